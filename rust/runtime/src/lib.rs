@@ -1,0 +1,1 @@
+//! fraiseql-subs: runtime.
