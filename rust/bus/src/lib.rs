@@ -1,1 +1,14 @@
-//! fraiseql-subs: bus.
+//! Events and the bus that carries them.
+//!
+//! An [`Event`] is decoded once, when it is published, and shared as `Arc<Event>` from then on.
+//! The [`Intake`] is the bounded queue in front of the broadcast: it gives offsets and makes
+//! publishers wait when it is full.
+//! Not here: who receives an event (`runtime::index`) and security stamps.
+
+mod error;
+mod event;
+mod intake;
+
+pub use error::BusError;
+pub use event::{Draft, Event, Receipt};
+pub use intake::Intake;

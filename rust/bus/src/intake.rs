@@ -1,0 +1,215 @@
+//! The bounded queue between publishers and the broadcast actor.
+//!
+//! Offsets are given in the order of acceptance, also when several threads publish. When the
+//! queue is full a publisher waits in line; nothing is dropped.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, Semaphore, TryAcquireError};
+
+use crate::{BusError, Draft, Event, Receipt};
+
+/// Bounded first-in, first-out queue of published events.
+#[derive(Debug)]
+pub struct Intake {
+    name: String,
+    room: Semaphore,
+    queue: Mutex<Queue>,
+    filled: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    events: VecDeque<Arc<Event>>,
+    last_offset: u64,
+}
+
+impl Intake {
+    /// Makes an empty queue for `capacity` events; `name` prefixes generated event ids.
+    #[must_use]
+    pub fn new(name: impl Into<String>, capacity: usize) -> Self {
+        Self {
+            name: name.into(),
+            room: Semaphore::new(capacity),
+            queue: Mutex::default(),
+            filled: Notify::new(),
+        }
+    }
+
+    /// Takes the event when there is room at once; gives the draft back when there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`BusError::Closed`], [`BusError::EmptyChannel`].
+    pub fn try_publish(&self, draft: Draft) -> Result<Result<Receipt, Draft>, BusError> {
+        check(&draft)?;
+        match self.room.try_acquire() {
+            Ok(permit) => {
+                permit.forget();
+                Ok(Ok(self.push(draft)))
+            }
+            Err(TryAcquireError::NoPermits) => Ok(Err(draft)),
+            Err(TryAcquireError::Closed) => Err(BusError::Closed),
+        }
+    }
+
+    /// Takes the event as soon as there is room; publishers are served in the order they came.
+    ///
+    /// # Errors
+    ///
+    /// [`BusError::Closed`], [`BusError::EmptyChannel`].
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped the event was either not taken or taken whole.
+    pub async fn publish(&self, draft: Draft) -> Result<Receipt, BusError> {
+        check(&draft)?;
+        let permit = self.room.acquire().await.map_err(|_| BusError::Closed)?;
+        permit.forget();
+        Ok(self.push(draft))
+    }
+
+    fn push(&self, draft: Draft) -> Receipt {
+        let mut queue = self.queue.lock();
+        queue.last_offset += 1;
+        let event = Arc::new(Event::new(draft, queue.last_offset, &self.name));
+        let receipt = Receipt {
+            event_id: event.id.clone(),
+            offset: event.offset,
+        };
+        let was_empty = queue.events.is_empty();
+        queue.events.push_back(event);
+        drop(queue);
+        if was_empty {
+            self.filled.notify_one();
+        }
+        receipt
+    }
+
+    /// Takes up to `limit` events, oldest first, and makes room for as many.
+    #[must_use]
+    pub fn take(&self, limit: usize) -> Vec<Arc<Event>> {
+        let mut queue = self.queue.lock();
+        let count = queue.events.len().min(limit);
+        let events: Vec<_> = queue.events.drain(..count).collect();
+        drop(queue);
+        self.room.add_permits(events.len());
+        events
+    }
+
+    /// Waits until there may be events to take.
+    pub async fn filled(&self) {
+        self.filled.notified().await;
+    }
+
+    /// Refuses further events, also of those who wait; what was taken stays.
+    pub fn close(&self) {
+        self.room.close();
+    }
+
+    /// Events taken and not yet broadcast (a count).
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.queue.lock().events.len()
+    }
+
+    /// Whether nothing waits to be broadcast.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+fn check(draft: &Draft) -> Result<(), BusError> {
+    if draft.channel.is_empty() {
+        return Err(BusError::EmptyChannel);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn draft(n: u64) -> Draft {
+        Draft {
+            channel: "orders".into(),
+            event_type: None,
+            tenant_id: None,
+            id: None,
+            data: json!({ "n": n }),
+        }
+    }
+
+    #[test]
+    fn offsets_count_from_one_and_events_leave_in_order() {
+        let intake = Intake::new("bus", 8);
+        for n in 1..=3 {
+            let receipt = intake.try_publish(draft(n)).unwrap().unwrap();
+            assert_eq!(receipt.offset, n);
+            assert_eq!(&*receipt.event_id, format!("bus-{n}"));
+        }
+        let events = intake.take(2);
+        assert_eq!(events.iter().map(|e| e.offset).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(intake.take(9).len(), 1);
+    }
+
+    #[test]
+    fn a_full_intake_gives_the_draft_back_until_events_are_taken() {
+        let intake = Intake::new("bus", 1);
+        intake.try_publish(draft(1)).unwrap().unwrap();
+        assert_eq!(intake.try_publish(draft(2)).unwrap(), Err(draft(2)));
+        assert_eq!(intake.take(1).len(), 1);
+        assert!(intake.try_publish(draft(2)).unwrap().is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_waiting_publisher_is_served_when_room_appears() {
+        let intake = Arc::new(Intake::new("bus", 1));
+        intake.try_publish(draft(1)).unwrap().unwrap();
+        let waiting = tokio::spawn({
+            let intake = intake.clone();
+            async move { intake.publish(draft(2)).await }
+        });
+        intake.filled().await;
+        assert_eq!(intake.take(1).len(), 1);
+        assert_eq!(waiting.await.unwrap().unwrap().offset, 2);
+    }
+
+    #[test]
+    fn a_closed_intake_refuses() {
+        let intake = Intake::new("bus", 1);
+        intake.close();
+        assert_eq!(intake.try_publish(draft(1)), Err(BusError::Closed));
+    }
+
+    #[test]
+    fn an_empty_channel_is_refused() {
+        let intake = Intake::new("bus", 1);
+        let nameless = Draft {
+            channel: "".into(),
+            ..draft(1)
+        };
+        assert_eq!(intake.try_publish(nameless), Err(BusError::EmptyChannel));
+    }
+
+    #[test]
+    fn a_dotted_path_reads_nested_data() {
+        let event = Event::new(
+            Draft {
+                data: json!({"user": {"id": 7}}),
+                ..draft(1)
+            },
+            1,
+            "bus",
+        );
+        assert_eq!(
+            event.field(&["user".into(), "id".into()]),
+            Some(&json!(7))
+        );
+        assert_eq!(event.field(&["user".into(), "name".into()]), None);
+    }
+}
