@@ -1,1 +1,42 @@
-//! fraiseql-subs: runtime.
+//! The actors of fraiseql-subs and what they share: routing, connections, subscriptions, drain.
+//!
+//! Not here: sockets and HTTP (`server`), Python (`python`), protocol rules (`protocol`),
+//! GraphQL (`graphql`).
+
+mod actors;
+mod config;
+mod connection;
+mod definition;
+mod engine;
+mod error;
+mod event_queue;
+mod index;
+mod messages;
+mod metrics;
+mod outbox;
+mod resolver;
+mod response_stream;
+mod runtime;
+mod shard;
+mod signal;
+mod sink;
+mod system;
+mod worker;
+
+pub use actors::{EventBusActor, ShardActor, SubscriptionActor};
+pub use config::{Limits, SlowConsumer};
+pub use connection::{Connection, Transport};
+pub use definition::{ChannelTemplate, Definition, FilterValue, ResolverKind};
+pub use engine::{Engine, EngineConfig};
+pub use error::{DefinitionError, RuntimeError};
+pub use index::{FieldPath, Key, Route, RoutingIndex, field_path};
+pub use messages::Selector;
+pub use metrics::{Metrics, Snapshot};
+pub use outbox::{Outbox, Outgoing};
+pub use resolver::{
+    Authenticator, BoxFuture, Call, CallId, Client, Outcome, Refused, Resolver, SubscriptionInfo,
+};
+pub use response_stream::{Response, ResponseStream, Waiter};
+pub use runtime::{Runtime, WorkerFactory};
+pub use signal::SignalStream;
+pub use worker::Worker;

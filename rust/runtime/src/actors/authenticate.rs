@@ -1,0 +1,36 @@
+//! Middleware actor: asks the application who a client is.
+//!
+//! One per worker, started with it. It keeps nothing, so a restart loses nothing. Clients are
+//! asked about side by side: a slow answer for one does not delay another.
+
+use std::sync::Arc;
+
+use actix::{Actor, Context, Handler, ResponseFuture};
+
+use crate::messages::Connect;
+use crate::resolver::{Authenticator, Client, Refused};
+
+/// Passes clients to the application's `authenticate` hook.
+pub struct AuthenticateActor {
+    authenticator: Arc<dyn Authenticator>,
+}
+
+impl AuthenticateActor {
+    /// Makes the actor for a hook.
+    #[must_use]
+    pub fn new(authenticator: Arc<dyn Authenticator>) -> Self {
+        Self { authenticator }
+    }
+}
+
+impl Actor for AuthenticateActor {
+    type Context = Context<Self>;
+}
+
+impl Handler<Connect> for AuthenticateActor {
+    type Result = ResponseFuture<(Client, Result<(), Refused>)>;
+
+    fn handle(&mut self, Connect(client): Connect, _: &mut Context<Self>) -> Self::Result {
+        self.authenticator.authenticate(client)
+    }
+}

@@ -1,0 +1,89 @@
+//! The broadcast: takes events from the intake and hands them to every shard.
+//!
+//! One per manager, on the system's thread, started with the runtime. Events that were not yet
+//! broadcast stay in the intake, so a restart loses nothing.
+
+use std::sync::Arc;
+
+use actix::{Actor, Addr, AsyncContext, Context, WrapFuture};
+use bus::{Event, Intake};
+use futures_util::future::join_all;
+use parking_lot::Mutex;
+
+use crate::actors::ShardActor;
+use crate::config::BROADCAST_BATCH;
+use crate::messages::Broadcast;
+use crate::metrics::Metrics;
+
+/// The shards that events are handed to. Shared, so that a subscription never has to wait for
+/// its worker to be known.
+#[derive(Debug, Default)]
+pub struct ShardList(Mutex<Vec<Addr<ShardActor>>>);
+
+impl ShardList {
+    /// Adds a worker's shard.
+    pub fn add(&self, shard: Addr<ShardActor>) {
+        self.0.lock().push(shard);
+    }
+
+    /// The shards of all workers that still run.
+    #[must_use]
+    pub fn live(&self) -> Vec<Addr<ShardActor>> {
+        let mut shards = self.0.lock();
+        shards.retain(Addr::connected);
+        shards.clone()
+    }
+}
+
+/// Hands each event to every shard, in batches and in order.
+pub struct EventBusActor {
+    intake: Arc<Intake>,
+    shards: Arc<ShardList>,
+    metrics: Arc<Metrics>,
+}
+
+impl EventBusActor {
+    /// Makes the actor that empties `intake`.
+    #[must_use]
+    pub fn new(intake: Arc<Intake>, shards: Arc<ShardList>, metrics: Arc<Metrics>) -> Self {
+        Self {
+            intake,
+            shards,
+            metrics,
+        }
+    }
+}
+
+impl Actor for EventBusActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let (intake, shards, metrics) = (
+            self.intake.clone(),
+            self.shards.clone(),
+            self.metrics.clone(),
+        );
+        let broadcast = async move {
+            loop {
+                intake.filled().await;
+                loop {
+                    let events: Arc<[Arc<Event>]> = intake.take(BROADCAST_BATCH).into();
+                    if events.is_empty() {
+                        break;
+                    }
+                    metrics.events_published.add(events.len() as u64);
+                    // Waiting for all shards bounds what is on its way to them, and makes
+                    // publishers wait for fan-out that does not keep up. A shard whose worker
+                    // has ended answers with an error at once and is off the list next time.
+                    let sends = shards.live().into_iter().map(|shard| {
+                        shard.send(Broadcast {
+                            events: events.clone(),
+                        })
+                    });
+                    join_all(sends).await;
+                }
+            }
+        };
+        ctx.spawn(broadcast.into_actor(self));
+    }
+}

@@ -1,0 +1,71 @@
+//! The actor in front of a worker's subscriptions and connections.
+//!
+//! One per worker thread, started with it. It is rebuilt by its subscriptions when they register.
+
+use std::rc::Rc;
+
+use actix::{Actor, AsyncContext, Context, Handler, MessageResult};
+
+use crate::messages::{Broadcast, CloseConnections, DrainConnections, RunOnWorker};
+use crate::worker::Worker;
+
+/// Receives events and commands for one worker.
+pub struct ShardActor {
+    worker: Rc<Worker>,
+}
+
+impl ShardActor {
+    /// Makes the actor of a worker.
+    #[must_use]
+    pub fn new(worker: Rc<Worker>) -> Self {
+        Self { worker }
+    }
+}
+
+impl Actor for ShardActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        if let Some(keepalive) = self.worker.engine().limits.keepalive {
+            // One timer for all connections of the worker, not one for each.
+            ctx.run_interval(keepalive, |actor, _| actor.worker.keep_alive());
+        }
+    }
+}
+
+impl Handler<Broadcast> for ShardActor {
+    type Result = ();
+
+    fn handle(&mut self, broadcast: Broadcast, _: &mut Context<Self>) {
+        for event in broadcast.events.iter() {
+            self.worker.shard().deliver(event);
+        }
+    }
+}
+
+impl Handler<RunOnWorker> for ShardActor {
+    type Result = ();
+
+    fn handle(&mut self, RunOnWorker(run): RunOnWorker, _: &mut Context<Self>) {
+        run(&self.worker);
+    }
+}
+
+impl Handler<DrainConnections> for ShardActor {
+    type Result = ();
+
+    fn handle(&mut self, _: DrainConnections, _: &mut Context<Self>) {
+        self.worker.drain();
+    }
+}
+
+impl Handler<CloseConnections> for ShardActor {
+    type Result = MessageResult<CloseConnections>;
+
+    fn handle(&mut self, command: CloseConnections, _: &mut Context<Self>) -> Self::Result {
+        MessageResult(
+            self.worker
+                .close_connections(&command.selector, &command.close),
+        )
+    }
+}

@@ -1,0 +1,50 @@
+//! Limits of one manager and what happens past them.
+
+use std::time::Duration;
+
+/// What happens to a subscriber that takes its results slower than they come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SlowConsumer {
+    /// End it: close 1013 for a connection, an `error` for a single subscription.
+    Disconnect,
+    /// Drop its oldest pending results.
+    DropOldest,
+    /// Keep the newest pending result of each subscription only.
+    Latest,
+}
+
+/// Limits of one manager. Every queue between publisher and socket is bounded by one of these.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Time a client has to send `connection_init`; past it the close code is 4408.
+    pub connection_init_timeout: Duration,
+    /// Connections of one manager (count); past it the handshake is refused with 503.
+    pub max_connections: Option<usize>,
+    /// Operations one connection may hold at once (count); past it `subscribe` gets an `error`.
+    pub max_subscriptions_per_connection: usize,
+    /// Largest message a client may send (bytes); past it the close code is 1009.
+    pub max_message_bytes: usize,
+    /// Deepest selection of a document; past it a validation error.
+    pub max_depth: Option<usize>,
+    /// Fields selected by a document, fragments spread out; past it a validation error.
+    pub max_complexity: Option<usize>,
+    /// Results that wait for one client (bytes); past it `slow_consumer` acts.
+    pub max_pending_bytes: usize,
+    /// What happens past `max_pending_bytes`, and past [`MAX_PENDING_EVENTS`].
+    pub slow_consumer: SlowConsumer,
+    /// Interval of server pings; a connection silent for two of them is closed. `None`: off.
+    pub keepalive: Option<Duration>,
+}
+
+/// Events that wait for the resolver of one subscription (count). Past it
+/// [`Limits::slow_consumer`] acts. Events are shared, so a place costs one pointer.
+pub const MAX_PENDING_EVENTS: usize = 16_384;
+
+/// Events taken and not yet handed to the shards (count). Past it publishers wait.
+pub const INTAKE_CAPACITY: usize = 4_096;
+
+/// Events in one message to a shard (count). Connections write between two messages.
+pub const BROADCAST_BATCH: usize = 64;
+
+/// Validated documents that are kept by text (count).
+pub const DOCUMENT_CACHE_CAPACITY: usize = 1_024;

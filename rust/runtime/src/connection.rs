@@ -1,0 +1,359 @@
+//! One client connection: its protocol session, its operations, its outgoing messages.
+//!
+//! The transport that carries it (`server::websocket`, an adapter) hands in what it receives and
+//! writes what the [`Outbox`] holds; everything in between happens here, on one thread.
+
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use actix::Addr;
+use bytes::Bytes;
+use graphql::{GraphQLError, JsonMap};
+use hashbrown::HashMap;
+use protocol::{Action, Close, OperationId, Request, Session, frame};
+
+use crate::actors::SubscriptionActor;
+use crate::messages::{Connect, FinishSubscription, StopSubscription};
+use crate::outbox::{OperationMark, Outbox, Outgoing};
+use crate::resolver::Client;
+use crate::sink::ResponseSink;
+use crate::worker::{Opened, Worker};
+
+/// How long a client that is being closed has to take its close frame before the socket is shut.
+const CLOSE_GRACE: Duration = Duration::from_secs(5);
+
+/// The transport below a connection, as far as the connection must act on it.
+pub trait Transport {
+    /// Ends the transport at once, whatever still waits to be written.
+    fn shut_down(&self);
+}
+
+/// One client connection.
+pub struct Connection {
+    key: u64,
+    id: String,
+    worker: Rc<Worker>,
+    session: RefCell<Session>,
+    outbox: Rc<Outbox>,
+    operations: RefCell<HashMap<OperationId, Running>>,
+    /// Known from the handshake until `connection_init` takes it, and again when authenticated.
+    client: RefCell<Option<Client>>,
+    accepted: RefCell<Option<Arc<Client>>>,
+    transport: Box<dyn Transport>,
+    /// Whether anything was received since the last ping.
+    heard: Cell<bool>,
+    draining: Cell<bool>,
+}
+
+struct Running {
+    mark: Rc<OperationMark>,
+    /// Set once the operation runs.
+    actor: Option<Addr<SubscriptionActor>>,
+}
+
+impl Connection {
+    /// Registers a connection with its worker. `client` has what the handshake told.
+    #[must_use]
+    pub fn open(worker: &Rc<Worker>, client: Client, transport: Box<dyn Transport>) -> Rc<Self> {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        let key = LAST.fetch_add(1, Relaxed);
+        let limits = &worker.engine().limits;
+        let outbox = Outbox::new(
+            limits.max_pending_bytes,
+            limits.slow_consumer,
+            worker.engine().metrics.clone(),
+        );
+        let connection = Rc::new(Self {
+            key,
+            id: client.connection_id.clone(),
+            worker: worker.clone(),
+            session: RefCell::new(Session::new()),
+            outbox: Rc::new(outbox),
+            operations: RefCell::default(),
+            client: RefCell::new(Some(client)),
+            accepted: RefCell::new(None),
+            transport,
+            heard: Cell::new(true),
+            draining: Cell::new(false),
+        });
+        worker.add_connection(key, &connection);
+        let ended = Rc::downgrade(&connection);
+        connection.outbox.on_overflow(move || {
+            if let Some(connection) = ended.upgrade() {
+                connection.end();
+            }
+        });
+        connection
+    }
+
+    /// Id of the connection, unique within the process.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// What waits to be written.
+    #[must_use]
+    pub fn outbox(&self) -> &Rc<Outbox> {
+        &self.outbox
+    }
+
+    /// The client, once it is accepted.
+    #[must_use]
+    pub fn client(&self) -> Option<Arc<Client>> {
+        self.accepted.borrow().clone()
+    }
+
+    /// Takes one text message.
+    pub fn receive_text(self: &Rc<Self>, text: &str) {
+        self.heard.set(true);
+        let action = self.session.borrow_mut().receive_text(text);
+        self.act(action);
+    }
+
+    /// Takes one binary message, which the protocol does not know.
+    pub fn receive_binary(self: &Rc<Self>) {
+        let action = self.session.borrow_mut().receive_binary();
+        self.act(action);
+    }
+
+    /// Takes a ping of the transport.
+    pub fn receive_ping(&self, payload: Bytes) {
+        self.heard.set(true);
+        self.outbox.push_control(Outgoing::Pong(payload));
+    }
+
+    /// Takes a pong of the transport.
+    pub fn receive_pong(&self) {
+        self.heard.set(true);
+    }
+
+    /// The time for `connection_init` is over.
+    pub fn initialisation_timed_out(self: &Rc<Self>) {
+        let action = self.session.borrow_mut().initialisation_timed_out();
+        self.act(action);
+    }
+
+    fn act(self: &Rc<Self>, action: Option<Action>) {
+        match action {
+            None => {}
+            Some(Action::Send(message)) => self.outbox.push_control(Outgoing::Text(message)),
+            Some(Action::Initialise { payload }) => self.initialise(payload),
+            Some(Action::Subscribe { id, request }) => self.subscribe(id, &request),
+            Some(Action::Complete { id }) => self.client_completed(&id),
+            Some(Action::Close(close)) => self.close(close),
+        }
+    }
+
+    fn initialise(self: &Rc<Self>, payload: Option<JsonMap>) {
+        let Some(mut client) = self.client.take() else {
+            return;
+        };
+        client.connection_params = payload;
+        let Some(authenticate) = self.worker.authenticate() else {
+            return self.accept(client);
+        };
+        let answer = authenticate.send(Connect(client));
+        let connection = Rc::downgrade(self);
+        actix::spawn(async move {
+            let answer = answer.await;
+            let Some(connection) = connection.upgrade() else {
+                return;
+            };
+            match answer {
+                Ok((client, Ok(()))) => connection.accept(client),
+                Ok((_, Err(_))) => connection.close(Close::forbidden()),
+                Err(_) => connection.close(Close::internal_error("authentication is unavailable")),
+            }
+        });
+    }
+
+    fn accept(&self, client: Client) {
+        self.accepted.replace(Some(Arc::new(client)));
+        if let Some(acknowledgement) = self.session.borrow_mut().accept(None) {
+            self.outbox.push_control(Outgoing::Text(acknowledgement));
+        }
+    }
+
+    fn subscribe(self: &Rc<Self>, id: OperationId, request: &Request) {
+        // The session lets nobody subscribe who was not accepted.
+        let Some(client) = self.client() else { return };
+        let limit = self.worker.engine().limits.max_subscriptions_per_connection;
+        if self.operations.borrow().len() >= limit {
+            let error = GraphQLError::new(format!(
+                "this connection runs {limit} operations already, which is its limit: complete one first"
+            ));
+            return self.refuse(&id, &[error]);
+        }
+        if self.draining.get() {
+            let error = GraphQLError::new("the server is shutting down: connect again");
+            return self.refuse(&id, &[error]);
+        }
+        let mark = Rc::<OperationMark>::default();
+        self.operations.borrow_mut().insert(
+            id.clone(),
+            Running {
+                mark: mark.clone(),
+                actor: None,
+            },
+        );
+        let sink = Rc::new(OperationSink {
+            connection: Rc::downgrade(self),
+            outbox: self.outbox.clone(),
+            head: frame::NextHead::new(&id),
+            id: id.clone(),
+            mark,
+        });
+        match self.worker.open(request, &client, sink) {
+            Ok(Opened::Subscription(actor)) => {
+                if let Some(running) = self.operations.borrow_mut().get_mut(&id) {
+                    running.actor = Some(actor);
+                }
+            }
+            Ok(Opened::Answered) => {}
+            Err(errors) => self.refuse(&id, &errors),
+        }
+    }
+
+    fn refuse(&self, id: &OperationId, errors: &[GraphQLError]) {
+        self.operation_failed(id, &graphql::errors_to_json(errors));
+    }
+
+    fn client_completed(&self, id: &OperationId) {
+        let running = self.operations.borrow_mut().remove(id);
+        if let Some(running) = running {
+            running.stop();
+        }
+    }
+
+    fn operation_failed(&self, id: &OperationId, errors: &[u8]) {
+        let message = self.session.borrow_mut().error(id, errors);
+        self.operation_ended(id, message);
+    }
+
+    fn operation_completed(&self, id: &OperationId) {
+        let message = self.session.borrow_mut().complete(id);
+        self.operation_ended(id, message);
+    }
+
+    fn operation_ended(&self, id: &OperationId, message: Option<Bytes>) {
+        self.operations.borrow_mut().remove(id);
+        if let Some(message) = message {
+            self.outbox.push_control(Outgoing::Text(message));
+        }
+        self.close_when_drained();
+    }
+
+    pub(crate) fn keep_alive(&self) {
+        if self.heard.replace(false) {
+            self.outbox.push_control(Outgoing::Ping);
+        } else {
+            // Two intervals without a word, not even the pong: nobody is there.
+            self.end();
+            self.transport.shut_down();
+        }
+    }
+
+    pub(crate) fn drain(&self) {
+        self.draining.set(true);
+        for running in self.operations.borrow().values() {
+            if let Some(actor) = &running.actor {
+                actor.do_send(FinishSubscription);
+            }
+        }
+        self.close_when_drained();
+    }
+
+    fn close_when_drained(&self) {
+        if self.draining.get() && self.operations.borrow().is_empty() {
+            self.close(Close::going_away());
+        }
+    }
+
+    /// Closes the connection; what already waits for the client leaves first.
+    pub fn close(&self, close: Close) {
+        self.outbox.close(close);
+        self.end();
+    }
+
+    /// Ends all operations. The socket is shut after a grace if the client does not take the
+    /// close: a socket that cannot be written would otherwise stay for ever.
+    fn end(&self) {
+        self.session.borrow_mut().close();
+        let ended: Vec<_> = self.operations.borrow_mut().drain().collect();
+        for (_, running) in ended {
+            running.stop();
+        }
+        let worker = Rc::downgrade(&self.worker);
+        let key = self.key;
+        actix::spawn(async move {
+            tokio::time::sleep(CLOSE_GRACE).await;
+            let connections = worker.upgrade().map(|worker| worker.connections());
+            let late = connections.into_iter().flatten().find(|c| c.key == key);
+            if let Some(connection) = late {
+                connection.transport.shut_down();
+            }
+        });
+    }
+
+    /// The transport is gone: ends what is left and takes the connection off its worker.
+    pub fn closed(&self) {
+        self.worker.remove_connection(self.key);
+        self.session.borrow_mut().close();
+        let left: Vec<_> = self.operations.borrow_mut().drain().collect();
+        for (_, running) in left {
+            running.stop();
+        }
+    }
+}
+
+impl Running {
+    fn stop(self) {
+        self.mark.withdraw();
+        if let Some(actor) = self.actor {
+            actor.do_send(StopSubscription);
+        }
+    }
+}
+
+/// Puts the results of one operation into the outbox of its connection.
+struct OperationSink {
+    connection: Weak<Connection>,
+    outbox: Rc<Outbox>,
+    head: frame::NextHead,
+    id: OperationId,
+    mark: Rc<OperationMark>,
+}
+
+impl OperationSink {
+    fn live_connection(&self) -> Option<Rc<Connection>> {
+        if self.mark.is_withdrawn() {
+            return None;
+        }
+        self.connection.upgrade()
+    }
+}
+
+impl ResponseSink for OperationSink {
+    fn next(&self, response: &Bytes) {
+        if !self.mark.is_withdrawn() {
+            self.outbox
+                .push_result(self.head.frame(response), &self.mark);
+        }
+    }
+
+    fn error(&self, errors: &[u8]) {
+        if let Some(connection) = self.live_connection() {
+            connection.operation_failed(&self.id, errors);
+        }
+    }
+
+    fn complete(&self) {
+        if let Some(connection) = self.live_connection() {
+            connection.operation_completed(&self.id);
+        }
+    }
+}

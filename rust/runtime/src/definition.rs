@@ -1,0 +1,232 @@
+//! What was declared for one subscription field: its channel, its filter, how it is resolved.
+
+use std::time::Duration;
+
+use graphql::{JsonMap, Schema};
+use serde_json::Value;
+
+use crate::error::DefinitionError;
+use crate::index::{FieldPath, Key, Route};
+
+/// How the events of a field become its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResolverKind {
+    /// The event's data is the value.
+    Passthrough,
+    /// A function of the host language makes it.
+    Call,
+}
+
+/// One value of a filter.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FilterValue {
+    /// Equal to this value.
+    Literal(Value),
+    /// Equal to this argument of the field.
+    Argument(String),
+}
+
+/// One declared subscription field.
+#[derive(Debug)]
+pub struct Definition {
+    /// Place among the manager's definitions; the host finds its function by it.
+    pub index: usize,
+    /// GraphQL name of the field.
+    pub field: String,
+    /// How events become values.
+    pub kind: ResolverKind,
+    /// Where events come from.
+    pub channel: ChannelTemplate,
+    /// Only these types of events; `None`: all.
+    pub event_types: Option<Vec<String>>,
+    /// Dotted path into the event's data, and what must stand there.
+    pub filter: Vec<(FieldPath, FilterValue)>,
+    /// Events of one subscription that are resolved at once (count, at least 1).
+    pub concurrency: usize,
+    /// Time of one resolver call; `None`: unlimited.
+    pub timeout: Option<Duration>,
+}
+
+impl Definition {
+    /// Checks the definition against the schema that is served.
+    ///
+    /// # Errors
+    ///
+    /// [`DefinitionError`] names field, argument and remedy.
+    pub fn check(&self, schema: &Schema) -> Result<(), DefinitionError> {
+        let signature = schema
+            .subscription_field(&self.field)
+            .ok_or_else(|| DefinitionError::UnknownField(self.field.clone()))?;
+        let from_filter = self.filter.iter().filter_map(|(_, value)| match value {
+            FilterValue::Argument(name) => Some(name.as_str()),
+            FilterValue::Literal(_) => None,
+        });
+        for name in self.channel.arguments().chain(from_filter) {
+            if !signature.arguments.iter().any(|a| *a.name == *name) {
+                return Err(DefinitionError::UnknownArgument {
+                    field: self.field.clone(),
+                    argument: name.to_owned(),
+                    known: signature
+                        .arguments
+                        .iter()
+                        .map(|a| a.name.to_string())
+                        .collect::<Vec<_>>()
+                        .join(", "),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the events of a subscription with these arguments are found.
+    ///
+    /// A filter on an argument that the client left out is no condition.
+    ///
+    /// # Errors
+    ///
+    /// [`DefinitionError::MissingArgument`] when the channel needs an argument that is absent.
+    pub fn route(&self, arguments: &JsonMap) -> Result<Route, DefinitionError> {
+        let channel = self.channel.fill(arguments).map_err(|argument| {
+            DefinitionError::MissingArgument {
+                field: self.field.clone(),
+                argument,
+            }
+        })?;
+        let conditions = self
+            .filter
+            .iter()
+            .filter_map(|(path, value)| {
+                let value = match value {
+                    FilterValue::Literal(value) => value,
+                    FilterValue::Argument(name) => arguments.get(name)?,
+                };
+                Some((path.clone(), Key::of(value)))
+            })
+            .collect();
+        Ok(Route::new(channel, self.event_types.as_deref(), conditions))
+    }
+}
+
+/// A channel name with places for arguments: `orders.{userId}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChannelTemplate {
+    parts: Vec<Part>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    Argument(String),
+}
+
+impl ChannelTemplate {
+    /// Reads a template; `{{` and `}}` stand for the braces themselves.
+    ///
+    /// # Errors
+    ///
+    /// [`DefinitionError::Channel`] for an empty channel or an unbalanced brace.
+    pub fn parse(text: &str) -> Result<Self, DefinitionError> {
+        let refuse = |problem| DefinitionError::Channel {
+            channel: text.to_owned(),
+            problem,
+        };
+        let mut parts = Vec::new();
+        let mut literal = String::new();
+        let mut chars = text.chars().peekable();
+        while let Some(c) = chars.next() {
+            match c {
+                '{' | '}' if chars.peek() == Some(&c) => {
+                    chars.next();
+                    literal.push(c);
+                }
+                '{' => {
+                    let mut name = String::new();
+                    loop {
+                        match chars.next() {
+                            Some('}') => break,
+                            Some(c) => name.push(c),
+                            None => return Err(refuse("`{` is never closed")),
+                        }
+                    }
+                    if name.is_empty() {
+                        return Err(refuse("`{}` names no argument"));
+                    }
+                    if !literal.is_empty() {
+                        parts.push(Part::Text(std::mem::take(&mut literal)));
+                    }
+                    parts.push(Part::Argument(name));
+                }
+                '}' => return Err(refuse("`}` without `{`")),
+                c => literal.push(c),
+            }
+        }
+        if !literal.is_empty() {
+            parts.push(Part::Text(literal));
+        }
+        if parts.is_empty() {
+            return Err(refuse("it is empty"));
+        }
+        Ok(Self { parts })
+    }
+
+    fn arguments(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Argument(name) => Some(name.as_str()),
+            Part::Text(_) => None,
+        })
+    }
+
+    /// Puts the arguments in; the name of the first one that is absent is the error.
+    fn fill(&self, arguments: &JsonMap) -> Result<String, String> {
+        let mut channel = String::new();
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => channel.push_str(text),
+                Part::Argument(name) => match arguments.get(name) {
+                    Some(Value::String(text)) => channel.push_str(text),
+                    Some(value @ (Value::Number(_) | Value::Bool(_))) => {
+                        channel.push_str(&value.to_string());
+                    }
+                    _ => return Err(name.clone()),
+                },
+            }
+        }
+        Ok(channel)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn arguments(value: Value) -> JsonMap {
+        value.as_object().cloned().unwrap_or_default()
+    }
+
+    #[test]
+    fn a_template_takes_strings_numbers_and_booleans() {
+        let template = ChannelTemplate::parse("orders.{region}.{userId}.{live}").unwrap();
+        let filled = template.fill(&arguments(json!({"region": "eu", "userId": 7, "live": true})));
+        assert_eq!(filled.unwrap(), "orders.eu.7.true");
+    }
+
+    #[test]
+    fn doubled_braces_are_literal() {
+        let template = ChannelTemplate::parse("a{{b}}").unwrap();
+        assert_eq!(template.fill(&JsonMap::new()).unwrap(), "a{b}");
+    }
+
+    #[test]
+    fn an_absent_argument_is_named() {
+        let template = ChannelTemplate::parse("orders.{userId}").unwrap();
+        assert_eq!(template.fill(&JsonMap::new()).unwrap_err(), "userId");
+    }
+
+    #[test]
+    fn a_brace_left_open_is_refused() {
+        for text in ["", "orders.{userId", "orders.}", "orders.{}"] {
+            assert!(ChannelTemplate::parse(text).is_err(), "{text}");
+        }
+    }
+}

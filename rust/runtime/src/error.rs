@@ -1,0 +1,54 @@
+//! What goes wrong in the runtime.
+
+use bus::BusError;
+
+/// A declared subscription that cannot be served.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DefinitionError {
+    /// The schema has no such field.
+    #[error("the schema has no field `Subscription.{0}`: add it to the schema, or give the subscription the name of a field that is there")]
+    UnknownField(String),
+    /// Channel or filter name an argument that the field does not have.
+    #[error("`Subscription.{field}` has no argument `{argument}` that its channel or filter names; it has: {known}")]
+    UnknownArgument {
+        /// The field.
+        field: String,
+        /// The argument that is not there.
+        argument: String,
+        /// Those that are.
+        known: String,
+    },
+    /// The channel's argument was left out or null.
+    #[error("`{field}` needs a value for its argument `{argument}`")]
+    MissingArgument {
+        /// The field.
+        field: String,
+        /// The argument.
+        argument: String,
+    },
+    /// Two definitions serve one field.
+    #[error("`Subscription.{0}` is declared twice: rename one")]
+    Duplicate(String),
+    /// The channel template is malformed.
+    #[error("channel `{channel}`: {problem}; write it as `orders` or `orders.{{userId}}`")]
+    Channel {
+        /// The template.
+        channel: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+}
+
+/// Why the runtime could not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// The manager was closed or has never been started.
+    #[error("the manager is closed: start it again, or use it inside `async with manager`")]
+    Closed,
+    /// The operating system refused a thread.
+    #[error("a thread could not be started: {0}")]
+    Thread(#[source] std::io::Error),
+    /// The bus refused.
+    #[error(transparent)]
+    Bus(#[from] BusError),
+}

@@ -1,0 +1,314 @@
+//! The routing index: which subscriptions an event reaches, found by hash.
+//!
+//! Subscriptions are kept by channel, then by the *shape* of their conditions (which paths they
+//! look at), then by the values. An event costs one look-up for each shape of its channel, and
+//! there are only as many shapes as declared filters: the number of subscriptions that do not
+//! match never counts.
+
+use std::hash::Hash;
+use std::sync::Arc;
+
+use bus::Event;
+use hashbrown::HashMap;
+use indexmap::IndexSet;
+use serde_json::Value;
+
+/// A dotted path into an event's data, split at the dots.
+pub type FieldPath = Arc<[Box<str>]>;
+
+/// Splits `user.id` into its path.
+#[must_use]
+pub fn field_path(dotted: &str) -> FieldPath {
+    dotted.split('.').map(Box::from).collect()
+}
+
+/// A value as filters compare it.
+///
+/// A number equals the string that spells it, as GraphQL's `ID` makes a string of an integer
+/// while the event has the integer. Integral floats equal integers.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Key {
+    /// Null, or no value there.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A string, or a number as it is spelt.
+    Text(Box<str>),
+    /// A list or object: compared by its JSON.
+    Json(Box<str>),
+}
+
+impl Key {
+    /// The key of a JSON value.
+    #[must_use]
+    pub fn of(value: &Value) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Bool(value) => Self::Bool(*value),
+            Value::String(text) => Self::Text(text.as_str().into()),
+            Value::Number(number) => Self::Text(spell(number).into()),
+            value @ (Value::Array(_) | Value::Object(_)) => Self::Json(value.to_string().into()),
+        }
+    }
+}
+
+fn spell(number: &serde_json::Number) -> String {
+    match number.as_f64() {
+        // Past 2^53 a float no longer tells neighbouring integers apart.
+        Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() < 9e15 => {
+            #[expect(clippy::cast_possible_truncation, reason = "integral and below 2^53")]
+            let integer = float as i64;
+            integer.to_string()
+        }
+        _ => number.to_string(),
+    }
+}
+
+/// Where the events of one subscription are found.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Route {
+    channel: String,
+    event_types: Option<Box<[Box<str>]>>,
+    shape: Shape,
+    values: Box<[Key]>,
+}
+
+/// What a filter looks at: whether at the type of the event, and which paths of its data.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Shape {
+    typed: bool,
+    paths: Box<[FieldPath]>,
+}
+
+impl Route {
+    /// A route; the order in which conditions are given does not matter.
+    #[must_use]
+    pub fn new(
+        channel: String,
+        event_types: Option<&[String]>,
+        mut conditions: Vec<(FieldPath, Key)>,
+    ) -> Self {
+        conditions.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let (paths, values): (Vec<_>, Vec<_>) = conditions.into_iter().unzip();
+        let event_types = event_types.map(|types| {
+            let mut types: Vec<Box<str>> = types.iter().map(|t| t.as_str().into()).collect();
+            types.sort();
+            types.dedup();
+            types.into_boxed_slice()
+        });
+        Self {
+            channel,
+            shape: Shape {
+                typed: event_types.is_some(),
+                paths: paths.into(),
+            },
+            event_types,
+            values: values.into(),
+        }
+    }
+
+    /// The values under which a subscription of this route is found: one for each event type.
+    fn lookups(&self) -> impl Iterator<Item = Lookup> {
+        let types: &[Box<str>] = self.event_types.as_deref().unwrap_or(&[]);
+        let untyped = (!self.shape.typed).then_some(None);
+        types.iter().map(Some).chain(untyped).map(|event_type| Lookup {
+            event_type: event_type.cloned(),
+            values: self.values.clone(),
+        })
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Lookup {
+    event_type: Option<Box<str>>,
+    values: Box<[Key]>,
+}
+
+/// Entries of type `T`, found by the event that they wait for.
+#[derive(Debug)]
+pub struct RoutingIndex<T> {
+    channels: HashMap<String, Vec<Shelf<T>>>,
+}
+
+/// All entries of one channel whose conditions have one shape.
+#[derive(Debug)]
+struct Shelf<T> {
+    shape: Shape,
+    entries: HashMap<Lookup, IndexSet<T>>,
+}
+
+impl<T> Default for RoutingIndex<T> {
+    fn default() -> Self {
+        Self {
+            channels: HashMap::new(),
+        }
+    }
+}
+
+impl<T: Clone + Eq + Hash> RoutingIndex<T> {
+    /// Adds an entry.
+    pub fn insert(&mut self, route: &Route, entry: &T) {
+        let shelves = self.channels.entry_ref(route.channel.as_str()).or_default();
+        let place = shelves.iter().position(|s| s.shape == route.shape);
+        let place = place.unwrap_or_else(|| {
+            shelves.push(Shelf {
+                shape: route.shape.clone(),
+                entries: HashMap::new(),
+            });
+            shelves.len() - 1
+        });
+        for lookup in route.lookups() {
+            shelves[place]
+                .entries
+                .entry(lookup)
+                .or_default()
+                .insert(entry.clone());
+        }
+    }
+
+    /// Takes an entry out again, and every shelf that is empty then.
+    pub fn remove(&mut self, route: &Route, entry: &T) {
+        let Some(shelves) = self.channels.get_mut(route.channel.as_str()) else {
+            return;
+        };
+        if let Some(shelf) = shelves.iter_mut().find(|s| s.shape == route.shape) {
+            for lookup in route.lookups() {
+                if let Some(found) = shelf.entries.get_mut(&lookup) {
+                    found.swap_remove(entry);
+                    if found.is_empty() {
+                        shelf.entries.remove(&lookup);
+                    }
+                }
+            }
+        }
+        shelves.retain(|shelf| !shelf.entries.is_empty());
+        if shelves.is_empty() {
+            self.channels.remove(route.channel.as_str());
+        }
+    }
+
+    /// Adds to `found` every entry that the event reaches, each once.
+    pub fn matches(&self, event: &Event, found: &mut Vec<T>) {
+        let Some(shelves) = self.channels.get(&*event.channel) else {
+            return;
+        };
+        for shelf in shelves {
+            let event_type = match (shelf.shape.typed, &event.event_type) {
+                (true, None) => continue,
+                (true, Some(event_type)) => Some(Box::from(&**event_type)),
+                (false, _) => None,
+            };
+            let values = shelf
+                .shape
+                .paths
+                .iter()
+                .map(|path| event.field(path).map_or(Key::Null, Key::of))
+                .collect();
+            let lookup = Lookup { event_type, values };
+            if let Some(entries) = shelf.entries.get(&lookup) {
+                found.extend(entries.iter().cloned());
+            }
+        }
+    }
+
+    /// Whether nothing is registered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.channels.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bus::Draft;
+    use serde_json::json;
+
+    fn event(channel: &str, event_type: Option<&str>, data: Value) -> Event {
+        let draft = Draft {
+            channel: channel.into(),
+            event_type: event_type.map(Into::into),
+            tenant_id: None,
+            id: None,
+            data,
+        };
+        Event::new(draft, 1, "bus")
+    }
+
+    fn route(channel: &str, types: Option<&[&str]>, conditions: &[(&str, Value)]) -> Route {
+        let types: Option<Vec<String>> = types.map(|t| t.iter().map(ToString::to_string).collect());
+        Route::new(
+            channel.into(),
+            types.as_deref(),
+            conditions
+                .iter()
+                .map(|(path, value)| (field_path(path), Key::of(value)))
+                .collect(),
+        )
+    }
+
+    fn found(index: &RoutingIndex<u32>, event: &Event) -> Vec<u32> {
+        let mut found = Vec::new();
+        index.matches(event, &mut found);
+        found.sort_unstable();
+        found
+    }
+
+    #[test]
+    fn an_event_reaches_the_subscriptions_of_its_channel_alone() {
+        let mut index = RoutingIndex::default();
+        index.insert(&route("orders", None, &[]), &1);
+        index.insert(&route("users", None, &[]), &2);
+        assert_eq!(found(&index, &event("orders", None, json!({}))), [1]);
+    }
+
+    #[test]
+    fn conditions_must_all_hold() {
+        let mut index = RoutingIndex::default();
+        let both = [("user.id", json!(7)), ("region", json!("eu"))];
+        index.insert(&route("orders", None, &both), &1);
+        let data = json!({"region": "eu", "user": {"id": 7}});
+        assert_eq!(found(&index, &event("orders", None, data)), [1]);
+        let data = json!({"region": "us", "user": {"id": 7}});
+        assert!(found(&index, &event("orders", None, data)).is_empty());
+    }
+
+    #[test]
+    fn an_id_argument_finds_the_integer_of_the_event() {
+        let mut index = RoutingIndex::default();
+        index.insert(&route("orders", None, &[("user_id", json!("7"))]), &1);
+        index.insert(&route("orders", None, &[("user_id", json!(7.0))]), &2);
+        let reached = found(&index, &event("orders", None, json!({"user_id": 7})));
+        assert_eq!(reached, [1, 2]);
+    }
+
+    #[test]
+    fn several_event_types_reach_one_subscription_once() {
+        let mut index = RoutingIndex::default();
+        index.insert(&route("orders", Some(&["paid", "sent", "paid"]), &[]), &1);
+        assert_eq!(found(&index, &event("orders", Some("paid"), json!({}))), [1]);
+        assert!(found(&index, &event("orders", Some("lost"), json!({}))).is_empty());
+        assert!(found(&index, &event("orders", None, json!({}))).is_empty());
+    }
+
+    #[test]
+    fn null_matches_null_and_absent() {
+        let mut index = RoutingIndex::default();
+        index.insert(&route("orders", None, &[("region", Value::Null)]), &1);
+        assert_eq!(found(&index, &event("orders", None, json!({}))), [1]);
+        assert_eq!(found(&index, &event("orders", None, json!({"region": null}))), [1]);
+        assert!(found(&index, &event("orders", None, json!({"region": ""}))).is_empty());
+    }
+
+    #[test]
+    fn removing_the_last_entry_leaves_nothing_behind() {
+        let mut index = RoutingIndex::default();
+        let route = route("orders", Some(&["a", "b"]), &[("x", json!(1))]);
+        index.insert(&route, &1);
+        index.insert(&route, &2);
+        index.remove(&route, &1);
+        assert!(!index.is_empty());
+        index.remove(&route, &2);
+        assert!(index.is_empty());
+    }
+}

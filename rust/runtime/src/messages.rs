@@ -1,0 +1,86 @@
+//! Messages that cross actors.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actix::Message;
+use bus::Event;
+use protocol::Close;
+use security::Identity;
+
+use crate::resolver::{Client, Refused};
+use crate::worker::Worker;
+
+/// Command: hand each event to the subscriptions of one worker.
+/// Sender: `EventBusActor`, which sends the next batch when this one is done. Reply: `()`.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct Broadcast {
+    /// The events, in the order of their offsets.
+    pub events: Arc<[Arc<Event>]>,
+}
+
+/// Command: do something on the worker's own thread.
+/// Sender: the runtime, for operations that no socket of the worker asked for. Reply: `()`.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct RunOnWorker(pub Box<dyn FnOnce(&Rc<Worker>) + Send>);
+
+/// Command: complete all operations and close all connections of a worker.
+/// Sender: the runtime when it drains. Reply: `()`; connections end in their own time.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct DrainConnections;
+
+/// Command: close the connections of a worker that `selector` selects.
+/// Sender: `disconnect()`. Reply: how many were closed (a count).
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "usize")]
+pub struct CloseConnections {
+    /// Which connections.
+    pub selector: Selector,
+    /// What their clients are told.
+    pub close: Close,
+}
+
+/// Selects connections; every member that is set has to match.
+#[derive(Debug, Clone, Default)]
+pub struct Selector {
+    /// User id of the identity.
+    pub user_id: Option<String>,
+    /// Tenant of the identity.
+    pub tenant_id: Option<String>,
+    /// The connection itself.
+    pub connection_id: Option<String>,
+}
+
+impl Selector {
+    /// Whether a connection is selected. A connection without identity has no user and no tenant.
+    #[must_use]
+    pub fn selects(&self, connection_id: &str, identity: Option<&Identity>) -> bool {
+        let matches = |wanted: &Option<String>, actual: Option<&str>| {
+            wanted.is_none() || wanted.as_deref() == actual
+        };
+        matches(&self.user_id, identity.map(|i| i.user_id.as_str()))
+            && matches(&self.tenant_id, identity.and_then(|i| i.tenant_id.as_deref()))
+            && matches(&self.connection_id, Some(connection_id))
+    }
+}
+
+/// Query: may this client connect, and who is it?
+/// Sender: a connection that received `connection_init`. Reply: the client, completed.
+#[derive(Debug, Message)]
+#[rtype(result = "(Client, Result<(), Refused>)")]
+pub struct Connect(pub Client);
+
+/// Command: end a subscription without a word.
+/// Sender: its connection, when the client has ended it or has left. Reply: `()`.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct StopSubscription;
+
+/// Command: take no further event, send what is under way, then complete.
+/// Sender: the connection when it drains. Reply: `()`.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct FinishSubscription;

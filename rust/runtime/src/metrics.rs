@@ -1,0 +1,91 @@
+//! Counters of one manager. Written by all threads, read by `metrics()`.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+
+macro_rules! metrics {
+    ($($(#[$doc:meta])* $kind:ident $name:ident),* $(,)?) => {
+        /// Live counters; see [`Snapshot`] for their meanings.
+        #[derive(Debug, Default)]
+        pub struct Metrics { $($(#[$doc])* pub $name: $kind,)* }
+
+        /// The counters at one moment.
+        #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+        pub struct Snapshot { $($(#[$doc])* pub $name: u64,)* }
+
+        impl Metrics {
+            /// Reads all counters.
+            #[must_use]
+            pub fn snapshot(&self) -> Snapshot {
+                Snapshot { $($name: self.$name.get(),)* }
+            }
+        }
+
+        impl Snapshot {
+            /// Name and value of each counter.
+            pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($name), self.$name),)*].into_iter()
+            }
+        }
+    };
+}
+
+/// A counter that only grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `n`.
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// A number that goes up and down.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicI64);
+
+impl Gauge {
+    /// Adds `n`, which may be negative.
+    pub fn add(&self, n: i64) {
+        self.0.fetch_add(n, Relaxed);
+    }
+
+    /// Reads the number; never below zero.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        u64::try_from(self.0.load(Relaxed)).unwrap_or(0)
+    }
+}
+
+metrics! {
+    /// Open client connections.
+    Gauge connections,
+    /// Running subscriptions, in-process ones included.
+    Gauge subscriptions,
+    /// Events the bus has taken.
+    Counter events_published,
+    /// Events that reached at least one subscription, counted for each worker.
+    Counter events_matched,
+    /// Results handed to subscribers.
+    Counter results_sent,
+    /// Resolver calls started.
+    Counter resolver_calls,
+    /// Resolver calls that raised.
+    Counter resolver_errors,
+    /// Resolver calls ended by their timeout.
+    Counter resolver_timeouts,
+    /// Subscribers ended because they were too slow.
+    Counter slow_consumer_disconnects,
+    /// Results dropped because their subscriber was too slow.
+    Counter results_dropped,
+    /// Events dropped before their resolver, because it was too slow.
+    Counter events_dropped,
+    /// Passthrough groups: subscriptions with equal plan and arguments on one worker.
+    Gauge groups,
+    /// Projections made for a group, each shared by all its members.
+    Counter group_projections,
+}

@@ -1,0 +1,250 @@
+//! A started manager: its actors, its in-process operations, its end.
+
+use std::future::Future;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use actix::{Actor, Addr};
+use dashmap::DashMap;
+use graphql::GraphQLError;
+use protocol::{Close, Request};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::actors::{EventBusActor, ShardActor, ShardList, SubscriptionActor};
+use crate::engine::Engine;
+use crate::error::RuntimeError;
+use crate::messages::{
+    CloseConnections, DrainConnections, FinishSubscription, RunOnWorker, Selector, StopSubscription,
+};
+use crate::resolver::Client;
+use crate::response_stream::{Response, ResponseStream, StreamSink};
+use crate::system::SystemThread;
+use crate::worker::{Opened, Worker};
+
+/// How often the drain looks whether everything has ended.
+const DRAIN_POLL: Duration = Duration::from_millis(5);
+
+/// A started manager.
+pub struct Runtime {
+    engine: Arc<Engine>,
+    shards: Arc<ShardList>,
+    /// The worker on the system's thread, which hosts in-process operations.
+    local: Addr<ShardActor>,
+    operations: Arc<DashMap<String, InProcess>>,
+    system: Arc<SystemThread>,
+}
+
+struct InProcess {
+    stream: Arc<ResponseStream>,
+    /// `None` until it runs, and for operations that were answered at once.
+    actor: Option<Addr<SubscriptionActor>>,
+}
+
+impl Runtime {
+    /// Starts the actors of a manager. Blocks until they run: the time of a thread's start.
+    ///
+    /// # Errors
+    ///
+    /// [`RuntimeError`] when no thread can be had.
+    pub fn start(engine: Engine) -> Result<Self, RuntimeError> {
+        let system = SystemThread::acquire()?;
+        let engine = Arc::new(engine);
+        let shards = Arc::<ShardList>::default();
+        let (started, local) = mpsc::sync_channel(1);
+        let (shared, list) = (engine.clone(), shards.clone());
+        system.arbiter().spawn_fn(move || {
+            EventBusActor::new(shared.intake.clone(), list.clone(), shared.metrics.clone()).start();
+            let (_, shard) = Worker::start(shared);
+            list.add(shard.clone());
+            // Fails only when the caller is gone, and then nobody needs the address.
+            started.send(shard).ok();
+        });
+        let local = local.recv().map_err(|_| RuntimeError::Closed)?;
+        Ok(Self {
+            engine,
+            shards,
+            local,
+            operations: Arc::default(),
+            system,
+        })
+    }
+
+    /// What all threads of the manager share.
+    #[must_use]
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// Runs a future on the system's thread; false when the system has ended.
+    pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> bool {
+        self.system.arbiter().spawn(future)
+    }
+
+    /// Runs a function on the system's thread, inside its arbiter; false when it has ended.
+    pub fn run_on_system(&self, run: impl FnOnce() + Send + 'static) -> bool {
+        self.system.arbiter().spawn_fn(run)
+    }
+
+    /// Lets other threads join this manager as workers.
+    #[must_use]
+    pub fn worker_factory(&self) -> WorkerFactory {
+        WorkerFactory {
+            engine: self.engine.clone(),
+            shards: self.shards.clone(),
+        }
+    }
+
+    /// Starts an operation without a connection. The outcome comes once it is registered, so an
+    /// event published afterwards reaches it.
+    ///
+    /// # Errors
+    ///
+    /// The request errors of the GraphQL specification, section 7.1.2, or that the id is in use.
+    pub async fn subscribe(
+        &self,
+        id: String,
+        request: Request,
+        client: Client,
+    ) -> Result<Result<Arc<ResponseStream>, Vec<GraphQLError>>, RuntimeError> {
+        let limits = &self.engine.limits;
+        let stream = Arc::new(ResponseStream::new(
+            limits.max_pending_bytes,
+            limits.slow_consumer,
+            self.engine.metrics.clone(),
+        ));
+        match self.operations.entry(id.clone()) {
+            dashmap::Entry::Occupied(_) => {
+                let error = GraphQLError::new(format!("subscription id `{id}` is in use"));
+                return Ok(Err(vec![error]));
+            }
+            dashmap::Entry::Vacant(place) => {
+                place.insert(InProcess {
+                    stream: stream.clone(),
+                    actor: None,
+                });
+            }
+        }
+        let (reply, opened) = oneshot::channel();
+        let (operations, sink) = (self.operations.clone(), StreamSink(stream.clone()));
+        self.local.do_send(RunOnWorker(Box::new(move |worker| {
+            let opened = worker.open(&request, &Arc::new(client), Rc::new(sink));
+            let result = match opened {
+                Ok(Opened::Subscription(actor)) => {
+                    match operations.get_mut(&id) {
+                        Some(mut operation) => operation.actor = Some(actor),
+                        // It was completed before it ran.
+                        None => actor.do_send(StopSubscription),
+                    }
+                    Ok(())
+                }
+                Ok(Opened::Answered) => Ok(()),
+                Err(errors) => {
+                    operations.remove(&id);
+                    Err(errors)
+                }
+            };
+            // Fails only when the caller has given up waiting.
+            reply.send(result).ok();
+        })));
+        let opened = opened.await.map_err(|_| RuntimeError::Closed)?;
+        Ok(opened.map(|()| stream))
+    }
+
+    /// The responses of an in-process operation.
+    #[must_use]
+    pub fn responses(&self, id: &str) -> Option<Arc<ResponseStream>> {
+        self.operations.get(id).map(|found| found.stream.clone())
+    }
+
+    /// Ends an in-process operation; false when there is none of this id.
+    pub fn complete(&self, id: &str) -> bool {
+        let Some((_, operation)) = self.operations.remove(id) else {
+            return false;
+        };
+        if let Some(actor) = operation.actor {
+            actor.do_send(StopSubscription);
+        }
+        operation.stream.end(Response::Complete);
+        true
+    }
+
+    /// Closes the selected connections of all workers. Returns how many.
+    pub async fn disconnect(&self, selector: Selector, close: Close) -> usize {
+        let mut count = 0;
+        for shard in self.shards.live() {
+            let command = CloseConnections {
+                selector: selector.clone(),
+                close: close.clone(),
+            };
+            count += shard.send(command).await.unwrap_or(0);
+        }
+        count
+    }
+
+    /// Takes no further event, completes what can be completed within `limit`, closes the rest
+    /// with 1001.
+    pub async fn drain(&self, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        self.engine.intake.close();
+        while !self.engine.intake.is_empty() && Instant::now() < deadline {
+            tokio::time::sleep(DRAIN_POLL).await;
+        }
+        for shard in self.shards.live() {
+            // An error means that the worker, and with it its connections, has ended.
+            shard.send(DrainConnections).await.ok();
+        }
+        let actors: Vec<_> = self
+            .operations
+            .iter()
+            .filter_map(|operation| operation.actor.clone())
+            .collect();
+        for actor in actors {
+            actor.do_send(FinishSubscription);
+        }
+        self.wait_until_idle(deadline).await;
+        self.disconnect(Selector::default(), Close::going_away())
+            .await;
+        let ids: Vec<_> = self.operations.iter().map(|o| o.key().clone()).collect();
+        for id in ids {
+            self.complete(&id);
+        }
+        // The close frames are still to be written.
+        self.wait_until_idle(Instant::now() + Duration::from_secs(1))
+            .await;
+    }
+
+    async fn wait_until_idle(&self, deadline: Instant) {
+        let metrics = &self.engine.metrics;
+        while (metrics.connections.get() > 0 || metrics.subscriptions.get() > 0)
+            && Instant::now() < deadline
+        {
+            tokio::time::sleep(DRAIN_POLL).await;
+        }
+    }
+}
+
+/// Makes workers on threads that the runtime does not own, such as those of a web server.
+#[derive(Clone)]
+pub struct WorkerFactory {
+    engine: Arc<Engine>,
+    shards: Arc<ShardList>,
+}
+
+impl WorkerFactory {
+    /// What all threads of the manager share.
+    #[must_use]
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// Starts a worker on the current thread, which must be inside an actix arbiter.
+    #[must_use]
+    pub fn start_worker(&self) -> Rc<Worker> {
+        let (worker, shard) = Worker::start(self.engine.clone());
+        self.shards.add(shard);
+        worker
+    }
+}

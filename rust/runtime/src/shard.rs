@@ -1,0 +1,202 @@
+//! The subscriptions of one worker thread: registered, grouped, and reached by events.
+//!
+//! Lives on one thread and takes no lock. The actor in front of it is `actors::shard`.
+
+use std::cell::RefCell;
+use std::hash::{Hash, Hasher};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bus::Event;
+use bytes::Bytes;
+use graphql::Plan;
+use hashbrown::HashMap;
+
+use crate::event_queue::EventQueue;
+use crate::index::{Route, RoutingIndex};
+use crate::metrics::Metrics;
+use crate::sink::ResponseSink;
+
+/// What passthrough subscriptions have in common when their results are equal byte for byte.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct GroupKey {
+    definition: usize,
+    route: Route,
+    plan: Arc<Plan>,
+}
+
+/// Subscriptions whose result is projected once for all of them.
+struct Group {
+    key: GroupKey,
+    members: RefCell<HashMap<u64, Rc<dyn ResponseSink>>>,
+}
+
+#[derive(Clone)]
+enum Target {
+    Group(Rc<Group>),
+    Queue(Rc<EventQueue>),
+}
+
+impl Target {
+    fn address(&self) -> *const () {
+        match self {
+            Self::Group(group) => Rc::as_ptr(group).cast(),
+            Self::Queue(queue) => Rc::as_ptr(queue).cast(),
+        }
+    }
+}
+
+impl PartialEq for Target {
+    fn eq(&self, other: &Self) -> bool {
+        self.address() == other.address()
+    }
+}
+
+impl Eq for Target {}
+
+impl Hash for Target {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.address().hash(state);
+    }
+}
+
+/// All subscriptions of one worker.
+pub struct Shard {
+    state: RefCell<State>,
+    metrics: Arc<Metrics>,
+}
+
+#[derive(Default)]
+struct State {
+    index: RoutingIndex<Target>,
+    groups: HashMap<GroupKey, Rc<Group>>,
+    next_member: u64,
+    found: Vec<Target>,
+    projected: Vec<u8>,
+}
+
+impl Shard {
+    /// A shard without subscriptions.
+    #[must_use]
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Self {
+            state: RefCell::default(),
+            metrics,
+        }
+    }
+
+    /// Lets events on `route` reach `queue` until the registration is dropped.
+    #[must_use]
+    pub fn register_queue(self: &Rc<Self>, route: Route, queue: Rc<EventQueue>) -> Registration {
+        let target = Target::Queue(queue);
+        self.state.borrow_mut().index.insert(&route, &target);
+        self.registration(Place::Queue { route, target })
+    }
+
+    /// Lets events on `route` reach `sink`, projected by `plan` together with all equal
+    /// subscriptions, until the registration is dropped.
+    #[must_use]
+    pub fn register_passthrough(
+        self: &Rc<Self>,
+        definition: usize,
+        route: Route,
+        plan: Arc<Plan>,
+        sink: Rc<dyn ResponseSink>,
+    ) -> Registration {
+        let mut state = self.state.borrow_mut();
+        let state = &mut *state;
+        let key = GroupKey {
+            definition,
+            route,
+            plan,
+        };
+        let group = state.groups.entry_ref(&key).or_insert_with(|| {
+            let group = Rc::new(Group {
+                key: key.clone(),
+                members: RefCell::default(),
+            });
+            state
+                .index
+                .insert(&group.key.route, &Target::Group(group.clone()));
+            self.metrics.groups.add(1);
+            group
+        });
+        let member = state.next_member;
+        state.next_member += 1;
+        group.members.borrow_mut().insert(member, sink);
+        let group = group.clone();
+        self.registration(Place::Group { group, member })
+    }
+
+    fn registration(self: &Rc<Self>, place: Place) -> Registration {
+        self.metrics.subscriptions.add(1);
+        Registration {
+            shard: self.clone(),
+            place,
+        }
+    }
+
+    fn remove(&self, place: &Place) {
+        self.metrics.subscriptions.add(-1);
+        let mut state = self.state.borrow_mut();
+        match place {
+            Place::Queue { route, target } => state.index.remove(route, target),
+            Place::Group { group, member } => {
+                group.members.borrow_mut().remove(member);
+                if group.members.borrow().is_empty() && state.groups.remove(&group.key).is_some() {
+                    let target = Target::Group(group.clone());
+                    state.index.remove(&group.key.route, &target);
+                    self.metrics.groups.add(-1);
+                }
+            }
+        }
+    }
+
+    /// Hands one event to every subscription that it matches.
+    pub fn deliver(&self, event: &Arc<Event>) {
+        let mut state = self.state.borrow_mut();
+        let mut found = std::mem::take(&mut state.found);
+        let mut projected = std::mem::take(&mut state.projected);
+        state.index.matches(event, &mut found);
+        // Sinks may reach back into the shard, so it is not borrowed while they run.
+        drop(state);
+        if !found.is_empty() {
+            self.metrics.events_matched.add(1);
+        }
+        for target in found.drain(..) {
+            match target {
+                Target::Queue(queue) => queue.push(event.clone()),
+                Target::Group(group) => {
+                    projected.clear();
+                    group.key.plan.project(&event.data, &mut projected);
+                    self.metrics.group_projections.add(1);
+                    let response = Bytes::copy_from_slice(&projected);
+                    for sink in group.members.borrow().values() {
+                        sink.next(&response);
+                    }
+                }
+            }
+        }
+        let mut state = self.state.borrow_mut();
+        state.found = found;
+        state.projected = projected;
+    }
+}
+
+enum Place {
+    Queue { route: Route, target: Target },
+    Group { group: Rc<Group>, member: u64 },
+}
+
+/// Keeps a subscription in the shard; dropped, no further event reaches it.
+#[must_use]
+pub struct Registration {
+    shard: Rc<Shard>,
+    place: Place,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.shard.remove(&self.place);
+    }
+}

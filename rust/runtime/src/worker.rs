@@ -1,0 +1,172 @@
+//! One worker thread: its shard, its connections, and how operations are opened on it.
+
+use std::cell::RefCell;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+
+use actix::{Actor, Addr};
+use graphql::GraphQLError;
+use hashbrown::HashMap;
+use protocol::{Close, Request};
+
+use crate::actors::{AuthenticateActor, Calls, ShardActor, SubscriptionActor};
+use crate::config::MAX_PENDING_EVENTS;
+use crate::connection::Connection;
+use crate::definition::ResolverKind;
+use crate::engine::{Engine, Prepared};
+use crate::event_queue::EventQueue;
+use crate::messages::Selector;
+use crate::resolver::{Client, SubscriptionInfo};
+use crate::shard::Shard;
+use crate::sink::ResponseSink;
+
+/// What one thread shares among its connections and subscriptions.
+pub struct Worker {
+    engine: Arc<Engine>,
+    shard: Rc<Shard>,
+    connections: RefCell<HashMap<u64, Weak<Connection>>>,
+    authenticate: Option<Addr<AuthenticateActor>>,
+}
+
+/// An operation that was opened.
+pub enum Opened {
+    /// It runs; its actor ends it.
+    Subscription(Addr<SubscriptionActor>),
+    /// It has been answered whole: one result, then complete.
+    Answered,
+}
+
+impl Worker {
+    /// Starts a worker on the current thread and gives its actor's address.
+    ///
+    /// Must be called inside an actix arbiter, as its actors run there.
+    #[must_use]
+    pub fn start(engine: Arc<Engine>) -> (Rc<Self>, Addr<ShardActor>) {
+        let authenticate = engine
+            .authenticator
+            .clone()
+            .map(|authenticator| AuthenticateActor::new(authenticator).start());
+        let worker = Rc::new(Self {
+            shard: Rc::new(Shard::new(engine.metrics.clone())),
+            connections: RefCell::default(),
+            engine,
+            authenticate,
+        });
+        let shard = ShardActor::new(worker.clone()).start();
+        (worker, shard)
+    }
+
+    /// What all threads share.
+    #[must_use]
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// The subscriptions of this thread.
+    #[must_use]
+    pub fn shard(&self) -> &Rc<Shard> {
+        &self.shard
+    }
+
+    pub(crate) fn authenticate(&self) -> Option<&Addr<AuthenticateActor>> {
+        self.authenticate.as_ref()
+    }
+
+    /// Starts what `request` asks for; responses go to `sink`.
+    ///
+    /// # Errors
+    ///
+    /// The request errors of the GraphQL specification, section 7.1.2; `sink` was not used.
+    pub fn open(
+        &self,
+        request: &Request,
+        client: &Arc<Client>,
+        sink: Rc<dyn ResponseSink>,
+    ) -> Result<Opened, Vec<GraphQLError>> {
+        let (definition, operation, route) = match self.engine.prepare(request)? {
+            Prepared::Response(response) => {
+                sink.next(&response);
+                sink.complete();
+                return Ok(Opened::Answered);
+            }
+            Prepared::Subscription {
+                definition,
+                operation,
+                route,
+            } => (definition, operation, route),
+        };
+        let (registration, calls) = match definition.kind {
+            ResolverKind::Passthrough => {
+                let registration = self.shard.register_passthrough(
+                    definition.index,
+                    route,
+                    operation.plan,
+                    sink.clone(),
+                );
+                (registration, None)
+            }
+            ResolverKind::Call => {
+                let events = Rc::new(EventQueue::new(
+                    MAX_PENDING_EVENTS,
+                    self.engine.limits.slow_consumer,
+                    self.engine.metrics.clone(),
+                ));
+                let info = Arc::new(SubscriptionInfo {
+                    definition,
+                    arguments: operation.arguments,
+                    plan: operation.plan,
+                    operation_name: request.operation_name.clone(),
+                    client: client.clone(),
+                    host: std::sync::OnceLock::new(),
+                });
+                let registration = self.shard.register_queue(route, events.clone());
+                let calls = Calls::new(self.engine.clone(), info, events);
+                (registration, Some(calls))
+            }
+        };
+        let actor = SubscriptionActor::new(sink, registration, calls);
+        Ok(Opened::Subscription(actor.start()))
+    }
+
+    pub(crate) fn add_connection(&self, key: u64, connection: &Rc<Connection>) {
+        self.engine.metrics.connections.add(1);
+        self.connections
+            .borrow_mut()
+            .insert(key, Rc::downgrade(connection));
+    }
+
+    pub(crate) fn remove_connection(&self, key: u64) {
+        if self.connections.borrow_mut().remove(&key).is_some() {
+            self.engine.metrics.connections.add(-1);
+        }
+    }
+
+    /// The connections at this moment; they may come and go while they are handled.
+    pub(crate) fn connections(&self) -> Vec<Rc<Connection>> {
+        let connections = self.connections.borrow();
+        connections.values().filter_map(Weak::upgrade).collect()
+    }
+
+    pub(crate) fn keep_alive(&self) {
+        for connection in self.connections() {
+            connection.keep_alive();
+        }
+    }
+
+    pub(crate) fn drain(&self) {
+        for connection in self.connections() {
+            connection.drain();
+        }
+    }
+
+    pub(crate) fn close_connections(&self, selector: &Selector, close: &Close) -> usize {
+        let selected = self.connections().into_iter().filter(|connection| {
+            let client = connection.client();
+            let identity = client.as_ref().and_then(|c| c.identity.as_ref());
+            selector.selects(connection.id(), identity)
+        });
+        selected
+            .map(|connection| connection.close(close.clone()))
+            .count()
+    }
+}
