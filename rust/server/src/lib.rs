@@ -1,1 +1,9 @@
-//! fraiseql-subs: server.
+//! The embedded actix-web server: sockets in, sockets out.
+//!
+//! Not here: what a message means (`protocol`), what it starts (`runtime`).
+
+mod messages;
+mod server;
+mod websocket;
+
+pub use server::{Server, ServerConfig, ServerError};

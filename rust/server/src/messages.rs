@@ -1,0 +1,287 @@
+//! WebSocket messages out of a connection's bytes (RFC 6455): frames joined, text checked, sizes
+//! bounded.
+//!
+//! Frames are decoded by `actix_http::ws::Codec`. It buffers a frame whole before it looks at the
+//! limit, so the announced length is checked here, before its bytes are taken.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use actix_http::error::PayloadError;
+use actix_http::ws::{Codec, Frame, Item, ProtocolError};
+use actix_web::web::Payload;
+use bytes::{Bytes, BytesMut};
+use bytestring::ByteString;
+use futures_util::Stream;
+use protocol::Close;
+use tokio_util::codec::Decoder;
+
+/// One message from a client.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Incoming {
+    Text(ByteString),
+    Binary,
+    Ping(Bytes),
+    Pong,
+    /// The client closes, or has answered our close.
+    Close,
+    /// The client broke a rule; this is what it is told. Whatever else it sends is discarded.
+    Violation(Close),
+}
+
+/// The messages of one connection. Ends with the connection.
+pub(crate) struct Messages {
+    payload: Payload,
+    decoder: MessageDecoder,
+}
+
+impl Messages {
+    pub(crate) fn new(payload: Payload, limit_bytes: usize) -> Self {
+        Self {
+            payload,
+            decoder: MessageDecoder::new(limit_bytes),
+        }
+    }
+}
+
+impl Stream for Messages {
+    type Item = Incoming;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
+        loop {
+            if let Some(message) = self.decoder.decode() {
+                return Poll::Ready(Some(message));
+            }
+            let chunk: Option<Result<Bytes, PayloadError>> =
+                ready!(Pin::new(&mut self.payload).poll_next(cx));
+            match chunk {
+                Some(Ok(bytes)) => self.decoder.feed(&bytes),
+                // A broken transport ends like a closed one.
+                Some(Err(_)) | None => return Poll::Ready(None),
+            }
+        }
+    }
+}
+
+/// Turns bytes into messages.
+struct MessageDecoder {
+    codec: Codec,
+    limit_bytes: usize,
+    buffer: BytesMut,
+    /// The fragments of a message so far.
+    fragments: Option<Fragments>,
+    discarding: bool,
+}
+
+struct Fragments {
+    is_text: bool,
+    bytes: BytesMut,
+}
+
+impl MessageDecoder {
+    fn new(limit_bytes: usize) -> Self {
+        Self {
+            codec: Codec::new().max_size(limit_bytes),
+            limit_bytes,
+            buffer: BytesMut::new(),
+            fragments: None,
+            discarding: false,
+        }
+    }
+
+    fn feed(&mut self, bytes: &[u8]) {
+        if !self.discarding {
+            self.buffer.extend_from_slice(bytes);
+        }
+    }
+
+    fn decode(&mut self) -> Option<Incoming> {
+        if self.discarding {
+            return None;
+        }
+        let decoded = self.decode_message();
+        decoded.unwrap_or_else(|close| {
+            self.discarding = true;
+            self.buffer = BytesMut::new();
+            self.fragments = None;
+            Some(Incoming::Violation(close))
+        })
+    }
+
+    fn decode_message(&mut self) -> Result<Option<Incoming>, Close> {
+        loop {
+            if announced_length(&self.buffer) > self.limit_bytes as u64 {
+                return Err(Close::message_too_big(self.limit_bytes));
+            }
+            let frame = self
+                .codec
+                .decode(&mut self.buffer)
+                .map_err(|error| protocol_error(&error))?;
+            let Some(frame) = frame else { return Ok(None) };
+            let message = match frame {
+                Frame::Text(bytes) => Some(text(bytes)?),
+                Frame::Binary(_) => Some(Incoming::Binary),
+                Frame::Ping(payload) => Some(Incoming::Ping(payload)),
+                Frame::Pong(_) => Some(Incoming::Pong),
+                Frame::Close(_) => Some(Incoming::Close),
+                Frame::Continuation(item) => self.join(item)?,
+            };
+            if message.is_some() {
+                return Ok(message);
+            }
+        }
+    }
+
+    fn join(&mut self, item: Item) -> Result<Option<Incoming>, Close> {
+        let (bytes, is_last) = match item {
+            Item::FirstText(bytes) => (self.start(true, bytes), false),
+            Item::FirstBinary(bytes) => (self.start(false, bytes), false),
+            Item::Continue(bytes) => (bytes, false),
+            Item::Last(bytes) => (bytes, true),
+        };
+        // The codec lets a continuation through only after a first frame.
+        let Some(fragments) = &mut self.fragments else {
+            return Ok(None);
+        };
+        if fragments.bytes.len() + bytes.len() > self.limit_bytes {
+            return Err(Close::message_too_big(self.limit_bytes));
+        }
+        fragments.bytes.extend_from_slice(&bytes);
+        if !is_last {
+            return Ok(None);
+        }
+        match self.fragments.take() {
+            Some(whole) if whole.is_text => text(whole.bytes.freeze()).map(Some),
+            _ => Ok(Some(Incoming::Binary)),
+        }
+    }
+
+    fn start(&mut self, is_text: bool, bytes: Bytes) -> Bytes {
+        self.fragments = Some(Fragments {
+            is_text,
+            bytes: BytesMut::new(),
+        });
+        bytes
+    }
+}
+
+fn text(bytes: Bytes) -> Result<Incoming, Close> {
+    ByteString::try_from(bytes)
+        .map(Incoming::Text)
+        .map_err(|_| Close::invalid_text())
+}
+
+fn protocol_error(error: &ProtocolError) -> Close {
+    Close {
+        code: 1002,
+        reason: format!("{error}").chars().take(40).collect(),
+    }
+}
+
+/// The payload length that the frame at the head of `buffer` announces; 0 while it is not known.
+/// RFC 6455, section 5.2.
+fn announced_length(buffer: &[u8]) -> u64 {
+    match buffer {
+        [_, second, rest @ ..] => match (second & 0x7f, rest) {
+            (126, [high, low, ..]) => u64::from(u16::from_be_bytes([*high, *low])),
+            (127, [a, b, c, d, e, f, g, h, ..]) => {
+                u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h])
+            }
+            (126 | 127, _) => 0,
+            (length, _) => u64::from(length),
+        },
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: usize = 200;
+
+    /// A masked client frame with an all-zero mask, so that the payload stays readable.
+    fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![first];
+        match u8::try_from(payload.len()) {
+            Ok(length) if length < 126 => bytes.push(0x80 | length),
+            _ => {
+                bytes.push(0x80 | 126);
+                bytes.extend(u16::try_from(payload.len()).unwrap().to_be_bytes());
+            }
+        }
+        bytes.extend([0; 4]);
+        bytes.extend(payload);
+        bytes
+    }
+
+    fn decode(chunks: &[&[u8]]) -> Vec<Incoming> {
+        let mut decoder = MessageDecoder::new(LIMIT);
+        let mut messages = Vec::new();
+        for chunk in chunks {
+            decoder.feed(chunk);
+            messages.extend(std::iter::from_fn(|| decoder.decode()));
+        }
+        messages
+    }
+
+    #[test]
+    fn fragments_with_a_ping_between_and_an_empty_end_are_one_message() {
+        let bytes = [
+            frame(0x01, b"he"),
+            frame(0x89, b"p"),
+            frame(0x00, b"llo"),
+            frame(0x80, b""),
+        ]
+        .concat();
+        let expected = [
+            Incoming::Ping("p".into()),
+            Incoming::Text("hello".into()),
+        ];
+        assert_eq!(decode(&[&bytes]), expected);
+        let one_by_one: Vec<&[u8]> = bytes.chunks(1).collect();
+        assert_eq!(decode(&one_by_one), expected);
+    }
+
+    #[test]
+    fn a_character_may_be_split_by_fragments() {
+        let bytes = [frame(0x01, b"\xc3"), frame(0x80, b"\xa9")].concat();
+        assert_eq!(decode(&[&bytes]), [Incoming::Text("é".into())]);
+    }
+
+    #[test]
+    fn text_that_is_not_utf_8_is_a_violation_1007() {
+        let messages = decode(&[&frame(0x81, b"\xff\xfe")]);
+        assert_eq!(messages, [Incoming::Violation(Close::invalid_text())]);
+    }
+
+    #[test]
+    fn an_announced_length_past_the_limit_is_refused_before_its_bytes_come() {
+        let mut header = vec![0x81, 0x80 | 127];
+        header.extend((1u64 << 40).to_be_bytes());
+        let messages = decode(&[&header]);
+        assert_eq!(messages, [Incoming::Violation(Close::message_too_big(LIMIT))]);
+    }
+
+    #[test]
+    fn fragments_that_add_up_past_the_limit_are_refused() {
+        let half = vec![b'a'; 150];
+        let bytes = [frame(0x01, &half), frame(0x80, &half)].concat();
+        assert_eq!(
+            decode(&[&bytes]),
+            [Incoming::Violation(Close::message_too_big(LIMIT))]
+        );
+    }
+
+    #[test]
+    fn after_a_violation_everything_is_discarded() {
+        let bytes = [frame(0x81, b"\xff"), frame(0x81, b"fine")].concat();
+        assert_eq!(decode(&[&bytes, &frame(0x81, b"fine")]).len(), 1);
+    }
+
+    #[test]
+    fn an_unmasked_frame_is_a_violation_1002() {
+        let messages = decode(&[&[0x81, 0x01, b'a']]);
+        assert!(matches!(&messages[..], [Incoming::Violation(Close { code: 1002, .. })]));
+    }
+}

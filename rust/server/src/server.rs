@@ -1,0 +1,163 @@
+//! The HTTP server around the WebSocket handshake: binding, workers, end.
+
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::sync::mpsc;
+
+use actix_web::dev::ServerHandle;
+use actix_web::{App, HttpServer, web};
+use runtime::Runtime;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::websocket::{self, CurrentWorker, SocketHandle};
+
+/// Connections the kernel holds until they are accepted (count).
+const BACKLOG: i32 = 4096;
+
+/// How a server listens.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// Name or address to bind.
+    pub host: String,
+    /// Port to bind; 0 lets the system choose.
+    pub port: u16,
+    /// Path of the GraphQL endpoint.
+    pub path: String,
+    /// Threads that host connections (count, at least 1).
+    pub workers: usize,
+}
+
+/// Why a server could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The address could not be bound.
+    #[error("cannot listen on {host}:{port}: {source}; is another server running there? port=0 picks a free one")]
+    Bind {
+        /// As configured.
+        host: String,
+        /// As configured.
+        port: u16,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The path does not start with a slash.
+    #[error("path `{0}` must start with `/`, such as `/graphql`")]
+    Path(String),
+    /// The manager was closed meanwhile.
+    #[error("the manager is closed")]
+    Closed,
+}
+
+/// A listening server.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    handle: ServerHandle,
+}
+
+impl Server {
+    /// Binds and starts the workers. Blocks until they are started.
+    ///
+    /// # Errors
+    ///
+    /// [`ServerError`] when the address cannot be bound; nothing was started then.
+    pub fn start(runtime: &Runtime, config: ServerConfig) -> Result<Self, ServerError> {
+        if !config.path.starts_with('/') {
+            return Err(ServerError::Path(config.path));
+        }
+        let bound = bind(&config.host, config.port).and_then(|listener| {
+            let address = listener.local_addr()?;
+            Ok((listener, address))
+        });
+        let (listener, address) = bound.map_err(|source| ServerError::Bind {
+            host: config.host.clone(),
+            port: config.port,
+            source,
+        })?;
+        let (started, handle) = mpsc::sync_channel(1);
+        let factory = runtime.worker_factory();
+        runtime.run_on_system(move || {
+            let path = config.path;
+            let app = move || {
+                let worker = CurrentWorker(factory.start_worker());
+                App::new()
+                    .app_data(web::Data::new(worker))
+                    .route(&path, web::get().to(websocket::upgrade))
+            };
+            let server = HttpServer::new(app)
+                .workers(config.workers)
+                .disable_signals()
+                // `Limits.max_connections` is the limit, and it answers instead of leaving
+                // clients in the backlog.
+                .max_connections(1 << 20)
+                .on_connect(|connection, data| {
+                    if let Some(stream) = connection.downcast_ref::<tokio::net::TcpStream>() {
+                        // Results are small and must not wait for more of them.
+                        stream.set_nodelay(true).ok();
+                        match SocketHandle::of(stream) {
+                            Ok(handle) => {
+                                data.insert(handle);
+                            }
+                            Err(error) => tracing::warn!(%error, "a connection is refused"),
+                        }
+                    }
+                })
+                .listen(listener)
+                .map(HttpServer::run);
+            // The receiver waits for exactly this.
+            started
+                .send(server.map(|server| {
+                    let handle = server.handle();
+                    actix::spawn(async move {
+                        if let Err(error) = server.await {
+                            tracing::error!(%error, "the server ended with an error");
+                        }
+                    });
+                    handle
+                }))
+                .ok();
+        });
+        let handle = handle.recv().map_err(|_| ServerError::Closed)?;
+        let handle = handle.map_err(|source| ServerError::Bind {
+            host: address.ip().to_string(),
+            port: address.port(),
+            source,
+        })?;
+        Ok(Self { address, handle })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// For [`Self::stop_accepting`] and [`stop`] on the system's thread.
+    #[must_use]
+    pub fn handle(&self) -> ServerHandle {
+        self.handle.clone()
+    }
+}
+
+fn bind(host: &str, port: u16) -> std::io::Result<TcpListener> {
+    let mut last_error = None;
+    for address in (host, port).to_socket_addrs()? {
+        match listen(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last_error = Some(error),
+        }
+    }
+    Err(last_error.unwrap_or_else(|| std::io::Error::other("the host has no address")))
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
