@@ -99,7 +99,7 @@ impl Intake {
         events
     }
 
-    /// Waits until there may be events to take.
+    /// Waits until there may be events to take, or the intake was closed.
     pub async fn filled(&self) {
         self.filled.notified().await;
     }
@@ -107,6 +107,13 @@ impl Intake {
     /// Refuses further events, also of those who wait; what was taken stays.
     pub fn close(&self) {
         self.room.close();
+        self.filled.notify_one();
+    }
+
+    /// Whether [`Self::close`] was called.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.room.is_closed()
     }
 
     /// Events taken and not yet broadcast (a count).

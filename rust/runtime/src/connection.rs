@@ -273,7 +273,8 @@ impl Connection {
         }
     }
 
-    /// Closes the connection; what already waits for the client leaves first.
+    /// Closes the connection. Results that still wait are withdrawn with their operations;
+    /// messages of the protocol leave before the close.
     pub fn close(&self, close: Close) {
         self.outbox.close(close);
         self.end();

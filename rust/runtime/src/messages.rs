@@ -32,6 +32,12 @@ pub struct RunOnWorker(pub Box<dyn FnOnce(&Rc<Worker>) + Send>);
 #[rtype(result = "()")]
 pub struct DrainConnections;
 
+/// Command: end the worker's actor, which lets go of the worker.
+/// Sender: the runtime when it is dropped. Reply: `()`.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct StopWorker;
+
 /// Command: close the connections of a worker that `selector` selects.
 /// Sender: `disconnect()`. Reply: how many were closed (a count).
 #[derive(Debug, Clone, Message)]

@@ -17,7 +17,8 @@ use crate::actors::{EventBusActor, ShardActor, ShardList, SubscriptionActor};
 use crate::engine::Engine;
 use crate::error::RuntimeError;
 use crate::messages::{
-    CloseConnections, DrainConnections, FinishSubscription, RunOnWorker, Selector, StopSubscription,
+    CloseConnections, DrainConnections, FinishSubscription, RunOnWorker, Selector,
+    StopSubscription, StopWorker,
 };
 use crate::resolver::Client;
 use crate::response_stream::{Response, ResponseStream, StreamSink};
@@ -222,6 +223,16 @@ impl Runtime {
             && Instant::now() < deadline
         {
             tokio::time::sleep(DRAIN_POLL).await;
+        }
+    }
+}
+
+impl Drop for Runtime {
+    /// Ends the actors; the thread goes on while another manager needs it.
+    fn drop(&mut self) {
+        self.engine.intake.close();
+        for shard in self.shards.live() {
+            shard.do_send(StopWorker);
         }
     }
 }

@@ -131,7 +131,7 @@ impl Server {
         self.address
     }
 
-    /// For [`Self::stop_accepting`] and [`stop`] on the system's thread.
+    /// Pauses and stops the server; its futures may be awaited on any thread.
     #[must_use]
     pub fn handle(&self) -> ServerHandle {
         self.handle.clone()

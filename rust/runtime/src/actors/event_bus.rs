@@ -1,11 +1,12 @@
 //! The broadcast: takes events from the intake and hands them to every shard.
 //!
 //! One per manager, on the system's thread, started with the runtime. Events that were not yet
-//! broadcast stay in the intake, so a restart loses nothing.
+//! broadcast stay in the intake, so a restart loses nothing. It ends when the intake is closed
+//! and empty.
 
 use std::sync::Arc;
 
-use actix::{Actor, Addr, AsyncContext, Context, WrapFuture};
+use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, WrapFuture};
 use bus::{Event, Intake};
 use futures_util::future::join_all;
 use parking_lot::Mutex;
@@ -64,7 +65,7 @@ impl Actor for EventBusActor {
             self.metrics.clone(),
         );
         let broadcast = async move {
-            loop {
+            while !intake.is_closed() {
                 intake.filled().await;
                 loop {
                     let events: Arc<[Arc<Event>]> = intake.take(BROADCAST_BATCH).into();
@@ -84,6 +85,7 @@ impl Actor for EventBusActor {
                 }
             }
         };
-        ctx.spawn(broadcast.into_actor(self));
+        let ended = broadcast.into_actor(self).map(|(), _, ctx| ctx.stop());
+        ctx.spawn(ended);
     }
 }

@@ -4,9 +4,11 @@
 
 use std::rc::Rc;
 
-use actix::{Actor, AsyncContext, Context, Handler, MessageResult};
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, MessageResult};
 
-use crate::messages::{Broadcast, CloseConnections, DrainConnections, RunOnWorker};
+use crate::messages::{
+    Broadcast, CloseConnections, DrainConnections, RunOnWorker, StopWorker,
+};
 use crate::worker::Worker;
 
 /// Receives events and commands for one worker.
@@ -56,6 +58,14 @@ impl Handler<DrainConnections> for ShardActor {
 
     fn handle(&mut self, _: DrainConnections, _: &mut Context<Self>) {
         self.worker.drain();
+    }
+}
+
+impl Handler<StopWorker> for ShardActor {
+    type Result = ();
+
+    fn handle(&mut self, _: StopWorker, ctx: &mut Context<Self>) {
+        ctx.stop();
     }
 }
 
