@@ -1,0 +1,206 @@
+"""Settings of a manager: limits, security, and what authentication receives and returns.
+
+Values are checked when they are made. Enforcing them is the core's work, not this module's.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NoReturn, get_args
+
+from typing_extensions import TypeAlias
+
+from fraiseql_subs.errors import ConfigurationError
+
+SlowConsumer: TypeAlias = Literal["disconnect", "drop_oldest", "latest"]
+
+_ORIGIN = re.compile(
+    r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[^\s/?#@:\[\]]+)(:\d{1,5})?", re.IGNORECASE
+)
+
+
+def _refuse(setting: str, value: object, remedy: str) -> NoReturn:
+    raise ConfigurationError(f"{setting} is {value!r}: {remedy}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Limits of one manager; each bounds a queue, a size or a time.
+
+    Attributes:
+        connection_init_timeout: Time a client has to send `connection_init` (seconds, above 0);
+            past it the socket is closed with 4408.
+        max_connections: Connections at once (count); past it a handshake is refused with 503.
+            None: no limit.
+        max_subscriptions_per_connection: Subscriptions one connection may hold at once (count);
+            past it the next one is answered with an error.
+        max_message_bytes: Largest message a client may send (bytes); past it the socket is closed
+            with 1009.
+        max_depth: Deepest selection of a document (levels); None: no limit.
+        max_complexity: Fields a document may select, fragments spread out (count); None: no limit.
+        max_pending_bytes: Results that may wait for one slow connection (bytes); past it
+            `slow_consumer` acts.
+        slow_consumer: `"disconnect"` ends the connection with 1013, `"drop_oldest"` drops the
+            oldest waiting results, `"latest"` keeps the newest result of each subscription.
+        keepalive: Time between two pings of the server (seconds, above 0); None: no pings.
+
+    Raises:
+        ConfigurationError: A value is out of its range.
+    """
+
+    connection_init_timeout: float = 3.0
+    max_connections: int | None = None
+    max_subscriptions_per_connection: int = 100
+    max_message_bytes: int = 1024 * 1024
+    max_depth: int | None = 15
+    max_complexity: int | None = 1000
+    max_pending_bytes: int = 1024 * 1024
+    slow_consumer: SlowConsumer = "disconnect"
+    keepalive: float | None = 12.0
+
+    def __post_init__(self) -> None:
+        self._check_seconds("connection_init_timeout", optional=False)
+        self._check_seconds("keepalive", optional=True)
+        for name in ("max_subscriptions_per_connection", "max_message_bytes", "max_pending_bytes"):
+            self._check_count(name, optional=False)
+        for name in ("max_connections", "max_depth", "max_complexity"):
+            self._check_count(name, optional=True)
+        policies = get_args(SlowConsumer)
+        if self.slow_consumer not in policies:
+            expected = ", ".join(f'"{policy}"' for policy in policies)
+            _refuse("Limits.slow_consumer", self.slow_consumer, f"use one of {expected}")
+
+    def _check_seconds(self, name: str, *, optional: bool) -> None:
+        value = getattr(self, name)
+        if (optional and value is None) or (_is_number(value) and value > 0):
+            return
+        remedy = "give a number of seconds above 0"
+        _refuse(
+            f"Limits.{name}", value, f"{remedy}, or None to switch it off" if optional else remedy
+        )
+
+    def _check_count(self, name: str, *, optional: bool) -> None:
+        value = getattr(self, name)
+        if (optional and value is None) or _is_count(value):
+            return
+        remedy = "give a whole number of at least 1"
+        _refuse(f"Limits.{name}", value, f"{remedy}, or None for no limit" if optional else remedy)
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionParams:
+    """How a client connected: what `Security.authenticate` decides on.
+
+    Attributes:
+        payload: The payload of `connection_init`; None when the client sent none.
+        headers: HTTP headers of the handshake; names in lower case.
+        remote_address: Address of the peer as `host:port`; None when the server does not know it.
+        path: Path of the request, such as `"/graphql"`.
+        subprotocol: The negotiated WebSocket sub-protocol; None without one.
+        connection_id: Id of the connection, as in `Context` and in the logs.
+    """
+
+    payload: Mapping[str, Any] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    remote_address: str | None = None
+    path: str = "/graphql"
+    subprotocol: str | None = None
+    connection_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a client is.
+
+    Attributes:
+        user_id: The user, as the application knows it.
+        tenant_id: The tenant the user belongs to; None: none.
+        roles: Roles such as `"admin"`; any sequence of strings, kept as a tuple.
+        permissions: Permissions such as `"orders:read"`; any sequence of strings, kept as a tuple.
+        claims: Whatever else is known, as a JSON object.
+        expires_at: Seconds since the epoch; the connection is closed then with 4403. None: never.
+
+    Raises:
+        ConfigurationError: `roles` or `permissions` hold something else than strings, or
+            `expires_at` is no number.
+    """
+
+    user_id: str
+    tenant_id: str | None = None
+    roles: Sequence[str] = ()
+    permissions: Sequence[str] = ()
+    claims: Mapping[str, Any] = field(default_factory=dict)
+    expires_at: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("roles", "permissions"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, _strings(f"Identity.{name}", value, '["admin"]'))
+        if self.expires_at is not None and not _is_number(self.expires_at):
+            remedy = "give seconds since the epoch, such as `moment.timestamp()`, or None"
+            _refuse("Identity.expires_at", self.expires_at, remedy)
+
+
+Authenticate: TypeAlias = Callable[
+    [ConnectionParams], Awaitable[Identity | Mapping[str, Any] | None]
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Security:
+    """What a client has to pass. Each check is optional.
+
+    Attributes:
+        authenticate: `async (ConnectionParams) -> Identity | dict | None`, called once per
+            connection. None or an exception refuses the connection with 4403.
+        origins: Origins whose pages may connect, such as `["https://app.example.com"]`, or `"*"`
+            among them for any. None: not looked at. Clients without an `Origin` header are no
+            browsers and pass.
+
+    Raises:
+        ConfigurationError: `authenticate` is not `async`, or an origin could never match.
+    """
+
+    authenticate: Authenticate | None = None
+    origins: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.authenticate is not None and not _is_async(self.authenticate):
+            remedy = "write it as `async def authenticate(params: ConnectionParams)`"
+            _refuse("Security.authenticate", self.authenticate, remedy)
+        if self.origins is None:
+            return
+        example = '["https://app.example.com"]'
+        origins = _strings("Security.origins", self.origins, example)
+        for origin in origins:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                remedy = 'write scheme://host[:port] without a path, as a browser sends it, or "*"'
+                _refuse("an origin in Security.origins", origin, remedy)
+        object.__setattr__(self, "origins", origins)
+
+
+def _is_async(function: object) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004 - an object may be async through its class
+    )
+
+
+def _strings(setting: str, value: object, example: str) -> tuple[str, ...]:
+    """Take a collection of strings; a single string is most often a forgotten pair of brackets."""
+    if isinstance(value, list | tuple | set | frozenset) and all(
+        isinstance(item, str) for item in value
+    ):
+        return tuple(value)
+    _refuse(setting, value, f"give a list of strings, such as {example}")

@@ -1,0 +1,80 @@
+"""Exceptions of the package.
+
+Every error that the package raises on its own account derives from `FraiseQLSubsError`. A message
+says what was wrong, where, and what to do. `GraphQLError` stands apart: a resolver raises it to
+have its message sent to the client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class FraiseQLSubsError(Exception):
+    """Base of the errors that this package raises."""
+
+
+class SchemaError(FraiseQLSubsError):
+    """A subscription, a type hint or a schema cannot be served. Raised before anything is served."""
+
+
+class ConfigurationError(FraiseQLSubsError):
+    """A setting has a value that cannot work, or two settings contradict each other."""
+
+
+class PublishError(FraiseQLSubsError):
+    """An event was refused: its data has no JSON, or its channel is empty. Not retryable."""
+
+
+class ManagerClosed(FraiseQLSubsError):
+    """The manager was used before it was started or after it was closed."""
+
+
+class BusError(FraiseQLSubsError):
+    """The event bus could not do what was asked.
+
+    Attributes:
+        retryable: Whether the same call may succeed later, such as after a lost connection.
+    """
+
+    def __init__(self, message: str, retryable: bool = False) -> None:
+        super().__init__(message, retryable)
+        self.message = message
+        self.retryable = retryable
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class ValidationError(FraiseQLSubsError):
+    """A GraphQL document or its variables were refused.
+
+    Attributes:
+        errors: The GraphQL errors a client would be sent: each has `message`, and `locations`,
+            `path` and `extensions` where they apply.
+    """
+
+    def __init__(self, message: str, errors: list[dict[str, Any]] | None = None) -> None:
+        self.message = message
+        self.errors = [{"message": message}] if errors is None else errors
+        super().__init__(message, self.errors)
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class GraphQLError(Exception):
+    """An error for the client: raise it in a resolver to send `message` and `extensions`.
+
+    Any other exception reaches the client as "Internal server error".
+
+    Attributes:
+        message: Text of the error, as the client reads it.
+        extensions: JSON object beside the message, such as `{"code": "NOT_FOUND"}`; None: absent.
+    """
+
+    def __init__(self, message: str, *, extensions: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.extensions = None if extensions is None else dict(extensions)

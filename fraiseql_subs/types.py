@@ -1,0 +1,75 @@
+"""Values that resolvers receive and return, and results as an in-process subscriber sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NewType
+
+from fraiseql_subs.config import ConnectionParams, Identity
+
+ID = NewType("ID", str)
+"""A `str` that is written as the GraphQL scalar `ID`: use it in annotations."""
+
+
+class Skip:
+    """Class of `SKIP`; has no other instance."""
+
+    __slots__ = ()
+    _instance: Skip | None = None
+
+    def __new__(cls) -> Skip:
+        if cls._instance is None:
+            cls._instance = super().__new__(cls)
+        return cls._instance
+
+    def __repr__(self) -> str:
+        return "SKIP"
+
+    def __reduce__(self) -> str:
+        # `copy` and `pickle` read a string as the name of a global: the one instance.
+        return "SKIP"
+
+
+# Typed as Any so that a resolver annotated `-> Order` may return it.
+SKIP: Final[Any] = Skip()
+"""Return it from a resolver to send nothing for this event."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionResult:
+    """One result of an in-process subscription.
+
+    Attributes:
+        data: Selected fields by response name; None when an error reached the root.
+        errors: GraphQL errors, each with `message` and, where they apply, `path`, `locations` and
+            `extensions`; None: no error.
+        extensions: JSON object beside the data; None: absent.
+    """
+
+    data: dict[str, Any] | None = None
+    errors: list[dict[str, Any]] | None = None
+    extensions: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class Context:
+    """What a resolver knows about the subscription it answers: its `context` parameter.
+
+    One object per subscription, the same at each event.
+
+    Attributes:
+        identity: What `Security.authenticate` returned; None without authentication.
+        connection_id: Connection of the client; None for an in-process subscription.
+        subscription_id: Id of the subscription, unique within its connection.
+        operation_name: Name of the GraphQL operation; None when it has none.
+        params: How the client connected; None for an in-process subscription.
+        value: The `context` argument of an in-process `subscribe`; None otherwise.
+    """
+
+    identity: Identity | Mapping[str, Any] | None = None
+    connection_id: str | None = None
+    subscription_id: str = ""
+    operation_name: str | None = None
+    params: ConnectionParams | None = None
+    value: Any = None
