@@ -1,0 +1,412 @@
+//! Input coercion: CoerceVariableValues() and CoerceArgumentValues() of the specification, as
+//! graphql-js 16 does them.
+//!
+//! Enum values become what the host uses for them; everything else keeps its JSON form.
+
+use apollo_compiler::Node;
+use apollo_compiler::ast::{Type, Value as Literal};
+use apollo_compiler::executable::{Field, Operation};
+use apollo_compiler::schema::{ExtendedType, InputValueDefinition};
+use serde_json::Value as Json;
+
+use crate::JsonMap;
+use crate::error::{CODE_BAD_USER_INPUT, GraphQLError, Location, PathSegment};
+use crate::json::describe_string;
+use crate::schema::Schema;
+use crate::value::Value as _;
+
+/// Errors of one request that are reported (count). Past it the rest is left out.
+const MAX_ERRORS: usize = 50;
+
+/// CoerceVariableValues() of the specification.
+pub(crate) fn coerce_variables(
+    schema: &Schema,
+    operation: &Operation,
+    values: &JsonMap,
+    text: &str,
+) -> Result<JsonMap, Vec<GraphQLError>> {
+    let mut coerced = JsonMap::new();
+    let mut errors = Vec::new();
+    for definition in &operation.variables {
+        let name = definition.name.as_str();
+        let mut refuse = |message: String| {
+            let place = definition
+                .location()
+                .map(|span| Location::of(text, span.offset()));
+            let error = GraphQLError::new(message).with_code(CODE_BAD_USER_INPUT);
+            errors.push(error.with_locations(place.into_iter().collect::<Vec<_>>()));
+        };
+        match values.get(name) {
+            None => {
+                if let Some(default) = &definition.default_value {
+                    if let Some(value) = literal(schema, &definition.ty, default, None) {
+                        coerced.insert(name.to_owned(), value);
+                    }
+                } else if definition.ty.is_non_null() {
+                    refuse(format!(
+                        "Variable \"${name}\" of required type \"{}\" was not provided.",
+                        definition.ty
+                    ));
+                }
+            }
+            Some(Json::Null) if definition.ty.is_non_null() => refuse(format!(
+                "Variable \"${name}\" of non-null type \"{}\" must not be null.",
+                definition.ty
+            )),
+            Some(value) => {
+                let mut input = Input::new(schema, name);
+                let value = input.value(&definition.ty, value);
+                let problems = input.problems;
+                if problems.is_empty() {
+                    coerced.insert(name.to_owned(), value);
+                }
+                problems.into_iter().for_each(&mut refuse);
+            }
+        }
+        if errors.len() > MAX_ERRORS {
+            errors.truncate(MAX_ERRORS);
+            let message =
+                "Too many errors processing variables, error limit reached. Execution aborted.";
+            errors.push(GraphQLError::new(message).with_code(CODE_BAD_USER_INPUT));
+            break;
+        }
+    }
+    if errors.is_empty() {
+        Ok(coerced)
+    } else {
+        Err(errors)
+    }
+}
+
+/// Coercion of one variable's value.
+struct Input<'a> {
+    schema: &'a Schema,
+    variable: &'a str,
+    path: Vec<PathSegment>,
+    problems: Vec<String>,
+}
+
+impl<'a> Input<'a> {
+    fn new(schema: &'a Schema, variable: &'a str) -> Self {
+        Self {
+            schema,
+            variable,
+            path: Vec::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    fn refuse(&mut self, value: &Json, problem: &str) -> Json {
+        if self.problems.len() <= MAX_ERRORS {
+            let mut place = String::new();
+            if !self.path.is_empty() {
+                place = format!(" at \"{}", self.variable);
+                for segment in &self.path {
+                    match segment {
+                        PathSegment::Key(key) => place.extend([".", key]),
+                        PathSegment::Index(index) => place.push_str(&format!("[{index}]")),
+                    }
+                }
+                place.push('"');
+            }
+            self.problems.push(format!(
+                "Variable \"${}\" got an invalid value{place}: {}; {problem}",
+                self.variable,
+                (&value).describe()
+            ));
+        }
+        Json::Null
+    }
+
+    fn value(&mut self, ty: &Type, value: &Json) -> Json {
+        if value.is_null() {
+            if ty.is_non_null() {
+                let problem = format!("Expected non-nullable type \"{ty}\" not to be null.");
+                self.refuse(value, &problem);
+            }
+            return Json::Null;
+        }
+        match ty {
+            Type::List(item) | Type::NonNullList(item) => match value {
+                Json::Array(items) => {
+                    let item = |(index, value)| {
+                        self.path.push(PathSegment::Index(index));
+                        let value = self.value(item, value);
+                        self.path.pop();
+                        value
+                    };
+                    items.iter().enumerate().map(item).collect()
+                }
+                single => Json::Array(vec![self.value(item, single)]),
+            },
+            Type::Named(name) | Type::NonNullNamed(name) => self.named(name, value),
+        }
+    }
+
+    fn named(&mut self, type_name: &str, value: &Json) -> Json {
+        match self.schema.compiled().types.get(type_name) {
+            Some(ExtendedType::InputObject(definition)) => {
+                let Json::Object(members) = value else {
+                    let problem = format!("Expected type \"{type_name}\" to be an object.");
+                    return self.refuse(value, &problem);
+                };
+                let mut coerced = JsonMap::new();
+                for (name, field) in &definition.fields {
+                    if let Some(member) = members.get(name.as_str()) {
+                        self.path.push(PathSegment::Key(name.as_str().into()));
+                        let member = self.value(&field.ty, member);
+                        self.path.pop();
+                        coerced.insert(name.to_string(), member);
+                    } else if let Some(default) = &field.default_value {
+                        if let Some(default) = literal(self.schema, &field.ty, default, None) {
+                            coerced.insert(name.to_string(), default);
+                        }
+                    } else if field.ty.is_non_null() {
+                        let problem = format!(
+                            "Field \"{name}\" of required type \"{}\" was not provided.",
+                            field.ty
+                        );
+                        self.refuse(value, &problem);
+                    }
+                }
+                for name in members.keys() {
+                    if !definition.fields.contains_key(name.as_str()) {
+                        let name = describe_string(name);
+                        let problem =
+                            format!("type \"{type_name}\" does not define the field {name}.");
+                        self.refuse(value, &problem);
+                    }
+                }
+                Json::Object(coerced)
+            }
+            Some(ExtendedType::Enum(_)) => self.enum_value(type_name, value),
+            Some(ExtendedType::Scalar(_)) => match scalar(type_name, value) {
+                Ok(value) => value,
+                Err(problem) => self.refuse(value, problem),
+            },
+            _ => self.refuse(value, "its type is no input type."),
+        }
+    }
+
+    fn enum_value(&mut self, type_name: &str, value: &Json) -> Json {
+        let Some(name) = value.as_str() else {
+            let problem = format!("Enum \"{type_name}\" cannot represent non-string value.");
+            return self.refuse(value, &problem);
+        };
+        let internal = self
+            .schema
+            .enum_type(type_name)
+            .and_then(|known| known.internal(name));
+        internal.unwrap_or_else(|| {
+            let problem = format!("Value does not exist in \"{type_name}\" enum.");
+            self.refuse(value, &problem)
+        })
+    }
+}
+
+/// Input coercion of a scalar from JSON; the error says what it cannot represent.
+fn scalar(type_name: &str, value: &Json) -> Result<Json, &'static str> {
+    match type_name {
+        "Int" => match value.as_number().and_then(whole) {
+            Some(number) => i32::try_from(number)
+                .map(Json::from)
+                .map_err(|_| "Int cannot represent non 32-bit signed integer value."),
+            None if value.is_number() && value.as_f64().is_some_and(|n| n.trunc() == n) => {
+                Err("Int cannot represent non 32-bit signed integer value.")
+            }
+            None => Err("Int cannot represent non-integer value."),
+        },
+        "Float" if value.is_number() => Ok(value.clone()),
+        "Float" => Err("Float cannot represent non numeric value."),
+        "String" if value.is_string() => Ok(value.clone()),
+        "String" => Err("String cannot represent a non string value."),
+        "Boolean" if value.is_boolean() => Ok(value.clone()),
+        "Boolean" => Err("Boolean cannot represent a non boolean value."),
+        "ID" => match value {
+            Json::String(_) => Ok(value.clone()),
+            Json::Number(number) => match whole(number) {
+                Some(number) => Ok(number.to_string().into()),
+                None => Err("ID cannot represent this value."),
+            },
+            _ => Err("ID cannot represent this value."),
+        },
+        _ => Ok(value.clone()),
+    }
+}
+
+/// A number without fraction, also when it is written as `5.0`.
+fn whole(number: &serde_json::Number) -> Option<i128> {
+    let integer = number.as_i64().map(i128::from);
+    integer
+        .or_else(|| number.as_u64().map(i128::from))
+        .or_else(|| {
+            let float = number.as_f64()?;
+            #[allow(clippy::cast_possible_truncation, reason = "integral and below 2^53")]
+            (float.trunc() == float && float.abs() < 9e15).then_some(float as i128)
+        })
+}
+
+/// CoerceArgumentValues() of the specification, for the nodes of one field.
+pub(crate) fn coerce_arguments(
+    schema: &Schema,
+    field: &Field,
+    variables: &JsonMap,
+) -> Result<JsonMap, String> {
+    let mut coerced = JsonMap::new();
+    for definition in &field.definition.arguments {
+        let given = field
+            .arguments
+            .iter()
+            .find(|argument| argument.name == definition.name);
+        if let Some(value) = argument(
+            schema,
+            definition,
+            given.map(|given| &given.value),
+            variables,
+        )? {
+            coerced.insert(definition.name.to_string(), value);
+        }
+    }
+    Ok(coerced)
+}
+
+fn argument(
+    schema: &Schema,
+    definition: &InputValueDefinition,
+    given: Option<&Node<Literal>>,
+    variables: &JsonMap,
+) -> Result<Option<Json>, String> {
+    let (name, ty) = (&definition.name, &*definition.ty);
+    let given = given.filter(|given| match given.as_variable() {
+        Some(variable) => variables.contains_key(variable.as_str()),
+        None => true,
+    });
+    let Some(given) = given else {
+        if let Some(default) = &definition.default_value {
+            return Ok(literal(schema, ty, default, None));
+        }
+        if ty.is_non_null() {
+            return Err(format!(
+                "Argument \"{name}\" of required type \"{ty}\" was not provided."
+            ));
+        }
+        return Ok(None);
+    };
+    match literal(schema, ty, given, Some(variables)) {
+        Some(Json::Null) if ty.is_non_null() => Err(format!(
+            "Argument \"{name}\" of non-null type \"{ty}\" must not be null."
+        )),
+        Some(value) => Ok(Some(value)),
+        None => Err(format!(
+            "Argument \"{name}\" has an invalid value: expected type \"{ty}\"."
+        )),
+    }
+}
+
+/// `valueFromAST` of graphql-js: the value of a literal, `None` when it does not fit the type.
+fn literal(
+    schema: &Schema,
+    ty: &Type,
+    value: &Literal,
+    variables: Option<&JsonMap>,
+) -> Option<Json> {
+    if let Literal::Variable(name) = value {
+        let value = variables?.get(name.as_str())?;
+        return (!(value.is_null() && ty.is_non_null())).then(|| value.clone());
+    }
+    if value.is_null() {
+        return (!ty.is_non_null()).then_some(Json::Null);
+    }
+    match ty {
+        Type::List(item) | Type::NonNullList(item) => {
+            let Literal::List(items) = value else {
+                return Some(Json::Array(vec![literal(schema, item, value, variables)?]));
+            };
+            let item = |value: &Node<Literal>| {
+                let is_absent = value.as_variable().is_some_and(|name| {
+                    !variables.is_some_and(|known| known.contains_key(name.as_str()))
+                });
+                if is_absent {
+                    return (!item.is_non_null()).then_some(Json::Null);
+                }
+                literal(schema, item, value, variables)
+            };
+            items
+                .iter()
+                .map(item)
+                .collect::<Option<Vec<_>>>()
+                .map(Json::Array)
+        }
+        Type::Named(name) | Type::NonNullNamed(name) => {
+            named_literal(schema, name, value, variables)
+        }
+    }
+}
+
+fn named_literal(
+    schema: &Schema,
+    type_name: &str,
+    value: &Literal,
+    variables: Option<&JsonMap>,
+) -> Option<Json> {
+    match schema.compiled().types.get(type_name)? {
+        ExtendedType::InputObject(definition) => {
+            let members = value.as_object()?;
+            let mut coerced = JsonMap::new();
+            for (name, field) in &definition.fields {
+                let given = members
+                    .iter()
+                    .find(|(given, _)| given == name)
+                    .map(|(_, value)| value);
+                let given = given.filter(|given| match given.as_variable() {
+                    Some(name) => variables.is_some_and(|known| known.contains_key(name.as_str())),
+                    None => true,
+                });
+                let member = match (given, &field.default_value) {
+                    (Some(given), _) => literal(schema, &field.ty, given, variables)?,
+                    (None, Some(default)) => literal(schema, &field.ty, default, None)?,
+                    (None, None) if field.ty.is_non_null() => return None,
+                    (None, None) => continue,
+                };
+                coerced.insert(name.to_string(), member);
+            }
+            Some(Json::Object(coerced))
+        }
+        ExtendedType::Enum(_) => schema.enum_type(type_name)?.internal(value.as_enum()?),
+        ExtendedType::Scalar(_) => {
+            let json = untyped(value, variables)?;
+            match (type_name, value) {
+                ("ID", Literal::Int(digits)) => Some(digits.as_str().into()),
+                ("Int" | "Float" | "String" | "Boolean" | "ID", _) => scalar(type_name, &json).ok(),
+                _ => Some(json),
+            }
+        }
+        _ => None,
+    }
+}
+
+/// `valueFromASTUntyped` of graphql-js, for custom scalars.
+fn untyped(value: &Literal, variables: Option<&JsonMap>) -> Option<Json> {
+    Some(match value {
+        Literal::Null => Json::Null,
+        Literal::Boolean(value) => Json::Bool(*value),
+        Literal::String(text) => Json::from(text.as_str()),
+        Literal::Enum(name) => Json::from(name.as_str()),
+        Literal::Int(digits) => Json::Number(digits.as_str().parse().ok()?),
+        Literal::Float(digits) => Json::Number(digits.as_str().parse().ok()?),
+        Literal::Variable(name) => variables
+            .and_then(|known| known.get(name.as_str()))
+            .cloned()
+            .unwrap_or(Json::Null),
+        Literal::List(items) => {
+            let items = items.iter().map(|item| untyped(item, variables));
+            Json::Array(items.collect::<Option<Vec<_>>>()?)
+        }
+        Literal::Object(members) => {
+            let members = members
+                .iter()
+                .map(|(name, value)| Some((name.to_string(), untyped(value, variables)?)));
+            Json::Object(members.collect::<Option<JsonMap>>()?)
+        }
+    })
+}

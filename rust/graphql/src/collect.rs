@@ -1,0 +1,138 @@
+//! Which fields a selection set comes to: CollectFields() of the specification, in the order of
+//! graphql-js.
+
+use apollo_compiler::collections::{HashSet, IndexMap};
+use apollo_compiler::executable::{DirectiveList, Field, FragmentMap, Selection, SelectionSet};
+use apollo_compiler::{Name, Node};
+use serde_json::Value as Json;
+
+use crate::JsonMap;
+use crate::schema::Schema;
+
+/// Field nodes by response key, in the order in which they are written.
+pub(crate) type Collected<'d> = IndexMap<&'d str, Vec<&'d Node<Field>>>;
+
+/// What decides about `@skip`, `@include` and type conditions.
+#[derive(Clone, Copy)]
+pub(crate) struct Collector<'d> {
+    pub(crate) schema: &'d Schema,
+    pub(crate) fragments: &'d FragmentMap,
+    pub(crate) variables: &'d JsonMap,
+}
+
+impl<'d> Collector<'d> {
+    /// The fields of merged selection sets for a value of the object type `type_name`.
+    pub(crate) fn collect(
+        &self,
+        type_name: &str,
+        sets: impl IntoIterator<Item = &'d SelectionSet>,
+    ) -> Collected<'d> {
+        let mut collected = Collected::default();
+        let mut visited = HashSet::default();
+        for set in sets {
+            self.collect_set(type_name, set, &mut visited, &mut collected);
+        }
+        collected
+    }
+
+    fn collect_set(
+        &self,
+        type_name: &str,
+        set: &'d SelectionSet,
+        visited: &mut HashSet<&'d Name>,
+        collected: &mut Collected<'d>,
+    ) {
+        for selection in &set.selections {
+            if !self.is_included(selection.directives()) {
+                continue;
+            }
+            match selection {
+                Selection::Field(field) => {
+                    collected
+                        .entry(field.response_key().as_str())
+                        .or_default()
+                        .push(field);
+                }
+                Selection::InlineFragment(fragment) => {
+                    let condition = fragment.type_condition.as_ref();
+                    if condition.is_none_or(|name| self.applies(name, type_name)) {
+                        self.collect_set(type_name, &fragment.selection_set, visited, collected);
+                    }
+                }
+                Selection::FragmentSpread(spread) => {
+                    if !visited.insert(&spread.fragment_name) {
+                        continue;
+                    }
+                    let Some(fragment) = self.fragments.get(&spread.fragment_name) else {
+                        continue;
+                    };
+                    if self.applies(fragment.type_condition(), type_name) {
+                        self.collect_set(type_name, &fragment.selection_set, visited, collected);
+                    }
+                }
+            }
+        }
+    }
+
+    /// DoesFragmentTypeApply() of the specification.
+    fn applies(&self, condition: &str, type_name: &str) -> bool {
+        condition == type_name || self.schema.compiled().is_subtype(condition, type_name)
+    }
+
+    fn is_included(&self, directives: &DirectiveList) -> bool {
+        self.condition(directives, "skip") != Some(true)
+            && self.condition(directives, "include") != Some(false)
+    }
+
+    fn condition(&self, directives: &DirectiveList, name: &str) -> Option<bool> {
+        let value = directives.get(name)?.specified_argument_by_name("if")?;
+        match value.as_variable() {
+            Some(variable) => self
+                .variables
+                .get(variable.as_str())
+                .and_then(Json::as_bool),
+            None => value.to_bool(),
+        }
+    }
+}
+
+/// The variables that decide about `@skip` and `@include` anywhere in these selection sets and
+/// the fragments they spread, each once.
+pub(crate) fn condition_variables(set: &SelectionSet, fragments: &FragmentMap) -> Vec<Name> {
+    fn visit<'d>(
+        set: &'d SelectionSet,
+        fragments: &'d FragmentMap,
+        visited: &mut HashSet<&'d Name>,
+        found: &mut Vec<Name>,
+    ) {
+        for selection in &set.selections {
+            for directive in selection.directives() {
+                if !matches!(directive.name.as_str(), "skip" | "include") {
+                    continue;
+                }
+                let condition = directive.specified_argument_by_name("if");
+                if let Some(name) = condition.and_then(|value| value.as_variable())
+                    && !found.contains(name)
+                {
+                    found.push(name.clone());
+                }
+            }
+            match selection {
+                Selection::Field(field) => visit(&field.selection_set, fragments, visited, found),
+                Selection::InlineFragment(fragment) => {
+                    visit(&fragment.selection_set, fragments, visited, found);
+                }
+                Selection::FragmentSpread(spread) => {
+                    if visited.insert(&spread.fragment_name)
+                        && let Some(fragment) = fragments.get(&spread.fragment_name)
+                    {
+                        visit(&fragment.selection_set, fragments, visited, found);
+                    }
+                }
+            }
+        }
+    }
+    let mut found = Vec::new();
+    visit(set, fragments, &mut HashSet::default(), &mut found);
+    found
+}

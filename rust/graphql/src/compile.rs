@@ -1,0 +1,203 @@
+//! From selection sets to a [`Plan`].
+//!
+//! Merged selection sets are compiled once for each object type they meet, so that interfaces
+//! within interfaces cost the sum of their types, not the product.
+
+use std::collections::HashMap;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use apollo_compiler::ast::Type;
+use apollo_compiler::executable::{Field, SelectionSet};
+use apollo_compiler::schema::ExtendedType;
+use apollo_compiler::{Name, Node};
+
+use crate::collect::Collector;
+use crate::error::{CODE_VALIDATION_FAILED, GraphQLError, Location, request_error};
+use crate::plan::{AbstractPlan, BuiltInScalar, FieldPlan, Kind, Plan, SelectionPlan, TypePlan};
+use crate::schema::is_nullable;
+use crate::write::write_string;
+
+/// Fields of one plan over all object types it distinguishes (count). Past it the operation is
+/// refused.
+const MAX_PLAN_FIELDS: usize = 100_000;
+
+/// Compiles one operation.
+pub(crate) struct Compiler<'d> {
+    collector: Collector<'d>,
+    text: &'d str,
+    selections: HashMap<SelectionKey, Arc<SelectionPlan>>,
+    field_count: usize,
+}
+
+/// Which selection sets, by address, meet which object type.
+type SelectionKey = (Vec<*const SelectionSet>, Name);
+
+type Compiled<T> = Result<T, Vec<GraphQLError>>;
+
+impl<'d> Compiler<'d> {
+    pub(crate) fn new(collector: Collector<'d>, text: &'d str) -> Self {
+        Self {
+            collector,
+            text,
+            selections: HashMap::new(),
+            field_count: 0,
+        }
+    }
+
+    /// Compiles the only field of a subscription.
+    pub(crate) fn compile(
+        mut self,
+        root_type: &str,
+        response_key: &str,
+        nodes: &[&'d Node<Field>],
+    ) -> Compiled<Plan> {
+        let root = self.field(root_type, response_key, nodes, true)?;
+        Ok(Plan {
+            root: Arc::new(root),
+        })
+    }
+
+    fn field(
+        &mut self,
+        type_name: &str,
+        response_key: &str,
+        nodes: &[&'d Node<Field>],
+        is_first: bool,
+    ) -> Compiled<FieldPlan> {
+        self.field_count += 1;
+        if self.field_count > MAX_PLAN_FIELDS {
+            return Err(request_error(
+                format!(
+                    "the operation comes to more than {MAX_PLAN_FIELDS} fields over the types of its interfaces and unions: select fewer"
+                ),
+                CODE_VALIDATION_FAILED,
+            ));
+        }
+        let mut prefix = Vec::with_capacity(response_key.len() + 4);
+        if !is_first {
+            prefix.push(b',');
+        }
+        write_string(response_key, &mut prefix);
+        prefix.push(b':');
+        let name = nodes.first().map_or("", |node| node.name.as_str());
+        let schema = self.collector.schema;
+        let ty = if name == "__typename" {
+            let mut json = Vec::new();
+            write_string(type_name, &mut json);
+            TypePlan {
+                is_nullable: false,
+                kind: Kind::TypeName(json.into()),
+            }
+        } else {
+            let definition = schema
+                .compiled()
+                .type_field(type_name, name)
+                .map_err(|_| unknown(&format!("{type_name}.{name}")))?;
+            self.output_type(&definition.ty, nodes)?
+        };
+        let locations = nodes.iter().filter_map(|node| node.location());
+        Ok(FieldPlan {
+            prefix: prefix.into(),
+            response_key: response_key.into(),
+            type_name: type_name.into(),
+            name: name.into(),
+            keys: schema.keys_of(type_name, name),
+            ty,
+            locations: locations
+                .map(|span| Location::of(self.text, span.offset()))
+                .collect(),
+        })
+    }
+
+    fn output_type(&mut self, ty: &Type, nodes: &[&'d Node<Field>]) -> Compiled<TypePlan> {
+        let kind = match ty {
+            Type::List(item) | Type::NonNullList(item) => {
+                Kind::List(Box::new(self.output_type(item, nodes)?))
+            }
+            Type::Named(name) | Type::NonNullNamed(name) => self.named_type(name, nodes)?,
+        };
+        Ok(TypePlan {
+            is_nullable: is_nullable(ty),
+            kind,
+        })
+    }
+
+    fn named_type(&mut self, name: &Name, nodes: &[&'d Node<Field>]) -> Compiled<Kind> {
+        let schema = self.collector.schema;
+        match schema.compiled().types.get(name) {
+            Some(ExtendedType::Scalar(_)) => Ok(match name.as_str() {
+                "Int" => Kind::BuiltIn(BuiltInScalar::Int),
+                "Float" => Kind::BuiltIn(BuiltInScalar::Float),
+                "String" => Kind::BuiltIn(BuiltInScalar::String),
+                "Boolean" => Kind::BuiltIn(BuiltInScalar::Boolean),
+                "ID" => Kind::BuiltIn(BuiltInScalar::Id),
+                custom => Kind::Custom(custom.into()),
+            }),
+            Some(ExtendedType::Enum(_)) => {
+                let enum_type = schema.enum_type(name).ok_or_else(|| unknown(name))?;
+                Ok(Kind::Enum(enum_type.clone()))
+            }
+            Some(ExtendedType::Object(_)) => Ok(Kind::Object(self.selection(name, nodes)?)),
+            Some(ExtendedType::Interface(_) | ExtendedType::Union(_)) => {
+                let mut types = schema.possible_types(name);
+                types.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+                let types = types.iter().map(|name| self.selection(name, nodes));
+                let types = types.collect::<Compiled<Vec<_>>>()?;
+                let mut hasher = DefaultHasher::new();
+                name.as_str().hash(&mut hasher);
+                for selection in &types {
+                    selection.fingerprint.hash(&mut hasher);
+                }
+                Ok(Kind::Abstract(Arc::new(AbstractPlan {
+                    name: name.as_str().into(),
+                    types: types.into(),
+                    fingerprint: hasher.finish(),
+                })))
+            }
+            Some(ExtendedType::InputObject(_)) | None => Err(unknown(name)),
+        }
+    }
+
+    fn selection(
+        &mut self,
+        type_name: &Name,
+        nodes: &[&'d Node<Field>],
+    ) -> Compiled<Arc<SelectionPlan>> {
+        let sets = nodes
+            .iter()
+            .map(|node| &raw const node.selection_set)
+            .collect();
+        let key: SelectionKey = (sets, type_name.clone());
+        if let Some(selection) = self.selections.get(&key) {
+            return Ok(selection.clone());
+        }
+        let sets = nodes.iter().map(|node| &node.selection_set);
+        let collected = self.collector.collect(type_name, sets);
+        let mut fields = Vec::with_capacity(collected.len());
+        for (response_key, nodes) in &collected {
+            fields.push(self.field(type_name, response_key, nodes, fields.is_empty())?);
+        }
+        let mut hasher = DefaultHasher::new();
+        type_name.as_str().hash(&mut hasher);
+        for field in &fields {
+            field.hash_structure(&mut hasher);
+        }
+        let selection = Arc::new(SelectionPlan {
+            type_name: type_name.as_str().into(),
+            fields: fields.into(),
+            fingerprint: hasher.finish(),
+        });
+        self.selections.insert(key, selection.clone());
+        Ok(selection)
+    }
+}
+
+/// Validation has seen to it that this does not happen.
+fn unknown(what: &str) -> Vec<GraphQLError> {
+    request_error(
+        format!("`{what}` cannot be selected: it is not an output of the schema"),
+        CODE_VALIDATION_FAILED,
+    )
+}

@@ -1,0 +1,290 @@
+//! One document of a client: parsed, within the limits, valid, and its plans.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use apollo_compiler::ast::OperationType;
+use apollo_compiler::diagnostic::{Diagnostic, ToCliReport};
+use apollo_compiler::executable::{ExecutableDocument, Operation as Definition};
+use apollo_compiler::parser::Parser;
+use apollo_compiler::validation::{DiagnosticData, Valid};
+use apollo_compiler::{Name, Node};
+use lru::LruCache;
+use parking_lot::Mutex;
+use serde_json::Value as Json;
+
+use crate::JsonMap;
+use crate::coercion::{coerce_arguments, coerce_variables};
+use crate::collect::{Collector, condition_variables};
+use crate::compile::Compiler;
+use crate::error::{
+    CODE_BAD_USER_INPUT, CODE_OPERATION_RESOLUTION_FAILED, CODE_PARSE_FAILED,
+    CODE_VALIDATION_FAILED, GraphQLError, Location, PathSegment, request_error,
+};
+use crate::introspection::QueryOperation;
+use crate::limits::{self, DocumentLimits, MAX_DOCUMENT_BYTES, MAX_NESTING, MAX_TOKENS};
+use crate::operation::{Operation, SubscriptionOperation};
+use crate::plan::Plan;
+use crate::schema::Schema;
+
+/// Errors of one document that are reported (count). Past it the rest is left out.
+const MAX_ERRORS: usize = 20;
+
+/// Plans of one document that are kept (count): one for each operation and each combination of
+/// its `@skip` and `@include` variables. Past it the one used longest ago is compiled anew.
+const PLANS_KEPT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(15);
+
+/// Rules of the newest drafts that are stricter than graphql-js 16. The root field is counted
+/// with the variables of each request instead.
+const RULES_LEFT_TO_REQUESTS: [&str; 2] = [
+    "SubscriptionUsesConditionalSelection",
+    "SubscriptionUsesMultipleFields",
+];
+
+/// A valid document.
+#[derive(Debug)]
+pub struct Document {
+    schema: Arc<Schema>,
+    text: Box<str>,
+    executable: Valid<ExecutableDocument>,
+    plans: Mutex<LruCache<PlanKey, Arc<Plan>>>,
+}
+
+/// Operation name, and the values of the variables that its `@skip` and `@include` depend on.
+type PlanKey = (Option<Name>, Vec<Option<bool>>);
+
+impl Document {
+    /// Parses and validates a document.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, with places and `extensions.code`.
+    pub fn parse(
+        schema: Arc<Schema>,
+        limits: DocumentLimits,
+        text: &str,
+    ) -> Result<Self, Vec<GraphQLError>> {
+        if text.len() > MAX_DOCUMENT_BYTES {
+            let message = format!(
+                "the document has {} bytes, over the limit of {MAX_DOCUMENT_BYTES}",
+                text.len()
+            );
+            return Err(request_error(message, CODE_VALIDATION_FAILED));
+        }
+        let mut parser = Parser::new()
+            .recursion_limit(MAX_NESTING)
+            .token_limit(MAX_TOKENS);
+        // The first syntax error says what is wrong; those after it follow from it.
+        let ast = parser
+            .parse_ast(text, "document")
+            .map_err(|failed| report(failed.errors.iter().take(1), text, CODE_PARSE_FAILED))?;
+        limits::check(&ast, limits, text)?;
+        let executable = match ast.to_executable_validate(schema.compiled()) {
+            Ok(executable) => executable,
+            Err(failed) => {
+                let errors = failed.errors.iter().filter(|diagnostic| {
+                    let rule = diagnostic.error.unstable_error_name();
+                    !rule.is_some_and(|rule| RULES_LEFT_TO_REQUESTS.contains(&rule))
+                });
+                let errors = report(errors, text, CODE_VALIDATION_FAILED);
+                if !errors.is_empty() {
+                    return Err(errors);
+                }
+                Valid::assume_valid(failed.partial)
+            }
+        };
+        Ok(Self {
+            schema,
+            text: text.into(),
+            executable,
+            plans: Mutex::new(LruCache::new(PLANS_KEPT)),
+        })
+    }
+
+    /// Chooses the operation, coerces variables and arguments, and finds the plan.
+    ///
+    /// # Errors
+    ///
+    /// The request errors of the specification, section 7.1.2.
+    pub fn operation(
+        self: &Arc<Self>,
+        name: Option<&str>,
+        variables: &JsonMap,
+    ) -> Result<Operation, Vec<GraphQLError>> {
+        let definition = self.select(name)?;
+        if definition.operation_type == OperationType::Mutation {
+            return Ok(Operation::Mutation);
+        }
+        let variables = coerce_variables(&self.schema, definition, variables, &self.text)?;
+        self.check_conditions(definition, &variables)?;
+        match definition.operation_type {
+            OperationType::Subscription => self
+                .subscription(definition, &variables)
+                .map(Operation::Subscription),
+            _ => QueryOperation::new(self.clone(), definition.clone(), variables)
+                .map(Operation::Query),
+        }
+    }
+
+    pub(crate) fn schema(&self) -> &Arc<Schema> {
+        &self.schema
+    }
+
+    pub(crate) fn executable(&self) -> &Valid<ExecutableDocument> {
+        &self.executable
+    }
+
+    pub(crate) fn locate(&self, span: apollo_compiler::parser::SourceSpan) -> Location {
+        Location::of(&self.text, span.offset())
+    }
+
+    pub(crate) fn collector<'d>(&'d self, variables: &'d JsonMap) -> Collector<'d> {
+        Collector {
+            schema: &self.schema,
+            fragments: &self.executable.fragments,
+            variables,
+        }
+    }
+
+    /// GetOperation() of the specification.
+    fn select(&self, name: Option<&str>) -> Result<&Node<Definition>, Vec<GraphQLError>> {
+        let operations = &self.executable.operations;
+        let mut all = operations.iter();
+        let found = match name {
+            Some(name) => operations
+                .named
+                .get(name)
+                .ok_or_else(|| format!("Unknown operation named {name:?}.")),
+            None => match (all.next(), all.next()) {
+                (Some(only), None) => Ok(only),
+                (None, _) => Err("Must provide an operation.".to_owned()),
+                _ => Err(
+                    "Must provide operation name if query contains multiple operations.".to_owned(),
+                ),
+            },
+        };
+        found.map_err(|message| request_error(message, CODE_OPERATION_RESOLUTION_FAILED))
+    }
+
+    /// A variable of `@skip` or `@include` may be declared nullable if it has a default, and be
+    /// null all the same.
+    fn check_conditions(
+        &self,
+        definition: &Definition,
+        variables: &JsonMap,
+    ) -> Result<(), Vec<GraphQLError>> {
+        for name in condition_variables(&definition.selection_set, &self.executable.fragments) {
+            if variables.get(name.as_str()).is_some_and(Json::is_null) {
+                return Err(request_error(
+                    format!(
+                        "Variable \"${name}\" decides about @skip or @include and must not be null."
+                    ),
+                    CODE_BAD_USER_INPUT,
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn subscription(
+        &self,
+        definition: &Node<Definition>,
+        variables: &JsonMap,
+    ) -> Result<SubscriptionOperation, Vec<GraphQLError>> {
+        let root_type = definition.object_type();
+        let collector = self.collector(variables);
+        let collected = collector.collect(root_type, [&definition.selection_set]);
+        let mut fields = collected.iter();
+        let (Some((response_key, nodes)), None) = (fields.next(), fields.next()) else {
+            return Err(vec![
+                self.not_one_root_field(definition, collected.values().skip(1)),
+            ]);
+        };
+        let Some(field) = nodes.first() else {
+            return Err(vec![self.not_one_root_field(definition, [])]);
+        };
+        if field.name.starts_with("__") {
+            return Err(vec![self.not_one_root_field(definition, [nodes])]);
+        }
+        let arguments = coerce_arguments(&self.schema, field, variables).map_err(|message| {
+            let places = nodes.iter().filter_map(|node| node.location());
+            let error = GraphQLError::new(message).with_code(CODE_BAD_USER_INPUT);
+            vec![
+                error
+                    .with_locations(places.map(|span| self.locate(span)).collect::<Vec<_>>())
+                    .with_path(vec![PathSegment::Key((*response_key).into())]),
+            ]
+        })?;
+        let conditions = condition_variables(&definition.selection_set, &self.executable.fragments);
+        let values = conditions
+            .iter()
+            .map(|name| variables.get(name.as_str())?.as_bool());
+        let key: PlanKey = (definition.name.clone(), values.collect());
+        let kept = self.plans.lock().get(&key).cloned();
+        let plan = match kept {
+            Some(plan) => plan,
+            None => {
+                let compiler = Compiler::new(collector, &self.text);
+                let plan = Arc::new(compiler.compile(root_type, response_key, nodes)?);
+                self.plans.lock().put(key, plan.clone());
+                plan
+            }
+        };
+        Ok(SubscriptionOperation {
+            field_name: field.name.as_str().into(),
+            response_key: (*response_key).into(),
+            arguments,
+            plan,
+        })
+    }
+
+    fn not_one_root_field<'f>(
+        &self,
+        definition: &Node<Definition>,
+        extra: impl IntoIterator<Item = &'f Vec<&'f Node<apollo_compiler::executable::Field>>>,
+    ) -> GraphQLError {
+        let what = match &definition.name {
+            Some(name) => format!("Subscription \"{name}\""),
+            None => "Anonymous Subscription".to_owned(),
+        };
+        let mut spans: Vec<_> = extra
+            .into_iter()
+            .flatten()
+            .map(|node| node.location())
+            .collect();
+        if spans.is_empty() {
+            spans.push(definition.location());
+        }
+        let places: Vec<_> = spans
+            .into_iter()
+            .flatten()
+            .map(|span| self.locate(span))
+            .collect();
+        GraphQLError::new(format!(
+            "{what} must select exactly one top level field, which is not an introspection field."
+        ))
+        .with_code(CODE_VALIDATION_FAILED)
+        .with_locations(places)
+    }
+}
+
+fn report<'d>(
+    diagnostics: impl Iterator<Item = Diagnostic<'d, DiagnosticData>>,
+    text: &str,
+    code: &str,
+) -> Vec<GraphQLError> {
+    let error = |diagnostic: Diagnostic<'_, DiagnosticData>| {
+        let message = diagnostic.error.unstable_compat_message();
+        let message = message.unwrap_or_else(|| diagnostic.error.to_string());
+        let message = match message.strip_prefix("syntax error: ") {
+            Some(problem) => format!("Syntax Error: {problem}"),
+            None => message,
+        };
+        let place = diagnostic.error.location();
+        let place = place.map(|span| Location::of(text, span.offset()));
+        GraphQLError::new(message)
+            .with_code(code)
+            .with_locations(place.into_iter().collect::<Vec<_>>())
+    };
+    diagnostics.take(MAX_ERRORS).map(error).collect()
+}

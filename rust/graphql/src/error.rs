@@ -1,0 +1,260 @@
+//! Errors of the GraphQL response format, and why a schema is refused.
+//!
+//! [`GraphQLError`] is what a client reads, [`ResolverError`] what a host's resolver or value
+//! failed with before it has a place in the response, [`SchemaError`] what the developer reads.
+
+use std::sync::Arc;
+
+use crate::JsonMap;
+use crate::write::{write_integer, write_json, write_string};
+
+/// `extensions.code` of a document that is not GraphQL syntax.
+pub const CODE_PARSE_FAILED: &str = "GRAPHQL_PARSE_FAILED";
+/// `extensions.code` of a document that does not fit schema, specification or limits.
+pub const CODE_VALIDATION_FAILED: &str = "GRAPHQL_VALIDATION_FAILED";
+/// `extensions.code` of variables or arguments that do not have the declared type.
+pub const CODE_BAD_USER_INPUT: &str = "BAD_USER_INPUT";
+/// `extensions.code` of a request whose operation cannot be told from its document.
+pub const CODE_OPERATION_RESOLUTION_FAILED: &str = "OPERATION_RESOLUTION_FAILURE";
+
+/// A place in a GraphQL document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Location {
+    /// Line, counted from 1.
+    pub line: usize,
+    /// Column, counted from 1 in UTF-16 code units, as graphql-js does.
+    pub column: usize,
+}
+
+impl Location {
+    /// The place of the byte at `offset` in `text`.
+    #[must_use]
+    pub fn of(text: &str, offset: usize) -> Self {
+        let before = text.get(..offset).unwrap_or(text);
+        let bytes = before.as_bytes();
+        let mut line = 1;
+        let mut line_start = 0;
+        for (at, byte) in bytes.iter().enumerate() {
+            let ends_line = match byte {
+                b'\n' => true,
+                b'\r' => text.as_bytes().get(at + 1) != Some(&b'\n'),
+                _ => false,
+            };
+            if ends_line {
+                line += 1;
+                line_start = at + 1;
+            }
+        }
+        Self {
+            line,
+            column: before[line_start..].encode_utf16().count() + 1,
+        }
+    }
+}
+
+/// One step of a path into response data.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum PathSegment {
+    /// The response key of a field.
+    Key(Arc<str>),
+    /// The index in a list.
+    Index(usize),
+}
+
+/// One entry of `errors` in a response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GraphQLError {
+    /// What went wrong.
+    pub message: String,
+    /// Where in the document; empty when nothing in it is to blame.
+    pub locations: Vec<Location>,
+    /// Where in the response data; empty for a request error.
+    pub path: Vec<PathSegment>,
+    /// More for programs, such as `code`.
+    pub extensions: JsonMap,
+}
+
+impl GraphQLError {
+    /// An error without locations, path and extensions.
+    #[must_use]
+    pub fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            locations: Vec::new(),
+            path: Vec::new(),
+            extensions: JsonMap::new(),
+        }
+    }
+
+    /// Sets `extensions.code`.
+    #[must_use]
+    pub fn with_code(mut self, code: &str) -> Self {
+        self.extensions.insert("code".to_owned(), code.into());
+        self
+    }
+
+    /// Sets the places in the document.
+    #[must_use]
+    pub fn with_locations(mut self, locations: impl Into<Vec<Location>>) -> Self {
+        self.locations = locations.into();
+        self
+    }
+
+    /// Sets the place in the response data.
+    #[must_use]
+    pub fn with_path(mut self, path: Vec<PathSegment>) -> Self {
+        self.path = path;
+        self
+    }
+
+    /// Writes the error as JSON, members in the order of graphql-js.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"message\":");
+        write_string(&self.message, out);
+        if !self.locations.is_empty() {
+            out.extend_from_slice(b",\"locations\":");
+            write_list(&self.locations, out, |location, out| {
+                out.extend_from_slice(b"{\"line\":");
+                write_integer(location.line, out);
+                out.extend_from_slice(b",\"column\":");
+                write_integer(location.column, out);
+                out.push(b'}');
+            });
+        }
+        if !self.path.is_empty() {
+            out.extend_from_slice(b",\"path\":");
+            write_list(&self.path, out, |segment, out| match segment {
+                PathSegment::Key(key) => write_string(key, out),
+                PathSegment::Index(index) => write_integer(*index, out),
+            });
+        }
+        if !self.extensions.is_empty() {
+            out.extend_from_slice(b",\"extensions\":{");
+            for (index, (key, value)) in self.extensions.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                write_string(key, out);
+                out.push(b':');
+                write_json(value, out);
+            }
+            out.push(b'}');
+        }
+        out.push(b'}');
+    }
+}
+
+/// Writes `errors` as a JSON array.
+pub(crate) fn write_errors(errors: &[GraphQLError], out: &mut Vec<u8>) {
+    write_list(errors, out, GraphQLError::write);
+}
+
+/// The errors as a JSON array, as `error` messages and responses carry it.
+#[must_use]
+pub fn errors_to_json(errors: &[GraphQLError]) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_errors(errors, &mut out);
+    out
+}
+
+fn write_list<T>(items: &[T], out: &mut Vec<u8>, mut write: impl FnMut(&T, &mut Vec<u8>)) {
+    out.push(b'[');
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write(item, out);
+    }
+    out.push(b']');
+}
+
+/// What a resolver or a value of the host failed with; its place is added by the projection.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ResolverError {
+    /// What the client is told.
+    pub message: String,
+    /// More for programs; empty: left out.
+    pub extensions: JsonMap,
+}
+
+impl ResolverError {
+    /// An error without extensions.
+    #[must_use]
+    pub fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            extensions: JsonMap::new(),
+        }
+    }
+
+    /// Sets the extensions.
+    #[must_use]
+    pub fn with_extensions(mut self, extensions: JsonMap) -> Self {
+        self.extensions = extensions;
+        self
+    }
+}
+
+/// Why a schema is refused. No variant is worth a retry: the schema has to be changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SchemaError {
+    /// Not valid schema definition language.
+    #[error("the schema is invalid: {}", list_problems(.problems))]
+    Invalid {
+        /// What is wrong; at least one.
+        problems: Vec<SchemaProblem>,
+    },
+    /// No type holds subscription fields.
+    #[error(
+        "the schema has no subscription type: add `type Subscription` with one field for each subscription"
+    )]
+    MissingSubscription,
+    /// A source key is given for a field that is not in the schema.
+    #[error(
+        "a source key is given for `{type_name}.{field}`, which is not in the schema: declare the field or drop the key"
+    )]
+    UnknownSourceField {
+        /// The type that was named.
+        type_name: String,
+        /// The field that was named.
+        field: String,
+    },
+    /// Internal values are given for an enum value that is not in the schema.
+    #[error(
+        "an internal value is given for `{type_name}.{value}`, which is not in the schema: declare the enum value or drop it"
+    )]
+    UnknownEnumValue {
+        /// The enum that was named.
+        type_name: String,
+        /// The value that was named.
+        value: String,
+    },
+}
+
+/// One thing that is wrong with the text of a schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchemaProblem {
+    /// What is wrong.
+    pub message: String,
+    /// Where; `None` when nothing in particular is to blame.
+    pub location: Option<Location>,
+}
+
+fn list_problems(problems: &[SchemaProblem]) -> String {
+    let listed: Vec<_> = problems
+        .iter()
+        .map(|problem| match problem.location {
+            Some(Location { line, column }) => {
+                format!("{} (at {line}:{column})", problem.message)
+            }
+            None => problem.message.clone(),
+        })
+        .collect();
+    format!("{}; correct the SDL at that place", listed.join("; "))
+}
+
+/// A [`GraphQLError`] list of one request error with a code.
+pub(crate) fn request_error(message: impl Into<String>, code: &str) -> Vec<GraphQLError> {
+    vec![GraphQLError::new(message).with_code(code)]
+}

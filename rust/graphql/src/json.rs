@@ -1,0 +1,88 @@
+//! JSON as a value of the projection.
+
+use std::borrow::Cow;
+use std::ops::ControlFlow;
+
+use serde_json::Value as Json;
+
+use crate::error::ResolverError;
+use crate::value::{Key, Scalar, Value};
+use crate::write::write_json;
+
+/// Characters of a string that an error text shows (count). Past it the text is cut.
+const DESCRIBED_CHARACTERS: usize = 60;
+
+impl Value for &Json {
+    fn is_null(&self) -> bool {
+        Json::is_null(self)
+    }
+
+    fn field(&self, key: &Key) -> Result<Option<Self>, ResolverError> {
+        Ok(match self {
+            Json::Object(members) => members.get(&*key.name),
+            _ => None,
+        })
+    }
+
+    fn type_name(&self) -> Option<Cow<'_, str>> {
+        self.get("__typename")?.as_str().map(Cow::Borrowed)
+    }
+
+    fn is_list(&self) -> bool {
+        self.is_array()
+    }
+
+    fn for_each(
+        &self,
+        mut visit: impl FnMut(Self) -> ControlFlow<()>,
+    ) -> Result<(), ResolverError> {
+        for item in self.as_array().into_iter().flatten() {
+            if visit(item).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn scalar(&self) -> Scalar<'_> {
+        match self {
+            Json::Bool(value) => Scalar::Bool(*value),
+            Json::Number(number) => {
+                if let Some(value) = number.as_i64() {
+                    Scalar::Int(value)
+                } else if let Some(value) = number.as_u64() {
+                    Scalar::UInt(value)
+                } else {
+                    Scalar::Float(number.as_f64().unwrap_or(f64::NAN))
+                }
+            }
+            Json::String(value) => Scalar::String(Cow::Borrowed(value)),
+            Json::Null | Json::Array(_) | Json::Object(_) => Scalar::Other,
+        }
+    }
+
+    fn write_scalar(&self, _scalar: &str, out: &mut Vec<u8>) -> Result<(), ResolverError> {
+        write_json(self, out);
+        Ok(())
+    }
+
+    fn describe(&self) -> String {
+        match self {
+            Json::Null => "null".to_owned(),
+            Json::Bool(value) => format!("the boolean {value}"),
+            Json::Number(value) => format!("the number {value}"),
+            Json::String(value) => describe_string(value),
+            Json::Array(_) => "a list".to_owned(),
+            Json::Object(_) => "an object".to_owned(),
+        }
+    }
+}
+
+/// A string for an error text, cut when it is long.
+#[must_use]
+pub fn describe_string(text: &str) -> String {
+    match text.char_indices().nth(DESCRIBED_CHARACTERS) {
+        Some((end, _)) => format!("a string that starts with {:?}", &text[..end]),
+        None => format!("the string {text:?}"),
+    }
+}

@@ -1,0 +1,165 @@
+//! Bounds of a document, measured before it is validated.
+//!
+//! The measure spreads fragments out, so it is exponential in the text at worst; it is computed
+//! once for each fragment and saturates, so measuring is linear.
+
+use std::collections::HashMap;
+
+use apollo_compiler::ast::{Definition, Document, FragmentDefinition, OperationType, Selection};
+
+use crate::error::{CODE_VALIDATION_FAILED, GraphQLError, Location};
+
+/// Longest document that is read (bytes). Past it the request is refused.
+pub(crate) const MAX_DOCUMENT_BYTES: usize = 256 * 1024;
+
+/// Tokens of a document, white space included (count). Past it the request is refused.
+pub(crate) const MAX_TOKENS: usize = 20_000;
+
+/// Nesting of braces and brackets (count). Past it the request is refused; the parser, the
+/// validation and the projection recurse this deep.
+pub(crate) const MAX_NESTING: usize = 128;
+
+/// Fields of any operation, fragments spread out (count). Holds where no limit is configured, as
+/// an exponential document would otherwise yield an exponential response.
+const MAX_FIELDS: usize = 50_000;
+
+/// Smallest bounds for introspection: the query of GraphiQL has 14 levels and some 250 fields.
+const INTROSPECTION_MIN_DEPTH: usize = 24;
+const INTROSPECTION_MIN_COMPLEXITY: usize = 1_000;
+
+/// What a document may ask for at most; `None`: no limit of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DocumentLimits {
+    /// Nested fields (count), the root field being the first.
+    pub max_depth: Option<usize>,
+    /// Fields of one operation (count), each fragment counted wherever it is spread.
+    pub max_complexity: Option<usize>,
+}
+
+/// What one selection set costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Cost {
+    depth: usize,
+    complexity: usize,
+}
+
+/// Refuses operations past the limits.
+pub(crate) fn check(
+    document: &Document,
+    limits: DocumentLimits,
+    text: &str,
+) -> Result<(), Vec<GraphQLError>> {
+    let mut measure = Measure {
+        fragments: fragments(document),
+        costs: HashMap::new(),
+    };
+    let mut errors = Vec::new();
+    for definition in &document.definitions {
+        let Definition::OperationDefinition(operation) = definition else {
+            continue;
+        };
+        let cost = measure.selections(&operation.selection_set);
+        let (max_depth, max_complexity) = bounds(operation.operation_type, limits);
+        let what = match &operation.name {
+            Some(name) => format!("the operation `{name}`"),
+            None => "the operation".to_owned(),
+        };
+        let mut refuse = |message: String| {
+            let place = operation
+                .location()
+                .map(|span| Location::of(text, span.offset()));
+            let error = GraphQLError::new(message).with_code(CODE_VALIDATION_FAILED);
+            errors.push(error.with_locations(place.into_iter().collect::<Vec<_>>()));
+        };
+        if cost.depth > max_depth {
+            refuse(format!(
+                "{what} is {} fields deep, over the limit of {max_depth} (max_depth): select less deeply",
+                cost.depth
+            ));
+        }
+        if cost.complexity > max_complexity {
+            refuse(format!(
+                "{what} selects {} fields, over the limit of {max_complexity} (max_complexity): select fewer",
+                spell(cost.complexity)
+            ));
+        }
+    }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(errors)
+    }
+}
+
+/// A saturated count reads as what it is.
+fn spell(count: usize) -> String {
+    if count == usize::MAX {
+        "more than can be counted".to_owned()
+    } else {
+        count.to_string()
+    }
+}
+
+fn bounds(operation_type: OperationType, limits: DocumentLimits) -> (usize, usize) {
+    let depth = limits.max_depth.unwrap_or(MAX_NESTING);
+    let complexity = limits.max_complexity.unwrap_or(MAX_FIELDS);
+    match operation_type {
+        // Queries reach nothing but the schema here.
+        OperationType::Query => (
+            depth.max(INTROSPECTION_MIN_DEPTH),
+            complexity.max(INTROSPECTION_MIN_COMPLEXITY),
+        ),
+        OperationType::Mutation | OperationType::Subscription => (depth, complexity),
+    }
+}
+
+fn fragments(document: &Document) -> HashMap<&str, &FragmentDefinition> {
+    let mut fragments = HashMap::new();
+    for definition in &document.definitions {
+        if let Definition::FragmentDefinition(fragment) = definition {
+            fragments.insert(fragment.name.as_str(), &**fragment);
+        }
+    }
+    fragments
+}
+
+struct Measure<'d> {
+    fragments: HashMap<&'d str, &'d FragmentDefinition>,
+    costs: HashMap<&'d str, Cost>,
+}
+
+impl<'d> Measure<'d> {
+    fn selections(&mut self, selections: &'d [Selection]) -> Cost {
+        let mut total = Cost::default();
+        for selection in selections {
+            let cost = match selection {
+                Selection::Field(field) => {
+                    let inner = self.selections(&field.selection_set);
+                    Cost {
+                        depth: inner.depth + 1,
+                        complexity: inner.complexity.saturating_add(1),
+                    }
+                }
+                Selection::InlineFragment(fragment) => self.selections(&fragment.selection_set),
+                Selection::FragmentSpread(spread) => self.fragment(&spread.fragment_name),
+            };
+            total.depth = total.depth.max(cost.depth);
+            total.complexity = total.complexity.saturating_add(cost.complexity);
+        }
+        total
+    }
+
+    fn fragment(&mut self, name: &'d str) -> Cost {
+        if let Some(cost) = self.costs.get(name) {
+            return *cost;
+        }
+        let Some(fragment) = self.fragments.get(name).copied() else {
+            return Cost::default();
+        };
+        // A fragment that spreads itself costs nothing here; the validation refuses it.
+        self.costs.insert(name, Cost::default());
+        let cost = self.selections(&fragment.selection_set);
+        self.costs.insert(name, cost);
+        cost
+    }
+}

@@ -1,0 +1,198 @@
+//! A compiled selection: what is read from a value and how it is written.
+//!
+//! Plans are trees with shared parts. Two plans are equal when they give equal data for every
+//! value; the places of their fields in the documents they come from do not count.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use crate::error::Location;
+use crate::schema::EnumType;
+use crate::value::Key;
+
+/// The compiled selection of one subscription: cheap to clone, equal by structure.
+#[derive(Clone)]
+pub struct Plan {
+    pub(crate) root: Arc<FieldPlan>,
+}
+
+/// One field of a response object.
+pub(crate) struct FieldPlan {
+    /// `"key":`, with a comma before all fields but the first.
+    pub(crate) prefix: Box<[u8]>,
+    pub(crate) response_key: Arc<str>,
+    /// Object type and name of the field, for error texts.
+    pub(crate) type_name: Arc<str>,
+    pub(crate) name: Arc<str>,
+    /// Where the value is looked for, in this order; empty for `__typename`.
+    pub(crate) keys: Arc<[Key]>,
+    pub(crate) ty: TypePlan,
+    /// All nodes that are merged into this field.
+    pub(crate) locations: Box<[Location]>,
+}
+
+/// An output type with what is selected from it.
+pub(crate) struct TypePlan {
+    pub(crate) is_nullable: bool,
+    pub(crate) kind: Kind,
+}
+
+pub(crate) enum Kind {
+    /// `__typename`: the JSON of the name.
+    TypeName(Box<[u8]>),
+    BuiltIn(BuiltInScalar),
+    Custom(Arc<str>),
+    Enum(Arc<EnumType>),
+    List(Box<TypePlan>),
+    Object(Arc<SelectionPlan>),
+    Abstract(Arc<AbstractPlan>),
+}
+
+/// The scalars of the specification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum BuiltInScalar {
+    Int,
+    Float,
+    String,
+    Boolean,
+    Id,
+}
+
+/// What is selected from an object type.
+pub(crate) struct SelectionPlan {
+    pub(crate) type_name: Arc<str>,
+    pub(crate) fields: Box<[FieldPlan]>,
+    /// Hash of the structure. A plan may share parts, so walking them for each hash could take
+    /// exponential time.
+    pub(crate) fingerprint: u64,
+}
+
+/// What is selected from an interface or a union.
+pub(crate) struct AbstractPlan {
+    pub(crate) name: Arc<str>,
+    /// Sorted by type name.
+    pub(crate) types: Box<[Arc<SelectionPlan>]>,
+    pub(crate) fingerprint: u64,
+}
+
+impl AbstractPlan {
+    pub(crate) fn of_type(&self, type_name: &str) -> Option<&Arc<SelectionPlan>> {
+        let found = self
+            .types
+            .binary_search_by(|selection| (*selection.type_name).cmp(type_name));
+        self.types.get(found.ok()?)
+    }
+}
+
+impl Plan {
+    /// The response key of the subscription field.
+    #[must_use]
+    pub fn response_key(&self) -> &str {
+        &self.root.response_key
+    }
+}
+
+impl fmt::Debug for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plan")
+            .field("type_name", &self.root.type_name)
+            .field("field", &self.root.name)
+            .field("response_key", &self.root.response_key)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for Plan {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.root, &other.root)
+            || Comparison::default().fields(&self.root, &other.root)
+    }
+}
+
+impl Eq for Plan {}
+
+impl Hash for Plan {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.root.hash_structure(state);
+    }
+}
+
+impl FieldPlan {
+    /// Keys follow from type and name, so they are left out.
+    pub(crate) fn hash_structure<H: Hasher>(&self, state: &mut H) {
+        self.response_key.hash(state);
+        self.type_name.hash(state);
+        self.name.hash(state);
+        self.ty.hash_structure(state);
+    }
+}
+
+impl TypePlan {
+    fn hash_structure<H: Hasher>(&self, state: &mut H) {
+        self.is_nullable.hash(state);
+        std::mem::discriminant(&self.kind).hash(state);
+        match &self.kind {
+            Kind::TypeName(json) => json.hash(state),
+            Kind::BuiltIn(scalar) => scalar.hash(state),
+            Kind::Custom(name) => name.hash(state),
+            Kind::Enum(enum_type) => enum_type.name().hash(state),
+            Kind::List(item) => item.hash_structure(state),
+            Kind::Object(selection) => selection.fingerprint.hash(state),
+            Kind::Abstract(plan) => plan.fingerprint.hash(state),
+        }
+    }
+}
+
+/// One comparison of two plans. Pairs of shared parts are compared once: the comparison ends at
+/// the first difference, so a pair that was met before is equal, or is about to be found unequal.
+#[derive(Default)]
+struct Comparison {
+    met: HashSet<(*const SelectionPlan, *const SelectionPlan)>,
+}
+
+impl Comparison {
+    fn fields(&mut self, a: &FieldPlan, b: &FieldPlan) -> bool {
+        a.response_key == b.response_key
+            && a.type_name == b.type_name
+            && a.name == b.name
+            && self.types(&a.ty, &b.ty)
+    }
+
+    fn types(&mut self, a: &TypePlan, b: &TypePlan) -> bool {
+        a.is_nullable == b.is_nullable
+            && match (&a.kind, &b.kind) {
+                (Kind::TypeName(a), Kind::TypeName(b)) => a == b,
+                (Kind::BuiltIn(a), Kind::BuiltIn(b)) => a == b,
+                (Kind::Custom(a), Kind::Custom(b)) => a == b,
+                (Kind::Enum(a), Kind::Enum(b)) => a.name() == b.name(),
+                (Kind::List(a), Kind::List(b)) => self.types(a, b),
+                (Kind::Object(a), Kind::Object(b)) => self.selections(a, b),
+                (Kind::Abstract(a), Kind::Abstract(b)) => self.abstract_types(a, b),
+                _ => false,
+            }
+    }
+
+    fn abstract_types(&mut self, a: &AbstractPlan, b: &AbstractPlan) -> bool {
+        a.name == b.name
+            && a.fingerprint == b.fingerprint
+            && a.types.len() == b.types.len()
+            && a.types
+                .iter()
+                .zip(&b.types)
+                .all(|(a, b)| self.selections(a, b))
+    }
+
+    fn selections(&mut self, a: &Arc<SelectionPlan>, b: &Arc<SelectionPlan>) -> bool {
+        Arc::ptr_eq(a, b)
+            || (a.fingerprint == b.fingerprint
+                && a.type_name == b.type_name
+                && a.fields.len() == b.fields.len()
+                && (!self.met.insert((Arc::as_ptr(a), Arc::as_ptr(b)))
+                    || a.fields
+                        .iter()
+                        .zip(&b.fields)
+                        .all(|(a, b)| self.fields(a, b))))
+    }
+}

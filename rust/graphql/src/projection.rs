@@ -1,0 +1,278 @@
+//! From a value to the bytes of a response: ExecuteSelectionSet() and CompleteValue() of the
+//! specification, along a [`Plan`].
+//!
+//! A field error cuts the output back to the nearest nullable place, as graphql-js does; errors
+//! are listed in the order in which they are met.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use crate::error::{GraphQLError, PathSegment, ResolverError, write_errors};
+use crate::plan::{FieldPlan, Kind, Plan, SelectionPlan, TypePlan};
+use crate::scalar::write_built_in;
+use crate::value::Value;
+use crate::write::write_string;
+
+const DATA: &[u8] = b"{\"data\":";
+
+impl Plan {
+    /// Appends the response for one value of the subscription field:
+    /// `{"data":{…}}`, or `{"errors":[…],"data":…}` when fields failed.
+    pub fn project<V: Value>(&self, value: V, out: &mut Vec<u8>) {
+        self.respond(Ok(Some(value)), out);
+    }
+
+    /// Appends the response when the resolver of the subscription field failed.
+    pub fn project_error(&self, error: ResolverError, out: &mut Vec<u8>) {
+        self.respond::<&serde_json::Value>(Err(error), out);
+    }
+
+    fn respond<V: Value>(&self, value: Result<Option<V>, ResolverError>, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.extend_from_slice(DATA);
+        let mut projection = Projection {
+            out,
+            errors: Vec::new(),
+        };
+        projection.out.push(b'{');
+        projection.out.extend_from_slice(&self.root.prefix);
+        let path = Path {
+            parent: None,
+            step: Step::Field(&self.root.response_key),
+        };
+        let result = projection.complete(&self.root, &self.root.ty, value, &path);
+        let mut errors = projection.errors;
+        match result {
+            Ok(()) => out.extend_from_slice(b"}}"),
+            Err(Thrown(error)) => {
+                errors.push(*error);
+                out.truncate(start + DATA.len());
+                out.extend_from_slice(b"null}");
+            }
+        }
+        if !errors.is_empty() {
+            put_errors_first(start, &errors, out);
+        }
+    }
+}
+
+/// Turns `{"data":…}` from `start` on into `{"errors":[…],"data":…}`.
+fn put_errors_first(start: usize, errors: &[GraphQLError], out: &mut Vec<u8>) {
+    let after_brace = out.split_off(start + 1);
+    out.extend_from_slice(b"\"errors\":");
+    write_errors(errors, out);
+    out.push(b',');
+    out.extend_from_slice(&after_brace);
+}
+
+/// An error on its way up to the nearest nullable place.
+struct Thrown(Box<GraphQLError>);
+
+/// Where the projection is, from the innermost step to the root.
+struct Path<'a> {
+    parent: Option<&'a Path<'a>>,
+    step: Step<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Field(&'a Arc<str>),
+    Index(usize),
+}
+
+impl Path<'_> {
+    fn segments(&self) -> Vec<PathSegment> {
+        let mut segments = Vec::new();
+        let mut place = Some(self);
+        while let Some(path) = place {
+            segments.push(match path.step {
+                Step::Field(key) => PathSegment::Key(key.clone()),
+                Step::Index(index) => PathSegment::Index(index),
+            });
+            place = path.parent;
+        }
+        segments.reverse();
+        segments
+    }
+}
+
+fn locate(error: ResolverError, field: &FieldPlan, path: &Path<'_>) -> Thrown {
+    Thrown(Box::new(GraphQLError {
+        message: error.message,
+        locations: field.locations.to_vec(),
+        path: path.segments(),
+        extensions: error.extensions,
+    }))
+}
+
+struct Projection<'o> {
+    out: &'o mut Vec<u8>,
+    errors: Vec<GraphQLError>,
+}
+
+impl Projection<'_> {
+    /// Completes a field or list item; its error ends here if the type is nullable.
+    fn complete<V: Value>(
+        &mut self,
+        field: &FieldPlan,
+        ty: &TypePlan,
+        value: Result<Option<V>, ResolverError>,
+        path: &Path<'_>,
+    ) -> Result<(), Thrown> {
+        let mark = self.out.len();
+        let result = match value {
+            Ok(Some(value)) if !value.is_null() => self.complete_kind(field, ty, &value, path),
+            Ok(_) if ty.is_nullable => {
+                self.out.extend_from_slice(b"null");
+                return Ok(());
+            }
+            Ok(_) => Err(locate(null_in_non_null(field), field, path)),
+            Err(error) => Err(locate(error, field, path)),
+        };
+        match result {
+            Err(Thrown(error)) if ty.is_nullable => {
+                self.out.truncate(mark);
+                self.out.extend_from_slice(b"null");
+                self.errors.push(*error);
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    fn complete_kind<V: Value>(
+        &mut self,
+        field: &FieldPlan,
+        ty: &TypePlan,
+        value: &V,
+        path: &Path<'_>,
+    ) -> Result<(), Thrown> {
+        let written = match &ty.kind {
+            Kind::Object(selection) => return self.object(selection, value, path),
+            Kind::List(item) => return self.list(field, item, value, path),
+            Kind::Abstract(plan) => {
+                let type_name = value.type_name();
+                let found = type_name.as_ref().and_then(|name| plan.of_type(name));
+                match found {
+                    Some(selection) => return self.object(selection, value, path),
+                    None => Err(unknown_type(field, &plan.name, type_name.as_deref(), value)),
+                }
+            }
+            Kind::BuiltIn(scalar) => write_built_in(*scalar, value, self.out),
+            Kind::Custom(name) => value.write_scalar(name, self.out),
+            Kind::Enum(enum_type) => match value.enum_name(enum_type) {
+                Some(name) => {
+                    write_string(name, self.out);
+                    Ok(())
+                }
+                None => Err(ResolverError::new(format!(
+                    "Enum \"{}\" cannot represent {}",
+                    enum_type.name(),
+                    value.describe()
+                ))),
+            },
+            Kind::TypeName(json) => {
+                self.out.extend_from_slice(json);
+                Ok(())
+            }
+        };
+        written.map_err(|error| locate(error, field, path))
+    }
+
+    /// ExecuteSelectionSet() of the specification. A value without members has none of the fields.
+    fn object<V: Value>(
+        &mut self,
+        selection: &SelectionPlan,
+        value: &V,
+        path: &Path<'_>,
+    ) -> Result<(), Thrown> {
+        self.out.push(b'{');
+        for field in &selection.fields {
+            self.out.extend_from_slice(&field.prefix);
+            if let Kind::TypeName(json) = &field.ty.kind {
+                self.out.extend_from_slice(json);
+                continue;
+            }
+            let path = Path {
+                parent: Some(path),
+                step: Step::Field(&field.response_key),
+            };
+            self.complete(field, &field.ty, read(field, value), &path)?;
+        }
+        self.out.push(b'}');
+        Ok(())
+    }
+
+    fn list<V: Value>(
+        &mut self,
+        field: &FieldPlan,
+        item_type: &TypePlan,
+        value: &V,
+        path: &Path<'_>,
+    ) -> Result<(), Thrown> {
+        if !value.is_list() {
+            let message = format!(
+                "expected a list for `{}.{}`, found {}",
+                field.type_name,
+                field.name,
+                value.describe()
+            );
+            return Err(locate(ResolverError::new(message), field, path));
+        }
+        self.out.push(b'[');
+        let mut index = 0;
+        let mut result = Ok(());
+        let iterated = value.for_each(|item| {
+            if index > 0 {
+                self.out.push(b',');
+            }
+            let path = Path {
+                parent: Some(path),
+                step: Step::Index(index),
+            };
+            index += 1;
+            result = self.complete(field, item_type, Ok(Some(item)), &path);
+            match result {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
+            }
+        });
+        result?;
+        iterated.map_err(|error| locate(error, field, path))?;
+        self.out.push(b']');
+        Ok(())
+    }
+}
+
+/// ResolveFieldValue() of the specification: the first key that the value has.
+fn read<V: Value>(field: &FieldPlan, value: &V) -> Result<Option<V>, ResolverError> {
+    for key in &*field.keys {
+        if let Some(member) = value.field(key)? {
+            return Ok(Some(member));
+        }
+    }
+    Ok(None)
+}
+
+fn null_in_non_null(field: &FieldPlan) -> ResolverError {
+    ResolverError::new(format!(
+        "Cannot return null for non-nullable field {}.{}.",
+        field.type_name, field.name
+    ))
+}
+
+fn unknown_type<V: Value>(
+    field: &FieldPlan,
+    abstract_type: &str,
+    type_name: Option<&str>,
+    value: &V,
+) -> ResolverError {
+    let found = match type_name {
+        Some(name) => format!("`{name}` is not one of its object types"),
+        None => format!("{} has no `__typename`", value.describe()),
+    };
+    ResolverError::new(format!(
+        "Abstract type \"{abstract_type}\" must resolve to an Object type at runtime for field \"{}.{}\": {found}",
+        field.type_name, field.name
+    ))
+}

@@ -1,0 +1,411 @@
+//! A valid schema with a subscription type, and how its fields are read from values.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use apollo_compiler::ast::{OperationType, Type};
+use apollo_compiler::collections::HashMap as ApolloMap;
+use apollo_compiler::diagnostic::ToCliReport;
+use apollo_compiler::parser::Parser;
+use apollo_compiler::schema::{ExtendedType, Implementers};
+use apollo_compiler::validation::{DiagnosticList, Valid};
+use apollo_compiler::{Name, Schema as CompiledSchema};
+use serde_json::Value as Json;
+
+use crate::error::{Location, SchemaError, SchemaProblem};
+use crate::value::{Key, Scalar};
+
+/// Problems of one schema that its error lists (count). Past it the rest is left out.
+const MAX_LISTED_PROBLEMS: usize = 5;
+
+/// What a host knows beyond the definition language.
+#[derive(Debug, Clone, Default)]
+pub struct SchemaOptions {
+    /// By type and field: the key under which the field is read from the value.
+    /// Other fields are read by their GraphQL name, then by its snake_case form.
+    pub sources: HashMap<(String, String), String>,
+    /// By enum type: GraphQL names with the value that the host uses for each.
+    pub enum_values: HashMap<String, Vec<(String, Json)>>,
+}
+
+/// An enum type: its GraphQL names and the values the host uses for them.
+#[derive(Debug)]
+pub struct EnumType {
+    name: Arc<str>,
+    values: Vec<(Arc<str>, Option<Json>)>,
+}
+
+impl EnumType {
+    /// The name of the type.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// GraphQL names in the order of the schema, each with the host's value if it has one.
+    pub fn values(&self) -> impl Iterator<Item = (&str, Option<&Json>)> {
+        self.values
+            .iter()
+            .map(|(name, value)| (&**name, value.as_ref()))
+    }
+
+    /// The GraphQL name of a host's value; a GraphQL name stands for itself.
+    #[must_use]
+    pub fn name_of(&self, scalar: &Scalar<'_>) -> Option<&str> {
+        let by_value = |value: &Json| match (scalar, value) {
+            (Scalar::Bool(a), Json::Bool(b)) => a == b,
+            (Scalar::Int(a), Json::Number(b)) => b.as_i64() == Some(*a),
+            (Scalar::UInt(a), Json::Number(b)) => b.as_u64() == Some(*a),
+            (Scalar::Float(a), Json::Number(b)) => b.as_f64() == Some(*a),
+            (Scalar::String(a), Json::String(b)) => *a == *b,
+            _ => false,
+        };
+        let found = self
+            .values
+            .iter()
+            .find(|(_, value)| value.as_ref().is_some_and(by_value));
+        let (name, _) = found.or_else(|| match scalar {
+            Scalar::String(text) => self.values.iter().find(|(name, _)| **name == **text),
+            _ => None,
+        })?;
+        Some(name)
+    }
+
+    /// The host's value of a GraphQL name: the name itself unless another was given.
+    pub(crate) fn internal(&self, name: &str) -> Option<Json> {
+        let (name, value) = self.values.iter().find(|(known, _)| **known == *name)?;
+        Some(value.clone().unwrap_or_else(|| Json::from(&**name)))
+    }
+}
+
+/// One subscription field and its arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldSignature {
+    /// Name of the field.
+    pub name: Arc<str>,
+    /// Its type as written in the definition language: `Order!`.
+    pub type_text: String,
+    /// Its arguments in the order of the schema.
+    pub arguments: Vec<ArgumentSignature>,
+}
+
+/// One argument of a subscription field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArgumentSignature {
+    /// Name of the argument.
+    pub name: Arc<str>,
+    /// Its type as written in the definition language: `[ID!]`.
+    pub type_text: String,
+    /// Whether a client has to give it.
+    pub is_required: bool,
+}
+
+/// A valid schema with a subscription type.
+#[derive(Debug)]
+pub struct Schema {
+    sdl: String,
+    compiled: Valid<CompiledSchema>,
+    implementers: ApolloMap<Name, Implementers>,
+    signatures: Vec<FieldSignature>,
+    keys: Vec<Arc<str>>,
+    field_keys: HashMap<Arc<str>, HashMap<Arc<str>, Arc<[Key]>>>,
+    enums: HashMap<Arc<str>, Arc<EnumType>>,
+}
+
+impl Schema {
+    /// Reads a schema from its definition language. A schema without query type gets one with
+    /// the single field `_empty`, as the specification demands a query type.
+    ///
+    /// # Errors
+    ///
+    /// [`SchemaError`] says what is wrong, where, and what to do.
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "options belong to the one schema"
+    )]
+    pub fn parse(sdl: &str, options: SchemaOptions) -> Result<Self, SchemaError> {
+        let ast = Parser::new()
+            .parse_ast(sdl, "schema.graphql")
+            .map_err(|failed| invalid(&failed.errors, sdl))?;
+        let mut sdl = sdl.to_owned();
+        // What does not build is reported with the validation below, where it has its places.
+        let partial = ast.to_schema().unwrap_or_else(|failed| failed.partial);
+        if partial.root_operation(OperationType::Query).is_none() {
+            add_query_type(&mut sdl, &partial, &ast);
+        }
+        let compiled = CompiledSchema::parse_and_validate(&sdl, "schema.graphql")
+            .map_err(|failed| invalid(&failed.errors, &sdl))?;
+        let root = compiled
+            .root_operation(OperationType::Subscription)
+            .ok_or(SchemaError::MissingSubscription)?;
+        let signatures = signatures(&compiled, root);
+        check_sources(&compiled, &options)?;
+        let (keys, field_keys) = field_keys(&compiled, &options);
+        Ok(Self {
+            sdl,
+            implementers: compiled.implementers_map(),
+            signatures,
+            keys,
+            field_keys,
+            enums: enums(&compiled, &options)?,
+            compiled,
+        })
+    }
+
+    /// The schema in its definition language, as it is served.
+    #[must_use]
+    pub fn sdl(&self) -> &str {
+        &self.sdl
+    }
+
+    /// The fields of the subscription type, in the order of the schema.
+    #[must_use]
+    pub fn subscription_fields(&self) -> &[FieldSignature] {
+        &self.signatures
+    }
+
+    /// A field of the subscription type.
+    #[must_use]
+    pub fn subscription_field(&self, name: &str) -> Option<&FieldSignature> {
+        self.signatures.iter().find(|field| *field.name == *name)
+    }
+
+    /// All names under which fields are read from values, for hosts that intern them.
+    #[must_use]
+    pub fn keys(&self) -> &[Arc<str>] {
+        &self.keys
+    }
+
+    pub(crate) fn compiled(&self) -> &Valid<CompiledSchema> {
+        &self.compiled
+    }
+
+    pub(crate) fn implementers(&self) -> &ApolloMap<Name, Implementers> {
+        &self.implementers
+    }
+
+    pub(crate) fn enum_type(&self, name: &str) -> Option<&Arc<EnumType>> {
+        self.enums.get(name)
+    }
+
+    /// The keys under which a field is looked for, in this order.
+    pub(crate) fn keys_of(&self, type_name: &str, field: &str) -> Arc<[Key]> {
+        let keys = self
+            .field_keys
+            .get(type_name)
+            .and_then(|fields| fields.get(field));
+        keys.cloned().unwrap_or_default()
+    }
+
+    /// The object types that a value of this interface or union may have.
+    pub(crate) fn possible_types(&self, abstract_type: &str) -> Vec<Name> {
+        match self.compiled.types.get(abstract_type) {
+            Some(ExtendedType::Interface(_)) => self
+                .implementers
+                .get(abstract_type)
+                .map(|implementers| implementers.objects.iter().cloned().collect())
+                .unwrap_or_default(),
+            Some(ExtendedType::Union(union)) => union
+                .members
+                .iter()
+                .map(|member| member.name.clone())
+                .collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn add_query_type(sdl: &mut String, schema: &CompiledSchema, ast: &apollo_compiler::ast::Document) {
+    use apollo_compiler::ast::Definition;
+    if !schema.types.contains_key("Query") {
+        sdl.push_str("\n\ntype Query {\n  _empty: Boolean\n}\n");
+    }
+    let names_roots =
+        |definition: &Definition| matches!(definition, Definition::SchemaDefinition(_));
+    if ast.definitions.iter().any(names_roots) {
+        sdl.push_str("\nextend schema {\n  query: Query\n}\n");
+    }
+}
+
+fn invalid(errors: &DiagnosticList, text: &str) -> SchemaError {
+    let problem =
+        |diagnostic: apollo_compiler::diagnostic::Diagnostic<'_, _>| problem(&diagnostic, text);
+    SchemaError::Invalid {
+        problems: errors
+            .iter()
+            .take(MAX_LISTED_PROBLEMS)
+            .map(problem)
+            .collect(),
+    }
+}
+
+fn problem(
+    diagnostic: &apollo_compiler::diagnostic::Diagnostic<
+        '_,
+        apollo_compiler::validation::DiagnosticData,
+    >,
+    text: &str,
+) -> SchemaProblem {
+    let location = diagnostic.error.location();
+    SchemaProblem {
+        message: diagnostic.error.to_string(),
+        location: location.map(|span| Location::of(text, span.offset())),
+    }
+}
+
+fn signatures(schema: &CompiledSchema, root: &Name) -> Vec<FieldSignature> {
+    let Some(root) = schema.get_object(root) else {
+        return Vec::new();
+    };
+    let signature = |field: &apollo_compiler::schema::FieldDefinition| FieldSignature {
+        name: field.name.as_str().into(),
+        type_text: field.ty.to_string(),
+        arguments: field
+            .arguments
+            .iter()
+            .map(|argument| ArgumentSignature {
+                name: argument.name.as_str().into(),
+                type_text: argument.ty.to_string(),
+                is_required: argument.is_required(),
+            })
+            .collect(),
+    };
+    root.fields.values().map(|field| signature(field)).collect()
+}
+
+fn check_sources(schema: &CompiledSchema, options: &SchemaOptions) -> Result<(), SchemaError> {
+    for (type_name, field) in options.sources.keys() {
+        if schema.type_field(type_name, field).is_err() {
+            return Err(SchemaError::UnknownSourceField {
+                type_name: type_name.clone(),
+                field: field.clone(),
+            });
+        }
+    }
+    Ok(())
+}
+
+type FieldKeys = HashMap<Arc<str>, HashMap<Arc<str>, Arc<[Key]>>>;
+
+fn field_keys(schema: &CompiledSchema, options: &SchemaOptions) -> (Vec<Arc<str>>, FieldKeys) {
+    let mut interner = Interner::default();
+    let mut field_keys = FieldKeys::new();
+    for (type_name, definition) in &schema.types {
+        let ExtendedType::Object(object) = definition else {
+            continue;
+        };
+        if definition.is_built_in() {
+            continue;
+        }
+        let mut fields = HashMap::new();
+        for field in object.fields.keys() {
+            let of = |owner: &str| options.sources.get(&(owner.to_owned(), field.to_string()));
+            let source = of(type_name).or_else(|| {
+                object
+                    .implements_interfaces
+                    .iter()
+                    .find_map(|interface| of(interface.name.as_str()))
+            });
+            let names = match source {
+                Some(source) => vec![source.clone()],
+                None => names_of(field),
+            };
+            let keys = names.iter().map(|name| interner.key(name)).collect();
+            fields.insert(field.as_str().into(), keys);
+        }
+        field_keys.insert(type_name.as_str().into(), fields);
+    }
+    (interner.keys, field_keys)
+}
+
+/// The names a field is looked for without a source key: its own, then its snake_case form.
+fn names_of(field: &str) -> Vec<String> {
+    let mut snake = String::with_capacity(field.len() + 4);
+    let mut previous_is_upper = true;
+    for (at, c) in field.char_indices() {
+        let next_is_lower = field[at + 1..]
+            .chars()
+            .next()
+            .is_some_and(|c| c.is_ascii_lowercase());
+        if c.is_ascii_uppercase() {
+            if at > 0 && !snake.ends_with('_') && (!previous_is_upper || next_is_lower) {
+                snake.push('_');
+            }
+            snake.push(c.to_ascii_lowercase());
+        } else {
+            snake.push(c);
+        }
+        previous_is_upper = c.is_ascii_uppercase();
+    }
+    if snake == field {
+        vec![snake]
+    } else {
+        vec![field.to_owned(), snake]
+    }
+}
+
+#[derive(Default)]
+struct Interner {
+    keys: Vec<Arc<str>>,
+    ids: HashMap<Arc<str>, usize>,
+}
+
+impl Interner {
+    fn key(&mut self, name: &str) -> Key {
+        if let Some((name, id)) = self.ids.get_key_value(name) {
+            return Key {
+                id: *id,
+                name: name.clone(),
+            };
+        }
+        let name = Arc::<str>::from(name);
+        let id = self.keys.len();
+        self.keys.push(name.clone());
+        self.ids.insert(name.clone(), id);
+        Key { id, name }
+    }
+}
+
+fn enums(
+    schema: &CompiledSchema,
+    options: &SchemaOptions,
+) -> Result<HashMap<Arc<str>, Arc<EnumType>>, SchemaError> {
+    let mut enums = HashMap::new();
+    for (type_name, definition) in &schema.types {
+        let Some(definition) = definition.as_enum() else {
+            continue;
+        };
+        let given = options.enum_values.get(type_name.as_str());
+        let internal = |name: &Name| {
+            let given = given?.iter().find(|(given, _)| *given == name.as_str());
+            given.map(|(_, value)| value.clone())
+        };
+        let values = definition.values.keys();
+        let name = Arc::<str>::from(type_name.as_str());
+        let enum_type = EnumType {
+            name: name.clone(),
+            values: values
+                .map(|value| (value.as_str().into(), internal(value)))
+                .collect(),
+        };
+        enums.insert(name, Arc::new(enum_type));
+    }
+    for (type_name, values) in &options.enum_values {
+        let known = enums.get(type_name.as_str());
+        for (value, _) in values {
+            let is_known = |known: &Arc<EnumType>| known.values().any(|(name, _)| name == value);
+            if !known.is_some_and(is_known) {
+                return Err(SchemaError::UnknownEnumValue {
+                    type_name: type_name.clone(),
+                    value: value.clone(),
+                });
+            }
+        }
+    }
+    Ok(enums)
+}
+
+/// Whether a type is nullable, and what it is beneath.
+pub(crate) fn is_nullable(ty: &Type) -> bool {
+    !ty.is_non_null()
+}

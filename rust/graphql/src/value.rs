@@ -1,0 +1,81 @@
+//! What the projection needs to know of a host's value, and nothing more.
+//!
+//! One implementation of CompleteValue() works over every [`Value`]: `&serde_json::Value` here
+//! (`json.rs`), objects of the host language elsewhere.
+
+use std::borrow::Cow;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use crate::error::ResolverError;
+use crate::schema::EnumType;
+
+/// The name under which a field is read from a value.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// Index into [`Schema::keys`](crate::Schema::keys), so that hosts can intern the name.
+    pub id: usize,
+    /// The name itself.
+    pub name: Arc<str>,
+}
+
+/// The native form of a leaf.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Scalar<'a> {
+    /// A boolean.
+    Bool(bool),
+    /// An integer.
+    Int(i64),
+    /// An integer beyond `i64`.
+    UInt(u64),
+    /// A number with a fraction; may be NaN or infinite.
+    Float(f64),
+    /// A string.
+    String(Cow<'a, str>),
+    /// None of these.
+    Other,
+}
+
+/// A value of the host: read by the projection, cheap to clone.
+pub trait Value: Sized + Clone {
+    /// Whether this is the host's null.
+    fn is_null(&self) -> bool;
+
+    /// The member that `key` names; `None` when there is none, or when this has no members.
+    ///
+    /// # Errors
+    ///
+    /// [`ResolverError`] when reading it fails, such as a property that raises.
+    fn field(&self, key: &Key) -> Result<Option<Self>, ResolverError>;
+
+    /// The name of the object type, for interfaces and unions: `__typename` or a class name.
+    fn type_name(&self) -> Option<Cow<'_, str>>;
+
+    /// Whether this is a list. Strings and maps are not.
+    fn is_list(&self) -> bool;
+
+    /// Visits the items of a list in order until `visit` breaks.
+    ///
+    /// # Errors
+    ///
+    /// [`ResolverError`] when the list itself fails while it is read.
+    fn for_each(&self, visit: impl FnMut(Self) -> ControlFlow<()>) -> Result<(), ResolverError>;
+
+    /// The native form of a leaf.
+    fn scalar(&self) -> Scalar<'_>;
+
+    /// The GraphQL name of this value in `enum_type`; `None` when it is not one of its values.
+    fn enum_name<'e>(&self, enum_type: &'e EnumType) -> Option<&'e str> {
+        enum_type.name_of(&self.scalar())
+    }
+
+    /// Writes the JSON of a custom scalar named `scalar`.
+    ///
+    /// # Errors
+    ///
+    /// [`ResolverError`] when there is no JSON for this value; what was written is discarded.
+    fn write_scalar(&self, scalar: &str, out: &mut Vec<u8>) -> Result<(), ResolverError>;
+
+    /// What this is, for error texts: `a list`, `the string "x"`. Short, whatever the value.
+    fn describe(&self) -> String;
+}

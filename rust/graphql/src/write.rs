@@ -1,0 +1,130 @@
+//! JSON text, written straight into a byte buffer and spelled as `JSON.stringify` does.
+
+use std::io::Write;
+
+use serde_json::Value;
+
+/// For each byte what follows the backslash; 0: the byte stands for itself.
+const ESCAPES: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        table[byte] = b'u';
+        byte += 1;
+    }
+    table[0x08] = b'b';
+    table[0x09] = b't';
+    table[0x0a] = b'n';
+    table[0x0c] = b'f';
+    table[0x0d] = b'r';
+    table[b'"' as usize] = b'"';
+    table[b'\\' as usize] = b'\\';
+    table
+};
+
+const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+/// Largest magnitude below which an integral `f64` prints as its integer digits.
+const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
+
+/// Writes a JSON string with its quotes.
+pub fn write_string(text: &str, out: &mut Vec<u8>) {
+    let bytes = text.as_bytes();
+    out.reserve(bytes.len() + 2);
+    out.push(b'"');
+    let mut copied = 0;
+    for (at, &byte) in bytes.iter().enumerate() {
+        let escape = ESCAPES[byte as usize];
+        if escape == 0 {
+            continue;
+        }
+        out.extend_from_slice(&bytes[copied..at]);
+        copied = at + 1;
+        if escape == b'u' {
+            let digits = [
+                HEX_DIGITS[usize::from(byte >> 4)],
+                HEX_DIGITS[usize::from(byte & 15)],
+            ];
+            out.extend_from_slice(b"\\u00");
+            out.extend_from_slice(&digits);
+        } else {
+            out.extend_from_slice(&[b'\\', escape]);
+        }
+    }
+    out.extend_from_slice(&bytes[copied..]);
+    out.push(b'"');
+}
+
+/// Writes an integer.
+pub fn write_integer(value: impl itoa::Integer, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+/// Writes a number as JavaScript spells it: `5.0` is `5`, `1e21` is `1e+21`; `null` if not finite.
+pub fn write_float(value: f64, out: &mut Vec<u8>) {
+    if !value.is_finite() {
+        out.extend_from_slice(b"null");
+        return;
+    }
+    let magnitude = value.abs();
+    if magnitude <= MAX_SAFE_INTEGER && value.trunc() == value {
+        #[allow(clippy::cast_possible_truncation, reason = "integral and below 2^53")]
+        write_integer(value as i64, out);
+        return;
+    }
+    // JavaScript leaves positional notation from 1e21 up and below 1e-6. Writes to a `Vec`
+    // do not fail.
+    let start = out.len();
+    if (1e-6..1e21).contains(&magnitude) {
+        let _ = write!(out, "{value}");
+        return;
+    }
+    let _ = write!(out, "{value:e}");
+    if let Some(exponent) = out[start..].iter().position(|byte| *byte == b'e') {
+        let digits = start + exponent + 1;
+        if out.get(digits) != Some(&b'-') {
+            out.insert(digits, b'+');
+        }
+    }
+}
+
+/// Writes a JSON value; integers keep all their digits.
+pub fn write_json(value: &Value, out: &mut Vec<u8>) {
+    match value {
+        Value::Null => out.extend_from_slice(b"null"),
+        Value::Bool(true) => out.extend_from_slice(b"true"),
+        Value::Bool(false) => out.extend_from_slice(b"false"),
+        Value::Number(number) => {
+            if let Some(integer) = number.as_i64() {
+                write_integer(integer, out);
+            } else if let Some(integer) = number.as_u64() {
+                write_integer(integer, out);
+            } else {
+                write_float(number.as_f64().unwrap_or(f64::NAN), out);
+            }
+        }
+        Value::String(text) => write_string(text, out),
+        Value::Array(items) => {
+            out.push(b'[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                write_json(item, out);
+            }
+            out.push(b']');
+        }
+        Value::Object(members) => {
+            out.push(b'{');
+            for (index, (key, member)) in members.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                write_string(key, out);
+                out.push(b':');
+                write_json(member, out);
+            }
+            out.push(b'}');
+        }
+    }
+}
