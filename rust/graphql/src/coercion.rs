@@ -10,9 +10,10 @@ use apollo_compiler::schema::{ExtendedType, InputValueDefinition};
 use serde_json::Value as Json;
 
 use crate::JsonMap;
-use crate::error::{CODE_BAD_USER_INPUT, GraphQLError, Location, PathSegment};
+use crate::error::{CODE_BAD_USER_INPUT, GraphQLError, PathSegment};
 use crate::json::describe_string;
 use crate::schema::Schema;
+use crate::source::Source;
 use crate::value::Value as _;
 
 /// Errors of one request that are reported (count). Past it the rest is left out.
@@ -23,7 +24,7 @@ pub(crate) fn coerce_variables(
     schema: &Schema,
     operation: &Operation,
     values: &JsonMap,
-    text: &str,
+    source: &Source,
 ) -> Result<JsonMap, Vec<GraphQLError>> {
     let mut coerced = JsonMap::new();
     let mut errors = Vec::new();
@@ -32,7 +33,7 @@ pub(crate) fn coerce_variables(
         let mut refuse = |message: String| {
             let place = definition
                 .location()
-                .map(|span| Location::of(text, span.offset()));
+                .map(|span| source.locate(span.offset()));
             let error = GraphQLError::new(message).with_code(CODE_BAD_USER_INPUT);
             errors.push(error.with_locations(place.into_iter().collect::<Vec<_>>()));
         };

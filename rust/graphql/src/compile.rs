@@ -14,19 +14,19 @@ use apollo_compiler::schema::ExtendedType;
 use apollo_compiler::{Name, Node};
 
 use crate::collect::Collector;
-use crate::error::{CODE_VALIDATION_FAILED, GraphQLError, Location, request_error};
+use crate::error::{CODE_VALIDATION_FAILED, GraphQLError, request_error};
 use crate::plan::{AbstractPlan, BuiltInScalar, FieldPlan, Kind, Plan, SelectionPlan, TypePlan};
-use crate::schema::is_nullable;
+use crate::source::Source;
 use crate::write::write_string;
 
 /// Fields of one plan over all object types it distinguishes (count). Past it the operation is
 /// refused.
-const MAX_PLAN_FIELDS: usize = 100_000;
+const MAX_PLAN_FIELDS: usize = 20_000;
 
 /// Compiles one operation.
 pub(crate) struct Compiler<'d> {
     collector: Collector<'d>,
-    text: &'d str,
+    source: &'d Source,
     selections: HashMap<SelectionKey, Arc<SelectionPlan>>,
     field_count: usize,
 }
@@ -37,10 +37,10 @@ type SelectionKey = (Vec<*const SelectionSet>, Name);
 type Compiled<T> = Result<T, Vec<GraphQLError>>;
 
 impl<'d> Compiler<'d> {
-    pub(crate) fn new(collector: Collector<'d>, text: &'d str) -> Self {
+    pub(crate) fn new(collector: Collector<'d>, source: &'d Source) -> Self {
         Self {
             collector,
-            text,
+            source,
             selections: HashMap::new(),
             field_count: 0,
         }
@@ -106,7 +106,7 @@ impl<'d> Compiler<'d> {
             keys: schema.keys_of(type_name, name),
             ty,
             locations: locations
-                .map(|span| Location::of(self.text, span.offset()))
+                .map(|span| self.source.locate(span.offset()))
                 .collect(),
         })
     }
@@ -119,7 +119,7 @@ impl<'d> Compiler<'d> {
             Type::Named(name) | Type::NonNullNamed(name) => self.named_type(name, nodes)?,
         };
         Ok(TypePlan {
-            is_nullable: is_nullable(ty),
+            is_nullable: !ty.is_non_null(),
             kind,
         })
     }

@@ -26,13 +26,14 @@ use crate::limits::{self, DocumentLimits, MAX_DOCUMENT_BYTES, MAX_NESTING, MAX_T
 use crate::operation::{Operation, SubscriptionOperation};
 use crate::plan::Plan;
 use crate::schema::Schema;
+use crate::source::Source;
 
 /// Errors of one document that are reported (count). Past it the rest is left out.
 const MAX_ERRORS: usize = 20;
 
 /// Plans of one document that are kept (count): one for each operation and each combination of
 /// its `@skip` and `@include` variables. Past it the one used longest ago is compiled anew.
-const PLANS_KEPT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(15);
+const PLANS_KEPT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(7);
 
 /// Rules of the newest drafts that are stricter than graphql-js 16. The root field is counted
 /// with the variables of each request instead.
@@ -45,7 +46,7 @@ const RULES_LEFT_TO_REQUESTS: [&str; 2] = [
 #[derive(Debug)]
 pub struct Document {
     schema: Arc<Schema>,
-    text: Box<str>,
+    source: Source,
     executable: Valid<ExecutableDocument>,
     plans: Mutex<LruCache<PlanKey, Arc<Plan>>>,
 }
@@ -71,14 +72,15 @@ impl Document {
             );
             return Err(request_error(message, CODE_VALIDATION_FAILED));
         }
+        let source = Source::new(text);
         let mut parser = Parser::new()
             .recursion_limit(MAX_NESTING)
             .token_limit(MAX_TOKENS);
         // The first syntax error says what is wrong; those after it follow from it.
         let ast = parser
             .parse_ast(text, "document")
-            .map_err(|failed| report(failed.errors.iter().take(1), text, CODE_PARSE_FAILED))?;
-        limits::check(&ast, limits, text)?;
+            .map_err(|failed| report(failed.errors.iter().take(1), &source, CODE_PARSE_FAILED))?;
+        limits::check(&ast, limits, &source)?;
         let executable = match ast.to_executable_validate(schema.compiled()) {
             Ok(executable) => executable,
             Err(failed) => {
@@ -86,7 +88,7 @@ impl Document {
                     let rule = diagnostic.error.unstable_error_name();
                     !rule.is_some_and(|rule| RULES_LEFT_TO_REQUESTS.contains(&rule))
                 });
-                let errors = report(errors, text, CODE_VALIDATION_FAILED);
+                let errors = report(errors, &source, CODE_VALIDATION_FAILED);
                 if !errors.is_empty() {
                     return Err(errors);
                 }
@@ -95,7 +97,7 @@ impl Document {
         };
         Ok(Self {
             schema,
-            text: text.into(),
+            source,
             executable,
             plans: Mutex::new(LruCache::new(PLANS_KEPT)),
         })
@@ -115,7 +117,7 @@ impl Document {
         if definition.operation_type == OperationType::Mutation {
             return Ok(Operation::Mutation);
         }
-        let variables = coerce_variables(&self.schema, definition, variables, &self.text)?;
+        let variables = coerce_variables(&self.schema, definition, variables, &self.source)?;
         self.check_conditions(definition, &variables)?;
         match definition.operation_type {
             OperationType::Subscription => self
@@ -135,7 +137,7 @@ impl Document {
     }
 
     pub(crate) fn locate(&self, span: apollo_compiler::parser::SourceSpan) -> Location {
-        Location::of(&self.text, span.offset())
+        self.source.locate(span.offset())
     }
 
     pub(crate) fn collector<'d>(&'d self, variables: &'d JsonMap) -> Collector<'d> {
@@ -224,7 +226,7 @@ impl Document {
         let plan = match kept {
             Some(plan) => plan,
             None => {
-                let compiler = Compiler::new(collector, &self.text);
+                let compiler = Compiler::new(collector, &self.source);
                 let plan = Arc::new(compiler.compile(root_type, response_key, nodes)?);
                 self.plans.lock().put(key, plan.clone());
                 plan
@@ -270,7 +272,7 @@ impl Document {
 
 fn report<'d>(
     diagnostics: impl Iterator<Item = Diagnostic<'d, DiagnosticData>>,
-    text: &str,
+    source: &Source,
     code: &str,
 ) -> Vec<GraphQLError> {
     let error = |diagnostic: Diagnostic<'_, DiagnosticData>| {
@@ -281,7 +283,7 @@ fn report<'d>(
             None => message,
         };
         let place = diagnostic.error.location();
-        let place = place.map(|span| Location::of(text, span.offset()));
+        let place = place.map(|span| source.locate(span.offset()));
         GraphQLError::new(message)
             .with_code(code)
             .with_locations(place.into_iter().collect::<Vec<_>>())

@@ -26,32 +26,6 @@ pub struct Location {
     pub column: usize,
 }
 
-impl Location {
-    /// The place of the byte at `offset` in `text`.
-    #[must_use]
-    pub fn of(text: &str, offset: usize) -> Self {
-        let before = text.get(..offset).unwrap_or(text);
-        let bytes = before.as_bytes();
-        let mut line = 1;
-        let mut line_start = 0;
-        for (at, byte) in bytes.iter().enumerate() {
-            let ends_line = match byte {
-                b'\n' => true,
-                b'\r' => text.as_bytes().get(at + 1) != Some(&b'\n'),
-                _ => false,
-            };
-            if ends_line {
-                line += 1;
-                line_start = at + 1;
-            }
-        }
-        Self {
-            line,
-            column: before[line_start..].encode_utf16().count() + 1,
-        }
-    }
-}
-
 /// One step of a path into response data.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum PathSegment {

@@ -49,7 +49,7 @@ impl QueryOperation {
             Ok(answers) => self.write_response(&answers, &mut out),
             Err(error) => {
                 out.extend_from_slice(b"{\"errors\":");
-                write_errors(&[error], &mut out);
+                write_errors(&[*error], &mut out);
                 out.push(b'}');
             }
         }
@@ -63,7 +63,7 @@ impl QueryOperation {
             .with_locations(place.into_iter().collect::<Vec<_>>())
     }
 
-    fn introspect(&self) -> Result<JsonMap, GraphQLError> {
+    fn introspect(&self) -> Result<JsonMap, Box<GraphQLError>> {
         let schema = self.document.schema();
         let variables = self
             .variables
@@ -77,14 +77,16 @@ impl QueryOperation {
             &self.definition,
             &Valid::assume_valid(variables),
         );
-        let response = response.map_err(|error| self.request_error(&error))?;
+        let response = response.map_err(|error| Box::new(self.request_error(&error)))?;
         if let Some(error) = response.errors.first() {
-            return Err(GraphQLError::new(error.message.clone()));
+            return Err(Box::new(GraphQLError::new(error.message.clone())));
         }
         let answers = bytes_json::Value::Object(response.data.unwrap_or_default());
         match serde_json::to_value(answers) {
             Ok(Json::Object(answers)) => Ok(answers),
-            _ => Err(GraphQLError::new("the schema could not be described")),
+            _ => Err(Box::new(GraphQLError::new(
+                "the schema could not be described",
+            ))),
         }
     }
 

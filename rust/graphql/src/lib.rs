@@ -19,6 +19,7 @@ mod plan;
 mod projection;
 mod scalar;
 mod schema;
+mod source;
 mod value;
 mod write;
 

@@ -7,10 +7,11 @@ use std::collections::HashMap;
 
 use apollo_compiler::ast::{Definition, Document, FragmentDefinition, OperationType, Selection};
 
-use crate::error::{CODE_VALIDATION_FAILED, GraphQLError, Location};
+use crate::error::{CODE_VALIDATION_FAILED, GraphQLError};
+use crate::source::Source;
 
 /// Longest document that is read (bytes). Past it the request is refused.
-pub(crate) const MAX_DOCUMENT_BYTES: usize = 256 * 1024;
+pub(crate) const MAX_DOCUMENT_BYTES: usize = 64 * 1024;
 
 /// Tokens of a document, white space included (count). Past it the request is refused.
 pub(crate) const MAX_TOKENS: usize = 20_000;
@@ -47,7 +48,7 @@ struct Cost {
 pub(crate) fn check(
     document: &Document,
     limits: DocumentLimits,
-    text: &str,
+    source: &Source,
 ) -> Result<(), Vec<GraphQLError>> {
     let mut measure = Measure {
         fragments: fragments(document),
@@ -67,7 +68,7 @@ pub(crate) fn check(
         let mut refuse = |message: String| {
             let place = operation
                 .location()
-                .map(|span| Location::of(text, span.offset()));
+                .map(|span| source.locate(span.offset()));
             let error = GraphQLError::new(message).with_code(CODE_VALIDATION_FAILED);
             errors.push(error.with_locations(place.into_iter().collect::<Vec<_>>()));
         };

@@ -3,16 +3,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use apollo_compiler::ast::{OperationType, Type};
+use apollo_compiler::ast::{Definition, Document, OperationType};
 use apollo_compiler::collections::HashMap as ApolloMap;
-use apollo_compiler::diagnostic::ToCliReport;
+use apollo_compiler::diagnostic::{Diagnostic, ToCliReport};
 use apollo_compiler::parser::Parser;
 use apollo_compiler::schema::{ExtendedType, Implementers};
-use apollo_compiler::validation::{DiagnosticList, Valid};
+use apollo_compiler::validation::{DiagnosticData, DiagnosticList, Valid};
 use apollo_compiler::{Name, Schema as CompiledSchema};
 use serde_json::Value as Json;
 
-use crate::error::{Location, SchemaError, SchemaProblem};
+use crate::error::{SchemaError, SchemaProblem};
+use crate::source::Source;
 use crate::value::{Key, Scalar};
 
 /// Problems of one schema that its error lists (count). Past it the rest is left out.
@@ -108,7 +109,7 @@ pub struct Schema {
     implementers: ApolloMap<Name, Implementers>,
     signatures: Vec<FieldSignature>,
     keys: Vec<Arc<str>>,
-    field_keys: HashMap<Arc<str>, HashMap<Arc<str>, Arc<[Key]>>>,
+    field_keys: FieldKeys,
     enums: HashMap<Arc<str>, Arc<EnumType>>,
 }
 
@@ -215,8 +216,7 @@ impl Schema {
     }
 }
 
-fn add_query_type(sdl: &mut String, schema: &CompiledSchema, ast: &apollo_compiler::ast::Document) {
-    use apollo_compiler::ast::Definition;
+fn add_query_type(sdl: &mut String, schema: &CompiledSchema, ast: &Document) {
     if !schema.types.contains_key("Query") {
         sdl.push_str("\n\ntype Query {\n  _empty: Boolean\n}\n");
     }
@@ -228,28 +228,20 @@ fn add_query_type(sdl: &mut String, schema: &CompiledSchema, ast: &apollo_compil
 }
 
 fn invalid(errors: &DiagnosticList, text: &str) -> SchemaError {
-    let problem =
-        |diagnostic: apollo_compiler::diagnostic::Diagnostic<'_, _>| problem(&diagnostic, text);
+    let source = Source::new(text);
+    let problem = |diagnostic: Diagnostic<'_, DiagnosticData>| SchemaProblem {
+        message: diagnostic.error.to_string(),
+        location: diagnostic
+            .error
+            .location()
+            .map(|span| source.locate(span.offset())),
+    };
     SchemaError::Invalid {
         problems: errors
             .iter()
             .take(MAX_LISTED_PROBLEMS)
             .map(problem)
             .collect(),
-    }
-}
-
-fn problem(
-    diagnostic: &apollo_compiler::diagnostic::Diagnostic<
-        '_,
-        apollo_compiler::validation::DiagnosticData,
-    >,
-    text: &str,
-) -> SchemaProblem {
-    let location = diagnostic.error.location();
-    SchemaProblem {
-        message: diagnostic.error.to_string(),
-        location: location.map(|span| Location::of(text, span.offset())),
     }
 }
 
@@ -285,6 +277,7 @@ fn check_sources(schema: &CompiledSchema, options: &SchemaOptions) -> Result<(),
     Ok(())
 }
 
+/// By type and field: where a field is looked for.
 type FieldKeys = HashMap<Arc<str>, HashMap<Arc<str>, Arc<[Key]>>>;
 
 fn field_keys(schema: &CompiledSchema, options: &SchemaOptions) -> (Vec<Arc<str>>, FieldKeys) {
@@ -403,9 +396,4 @@ fn enums(
         }
     }
     Ok(enums)
-}
-
-/// Whether a type is nullable, and what it is beneath.
-pub(crate) fn is_nullable(ty: &Type) -> bool {
-    !ty.is_non_null()
 }
