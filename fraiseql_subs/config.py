@@ -10,9 +10,7 @@ import math
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NoReturn, get_args
-
-from typing_extensions import TypeAlias
+from typing import Any, Literal, NoReturn, TypeAlias, get_args
 
 from fraiseql_subs.errors import ConfigurationError
 

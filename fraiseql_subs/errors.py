@@ -16,7 +16,7 @@ class FraiseQLSubsError(Exception):
 
 
 class SchemaError(FraiseQLSubsError):
-    """A subscription, a type hint or a schema cannot be served. Raised before anything is served."""
+    """A subscription, a type hint or a schema cannot be served; raised before the first client."""
 
 
 class ConfigurationError(FraiseQLSubsError):

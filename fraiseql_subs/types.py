@@ -19,6 +19,7 @@ class Skip:
     _instance: Skip | None = None
 
     def __new__(cls) -> Skip:
+        """Return the one instance."""
         if cls._instance is None:
             cls._instance = super().__new__(cls)
         return cls._instance

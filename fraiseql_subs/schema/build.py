@@ -1,0 +1,89 @@
+"""A schema built from type hints."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fraiseql_subs.schema.annotations import Hint
+from fraiseql_subs.schema.classes import Field
+from fraiseql_subs.schema.printer import QUERY, Printer, subscription_root
+from fraiseql_subs.schema.registry import TypeRegistry
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaSource:
+    """A schema and how its values are found in Python objects.
+
+    Attributes:
+        sdl: The schema in the GraphQL schema definition language.
+        sources: Attribute or key in Python by (GraphQL type, GraphQL field), for the fields where
+            it differs from the GraphQL name: ``{("Order", "userId"): "user_id"}``.
+        enum_values: Members of each GraphQL enum as (GraphQL name, value in Python): the member's
+            `.value` when it is a string, number or boolean, otherwise its name.
+    """
+
+    sdl: str
+    sources: dict[tuple[str, str], str] = field(default_factory=dict)
+    enum_values: dict[str, list[tuple[str, Any]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionField:
+    """One field of the subscription root.
+
+    Attributes:
+        name: GraphQL name.
+        where: Place of the declaration, for errors.
+        returns: Type of the field.
+        arguments: Arguments in the order of their declaration.
+        description: Text for the schema.
+        deprecation: Why it is deprecated; None: it is not.
+    """
+
+    name: str
+    where: str
+    returns: Hint
+    arguments: tuple[Field, ...] = ()
+    description: str | None = None
+    deprecation: str | None = None
+
+
+def build(fields: Sequence[SubscriptionField]) -> SchemaSource:
+    """Build the schema that has these subscription fields.
+
+    Raises:
+        SchemaError: A type cannot be part of a GraphQL schema, or two have one name.
+    """
+    types = TypeRegistry()
+    for root in fields:
+        types.add_output(root.returns, root.where)
+    for root in fields:
+        for argument in root.arguments:
+            types.add_input(argument.hint, argument.where)
+    printer = Printer(types)
+    lines = [
+        printer.subscription_field(
+            root.name, root.arguments, root.returns, root.description, root.deprecation
+        )
+        for root in fields
+    ]
+    return SchemaSource(
+        sdl="\n\n".join([*printer.types(), QUERY, subscription_root(lines)]) + "\n",
+        sources={
+            (name, member.graphql_name): member.name
+            for name, members in types.objects.items()
+            for member in members
+            if member.graphql_name != member.name
+        },
+        enum_values={
+            name: [(member.name, _value(member)) for member in cls]
+            for name, cls in types.enums.items()
+        },
+    )
+
+
+def _value(member: enum.Enum) -> Any:
+    return member.value if isinstance(member.value, str | int | float) else member.name

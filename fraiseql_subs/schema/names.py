@@ -1,0 +1,42 @@
+"""GraphQL names, and how Python names become them."""
+
+from __future__ import annotations
+
+import re
+
+from fraiseql_subs.errors import SchemaError
+
+_NAME = re.compile(r"[_A-Za-z][_0-9A-Za-z]*")
+
+
+def is_name(text: str) -> bool:
+    """Tell whether `text` is a name that a GraphQL schema may define.
+
+    Names that begin with two underscores belong to introspection.
+    """
+    return bool(_NAME.fullmatch(text)) and not text.startswith("__")
+
+
+def check_name(text: str, where: str, remedy: str) -> str:
+    """Return `text`.
+
+    Raises:
+        SchemaError: It is no GraphQL name, or begins with two underscores.
+    """
+    if is_name(text):
+        return text
+    raise SchemaError(
+        f"{where}: {text!r} is no GraphQL name (letters, digits and `_`, no digit first, "
+        f"not `__` first): {remedy}"
+    )
+
+
+def camel_case(name: str) -> str:
+    """Return the GraphQL spelling of a Python name: `user_id` becomes `userId`.
+
+    Underscores in front stay; one behind, as in `class_`, goes. A name that is in camelCase
+    already stays as it is.
+    """
+    body = name.lstrip("_")
+    first, *rest = [part for part in body.split("_") if part] or [""]
+    return name[: len(name) - len(body)] + first + "".join(p[0].upper() + p[1:] for p in rest)

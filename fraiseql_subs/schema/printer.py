@@ -1,0 +1,126 @@
+"""Collected types as SDL, the GraphQL schema definition language."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+
+from fraiseql_subs.schema import descriptions
+from fraiseql_subs.schema.annotations import (
+    EnumHint,
+    Hint,
+    ListHint,
+    ObjectHint,
+    OptionalHint,
+    nullable,
+)
+from fraiseql_subs.schema.classes import MISSING, Field
+from fraiseql_subs.schema.literals import literal, quote
+from fraiseql_subs.schema.registry import CUSTOM_SCALARS, TypeRegistry
+
+# GraphQL demands a query root with a field, and this server has nothing to query.
+QUERY = '''"""This schema has subscriptions only."""
+type Query {
+  _empty: Boolean
+}'''
+
+
+class Printer:
+    """Prints the types of one registry."""
+
+    def __init__(self, types: TypeRegistry) -> None:
+        self._types = types
+
+    def types(self) -> list[str]:
+        """Print every collected type, scalars first."""
+        types = self._types
+        return [
+            *(_described(CUSTOM_SCALARS[name], f"scalar {name}") for name in sorted(types.scalars)),
+            *(_enum(name, cls) for name, cls in types.enums.items()),
+            *(
+                f"union {name} = {' | '.join(member.cls.__name__ for member in union.members)}"
+                for name, union in types.unions.items()
+            ),
+            *(self._object(name, fields) for name, fields in types.objects.items()),
+            *(self._input(name, fields) for name, fields in types.inputs.items()),
+        ]
+
+    def subscription_field(
+        self,
+        name: str,
+        arguments: Iterable[Field],
+        returns: Hint,
+        description: str | None,
+        deprecation: str | None,
+    ) -> str:
+        """Print one field of the subscription root."""
+        printed = [self._argument(argument) for argument in arguments]
+        text = f"{name}({', '.join(printed)})" if printed else name
+        text = f"{text}: {self._type(returns, is_input=False)}"
+        if deprecation is not None:
+            text = f"{text} @deprecated(reason: {quote(deprecation)})"
+        return _described(description, text)
+
+    def _object(self, name: str, fields: list[Field]) -> str:
+        lines = [
+            _described(
+                field.description,
+                f"{field.graphql_name}: {self._type(field.hint, is_input=False)}",
+            )
+            for field in fields
+        ]
+        return _block(self._description(name), f"type {name}", lines)
+
+    def _input(self, name: str, fields: list[Field]) -> str:
+        lines = [_described(field.description, self._input_value(field)) for field in fields]
+        return _block(self._description(name), f"input {name}", lines)
+
+    def _description(self, name: str) -> str | None:
+        owner = self._types.classes[name]
+        cls = owner[0] if isinstance(owner, tuple) else owner
+        return descriptions.of_class(cls) if isinstance(cls, type) else None
+
+    def _argument(self, argument: Field) -> str:
+        text = self._input_value(argument)
+        return f"{quote(argument.description)} {text}" if argument.description else text
+
+    def _input_value(self, field: Field) -> str:
+        hint = field.hint
+        if field.default is MISSING and not field.required:
+            # Python makes the default anew each time, so the schema can only leave it open.
+            hint = nullable(hint)
+        text = f"{field.graphql_name}: {self._type(hint, is_input=True)}"
+        # A default of None is not printed: `= null` would make an argument left out a given one.
+        if field.default is MISSING or field.default is None:
+            return text
+        return f"{text} = {literal(field.default, field.hint, field.where)}"
+
+    def _type(self, hint: Hint, *, is_input: bool) -> str:
+        if isinstance(hint, OptionalHint):
+            return self._type(hint.of, is_input=is_input).removesuffix("!")
+        if isinstance(hint, ListHint):
+            return f"[{self._type(hint.item, is_input=is_input)}]!"
+        if isinstance(hint, ObjectHint):
+            return f"{self._types.input_name(hint) if is_input else hint.cls.__name__}!"
+        return f"{hint.cls.__name__ if isinstance(hint, EnumHint) else hint.name}!"
+
+
+def subscription_root(fields: list[str]) -> str:
+    """Print the subscription root with the given fields."""
+    return _block(None, "type Subscription", fields)
+
+
+def _enum(name: str, cls: type[enum.Enum]) -> str:
+    return _block(descriptions.of_class(cls), f"enum {name}", [member.name for member in cls])
+
+
+def _block(description: str | None, head: str, lines: Iterable[str]) -> str:
+    body = "\n".join(f"  {line}" for entry in lines for line in entry.split("\n"))
+    return _described(description, f"{head} {{\n{body}\n}}")
+
+
+def _described(description: str | None, text: str) -> str:
+    if not description:
+        return text
+    escaped = description.replace('"""', '\\"""')
+    return f'"""\n{escaped}\n"""\n{text}'

@@ -1,0 +1,140 @@
+"""The named types that a schema needs, collected from the hints of its fields."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+
+from fraiseql_subs.errors import SchemaError
+from fraiseql_subs.schema.annotations import (
+    EnumHint,
+    Hint,
+    ListHint,
+    ObjectHint,
+    OptionalHint,
+    ScalarHint,
+    UnionHint,
+)
+from fraiseql_subs.schema.classes import Field, fields_of
+from fraiseql_subs.schema.names import check_name
+
+_RESERVED = frozenset({"Query", "Mutation", "Subscription", "Int", "Float", "String", "Boolean"})
+
+CUSTOM_SCALARS = {
+    "Date": "A day in ISO 8601, such as `2024-01-31`.",
+    "DateTime": "A moment in ISO 8601, such as `2024-01-31T12:00:00Z`.",
+    "Decimal": "A decimal number without loss, as a string such as `12.50`.",
+    "JSON": "Any JSON value.",
+    "Time": "A time of day in ISO 8601, such as `12:00:00`.",
+    "UUID": "A UUID, such as `123e4567-e89b-12d3-a456-426614174000`.",
+}
+
+_VALUES_NO_ENUM_MAY_HAVE = frozenset({"true", "false", "null"})
+
+
+class TypeRegistry:
+    """Types in the order in which they are first met; add all outputs before the inputs.
+
+    Attributes:
+        scalars: Names of the custom scalars in use.
+        enums: Enum classes by GraphQL name.
+        unions: Unions by GraphQL name.
+        objects: Fields of the object types by GraphQL name.
+        inputs: Fields of the input objects by GraphQL name.
+        classes: Classes behind objects, inputs and enums by GraphQL name.
+    """
+
+    def __init__(self) -> None:
+        self.scalars: set[str] = set()
+        self.enums: dict[str, type[enum.Enum]] = {}
+        self.unions: dict[str, UnionHint] = {}
+        self.objects: dict[str, list[Field]] = {}
+        self.inputs: dict[str, list[Field]] = {}
+        self.classes: dict[str, object] = {}
+
+    def add_output(self, hint: Hint, where: str) -> None:
+        """Collect what a value of the type consists of.
+
+        Raises:
+            SchemaError: A type cannot be part of the schema.
+        """
+        hint = innermost(hint)
+        if isinstance(hint, UnionHint):
+            if self._is_new(hint.name, hint, where):
+                self.unions[hint.name] = hint
+            for member in hint.members:
+                self.add_output(member, where)
+        elif isinstance(hint, ObjectHint):
+            name = hint.cls.__name__
+            if self._is_new(name, hint.cls, where):
+                # Entered before its fields are looked at: they may lead back to it.
+                fields = self.objects[name] = fields_of(hint.cls)
+                for field in fields:
+                    self.add_output(field.hint, field.where)
+        else:
+            self._add_leaf(hint, where)
+
+    def add_input(self, hint: Hint, where: str) -> None:
+        """Collect what an argument of the type consists of.
+
+        Raises:
+            SchemaError: A type cannot be part of the schema, or is a union.
+        """
+        hint = innermost(hint)
+        if isinstance(hint, UnionHint):
+            raise SchemaError(
+                f"{where}: GraphQL has no unions in arguments: use one dataclass with optional "
+                "fields, or one argument for each"
+            )
+        if isinstance(hint, ObjectHint):
+            name = self.input_name(hint)
+            if self._is_new(name, (hint.cls, "input"), where):
+                fields = self.inputs[name] = [f for f in fields_of(hint.cls) if f.is_input]
+                for field in fields:
+                    self.add_input(field.hint, field.where)
+        else:
+            self._add_leaf(hint, where)
+
+    def input_name(self, hint: ObjectHint) -> str:
+        """Return the name of a class as input object, `<Name>Input` when it is an object as well."""
+        name = hint.cls.__name__
+        return f"{name}Input" if self.classes.get(name) is hint.cls else name
+
+    def _add_leaf(self, hint: Hint, where: str) -> None:
+        if isinstance(hint, EnumHint):
+            name = hint.cls.__name__
+            if self._is_new(name, hint.cls, where):
+                _check_members(hint.cls, where)
+                self.enums[name] = hint.cls
+        elif isinstance(hint, ScalarHint) and hint.name in CUSTOM_SCALARS:
+            self.scalars.add(hint.name)
+
+    def _is_new(self, name: str, owner: object, where: str) -> bool:
+        known = self.classes.get(name)
+        if known == owner:
+            return False
+        check_name(name, where, "rename the class, or give a generic class a named subclass")
+        if known is not None or name in _RESERVED or name in CUSTOM_SCALARS:
+            raise SchemaError(
+                f"{where}: the schema has another type named `{name}`: rename the class"
+            )
+        self.classes[name] = owner
+        return True
+
+
+def innermost(hint: Hint) -> Hint:
+    """Take lists and nullability off a type."""
+    while isinstance(hint, OptionalHint | ListHint):
+        hint = hint.of if isinstance(hint, OptionalHint) else hint.item
+    return hint
+
+
+def _check_members(cls: type[enum.Enum], where: str) -> None:
+    members: Iterable[enum.Enum] = list(cls)
+    if not members:
+        raise SchemaError(f"{where}: the enum {cls.__qualname__} has no members")
+    for member in members:
+        place = f"{cls.__qualname__}.{member.name}"
+        check_name(member.name, place, "rename the member")
+        if member.name in _VALUES_NO_ENUM_MAY_HAVE:
+            raise SchemaError(f"{place}: GraphQL forbids this name in an enum: rename the member")
