@@ -1,1 +1,37 @@
-//! fraiseql-subs: python.
+//! `fraiseql_subs._core`: the runtime as a Python extension module.
+//!
+//! Thin: it converts, and it carries calls between the actors' threads and the user's event loop.
+//! The GIL is only ever taken on that loop's thread.
+
+mod bridge;
+mod client;
+mod core;
+mod error;
+mod event;
+mod future;
+mod json;
+mod resolver;
+mod running;
+mod setup;
+mod stream;
+mod value;
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+/// The compiled half of `fraiseql_subs`.
+#[pymodule]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = module.py();
+    module.add_class::<core::Core>()?;
+    module.add_class::<core::Receipt>()?;
+    module.add_class::<event::PyEvent>()?;
+    module.add_class::<future::Publication>()?;
+    module.add_class::<stream::Responses>()?;
+    let stop_all = wrap_pyfunction!(core::stop_all, module)?;
+    py.import("atexit")?.call_method1("register", (stop_all,))?;
+    let after_fork = PyDict::new(py);
+    after_fork.set_item("after_in_child", wrap_pyfunction!(running::after_fork, module)?)?;
+    py.import("os")?.call_method("register_at_fork", (), Some(&after_fork))?;
+    Ok(())
+}

@@ -24,10 +24,6 @@ pub struct Limits {
     pub max_subscriptions_per_connection: usize,
     /// Largest message a client may send (bytes); past it the close code is 1009.
     pub max_message_bytes: usize,
-    /// Deepest selection of a document; past it a validation error.
-    pub max_depth: Option<usize>,
-    /// Fields selected by a document, fragments spread out; past it a validation error.
-    pub max_complexity: Option<usize>,
     /// Results that wait for one client (bytes); past it `slow_consumer` acts.
     pub max_pending_bytes: usize,
     /// What happens past `max_pending_bytes`, and past [`MAX_PENDING_EVENTS`].

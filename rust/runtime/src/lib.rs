@@ -4,6 +4,7 @@
 //! GraphQL (`graphql`).
 
 mod actors;
+mod catalog;
 mod config;
 mod connection;
 mod definition;
@@ -24,6 +25,7 @@ mod system;
 mod worker;
 
 pub use actors::{EventBusActor, ShardActor, SubscriptionActor};
+pub use catalog::{Catalog, Prepared};
 pub use config::{Limits, SlowConsumer};
 pub use connection::{Connection, Transport};
 pub use definition::{ChannelTemplate, Definition, FilterValue, ResolverKind};

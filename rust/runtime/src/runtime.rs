@@ -28,6 +28,9 @@ use crate::worker::{Opened, Worker};
 /// How often the drain looks whether everything has ended.
 const DRAIN_POLL: Duration = Duration::from_millis(5);
 
+/// Time for the last close frames of a drain to be written.
+const CLOSE_TIME: Duration = Duration::from_secs(1);
+
 /// A started manager.
 pub struct Runtime {
     engine: Arc<Engine>,
@@ -71,6 +74,11 @@ impl Runtime {
             operations: Arc::default(),
             system,
         })
+    }
+
+    /// In a forked process: lets a new runtime start, as the thread of the old one is not there.
+    pub fn after_fork() {
+        SystemThread::forget();
     }
 
     /// What all threads of the manager share.
@@ -190,13 +198,7 @@ impl Runtime {
     pub async fn drain(&self, limit: Duration) {
         let deadline = Instant::now() + limit;
         self.engine.intake.close();
-        while !self.engine.intake.is_empty() && Instant::now() < deadline {
-            tokio::time::sleep(DRAIN_POLL).await;
-        }
-        for shard in self.shards.live() {
-            // An error means that the worker, and with it its connections, has ended.
-            shard.send(DrainConnections).await.ok();
-        }
+        wait_while(|| !self.engine.intake.is_empty(), deadline).await;
         let actors: Vec<_> = self
             .operations
             .iter()
@@ -205,25 +207,26 @@ impl Runtime {
         for actor in actors {
             actor.do_send(FinishSubscription);
         }
-        self.wait_until_idle(deadline).await;
-        self.disconnect(Selector::default(), Close::going_away())
-            .await;
+        self.drain_connections(deadline.saturating_duration_since(Instant::now())).await;
+        wait_while(|| self.engine.metrics.subscriptions.get() > 0, deadline).await;
         let ids: Vec<_> = self.operations.iter().map(|o| o.key().clone()).collect();
         for id in ids {
             self.complete(&id);
         }
-        // The close frames are still to be written.
-        self.wait_until_idle(Instant::now() + Duration::from_secs(1))
-            .await;
     }
 
-    async fn wait_until_idle(&self, deadline: Instant) {
-        let metrics = &self.engine.metrics;
-        while (metrics.connections.get() > 0 || metrics.subscriptions.get() > 0)
-            && Instant::now() < deadline
-        {
-            tokio::time::sleep(DRAIN_POLL).await;
+    /// Completes the operations of all connections within `limit`, then closes them with 1001.
+    pub async fn drain_connections(&self, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        let connected = || self.engine.metrics.connections.get() > 0;
+        for shard in self.shards.live() {
+            // An error means that the worker, and with it its connections, has ended.
+            shard.send(DrainConnections).await.ok();
         }
+        wait_while(connected, deadline).await;
+        self.disconnect(Selector::default(), Close::going_away()).await;
+        // The close frames are still to be written.
+        wait_while(connected, Instant::now() + CLOSE_TIME).await;
     }
 }
 
@@ -234,6 +237,12 @@ impl Drop for Runtime {
         for shard in self.shards.live() {
             shard.do_send(StopWorker);
         }
+    }
+}
+
+async fn wait_while(condition: impl Fn() -> bool, deadline: Instant) {
+    while condition() && Instant::now() < deadline {
+        tokio::time::sleep(DRAIN_POLL).await;
     }
 }
 

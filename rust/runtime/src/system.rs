@@ -57,6 +57,11 @@ impl SystemThread {
         Ok(system)
     }
 
+    /// Forgets the running system: its thread did not come along into a forked process.
+    pub fn forget() {
+        *CURRENT.lock() = Weak::new();
+    }
+
     /// The arbiter of the system's own thread.
     #[must_use]
     pub fn arbiter(&self) -> &ArbiterHandle {

@@ -10,10 +10,11 @@ use hashbrown::HashMap;
 use protocol::{Close, Request};
 
 use crate::actors::{AuthenticateActor, Calls, ShardActor, SubscriptionActor};
+use crate::catalog::Prepared;
 use crate::config::MAX_PENDING_EVENTS;
 use crate::connection::Connection;
 use crate::definition::ResolverKind;
-use crate::engine::{Engine, Prepared};
+use crate::engine::Engine;
 use crate::event_queue::EventQueue;
 use crate::messages::Selector;
 use crate::resolver::{Client, SubscriptionInfo};
@@ -83,7 +84,7 @@ impl Worker {
         client: &Arc<Client>,
         sink: Rc<dyn ResponseSink>,
     ) -> Result<Opened, Vec<GraphQLError>> {
-        let (definition, operation, route) = match self.engine.prepare(request)? {
+        let (definition, operation, route) = match self.engine.catalog.prepare(request)? {
             Prepared::Response(response) => {
                 sink.next(&response);
                 sink.complete();

@@ -65,13 +65,10 @@ impl Actor for EventBusActor {
             self.metrics.clone(),
         );
         let broadcast = async move {
-            while !intake.is_closed() {
-                intake.filled().await;
-                loop {
-                    let events: Arc<[Arc<Event>]> = intake.take(BROADCAST_BATCH).into();
-                    if events.is_empty() {
-                        break;
-                    }
+            loop {
+                let closed = intake.is_closed();
+                let events: Arc<[Arc<Event>]> = intake.take(BROADCAST_BATCH).into();
+                if !events.is_empty() {
                     metrics.events_published.add(events.len() as u64);
                     // Waiting for all shards bounds what is on its way to them, and makes
                     // publishers wait for fan-out that does not keep up. A shard whose worker
@@ -82,6 +79,10 @@ impl Actor for EventBusActor {
                         })
                     });
                     join_all(sends).await;
+                } else if closed {
+                    break;
+                } else {
+                    intake.filled().await;
                 }
             }
         };

@@ -8,4 +8,4 @@ mod subscription;
 pub use authenticate::AuthenticateActor;
 pub use event_bus::{EventBusActor, ShardList};
 pub use shard::ShardActor;
-pub use subscription::SubscriptionActor;
+pub use subscription::{Calls, SubscriptionActor};

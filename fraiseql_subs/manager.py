@@ -1,0 +1,323 @@
+"""The manager: what an application declares, starts, publishes to and closes.
+
+Holds no rule of the protocol and none of security: those are in the compiled core.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Any, TypeVar
+
+from typing_extensions import Self
+
+from . import decorators
+from ._core import Core, Receipt, Responses
+from .config import Identity, Limits, Security
+from .definition import Definition
+from .errors import ConfigurationError
+from .executor import Executor
+from .metrics import Metrics
+from .response_stream import ResponseStream
+from .server import Server
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+DRAIN = 10.0
+"""Seconds that running subscriptions have to end when a manager or server closes."""
+
+
+class SubscriptionManager:
+    """Serves declared subscriptions to sockets and in process, and takes events for them.
+
+    Args:
+        subscriptions: Decorated functions, passthroughs, or modules that hold some.
+        schema: None: built from the type hints of the subscriptions. Or SDL, as text or as the
+            path of a file.
+        bus: `"memory://"`: events reach the subscribers of this process.
+        security: Who may connect; None: everyone, from any page.
+        limits: Bounds of queues, messages and documents.
+        workers: Threads that host connections (count); None: one for each core, at most 4.
+        debug: Whether clients are told what a resolver raised. Not for production.
+
+    Raises:
+        SchemaError: The subscriptions do not fit each other or the schema.
+        ConfigurationError: An argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        subscriptions: Iterable[Callable[..., Any] | Definition | ModuleType] = (),
+        schema: str | Path | None = None,
+        bus: str = "memory://",
+        security: Security | None = None,
+        limits: Limits | None = None,
+        workers: int | None = None,
+        debug: bool = False,
+    ) -> None:
+        if bus != "memory://":
+            raise ConfigurationError(f'bus={bus!r} is unknown: use "memory://"')
+        if workers is None:
+            workers = min(os.cpu_count() or 1, 4)
+        if not 1 <= workers <= 256:
+            raise ConfigurationError(f"workers={workers!r}: give a count from 1 to 256")
+        self.workers = workers
+        self._definitions = decorators.collect(subscriptions)
+        self._schema = schema
+        self._security = security or Security()
+        self._limits = limits or Limits()
+        self._debug = debug
+        self._executor = Executor(self)
+        self._built: Core | None = None
+        if self._definitions:
+            # A fault in the declarations shows where they are made, not at the first client.
+            self._built = self._build()
+
+    def _build(self) -> Core:
+        source, definitions = decorators.resolve(self._definitions, self._schema)
+        origins = self._security.origins
+        return Core(
+            schema=source,
+            definitions=definitions,
+            limits=self._limits,
+            authenticate=self._security.authenticate,
+            origins=None if origins is None else list(origins),
+            debug=self._debug,
+        )
+
+    @property
+    def _core(self) -> Core:
+        if self._built is None:
+            self._built = self._build()
+        return self._built
+
+    def subscription(self, **options: Any) -> Callable[[_Function], _Function]:
+        """Declare a subscription and register it; takes what `fraiseql_subs.subscription` takes.
+
+        Raises:
+            SchemaError: The function cannot be served.
+            ConfigurationError: The manager is started; declare before that.
+        """
+
+        def register(function: _Function) -> _Function:
+            if self._built is not None and self._built.is_running:
+                raise ConfigurationError(
+                    f"{function.__name__} is declared after the manager was started:"
+                    " declare subscriptions first"
+                )
+            decorated = decorators.subscription(**options)(function)
+            self._definitions = decorators.collect([*self._definitions, decorated])
+            self._built = None
+            return decorated
+
+        return register
+
+    def sdl(self) -> str:
+        """Give the schema that is served, in SDL."""
+        return self._core.sdl
+
+    @property
+    def executor(self) -> Executor:
+        """The low level, for people who bring their own transport."""
+        return self._executor
+
+    async def start(self) -> None:
+        """Start the actors on the running event loop, also after `close`.
+
+        Serving, publishing and subscribing start a manager that never was; this is for starting
+        it earlier, or again. Starting twice is allowed.
+        """
+        self._core.start()
+
+    async def close(self, *, drain: float = DRAIN) -> None:
+        """Take no further event, complete what is under way, close all connections and stop.
+
+        Connections that have not ended within `drain` seconds are closed with 1001. Returns when
+        all threads have ended. Closing twice is allowed.
+
+        Args:
+            drain: Time that running subscriptions have (seconds, at least 0).
+        """
+        core = self._core
+        try:
+            if core.is_running:
+                await core.drain(drain, True)
+        finally:
+            core.stop()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def publish(
+        self,
+        channel: str,
+        data: Any,
+        *,
+        event_type: str | None = None,
+        tenant_id: str | None = None,
+        event_id: str | None = None,
+    ) -> Awaitable[Receipt]:
+        """Publish one event. Await it: it is done at once unless the bus is behind.
+
+        Args:
+            channel: Routing key, at least one character.
+            data: Anything with a JSON form: dict, list, str, int, float, bool, None, dataclass,
+                pydantic model, enum member, datetime, date, time, Decimal, UUID.
+            event_type: What `event_types` of subscriptions select by.
+            tenant_id: The tenant the event belongs to.
+            event_id: Id of your own; None: the bus makes one.
+
+        Returns:
+            The event's id and its offset on the bus, counted from 1.
+
+        Raises:
+            PublishError: The data has no JSON form, or the channel is empty. The message says
+                where.
+            ManagerClosed: The manager is closed.
+        """
+        return self._core.publish(channel, data, event_type, tenant_id, event_id)
+
+    def publish_many(
+        self, events: Iterable[tuple[str, Any] | dict[str, Any]]
+    ) -> Awaitable[list[Receipt]]:
+        """Publish a batch in order, with one crossing into Rust.
+
+        Args:
+            events: Pairs of channel and data, or dicts of the parameters of `publish`.
+
+        Returns:
+            The receipts, in the order of the events.
+
+        Raises:
+            PublishError: An event is malformed; the message says which. Nothing was published.
+            ManagerClosed: The manager is closed.
+        """
+        return self._core.publish_many(events)
+
+    def serve(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 8000,
+        *,
+        path: str = "/graphql",
+        drain: float = DRAIN,
+    ) -> Server:
+        """Serve WebSocket clients: `async with manager.serve(...) as server`.
+
+        Args:
+            host: Name or address to bind.
+            port: Port to bind; 0 picks a free one, found as `server.port`.
+            path: Path of the GraphQL endpoint.
+            drain: Time that running subscriptions have at the end (seconds).
+
+        Raises:
+            ConfigurationError: When entered: the address cannot be bound, or the path is wrong.
+        """
+        if not 0 <= port <= 65535:
+            raise ConfigurationError(f"port={port!r}: give 0 to 65535")
+        return Server(self, host, port, path, drain)
+
+    def run(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 8000,
+        *,
+        path: str = "/graphql",
+        drain: float = DRAIN,
+    ) -> None:
+        """Serve until Ctrl-C or SIGTERM; for scripts. Takes the arguments of `serve`."""
+        # From Python 3.11 on asyncio turns Ctrl-C into a cancellation and raises it again here.
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(self._run(self.serve(host, port, path=path, drain=drain)))
+
+    @staticmethod
+    async def _run(server: Server) -> None:
+        ended = asyncio.Event()
+        # Not on threads that are not the main one, which signals do not reach.
+        with contextlib.suppress(ValueError, RuntimeError):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+        async with server:
+            print(f"serving GraphQL subscriptions on {server.url}", flush=True)
+            await ended.wait()
+
+    def subscribe(
+        self,
+        document: str,
+        variables: Mapping[str, Any] | None = None,
+        operation_name: str | None = None,
+        context: Any = None,
+    ) -> ResponseStream:
+        """Subscribe in process: `async for result in manager.subscribe(...)`.
+
+        Args:
+            document: GraphQL document.
+            variables: Its variables; None: none.
+            operation_name: Which operation of the document; None when it has one only.
+            context: What resolvers find as `context.value`.
+
+        Raises:
+            ValidationError: At the first iteration: document or variables are refused.
+            ManagerClosed: The manager is closed.
+        """
+        return ResponseStream(self._open(document, variables, operation_name, context))
+
+    def _open(
+        self,
+        document: str,
+        variables: Mapping[str, Any] | None,
+        operation_name: str | None,
+        context: Any,
+        subscription_id: str | None = None,
+    ) -> Awaitable[Responses]:
+        return self._core.subscribe(subscription_id, document, variables, operation_name, context)
+
+    async def disconnect(
+        self,
+        *,
+        identity: Identity | None = None,
+        tenant_id: str | None = None,
+        connection_id: str | None = None,
+        code: int = 4403,
+        reason: str = "Forbidden",
+    ) -> int:
+        """Close live connections that match everything that is given.
+
+        Args:
+            identity: Connections of this user.
+            tenant_id: Connections of this tenant.
+            connection_id: This connection, as in `Context.connection_id`.
+            code: Close code: 1000, or 3000 to 4999.
+            reason: Close reason, at most 123 bytes of UTF-8.
+
+        Returns:
+            How many were closed (a count).
+
+        Raises:
+            ConfigurationError: Nothing selects, or the code is out of its range.
+        """
+        if identity is None and tenant_id is None and connection_id is None:
+            raise ConfigurationError(
+                "disconnect() needs identity, tenant_id or connection_id; close() ends all"
+            )
+        if code != 1000 and not 3000 <= code <= 4999:
+            raise ConfigurationError(f"code={code!r}: give 1000, or 3000 to 4999")
+        user_id = None if identity is None else identity.user_id
+        return await self._core.disconnect(user_id, tenant_id, connection_id, code, reason)
+
+    def metrics(self) -> Metrics:
+        """Read the counters of this moment."""
+        return Metrics(**self._core.metrics())

@@ -1,0 +1,40 @@
+"""Numbers of one manager."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Counters of a manager since it was started; all zero before that.
+
+    Attributes:
+        connections: Open client connections, now.
+        subscriptions: Running subscriptions, in-process ones included, now.
+        events_published: Events the bus has broadcast.
+        events_matched: Events that reached at least one subscription, counted for each worker.
+        results_sent: Results handed to subscribers.
+        resolver_calls: Resolver calls started.
+        resolver_errors: Resolver calls that raised or timed out.
+        resolver_timeouts: Resolver calls ended by their timeout.
+        slow_consumer_disconnects: Subscribers ended because they were too slow.
+        results_dropped: Results dropped because their subscriber was too slow.
+        events_dropped: Events dropped before their resolver because it was too slow.
+        groups: Passthrough groups: subscriptions with equal plan and arguments on one worker, now.
+        group_projections: Projections made for a group, each shared by all its members.
+    """
+
+    connections: int = 0
+    subscriptions: int = 0
+    events_published: int = 0
+    events_matched: int = 0
+    results_sent: int = 0
+    resolver_calls: int = 0
+    resolver_errors: int = 0
+    resolver_timeouts: int = 0
+    slow_consumer_disconnects: int = 0
+    results_dropped: int = 0
+    events_dropped: int = 0
+    groups: int = 0
+    group_projections: int = 0

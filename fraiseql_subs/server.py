@@ -1,0 +1,65 @@
+"""The embedded server inside a running asyncio program."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from typing_extensions import Self
+
+if TYPE_CHECKING:
+    from .manager import SubscriptionManager
+
+
+class Server:
+    """The embedded actix-web server; made by `SubscriptionManager.serve`.
+
+    Listens inside `async with`. Leaving it drains the server, and closes the manager if entering
+    had started it.
+
+    Attributes:
+        host: Address it is bound to.
+        port: Port it is bound to; known once it listens.
+        path: Path of the GraphQL endpoint.
+    """
+
+    def __init__(
+        self, manager: SubscriptionManager, host: str, port: int, path: str, drain: float
+    ) -> None:
+        self.host = host
+        self.port = port
+        self.path = path
+        self._manager = manager
+        self._drain = drain
+        self._owns_manager = False
+
+    @property
+    def url(self) -> str:
+        """URL for WebSocket clients, such as `ws://127.0.0.1:8000/graphql`."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"ws://{host}:{self.port}{self.path}"
+
+    async def __aenter__(self) -> Self:
+        core = self._manager._core
+        self._owns_manager = not core.is_running
+        core.start()
+        try:
+            self.host, self.port = core.serve(
+                self.host, self.port, self.path, self._manager.workers
+            )
+        except BaseException:
+            if self._owns_manager:
+                core.stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._owns_manager:
+            await self._manager.close(drain=self._drain)
+        elif self._manager._core.is_running:
+            await self._manager._core.drain(self._drain, False)

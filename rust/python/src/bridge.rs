@@ -1,0 +1,154 @@
+//! The way from the actors' threads to one asyncio event loop.
+//!
+//! Jobs of all threads gather in one queue. The first one into an empty queue writes a byte to a
+//! socket that the loop watches (`add_reader`), so no thread but the loop's own ever takes the
+//! GIL, and a batch of jobs costs one wake-up.
+
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use pyo3::intern;
+use pyo3::prelude::*;
+use tokio::sync::oneshot;
+
+/// Jobs in one turn of the event loop (count). The loop serves others between two turns.
+const BATCH: usize = 256;
+
+/// Time of one turn; looked at between two jobs. A turn past it is continued in the next one.
+const TURN: Duration = Duration::from_millis(2);
+
+/// Something to do on the thread of the event loop.
+pub(crate) type Job = Box<dyn FnOnce(Python<'_>) + Send>;
+
+/// The queue in front of one event loop.
+pub(crate) struct Bridge {
+    queue: Mutex<Queue>,
+    wake: UnixStream,
+    woken: UnixStream,
+    event_loop: Py<PyAny>,
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: VecDeque<Job>,
+    /// Whether the loop knows that there are jobs.
+    announced: bool,
+    closed: bool,
+}
+
+impl Bridge {
+    /// Attaches to an event loop; must be called on its thread.
+    pub(crate) fn attach(event_loop: &Bound<'_, PyAny>) -> PyResult<Arc<Self>> {
+        let py = event_loop.py();
+        let (wake, woken) = UnixStream::pair()?;
+        wake.set_nonblocking(true)?;
+        woken.set_nonblocking(true)?;
+        let bridge = Arc::new(Self {
+            queue: Mutex::default(),
+            wake,
+            woken,
+            event_loop: event_loop.clone().unbind(),
+        });
+        let turn = Turn(bridge.clone()).into_pyobject(py)?;
+        event_loop.call_method1("add_reader", (bridge.woken.as_raw_fd(), turn))?;
+        Ok(bridge)
+    }
+
+    /// Gives the event loop free. Jobs that wait are dropped, later ones too.
+    pub(crate) fn detach(&self, py: Python<'_>) {
+        let dropped = {
+            let mut queue = self.queue.lock();
+            queue.closed = true;
+            std::mem::take(&mut queue.jobs)
+        };
+        drop(dropped);
+        // A loop that is closed watches nothing any more.
+        let event_loop = self.event_loop.bind(py);
+        if let Err(error) = event_loop.call_method1("remove_reader", (self.woken.as_raw_fd(),)) {
+            tracing::debug!(%error, "the event loop was closed before the manager");
+        }
+    }
+
+    /// The event loop.
+    pub(crate) fn event_loop<'py>(&self, py: Python<'py>) -> &Bound<'py, PyAny> {
+        self.event_loop.bind(py)
+    }
+
+    /// Queues a job, from any thread. Dropped when the bridge is detached.
+    ///
+    /// Every job belongs to something that is bounded itself: a call to a place among the
+    /// concurrent calls of its subscription, an answer to a call from Python that awaits it.
+    pub(crate) fn push(&self, job: Job) {
+        let mut queue = self.queue.lock();
+        if queue.closed {
+            drop(queue);
+            return drop(job);
+        }
+        queue.jobs.push_back(job);
+        let announced = std::mem::replace(&mut queue.announced, true);
+        drop(queue);
+        if !announced {
+            // One byte at most is under way, so there is room for it.
+            (&self.wake).write_all(&[1]).ok();
+        }
+    }
+
+    /// Runs `function` on the event loop's thread; the receiver fails when it never ran.
+    pub(crate) fn run<T: Send + 'static>(
+        &self,
+        function: impl FnOnce(Python<'_>) -> T + Send + 'static,
+    ) -> oneshot::Receiver<T> {
+        let (reply, answer) = oneshot::channel();
+        self.push(Box::new(move |py| {
+            // Fails only when nobody waits any more.
+            reply.send(function(py)).ok();
+        }));
+        answer
+    }
+
+    fn turn(bridge: &Arc<Self>, py: Python<'_>) -> PyResult<()> {
+        let started = Instant::now();
+        let mut jobs = {
+            let mut queue = bridge.queue.lock();
+            let count = queue.jobs.len().min(BATCH);
+            queue.jobs.drain(..count).collect::<VecDeque<_>>()
+        };
+        while let Some(job) = jobs.pop_front() {
+            job(py);
+            if started.elapsed() > TURN {
+                break;
+            }
+        }
+        let mut queue = bridge.queue.lock();
+        while let Some(job) = jobs.pop_back() {
+            queue.jobs.push_front(job);
+        }
+        queue.announced = !queue.jobs.is_empty() && !queue.closed;
+        if queue.announced {
+            drop(queue);
+            let turn = Turn(bridge.clone()).into_pyobject(py)?;
+            let event_loop = bridge.event_loop.bind(py);
+            event_loop.call_method1(intern!(py, "call_soon"), (turn,))?;
+        }
+        Ok(())
+    }
+}
+
+/// What the event loop calls when there are jobs.
+#[pyclass(frozen)]
+struct Turn(Arc<Bridge>);
+
+#[pymethods]
+impl Turn {
+    fn __call__(&self, py: Python<'_>) -> PyResult<()> {
+        let mut byte = [0; 8];
+        // There is nothing to read in a turn that continues an earlier one.
+        (&self.0.woken).read(&mut byte).ok();
+        Bridge::turn(&self.0, py)
+    }
+}

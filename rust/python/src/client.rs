@@ -1,0 +1,185 @@
+//! The client of an operation as Python sees it, and the hook that says who it is.
+
+use std::sync::Arc;
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use pyo3_async_runtimes::{TaskLocals, into_future_with_locals};
+use runtime::{Authenticator, BoxFuture, Client, Refused, SubscriptionInfo};
+use security::Identity;
+
+use crate::bridge::Bridge;
+use crate::json::{map_to_python, to_json_map};
+
+/// Python objects kept with a client.
+#[derive(Default)]
+pub(crate) struct HostClient {
+    /// What the hook returned.
+    pub(crate) identity: Option<Py<PyAny>>,
+    /// `ConnectionParams` that the hook was given.
+    pub(crate) params: Option<Py<PyAny>>,
+    /// `context=` of an in-process subscription.
+    pub(crate) value: Option<Py<PyAny>>,
+}
+
+/// Makes the `Context` of a subscription.
+pub(crate) fn context<'py>(
+    py: Python<'py>,
+    subscription: &SubscriptionInfo,
+) -> PyResult<Bound<'py, PyAny>> {
+    let client = &subscription.client;
+    let host = client.host.get().and_then(|host| host.downcast_ref::<HostClient>());
+    let connection_id = (!client.connection_id.is_empty()).then_some(&client.connection_id);
+    let params = match host.and_then(|host| host.params.as_ref()) {
+        Some(params) => Some(params.clone_ref(py).into_bound(py)),
+        None => connection_id.map(|_| connection_params(py, client)).transpose()?,
+    };
+    let arguments = PyDict::new(py);
+    arguments.set_item("identity", host.and_then(|host| host.identity.as_ref()))?;
+    arguments.set_item("connection_id", connection_id)?;
+    arguments.set_item("operation_name", &subscription.operation_name)?;
+    arguments.set_item("params", params)?;
+    arguments.set_item("value", host.and_then(|host| host.value.as_ref()))?;
+    py.import("fraiseql_subs.types")?
+        .getattr("Context")?
+        .call((), Some(&arguments))
+}
+
+fn connection_params<'py>(py: Python<'py>, client: &Client) -> PyResult<Bound<'py, PyAny>> {
+    let headers = PyDict::new(py);
+    for (name, value) in &client.headers {
+        headers.set_item(name, value)?;
+    }
+    let arguments = PyDict::new(py);
+    let payload = client.connection_params.as_ref();
+    arguments.set_item("payload", payload.map(|map| map_to_python(py, map)).transpose()?)?;
+    arguments.set_item("headers", headers)?;
+    arguments.set_item("remote_address", &client.peer)?;
+    arguments.set_item("connection_id", &client.connection_id)?;
+    py.import("fraiseql_subs.config")?
+        .getattr("ConnectionParams")?
+        .call((), Some(&arguments))
+}
+
+/// Asks an `authenticate` hook on the event loop.
+pub(crate) struct PyAuthenticator {
+    pub(crate) hook: Arc<Py<PyAny>>,
+    pub(crate) bridge: Arc<Bridge>,
+}
+
+impl Authenticator for PyAuthenticator {
+    fn authenticate(&self, client: Client) -> BoxFuture<(Client, Result<(), Refused>)> {
+        let (hook, bridge) = (self.hook.clone(), self.bridge.clone());
+        Box::pin(async move {
+            let asking = bridge.clone();
+            let asked = bridge.run(move |py| ask(py, &asking, &hook, &client).map(|a| (a, client)));
+            let (answer, mut client) = match asked.await {
+                Ok(Ok(asked)) => asked,
+                Ok(Err(error)) => return refused(&bridge, error),
+                Err(_) => return (Client::default(), Err(Refused)),
+            };
+            let result = answer.future.await;
+            let decided = bridge.run(move |py| {
+                let decision = result.and_then(|result| identity(result.bind(py)));
+                let Some(found) = decision.unwrap_or_else(|error| {
+                    log(py, &error);
+                    None
+                }) else {
+                    return (client, Err(Refused));
+                };
+                client.identity = Some(found.identity);
+                let host = HostClient {
+                    identity: Some(found.object),
+                    params: Some(answer.params),
+                    value: None,
+                };
+                // Nothing else sets it.
+                client.host.set(Box::new(host)).ok();
+                (client, Ok(()))
+            });
+            decided.await.unwrap_or_else(|_| (Client::default(), Err(Refused)))
+        })
+    }
+}
+
+fn refused(bridge: &Bridge, error: PyErr) -> (Client, Result<(), Refused>) {
+    bridge.push(Box::new(move |py| log(py, &error)));
+    (Client::default(), Err(Refused))
+}
+
+struct Answer {
+    params: Py<PyAny>,
+    future: BoxFuture<PyResult<Py<PyAny>>>,
+}
+
+fn ask(py: Python<'_>, bridge: &Bridge, hook: &Py<PyAny>, client: &Client) -> PyResult<Answer> {
+    let params = connection_params(py, client)?;
+    let result = hook.bind(py).call1((&params,))?;
+    let params = params.unbind();
+    if !result.hasattr(intern!(py, "__await__"))? {
+        let result = result.unbind();
+        let future = Box::pin(std::future::ready(Ok(result)));
+        return Ok(Answer { params, future });
+    }
+    let locals = TaskLocals::new(bridge.event_loop(py).clone()).copy_context(py)?;
+    let future = Box::pin(into_future_with_locals(&locals, result)?);
+    Ok(Answer { params, future })
+}
+
+struct Found {
+    identity: Identity,
+    object: Py<PyAny>,
+}
+
+/// Reads an `Identity`, or a mapping with its members; `None` refuses.
+fn identity(object: &Bound<'_, PyAny>) -> PyResult<Option<Found>> {
+    if object.is_none() {
+        return Ok(None);
+    }
+    let mapping = object.cast::<PyDict>().ok();
+    let member = |name: &str| -> PyResult<Option<Bound<'_, PyAny>>> {
+        let found = match mapping {
+            Some(mapping) => mapping.get_item(name)?,
+            None => Some(object.getattr(name)?),
+        };
+        Ok(found.filter(|value| !value.is_none()))
+    };
+    let texts = |name: &str| -> PyResult<Vec<String>> {
+        let Some(values) = member(name)? else {
+            return Ok(Vec::new());
+        };
+        values.try_iter()?.map(|value| value?.extract()).collect()
+    };
+    let text = |name: &str| -> PyResult<Option<String>> {
+        member(name)?.map(|value| Ok(value.str()?.to_string())).transpose()
+    };
+    let claims = match mapping {
+        Some(mapping) => to_json_map(Some(mapping)),
+        None => to_json_map(member("claims")?.as_ref()),
+    };
+    let identity = Identity {
+        user_id: text("user_id")?.unwrap_or_default(),
+        tenant_id: text("tenant_id")?,
+        roles: texts("roles")?,
+        permissions: texts("permissions")?,
+        claims: claims.map_err(|error| {
+            crate::error::exceptions::ConfigurationError::new_err(error.message("claims"))
+        })?,
+        expires_at: member("expires_at")?.map(|value| value.extract()).transpose()?,
+    };
+    Ok(Some(Found {
+        identity,
+        object: object.clone().unbind(),
+    }))
+}
+
+/// Writes an exception of the hook to the log; the client learns nothing of it.
+fn log(py: Python<'_>, error: &PyErr) {
+    let logged = py
+        .import("fraiseql_subs._resolving")
+        .and_then(|module| module.call_method1("log_authenticate", (error.value(py),)));
+    if let Err(error) = logged {
+        error.write_unraisable(py, None);
+    }
+}

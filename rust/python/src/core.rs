@@ -1,0 +1,435 @@
+//! The manager as Python drives it: start, publish, subscribe, serve, end.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use bus::{BusError, Draft};
+use parking_lot::Mutex;
+use protocol::{Close, Request};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyTuple};
+use runtime::{Client, Selector};
+use server::{Server, ServerConfig};
+
+use crate::client::HostClient;
+use crate::error::{
+    bus_error, exceptions, manager_closed, publish_error, request_errors, runtime_error,
+    server_error,
+};
+use crate::future::{Publication, future, running_loop};
+use crate::json::{to_json, to_json_map};
+use crate::running::Running;
+use crate::setup::{PyDefinition, PyLimits, PySchemaSource, Setup};
+use crate::stream::Responses;
+
+/// Id of a published event and its position on the bus.
+#[pyclass(module = "fraiseql_subs", frozen, eq, get_all)]
+#[derive(PartialEq)]
+pub(crate) struct Receipt {
+    /// The publisher's id, or one that the bus made.
+    event_id: Arc<str>,
+    /// Position on the bus, counted from 1.
+    offset: u64,
+}
+
+#[pymethods]
+impl Receipt {
+    fn __repr__(&self) -> String {
+        format!("Receipt(event_id={:?}, offset={})", self.event_id, self.offset)
+    }
+}
+
+impl From<bus::Receipt> for Receipt {
+    fn from(receipt: bus::Receipt) -> Self {
+        Self {
+            event_id: receipt.event_id,
+            offset: receipt.offset,
+        }
+    }
+}
+
+enum State {
+    New,
+    Running(Arc<Running>),
+    Closed,
+}
+
+/// What `SubscriptionManager` is made of.
+#[pyclass(module = "fraiseql_subs._core", frozen)]
+pub(crate) struct Core {
+    setup: Setup,
+    state: Arc<Mutex<State>>,
+}
+
+/// The managers that may still run, for the end of the interpreter.
+static STATES: Mutex<Vec<Weak<Mutex<State>>>> = Mutex::new(Vec::new());
+
+impl Core {
+    /// The started manager; starts it on the running event loop if it never was.
+    fn running(&self, py: Python<'_>) -> PyResult<Arc<Running>> {
+        let running = match &*self.state.lock() {
+            State::Running(running) => Some(running.clone()),
+            State::Closed => return Err(manager_closed()),
+            State::New => None,
+        };
+        let Some(running) = running else {
+            return self.launch(py);
+        };
+        if running.is_foreign() {
+            return Err(exceptions::ManagerClosed::new_err(
+                "this manager was started before os.fork(): make one in the child process",
+            ));
+        }
+        Ok(running)
+    }
+
+    fn launch(&self, py: Python<'_>) -> PyResult<Arc<Running>> {
+        let event_loop = running_loop(py).map_err(|_| {
+            exceptions::ManagerClosed::new_err(
+                "the manager is not started and no event loop runs here: use it inside `async with manager`",
+            )
+        })?;
+        let running = Arc::new(self.setup.start(&event_loop)?);
+        let mut state = self.state.lock();
+        if let State::Running(first) = &*state {
+            // Another thread started it meanwhile.
+            let first = first.clone();
+            drop(state);
+            Running::stop(running, py);
+            return Ok(first);
+        }
+        *state = State::Running(running.clone());
+        Ok(running)
+    }
+}
+
+fn stop_state(state: &Mutex<State>, py: Python<'_>) {
+    let previous = std::mem::replace(&mut *state.lock(), State::Closed);
+    if let State::Running(running) = previous {
+        Running::stop(running, py);
+    }
+}
+
+/// Ends all managers that still run; called when the interpreter exits.
+#[pyfunction]
+pub(crate) fn stop_all(py: Python<'_>) {
+    let states = std::mem::take(&mut *STATES.lock());
+    for state in states.iter().filter_map(Weak::upgrade) {
+        stop_state(&state, py);
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        // Python drops its objects with the GIL held.
+        Python::attach(|py| stop_state(&self.state, py));
+    }
+}
+
+#[pymethods]
+impl Core {
+    #[new]
+    #[pyo3(signature = (*, schema, definitions, limits, authenticate, origins, debug))]
+    fn new(
+        schema: PySchemaSource<'_>,
+        definitions: Vec<PyDefinition<'_>>,
+        limits: PyLimits,
+        authenticate: Option<Py<PyAny>>,
+        origins: Option<Vec<String>>,
+        debug: bool,
+    ) -> PyResult<Self> {
+        let setup = Setup::read(schema, definitions, &limits, authenticate, origins, debug)?;
+        let state = Arc::new(Mutex::new(State::New));
+        let mut states = STATES.lock();
+        states.retain(|state| state.strong_count() > 0);
+        states.push(Arc::downgrade(&state));
+        drop(states);
+        Ok(Self { setup, state })
+    }
+
+    /// Starts the manager on the running event loop, also after it was closed.
+    fn start(&self, py: Python<'_>) -> PyResult<()> {
+        let running = match &*self.state.lock() {
+            State::Running(running) => Some(running.clone()),
+            State::New | State::Closed => None,
+        };
+        if let Some(running) = running {
+            if !running.is_foreign() && !running.is_orphaned(py)? {
+                return Ok(());
+            }
+            drop(running);
+            self.stop(py);
+        }
+        self.launch(py).map(drop)
+    }
+
+    /// Ends everything at once and waits for the threads.
+    fn stop(&self, py: Python<'_>) {
+        stop_state(&self.state, py);
+    }
+
+    /// Whether the manager is started.
+    #[getter]
+    fn is_running(&self) -> bool {
+        matches!(&*self.state.lock(), State::Running(running) if !running.is_foreign())
+    }
+
+    /// The schema that is served.
+    #[getter]
+    fn sdl(&self) -> &str {
+        self.setup.sdl()
+    }
+
+    #[pyo3(signature = (channel, data, event_type=None, tenant_id=None, event_id=None))]
+    fn publish(
+        &self,
+        py: Python<'_>,
+        channel: &str,
+        data: &Bound<'_, PyAny>,
+        event_type: Option<&str>,
+        tenant_id: Option<&str>,
+        event_id: Option<&str>,
+    ) -> PyResult<Publication> {
+        let running = self.running(py)?;
+        let draft = Draft {
+            channel: channel.into(),
+            event_type: event_type.map(Into::into),
+            tenant_id: tenant_id.map(Into::into),
+            id: event_id.map(Into::into),
+            data: to_json(data).map_err(|error| publish_error(&error, "data"))?,
+        };
+        let intake = &running.runtime.engine().intake;
+        match intake.try_publish(draft).map_err(|error| bus_error(&error))? {
+            Ok(receipt) => Ok(Publication::done(Receipt::from(receipt).into_pyobject(py)?.into())),
+            Err(draft) => publish_later(py, &running, vec![draft], Vec::new(), to_receipt),
+        }
+    }
+
+    fn publish_many(&self, py: Python<'_>, events: &Bound<'_, PyAny>) -> PyResult<Publication> {
+        let running = self.running(py)?;
+        let drafts = events
+            .try_iter()?
+            .enumerate()
+            .map(|(index, event)| read_draft(index, &event?))
+            .collect::<PyResult<Vec<_>>>()?;
+        let intake = &running.runtime.engine().intake;
+        let mut receipts = Vec::with_capacity(drafts.len());
+        let mut drafts = drafts.into_iter();
+        while let Some(draft) = drafts.next() {
+            match intake.try_publish(draft).map_err(|error| bus_error(&error))? {
+                Ok(receipt) => receipts.push(receipt),
+                Err(draft) => {
+                    let left = std::iter::once(draft).chain(drafts).collect();
+                    return publish_later(py, &running, left, receipts, to_receipts);
+                }
+            }
+        }
+        Ok(Publication::done(to_receipts(py, receipts)?))
+    }
+
+    /// Starts an in-process subscription. The future gives its `Responses` once it is registered.
+    fn subscribe<'py>(
+        &self,
+        py: Python<'py>,
+        id: Option<String>,
+        document: String,
+        variables: Option<Bound<'py, PyAny>>,
+        operation_name: Option<String>,
+        context: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let running = self.running(py)?;
+        let variables = to_json_map(variables.as_ref())
+            .map_err(|error| exceptions::ConfigurationError::new_err(error.message("variables")))?;
+        let request = Request {
+            query: document,
+            operation_name,
+            variables,
+            extensions: serde_json::Map::new(),
+        };
+        let client = Client::default();
+        let host = HostClient {
+            value: context,
+            ..HostClient::default()
+        };
+        // It is new, so nothing is set yet.
+        client.host.set(Box::new(host)).ok();
+        let id = id.unwrap_or_else(next_subscription_id);
+        let (working, weak) = (running.clone(), Arc::downgrade(&running));
+        let opening = id.clone();
+        let work = async move { working.runtime.subscribe(opening, request, client).await };
+        future(py, &running.bridge, &running.runtime, work, move |py, opened| {
+            let stream = opened
+                .map_err(|error| runtime_error(&error))?
+                .map_err(|errors| request_errors(py, &errors))?;
+            Ok(Responses::new(id, stream, weak).into_pyobject(py)?.into_any().unbind())
+        })
+    }
+
+    /// Binds and serves; gives host and port.
+    fn serve(
+        &self,
+        py: Python<'_>,
+        host: String,
+        port: u16,
+        path: String,
+        workers: usize,
+    ) -> PyResult<(String, u16)> {
+        let running = self.running(py)?;
+        if let Some(server) = &*running.server.lock() {
+            return Err(exceptions::ConfigurationError::new_err(format!(
+                "the manager is serving on {} already: one server is enough for all clients",
+                server.address()
+            )));
+        }
+        let config = ServerConfig {
+            host,
+            port,
+            path,
+            workers,
+        };
+        let server = py
+            .detach(|| Server::start(&running.runtime, config))
+            .map_err(|error| server_error(&error))?;
+        let address = server.address();
+        *running.server.lock() = Some(server);
+        Ok((address.ip().to_string(), address.port()))
+    }
+
+    /// Stops accepting, completes what can be completed within `drain` seconds, closes the rest
+    /// with 1001; the bus goes on unless `whole`.
+    fn drain<'py>(&self, py: Python<'py>, drain: f64, whole: bool) -> PyResult<Bound<'py, PyAny>> {
+        let running = self.running(py)?;
+        let limit = Duration::try_from_secs_f64(drain).map_err(|_| {
+            exceptions::ConfigurationError::new_err(format!(
+                "drain={drain} is no span of seconds: give a number of at least 0"
+            ))
+        })?;
+        let server = running.server.lock().take();
+        let working = running.clone();
+        let work = async move {
+            if let Some(server) = &server {
+                server.handle().pause().await;
+            }
+            if whole {
+                working.runtime.drain(limit).await;
+            } else {
+                working.runtime.drain_connections(limit).await;
+            }
+            if let Some(server) = server {
+                server.handle().stop(false).await;
+            }
+        };
+        future(py, &running.bridge, &running.runtime, work, |py, ()| Ok(py.None()))
+    }
+
+    /// Closes the selected connections; the future gives their count.
+    fn disconnect<'py>(
+        &self,
+        py: Python<'py>,
+        user_id: Option<String>,
+        tenant_id: Option<String>,
+        connection_id: Option<String>,
+        code: u16,
+        reason: &str,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let running = self.running(py)?;
+        let selector = Selector {
+            user_id,
+            tenant_id,
+            connection_id,
+        };
+        let close = Close::new(code, reason);
+        let working = running.clone();
+        let work = async move { working.runtime.disconnect(selector, close).await };
+        future(py, &running.bridge, &running.runtime, work, |py, count| {
+            Ok(count.into_pyobject(py)?.into_any().unbind())
+        })
+    }
+
+    /// Counters by name; empty before the first start.
+    fn metrics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let metrics = PyDict::new(py);
+        if let State::Running(running) = &*self.state.lock() {
+            for (name, value) in running.runtime.engine().metrics.snapshot().iter() {
+                metrics.set_item(name, value)?;
+            }
+        }
+        Ok(metrics)
+    }
+}
+
+fn next_subscription_id() -> String {
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    format!("local-{}", LAST.fetch_add(1, Relaxed) + 1)
+}
+
+/// Reads `(channel, data)`, or a mapping of the parameters of `publish`.
+fn read_draft(index: usize, event: &Bound<'_, PyAny>) -> PyResult<Draft> {
+    let refuse = |problem: &str| {
+        exceptions::PublishError::new_err(format!(
+            "events[{index}]: {problem}; give (channel, data), or a dict with `channel`, `data` and what else `publish` takes"
+        ))
+    };
+    let (channel, data, options) = if let Ok(pair) = event.cast::<PyTuple>() {
+        let (channel, data) = pair
+            .extract::<(String, Bound<'_, PyAny>)>()
+            .map_err(|_| refuse("it is no pair of a channel and data"))?;
+        (channel, data, None)
+    } else {
+        let options = event.cast::<PyDict>().map_err(|_| refuse("it is neither tuple nor dict"))?;
+        let required = |name: &str| {
+            options.get_item(name)?.ok_or_else(|| refuse(&format!("`{name}` is missing")))
+        };
+        (required("channel")?.extract()?, required("data")?, Some(options))
+    };
+    let option = |name: &str| -> PyResult<Option<Arc<str>>> {
+        let Some(options) = options else {
+            return Ok(None);
+        };
+        let value: Option<String> = match options.get_item(name)? {
+            Some(value) => value.extract()?,
+            None => None,
+        };
+        Ok(value.map(Into::into))
+    };
+    Ok(Draft {
+        channel: channel.into(),
+        event_type: option("event_type")?,
+        tenant_id: option("tenant_id")?,
+        id: option("event_id")?,
+        data: to_json(&data).map_err(|e| publish_error(&e, &format!("events[{index}].data")))?,
+    })
+}
+
+/// Publishes when the bus has room; awaiting it is how the publisher waits for the bus.
+fn publish_later(
+    py: Python<'_>,
+    running: &Arc<Running>,
+    drafts: Vec<Draft>,
+    mut receipts: Vec<bus::Receipt>,
+    result: fn(Python<'_>, Vec<bus::Receipt>) -> PyResult<Py<PyAny>>,
+) -> PyResult<Publication> {
+    let intake = running.runtime.engine().intake.clone();
+    let work = async move {
+        for draft in drafts {
+            receipts.push(intake.publish(draft).await?);
+        }
+        Ok::<_, BusError>(receipts)
+    };
+    let future = future(py, &running.bridge, &running.runtime, work, move |py, published| {
+        result(py, published.map_err(|error| bus_error(&error))?)
+    })?;
+    Publication::waiting(&future)
+}
+
+fn to_receipts(py: Python<'_>, receipts: Vec<bus::Receipt>) -> PyResult<Py<PyAny>> {
+    let receipts = receipts.into_iter().map(Receipt::from);
+    let receipts = receipts.map(|receipt| Bound::new(py, receipt)).collect::<PyResult<Vec<_>>>()?;
+    Ok(PyList::new(py, receipts)?.into_any().unbind())
+}
+
+fn to_receipt(py: Python<'_>, receipts: Vec<bus::Receipt>) -> PyResult<Py<PyAny>> {
+    let receipt = receipts.into_iter().next().map(Receipt::from);
+    Ok(receipt.into_pyobject(py)?.into_any().unbind())
+}

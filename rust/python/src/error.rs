@@ -1,0 +1,100 @@
+//! The one place where Rust errors become Python exceptions.
+
+use bus::BusError;
+use graphql::{GraphQLError, SchemaError};
+use pyo3::prelude::*;
+use runtime::{DefinitionError, RuntimeError};
+use security::OriginError;
+use server::ServerError;
+
+use crate::json::NotJson;
+
+/// The exception classes, which are written in Python.
+pub(crate) mod exceptions {
+    use pyo3::import_exception;
+
+    import_exception!(fraiseql_subs.errors, BusError);
+    import_exception!(fraiseql_subs.errors, ConfigurationError);
+    import_exception!(fraiseql_subs.errors, GraphQLError);
+    import_exception!(fraiseql_subs.errors, ManagerClosed);
+    import_exception!(fraiseql_subs.errors, PublishError);
+    import_exception!(fraiseql_subs.errors, SchemaError);
+    import_exception!(fraiseql_subs.errors, ValidationError);
+}
+
+pub(crate) fn schema_error(error: &SchemaError) -> PyErr {
+    exceptions::SchemaError::new_err(error.to_string())
+}
+
+pub(crate) fn definition_error(error: &DefinitionError) -> PyErr {
+    match error {
+        DefinitionError::UnknownField(_)
+        | DefinitionError::UnknownArgument { .. }
+        | DefinitionError::MissingArgument { .. }
+        | DefinitionError::Duplicate(_)
+        | DefinitionError::Channel { .. } => exceptions::SchemaError::new_err(error.to_string()),
+    }
+}
+
+pub(crate) fn origin_error(error: &OriginError) -> PyErr {
+    exceptions::ConfigurationError::new_err(error.to_string())
+}
+
+pub(crate) fn bus_error(error: &BusError) -> PyErr {
+    match error {
+        BusError::Closed => manager_closed(),
+        BusError::EmptyChannel => exceptions::PublishError::new_err(error.to_string()),
+        BusError::UnknownBackend { .. } => {
+            exceptions::ConfigurationError::new_err(error.to_string())
+        }
+    }
+}
+
+pub(crate) fn runtime_error(error: &RuntimeError) -> PyErr {
+    match error {
+        RuntimeError::Closed => manager_closed(),
+        RuntimeError::Thread(_) => exceptions::ConfigurationError::new_err(error.to_string()),
+        RuntimeError::Bus(error) => bus_error(error),
+    }
+}
+
+pub(crate) fn server_error(error: &ServerError) -> PyErr {
+    match error {
+        ServerError::Bind { .. } | ServerError::Path(_) => {
+            exceptions::ConfigurationError::new_err(error.to_string())
+        }
+        ServerError::Closed => manager_closed(),
+    }
+}
+
+pub(crate) fn manager_closed() -> PyErr {
+    exceptions::ManagerClosed::new_err(
+        "the manager is closed: use it inside `async with manager`, or call `start()` again",
+    )
+}
+
+/// What was to be published has no JSON; `root` names it.
+pub(crate) fn publish_error(error: &NotJson, root: &str) -> PyErr {
+    exceptions::PublishError::new_err(error.message(root))
+}
+
+/// A document was refused; `errors` is the JSON array that a client would be sent.
+pub(crate) fn validation_error(py: Python<'_>, errors: &[u8]) -> PyErr {
+    match parsed(py, errors) {
+        Ok((message, errors)) => exceptions::ValidationError::new_err((message, errors)),
+        Err(error) => error,
+    }
+}
+
+fn parsed(py: Python<'_>, errors: &[u8]) -> PyResult<(String, Py<PyAny>)> {
+    let errors = py.import("json")?.call_method1("loads", (errors,))?;
+    let messages = errors
+        .try_iter()?
+        .map(|error| error?.get_item("message")?.extract::<String>())
+        .collect::<PyResult<Vec<_>>>()?;
+    Ok((messages.join("; "), errors.unbind()))
+}
+
+pub(crate) fn request_errors(py: Python<'_>, errors: &[GraphQLError]) -> PyErr {
+    validation_error(py, &graphql::errors_to_json(errors))
+}

@@ -1,0 +1,178 @@
+//! asyncio futures that Rust completes, and an awaitable that is done already.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use pyo3::exceptions::PyStopIteration;
+use pyo3::intern;
+use pyo3::prelude::*;
+use runtime::Runtime;
+
+use crate::bridge::Bridge;
+
+/// Runs `work` on the system's thread; the asyncio future, which belongs to the caller's loop,
+/// gets what `finish` makes of its output on the bridge's thread.
+pub(crate) fn future<'py, T: Send + 'static>(
+    py: Python<'py>,
+    bridge: &Arc<Bridge>,
+    runtime: &Runtime,
+    work: impl Future<Output = T> + Send + 'static,
+    finish: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
+) -> PyResult<Bound<'py, PyAny>> {
+    let promise = Promise::new(py)?;
+    let future = promise.future.clone_ref(py).into_bound(py);
+    let completing = bridge.clone();
+    runtime.spawn(async move {
+        let output = work.await;
+        completing.push(Box::new(move |py| {
+            let result = finish(py, output);
+            promise.complete(py, result);
+        }));
+    });
+    Ok(future)
+}
+
+/// The completing side of an asyncio future.
+pub(crate) struct Promise {
+    event_loop: Py<PyAny>,
+    future: Py<PyAny>,
+}
+
+impl Promise {
+    /// Makes a future of the running loop.
+    pub(crate) fn new(py: Python<'_>) -> PyResult<Self> {
+        let event_loop = running_loop(py)?;
+        let future = event_loop.call_method0(intern!(py, "create_future"))?;
+        Ok(Self {
+            event_loop: event_loop.unbind(),
+            future: future.unbind(),
+        })
+    }
+
+    /// The future to await.
+    pub(crate) fn future<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.future.clone_ref(py).into_bound(py)
+    }
+
+    /// Completes the future, whichever thread its loop runs on.
+    pub(crate) fn complete(self, py: Python<'_>, result: PyResult<Py<PyAny>>) {
+        let (method, value) = match result {
+            Ok(value) => ("set_result", value),
+            Err(error) => ("set_exception", error.into_value(py).into_any()),
+        };
+        let completion = Completion {
+            future: self.future,
+            method,
+            value,
+        };
+        let event_loop = self.event_loop.bind(py);
+        let done = completion.into_pyobject(py).and_then(|completion| {
+            let here = running_loop(py).is_ok_and(|running| running.is(event_loop));
+            if here {
+                completion.get().__call__(py)
+            } else {
+                event_loop.call_method1("call_soon_threadsafe", (completion,)).map(drop)
+            }
+        });
+        if let Err(error) = done {
+            tracing::debug!(%error, "an event loop ended before its future");
+        }
+    }
+}
+
+/// Completes a future on the thread of its loop.
+#[pyclass(frozen)]
+struct Completion {
+    future: Py<PyAny>,
+    method: &'static str,
+    value: Py<PyAny>,
+}
+
+#[pymethods]
+impl Completion {
+    fn __call__(&self, py: Python<'_>) -> PyResult<()> {
+        let future = self.future.bind(py);
+        // Its task may have been cancelled.
+        if !future.call_method0(intern!(py, "done"))?.is_truthy()? {
+            future.call_method1(self.method, (&self.value,))?;
+        }
+        Ok(())
+    }
+}
+
+/// The event loop that runs on this thread.
+pub(crate) fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    py.import(intern!(py, "asyncio"))?
+        .call_method0(intern!(py, "get_running_loop"))
+}
+
+/// What `publish` returns: done already in the common case, otherwise waiting on a future.
+///
+/// It has the methods of a coroutine, so that `asyncio.create_task` takes it too.
+#[pyclass(name = "Publication", module = "fraiseql_subs._core", frozen)]
+pub(crate) struct Publication(Mutex<Progress>);
+
+enum Progress {
+    Done(Py<PyAny>),
+    Waiting(Py<PyAny>),
+}
+
+impl Publication {
+    /// One that is done.
+    pub(crate) fn done(result: Py<PyAny>) -> Self {
+        Self(Mutex::new(Progress::Done(result)))
+    }
+
+    /// One that ends with a future.
+    pub(crate) fn waiting(future: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let steps = future.call_method0("__await__")?.unbind();
+        Ok(Self(Mutex::new(Progress::Waiting(steps))))
+    }
+
+    fn step(&self, py: Python<'_>) -> Progress {
+        match &*self.0.lock() {
+            Progress::Done(result) => Progress::Done(result.clone_ref(py)),
+            Progress::Waiting(steps) => Progress::Waiting(steps.clone_ref(py)),
+        }
+    }
+}
+
+#[pymethods]
+impl Publication {
+    fn __await__(this: Py<Self>) -> Py<Self> {
+        this
+    }
+
+    fn __iter__(this: Py<Self>) -> Py<Self> {
+        this
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        match self.step(py) {
+            Progress::Done(result) => Err(PyStopIteration::new_err((result,))),
+            Progress::Waiting(steps) => steps.call_method0(py, intern!(py, "__next__")),
+        }
+    }
+
+    fn send(&self, py: Python<'_>, value: Py<PyAny>) -> PyResult<Py<PyAny>> {
+        match self.step(py) {
+            Progress::Done(_) => self.__next__(py),
+            Progress::Waiting(steps) => steps.call_method1(py, intern!(py, "send"), (value,)),
+        }
+    }
+
+    fn throw(&self, py: Python<'_>, exception: Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        match self.step(py) {
+            Progress::Done(_) => Err(PyErr::from_value(exception)),
+            Progress::Waiting(steps) => steps.call_method1(py, intern!(py, "throw"), (exception,)),
+        }
+    }
+
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        match self.step(py) {
+            Progress::Done(_) => Ok(()),
+            Progress::Waiting(steps) => steps.call_method0(py, intern!(py, "close")).map(drop),
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! Between Python objects and JSON values, in both directions.
+//!
+//! Not here: results of resolvers, which go straight to bytes (`value`).
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{
+    PyBool, PyDict, PyFloat, PyInt, PyList, PyMapping, PyNone, PyString, PyTuple, PyType,
+};
+use serde_json::{Map, Number, Value};
+
+/// Objects and lists inside each other (count) that are followed. Past it the value is refused:
+/// it is a cycle, or no JSON reader would take it.
+const MAX_DEPTH: usize = 128;
+
+/// Why a Python object has no JSON, and where in it the fault is.
+#[derive(Debug)]
+pub(crate) struct NotJson {
+    /// From the inside out.
+    path: Vec<Segment>,
+    problem: String,
+}
+
+#[derive(Debug)]
+enum Segment {
+    Field(String),
+    Index(usize),
+}
+
+impl NotJson {
+    fn new(problem: impl Into<String>) -> Self {
+        Self {
+            path: Vec::new(),
+            problem: problem.into(),
+        }
+    }
+
+    fn raised(error: &PyErr) -> Self {
+        Self::new(format!("reading it raised {error}"))
+    }
+
+    fn inside(mut self, segment: Segment) -> Self {
+        self.path.push(segment);
+        self
+    }
+
+    /// Says where and what, with `root` as the name of the whole value.
+    pub(crate) fn message(&self, root: &str) -> String {
+        let mut message = String::from(root);
+        for segment in self.path.iter().rev() {
+            match segment {
+                Segment::Field(name) => {
+                    message.push('.');
+                    message.push_str(name);
+                }
+                Segment::Index(index) => message.push_str(&format!("[{index}]")),
+            }
+        }
+        message.push_str(": ");
+        message.push_str(&self.problem);
+        message
+    }
+}
+
+/// Makes a JSON value of a Python object.
+///
+/// Takes what `json.dumps` takes, and dataclasses, pydantic models, enum members (their value),
+/// `datetime`, `date`, `time` (ISO 8601), `Decimal` and `UUID` (their text).
+pub(crate) fn to_json(object: &Bound<'_, PyAny>) -> Result<Value, NotJson> {
+    convert(object, MAX_DEPTH)
+}
+
+/// Makes a JSON object of a Python mapping; `None` stands for an empty one.
+pub(crate) fn to_json_map(object: Option<&Bound<'_, PyAny>>) -> Result<Map<String, Value>, NotJson> {
+    match object.map(to_json) {
+        None | Some(Ok(Value::Null)) => Ok(Map::new()),
+        Some(Ok(Value::Object(map))) => Ok(map),
+        Some(Ok(_)) => Err(NotJson::new("it must be a mapping")),
+        Some(Err(error)) => Err(error),
+    }
+}
+
+fn convert(object: &Bound<'_, PyAny>, depth: usize) -> Result<Value, NotJson> {
+    if let Ok(text) = object.cast_exact::<PyString>() {
+        return string(text).map(Value::String);
+    }
+    if let Ok(integer) = object.cast_exact::<PyInt>() {
+        return number(integer);
+    }
+    if object.is_none() {
+        return Ok(Value::Null);
+    }
+    if let Ok(boolean) = object.cast_exact::<PyBool>() {
+        return Ok(Value::Bool(boolean.is_true()));
+    }
+    if let Ok(float) = object.cast_exact::<PyFloat>() {
+        return finite(float.value());
+    }
+    if depth == 0 {
+        return Err(NotJson::new(format!(
+            "nested deeper than {MAX_DEPTH} levels: is it a cycle?"
+        )));
+    }
+    if let Ok(dict) = object.cast_exact::<PyDict>() {
+        return dictionary(dict, depth);
+    }
+    if let Ok(list) = object.cast_exact::<PyList>() {
+        return sequence(list.iter(), list.len(), depth);
+    }
+    if let Ok(tuple) = object.cast_exact::<PyTuple>() {
+        return sequence(tuple.iter(), tuple.len(), depth);
+    }
+    uncommon(object, depth)
+}
+
+fn string(text: &Bound<'_, PyString>) -> Result<String, NotJson> {
+    // A lone surrogate is the only text that has no UTF-8.
+    let text = text.to_str().map_err(|_| {
+        NotJson::new("a string with a lone surrogate cannot be sent: it has no UTF-8")
+    })?;
+    Ok(text.to_owned())
+}
+
+fn number(integer: &Bound<'_, PyAny>) -> Result<Value, NotJson> {
+    if let Ok(value) = integer.extract::<i64>() {
+        return Ok(value.into());
+    }
+    if let Ok(value) = integer.extract::<u64>() {
+        return Ok(value.into());
+    }
+    Err(NotJson::new(
+        "an integer past 64 bits would lose digits on the way: send it as a string",
+    ))
+}
+
+fn finite(value: f64) -> Result<Value, NotJson> {
+    Number::from_f64(value).map(Value::Number).ok_or_else(|| {
+        NotJson::new(format!("{value} is no JSON number: send None or a string"))
+    })
+}
+
+fn dictionary(dict: &Bound<'_, PyDict>, depth: usize) -> Result<Value, NotJson> {
+    let mut map = Map::with_capacity(dict.len());
+    for (key, value) in dict {
+        insert(&mut map, &key, &value, depth)?;
+    }
+    Ok(Value::Object(map))
+}
+
+fn insert(
+    map: &mut Map<String, Value>,
+    key: &Bound<'_, PyAny>,
+    value: &Bound<'_, PyAny>,
+    depth: usize,
+) -> Result<(), NotJson> {
+    let key = key.cast::<PyString>().map_err(|_| {
+        NotJson::new(format!(
+            "the key {} is no string: JSON objects have strings as keys",
+            describe(key)
+        ))
+    })?;
+    let key = string(key)?;
+    match convert(value, depth - 1) {
+        Ok(value) => {
+            map.insert(key, value);
+            Ok(())
+        }
+        Err(error) => Err(error.inside(Segment::Field(key))),
+    }
+}
+
+fn sequence<'py>(
+    items: impl Iterator<Item = Bound<'py, PyAny>>,
+    len: usize,
+    depth: usize,
+) -> Result<Value, NotJson> {
+    let mut list = Vec::with_capacity(len);
+    for (index, item) in items.enumerate() {
+        let item = convert(&item, depth - 1).map_err(|e| e.inside(Segment::Index(index)))?;
+        list.push(item);
+    }
+    Ok(Value::Array(list))
+}
+
+/// Python types that are looked for once the exact built-in ones are excluded.
+pub(crate) struct HostTypes {
+    enumeration: Py<PyType>,
+    as_iso: [Py<PyType>; 2],
+    as_text: [Py<PyType>; 2],
+}
+
+impl HostTypes {
+    pub(crate) fn get(py: Python<'_>) -> PyResult<&'static Self> {
+        static TYPES: PyOnceLock<HostTypes> = PyOnceLock::new();
+        TYPES.get_or_try_init(py, || {
+            let find = |module: &str, name: &str| -> PyResult<Py<PyType>> {
+                Ok(py.import(module)?.getattr(name)?.cast_into::<PyType>()?.unbind())
+            };
+            Ok(Self {
+                enumeration: find("enum", "Enum")?,
+                // `datetime` is a kind of `date`.
+                as_iso: [find("datetime", "date")?, find("datetime", "time")?],
+                as_text: [find("decimal", "Decimal")?, find("uuid", "UUID")?],
+            })
+        })
+    }
+
+    /// The value of an enum member.
+    pub(crate) fn enum_value<'py>(
+        &self,
+        object: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = object.py();
+        if object.is_instance(self.enumeration.bind(py))? {
+            return object.getattr(intern!(py, "value")).map(Some);
+        }
+        Ok(None)
+    }
+
+    /// The text of a date, a time, a `Decimal` or a `UUID`.
+    pub(crate) fn text<'py>(
+        &self,
+        object: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, PyString>>> {
+        let py = object.py();
+        for class in &self.as_iso {
+            if object.is_instance(class.bind(py))? {
+                let text = object.call_method0(intern!(py, "isoformat"))?;
+                return Ok(Some(text.cast_into()?));
+            }
+        }
+        for class in &self.as_text {
+            if object.is_instance(class.bind(py))? {
+                return object.str().map(Some);
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn uncommon(object: &Bound<'_, PyAny>, depth: usize) -> Result<Value, NotJson> {
+    let py = object.py();
+    let raised = |error: PyErr| NotJson::raised(&error);
+    let types = HostTypes::get(py).map_err(raised)?;
+    // Before `str` and `int`, which an enum may also derive from.
+    if let Some(value) = types.enum_value(object).map_err(raised)? {
+        return convert(&value, depth - 1);
+    }
+    if let Some(text) = types.text(object).map_err(raised)? {
+        return string(&text).map(Value::String);
+    }
+    if let Ok(text) = object.cast::<PyString>() {
+        return string(text).map(Value::String);
+    }
+    if object.is_instance_of::<PyInt>() {
+        return number(object);
+    }
+    if let Ok(float) = object.cast::<PyFloat>() {
+        return finite(float.value());
+    }
+    if let Ok(list) = object.cast::<PyList>() {
+        return sequence(list.iter(), list.len(), depth);
+    }
+    if let Ok(tuple) = object.cast::<PyTuple>() {
+        return sequence(tuple.iter(), tuple.len(), depth);
+    }
+    if let Some(fields) = fields_of(object).map_err(raised)? {
+        let mut map = Map::new();
+        for (key, value) in fields {
+            insert(&mut map, &key, &value, depth)?;
+        }
+        return Ok(Value::Object(map));
+    }
+    Err(NotJson::new(format!(
+        "{} has no JSON form: publish dicts, lists, strings, numbers, dataclasses or pydantic models",
+        describe(object)
+    )))
+}
+
+type Fields<'py> = Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)>;
+
+/// Names and values of a dataclass, a pydantic model or a mapping.
+fn fields_of<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Fields<'py>>> {
+    let py = object.py();
+    if object.is_instance_of::<PyType>() {
+        return Ok(None);
+    }
+    let class = object.get_type();
+    for declared in [
+        intern!(py, "__dataclass_fields__"),
+        intern!(py, "__pydantic_fields__"),
+    ] {
+        if let Ok(names) = class.getattr(declared) {
+            let read = |name: Bound<'py, PyAny>| {
+                let value = object.getattr(name.cast::<PyString>()?)?;
+                Ok((name, value))
+            };
+            return names.try_iter()?.map(|name| read(name?)).collect::<PyResult<_>>().map(Some);
+        }
+    }
+    let Ok(mapping) = object.cast::<PyMapping>() else {
+        return Ok(None);
+    };
+    let pairs = mapping.items()?;
+    pairs.iter().map(|pair| pair.extract()).collect::<PyResult<_>>().map(Some)
+}
+
+/// Names an object in a message without calling its `repr`, which may be long or raise.
+pub(crate) fn describe(object: &Bound<'_, PyAny>) -> String {
+    let class = object.get_type();
+    let name = class.name().map_or_else(|_| "?".to_owned(), |name| name.to_string());
+    format!("an object of type `{name}`")
+}
+
+/// Makes a Python object of a JSON value.
+pub(crate) fn to_python<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
+    Ok(match value {
+        Value::Null => PyNone::get(py).to_owned().into_any(),
+        Value::Bool(boolean) => PyBool::new(py, *boolean).to_owned().into_any(),
+        Value::Number(number) => number_to_python(py, number)?,
+        Value::String(text) => PyString::new(py, text).into_any(),
+        Value::Array(items) => {
+            let items = items.iter().map(|item| to_python(py, item));
+            PyList::new(py, items.collect::<PyResult<Vec<_>>>()?)?.into_any()
+        }
+        Value::Object(map) => map_to_python(py, map)?.into_any(),
+    })
+}
+
+/// Makes a dict of a JSON object.
+pub(crate) fn map_to_python<'py>(
+    py: Python<'py>,
+    map: &Map<String, Value>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    for (key, value) in map {
+        dict.set_item(key, to_python(py, value)?)?;
+    }
+    Ok(dict)
+}
+
+fn number_to_python<'py>(py: Python<'py>, number: &Number) -> PyResult<Bound<'py, PyAny>> {
+    if let Some(integer) = number.as_i64() {
+        return Ok(integer.into_pyobject(py)?.into_any());
+    }
+    if let Some(integer) = number.as_u64() {
+        return Ok(integer.into_pyobject(py)?.into_any());
+    }
+    let float = number.as_f64().ok_or_else(|| PyTypeError::new_err("a number out of range"))?;
+    Ok(PyFloat::new(py, float).into_any())
+}

@@ -1,0 +1,232 @@
+//! What a manager is made of, read from its Python configuration once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use graphql::{DocumentLimits, Schema, SchemaOptions};
+use pyo3::prelude::*;
+use runtime::{
+    Authenticator, Catalog, ChannelTemplate, Definition, Engine, EngineConfig, FilterValue,
+    Limits, ResolverKind, Runtime, SlowConsumer, field_path,
+};
+use security::Origins;
+
+use crate::bridge::Bridge;
+use crate::client::PyAuthenticator;
+use crate::error::{definition_error, exceptions, origin_error, runtime_error, schema_error};
+use crate::json::to_json;
+use crate::resolver::{Calls, Function, LoopResolver};
+use crate::running::Running;
+use crate::value::Names;
+
+/// `fraiseql_subs.schema.SchemaSource`.
+#[derive(FromPyObject)]
+pub(crate) struct PySchemaSource<'py> {
+    sdl: String,
+    sources: HashMap<(String, String), String>,
+    enum_values: HashMap<String, Vec<(String, Bound<'py, PyAny>)>>,
+}
+
+/// `fraiseql_subs.Limits`.
+#[derive(FromPyObject)]
+pub(crate) struct PyLimits {
+    connection_init_timeout: f64,
+    max_connections: Option<usize>,
+    max_subscriptions_per_connection: usize,
+    max_message_bytes: usize,
+    max_depth: Option<usize>,
+    max_complexity: Option<usize>,
+    max_pending_bytes: usize,
+    slow_consumer: String,
+    keepalive: Option<f64>,
+}
+
+/// `fraiseql_subs.definition.Definition`.
+#[derive(FromPyObject)]
+pub(crate) struct PyDefinition<'py> {
+    field: String,
+    kind: String,
+    channel: String,
+    event_types: Option<Vec<String>>,
+    filter: Vec<(String, bool, Bound<'py, PyAny>)>,
+    concurrency: usize,
+    timeout: Option<f64>,
+    bind: Py<PyAny>,
+    is_async: bool,
+}
+
+/// Everything to start a manager from, as often as wanted.
+pub(crate) struct Setup {
+    sdl: String,
+    keys: Vec<Arc<str>>,
+    catalog: Arc<Catalog>,
+    functions: Arc<[Function]>,
+    limits: Limits,
+    authenticate: Option<Arc<Py<PyAny>>>,
+    origins: Option<Origins>,
+    debug: bool,
+}
+
+impl Setup {
+    /// Reads and checks the configuration.
+    pub(crate) fn read(
+        schema: PySchemaSource<'_>,
+        definitions: Vec<PyDefinition<'_>>,
+        limits: &PyLimits,
+        authenticate: Option<Py<PyAny>>,
+        origins: Option<Vec<String>>,
+        debug: bool,
+    ) -> PyResult<Self> {
+        let schema = read_schema(schema)?;
+        let (sdl, keys) = (schema.sdl().to_owned(), schema.keys().to_vec());
+        let mut functions = Vec::with_capacity(definitions.len());
+        let mut declared = Vec::with_capacity(definitions.len());
+        for (index, definition) in definitions.into_iter().enumerate() {
+            declared.push(read_definition(index, &definition)?);
+            functions.push(Function {
+                bind: definition.bind,
+                is_async: definition.is_async,
+            });
+        }
+        let document_limits = DocumentLimits {
+            max_depth: limits.max_depth,
+            max_complexity: limits.max_complexity,
+        };
+        let catalog = Catalog::new(schema, declared, document_limits)
+            .map_err(|error| definition_error(&error))?;
+        Ok(Self {
+            sdl,
+            keys,
+            catalog: Arc::new(catalog),
+            functions: functions.into(),
+            limits: read_limits(limits)?,
+            authenticate: authenticate.map(Arc::new),
+            origins: origins
+                .map(Origins::new)
+                .transpose()
+                .map_err(|error| origin_error(&error))?,
+            debug,
+        })
+    }
+
+    /// The schema that is served.
+    pub(crate) fn sdl(&self) -> &str {
+        &self.sdl
+    }
+
+    /// Starts the actors and attaches them to the event loop, on whose thread this is called.
+    pub(crate) fn start(&self, event_loop: &Bound<'_, PyAny>) -> PyResult<Running> {
+        let py = event_loop.py();
+        let names = Names::new(py, &self.keys);
+        let calls = Calls::new(event_loop, self.functions.clone(), names, self.debug)?;
+        let calls = Arc::new(calls);
+        let bridge = Bridge::attach(event_loop)?;
+        let authenticator = self.authenticate.clone().map(|hook| {
+            let bridge = bridge.clone();
+            Arc::new(PyAuthenticator { hook, bridge }) as Arc<dyn Authenticator>
+        });
+        let engine = Engine::new(EngineConfig {
+            catalog: self.catalog.clone(),
+            limits: self.limits.clone(),
+            origins: self.origins.clone(),
+            resolver: Arc::new(LoopResolver {
+                bridge: bridge.clone(),
+                calls: calls.clone(),
+            }),
+            authenticator,
+            bus_name: bus_name(),
+        });
+        match py.detach(|| Runtime::start(engine)) {
+            Ok(runtime) => Ok(Running::new(runtime, bridge, calls)),
+            Err(error) => {
+                bridge.detach(py);
+                Err(runtime_error(&error))
+            }
+        }
+    }
+}
+
+fn read_schema(source: PySchemaSource<'_>) -> PyResult<Schema> {
+    let mut enum_values = HashMap::new();
+    for (name, values) in source.enum_values {
+        let values = values.into_iter().map(|(value_name, value)| {
+            let value = to_json(&value).map_err(|error| {
+                exceptions::SchemaError::new_err(error.message(&format!("{name}.{value_name}")))
+            })?;
+            Ok((value_name, value))
+        });
+        let values = values.collect::<PyResult<Vec<_>>>()?;
+        enum_values.insert(name, values);
+    }
+    let options = SchemaOptions {
+        sources: source.sources,
+        enum_values,
+    };
+    Schema::parse(&source.sdl, options).map_err(|error| schema_error(&error))
+}
+
+fn read_definition(index: usize, definition: &PyDefinition<'_>) -> PyResult<Definition> {
+    let kind = match definition.kind.as_str() {
+        "passthrough" => ResolverKind::Passthrough,
+        _ => ResolverKind::Call,
+    };
+    let mut filter = Vec::with_capacity(definition.filter.len());
+    for (path, is_argument, value) in &definition.filter {
+        let value = if *is_argument {
+            FilterValue::Argument(value.extract()?)
+        } else {
+            let value = to_json(value).map_err(|error| {
+                let place = format!("filter of `{}`, {path}", definition.field);
+                exceptions::SchemaError::new_err(error.message(&place))
+            })?;
+            FilterValue::Literal(value)
+        };
+        filter.push((field_path(path), value));
+    }
+    Ok(Definition {
+        index,
+        field: definition.field.clone(),
+        kind,
+        channel: ChannelTemplate::parse(&definition.channel)
+            .map_err(|error| definition_error(&error))?,
+        event_types: definition.event_types.clone(),
+        filter,
+        concurrency: definition.concurrency,
+        timeout: definition.timeout.map(|time| seconds("timeout", time)).transpose()?,
+    })
+}
+
+fn read_limits(limits: &PyLimits) -> PyResult<Limits> {
+    let slow_consumer = match limits.slow_consumer.as_str() {
+        "drop_oldest" => SlowConsumer::DropOldest,
+        "latest" => SlowConsumer::Latest,
+        _ => SlowConsumer::Disconnect,
+    };
+    Ok(Limits {
+        connection_init_timeout: seconds("connection_init_timeout", limits.connection_init_timeout)?,
+        max_connections: limits.max_connections,
+        max_subscriptions_per_connection: limits.max_subscriptions_per_connection,
+        max_message_bytes: limits.max_message_bytes,
+        max_pending_bytes: limits.max_pending_bytes,
+        slow_consumer,
+        keepalive: limits.keepalive.map(|time| seconds("keepalive", time)).transpose()?,
+    })
+}
+
+fn seconds(name: &str, value: f64) -> PyResult<Duration> {
+    Duration::try_from_secs_f64(value).map_err(|_| {
+        exceptions::ConfigurationError::new_err(format!(
+            "{name}={value} is no span of seconds: give a number of at least 0"
+        ))
+    })
+}
+
+/// Distinguishes the events of this start from those of any other process and start.
+fn bus_name() -> String {
+    static STARTS: AtomicU64 = AtomicU64::new(0);
+    let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let process = std::process::id();
+    format!("{:x}-{process:x}-{:x}", started.as_millis(), STARTS.fetch_add(1, Relaxed))
+}

@@ -1,0 +1,77 @@
+//! The responses of one in-process subscription.
+
+use std::sync::{Arc, Weak};
+
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use runtime::{Response, ResponseStream};
+
+use crate::error::validation_error;
+use crate::future::Promise;
+use crate::running::Running;
+
+/// Takes pre-serialised responses; dropped, it ends its subscription.
+#[pyclass(module = "fraiseql_subs._core", frozen)]
+pub(crate) struct Responses {
+    id: String,
+    stream: Arc<ResponseStream>,
+    running: Weak<Running>,
+}
+
+impl Responses {
+    pub(crate) fn new(id: String, stream: Arc<ResponseStream>, running: Weak<Running>) -> Self {
+        Self { id, stream, running }
+    }
+
+    fn end(&self) {
+        if let Some(running) = self.running.upgrade()
+            && !running.is_foreign()
+        {
+            running.runtime.complete(&self.id);
+        }
+    }
+}
+
+impl Drop for Responses {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+#[pymethods]
+impl Responses {
+    /// Id of the subscription.
+    #[getter]
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Takes the next response: bytes of JSON; `None` once the subscription has ended; a future
+    /// to await before asking again when there is none yet.
+    ///
+    /// Raises `ValidationError` when the subscription ended with errors.
+    fn take(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        let promise = Promise::new(py)?;
+        let future = promise.future(py);
+        let Some(running) = self.running.upgrade() else {
+            return Ok(None);
+        };
+        let bridge = running.bridge.clone();
+        let taken = self.stream.take_or_wait(move || {
+            Box::new(move || {
+                bridge.push(Box::new(move |py| promise.complete(py, Ok(py.None()))));
+            })
+        });
+        match taken {
+            Some(Response::Next(response)) => Ok(Some(PyBytes::new(py, &response).into_any().unbind())),
+            Some(Response::Complete) => Ok(None),
+            Some(Response::Error(errors)) => Err(validation_error(py, &errors)),
+            None => Ok(Some(future.unbind())),
+        }
+    }
+
+    /// Ends the subscription.
+    fn close(&self) {
+        self.end();
+    }
+}

@@ -1,0 +1,100 @@
+//! What a manager serves: its schema, its documents, its definitions.
+//!
+//! Immutable but for the document cache, and shared by all threads. Outlives a restart.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use graphql::{
+    DocumentCache, DocumentLimits, GraphQLError, Operation, Schema, SubscriptionOperation,
+};
+use hashbrown::HashMap;
+use protocol::Request;
+
+use crate::config::DOCUMENT_CACHE_CAPACITY;
+use crate::definition::Definition;
+use crate::error::DefinitionError;
+use crate::index::Route;
+
+/// The subscriptions that are served, and the documents that ask for them.
+pub struct Catalog {
+    documents: DocumentCache,
+    definitions: HashMap<String, Arc<Definition>>,
+}
+
+/// What a client asked for, ready to run.
+pub enum Prepared {
+    /// A subscription, and where its events are found.
+    Subscription {
+        /// What was declared.
+        definition: Arc<Definition>,
+        /// What was asked.
+        operation: Box<SubscriptionOperation>,
+        /// Where its events are found.
+        route: Route,
+    },
+    /// The whole response to a query.
+    Response(Bytes),
+}
+
+impl Catalog {
+    /// Checks the definitions against the schema.
+    ///
+    /// # Errors
+    ///
+    /// [`DefinitionError`] when a definition does not fit the schema.
+    pub fn new(
+        schema: Schema,
+        definitions: Vec<Definition>,
+        limits: DocumentLimits,
+    ) -> Result<Self, DefinitionError> {
+        let mut by_field = HashMap::new();
+        for definition in definitions {
+            definition.check(&schema)?;
+            let field = definition.field.clone();
+            if by_field.insert(field.clone(), Arc::new(definition)).is_some() {
+                return Err(DefinitionError::Duplicate(field));
+            }
+        }
+        let capacity = NonZeroUsize::new(DOCUMENT_CACHE_CAPACITY).unwrap_or(NonZeroUsize::MIN);
+        Ok(Self {
+            documents: DocumentCache::new(schema, limits, capacity),
+            definitions: by_field,
+        })
+    }
+
+    /// Validates a request, coerces its variables and finds what serves it.
+    ///
+    /// # Errors
+    ///
+    /// The request errors of the GraphQL specification, section 7.1.2; nothing was started.
+    pub fn prepare(&self, request: &Request) -> Result<Prepared, Vec<GraphQLError>> {
+        let document = self.documents.get(&request.query)?;
+        let operation =
+            document.operation(request.operation_name.as_deref(), &request.variables)?;
+        let operation = match operation {
+            Operation::Subscription(operation) => operation,
+            Operation::Query(query) => return Ok(Prepared::Response(query.execute().into())),
+            Operation::Mutation => {
+                return Err(vec![GraphQLError::new(
+                    "mutations are not served here: send them to your GraphQL server",
+                )]);
+            }
+        };
+        let definition = self.definitions.get(&*operation.field_name).ok_or_else(|| {
+            vec![GraphQLError::new(format!(
+                "no resolver serves `Subscription.{}`: declare one with @subscription or passthrough",
+                operation.field_name
+            ))]
+        })?;
+        let route = definition
+            .route(&operation.arguments)
+            .map_err(|error| vec![GraphQLError::new(error.to_string())])?;
+        Ok(Prepared::Subscription {
+            definition: definition.clone(),
+            operation: Box::new(operation),
+            route,
+        })
+    }
+}
