@@ -39,7 +39,7 @@ def literal(value: Any, hint: Hint, where: str) -> str:
     if isinstance(hint, OptionalHint):
         return "null" if value is None else literal(value, hint.of, where)
     if isinstance(hint, ListHint):
-        if not isinstance(value, hint.container | list | tuple):
+        if not isinstance(value, list | tuple | set | frozenset):
             _refuse(value, where)
         return f"[{', '.join(literal(item, hint.item, where) for item in value)}]"
     if isinstance(hint, EnumHint):

@@ -18,7 +18,8 @@ from fraiseql_subs.schema.annotations import (
 from fraiseql_subs.schema.classes import Field, fields_of
 from fraiseql_subs.schema.names import check_name
 
-_RESERVED = frozenset({"Query", "Mutation", "Subscription", "Int", "Float", "String", "Boolean"})
+_ROOTS = frozenset({"Query", "Mutation", "Subscription"})
+_BUILT_IN_SCALARS = frozenset({"Int", "Float", "String", "Boolean", "ID"})
 
 CUSTOM_SCALARS = {
     "Date": "A day in ISO 8601, such as `2024-01-31`.",
@@ -28,6 +29,8 @@ CUSTOM_SCALARS = {
     "Time": "A time of day in ISO 8601, such as `12:00:00`.",
     "UUID": "A UUID, such as `123e4567-e89b-12d3-a456-426614174000`.",
 }
+
+_RESERVED = _ROOTS | _BUILT_IN_SCALARS | CUSTOM_SCALARS.keys()
 
 _VALUES_NO_ENUM_MAY_HAVE = frozenset({"true", "false", "null"})
 
@@ -96,7 +99,7 @@ class TypeRegistry:
             self._add_leaf(hint, where)
 
     def input_name(self, hint: ObjectHint) -> str:
-        """Return the name of a class as input object, `<Name>Input` when it is an object as well."""
+        """Return the name of a class as input: `<Name>Input` when it is an object as well."""
         name = hint.cls.__name__
         return f"{name}Input" if self.classes.get(name) is hint.cls else name
 
@@ -114,7 +117,7 @@ class TypeRegistry:
         if known == owner:
             return False
         check_name(name, where, "rename the class, or give a generic class a named subclass")
-        if known is not None or name in _RESERVED or name in CUSTOM_SCALARS:
+        if known is not None or name in _RESERVED:
             raise SchemaError(
                 f"{where}: the schema has another type named `{name}`: rename the class"
             )

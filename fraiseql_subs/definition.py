@@ -1,0 +1,241 @@
+"""One declared subscription, as the core reads it."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Any, Literal, TypeAlias
+
+from fraiseql_subs.errors import GraphQLError, SchemaError
+from fraiseql_subs.schema import descriptions
+from fraiseql_subs.schema.annotations import Hint, evaluate, is_nullable, read_hint
+from fraiseql_subs.schema.build import SubscriptionField
+from fraiseql_subs.schema.classes import MISSING, Field, make_field
+from fraiseql_subs.schema.inputs import Converter, converter
+from fraiseql_subs.schema.names import check_name
+from fraiseql_subs.schema.signature import Signature, read_signature
+from fraiseql_subs.types import Context
+
+Condition: TypeAlias = tuple[str, bool, Any]
+"""Path in the event's data; whether the value is an argument; the argument's name or the value."""
+
+Resolve: TypeAlias = Callable[[Any], Any]
+"""Takes an event; gives a coroutine (`async def`) or a value (`def`)."""
+
+BAD_INPUT = {"code": "BAD_USER_INPUT"}
+"""Extensions of the error for an argument that has no Python value."""
+
+
+@dataclass(frozen=True, eq=False)
+class Definition:
+    """One subscription field: where its events come from and what makes values of them.
+
+    Made by `subscription` and `passthrough`. Type hints are read late, when a manager needs them,
+    so that they may refer to classes that are defined further down.
+
+    Attributes:
+        field: GraphQL name.
+        kind: `"call"`: `bind` gives what makes a value of an event; `"passthrough"`: the event's
+            data is the value, and Python is not asked.
+        channel: Channel, or a template over arguments such as `"orders.{userId}"`.
+        event_types: Only these types of events; None: all.
+        filter: Conditions on the event's data, all of which must hold. Arguments in `channel` and
+            here have their GraphQL names once `decorators.resolve` has seen the definition.
+        concurrency: Events of one subscription resolved at once (count, 1 to 1024).
+        timeout: Time of one call (seconds); None: unlimited.
+        description: Text for the schema; None: the docstring of the function.
+        function: The resolver; None for a passthrough.
+        returns: The type of a passthrough; unused otherwise.
+        declared: The arguments of a passthrough, name to type; empty otherwise.
+        module: Name of the module that declares it.
+        typed: Whether the schema is built from type hints; False when it is given as SDL.
+    """
+
+    field: str
+    kind: Literal["call", "passthrough"]
+    channel: str
+    event_types: tuple[str, ...] | None = None
+    filter: tuple[Condition, ...] = ()
+    concurrency: int = 1
+    timeout: float | None = None
+    description: str | None = None
+    function: Callable[..., Any] | None = field(default=None, repr=False)
+    returns: Any = field(default=None, repr=False)
+    declared: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    module: str = field(default="", repr=False)
+    typed: bool = field(default=True, repr=False)
+
+    @property
+    def where(self) -> str:
+        """Name of the declaration in errors."""
+        if self.function is None:
+            return f'passthrough("{self.field}")'
+        return f"{self.function.__qualname__}()"
+
+    @property
+    def is_async(self) -> bool:
+        """Whether calls give coroutines, also those of an `async def` inside a decorator."""
+        return self.function is not None and (
+            inspect.iscoroutinefunction(self.function)
+            or inspect.iscoroutinefunction(inspect.unwrap(self.function))
+        )
+
+    @cached_property
+    def signature(self) -> Signature | None:
+        """The parameters of the function; None for a passthrough.
+
+        Raises:
+            SchemaError: An annotation is no GraphQL type, or an argument is declared twice.
+        """
+        if self.function is None:
+            return None
+        return read_signature(self.function, self.where, typed=self.typed)
+
+    @cached_property
+    def arguments(self) -> tuple[Field, ...]:
+        """GraphQL arguments that the type hints declare.
+
+        Raises:
+            SchemaError: An annotation is no GraphQL type, or an argument is declared twice.
+        """
+        if self.signature is not None:
+            return self.signature.arguments
+        return tuple(self._declared_argument(name) for name in self.declared)
+
+    def root_field(self) -> SubscriptionField:
+        """Return the field as the schema has it.
+
+        Raises:
+            SchemaError: A type hint is missing or no GraphQL type.
+        """
+        if self.signature is not None and self.signature.unannotated:
+            raise SchemaError(
+                f"{self.where}, parameter `{self.signature.unannotated[0]}`: it is a GraphQL "
+                "argument and needs a type: annotate it, such as `user_id: int`"
+            )
+        function = self.function
+        description = self.description or descriptions.from_docstring(
+            None if function is None else function.__doc__
+        )
+        return SubscriptionField(
+            name=self.field,
+            where=self.where,
+            returns=self._read_returns(),
+            arguments=self.arguments,
+            description=description,
+            deprecation=getattr(function, "__deprecated__", None),
+        )
+
+    def bind(self, variables: dict[str, Any], context: Context) -> Resolve:
+        """Return what resolves the events of one client subscription.
+
+        Arguments are converted here, once, and not at each event.
+
+        Args:
+            variables: Coerced JSON arguments by GraphQL name; those left out are absent.
+            context: Passed to a function that has the parameter `context`.
+
+        Raises:
+            GraphQLError: An argument has no value of its annotated Python type.
+        """
+        if self.function is None or self.signature is None:
+            return lambda event: event.data
+        values: dict[str, Any] = {}
+        for name in self.signature.order:
+            if name == "variables":
+                values[name] = self._convert_variables(variables)
+            elif name == "context":
+                values[name] = context
+            elif name != "event":
+                value = self._convert_argument(self.signature.parameters[name], variables)
+                if value is not MISSING:
+                    values[name] = value
+        return _with_event(self.function, self.signature, values)
+
+    @cached_property
+    def converters(self) -> dict[str, Converter | None]:
+        """Converters of the parameters by their name; None: a JSON value is right as it is.
+
+        Raises:
+            SchemaError: A class among the annotations has a field without GraphQL type.
+        """
+        signature = self.signature
+        if signature is None:
+            return {}
+        hints = {name: argument.hint for name, argument in signature.parameters.items()}
+        if signature.variables is not None:
+            hints["variables"] = signature.variables
+        return {name: converter(hint) for name, hint in hints.items()}
+
+    def _convert_variables(self, variables: dict[str, Any]) -> Any:
+        convert = self.converters.get("variables")
+        if convert is None:
+            return variables
+        try:
+            return convert(variables)
+        except ValueError as error:
+            raise GraphQLError(f"argument {error}", extensions=BAD_INPUT) from error
+
+    def _convert_argument(self, argument: Field, variables: dict[str, Any]) -> Any:
+        # A schema in SDL may spell the argument either way.
+        key = argument.graphql_name if argument.graphql_name in variables else argument.name
+        value = variables.get(key)
+        if value is None:
+            given = key in variables and is_nullable(argument.hint)
+            return None if given or argument.required else MISSING
+        convert = self.converters[argument.name]
+        if convert is None:
+            return value
+        try:
+            return convert(value)
+        except ValueError as error:
+            raise GraphQLError(f"argument {key}: {error}", extensions=BAD_INPUT) from error
+
+    def _declared_argument(self, name: str) -> Field:
+        place = f"{self.where}, arguments[{name!r}]"
+        annotation = evaluate(self.declared[name], self._namespace(), place)
+        argument = make_field(name, annotation, place)
+        check_name(argument.graphql_name, place, "rename the argument")
+        return argument
+
+    def _read_returns(self) -> Hint:
+        place = f"{self.where}, return type"
+        annotation = self.returns
+        if self.function is not None:
+            annotation = inspect.signature(self.function).return_annotation
+            if annotation is inspect.Signature.empty:
+                raise SchemaError(
+                    f"{place}: there is none to build the schema from: annotate it, such as "
+                    "`-> Order`, or give the manager a `schema=`"
+                )
+        return read_hint(evaluate(annotation, self._namespace(), place), place)
+
+    def _namespace(self) -> Mapping[str, Any]:
+        if self.function is not None:
+            return inspect.unwrap(self.function).__globals__  # type: ignore[attr-defined, no-any-return]
+        module = sys.modules.get(self.module)
+        return {} if module is None else vars(module)
+
+
+def _with_event(
+    function: Callable[..., Any], signature: Signature, values: dict[str, Any]
+) -> Resolve:
+    """Fix all parameters but `event`, in the form that costs least at each event."""
+    if "event" not in signature.order:
+        return lambda event: function(**values)
+    if signature.positional[:1] != ("event",):
+        return lambda event: function(event=event, **values)
+    if not values:
+        return function
+    if signature.positional == ("event", *values):
+        fixed = tuple(values.values())
+        if len(fixed) == 1:
+            (only,) = fixed
+            return lambda event: function(event, only)
+        if len(fixed) == 2:
+            first, second = fixed
+            return lambda event: function(event, first, second)
+    return partial(function, **values)

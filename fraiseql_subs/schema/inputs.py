@@ -1,0 +1,170 @@
+"""Coerced JSON arguments as the Python values that a resolver's annotations promise.
+
+GraphQL coercion has happened in the core. What is left is what only Python can do: members of
+enums, dates, instances of classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from datetime import date, datetime, time
+from decimal import Decimal, InvalidOperation
+from enum import Enum
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from fraiseql_subs.schema.annotations import (
+    EnumHint,
+    Hint,
+    ListHint,
+    ObjectHint,
+    OptionalHint,
+    ScalarHint,
+    is_nullable,
+)
+from fraiseql_subs.schema.classes import Field, fields_of
+from fraiseql_subs.schema.kinds import is_model_class, is_typeddict
+
+Converter: TypeAlias = Callable[[Any], Any]
+"""Converts one JSON value that is not null; raises `ValueError` with a text for the client."""
+
+
+def converter(hint: Hint) -> Converter | None:
+    """Return what converts values of the type; None when JSON values are right as they are.
+
+    Raises:
+        SchemaError: A field of an input class has no GraphQL type.
+    """
+    return _converter(hint, {})
+
+
+def _converter(hint: Hint, known: dict[type, _ClassConverter]) -> Converter | None:
+    if isinstance(hint, OptionalHint):
+        return _converter(hint.of, known)
+    if isinstance(hint, ListHint):
+        return _list(hint, known)
+    if isinstance(hint, EnumHint):
+        return _enum(hint.cls)
+    if isinstance(hint, ObjectHint):
+        if hint.cls not in known:
+            # Known before its fields are looked at: they may lead back to it.
+            known[hint.cls] = _ClassConverter(hint.cls)
+            known[hint.cls].read_fields(known)
+        return known[hint.cls]
+    return _SCALARS.get(hint.name) if isinstance(hint, ScalarHint) else None
+
+
+def _list(hint: ListHint, known: dict[type, _ClassConverter]) -> Converter | None:
+    item, container = _converter(hint.item, known), hint.container
+    if item is None:
+        return None if container is list else container
+
+    def convert(values: list[Any]) -> Any:
+        return container([None if value is None else item(value) for value in values])
+
+    return convert
+
+
+def _enum(cls: type[Enum]) -> Converter:
+    members = cls.__members__
+
+    def convert(value: Any) -> Enum:
+        # Names are what GraphQL knows. A schema written in SDL may have the values as names.
+        return members[value] if value in members else cls(value)
+
+    return convert
+
+
+class _ClassConverter:
+    """Makes instances of a dataclass or model, and dicts with the keys of a TypedDict."""
+
+    def __init__(self, cls: type) -> None:
+        self._cls = cls
+        self._make = _maker(cls)
+        self._fields: list[tuple[Field, Converter | None]] = []
+
+    def read_fields(self, known: dict[type, _ClassConverter]) -> None:
+        fields = [field for field in fields_of(self._cls) if field.is_input]
+        self._fields = [(field, _converter(field.hint, known)) for field in fields]
+
+    def __call__(self, value: dict[str, Any]) -> Any:
+        members: dict[str, Any] = {}
+        for field, convert in self._fields:
+            item = value.get(field.graphql_name)
+            if item is not None:
+                members[field.input_name] = _convert_member(field, convert, item)
+            elif field.required or (field.graphql_name in value and is_nullable(field.hint)):
+                members[field.input_name] = None
+        return self._make(members)
+
+
+def _convert_member(field: Field, convert: Converter | None, item: Any) -> Any:
+    if convert is None:
+        return item
+    try:
+        return convert(item)
+    except ValueError as error:
+        raise ValueError(f"{field.graphql_name}: {error}") from error
+
+
+def _maker(cls: Any) -> Converter:
+    if is_typeddict(cls):
+        return _same
+    if is_model_class(cls):
+        return _model(cls)
+    return lambda members: cls(**members)
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _model(cls: Any) -> Converter:
+    def make(members: dict[str, Any]) -> Any:
+        try:
+            return cls.model_validate(members)
+        except ValueError as error:
+            if not hasattr(error, "errors"):
+                raise
+            # The text of pydantic is for programmers: it repeats the input and links to its site.
+            found = (
+                ": ".join([*map(str, detail["loc"]), detail["msg"]]) for detail in error.errors()
+            )
+            raise ValueError("; ".join(found)) from error
+
+    return make
+
+
+def _parser(parse: Callable[[str], Any], what: str) -> Converter:
+    def convert(value: Any) -> Any:
+        try:
+            return parse(value)
+        except (ArithmeticError, AttributeError, TypeError, ValueError) as error:
+            raise ValueError(f"{value!r} is not {what}") from error
+
+    return convert
+
+
+def _date_time(text: str) -> datetime:
+    # Python 3.10 does not know the suffix.
+    return datetime.fromisoformat(text[:-1] + "+00:00" if text[-1:] in "Zz" else text)
+
+
+def _decimal(value: str | int | float) -> Decimal:
+    number = Decimal(str(value))
+    if not math.isfinite(number):
+        raise InvalidOperation
+    return number
+
+
+_SCALARS: dict[str, Converter] = {
+    # Whole numbers reach Python as `int` in a Float, and ids of digits as text in an ID.
+    "Int": _parser(int, "a whole number"),
+    "Float": _parser(float, "a number"),
+    "Date": _parser(date.fromisoformat, "a date such as 2024-01-31"),
+    "DateTime": _parser(_date_time, "a moment in ISO 8601 such as 2024-01-31T12:00:00Z"),
+    "Decimal": _parser(_decimal, "a decimal number such as 12.50"),
+    "Time": _parser(time.fromisoformat, "a time of day such as 12:00:00"),
+    "UUID": _parser(UUID, "a UUID"),
+}

@@ -1,0 +1,122 @@
+"""What a resolver's parameters declare: GraphQL arguments, and which values it wants."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fraiseql_subs.errors import SchemaError
+from fraiseql_subs.schema.annotations import ObjectHint, evaluate, read_hint
+from fraiseql_subs.schema.classes import MISSING, Field, fields_of, make_field
+from fraiseql_subs.schema.names import check_name
+
+PROVIDED = ("event", "variables", "context")
+"""Parameters that are matched by name; every other one is a GraphQL argument."""
+
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """The parameters of a resolver.
+
+    Attributes:
+        order: Names of all parameters, as they are declared.
+        positional: Names of those that may be passed by position.
+        parameters: Those that are GraphQL arguments, by name.
+        variables: The class that the parameter `variables` is annotated with, when its fields are
+            GraphQL arguments; None otherwise.
+        arguments: All GraphQL arguments: the parameters and the fields of `variables`.
+        unannotated: Names of the parameters that lack the annotation an argument needs.
+    """
+
+    order: tuple[str, ...]
+    positional: tuple[str, ...]
+    parameters: dict[str, Field]
+    variables: ObjectHint | None
+    arguments: tuple[Field, ...]
+    unannotated: tuple[str, ...]
+
+
+def check_parameters(function: Callable[..., Any], where: str) -> None:
+    """Check that each parameter can be passed by its name.
+
+    Raises:
+        SchemaError: The function has `*args`, `**kwargs`, or positional-only parameters other
+            than a first `event`.
+    """
+    for index, parameter in enumerate(inspect.signature(function).parameters.values()):
+        if parameter.kind in _VARIADIC:
+            raise SchemaError(
+                f"{where}: parameter `{parameter}` declares no GraphQL argument: name each "
+                "argument, such as `*, user_id: int`, or read `variables`"
+            )
+        by_position = parameter.kind is inspect.Parameter.POSITIONAL_ONLY
+        if by_position and (index, parameter.name) != (0, "event"):
+            raise SchemaError(
+                f"{where}: parameter `{parameter.name}` is positional-only, but parameters are "
+                "matched by name: take the `/` out"
+            )
+
+
+def read_signature(function: Callable[..., Any], where: str, *, typed: bool) -> Signature:
+    """Read the parameters of a resolver.
+
+    Args:
+        function: The resolver.
+        where: Its name, for errors.
+        typed: Whether the schema is built from its annotations. If not, `variables` is passed as
+            it is, whatever its annotation.
+
+    Raises:
+        SchemaError: An annotation is no GraphQL type, or an argument is declared twice.
+    """
+    namespace = inspect.unwrap(function).__globals__  # type: ignore[attr-defined]
+    declared = inspect.signature(function).parameters
+    parameters: dict[str, Field] = {}
+    variables: ObjectHint | None = None
+    for name, parameter in declared.items():
+        place = f"{where}, parameter `{name}`"
+        if name == "variables" and typed:
+            annotation = evaluate(_annotation(parameter), namespace, place)
+            hint = read_hint(annotation, place)
+            variables = hint if isinstance(hint, ObjectHint) else None
+        elif name not in PROVIDED:
+            annotation = evaluate(_annotation(parameter), namespace, place)
+            parameters[name] = make_field(name, annotation, place, _default(parameter))
+            check_name(parameters[name].graphql_name, place, "rename the parameter")
+    arguments = (*parameters.values(), *(fields_of(variables.cls) if variables else ()))
+    _check_distinct(arguments)
+    return Signature(
+        order=tuple(declared),
+        positional=tuple(name for name, p in declared.items() if p.kind in _POSITIONAL),
+        parameters=parameters,
+        variables=variables,
+        arguments=arguments,
+        unannotated=tuple(
+            name for name in parameters if declared[name].annotation is inspect.Parameter.empty
+        ),
+    )
+
+
+def _annotation(parameter: inspect.Parameter) -> Any:
+    empty = parameter.annotation is inspect.Parameter.empty
+    return Any if empty else parameter.annotation
+
+
+def _default(parameter: inspect.Parameter) -> Any:
+    return MISSING if parameter.default is inspect.Parameter.empty else parameter.default
+
+
+def _check_distinct(arguments: tuple[Field, ...]) -> None:
+    by_name: dict[str, Field] = {}
+    for argument in arguments:
+        other = by_name.setdefault(argument.graphql_name, argument)
+        if other is not argument:
+            raise SchemaError(
+                f"{argument.where} and {other.where} are both the argument "
+                f"`{argument.graphql_name}` in GraphQL: rename or remove one of them"
+            )
