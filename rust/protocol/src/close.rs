@@ -1,0 +1,121 @@
+//! How a connection ends: close codes and their reasons.
+
+/// RFC 6455 caps a control frame at 125 bytes, and the close code takes two of them.
+const REASON_MAX_BYTES: usize = 123;
+
+/// The end of a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Close {
+    /// RFC 6455, section 7.4; 4400 to 4499 are those of graphql-transport-ws.
+    pub code: u16,
+    /// At most 123 bytes of UTF-8.
+    pub reason: String,
+}
+
+impl Close {
+    /// Any code; the reason is cut to 123 bytes at a character border.
+    #[must_use]
+    pub fn new(code: u16, reason: impl Into<String>) -> Self {
+        let mut reason = reason.into();
+        reason.truncate(reason.floor_char_boundary(REASON_MAX_BYTES));
+        Self { code, reason }
+    }
+
+    /// 1001: the server shuts down.
+    #[must_use]
+    pub fn going_away() -> Self {
+        Self::new(1001, "Going away")
+    }
+
+    /// 1007: a text message was not UTF-8.
+    #[must_use]
+    pub fn invalid_text() -> Self {
+        Self::new(1007, "Text messages must be UTF-8")
+    }
+
+    /// 1009: a message was larger than the server takes.
+    #[must_use]
+    pub fn message_too_big(limit_bytes: usize) -> Self {
+        Self::new(
+            1009,
+            format!("Messages may have at most {limit_bytes} bytes"),
+        )
+    }
+
+    /// 1013: results were taken slower than they came.
+    #[must_use]
+    pub fn slow_consumer() -> Self {
+        Self::new(1013, "Results were taken too slowly")
+    }
+
+    /// 4400: the message cannot be understood; `fault` says why.
+    #[must_use]
+    pub fn bad_request(fault: impl AsRef<str>) -> Self {
+        Self::new(4400, format!("Invalid message: {}", fault.as_ref()))
+    }
+
+    /// 4401: `subscribe` before the connection was acknowledged.
+    #[must_use]
+    pub fn unauthorized() -> Self {
+        Self::new(4401, "Unauthorized")
+    }
+
+    /// 4403: the application refused the client.
+    #[must_use]
+    pub fn forbidden() -> Self {
+        Self::new(4403, "Forbidden")
+    }
+
+    /// 4406: no subprotocol in common.
+    #[must_use]
+    pub fn subprotocol_not_acceptable() -> Self {
+        Self::new(4406, "Subprotocol not acceptable")
+    }
+
+    /// 4408: no `connection_init` in time.
+    #[must_use]
+    pub fn initialisation_timeout() -> Self {
+        Self::new(4408, "Connection initialisation timeout")
+    }
+
+    /// 4409: the id is in use.
+    #[must_use]
+    pub fn subscriber_exists(id: &str) -> Self {
+        // The id gives way, not the words around it, which clients look for.
+        let room = REASON_MAX_BYTES - "Subscriber for  already exists".len();
+        let id = &id[..id.floor_char_boundary(room)];
+        Self::new(4409, format!("Subscriber for {id} already exists"))
+    }
+
+    /// 4429: a second `connection_init`.
+    #[must_use]
+    pub fn too_many_initialisation_requests() -> Self {
+        Self::new(4429, "Too many initialisation requests")
+    }
+
+    /// 4500: the server cannot go on.
+    #[must_use]
+    pub fn internal_error(reason: &str) -> Self {
+        Self::new(4500, format!("Internal server error: {reason}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_reason_is_cut_at_a_character_border() {
+        let close = Close::bad_request("é".repeat(100));
+        assert!(close.reason.len() <= 123 && close.reason.len() > 120);
+        assert!(close.reason.ends_with('é'));
+    }
+
+    #[test]
+    fn a_long_id_leaves_the_words_around_it_whole() {
+        let close = Close::subscriber_exists(&"é".repeat(100));
+        assert!(close.reason.len() <= 123);
+        assert!(close.reason.starts_with("Subscriber for é"));
+        assert!(close.reason.ends_with("é already exists"));
+    }
+}

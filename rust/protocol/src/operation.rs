@@ -1,0 +1,50 @@
+//! What a client asks for, and the name it gives to it.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+/// The id that a client chose for one operation. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct OperationId(Arc<str>);
+
+impl OperationId {
+    /// The id as the client wrote it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for OperationId {
+    fn from(id: &str) -> Self {
+        Self(id.into())
+    }
+}
+
+impl Borrow<str> for OperationId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for OperationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A GraphQL request. Members that were `null` are as if left out.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Request {
+    /// The document.
+    pub query: String,
+    /// Which of its operations.
+    pub operation_name: Option<String>,
+    /// Values of its variables.
+    pub variables: Map<String, Value>,
+    /// Whatever client and server agreed on.
+    pub extensions: Map<String, Value>,
+}
