@@ -7,7 +7,7 @@ use apollo_compiler::ast::OperationType;
 use apollo_compiler::diagnostic::{Diagnostic, ToCliReport};
 use apollo_compiler::executable::{ExecutableDocument, Operation as Definition};
 use apollo_compiler::parser::Parser;
-use apollo_compiler::validation::{DiagnosticData, Valid};
+use apollo_compiler::validation::{DiagnosticData, DiagnosticList, Valid};
 use apollo_compiler::{Name, Node};
 use lru::LruCache;
 use parking_lot::Mutex;
@@ -40,6 +40,15 @@ const PLANS_KEPT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(7);
 const RULES_LEFT_TO_REQUESTS: [&str; 2] = [
     "SubscriptionUsesConditionalSelection",
     "SubscriptionUsesMultipleFields",
+];
+
+/// Rules whose violations make the compiler leave out fields or fragments.
+const RULES_THAT_LEAVE_GAPS: [&str; 5] = [
+    "UndefinedField",
+    "UndefinedTypeInInlineFragmentTypeCondition",
+    "UndefinedTypeInNamedFragmentTypeCondition",
+    "SubselectionOnScalarType",
+    "SubselectionOnEnumType",
 ];
 
 /// A valid document.
@@ -84,10 +93,11 @@ impl Document {
         let executable = match ast.to_executable_validate(schema.compiled()) {
             Ok(executable) => executable,
             Err(failed) => {
-                let errors = failed.errors.iter().filter(|diagnostic| {
-                    let rule = diagnostic.error.unstable_error_name();
-                    !rule.is_some_and(|rule| RULES_LEFT_TO_REQUESTS.contains(&rule))
-                });
+                let is_reported = Reported::new(&failed.errors, text);
+                let errors = failed
+                    .errors
+                    .iter()
+                    .filter(|error| is_reported.check(error));
                 let errors = report(errors, &source, CODE_VALIDATION_FAILED);
                 if !errors.is_empty() {
                     return Err(errors);
@@ -267,6 +277,40 @@ impl Document {
         ))
         .with_code(CODE_VALIDATION_FAILED)
         .with_locations(places)
+    }
+}
+
+/// Which errors of a document its client reads.
+struct Reported<'d> {
+    text: &'d str,
+    /// The compiler leaves out what it cannot type, and then misses it.
+    has_gaps: bool,
+}
+
+impl<'d> Reported<'d> {
+    fn new(errors: &DiagnosticList, text: &'d str) -> Self {
+        let leaves_gap = |error: Diagnostic<'_, DiagnosticData>| {
+            let rule = error.error.unstable_error_name();
+            rule.is_some_and(|rule| RULES_THAT_LEAVE_GAPS.contains(&rule))
+        };
+        Self {
+            text,
+            has_gaps: errors.iter().any(leaves_gap),
+        }
+    }
+
+    fn check(&self, error: &Diagnostic<'_, DiagnosticData>) -> bool {
+        match error.error.unstable_error_name() {
+            Some(rule) if RULES_LEFT_TO_REQUESTS.contains(&rule) => false,
+            Some("UnusedVariable" | "UnusedFragment" | "UndefinedFragment") => !self.has_gaps,
+            Some("MissingSubselection") if self.has_gaps => {
+                // The selection is there when the text of the field ends with its brace.
+                let span = error.error.location();
+                let field = span.and_then(|span| self.text.get(span.offset()..span.end_offset()));
+                !field.is_some_and(|field| field.trim_end().ends_with('}'))
+            }
+            _ => true,
+        }
     }
 }
 

@@ -5,6 +5,8 @@
 //! Source: GraphQL specification, October 2021; details that it leaves open follow graphql-js 16.
 //! Not here: sockets, clocks, resolvers (`runtime`), values of the host language (`python`).
 
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
+
 mod cache;
 mod coercion;
 mod collect;

@@ -1,0 +1,234 @@
+//! What a hostile document may cost.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use graphql::{Document, DocumentLimits, GraphQLError, Operation, Schema, SchemaOptions};
+use serde_json::json;
+use support::{SDL, object, parse, schema};
+
+/// Far above what any document takes in an unoptimised build; what is exponential takes years.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn limited(max_depth: usize, max_complexity: usize, text: &str) -> Result<(), Vec<GraphQLError>> {
+    let limits = DocumentLimits {
+        max_depth: Some(max_depth),
+        max_complexity: Some(max_complexity),
+    };
+    Document::parse(schema(), limits, text).map(drop)
+}
+
+fn nested(levels: usize) -> String {
+    format!(
+        "subscription {{ order {{ {} id {} }} }}",
+        "parent { ".repeat(levels),
+        "}".repeat(levels)
+    )
+}
+
+#[test]
+fn an_operation_too_deep_is_refused_with_limit_and_measure() {
+    assert!(limited(5, 100, &nested(2)).is_ok());
+    let errors = limited(3, 100, &nested(2)).unwrap_err();
+    assert_eq!(
+        errors[0].message,
+        "the operation is 4 fields deep, over the limit of 3 (max_depth): select less deeply"
+    );
+    assert_eq!(errors[0].extensions["code"], "GRAPHQL_VALIDATION_FAILED");
+    assert_eq!(errors[0].locations.len(), 1);
+}
+
+#[test]
+fn fragments_count_wherever_they_are_spread() {
+    let text =
+        "subscription S { order { ...F parent { ...F } } } fragment F on Order { id status }";
+    assert!(limited(9, 6, text).is_ok());
+    let errors = limited(9, 5, text).unwrap_err();
+    assert_eq!(
+        errors[0].message,
+        "the operation `S` selects 6 fields, over the limit of 5 (max_complexity): select fewer"
+    );
+}
+
+#[test]
+fn the_query_of_graphiql_is_within_any_limit() {
+    let types = "ofType { kind name ".repeat(9) + &"}".repeat(9);
+    let text =
+        format!("{{ __schema {{ types {{ fields {{ type {{ kind name {types} }} }} }} }} }}");
+    assert!(limited(1, 1, &text).is_ok());
+}
+
+#[test]
+fn exponential_fragments_are_refused_at_once() {
+    let mut text = "subscription { order { ...F0 } }".to_owned();
+    for level in 0..100 {
+        let next = level + 1;
+        write!(text, " fragment F{level} on Order {{ a: parent {{ ...F{next} }} b: parent {{ ...F{next} }} }}").unwrap();
+    }
+    text.push_str(" fragment F100 on Order { id }");
+    let started = Instant::now();
+    let errors = parse(&text).unwrap_err();
+    assert!(
+        errors[0]
+            .message
+            .contains("more than can be counted fields"),
+        "{}",
+        errors[0].message
+    );
+    assert!(started.elapsed() < PATIENCE);
+}
+
+#[test]
+fn cyclic_fragments_are_refused() {
+    let text = "subscription { order { ...A } } fragment A on Order { parent { ...B } } fragment B on Order { ...A }";
+    let errors = parse(text).unwrap_err();
+    assert!(
+        errors[0].message.contains("within itself"),
+        "{}",
+        errors[0].message
+    );
+}
+
+#[test]
+fn deep_nesting_of_any_kind_does_not_overflow_the_stack() {
+    let levels = 20_000;
+    let documents = [
+        nested(levels),
+        format!(
+            "subscription {{ {} tick {} }}",
+            "... {".repeat(levels),
+            "}".repeat(levels)
+        ),
+        format!(
+            "subscription {{ any(x: {}1{}) }}",
+            "[".repeat(levels),
+            "]".repeat(levels)
+        ),
+        format!(
+            "subscription {{ any(x: {}1{}) }}",
+            "{a:".repeat(levels),
+            "}".repeat(levels)
+        ),
+        format!(
+            "subscription ($v: {}Int{}) {{ tick }}",
+            "[".repeat(levels),
+            "]".repeat(levels)
+        ),
+    ];
+    for text in documents {
+        assert!(parse(&text).is_err());
+        assert!(parse(&text[..text.len().min(60_000)]).is_err());
+    }
+    for levels in [100, 120, 127, 128, 400, 2_000] {
+        let _ = parse(&nested(levels));
+        let _ = parse(&format!(
+            "subscription {{ {} tick {} }}",
+            "... {".repeat(levels),
+            "}".repeat(levels)
+        ));
+    }
+}
+
+#[test]
+fn a_long_chain_of_fragments_does_not_overflow_the_stack() {
+    let mut text = "subscription { order { ...F0 } }".to_owned();
+    for level in 0..1_500 {
+        write!(text, "fragment F{level} on Order{{...F{}}}", level + 1).unwrap();
+    }
+    text.push_str("fragment F1500 on Order{id}");
+    let started = Instant::now();
+    let _ = parse(&text);
+    assert!(started.elapsed() < PATIENCE);
+}
+
+#[test]
+fn large_documents_are_refused_by_bytes_and_tokens() {
+    let started = Instant::now();
+    let errors = parse(&format!("subscription {{ tick }} #{}", "x".repeat(70_000))).unwrap_err();
+    assert!(errors[0].message.contains("over the limit of 65536"));
+    assert!(
+        parse(&format!(
+            "subscription {{ order {{ {} }} }}",
+            "id ".repeat(15_000)
+        ))
+        .is_err()
+    );
+    assert!(
+        parse(&format!(
+            "subscription {{ order {{ {} }} }}",
+            "id ".repeat(9_000)
+        ))
+        .is_ok()
+    );
+    assert!(started.elapsed() < PATIENCE);
+}
+
+#[test]
+fn interfaces_within_interfaces_cost_the_sum_of_their_types() {
+    let mut sdl =
+        "type Subscription { node: Node } interface Node { id: ID next: Node other: Node }"
+            .to_owned();
+    for number in 0..40 {
+        write!(
+            sdl,
+            " type T{number} implements Node {{ id: ID next: Node other: Node }}"
+        )
+        .unwrap();
+    }
+    let schema = Arc::new(Schema::parse(&sdl, SchemaOptions::default()).unwrap());
+    let compile = |spaces: &str| {
+        let selection = "next { id ".repeat(12) + &"}".repeat(12);
+        let text = format!("subscription {{{spaces} node {{ {selection} }} }}");
+        let document = Document::parse(schema.clone(), DocumentLimits::default(), &text);
+        let operation = Arc::new(document.unwrap()).operation(None, &object(json!({})));
+        let Operation::Subscription(operation) = operation.unwrap() else {
+            panic!()
+        };
+        operation.plan
+    };
+    let started = Instant::now();
+    let (a, b) = (compile(""), compile("   "));
+    assert!(!Arc::ptr_eq(&a, &b));
+    assert_eq!(a, b);
+    let mut out = Vec::new();
+    a.project(
+        &json!({"__typename": "T7", "next": {"__typename": "T8", "id": 1}}),
+        &mut out,
+    );
+    assert!(out.starts_with(br#"{"data":{"node":{"next":{"id":"1","next":null}}}}"#));
+    assert!(started.elapsed() < PATIENCE);
+}
+
+#[test]
+fn a_schema_says_what_is_wrong_and_where() {
+    let error = |sdl: &str| {
+        Schema::parse(sdl, SchemaOptions::default())
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(error("type Query { a: Int }").contains("add `type Subscription`"));
+    let message = error("type Subscription {\n  tick: Tock\n}");
+    assert!(
+        message.contains("Tock") && message.contains("(at 2:9)"),
+        "{message}"
+    );
+    let message = error("type Subscription {\n  tick Int\n}");
+    assert!(message.contains("(at 2:8)"), "{message}");
+    let mut options = SchemaOptions::default();
+    options
+        .sources
+        .insert(("Order".into(), "colour".into()), "c".into());
+    let error = Schema::parse(SDL, options).unwrap_err().to_string();
+    assert!(error.contains("`Order.colour`"), "{error}");
+    let mut options = SchemaOptions::default();
+    options
+        .enum_values
+        .insert("Status".into(), vec![("LOST".into(), json!(1))]);
+    let error = Schema::parse(SDL, options).unwrap_err().to_string();
+    assert!(error.contains("`Status.LOST`"), "{error}");
+}
