@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any, Literal, TypeAlias
 
@@ -16,11 +16,9 @@ from fraiseql_subs.schema.build import SubscriptionField
 from fraiseql_subs.schema.classes import MISSING, Field, make_field
 from fraiseql_subs.schema.inputs import Converter, converter
 from fraiseql_subs.schema.names import check_name
+from fraiseql_subs.schema.routing import Condition
 from fraiseql_subs.schema.signature import Signature, read_signature
 from fraiseql_subs.types import Context
-
-Condition: TypeAlias = tuple[str, bool, Any]
-"""Path in the event's data; whether the value is an argument; the argument's name or the value."""
 
 Resolve: TypeAlias = Callable[[Any], Any]
 """Takes an event; gives a coroutine (`async def`) or a value (`def`)."""
@@ -29,7 +27,7 @@ BAD_INPUT = {"code": "BAD_USER_INPUT"}
 """Extensions of the error for an argument that has no Python value."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Definition:
     """One subscription field: where its events come from and what makes values of them.
 
@@ -62,11 +60,11 @@ class Definition:
     concurrency: int = 1
     timeout: float | None = None
     description: str | None = None
-    function: Callable[..., Any] | None = field(default=None, repr=False)
-    returns: Any = field(default=None, repr=False)
-    declared: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    module: str = field(default="", repr=False)
-    typed: bool = field(default=True, repr=False)
+    function: Callable[..., Any] | None = dataclasses.field(default=None, repr=False)
+    returns: Any = dataclasses.field(default=None, repr=False)
+    declared: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
+    module: str = dataclasses.field(default="", repr=False)
+    typed: bool = dataclasses.field(default=True, repr=False)
 
     @property
     def where(self) -> str:
@@ -104,6 +102,14 @@ class Definition:
         if self.signature is not None:
             return self.signature.arguments
         return tuple(self._declared_argument(name) for name in self.declared)
+
+    def check(self) -> None:
+        """Check the annotations of the parameters, which `bind` relies upon.
+
+        Raises:
+            SchemaError: One is no GraphQL type, or cannot be resolved.
+        """
+        _ = self._converters
 
     def root_field(self) -> SubscriptionField:
         """Return the field as the schema has it.
@@ -156,12 +162,8 @@ class Definition:
         return _with_event(self.function, self.signature, values)
 
     @cached_property
-    def converters(self) -> dict[str, Converter | None]:
-        """Converters of the parameters by their name; None: a JSON value is right as it is.
-
-        Raises:
-            SchemaError: A class among the annotations has a field without GraphQL type.
-        """
+    def _converters(self) -> dict[str, Converter | None]:
+        """Converters of the parameters by their name; None: a JSON value is right as it is."""
         signature = self.signature
         if signature is None:
             return {}
@@ -171,7 +173,7 @@ class Definition:
         return {name: converter(hint) for name, hint in hints.items()}
 
     def _convert_variables(self, variables: dict[str, Any]) -> Any:
-        convert = self.converters.get("variables")
+        convert = self._converters.get("variables")
         if convert is None:
             return variables
         try:
@@ -186,7 +188,7 @@ class Definition:
         if value is None:
             given = key in variables and is_nullable(argument.hint)
             return None if given or argument.required else MISSING
-        convert = self.converters[argument.name]
+        convert = self._converters[argument.name]
         if convert is None:
             return value
         try:
@@ -215,7 +217,7 @@ class Definition:
 
     def _namespace(self) -> Mapping[str, Any]:
         if self.function is not None:
-            return inspect.unwrap(self.function).__globals__  # type: ignore[attr-defined, no-any-return]
+            return inspect.unwrap(self.function).__globals__  # type: ignore[no-any-return]
         module = sys.modules.get(self.module)
         return {} if module is None else vars(module)
 

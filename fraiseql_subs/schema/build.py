@@ -71,7 +71,7 @@ def build(fields: Sequence[SubscriptionField]) -> SchemaSource:
         for root in fields
     ]
     return SchemaSource(
-        sdl="\n\n".join([*printer.types(), QUERY, subscription_root(lines)]) + "\n",
+        sdl="\n\n".join([*printer.types(), QUERY, *subscription_root(lines)]) + "\n",
         sources={
             (name, member.graphql_name): member.name
             for name, members in types.objects.items()

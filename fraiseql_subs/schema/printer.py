@@ -105,9 +105,9 @@ class Printer:
         return f"{hint.cls.__name__ if isinstance(hint, EnumHint) else hint.name}!"
 
 
-def subscription_root(fields: list[str]) -> str:
-    """Print the subscription root with the given fields."""
-    return _block(None, "type Subscription", fields)
+def subscription_root(fields: list[str]) -> list[str]:
+    """Print the subscription root; without fields there is none: who only publishes has no need."""
+    return [_block(None, "type Subscription", fields)] if fields else []
 
 
 def _enum(name: str, cls: type[enum.Enum]) -> str:

@@ -74,7 +74,7 @@ def read_signature(function: Callable[..., Any], where: str, *, typed: bool) -> 
     Raises:
         SchemaError: An annotation is no GraphQL type, or an argument is declared twice.
     """
-    namespace = inspect.unwrap(function).__globals__  # type: ignore[attr-defined]
+    namespace = inspect.unwrap(function).__globals__
     declared = inspect.signature(function).parameters
     parameters: dict[str, Field] = {}
     variables: ObjectHint | None = None

@@ -1,0 +1,300 @@
+"""Declaring subscriptions: `subscription`, `passthrough`, and what a manager makes of them.
+
+A declaration is checked twice: its own values where it is made, and what needs type hints, which
+may refer to classes further down, when `resolve` makes a schema of all of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar, overload
+
+from fraiseql_subs.definition import Definition
+from fraiseql_subs.errors import SchemaError
+from fraiseql_subs.schema import SchemaSource, load_sdl
+from fraiseql_subs.schema.build import build
+from fraiseql_subs.schema.names import camel_case, check_name
+from fraiseql_subs.schema.routing import (
+    ArgumentNames,
+    check_channel,
+    check_event_types,
+    check_filter,
+)
+from fraiseql_subs.schema.signature import check_parameters
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_ATTRIBUTE = "__subscription__"
+
+MAX_CONCURRENCY = 1024
+"""Events of one subscription that may be resolved at once (count)."""
+
+
+@overload
+def subscription(
+    fn: None = None,
+    /,
+    *,
+    channel: str,
+    name: str | None = None,
+    event_types: Iterable[str] | None = None,
+    filter: Mapping[str, Any] | None = None,
+    description: str | None = None,
+    concurrency: int = 1,
+    timeout: float | None = 30.0,
+) -> Callable[[_F], _F]: ...
+
+
+@overload
+def subscription(
+    fn: _F,
+    /,
+    *,
+    channel: str,
+    name: str | None = None,
+    event_types: Iterable[str] | None = None,
+    filter: Mapping[str, Any] | None = None,
+    description: str | None = None,
+    concurrency: int = 1,
+    timeout: float | None = 30.0,
+) -> _F: ...
+
+
+def subscription(
+    fn: Callable[..., Any] | None = None,
+    /,
+    *,
+    channel: str | None = None,
+    name: str | None = None,
+    event_types: Iterable[str] | None = None,
+    filter: Mapping[str, Any] | None = None,
+    description: str | None = None,
+    concurrency: int = 1,
+    timeout: float | None = 30.0,
+) -> Any:
+    """Declare a function as the resolver of a subscription field.
+
+    The function stays what it is and can be called directly; its `Definition` is kept in its
+    attribute `__subscription__`. Parameters are matched by name: `event`, `variables` (arguments
+    by GraphQL name, or with the keys of the TypedDict it is annotated with) and `context`; every
+    other annotated parameter is a GraphQL argument.
+
+    Args:
+        fn: `async def` or `def` that returns the value of the field for one event, or `SKIP`.
+        channel: Where events come from, or a template over arguments: `"orders.{userId}"`. `{{`
+            and `}}` stand for braces.
+        name: GraphQL name of the field; default: the function's name in camelCase.
+        event_types: Only events of these types; default: all.
+        filter: Values that fields of the event's data must be equal to, by dotted path:
+            `{"user_id": "$userId", "region": "eu"}`. `"$name"` is an argument, and no condition
+            when the client leaves it out; `"$$text"` is the text `"$text"`.
+        description: Text for the schema; default: the docstring of the function.
+        concurrency: Events of one subscription resolved at once (count, 1 to 1024). Results
+            leave in the order of their events all the same.
+        timeout: Time of one call (seconds, above 0), then an error result; None: unlimited.
+
+    Raises:
+        SchemaError: A value is malformed, or the function cannot be a resolver.
+    """
+
+    def declare(function: _F) -> _F:
+        where = _check_function(function)
+        field = camel_case(function.__name__) if name is None else name
+        definition = Definition(
+            field=check_name(field, where, "give the field another name with `name=`"),
+            kind="call",
+            channel=check_channel(channel, where),
+            event_types=check_event_types(event_types, where),
+            filter=check_filter(filter, where),
+            concurrency=_check_concurrency(concurrency, where),
+            timeout=_check_timeout(timeout, where),
+            description=description,
+            function=function,
+            module=function.__module__,
+        )
+        setattr(function, _ATTRIBUTE, definition)
+        return function
+
+    return declare if fn is None else declare(fn)
+
+
+def passthrough(
+    name: str,
+    type: Any = None,
+    *,
+    channel: str,
+    event_types: Iterable[str] | None = None,
+    filter: Mapping[str, Any] | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    description: str | None = None,
+) -> Definition:
+    """Declare a subscription field whose value is the data of the event.
+
+    Python is not entered for its events, and equal selections are serialised once for all
+    subscribers.
+
+    Args:
+        name: GraphQL name of the field.
+        type: Type of the field; may be left out when the manager is given a `schema=`.
+        channel: As in `subscription`.
+        event_types: As in `subscription`.
+        filter: As in `subscription`.
+        arguments: Types of the arguments that `channel` and `filter` use, by name:
+            `{"userId": int}`. Not used when the manager is given a `schema=`.
+        description: Text for the schema; default: none.
+
+    Raises:
+        SchemaError: A value is malformed.
+    """
+    where = f'passthrough("{name}")'
+    return Definition(
+        field=check_name(name, where, "give the field a GraphQL name such as `orderUpdated`"),
+        kind="passthrough",
+        channel=check_channel(channel, where),
+        event_types=check_event_types(event_types, where),
+        filter=check_filter(filter, where),
+        description=description,
+        returns=type,
+        declared=dict(arguments or {}),
+        module=sys._getframe(1).f_globals.get("__name__", ""),
+    )
+
+
+def collect(items: Iterable[Callable[..., Any] | Definition | ModuleType]) -> list[Definition]:
+    """Return the definitions of decorated functions, passthroughs and modules, in their order.
+
+    Of a module those are taken that are declared in it, not those that it imports.
+
+    Raises:
+        SchemaError: An item is none of these, a module has no subscriptions, or two have the
+            same field name.
+    """
+    if not isinstance(items, Iterable) or isinstance(items, str):
+        raise SchemaError(f"subscriptions={items!r}: give a list, such as `[order_updated]`")
+    definitions: dict[str, Definition] = {}
+    for definition in (found for item in items for found in _definitions_of(item)):
+        other = definitions.setdefault(definition.field, definition)
+        if other is not definition:
+            raise SchemaError(
+                f"{other.where} and {definition.where} are both `Subscription.{definition.field}`: "
+                "give one of them another name with `name=`"
+            )
+    return list(definitions.values())
+
+
+def resolve(
+    definitions: Iterable[Definition], schema: str | Path | None = None
+) -> tuple[SchemaSource, list[Definition]]:
+    """Make the schema, and the definitions that the core reads.
+
+    Args:
+        definitions: What `collect` returned.
+        schema: None: the schema is built from type hints, and names of arguments in channels and
+            filters are checked and spelled as in GraphQL. Or SDL, or a file of SDL (`load_sdl`):
+            channels and filters use its names, and the core checks them.
+
+    Raises:
+        SchemaError: A type hint is missing or no GraphQL type, an argument is not declared, or
+            the file cannot be read.
+    """
+    definitions = list(definitions)
+    if schema is None:
+        source = build_schema(definitions)
+        return source, [_with_graphql_names(definition) for definition in definitions]
+    resolved = [dataclasses.replace(definition, typed=False) for definition in definitions]
+    for definition in resolved:
+        definition.check()
+    return SchemaSource(load_sdl(schema)), resolved
+
+
+def build_schema(definitions: Iterable[Definition]) -> SchemaSource:
+    """Build the schema from the type hints of the definitions.
+
+    Raises:
+        SchemaError: A type hint is missing or no GraphQL type.
+    """
+    return build([definition.root_field() for definition in definitions])
+
+
+def _check_function(function: Callable[..., Any]) -> str:
+    """Return the name of a function in errors."""
+    if not inspect.isfunction(function):
+        raise SchemaError(
+            f"@subscription is given {function!r}: put it above a function, with its options by "
+            'name, such as @subscription(channel="orders")'
+        )
+    where = f"{function.__qualname__}()"
+    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+        raise SchemaError(
+            f"{where} is a generator, and source streams are not supported: return the value for "
+            "one event, and name the channel of the events"
+        )
+    check_parameters(function, where)
+    return where
+
+
+def _check_concurrency(concurrency: Any, where: str) -> int:
+    is_count = isinstance(concurrency, int) and not isinstance(concurrency, bool)
+    if is_count and 1 <= concurrency <= MAX_CONCURRENCY:
+        return int(concurrency)
+    raise SchemaError(
+        f"{where}: concurrency is {concurrency!r}: give a whole number from 1 to {MAX_CONCURRENCY}"
+    )
+
+
+def _check_timeout(timeout: Any, where: str) -> float | None:
+    if timeout is None:
+        return None
+    is_number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
+    if is_number and 0 < timeout < math.inf:
+        return float(timeout)
+    raise SchemaError(
+        f"{where}: timeout is {timeout!r}: give a number of seconds above 0, or None for no limit"
+    )
+
+
+def _definitions_of(item: object) -> Iterator[Definition]:
+    if isinstance(item, ModuleType):
+        yield from _definitions_in(item)
+        return
+    definition = _definition_of(item)
+    if definition is None:
+        raise SchemaError(
+            f"subscriptions holds {item!r}: give functions decorated with "
+            "@subscription(channel=...), what `passthrough(...)` returned, or modules"
+        )
+    yield definition
+
+
+def _definitions_in(module: ModuleType) -> list[Definition]:
+    found = (_definition_of(value) for value in vars(module).values())
+    declared = dict.fromkeys(d for d in found if d is not None and d.module == module.__name__)
+    if not declared:
+        raise SchemaError(
+            f"module {module.__name__} declares no subscriptions: those it imports are not taken; "
+            "pass the module that declares them"
+        )
+    return list(declared)
+
+
+def _definition_of(item: object) -> Definition | None:
+    found = item if isinstance(item, Definition) else getattr(item, _ATTRIBUTE, None)
+    return found if isinstance(found, Definition) else None
+
+
+def _with_graphql_names(definition: Definition) -> Definition:
+    remedy = "add a parameter for it, such as `*, {name}: int`"
+    if definition.function is None:
+        remedy = 'add arguments={{"{name}": int}}'
+    names = ArgumentNames(definition.arguments, definition.where, remedy)
+    return dataclasses.replace(
+        definition,
+        channel=names.in_channel(definition.channel),
+        filter=names.in_filter(definition.filter),
+    )
