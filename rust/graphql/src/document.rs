@@ -1,5 +1,6 @@
 //! One document of a client: parsed, within the limits, valid, and its plans.
 
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -57,6 +58,8 @@ pub struct Document {
     schema: Arc<Schema>,
     source: Source,
     executable: Valid<ExecutableDocument>,
+    /// By operation: the variables that its `@skip` and `@include` depend on.
+    conditions: HashMap<Option<Name>, Vec<Name>>,
     plans: Mutex<LruCache<PlanKey, Arc<Plan>>>,
 }
 
@@ -105,7 +108,13 @@ impl Document {
                 Valid::assume_valid(failed.partial)
             }
         };
+        let conditions = executable.operations.iter().map(|operation| {
+            let selections = &operation.selection_set;
+            let variables = condition_variables(selections, &executable.fragments);
+            (operation.name.clone(), variables)
+        });
         Ok(Self {
+            conditions: conditions.collect(),
             schema,
             source,
             executable,
@@ -178,6 +187,12 @@ impl Document {
         found.map_err(|message| request_error(message, CODE_OPERATION_RESOLUTION_FAILED))
     }
 
+    fn conditions(&self, definition: &Definition) -> &[Name] {
+        self.conditions
+            .get(&definition.name)
+            .map_or(&[], Vec::as_slice)
+    }
+
     /// A variable of `@skip` or `@include` may be declared nullable if it has a default, and be
     /// null all the same.
     fn check_conditions(
@@ -185,7 +200,7 @@ impl Document {
         definition: &Definition,
         variables: &JsonMap,
     ) -> Result<(), Vec<GraphQLError>> {
-        for name in condition_variables(&definition.selection_set, &self.executable.fragments) {
+        for name in self.conditions(definition) {
             if variables.get(name.as_str()).is_some_and(Json::is_null) {
                 return Err(request_error(
                     format!(
@@ -227,7 +242,7 @@ impl Document {
                     .with_path(vec![PathSegment::Key((*response_key).into())]),
             ]
         })?;
-        let conditions = condition_variables(&definition.selection_set, &self.executable.fragments);
+        let conditions = self.conditions(definition);
         let values = conditions
             .iter()
             .map(|name| variables.get(name.as_str())?.as_bool());

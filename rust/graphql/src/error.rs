@@ -184,6 +184,16 @@ pub enum SchemaError {
         "the schema has no subscription type: add `type Subscription` with one field for each subscription"
     )]
     MissingSubscription,
+    /// The default value of an input field contains itself.
+    #[error(
+        "the default value of `{type_name}.{field}` contains itself without end: give the inner field a value, such as null"
+    )]
+    DefaultCycle {
+        /// The input type.
+        type_name: String,
+        /// Its field.
+        field: String,
+    },
     /// A source key is given for a field that is not in the schema.
     #[error(
         "a source key is given for `{type_name}.{field}`, which is not in the schema: declare the field or drop the key"

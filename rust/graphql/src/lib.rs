@@ -3,6 +3,25 @@
 //! A client's document becomes an [`Operation`]; a [`SubscriptionOperation`] holds a [`Plan`],
 //! which turns every [`Value`] of the host into the bytes of a response.
 //! Source: GraphQL specification, October 2021; details that it leaves open follow graphql-js 16.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use graphql::{Document, DocumentLimits, JsonMap, Operation, Schema, SchemaOptions};
+//!
+//! let sdl = "type Subscription { orderUpdated: Order } type Order { id: ID! totalAmount: Float }";
+//! let schema = Arc::new(Schema::parse(sdl, SchemaOptions::default())?);
+//! let text = "subscription { orderUpdated { total: totalAmount } }";
+//! let document = Arc::new(Document::parse(schema, DocumentLimits::default(), text).unwrap());
+//! let operation = document.operation(None, &JsonMap::new()).unwrap();
+//! if let Operation::Subscription(operation) = operation {
+//!     let value = serde_json::json!({"id": 7, "total_amount": 12.5});
+//!     let mut response = Vec::new();
+//!     operation.plan.project(&value, &mut response);
+//!     assert_eq!(response, br#"{"data":{"orderUpdated":{"total":12.5}}}"#);
+//! }
+//! # Ok::<(), graphql::SchemaError>(())
+//! ```
+//!
 //! Not here: sockets, clocks, resolvers (`runtime`), values of the host language (`python`).
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
@@ -11,6 +30,7 @@ mod cache;
 mod coercion;
 mod collect;
 mod compile;
+mod defaults;
 mod document;
 mod error;
 mod introspection;

@@ -12,6 +12,7 @@ use apollo_compiler::validation::{DiagnosticData, DiagnosticList, Valid};
 use apollo_compiler::{Name, Schema as CompiledSchema};
 use serde_json::Value as Json;
 
+use crate::defaults::find_cycle;
 use crate::error::{SchemaError, SchemaProblem};
 use crate::source::Source;
 use crate::value::{Key, Scalar};
@@ -139,6 +140,12 @@ impl Schema {
         let root = compiled
             .root_operation(OperationType::Subscription)
             .ok_or(SchemaError::MissingSubscription)?;
+        if let Some((type_name, field)) = find_cycle(&compiled) {
+            return Err(SchemaError::DefaultCycle {
+                type_name: type_name.to_string(),
+                field: field.to_string(),
+            });
+        }
         let signatures = signatures(&compiled, root);
         check_sources(&compiled, &options)?;
         let (keys, field_keys) = field_keys(&compiled, &options);
@@ -396,4 +403,45 @@ fn enums(
         }
     }
     Ok(enums)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn snake_case_splits_words_and_keeps_acronyms_together() {
+        assert_eq!(names_of("totalAmount"), ["totalAmount", "total_amount"]);
+        assert_eq!(names_of("orderID"), ["orderID", "order_id"]);
+        assert_eq!(names_of("HTTPStatus"), ["HTTPStatus", "http_status"]);
+        assert_eq!(names_of("line2Text"), ["line2Text", "line2_text"]);
+        for same in ["id", "total_amount", "_private", "a1"] {
+            assert_eq!(names_of(same), [same]);
+        }
+    }
+
+    #[test]
+    fn a_default_value_that_contains_itself_is_refused() {
+        let parse = |input: &str| {
+            let sdl = format!("type Subscription {{ tick(a: A): Int }} {input}");
+            Schema::parse(&sdl, SchemaOptions::default())
+        };
+        for input in [
+            "input A { b: A = {} }",
+            "input A { b: [A] = [{b: [{}]}] }",
+            "input A { b: B = {} } input B { n: Int a: A = {n: 1} } ",
+        ] {
+            let input = input.replace("{n: 1}", "{}");
+            assert!(
+                matches!(parse(&input), Err(SchemaError::DefaultCycle { .. })),
+                "{input}"
+            );
+        }
+        for input in [
+            "input A { b: A = {b: null} }",
+            "input A { b: [A] = [] c: A }",
+        ] {
+            assert!(parse(input).is_ok(), "{input}");
+        }
+    }
 }

@@ -23,28 +23,26 @@ use crate::setup::{PyDefinition, PyLimits, PySchemaSource, Setup};
 use crate::stream::Responses;
 
 /// Id of a published event and its position on the bus.
-#[pyclass(module = "fraiseql_subs", frozen, eq, get_all)]
+#[pyclass(module = "fraiseql_subs", frozen, eq)]
 #[derive(PartialEq)]
-pub(crate) struct Receipt {
-    /// The publisher's id, or one that the bus made.
-    event_id: Arc<str>,
-    /// Position on the bus, counted from 1.
-    offset: u64,
-}
+pub(crate) struct Receipt(bus::Receipt);
 
 #[pymethods]
 impl Receipt {
-    fn __repr__(&self) -> String {
-        format!("Receipt(event_id={:?}, offset={})", self.event_id, self.offset)
+    /// The publisher's id, or one that the bus made.
+    #[getter]
+    fn event_id(&self) -> &str {
+        &self.0.event_id
     }
-}
 
-impl From<bus::Receipt> for Receipt {
-    fn from(receipt: bus::Receipt) -> Self {
-        Self {
-            event_id: receipt.event_id,
-            offset: receipt.offset,
-        }
+    /// Position on the bus, counted from 1.
+    #[getter]
+    fn offset(&self) -> u64 {
+        self.0.offset
+    }
+
+    fn __repr__(&self) -> String {
+        format!("Receipt(event_id={:?}, offset={})", self.0.event_id, self.0.offset)
     }
 }
 
@@ -200,7 +198,7 @@ impl Core {
         };
         let intake = &running.runtime.engine().intake;
         match intake.try_publish(draft).map_err(|error| bus_error(&error))? {
-            Ok(receipt) => Ok(Publication::done(Receipt::from(receipt).into_pyobject(py)?.into())),
+            Ok(receipt) => Ok(Publication::done(Receipt(receipt).into_pyobject(py)?.into_any().unbind())),
             Err(draft) => publish_later(py, &running, vec![draft], Vec::new(), to_receipt),
         }
     }
@@ -424,12 +422,12 @@ fn publish_later(
 }
 
 fn to_receipts(py: Python<'_>, receipts: Vec<bus::Receipt>) -> PyResult<Py<PyAny>> {
-    let receipts = receipts.into_iter().map(Receipt::from);
+    let receipts = receipts.into_iter().map(Receipt);
     let receipts = receipts.map(|receipt| Bound::new(py, receipt)).collect::<PyResult<Vec<_>>>()?;
     Ok(PyList::new(py, receipts)?.into_any().unbind())
 }
 
 fn to_receipt(py: Python<'_>, receipts: Vec<bus::Receipt>) -> PyResult<Py<PyAny>> {
-    let receipt = receipts.into_iter().next().map(Receipt::from);
+    let receipt = receipts.into_iter().next().map(Receipt);
     Ok(receipt.into_pyobject(py)?.into_any().unbind())
 }

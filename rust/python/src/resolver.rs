@@ -171,10 +171,11 @@ impl Answer {
         }
         let mut response = Vec::with_capacity(RESPONSE_BYTES);
         let plan = &self.subscription.plan;
-        match value.cast_exact::<PyEvent>() {
+        if let Ok(event) = value.cast_exact::<PyEvent>() {
             // The event itself: its JSON is at hand.
-            Ok(event) => plan.project(&&event.get().event().data, &mut response),
-            Err(_) => plan.project(&PyValue::new(value, &self.calls.names), &mut response),
+            plan.project(&event.get().event().data, &mut response);
+        } else {
+            plan.project(PyValue::new(value, &self.calls.names), &mut response);
         }
         self.send(Outcome::Response(Bytes::from(response)));
     }

@@ -34,13 +34,13 @@ pub struct Limits {
 
 /// Events that wait for the resolver of one subscription (count). Past it
 /// [`Limits::slow_consumer`] acts. Events are shared, so a place costs one pointer.
-pub const MAX_PENDING_EVENTS: usize = 16_384;
+pub(crate) const MAX_PENDING_EVENTS: usize = 16_384;
 
 /// Events taken and not yet handed to the shards (count). Past it publishers wait.
-pub const INTAKE_CAPACITY: usize = 4_096;
+pub(crate) const INTAKE_CAPACITY: usize = 4_096;
 
 /// Events in one message to a shard (count). Connections write between two messages.
-pub const BROADCAST_BATCH: usize = 64;
+pub(crate) const BROADCAST_BATCH: usize = 64;
 
 /// Validated documents that are kept by text (count).
-pub const DOCUMENT_CACHE_CAPACITY: usize = 1_024;
+pub(crate) const DOCUMENT_CACHE_CAPACITY: usize = 1_024;

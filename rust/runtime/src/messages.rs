@@ -77,7 +77,7 @@ impl Selector {
 /// Sender: a connection that received `connection_init`. Reply: the client, completed.
 #[derive(Debug, Message)]
 #[rtype(result = "(Client, Result<(), Refused>)")]
-pub struct Connect(pub Client);
+pub(crate) struct Connect(pub Client);
 
 /// Command: end a subscription without a word.
 /// Sender: its connection, when the client has ended it or has left. Reply: `()`.

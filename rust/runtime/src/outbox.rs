@@ -211,7 +211,8 @@ impl Outbox {
 
     /// Keeps the newest result of each operation, none of `operation`, which has a newer one.
     fn keep_latest(&self, operation: &Rc<OperationMark>) {
-        let mut seen = HashSet::from([Rc::as_ptr(operation)]);
+        let mut seen = HashSet::new();
+        seen.insert(Rc::as_ptr(operation));
         let mut dropped = 0;
         let mut entries = self.entries.borrow_mut();
         let mut kept: VecDeque<Entry> = VecDeque::with_capacity(entries.len());

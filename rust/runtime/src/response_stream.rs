@@ -132,7 +132,7 @@ impl ResponseStream {
 }
 
 /// Lets an operation write into a stream.
-pub struct StreamSink(pub Arc<ResponseStream>);
+pub(crate) struct StreamSink(pub Arc<ResponseStream>);
 
 impl ResponseSink for StreamSink {
     fn next(&self, response: &Bytes) {

@@ -15,7 +15,7 @@ static CURRENT: Mutex<Weak<SystemThread>> = Mutex::new(Weak::new());
 
 /// Keeps the system's thread alive.
 #[derive(Debug)]
-pub struct SystemThread {
+pub(crate) struct SystemThread {
     system: System,
     arbiter: ArbiterHandle,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -27,7 +27,7 @@ impl SystemThread {
     /// # Errors
     ///
     /// [`RuntimeError::Thread`] when the operating system refuses the thread.
-    pub fn acquire() -> Result<Arc<Self>, RuntimeError> {
+    pub(crate) fn acquire() -> Result<Arc<Self>, RuntimeError> {
         let mut current = CURRENT.lock();
         if let Some(system) = current.upgrade() {
             return Ok(system);
@@ -58,13 +58,13 @@ impl SystemThread {
     }
 
     /// Forgets the running system: its thread did not come along into a forked process.
-    pub fn forget() {
+    pub(crate) fn forget() {
         *CURRENT.lock() = Weak::new();
     }
 
     /// The arbiter of the system's own thread.
     #[must_use]
-    pub fn arbiter(&self) -> &ArbiterHandle {
+    pub(crate) fn arbiter(&self) -> &ArbiterHandle {
         &self.arbiter
     }
 }

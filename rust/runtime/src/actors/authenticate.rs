@@ -11,14 +11,14 @@ use crate::messages::Connect;
 use crate::resolver::{Authenticator, Client, Refused};
 
 /// Passes clients to the application's `authenticate` hook.
-pub struct AuthenticateActor {
+pub(crate) struct AuthenticateActor {
     authenticator: Arc<dyn Authenticator>,
 }
 
 impl AuthenticateActor {
     /// Makes the actor for a hook.
     #[must_use]
-    pub fn new(authenticator: Arc<dyn Authenticator>) -> Self {
+    pub(crate) fn new(authenticator: Arc<dyn Authenticator>) -> Self {
         Self { authenticator }
     }
 }

@@ -5,7 +5,9 @@ mod event_bus;
 mod shard;
 mod subscription;
 
-pub use authenticate::AuthenticateActor;
-pub use event_bus::{EventBusActor, ShardList};
+pub(crate) use authenticate::AuthenticateActor;
+pub use event_bus::EventBusActor;
+pub(crate) use event_bus::ShardList;
 pub use shard::ShardActor;
-pub use subscription::{Calls, SubscriptionActor};
+pub(crate) use subscription::Calls;
+pub use subscription::SubscriptionActor;

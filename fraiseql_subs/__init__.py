@@ -1,0 +1,49 @@
+"""GraphQL subscriptions for Python at the speed of Rust."""
+
+from ._core import Event, Receipt
+from .config import ConnectionParams, Identity, Limits, Security
+from .decorators import passthrough, subscription
+from .errors import (
+    BusError,
+    ConfigurationError,
+    FraiseQLSubsError,
+    GraphQLError,
+    ManagerClosed,
+    PublishError,
+    SchemaError,
+    ValidationError,
+)
+from .executor import Executor
+from .manager import SubscriptionManager
+from .metrics import Metrics
+from .response_stream import ResponseStream
+from .server import Server
+from .types import ID, SKIP, Context, ExecutionResult
+
+__all__ = [
+    "ID",
+    "SKIP",
+    "BusError",
+    "ConfigurationError",
+    "ConnectionParams",
+    "Context",
+    "Event",
+    "ExecutionResult",
+    "Executor",
+    "FraiseQLSubsError",
+    "GraphQLError",
+    "Identity",
+    "Limits",
+    "ManagerClosed",
+    "Metrics",
+    "PublishError",
+    "Receipt",
+    "ResponseStream",
+    "SchemaError",
+    "Security",
+    "Server",
+    "SubscriptionManager",
+    "ValidationError",
+    "passthrough",
+    "subscription",
+]
