@@ -429,11 +429,10 @@ mod tests {
         for input in [
             "input A { b: A = {} }",
             "input A { b: [A] = [{b: [{}]}] }",
-            "input A { b: B = {} } input B { n: Int a: A = {n: 1} } ",
+            "input A { b: B = {} } input B { a: A = {} }",
         ] {
-            let input = input.replace("{n: 1}", "{}");
             assert!(
-                matches!(parse(&input), Err(SchemaError::DefaultCycle { .. })),
+                matches!(parse(input), Err(SchemaError::DefaultCycle { .. })),
                 "{input}"
             );
         }
