@@ -232,3 +232,36 @@ fn a_schema_says_what_is_wrong_and_where() {
     let error = Schema::parse(SDL, options).unwrap_err().to_string();
     assert!(error.contains("`Status.LOST`"), "{error}");
 }
+
+#[test]
+fn hostile_validation_ends_soon() {
+    let mut meshed = "subscription { order { ...F0 } }".to_owned();
+    for from in 0..60 {
+        write!(meshed, "fragment F{from} on Order{{id").unwrap();
+        for to in from + 1..60 {
+            write!(meshed, "...F{to}").unwrap();
+        }
+        meshed.push('}');
+    }
+    let column = "parent{".repeat(60) + "id" + &"}".repeat(60);
+    let operations: String = (0..400).map(|n| format!("subscription S{n}{{order{{...F0}}}}")).collect();
+    let chain: String = (0..400).map(|n| format!("fragment F{n} on Order{{...F{}}}", n + 1)).collect();
+    let documents = [
+        format!("subscription {{ order {{ {} }} }}", "a:id a:status ".repeat(2_500)),
+        format!("subscription {{ order {{ {} }} }}", "a:id(x:1) ".repeat(2_000)),
+        format!("subscription {{ order {{ {} }} }}", column.repeat(100)),
+        format!("subscription {{ order {{ {} }} }}", "id @skip(if: true) ".repeat(1_800)),
+        format!("subscription {{ {} }}", "tick ".repeat(9_000)),
+        format!("subscription {{ {} }}", "nothing ".repeat(7_000)),
+        format!("subscription ({}) {{ tick }}", "$a: Int ".repeat(3_000)),
+        format!("subscription {{ tick(tags: [{}]) }}", "1 ".repeat(9_000)),
+        operations + &chain + "fragment F400 on Order{id}",
+        meshed,
+    ];
+    for (index, text) in documents.iter().enumerate() {
+        let started = Instant::now();
+        let result = parse(text).map(|document| document.operation(None, &object(json!({}))).is_ok());
+        println!("{index} {} {:?} {}", text.len(), started.elapsed(), match result { Ok(ok) => ok.to_string(), Err(e) => e[0].message.clone() });
+        assert!(started.elapsed() < PATIENCE);
+    }
+}
