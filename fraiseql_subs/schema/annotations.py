@@ -237,7 +237,8 @@ def _read_named(annotation: Any, origin: Any, where: str) -> Hint:
 
 def _remedy(annotation: Any, origin: Any) -> str:
     if isinstance(annotation, str | typing_extensions.ForwardRef):
-        return "this forward reference is not resolved; give the type itself"
+        # Python 3.10 does not look into `list["Order"]`.
+        return 'quote the whole annotation, such as "list[Order]"'
     if annotation is type(None):
         return "a field has a value; annotate its type, such as `Order | None`"
     if origin is Literal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
@@ -244,8 +245,10 @@ def test_a_class_that_is_input_only_keeps_its_name_and_its_defaults():
         "limit": "Int",
         "token": "String",
     }
-    assert fields["lines"].default_value == []
-    assert graphql.print_type(schema.type_map["Window"]).count("=") == 2
+    printed = graphql.print_type(schema.type_map["Window"])
+    assert "lines: [Line!]! = []" in printed
+    assert "status: Status! = PAID" in printed
+    assert printed.count("=") == 2
 
 
 def test_defaults_of_arguments_are_graphql_literals():
@@ -262,18 +265,21 @@ def test_defaults_of_arguments_are_graphql_literals():
         missing: int | None = None,
     ) -> int: ...
 
-    sdl = build_schema([changed.__subscription__]).sdl
-    schema = graphql.build_schema(sdl)
+    schema = graphql.build_schema(build_schema([changed.__subscription__]).sdl)
     assert graphql.validate_schema(schema) == []
-    args = schema.subscription_type.fields["changed"].args
     printed = graphql.print_type(schema.subscription_type)
-    assert args["limit"].default_value == 10
-    assert args["text"].default_value == 'a "b"\n'
-    assert args["tags"].default_value == ["x", "y"]
-    assert "status: Status! = OPEN" in printed
-    assert 'line: Line! = {sku: "a", unitPrice: "1.50"}' in sdl
-    assert "free: JSON = {a: [1, null, true]}" in sdl
-    assert 'day: Date! = "2024-01-31"' in sdl
+    for argument in (
+        "limit: Int! = 10",
+        "ratio: Float! = 1",
+        r'text: String! = "a \"b\"\n"',
+        "status: Status! = OPEN",
+        'tags: [String!]! = ["x", "y"]',
+        'day: Date! = "2024-01-31"',
+    ):
+        assert f"{argument}, " in printed
+    # Releases of graphql-core differ in the spaces inside braces.
+    assert re.search(r"free: JSON = \{ ?a: \[1, null, true\] ?\}", printed)
+    assert re.search(r'line: Line! = \{ ?sku: "a", unitPrice: "1\.50" ?\}', printed)
     assert "missing: Int)" in printed
 
 
@@ -287,7 +293,7 @@ def test_defaults_of_arguments_are_graphql_literals():
         (bytes, "dataclass"),
         (None, "Order | None"),
         (Page[int], "subclass"),
-        (list["Missing"], "module level"),  # noqa: F821
+        ("list[Missing]", "module level"),
     ],
 )
 def test_a_hint_without_graphql_type_names_the_place_and_the_remedy(annotation, remedy):
