@@ -5,10 +5,9 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use apollo_compiler::ast::OperationType;
-use apollo_compiler::diagnostic::{Diagnostic, ToCliReport};
 use apollo_compiler::executable::{ExecutableDocument, Operation as Definition};
 use apollo_compiler::parser::Parser;
-use apollo_compiler::validation::{DiagnosticData, DiagnosticList, Valid};
+use apollo_compiler::validation::Valid;
 use apollo_compiler::{Name, Node};
 use lru::LruCache;
 use parking_lot::Mutex;
@@ -18,6 +17,7 @@ use crate::JsonMap;
 use crate::coercion::{coerce_arguments, coerce_variables};
 use crate::collect::{Collector, condition_variables};
 use crate::compile::Compiler;
+use crate::diagnostics::{Reported, report};
 use crate::error::{
     CODE_BAD_USER_INPUT, CODE_OPERATION_RESOLUTION_FAILED, CODE_PARSE_FAILED,
     CODE_VALIDATION_FAILED, GraphQLError, Location, PathSegment, request_error,
@@ -29,28 +29,9 @@ use crate::plan::Plan;
 use crate::schema::Schema;
 use crate::source::Source;
 
-/// Errors of one document that are reported (count). Past it the rest is left out.
-const MAX_ERRORS: usize = 20;
-
 /// Plans of one document that are kept (count): one for each operation and each combination of
 /// its `@skip` and `@include` variables. Past it the one used longest ago is compiled anew.
 const PLANS_KEPT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(7);
-
-/// Rules of the newest drafts that are stricter than graphql-js 16. The root field is counted
-/// with the variables of each request instead.
-const RULES_LEFT_TO_REQUESTS: [&str; 2] = [
-    "SubscriptionUsesConditionalSelection",
-    "SubscriptionUsesMultipleFields",
-];
-
-/// Rules whose violations make the compiler leave out fields or fragments.
-const RULES_THAT_LEAVE_GAPS: [&str; 5] = [
-    "UndefinedField",
-    "UndefinedTypeInInlineFragmentTypeCondition",
-    "UndefinedTypeInNamedFragmentTypeCondition",
-    "SubselectionOnScalarType",
-    "SubselectionOnEnumType",
-];
 
 /// A valid document.
 #[derive(Debug)]
@@ -293,59 +274,4 @@ impl Document {
         .with_code(CODE_VALIDATION_FAILED)
         .with_locations(places)
     }
-}
-
-/// Which errors of a document its client reads.
-struct Reported<'d> {
-    text: &'d str,
-    /// The compiler leaves out what it cannot type, and then misses it.
-    has_gaps: bool,
-}
-
-impl<'d> Reported<'d> {
-    fn new(errors: &DiagnosticList, text: &'d str) -> Self {
-        let leaves_gap = |error: Diagnostic<'_, DiagnosticData>| {
-            let rule = error.error.unstable_error_name();
-            rule.is_some_and(|rule| RULES_THAT_LEAVE_GAPS.contains(&rule))
-        };
-        Self {
-            text,
-            has_gaps: errors.iter().any(leaves_gap),
-        }
-    }
-
-    fn check(&self, error: &Diagnostic<'_, DiagnosticData>) -> bool {
-        match error.error.unstable_error_name() {
-            Some(rule) if RULES_LEFT_TO_REQUESTS.contains(&rule) => false,
-            Some("UnusedVariable" | "UnusedFragment" | "UndefinedFragment") => !self.has_gaps,
-            Some("MissingSubselection") if self.has_gaps => {
-                // The selection is there when the text of the field ends with its brace.
-                let span = error.error.location();
-                let field = span.and_then(|span| self.text.get(span.offset()..span.end_offset()));
-                !field.is_some_and(|field| field.trim_end().ends_with('}'))
-            }
-            _ => true,
-        }
-    }
-}
-
-fn report<'d>(
-    diagnostics: impl Iterator<Item = Diagnostic<'d, DiagnosticData>>,
-    source: &Source,
-    code: &str,
-) -> Vec<GraphQLError> {
-    let error = |diagnostic: Diagnostic<'_, DiagnosticData>| {
-        let message = diagnostic.error.unstable_compat_message();
-        let message = message.unwrap_or_else(|| diagnostic.error.to_string());
-        let message = match message.strip_prefix("syntax error: ") {
-            Some(problem) => format!("Syntax Error: {problem}"),
-            None => message,
-        };
-        let place = diagnostic.error.location();
-        let place = place.map(|span| source.locate(span.offset()));
-        GraphQLError::new(message)
-            .with_code(code)
-            .with_locations(place.into_iter().collect::<Vec<_>>())
-    };
-    diagnostics.take(MAX_ERRORS).map(error).collect()
 }

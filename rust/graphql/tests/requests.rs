@@ -177,19 +177,10 @@ fn a_null_variable_in_a_non_null_argument_is_an_error_with_a_path() {
 
 #[test]
 fn every_wrong_variable_is_reported_with_its_place() {
-    let text = "subscription ($id: ID, $s: Status, $f: Filter!, $n: Int!, $t: [String!]) {
-        order(id: $id, status: $s, filter: $f) { id } ...T }
-        fragment T on Subscription { order { notes @skip(if: false) } }
-        ";
-    let text = text
-        .replace("...T", "")
-        .split("fragment")
-        .next()
-        .unwrap()
-        .to_owned();
-    let text = text.replace(", $n: Int!, $t: [String!]", "");
+    let text = "subscription ($id: ID, $s: Status, $f: Filter!) {
+        order(id: $id, status: $s, filter: $f) { id } }";
     let variables = json!({"id": 1.5, "s": "LOST", "f": {"statuses": ["OPEN", null], "colour": 1}});
-    let errors = try_subscribe(&text, variables).unwrap_err();
+    let errors = try_subscribe(text, variables).unwrap_err();
     let messages: Vec<_> = errors.iter().map(|error| error.message.as_str()).collect();
     assert_eq!(errors.len(), 5, "{messages:#?}");
     assert_eq!(place(&errors[0]), [(1, 15)]);
@@ -227,12 +218,13 @@ fn int_variables_are_whole_and_of_32_bits() {
 }
 
 #[test]
-fn what_follows_from_an_unknown_name_is_not_reported() {
+fn what_follows_from_another_error_is_not_reported() {
     for text in [
         "subscription ($x: Int) { order { colour(a: $x) { ...F } } } fragment F on Order { id }",
         "subscription { order { ...F } } fragment F on Nope { id }",
         "subscription { order { ... on Nope { id } } }",
         "subscription { order { id { x } } }",
+        "subscription { order { a: id a: status } }",
     ] {
         let errors = parse(text).unwrap_err();
         assert_eq!(errors.len(), 1, "{errors:#?}");
