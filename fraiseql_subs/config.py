@@ -105,16 +105,12 @@ class ConnectionParams:
         payload: The payload of `connection_init`; None when the client sent none.
         headers: HTTP headers of the handshake; names in lower case.
         remote_address: Address of the peer as `host:port`; None when the server does not know it.
-        path: Path of the request, such as `"/graphql"`.
-        subprotocol: The negotiated WebSocket sub-protocol; None without one.
         connection_id: Id of the connection, as in `Context` and in the logs.
     """
 
     payload: Mapping[str, Any] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     remote_address: str | None = None
-    path: str = "/graphql"
-    subprotocol: str | None = None
     connection_id: str = ""
 
 

@@ -62,7 +62,6 @@ class Context:
     Attributes:
         identity: What `Security.authenticate` returned; None without authentication.
         connection_id: Connection of the client; None for an in-process subscription.
-        subscription_id: Id of the subscription, unique within its connection.
         operation_name: Name of the GraphQL operation; None when it has none.
         params: How the client connected; None for an in-process subscription.
         value: The `context` argument of an in-process `subscribe`; None otherwise.
@@ -70,7 +69,6 @@ class Context:
 
     identity: Identity | Mapping[str, Any] | None = None
     connection_id: str | None = None
-    subscription_id: str = ""
     operation_name: str | None = None
     params: ConnectionParams | None = None
     value: Any = None

@@ -213,10 +213,7 @@ mod tests {
             1,
             "bus",
         );
-        assert_eq!(
-            event.field(&["user".into(), "id".into()]),
-            Some(&json!(7))
-        );
+        assert_eq!(event.field(&["user".into(), "id".into()]), Some(&json!(7)));
         assert_eq!(event.field(&["user".into(), "name".into()]), None);
     }
 }

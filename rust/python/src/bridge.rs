@@ -146,9 +146,8 @@ struct Turn(Arc<Bridge>);
 #[pymethods]
 impl Turn {
     fn __call__(&self, py: Python<'_>) -> PyResult<()> {
-        let mut byte = [0; 8];
         // There is nothing to read in a turn that continues an earlier one.
-        (&self.0.woken).read(&mut byte).ok();
+        (&self.0.woken).read_exact(&mut [0]).ok();
         Bridge::turn(&self.0, py)
     }
 }

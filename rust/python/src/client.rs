@@ -29,11 +29,16 @@ pub(crate) fn context<'py>(
     subscription: &SubscriptionInfo,
 ) -> PyResult<Bound<'py, PyAny>> {
     let client = &subscription.client;
-    let host = client.host.get().and_then(|host| host.downcast_ref::<HostClient>());
+    let host = client
+        .host
+        .get()
+        .and_then(|host| host.downcast_ref::<HostClient>());
     let connection_id = (!client.connection_id.is_empty()).then_some(&client.connection_id);
     let params = match host.and_then(|host| host.params.as_ref()) {
         Some(params) => Some(params.clone_ref(py).into_bound(py)),
-        None => connection_id.map(|_| connection_params(py, client)).transpose()?,
+        None => connection_id
+            .map(|_| connection_params(py, client))
+            .transpose()?,
     };
     let arguments = PyDict::new(py);
     arguments.set_item("identity", host.and_then(|host| host.identity.as_ref()))?;
@@ -53,7 +58,10 @@ fn connection_params<'py>(py: Python<'py>, client: &Client) -> PyResult<Bound<'p
     }
     let arguments = PyDict::new(py);
     let payload = client.connection_params.as_ref();
-    arguments.set_item("payload", payload.map(|map| map_to_python(py, map)).transpose()?)?;
+    arguments.set_item(
+        "payload",
+        payload.map(|map| map_to_python(py, map)).transpose()?,
+    )?;
     arguments.set_item("headers", headers)?;
     arguments.set_item("remote_address", &client.peer)?;
     arguments.set_item("connection_id", &client.connection_id)?;
@@ -98,7 +106,9 @@ impl Authenticator for PyAuthenticator {
                 client.host.set(Box::new(host)).ok();
                 (client, Ok(()))
             });
-            decided.await.unwrap_or_else(|_| (Client::default(), Err(Refused)))
+            decided
+                .await
+                .unwrap_or_else(|_| (Client::default(), Err(Refused)))
         })
     }
 }
@@ -152,7 +162,9 @@ fn identity(object: &Bound<'_, PyAny>) -> PyResult<Option<Found>> {
         values.try_iter()?.map(|value| value?.extract()).collect()
     };
     let text = |name: &str| -> PyResult<Option<String>> {
-        member(name)?.map(|value| Ok(value.str()?.to_string())).transpose()
+        member(name)?
+            .map(|value| Ok(value.str()?.to_string()))
+            .transpose()
     };
     let claims = match mapping {
         Some(mapping) => to_json_map(Some(mapping)),
@@ -166,7 +178,9 @@ fn identity(object: &Bound<'_, PyAny>) -> PyResult<Option<Found>> {
         claims: claims.map_err(|error| {
             crate::error::exceptions::ConfigurationError::new_err(error.message("claims"))
         })?,
-        expires_at: member("expires_at")?.map(|value| value.extract()).transpose()?,
+        expires_at: member("expires_at")?
+            .map(|value| value.extract())
+            .transpose()?,
     };
     Ok(Some(Found {
         identity,

@@ -42,7 +42,10 @@ impl Receipt {
     }
 
     fn __repr__(&self) -> String {
-        format!("Receipt(event_id={:?}, offset={})", self.0.event_id, self.0.offset)
+        format!(
+            "Receipt(event_id={:?}, offset={})",
+            self.0.event_id, self.0.offset
+        )
     }
 }
 
@@ -197,8 +200,13 @@ impl Core {
             data: to_json(data).map_err(|error| publish_error(&error, "data"))?,
         };
         let intake = &running.runtime.engine().intake;
-        match intake.try_publish(draft).map_err(|error| bus_error(&error))? {
-            Ok(receipt) => Ok(Publication::done(Receipt(receipt).into_pyobject(py)?.into_any().unbind())),
+        match intake
+            .try_publish(draft)
+            .map_err(|error| bus_error(&error))?
+        {
+            Ok(receipt) => Ok(Publication::done(
+                Receipt(receipt).into_pyobject(py)?.into_any().unbind(),
+            )),
             Err(draft) => publish_later(py, &running, vec![draft], Vec::new(), to_receipt),
         }
     }
@@ -214,7 +222,10 @@ impl Core {
         let mut receipts = Vec::with_capacity(drafts.len());
         let mut drafts = drafts.into_iter();
         while let Some(draft) = drafts.next() {
-            match intake.try_publish(draft).map_err(|error| bus_error(&error))? {
+            match intake
+                .try_publish(draft)
+                .map_err(|error| bus_error(&error))?
+            {
                 Ok(receipt) => receipts.push(receipt),
                 Err(draft) => {
                     let left = std::iter::once(draft).chain(drafts).collect();
@@ -255,12 +266,21 @@ impl Core {
         let (working, weak) = (running.clone(), Arc::downgrade(&running));
         let opening = id.clone();
         let work = async move { working.runtime.subscribe(opening, request, client).await };
-        future(py, &running.bridge, &running.runtime, work, move |py, opened| {
-            let stream = opened
-                .map_err(|error| runtime_error(&error))?
-                .map_err(|errors| request_errors(py, &errors))?;
-            Ok(Responses::new(id, stream, weak).into_pyobject(py)?.into_any().unbind())
-        })
+        future(
+            py,
+            &running.bridge,
+            &running.runtime,
+            work,
+            move |py, opened| {
+                let stream = opened
+                    .map_err(|error| runtime_error(&error))?
+                    .map_err(|errors| request_errors(py, &errors))?;
+                Ok(Responses::new(id, stream, weak)
+                    .into_pyobject(py)?
+                    .into_any()
+                    .unbind())
+            },
+        )
     }
 
     /// Binds and serves; gives host and port.
@@ -317,7 +337,9 @@ impl Core {
                 server.handle().stop(false).await;
             }
         };
-        future(py, &running.bridge, &running.runtime, work, |py, ()| Ok(py.None()))
+        future(py, &running.bridge, &running.runtime, work, |py, ()| {
+            Ok(py.None())
+        })
     }
 
     /// Closes the selected connections; the future gives their count.
@@ -375,11 +397,19 @@ fn read_draft(index: usize, event: &Bound<'_, PyAny>) -> PyResult<Draft> {
             .map_err(|_| refuse("it is no pair of a channel and data"))?;
         (channel, data, None)
     } else {
-        let options = event.cast::<PyDict>().map_err(|_| refuse("it is neither tuple nor dict"))?;
+        let options = event
+            .cast::<PyDict>()
+            .map_err(|_| refuse("it is neither tuple nor dict"))?;
         let required = |name: &str| {
-            options.get_item(name)?.ok_or_else(|| refuse(&format!("`{name}` is missing")))
+            options
+                .get_item(name)?
+                .ok_or_else(|| refuse(&format!("`{name}` is missing")))
         };
-        (required("channel")?.extract()?, required("data")?, Some(options))
+        (
+            required("channel")?.extract()?,
+            required("data")?,
+            Some(options),
+        )
     };
     let option = |name: &str| -> PyResult<Option<Arc<str>>> {
         let Some(options) = options else {
@@ -415,15 +445,21 @@ fn publish_later(
         }
         Ok::<_, BusError>(receipts)
     };
-    let future = future(py, &running.bridge, &running.runtime, work, move |py, published| {
-        result(py, published.map_err(|error| bus_error(&error))?)
-    })?;
+    let future = future(
+        py,
+        &running.bridge,
+        &running.runtime,
+        work,
+        move |py, published| result(py, published.map_err(|error| bus_error(&error))?),
+    )?;
     Publication::waiting(&future)
 }
 
 fn to_receipts(py: Python<'_>, receipts: Vec<bus::Receipt>) -> PyResult<Py<PyAny>> {
     let receipts = receipts.into_iter().map(Receipt);
-    let receipts = receipts.map(|receipt| Bound::new(py, receipt)).collect::<PyResult<Vec<_>>>()?;
+    let receipts = receipts
+        .map(|receipt| Bound::new(py, receipt))
+        .collect::<PyResult<Vec<_>>>()?;
     Ok(PyList::new(py, receipts)?.into_any().unbind())
 }
 

@@ -28,7 +28,13 @@ impl PyEvent {
 
     /// The whole data, kept with the event so that it is built once.
     fn whole<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let kept = |event: &Event| event.host.get()?.downcast_ref::<Py<PyAny>>().map(|d| d.clone_ref(py));
+        let kept = |event: &Event| {
+            event
+                .host
+                .get()?
+                .downcast_ref::<Py<PyAny>>()
+                .map(|d| d.clone_ref(py))
+        };
         if let Some(data) = kept(&self.0) {
             return Ok(data.into_bound(py));
         }
@@ -97,7 +103,8 @@ impl PyEvent {
     }
 
     fn __getitem__<'py>(&self, py: Python<'py>, key: &str) -> PyResult<Bound<'py, PyAny>> {
-        self.field(py, key)?.ok_or_else(|| PyKeyError::new_err(key.to_owned()))
+        self.field(py, key)?
+            .ok_or_else(|| PyKeyError::new_err(key.to_owned()))
     }
 
     #[pyo3(signature = (key, default=None))]
@@ -135,6 +142,9 @@ impl PyEvent {
     }
 
     fn __repr__(&self) -> String {
-        format!("<Event {} on {:?}, offset {}>", self.0.id, self.0.channel, self.0.offset)
+        format!(
+            "<Event {} on {:?}, offset {}>",
+            self.0.id, self.0.channel, self.0.offset
+        )
     }
 }

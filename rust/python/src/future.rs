@@ -72,7 +72,9 @@ impl Promise {
             if here {
                 completion.get().__call__(py)
             } else {
-                event_loop.call_method1("call_soon_threadsafe", (completion,)).map(drop)
+                event_loop
+                    .call_method1("call_soon_threadsafe", (completion,))
+                    .map(drop)
             }
         });
         if let Err(error) = done {

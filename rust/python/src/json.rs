@@ -73,7 +73,9 @@ pub(crate) fn to_json(object: &Bound<'_, PyAny>) -> Result<Value, NotJson> {
 }
 
 /// Makes a JSON object of a Python mapping; `None` stands for an empty one.
-pub(crate) fn to_json_map(object: Option<&Bound<'_, PyAny>>) -> Result<Map<String, Value>, NotJson> {
+pub(crate) fn to_json_map(
+    object: Option<&Bound<'_, PyAny>>,
+) -> Result<Map<String, Value>, NotJson> {
     match object.map(to_json) {
         None | Some(Ok(Value::Null)) => Ok(Map::new()),
         Some(Ok(Value::Object(map))) => Ok(map),
@@ -136,9 +138,9 @@ fn number(integer: &Bound<'_, PyAny>) -> Result<Value, NotJson> {
 }
 
 fn finite(value: f64) -> Result<Value, NotJson> {
-    Number::from_f64(value).map(Value::Number).ok_or_else(|| {
-        NotJson::new(format!("{value} is no JSON number: send None or a string"))
-    })
+    Number::from_f64(value)
+        .map(Value::Number)
+        .ok_or_else(|| NotJson::new(format!("{value} is no JSON number: send None or a string")))
 }
 
 fn dictionary(dict: &Bound<'_, PyDict>, depth: usize) -> Result<Value, NotJson> {
@@ -196,7 +198,11 @@ impl HostTypes {
         static TYPES: PyOnceLock<HostTypes> = PyOnceLock::new();
         TYPES.get_or_try_init(py, || {
             let find = |module: &str, name: &str| -> PyResult<Py<PyType>> {
-                Ok(py.import(module)?.getattr(name)?.cast_into::<PyType>()?.unbind())
+                Ok(py
+                    .import(module)?
+                    .getattr(name)?
+                    .cast_into::<PyType>()?
+                    .unbind())
             };
             Ok(Self {
                 enumeration: find("enum", "Enum")?,
@@ -297,20 +303,30 @@ fn fields_of<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Fields<'py>>> {
                 let value = object.getattr(name.cast::<PyString>()?)?;
                 Ok((name, value))
             };
-            return names.try_iter()?.map(|name| read(name?)).collect::<PyResult<_>>().map(Some);
+            return names
+                .try_iter()?
+                .map(|name| read(name?))
+                .collect::<PyResult<_>>()
+                .map(Some);
         }
     }
     let Ok(mapping) = object.cast::<PyMapping>() else {
         return Ok(None);
     };
     let pairs = mapping.items()?;
-    pairs.iter().map(|pair| pair.extract()).collect::<PyResult<_>>().map(Some)
+    pairs
+        .iter()
+        .map(|pair| pair.extract())
+        .collect::<PyResult<_>>()
+        .map(Some)
 }
 
 /// Names an object in a message without calling its `repr`, which may be long or raise.
 pub(crate) fn describe(object: &Bound<'_, PyAny>) -> String {
     let class = object.get_type();
-    let name = class.name().map_or_else(|_| "?".to_owned(), |name| name.to_string());
+    let name = class
+        .name()
+        .map_or_else(|_| "?".to_owned(), |name| name.to_string());
     format!("an object of type `{name}`")
 }
 
@@ -348,6 +364,8 @@ fn number_to_python<'py>(py: Python<'py>, number: &Number) -> PyResult<Bound<'py
     if let Some(integer) = number.as_u64() {
         return Ok(integer.into_pyobject(py)?.into_any());
     }
-    let float = number.as_f64().ok_or_else(|| PyTypeError::new_err("a number out of range"))?;
+    let float = number
+        .as_f64()
+        .ok_or_else(|| PyTypeError::new_err("a number out of range"))?;
     Ok(PyFloat::new(py, float).into_any())
 }

@@ -31,7 +31,11 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let stop_all = wrap_pyfunction!(core::stop_all, module)?;
     py.import("atexit")?.call_method1("register", (stop_all,))?;
     let after_fork = PyDict::new(py);
-    after_fork.set_item("after_in_child", wrap_pyfunction!(running::after_fork, module)?)?;
-    py.import("os")?.call_method("register_at_fork", (), Some(&after_fork))?;
+    after_fork.set_item(
+        "after_in_child",
+        wrap_pyfunction!(running::after_fork, module)?,
+    )?;
+    py.import("os")?
+        .call_method("register_at_fork", (), Some(&after_fork))?;
     Ok(())
 }

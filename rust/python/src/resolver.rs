@@ -214,12 +214,16 @@ impl Answer {
         if exception.is_instance(&py.get_type::<exceptions::GraphQLError>())? {
             let message: String = exception.getattr("message")?.extract()?;
             let extensions = exception.getattr("extensions")?;
-            let extensions = to_json_map(Some(&extensions)).map_err(|error| {
-                exceptions::PublishError::new_err(error.message("extensions"))
-            })?;
+            let extensions = to_json_map(Some(&extensions))
+                .map_err(|error| exceptions::PublishError::new_err(error.message("extensions")))?;
             return Ok(ResolverError::new(message).with_extensions(extensions));
         }
-        if self.reply.lock().as_ref().is_some_and(|reply| !reply.is_closed()) {
+        if self
+            .reply
+            .lock()
+            .as_ref()
+            .is_some_and(|reply| !reply.is_closed())
+        {
             let field = PyString::new(py, &self.subscription.definition.field);
             self.calls.log_failure.bind(py).call1((field, exception))?;
         }

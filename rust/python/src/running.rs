@@ -45,7 +45,10 @@ impl Running {
 
     /// Whether its event loop is closed, so that no resolver can run any more.
     pub(crate) fn is_orphaned(&self, py: Python<'_>) -> PyResult<bool> {
-        self.bridge.event_loop(py).call_method0("is_closed")?.is_truthy()
+        self.bridge
+            .event_loop(py)
+            .call_method0("is_closed")?
+            .is_truthy()
     }
 
     /// Ends everything at once. Waits for the threads, without the GIL: none of them takes it.

@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use graphql::{DocumentLimits, Schema, SchemaOptions};
 use pyo3::prelude::*;
 use runtime::{
-    Authenticator, Catalog, ChannelTemplate, Definition, Engine, EngineConfig, FilterValue,
-    Limits, ResolverKind, Runtime, SlowConsumer, field_path,
+    Authenticator, Catalog, ChannelTemplate, Definition, Engine, EngineConfig, FilterValue, Limits,
+    ResolverKind, Runtime, SlowConsumer, field_path,
 };
 use security::Origins;
 
@@ -194,7 +194,10 @@ fn read_definition(index: usize, definition: &PyDefinition<'_>) -> PyResult<Defi
         event_types: definition.event_types.clone(),
         filter,
         concurrency: definition.concurrency,
-        timeout: definition.timeout.map(|time| seconds("timeout", time)).transpose()?,
+        timeout: definition
+            .timeout
+            .map(|time| seconds("timeout", time))
+            .transpose()?,
     })
 }
 
@@ -205,13 +208,19 @@ fn read_limits(limits: &PyLimits) -> PyResult<Limits> {
         _ => SlowConsumer::Disconnect,
     };
     Ok(Limits {
-        connection_init_timeout: seconds("connection_init_timeout", limits.connection_init_timeout)?,
+        connection_init_timeout: seconds(
+            "connection_init_timeout",
+            limits.connection_init_timeout,
+        )?,
         max_connections: limits.max_connections,
         max_subscriptions_per_connection: limits.max_subscriptions_per_connection,
         max_message_bytes: limits.max_message_bytes,
         max_pending_bytes: limits.max_pending_bytes,
         slow_consumer,
-        keepalive: limits.keepalive.map(|time| seconds("keepalive", time)).transpose()?,
+        keepalive: limits
+            .keepalive
+            .map(|time| seconds("keepalive", time))
+            .transpose()?,
     })
 }
 
@@ -226,7 +235,13 @@ fn seconds(name: &str, value: f64) -> PyResult<Duration> {
 /// Distinguishes the events of this start from those of any other process and start.
 fn bus_name() -> String {
     static STARTS: AtomicU64 = AtomicU64::new(0);
-    let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let started = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     let process = std::process::id();
-    format!("{:x}-{process:x}-{:x}", started.as_millis(), STARTS.fetch_add(1, Relaxed))
+    format!(
+        "{:x}-{process:x}-{:x}",
+        started.as_millis(),
+        STARTS.fetch_add(1, Relaxed)
+    )
 }

@@ -20,7 +20,11 @@ pub(crate) struct Responses {
 
 impl Responses {
     pub(crate) fn new(id: String, stream: Arc<ResponseStream>, running: Weak<Running>) -> Self {
-        Self { id, stream, running }
+        Self {
+            id,
+            stream,
+            running,
+        }
     }
 
     fn end(&self) {
@@ -63,7 +67,9 @@ impl Responses {
             })
         });
         match taken {
-            Some(Response::Next(response)) => Ok(Some(PyBytes::new(py, &response).into_any().unbind())),
+            Some(Response::Next(response)) => {
+                Ok(Some(PyBytes::new(py, &response).into_any().unbind()))
+            }
             Some(Response::Complete) => Ok(None),
             Some(Response::Error(errors)) => Err(validation_error(py, &errors)),
             None => Ok(Some(future.unbind())),

@@ -22,7 +22,11 @@ pub(crate) struct Names(Vec<Py<PyString>>);
 
 impl Names {
     pub(crate) fn new(py: Python<'_>, keys: &[Arc<str>]) -> Self {
-        Self(keys.iter().map(|key| PyString::intern(py, key).unbind()).collect())
+        Self(
+            keys.iter()
+                .map(|key| PyString::intern(py, key).unbind())
+                .collect(),
+        )
     }
 
     fn name<'py>(&self, py: Python<'py>, key: &Key) -> &Bound<'py, PyString> {
@@ -65,14 +69,22 @@ impl Value for PyValue<'_, '_> {
         };
         match found {
             Ok(found) => Ok(found.map(|object| self.with(object))),
-            Err(error) => Err(raised(&self.object, &format!("field `{}`", key.name), &error)),
+            Err(error) => Err(raised(
+                &self.object,
+                &format!("field `{}`", key.name),
+                &error,
+            )),
         }
     }
 
     fn type_name(&self) -> Option<Cow<'_, str>> {
         let py = self.object.py();
         let name = if let Ok(mapping) = self.object.cast::<PyMapping>() {
-            mapping.get_item(intern!(py, "__typename")).ok()?.cast_into::<PyString>().ok()?
+            mapping
+                .get_item(intern!(py, "__typename"))
+                .ok()?
+                .cast_into::<PyString>()
+                .ok()?
         } else {
             self.object.get_type().name().ok()?
         };
@@ -88,7 +100,10 @@ impl Value for PyValue<'_, '_> {
                 && is_collection(object).unwrap_or(false))
     }
 
-    fn for_each(&self, mut visit: impl FnMut(Self) -> ControlFlow<()>) -> Result<(), ResolverError> {
+    fn for_each(
+        &self,
+        mut visit: impl FnMut(Self) -> ControlFlow<()>,
+    ) -> Result<(), ResolverError> {
         if let Ok(list) = self.object.cast_exact::<PyList>() {
             for item in list.iter() {
                 if visit(self.with(item)).is_break() {
@@ -109,7 +124,9 @@ impl Value for PyValue<'_, '_> {
     fn scalar(&self) -> Scalar<'_> {
         let object = &self.object;
         if let Ok(text) = object.cast_exact::<PyString>() {
-            return text.to_str().map_or(Scalar::Other, |text| Scalar::String(Cow::Borrowed(text)));
+            return text
+                .to_str()
+                .map_or(Scalar::Other, |text| Scalar::String(Cow::Borrowed(text)));
         }
         if object.is_exact_instance_of::<PyInt>() {
             return integer(object);
@@ -129,13 +146,17 @@ impl Value for PyValue<'_, '_> {
         }
         // A member whose value has no JSON goes by its name.
         self.enum_member().ok()??;
-        let name = self.object.getattr(intern!(self.object.py(), "name")).ok()?;
+        let name = self
+            .object
+            .getattr(intern!(self.object.py(), "name"))
+            .ok()?;
         let name = name.cast::<PyString>().ok()?.to_str().ok()?.to_owned();
         enum_type.name_of(&Scalar::String(Cow::Owned(name)))
     }
 
     fn write_scalar(&self, scalar: &str, out: &mut Vec<u8>) -> Result<(), ResolverError> {
-        let value = to_json(&self.object).map_err(|error| ResolverError::new(error.message(scalar)))?;
+        let value =
+            to_json(&self.object).map_err(|error| ResolverError::new(error.message(scalar)))?;
         serde_json::to_writer(out, &value).map_err(|error| ResolverError::new(error.to_string()))
     }
 
@@ -175,7 +196,9 @@ fn integer(object: &Bound<'_, PyAny>) -> Scalar<'static> {
         return Scalar::UInt(value);
     }
     // Past 64 bits only `ID` and `String` could hold it, and they take text.
-    object.str().map_or(Scalar::Other, |text| Scalar::String(Cow::Owned(text.to_string())))
+    object.str().map_or(Scalar::Other, |text| {
+        Scalar::String(Cow::Owned(text.to_string()))
+    })
 }
 
 fn uncommon(object: &Bound<'_, PyAny>) -> PyResult<Scalar<'static>> {
@@ -192,9 +215,9 @@ fn uncommon(object: &Bound<'_, PyAny>) -> PyResult<Scalar<'static>> {
 /// Built-in leaves and what derives from them.
 fn leaf(object: &Bound<'_, PyAny>) -> Scalar<'static> {
     if let Ok(text) = object.cast::<PyString>() {
-        return text
-            .to_str()
-            .map_or(Scalar::Other, |text| Scalar::String(Cow::Owned(text.to_owned())));
+        return text.to_str().map_or(Scalar::Other, |text| {
+            Scalar::String(Cow::Owned(text.to_owned()))
+        });
     }
     if let Ok(boolean) = object.cast::<PyBool>() {
         return Scalar::Bool(boolean.is_true());
@@ -211,6 +234,12 @@ fn leaf(object: &Bound<'_, PyAny>) -> Scalar<'static> {
 /// What the client is told; the text of the exception may be confidential.
 fn raised(object: &Bound<'_, PyAny>, what: &str, error: &PyErr) -> ResolverError {
     let py = object.py();
-    let class = error.get_type(py).name().map_or_else(|_| "?".to_owned(), |n| n.to_string());
-    ResolverError::new(format!("reading {what} of {} raised `{class}`", describe(object)))
+    let class = error
+        .get_type(py)
+        .name()
+        .map_or_else(|_| "?".to_owned(), |n| n.to_string());
+    ResolverError::new(format!(
+        "reading {what} of {} raised `{class}`",
+        describe(object)
+    ))
 }

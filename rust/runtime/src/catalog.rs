@@ -53,7 +53,10 @@ impl Catalog {
         for definition in definitions {
             definition.check(&schema)?;
             let field = definition.field.clone();
-            if by_field.insert(field.clone(), Arc::new(definition)).is_some() {
+            if by_field
+                .insert(field.clone(), Arc::new(definition))
+                .is_some()
+            {
                 return Err(DefinitionError::Duplicate(field));
             }
         }

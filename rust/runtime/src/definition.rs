@@ -86,12 +86,13 @@ impl Definition {
     ///
     /// [`DefinitionError::MissingArgument`] when the channel needs an argument that is absent.
     pub fn route(&self, arguments: &JsonMap) -> Result<Route, DefinitionError> {
-        let channel = self.channel.fill(arguments).map_err(|argument| {
-            DefinitionError::MissingArgument {
-                field: self.field.clone(),
-                argument,
-            }
-        })?;
+        let channel =
+            self.channel
+                .fill(arguments)
+                .map_err(|argument| DefinitionError::MissingArgument {
+                    field: self.field.clone(),
+                    argument,
+                })?;
         let conditions = self
             .filter
             .iter()
@@ -207,7 +208,9 @@ mod tests {
     #[test]
     fn a_template_takes_strings_numbers_and_booleans() {
         let template = ChannelTemplate::parse("orders.{region}.{userId}.{live}").unwrap();
-        let filled = template.fill(&arguments(json!({"region": "eu", "userId": 7, "live": true})));
+        let filled = template.fill(&arguments(
+            json!({"region": "eu", "userId": 7, "live": true}),
+        ));
         assert_eq!(filled.unwrap(), "orders.eu.7.true");
     }
 

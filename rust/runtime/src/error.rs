@@ -6,10 +6,14 @@ use bus::BusError;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DefinitionError {
     /// The schema has no such field.
-    #[error("the schema has no field `Subscription.{0}`: add it to the schema, or give the subscription the name of a field that is there")]
+    #[error(
+        "the schema has no field `Subscription.{0}`: add it to the schema, or give the subscription the name of a field that is there"
+    )]
     UnknownField(String),
     /// Channel or filter name an argument that the field does not have.
-    #[error("`Subscription.{field}` has no argument `{argument}` that its channel or filter names; it has: {known}")]
+    #[error(
+        "`Subscription.{field}` has no argument `{argument}` that its channel or filter names; it has: {known}"
+    )]
     UnknownArgument {
         /// The field.
         field: String,

@@ -97,7 +97,9 @@ mod tests {
     }
 
     fn offsets(queue: &EventQueue) -> Vec<u64> {
-        std::iter::from_fn(|| queue.pop()).map(|e| e.offset).collect()
+        std::iter::from_fn(|| queue.pop())
+            .map(|e| e.offset)
+            .collect()
     }
 
     #[test]

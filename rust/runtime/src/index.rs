@@ -111,10 +111,14 @@ impl Route {
     fn lookups(&self) -> impl Iterator<Item = Lookup> {
         let types: &[Box<str>] = self.event_types.as_deref().unwrap_or(&[]);
         let untyped = (!self.shape.typed).then_some(None);
-        types.iter().map(Some).chain(untyped).map(|event_type| Lookup {
-            event_type: event_type.cloned(),
-            values: self.values.clone(),
-        })
+        types
+            .iter()
+            .map(Some)
+            .chain(untyped)
+            .map(|event_type| Lookup {
+                event_type: event_type.cloned(),
+                values: self.values.clone(),
+            })
     }
 }
 
@@ -286,7 +290,10 @@ mod tests {
     fn several_event_types_reach_one_subscription_once() {
         let mut index = RoutingIndex::default();
         index.insert(&route("orders", Some(&["paid", "sent", "paid"]), &[]), &1);
-        assert_eq!(found(&index, &event("orders", Some("paid"), json!({}))), [1]);
+        assert_eq!(
+            found(&index, &event("orders", Some("paid"), json!({}))),
+            [1]
+        );
         assert!(found(&index, &event("orders", Some("lost"), json!({}))).is_empty());
         assert!(found(&index, &event("orders", None, json!({}))).is_empty());
     }
@@ -296,7 +303,10 @@ mod tests {
         let mut index = RoutingIndex::default();
         index.insert(&route("orders", None, &[("region", Value::Null)]), &1);
         assert_eq!(found(&index, &event("orders", None, json!({}))), [1]);
-        assert_eq!(found(&index, &event("orders", None, json!({"region": null}))), [1]);
+        assert_eq!(
+            found(&index, &event("orders", None, json!({"region": null}))),
+            [1]
+        );
         assert!(found(&index, &event("orders", None, json!({"region": ""}))).is_empty());
     }
 

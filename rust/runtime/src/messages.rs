@@ -24,7 +24,10 @@ pub struct Broadcast {
 /// Sender: the runtime, for operations that no socket of the worker asked for. Reply: `()`.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct RunOnWorker(pub Box<dyn FnOnce(&Rc<Worker>) + Send>);
+pub struct RunOnWorker(pub WorkerJob);
+
+/// What [`RunOnWorker`] does.
+pub(crate) type WorkerJob = Box<dyn FnOnce(&Rc<Worker>) + Send>;
 
 /// Command: complete all operations and close all connections of a worker.
 /// Sender: the runtime when it drains. Reply: `()`; connections end in their own time.
@@ -68,7 +71,10 @@ impl Selector {
             wanted.is_none() || wanted.as_deref() == actual
         };
         matches(&self.user_id, identity.map(|i| i.user_id.as_str()))
-            && matches(&self.tenant_id, identity.and_then(|i| i.tenant_id.as_deref()))
+            && matches(
+                &self.tenant_id,
+                identity.and_then(|i| i.tenant_id.as_deref()),
+            )
             && matches(&self.connection_id, Some(connection_id))
     }
 }

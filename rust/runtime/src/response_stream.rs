@@ -97,7 +97,9 @@ impl ResponseStream {
                     }
                 }
                 SlowConsumer::Latest => {
-                    self.metrics.results_dropped.add(state.responses.len() as u64);
+                    self.metrics
+                        .results_dropped
+                        .add(state.responses.len() as u64);
                     state.responses.clear();
                     state.pending_bytes = 0;
                 }
@@ -175,7 +177,10 @@ mod tests {
         stream.push("one".into());
         stream.end(Response::Complete);
         stream.push("late".into());
-        assert_eq!(taken(&stream), [Response::Next("one".into()), Response::Complete]);
+        assert_eq!(
+            taken(&stream),
+            [Response::Next("one".into()), Response::Complete]
+        );
     }
 
     #[test]
@@ -183,7 +188,8 @@ mod tests {
         let stream = stream(SlowConsumer::Disconnect);
         let called = Arc::new(AtomicBool::new(false));
         let waiter = called.clone();
-        let none = stream.take_or_wait(|| Box::new(move || assert!(!waiter.swap(true, Ordering::SeqCst))));
+        let none =
+            stream.take_or_wait(|| Box::new(move || assert!(!waiter.swap(true, Ordering::SeqCst))));
         assert_eq!(none, None);
         stream.push("one".into());
         stream.push("two".into());

@@ -207,7 +207,8 @@ impl Runtime {
         for actor in actors {
             actor.do_send(FinishSubscription);
         }
-        self.drain_connections(deadline.saturating_duration_since(Instant::now())).await;
+        self.drain_connections(deadline.saturating_duration_since(Instant::now()))
+            .await;
         wait_while(|| self.engine.metrics.subscriptions.get() > 0, deadline).await;
         let ids: Vec<_> = self.operations.iter().map(|o| o.key().clone()).collect();
         for id in ids {
@@ -224,7 +225,8 @@ impl Runtime {
             shard.send(DrainConnections).await.ok();
         }
         wait_while(connected, deadline).await;
-        self.disconnect(Selector::default(), Close::going_away()).await;
+        self.disconnect(Selector::default(), Close::going_away())
+            .await;
         // The close frames are still to be written.
         wait_while(connected, Instant::now() + CLOSE_TIME).await;
     }

@@ -86,7 +86,6 @@ impl Shard {
     }
 
     /// Lets events on `route` reach `queue` until the registration is dropped.
-    #[must_use]
     pub fn register_queue(self: &Rc<Self>, route: Route, queue: Rc<EventQueue>) -> Registration {
         let target = Target::Queue(queue);
         self.state.borrow_mut().index.insert(&route, &target);
@@ -95,7 +94,6 @@ impl Shard {
 
     /// Lets events on `route` reach `sink`, projected by `plan` together with all equal
     /// subscriptions, until the registration is dropped.
-    #[must_use]
     pub fn register_passthrough(
         self: &Rc<Self>,
         definition: usize,

@@ -7,7 +7,9 @@ pub struct Origins(Vec<String>);
 
 /// An origin that can never match.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("origin `{0}` is not of the form scheme://host[:port]: write it as a browser sends it, such as `https://app.example.com`")]
+#[error(
+    "origin `{0}` is not of the form scheme://host[:port]: write it as a browser sends it, such as `https://app.example.com`"
+)]
 pub struct OriginError(String);
 
 impl Origins {
@@ -21,11 +23,9 @@ impl Origins {
             .into_iter()
             .map(|origin| {
                 let well_formed = origin == "*"
-                    || origin
-                        .split_once("://")
-                        .is_some_and(|(scheme, host)| {
-                            !scheme.is_empty() && !host.is_empty() && !host.contains('/')
-                        });
+                    || origin.split_once("://").is_some_and(|(scheme, host)| {
+                        !scheme.is_empty() && !host.is_empty() && !host.contains('/')
+                    });
                 if well_formed {
                     Ok(origin.to_ascii_lowercase())
                 } else {

@@ -234,10 +234,7 @@ mod tests {
             frame(0x80, b""),
         ]
         .concat();
-        let expected = [
-            Incoming::Ping("p".into()),
-            Incoming::Text("hello".into()),
-        ];
+        let expected = [Incoming::Ping("p".into()), Incoming::Text("hello".into())];
         assert_eq!(decode(&[&bytes]), expected);
         let one_by_one: Vec<&[u8]> = bytes.chunks(1).collect();
         assert_eq!(decode(&one_by_one), expected);
@@ -260,7 +257,10 @@ mod tests {
         let mut header = vec![0x81, 0x80 | 127];
         header.extend((1u64 << 40).to_be_bytes());
         let messages = decode(&[&header]);
-        assert_eq!(messages, [Incoming::Violation(Close::message_too_big(LIMIT))]);
+        assert_eq!(
+            messages,
+            [Incoming::Violation(Close::message_too_big(LIMIT))]
+        );
     }
 
     #[test]
@@ -282,6 +282,9 @@ mod tests {
     #[test]
     fn an_unmasked_frame_is_a_violation_1002() {
         let messages = decode(&[&[0x81, 0x01, b'a']]);
-        assert!(matches!(&messages[..], [Incoming::Violation(Close { code: 1002, .. })]));
+        assert!(matches!(
+            &messages[..],
+            [Incoming::Violation(Close { code: 1002, .. })]
+        ));
     }
 }

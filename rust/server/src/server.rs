@@ -30,7 +30,9 @@ pub struct ServerConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// The address could not be bound.
-    #[error("cannot listen on {host}:{port}: {source}; is another server running there? port=0 picks a free one")]
+    #[error(
+        "cannot listen on {host}:{port}: {source}; is another server running there? port=0 picks a free one"
+    )]
     Bind {
         /// As configured.
         host: String,

@@ -52,7 +52,9 @@ pub(crate) async fn upgrade(
     let worker = &worker.0;
     let engine = worker.engine();
     let headers = request.headers();
-    let origin = headers.get(header::ORIGIN).map(|v| v.to_str().unwrap_or(""));
+    let origin = headers
+        .get(header::ORIGIN)
+        .map(|v| v.to_str().unwrap_or(""));
     if let Some(origins) = &engine.origins
         && !origins.allow(origin)
     {
@@ -77,7 +79,9 @@ pub(crate) async fn upgrade(
         .map(|handle| handle.0.try_clone())
         .transpose()?;
     let Some(socket) = socket else {
-        return Ok(HttpResponse::ServiceUnavailable().body("no file descriptor is free: try again later"));
+        return Ok(
+            HttpResponse::ServiceUnavailable().body("no file descriptor is free: try again later")
+        );
     };
     let subprotocol = protocol::negotiate(offered_subprotocols(headers).as_deref());
     if let Some(name) = subprotocol {
@@ -86,11 +90,7 @@ pub(crate) async fn upgrade(
             HeaderValue::from_static(name),
         ));
     }
-    let connection = Connection::open(
-        worker,
-        client_of(&request),
-        Box::new(TcpTransport(socket)),
-    );
+    let connection = Connection::open(worker, client_of(&request), Box::new(TcpTransport(socket)));
     if subprotocol.is_none() {
         // A browser only tells its page about a close that follows a completed handshake.
         connection.close(Close::subprotocol_not_acceptable());

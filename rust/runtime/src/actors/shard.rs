@@ -6,9 +6,7 @@ use std::rc::Rc;
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, MessageResult};
 
-use crate::messages::{
-    Broadcast, CloseConnections, DrainConnections, RunOnWorker, StopWorker,
-};
+use crate::messages::{Broadcast, CloseConnections, DrainConnections, RunOnWorker, StopWorker};
 use crate::worker::Worker;
 
 /// Receives events and commands for one worker.
