@@ -10,7 +10,6 @@ from .config import Authenticate, Limits
 from .definition import Definition
 from .schema import SchemaSource
 
-
 @final
 class Event(Mapping[str, Any]):
     """One published event: its envelope as attributes, its data also as a read-only mapping.

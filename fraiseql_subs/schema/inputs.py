@@ -70,8 +70,14 @@ def _enum(cls: type[Enum]) -> Converter:
     members = cls.__members__
 
     def convert(value: Any) -> Enum:
-        # Names are what GraphQL knows. A schema written in SDL may have the values as names.
-        return members[value] if value in members else cls(value)
+        # The core gives the member's value; its name when the value has no JSON form, or when the
+        # schema was written in SDL.
+        try:
+            return cls(value)
+        except ValueError:
+            if value in members:
+                return members[value]
+            raise
 
     return convert
 

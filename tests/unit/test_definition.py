@@ -42,7 +42,7 @@ class Customer(pydantic.BaseModel):
     nickname: str | None
 
 
-CONTEXT = Context(subscription_id="s1")
+CONTEXT = Context(connection_id="c1")
 
 
 def bind(function, variables, schema=None):

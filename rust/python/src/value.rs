@@ -157,7 +157,8 @@ impl Value for PyValue<'_, '_> {
     fn write_scalar(&self, scalar: &str, out: &mut Vec<u8>) -> Result<(), ResolverError> {
         let value =
             to_json(&self.object).map_err(|error| ResolverError::new(error.message(scalar)))?;
-        serde_json::to_writer(out, &value).map_err(|error| ResolverError::new(error.to_string()))
+        graphql::write_json(&value, out);
+        Ok(())
     }
 
     fn describe(&self) -> String {
