@@ -40,6 +40,7 @@ check: lint types test ## everything the gate runs
 
 bench: $(VENV)/.release ## measure; see docs/performance.md
 	$(BIN)/python load_tests/micro.py
+	$(BIN)/python load_tests/fanout.py
 
 clean: ## remove what was built
 	rm -rf $(VENV) target tests/js/node_modules
