@@ -1,0 +1,60 @@
+"""Fixtures of the integration tests: real sockets on free ports, closed when a test ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any, TypeAlias
+
+import pytest
+from protocol_client import PATIENCE, ProtocolClient
+
+from fraiseql_subs import Server, SubscriptionManager
+
+Serve: TypeAlias = Callable[..., Awaitable[Server]]
+Connect: TypeAlias = Callable[..., Awaitable[ProtocolClient]]
+
+
+@pytest.fixture
+async def stack() -> AsyncIterator[AsyncExitStack]:
+    """Close what a test has opened, the newest first."""
+    async with AsyncExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+async def serve(stack: AsyncExitStack) -> Serve:
+    """Serve a manager on a free port: `server = await serve(manager)`."""
+
+    async def start(manager: SubscriptionManager, **options: Any) -> Server:
+        server = manager.serve(port=0, **{"drain": 0.0, **options})
+        return await stack.enter_async_context(server)
+
+    return start
+
+
+@pytest.fixture
+async def connect(stack: AsyncExitStack) -> Connect:
+    """Connect an acknowledged client: `client = await connect(server.url)`."""
+
+    async def open_client(
+        url: str, payload: dict[str, Any] | None = None, *, init: bool = True, **options: Any
+    ) -> ProtocolClient:
+        client = await ProtocolClient.connect(url, **options)
+        stack.push_async_callback(client.close)
+        if init:
+            await client.init(payload)
+        return client
+
+    return open_client
+
+
+@pytest.fixture
+def within() -> Callable[[Awaitable[Any]], Awaitable[Any]]:
+    """Await something that has to happen: `await within(event.wait())`."""
+
+    def wait(awaitable: Awaitable[Any]) -> Awaitable[Any]:
+        return asyncio.wait_for(awaitable, PATIENCE)
+
+    return wait
