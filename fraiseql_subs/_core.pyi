@@ -2,13 +2,21 @@
 
 import asyncio
 from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, final
+from typing import Any, final, overload
 
 from typing_extensions import Self
 
 from .config import Authenticate, Limits
 from .definition import Definition
 from .schema import SchemaSource
+
+__all__ = [
+    "Core",
+    "Event",
+    "Publication",
+    "Receipt",
+    "Responses",
+]
 
 @final
 class Event(Mapping[str, Any]):
@@ -36,7 +44,11 @@ class Event(Mapping[str, Any]):
     @property
     def data(self) -> Any:
         """The published data. Shared by all resolvers of the event: do not change it."""
-    def __getitem__(self, key: str) -> Any: ...
+    def __getitem__(self, key: str, /) -> Any: ...
+    @overload
+    def get(self, key: str, /) -> Any | None: ...
+    @overload
+    def get(self, key: str, default: Any = None, /) -> Any: ...
     def __iter__(self) -> Iterator[str]: ...
     def __len__(self) -> int: ...
 
@@ -50,7 +62,7 @@ class Receipt:
     @property
     def offset(self) -> int:
         """Position on the bus, counted from 1."""
-    def __eq__(self, other: object) -> bool: ...
+    def __eq__(self, other: object, /) -> bool: ...
 
 @final
 class Publication:

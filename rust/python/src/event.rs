@@ -107,7 +107,7 @@ impl PyEvent {
             .ok_or_else(|| PyKeyError::new_err(key.to_owned()))
     }
 
-    #[pyo3(signature = (key, default=None))]
+    #[pyo3(signature = (key, default=None, /))]
     fn get<'py>(
         &self,
         py: Python<'py>,
