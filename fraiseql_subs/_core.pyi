@@ -99,6 +99,8 @@ class Core:
         limits: Limits,
         authenticate: Authenticate | None,
         origins: list[str] | None,
+        trusted_documents: list[tuple[str, str]] | None,
+        introspection: bool,
         debug: bool,
     ) -> Self: ...
     @property

@@ -48,6 +48,9 @@ class Limits:
             with 1009.
         max_depth: Deepest selection of a document (levels); None: no limit.
         max_complexity: Fields a document may select, fragments spread out (count); None: no limit.
+        max_aliases: Aliased fields of one operation, fragments spread out (count); None: no limit.
+        max_directives: Directives of one operation, fragments spread out (count); None: no limit.
+        max_tokens: Lexical tokens of a document (count); None: no limit.
         max_pending_bytes: Results that may wait for one slow connection (bytes); past it
             `slow_consumer` acts.
         slow_consumer: `"disconnect"` ends the connection with 1013, `"drop_oldest"` drops the
@@ -64,6 +67,9 @@ class Limits:
     max_message_bytes: int = 1024 * 1024
     max_depth: int | None = 15
     max_complexity: int | None = 1000
+    max_aliases: int | None = 100
+    max_directives: int | None = 50
+    max_tokens: int | None = 5000
     max_pending_bytes: int = 1024 * 1024
     slow_consumer: SlowConsumer = "disconnect"
     keepalive: float | None = 12.0
@@ -73,7 +79,14 @@ class Limits:
         self._check_seconds("keepalive", optional=True)
         for name in ("max_subscriptions_per_connection", "max_message_bytes", "max_pending_bytes"):
             self._check_count(name, optional=False)
-        for name in ("max_connections", "max_depth", "max_complexity"):
+        for name in (
+            "max_connections",
+            "max_depth",
+            "max_complexity",
+            "max_aliases",
+            "max_directives",
+            "max_tokens",
+        ):
             self._check_count(name, optional=True)
         policies = get_args(SlowConsumer)
         if self.slow_consumer not in policies:

@@ -25,6 +25,7 @@ from .executor import Executor
 from .metrics import Metrics
 from .response_stream import ResponseStream
 from .server import Server
+from .trusted import TrustedDocuments, read_trusted_documents
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -44,6 +45,10 @@ class SubscriptionManager:
         limits: Bounds of queues, messages and documents.
         workers: Threads that host connections (count); None: one for each core, at most 4.
         debug: Whether clients are told what a resolver raised. Not for production.
+        introspection: Whether clients may ask for the schema.
+        trusted_documents: None: any document is served, and clients may send the hash of one they
+            have sent before (automatic persisted queries). Or the only documents that are served:
+            texts by id, or the path of a JSON file with them or of an Apollo manifest.
 
     Raises:
         SchemaError: The subscriptions do not fit each other or the schema.
@@ -59,6 +64,9 @@ class SubscriptionManager:
         limits: Limits | None = None,
         workers: int | None = None,
         debug: bool = False,
+        *,
+        introspection: bool = True,
+        trusted_documents: TrustedDocuments | None = None,
     ) -> None:
         if bus != "memory://":
             raise ConfigurationError(f'bus={bus!r} is unknown: use "memory://"')
@@ -71,6 +79,8 @@ class SubscriptionManager:
         self._schema = schema
         self._security = security or Security()
         self._limits = limits or Limits()
+        self._introspection = introspection
+        self._trusted_documents = read_trusted_documents(trusted_documents)
         self._debug = debug
         self._executor = Executor(self)
         self._built: Core | None = None
@@ -87,6 +97,8 @@ class SubscriptionManager:
             limits=self._limits,
             authenticate=self._security.authenticate,
             origins=None if origins is None else list(origins),
+            trusted_documents=self._trusted_documents,
+            introspection=self._introspection,
             debug=self._debug,
         )
 

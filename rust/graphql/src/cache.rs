@@ -1,7 +1,9 @@
-//! Documents by their text, so that a document is parsed once for all its subscribers.
+//! Documents by their text, so that a document is parsed once for all its subscribers, and by
+//! the hash that a client sends in place of a text it has sent before.
 //!
 //! The locks are held for look-ups only; two threads that miss at once both parse.
 
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -9,8 +11,11 @@ use lru::LruCache;
 use parking_lot::Mutex;
 
 use crate::document::Document;
-use crate::error::GraphQLError;
+use crate::error::{CODE_BAD_USER_INPUT, GraphQLError, request_error};
 use crate::limits::DocumentLimits;
+use crate::reference::{
+    CODE_PERSISTED_QUERY_NOT_FOUND, DocumentReference, TrustedDocuments, sha256,
+};
 use crate::schema::Schema;
 
 /// Refused documents that are kept with their errors (count). They have a cache of their own:
@@ -29,26 +34,60 @@ const MAX_TOTAL_BYTES: usize = 2 * 1024 * 1024;
 pub struct DocumentCache {
     schema: Arc<Schema>,
     limits: DocumentLimits,
+    trusted: Option<TrustedDocuments>,
     documents: Mutex<Documents>,
     failures: Mutex<LruCache<Box<str>, Arc<[GraphQLError]>>>,
 }
 
 #[derive(Debug)]
 struct Documents {
-    by_text: LruCache<Box<str>, Arc<Document>>,
+    by_text: LruCache<Arc<str>, Kept>,
+    /// Texts that clients may refer to by their SHA-256; each is in `by_text`, too.
+    by_sha256: HashMap<Box<str>, Arc<str>>,
     total_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Kept {
+    document: Arc<Document>,
+    /// Its key in `by_sha256`, if a client has sent it.
+    sha256: Option<Box<str>>,
 }
 
 impl Documents {
     fn put(&mut self, text: &str, document: Arc<Document>) {
         self.total_bytes += text.len();
-        if let Some((replaced, _)) = self.by_text.push(text.into(), document) {
-            self.total_bytes -= replaced.len();
+        let kept = Kept {
+            document,
+            sha256: None,
+        };
+        if let Some((text, replaced)) = self.by_text.push(text.into(), kept) {
+            self.forget(&text, &replaced);
         }
         while self.total_bytes > MAX_TOTAL_BYTES
-            && let Some((oldest, _)) = self.by_text.pop_lru()
+            && let Some((text, oldest)) = self.by_text.pop_lru()
         {
-            self.total_bytes -= oldest.len();
+            self.forget(&text, &oldest);
+        }
+    }
+
+    fn forget(&mut self, text: &str, kept: &Kept) {
+        self.total_bytes -= text.len();
+        if let Some(hash) = &kept.sha256 {
+            self.by_sha256.remove(hash);
+        }
+    }
+
+    /// Lets clients refer to a document that is kept by its hash.
+    fn name(&mut self, text: &str, hash: String) {
+        // Another client may have pushed it out meanwhile.
+        if let Some((key, _)) = self.by_text.get_key_value(text) {
+            let key = key.clone();
+            let hash = hash.into_boxed_str();
+            if let Some(kept) = self.by_text.get_mut(text) {
+                kept.sha256 = Some(hash.clone());
+                self.by_sha256.insert(hash, key);
+            }
         }
     }
 }
@@ -64,12 +103,21 @@ impl DocumentCache {
         Self {
             schema: schema.into(),
             limits,
+            trusted: None,
             documents: Mutex::new(Documents {
                 by_text: LruCache::new(capacity),
+                by_sha256: HashMap::new(),
                 total_bytes: 0,
             }),
             failures: Mutex::new(LruCache::new(FAILURES_KEPT)),
         }
+    }
+
+    /// Serves these documents only.
+    #[must_use]
+    pub fn with_trusted(mut self, trusted: TrustedDocuments) -> Self {
+        self.trusted = Some(trusted);
+        self
     }
 
     /// The schema that documents are validated against.
@@ -90,14 +138,57 @@ impl DocumentCache {
         self.len() == 0
     }
 
+    /// The document that a request refers to.
+    ///
+    /// A hash with a text makes the document known by its hash for as long as it is kept.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the document or with the reference, with `extensions.code`.
+    pub fn find(
+        &self,
+        reference: DocumentReference<'_>,
+    ) -> Result<Arc<Document>, Vec<GraphQLError>> {
+        if let Some(trusted) = &self.trusted {
+            return self.get(trusted.find(reference)?);
+        }
+        match (reference.text, reference.sha256) {
+            (Some(text), None) => self.get(text),
+            (Some(text), Some(hash)) => {
+                if sha256(text) != hash {
+                    let message = "the document is not the one that `persistedQuery.sha256Hash` names: hash its exact text";
+                    return Err(request_error(message, CODE_BAD_USER_INPUT));
+                }
+                let document = self.get(text)?;
+                self.documents.lock().name(text, hash.to_owned());
+                Ok(document)
+            }
+            (None, Some(hash)) => {
+                let known = self.documents.lock().by_sha256.get(hash).cloned();
+                match known {
+                    Some(text) => self.get(&text),
+                    // The words that clients know: they send hash and text next.
+                    None => Err(request_error(
+                        "PersistedQueryNotFound",
+                        CODE_PERSISTED_QUERY_NOT_FOUND,
+                    )),
+                }
+            }
+            (None, None) => {
+                let message = "the request has no document: send `query`";
+                Err(request_error(message, CODE_BAD_USER_INPUT))
+            }
+        }
+    }
+
     /// The document with this text: kept, or parsed and validated now.
     ///
     /// # Errors
     ///
     /// What is wrong with the document, with places and `extensions.code`.
     pub fn get(&self, text: &str) -> Result<Arc<Document>, Vec<GraphQLError>> {
-        if let Some(document) = self.documents.lock().by_text.get(text) {
-            return Ok(document.clone());
+        if let Some(kept) = self.documents.lock().by_text.get(text) {
+            return Ok(kept.document.clone());
         }
         let failure = self.failures.lock().get(text).cloned();
         if let Some(errors) = failure {
@@ -181,5 +272,89 @@ mod tests {
             .map(|(text, _)| text.len())
             .sum();
         assert_eq!(total, cache.documents.lock().total_bytes);
+    }
+
+    #[test]
+    fn a_hash_is_known_once_its_text_was_sent_and_while_it_is_kept() {
+        let cache = cache(1);
+        let text = numbered(1);
+        let hash = sha256(&text);
+        let by_hash = DocumentReference {
+            sha256: Some(&hash),
+            ..DocumentReference::default()
+        };
+        let unknown = cache.find(by_hash).unwrap_err();
+        assert_eq!(unknown[0].message, "PersistedQueryNotFound");
+        let with_text = DocumentReference {
+            text: Some(&text),
+            ..by_hash
+        };
+        let document = cache.find(with_text).unwrap();
+        assert!(Arc::ptr_eq(&document, &cache.find(by_hash).unwrap()));
+        cache.get(&numbered(2)).unwrap();
+        assert_eq!(cache.find(by_hash).unwrap_err(), unknown);
+        assert!(cache.documents.lock().by_sha256.is_empty());
+    }
+
+    #[test]
+    fn a_hash_of_another_text_is_refused_and_not_kept() {
+        let cache = cache(1);
+        let (text, hash) = (numbered(1), sha256(&numbered(2)));
+        let reference = DocumentReference {
+            text: Some(&text),
+            sha256: Some(&hash),
+            id: None,
+        };
+        assert_eq!(
+            cache.find(reference).unwrap_err()[0].extensions["code"],
+            CODE_BAD_USER_INPUT
+        );
+        assert!(cache.documents.lock().by_sha256.is_empty());
+    }
+
+    #[test]
+    fn trusted_documents_are_found_by_id_hash_and_text_and_nothing_else_is() {
+        let (text, other) = (numbered(1), numbered(2));
+        let hash = sha256(&text);
+        let trusted = TrustedDocuments::new([("ticks".to_owned(), text.clone())]);
+        let cache = cache(4).with_trusted(trusted);
+        let none = DocumentReference::default();
+        let prefixed = format!("sha256:{hash}");
+        for reference in [
+            DocumentReference::text(&text),
+            DocumentReference {
+                id: Some("ticks"),
+                ..none
+            },
+            DocumentReference {
+                id: Some(&prefixed),
+                ..none
+            },
+            DocumentReference {
+                sha256: Some(&hash),
+                ..none
+            },
+            DocumentReference {
+                sha256: Some("ticks"),
+                ..none
+            },
+        ] {
+            assert!(cache.find(reference).is_ok(), "{reference:?}");
+        }
+        for reference in [
+            none,
+            DocumentReference::text(&other),
+            DocumentReference {
+                id: Some("other"),
+                ..none
+            },
+            DocumentReference {
+                id: Some("ticks"),
+                ..DocumentReference::text(&other)
+            },
+        ] {
+            let errors = cache.find(reference).unwrap_err();
+            assert_eq!(errors[0].extensions["code"], "DOCUMENT_NOT_TRUSTED");
+        }
     }
 }

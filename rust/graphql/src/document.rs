@@ -65,6 +65,7 @@ impl Document {
             );
             return Err(request_error(message, CODE_VALIDATION_FAILED));
         }
+        limits::check_tokens(text, limits)?;
         let source = Source::new(text);
         let mut parser = Parser::new()
             .recursion_limit(MAX_NESTING)

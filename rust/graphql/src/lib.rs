@@ -41,6 +41,7 @@ mod literal;
 mod operation;
 mod plan;
 mod projection;
+mod reference;
 mod scalar;
 mod schema;
 mod source;
@@ -59,6 +60,9 @@ pub use json::describe_string;
 pub use limits::DocumentLimits;
 pub use operation::{Operation, SubscriptionOperation};
 pub use plan::Plan;
+pub use reference::{
+    CODE_DOCUMENT_NOT_TRUSTED, CODE_PERSISTED_QUERY_NOT_FOUND, DocumentReference, TrustedDocuments,
+};
 pub use schema::{ArgumentSignature, EnumType, FieldSignature, Schema, SchemaOptions};
 pub use value::{Key, Scalar, Value};
 pub use write::{write_float, write_integer, write_json, write_string};

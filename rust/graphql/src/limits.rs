@@ -6,8 +6,9 @@
 use std::collections::HashMap;
 
 use apollo_compiler::ast::{Definition, Document, FragmentDefinition, OperationType, Selection};
+use apollo_parser::{Lexer, TokenKind};
 
-use crate::error::{CODE_VALIDATION_FAILED, GraphQLError};
+use crate::error::{CODE_VALIDATION_FAILED, GraphQLError, request_error};
 use crate::source::Source;
 
 /// Longest document that is read (bytes). Past it the request is refused.
@@ -35,13 +36,64 @@ pub struct DocumentLimits {
     pub max_depth: Option<usize>,
     /// Fields of one operation (count), each fragment counted wherever it is spread.
     pub max_complexity: Option<usize>,
+    /// Aliased fields of one operation (count), each fragment counted wherever it is spread.
+    pub max_aliases: Option<usize>,
+    /// Directives of one operation (count), each fragment counted wherever it is spread.
+    pub max_directives: Option<usize>,
+    /// Lexical tokens of the document (count; GraphQL specification, section 2.1.6).
+    pub max_tokens: Option<usize>,
+    /// Whether `__schema` and `__type` are refused.
+    pub no_introspection: bool,
 }
 
-/// What one selection set costs.
+/// What one selection set costs; the counts saturate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Cost {
     depth: usize,
     complexity: usize,
+    aliases: usize,
+    directives: usize,
+}
+
+impl Cost {
+    fn directives(count: usize) -> Self {
+        Self {
+            directives: count,
+            ..Self::default()
+        }
+    }
+
+    /// The cost of two things side by side.
+    fn and(self, other: Self) -> Self {
+        Self {
+            depth: self.depth.max(other.depth),
+            complexity: self.complexity.saturating_add(other.complexity),
+            aliases: self.aliases.saturating_add(other.aliases),
+            directives: self.directives.saturating_add(other.directives),
+        }
+    }
+}
+
+/// Refuses a text with too many tokens, before it is parsed.
+pub(crate) fn check_tokens(text: &str, limits: DocumentLimits) -> Result<(), Vec<GraphQLError>> {
+    let Some(limit) = limits.max_tokens else {
+        return Ok(());
+    };
+    let significant = Lexer::new(text).filter(|token| match token {
+        Ok(token) => !matches!(
+            token.kind(),
+            TokenKind::Whitespace | TokenKind::Comment | TokenKind::Comma | TokenKind::Eof
+        ),
+        // The parser says what is wrong with it.
+        Err(_) => false,
+    });
+    if significant.take(limit.saturating_add(1)).count() > limit {
+        let message = format!(
+            "the document has more tokens than the limit of {limit} (max_tokens): ask for less at once"
+        );
+        return Err(request_error(message, CODE_VALIDATION_FAILED));
+    }
+    Ok(())
 }
 
 /// Refuses operations past the limits.
@@ -55,11 +107,16 @@ pub(crate) fn check(
         costs: HashMap::new(),
     };
     let mut errors = Vec::new();
+    if limits.no_introspection {
+        refuse_introspection(document, source, &mut errors);
+    }
     for definition in &document.definitions {
         let Definition::OperationDefinition(operation) = definition else {
             continue;
         };
-        let cost = measure.selections(&operation.selection_set);
+        let cost = measure
+            .selections(&operation.selection_set)
+            .and(Cost::directives(operation.directives.len()));
         let (max_depth, max_complexity) = bounds(operation.operation_type, limits);
         let what = match &operation.name {
             Some(name) => format!("the operation `{name}`"),
@@ -84,11 +141,56 @@ pub(crate) fn check(
                 spell(cost.complexity)
             ));
         }
+        if let Some(limit) = limits.max_aliases
+            && cost.aliases > limit
+        {
+            refuse(format!(
+                "{what} has {} aliases, over the limit of {limit} (max_aliases): use fewer",
+                spell(cost.aliases)
+            ));
+        }
+        if let Some(limit) = limits.max_directives
+            && cost.directives > limit
+        {
+            refuse(format!(
+                "{what} has {} directives, over the limit of {limit} (max_directives): use fewer",
+                spell(cost.directives)
+            ));
+        }
     }
     if errors.is_empty() {
         Ok(())
     } else {
         Err(errors)
+    }
+}
+
+/// Reports each introspection field, wherever it stands: its name is reserved, so it can be
+/// nothing else.
+fn refuse_introspection(document: &Document, source: &Source, errors: &mut Vec<GraphQLError>) {
+    let mut left: Vec<&Selection> = Vec::new();
+    for definition in &document.definitions {
+        match definition {
+            Definition::OperationDefinition(operation) => left.extend(&operation.selection_set),
+            Definition::FragmentDefinition(fragment) => left.extend(&fragment.selection_set),
+            _ => {}
+        }
+    }
+    while let Some(selection) = left.pop() {
+        match selection {
+            Selection::Field(field) if field.name == "__schema" || field.name == "__type" => {
+                let place = field.location().map(|span| source.locate(span.offset()));
+                let message = format!(
+                    "introspection is switched off here, but the document asks for `{}`",
+                    field.name
+                );
+                let error = GraphQLError::new(message).with_code(CODE_VALIDATION_FAILED);
+                errors.push(error.with_locations(place.into_iter().collect::<Vec<_>>()));
+            }
+            Selection::Field(field) => left.extend(&field.selection_set),
+            Selection::InlineFragment(fragment) => left.extend(&fragment.selection_set),
+            Selection::FragmentSpread(_) => {}
+        }
     }
 }
 
@@ -131,23 +233,29 @@ struct Measure<'d> {
 
 impl<'d> Measure<'d> {
     fn selections(&mut self, selections: &'d [Selection]) -> Cost {
-        let mut total = Cost::default();
-        for selection in selections {
-            let cost = match selection {
-                Selection::Field(field) => {
-                    let inner = self.selections(&field.selection_set);
-                    Cost {
-                        depth: inner.depth + 1,
-                        complexity: inner.complexity.saturating_add(1),
-                    }
-                }
-                Selection::InlineFragment(fragment) => self.selections(&fragment.selection_set),
-                Selection::FragmentSpread(spread) => self.fragment(&spread.fragment_name),
-            };
-            total.depth = total.depth.max(cost.depth);
-            total.complexity = total.complexity.saturating_add(cost.complexity);
+        let cost = |total: Cost, selection| total.and(self.selection(selection));
+        selections.iter().fold(Cost::default(), cost)
+    }
+
+    fn selection(&mut self, selection: &'d Selection) -> Cost {
+        match selection {
+            Selection::Field(field) => {
+                let inner = self.selections(&field.selection_set);
+                let own = Cost {
+                    depth: inner.depth + 1,
+                    complexity: 1,
+                    aliases: usize::from(field.alias.is_some()),
+                    directives: field.directives.len(),
+                };
+                own.and(inner)
+            }
+            Selection::InlineFragment(fragment) => self
+                .selections(&fragment.selection_set)
+                .and(Cost::directives(fragment.directives.len())),
+            Selection::FragmentSpread(spread) => self
+                .fragment(&spread.fragment_name)
+                .and(Cost::directives(spread.directives.len())),
         }
-        total
     }
 
     fn fragment(&mut self, name: &'d str) -> Cost {
@@ -159,7 +267,9 @@ impl<'d> Measure<'d> {
         };
         // A fragment that spreads itself costs nothing here; the validation refuses it.
         self.costs.insert(name, Cost::default());
-        let cost = self.selections(&fragment.selection_set);
+        let cost = self
+            .selections(&fragment.selection_set)
+            .and(Cost::directives(fragment.directives.len()));
         self.costs.insert(name, cost);
         cost
     }

@@ -19,6 +19,7 @@ fn limited(max_depth: usize, max_complexity: usize, text: &str) -> Result<(), Ve
     let limits = DocumentLimits {
         max_depth: Some(max_depth),
         max_complexity: Some(max_complexity),
+        ..DocumentLimits::default()
     };
     Document::parse(schema(), limits, text).map(drop)
 }
@@ -276,4 +277,80 @@ fn hostile_validation_ends_soon() {
         let _ = parse(&text).map(|document| document.operation(None, &object(json!({}))).is_ok());
         assert!(started.elapsed() < PATIENCE, "{}", &text[..100]);
     }
+}
+
+fn refusals(limits: DocumentLimits, text: &str) -> Vec<String> {
+    match Document::parse(schema(), limits, text) {
+        Ok(_) => Vec::new(),
+        Err(errors) => errors.into_iter().map(|error| error.message).collect(),
+    }
+}
+
+#[test]
+fn aliases_are_counted_wherever_their_fragment_is_spread() {
+    let limits = |max_aliases| DocumentLimits {
+        max_aliases: Some(max_aliases),
+        ..DocumentLimits::default()
+    };
+    let text =
+        "subscription S { order { ...F parent { ...F } } } fragment F on Order { a: id b: status }";
+    assert!(refusals(limits(4), text).is_empty());
+    assert_eq!(
+        refusals(limits(3), text),
+        ["the operation `S` has 4 aliases, over the limit of 3 (max_aliases): use fewer"]
+    );
+}
+
+#[test]
+fn directives_are_counted_on_fields_fragments_and_operations() {
+    let limits = |max_directives| DocumentLimits {
+        max_directives: Some(max_directives),
+        ..DocumentLimits::default()
+    };
+    let text = "subscription { order { ...F @include(if: true) ... @skip(if: false) { status } } }
+        fragment F on Order { id @include(if: true) }";
+    assert!(refusals(limits(3), text).is_empty());
+    assert_eq!(
+        refusals(limits(2), text),
+        ["the operation has 3 directives, over the limit of 2 (max_directives): use fewer"]
+    );
+}
+
+#[test]
+fn white_space_commas_and_comments_are_no_tokens() {
+    let limits = |max_tokens| DocumentLimits {
+        max_tokens: Some(max_tokens),
+        ..DocumentLimits::default()
+    };
+    let text = "subscription { # all of them\n order { id, , status } }";
+    assert!(refusals(limits(8), text).is_empty());
+    assert_eq!(
+        refusals(limits(7), text),
+        ["the document has more tokens than the limit of 7 (max_tokens): ask for less at once"]
+    );
+}
+
+#[test]
+fn introspection_that_is_switched_off_is_refused_wherever_it_stands() {
+    let limits = DocumentLimits {
+        no_introspection: true,
+        ..DocumentLimits::default()
+    };
+    assert!(refusals(limits, "subscription { order { __typename id } }").is_empty());
+    for text in [
+        "{ __schema { queryType { name } } }",
+        "{ ... { __type(name: \"Order\") { name } } }",
+        "query { ...F } fragment F on Query { s: __schema { queryType { name } } }",
+    ] {
+        let found = refusals(limits, text);
+        assert_eq!(found.len(), 1, "{text}");
+        assert!(found[0].starts_with("introspection is switched off here"));
+    }
+    assert!(
+        refusals(
+            DocumentLimits::default(),
+            "{ __schema { queryType { name } } }"
+        )
+        .is_empty()
+    );
 }

@@ -75,14 +75,19 @@ fn operation_id(message: &mut Map<String, Value>) -> Result<OperationId, Fault> 
 fn request(message: &mut Map<String, Value>) -> Result<Request, Fault> {
     let mut payload =
         optional_object(message, "payload", "payload")?.ok_or(Fault::Missing("payload"))?;
-    Ok(Request {
-        query: required_string(&mut payload, "query", "payload.query")?,
+    let request = Request {
+        query: optional_string(&mut payload, "query", "payload.query")?,
+        document_id: optional_string(&mut payload, "documentId", "payload.documentId")?,
         operation_name: optional_string(&mut payload, "operationName", "payload.operationName")?,
         variables: optional_object(&mut payload, "variables", "payload.variables")?
             .unwrap_or_default(),
         extensions: optional_object(&mut payload, "extensions", "payload.extensions")?
             .unwrap_or_default(),
-    })
+    };
+    if request.query.is_none() && request.document_id.is_none() && request.sha256().is_none() {
+        return Err(Fault::Missing("payload.query"));
+    }
+    Ok(request)
 }
 
 /// Takes a member; `null` is as if it were left out.
@@ -179,10 +184,21 @@ mod tests {
     }
 
     #[test]
+    fn a_document_may_be_referred_to_in_place_of_its_text() {
+        for payload in [
+            r#"{"documentId":"orders"}"#,
+            r#"{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"ab"}}}"#,
+        ] {
+            let text = format!(r#"{{"type":"subscribe","id":"1","payload":{payload}}}"#);
+            assert!(decode(&text).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
     fn null_members_are_as_if_left_out() {
         let text = r#"{"type":"subscribe","id":"1","payload":{"query":"q","operationName":null,"variables":null,"extensions":null}}"#;
         let request = Request {
-            query: "q".into(),
+            query: Some("q".into()),
             ..Request::default()
         };
         let id = OperationId::from("1");

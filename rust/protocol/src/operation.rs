@@ -39,12 +39,25 @@ impl fmt::Display for OperationId {
 /// A GraphQL request. Members that were `null` are as if left out.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Request {
-    /// The document.
-    pub query: String,
+    /// The document; absent when the request refers to one that the server knows.
+    pub query: Option<String>,
+    /// Id of a document that the server knows (GraphQL over HTTP, "Persisted Documents").
+    pub document_id: Option<String>,
     /// Which of its operations.
     pub operation_name: Option<String>,
     /// Values of its variables.
     pub variables: Map<String, Value>,
     /// Whatever client and server agreed on.
     pub extensions: Map<String, Value>,
+}
+
+impl Request {
+    /// SHA-256 of the document, as automatic persisted queries give it.
+    #[must_use]
+    pub fn sha256(&self) -> Option<&str> {
+        self.extensions
+            .get("persistedQuery")?
+            .get("sha256Hash")?
+            .as_str()
+    }
 }

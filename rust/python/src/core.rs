@@ -19,7 +19,7 @@ use crate::error::{
 use crate::future::{Publication, future, running_loop};
 use crate::json::{to_json, to_json_map};
 use crate::running::Running;
-use crate::setup::{PyDefinition, PyLimits, PySchemaSource, Setup};
+use crate::setup::{Options, PyDefinition, PyLimits, PySchemaSource, Setup};
 use crate::stream::Responses;
 
 /// Id of a published event and its position on the bus.
@@ -130,16 +130,29 @@ impl Drop for Core {
 #[pymethods]
 impl Core {
     #[new]
-    #[pyo3(signature = (*, schema, definitions, limits, authenticate, origins, debug))]
+    #[pyo3(signature = (*, schema, definitions, limits, authenticate, origins, trusted_documents, introspection, debug))]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "keyword parameters of one Python call"
+    )]
     fn new(
         schema: PySchemaSource<'_>,
         definitions: Vec<PyDefinition<'_>>,
         limits: PyLimits,
         authenticate: Option<Py<PyAny>>,
         origins: Option<Vec<String>>,
+        trusted_documents: Option<Vec<(String, String)>>,
+        introspection: bool,
         debug: bool,
     ) -> PyResult<Self> {
-        let setup = Setup::read(schema, definitions, &limits, authenticate, origins, debug)?;
+        let options = Options {
+            authenticate,
+            origins,
+            trusted_documents,
+            introspection,
+            debug,
+        };
+        let setup = Setup::read(schema, definitions, &limits, options)?;
         let state = Arc::new(Mutex::new(State::New));
         let mut states = STATES.lock();
         states.retain(|state| state.strong_count() > 0);
@@ -250,10 +263,10 @@ impl Core {
         let variables = to_json_map(variables.as_ref())
             .map_err(|error| exceptions::ConfigurationError::new_err(error.message("variables")))?;
         let request = Request {
-            query: document,
+            query: Some(document),
             operation_name,
             variables,
-            extensions: serde_json::Map::new(),
+            ..Request::default()
         };
         let client = Client::default();
         let host = HostClient {

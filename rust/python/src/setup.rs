@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use graphql::{DocumentLimits, Schema, SchemaOptions};
+use graphql::{DocumentLimits, Schema, SchemaOptions, TrustedDocuments};
 use pyo3::prelude::*;
 use runtime::{
     Authenticator, Catalog, ChannelTemplate, Definition, Engine, EngineConfig, FilterValue, Limits,
@@ -38,6 +38,9 @@ pub(crate) struct PyLimits {
     max_message_bytes: usize,
     max_depth: Option<usize>,
     max_complexity: Option<usize>,
+    max_aliases: Option<usize>,
+    max_directives: Option<usize>,
+    max_tokens: Option<usize>,
     max_pending_bytes: usize,
     slow_consumer: String,
     keepalive: Option<f64>,
@@ -69,15 +72,22 @@ pub(crate) struct Setup {
     debug: bool,
 }
 
+/// The parameters of `Core` beside schema, definitions and limits.
+pub(crate) struct Options {
+    pub(crate) authenticate: Option<Py<PyAny>>,
+    pub(crate) origins: Option<Vec<String>>,
+    pub(crate) trusted_documents: Option<Vec<(String, String)>>,
+    pub(crate) introspection: bool,
+    pub(crate) debug: bool,
+}
+
 impl Setup {
     /// Reads and checks the configuration.
     pub(crate) fn read(
         schema: PySchemaSource<'_>,
         definitions: Vec<PyDefinition<'_>>,
         limits: &PyLimits,
-        authenticate: Option<Py<PyAny>>,
-        origins: Option<Vec<String>>,
-        debug: bool,
+        options: Options,
     ) -> PyResult<Self> {
         let schema = read_schema(schema)?;
         let (sdl, keys) = (schema.sdl().to_owned(), schema.keys().to_vec());
@@ -93,8 +103,13 @@ impl Setup {
         let document_limits = DocumentLimits {
             max_depth: limits.max_depth,
             max_complexity: limits.max_complexity,
+            max_aliases: limits.max_aliases,
+            max_directives: limits.max_directives,
+            max_tokens: limits.max_tokens,
+            no_introspection: !options.introspection,
         };
-        let catalog = Catalog::new(schema, declared, document_limits)
+        let trusted = options.trusted_documents.map(TrustedDocuments::new);
+        let catalog = Catalog::new(schema, declared, document_limits, trusted)
             .map_err(|error| definition_error(&error))?;
         Ok(Self {
             sdl,
@@ -102,12 +117,13 @@ impl Setup {
             catalog: Arc::new(catalog),
             functions: functions.into(),
             limits: read_limits(limits)?,
-            authenticate: authenticate.map(Arc::new),
-            origins: origins
+            authenticate: options.authenticate.map(Arc::new),
+            origins: options
+                .origins
                 .map(Origins::new)
                 .transpose()
                 .map_err(|error| origin_error(&error))?,
-            debug,
+            debug: options.debug,
         })
     }
 

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use graphql::{
-    DocumentCache, DocumentLimits, GraphQLError, Operation, Schema, SubscriptionOperation,
+    DocumentCache, DocumentLimits, DocumentReference, GraphQLError, Operation, Schema,
+    SubscriptionOperation, TrustedDocuments,
 };
 use hashbrown::HashMap;
 use protocol::Request;
@@ -48,6 +49,7 @@ impl Catalog {
         schema: Schema,
         definitions: Vec<Definition>,
         limits: DocumentLimits,
+        trusted: Option<TrustedDocuments>,
     ) -> Result<Self, DefinitionError> {
         let mut by_field = HashMap::new();
         for definition in definitions {
@@ -61,8 +63,12 @@ impl Catalog {
             }
         }
         let capacity = NonZeroUsize::new(DOCUMENT_CACHE_CAPACITY).unwrap_or(NonZeroUsize::MIN);
+        let mut documents = DocumentCache::new(schema, limits, capacity);
+        if let Some(trusted) = trusted {
+            documents = documents.with_trusted(trusted);
+        }
         Ok(Self {
-            documents: DocumentCache::new(schema, limits, capacity),
+            documents,
             definitions: by_field,
         })
     }
@@ -73,7 +79,12 @@ impl Catalog {
     ///
     /// The request errors of the GraphQL specification, section 7.1.2; nothing was started.
     pub fn prepare(&self, request: &Request) -> Result<Prepared, Vec<GraphQLError>> {
-        let document = self.documents.get(&request.query)?;
+        let document = self.documents.find(DocumentReference {
+            // Clients of automatic persisted queries send an empty text with their hash.
+            text: request.query.as_deref().filter(|text| !text.is_empty()),
+            sha256: request.sha256(),
+            id: request.document_id.as_deref(),
+        })?;
         let operation =
             document.operation(request.operation_name.as_deref(), &request.variables)?;
         let operation = match operation {

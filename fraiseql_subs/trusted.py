@@ -1,0 +1,61 @@
+"""Trusted documents: an allow-list that clients refer to by id, by hash or by text.
+
+Only its forms are read here; the core decides what is served.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from .errors import ConfigurationError
+
+TrustedDocuments: TypeAlias = Mapping[str, str] | str | Path
+"""Texts by id, or the path of a JSON file: such an object, or a manifest of Apollo clients."""
+
+
+def read_trusted_documents(source: TrustedDocuments | None) -> list[tuple[str, str]] | None:
+    """Read the documents as pairs of id and text; None: any document is served.
+
+    Raises:
+        ConfigurationError: The file cannot be read, or holds no documents.
+    """
+    if source is None:
+        return None
+    if isinstance(source, Mapping):
+        return _pairs(source, "trusted_documents")
+    where = f"trusted_documents={str(source)!r}"
+    try:
+        manifest = json.loads(Path(source).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(
+            f"{where} cannot be read ({error.strerror}): give the path of a JSON file"
+        ) from error
+    except ValueError as error:
+        raise ConfigurationError(f"{where} is no JSON ({error}): give a JSON file") from error
+    if isinstance(manifest, dict) and isinstance(manifest.get("operations"), list):
+        manifest = _apollo(manifest["operations"], where)
+    return _pairs(manifest, where)
+
+
+def _apollo(operations: list[Any], where: str) -> dict[str, Any]:
+    try:
+        return {operation["id"]: operation["body"] for operation in operations}
+    except (KeyError, TypeError) as error:
+        raise ConfigurationError(
+            f"{where}: an entry of `operations` lacks `id` or `body`: give a manifest of format "
+            '"apollo-persisted-query-manifest", or an object of texts by id'
+        ) from error
+
+
+def _pairs(documents: Any, where: str) -> list[tuple[str, str]]:
+    if not isinstance(documents, Mapping):
+        raise ConfigurationError(f"{where} holds no documents: give an object of texts by id")
+    for id, text in documents.items():
+        if not isinstance(id, str) or not isinstance(text, str):
+            raise ConfigurationError(
+                f"{where}: the entry {id!r} is no text: give the text of a document for each id"
+            )
+    return list(documents.items())

@@ -1,0 +1,93 @@
+//! How a request names its document, and which documents are trusted.
+//!
+//! Sources: automatic persisted queries as Apollo clients speak them
+//! (`extensions.persistedQuery.sha256Hash`), `documentId` of the GraphQL over HTTP
+//! specification, appendix "Persisted Documents".
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use crate::error::{GraphQLError, request_error};
+
+/// `extensions.code` when the hash of a document is not known: the client sends its text, too.
+pub const CODE_PERSISTED_QUERY_NOT_FOUND: &str = "PERSISTED_QUERY_NOT_FOUND";
+/// `extensions.code` of a document that is not among the trusted ones.
+pub const CODE_DOCUMENT_NOT_TRUSTED: &str = "DOCUMENT_NOT_TRUSTED";
+
+/// What a request says of its document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DocumentReference<'r> {
+    /// Its text.
+    pub text: Option<&'r str>,
+    /// The SHA-256 of its text, in hexadecimal digits.
+    pub sha256: Option<&'r str>,
+    /// Its id among the trusted documents.
+    pub id: Option<&'r str>,
+}
+
+impl<'r> DocumentReference<'r> {
+    /// A document by its text alone.
+    #[must_use]
+    pub fn text(text: &'r str) -> Self {
+        Self {
+            text: Some(text),
+            ..Self::default()
+        }
+    }
+}
+
+/// The only documents that are served, by id.
+#[derive(Debug, Clone, Default)]
+pub struct TrustedDocuments {
+    by_id: HashMap<String, Arc<str>>,
+    by_sha256: HashMap<String, Arc<str>>,
+}
+
+impl TrustedDocuments {
+    /// Trusts these documents: pairs of id and text. Each is also found by its SHA-256, and by
+    /// its text.
+    pub fn new(documents: impl IntoIterator<Item = (String, String)>) -> Self {
+        let mut trusted = Self::default();
+        for (id, text) in documents {
+            let text: Arc<str> = text.into();
+            trusted.by_sha256.insert(sha256(&text), text.clone());
+            trusted.by_id.insert(id, text);
+        }
+        trusted
+    }
+
+    /// The text of the document that is referred to.
+    pub(crate) fn find(
+        &self,
+        reference: DocumentReference<'_>,
+    ) -> Result<&Arc<str>, Vec<GraphQLError>> {
+        let by_hash = |hash: &str| self.by_sha256.get(hash);
+        let by_id = |id: &str| {
+            let hash = id.strip_prefix("sha256:").unwrap_or(id);
+            self.by_id.get(id).or_else(|| by_hash(hash))
+        };
+        let found = match reference {
+            DocumentReference { id: Some(id), .. } => by_id(id),
+            DocumentReference {
+                sha256: Some(hash), ..
+            } => by_hash(hash).or_else(|| by_id(hash)),
+            DocumentReference {
+                text: Some(text), ..
+            } => by_hash(&sha256(text)),
+            DocumentReference { .. } => None,
+        };
+        // A text beside the id must be the one that is trusted.
+        let is_same = |found: &&Arc<str>| reference.text.is_none_or(|text| text == &***found);
+        found.filter(is_same).ok_or_else(|| {
+            let message = "only trusted documents are served here, and this is none of them: add it to `trusted_documents`";
+            request_error(message, CODE_DOCUMENT_NOT_TRUSTED)
+        })
+    }
+}
+
+/// SHA-256 in lower-case hexadecimal digits.
+pub(crate) fn sha256(text: &str) -> String {
+    format!("{:x}", Sha256::digest(text))
+}
