@@ -31,7 +31,19 @@ impl SocketHandle {
     }
 }
 
-struct TcpTransport(Socket);
+#[derive(Clone)]
+struct TcpTransport(Rc<Socket>);
+
+impl TcpTransport {
+    /// Nothing more will be read, so that the socket is closed once everything is written.
+    ///
+    /// actix-http would otherwise wait for the client to close first, and RFC 6455, section
+    /// 7.1.1, has the client wait for the server.
+    fn stop_reading(&self) {
+        // An error means that the peer has closed it already.
+        self.0.shutdown(std::net::Shutdown::Read).ok();
+    }
+}
 
 impl Transport for TcpTransport {
     fn shut_down(&self) {
@@ -90,7 +102,8 @@ pub(crate) async fn upgrade(
             HeaderValue::from_static(name),
         ));
     }
-    let connection = Connection::open(worker, client_of(&request), Box::new(TcpTransport(socket)));
+    let transport = TcpTransport(Rc::new(socket));
+    let connection = Connection::open(worker, client_of(&request), Box::new(transport.clone()));
     if subprotocol.is_none() {
         // A browser only tells its page about a close that follows a completed handshake.
         connection.close(Close::subprotocol_not_acceptable());
@@ -98,6 +111,7 @@ pub(crate) async fn upgrade(
     let limits = &engine.limits;
     let actor = ConnectionActor {
         connection,
+        transport,
         messages: Some(Messages::new(payload, limits.max_message_bytes)),
         init_timeout: limits.connection_init_timeout,
     };
@@ -136,6 +150,7 @@ fn new_connection_id() -> String {
 /// socket, and ends the connection's operations then.
 struct ConnectionActor {
     connection: Rc<Connection>,
+    transport: TcpTransport,
     /// Taken when the actor starts.
     messages: Option<Messages>,
     init_timeout: std::time::Duration,
@@ -173,6 +188,7 @@ impl StreamHandler<Incoming> for ConnectionActor {
                 if !self.connection.outbox().is_closed() {
                     ctx.close(Some(ws::CloseCode::Normal.into()));
                 }
+                self.transport.stop_reading();
                 ctx.stop();
             }
         }
