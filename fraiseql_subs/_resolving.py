@@ -9,18 +9,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextvars import Context
+from typing import Any, Protocol, TypeAlias
 
 from .types import SKIP
 
-__all__ = ["SKIP", "log_authenticate", "log_failure", "resolve", "task_factory"]
+__all__ = ["SKIP", "log_authenticate", "log_failure", "pump", "resolve", "task_factory"]
 
 _log = logging.getLogger("fraiseql_subs")
 
+StartTask: TypeAlias = Callable[[Coroutine[Any, Any, None], Context], asyncio.Task[None]]
+"""Starts a coroutine as a task in the context of a subscription."""
+
 
 class Answer(Protocol):
-    """Takes the result of one call."""
+    """Takes the result of one call, or the items of one source stream."""
+
+    def begins(self) -> None:
+        """Note that the function for the initial value is entered now."""
 
     def returned(self, value: object) -> None:
         """Take the resolver's value."""
@@ -28,13 +35,32 @@ class Answer(Protocol):
     def raised(self, exception: BaseException) -> None:
         """Take the resolver's exception."""
 
+    def item(self, value: object) -> bool:
+        """Take one value of a stream; False: await `room` before the next one."""
+
+    def room(self) -> Awaitable[None]:
+        """Give a future that is done when there is room for another value."""
+
+    def ended(self) -> None:
+        """Take the end of a stream."""
+
+    def broke(self, exception: BaseException) -> None:
+        """Take the exception that ended a stream."""
+
 
 async def resolve(
-    function: Callable[[Any], Awaitable[object]], event: object, answer: Answer
+    function: Callable[..., Awaitable[object]], event: object | None, answer: Answer
 ) -> None:
-    """Await one resolver and hand its result over in the same step of its task."""
+    """Await one resolver and hand its result over in the same step of its task.
+
+    Without an event it is the function for the initial value.
+    """
     try:
-        value = await function(event)
+        if event is None:
+            answer.begins()
+            value = await function()
+        else:
+            value = await function(event)
     except Exception as exception:
         answer.raised(exception)
     except BaseException as exception:
@@ -45,20 +71,42 @@ async def resolve(
         answer.returned(value)
 
 
-def task_factory(
-    event_loop: asyncio.AbstractEventLoop,
-) -> Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]:
+async def pump(generator: AsyncIterator[object], answer: Answer) -> None:
+    """Hand the values of one source stream over, no faster than its client takes them.
+
+    Cancelled when the client leaves: the generator's `finally` runs then.
+    """
+    try:
+        async for value in generator:
+            if not answer.item(value):
+                await answer.room()
+    except Exception as exception:
+        answer.broke(exception)
+    except BaseException:
+        answer.ended()
+        raise
+    else:
+        answer.ended()
+    finally:
+        # One that waited for room stands at its `yield` and has not seen the cancellation.
+        close = getattr(generator, "aclose", None)
+        if close is not None:
+            await close()
+
+
+def task_factory(event_loop: asyncio.AbstractEventLoop) -> StartTask:
     """Give what starts a task on the loop: eagerly from Python 3.12 on.
 
     A loop that has a task factory of its own keeps it.
     """
-    if sys.version_info >= (3, 12) and event_loop.get_task_factory() is None:
-
-        def start(coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-            return asyncio.Task(coroutine, loop=event_loop, eager_start=True)
-
-        return start
-    return event_loop.create_task
+    if event_loop.get_task_factory() is not None or sys.version_info < (3, 11):
+        # The task runs in a copy: only later Pythons let a task take a context.
+        return lambda coroutine, context: context.run(event_loop.create_task, coroutine)
+    if sys.version_info < (3, 12):
+        return lambda coroutine, context: asyncio.Task(coroutine, loop=event_loop, context=context)
+    return lambda coroutine, context: asyncio.Task(
+        coroutine, loop=event_loop, context=context, eager_start=True
+    )
 
 
 def log_failure(field: str, exception: BaseException) -> None:

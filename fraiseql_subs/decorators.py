@@ -41,11 +41,12 @@ def subscription(
     fn: None = None,
     /,
     *,
-    channel: str,
+    channel: str | None = None,
     name: str | None = None,
     event_types: Iterable[str] | None = None,
     filter: Mapping[str, Any] | None = None,
     description: str | None = None,
+    initial: Callable[..., Any] | None = None,
     concurrency: int = 1,
     timeout: float | None = 30.0,
 ) -> Callable[[_F], _F]: ...
@@ -56,11 +57,12 @@ def subscription(
     fn: _F,
     /,
     *,
-    channel: str,
+    channel: str | None = None,
     name: str | None = None,
     event_types: Iterable[str] | None = None,
     filter: Mapping[str, Any] | None = None,
     description: str | None = None,
+    initial: Callable[..., Any] | None = None,
     concurrency: int = 1,
     timeout: float | None = 30.0,
 ) -> _F: ...
@@ -75,6 +77,7 @@ def subscription(
     event_types: Iterable[str] | None = None,
     filter: Mapping[str, Any] | None = None,
     description: str | None = None,
+    initial: Callable[..., Any] | None = None,
     concurrency: int = 1,
     timeout: float | None = 30.0,
 ) -> Any:
@@ -86,7 +89,10 @@ def subscription(
     other annotated parameter is a GraphQL argument.
 
     Args:
-        fn: `async def` or `def` that returns the value of the field for one event, or `SKIP`.
+        fn: `async def` or `def` that returns the value of the field for one event, or `SKIP`. Or
+            `async def` with `yield`: a source stream, one generator for each client subscription;
+            its `finally` runs as soon as the client leaves. It has no channel and no event, and
+            waits at its `yield` while the client does not take the values.
         channel: Where events come from, or a template over arguments: `"orders.{userId}"`. `{{`
             and `}}` stand for braces.
         name: GraphQL name of the field; default: the function's name in camelCase.
@@ -95,6 +101,10 @@ def subscription(
             `{"user_id": "$userId", "region": "eu"}`. `"$name"` is an argument, and no condition
             when the client leaves it out; `"$$text"` is the text `"$text"`.
         description: Text for the schema; default: the docstring of the function.
+        initial: `async def` or `def` that returns a value of the field, sent before any event. Its
+            parameters are `variables`, `context` and arguments of `fn`, by name. Events published
+            before it starts are left out, as what it reads contains them; those published later
+            follow it, none lost.
         concurrency: Events of one subscription resolved at once (count, 1 to 1024). Results
             leave in the order of their events all the same.
         timeout: Time of one call (seconds, above 0), then an error result; None: unlimited.
@@ -106,14 +116,19 @@ def subscription(
     def declare(function: _F) -> _F:
         where = _check_function(function)
         field = camel_case(function.__name__) if name is None else name
+        is_stream = inspect.isasyncgenfunction(inspect.unwrap(function))
+        if is_stream:
+            given = {"channel": channel, "event_types": event_types, "filter": filter}
+            _check_stream(function, {**given, "initial": initial}, where)
         definition = Definition(
             field=check_name(field, where, "give the field another name with `name=`"),
-            kind="call",
-            channel=check_channel(channel, where),
+            kind="stream" if is_stream else "call",
+            channel=None if is_stream else check_channel(channel, where),
             event_types=check_event_types(event_types, where),
             filter=check_filter(filter, where),
             concurrency=_check_concurrency(concurrency, where),
-            timeout=_check_timeout(timeout, where),
+            timeout=None if is_stream else _check_timeout(timeout, where),
+            initial=_check_initial(initial, function, where),
             description=description,
             function=function,
             module=function.__module__,
@@ -230,13 +245,46 @@ def _check_function(function: Callable[..., Any]) -> str:
             'name, such as @subscription(channel="orders")'
         )
     where = f"{function.__qualname__}()"
-    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+    if inspect.isgeneratorfunction(function):
         raise SchemaError(
-            f"{where} is a generator, and source streams are not supported: return the value for "
-            "one event, and name the channel of the events"
+            f"{where} is a generator: write a source stream as `async def`, or return the value "
+            "for one event and name the channel of the events"
         )
     check_parameters(function, where)
     return where
+
+
+def _check_stream(function: Callable[..., Any], given: dict[str, Any], where: str) -> None:
+    for option, value in given.items():
+        if value is not None:
+            raise SchemaError(
+                f"{where} yields its values, so `{option}` has no meaning: leave it out, or return "
+                "the value for one event instead of yielding"
+            )
+    if "event" in inspect.signature(function).parameters:
+        raise SchemaError(
+            f"{where} yields its values and receives no events: take the parameter `event` out, or "
+            "return the value for one event instead of yielding"
+        )
+
+
+def _check_initial(
+    initial: Callable[..., Any] | None, function: Callable[..., Any], where: str
+) -> Callable[..., Any] | None:
+    if initial is None:
+        return None
+    place = f"{where}, initial"
+    if not inspect.isroutine(initial):
+        raise SchemaError(f"{place}={initial!r}: give a function that returns the first value")
+    check_parameters(initial, place)
+    known = {"variables", "context", *inspect.signature(function).parameters} - {"event"}
+    for name, parameter in inspect.signature(initial).parameters.items():
+        if name not in known and parameter.default is inspect.Parameter.empty:
+            raise SchemaError(
+                f"{place}: parameter `{name}` is neither `variables` nor `context` nor an argument "
+                f"of {where}: take it out, or give it a default"
+            )
+    return initial
 
 
 def _check_concurrency(concurrency: Any, where: str) -> int:
@@ -295,6 +343,6 @@ def _with_graphql_names(definition: Definition) -> Definition:
     names = ArgumentNames(definition.arguments, definition.where, remedy)
     return dataclasses.replace(
         definition,
-        channel=names.in_channel(definition.channel),
+        channel=definition.channel and names.in_channel(definition.channel),
         filter=names.in_filter(definition.filter),
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping
 from functools import cached_property, partial
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, get_args, get_origin
 
 from fraiseql_subs.errors import GraphQLError, SchemaError
 from fraiseql_subs.schema import descriptions
@@ -20,8 +20,19 @@ from fraiseql_subs.schema.routing import Condition
 from fraiseql_subs.schema.signature import Signature, read_signature
 from fraiseql_subs.types import Context
 
-Resolve: TypeAlias = Callable[[Any], Any]
-"""Takes an event; gives a coroutine (`async def`) or a value (`def`)."""
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Bound:
+    """What resolves one client subscription.
+
+    Attributes:
+        resolve: Takes an event; gives a coroutine, a value, or, without an event, a source stream.
+        initial: Gives the coroutine or value that is sent first; None: nothing is.
+    """
+
+    resolve: Callable[..., Any]
+    initial: Callable[[], Any] | None = None
+
 
 BAD_INPUT = {"code": "BAD_USER_INPUT"}
 """Extensions of the error for an argument that has no Python value."""
@@ -36,14 +47,16 @@ class Definition:
 
     Attributes:
         field: GraphQL name.
-        kind: `"call"`: `bind` gives what makes a value of an event; `"passthrough"`: the event's
-            data is the value, and Python is not asked.
-        channel: Channel, or a template over arguments such as `"orders.{userId}"`.
+        kind: `"call"`: `bind` gives what makes a value of an event; `"stream"`: what yields the
+            values; `"passthrough"`: the event's data is the value, and Python is not asked.
+        channel: Channel, or a template over arguments such as `"orders.{userId}"`; None for a
+            stream.
         event_types: Only these types of events; None: all.
         filter: Conditions on the event's data, all of which must hold. Arguments in `channel` and
             here have their GraphQL names once `decorators.resolve` has seen the definition.
         concurrency: Events of one subscription resolved at once (count, 1 to 1024).
         timeout: Time of one call (seconds); None: unlimited.
+        initial: What makes the value that is sent first; None: nothing is sent.
         description: Text for the schema; None: the docstring of the function.
         function: The resolver; None for a passthrough.
         returns: The type of a passthrough; unused otherwise.
@@ -53,12 +66,13 @@ class Definition:
     """
 
     field: str
-    kind: Literal["call", "passthrough"]
-    channel: str
+    kind: Literal["call", "passthrough", "stream"]
+    channel: str | None
     event_types: tuple[str, ...] | None = None
     filter: tuple[Condition, ...] = ()
     concurrency: int = 1
     timeout: float | None = None
+    initial: Callable[..., Any] | None = dataclasses.field(default=None, repr=False)
     description: str | None = None
     function: Callable[..., Any] | None = dataclasses.field(default=None, repr=False)
     returns: Any = dataclasses.field(default=None, repr=False)
@@ -76,10 +90,12 @@ class Definition:
     @property
     def is_async(self) -> bool:
         """Whether calls give coroutines, also those of an `async def` inside a decorator."""
-        return self.function is not None and (
-            inspect.iscoroutinefunction(self.function)
-            or inspect.iscoroutinefunction(inspect.unwrap(self.function))
-        )
+        return _is_async(self.function)
+
+    @property
+    def is_initial_async(self) -> bool:
+        """Whether calls of `initial` give coroutines."""
+        return _is_async(self.initial)
 
     @cached_property
     def signature(self) -> Signature | None:
@@ -135,8 +151,8 @@ class Definition:
             deprecation=getattr(function, "__deprecated__", None),
         )
 
-    def bind(self, variables: dict[str, Any], context: Context) -> Resolve:
-        """Return what resolves the events of one client subscription.
+    def bind(self, variables: dict[str, Any], context: Context) -> Bound:
+        """Return what resolves one client subscription.
 
         Arguments are converted here, once, and not at each event.
 
@@ -148,7 +164,7 @@ class Definition:
             GraphQLError: An argument has no value of its annotated Python type.
         """
         if self.function is None or self.signature is None:
-            return lambda event: event.data
+            return Bound(lambda event: event.data)
         values: dict[str, Any] = {}
         for name in self.signature.order:
             if name == "variables":
@@ -159,7 +175,16 @@ class Definition:
                 value = self._convert_argument(self.signature.parameters[name], variables)
                 if value is not MISSING:
                     values[name] = value
-        return _with_event(self.function, self.signature, values)
+        initial = self._bind_initial({"variables": variables, "context": context, **values})
+        if self.kind == "stream":
+            return Bound(partial(self.function, **values), initial)
+        return Bound(_with_event(self.function, self.signature, values), initial)
+
+    def _bind_initial(self, values: Mapping[str, Any]) -> Callable[[], Any] | None:
+        if self.initial is None:
+            return None
+        names = inspect.signature(self.initial).parameters
+        return partial(self.initial, **{name: values[name] for name in names if name in values})
 
     @cached_property
     def _converters(self) -> dict[str, Converter | None]:
@@ -213,7 +238,10 @@ class Definition:
                     f"{place}: there is none to build the schema from: annotate it, such as "
                     "`-> Order`, or give the manager a `schema=`"
                 )
-        return read_hint(evaluate(annotation, self._namespace(), place), place)
+        annotation = evaluate(annotation, self._namespace(), place)
+        if self.kind == "stream":
+            annotation = _yielded(annotation, place)
+        return read_hint(annotation, place)
 
     def _namespace(self) -> Mapping[str, Any]:
         if self.function is not None:
@@ -222,9 +250,29 @@ class Definition:
         return {} if module is None else vars(module)
 
 
+def _yielded(annotation: Any, place: str) -> Any:
+    arguments = get_args(annotation)
+    if get_origin(annotation) not in _STREAMS or not arguments:
+        raise SchemaError(
+            f"{place}: it does not say what the stream yields: annotate it, such as "
+            "`-> AsyncIterator[Order]`"
+        )
+    return arguments[0]
+
+
+_STREAMS = (AsyncIterator, AsyncIterable, AsyncGenerator)
+
+
+def _is_async(function: Callable[..., Any] | None) -> bool:
+    return function is not None and (
+        inspect.iscoroutinefunction(function)
+        or inspect.iscoroutinefunction(inspect.unwrap(function))
+    )
+
+
 def _with_event(
     function: Callable[..., Any], signature: Signature, values: dict[str, Any]
-) -> Resolve:
+) -> Callable[[Any], Any]:
     """Fix all parameters but `event`, in the form that costs least at each event."""
     if "event" not in signature.order:
         return lambda event: function(**values)

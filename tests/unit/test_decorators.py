@@ -109,12 +109,57 @@ def test_the_decorator_without_options_says_that_the_channel_is_missing():
         def order_updated(event) -> int: ...
 
 
-def test_generators_are_refused():
+def test_a_generator_that_is_not_async_is_refused():
+    def stream():
+        yield 1
+
+    with pytest.raises(SchemaError, match="write a source stream as `async def`"):
+        subscription(stream)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"channel": "c"}, {"event_types": ["a"]}, {"filter": {"a": 1}}, {"initial": lambda: 1}],
+)
+def test_a_source_stream_has_nothing_of_events(options):
+    async def stream():
+        yield 1
+
+    (option,) = options
+    with pytest.raises(SchemaError, match=f"so `{option}` has no meaning"):
+        subscription(**options)(stream)
+
+
+def test_a_source_stream_receives_no_event():
     async def stream(event):
         yield 1
 
-    with pytest.raises(SchemaError, match="source streams are not supported"):
-        subscription(channel="c")(stream)
+    with pytest.raises(SchemaError, match="take the parameter `event` out"):
+        subscription(stream)
+
+
+def test_a_source_stream_says_what_it_yields():
+    async def stream() -> int:
+        yield 1
+
+    with pytest.raises(SchemaError, match=r"such as `-> AsyncIterator\[Order\]`"):
+        build_schema([subscription(stream).__subscription__])
+
+
+@pytest.mark.parametrize(
+    ("initial", "problem"),
+    [
+        (42, "give a function"),
+        (lambda event: 1, "parameter `event` is neither"),
+        (lambda other: 1, "parameter `other` is neither"),
+    ],
+)
+def test_an_initial_value_comes_from_a_function_of_the_arguments(initial, problem):
+    def orders(event, *, user_id: int) -> int: ...
+
+    with pytest.raises(SchemaError, match=problem):
+        subscription(channel="c", initial=initial)(orders)
+    subscription(channel="c", initial=lambda user_id, variables, context: 1)(orders)
 
 
 def test_something_else_than_a_function_is_refused():

@@ -48,7 +48,7 @@ CONTEXT = Context(connection_id="c1")
 def bind(function, variables, schema=None):
     decorated = subscription(channel="c", name="changed")(function)
     _, [definition] = resolve([decorated.__subscription__], schema)
-    return definition.bind(variables, CONTEXT)
+    return definition.bind(variables, CONTEXT).resolve
 
 
 def bind_argument(annotation, value):
@@ -234,4 +234,6 @@ def test_a_passthrough_resolves_to_the_data_of_the_event():
     class Event:
         data: dict
 
-    assert passthrough("a", int, channel="c").bind({}, CONTEXT)(Event({"id": 1})) == {"id": 1}
+    assert passthrough("a", int, channel="c").bind({}, CONTEXT).resolve(Event({"id": 1})) == {
+        "id": 1
+    }

@@ -99,6 +99,12 @@ impl Intake {
         events
     }
 
+    /// The offset of the event that was accepted last; 0 before the first.
+    #[must_use]
+    pub fn last_offset(&self) -> u64 {
+        self.queue.lock().last_offset
+    }
+
     /// Waits until there may be events to take, or the intake was closed.
     pub async fn filled(&self) {
         self.filled.notified().await;

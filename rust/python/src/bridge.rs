@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 /// Jobs in one turn of the event loop (count). The loop serves others between two turns.
 const BATCH: usize = 256;
 
-/// Time of one turn; looked at between two jobs. A turn past it is continued in the next one.
+/// Time of one turn; looked at between two jobs. What is left then waits for the next one.
 const TURN: Duration = Duration::from_millis(2);
 
 /// Something to do on the thread of the event loop.
@@ -81,8 +81,8 @@ impl Bridge {
 
     /// Queues a job, from any thread. Dropped when the bridge is detached.
     ///
-    /// Every job belongs to something that is bounded itself: a call to a place among the
-    /// concurrent calls of its subscription, an answer to a call from Python that awaits it.
+    /// Every job belongs to something that is bounded itself: one to each lane, one to each call
+    /// that is cancelled, an answer to a call from Python that awaits it.
     pub(crate) fn push(&self, job: Job) {
         let mut queue = self.queue.lock();
         if queue.closed {
@@ -113,21 +113,15 @@ impl Bridge {
 
     fn turn(bridge: &Arc<Self>, py: Python<'_>) -> PyResult<()> {
         let started = Instant::now();
-        let mut jobs = {
-            let mut queue = bridge.queue.lock();
-            let count = queue.jobs.len().min(BATCH);
-            queue.jobs.drain(..count).collect::<VecDeque<_>>()
-        };
-        while let Some(job) = jobs.pop_front() {
+        for _ in 0..BATCH {
+            let job = bridge.queue.lock().jobs.pop_front();
+            let Some(job) = job else { break };
             job(py);
             if started.elapsed() > TURN {
                 break;
             }
         }
         let mut queue = bridge.queue.lock();
-        while let Some(job) = jobs.pop_back() {
-            queue.jobs.push_front(job);
-        }
         queue.announced = !queue.jobs.is_empty() && !queue.closed;
         if queue.announced {
             drop(queue);

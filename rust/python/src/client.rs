@@ -21,6 +21,24 @@ pub(crate) struct HostClient {
     pub(crate) params: Option<Py<PyAny>>,
     /// `context=` of an in-process subscription.
     pub(crate) value: Option<Py<PyAny>>,
+    /// Context variables at an in-process `subscribe`.
+    pub(crate) variables: Option<Py<PyAny>>,
+}
+
+/// A copy of the current `contextvars.Context`.
+pub(crate) fn context_variables(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    py.import(intern!(py, "contextvars"))?
+        .call_method0(intern!(py, "copy_context"))
+}
+
+/// The context variables that an operation was subscribed with.
+pub(crate) fn variables_of(client: &Client) -> Option<&Py<PyAny>> {
+    client
+        .host
+        .get()?
+        .downcast_ref::<HostClient>()?
+        .variables
+        .as_ref()
 }
 
 /// Makes the `Context` of a subscription.
@@ -100,7 +118,7 @@ impl Authenticator for PyAuthenticator {
                 let host = HostClient {
                     identity: Some(found.object),
                     params: Some(answer.params),
-                    value: None,
+                    ..HostClient::default()
                 };
                 // Nothing else sets it.
                 client.host.set(Box::new(host)).ok();

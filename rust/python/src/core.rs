@@ -11,7 +11,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 use runtime::{Client, Selector};
 use server::{Server, ServerConfig};
 
-use crate::client::HostClient;
+use crate::client::{HostClient, context_variables};
 use crate::error::{
     bus_error, exceptions, manager_closed, publish_error, request_errors, runtime_error,
     server_error,
@@ -271,6 +271,7 @@ impl Core {
         let client = Client::default();
         let host = HostClient {
             value: context,
+            variables: Some(context_variables(py)?.unbind()),
             ..HostClient::default()
         };
         // It is new, so nothing is set yet.

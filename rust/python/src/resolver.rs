@@ -1,25 +1,29 @@
 //! Calls resolvers on the event loop and makes responses of what they give.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use graphql::ResolverError;
+use graphql::{GraphQLError, ResolverError};
 use parking_lot::Mutex;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
-use runtime::{Call, CallId, Outcome, Resolver, SubscriptionInfo};
-use tokio::sync::oneshot;
+use runtime::{CallId, Lane, Outcome, Resolver, Subject};
 
 use crate::bridge::Bridge;
-use crate::client::context;
+use crate::client::{context, context_variables};
 use crate::error::exceptions;
 use crate::event::PyEvent;
+use crate::future::Promise;
 use crate::json::{map_to_python, to_json_map};
 use crate::value::{Names, PyValue};
 
 /// Room for a response before its buffer grows (bytes).
 const RESPONSE_BYTES: usize = 512;
+
+/// What the client is told of an exception that is not meant for it.
+const INTERNAL_ERROR: &str = "Internal server error";
 
 /// What is called for one definition.
 pub(crate) struct Function {
@@ -27,16 +31,36 @@ pub(crate) struct Function {
     pub(crate) bind: Py<PyAny>,
     /// Whether calls give coroutines.
     pub(crate) is_async: bool,
+    /// Whether the call for the initial value gives a coroutine.
+    pub(crate) is_initial_async: bool,
+}
+
+/// `fraiseql_subs.definition.Bound`: the callables of one subscription.
+#[derive(FromPyObject)]
+struct Callables {
+    resolve: Py<PyAny>,
+    initial: Option<Py<PyAny>>,
+}
+
+/// The Python side of one subscription.
+struct Bindings {
+    callables: Callables,
+    /// `contextvars.Context` that all its calls run in.
+    variables: Py<PyAny>,
 }
 
 /// The resolvers of one manager, on one event loop.
 pub(crate) struct Calls {
+    bridge: Arc<Bridge>,
     functions: Arc<[Function]>,
     names: Names,
     resolve: Py<PyAny>,
+    pump: Py<PyAny>,
     log_failure: Py<PyAny>,
     skip: Py<PyAny>,
-    create_task: Py<PyAny>,
+    start_task: Py<PyAny>,
+    /// The context variables of the manager's start; each subscription has a copy.
+    variables: Py<PyAny>,
     /// Tasks that have not ended, for cancellation.
     tasks: Mutex<HashMap<CallId, Py<PyAny>>>,
     debug: bool,
@@ -45,39 +69,107 @@ pub(crate) struct Calls {
 impl Calls {
     /// Looks up what calls need.
     pub(crate) fn new(
-        event_loop: &Bound<'_, PyAny>,
+        bridge: Arc<Bridge>,
         functions: Arc<[Function]>,
         names: Names,
         debug: bool,
+        py: Python<'_>,
     ) -> PyResult<Self> {
-        let module = event_loop.py().import("fraiseql_subs._resolving")?;
+        let module = py.import("fraiseql_subs._resolving")?;
         let find = |name| module.getattr(name).map(Bound::unbind);
+        let start_task = module.call_method1("task_factory", (bridge.event_loop(py),))?;
         Ok(Self {
             functions,
             names,
             resolve: find("resolve")?,
+            pump: find("pump")?,
             log_failure: find("log_failure")?,
             skip: find("SKIP")?,
-            create_task: module.call_method1("task_factory", (event_loop,))?.unbind(),
+            start_task: start_task.unbind(),
+            variables: context_variables(py)?.unbind(),
             tasks: Mutex::default(),
+            bridge,
             debug,
         })
     }
 
-    fn start(self: &Arc<Self>, py: Python<'_>, call: Call) {
-        if call.reply.is_closed() {
-            // The subscription has ended meanwhile.
+    /// Starts one call of a lane, and has itself called again when another may start.
+    fn step(self: &Arc<Self>, py: Python<'_>, lane: &Arc<Lane>) {
+        if lane.is_closed() {
             return;
         }
+        match self.bound(py, lane) {
+            Ok(bound) => {
+                if let Some((id, subject)) = lane.start() {
+                    self.start(py, lane, bound, id, subject);
+                }
+                self.go_on(lane);
+            }
+            Err(error) => {
+                let field = &lane.info.definition.field;
+                let error = self.describe(py, field, &error.into_value(py).into_bound(py), true);
+                lane.refuse(refused(error));
+            }
+        }
+    }
+
+    fn go_on(self: &Arc<Self>, lane: &Arc<Lane>) {
+        if lane.claim() {
+            self.schedule(lane.clone());
+        }
+    }
+
+    fn schedule(self: &Arc<Self>, lane: Arc<Lane>) {
+        let calls = self.clone();
+        self.bridge.push(Box::new(move |py| calls.step(py, &lane)));
+    }
+
+    /// The Python side of a subscription: made when it is opened, kept with it.
+    fn bound<'l>(&self, py: Python<'_>, lane: &'l Lane) -> PyResult<&'l Bindings> {
+        let host: &OnceLock<_> = &lane.info.host;
+        if host.get().is_none() {
+            let function = &self.functions[lane.info.definition.index];
+            let arguments = map_to_python(py, &lane.info.arguments)?;
+            let context = context(py, &lane.info)?;
+            let bound = Bindings {
+                callables: function
+                    .bind
+                    .bind(py)
+                    .call1((arguments, context))?
+                    .extract()?,
+                variables: self.variables_of(py, lane)?,
+            };
+            // Only this thread sets it.
+            host.set(Box::new(bound)).ok();
+        }
+        host.get()
+            .and_then(|bound| bound.downcast_ref())
+            .ok_or_else(|| exceptions::ManagerClosed::new_err("the subscription is not ours"))
+    }
+
+    fn variables_of(&self, py: Python<'_>, lane: &Lane) -> PyResult<Py<PyAny>> {
+        match crate::client::variables_of(&lane.info.client) {
+            Some(variables) => Ok(variables.clone_ref(py)),
+            None => self.variables.call_method0(py, intern!(py, "copy")),
+        }
+    }
+
+    fn start(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        lane: &Arc<Lane>,
+        bound: &Bindings,
+        id: CallId,
+        subject: Subject,
+    ) {
         let answer = Answer {
-            id: call.id,
-            subscription: call.subscription,
-            reply: Mutex::new(Some(call.reply)),
+            id,
+            lane: lane.clone(),
             calls: self.clone(),
         };
         match Bound::new(py, answer) {
             Ok(answer) => {
-                if let Err(error) = self.enter(&answer, call.event) {
+                if let Err(error) = self.enter(&answer, bound, subject) {
                     let exception = error.into_value(py).into_bound(py);
                     answer.get().raised(py, exception.into_any());
                 }
@@ -86,20 +178,57 @@ impl Calls {
         }
     }
 
-    fn enter(&self, answer: &Bound<'_, Answer>, event: Arc<bus::Event>) -> PyResult<()> {
+    fn enter(
+        &self,
+        answer: &Bound<'_, Answer>,
+        bound: &Bindings,
+        subject: Subject,
+    ) -> PyResult<()> {
         let py = answer.py();
-        let subscription = &answer.get().subscription;
-        let function = &self.functions[subscription.definition.index];
-        let bound = bound(py, function, subscription)?;
-        let event = PyEvent::new(event).into_pyobject(py)?;
-        if !function.is_async {
-            answer.get().returned(bound.bind(py).call1((event,))?);
-            return Ok(());
+        let function = &self.functions[answer.get().lane.info.definition.index];
+        let callables = &bound.callables;
+        let (callable, argument, is_async) = match subject {
+            Subject::Event(event) => {
+                let event = PyEvent::new(event).into_pyobject(py)?.into_any();
+                (&callables.resolve, Some(event), function.is_async)
+            }
+            Subject::Initial => match &callables.initial {
+                Some(initial) => (initial, None, function.is_initial_async),
+                None => {
+                    answer.get().finish(Outcome::Skip);
+                    return Ok(());
+                }
+            },
+            Subject::Stream => {
+                let generator = call_in(py, bound, &callables.resolve, None)?;
+                let coroutine = self.pump.bind(py).call1((generator, answer))?;
+                return self.run(answer, bound, &coroutine);
+            }
+        };
+        if is_async {
+            let coroutine = self.resolve.bind(py).call1((callable, argument, answer))?;
+            return self.run(answer, bound, &coroutine);
         }
-        let coroutine = self.resolve.bind(py).call1((bound, event, answer))?;
-        let task = self.create_task.bind(py).call1((coroutine,))?;
+        if argument.is_none() {
+            answer.get().begins();
+        }
+        answer
+            .get()
+            .returned(call_in(py, bound, callable, argument)?);
+        Ok(())
+    }
+
+    fn run(
+        &self,
+        answer: &Bound<'_, Answer>,
+        bound: &Bindings,
+        coroutine: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let py = answer.py();
+        let start = self.start_task.bind(py);
+        let task = start.call1((coroutine, &bound.variables))?;
         // An eager task may have ended already.
-        if answer.get().is_open() {
+        if answer.get().lane.wants(answer.get().id) {
             self.tasks.lock().insert(answer.get().id, task.unbind());
         }
         Ok(())
@@ -108,7 +237,7 @@ impl Calls {
     fn cancel(&self, py: Python<'_>, id: CallId) {
         let task = self.tasks.lock().remove(&id);
         if let Some(task) = task
-            && let Err(error) = task.call_method0(py, "cancel")
+            && let Err(error) = task.call_method0(py, intern!(py, "cancel"))
         {
             error.write_unraisable(py, Some(task.bind(py)));
         }
@@ -121,117 +250,164 @@ impl Calls {
             self.cancel(py, id);
         }
     }
-}
 
-/// The callable of one subscription: made by its first call, kept with it.
-fn bound(py: Python<'_>, function: &Function, info: &SubscriptionInfo) -> PyResult<Py<PyAny>> {
-    if let Some(bound) = info.host.get().and_then(|b| b.downcast_ref::<Py<PyAny>>()) {
-        return Ok(bound.clone_ref(py));
+    /// What the client is told of an exception. What it is not told is written to the log,
+    /// unless nobody waits for the outcome any more.
+    fn describe(
+        &self,
+        py: Python<'_>,
+        field: &str,
+        exception: &Bound<'_, PyAny>,
+        is_wanted: bool,
+    ) -> ResolverError {
+        let described = || -> PyResult<ResolverError> {
+            if exception.is_instance(&py.get_type::<exceptions::GraphQLError>())? {
+                let message: String = exception.getattr("message")?.extract()?;
+                let extensions = exception.getattr("extensions")?;
+                let extensions = to_json_map(Some(&extensions)).map_err(|error| {
+                    exceptions::PublishError::new_err(error.message("extensions"))
+                })?;
+                return Ok(ResolverError::new(message).with_extensions(extensions));
+            }
+            if is_wanted {
+                let field = PyString::new(py, field);
+                self.log_failure.bind(py).call1((field, exception))?;
+            }
+            Ok(ResolverError::new(if self.debug {
+                let class = exception.get_type().name()?;
+                format!("{class}: {}", exception.str()?)
+            } else {
+                INTERNAL_ERROR.to_owned()
+            }))
+        };
+        described().unwrap_or_else(|error| {
+            error.write_unraisable(py, Some(exception));
+            ResolverError::new(INTERNAL_ERROR)
+        })
     }
-    let variables = map_to_python(py, &info.arguments)?;
-    let bound = function.bind.call1(py, (variables, context(py, info)?))?;
-    // Only this thread sets it.
-    info.host.set(Box::new(bound.clone_ref(py))).ok();
-    Ok(bound)
 }
 
-/// Hands calls to the event loop.
-pub(crate) struct LoopResolver {
-    pub(crate) bridge: Arc<Bridge>,
-    pub(crate) calls: Arc<Calls>,
+/// Calls a function in the context of its subscription.
+fn call_in<'py>(
+    py: Python<'py>,
+    bound: &Bindings,
+    callable: &Py<PyAny>,
+    argument: Option<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let (run, variables) = (intern!(py, "run"), bound.variables.bind(py));
+    match argument {
+        Some(argument) => variables.call_method1(run, (callable, argument)),
+        None => variables.call_method1(run, (callable,)),
+    }
 }
+
+fn refused(error: ResolverError) -> Outcome {
+    let error = GraphQLError {
+        extensions: error.extensions,
+        ..GraphQLError::new(error.message)
+    };
+    Outcome::Refused(graphql::errors_to_json(&[error]).into())
+}
+
+/// Hands lanes to the event loop.
+pub(crate) struct LoopResolver(pub(crate) Arc<Calls>);
 
 impl Resolver for LoopResolver {
-    fn call(&self, call: Call) {
-        let calls = self.calls.clone();
-        self.bridge.push(Box::new(move |py| calls.start(py, call)));
+    fn schedule(&self, lane: Arc<Lane>) {
+        self.0.schedule(lane);
     }
 
-    fn cancel(&self, id: CallId) {
-        let calls = self.calls.clone();
-        self.bridge.push(Box::new(move |py| calls.cancel(py, id)));
+    fn cancel(&self, _: Arc<Lane>, ids: Vec<CallId>) {
+        let calls = self.0.clone();
+        self.0.bridge.push(Box::new(move |py| {
+            for id in ids {
+                calls.cancel(py, id);
+            }
+        }));
     }
 }
 
-/// Takes the result of one call. Dropped unused, its subscription ends.
+/// Takes the result of one call, or the items of one source stream.
 #[pyclass(frozen)]
 struct Answer {
     id: CallId,
-    subscription: Arc<SubscriptionInfo>,
-    reply: Mutex<Option<oneshot::Sender<Outcome>>>,
+    lane: Arc<Lane>,
     calls: Arc<Calls>,
 }
 
 #[pymethods]
 impl Answer {
+    /// The function for the initial value is entered now.
+    fn begins(&self) {
+        self.lane.initial_begins();
+    }
+
     /// The resolver returned a value.
     fn returned(&self, value: Bound<'_, PyAny>) {
+        self.finish(self.project(value));
+    }
+
+    /// The resolver raised.
+    fn raised(&self, py: Python<'_>, exception: Bound<'_, PyAny>) {
+        let error = self.describe(py, &exception);
+        let mut response = Vec::with_capacity(RESPONSE_BYTES);
+        self.lane.info.plan.project_error(error, &mut response);
+        self.finish(Outcome::Failed(response.into()));
+    }
+
+    /// The source stream yielded a value. False: await `room` before the next one.
+    fn item(&self, value: Bound<'_, PyAny>) -> bool {
+        self.lane.item(self.project(value))
+    }
+
+    /// Gives a future that is done when there is room for another item.
+    fn room(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let promise = Promise::new(py)?;
+        let future = promise.future(py).unbind();
+        let bridge = self.calls.bridge.clone();
+        self.lane.when_room(Box::new(move || {
+            bridge.push(Box::new(move |py| promise.complete(py, Ok(py.None()))));
+        }));
+        Ok(future)
+    }
+
+    /// The source stream has ended.
+    fn ended(&self) {
+        self.finish(Outcome::End);
+    }
+
+    /// The source stream raised, which ends the subscription.
+    fn broke(&self, py: Python<'_>, exception: Bound<'_, PyAny>) {
+        let error = self.describe(py, &exception);
+        self.finish(refused(error));
+    }
+}
+
+impl Answer {
+    fn finish(&self, outcome: Outcome) {
+        self.calls.tasks.lock().remove(&self.id);
+        self.lane.finish(self.id, outcome);
+        self.calls.go_on(&self.lane);
+    }
+
+    fn project(&self, value: Bound<'_, PyAny>) -> Outcome {
         if value.is(&self.calls.skip) {
-            return self.send(Outcome::Skip);
+            return Outcome::Skip;
         }
         let mut response = Vec::with_capacity(RESPONSE_BYTES);
-        let plan = &self.subscription.plan;
+        let plan = &self.lane.info.plan;
         if let Ok(event) = value.cast_exact::<PyEvent>() {
             // The event itself: its JSON is at hand.
             plan.project(&event.get().event().data, &mut response);
         } else {
             plan.project(PyValue::new(value, &self.calls.names), &mut response);
         }
-        self.send(Outcome::Response(Bytes::from(response)));
+        Outcome::Response(Bytes::from(response))
     }
 
-    /// The resolver raised.
-    fn raised(&self, py: Python<'_>, exception: Bound<'_, PyAny>) {
-        let error = self.resolver_error(py, &exception).unwrap_or_else(|error| {
-            error.write_unraisable(py, Some(&exception));
-            ResolverError::new("Internal server error")
-        });
-        let mut response = Vec::with_capacity(RESPONSE_BYTES);
-        self.subscription.plan.project_error(error, &mut response);
-        self.send(Outcome::Failed(Bytes::from(response)));
-    }
-}
-
-impl Answer {
-    fn is_open(&self) -> bool {
-        self.reply.lock().is_some()
-    }
-
-    fn send(&self, outcome: Outcome) {
-        self.calls.tasks.lock().remove(&self.id);
-        if let Some(reply) = self.reply.lock().take() {
-            // Fails when the subscription has ended.
-            reply.send(outcome).ok();
-        }
-    }
-
-    /// What the client is told, after everything else was written to the log.
-    fn resolver_error(
-        &self,
-        py: Python<'_>,
-        exception: &Bound<'_, PyAny>,
-    ) -> PyResult<ResolverError> {
-        if exception.is_instance(&py.get_type::<exceptions::GraphQLError>())? {
-            let message: String = exception.getattr("message")?.extract()?;
-            let extensions = exception.getattr("extensions")?;
-            let extensions = to_json_map(Some(&extensions))
-                .map_err(|error| exceptions::PublishError::new_err(error.message("extensions")))?;
-            return Ok(ResolverError::new(message).with_extensions(extensions));
-        }
-        if self
-            .reply
-            .lock()
-            .as_ref()
-            .is_some_and(|reply| !reply.is_closed())
-        {
-            let field = PyString::new(py, &self.subscription.definition.field);
-            self.calls.log_failure.bind(py).call1((field, exception))?;
-        }
-        Ok(ResolverError::new(if self.calls.debug {
-            let class = exception.get_type().name()?;
-            format!("{class}: {}", exception.str()?)
-        } else {
-            "Internal server error".to_owned()
-        }))
+    fn describe(&self, py: Python<'_>, exception: &Bound<'_, PyAny>) -> ResolverError {
+        let is_wanted = self.lane.wants(self.id);
+        let field = &self.lane.info.definition.field;
+        self.calls.describe(py, field, exception, is_wanted)
     }
 }

@@ -51,13 +51,15 @@ pub(crate) struct PyLimits {
 pub(crate) struct PyDefinition<'py> {
     field: String,
     kind: String,
-    channel: String,
+    channel: Option<String>,
     event_types: Option<Vec<String>>,
     filter: Vec<(String, bool, Bound<'py, PyAny>)>,
     concurrency: usize,
     timeout: Option<f64>,
     bind: Py<PyAny>,
     is_async: bool,
+    initial: Option<Py<PyAny>>,
+    is_initial_async: bool,
 }
 
 /// Everything to start a manager from, as often as wanted.
@@ -98,6 +100,7 @@ impl Setup {
             functions.push(Function {
                 bind: definition.bind,
                 is_async: definition.is_async,
+                is_initial_async: definition.is_initial_async,
             });
         }
         let document_limits = DocumentLimits {
@@ -136,9 +139,10 @@ impl Setup {
     pub(crate) fn start(&self, event_loop: &Bound<'_, PyAny>) -> PyResult<Running> {
         let py = event_loop.py();
         let names = Names::new(py, &self.keys);
-        let calls = Calls::new(event_loop, self.functions.clone(), names, self.debug)?;
-        let calls = Arc::new(calls);
         let bridge = Bridge::attach(event_loop)?;
+        let functions = self.functions.clone();
+        let calls = Calls::new(bridge.clone(), functions, names, self.debug, py)?;
+        let calls = Arc::new(calls);
         let authenticator = self.authenticate.clone().map(|hook| {
             let bridge = bridge.clone();
             Arc::new(PyAuthenticator { hook, bridge }) as Arc<dyn Authenticator>
@@ -147,10 +151,7 @@ impl Setup {
             catalog: self.catalog.clone(),
             limits: self.limits.clone(),
             origins: self.origins.clone(),
-            resolver: Arc::new(LoopResolver {
-                bridge: bridge.clone(),
-                calls: calls.clone(),
-            }),
+            resolver: Arc::new(LoopResolver(calls.clone())),
             authenticator,
             bus_name: bus_name(),
         });
@@ -186,6 +187,7 @@ fn read_schema(source: PySchemaSource<'_>) -> PyResult<Schema> {
 fn read_definition(index: usize, definition: &PyDefinition<'_>) -> PyResult<Definition> {
     let kind = match definition.kind.as_str() {
         "passthrough" => ResolverKind::Passthrough,
+        "stream" => ResolverKind::Stream,
         _ => ResolverKind::Call,
     };
     let mut filter = Vec::with_capacity(definition.filter.len());
@@ -205,7 +207,11 @@ fn read_definition(index: usize, definition: &PyDefinition<'_>) -> PyResult<Defi
         index,
         field: definition.field.clone(),
         kind,
-        channel: ChannelTemplate::parse(&definition.channel)
+        channel: definition
+            .channel
+            .as_deref()
+            .map(ChannelTemplate::parse)
+            .transpose()
             .map_err(|error| definition_error(&error))?,
         event_types: definition.event_types.clone(),
         filter,
@@ -214,6 +220,7 @@ fn read_definition(index: usize, definition: &PyDefinition<'_>) -> PyResult<Defi
             .timeout
             .map(|time| seconds("timeout", time))
             .transpose()?,
+        has_initial: definition.initial.is_some(),
     })
 }
 

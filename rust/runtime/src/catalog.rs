@@ -32,8 +32,8 @@ pub enum Prepared {
         definition: Arc<Definition>,
         /// What was asked.
         operation: Box<SubscriptionOperation>,
-        /// Where its events are found.
-        route: Route,
+        /// Where its events are found; `None` for a source stream.
+        route: Option<Route>,
     },
     /// The whole response to a query.
     Response(Bytes),

@@ -36,6 +36,10 @@ pub struct Limits {
 /// [`Limits::slow_consumer`] acts. Events are shared, so a place costs one pointer.
 pub(crate) const MAX_PENDING_EVENTS: usize = 16_384;
 
+/// Items of a source stream that wait for their subscriber (count). Past it the stream is not
+/// advanced.
+pub(crate) const STREAM_WINDOW: usize = 16;
+
 /// Events taken and not yet handed to the shards (count). Past it publishers wait.
 pub(crate) const INTAKE_CAPACITY: usize = 4_096;
 

@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use actix::Addr;
@@ -344,6 +345,10 @@ impl ResponseSink for OperationSink {
             self.outbox
                 .push_result(self.head.frame(response), &self.mark);
         }
+    }
+
+    fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
+        self.outbox.poll_room(cx)
     }
 
     fn error(&self, errors: &[u8]) {

@@ -15,6 +15,8 @@ pub enum ResolverKind {
     Passthrough,
     /// A function of the host language makes it.
     Call,
+    /// A source stream of the host language yields the values; there are no events.
+    Stream,
 }
 
 /// One value of a filter.
@@ -35,8 +37,8 @@ pub struct Definition {
     pub field: String,
     /// How events become values.
     pub kind: ResolverKind,
-    /// Where events come from.
-    pub channel: ChannelTemplate,
+    /// Where events come from; `None` for a source stream.
+    pub channel: Option<ChannelTemplate>,
     /// Only these types of events; `None`: all.
     pub event_types: Option<Vec<String>>,
     /// Dotted path into the event's data, and what must stand there.
@@ -45,6 +47,8 @@ pub struct Definition {
     pub concurrency: usize,
     /// Time of one resolver call; `None`: unlimited.
     pub timeout: Option<Duration>,
+    /// Whether the host gives a value that is sent before any event.
+    pub has_initial: bool,
 }
 
 impl Definition {
@@ -61,7 +65,8 @@ impl Definition {
             FilterValue::Argument(name) => Some(name.as_str()),
             FilterValue::Literal(_) => None,
         });
-        for name in self.channel.arguments().chain(from_filter) {
+        let from_channel = self.channel.iter().flat_map(ChannelTemplate::arguments);
+        for name in from_channel.chain(from_filter) {
             if !signature.arguments.iter().any(|a| *a.name == *name) {
                 return Err(DefinitionError::UnknownArgument {
                     field: self.field.clone(),
@@ -78,16 +83,20 @@ impl Definition {
         Ok(())
     }
 
-    /// Where the events of a subscription with these arguments are found.
+    /// Where the events of a subscription with these arguments are found; `None` for a source
+    /// stream.
     ///
     /// A filter on an argument that the client left out is no condition.
     ///
     /// # Errors
     ///
     /// [`DefinitionError::MissingArgument`] when the channel needs an argument that is absent.
-    pub fn route(&self, arguments: &JsonMap) -> Result<Route, DefinitionError> {
+    pub fn route(&self, arguments: &JsonMap) -> Result<Option<Route>, DefinitionError> {
+        let Some(channel) = &self.channel else {
+            return Ok(None);
+        };
         let channel =
-            self.channel
+            channel
                 .fill(arguments)
                 .map_err(|argument| DefinitionError::MissingArgument {
                     field: self.field.clone(),
@@ -104,7 +113,8 @@ impl Definition {
                 Some((path.clone(), Key::of(value)))
             })
             .collect();
-        Ok(Route::new(channel, self.event_types.as_deref(), conditions))
+        let event_types = self.event_types.as_deref();
+        Ok(Some(Route::new(channel, event_types, conditions)))
     }
 }
 

@@ -10,8 +10,8 @@ mod connection;
 mod definition;
 mod engine;
 mod error;
-mod event_queue;
 mod index;
+mod lane;
 mod messages;
 mod metrics;
 mod outbox;
@@ -32,13 +32,12 @@ pub use definition::{ChannelTemplate, Definition, FilterValue, ResolverKind};
 pub use engine::{Engine, EngineConfig};
 pub use error::{DefinitionError, RuntimeError};
 pub use index::{FieldPath, Key, Route, RoutingIndex, field_path};
+pub use lane::{CallId, Lane, Outcome, Subject, SubscriptionInfo, Waiter};
 pub use messages::Selector;
 pub use metrics::{Metrics, Snapshot};
 pub use outbox::{Outbox, Outgoing};
-pub use resolver::{
-    Authenticator, BoxFuture, Call, CallId, Client, Outcome, Refused, Resolver, SubscriptionInfo,
-};
-pub use response_stream::{Response, ResponseStream, Waiter};
+pub use resolver::{Authenticator, BoxFuture, Client, Refused, Resolver};
+pub use response_stream::{Response, ResponseStream};
 pub use runtime::{Runtime, WorkerFactory};
 pub use signal::SignalStream;
 pub use worker::Worker;

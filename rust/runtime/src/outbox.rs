@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use hashbrown::HashSet;
@@ -73,6 +74,8 @@ pub struct Outbox {
     signal: Rc<Signal>,
     metrics: Arc<Metrics>,
     on_overflow: RefCell<Option<Box<dyn FnOnce()>>>,
+    /// Operations that wait for room.
+    room: RefCell<Vec<Waker>>,
 }
 
 impl Outbox {
@@ -88,7 +91,24 @@ impl Outbox {
             signal: Rc::default(),
             metrics,
             on_overflow: RefCell::new(None),
+            room: RefCell::default(),
         }
+    }
+
+    /// Ready when less than half of what may wait does.
+    pub fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.has_room() {
+            return Poll::Ready(());
+        }
+        let mut room = self.room.borrow_mut();
+        if !room.iter().any(|waker| waker.will_wake(cx.waker())) {
+            room.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    fn has_room(&self) -> bool {
+        self.pending_bytes.get() <= self.limit_bytes / 2
     }
 
     /// Set whenever there is something to pop.
@@ -192,6 +212,9 @@ impl Outbox {
     fn forget(&self, entry: &Entry) {
         self.pending_bytes
             .set(self.pending_bytes.get() - entry.outgoing.len());
+        if self.has_room() {
+            self.room.borrow_mut().drain(..).for_each(Waker::wake);
+        }
     }
 
     fn drop_oldest(&self, len: usize) {

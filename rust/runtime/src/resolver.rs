@@ -7,13 +7,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
-use bus::Event;
-use bytes::Bytes;
-use graphql::{JsonMap, Plan};
+use graphql::JsonMap;
 use security::Identity;
-use tokio::sync::oneshot;
 
-use crate::definition::Definition;
+use crate::lane::{CallId, Lane};
 
 /// What is known about the client of an operation.
 #[derive(Debug, Default)]
@@ -32,57 +29,16 @@ pub struct Client {
     pub host: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
-/// What stays the same for all resolver calls of one subscription.
-#[derive(Debug)]
-pub struct SubscriptionInfo {
-    /// What is called.
-    pub definition: Arc<Definition>,
-    /// Coerced arguments by GraphQL name.
-    pub arguments: JsonMap,
-    /// How values become responses.
-    pub plan: Arc<Plan>,
-    /// Name of the operation in the client's document.
-    pub operation_name: Option<String>,
-    /// Who subscribed.
-    pub client: Arc<Client>,
-    /// The host language's state of this subscription.
-    pub host: OnceLock<Box<dyn Any + Send + Sync>>,
-}
-
-/// Identifies a call for cancellation; unique within the process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct CallId(pub u64);
-
-/// One resolver call.
-#[derive(Debug)]
-pub struct Call {
-    /// For [`Resolver::cancel`].
-    pub id: CallId,
-    /// Whose call it is.
-    pub subscription: Arc<SubscriptionInfo>,
-    /// The event to resolve.
-    pub event: Arc<Event>,
-    /// Where the outcome goes. Dropped unsent: the host is gone, the subscription ends.
-    pub reply: oneshot::Sender<Outcome>,
-}
-
-/// How a resolver call ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// One response, already serialised.
-    Response(Bytes),
-    /// One response that says what went wrong.
-    Failed(Bytes),
-    /// Nothing is sent for this event.
-    Skip,
-}
-
 /// Calls resolvers of the host language.
+///
+/// The host's side of a [`Lane`] runs on one thread of the host. It answers each scheduling with
+/// [`Lane::start`], and ends with [`Lane::refuse`] what cannot run.
 pub trait Resolver: Send + Sync {
-    /// Queues a call; returns at once and never fails. The outcome comes through `call.reply`.
-    fn call(&self, call: Call);
-    /// Cancels a call that has not ended.
-    fn cancel(&self, id: CallId);
+    /// Tells the host that a lane has something to start, or has to be made ready; returns at
+    /// once, on any thread.
+    fn schedule(&self, lane: Arc<Lane>);
+    /// Cancels calls whose outcome nobody wants any more; returns at once, on any thread.
+    fn cancel(&self, lane: Arc<Lane>, calls: Vec<CallId>);
 }
 
 /// Why an authentication hook refused.

@@ -3,12 +3,14 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use graphql::GraphQLError;
 use parking_lot::Mutex;
 
 use crate::config::SlowConsumer;
+use crate::lane::Waiter;
 use crate::metrics::Metrics;
 use crate::sink::ResponseSink;
 
@@ -22,9 +24,6 @@ pub enum Response {
     /// The operation has ended. Nothing follows.
     Complete,
 }
-
-/// Called once when a response may be taken.
-pub type Waiter = Box<dyn FnOnce() + Send>;
 
 /// Bounded queue of responses.
 pub struct ResponseStream {
@@ -40,6 +39,8 @@ struct State {
     pending_bytes: usize,
     end: Option<Response>,
     waiter: Option<Waiter>,
+    /// The operation, when it waits for room.
+    room: Option<Waker>,
 }
 
 impl ResponseStream {
@@ -60,6 +61,12 @@ impl ResponseStream {
         let mut state = self.state.lock();
         if let Some(response) = state.responses.pop_front() {
             state.pending_bytes -= response.len();
+            let has_room = self.has_room(&state);
+            let room = state.room.take_if(|_| has_room);
+            drop(state);
+            if let Some(waker) = room {
+                waker.wake();
+            }
             return Some(Response::Next(response));
         }
         if let Some(end) = &state.end {
@@ -67,6 +74,19 @@ impl ResponseStream {
         }
         state.waiter = Some(waiter());
         None
+    }
+
+    fn has_room(&self, state: &State) -> bool {
+        state.pending_bytes <= self.limit_bytes / 2
+    }
+
+    fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = self.state.lock();
+        if self.has_room(&state) {
+            return Poll::Ready(());
+        }
+        state.room = Some(cx.waker().clone());
+        Poll::Pending
     }
 
     fn push(&self, response: Bytes) {
@@ -139,6 +159,10 @@ pub(crate) struct StreamSink(pub Arc<ResponseStream>);
 impl ResponseSink for StreamSink {
     fn next(&self, response: &Bytes) {
         self.0.push(response.clone());
+    }
+
+    fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
+        self.0.poll_room(cx)
     }
 
     fn error(&self, errors: &[u8]) {

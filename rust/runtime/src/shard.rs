@@ -12,8 +12,8 @@ use bytes::Bytes;
 use graphql::Plan;
 use hashbrown::HashMap;
 
-use crate::event_queue::EventQueue;
 use crate::index::{Route, RoutingIndex};
+use crate::lane::Lane;
 use crate::metrics::Metrics;
 use crate::sink::ResponseSink;
 
@@ -34,14 +34,14 @@ struct Group {
 #[derive(Clone)]
 enum Target {
     Group(Rc<Group>),
-    Queue(Rc<EventQueue>),
+    Lane(Arc<Lane>),
 }
 
 impl Target {
     fn address(&self) -> *const () {
         match self {
             Self::Group(group) => Rc::as_ptr(group).cast(),
-            Self::Queue(queue) => Rc::as_ptr(queue).cast(),
+            Self::Lane(lane) => Arc::as_ptr(lane).cast(),
         }
     }
 }
@@ -85,11 +85,16 @@ impl Shard {
         }
     }
 
-    /// Lets events on `route` reach `queue` until the registration is dropped.
-    pub fn register_queue(self: &Rc<Self>, route: Route, queue: Rc<EventQueue>) -> Registration {
-        let target = Target::Queue(queue);
+    /// Lets events on `route` reach `lane` until the registration is dropped.
+    pub fn register_lane(self: &Rc<Self>, route: Route, lane: Arc<Lane>) -> Registration {
+        let target = Target::Lane(lane);
         self.state.borrow_mut().index.insert(&route, &target);
-        self.registration(Place::Queue { route, target })
+        self.registration(Place::Lane { route, target })
+    }
+
+    /// Counts a subscription that no event reaches, until the registration is dropped.
+    pub fn register_stream(self: &Rc<Self>) -> Registration {
+        self.registration(Place::Nowhere)
     }
 
     /// Lets events on `route` reach `sink`, projected by `plan` together with all equal
@@ -138,7 +143,8 @@ impl Shard {
         self.metrics.subscriptions.add(-1);
         let mut state = self.state.borrow_mut();
         match place {
-            Place::Queue { route, target } => state.index.remove(route, target),
+            Place::Lane { route, target } => state.index.remove(route, target),
+            Place::Nowhere => {}
             Place::Group { group, member } => {
                 group.members.borrow_mut().remove(member);
                 if group.members.borrow().is_empty() && state.groups.remove(&group.key).is_some() {
@@ -163,7 +169,7 @@ impl Shard {
         }
         for target in found.drain(..) {
             match target {
-                Target::Queue(queue) => queue.push(event.clone()),
+                Target::Lane(lane) => lane.push(event.clone()),
                 Target::Group(group) => {
                     projected.clear();
                     group.key.plan.project(&event.data, &mut projected);
@@ -182,8 +188,9 @@ impl Shard {
 }
 
 enum Place {
-    Queue { route: Route, target: Target },
+    Lane { route: Route, target: Target },
     Group { group: Rc<Group>, member: u64 },
+    Nowhere,
 }
 
 /// Keeps a subscription in the shard; dropped, no further event reaches it.

@@ -1,11 +1,16 @@
 //! Where the responses of one operation go: a connection's outbox or an in-process stream.
 
+use std::task::{Context, Poll};
+
 use bytes::Bytes;
 
 /// The receiving end of one operation, on the operation's own thread.
 pub trait ResponseSink {
     /// Takes one response: `{"data": …}`.
     fn next(&self, response: &Bytes);
+    /// Ready when less than half of what may wait for the client does. A source stream is
+    /// advanced then only.
+    fn poll_room(&self, cx: &Context<'_>) -> Poll<()>;
     /// Ends the operation with a JSON array of errors.
     fn error(&self, errors: &[u8]);
     /// Ends the operation.

@@ -2,22 +2,21 @@
 
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use actix::{Actor, Addr};
 use graphql::GraphQLError;
 use hashbrown::HashMap;
 use protocol::{Close, Request};
 
-use crate::actors::{AuthenticateActor, Calls, ShardActor, SubscriptionActor};
+use crate::actors::{AuthenticateActor, ShardActor, SubscriptionActor};
 use crate::catalog::Prepared;
-use crate::config::MAX_PENDING_EVENTS;
 use crate::connection::Connection;
 use crate::definition::ResolverKind;
 use crate::engine::Engine;
-use crate::event_queue::EventQueue;
+use crate::lane::{Lane, SubscriptionInfo};
 use crate::messages::Selector;
-use crate::resolver::{Client, SubscriptionInfo};
+use crate::resolver::Client;
 use crate::shard::Shard;
 use crate::sink::ResponseSink;
 
@@ -96,37 +95,42 @@ impl Worker {
                 route,
             } => (definition, operation, route),
         };
-        let (registration, calls) = match definition.kind {
-            ResolverKind::Passthrough => {
-                let registration = self.shard.register_passthrough(
-                    definition.index,
-                    route,
-                    operation.plan,
-                    sink.clone(),
-                );
+        let (registration, lane) = match (definition.kind, route) {
+            (ResolverKind::Passthrough, Some(route)) => {
+                let (shard, plan) = (&self.shard, operation.plan);
+                let registration =
+                    shard.register_passthrough(definition.index, route, plan, sink.clone());
                 (registration, None)
             }
-            ResolverKind::Call => {
-                let events = Rc::new(EventQueue::new(
-                    MAX_PENDING_EVENTS,
-                    self.engine.limits.slow_consumer,
-                    self.engine.metrics.clone(),
-                ));
-                let info = Arc::new(SubscriptionInfo {
+            (_, route) => {
+                let lane = Arc::new(self.lane(SubscriptionInfo {
                     definition,
                     arguments: operation.arguments,
                     plan: operation.plan,
                     operation_name: request.operation_name.clone(),
                     client: client.clone(),
-                    host: std::sync::OnceLock::new(),
-                });
-                let registration = self.shard.register_queue(route, events.clone());
-                let calls = Calls::new(self.engine.clone(), info, events);
-                (registration, Some(calls))
+                    host: OnceLock::new(),
+                }));
+                let registration = match route {
+                    Some(route) => self.shard.register_lane(route, lane.clone()),
+                    None => self.shard.register_stream(),
+                };
+                (registration, Some(lane))
             }
         };
-        let actor = SubscriptionActor::new(sink, registration, calls);
+        let actor = SubscriptionActor::new(sink, registration, lane);
         Ok(Opened::Subscription(actor.start()))
+    }
+
+    fn lane(&self, info: SubscriptionInfo) -> Lane {
+        let engine = &self.engine;
+        Lane::new(
+            info,
+            engine.limits.slow_consumer,
+            engine.metrics.clone(),
+            engine.intake.clone(),
+            engine.resolver.clone(),
+        )
     }
 
     pub(crate) fn add_connection(&self, key: u64, connection: &Rc<Connection>) {

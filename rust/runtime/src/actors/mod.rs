@@ -9,5 +9,4 @@ pub(crate) use authenticate::AuthenticateActor;
 pub use event_bus::EventBusActor;
 pub(crate) use event_bus::ShardList;
 pub use shard::ShardActor;
-pub(crate) use subscription::Calls;
 pub use subscription::SubscriptionActor;

@@ -1,27 +1,22 @@
-//! One operation: its place in the shard, its pending events, its resolver calls, their order.
+//! One operation: its place in the shard, the outcomes of its lane, the time of its calls.
 //!
 //! Started by `worker::Worker::open`, on the thread of its connection; ended by its connection,
 //! by the drain, or by itself when its resolver is too slow. It ends with the operation.
 
-use std::collections::VecDeque;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context as TaskContext, Poll, ready};
+use std::time::Duration;
 
-use actix::{
-    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, StreamHandler, WrapFuture,
-};
-use bus::Event;
-use graphql::{GraphQLError, ResolverError};
-use tokio::sync::oneshot;
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, StreamHandler};
+use futures_util::Stream;
+use graphql::ResolverError;
 
-use crate::config::MAX_PENDING_EVENTS;
-use crate::engine::Engine;
-use crate::event_queue::EventQueue;
+use crate::definition::ResolverKind;
+use crate::lane::{Found, Lane, Outcome};
 use crate::messages::{FinishSubscription, StopSubscription};
-use crate::resolver::{Call, CallId, Outcome, SubscriptionInfo};
 use crate::shard::Registration;
-use crate::signal::SignalStream;
 use crate::sink::ResponseSink;
 
 /// One running operation.
@@ -30,7 +25,7 @@ pub struct SubscriptionActor {
     /// Given up as soon as no further event is wanted.
     registration: Option<Registration>,
     /// `None` for a passthrough, whose results come from its group.
-    calls: Option<Calls>,
+    lane: Option<Arc<Lane>>,
 }
 
 impl SubscriptionActor {
@@ -39,53 +34,45 @@ impl SubscriptionActor {
     pub fn new(
         sink: Rc<dyn ResponseSink>,
         registration: Registration,
-        calls: Option<Calls>,
+        lane: Option<Arc<Lane>>,
     ) -> Self {
         Self {
             sink,
             registration: Some(registration),
-            calls,
+            lane,
         }
     }
 
-    /// Starts as many calls as may run at once; ends when there is nothing left to do.
-    fn advance(&mut self, ctx: &mut Context<Self>) {
-        if let Some(error) = self.calls.as_ref().and_then(Calls::overflow) {
-            self.sink.error(&graphql::errors_to_json(&[error]));
-            ctx.stop();
-            return;
-        }
-        while let Some((id, ended)) = self.calls.as_mut().and_then(Calls::start_next) {
-            let ended = ended
-                .into_actor(self)
-                .map(move |outcome, actor, ctx| actor.call_ended(id, outcome, ctx));
-            ctx.spawn(ended);
-        }
-        let busy = self.calls.as_ref().is_some_and(|c| !c.started.is_empty());
-        if self.registration.is_none() && !busy {
-            self.sink.complete();
-            ctx.stop();
+    fn complete(&mut self, ctx: &mut Context<Self>) {
+        self.sink.complete();
+        ctx.stop();
+    }
+
+    fn fail(&mut self, errors: &[u8], ctx: &mut Context<Self>) {
+        self.sink.error(errors);
+        ctx.stop();
+    }
+
+    fn complete_when_idle(&mut self, ctx: &mut Context<Self>) {
+        if self.registration.is_none() && self.lane.as_ref().is_none_or(|lane| lane.is_idle()) {
+            self.complete(ctx);
         }
     }
 
-    fn call_ended(&mut self, id: CallId, outcome: Option<Outcome>, ctx: &mut Context<Self>) {
-        let Some(calls) = &mut self.calls else { return };
-        let Some(outcome) = outcome else {
-            // The host is gone: nothing can be resolved any more.
-            self.sink.complete();
-            ctx.stop();
-            return;
-        };
-        calls.record(id, outcome);
-        while let Some(outcome) = calls.next_outcome() {
-            match outcome {
-                Outcome::Response(response) | Outcome::Failed(response) => {
-                    self.sink.next(&response);
-                }
-                Outcome::Skip => {}
-            }
+    fn mind_the_time(&mut self, limit: Duration, ctx: &mut Context<Self>) {
+        let Some(lane) = &self.lane else { return };
+        let timed_out = ResolverError::new(format!(
+            "the resolver of `{}` did not answer within {} s",
+            lane.info.definition.field,
+            limit.as_secs_f64()
+        ));
+        if let Some(left) = lane.expire(limit, &timed_out) {
+            self.set_timer(left, limit, ctx);
         }
-        self.advance(ctx);
+    }
+
+    fn set_timer(&mut self, left: Duration, limit: Duration, ctx: &mut Context<Self>) {
+        ctx.run_later(left, move |actor, ctx| actor.mind_the_time(limit, ctx));
     }
 }
 
@@ -93,15 +80,36 @@ impl Actor for SubscriptionActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        if let Some(calls) = &self.calls {
-            ctx.add_stream(SignalStream::new(calls.events.signal()));
+        let Some(lane) = &self.lane else { return };
+        let is_stream = lane.info.definition.kind == ResolverKind::Stream;
+        ctx.add_stream(LaneStream {
+            lane: lane.clone(),
+            gate: is_stream.then(|| self.sink.clone()),
+        });
+        lane.open();
+    }
+}
+
+impl Drop for SubscriptionActor {
+    fn drop(&mut self) {
+        if let Some(lane) = &self.lane {
+            lane.close();
         }
     }
 }
 
-impl StreamHandler<()> for SubscriptionActor {
-    fn handle(&mut self, (): (), ctx: &mut Context<Self>) {
-        self.advance(ctx);
+impl StreamHandler<Found> for SubscriptionActor {
+    fn handle(&mut self, found: Found, ctx: &mut Context<Self>) {
+        match found {
+            Found::Outcome(Outcome::Response(response) | Outcome::Failed(response)) => {
+                self.sink.next(&response);
+                self.complete_when_idle(ctx);
+            }
+            Found::Outcome(Outcome::Skip) => self.complete_when_idle(ctx),
+            Found::Outcome(Outcome::Refused(errors)) => self.fail(&errors, ctx),
+            Found::Outcome(Outcome::End) => self.complete(ctx),
+            Found::Start(limit) => self.set_timer(limit, limit, ctx),
+        }
     }
 }
 
@@ -110,6 +118,9 @@ impl Handler<StopSubscription> for SubscriptionActor {
 
     fn handle(&mut self, _: StopSubscription, ctx: &mut Context<Self>) {
         self.registration = None;
+        if let Some(lane) = &self.lane {
+            lane.close();
+        }
         ctx.stop();
     }
 }
@@ -119,116 +130,28 @@ impl Handler<FinishSubscription> for SubscriptionActor {
 
     fn handle(&mut self, _: FinishSubscription, ctx: &mut Context<Self>) {
         self.registration = None;
-        self.advance(ctx);
-    }
-}
-
-/// The resolver calls of one subscription. Dropped, it cancels those that have not ended.
-pub struct Calls {
-    engine: Arc<Engine>,
-    info: Arc<SubscriptionInfo>,
-    events: Rc<EventQueue>,
-    /// In the order of their events; an outcome waits for those before it.
-    started: VecDeque<(CallId, Option<Outcome>)>,
-}
-
-impl Calls {
-    /// Resolves the events of `events`.
-    #[must_use]
-    pub fn new(engine: Arc<Engine>, info: Arc<SubscriptionInfo>, events: Rc<EventQueue>) -> Self {
-        Self {
-            engine,
-            info,
-            events,
-            started: VecDeque::new(),
-        }
-    }
-
-    fn overflow(&self) -> Option<GraphQLError> {
-        self.events.has_overflowed().then(|| {
-            self.engine.metrics.slow_consumer_disconnects.add(1);
-            GraphQLError::new(format!(
-                "the subscription was ended: its resolver is more than {MAX_PENDING_EVENTS} events behind"
-            ))
-        })
-    }
-
-    /// Starts the call for the next event, if there is one and it may run now.
-    fn start_next(&mut self) -> Option<(CallId, impl Future<Output = Option<Outcome>> + use<>)> {
-        if self.started.len() >= self.info.definition.concurrency {
-            return None;
-        }
-        let event = self.events.pop()?;
-        let id = next_call_id();
-        self.started.push_back((id, None));
-        Some((id, call(self.engine.clone(), self.info.clone(), event, id)))
-    }
-
-    fn record(&mut self, id: CallId, outcome: Outcome) {
-        if let Outcome::Failed(_) = outcome {
-            self.engine.metrics.resolver_errors.add(1);
-        }
-        if let Some((_, place)) = self.started.iter_mut().find(|(call, _)| *call == id) {
-            *place = Some(outcome);
-        }
-    }
-
-    fn next_outcome(&mut self) -> Option<Outcome> {
-        match self.started.front_mut() {
-            Some((_, outcome @ Some(_))) => {
-                let outcome = outcome.take();
-                self.started.pop_front();
-                outcome
-            }
-            _ => None,
+        match &self.lane {
+            // A source stream would go on by itself.
+            Some(lane) if lane.info.definition.kind == ResolverKind::Stream => self.complete(ctx),
+            _ => self.complete_when_idle(ctx),
         }
     }
 }
 
-impl Drop for Calls {
-    fn drop(&mut self) {
-        for (id, outcome) in &self.started {
-            if outcome.is_none() {
-                self.engine.resolver.cancel(*id);
-            }
+/// What a lane has for its actor. The items of a source stream are taken only while its client
+/// has room for them.
+struct LaneStream {
+    lane: Arc<Lane>,
+    gate: Option<Rc<dyn ResponseSink>>,
+}
+
+impl Stream for LaneStream {
+    type Item = Found;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Found>> {
+        if let Some(sink) = &self.gate {
+            ready!(sink.poll_room(cx));
         }
+        self.lane.poll(cx).map(Some)
     }
-}
-
-fn next_call_id() -> CallId {
-    static LAST: AtomicU64 = AtomicU64::new(0);
-    CallId(LAST.fetch_add(1, Relaxed))
-}
-
-/// Hands the call to the host and waits for its outcome, at most for its timeout.
-async fn call(
-    engine: Arc<Engine>,
-    info: Arc<SubscriptionInfo>,
-    event: Arc<Event>,
-    id: CallId,
-) -> Option<Outcome> {
-    let (reply, outcome) = oneshot::channel();
-    engine.metrics.resolver_calls.add(1);
-    engine.resolver.call(Call {
-        id,
-        subscription: info.clone(),
-        event,
-        reply,
-    });
-    let Some(limit) = info.definition.timeout else {
-        return outcome.await.ok();
-    };
-    if let Ok(outcome) = tokio::time::timeout(limit, outcome).await {
-        return outcome.ok();
-    }
-    engine.resolver.cancel(id);
-    engine.metrics.resolver_timeouts.add(1);
-    let mut response = Vec::new();
-    let error = ResolverError::new(format!(
-        "the resolver of `{}` did not answer within {} s",
-        info.definition.field,
-        limit.as_secs_f64()
-    ));
-    info.plan.project_error(error, &mut response);
-    Some(Outcome::Failed(response.into()))
 }

@@ -1,0 +1,477 @@
+//! The way of one subscription through the host: events wait in it, calls start from it, outcomes
+//! leave it in the order of their events.
+//!
+//! Three parties share a lane. The shard pushes events, the host starts calls and finishes them on
+//! its own thread, the subscription's actor takes outcomes and minds the time. None waits for
+//! another: the lock is held for a few moves, and no call is made under it.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bus::{Event, Intake};
+use bytes::Bytes;
+use futures_util::task::AtomicWaker;
+use graphql::{GraphQLError, JsonMap, Plan, ResolverError};
+use parking_lot::Mutex;
+
+use crate::config::{MAX_PENDING_EVENTS, STREAM_WINDOW, SlowConsumer};
+use crate::definition::{Definition, ResolverKind};
+use crate::metrics::Metrics;
+use crate::resolver::{Client, Resolver};
+
+/// What stays the same for all calls of one subscription.
+#[derive(Debug)]
+pub struct SubscriptionInfo {
+    /// What is called.
+    pub definition: Arc<Definition>,
+    /// Coerced arguments by GraphQL name.
+    pub arguments: JsonMap,
+    /// How values become responses.
+    pub plan: Arc<Plan>,
+    /// Name of the operation in the client's document.
+    pub operation_name: Option<String>,
+    /// Who subscribed.
+    pub client: Arc<Client>,
+    /// The host language's state of this subscription.
+    pub host: OnceLock<Box<dyn Any + Send + Sync>>,
+}
+
+/// Identifies a call; unique within the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CallId(u64);
+
+impl CallId {
+    fn next() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self(LAST.fetch_add(1, Relaxed))
+    }
+}
+
+/// What a call is made for.
+#[derive(Debug, Clone)]
+pub enum Subject {
+    /// The value that is sent before any event; [`Lane::initial_begins`] goes before it.
+    Initial,
+    /// One event.
+    Event(Arc<Event>),
+    /// The source stream itself: its items go to [`Lane::item`], its end to [`Lane::finish`].
+    Stream,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// One response, already serialised.
+    Response(Bytes),
+    /// One response that says what went wrong.
+    Failed(Bytes),
+    /// Nothing is sent.
+    Skip,
+    /// The subscription ends with these errors: a JSON array.
+    Refused(Bytes),
+    /// The subscription ends: its source has, or the host is gone.
+    End,
+}
+
+/// Called once, on any thread.
+pub type Waiter = Box<dyn FnOnce() + Send>;
+
+struct Running {
+    id: CallId,
+    since: Instant,
+    outcome: Option<Outcome>,
+}
+
+#[derive(Default)]
+struct State {
+    events: VecDeque<Arc<Event>>,
+    /// In the order of their events; an outcome waits for those before it.
+    running: VecDeque<Running>,
+    /// Items of a source stream.
+    items: VecDeque<Outcome>,
+    room: Option<Waiter>,
+    /// Calls that have no outcome yet (count).
+    unfinished: usize,
+    /// What comes before the events has not started yet.
+    first: Option<Subject>,
+    /// While the initial value is made, no event starts.
+    is_initial: bool,
+    /// Events up to this offset are contained in the initial value.
+    seen: u64,
+    /// Whether the host has been told that there is something to start.
+    is_scheduled: bool,
+    /// Whether the actor has a timer.
+    is_timed: bool,
+    overflowed: bool,
+    closed: bool,
+}
+
+/// Events, calls and outcomes of one subscription.
+pub struct Lane {
+    /// Whose lane it is.
+    pub info: SubscriptionInfo,
+    state: Mutex<State>,
+    policy: SlowConsumer,
+    concurrency: usize,
+    metrics: Arc<Metrics>,
+    intake: Arc<Intake>,
+    resolver: Arc<dyn Resolver>,
+    waker: AtomicWaker,
+}
+
+/// What the actor finds in its lane.
+pub(crate) enum Found {
+    /// The next outcome.
+    Outcome(Outcome),
+    /// A call has started and nobody minds the time: set a timer.
+    Start(Duration),
+}
+
+impl Lane {
+    pub(crate) fn new(
+        info: SubscriptionInfo,
+        policy: SlowConsumer,
+        metrics: Arc<Metrics>,
+        intake: Arc<Intake>,
+        resolver: Arc<dyn Resolver>,
+    ) -> Self {
+        let first = match info.definition.kind {
+            ResolverKind::Stream => Some(Subject::Stream),
+            _ if info.definition.has_initial => Some(Subject::Initial),
+            _ => None,
+        };
+        let state = State {
+            first,
+            ..State::default()
+        };
+        Self {
+            concurrency: info.definition.concurrency.max(1),
+            info,
+            state: Mutex::new(state),
+            policy,
+            metrics,
+            intake,
+            resolver,
+            waker: AtomicWaker::new(),
+        }
+    }
+
+    /// Lets the host make itself ready, before there is anything to call.
+    pub(crate) fn open(self: &Arc<Self>) {
+        self.state.lock().is_scheduled = true;
+        self.resolver.schedule(self.clone());
+    }
+
+    /// Queues an event; past the capacity the slow-consumer policy acts.
+    pub(crate) fn push(self: &Arc<Self>, event: Arc<Event>) {
+        let mut state = self.state.lock();
+        if state.closed || state.overflowed {
+            return;
+        }
+        let waiting = state.events.len();
+        if waiting >= MAX_PENDING_EVENTS {
+            let dropped = match self.policy {
+                SlowConsumer::Disconnect => {
+                    self.metrics.slow_consumer_disconnects.add(1);
+                    let error = GraphQLError::new(format!(
+                        "the subscription was ended: its resolver is more than {MAX_PENDING_EVENTS} events behind"
+                    ));
+                    let errors = graphql::errors_to_json(&[error]);
+                    state.items.push_back(Outcome::Refused(errors.into()));
+                    state.overflowed = true;
+                    state.events.clear();
+                    waiting + 1
+                }
+                SlowConsumer::DropOldest => state.events.drain(..1).len(),
+                SlowConsumer::Latest => state.events.drain(..).len(),
+            };
+            self.metrics.events_dropped.add(dropped as u64);
+            if state.overflowed {
+                drop(state);
+                return self.waker.wake();
+            }
+        }
+        state.events.push_back(event);
+        self.schedule(state);
+    }
+
+    /// Tells the host when something can start, and the actor when its start needs a timer.
+    fn schedule(self: &Arc<Self>, mut state: parking_lot::MutexGuard<'_, State>) {
+        if state.is_scheduled || !self.can_start(&state) {
+            return;
+        }
+        state.is_scheduled = true;
+        let needs_timer = !state.is_timed && self.info.definition.timeout.is_some();
+        drop(state);
+        self.resolver.schedule(self.clone());
+        if needs_timer {
+            self.waker.wake();
+        }
+    }
+
+    fn can_start(&self, state: &State) -> bool {
+        !state.closed
+            && !state.is_initial
+            && state.unfinished < self.concurrency
+            && (state.first.is_some() || !state.events.is_empty())
+    }
+
+    /// For the host, when it was scheduled: what to call next. Finish each with
+    /// [`Self::finish`]; then, or at once if more calls may run, ask [`Self::claim`].
+    pub fn start(&self) -> Option<(CallId, Subject)> {
+        let mut state = self.state.lock();
+        state.is_scheduled = false;
+        if !self.can_start(&state) {
+            return None;
+        }
+        let subject = match state.first.take() {
+            Some(Subject::Initial) => {
+                state.is_initial = true;
+                Subject::Initial
+            }
+            Some(first) => first,
+            None => {
+                let seen = state.seen;
+                let next = std::iter::from_fn(|| state.events.pop_front());
+                let mut unseen = next.skip_while(|event| event.offset <= seen);
+                Subject::Event(unseen.next()?)
+            }
+        };
+        let id = CallId::next();
+        state.running.push_back(Running {
+            id,
+            since: Instant::now(),
+            outcome: None,
+        });
+        state.unfinished += 1;
+        drop(state);
+        self.metrics.resolver_calls.add(1);
+        Some((id, subject))
+    }
+
+    /// For the host, at the moment in which the function for the initial value is entered: it
+    /// sees what the events up to now have told, so that they are not sent.
+    pub fn initial_begins(&self) {
+        self.state.lock().seen = self.intake.last_offset();
+    }
+
+    /// For the host: whether another call may start now. If so the host has been scheduled and
+    /// has to ask [`Self::start`].
+    #[must_use]
+    pub fn claim(&self) -> bool {
+        let mut state = self.state.lock();
+        if state.is_scheduled || !self.can_start(&state) {
+            return false;
+        }
+        state.is_scheduled = true;
+        true
+    }
+
+    /// For the host: a call has ended. False when nobody wants its outcome any more.
+    pub fn finish(&self, id: CallId, outcome: Outcome) -> bool {
+        let mut state = self.state.lock();
+        let has_failed = matches!(outcome, Outcome::Failed(_));
+        let wanted = !state.closed && state.finish(id, outcome);
+        let is_ready = state.is_ready();
+        drop(state);
+        if wanted {
+            self.metrics.resolver_errors.add(u64::from(has_failed));
+            if is_ready {
+                self.waker.wake();
+            }
+        }
+        wanted
+    }
+
+    /// For the host: one item of a source stream. False when the stream has to wait for
+    /// [`Self::when_room`] before it goes on.
+    pub fn item(&self, outcome: Outcome) -> bool {
+        let mut state = self.state.lock();
+        if state.closed {
+            return false;
+        }
+        if let Outcome::Failed(_) = outcome {
+            self.metrics.resolver_errors.add(1);
+        }
+        state.items.push_back(outcome);
+        let has_room = state.items.len() < STREAM_WINDOW;
+        drop(state);
+        self.waker.wake();
+        has_room
+    }
+
+    /// For the host: calls `waiter` once there is room for another item; at once when there is.
+    /// It is dropped uncalled when the subscription ends, which cancels the stream.
+    pub fn when_room(&self, waiter: Waiter) {
+        let mut state = self.state.lock();
+        if state.closed {
+            return;
+        }
+        if state.items.len() >= STREAM_WINDOW {
+            state.room = Some(waiter);
+            return;
+        }
+        drop(state);
+        waiter();
+    }
+
+    /// For the host: the subscription cannot run, or not any more.
+    pub fn refuse(&self, outcome: Outcome) {
+        let mut state = self.state.lock();
+        state.items.push_back(outcome);
+        drop(state);
+        self.waker.wake();
+    }
+
+    /// For the host: whether the outcome of a call is still wanted.
+    #[must_use]
+    pub fn wants(&self, id: CallId) -> bool {
+        let state = self.state.lock();
+        let call = state.running.iter().find(|call| call.id == id);
+        call.is_some_and(|call| call.outcome.is_none())
+    }
+
+    /// For the host: whether the subscription has ended.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.state.lock().closed
+    }
+
+    /// The next thing for the actor, which is woken when there is one.
+    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Found> {
+        self.waker.register(cx.waker());
+        let mut state = self.state.lock();
+        if let Some(outcome) = state.take_outcome() {
+            let has_room = state.items.len() < STREAM_WINDOW / 2;
+            let room = state.room.take_if(|_| has_room);
+            drop(state);
+            if let Some(waiter) = room {
+                waiter();
+            }
+            return Poll::Ready(Found::Outcome(outcome));
+        }
+        if let Some(limit) = self.info.definition.timeout
+            && !state.is_timed
+            && (state.unfinished > 0 || state.is_scheduled)
+        {
+            state.is_timed = true;
+            return Poll::Ready(Found::Start(limit));
+        }
+        Poll::Pending
+    }
+
+    /// For the actor, when its timer fires: ends the calls that took too long with `timed_out`
+    /// and gives the time until the next one may have. `None`: no timer is needed.
+    pub(crate) fn expire(
+        self: &Arc<Self>,
+        limit: Duration,
+        timed_out: &ResolverError,
+    ) -> Option<Duration> {
+        let mut state = self.state.lock();
+        let now = Instant::now();
+        let mut expired = Vec::new();
+        let mut next = None;
+        for call in &mut state.running {
+            if call.outcome.is_some() {
+                continue;
+            }
+            let left = limit.saturating_sub(now.duration_since(call.since));
+            if left.is_zero() {
+                let mut response = Vec::new();
+                self.info
+                    .plan
+                    .project_error(timed_out.clone(), &mut response);
+                call.outcome = Some(Outcome::Failed(response.into()));
+                expired.push(call.id);
+            } else {
+                // They are in the order of their start.
+                next = Some(left);
+                break;
+            }
+        }
+        state.unfinished -= expired.len();
+        if !expired.is_empty() {
+            state.is_initial = false;
+        }
+        if next.is_none() && state.is_scheduled {
+            next = Some(limit);
+        }
+        state.is_timed = next.is_some();
+        if expired.is_empty() {
+            return next;
+        }
+        self.metrics.resolver_timeouts.add(expired.len() as u64);
+        self.metrics.resolver_errors.add(expired.len() as u64);
+        let is_ready = state.is_ready();
+        self.schedule(state);
+        self.resolver.cancel(self.clone(), expired);
+        if is_ready {
+            self.waker.wake();
+        }
+        next
+    }
+
+    /// Whether all events that came have left as outcomes.
+    pub(crate) fn is_idle(&self) -> bool {
+        let state = self.state.lock();
+        state.running.is_empty()
+            && state.events.is_empty()
+            && state.items.is_empty()
+            && state.first.is_none()
+    }
+
+    /// Ends the lane: nothing starts any more, what runs is cancelled.
+    pub(crate) fn close(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        if std::mem::replace(&mut state.closed, true) {
+            return;
+        }
+        let running = std::mem::take(&mut state.running);
+        let dropped = (
+            std::mem::take(&mut state.events),
+            std::mem::take(&mut state.items),
+            state.room.take(),
+        );
+        drop(state);
+        drop(dropped);
+        let unfinished = running.into_iter().filter(|call| call.outcome.is_none());
+        let calls: Vec<_> = unfinished.map(|call| call.id).collect();
+        if !calls.is_empty() {
+            self.resolver.cancel(self.clone(), calls);
+        }
+    }
+}
+
+impl State {
+    fn finish(&mut self, id: CallId, outcome: Outcome) -> bool {
+        let Some(call) = self.running.iter_mut().find(|call| call.id == id) else {
+            return false;
+        };
+        if call.outcome.is_some() {
+            // Its time was over before.
+            return false;
+        }
+        call.outcome = Some(outcome);
+        self.unfinished -= 1;
+        self.is_initial = false;
+        true
+    }
+
+    fn is_ready(&self) -> bool {
+        let first = self.running.front();
+        !self.items.is_empty() || first.is_some_and(|call| call.outcome.is_some())
+    }
+
+    fn take_outcome(&mut self) -> Option<Outcome> {
+        // The call of a source stream ends after its items.
+        if let Some(item) = self.items.pop_front() {
+            return Some(item);
+        }
+        self.running.front()?.outcome.as_ref()?;
+        self.running.pop_front()?.outcome
+    }
+}
