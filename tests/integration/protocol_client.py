@@ -74,6 +74,11 @@ class ProtocolClient:
         while (message := await self._next_message())["type"] != "pong":
             self._received.append(message)
 
+    @property
+    def has_received(self) -> bool:
+        """Whether a message waits for `receive`; ask after `settle`."""
+        return bool(self._received)
+
     async def complete(self, id: str) -> None:
         """End a subscription from this side."""
         await self.send({"id": id, "type": "complete"})
