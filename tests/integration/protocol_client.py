@@ -37,6 +37,8 @@ class ProtocolClient:
         """Open a socket and say nothing yet; `subprotocols=[]` offers none."""
         offered = [SUBPROTOCOL] if subprotocols is None else subprotocols
         options.setdefault("max_size", None)
+        # A client with messages it never reads would wait for the whole time.
+        options.setdefault("close_timeout", 0.5)
         return cls(await open_websocket(url, subprotocols=offered or None, **options))
 
     async def init(self, payload: dict[str, Any] | None = None) -> dict[str, Any]:

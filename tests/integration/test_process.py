@@ -1,0 +1,230 @@
+"""Signals, forks and the end of a process: programs as users write them."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import textwrap
+from asyncio.subprocess import PIPE, Process
+
+import pytest
+
+PATIENCE = 30.0
+
+PRELUDE = """
+import asyncio, os, sys
+from fraiseql_subs import ManagerClosed, SubscriptionManager, passthrough, subscription
+
+feed = passthrough("feed", int, channel="feed")
+manager = SubscriptionManager([feed])
+"""
+
+
+async def start(program: str) -> Process:
+    code = PRELUDE + textwrap.dedent(program)
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, stdin=PIPE, stdout=PIPE, stderr=PIPE
+    )
+
+
+async def finish(process: Process) -> tuple[int, str, str]:
+    out, err = await asyncio.wait_for(process.communicate(), PATIENCE)
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
+
+
+async def run(program: str) -> tuple[int, str, str]:
+    return await finish(await start(program))
+
+
+SERVE = """
+async def main():
+    async with manager.serve(port=0) as server:
+        print(server.url, flush=True)
+        await asyncio.Event().wait()
+
+{entry}
+"""
+
+IGNORE_CTRL_C = """
+try:
+    asyncio.run(main())
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+async def test_ctrl_c_ends_asyncio_run_with_a_client_connected(connect):
+    process = await start(SERVE.format(entry=IGNORE_CTRL_C))
+    url = (await process.stdout.readline()).decode().strip()
+    client = await connect(url)
+    id = await client.subscribe("subscription { feed }")
+    process.send_signal(signal.SIGINT)
+    assert await client.receive() == {"id": id, "type": "complete"}
+    await client.expect_close(1001)
+    assert await finish(process) == (0, "interrupted\n", "")
+
+
+async def test_ctrl_c_that_nobody_catches_ends_as_in_any_program():
+    process = await start(SERVE.format(entry="asyncio.run(main())"))
+    await process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    code, _, err = await finish(process)
+    assert code == -signal.SIGINT
+    assert err.rstrip().endswith("KeyboardInterrupt")
+    assert "panicked" not in err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+async def test_run_serves_until_a_signal(number, connect):
+    process = await start("manager.run(port=0)")
+    url = (await process.stdout.readline()).decode().split()[-1]
+    client = await connect(url)
+    process.send_signal(number)
+    await client.expect_close(1001)
+    assert await finish(process) == (0, "", "")
+
+
+LIVE = """
+async def main():
+    server = await manager.serve(port=0).__aenter__()
+    print(server.url, flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    stream = manager.subscribe("subscription {{ feed }}")
+    await stream.__aenter__()
+    {last}
+
+asyncio.run(main())
+{after}
+"""
+
+
+@pytest.mark.parametrize(
+    ("last", "after", "code"),
+    [
+        ("pass", "", 0),
+        ("pass", "sys.exit(3)", 3),
+        ("pass", "del manager", 0),
+        ("[await manager.publish('feed', n) for n in range(1000)]", "", 0),
+    ],
+    ids=["end of the script", "sys.exit", "manager deleted", "events under way"],
+)
+async def test_the_interpreter_ends_with_live_connections_and_nothing_closed(
+    last, after, code, connect
+):
+    process = await start(LIVE.format(last=last, after=after))
+    client = await connect((await process.stdout.readline()).decode().strip())
+    await client.subscribe("subscription { feed }")
+    process.stdin.write(b"\n")
+    assert await finish(process) == (code, "", "")
+
+
+async def test_an_exception_in_main_ends_the_program_with_its_traceback(connect):
+    process = await start(LIVE.format(last='raise ValueError("mine")', after=""))
+    client = await connect((await process.stdout.readline()).decode().strip())
+    await client.subscribe("subscription { feed }")
+    process.stdin.write(b"\n")
+    code, _, err = await finish(process)
+    assert code == 1
+    assert err.startswith("Traceback")
+    assert err.endswith("ValueError: mine\n")
+
+
+async def test_the_interpreter_ends_while_resolvers_run():
+    assert await run(
+        """
+        entered = None
+
+        @subscription(channel="feed")
+        async def slow(event) -> int:
+            entered.set()
+            await asyncio.Event().wait()
+
+        async def main():
+            global entered, slow_manager
+            entered = asyncio.Event()
+            slow_manager = SubscriptionManager([slow])
+            await slow_manager.start()
+            stream = slow_manager.subscribe("subscription { slow }")
+            await stream.__aenter__()
+            await slow_manager.publish("feed", 1)
+            await entered.wait()
+
+        asyncio.run(main())
+        print("done")
+        """
+    ) == (0, "done\n", "")
+
+
+async def test_a_forked_child_gets_a_clear_error_and_the_parent_goes_on():
+    code, out, err = await run(
+        """
+        import warnings
+        warnings.simplefilter("ignore")
+
+        async def main():
+            async with manager:
+                child = os.fork()
+                if child == 0:
+                    try:
+                        manager.publish("feed", 1)
+                    except ManagerClosed as error:
+                        print(error, flush=True)
+                    os._exit(0)
+                os.waitpid(child, 0)
+                async with manager.subscribe("subscription { feed }") as stream:
+                    await manager.publish("feed", 2)
+                    print((await anext(stream)).data)
+
+        asyncio.run(main())
+        """
+    )
+    assert (code, err) == (0, "")
+    child, parent = out.splitlines()
+    assert "os.fork()" in child and "make one in the child" in child
+    assert parent == "{'feed': 2}"
+
+
+async def test_a_forked_child_may_have_a_manager_of_its_own():
+    assert await run(
+        """
+        import warnings
+        warnings.simplefilter("ignore")
+
+        async def one(manager):
+            async with manager:
+                async with manager.subscribe("subscription { feed }") as stream:
+                    await manager.publish("feed", 2)
+                    print((await anext(stream)).data, flush=True)
+
+        asyncio.run(one(manager))
+        child = os.fork()
+        if child == 0:
+            asyncio.run(one(SubscriptionManager([feed])))
+            sys.exit(0)
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status))
+        """
+    ) == (0, "{'feed': 2}\n{'feed': 2}\n0\n", "")
+
+
+async def test_the_example_serves_orders(connect):
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "examples/orders.py",
+        "--port",
+        "0",
+        "--interval",
+        "0.01",
+        stdout=PIPE,
+        stderr=PIPE,
+    )
+    line = (await process.stdout.readline()).decode()
+    client = await connect(line.split()[-1])
+    id = await client.subscribe("subscription { orderUpdated(userId: 1) { id status } }")
+    order = (await client.receive_data(id))["orderUpdated"]
+    assert order["status"] in {"NEW", "PAID", "SHIPPED"}
+    process.send_signal(signal.SIGINT)
+    code, _, err = await finish(process)
+    assert (code, err) == (0, "")
