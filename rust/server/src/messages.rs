@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use actix_http::error::PayloadError;
 use actix_http::ws::{Codec, Frame, Item, ProtocolError};
 use actix_web::web::Payload;
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use bytestring::ByteString;
 use futures_util::Stream;
 use protocol::Close;
@@ -25,7 +25,8 @@ pub(crate) enum Incoming {
     Pong,
     /// The client closes, or has answered our close.
     Close,
-    /// The client broke a rule; this is what it is told. Whatever else it sends is discarded.
+    /// The client broke a rule; this is what it is told. Of what it sends then, only its close
+    /// matters.
     Violation(Close),
 }
 
@@ -70,7 +71,18 @@ struct MessageDecoder {
     buffer: BytesMut,
     /// The fragments of a message so far.
     fragments: Option<Fragments>,
-    discarding: bool,
+    state: State,
+    /// Bytes of a frame past the limit that are still to come (count).
+    skip: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Reading,
+    /// A rule was broken, and the frames can still be told apart.
+    Failed,
+    /// Nothing that comes means anything any more.
+    Lost,
 }
 
 struct Fragments {
@@ -85,38 +97,61 @@ impl MessageDecoder {
             limit_bytes,
             buffer: BytesMut::new(),
             fragments: None,
-            discarding: false,
+            state: State::Reading,
+            skip: 0,
         }
     }
 
     fn feed(&mut self, bytes: &[u8]) {
-        if !self.discarding {
-            self.buffer.extend_from_slice(bytes);
+        if self.state == State::Lost {
+            return;
         }
+        let skipped = usize::try_from(self.skip).map_or(bytes.len(), |skip| skip.min(bytes.len()));
+        self.skip -= skipped as u64;
+        self.buffer.extend_from_slice(&bytes[skipped..]);
     }
 
     fn decode(&mut self) -> Option<Incoming> {
-        if self.discarding {
-            return None;
+        loop {
+            if self.state == State::Lost {
+                return None;
+            }
+            let has_failed = self.state == State::Failed;
+            match self.decode_message() {
+                Ok(Some(message)) if !has_failed || message == Incoming::Close => {
+                    return Some(message);
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => return None,
+                Err(close) => {
+                    self.fragments = None;
+                    if self.state == State::Reading {
+                        self.state = State::Failed;
+                    }
+                    if !has_failed {
+                        return Some(Incoming::Violation(close));
+                    }
+                }
+            }
         }
-        let decoded = self.decode_message();
-        decoded.unwrap_or_else(|close| {
-            self.discarding = true;
-            self.buffer = BytesMut::new();
-            self.fragments = None;
-            Some(Incoming::Violation(close))
-        })
     }
 
     fn decode_message(&mut self) -> Result<Option<Incoming>, Close> {
         loop {
-            if announced_length(&self.buffer) > self.limit_bytes as u64 {
+            let length = announced_length(&self.buffer);
+            if length > self.limit_bytes as u64 {
+                let whole = length.saturating_add(header_length(&self.buffer));
+                let here = usize::try_from(whole)
+                    .map_or(self.buffer.len(), |whole| whole.min(self.buffer.len()));
+                self.buffer.advance(here);
+                self.skip = whole - here as u64;
                 return Err(Close::message_too_big(self.limit_bytes));
             }
-            let frame = self
-                .codec
-                .decode(&mut self.buffer)
-                .map_err(|error| protocol_error(&error))?;
+            let frame = self.codec.decode(&mut self.buffer).map_err(|error| {
+                self.state = State::Lost;
+                self.buffer = BytesMut::new();
+                protocol_error(&error)
+            })?;
             let Some(frame) = frame else { return Ok(None) };
             let message = match frame {
                 Frame::Text(bytes) => Some(text(bytes)?),
@@ -192,6 +227,19 @@ fn announced_length(buffer: &[u8]) -> u64 {
         },
         _ => 0,
     }
+}
+
+/// The length of the header of the frame at the head of `buffer`, which has a length that
+/// [`announced_length`] can tell.
+fn header_length(buffer: &[u8]) -> u64 {
+    let second = buffer.get(1).copied().unwrap_or_default();
+    let extended = match second & 0x7f {
+        126 => 2,
+        127 => 8,
+        _ => 0,
+    };
+    let mask = if second & 0x80 == 0 { 0 } else { 4 };
+    2 + extended + mask
 }
 
 #[cfg(test)]
@@ -274,9 +322,23 @@ mod tests {
     }
 
     #[test]
-    fn after_a_violation_everything_is_discarded() {
-        let bytes = [frame(0x81, b"\xff"), frame(0x81, b"fine")].concat();
-        assert_eq!(decode(&[&bytes, &frame(0x81, b"fine")]).len(), 1);
+    fn after_a_violation_only_the_close_matters() {
+        let broken = [
+            frame(0x81, b"\xff"),
+            frame(0x81, &vec![b'a'; LIMIT + 1]),
+            [frame(0x01, &[b'a'; 150]), frame(0x80, &[b'a'; 150])].concat(),
+        ];
+        for broken in broken {
+            let text = frame(0x81, b"fine");
+            let bytes = [broken.clone(), broken, text, frame(0x88, b"")].concat();
+            for size in [1, 7, bytes.len()] {
+                let chunks: Vec<&[u8]> = bytes.chunks(size).collect();
+                let messages = decode(&chunks);
+                assert_eq!(messages.len(), 2, "{messages:?}");
+                assert!(matches!(messages[0], Incoming::Violation(_)));
+                assert_eq!(messages[1], Incoming::Close);
+            }
+        }
     }
 
     #[test]
