@@ -240,6 +240,7 @@ impl Document {
             }
         };
         Ok(SubscriptionOperation {
+            name: definition.name.as_ref().map(|name| name.as_str().into()),
             field_name: field.name.as_str().into(),
             response_key: (*response_key).into(),
             arguments,

@@ -20,6 +20,8 @@ pub enum Operation {
 /// A subscription to one field.
 #[derive(Debug, Clone)]
 pub struct SubscriptionOperation {
+    /// Name of the operation in the document.
+    pub name: Option<Arc<str>>,
     /// Name of the field in the schema.
     pub field_name: Arc<str>,
     /// Name of the field in responses: its alias, if it has one.

@@ -61,7 +61,7 @@ pub(crate) fn context<'py>(
     let arguments = PyDict::new(py);
     arguments.set_item("identity", host.and_then(|host| host.identity.as_ref()))?;
     arguments.set_item("connection_id", connection_id)?;
-    arguments.set_item("operation_name", &subscription.operation_name)?;
+    arguments.set_item("operation_name", subscription.operation_name.as_deref())?;
     arguments.set_item("params", params)?;
     arguments.set_item("value", host.and_then(|host| host.value.as_ref()))?;
     py.import("fraiseql_subs.types")?

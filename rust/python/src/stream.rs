@@ -57,13 +57,13 @@ impl Responses {
     fn take(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         let promise = Promise::new(py)?;
         let future = promise.future(py);
-        let Some(running) = self.running.upgrade() else {
-            return Ok(None);
-        };
-        let bridge = running.bridge.clone();
+        let bridge = self.running.upgrade().map(|running| running.bridge.clone());
+        let is_running = bridge.is_some();
         let taken = self.stream.take_or_wait(move || {
             Box::new(move || {
-                bridge.push(Box::new(move |py| promise.complete(py, Ok(py.None()))));
+                if let Some(bridge) = bridge {
+                    bridge.push(Box::new(move |py| promise.complete(py, Ok(py.None()))));
+                }
             })
         });
         match taken {
@@ -72,6 +72,8 @@ impl Responses {
             }
             Some(Response::Complete) => Ok(None),
             Some(Response::Error(errors)) => Err(validation_error(py, &errors)),
+            // What was left when the manager closed has been taken.
+            None if !is_running => Ok(None),
             None => Ok(Some(future.unbind())),
         }
     }

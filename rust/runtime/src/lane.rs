@@ -33,7 +33,7 @@ pub struct SubscriptionInfo {
     /// How values become responses.
     pub plan: Arc<Plan>,
     /// Name of the operation in the client's document.
-    pub operation_name: Option<String>,
+    pub operation_name: Option<Arc<str>>,
     /// Who subscribed.
     pub client: Arc<Client>,
     /// The host language's state of this subscription.

@@ -107,7 +107,7 @@ impl Worker {
                     definition,
                     arguments: operation.arguments,
                     plan: operation.plan,
-                    operation_name: request.operation_name.clone(),
+                    operation_name: operation.name,
                     client: client.clone(),
                     host: OnceLock::new(),
                 }));

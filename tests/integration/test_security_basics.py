@@ -1,0 +1,147 @@
+"""Who may connect: `authenticate`, origins, `disconnect`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from websockets.exceptions import InvalidStatus
+
+from fraiseql_subs import (
+    ConfigurationError,
+    ConnectionParams,
+    Context,
+    Identity,
+    Security,
+    SubscriptionManager,
+    subscription,
+)
+
+
+@subscription(channel="who")
+async def who(event, context: Context) -> str:
+    identity = context.identity
+    name = identity.user_id if isinstance(identity, Identity) else identity and identity["user_id"]
+    return f"{name} {context.params and context.params.payload}"
+
+
+def make_manager(authenticate: Any = None, **options: Any) -> SubscriptionManager:
+    return SubscriptionManager([who], security=Security(authenticate=authenticate, **options))
+
+
+@pytest.mark.parametrize("as_dict", [False, True])
+async def test_the_identity_reaches_resolvers_and_the_hook_sees_the_client(as_dict, serve, connect):
+    seen: list[ConnectionParams] = []
+
+    async def authenticate(params: ConnectionParams) -> Any:
+        seen.append(params)
+        await asyncio.sleep(0)
+        user = params.payload["token"]
+        return {"user_id": user} if as_dict else Identity(user_id=user)
+
+    manager = make_manager(authenticate)
+    server = await serve(manager)
+    client = await connect(server.url, {"token": "ada"}, additional_headers={"X-Mine": "1"})
+    id = await client.subscribe("subscription { who }")
+    await manager.publish("who", 1)
+    assert await client.receive_data(id) == {"who": "ada {'token': 'ada'}"}
+    (params,) = seen
+    assert params.headers["x-mine"] == "1"
+    assert params.remote_address.startswith("127.0.0.1:")
+    assert params.connection_id
+
+
+async def refuse(params: ConnectionParams) -> None:
+    return None
+
+
+async def fail(params: ConnectionParams) -> None:
+    raise RuntimeError("secret")
+
+
+async def nonsense(params: ConnectionParams) -> Any:
+    return 42
+
+
+@pytest.mark.parametrize("hook", [refuse, fail, nonsense])
+async def test_whom_the_hook_does_not_accept_is_closed_with_4403(hook, serve, connect, caplog):
+    server = await serve(make_manager(hook))
+    client = await connect(server.url, init=False)
+    await client.send({"type": "connection_init"})
+    await client.expect_close(4403, "Forbidden")
+    assert ("authenticate raised" in caplog.text) == (hook is not refuse)
+
+
+async def test_subscribing_while_the_hook_runs_is_unauthorized(serve, connect, within):
+    entered, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def authenticate(params: ConnectionParams) -> Identity:
+        entered.set()
+        await cancelled.wait()
+        return Identity("late")
+
+    server = await serve(make_manager(authenticate))
+    client = await connect(server.url, init=False)
+    await client.send({"type": "connection_init"})
+    await within(entered.wait())
+    query = {"query": "subscription { who }"}
+    await client.send({"id": "1", "type": "subscribe", "payload": query})
+    await client.expect_close(4401, "Unauthorized")
+    cancelled.set()
+
+
+async def test_an_origin_that_is_not_listed_is_refused_at_the_handshake(serve, connect):
+    server = await serve(make_manager(origins=["https://app.example.com"]))
+    await connect(server.url)
+    await connect(server.url, origin="https://app.example.com")
+    for origin in ("https://evil.example.com", "http://app.example.com", "null"):
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(server.url, origin=origin)
+        assert refused.value.response.status_code == 403
+
+
+async def test_disconnect_ends_the_selected_connections_at_once(serve, connect):
+    async def authenticate(params: ConnectionParams) -> Identity:
+        user, tenant = params.payload["user"].split("@")
+        return Identity(user_id=user, tenant_id=tenant)
+
+    manager = make_manager(authenticate)
+    server = await serve(manager)
+    users = ["ada@a", "ada@b", "bob@b", "cem@c"]
+    clients = [await connect(server.url, {"user": user}) for user in users]
+    assert await manager.disconnect(identity=Identity("ada"), tenant_id="b") == 1
+    await clients[1].expect_close(4403, "Forbidden")
+    assert await manager.disconnect(tenant_id="b", code=4000, reason="Moved") == 1
+    await clients[2].expect_close(4000, "Moved")
+    assert await manager.disconnect(identity=Identity("nobody")) == 0
+    for client in (clients[0], clients[3]):
+        await client.settle()
+
+
+async def test_disconnect_by_connection_id(serve, connect):
+    ids: list[str] = []
+
+    async def authenticate(params: ConnectionParams) -> Identity:
+        ids.append(params.connection_id)
+        return Identity("ada")
+
+    manager = make_manager(authenticate)
+    server = await serve(manager)
+    one, other = await connect(server.url), await connect(server.url)
+    assert await manager.disconnect(connection_id=ids[0]) == 1
+    await one.expect_close(4403)
+    await other.settle()
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({}, "needs identity"),
+        ({"tenant_id": "a", "code": 1006}, "1000, or 3000 to 4999"),
+    ],
+)
+async def test_disconnect_refuses_what_cannot_work(options, problem):
+    async with make_manager() as manager:
+        with pytest.raises(ConfigurationError, match=problem):
+            await manager.disconnect(**options)
