@@ -36,8 +36,10 @@ pub(crate) struct Bridge {
 #[derive(Default)]
 struct Queue {
     jobs: VecDeque<Job>,
-    /// Whether the loop knows that there are jobs.
+    /// Whether a turn is on its way.
     announced: bool,
+    /// Whether it was announced by a byte, which it has to read.
+    by_byte: bool,
     closed: bool,
 }
 
@@ -90,12 +92,35 @@ impl Bridge {
             return drop(job);
         }
         queue.jobs.push_back(job);
-        let announced = std::mem::replace(&mut queue.announced, true);
-        drop(queue);
-        if !announced {
+        if !std::mem::replace(&mut queue.announced, true) {
+            queue.by_byte = true;
+            drop(queue);
             // One byte at most is under way, so there is room for it.
             (&self.wake).write_all(&[1]).ok();
         }
+    }
+
+    /// Queues a job on the thread of the event loop itself, which needs no waking.
+    pub(crate) fn push_here(self: &Arc<Self>, py: Python<'_>, job: Job) {
+        let mut queue = self.queue.lock();
+        if queue.closed {
+            drop(queue);
+            return drop(job);
+        }
+        queue.jobs.push_back(job);
+        if !std::mem::replace(&mut queue.announced, true) {
+            drop(queue);
+            if let Err(error) = self.call_soon(py) {
+                error.write_unraisable(py, None);
+            }
+        }
+    }
+
+    fn call_soon(self: &Arc<Self>, py: Python<'_>) -> PyResult<()> {
+        let turn = Turn(self.clone()).into_pyobject(py)?;
+        let event_loop = self.event_loop.bind(py);
+        event_loop.call_method1(intern!(py, "call_soon"), (turn,))?;
+        Ok(())
     }
 
     /// Runs `function` on the event loop's thread; the receiver fails when it never ran.
@@ -111,23 +136,24 @@ impl Bridge {
         answer
     }
 
-    fn turn(bridge: &Arc<Self>, py: Python<'_>) -> PyResult<()> {
+    fn turn(self: &Arc<Self>, py: Python<'_>) -> PyResult<()> {
         let started = Instant::now();
+        if std::mem::take(&mut self.queue.lock().by_byte) {
+            (&self.woken).read_exact(&mut [0]).ok();
+        }
         for _ in 0..BATCH {
-            let job = bridge.queue.lock().jobs.pop_front();
+            let job = self.queue.lock().jobs.pop_front();
             let Some(job) = job else { break };
             job(py);
             if started.elapsed() > TURN {
                 break;
             }
         }
-        let mut queue = bridge.queue.lock();
+        let mut queue = self.queue.lock();
         queue.announced = !queue.jobs.is_empty() && !queue.closed;
         if queue.announced {
             drop(queue);
-            let turn = Turn(bridge.clone()).into_pyobject(py)?;
-            let event_loop = bridge.event_loop.bind(py);
-            event_loop.call_method1(intern!(py, "call_soon"), (turn,))?;
+            self.call_soon(py)?;
         }
         Ok(())
     }
@@ -140,8 +166,6 @@ struct Turn(Arc<Bridge>);
 #[pymethods]
 impl Turn {
     fn __call__(&self, py: Python<'_>) -> PyResult<()> {
-        // There is nothing to read in a turn that continues an earlier one.
-        (&self.0.woken).read_exact(&mut [0]).ok();
-        Bridge::turn(&self.0, py)
+        self.0.turn(py)
     }
 }

@@ -103,7 +103,7 @@ impl Calls {
                 if let Some((id, subject)) = lane.start() {
                     self.start(py, lane, bound, id, subject);
                 }
-                self.go_on(lane);
+                self.go_on(py, lane);
             }
             Err(error) => {
                 let field = &lane.info.definition.field;
@@ -113,15 +113,12 @@ impl Calls {
         }
     }
 
-    fn go_on(self: &Arc<Self>, lane: &Arc<Lane>) {
+    fn go_on(self: &Arc<Self>, py: Python<'_>, lane: &Arc<Lane>) {
         if lane.claim() {
-            self.schedule(lane.clone());
+            let (calls, lane) = (self.clone(), lane.clone());
+            let step = move |py: Python<'_>| calls.step(py, &lane);
+            self.bridge.push_here(py, Box::new(step));
         }
-    }
-
-    fn schedule(self: &Arc<Self>, lane: Arc<Lane>) {
-        let calls = self.clone();
-        self.bridge.push(Box::new(move |py| calls.step(py, &lane)));
     }
 
     /// The Python side of a subscription: made when it is opened, kept with it.
@@ -195,7 +192,7 @@ impl Calls {
             Subject::Initial => match &callables.initial {
                 Some(initial) => (initial, None, function.is_initial_async),
                 None => {
-                    answer.get().finish(Outcome::Skip);
+                    answer.get().finish(py, Outcome::Skip);
                     return Ok(());
                 }
             },
@@ -314,7 +311,9 @@ pub(crate) struct LoopResolver(pub(crate) Arc<Calls>);
 
 impl Resolver for LoopResolver {
     fn schedule(&self, lane: Arc<Lane>) {
-        self.0.schedule(lane);
+        let calls = self.0.clone();
+        let step = move |py: Python<'_>| calls.step(py, &lane);
+        self.0.bridge.push(Box::new(step));
     }
 
     fn cancel(&self, _: Arc<Lane>, ids: Vec<CallId>) {
@@ -344,7 +343,8 @@ impl Answer {
 
     /// The resolver returned a value.
     fn returned(&self, value: Bound<'_, PyAny>) {
-        self.finish(self.project(value));
+        let py = value.py();
+        self.finish(py, self.project(value));
     }
 
     /// The resolver raised.
@@ -352,7 +352,7 @@ impl Answer {
         let error = self.describe(py, &exception);
         let mut response = Vec::with_capacity(RESPONSE_BYTES);
         self.lane.info.plan.project_error(error, &mut response);
-        self.finish(Outcome::Failed(response.into()));
+        self.finish(py, Outcome::Failed(response.into()));
     }
 
     /// The source stream yielded a value. False: await `room` before the next one.
@@ -372,22 +372,22 @@ impl Answer {
     }
 
     /// The source stream has ended.
-    fn ended(&self) {
-        self.finish(Outcome::End);
+    fn ended(&self, py: Python<'_>) {
+        self.finish(py, Outcome::End);
     }
 
     /// The source stream raised, which ends the subscription.
     fn broke(&self, py: Python<'_>, exception: Bound<'_, PyAny>) {
         let error = self.describe(py, &exception);
-        self.finish(refused(error));
+        self.finish(py, refused(error));
     }
 }
 
 impl Answer {
-    fn finish(&self, outcome: Outcome) {
+    fn finish(&self, py: Python<'_>, outcome: Outcome) {
         self.calls.tasks.lock().remove(&self.id);
         self.lane.finish(self.id, outcome);
-        self.calls.go_on(&self.lane);
+        self.calls.go_on(py, &self.lane);
     }
 
     fn project(&self, value: Bound<'_, PyAny>) -> Outcome {

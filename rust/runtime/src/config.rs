@@ -36,6 +36,10 @@ pub struct Limits {
 /// [`Limits::slow_consumer`] acts. Events are shared, so a place costs one pointer.
 pub(crate) const MAX_PENDING_EVENTS: usize = 16_384;
 
+/// Outcomes of one subscription that wait for its actor, beside the calls that run (count). Past
+/// it no further call starts.
+pub(crate) const OUTCOMES_AHEAD: usize = 64;
+
 /// Items of a source stream that wait for their subscriber (count). Past it the stream is not
 /// advanced.
 pub(crate) const STREAM_WINDOW: usize = 16;

@@ -18,7 +18,7 @@ use futures_util::task::AtomicWaker;
 use graphql::{GraphQLError, JsonMap, Plan, ResolverError};
 use parking_lot::Mutex;
 
-use crate::config::{MAX_PENDING_EVENTS, STREAM_WINDOW, SlowConsumer};
+use crate::config::{MAX_PENDING_EVENTS, OUTCOMES_AHEAD, STREAM_WINDOW, SlowConsumer};
 use crate::definition::{Definition, ResolverKind};
 use crate::metrics::Metrics;
 use crate::resolver::{Client, Resolver};
@@ -217,6 +217,8 @@ impl Lane {
         !state.closed
             && !state.is_initial
             && state.unfinished < self.concurrency
+            // An actor that does not keep up with the host is waited for.
+            && state.running.len() < self.concurrency + OUTCOMES_AHEAD
             && (state.first.is_some() || !state.events.is_empty())
     }
 
@@ -342,13 +344,13 @@ impl Lane {
     }
 
     /// The next thing for the actor, which is woken when there is one.
-    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Found> {
+    pub(crate) fn poll(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<Found> {
         self.waker.register(cx.waker());
         let mut state = self.state.lock();
         if let Some(outcome) = state.take_outcome() {
             let has_room = state.items.len() < STREAM_WINDOW / 2;
             let room = state.room.take_if(|_| has_room);
-            drop(state);
+            self.schedule(state);
             if let Some(waiter) = room {
                 waiter();
             }
