@@ -49,6 +49,7 @@ def subscription(
     initial: Callable[..., Any] | None = None,
     concurrency: int = 1,
     timeout: float | None = 30.0,
+    shared: bool = False,
 ) -> Callable[[_F], _F]: ...
 
 
@@ -65,6 +66,7 @@ def subscription(
     initial: Callable[..., Any] | None = None,
     concurrency: int = 1,
     timeout: float | None = 30.0,
+    shared: bool = False,
 ) -> _F: ...
 
 
@@ -80,6 +82,7 @@ def subscription(
     initial: Callable[..., Any] | None = None,
     concurrency: int = 1,
     timeout: float | None = 30.0,
+    shared: bool = False,
 ) -> Any:
     """Declare a function as the resolver of a subscription field.
 
@@ -108,6 +111,9 @@ def subscription(
         concurrency: Events of one subscription resolved at once (count, 1 to 1024). Results
             leave in the order of their events all the same.
         timeout: Time of one call (seconds, above 0), then an error result; None: unlimited.
+        shared: Whether subscribers with equal operation and arguments share one call for each
+            event and its result. The function has no `context` then, as it answers several
+            clients at once.
 
     Raises:
         SchemaError: A value is malformed, or the function cannot be a resolver.
@@ -119,7 +125,9 @@ def subscription(
         is_stream = inspect.isasyncgenfunction(inspect.unwrap(function))
         if is_stream:
             given = {"channel": channel, "event_types": event_types, "filter": filter}
-            _check_stream(function, {**given, "initial": initial}, where)
+            _check_stream(function, {**given, "initial": initial, "shared": shared or None}, where)
+        if shared:
+            _check_shared(function, initial, where)
         definition = Definition(
             field=check_name(field, where, "give the field another name with `name=`"),
             kind="stream" if is_stream else "call",
@@ -129,6 +137,7 @@ def subscription(
             concurrency=_check_concurrency(concurrency, where),
             timeout=None if is_stream else _check_timeout(timeout, where),
             initial=_check_initial(initial, function, where),
+            shared=shared,
             description=description,
             function=function,
             module=function.__module__,
@@ -265,6 +274,21 @@ def _check_stream(function: Callable[..., Any], given: dict[str, Any], where: st
         raise SchemaError(
             f"{where} yields its values and receives no events: take the parameter `event` out, or "
             "return the value for one event instead of yielding"
+        )
+
+
+def _check_shared(
+    function: Callable[..., Any], initial: Callable[..., Any] | None, where: str
+) -> None:
+    if "context" in inspect.signature(function).parameters:
+        raise SchemaError(
+            f"{where} is shared, so one call answers clients with different contexts: take the "
+            "parameter `context` out, or shared=True"
+        )
+    if initial is not None:
+        raise SchemaError(
+            f"{where} is shared, and an initial value is each client's own: take `initial` out, or "
+            "shared=True"
         )
 
 

@@ -57,6 +57,7 @@ class Definition:
         concurrency: Events of one subscription resolved at once (count, 1 to 1024).
         timeout: Time of one call (seconds); None: unlimited.
         initial: What makes the value that is sent first; None: nothing is sent.
+        shared: Whether subscribers with equal operation and arguments share one call per event.
         description: Text for the schema; None: the docstring of the function.
         function: The resolver; None for a passthrough.
         returns: The type of a passthrough; unused otherwise.
@@ -73,6 +74,7 @@ class Definition:
     concurrency: int = 1
     timeout: float | None = None
     initial: Callable[..., Any] | None = dataclasses.field(default=None, repr=False)
+    shared: bool = False
     description: str | None = None
     function: Callable[..., Any] | None = dataclasses.field(default=None, repr=False)
     returns: Any = dataclasses.field(default=None, repr=False)

@@ -60,6 +60,7 @@ pub(crate) struct PyDefinition<'py> {
     is_async: bool,
     initial: Option<Py<PyAny>>,
     is_initial_async: bool,
+    shared: bool,
 }
 
 /// Everything to start a manager from, as often as wanted.
@@ -221,6 +222,7 @@ fn read_definition(index: usize, definition: &PyDefinition<'_>) -> PyResult<Defi
             .map(|time| seconds("timeout", time))
             .transpose()?,
         has_initial: definition.initial.is_some(),
+        is_shared: definition.shared,
     })
 }
 

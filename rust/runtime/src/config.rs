@@ -40,6 +40,9 @@ pub(crate) const MAX_PENDING_EVENTS: usize = 16_384;
 /// it no further call starts.
 pub(crate) const OUTCOMES_AHEAD: usize = 64;
 
+/// Results of a shared resolver on their way to workers (count). Past it its calls wait.
+pub(crate) const SHARED_IN_FLIGHT: usize = 256;
+
 /// Items of a source stream that wait for their subscriber (count). Past it the stream is not
 /// advanced.
 pub(crate) const STREAM_WINDOW: usize = 16;

@@ -49,6 +49,8 @@ pub struct Definition {
     pub timeout: Option<Duration>,
     /// Whether the host gives a value that is sent before any event.
     pub has_initial: bool,
+    /// Whether subscribers with equal operation and arguments share one call for each event.
+    pub is_shared: bool,
 }
 
 impl Definition {

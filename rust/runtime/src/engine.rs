@@ -9,6 +9,7 @@ use crate::catalog::Catalog;
 use crate::config::{INTAKE_CAPACITY, Limits};
 use crate::metrics::Metrics;
 use crate::resolver::{Authenticator, Resolver};
+use crate::shared::SharedGroups;
 
 /// What an engine is made of.
 pub struct EngineConfig {
@@ -39,6 +40,7 @@ pub struct Engine {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) resolver: Arc<dyn Resolver>,
     pub(crate) authenticator: Option<Arc<dyn Authenticator>>,
+    pub(crate) shared: Arc<SharedGroups>,
 }
 
 impl Engine {
@@ -53,6 +55,7 @@ impl Engine {
             catalog: config.catalog,
             resolver: config.resolver,
             authenticator: config.authenticator,
+            shared: Arc::default(),
         }
     }
 }

@@ -82,6 +82,8 @@ pub type Waiter = Box<dyn FnOnce() + Send>;
 
 struct Running {
     id: CallId,
+    /// Of its event; 0 without one.
+    offset: u64,
     since: Instant,
     outcome: Option<Outcome>,
 }
@@ -125,8 +127,8 @@ pub struct Lane {
 
 /// What the actor finds in its lane.
 pub(crate) enum Found {
-    /// The next outcome.
-    Outcome(Outcome),
+    /// The next outcome, and the offset of its event.
+    Outcome(Outcome, u64),
     /// A call has started and nobody minds the time: set a timer.
     Start(Duration),
 }
@@ -244,8 +246,13 @@ impl Lane {
             }
         };
         let id = CallId::next();
+        let offset = match &subject {
+            Subject::Event(event) => event.offset,
+            Subject::Initial | Subject::Stream => 0,
+        };
         state.running.push_back(Running {
             id,
+            offset,
             since: Instant::now(),
             outcome: None,
         });
@@ -347,14 +354,14 @@ impl Lane {
     pub(crate) fn poll(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<Found> {
         self.waker.register(cx.waker());
         let mut state = self.state.lock();
-        if let Some(outcome) = state.take_outcome() {
+        if let Some((outcome, offset)) = state.take_outcome() {
             let has_room = state.items.len() < STREAM_WINDOW / 2;
             let room = state.room.take_if(|_| has_room);
             self.schedule(state);
             if let Some(waiter) = room {
                 waiter();
             }
-            return Poll::Ready(Found::Outcome(outcome));
+            return Poll::Ready(Found::Outcome(outcome, offset));
         }
         if let Some(limit) = self.info.definition.timeout
             && !state.is_timed
@@ -468,12 +475,13 @@ impl State {
         !self.items.is_empty() || first.is_some_and(|call| call.outcome.is_some())
     }
 
-    fn take_outcome(&mut self) -> Option<Outcome> {
+    fn take_outcome(&mut self) -> Option<(Outcome, u64)> {
         // The call of a source stream ends after its items.
         if let Some(item) = self.items.pop_front() {
-            return Some(item);
+            return Some((item, 0));
         }
         self.running.front()?.outcome.as_ref()?;
-        self.running.pop_front()?.outcome
+        let ended = self.running.pop_front()?;
+        Some((ended.outcome?, ended.offset))
     }
 }

@@ -19,6 +19,7 @@ mod resolver;
 mod response_stream;
 mod runtime;
 mod shard;
+mod shared;
 mod signal;
 mod sink;
 mod system;

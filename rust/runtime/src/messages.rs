@@ -9,6 +9,7 @@ use protocol::Close;
 use security::Identity;
 
 use crate::resolver::{Client, Refused};
+use crate::shared::{Delivery, SharedOutcome};
 use crate::worker::Worker;
 
 /// Command: hand each event to the subscriptions of one worker.
@@ -77,6 +78,17 @@ impl Selector {
             )
             && matches(&self.connection_id, Some(connection_id))
     }
+}
+
+/// Command: hand an outcome to the members of a group that a worker hosts.
+/// Sender: the group, at most [`SHARED_IN_FLIGHT`](crate::config::SHARED_IN_FLIGHT) of them at
+/// once. Reply: `()`.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct DeliverShared {
+    pub(crate) group: u64,
+    pub(crate) outcome: SharedOutcome,
+    pub(crate) _delivery: Delivery,
 }
 
 /// Query: may this client connect, and who is it?

@@ -61,7 +61,9 @@ impl Runtime {
         let (shared, list) = (engine.clone(), shards.clone());
         system.arbiter().spawn_fn(move || {
             EventBusActor::new(shared.intake.clone(), list.clone(), shared.metrics.clone()).start();
+            let groups = shared.shared.clone();
             let (_, shard) = Worker::start(shared);
+            groups.set_home(shard.clone());
             list.add(shard.clone());
             // Fails only when the caller is gone, and then nobody needs the address.
             started.send(shard).ok();

@@ -15,6 +15,7 @@ use hashbrown::HashMap;
 use crate::index::{Route, RoutingIndex};
 use crate::lane::Lane;
 use crate::metrics::Metrics;
+use crate::shared::{Membership, SharedGroup};
 use crate::sink::ResponseSink;
 
 /// What passthrough subscriptions have in common when their results are equal byte for byte.
@@ -92,6 +93,23 @@ impl Shard {
         self.registration(Place::Lane { route, target })
     }
 
+    /// As [`Self::register_lane`], for a lane that is no subscription of its own.
+    pub(crate) fn register_uncounted(
+        self: &Rc<Self>,
+        route: Route,
+        lane: Arc<Lane>,
+    ) -> Registration {
+        self.metrics.subscriptions.add(-1);
+        let mut registration = self.register_lane(route, lane);
+        registration.is_counted = false;
+        registration
+    }
+
+    /// Counts a member of a shared group until the registration is dropped.
+    pub(crate) fn register_member(self: &Rc<Self>, membership: Membership) -> Registration {
+        self.registration(Place::Member(membership))
+    }
+
     /// Counts a subscription that no event reaches, until the registration is dropped.
     pub fn register_stream(self: &Rc<Self>) -> Registration {
         self.registration(Place::Nowhere)
@@ -136,15 +154,15 @@ impl Shard {
         Registration {
             shard: self.clone(),
             place,
+            is_counted: true,
         }
     }
 
     fn remove(&self, place: &Place) {
-        self.metrics.subscriptions.add(-1);
         let mut state = self.state.borrow_mut();
         match place {
             Place::Lane { route, target } => state.index.remove(route, target),
-            Place::Nowhere => {}
+            Place::Member(_) | Place::Nowhere => {}
             Place::Group { group, member } => {
                 group.members.borrow_mut().remove(member);
                 if group.members.borrow().is_empty() && state.groups.remove(&group.key).is_some() {
@@ -190,6 +208,7 @@ impl Shard {
 enum Place {
     Lane { route: Route, target: Target },
     Group { group: Rc<Group>, member: u64 },
+    Member(Membership),
     Nowhere,
 }
 
@@ -198,10 +217,24 @@ enum Place {
 pub struct Registration {
     shard: Rc<Shard>,
     place: Place,
+    is_counted: bool,
+}
+
+impl Registration {
+    /// The shared group that the subscription is a member of.
+    pub(crate) fn group(&self) -> Option<&Arc<SharedGroup>> {
+        match &self.place {
+            Place::Member(membership) => Some(membership.group()),
+            Place::Lane { .. } | Place::Group { .. } | Place::Nowhere => None,
+        }
+    }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
+        if self.is_counted {
+            self.shard.metrics.subscriptions.add(-1);
+        }
         self.shard.remove(&self.place);
     }
 }

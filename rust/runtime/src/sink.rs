@@ -11,6 +11,10 @@ pub trait ResponseSink {
     /// Ready when less than half of what may wait for the client does. A source stream is
     /// advanced then only.
     fn poll_room(&self, cx: &Context<'_>) -> Poll<()>;
+    /// Takes the response to the event with this offset.
+    fn next_of(&self, response: &Bytes, _offset: u64) {
+        self.next(response);
+    }
     /// Ends the operation with a JSON array of errors.
     fn error(&self, errors: &[u8]);
     /// Ends the operation.

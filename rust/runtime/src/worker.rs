@@ -1,30 +1,35 @@
 //! One worker thread: its shard, its connections, and how operations are opened on it.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::{Arc, OnceLock};
 
 use actix::{Actor, Addr};
-use graphql::GraphQLError;
+use graphql::{GraphQLError, SubscriptionOperation};
 use hashbrown::HashMap;
 use protocol::{Close, Request};
+use serde_json::Value;
 
 use crate::actors::{AuthenticateActor, ShardActor, SubscriptionActor};
 use crate::catalog::Prepared;
 use crate::connection::Connection;
-use crate::definition::ResolverKind;
+use crate::definition::{Definition, ResolverKind};
 use crate::engine::Engine;
+use crate::index::Route;
 use crate::lane::{Lane, SubscriptionInfo};
 use crate::messages::Selector;
 use crate::resolver::Client;
-use crate::shard::Shard;
+use crate::shard::{Registration, Shard};
+use crate::shared::{Joining, SharedKey, SharedMembers};
 use crate::sink::ResponseSink;
 
 /// What one thread shares among its connections and subscriptions.
 pub struct Worker {
     engine: Arc<Engine>,
     shard: Rc<Shard>,
+    shared: Rc<SharedMembers>,
     connections: RefCell<HashMap<u64, Weak<Connection>>>,
+    address: OnceCell<Addr<ShardActor>>,
     authenticate: Option<Addr<AuthenticateActor>>,
 }
 
@@ -48,11 +53,15 @@ impl Worker {
             .map(|authenticator| AuthenticateActor::new(authenticator).start());
         let worker = Rc::new(Self {
             shard: Rc::new(Shard::new(engine.metrics.clone())),
+            shared: Rc::default(),
             connections: RefCell::default(),
+            address: OnceCell::new(),
             engine,
             authenticate,
         });
         let shard = ShardActor::new(worker.clone()).start();
+        // It is new.
+        worker.address.set(shard.clone()).ok();
         (worker, shard)
     }
 
@@ -66,6 +75,11 @@ impl Worker {
     #[must_use]
     pub fn shard(&self) -> &Rc<Shard> {
         &self.shard
+    }
+
+    /// The members of shared groups on this thread.
+    pub(crate) fn shared(&self) -> &Rc<SharedMembers> {
+        &self.shared
     }
 
     pub(crate) fn authenticate(&self) -> Option<&Addr<AuthenticateActor>> {
@@ -102,6 +116,11 @@ impl Worker {
                     shard.register_passthrough(definition.index, route, plan, sink.clone());
                 (registration, None)
             }
+            (ResolverKind::Call, Some(route)) if definition.is_shared => {
+                let membership = self.join(definition, *operation, route, sink.clone());
+                let ended = || vec![GraphQLError::new("the server is shutting down")];
+                (membership.ok_or_else(ended)?, None)
+            }
             (_, route) => {
                 let lane = Arc::new(self.lane(SubscriptionInfo {
                     definition,
@@ -120,6 +139,42 @@ impl Worker {
         };
         let actor = SubscriptionActor::new(sink, registration, lane);
         Ok(Opened::Subscription(actor.start()))
+    }
+
+    /// Makes a subscription a member of the group that shares its resolver calls.
+    fn join(
+        &self,
+        definition: Arc<Definition>,
+        operation: SubscriptionOperation,
+        route: Route,
+        sink: Rc<dyn ResponseSink>,
+    ) -> Option<Registration> {
+        let key = SharedKey {
+            definition: definition.index,
+            arguments: Value::from(operation.arguments.clone()).to_string(),
+            plan: operation.plan.clone(),
+        };
+        let info = SubscriptionInfo {
+            definition,
+            arguments: operation.arguments,
+            plan: operation.plan,
+            // Members may have different ones.
+            operation_name: None,
+            client: Arc::default(),
+            host: OnceLock::new(),
+        };
+        let membership = self.shared.join(
+            &self.engine.shared,
+            self.address.get()?,
+            Joining {
+                key,
+                route,
+                joined: self.engine.intake.last_offset(),
+                sink,
+            },
+            || Arc::new(self.lane(info)),
+        );
+        Some(self.shard.register_member(membership))
     }
 
     fn lane(&self, info: SubscriptionInfo) -> Lane {

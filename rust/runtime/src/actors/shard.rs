@@ -6,7 +6,9 @@ use std::rc::Rc;
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, MessageResult};
 
-use crate::messages::{Broadcast, CloseConnections, DrainConnections, RunOnWorker, StopWorker};
+use crate::messages::{
+    Broadcast, CloseConnections, DeliverShared, DrainConnections, RunOnWorker, StopWorker,
+};
 use crate::worker::Worker;
 
 /// Receives events and commands for one worker.
@@ -40,6 +42,16 @@ impl Handler<Broadcast> for ShardActor {
         for event in broadcast.events.iter() {
             self.worker.shard().deliver(event);
         }
+    }
+}
+
+impl Handler<DeliverShared> for ShardActor {
+    type Result = ();
+
+    fn handle(&mut self, delivery: DeliverShared, _: &mut Context<Self>) {
+        self.worker
+            .shared()
+            .deliver(delivery.group, &delivery.outcome);
     }
 }
 

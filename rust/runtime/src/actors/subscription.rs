@@ -19,6 +19,9 @@ use crate::messages::{FinishSubscription, StopSubscription};
 use crate::shard::Registration;
 use crate::sink::ResponseSink;
 
+/// How often a member that drains looks whether its shared group is done.
+const GROUP_POLL: Duration = Duration::from_millis(5);
+
 /// One running operation.
 pub struct SubscriptionActor {
     sink: Rc<dyn ResponseSink>,
@@ -81,10 +84,11 @@ impl Actor for SubscriptionActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         let Some(lane) = &self.lane else { return };
-        let is_stream = lane.info.definition.kind == ResolverKind::Stream;
+        let definition = &lane.info.definition;
+        let waits = definition.kind == ResolverKind::Stream || definition.is_shared;
         ctx.add_stream(LaneStream {
             lane: lane.clone(),
-            gate: is_stream.then(|| self.sink.clone()),
+            gate: waits.then(|| self.sink.clone()),
         });
         lane.open();
     }
@@ -101,13 +105,13 @@ impl Drop for SubscriptionActor {
 impl StreamHandler<Found> for SubscriptionActor {
     fn handle(&mut self, found: Found, ctx: &mut Context<Self>) {
         match found {
-            Found::Outcome(Outcome::Response(response) | Outcome::Failed(response)) => {
-                self.sink.next(&response);
+            Found::Outcome(Outcome::Response(response) | Outcome::Failed(response), offset) => {
+                self.sink.next_of(&response, offset);
                 self.complete_when_idle(ctx);
             }
-            Found::Outcome(Outcome::Skip) => self.complete_when_idle(ctx),
-            Found::Outcome(Outcome::Refused(errors)) => self.fail(&errors, ctx),
-            Found::Outcome(Outcome::End) => self.complete(ctx),
+            Found::Outcome(Outcome::Skip, _) => self.complete_when_idle(ctx),
+            Found::Outcome(Outcome::Refused(errors), _) => self.fail(&errors, ctx),
+            Found::Outcome(Outcome::End, _) => self.complete(ctx),
             Found::Start(limit) => self.set_timer(limit, limit, ctx),
         }
     }
@@ -129,6 +133,16 @@ impl Handler<FinishSubscription> for SubscriptionActor {
     type Result = ();
 
     fn handle(&mut self, _: FinishSubscription, ctx: &mut Context<Self>) {
+        if let Some(group) = self.registration.as_ref().and_then(Registration::group) {
+            let group = group.clone();
+            ctx.run_interval(GROUP_POLL, move |actor, ctx| {
+                if group.is_idle() {
+                    actor.registration = None;
+                    actor.complete(ctx);
+                }
+            });
+            return;
+        }
         self.registration = None;
         match &self.lane {
             // A source stream would go on by itself.
@@ -138,8 +152,8 @@ impl Handler<FinishSubscription> for SubscriptionActor {
     }
 }
 
-/// What a lane has for its actor. The items of a source stream are taken only while its client
-/// has room for them.
+/// What a lane has for its actor. The items of a source stream and the results of a shared
+/// resolver are taken only while those who receive them have room.
 struct LaneStream {
     lane: Arc<Lane>,
     gate: Option<Rc<dyn ResponseSink>>,

@@ -1,0 +1,344 @@
+//! Subscribers with equal operation and arguments that share one resolver call for each event.
+//!
+//! A group has one lane for all workers of a manager. Its actor runs on the manager's own worker,
+//! which outlives those of a server, and hands each result to the workers that host members.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::task::{Context, Poll};
+
+use actix::{Actor, Addr};
+use bytes::Bytes;
+use futures_util::task::AtomicWaker;
+use graphql::Plan;
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+
+use crate::actors::{ShardActor, SubscriptionActor};
+use crate::config::SHARED_IN_FLIGHT;
+use crate::index::Route;
+use crate::lane::Lane;
+use crate::messages::{DeliverShared, RunOnWorker, StopSubscription};
+use crate::sink::ResponseSink;
+
+/// What subscriptions have in common when one call serves them all.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct SharedKey {
+    pub(crate) definition: usize,
+    /// The coerced arguments as JSON.
+    pub(crate) arguments: String,
+    pub(crate) plan: Arc<Plan>,
+}
+
+/// The groups of one manager.
+#[derive(Default)]
+pub(crate) struct SharedGroups {
+    groups: Mutex<ByKey>,
+    /// By the ids of their groups. An actor ends with its address here.
+    actors: Mutex<HashMap<u64, Addr<SubscriptionActor>>>,
+    /// The manager's own worker.
+    home: OnceLock<Addr<ShardActor>>,
+}
+
+#[derive(Default)]
+struct ByKey(HashMap<SharedKey, Arc<SharedGroup>>);
+
+impl ByKey {
+    /// Takes a group off, but not a successor of the same key.
+    fn remove_if(&mut self, group: &SharedGroup) {
+        if self
+            .0
+            .get(&group.key)
+            .is_some_and(|known| known.id == group.id)
+        {
+            self.0.remove(&group.key);
+        }
+    }
+}
+
+/// Subscribers that share one lane.
+pub(crate) struct SharedGroup {
+    id: u64,
+    key: SharedKey,
+    lane: Arc<Lane>,
+    /// Workers that host members, with their number (count).
+    workers: Mutex<Vec<(Addr<ShardActor>, usize)>>,
+    /// Results on their way to a worker (count).
+    in_flight: AtomicUsize,
+    waker: AtomicWaker,
+}
+
+/// What a group has for its members.
+#[derive(Debug, Clone)]
+pub(crate) enum SharedOutcome {
+    /// The result of the event with this offset.
+    Next(Bytes, u64),
+    /// The end, with a JSON array of errors.
+    Error(Bytes),
+    /// The end.
+    Complete,
+}
+
+impl SharedGroups {
+    /// Sets the worker that hosts the actors of groups.
+    pub(crate) fn set_home(&self, home: Addr<ShardActor>) {
+        // There is one for each start.
+        self.home.set(home).ok();
+    }
+
+    /// Joins the group of `key`; the first member makes its lane.
+    fn join(
+        self: &Arc<Self>,
+        key: SharedKey,
+        worker: &Addr<ShardActor>,
+        route: Route,
+        lane: impl FnOnce() -> Arc<Lane>,
+    ) -> Arc<SharedGroup> {
+        let mut groups = self.groups.lock();
+        if let Some(group) = groups.0.get(&key) {
+            group.add(worker);
+            return group.clone();
+        }
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        let group = Arc::new(SharedGroup {
+            id: LAST.fetch_add(1, Ordering::Relaxed),
+            key: key.clone(),
+            lane: lane(),
+            workers: Mutex::default(),
+            in_flight: AtomicUsize::new(0),
+            waker: AtomicWaker::new(),
+        });
+        group.add(worker);
+        groups.0.insert(key, group.clone());
+        let (groups, starting) = (self.clone(), group.clone());
+        // In line before every event that is published from now on.
+        self.run_at_home(move |worker| {
+            let registration = worker
+                .shard()
+                .register_uncounted(route, starting.lane.clone());
+            let sink = Rc::new(GroupSink {
+                group: starting.clone(),
+                groups: Arc::downgrade(&groups),
+            });
+            let actor = SubscriptionActor::new(sink, registration, Some(starting.lane.clone()));
+            groups.actors.lock().insert(starting.id, actor.start());
+        });
+        group
+    }
+
+    fn leave(self: &Arc<Self>, group: &Arc<SharedGroup>, worker: &Addr<ShardActor>) {
+        let mut groups = self.groups.lock();
+        if !group.remove(worker) {
+            return;
+        }
+        groups.remove_if(group);
+        drop(groups);
+        let (groups, id) = (self.clone(), group.id);
+        self.run_at_home(move |_| {
+            if let Some(actor) = groups.actors.lock().remove(&id) {
+                actor.do_send(StopSubscription);
+            }
+        });
+    }
+
+    fn run_at_home(&self, run: impl FnOnce(&Rc<crate::worker::Worker>) + Send + 'static) {
+        if let Some(home) = self.home.get() {
+            home.do_send(RunOnWorker(Box::new(run)));
+        }
+    }
+}
+
+impl SharedGroup {
+    fn add(&self, worker: &Addr<ShardActor>) {
+        let mut workers = self.workers.lock();
+        match workers.iter_mut().find(|(known, _)| known == worker) {
+            Some((_, members)) => *members += 1,
+            None => workers.push((worker.clone(), 1)),
+        }
+    }
+
+    /// Takes one member off; true when it was the last.
+    fn remove(&self, worker: &Addr<ShardActor>) -> bool {
+        let mut workers = self.workers.lock();
+        if let Some((_, members)) = workers.iter_mut().find(|(known, _)| known == worker) {
+            *members -= 1;
+        }
+        workers.retain(|(_, members)| *members > 0);
+        workers.is_empty()
+    }
+
+    /// Whether every result of the events so far has been handed to the members.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.lane.is_idle() && self.in_flight.load(Ordering::Acquire) == 0
+    }
+
+    fn send(self: &Arc<Self>, outcome: &SharedOutcome) {
+        let workers: Vec<_> = self.workers.lock().iter().map(|(w, _)| w.clone()).collect();
+        for worker in workers {
+            self.in_flight.fetch_add(1, Ordering::AcqRel);
+            worker.do_send(DeliverShared {
+                group: self.id,
+                outcome: outcome.clone(),
+                _delivery: Delivery(self.clone()),
+            });
+        }
+    }
+}
+
+/// One result on its way to one worker; dropped when it has arrived, or never will.
+pub(crate) struct Delivery(Arc<SharedGroup>);
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::AcqRel);
+        self.0.waker.wake();
+    }
+}
+
+/// Takes the results of a group's lane.
+struct GroupSink {
+    group: Arc<SharedGroup>,
+    groups: Weak<SharedGroups>,
+}
+
+impl GroupSink {
+    /// The lane has ended by itself: who comes later makes a new group.
+    fn end(&self, outcome: &SharedOutcome) {
+        if let Some(groups) = self.groups.upgrade() {
+            groups.groups.lock().remove_if(&self.group);
+            groups.actors.lock().remove(&self.group.id);
+        }
+        self.group.send(outcome);
+    }
+}
+
+impl ResponseSink for GroupSink {
+    fn next(&self, response: &Bytes) {
+        self.next_of(response, u64::MAX);
+    }
+
+    fn next_of(&self, response: &Bytes, offset: u64) {
+        let next = SharedOutcome::Next(response.clone(), offset);
+        self.group.send(&next);
+    }
+
+    fn error(&self, errors: &[u8]) {
+        self.end(&SharedOutcome::Error(Bytes::copy_from_slice(errors)));
+    }
+
+    fn complete(&self) {
+        self.end(&SharedOutcome::Complete);
+    }
+
+    fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
+        self.group.waker.register(cx.waker());
+        if self.group.in_flight.load(Ordering::Acquire) < SHARED_IN_FLIGHT {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+}
+
+/// A subscriber that becomes a member.
+pub(crate) struct Joining {
+    pub(crate) key: SharedKey,
+    pub(crate) route: Route,
+    /// The last event before it subscribed.
+    pub(crate) joined: u64,
+    pub(crate) sink: Rc<dyn ResponseSink>,
+}
+
+struct Member {
+    /// The last event before it subscribed.
+    joined: u64,
+    sink: Rc<dyn ResponseSink>,
+}
+
+/// The members of groups that one worker hosts.
+#[derive(Default)]
+pub(crate) struct SharedMembers {
+    members: RefCell<HashMap<u64, HashMap<u64, Rc<Member>>>>,
+}
+
+impl SharedMembers {
+    /// Adds a member, which receives the results of later events.
+    pub(crate) fn join(
+        self: &Rc<Self>,
+        groups: &Arc<SharedGroups>,
+        worker: &Addr<ShardActor>,
+        joining: Joining,
+        lane: impl FnOnce() -> Arc<Lane>,
+    ) -> Membership {
+        let group = groups.join(joining.key, worker, joining.route, lane);
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        let member = LAST.fetch_add(1, Ordering::Relaxed);
+        let mut members = self.members.borrow_mut();
+        let of_group = members.entry(group.id).or_default();
+        of_group.insert(
+            member,
+            Rc::new(Member {
+                joined: joining.joined,
+                sink: joining.sink,
+            }),
+        );
+        drop(members);
+        Membership {
+            members: self.clone(),
+            groups: groups.clone(),
+            worker: worker.clone(),
+            group,
+            member,
+        }
+    }
+
+    /// Hands an outcome to the members of a group.
+    pub(crate) fn deliver(&self, group: u64, outcome: &SharedOutcome) {
+        // Sinks may reach back, so nothing is borrowed while they run.
+        let members: Vec<_> = match self.members.borrow().get(&group) {
+            Some(members) => members.values().cloned().collect(),
+            None => return,
+        };
+        for member in members {
+            match outcome {
+                SharedOutcome::Next(response, offset) if *offset > member.joined => {
+                    member.sink.next(response);
+                }
+                SharedOutcome::Next(..) => {}
+                SharedOutcome::Error(errors) => member.sink.error(errors),
+                SharedOutcome::Complete => member.sink.complete(),
+            }
+        }
+    }
+}
+
+/// Keeps a subscriber in its group.
+pub(crate) struct Membership {
+    members: Rc<SharedMembers>,
+    groups: Arc<SharedGroups>,
+    worker: Addr<ShardActor>,
+    group: Arc<SharedGroup>,
+    member: u64,
+}
+
+impl Membership {
+    pub(crate) fn group(&self) -> &Arc<SharedGroup> {
+        &self.group
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        let mut members = self.members.members.borrow_mut();
+        if let Some(of_group) = members.get_mut(&self.group.id) {
+            of_group.remove(&self.member);
+            if of_group.is_empty() {
+                members.remove(&self.group.id);
+            }
+        }
+        drop(members);
+        self.groups.leave(&self.group, &self.worker);
+    }
+}
