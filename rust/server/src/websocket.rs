@@ -22,12 +22,15 @@ use crate::messages::{Incoming, Messages};
 /// counted and where the slow-consumer policy can reach it.
 const WRITE_BATCH_BYTES: usize = 64 * 1024;
 
-/// The socket below an HTTP connection, kept by `on_connect`.
-pub(crate) struct SocketHandle(Socket);
+/// The socket below an HTTP connection, kept by `on_connect`: the one descriptor that a connection
+/// needs beside its own.
+pub(crate) struct SocketHandle(Rc<Socket>);
 
 impl SocketHandle {
     pub(crate) fn of(stream: &tokio::net::TcpStream) -> std::io::Result<Self> {
-        socket2::SockRef::from(stream).try_clone().map(Self)
+        socket2::SockRef::from(stream)
+            .try_clone()
+            .map(|socket| Self(Rc::new(socket)))
     }
 }
 
@@ -86,11 +89,7 @@ pub(crate) async fn upgrade(
         }
         Err(error) => return Err(error.into()),
     };
-    let socket = request
-        .conn_data::<SocketHandle>()
-        .map(|handle| handle.0.try_clone())
-        .transpose()?;
-    let Some(socket) = socket else {
+    let Some(socket) = request.conn_data::<SocketHandle>() else {
         return Ok(
             HttpResponse::ServiceUnavailable().body("no file descriptor is free: try again later")
         );
@@ -102,7 +101,7 @@ pub(crate) async fn upgrade(
             HeaderValue::from_static(name),
         ));
     }
-    let transport = TcpTransport(Rc::new(socket));
+    let transport = TcpTransport(socket.0.clone());
     let connection = Connection::open(worker, client_of(&request), Box::new(transport.clone()));
     if subprotocol.is_none() {
         // A browser only tells its page about a close that follows a completed handshake.
