@@ -48,9 +48,10 @@ class Definition:
     Attributes:
         field: GraphQL name.
         kind: `"call"`: `bind` gives what makes a value of an event; `"stream"`: what yields the
-            values; `"passthrough"`: the event's data is the value, and Python is not asked.
+            values; `"passthrough"`: the event's data is the value, and Python is not asked;
+            `"delegate"`: whole responses are yielded for all that no other definition serves.
         channel: Channel, or a template over arguments such as `"orders.{userId}"`; None for a
-            stream.
+            stream and a delegate.
         event_types: Only these types of events; None: all.
         filter: Conditions on the event's data, all of which must hold. Arguments in `channel` and
             here have their GraphQL names once `decorators.resolve` has seen the definition.
@@ -67,7 +68,7 @@ class Definition:
     """
 
     field: str
-    kind: Literal["call", "passthrough", "stream"]
+    kind: Literal["call", "passthrough", "stream", "delegate"]
     channel: str | None
     event_types: tuple[str, ...] | None = None
     filter: tuple[Condition, ...] = ()

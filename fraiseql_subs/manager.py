@@ -20,6 +20,7 @@ from . import decorators
 from ._core import Core, Receipt, Responses
 from .config import Identity, Limits, Security
 from .definition import Definition
+from .delegate import ContextGetter, Delegate, read_schema
 from .errors import ConfigurationError
 from .executor import Executor
 from .metrics import Metrics
@@ -39,7 +40,9 @@ class SubscriptionManager:
     Args:
         subscriptions: Decorated functions, passthroughs, or modules that hold some.
         schema: None: built from the type hints of the subscriptions. Or SDL, as text or as the
-            path of a file.
+            path of a file. Or a schema of Strawberry, Ariadne or graphql-core: its own executor
+            runs the queries and mutations, and the subscriptions that none of `subscriptions`
+            serves.
         bus: `"memory://"`: events reach the subscribers of this process.
         security: Who may connect; None: everyone, from any page.
         limits: Bounds of queues, messages and documents.
@@ -49,6 +52,8 @@ class SubscriptionManager:
         trusted_documents: None: any document is served, and clients may send the hash of one they
             have sent before (automatic persisted queries). Or the only documents that are served:
             texts by id, or the path of a JSON file with them or of an Apollo manifest.
+        context_getter: Function of a `Context`, async or not, that makes the context value of the
+            executor that `schema` came with; None: it is the `Context`.
 
     Raises:
         SchemaError: The subscriptions do not fit each other or the schema.
@@ -58,7 +63,7 @@ class SubscriptionManager:
     def __init__(
         self,
         subscriptions: Iterable[Callable[..., Any] | Definition | ModuleType] = (),
-        schema: str | Path | None = None,
+        schema: str | Path | object | None = None,
         bus: str = "memory://",
         security: Security | None = None,
         limits: Limits | None = None,
@@ -67,6 +72,7 @@ class SubscriptionManager:
         *,
         introspection: bool = True,
         trusted_documents: TrustedDocuments | None = None,
+        context_getter: ContextGetter | None = None,
     ) -> None:
         if bus != "memory://":
             raise ConfigurationError(f'bus={bus!r} is unknown: use "memory://"')
@@ -76,7 +82,7 @@ class SubscriptionManager:
             raise ConfigurationError(f"workers={workers!r}: give a count from 1 to 256")
         self.workers = workers
         self._definitions = decorators.collect(subscriptions)
-        self._schema = schema
+        self._schema = read_schema(schema, context_getter)
         self._security = security or Security()
         self._limits = limits or Limits()
         self._introspection = introspection
@@ -84,12 +90,17 @@ class SubscriptionManager:
         self._debug = debug
         self._executor = Executor(self)
         self._built: Core | None = None
-        if self._definitions:
+        if self._definitions or isinstance(self._schema, Delegate):
             # A fault in the declarations shows where they are made, not at the first client.
             self._built = self._build()
 
     def _build(self) -> Core:
-        source, definitions = decorators.resolve(self._definitions, self._schema)
+        if isinstance(self._schema, Delegate):
+            sdl = self._schema.executor.sdl
+            source, definitions = decorators.resolve(self._definitions, sdl)
+            definitions.append(self._schema)
+        else:
+            source, definitions = decorators.resolve(self._definitions, self._schema)
         origins = self._security.origins
         return Core(
             schema=source,

@@ -37,6 +37,7 @@ const PLANS_KEPT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(7);
 #[derive(Debug)]
 pub struct Document {
     schema: Arc<Schema>,
+    text: Box<str>,
     source: Source,
     executable: Valid<ExecutableDocument>,
     /// By operation: the variables that its `@skip` and `@include` depend on.
@@ -98,6 +99,7 @@ impl Document {
         Ok(Self {
             conditions: conditions.collect(),
             schema,
+            text: text.into(),
             source,
             executable,
             plans: Mutex::new(LruCache::new(PLANS_KEPT)),
@@ -127,6 +129,12 @@ impl Document {
             _ => QueryOperation::new(self.clone(), definition.clone(), variables)
                 .map(Operation::Query),
         }
+    }
+
+    /// Its text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     pub(crate) fn schema(&self) -> &Arc<Schema> {

@@ -41,6 +41,16 @@ impl QueryOperation {
         }
     }
 
+    /// Whether it asks for the schema alone.
+    #[must_use]
+    pub fn is_introspection(&self) -> bool {
+        let root_type = self.definition.object_type();
+        let collector = self.document.collector(&self.variables);
+        let collected = collector.collect(root_type, [&self.definition.selection_set]);
+        let mut names = collected.values().map(|nodes| nodes[0].name.as_str());
+        names.all(|name| name.starts_with("__"))
+    }
+
     /// The whole response as JSON.
     #[must_use]
     pub fn execute(&self) -> Vec<u8> {

@@ -16,7 +16,7 @@ use crate::client::{context, context_variables};
 use crate::error::exceptions;
 use crate::event::PyEvent;
 use crate::future::Promise;
-use crate::json::{map_to_python, to_json_map};
+use crate::json::{map_to_python, to_json, to_json_map};
 use crate::value::{Names, PyValue};
 
 /// Room for a response before its buffer grows (bytes).
@@ -298,6 +298,29 @@ fn call_in<'py>(
     }
 }
 
+/// The errors that an executor refused an operation with.
+fn refused_with(py: Python<'_>, exception: &Bound<'_, PyAny>) -> Option<Outcome> {
+    let class = py.get_type::<exceptions::ValidationError>();
+    if !exception.is_instance(&class).unwrap_or(false) {
+        return None;
+    }
+    let errors = to_json(&exception.getattr(intern!(py, "errors")).ok()?).ok()?;
+    let mut json = Vec::new();
+    graphql::write_json(&errors, &mut json);
+    Some(Outcome::Refused(json.into()))
+}
+
+/// The response of an executor, which is JSON but for values that its scalars left as they were.
+fn whole_response(value: &Bound<'_, PyAny>, mut response: Vec<u8>) -> Outcome {
+    match to_json(value) {
+        Ok(json) => {
+            graphql::write_json(&json, &mut response);
+            Outcome::Response(response.into())
+        }
+        Err(error) => refused(ResolverError::new(error.message("the response"))),
+    }
+}
+
 fn refused(error: ResolverError) -> Outcome {
     let error = GraphQLError {
         extensions: error.extensions,
@@ -350,8 +373,11 @@ impl Answer {
     /// The resolver raised.
     fn raised(&self, py: Python<'_>, exception: Bound<'_, PyAny>) {
         let error = self.describe(py, &exception);
+        let Some(plan) = &self.lane.info.plan else {
+            return self.finish(py, refused(error));
+        };
         let mut response = Vec::with_capacity(RESPONSE_BYTES);
-        self.lane.info.plan.project_error(error, &mut response);
+        plan.project_error(error, &mut response);
         self.finish(py, Outcome::Failed(response.into()));
     }
 
@@ -378,8 +404,9 @@ impl Answer {
 
     /// The source stream raised, which ends the subscription.
     fn broke(&self, py: Python<'_>, exception: Bound<'_, PyAny>) {
-        let error = self.describe(py, &exception);
-        self.finish(py, refused(error));
+        let outcome =
+            refused_with(py, &exception).unwrap_or_else(|| refused(self.describe(py, &exception)));
+        self.finish(py, outcome);
     }
 }
 
@@ -395,7 +422,9 @@ impl Answer {
             return Outcome::Skip;
         }
         let mut response = Vec::with_capacity(RESPONSE_BYTES);
-        let plan = &self.lane.info.plan;
+        let Some(plan) = &self.lane.info.plan else {
+            return whole_response(&value, response);
+        };
         if let Ok(event) = value.cast_exact::<PyEvent>() {
             // The event itself: its JSON is at hand.
             plan.project(&event.get().event().data, &mut response);

@@ -189,6 +189,7 @@ fn read_definition(index: usize, definition: &PyDefinition<'_>) -> PyResult<Defi
     let kind = match definition.kind.as_str() {
         "passthrough" => ResolverKind::Passthrough,
         "stream" => ResolverKind::Stream,
+        "delegate" => ResolverKind::Delegate,
         _ => ResolverKind::Call,
     };
     let mut filter = Vec::with_capacity(definition.filter.len());

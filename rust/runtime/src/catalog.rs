@@ -7,14 +7,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use graphql::{
-    DocumentCache, DocumentLimits, DocumentReference, GraphQLError, Operation, Schema,
+    DocumentCache, DocumentLimits, DocumentReference, GraphQLError, JsonMap, Operation, Schema,
     SubscriptionOperation, TrustedDocuments,
 };
 use hashbrown::HashMap;
 use protocol::Request;
+use serde_json::Value;
 
 use crate::config::DOCUMENT_CACHE_CAPACITY;
-use crate::definition::Definition;
+use crate::definition::{Definition, ResolverKind};
 use crate::error::DefinitionError;
 use crate::index::Route;
 
@@ -22,6 +23,8 @@ use crate::index::Route;
 pub struct Catalog {
     documents: DocumentCache,
     definitions: HashMap<String, Arc<Definition>>,
+    /// Answers what no definition serves: queries, mutations, other subscriptions.
+    delegate: Option<Arc<Definition>>,
 }
 
 /// What a client asked for, ready to run.
@@ -34,6 +37,15 @@ pub enum Prepared {
         operation: Box<SubscriptionOperation>,
         /// Where its events are found; `None` for a source stream.
         route: Option<Route>,
+    },
+    /// An operation for the executor that the schema came with.
+    Delegated {
+        /// The host's executor.
+        definition: Arc<Definition>,
+        /// What it is asked, as JSON: `type`, `query`, `variables`, `operationName`.
+        request: JsonMap,
+        /// Name of the operation in the document.
+        name: Option<Arc<str>>,
     },
     /// The whole response to a query.
     Response(Bytes),
@@ -52,7 +64,12 @@ impl Catalog {
         trusted: Option<TrustedDocuments>,
     ) -> Result<Self, DefinitionError> {
         let mut by_field = HashMap::new();
+        let mut delegate = None;
         for definition in definitions {
+            if definition.kind == ResolverKind::Delegate {
+                delegate = Some(Arc::new(definition));
+                continue;
+            }
             definition.check(&schema)?;
             let field = definition.field.clone();
             if by_field
@@ -70,6 +87,7 @@ impl Catalog {
         Ok(Self {
             documents,
             definitions: by_field,
+            delegate,
         })
     }
 
@@ -85,23 +103,41 @@ impl Catalog {
             sha256: request.sha256(),
             id: request.document_id.as_deref(),
         })?;
+        let delegated = |kind: &str, name: Option<&Arc<str>>| {
+            let definition = self.delegate.clone()?;
+            Some(Prepared::Delegated {
+                definition,
+                request: delegated_request(kind, document.text(), request),
+                name: name.cloned(),
+            })
+        };
         let operation =
             document.operation(request.operation_name.as_deref(), &request.variables)?;
         let operation = match operation {
             Operation::Subscription(operation) => operation,
-            Operation::Query(query) => return Ok(Prepared::Response(query.execute().into())),
+            Operation::Query(query) if query.is_introspection() => {
+                return Ok(Prepared::Response(query.execute().into()));
+            }
+            Operation::Query(query) => {
+                let answer = || Prepared::Response(query.execute().into());
+                return Ok(delegated("query", None).unwrap_or_else(answer));
+            }
             Operation::Mutation => {
-                return Err(vec![GraphQLError::new(
-                    "mutations are not served here: send them to your GraphQL server",
-                )]);
+                return delegated("mutation", None).ok_or_else(|| {
+                    vec![GraphQLError::new(
+                        "mutations are not served here: send them to your GraphQL server",
+                    )]
+                });
             }
         };
-        let definition = self.definitions.get(&*operation.field_name).ok_or_else(|| {
-            vec![GraphQLError::new(format!(
-                "no resolver serves `Subscription.{}`: declare one with @subscription or passthrough",
-                operation.field_name
-            ))]
-        })?;
+        let Some(definition) = self.definitions.get(&*operation.field_name) else {
+            return delegated("subscription", operation.name.as_ref()).ok_or_else(|| {
+                vec![GraphQLError::new(format!(
+                    "no resolver serves `Subscription.{}`: declare one with @subscription or passthrough",
+                    operation.field_name
+                ))]
+            });
+        };
         let route = definition
             .route(&operation.arguments)
             .map_err(|error| vec![GraphQLError::new(error.to_string())])?;
@@ -111,4 +147,18 @@ impl Catalog {
             route,
         })
     }
+}
+
+fn delegated_request(kind: &str, text: &str, request: &Request) -> JsonMap {
+    let variables = Value::Object(request.variables.clone());
+    let name = request.operation_name.as_deref();
+    [
+        ("type", Value::from(kind)),
+        ("query", Value::from(text)),
+        ("variables", variables),
+        ("operationName", Value::from(name)),
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
+    .into_iter()
+    .collect()
 }

@@ -17,6 +17,16 @@ pub enum ResolverKind {
     Call,
     /// A source stream of the host language yields the values; there are no events.
     Stream,
+    /// An executor of the host language yields whole responses; there are no events.
+    Delegate,
+}
+
+impl ResolverKind {
+    /// Whether the host yields results without events.
+    #[must_use]
+    pub fn is_stream(self) -> bool {
+        matches!(self, Self::Stream | Self::Delegate)
+    }
 }
 
 /// One value of a filter.

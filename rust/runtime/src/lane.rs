@@ -19,7 +19,7 @@ use graphql::{GraphQLError, JsonMap, Plan, ResolverError};
 use parking_lot::Mutex;
 
 use crate::config::{MAX_PENDING_EVENTS, OUTCOMES_AHEAD, STREAM_WINDOW, SlowConsumer};
-use crate::definition::{Definition, ResolverKind};
+use crate::definition::Definition;
 use crate::metrics::Metrics;
 use crate::resolver::{Client, Resolver};
 
@@ -28,10 +28,10 @@ use crate::resolver::{Client, Resolver};
 pub struct SubscriptionInfo {
     /// What is called.
     pub definition: Arc<Definition>,
-    /// Coerced arguments by GraphQL name.
+    /// Coerced arguments by GraphQL name; of a delegated operation the request.
     pub arguments: JsonMap,
-    /// How values become responses.
-    pub plan: Arc<Plan>,
+    /// How values become responses; `None` for a delegated operation, whose responses come whole.
+    pub plan: Option<Arc<Plan>>,
     /// Name of the operation in the client's document.
     pub operation_name: Option<Arc<str>>,
     /// Who subscribed.
@@ -142,7 +142,7 @@ impl Lane {
         resolver: Arc<dyn Resolver>,
     ) -> Self {
         let first = match info.definition.kind {
-            ResolverKind::Stream => Some(Subject::Stream),
+            kind if kind.is_stream() => Some(Subject::Stream),
             _ if info.definition.has_initial => Some(Subject::Initial),
             _ => None,
         };
@@ -391,9 +391,9 @@ impl Lane {
             let left = limit.saturating_sub(now.duration_since(call.since));
             if left.is_zero() {
                 let mut response = Vec::new();
-                self.info
-                    .plan
-                    .project_error(timed_out.clone(), &mut response);
+                if let Some(plan) = &self.info.plan {
+                    plan.project_error(timed_out.clone(), &mut response);
+                }
                 call.outcome = Some(Outcome::Failed(response.into()));
                 expired.push(call.id);
             } else {

@@ -103,6 +103,23 @@ impl Worker {
                 sink.complete();
                 return Ok(Opened::Answered);
             }
+            Prepared::Delegated {
+                definition,
+                request,
+                name,
+            } => {
+                let lane = Arc::new(self.lane(SubscriptionInfo {
+                    definition,
+                    arguments: request,
+                    plan: None,
+                    operation_name: name,
+                    client: client.clone(),
+                    host: OnceLock::new(),
+                }));
+                let registration = self.shard.register_stream();
+                let actor = SubscriptionActor::new(sink, registration, Some(lane));
+                return Ok(Opened::Subscription(actor.start()));
+            }
             Prepared::Subscription {
                 definition,
                 operation,
@@ -125,7 +142,7 @@ impl Worker {
                 let lane = Arc::new(self.lane(SubscriptionInfo {
                     definition,
                     arguments: operation.arguments,
-                    plan: operation.plan,
+                    plan: Some(operation.plan),
                     operation_name: operation.name,
                     client: client.clone(),
                     host: OnceLock::new(),
@@ -157,7 +174,7 @@ impl Worker {
         let info = SubscriptionInfo {
             definition,
             arguments: operation.arguments,
-            plan: operation.plan,
+            plan: Some(operation.plan),
             // Members may have different ones.
             operation_name: None,
             client: Arc::default(),

@@ -13,7 +13,6 @@ use actix::{Actor, ActorContext, AsyncContext, Context, Handler, StreamHandler};
 use futures_util::Stream;
 use graphql::ResolverError;
 
-use crate::definition::ResolverKind;
 use crate::lane::{Found, Lane, Outcome};
 use crate::messages::{FinishSubscription, StopSubscription};
 use crate::shard::Registration;
@@ -85,7 +84,7 @@ impl Actor for SubscriptionActor {
     fn started(&mut self, ctx: &mut Self::Context) {
         let Some(lane) = &self.lane else { return };
         let definition = &lane.info.definition;
-        let waits = definition.kind == ResolverKind::Stream || definition.is_shared;
+        let waits = definition.kind.is_stream() || definition.is_shared;
         ctx.add_stream(LaneStream {
             lane: lane.clone(),
             gate: waits.then(|| self.sink.clone()),
@@ -146,7 +145,7 @@ impl Handler<FinishSubscription> for SubscriptionActor {
         self.registration = None;
         match &self.lane {
             // A source stream would go on by itself.
-            Some(lane) if lane.info.definition.kind == ResolverKind::Stream => self.complete(ctx),
+            Some(lane) if lane.info.definition.kind.is_stream() => self.complete(ctx),
             _ => self.complete_when_idle(ctx),
         }
     }
