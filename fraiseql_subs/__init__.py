@@ -17,6 +17,7 @@ from .executor import Executor
 from .manager import SubscriptionManager
 from .metrics import Metrics
 from .response_stream import ResponseStream
+from .schema.markers import Deprecated, Name, Scalar
 from .server import Server
 from .types import ID, SKIP, Context, ExecutionResult
 
@@ -27,6 +28,7 @@ __all__ = [
     "ConfigurationError",
     "ConnectionParams",
     "Context",
+    "Deprecated",
     "Event",
     "ExecutionResult",
     "Executor",
@@ -36,9 +38,11 @@ __all__ = [
     "Limits",
     "ManagerClosed",
     "Metrics",
+    "Name",
     "PublishError",
     "Receipt",
     "ResponseStream",
+    "Scalar",
     "SchemaError",
     "Security",
     "Server",

@@ -18,7 +18,8 @@ from typing import Any, TypeVar, overload
 from fraiseql_subs.definition import Definition
 from fraiseql_subs.errors import SchemaError
 from fraiseql_subs.schema import SchemaSource, load_sdl
-from fraiseql_subs.schema.build import build
+from fraiseql_subs.schema.build import build, serializers
+from fraiseql_subs.schema.markers import Scalar
 from fraiseql_subs.schema.names import camel_case, check_name
 from fraiseql_subs.schema.routing import (
     ArgumentNames,
@@ -213,7 +214,9 @@ def collect(items: Iterable[Callable[..., Any] | Definition | ModuleType]) -> li
 
 
 def resolve(
-    definitions: Iterable[Definition], schema: str | Path | None = None
+    definitions: Iterable[Definition],
+    schema: str | Path | None = None,
+    scalars: Iterable[Scalar] = (),
 ) -> tuple[SchemaSource, list[Definition]]:
     """Make the schema, and the definitions that the core reads.
 
@@ -222,6 +225,7 @@ def resolve(
         schema: None: the schema is built from type hints, and names of arguments in channels and
             filters are checked and spelled as in GraphQL. Or SDL, or a file of SDL (`load_sdl`):
             channels and filters use its names, and the core checks them.
+        scalars: Custom scalars of a schema in SDL.
 
     Raises:
         SchemaError: A type hint is missing or no GraphQL type, an argument is not declared, or
@@ -234,7 +238,7 @@ def resolve(
     resolved = [dataclasses.replace(definition, typed=False) for definition in definitions]
     for definition in resolved:
         definition.check()
-    return SchemaSource(load_sdl(schema)), resolved
+    return SchemaSource(load_sdl(schema), serializers=serializers(scalars)), resolved
 
 
 def build_schema(definitions: Iterable[Definition]) -> SchemaSource:

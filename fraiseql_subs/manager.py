@@ -25,6 +25,7 @@ from .errors import ConfigurationError
 from .executor import Executor
 from .metrics import Metrics
 from .response_stream import ResponseStream
+from .schema.markers import Scalar
 from .server import Server
 from .trusted import TrustedDocuments, read_trusted_documents
 
@@ -54,6 +55,7 @@ class SubscriptionManager:
             texts by id, or the path of a JSON file with them or of an Apollo manifest.
         context_getter: Function of a `Context`, async or not, that makes the context value of the
             executor that `schema` came with; None: it is the `Context`.
+        scalars: Custom scalars of a schema in SDL; those in type hints need not be repeated.
 
     Raises:
         SchemaError: The subscriptions do not fit each other or the schema.
@@ -73,6 +75,7 @@ class SubscriptionManager:
         introspection: bool = True,
         trusted_documents: TrustedDocuments | None = None,
         context_getter: ContextGetter | None = None,
+        scalars: Iterable[Scalar] = (),
     ) -> None:
         if bus != "memory://":
             raise ConfigurationError(f'bus={bus!r} is unknown: use "memory://"')
@@ -83,6 +86,7 @@ class SubscriptionManager:
         self.workers = workers
         self._definitions = decorators.collect(subscriptions)
         self._schema = read_schema(schema, context_getter)
+        self._scalars = list(scalars)
         self._security = security or Security()
         self._limits = limits or Limits()
         self._introspection = introspection
@@ -97,10 +101,10 @@ class SubscriptionManager:
     def _build(self) -> Core:
         if isinstance(self._schema, Delegate):
             sdl = self._schema.executor.sdl
-            source, definitions = decorators.resolve(self._definitions, sdl)
+            source, definitions = decorators.resolve(self._definitions, sdl, self._scalars)
             definitions.append(self._schema)
         else:
-            source, definitions = decorators.resolve(self._definitions, self._schema)
+            source, definitions = decorators.resolve(self._definitions, self._schema, self._scalars)
         origins = self._security.origins
         return Core(
             schema=source,

@@ -21,14 +21,16 @@ import typing_extensions
 
 from fraiseql_subs.errors import SchemaError
 from fraiseql_subs.schema.kinds import is_object_class
+from fraiseql_subs.schema.markers import Scalar, marker
 from fraiseql_subs.types import ID
 
 
 @dataclass(frozen=True, slots=True)
 class ScalarHint:
-    """A scalar by its GraphQL name."""
+    """A scalar by its GraphQL name; `scalar` says more of one that the application declares."""
 
     name: str
+    scalar: Scalar | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,9 @@ def read_hint(annotation: Any, where: str) -> Hint:
     Raises:
         SchemaError: GraphQL has no such type; the message says what to write instead.
     """
-    annotation, alias = _unwrap(annotation)
+    annotation, alias, scalar = _unwrap(annotation)
+    if scalar is not None:
+        return ScalarHint(scalar.name, scalar)
     if not isinstance(annotation, collections.abc.Hashable):
         _refuse(annotation, where, "annotate a type")
     if annotation in (Any, object):
@@ -173,10 +177,15 @@ def qualifiers(annotation: Any) -> set[Any]:
     return found
 
 
-def _unwrap(annotation: Any) -> tuple[Any, str | None]:
-    """Take off what GraphQL does not see; keep the name of a `type` alias, which names a union."""
+def _unwrap(annotation: Any) -> tuple[Any, str | None, Scalar | None]:
+    """Take off what GraphQL does not see.
+
+    Kept are the name of a `type` alias, which names a union, and a scalar of the application.
+    """
     alias = None
     while annotation is not ID:
+        if (scalar := marker(annotation, Scalar)) is not None:
+            return annotation, alias, scalar
         if get_origin(annotation) in _QUALIFIERS:
             annotation = get_args(annotation)[0]
         elif hasattr(annotation, "__supertype__"):
@@ -186,7 +195,7 @@ def _unwrap(annotation: Any) -> tuple[Any, str | None]:
             annotation = annotation.__value__
         else:
             break
-    return annotation, alias
+    return annotation, alias, None
 
 
 # Until Python 3.14 the alias of typing_extensions and that of the `type` statement differ.
@@ -248,7 +257,7 @@ def _remedy(annotation: Any, origin: Any) -> str:
     if origin in (collections.abc.AsyncIterator, collections.abc.AsyncGenerator):
         return "a resolver returns the value for one event; annotate that value's type"
     if isinstance(annotation, type):
-        return "make it a dataclass, a TypedDict or a pydantic model"
+        return "make it a dataclass, a TypedDict or a model, or annotate it with a Scalar"
     return "use a dataclass, a TypedDict, an Enum, a list, a scalar, or Any for free JSON"
 
 

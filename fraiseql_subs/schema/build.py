@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from fraiseql_subs.schema.annotations import Hint
 from fraiseql_subs.schema.classes import Field
+from fraiseql_subs.schema.markers import Scalar
 from fraiseql_subs.schema.printer import QUERY, Printer, subscription_root
 from fraiseql_subs.schema.registry import TypeRegistry
 
@@ -23,11 +24,13 @@ class SchemaSource:
             it differs from the GraphQL name: ``{("Order", "userId"): "user_id"}``.
         enum_values: Members of each GraphQL enum as (GraphQL name, value in Python): the member's
             `.value` when it is a string, number or boolean, otherwise its name.
+        serializers: What makes JSON of the values of custom scalars, by GraphQL name.
     """
 
     sdl: str
     sources: dict[tuple[str, str], str] = field(default_factory=dict)
     enum_values: dict[str, list[tuple[str, Any]]] = field(default_factory=dict)
+    serializers: dict[str, Callable[[Any], Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,13 @@ def build(fields: Sequence[SubscriptionField]) -> SchemaSource:
             name: [(member.name, _value(member)) for member in cls]
             for name, cls in types.enums.items()
         },
+        serializers=serializers(scalar for scalar in types.scalars.values() if scalar is not None),
     )
+
+
+def serializers(scalars: Iterable[Scalar]) -> dict[str, Callable[[Any], Any]]:
+    """Return what makes JSON of the values of scalars, by name."""
+    return {scalar.name: scalar.serialize for scalar in scalars if scalar.serialize is not None}
 
 
 def _value(member: enum.Enum) -> Any:

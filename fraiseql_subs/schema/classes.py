@@ -11,7 +11,13 @@ import typing_extensions
 from fraiseql_subs.errors import SchemaError
 from fraiseql_subs.schema import descriptions
 from fraiseql_subs.schema.annotations import Hint, nullable, qualifiers, read_hint, unresolved
-from fraiseql_subs.schema.kinds import is_model_class, is_typeddict
+from fraiseql_subs.schema.kinds import (
+    is_attrs_class,
+    is_model_class,
+    is_struct_class,
+    is_typeddict,
+)
+from fraiseql_subs.schema.markers import Deprecated, Name, marker
 from fraiseql_subs.schema.names import camel_case, check_name, is_name
 
 MISSING: Final[Any] = dataclasses.MISSING
@@ -35,6 +41,7 @@ class Field:
         description: Text for the schema.
         input_name: Key by which the class takes the value: `name`, or the alias of a model.
         is_input: Whether the class can be given the value.
+        deprecation: Why it is deprecated; None: it is not.
     """
 
     name: str
@@ -46,6 +53,7 @@ class Field:
     description: str | None = None
     input_name: str = ""
     is_input: bool = True
+    deprecation: str | None = None
 
 
 def fields_of(cls: type) -> list[Field]:
@@ -59,6 +67,10 @@ def fields_of(cls: type) -> list[Field]:
         fields = list(_typed_dict_fields(cls))
     elif is_model_class(cls):
         fields = list(_model_fields(cls))
+    elif is_struct_class(cls):
+        fields = list(_struct_fields(cls))
+    elif is_attrs_class(cls):
+        fields = list(_attrs_fields(cls))
     else:
         fields = list(_dataclass_fields(cls))
     if not fields:
@@ -82,15 +94,17 @@ def make_field(name: str, annotation: Any, where: str, default: Any = MISSING) -
         SchemaError: The annotation is no GraphQL type.
     """
     hint = read_hint(annotation, where)
+    named, deprecated = marker(annotation, Name), marker(annotation, Deprecated)
     return Field(
         name=name,
-        graphql_name=camel_case(name),
+        graphql_name=camel_case(name) if named is None else named.name,
         where=where,
         hint=nullable(hint) if default is None else hint,
         default=default,
         required=default is MISSING,
         description=descriptions.of_annotation(annotation),
         input_name=name,
+        deprecation=None if deprecated is None else deprecated.reason,
     )
 
 
@@ -129,6 +143,40 @@ def _dataclass_fields(cls: Any) -> Iterator[Field]:
         yield dataclasses.replace(
             field, required=field.required and not has_factory, is_input=declared.init
         )
+
+
+def _attrs_fields(cls: Any) -> Iterator[Field]:
+    hints = _resolved_hints(cls)
+    for declared in cls.__attrs_attrs__:
+        if declared.name.startswith("_"):
+            continue
+        factory = getattr(declared.default, "factory", None)
+        has_default = getattr(declared.default, "name", "") != "NOTHING"
+        default = declared.default if has_default and factory is None else MISSING
+        if factory in _CONSTANT_FACTORIES:
+            default = factory()
+        where = f"{cls.__qualname__}.{declared.name}"
+        field = make_field(declared.name, hints[declared.name], where, default)
+        yield dataclasses.replace(
+            field, required=not has_default, input_name=declared.alias, is_input=declared.init
+        )
+
+
+def _struct_fields(cls: Any) -> Iterator[Field]:
+    hints = _resolved_hints(cls)
+    names = cls.__struct_fields__
+    # Defaults belong to the last fields; one that is no default is a singleton of msgspec.
+    defaults = dict(zip(reversed(names), reversed(cls.__struct_defaults__), strict=False))
+    for name in names:
+        default = defaults.get(name, MISSING)
+        factory = getattr(default, "factory", None)
+        if factory is not None:
+            default = factory() if factory in _CONSTANT_FACTORIES else MISSING
+        elif type(default).__name__ == "NoDefaultType":
+            default = MISSING
+        required = factory is None and default is MISSING
+        field = make_field(name, hints[name], f"{cls.__qualname__}.{name}", default)
+        yield dataclasses.replace(field, required=required)
 
 
 def _model_fields(cls: Any) -> Iterator[Field]:

@@ -52,7 +52,9 @@ def _converter(hint: Hint, known: dict[type, _ClassConverter]) -> Converter | No
             known[hint.cls] = _ClassConverter(hint.cls)
             known[hint.cls].read_fields(known)
         return known[hint.cls]
-    return _SCALARS.get(hint.name) if isinstance(hint, ScalarHint) else None
+    if not isinstance(hint, ScalarHint):
+        return None
+    return _SCALARS.get(hint.name) if hint.scalar is None else hint.scalar.parse
 
 
 def _list(hint: ListHint, known: dict[type, _ClassConverter]) -> Converter | None:

@@ -16,6 +16,7 @@ from fraiseql_subs.schema.annotations import (
 )
 from fraiseql_subs.schema.classes import MISSING, Field
 from fraiseql_subs.schema.literals import literal, quote
+from fraiseql_subs.schema.markers import Scalar
 from fraiseql_subs.schema.registry import CUSTOM_SCALARS, TypeRegistry
 
 # GraphQL demands a query root with a field, and this server has nothing to query.
@@ -35,7 +36,7 @@ class Printer:
         """Print every collected type, scalars first."""
         types = self._types
         return [
-            *(_described(CUSTOM_SCALARS[name], f"scalar {name}") for name in sorted(types.scalars)),
+            *(_scalar(name, scalar) for name, scalar in sorted(types.scalars.items())),
             *(_enum(name, cls) for name, cls in types.enums.items()),
             *(
                 f"union {name} = {' | '.join(member.cls.__name__ for member in union.members)}"
@@ -57,15 +58,14 @@ class Printer:
         printed = [self._argument(argument) for argument in arguments]
         text = f"{name}({', '.join(printed)})" if printed else name
         text = f"{text}: {self._type(returns, is_input=False)}"
-        if deprecation is not None:
-            text = f"{text} @deprecated(reason: {quote(deprecation)})"
-        return _described(description, text)
+        return _described(description, f"{text}{_deprecated(deprecation)}")
 
     def _object(self, name: str, fields: list[Field]) -> str:
         lines = [
             _described(
                 field.description,
-                f"{field.graphql_name}: {self._type(field.hint, is_input=False)}",
+                f"{field.graphql_name}: {self._type(field.hint, is_input=False)}"
+                f"{_deprecated(field.deprecation)}",
             )
             for field in fields
         ]
@@ -91,9 +91,9 @@ class Printer:
             hint = nullable(hint)
         text = f"{field.graphql_name}: {self._type(hint, is_input=True)}"
         # A default of None is not printed: `= null` would make an argument left out a given one.
-        if field.default is MISSING or field.default is None:
-            return text
-        return f"{text} = {literal(field.default, field.hint, field.where)}"
+        if field.default is not MISSING and field.default is not None:
+            text = f"{text} = {literal(field.default, field.hint, field.where)}"
+        return f"{text}{_deprecated(field.deprecation)}"
 
     def _type(self, hint: Hint, *, is_input: bool) -> str:
         if isinstance(hint, OptionalHint):
@@ -108,6 +108,18 @@ class Printer:
 def subscription_root(fields: list[str]) -> list[str]:
     """Print the subscription root; without fields there is none: who only publishes has no need."""
     return [_block(None, "type Subscription", fields)] if fields else []
+
+
+def _scalar(name: str, scalar: Scalar | None) -> str:
+    if scalar is None:
+        return _described(CUSTOM_SCALARS[name], f"scalar {name}")
+    url = scalar.specified_by
+    specified = "" if url is None else f" @specifiedBy(url: {quote(url)})"
+    return _described(scalar.description, f"scalar {name}{specified}")
+
+
+def _deprecated(reason: str | None) -> str:
+    return "" if reason is None else f" @deprecated(reason: {quote(reason)})"
 
 
 def _enum(name: str, cls: type[enum.Enum]) -> str:

@@ -16,6 +16,7 @@ from fraiseql_subs.schema.annotations import (
     UnionHint,
 )
 from fraiseql_subs.schema.classes import Field, fields_of
+from fraiseql_subs.schema.markers import Scalar
 from fraiseql_subs.schema.names import check_name
 
 _ROOTS = frozenset({"Query", "Mutation", "Subscription"})
@@ -39,7 +40,7 @@ class TypeRegistry:
     """Types in the order in which they are first met; add all outputs before the inputs.
 
     Attributes:
-        scalars: Names of the custom scalars in use.
+        scalars: Custom scalars in use by name; None for those that this package provides.
         enums: Enum classes by GraphQL name.
         unions: Unions by GraphQL name.
         objects: Fields of the object types by GraphQL name.
@@ -48,7 +49,7 @@ class TypeRegistry:
     """
 
     def __init__(self) -> None:
-        self.scalars: set[str] = set()
+        self.scalars: dict[str, Scalar | None] = {}
         self.enums: dict[str, type[enum.Enum]] = {}
         self.unions: dict[str, UnionHint] = {}
         self.objects: dict[str, list[Field]] = {}
@@ -109,15 +110,31 @@ class TypeRegistry:
             if self._is_new(name, hint.cls, where):
                 _check_members(hint.cls, where)
                 self.enums[name] = hint.cls
-        elif isinstance(hint, ScalarHint) and hint.name in CUSTOM_SCALARS:
-            self.scalars.add(hint.name)
+        elif isinstance(hint, ScalarHint):
+            if hint.scalar is not None:
+                self._add_scalar(hint.scalar, where)
+            elif hint.name in CUSTOM_SCALARS:
+                self._add_scalar(None, where, hint.name)
+
+    def _add_scalar(self, scalar: Scalar | None, where: str, name: str = "") -> None:
+        name = name if scalar is None else scalar.name
+        if name not in self.scalars:
+            if name in self.classes:
+                raise SchemaError(
+                    f"{where}: the schema has another type named `{name}`: rename the scalar"
+                )
+            self.scalars[name] = scalar
+        elif self.scalars[name] != scalar:
+            raise SchemaError(
+                f"{where}: the schema has another scalar named `{name}`: use one `Scalar` for both"
+            )
 
     def _is_new(self, name: str, owner: object, where: str) -> bool:
         known = self.classes.get(name)
         if known == owner:
             return False
         check_name(name, where, "rename the class, or give a generic class a named subclass")
-        if known is not None or name in _RESERVED:
+        if known is not None or name in _RESERVED or name in self.scalars:
             raise SchemaError(
                 f"{where}: the schema has another type named `{name}`: rename the class"
             )

@@ -287,7 +287,7 @@ fn uncommon(object: &Bound<'_, PyAny>, depth: usize) -> Result<Value, NotJson> {
 
 type Fields<'py> = Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)>;
 
-/// Names and values of a dataclass, a pydantic model or a mapping.
+/// Names and values of a dataclass, a model, an attrs class, a struct or a mapping.
 fn fields_of<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Fields<'py>>> {
     let py = object.py();
     if object.is_instance_of::<PyType>() {
@@ -297,9 +297,16 @@ fn fields_of<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Fields<'py>>> {
     for declared in [
         intern!(py, "__dataclass_fields__"),
         intern!(py, "__pydantic_fields__"),
+        intern!(py, "__struct_fields__"),
+        intern!(py, "__attrs_attrs__"),
     ] {
         if let Ok(names) = class.getattr(declared) {
             let read = |name: Bound<'py, PyAny>| {
+                // attrs has objects with the name in them.
+                let name = match name.cast::<PyString>() {
+                    Ok(_) => name,
+                    Err(_) => name.getattr(intern!(py, "name"))?,
+                };
                 let value = object.getattr(name.cast::<PyString>()?)?;
                 Ok((name, value))
             };

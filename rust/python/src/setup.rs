@@ -19,7 +19,7 @@ use crate::error::{definition_error, exceptions, origin_error, runtime_error, sc
 use crate::json::to_json;
 use crate::resolver::{Calls, Function, LoopResolver};
 use crate::running::Running;
-use crate::value::Names;
+use crate::value::{Names, Serializers};
 
 /// `fraiseql_subs.schema.SchemaSource`.
 #[derive(FromPyObject)]
@@ -27,6 +27,7 @@ pub(crate) struct PySchemaSource<'py> {
     sdl: String,
     sources: HashMap<(String, String), String>,
     enum_values: HashMap<String, Vec<(String, Bound<'py, PyAny>)>>,
+    serializers: Serializers,
 }
 
 /// `fraiseql_subs.Limits`.
@@ -67,6 +68,7 @@ pub(crate) struct PyDefinition<'py> {
 pub(crate) struct Setup {
     sdl: String,
     keys: Vec<Arc<str>>,
+    serializers: Arc<Serializers>,
     catalog: Arc<Catalog>,
     functions: Arc<[Function]>,
     limits: Limits,
@@ -92,7 +94,7 @@ impl Setup {
         limits: &PyLimits,
         options: Options,
     ) -> PyResult<Self> {
-        let schema = read_schema(schema)?;
+        let (schema, serializers) = read_schema(schema)?;
         let (sdl, keys) = (schema.sdl().to_owned(), schema.keys().to_vec());
         let mut functions = Vec::with_capacity(definitions.len());
         let mut declared = Vec::with_capacity(definitions.len());
@@ -118,6 +120,7 @@ impl Setup {
         Ok(Self {
             sdl,
             keys,
+            serializers: Arc::new(serializers),
             catalog: Arc::new(catalog),
             functions: functions.into(),
             limits: read_limits(limits)?,
@@ -139,7 +142,7 @@ impl Setup {
     /// Starts the actors and attaches them to the event loop, on whose thread this is called.
     pub(crate) fn start(&self, event_loop: &Bound<'_, PyAny>) -> PyResult<Running> {
         let py = event_loop.py();
-        let names = Names::new(py, &self.keys);
+        let names = Names::new(py, &self.keys, self.serializers.clone());
         let bridge = Bridge::attach(event_loop)?;
         let functions = self.functions.clone();
         let calls = Calls::new(bridge.clone(), functions, names, self.debug, py)?;
@@ -166,7 +169,7 @@ impl Setup {
     }
 }
 
-fn read_schema(source: PySchemaSource<'_>) -> PyResult<Schema> {
+fn read_schema(source: PySchemaSource<'_>) -> PyResult<(Schema, Serializers)> {
     let mut enum_values = HashMap::new();
     for (name, values) in source.enum_values {
         let values = values.into_iter().map(|(value_name, value)| {
@@ -182,7 +185,8 @@ fn read_schema(source: PySchemaSource<'_>) -> PyResult<Schema> {
         sources: source.sources,
         enum_values,
     };
-    Schema::parse(&source.sdl, options).map_err(|error| schema_error(&error))
+    let schema = Schema::parse(&source.sdl, options).map_err(|error| schema_error(&error))?;
+    Ok((schema, source.serializers))
 }
 
 fn read_definition(index: usize, definition: &PyDefinition<'_>) -> PyResult<Definition> {

@@ -3,6 +3,7 @@
 //! Straight to bytes; no JSON value is made between.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -17,20 +18,27 @@ use pyo3::types::{
 
 use crate::json::{HostTypes, describe, to_json};
 
-/// The names of all fields of a schema as Python strings, by the ids of their keys.
-pub(crate) struct Names(Vec<Py<PyString>>);
+/// What a schema says of Python objects.
+pub(crate) struct Names {
+    /// The names of all fields as Python strings, by the ids of their keys.
+    fields: Vec<Py<PyString>>,
+    serializers: Arc<Serializers>,
+}
+
+/// What makes JSON of the values of custom scalars, by their names.
+pub(crate) type Serializers = HashMap<String, Py<PyAny>>;
 
 impl Names {
-    pub(crate) fn new(py: Python<'_>, keys: &[Arc<str>]) -> Self {
-        Self(
-            keys.iter()
-                .map(|key| PyString::intern(py, key).unbind())
-                .collect(),
-        )
+    pub(crate) fn new(py: Python<'_>, keys: &[Arc<str>], serializers: Arc<Serializers>) -> Self {
+        let fields = keys.iter().map(|key| PyString::intern(py, key).unbind());
+        Self {
+            fields: fields.collect(),
+            serializers,
+        }
     }
 
     fn name<'py>(&self, py: Python<'py>, key: &Key) -> &Bound<'py, PyString> {
-        self.0[key.id].bind(py)
+        self.fields[key.id].bind(py)
     }
 }
 
@@ -155,8 +163,15 @@ impl Value for PyValue<'_, '_> {
     }
 
     fn write_scalar(&self, scalar: &str, out: &mut Vec<u8>) -> Result<(), ResolverError> {
-        let value =
-            to_json(&self.object).map_err(|error| ResolverError::new(error.message(scalar)))?;
+        let mut object = self.object.clone();
+        if let Some(serialize) = self.names.serializers.get(scalar) {
+            let what = format!("serializing `{scalar}`");
+            object = serialize
+                .bind(object.py())
+                .call1((&object,))
+                .map_err(|error| raised_while(&what, &self.object, &error))?;
+        }
+        let value = to_json(&object).map_err(|error| ResolverError::new(error.message(scalar)))?;
         graphql::write_json(&value, out);
         Ok(())
     }
@@ -234,13 +249,14 @@ fn leaf(object: &Bound<'_, PyAny>) -> Scalar<'static> {
 
 /// What the client is told; the text of the exception may be confidential.
 fn raised(object: &Bound<'_, PyAny>, what: &str, error: &PyErr) -> ResolverError {
+    raised_while(&format!("reading {what} of"), object, error)
+}
+
+fn raised_while(doing: &str, object: &Bound<'_, PyAny>, error: &PyErr) -> ResolverError {
     let py = object.py();
     let class = error
         .get_type(py)
         .name()
         .map_or_else(|_| "?".to_owned(), |n| n.to_string());
-    ResolverError::new(format!(
-        "reading {what} of {} raised `{class}`",
-        describe(object)
-    ))
+    ResolverError::new(format!("{doing} {} raised `{class}`", describe(object)))
 }

@@ -1,0 +1,70 @@
+"""What `typing.Annotated` can say of a GraphQL type, argument or field.
+
+A description is said with `typing_extensions.Doc`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fraiseql_subs.errors import ConfigurationError
+from fraiseql_subs.schema.names import is_name
+
+_BUILT_IN = frozenset({"Int", "Float", "String", "Boolean", "ID"})
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A custom scalar: `Base64 = Annotated[bytes, Scalar("Base64", serialize=..., parse=...)]`.
+
+    With a schema in SDL give it to the manager as `scalars=[...]`.
+
+    Attributes:
+        name: GraphQL name.
+        serialize: Makes of a value what has a JSON form; None: the value has one. Not asked for
+            the data of events that a passthrough sends: those are JSON already.
+        parse: Makes a value of coerced JSON, for arguments; a `ValueError` refuses the operation
+            with its text. None: the JSON value is the argument.
+        description: Text for the schema.
+        specified_by: URL of its specification, for `@specifiedBy`.
+
+    Raises:
+        ConfigurationError: The name is that of a built-in scalar or no GraphQL name.
+    """
+
+    name: str
+    serialize: Callable[[Any], Any] | None = None
+    parse: Callable[[Any], Any] | None = None
+    description: str | None = None
+    specified_by: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.name in _BUILT_IN or not is_name(self.name):
+            raise ConfigurationError(
+                f"Scalar({self.name!r}): give it a GraphQL name other than those of the built-in "
+                "scalars, such as `Base64`"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """The GraphQL name of an argument or field: `Annotated[int, Name("userID")]`."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deprecated:
+    """Marks an argument or field: `Annotated[int, Deprecated("use total")]`."""
+
+    reason: str
+
+
+def marker(annotation: Any, kind: type) -> Any:
+    """Return the first marker of a kind in `Annotated[...]`; None without one."""
+    for extra in getattr(annotation, "__metadata__", ()):
+        if isinstance(extra, kind):
+            return extra
+    return None
