@@ -1,5 +1,6 @@
 """GraphQL subscriptions for Python at the speed of Rust."""
 
+from . import _interpreter as _interpreter  # before anything that is compiled
 from ._core import Event, Receipt
 from .config import ConnectionParams, Identity, Limits, Security
 from .decorators import passthrough, subscription

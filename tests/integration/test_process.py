@@ -209,6 +209,29 @@ async def test_a_forked_child_may_have_a_manager_of_its_own():
     ) == (0, "{'feed': 2}\n{'feed': 2}\n0\n", "")
 
 
+async def test_a_subinterpreter_is_refused_with_a_clear_error():
+    code, out, err = await run(
+        """
+        try:
+            import _interpreters as interpreters
+        except ImportError:
+            import _xxsubinterpreters as interpreters
+
+        run = getattr(interpreters, "exec", None) or interpreters.run_string
+        run(interpreters.create(), f'''if True:
+            import sys
+            sys.path[:] = {sys.path}
+            try:
+                import fraiseql_subs
+            except ImportError as error:
+                print(error, flush=True)
+        ''')
+        """
+    )
+    assert (code, err) == (0, "")
+    assert out.startswith("fraiseql_subs runs in the main interpreter only")
+
+
 async def test_the_example_serves_orders(connect):
     process = await asyncio.create_subprocess_exec(
         sys.executable,

@@ -39,7 +39,9 @@ async def test_equal_subscribers_on_all_workers_share_one_call(serve, connect):
     manager = SubscriptionManager([calls.subscription()], workers=2)
     server = await serve(manager)
     clients = [await connect(server.url) for _ in range(8)]
-    ids = [[await client.subscribe(TOTAL) for _ in range(3)] for client in clients]
+    ids: list[list[str]] = []
+    for client in clients:
+        ids.append([await client.subscribe(TOTAL) for _ in range(3)])
     async with manager.subscribe(TOTAL) as stream:
         for number in range(20):
             await manager.publish("orders", number)
