@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -119,6 +120,34 @@ def test_a_task_factory_of_the_application_is_used():
 
     assert asyncio.run(main()) == [1, 2]
     assert [coroutine.__name__ for coroutine in made].count("resolve") == 2
+
+
+async def test_a_call_is_cancelled_when_its_subscriber_leaves_while_its_task_is_made(within):
+    made = asyncio.get_running_loop().create_future()
+
+    @subscription(channel="events")
+    async def value(event: Event) -> int:
+        await asyncio.Event().wait()
+        return 0
+
+    def factory(loop: Any, coroutine: Any, **options: Any) -> Any:
+        task = asyncio.Task(coroutine, loop=loop, **options)
+        if coroutine.__name__ == "resolve":
+            responses.close()
+            # Another thread ends the subscription, and this one must not run on before.
+            while manager.metrics().subscriptions:
+                time.sleep(0)
+            made.set_result(task)
+        return task
+
+    asyncio.get_running_loop().set_task_factory(factory)
+    manager = SubscriptionManager([value])
+    async with manager:
+        responses = await manager._open("subscription { value }", None, None, None)
+        await manager.publish("events", 1)
+        task = await within(made)
+        await within(asyncio.wait([task]))
+        assert task.cancelled()
 
 
 async def test_calls_that_suspend_neither_block_nor_reorder_others(within):

@@ -1,6 +1,7 @@
 //! Calls resolvers on the event loop and makes responses of what they give.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -163,6 +164,7 @@ impl Calls {
             id,
             lane: lane.clone(),
             calls: self.clone(),
+            has_ended: AtomicBool::new(false),
         };
         match Bound::new(py, answer) {
             Ok(answer) => {
@@ -224,9 +226,15 @@ impl Calls {
         let py = answer.py();
         let start = self.start_task.bind(py);
         let task = start.call1((coroutine, &bound.variables))?;
+        let answer = answer.get();
         // An eager task may have ended already.
-        if answer.get().lane.wants(answer.get().id) {
-            self.tasks.lock().insert(answer.get().id, task.unbind());
+        if answer.has_ended.load(Relaxed) {
+            return Ok(());
+        }
+        self.tasks.lock().insert(answer.id, task.unbind());
+        if !answer.lane.wants(answer.id) {
+            // The subscription ended while the task was made: its cancellation found no task.
+            self.cancel(py, answer.id);
         }
         Ok(())
     }
@@ -355,6 +363,8 @@ struct Answer {
     id: CallId,
     lane: Arc<Lane>,
     calls: Arc<Calls>,
+    /// Read and written on the event loop's thread only.
+    has_ended: AtomicBool,
 }
 
 #[pymethods]
@@ -412,6 +422,7 @@ impl Answer {
 
 impl Answer {
     fn finish(&self, py: Python<'_>, outcome: Outcome) {
+        self.has_ended.store(true, Relaxed);
         self.calls.tasks.lock().remove(&self.id);
         self.lane.finish(self.id, outcome);
         self.calls.go_on(py, &self.lane);

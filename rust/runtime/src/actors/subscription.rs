@@ -120,10 +120,10 @@ impl Handler<StopSubscription> for SubscriptionActor {
     type Result = ();
 
     fn handle(&mut self, _: StopSubscription, ctx: &mut Context<Self>) {
-        self.registration = None;
         if let Some(lane) = &self.lane {
             lane.close();
         }
+        self.registration = None;
         ctx.stop();
     }
 }
