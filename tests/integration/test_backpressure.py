@@ -146,6 +146,9 @@ async def test_an_in_process_subscriber_that_iterates_late_gets_what_the_policy_
         for number in range(1000):
             await publish(manager, 1, number)
             assert (await anext(healthy)).data["feed"]["n"] == number
+        # One thread serves both: what one of them has, the other has once that thread answers.
+        async with manager.subscribe(FEED):
+            pass
         assert [(await anext(stream)).data["feed"]["n"] for _ in kept] == kept
         assert manager.metrics().results_dropped == 1000 - len(kept)
 
