@@ -94,18 +94,24 @@ async def pump(generator: AsyncIterator[object], answer: Answer) -> None:
             await close()
 
 
-def task_factory(event_loop: asyncio.AbstractEventLoop) -> StartTask:
-    """Give what starts a task on the loop: eagerly from Python 3.12 on.
+def task_factory(event_loop: asyncio.AbstractEventLoop) -> tuple[StartTask, bool]:
+    """Give what starts a task on the loop, and whether it does so eagerly: from Python 3.12 on.
 
     A loop that has a task factory of its own keeps it.
     """
     if event_loop.get_task_factory() is not None or sys.version_info < (3, 11):
         # The task runs in a copy: only later Pythons let a task take a context.
-        return lambda coroutine, context: context.run(event_loop.create_task, coroutine)
+        return lambda coroutine, context: context.run(event_loop.create_task, coroutine), False
     if sys.version_info < (3, 12):
-        return lambda coroutine, context: asyncio.Task(coroutine, loop=event_loop, context=context)
-    return lambda coroutine, context: asyncio.Task(
-        coroutine, loop=event_loop, context=context, eager_start=True
+        return (
+            lambda coroutine, context: asyncio.Task(coroutine, loop=event_loop, context=context),
+            False,
+        )
+    return (
+        lambda coroutine, context: asyncio.Task(
+            coroutine, loop=event_loop, context=context, eager_start=True
+        ),
+        True,
     )
 
 

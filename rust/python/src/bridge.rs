@@ -11,9 +11,10 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use pyo3::intern;
 use pyo3::prelude::*;
+use runtime::{Wake, Wakes};
 use tokio::sync::oneshot;
 
 /// Jobs in one turn of the event loop (count). The loop serves others between two turns.
@@ -21,6 +22,9 @@ const BATCH: usize = 256;
 
 /// Time of one turn; looked at between two jobs. What is left then waits for the next one.
 const TURN: Duration = Duration::from_millis(2);
+
+/// Actors that are woken together (count), at the latest when the turn ends.
+const WAKE_BATCH: usize = 32;
 
 /// Something to do on the thread of the event loop.
 pub(crate) type Job = Box<dyn FnOnce(Python<'_>) + Send>;
@@ -31,6 +35,18 @@ pub(crate) struct Bridge {
     wake: UnixStream,
     woken: UnixStream,
     event_loop: Py<PyAny>,
+    /// Used on the event loop's thread only.
+    gathering: Mutex<Gathering>,
+}
+
+/// Actors that have something to take, woken together.
+#[derive(Default)]
+struct Gathering {
+    /// Whether a turn is under way, or comes right after the tasks that the last one made.
+    is_open: bool,
+    /// Whether this turn made tasks whose first step comes after it.
+    tasks_follow: bool,
+    wakes: Wakes,
 }
 
 #[derive(Default)]
@@ -55,6 +71,7 @@ impl Bridge {
             wake,
             woken,
             event_loop: event_loop.clone().unbind(),
+            gathering: Mutex::default(),
         });
         let turn = Turn(bridge.clone()).into_pyobject(py)?;
         event_loop.call_method1("add_reader", (bridge.woken.as_raw_fd(), turn))?;
@@ -69,6 +86,9 @@ impl Bridge {
             std::mem::take(&mut queue.jobs)
         };
         drop(dropped);
+        let mut gathering = self.gathering.lock();
+        gathering.is_open = false;
+        send(gathering);
         // A loop that is closed watches nothing any more.
         let event_loop = self.event_loop.bind(py);
         if let Err(error) = event_loop.call_method1("remove_reader", (self.woken.as_raw_fd(),)) {
@@ -136,8 +156,34 @@ impl Bridge {
         answer
     }
 
+    /// Wakes an actor: together with others in a turn and in the first steps of the tasks that it
+    /// made, at once elsewhere.
+    pub(crate) fn wake(&self, wake: Wake) {
+        let mut gathering = self.gathering.lock();
+        if !gathering.is_open {
+            drop(gathering);
+            return wake.now();
+        }
+        gathering.wakes.add(wake);
+        if gathering.wakes.len() >= WAKE_BATCH {
+            send(gathering);
+        }
+    }
+
+    /// Notes that this turn made a task which has not run yet: another turn follows it.
+    pub(crate) fn task_follows(&self) {
+        self.gathering.lock().tasks_follow = true;
+    }
+
     fn turn(self: &Arc<Self>, py: Python<'_>) -> PyResult<()> {
         let started = Instant::now();
+        let mut gathering = self.gathering.lock();
+        gathering.is_open = true;
+        send(gathering);
+        let mut end = TurnEnd {
+            bridge: self,
+            is_followed: false,
+        };
         if std::mem::take(&mut self.queue.lock().by_byte) {
             (&self.woken).read_exact(&mut [0]).ok();
         }
@@ -149,13 +195,37 @@ impl Bridge {
                 break;
             }
         }
+        let tasks_follow = std::mem::take(&mut self.gathering.lock().tasks_follow);
         let mut queue = self.queue.lock();
-        queue.announced = !queue.jobs.is_empty() && !queue.closed;
+        queue.announced = (!queue.jobs.is_empty() || tasks_follow) && !queue.closed;
         if queue.announced {
             drop(queue);
             self.call_soon(py)?;
+            end.is_followed = tasks_follow;
         }
         Ok(())
+    }
+}
+
+/// Wakes the last actors of a turn, also of one that fails.
+struct TurnEnd<'b> {
+    bridge: &'b Bridge,
+    is_followed: bool,
+}
+
+impl Drop for TurnEnd<'_> {
+    fn drop(&mut self) {
+        let mut gathering = self.bridge.gathering.lock();
+        gathering.is_open = self.is_followed;
+        send(gathering);
+    }
+}
+
+fn send(mut gathering: MutexGuard<'_, Gathering>) {
+    if !gathering.wakes.is_empty() {
+        let wakes = std::mem::take(&mut gathering.wakes);
+        drop(gathering);
+        wakes.send();
     }
 }
 

@@ -60,6 +60,8 @@ pub(crate) struct Calls {
     log_failure: Py<PyAny>,
     skip: Py<PyAny>,
     start_task: Py<PyAny>,
+    /// Whether a task that is started has run up to where it suspends.
+    starts_eagerly: bool,
     /// The context variables of the manager's start; each subscription has a copy.
     variables: Py<PyAny>,
     /// Tasks that have not ended, for cancellation.
@@ -78,7 +80,9 @@ impl Calls {
     ) -> PyResult<Self> {
         let module = py.import("fraiseql_subs._resolving")?;
         let find = |name| module.getattr(name).map(Bound::unbind);
-        let start_task = module.call_method1("task_factory", (bridge.event_loop(py),))?;
+        let (start_task, starts_eagerly) = module
+            .call_method1("task_factory", (bridge.event_loop(py),))?
+            .extract()?;
         Ok(Self {
             functions,
             names,
@@ -86,7 +90,8 @@ impl Calls {
             pump: find("pump")?,
             log_failure: find("log_failure")?,
             skip: find("SKIP")?,
-            start_task: start_task.unbind(),
+            start_task,
+            starts_eagerly,
             variables: context_variables(py)?.unbind(),
             tasks: Mutex::default(),
             bridge,
@@ -230,6 +235,9 @@ impl Calls {
         // An eager task may have ended already.
         if answer.has_ended.load(Relaxed) {
             return Ok(());
+        }
+        if !self.starts_eagerly {
+            self.bridge.task_follows();
         }
         self.tasks.lock().insert(answer.id, task.unbind());
         if !answer.lane.wants(answer.id) {
@@ -424,7 +432,9 @@ impl Answer {
     fn finish(&self, py: Python<'_>, outcome: Outcome) {
         self.has_ended.store(true, Relaxed);
         self.calls.tasks.lock().remove(&self.id);
-        self.lane.finish(self.id, outcome);
+        if let Some(wake) = self.lane.finish(self.id, outcome) {
+            self.calls.bridge.wake(wake);
+        }
         self.calls.go_on(py, &self.lane);
     }
 

@@ -12,16 +12,20 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use actix::Addr;
 use bus::{Event, Intake};
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use graphql::{GraphQLError, JsonMap, Plan, ResolverError};
 use parking_lot::Mutex;
 
+use crate::actors::ShardActor;
 use crate::config::{MAX_PENDING_EVENTS, OUTCOMES_AHEAD, STREAM_WINDOW, SlowConsumer};
 use crate::definition::Definition;
+use crate::engine::Engine;
 use crate::metrics::Metrics;
 use crate::resolver::{Client, Resolver};
+use crate::wakes::Wake;
 
 /// What stays the same for all calls of one subscription.
 #[derive(Debug)]
@@ -122,6 +126,8 @@ pub struct Lane {
     metrics: Arc<Metrics>,
     intake: Arc<Intake>,
     resolver: Arc<dyn Resolver>,
+    /// The worker that its actor is on.
+    worker: Addr<ShardActor>,
     waker: AtomicWaker,
 }
 
@@ -134,13 +140,7 @@ pub(crate) enum Found {
 }
 
 impl Lane {
-    pub(crate) fn new(
-        info: SubscriptionInfo,
-        policy: SlowConsumer,
-        metrics: Arc<Metrics>,
-        intake: Arc<Intake>,
-        resolver: Arc<dyn Resolver>,
-    ) -> Self {
+    pub(crate) fn new(info: SubscriptionInfo, engine: &Engine, worker: Addr<ShardActor>) -> Self {
         let first = match info.definition.kind {
             kind if kind.is_stream() => Some(Subject::Stream),
             _ if info.definition.has_initial => Some(Subject::Initial),
@@ -154,10 +154,11 @@ impl Lane {
             concurrency: info.definition.concurrency.max(1),
             info,
             state: Mutex::new(state),
-            policy,
-            metrics,
-            intake,
-            resolver,
+            policy: engine.limits.slow_consumer,
+            metrics: engine.metrics.clone(),
+            intake: engine.intake.clone(),
+            resolver: engine.resolver.clone(),
+            worker,
             waker: AtomicWaker::new(),
         }
     }
@@ -280,20 +281,21 @@ impl Lane {
         true
     }
 
-    /// For the host: a call has ended. False when nobody wants its outcome any more.
-    pub fn finish(&self, id: CallId, outcome: Outcome) -> bool {
+    /// For the host: a call has ended. Gives the wake-up of the actor when there is something for
+    /// it.
+    #[must_use]
+    pub fn finish(&self, id: CallId, outcome: Outcome) -> Option<Wake> {
         let mut state = self.state.lock();
         let has_failed = matches!(outcome, Outcome::Failed(_));
-        let wanted = !state.closed && state.finish(id, outcome);
+        if state.closed || !state.finish(id, outcome) {
+            return None;
+        }
         let is_ready = state.is_ready();
         drop(state);
-        if wanted {
-            self.metrics.resolver_errors.add(u64::from(has_failed));
-            if is_ready {
-                self.waker.wake();
-            }
-        }
-        wanted
+        self.metrics.resolver_errors.add(u64::from(has_failed));
+        let waker = is_ready.then(|| self.waker.take()).flatten()?;
+        let worker = self.worker.clone();
+        Some(Wake { waker, worker })
     }
 
     /// For the host: one item of a source stream. False when the stream has to wait for

@@ -23,6 +23,7 @@ mod shared;
 mod signal;
 mod sink;
 mod system;
+mod wakes;
 mod worker;
 
 pub use actors::{EventBusActor, ShardActor, SubscriptionActor};
@@ -41,4 +42,5 @@ pub use resolver::{Authenticator, BoxFuture, Client, Refused, Resolver};
 pub use response_stream::{Response, ResponseStream};
 pub use runtime::{Runtime, WorkerFactory};
 pub use signal::SignalStream;
+pub use wakes::{Wake, Wakes};
 pub use worker::Worker;

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Waker;
 
 use actix::Message;
 use bus::Event;
@@ -90,6 +91,12 @@ pub(crate) struct DeliverShared {
     pub(crate) outcome: SharedOutcome,
     pub(crate) _delivery: Delivery,
 }
+
+/// Command: wake actors of one worker, on its own thread.
+/// Sender: the host's thread, which sends the next ones when these are under way. Reply: `()`.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct WakeActors(pub(crate) Vec<Waker>);
 
 /// Query: may this client connect, and who is it?
 /// Sender: a connection that received `connection_init`. Reply: the client, completed.

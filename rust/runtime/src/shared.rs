@@ -94,7 +94,7 @@ impl SharedGroups {
         key: SharedKey,
         worker: &Addr<ShardActor>,
         route: Route,
-        lane: impl FnOnce() -> Arc<Lane>,
+        lane: impl FnOnce(&Addr<ShardActor>) -> Arc<Lane>,
     ) -> Arc<SharedGroup> {
         let mut groups = self.groups.lock();
         if let Some(group) = groups.0.get(&key) {
@@ -105,7 +105,7 @@ impl SharedGroups {
         let group = Arc::new(SharedGroup {
             id: LAST.fetch_add(1, Ordering::Relaxed),
             key: key.clone(),
-            lane: lane(),
+            lane: lane(self.home.get().unwrap_or(worker)),
             workers: Mutex::default(),
             in_flight: AtomicUsize::new(0),
             waker: AtomicWaker::new(),
@@ -270,7 +270,7 @@ impl SharedMembers {
         groups: &Arc<SharedGroups>,
         worker: &Addr<ShardActor>,
         joining: Joining,
-        lane: impl FnOnce() -> Arc<Lane>,
+        lane: impl FnOnce(&Addr<ShardActor>) -> Arc<Lane>,
     ) -> Membership {
         let group = groups.join(joining.key, worker, joining.route, lane);
         static LAST: AtomicU64 = AtomicU64::new(0);

@@ -97,6 +97,8 @@ impl Worker {
         client: &Arc<Client>,
         sink: Rc<dyn ResponseSink>,
     ) -> Result<Opened, Vec<GraphQLError>> {
+        let ended = || vec![GraphQLError::new("the server is shutting down")];
+        let address = self.address.get().ok_or_else(ended)?;
         let (definition, operation, route) = match self.engine.catalog.prepare(request)? {
             Prepared::Response(response) => {
                 sink.next(&response);
@@ -108,14 +110,15 @@ impl Worker {
                 request,
                 name,
             } => {
-                let lane = Arc::new(self.lane(SubscriptionInfo {
+                let info = SubscriptionInfo {
                     definition,
                     arguments: request,
                     plan: None,
                     operation_name: name,
                     client: client.clone(),
                     host: OnceLock::new(),
-                }));
+                };
+                let lane = self.lane(info, address);
                 let registration = self.shard.register_stream();
                 let actor = SubscriptionActor::new(sink, registration, Some(lane));
                 return Ok(Opened::Subscription(actor.start()));
@@ -134,19 +137,19 @@ impl Worker {
                 (registration, None)
             }
             (ResolverKind::Call, Some(route)) if definition.is_shared => {
-                let membership = self.join(definition, *operation, route, sink.clone());
-                let ended = || vec![GraphQLError::new("the server is shutting down")];
-                (membership.ok_or_else(ended)?, None)
+                let membership = self.join(definition, *operation, route, sink.clone(), address);
+                (membership, None)
             }
             (_, route) => {
-                let lane = Arc::new(self.lane(SubscriptionInfo {
+                let info = SubscriptionInfo {
                     definition,
                     arguments: operation.arguments,
                     plan: Some(operation.plan),
                     operation_name: operation.name,
                     client: client.clone(),
                     host: OnceLock::new(),
-                }));
+                };
+                let lane = self.lane(info, address);
                 let registration = match route {
                     Some(route) => self.shard.register_lane(route, lane.clone()),
                     None => self.shard.register_stream(),
@@ -165,7 +168,8 @@ impl Worker {
         operation: SubscriptionOperation,
         route: Route,
         sink: Rc<dyn ResponseSink>,
-    ) -> Option<Registration> {
+        address: &Addr<ShardActor>,
+    ) -> Registration {
         let key = SharedKey {
             definition: definition.index,
             arguments: Value::from(operation.arguments.clone()).to_string(),
@@ -182,27 +186,21 @@ impl Worker {
         };
         let membership = self.shared.join(
             &self.engine.shared,
-            self.address.get()?,
+            address,
             Joining {
                 key,
                 route,
                 joined: self.engine.intake.last_offset(),
                 sink,
             },
-            || Arc::new(self.lane(info)),
+            |home| self.lane(info, home),
         );
-        Some(self.shard.register_member(membership))
+        self.shard.register_member(membership)
     }
 
-    fn lane(&self, info: SubscriptionInfo) -> Lane {
-        let engine = &self.engine;
-        Lane::new(
-            info,
-            engine.limits.slow_consumer,
-            engine.metrics.clone(),
-            engine.intake.clone(),
-            engine.resolver.clone(),
-        )
+    /// Makes a lane whose actor will be on the worker `home`.
+    fn lane(&self, info: SubscriptionInfo, home: &Addr<ShardActor>) -> Arc<Lane> {
+        Arc::new(Lane::new(info, &self.engine, home.clone()))
     }
 
     pub(crate) fn add_connection(&self, key: u64, connection: &Rc<Connection>) {

@@ -3,11 +3,13 @@
 //! One per worker thread, started with it. It is rebuilt by its subscriptions when they register.
 
 use std::rc::Rc;
+use std::task::Waker;
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, MessageResult};
 
 use crate::messages::{
     Broadcast, CloseConnections, DeliverShared, DrainConnections, RunOnWorker, StopWorker,
+    WakeActors,
 };
 use crate::worker::Worker;
 
@@ -60,6 +62,14 @@ impl Handler<RunOnWorker> for ShardActor {
 
     fn handle(&mut self, RunOnWorker(run): RunOnWorker, _: &mut Context<Self>) {
         run(&self.worker);
+    }
+}
+
+impl Handler<WakeActors> for ShardActor {
+    type Result = ();
+
+    fn handle(&mut self, WakeActors(wakers): WakeActors, _: &mut Context<Self>) {
+        wakers.into_iter().for_each(Waker::wake);
     }
 }
 
