@@ -10,7 +10,12 @@ SOURCES := $(shell find rust fraiseql_subs -name '*.rs' -o -name '*.toml' -o -na
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 unexport PYTHONPATH
 
-.PHONY: help demo test test-rust test-python lint types check bench clean
+# Of each supported version the first interpreter that runs.
+PYTHONS = $(shell for version in 3.10 3.11 3.12 3.13; do \
+	for python in python$$version $$HOME/.pyenv/versions/$$version.*/bin/python; do \
+	$$python -c '' 2>/dev/null && echo $$python && break; done; done)
+
+.PHONY: help demo test test-rust test-python test-pythons lint types check bench compare clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -26,6 +31,17 @@ test-rust: ## Rust unit, property and integration tests
 test-python: $(VENV)/.debug tests/js/node_modules/.installed ## Python tests, with real clients
 	$(BIN)/python -m pytest
 
+test-pythons: $(VENV)/.debug tests/js/node_modules/.installed ## Python tests on every version that is installed
+	set -e; for python in $(PYTHONS); do \
+		venv=.venvs/$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+		test -e $$venv/.tools || { $$python -m venv $$venv; \
+			$$venv/bin/python -m pip install --quiet --upgrade pip; \
+			$$venv/bin/python -m pip install --quiet --group test; \
+			echo '$(CURDIR)' >$$($$venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/fraiseql_subs.pth; \
+			touch $$venv/.tools; }; \
+		$$venv/bin/python -m pytest; \
+	done
+
 lint: $(VENV)/.tools ## formatting and lints, Rust and Python
 	cargo fmt --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
@@ -36,14 +52,19 @@ types: $(VENV)/.debug ## static types: the package, and the stubs against the co
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest fraiseql_subs._core --ignore-disjoint-bases
 
-check: lint types test ## everything the gate runs
+check: lint types test test-pythons ## everything the gate runs
 
 bench: $(VENV)/.release ## measure; see docs/performance.md
 	$(BIN)/python load_tests/micro.py
 	$(BIN)/python load_tests/fanout.py
+	$(BIN)/python load_tests/endurance.py
+
+compare: $(VENV)/.release load_tests/compare/node_modules/.installed ## measure resolvers beside peers, in one run
+	$(BIN)/python -m pip install --quiet --group compare
+	$(BIN)/python load_tests/compare/resolvers.py
 
 clean: ## remove what was built
-	rm -rf $(VENV) target tests/js/node_modules
+	rm -rf $(VENV) .venvs target tests/js/node_modules load_tests/compare/node_modules
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or later is needed")'
@@ -65,7 +86,7 @@ $(VENV)/.release: $(SOURCES) | $(BIN)/python
 	$(BIN)/maturin develop --quiet --locked --release
 	rm -f $(VENV)/.debug && touch $@
 
-tests/js/node_modules/.installed: tests/js/package.json tests/js/package-lock.json
+%/node_modules/.installed: %/package.json %/package-lock.json
 	command -v npm >/dev/null || (apt-get update -qq && apt-get install -qq -y --no-install-recommends nodejs npm)
-	cd tests/js && npm ci --silent --no-audit --no-fund
+	cd $* && npm ci --silent --no-audit --no-fund
 	touch $@

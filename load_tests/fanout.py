@@ -10,18 +10,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import base64
 import json
 import multiprocessing
-import os
 import platform
-import resource
-import selectors
 import socket
 import sys
 import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+
+from sockets import allow_many_files, connect, count_results
 
 from fraiseql_subs import SubscriptionManager, passthrough
 
@@ -39,33 +37,6 @@ class Order:
     status: str
     total: float
     note: str
-
-
-def masked(payload: bytes) -> bytes:
-    """A text frame of a client; the mask of zeros leaves the payload as it is."""
-    if len(payload) < 126:
-        return bytes([0x81, 0x80 | len(payload)]) + bytes(4) + payload
-    return bytes([0x81, 0xFE]) + len(payload).to_bytes(2, "big") + bytes(4) + payload
-
-
-def connect(port: int) -> socket.socket:
-    """Connect, initialise and subscribe; nothing is read yet but the handshake and the ack."""
-    client = socket.create_connection(("127.0.0.1", port))
-    key = base64.b64encode(os.urandom(16)).decode()
-    client.sendall(
-        f"GET /graphql HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
-        f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n"
-        "Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n".encode()
-    )
-    received = b""
-    while b"\r\n\r\n" not in received:
-        received += client.recv(4096)
-    client.sendall(masked(b'{"type":"connection_init"}'))
-    while b"connection_ack" not in received:
-        received += client.recv(4096)
-    payload = {"id": "1", "type": "subscribe", "payload": {"query": DOCUMENT}}
-    client.sendall(masked(json.dumps(payload).encode()))
-    return client
 
 
 def serve_runtime(pipe: Connection, connections: int, events: int) -> None:
@@ -112,39 +83,6 @@ def serve_bare(pipe: Connection, connections: int, events: int) -> None:
         pipe.send(time.process_time() - cpu)
 
 
-def count_frames(clients: list[socket.socket], events: int) -> None:
-    """Read until every client has all frames."""
-    selector = selectors.DefaultSelector()
-    for client in clients:
-        client.setblocking(False)
-        selector.register(client, selectors.EVENT_READ, FrameCounter(client))
-    waiting = len(clients)
-    while waiting:
-        for key, _ in selector.select():
-            if key.data.read() >= events:
-                selector.unregister(key.fileobj)
-                waiting -= 1
-
-
-class FrameCounter:
-    """Counts the results one client has received."""
-
-    MARK = b'"type":"next"'
-
-    def __init__(self, client: socket.socket) -> None:
-        self._client = client
-        self._tail = b""
-        self._count = 0
-
-    def read(self) -> int:
-        """Read what is there, and give the count so far."""
-        received = self._tail + self._client.recv(1 << 16)
-        self._count += received.count(self.MARK)
-        # A mark may be cut by the end of what was read.
-        self._tail = received[1 - len(self.MARK) :]
-        return self._count
-
-
 def measure(server, connections: int, events: int, handshake: bool) -> float:
     """CPU time of the server for one delivery, in microseconds; the best of some runs."""
     ours, theirs = multiprocessing.Pipe()
@@ -152,14 +90,14 @@ def measure(server, connections: int, events: int, handshake: bool) -> float:
     process.start()
     port = ours.recv()
     if handshake:
-        clients = [connect(port) for _ in range(connections)]
+        clients = [connect(port, DOCUMENT) for _ in range(connections)]
     else:
         clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(connections)]
     ours.recv()
     costs = []
     for _ in range(RUNS):
         ours.send(True)
-        count_frames(clients, events)
+        count_results(clients, events)
         ours.send(True)
         costs.append(ours.recv() / (events * connections) * 1e6)
     ours.send(False)
@@ -175,8 +113,7 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=1000)
     parser.add_argument("--events", type=int, default=100)
     options = parser.parse_args()
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    allow_many_files()
     multiprocessing.set_start_method("spawn")
     bare = measure(serve_bare, options.connections, options.events, handshake=False)
     ours = measure(serve_runtime, options.connections, options.events, handshake=True)

@@ -22,6 +22,7 @@ from pathlib import Path
 from fraiseql_subs import Limits, Metrics, SubscriptionManager, passthrough, subscription
 
 RUNS = 5
+BUS_CAPACITY = 4096
 EVENT = {"id": 7, "user_id": 3, "status": "PAID", "total": 12.5, "note": "x" * 120}
 
 
@@ -72,6 +73,21 @@ async def measure(what: str, unit: str, units: int, work: Callable[[], Awaitable
     return Cost(what, unit, best_cpu * 1e6, best_elapsed * 1e6)
 
 
+def measure_calls(manager: SubscriptionManager) -> Cost:
+    """What the caller pays for `publish` alone, its data being null: its own thread's time."""
+    costs = []
+    for run in range(1, RUNS + 1):
+        # No more than the bus takes without a wait: what comes after the call is not its cost.
+        cpu, elapsed = time.thread_time(), time.perf_counter()
+        for _ in range(BUS_CAPACITY):
+            manager.publish("nobody", None)
+        costs.append((time.thread_time() - cpu, time.perf_counter() - elapsed))
+        while manager.metrics().events_published < run * BUS_CAPACITY:
+            time.sleep(0.001)
+    cpu, elapsed = (min(column) / BUS_CAPACITY * 1e6 for column in zip(*costs, strict=True))
+    return Cost("publish(None), the calling thread alone", "call", cpu, elapsed)
+
+
 def new_manager() -> SubscriptionManager:
     """A manager whose in-process subscribers keep the newest result only: nobody takes them."""
     limits = Limits(slow_consumer="latest", max_pending_bytes=1)
@@ -110,6 +126,8 @@ async def run(events: int) -> list[Cost]:
     async with new_manager() as manager:
         work = lambda: publish(manager, "nobody", events)  # noqa: E731
         costs.append(await measure("publish without a match", "event", events, work))
+    async with new_manager() as manager:
+        costs.append(measure_calls(manager))
     async with new_manager() as manager:
 
         async def many() -> None:
