@@ -12,6 +12,7 @@ import resource
 import selectors
 import socket
 import sys
+import time
 from collections.abc import Callable
 
 PATIENCE = 60.0
@@ -76,13 +77,17 @@ def _read(clients: list[socket.socket], events: int, patience: float) -> bool:
         for client in clients:
             client.setblocking(False)
             selector.register(client, selectors.EVENT_READ, _Counter(client))
-        waiting = len(clients)
+        waiting, deadline = len(clients), time.monotonic() + patience
         while waiting:
             ready = selector.select(patience)
-            if not ready:
+            # What comes may be the pings of a server that has nothing else to say.
+            if not ready or time.monotonic() > deadline:
                 return False
             for key, _ in ready:
-                if key.data.read() >= events:
+                before = key.data.count
+                if key.data.read() > before:
+                    deadline = time.monotonic() + patience
+                if key.data.count >= events:
                     selector.unregister(key.fileobj)
                     waiting -= 1
     return True
@@ -94,12 +99,12 @@ class _Counter:
     def __init__(self, client: socket.socket) -> None:
         self._client = client
         self._tail = b""
-        self._count = 0
+        self.count = 0
 
     def read(self) -> int:
         """Read what is there, and give the count so far."""
         received = self._tail + self._client.recv(1 << 16)
-        self._count += received.count(MARK)
+        self.count += received.count(MARK)
         # A mark may be cut by the end of what was read.
         self._tail = received[1 - len(MARK) :]
-        return self._count
+        return self.count
