@@ -143,7 +143,7 @@ async def run(events: int) -> list[Cost]:
             work = lambda: results(manager, "feed", count, n)  # noqa: B023, E731
             what = f"passthrough to {n} in-process subscribers"
             costs.append(await measure(what, "event", count, work))
-    for n in (1, 100):
+    for n in (1, 10, 100, 256):
         async with new_manager() as manager, AsyncExitStack() as stack:
             await subscribed(stack, manager, "resolved", n)
             count = max(events // n // 2, 20)
