@@ -1,0 +1,116 @@
+//! Role-based access: permissions that subscriptions and fields ask for.
+
+use std::collections::HashMap;
+
+use crate::error::Denied;
+use crate::identity::Identity;
+
+/// What happens to fields that a client lacks the permission for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnDenied {
+    /// The subscription is refused, with the path of each.
+    #[default]
+    Error,
+    /// They are null, with an error for each.
+    Null,
+}
+
+/// Permissions by what they are asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Rbac {
+    /// By subscription field.
+    pub subscriptions: HashMap<String, Vec<String>>,
+    /// By type and field.
+    pub fields: HashMap<String, HashMap<String, Vec<String>>>,
+    /// What happens to denied fields.
+    pub on_denied: OnDenied,
+}
+
+impl Rbac {
+    /// Asks for a permission on a subscription, beside those that are asked for already.
+    pub fn protect_subscription(&mut self, field: &str, permission: &str) {
+        let asked = self.subscriptions.entry(field.to_owned()).or_default();
+        asked.push(permission.to_owned());
+    }
+
+    /// Asks for a permission on a field of a type, beside those that are asked for already.
+    pub fn protect_field(&mut self, type_name: &str, field: &str, permission: &str) {
+        let fields = self.fields.entry(type_name.to_owned()).or_default();
+        let asked = fields.entry(field.to_owned()).or_default();
+        asked.push(permission.to_owned());
+    }
+
+    /// Whether nothing is protected.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.subscriptions.is_empty() && self.fields.is_empty()
+    }
+
+    /// Checks the subscription itself.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied::Subscription`] without the permissions.
+    pub fn check_subscription(
+        &self,
+        identity: Option<&Identity>,
+        field: &str,
+    ) -> Result<(), Denied> {
+        match self.subscriptions.get(field) {
+            Some(asked) if !has_all(identity, asked) => Err(Denied::Subscription(field.to_owned())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a field of an object type may not be read.
+    #[must_use]
+    pub fn denies_field(&self, identity: Option<&Identity>, type_name: &str, field: &str) -> bool {
+        let fields = self.fields.get(type_name);
+        let asked = fields.and_then(|fields| fields.get(field));
+        asked.is_some_and(|asked| !has_all(identity, asked))
+    }
+}
+
+fn has_all(identity: Option<&Identity>, asked: &[String]) -> bool {
+    let Some(identity) = identity else {
+        return false;
+    };
+    asked
+        .iter()
+        .all(|permission| identity.permissions.contains(permission))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_permission_that_is_asked_for_has_to_be_there() {
+        let mut rbac = Rbac::default();
+        rbac.protect_field("Order", "total", "orders:finance");
+        rbac.protect_field("Order", "total", "orders:read");
+        rbac.protect_subscription("orderUpdated", "orders:read");
+        let reader = Identity {
+            permissions: vec!["orders:read".into()],
+            ..Identity::default()
+        };
+        let finance = Identity {
+            permissions: vec!["orders:read".into(), "orders:finance".into()],
+            ..Identity::default()
+        };
+        assert!(rbac.denies_field(Some(&reader), "Order", "total"));
+        assert!(!rbac.denies_field(Some(&finance), "Order", "total"));
+        assert!(!rbac.denies_field(Some(&reader), "Order", "id"));
+        assert_eq!(
+            rbac.check_subscription(Some(&reader), "orderUpdated"),
+            Ok(())
+        );
+        assert!(
+            rbac.check_subscription(Some(&Identity::default()), "orderUpdated")
+                .is_err()
+        );
+        assert!(rbac.check_subscription(None, "orderUpdated").is_err());
+        assert_eq!(rbac.check_subscription(None, "news"), Ok(()));
+        assert!(rbac.denies_field(None, "Order", "total"));
+    }
+}
