@@ -27,7 +27,7 @@ pub use identity::Identity;
 pub use origin::{HostError, Hosts, OriginError, Origins};
 pub use policy::Policy;
 pub use rate::{Rate, RateBy, Rates};
-pub use rbac::{OnDenied, Rbac};
+pub use rbac::{OnDenied, Rbac, Requirement};
 pub use rows::{RowFilter, RowRule};
 pub use scope::Scope;
 pub use tenant::{TenantConflict, TenantIsolation};
