@@ -107,7 +107,7 @@ impl Authenticator for PyAuthenticator {
             };
             let result = answer.future.await;
             let decided = bridge.run(move |py| {
-                let decision = result.and_then(|result| identity(result.bind(py)));
+                let decision = result.and_then(|result| read_identity(result.bind(py)));
                 let Some(found) = decision.unwrap_or_else(|error| {
                     log(py, &error);
                     None
@@ -155,13 +155,14 @@ fn ask(py: Python<'_>, bridge: &Bridge, hook: &Py<PyAny>, client: &Client) -> Py
     Ok(Answer { params, future })
 }
 
-struct Found {
-    identity: Identity,
-    object: Py<PyAny>,
+/// An identity, for the core and for Python.
+pub(crate) struct Found {
+    pub(crate) identity: Identity,
+    pub(crate) object: Py<PyAny>,
 }
 
 /// Reads an `Identity`, or a mapping with its members; `None` refuses.
-fn identity(object: &Bound<'_, PyAny>) -> PyResult<Option<Found>> {
+pub(crate) fn read_identity(object: &Bound<'_, PyAny>) -> PyResult<Option<Found>> {
     if object.is_none() {
         return Ok(None);
     }

@@ -4,7 +4,7 @@ use bus::BusError;
 use graphql::{GraphQLError, SchemaError};
 use pyo3::prelude::*;
 use runtime::{DefinitionError, RuntimeError};
-use security::OriginError;
+use security::RuleError;
 use server::ServerError;
 
 use crate::json::NotJson;
@@ -36,14 +36,16 @@ pub(crate) fn definition_error(error: &DefinitionError) -> PyErr {
     }
 }
 
-pub(crate) fn origin_error(error: &OriginError) -> PyErr {
+pub(crate) fn rule_error(error: &RuleError) -> PyErr {
     exceptions::ConfigurationError::new_err(error.to_string())
 }
 
 pub(crate) fn bus_error(error: &BusError) -> PyErr {
     match error {
         BusError::Closed => manager_closed(),
-        BusError::EmptyChannel => exceptions::PublishError::new_err(error.to_string()),
+        BusError::EmptyChannel | BusError::TenantConflict { .. } => {
+            exceptions::PublishError::new_err(error.to_string())
+        }
         BusError::UnknownBackend { .. } => {
             exceptions::ConfigurationError::new_err(error.to_string())
         }

@@ -10,6 +10,7 @@ mod error;
 mod event;
 mod future;
 mod json;
+mod policy;
 mod resolver;
 mod running;
 mod setup;

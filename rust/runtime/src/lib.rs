@@ -5,6 +5,7 @@
 
 mod actors;
 mod catalog;
+mod clock;
 mod config;
 mod connection;
 mod definition;
@@ -15,6 +16,8 @@ mod lane;
 mod messages;
 mod metrics;
 mod outbox;
+mod protection;
+mod rates;
 mod resolver;
 mod response_stream;
 mod runtime;
@@ -26,7 +29,7 @@ mod system;
 mod worker;
 
 pub use actors::{EventBusActor, ShardActor, SubscriptionActor};
-pub use catalog::{Catalog, Prepared};
+pub use catalog::{Catalog, Prepared, PreparedOperation};
 pub use config::{Limits, SlowConsumer};
 pub use connection::{Connection, Transport};
 pub use definition::{ChannelTemplate, Definition, FilterValue, ResolverKind};
@@ -37,6 +40,7 @@ pub use lane::{CallId, Lane, Outcome, Subject, SubscriptionInfo, Waiter};
 pub use messages::Selector;
 pub use metrics::{Metrics, Snapshot};
 pub use outbox::{Outbox, Outgoing};
+pub use rates::Buckets;
 pub use resolver::{Authenticator, BoxFuture, Client, Refused, Resolver};
 pub use response_stream::{Response, ResponseStream};
 pub use runtime::{Runtime, WorkerFactory};

@@ -1,23 +1,26 @@
 //! One worker thread: its shard, its connections, and how operations are opened on it.
 
 use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeSet;
 use std::rc::{Rc, Weak};
 use std::sync::{Arc, OnceLock};
 
-use actix::{Actor, Addr};
+use actix::{Actor, Addr, Recipient};
+use futures_util::future::LocalBoxFuture;
 use graphql::{GraphQLError, SubscriptionOperation};
 use hashbrown::HashMap;
 use protocol::{Close, Request};
+use security::Guard;
 use serde_json::Value;
 
-use crate::actors::{AuthenticateActor, ShardActor, SubscriptionActor};
-use crate::catalog::Prepared;
+use crate::actors::{AuthenticateActor, ShardActor, Subscribing, SubscriptionActor, start_chain};
+use crate::catalog::{Prepared, PreparedOperation};
 use crate::connection::Connection;
-use crate::definition::{Definition, ResolverKind};
+use crate::definition::Definition;
 use crate::engine::Engine;
 use crate::index::Route;
 use crate::lane::{Lane, SubscriptionInfo};
-use crate::messages::Selector;
+use crate::messages::{Selector, Subscribe};
 use crate::resolver::Client;
 use crate::shard::{Registration, Shard};
 use crate::shared::{Joining, SharedKey, SharedMembers};
@@ -31,6 +34,36 @@ pub struct Worker {
     connections: RefCell<HashMap<u64, Weak<Connection>>>,
     address: OnceCell<Addr<ShardActor>>,
     authenticate: Option<Addr<AuthenticateActor>>,
+    /// The first check that subscriptions pass.
+    checks: Option<Recipient<Subscribe>>,
+    /// When identities end, and whose connections those are.
+    expiries: RefCell<BTreeSet<(Deadline, u64)>>,
+}
+
+/// Milliseconds since the epoch.
+pub(crate) type Deadline = u64;
+
+/// An operation that is being opened.
+pub enum Opening {
+    /// It runs, or never will.
+    Done(Result<Opened, Vec<GraphQLError>>),
+    /// Checks decide; `sink` is not used before.
+    Checking(LocalBoxFuture<'static, Result<Opened, Vec<GraphQLError>>>),
+}
+
+fn shutting_down() -> Vec<GraphQLError> {
+    vec![GraphQLError::new(
+        "the server is shutting down: connect again",
+    )]
+}
+
+/// The subgraph that a request says it is for: by its extensions, or by a header.
+fn named_subgraph(request: &Request, client: &Client) -> Option<String> {
+    match request.extensions.get("subgraph") {
+        // What is no name is nobody's.
+        Some(named) => Some(named.as_str().unwrap_or_default().to_owned()),
+        None => client.header("x-subgraph").map(str::to_owned),
+    }
 }
 
 /// An operation that was opened.
@@ -56,6 +89,8 @@ impl Worker {
             shared: Rc::default(),
             connections: RefCell::default(),
             address: OnceCell::new(),
+            checks: start_chain(&engine),
+            expiries: RefCell::default(),
             engine,
             authenticate,
         });
@@ -86,69 +121,101 @@ impl Worker {
         self.authenticate.as_ref()
     }
 
-    /// Starts what `request` asks for; responses go to `sink`.
-    ///
-    /// # Errors
-    ///
-    /// The request errors of the GraphQL specification, section 7.1.2; `sink` was not used.
+    /// Starts what `request` asks for; responses go to `sink`. It is done at once unless there are
+    /// checks to pass.
     pub fn open(
-        &self,
+        self: &Rc<Self>,
         request: &Request,
         client: &Arc<Client>,
         sink: Rc<dyn ResponseSink>,
-    ) -> Result<Opened, Vec<GraphQLError>> {
-        let (definition, operation, route) = match self.engine.catalog.prepare(request)? {
-            Prepared::Response(response) => {
+    ) -> Opening {
+        let prepared = match self.engine.catalog.prepare(request) {
+            Err(errors) => return Opening::Done(Err(errors)),
+            Ok(Prepared::Response(response)) => {
                 sink.next(&response);
                 sink.complete();
-                return Ok(Opened::Answered);
+                return Opening::Done(Ok(Opened::Answered));
             }
-            Prepared::Delegated {
-                definition,
-                request,
-                name,
-            } => {
-                let lane = Arc::new(self.lane(SubscriptionInfo {
-                    definition,
-                    arguments: request,
-                    plan: None,
-                    operation_name: name,
-                    client: client.clone(),
-                    host: OnceLock::new(),
-                }));
-                let registration = self.shard.register_stream();
-                let actor = SubscriptionActor::new(sink, registration, Some(lane));
-                return Ok(Opened::Subscription(actor.start()));
-            }
-            Prepared::Subscription {
-                definition,
-                operation,
-                route,
-            } => (definition, operation, route),
+            Ok(Prepared::Operation(prepared)) => prepared,
         };
-        let (registration, lane) = match (definition.kind, route) {
-            (ResolverKind::Passthrough, Some(route)) => {
-                let (shard, plan) = (&self.shard, operation.plan);
-                let registration =
-                    shard.register_passthrough(definition.index, route, plan, sink.clone());
+        let Some(checks) = &self.checks else {
+            return Opening::Done(self.run(*prepared, None, client.clone(), sink));
+        };
+        let answer = checks.send(Subscribe(Box::new(Subscribing {
+            client: client.clone(),
+            prepared,
+            subgraph: named_subgraph(request, client),
+            guard: Guard::default(),
+        })));
+        let worker = Rc::downgrade(self);
+        Opening::Checking(Box::pin(async move {
+            let (Ok(answer), Some(worker)) = (answer.await, worker.upgrade()) else {
+                return Err(shutting_down());
+            };
+            let Subscribing {
+                client,
+                prepared,
+                guard,
+                ..
+            } = *answer?;
+            worker.run(*prepared, Some(Arc::new(guard)), client, sink)
+        }))
+    }
+
+    /// Runs what has passed the checks.
+    fn run(
+        &self,
+        prepared: PreparedOperation,
+        guard: Option<Arc<Guard>>,
+        client: Arc<Client>,
+        sink: Rc<dyn ResponseSink>,
+    ) -> Result<Opened, Vec<GraphQLError>> {
+        let PreparedOperation {
+            definition,
+            operation,
+            route,
+            delegated,
+        } = prepared;
+        let tenant = guard.as_ref().and_then(|guard| guard.tenant());
+        let route = route.map(|route| match tenant {
+            // The guard would keep the events of others back; so they are not even found.
+            Some(tenant) => route.for_tenant(tenant.clone()),
+            None => route,
+        });
+        let (registration, lane) = match (delegated, operation, route) {
+            (None, Some(operation), Some(route)) if definition.is_grouped() => {
+                let registration = if definition.is_shared {
+                    let membership = self.join(definition, operation, route, guard, sink.clone());
+                    membership.ok_or_else(shutting_down)?
+                } else {
+                    let (index, plan) = (definition.index, operation.plan);
+                    let shard = &self.shard;
+                    shard.register_passthrough(index, route, guard, plan, sink.clone())
+                };
                 (registration, None)
             }
-            (ResolverKind::Call, Some(route)) if definition.is_shared => {
-                let membership = self.join(definition, *operation, route, sink.clone());
-                let ended = || vec![GraphQLError::new("the server is shutting down")];
-                (membership.ok_or_else(ended)?, None)
-            }
-            (_, route) => {
+            (delegated, operation, route) => {
+                let (operation_name, plan, arguments) = match (delegated, operation) {
+                    (Some(request), operation) => (
+                        operation.and_then(|operation| operation.name),
+                        None,
+                        request,
+                    ),
+                    (None, Some(operation)) => {
+                        (operation.name, Some(operation.plan), operation.arguments)
+                    }
+                    (None, None) => return Err(shutting_down()),
+                };
                 let lane = Arc::new(self.lane(SubscriptionInfo {
                     definition,
-                    arguments: operation.arguments,
-                    plan: Some(operation.plan),
-                    operation_name: operation.name,
-                    client: client.clone(),
+                    arguments,
+                    plan,
+                    operation_name,
+                    client,
                     host: OnceLock::new(),
                 }));
                 let registration = match route {
-                    Some(route) => self.shard.register_lane(route, lane.clone()),
+                    Some(route) => self.shard.register_lane(route, guard, lane.clone()),
                     None => self.shard.register_stream(),
                 };
                 (registration, Some(lane))
@@ -164,12 +231,14 @@ impl Worker {
         definition: Arc<Definition>,
         operation: SubscriptionOperation,
         route: Route,
+        guard: Option<Arc<Guard>>,
         sink: Rc<dyn ResponseSink>,
     ) -> Option<Registration> {
         let key = SharedKey {
             definition: definition.index,
             arguments: Value::from(operation.arguments.clone()).to_string(),
             plan: operation.plan.clone(),
+            guard,
         };
         let info = SubscriptionInfo {
             definition,
@@ -227,6 +296,31 @@ impl Worker {
     pub(crate) fn keep_alive(&self) {
         for connection in self.connections() {
             connection.keep_alive();
+        }
+    }
+
+    /// Ends a connection when its identity does.
+    pub(crate) fn expire_at(&self, deadline: Deadline, key: u64) {
+        self.expiries.borrow_mut().insert((deadline, key));
+    }
+
+    /// The connection ends otherwise.
+    pub(crate) fn forget_expiry(&self, deadline: Deadline, key: u64) {
+        self.expiries.borrow_mut().remove(&(deadline, key));
+    }
+
+    /// Ends the connections whose identity has ended at `now`.
+    pub(crate) fn expire(&self, now: Deadline) {
+        loop {
+            let first = self.expiries.borrow().first().copied();
+            let Some((deadline, key)) = first.filter(|(deadline, _)| *deadline <= now) else {
+                return;
+            };
+            self.expiries.borrow_mut().remove(&(deadline, key));
+            let connection = self.connections.borrow().get(&key).and_then(Weak::upgrade);
+            if let Some(connection) = connection {
+                connection.expired();
+            }
         }
     }
 

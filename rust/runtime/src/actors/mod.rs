@@ -1,11 +1,13 @@
 //! The actors. Their messages are in `messages`, the rules they carry out in the other modules.
 
 mod authenticate;
+mod checks;
 mod event_bus;
 mod shard;
 mod subscription;
 
 pub(crate) use authenticate::AuthenticateActor;
+pub(crate) use checks::{Subscribing, start_chain};
 pub use event_bus::EventBusActor;
 pub(crate) use event_bus::ShardList;
 pub use shard::ShardActor;
