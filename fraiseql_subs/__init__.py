@@ -20,6 +20,7 @@ from .metrics import Metrics
 from .response_stream import ResponseStream
 from .schema.markers import Deprecated, Name, Scalar
 from .security import (
+    JWT,
     RBAC,
     Federation,
     Rates,
@@ -34,6 +35,7 @@ from .types import ID, SKIP, Context, ExecutionResult
 
 __all__ = [
     "ID",
+    "JWT",
     "RBAC",
     "SKIP",
     "BusError",

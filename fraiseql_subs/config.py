@@ -16,10 +16,12 @@ SlowConsumer: TypeAlias = Literal["disconnect", "drop_oldest", "latest"]
 
 
 def refuse(setting: str, value: object, remedy: str) -> NoReturn:
+    """Say which setting has which value, and what to write instead."""
     raise ConfigurationError(f"{setting} is {value!r}: {remedy}")
 
 
 def is_number(value: object) -> bool:
+    """Whether a value is a finite number; a bool is none."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
@@ -113,12 +115,14 @@ class ConnectionParams:
         headers: HTTP headers of the handshake; names in lower case.
         remote_address: Address of the peer as `host:port`; None when the server does not know it.
         connection_id: Id of the connection, as in `Context` and in the logs.
+        identity: What a verified token says, with `Security.jwt`; None without.
     """
 
     payload: Mapping[str, Any] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     remote_address: str | None = None
     connection_id: str = ""
+    identity: Identity | None = None
 
 
 @dataclass(frozen=True, slots=True)

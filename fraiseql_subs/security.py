@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
-from fraiseql_subs.config import ConnectionParams, Identity, refuse, strings
+from fraiseql_subs.config import ConnectionParams, Identity, is_number, refuse, strings
+from fraiseql_subs.errors import ConfigurationError
 
 OnDenied: TypeAlias = Literal["error", "null"]
 Per: TypeAlias = Literal["identity", "connection", "address"]
@@ -186,12 +187,74 @@ class Rates:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JWT:
+    """JSON Web Tokens, verified by the core; what they say becomes the client's `Identity`.
+
+    A token needs `exp`, at which the connection is closed with 4403. It is looked for in the
+    payload of `connection_init`, then in the header, then in the cookie.
+
+    Attributes:
+        key: PEM of a public key, or a secret of at least 32 bytes for HS algorithms.
+        jwks: A JSON Web Key Set, as text. Give this or `key`.
+        algorithms: What tokens may be signed with: HS256, HS384, HS512, RS256, RS384, RS512,
+            PS256, PS384, PS512, ES256, ES384, EdDSA. Never `none`.
+        audience: One of which `aud` has to name; None: not looked at.
+        issuer: One of which `iss` has to be; None: not looked at.
+        leeway: By how much clocks may differ (seconds, at least 0).
+        user_claim: Claim with the `user_id`, which has to be there.
+        tenant_claim: Claim with the `tenant_id`.
+        roles_claim: Claim with the `roles`: a list, or words with spaces between.
+        permissions_claim: Claim with the `permissions`: likewise, such as `"scope"`.
+        parameters: Members of the payload of `connection_init` that may hold the token; `Bearer`
+            before it is left out.
+        header: Header of the handshake that may hold it; None: none.
+        cookie: Cookie that may hold it; None: none. Browsers send cookies for any page, so
+            `Security.origins` has to be given then.
+
+    Raises:
+        ConfigurationError: There is no key, or two; by the manager: key and algorithms do not
+            fit.
+    """
+
+    key: str | bytes | None = field(default=None, repr=False)
+    jwks: str | None = field(default=None, repr=False)
+    algorithms: Sequence[str]
+    audience: str | Sequence[str] | None = None
+    issuer: str | Sequence[str] | None = None
+    leeway: float = 30.0
+    user_claim: str = "sub"
+    tenant_claim: str = "tenant_id"
+    roles_claim: str = "roles"
+    permissions_claim: str = "permissions"
+    parameters: Sequence[str] = ("authorization", "Authorization", "token")
+    header: str | None = "authorization"
+    cookie: str | None = None
+
+    def __post_init__(self) -> None:
+        if sum(source is not None for source in (self.key, self.jwks)) != 1:
+            raise ConfigurationError("JWT needs a key: give `key=` or `jwks=`, one of them")
+        if not (is_number(self.leeway) and self.leeway >= 0):
+            refuse("JWT.leeway", self.leeway, "give a number of seconds of at least 0")
+        for name in ("audience", "issuer"):
+            value = getattr(self, name)
+            texts = [value] if isinstance(value, str) else [] if value is None else value
+            object.__setattr__(self, name, strings(f"JWT.{name}", texts, '["app"]'))
+        for name, example in (("algorithms", '["RS256"]'), ("parameters", '["token"]')):
+            texts = strings(f"JWT.{name}", getattr(self, name), example)
+            object.__setattr__(self, name, texts)
+        if self.header is not None:
+            object.__setattr__(self, "header", self.header.lower())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Security:
     """What a client has to pass. Each check is optional; one that cannot decide denies.
 
     Attributes:
         authenticate: `async (ConnectionParams) -> Identity | dict | None`, called once per
             connection. None or an exception refuses the connection with 4403.
+        jwt: Tokens that clients need. With `authenticate` as well, the token is verified first
+            and its identity handed to the hook, which has the last word.
         tenant: Events reach only subscribers of their tenant.
         rows: Events reach only subscribers whose identity fits them; all filters of a channel
             have to hold.
@@ -210,6 +273,7 @@ class Security:
     """
 
     authenticate: Authenticate | None = None
+    jwt: JWT | None = None
     tenant: TenantIsolation | None = None
     rows: Sequence[RowFilter] = ()
     scope: Scope | None = None
@@ -236,6 +300,10 @@ class Security:
         if self.hosts is not None:
             hosts = strings("Security.hosts", self.hosts, '["api.example.com"]')
             object.__setattr__(self, "hosts", hosts)
+        if self.jwt is not None and self.jwt.cookie is not None and self.origins is None:
+            raise ConfigurationError(
+                "JWT.cookie needs Security.origins: browsers send cookies for the pages of others"
+            )
         if self.origins is None:
             return
         origins = strings("Security.origins", self.origins, '["https://app.example.com"]')
@@ -248,10 +316,12 @@ class Security:
     @property
     def is_open(self) -> bool:
         """Whether anybody may connect from anywhere."""
-        return self.authenticate is None and self.origins is None and self.hosts is None
+        checks = (self.authenticate, self.jwt, self.origins, self.hosts)
+        return all(check is None for check in checks)
 
 
 _RULES: dict[str, type] = {
+    "jwt": JWT,
     "tenant": TenantIsolation,
     "scope": Scope,
     "rbac": RBAC,

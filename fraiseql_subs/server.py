@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import logging
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -9,6 +11,9 @@ from typing_extensions import Self
 
 if TYPE_CHECKING:
     from .manager import SubscriptionManager
+
+
+_log = logging.getLogger("fraiseql_subs.server")
 
 
 class Server:
@@ -51,6 +56,12 @@ class Server:
             if self._owns_manager:
                 core.stop()
             raise
+        if self._manager._security.is_open and not ipaddress.ip_address(self.host).is_loopback:
+            _log.warning(
+                "anybody who reaches %s may subscribe, from any page: give the manager a"
+                " Security(...), or bind 127.0.0.1 behind a proxy that authenticates",
+                self.url,
+            )
         return self
 
     async def __aexit__(

@@ -4,7 +4,7 @@ use bus::BusError;
 use graphql::{GraphQLError, SchemaError};
 use pyo3::prelude::*;
 use runtime::{DefinitionError, RuntimeError};
-use security::RuleError;
+use security::{JwtConfigError, RuleError};
 use server::ServerError;
 
 use crate::json::NotJson;
@@ -38,6 +38,10 @@ pub(crate) fn definition_error(error: &DefinitionError) -> PyErr {
 
 pub(crate) fn rule_error(error: &RuleError) -> PyErr {
     exceptions::ConfigurationError::new_err(error.to_string())
+}
+
+pub(crate) fn jwt_error(error: &JwtConfigError) -> PyErr {
+    exceptions::ConfigurationError::new_err(format!("Security.jwt: {error}"))
 }
 
 pub(crate) fn bus_error(error: &BusError) -> PyErr {

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use runtime::Catalog;
+use runtime::{Catalog, TokenSource, TokenVerifier};
 use security::{
-    Federation, Hosts, OnDenied, Origins, Path, Policy, Rate, RateBy, Rates, Rbac, Requirement,
-    RowFilter, RuleError, Scope, TenantIsolation,
+    ClaimNames, Federation, Hosts, JwtConfigError, KeySet, OnDenied, Origins, Path, Policy, Rate,
+    RateBy, Rates, Rbac, Requirement, RowFilter, RuleError, Scope, TenantIsolation, TokenRules,
 };
 use serde_json::{Map, Value};
 
-use crate::error::{exceptions, rule_error};
+use crate::error::{exceptions, jwt_error, rule_error};
 use crate::json::to_json_map;
 
 /// `fraiseql_subs.Security`.
@@ -27,6 +27,57 @@ pub(crate) struct PySecurity<'py> {
     rbac: Option<PyRbac>,
     federation: Option<PyFederation>,
     rates: Option<PyRates>,
+    jwt: Option<PyJwt>,
+}
+
+#[derive(FromPyObject)]
+struct PyJwt {
+    key: Option<PyKey>,
+    jwks: Option<String>,
+    algorithms: Vec<String>,
+    audience: Vec<String>,
+    issuer: Vec<String>,
+    leeway: f64,
+    user_claim: String,
+    tenant_claim: String,
+    roles_claim: String,
+    permissions_claim: String,
+    parameters: Vec<String>,
+    header: Option<String>,
+    cookie: Option<String>,
+}
+
+#[derive(FromPyObject)]
+enum PyKey {
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+impl PyJwt {
+    fn read(&self) -> Result<TokenVerifier, JwtConfigError> {
+        let claims = ClaimNames {
+            user: self.user_claim.clone(),
+            tenant: self.tenant_claim.clone(),
+            roles: self.roles_claim.clone(),
+            permissions: self.permissions_claim.clone(),
+        };
+        let mut rules = TokenRules::new(&self.algorithms, claims)?;
+        rules.audience.clone_from(&self.audience);
+        rules.issuer.clone_from(&self.issuer);
+        rules.leeway = self.leeway;
+        let keys = match (&self.key, &self.jwks) {
+            (Some(PyKey::Text(key)), _) => rules.key(key.as_bytes())?,
+            (Some(PyKey::Bytes(key)), _) => rules.key(key)?,
+            (None, Some(jwks)) => KeySet::from_jwks(jwks)?,
+            (None, None) => KeySet::default(),
+        };
+        let source = TokenSource {
+            parameters: self.parameters.clone(),
+            header: self.header.clone(),
+            cookie: self.cookie.clone(),
+        };
+        Ok(TokenVerifier::new(source, rules, keys))
+    }
 }
 
 #[derive(FromPyObject)]
@@ -69,6 +120,13 @@ struct PyRates {
 }
 
 impl PySecurity<'_> {
+    /// Reads how tokens are verified.
+    pub(crate) fn read_tokens(&self) -> PyResult<Option<Arc<TokenVerifier>>> {
+        let tokens = self.jwt.as_ref().map(PyJwt::read).transpose();
+        let tokens = tokens.map_err(|error| jwt_error(&error))?;
+        Ok(tokens.map(Arc::new))
+    }
+
     /// Reads the rules and holds them against what is served.
     pub(crate) fn read(&self, catalog: &Catalog) -> PyResult<Policy> {
         let refuse = |error: RuleError| rule_error(&error);

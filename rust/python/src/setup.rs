@@ -9,7 +9,7 @@ use graphql::{DocumentLimits, Schema, SchemaOptions, TrustedDocuments};
 use pyo3::prelude::*;
 use runtime::{
     Authenticator, Catalog, ChannelTemplate, Definition, Engine, EngineConfig, FilterValue, Limits,
-    ResolverKind, Runtime, SlowConsumer, field_path,
+    ResolverKind, Runtime, SlowConsumer, TokenVerifier, field_path,
 };
 use security::Policy;
 
@@ -75,6 +75,7 @@ pub(crate) struct Setup {
     limits: Limits,
     authenticate: Option<Arc<Py<PyAny>>>,
     policy: Policy,
+    tokens: Option<Arc<TokenVerifier>>,
     debug: bool,
 }
 
@@ -118,6 +119,7 @@ impl Setup {
         let catalog = Catalog::new(schema, declared, document_limits, trusted)
             .map_err(|error| definition_error(&error))?;
         let policy = options.security.read(&catalog)?;
+        let tokens = options.security.read_tokens()?;
         Ok(Self {
             sdl,
             keys,
@@ -127,6 +129,7 @@ impl Setup {
             limits: read_limits(limits)?,
             authenticate: options.security.authenticate.map(Arc::new),
             policy,
+            tokens,
             debug: options.debug,
         })
     }
@@ -153,6 +156,7 @@ impl Setup {
             limits: self.limits.clone(),
             policy: self.policy.clone(),
             resolver: Arc::new(LoopResolver(calls.clone())),
+            tokens: self.tokens.clone(),
             authenticator,
             bus_name: bus_name(),
         });

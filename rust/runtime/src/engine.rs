@@ -11,6 +11,7 @@ use crate::metrics::Metrics;
 use crate::rates::RateTable;
 use crate::resolver::{Authenticator, Resolver};
 use crate::shared::SharedGroups;
+use crate::token::TokenVerifier;
 
 /// What an engine is made of.
 pub struct EngineConfig {
@@ -22,6 +23,8 @@ pub struct EngineConfig {
     pub policy: Policy,
     /// Calls the host's resolvers.
     pub resolver: Arc<dyn Resolver>,
+    /// Verifies tokens; `None`: they are not looked at.
+    pub tokens: Option<Arc<TokenVerifier>>,
     /// Asks the host who a client is; `None`: everyone may connect.
     pub authenticator: Option<Arc<dyn Authenticator>>,
     /// Prefix of generated event ids, unique for each start.
@@ -41,6 +44,7 @@ pub struct Engine {
     pub(crate) rates: Option<RateTable>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) resolver: Arc<dyn Resolver>,
+    pub(crate) tokens: Option<Arc<TokenVerifier>>,
     pub(crate) authenticator: Option<Arc<dyn Authenticator>>,
     pub(crate) shared: Arc<SharedGroups>,
 }
@@ -61,6 +65,7 @@ impl Engine {
             policy: config.policy,
             catalog: config.catalog,
             resolver: config.resolver,
+            tokens: config.tokens,
             authenticator: config.authenticator,
             shared: Arc::default(),
         }
@@ -69,7 +74,7 @@ impl Engine {
     /// Whether clients have identities, which may end.
     #[must_use]
     pub fn authenticates(&self) -> bool {
-        self.authenticator.is_some()
+        self.authenticator.is_some() || self.tokens.is_some()
     }
 
     /// Checks the headers of a handshake, before anything of the client is taken.

@@ -26,6 +26,7 @@ mod shared;
 mod signal;
 mod sink;
 mod system;
+mod token;
 mod worker;
 
 pub use actors::{EventBusActor, ShardActor, SubscriptionActor};
@@ -45,4 +46,5 @@ pub use resolver::{Authenticator, BoxFuture, Client, Refused, Resolver};
 pub use response_stream::{Response, ResponseStream};
 pub use runtime::{Runtime, WorkerFactory};
 pub use signal::SignalStream;
+pub use token::{TokenSource, TokenVerifier};
 pub use worker::Worker;

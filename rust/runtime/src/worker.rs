@@ -13,14 +13,16 @@ use protocol::{Close, Request};
 use security::Guard;
 use serde_json::Value;
 
-use crate::actors::{AuthenticateActor, ShardActor, Subscribing, SubscriptionActor, start_chain};
+use crate::actors::{
+    AuthenticateActor, JwtActor, ShardActor, Subscribing, SubscriptionActor, start_chain,
+};
 use crate::catalog::{Prepared, PreparedOperation};
 use crate::connection::Connection;
 use crate::definition::Definition;
 use crate::engine::Engine;
 use crate::index::Route;
 use crate::lane::{Lane, SubscriptionInfo};
-use crate::messages::{Selector, Subscribe};
+use crate::messages::{Connect, Selector, Subscribe};
 use crate::resolver::Client;
 use crate::shard::{Registration, Shard};
 use crate::shared::{Joining, SharedKey, SharedMembers};
@@ -33,7 +35,8 @@ pub struct Worker {
     shared: Rc<SharedMembers>,
     connections: RefCell<HashMap<u64, Weak<Connection>>>,
     address: OnceCell<Addr<ShardActor>>,
-    authenticate: Option<Addr<AuthenticateActor>>,
+    /// The first check that clients pass.
+    authenticate: Option<Recipient<Connect>>,
     /// The first check that subscriptions pass.
     checks: Option<Recipient<Subscribe>>,
     /// When identities end, and whose connections those are.
@@ -83,7 +86,11 @@ impl Worker {
         let authenticate = engine
             .authenticator
             .clone()
-            .map(|authenticator| AuthenticateActor::new(authenticator).start());
+            .map(|hook| AuthenticateActor::new(hook).start().recipient());
+        let authenticate = match engine.tokens.clone() {
+            Some(tokens) => Some(JwtActor::new(tokens, authenticate).start().recipient()),
+            None => authenticate,
+        };
         let worker = Rc::new(Self {
             shard: Rc::new(Shard::new(engine.metrics.clone())),
             shared: Rc::default(),
@@ -117,7 +124,7 @@ impl Worker {
         &self.shared
     }
 
-    pub(crate) fn authenticate(&self) -> Option<&Addr<AuthenticateActor>> {
+    pub(crate) fn authenticate(&self) -> Option<&Recipient<Connect>> {
         self.authenticate.as_ref()
     }
 

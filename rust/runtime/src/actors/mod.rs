@@ -3,6 +3,7 @@
 mod authenticate;
 mod checks;
 mod event_bus;
+mod jwt;
 mod shard;
 mod subscription;
 
@@ -10,5 +11,6 @@ pub(crate) use authenticate::AuthenticateActor;
 pub(crate) use checks::{Subscribing, start_chain};
 pub use event_bus::EventBusActor;
 pub(crate) use event_bus::ShardList;
+pub(crate) use jwt::JwtActor;
 pub use shard::ShardActor;
 pub use subscription::SubscriptionActor;
