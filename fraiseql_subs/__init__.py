@@ -22,6 +22,7 @@ from .schema.markers import Deprecated, Name, Scalar
 from .security import (
     JWT,
     RBAC,
+    TLS,
     Federation,
     Rates,
     RowFilter,
@@ -38,6 +39,7 @@ __all__ = [
     "JWT",
     "RBAC",
     "SKIP",
+    "TLS",
     "BusError",
     "ConfigurationError",
     "ConnectionParams",

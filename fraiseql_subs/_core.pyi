@@ -136,7 +136,9 @@ class Core:
         identity: Identity | Mapping[str, Any] | None,
     ) -> asyncio.Future[Responses]:
         """Start an in-process subscription; the future is done once it is registered."""
-    def serve(self, host: str, port: int, path: str, workers: int) -> tuple[str, int]:
+    def serve(
+        self, host: str, port: int, path: str, workers: int, tls: tuple[bytes, bytes] | None
+    ) -> tuple[str, int]:
         """Bind and serve; gives the address and the port."""
     def drain(self, drain: float, whole: bool) -> asyncio.Future[None]:
         """Complete what can be completed within `drain` seconds, close the rest with 1001."""

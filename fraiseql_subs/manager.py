@@ -26,7 +26,7 @@ from .executor import Executor
 from .metrics import Metrics
 from .response_stream import ResponseStream
 from .schema.markers import Scalar
-from .security import Security
+from .security import TLS, Security
 from .server import Server
 from .tenant import TenantPublisher
 from .trusted import TrustedDocuments, read_trusted_documents
@@ -252,6 +252,7 @@ class SubscriptionManager:
         port: int = 8000,
         *,
         path: str = "/graphql",
+        tls: TLS | None = None,
         drain: float = DRAIN,
     ) -> Server:
         """Serve WebSocket clients: `async with manager.serve(...) as server`.
@@ -260,14 +261,16 @@ class SubscriptionManager:
             host: Name or address to bind.
             port: Port to bind; 0 picks a free one, found as `server.port`.
             path: Path of the GraphQL endpoint.
+            tls: Certificate and key; None: no TLS.
             drain: Time that running subscriptions have at the end (seconds).
 
         Raises:
-            ConfigurationError: When entered: the address cannot be bound, or the path is wrong.
+            ConfigurationError: When entered: the address cannot be bound, the path is wrong, or
+                certificate and key cannot be used.
         """
         if not 0 <= port <= 65535:
             raise ConfigurationError(f"port={port!r}: give 0 to 65535")
-        return Server(self, host, port, path, drain)
+        return Server(self, host, port, path, drain, tls)
 
     def run(
         self,
@@ -275,12 +278,13 @@ class SubscriptionManager:
         port: int = 8000,
         *,
         path: str = "/graphql",
+        tls: TLS | None = None,
         drain: float = DRAIN,
     ) -> None:
         """Serve until Ctrl-C or SIGTERM; for scripts. Takes the arguments of `serve`."""
         # From Python 3.11 on asyncio turns Ctrl-C into a cancellation and raises it again here.
         with contextlib.suppress(KeyboardInterrupt):
-            asyncio.run(self._run(self.serve(host, port, path=path, drain=drain)))
+            asyncio.run(self._run(self.serve(host, port, path=path, tls=tls, drain=drain)))
 
     @staticmethod
     async def _run(server: Server) -> None:

@@ -10,6 +10,7 @@ import inspect
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 from fraiseql_subs.config import ConnectionParams, Identity, is_number, refuse, strings
@@ -21,6 +22,7 @@ Per: TypeAlias = Literal["identity", "connection", "address"]
 _ORIGIN = re.compile(
     r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[^\s/?#@:\[\]]+)(:\d{1,5})?", re.IGNORECASE
 )
+_KEYS_URL = re.compile(r"https://|http://(localhost|127\.0\.0\.1|\[::1\])[:/]")
 _IDENTITY = 'such as {"user_id": "$identity.user_id"}'
 
 Authenticate: TypeAlias = Callable[
@@ -195,7 +197,11 @@ class JWT:
 
     Attributes:
         key: PEM of a public key, or a secret of at least 32 bytes for HS algorithms.
-        jwks: A JSON Web Key Set, as text. Give this or `key`.
+        jwks: A JSON Web Key Set, as text.
+        jwks_url: Where the key set is, by `https`, or `http` on this machine. It is fetched for
+            the first client, every 10 minutes, and for a token whose key is not in it, but not
+            more often than every 30 s. Keys that cannot be renewed are used for a day. Give one of
+            `key`, `jwks` and `jwks_url`.
         algorithms: What tokens may be signed with: HS256, HS384, HS512, RS256, RS384, RS512,
             PS256, PS384, PS512, ES256, ES384, EdDSA. Never `none`.
         audience: One of which `aud` has to name; None: not looked at.
@@ -218,6 +224,7 @@ class JWT:
 
     key: str | bytes | None = field(default=None, repr=False)
     jwks: str | None = field(default=None, repr=False)
+    jwks_url: str | None = None
     algorithms: Sequence[str]
     audience: str | Sequence[str] | None = None
     issuer: str | Sequence[str] | None = None
@@ -231,8 +238,13 @@ class JWT:
     cookie: str | None = None
 
     def __post_init__(self) -> None:
-        if sum(source is not None for source in (self.key, self.jwks)) != 1:
-            raise ConfigurationError("JWT needs a key: give `key=` or `jwks=`, one of them")
+        if sum(source is not None for source in (self.key, self.jwks, self.jwks_url)) != 1:
+            raise ConfigurationError(
+                "JWT needs a key: give `key=`, `jwks=` or `jwks_url=`, one of them"
+            )
+        if self.jwks_url is not None and not _KEYS_URL.match(self.jwks_url):
+            # Who can change the answer can make tokens.
+            refuse("JWT.jwks_url", self.jwks_url, "give a URL that begins with https://")
         if not (is_number(self.leeway) and self.leeway >= 0):
             refuse("JWT.leeway", self.leeway, "give a number of seconds of at least 0")
         for name in ("audience", "issuer"):
@@ -244,6 +256,36 @@ class JWT:
             object.__setattr__(self, name, texts)
         if self.header is not None:
             object.__setattr__(self, "header", self.header.lower())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TLS:
+    """Certificate and key of a server, both PEM; TLS 1.2 and 1.3 are spoken.
+
+    Attributes:
+        cert: Path of the chain of certificates, the server's own first, or its bytes.
+        key: Path of the unencrypted private key, or its bytes.
+    """
+
+    cert: str | Path | bytes
+    key: str | Path | bytes = field(repr=False)
+
+    def read(self) -> tuple[bytes, bytes]:
+        """Read both files, at each start of a server.
+
+        Raises:
+            ConfigurationError: A file cannot be read.
+        """
+        return _read_file("TLS.cert", self.cert), _read_file("TLS.key", self.key)
+
+
+def _read_file(setting: str, source: str | Path | bytes) -> bytes:
+    if isinstance(source, bytes):
+        return source
+    try:
+        return Path(source).read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{setting} cannot be read: {error}") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import Self
 
+from .security import TLS
+
 if TYPE_CHECKING:
     from .manager import SubscriptionManager
 
@@ -29,20 +31,28 @@ class Server:
     """
 
     def __init__(
-        self, manager: SubscriptionManager, host: str, port: int, path: str, drain: float
+        self,
+        manager: SubscriptionManager,
+        host: str,
+        port: int,
+        path: str,
+        drain: float,
+        tls: TLS | None = None,
     ) -> None:
         self.host = host
         self.port = port
         self.path = path
         self._manager = manager
         self._drain = drain
+        self._tls = tls
         self._owns_manager = False
 
     @property
     def url(self) -> str:
-        """URL for WebSocket clients, such as `ws://127.0.0.1:8000/graphql`."""
+        """URL for WebSocket clients, such as `ws://127.0.0.1:8000/graphql`; `wss` with TLS."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"ws://{host}:{self.port}{self.path}"
+        scheme = "ws" if self._tls is None else "wss"
+        return f"{scheme}://{host}:{self.port}{self.path}"
 
     async def __aenter__(self) -> Self:
         core = self._manager._core
@@ -50,7 +60,11 @@ class Server:
         core.start()
         try:
             self.host, self.port = core.serve(
-                self.host, self.port, self.path, self._manager.workers
+                self.host,
+                self.port,
+                self.path,
+                self._manager.workers,
+                None if self._tls is None else self._tls.read(),
             )
         except BaseException:
             if self._owns_manager:

@@ -56,7 +56,7 @@ async def test_max_connections(start, connect):
 
 
 async def test_max_subscriptions_per_connection(start, connect):
-    manager, server, goes_on = await start(max_subscriptions_per_connection=2)
+    _, server, goes_on = await start(max_subscriptions_per_connection=2)
     client = await connect(server.url)
     first = await client.subscribe(QUERY)
     await client.subscribe(QUERY)

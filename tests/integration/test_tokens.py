@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -10,7 +11,7 @@ import time
 from typing import Any
 
 import pytest
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from fraiseql_subs import (
     JWT,
@@ -33,12 +34,12 @@ async def who(event, context: Context) -> str:
     return f"{identity.user_id} {identity.tenant_id} {sorted(identity.permissions)}"
 
 
+def encode(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
 def token(*, secret: str = SECRET, header: dict[str, Any] | None = None, **claims: Any) -> str:
     """Sign claims by HS256, with the standard library alone."""
-
-    def encode(data: bytes) -> str:
-        return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
     claims = {"sub": "ada", "exp": time.time() + 60, **claims}
     parts = [{"alg": "HS256", "typ": "JWT"} if header is None else header, claims]
     signed = ".".join(encode(json.dumps(part).encode()) for part in parts)
@@ -189,3 +190,77 @@ async def test_binding_beyond_loopback_without_security_is_warned_of(host, warne
     caplog.clear()
     async with make_manager().serve(host, 0):
         assert "anybody" not in caplog.text
+
+
+class KeyServer:
+    """Serves a key set on this machine, and counts how often it is asked for."""
+
+    def __init__(self) -> None:
+        self.keys: dict[str, str] = {}
+        self.asked = 0
+        self.status = "200 OK"
+
+    async def __aenter__(self) -> KeyServer:
+        self._server = await asyncio.start_server(self._answer, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/keys"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        self.asked += 1
+        keys = [
+            {"kty": "oct", "kid": kid, "k": encode(secret.encode())}
+            for kid, secret in self.keys.items()
+        ]
+        body = json.dumps({"keys": keys})
+        head = f"HTTP/1.1 {self.status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        writer.write((head + body).encode())
+        await writer.drain()
+        writer.close()
+
+
+def of_key(kid: str, secret: str) -> str:
+    return token(secret=secret, header={"alg": "HS256", "kid": kid})
+
+
+async def is_accepted(server: Any, connect: Any, signed: str) -> bool:
+    client = await connect(server.url, init=False)
+    await client.send({"type": "connection_init", "payload": {"token": signed}})
+    try:
+        return (await client.receive())["type"] == "connection_ack"
+    except ConnectionClosed as closed:
+        assert closed.rcvd.code == 4403
+        return False
+
+
+async def test_keys_are_fetched_once_for_all_and_unknown_ones_cause_no_flood(serve, connect):
+    async with KeyServer() as keys:
+        keys.keys = {"one": SECRET}
+        server = await serve(make_manager(key=None, jwks_url=keys.url))
+        accepted = (is_accepted(server, connect, of_key("one", SECRET)) for _ in range(5))
+        assert all(await asyncio.gather(*accepted))
+        assert keys.asked == 1
+        other = "a-second-secret-of-more-than-thirty-two-bytes"
+        keys.keys["two"] = other
+        for _ in range(3):
+            assert not await is_accepted(server, connect, of_key("two", other))
+        assert keys.asked == 1
+        assert await is_accepted(server, connect, of_key("one", SECRET))
+
+
+async def test_without_keys_nobody_is_accepted(serve, connect, caplog, within):
+    async with KeyServer() as keys:
+        keys.status = "500 Internal Server Error"
+        server = await serve(make_manager(key=None, jwks_url=keys.url))
+        for _ in range(2):
+            assert not await is_accepted(server, connect, of_key("one", SECRET))
+        assert keys.asked == 1
+
+
+@pytest.mark.parametrize("url", ["http://keys.example.com/", "keys", "http://localhost.evil.test/"])
+def test_keys_are_fetched_over_tls_only(url):
+    with pytest.raises(ConfigurationError, match="https://"):
+        make_manager(key=None, jwks_url=url)

@@ -9,12 +9,12 @@ use protocol::{Close, Request};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 use runtime::{Client, Selector};
-use server::{Server, ServerConfig};
+use server::{Server, ServerConfig, Tls};
 
 use crate::client::{HostClient, context_variables, read_identity};
 use crate::error::{
     bus_error, exceptions, manager_closed, publish_error, request_errors, runtime_error,
-    server_error,
+    server_error, tls_error,
 };
 use crate::future::{Publication, future, running_loop};
 use crate::json::{to_json, to_json_map};
@@ -326,6 +326,7 @@ impl Core {
         port: u16,
         path: String,
         workers: usize,
+        tls: Option<(Vec<u8>, Vec<u8>)>,
     ) -> PyResult<(String, u16)> {
         let running = self.running(py)?;
         if let Some(server) = &*running.server.lock() {
@@ -334,7 +335,10 @@ impl Core {
                 server.address()
             )));
         }
+        let tls = tls.map(|(certificates, key)| Tls::new(&certificates, &key));
+        let tls = tls.transpose().map_err(|error| tls_error(&error))?;
         let config = ServerConfig {
+            tls,
             host,
             port,
             path,

@@ -5,7 +5,7 @@ use graphql::{GraphQLError, SchemaError};
 use pyo3::prelude::*;
 use runtime::{DefinitionError, RuntimeError};
 use security::{JwtConfigError, RuleError};
-use server::ServerError;
+use server::{ServerError, TlsError};
 
 use crate::json::NotJson;
 
@@ -71,6 +71,10 @@ pub(crate) fn server_error(error: &ServerError) -> PyErr {
         }
         ServerError::Closed => manager_closed(),
     }
+}
+
+pub(crate) fn tls_error(error: &TlsError) -> PyErr {
+    exceptions::ConfigurationError::new_err(format!("TLS: {error}"))
 }
 
 pub(crate) fn manager_closed() -> PyErr {

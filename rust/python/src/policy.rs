@@ -34,6 +34,7 @@ pub(crate) struct PySecurity<'py> {
 struct PyJwt {
     key: Option<PyKey>,
     jwks: Option<String>,
+    jwks_url: Option<String>,
     algorithms: Vec<String>,
     audience: Vec<String>,
     issuer: Vec<String>,
@@ -65,16 +66,17 @@ impl PyJwt {
         rules.audience.clone_from(&self.audience);
         rules.issuer.clone_from(&self.issuer);
         rules.leeway = self.leeway;
-        let keys = match (&self.key, &self.jwks) {
-            (Some(PyKey::Text(key)), _) => rules.key(key.as_bytes())?,
-            (Some(PyKey::Bytes(key)), _) => rules.key(key)?,
-            (None, Some(jwks)) => KeySet::from_jwks(jwks)?,
-            (None, None) => KeySet::default(),
-        };
         let source = TokenSource {
             parameters: self.parameters.clone(),
             header: self.header.clone(),
             cookie: self.cookie.clone(),
+        };
+        let keys = match (&self.key, &self.jwks, &self.jwks_url) {
+            (Some(PyKey::Text(key)), ..) => rules.key(key.as_bytes())?,
+            (Some(PyKey::Bytes(key)), ..) => rules.key(key)?,
+            (None, Some(jwks), _) => KeySet::from_jwks(jwks)?,
+            (None, None, Some(url)) => return Ok(TokenVerifier::fetching(source, rules, url)),
+            (None, None, None) => KeySet::default(),
         };
         Ok(TokenVerifier::new(source, rules, keys))
     }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use parking_lot::RwLock;
-use security::{KeySet, TokenRules};
+use parking_lot::{Mutex, RwLock};
+use security::{FetchTimes, Identity, KeySet, TokenError, TokenRules};
 use serde_json::Value;
 
 use crate::resolver::Client;
@@ -54,9 +54,14 @@ fn cookie<'h>(header: &'h str, name: &str) -> Option<&'h str> {
 /// Verifies the tokens of one manager's clients.
 #[derive(Debug)]
 pub struct TokenVerifier {
-    pub(crate) source: TokenSource,
-    pub(crate) rules: TokenRules,
+    source: TokenSource,
+    rules: TokenRules,
     keys: RwLock<Arc<KeySet>>,
+    /// Where the keys come from; `None`: they stay.
+    pub(crate) url: Option<Arc<str>>,
+    times: Mutex<FetchTimes>,
+    /// Held by the one fetch that runs.
+    pub(crate) fetching: tokio::sync::Mutex<()>,
 }
 
 impl TokenVerifier {
@@ -67,12 +72,49 @@ impl TokenVerifier {
             source,
             rules,
             keys: RwLock::new(Arc::new(keys)),
+            url: None,
+            times: Mutex::default(),
+            fetching: tokio::sync::Mutex::default(),
         }
     }
 
-    /// The keys of this moment.
-    pub(crate) fn keys(&self) -> Arc<KeySet> {
-        self.keys.read().clone()
+    /// A verifier that fetches its keys.
+    #[must_use]
+    pub fn fetching(source: TokenSource, rules: TokenRules, url: &str) -> Self {
+        Self {
+            url: Some(url.into()),
+            ..Self::new(source, rules, KeySet::default())
+        }
+    }
+
+    /// Whether the keys should be fetched.
+    pub(crate) fn is_fetch_due(&self, now: f64, is_known: bool) -> bool {
+        self.url.is_some() && self.times.lock().is_due(now, is_known)
+    }
+
+    /// As [`Self::is_fetch_due`]; if so, the caller has to fetch them.
+    pub(crate) fn begin_fetch(&self, now: f64, is_known: bool) -> bool {
+        let mut times = self.times.lock();
+        let is_due = times.is_due(now, is_known);
+        if is_due {
+            times.begin(now);
+        }
+        is_due
+    }
+
+    pub(crate) fn replace_keys(&self, keys: KeySet, now: f64) {
+        *self.keys.write() = Arc::new(keys);
+        self.times.lock().succeed(now);
+    }
+
+    /// Verifies a client's token with the keys of this moment.
+    pub(crate) fn verify(&self, client: &Client, now: f64) -> Result<Identity, TokenError> {
+        let token = self.source.find(client).ok_or(TokenError::Missing)?;
+        if self.url.is_some() && !self.times.lock().is_fresh(now) {
+            return Err(TokenError::UnknownKey);
+        }
+        let keys = self.keys.read().clone();
+        self.rules.verify(token, &keys, now)
     }
 }
 

@@ -4,9 +4,10 @@
 
 use std::sync::Arc;
 
-use actix::{Actor, Context, Handler, Recipient, ResponseFuture};
+use actix::{Actor, Addr, Context, Handler, Recipient, ResponseFuture};
 use security::{Identity, TokenError};
 
+use crate::actors::key_set::{KeySetActor, RefreshKeys};
 use crate::clock::epoch_seconds;
 use crate::messages::Connect;
 use crate::resolver::{Client, Refused};
@@ -16,13 +17,20 @@ use crate::token::TokenVerifier;
 pub(crate) struct JwtActor {
     verifier: Arc<TokenVerifier>,
     next: Option<Recipient<Connect>>,
+    keys: Option<Addr<KeySetActor>>,
 }
 
 impl JwtActor {
     /// Makes the actor; clients that have passed go on to `next`.
     #[must_use]
     pub(crate) fn new(verifier: Arc<TokenVerifier>, next: Option<Recipient<Connect>>) -> Self {
-        Self { verifier, next }
+        let url = verifier.url.clone();
+        let keys = url.map(|url| KeySetActor::new(verifier.clone(), url).start());
+        Self {
+            verifier,
+            next,
+            keys,
+        }
     }
 }
 
@@ -35,8 +43,9 @@ impl Handler<Connect> for JwtActor {
 
     fn handle(&mut self, Connect(mut client): Connect, _: &mut Context<Self>) -> Self::Result {
         let (verifier, next) = (self.verifier.clone(), self.next.clone());
+        let keys = self.keys.clone();
         Box::pin(async move {
-            match verify(&verifier, &client) {
+            match verify(&verifier, keys, &client).await {
                 Ok(identity) => client.identity = Some(identity),
                 Err(error) => {
                     tracing::warn!(
@@ -60,9 +69,27 @@ impl Handler<Connect> for JwtActor {
     }
 }
 
-fn verify(verifier: &TokenVerifier, client: &Client) -> Result<Identity, TokenError> {
-    let token = verifier.source.find(client).ok_or(TokenError::Missing)?;
-    verifier
-        .rules
-        .verify(token, &verifier.keys(), epoch_seconds())
+/// Verifies the token; when its key is not known, or keys are old, once more with new ones.
+async fn verify(
+    verifier: &TokenVerifier,
+    keys: Option<Addr<KeySetActor>>,
+    client: &Client,
+) -> Result<Identity, TokenError> {
+    let now = epoch_seconds();
+    let result = verifier.verify(client, now);
+    let is_known = !matches!(result, Err(TokenError::UnknownKey));
+    match keys {
+        // A fetch that another client has begun is waited for as well.
+        Some(keys) if !is_known || verifier.is_fetch_due(now, is_known) => {
+            let refreshed = keys.send(RefreshKeys { is_known });
+            if is_known {
+                // Who is known need not wait.
+                actix::spawn(async move { refreshed.await.ok() });
+                return result;
+            }
+            refreshed.await.ok();
+            verifier.verify(client, now)
+        }
+        _ => result,
+    }
 }

@@ -4,6 +4,7 @@ mod authenticate;
 mod checks;
 mod event_bus;
 mod jwt;
+mod key_set;
 mod shard;
 mod subscription;
 
