@@ -10,6 +10,7 @@ mod error;
 mod event;
 mod future;
 mod json;
+mod log;
 mod policy;
 mod resolver;
 mod running;

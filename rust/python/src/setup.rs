@@ -17,6 +17,7 @@ use crate::bridge::Bridge;
 use crate::client::PyAuthenticator;
 use crate::error::{definition_error, exceptions, runtime_error, schema_error};
 use crate::json::to_json;
+use crate::log;
 use crate::policy::PySecurity;
 use crate::resolver::{Calls, Function, LoopResolver};
 use crate::running::Running;
@@ -144,6 +145,7 @@ impl Setup {
         let py = event_loop.py();
         let names = Names::new(py, &self.keys, self.serializers.clone());
         let bridge = Bridge::attach(event_loop)?;
+        log::attach(&bridge);
         let functions = self.functions.clone();
         let calls = Calls::new(bridge.clone(), functions, names, self.debug, py)?;
         let calls = Arc::new(calls);
