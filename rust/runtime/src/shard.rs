@@ -272,3 +272,6 @@ impl Drop for Registration {
         self.shard.remove(&self.place);
     }
 }
+
+#[cfg(test)]
+mod tests;
