@@ -10,7 +10,7 @@ SOURCES := $(shell find rust fraiseql_subs -name '*.rs' -o -name '*.toml' -o -na
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 unexport PYTHONPATH
 
-.PHONY: help demo test test-rust test-python lint types check bench clean
+.PHONY: help demo test test-rust test-python lint types check bench fuzz clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -39,8 +39,18 @@ types: $(VENV)/.debug ## static types: the package, and the stubs against the co
 check: lint types test ## everything the gate runs
 
 bench: $(VENV)/.release ## measure; see docs/performance.md
+	cargo bench --package security --locked
 	$(BIN)/python load_tests/micro.py
 	$(BIN)/python load_tests/fanout.py
+
+# libFuzzer needs compiler flags that stable Rust has but does not admit to.
+FUZZ_SECONDS ?= 600
+fuzz: ## fuzz protocol, tokens and documents, each for FUZZ_SECONDS (600)
+	command -v cargo-fuzz >/dev/null || cargo install --quiet cargo-fuzz
+	for target in protocol token document; do \
+		RUSTC_BOOTSTRAP=1 cargo fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+			-max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; \
+	done
 
 clean: ## remove what was built
 	rm -rf $(VENV) target tests/js/node_modules
