@@ -15,7 +15,7 @@ PYTHONS = $(shell for version in 3.10 3.11 3.12 3.13; do \
 	for python in python$$version $$HOME/.pyenv/versions/$$version.*/bin/python; do \
 	$$python -c '' 2>/dev/null && echo $$python && break; done; done)
 
-.PHONY: help demo test test-rust test-python test-pythons lint types check bench compare clean
+.PHONY: help demo test test-rust test-python test-pythons lint types check bench compare fuzz clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -55,6 +55,7 @@ types: $(VENV)/.debug ## static types: the package, and the stubs against the co
 check: lint types test test-pythons ## everything the gate runs
 
 bench: $(VENV)/.release ## measure; see docs/performance.md
+	cargo bench --package security --locked
 	$(BIN)/python load_tests/micro.py
 	$(BIN)/python load_tests/fanout.py
 	$(BIN)/python load_tests/endurance.py
@@ -62,6 +63,15 @@ bench: $(VENV)/.release ## measure; see docs/performance.md
 compare: $(VENV)/.release load_tests/compare/node_modules/.installed ## measure resolvers beside peers, in one run
 	$(BIN)/python -m pip install --quiet --group compare
 	$(BIN)/python load_tests/compare/resolvers.py
+
+# libFuzzer needs compiler flags that stable Rust has but does not admit to.
+FUZZ_SECONDS ?= 600
+fuzz: ## fuzz protocol, tokens and documents, each for FUZZ_SECONDS (600)
+	command -v cargo-fuzz >/dev/null || cargo install --quiet cargo-fuzz
+	for target in protocol token document; do \
+		RUSTC_BOOTSTRAP=1 cargo fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+			-max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; \
+	done
 
 clean: ## remove what was built
 	rm -rf $(VENV) .venvs target tests/js/node_modules load_tests/compare/node_modules

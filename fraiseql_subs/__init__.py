@@ -2,7 +2,7 @@
 
 from . import _interpreter as _interpreter  # before anything that is compiled
 from ._core import Event, Receipt
-from .config import ConnectionParams, Identity, Limits, Security
+from .config import ConnectionParams, Identity, Limits
 from .decorators import passthrough, subscription
 from .errors import (
     BusError,
@@ -19,12 +19,27 @@ from .manager import SubscriptionManager
 from .metrics import Metrics
 from .response_stream import ResponseStream
 from .schema.markers import Deprecated, Name, Scalar
+from .security import (
+    JWT,
+    RBAC,
+    TLS,
+    Federation,
+    Rates,
+    RowFilter,
+    Scope,
+    Security,
+    TenantIsolation,
+)
 from .server import Server
+from .tenant import TenantPublisher
 from .types import ID, SKIP, Context, ExecutionResult
 
 __all__ = [
     "ID",
+    "JWT",
+    "RBAC",
     "SKIP",
+    "TLS",
     "BusError",
     "ConfigurationError",
     "ConnectionParams",
@@ -33,6 +48,7 @@ __all__ = [
     "Event",
     "ExecutionResult",
     "Executor",
+    "Federation",
     "FraiseQLSubsError",
     "GraphQLError",
     "Identity",
@@ -41,13 +57,18 @@ __all__ = [
     "Metrics",
     "Name",
     "PublishError",
+    "Rates",
     "Receipt",
     "ResponseStream",
+    "RowFilter",
     "Scalar",
     "SchemaError",
+    "Scope",
     "Security",
     "Server",
     "SubscriptionManager",
+    "TenantIsolation",
+    "TenantPublisher",
     "ValidationError",
     "passthrough",
     "subscription",

@@ -6,9 +6,10 @@ from typing import Any, final, overload
 
 from typing_extensions import Self
 
-from .config import Authenticate, Limits
+from .config import Identity, Limits
 from .definition import Definition
 from .schema import SchemaSource
+from .security import Security
 
 __all__ = [
     "Core",
@@ -97,8 +98,7 @@ class Core:
         schema: SchemaSource,
         definitions: Sequence[Definition],
         limits: Limits,
-        authenticate: Authenticate | None,
-        origins: list[str] | None,
+        security: Security,
         trusted_documents: list[tuple[str, str]] | None,
         introspection: bool,
         debug: bool,
@@ -123,9 +123,9 @@ class Core:
     ) -> Awaitable[Receipt]:
         """Publish one event."""
     def publish_many(
-        self, events: Iterable[tuple[str, Any] | dict[str, Any]]
+        self, events: Iterable[tuple[str, Any] | dict[str, Any]], tenant_id: str | None = None
     ) -> Awaitable[list[Receipt]]:
-        """Publish a batch in order."""
+        """Publish a batch in order; with `tenant_id`, all in the name of that tenant."""
     def subscribe(
         self,
         id: str | None,
@@ -133,9 +133,12 @@ class Core:
         variables: Mapping[str, Any] | None,
         operation_name: str | None,
         context: Any,
+        identity: Identity | Mapping[str, Any] | None,
     ) -> asyncio.Future[Responses]:
         """Start an in-process subscription; the future is done once it is registered."""
-    def serve(self, host: str, port: int, path: str, workers: int) -> tuple[str, int]:
+    def serve(
+        self, host: str, port: int, path: str, workers: int, tls: tuple[bytes, bytes] | None
+    ) -> tuple[str, int]:
         """Bind and serve; gives the address and the port."""
     def drain(self, drain: float, whole: bool) -> asyncio.Future[None]:
         """Complete what can be completed within `drain` seconds, close the rest with 1001."""

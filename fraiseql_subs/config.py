@@ -1,14 +1,12 @@
-"""Settings of a manager: limits, security, and what authentication receives and returns.
+"""Settings of a manager: its limits, and what authentication receives and returns.
 
 Values are checked when they are made. Enforcing them is the core's work, not this module's.
 """
 
 from __future__ import annotations
 
-import inspect
 import math
-import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn, TypeAlias, get_args
 
@@ -16,16 +14,14 @@ from fraiseql_subs.errors import ConfigurationError
 
 SlowConsumer: TypeAlias = Literal["disconnect", "drop_oldest", "latest"]
 
-_ORIGIN = re.compile(
-    r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[^\s/?#@:\[\]]+)(:\d{1,5})?", re.IGNORECASE
-)
 
-
-def _refuse(setting: str, value: object, remedy: str) -> NoReturn:
+def refuse(setting: str, value: object, remedy: str) -> NoReturn:
+    """Say which setting has which value, and what to write instead."""
     raise ConfigurationError(f"{setting} is {value!r}: {remedy}")
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
+    """Whether a value is a finite number; a bool is none."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
@@ -91,14 +87,14 @@ class Limits:
         policies = get_args(SlowConsumer)
         if self.slow_consumer not in policies:
             expected = ", ".join(f'"{policy}"' for policy in policies)
-            _refuse("Limits.slow_consumer", self.slow_consumer, f"use one of {expected}")
+            refuse("Limits.slow_consumer", self.slow_consumer, f"use one of {expected}")
 
     def _check_seconds(self, name: str, *, optional: bool) -> None:
         value = getattr(self, name)
-        if (optional and value is None) or (_is_number(value) and value > 0):
+        if (optional and value is None) or (is_number(value) and value > 0):
             return
         remedy = "give a number of seconds above 0"
-        _refuse(
+        refuse(
             f"Limits.{name}", value, f"{remedy}, or None to switch it off" if optional else remedy
         )
 
@@ -107,7 +103,7 @@ class Limits:
         if (optional and value is None) or _is_count(value):
             return
         remedy = "give a whole number of at least 1"
-        _refuse(f"Limits.{name}", value, f"{remedy}, or None for no limit" if optional else remedy)
+        refuse(f"Limits.{name}", value, f"{remedy}, or None for no limit" if optional else remedy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +115,14 @@ class ConnectionParams:
         headers: HTTP headers of the handshake; names in lower case.
         remote_address: Address of the peer as `host:port`; None when the server does not know it.
         connection_id: Id of the connection, as in `Context` and in the logs.
+        identity: What a verified token says, with `Security.jwt`; None without.
     """
 
     payload: Mapping[str, Any] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     remote_address: str | None = None
     connection_id: str = ""
+    identity: Identity | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,60 +152,16 @@ class Identity:
     def __post_init__(self) -> None:
         for name in ("roles", "permissions"):
             value = getattr(self, name)
-            object.__setattr__(self, name, _strings(f"Identity.{name}", value, '["admin"]'))
-        if self.expires_at is not None and not _is_number(self.expires_at):
+            object.__setattr__(self, name, strings(f"Identity.{name}", value, '["admin"]'))
+        if self.expires_at is not None and not is_number(self.expires_at):
             remedy = "give seconds since the epoch, such as `moment.timestamp()`, or None"
-            _refuse("Identity.expires_at", self.expires_at, remedy)
+            refuse("Identity.expires_at", self.expires_at, remedy)
 
 
-Authenticate: TypeAlias = Callable[
-    [ConnectionParams], Awaitable[Identity | Mapping[str, Any] | None]
-]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Security:
-    """What a client has to pass. Each check is optional.
-
-    Attributes:
-        authenticate: `async (ConnectionParams) -> Identity | dict | None`, called once per
-            connection. None or an exception refuses the connection with 4403.
-        origins: Origins whose pages may connect, such as `["https://app.example.com"]`, or `"*"`
-            among them for any. None: not looked at. Clients without an `Origin` header are no
-            browsers and pass.
-
-    Raises:
-        ConfigurationError: `authenticate` is not `async`, or an origin could never match.
-    """
-
-    authenticate: Authenticate | None = None
-    origins: Sequence[str] | None = None
-
-    def __post_init__(self) -> None:
-        if self.authenticate is not None and not _is_async(self.authenticate):
-            remedy = "write it as `async def authenticate(params: ConnectionParams)`"
-            _refuse("Security.authenticate", self.authenticate, remedy)
-        if self.origins is None:
-            return
-        example = '["https://app.example.com"]'
-        origins = _strings("Security.origins", self.origins, example)
-        for origin in origins:
-            if origin != "*" and not _ORIGIN.fullmatch(origin):
-                remedy = 'write scheme://host[:port] without a path, as a browser sends it, or "*"'
-                _refuse("an origin in Security.origins", origin, remedy)
-        object.__setattr__(self, "origins", origins)
-
-
-def _is_async(function: object) -> bool:
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004 - an object may be async through its class
-    )
-
-
-def _strings(setting: str, value: object, example: str) -> tuple[str, ...]:
+def strings(setting: str, value: object, example: str) -> tuple[str, ...]:
     """Take a collection of strings; a single string is most often a forgotten pair of brackets."""
     if isinstance(value, list | tuple | set | frozenset) and all(
         isinstance(item, str) for item in value
     ):
         return tuple(value)
-    _refuse(setting, value, f"give a list of strings, such as {example}")
+    refuse(setting, value, f"give a list of strings, such as {example}")

@@ -11,6 +11,7 @@ from .response_stream import next_response
 
 if TYPE_CHECKING:
     from ._core import Receipt, Responses
+    from .config import Identity
     from .manager import SubscriptionManager
 
 
@@ -34,6 +35,7 @@ class Executor:
         *,
         subscription_id: str | None = None,
         context: Any = None,
+        identity: Identity | Mapping[str, Any] | None = None,
     ) -> str:
         """Register a subscription; an event published afterwards reaches it.
 
@@ -43,6 +45,7 @@ class Executor:
             operation_name: Which operation of the document; None when it has one only.
             subscription_id: Id of your own, unique within the manager; None: one is made.
             context: What resolvers find as `context.value`.
+            identity: In whose name; rules of `Security` that need an identity deny without one.
 
         Returns:
             The id of the subscription.
@@ -52,7 +55,7 @@ class Executor:
             ManagerClosed: The manager is closed.
         """
         responses = await self._manager._open(
-            document, variables, operation_name, context, subscription_id
+            document, variables, operation_name, context, subscription_id, identity
         )
         self._subscriptions[responses.id] = responses
         return responses.id

@@ -18,7 +18,7 @@ from typing_extensions import Self
 
 from . import decorators
 from ._core import Core, Receipt, Responses
-from .config import Identity, Limits, Security
+from .config import Identity, Limits
 from .definition import Definition
 from .delegate import ContextGetter, Delegate, read_schema
 from .errors import ConfigurationError
@@ -26,7 +26,9 @@ from .executor import Executor
 from .metrics import Metrics
 from .response_stream import ResponseStream
 from .schema.markers import Scalar
+from .security import TLS, Security
 from .server import Server
+from .tenant import TenantPublisher
 from .trusted import TrustedDocuments, read_trusted_documents
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -105,13 +107,11 @@ class SubscriptionManager:
             definitions.append(self._schema)
         else:
             source, definitions = decorators.resolve(self._definitions, self._schema, self._scalars)
-        origins = self._security.origins
         return Core(
             schema=source,
             definitions=definitions,
             limits=self._limits,
-            authenticate=self._security.authenticate,
-            origins=None if origins is None else list(origins),
+            security=self._security,
             trusted_documents=self._trusted_documents,
             introspection=self._introspection,
             debug=self._debug,
@@ -205,15 +205,15 @@ class SubscriptionManager:
             data: Anything with a JSON form: dict, list, str, int, float, bool, None, dataclass,
                 pydantic model, enum member, datetime, date, time, Decimal, UUID.
             event_type: What `event_types` of subscriptions select by.
-            tenant_id: The tenant the event belongs to.
+            tenant_id: The tenant the event belongs to; see `for_tenant` and `TenantIsolation`.
             event_id: Id of your own; None: the bus makes one.
 
         Returns:
             The event's id and its offset on the bus, counted from 1.
 
         Raises:
-            PublishError: The data has no JSON form, or the channel is empty. The message says
-                where.
+            PublishError: The data has no JSON form, the channel is empty, or the data names another
+                tenant than `tenant_id`. The message says where.
             ManagerClosed: The manager is closed.
         """
         return self._core.publish(channel, data, event_type, tenant_id, event_id)
@@ -235,12 +235,24 @@ class SubscriptionManager:
         """
         return self._core.publish_many(events)
 
+    def for_tenant(self, tenant_id: str) -> TenantPublisher:
+        """Give code that acts for one tenant a publisher that cannot name another.
+
+        Args:
+            tenant_id: The tenant, at least one character.
+
+        Raises:
+            ConfigurationError: `tenant_id` is empty or no string.
+        """
+        return TenantPublisher(self, tenant_id)
+
     def serve(
         self,
         host: str = "127.0.0.1",
         port: int = 8000,
         *,
         path: str = "/graphql",
+        tls: TLS | None = None,
         drain: float = DRAIN,
     ) -> Server:
         """Serve WebSocket clients: `async with manager.serve(...) as server`.
@@ -249,14 +261,16 @@ class SubscriptionManager:
             host: Name or address to bind.
             port: Port to bind; 0 picks a free one, found as `server.port`.
             path: Path of the GraphQL endpoint.
+            tls: Certificate and key; None: no TLS.
             drain: Time that running subscriptions have at the end (seconds).
 
         Raises:
-            ConfigurationError: When entered: the address cannot be bound, or the path is wrong.
+            ConfigurationError: When entered: the address cannot be bound, the path is wrong, or
+                certificate and key cannot be used.
         """
         if not 0 <= port <= 65535:
             raise ConfigurationError(f"port={port!r}: give 0 to 65535")
-        return Server(self, host, port, path, drain)
+        return Server(self, host, port, path, drain, tls)
 
     def run(
         self,
@@ -264,12 +278,13 @@ class SubscriptionManager:
         port: int = 8000,
         *,
         path: str = "/graphql",
+        tls: TLS | None = None,
         drain: float = DRAIN,
     ) -> None:
         """Serve until Ctrl-C or SIGTERM; for scripts. Takes the arguments of `serve`."""
         # From Python 3.11 on asyncio turns Ctrl-C into a cancellation and raises it again here.
         with contextlib.suppress(KeyboardInterrupt):
-            asyncio.run(self._run(self.serve(host, port, path=path, drain=drain)))
+            asyncio.run(self._run(self.serve(host, port, path=path, tls=tls, drain=drain)))
 
     @staticmethod
     async def _run(server: Server) -> None:
@@ -287,6 +302,8 @@ class SubscriptionManager:
         variables: Mapping[str, Any] | None = None,
         operation_name: str | None = None,
         context: Any = None,
+        *,
+        identity: Identity | Mapping[str, Any] | None = None,
     ) -> ResponseStream:
         """Subscribe in process: `async for result in manager.subscribe(...)`.
 
@@ -295,12 +312,15 @@ class SubscriptionManager:
             variables: Its variables; None: none.
             operation_name: Which operation of the document; None when it has one only.
             context: What resolvers find as `context.value`.
+            identity: In whose name; rules of `Security` that need an identity deny without one.
 
         Raises:
             ValidationError: At the first iteration: document or variables are refused.
             ManagerClosed: The manager is closed.
         """
-        return ResponseStream(self._open(document, variables, operation_name, context))
+        return ResponseStream(
+            self._open(document, variables, operation_name, context, identity=identity)
+        )
 
     def _open(
         self,
@@ -309,8 +329,11 @@ class SubscriptionManager:
         operation_name: str | None,
         context: Any,
         subscription_id: str | None = None,
+        identity: Identity | Mapping[str, Any] | None = None,
     ) -> Awaitable[Responses]:
-        return self._core.subscribe(subscription_id, document, variables, operation_name, context)
+        return self._core.subscribe(
+            subscription_id, document, variables, operation_name, context, identity
+        )
 
     async def disconnect(
         self,

@@ -21,6 +21,19 @@ class Metrics:
         slow_consumer_disconnects: Subscribers ended because they were too slow.
         results_dropped: Results dropped because their subscriber was too slow.
         events_dropped: Events dropped before their resolver because it was too slow.
+        denied_origin: Handshakes refused for their `Origin`.
+        denied_host: Handshakes refused for their `Host`.
+        denied_authentication: Clients refused by their token or by `authenticate`.
+        denied_scope: Subscriptions refused for an argument that is not the identity's.
+        denied_rbac: Subscriptions refused for a missing permission.
+        denied_tenant: Subscriptions refused for want of a tenant.
+        denied_rows: Subscriptions refused by a row filter, for want of an identity.
+        denied_federation: Subscriptions refused because they are another subgraph's.
+        denied_rate: Subscriptions refused and connections closed for their rate.
+        connections_expired: Connections closed because their identity had ended.
+        events_without_tenant: Events that said no tenant under tenant isolation: nobody got them.
+        events_denied: Events kept back by row filters, counted for each subscription or group.
+        results_rate_limited: Results dropped because their rate was too high.
         groups: Passthrough groups: subscriptions with equal plan and arguments on one worker, now.
         group_projections: Projections made for a group, each shared by all its members.
     """
@@ -36,5 +49,18 @@ class Metrics:
     slow_consumer_disconnects: int = 0
     results_dropped: int = 0
     events_dropped: int = 0
+    denied_origin: int = 0
+    denied_host: int = 0
+    denied_authentication: int = 0
+    denied_scope: int = 0
+    denied_rbac: int = 0
+    denied_tenant: int = 0
+    denied_rows: int = 0
+    denied_federation: int = 0
+    denied_rate: int = 0
+    connections_expired: int = 0
+    events_without_tenant: int = 0
+    events_denied: int = 0
+    results_rate_limited: int = 0
     groups: int = 0
     group_projections: int = 0

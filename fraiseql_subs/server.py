@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import ipaddress
+import logging
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from typing_extensions import Self
 
+from .security import TLS
+
 if TYPE_CHECKING:
     from .manager import SubscriptionManager
+
+
+_log = logging.getLogger("fraiseql_subs.server")
 
 
 class Server:
@@ -24,20 +31,28 @@ class Server:
     """
 
     def __init__(
-        self, manager: SubscriptionManager, host: str, port: int, path: str, drain: float
+        self,
+        manager: SubscriptionManager,
+        host: str,
+        port: int,
+        path: str,
+        drain: float,
+        tls: TLS | None = None,
     ) -> None:
         self.host = host
         self.port = port
         self.path = path
         self._manager = manager
         self._drain = drain
+        self._tls = tls
         self._owns_manager = False
 
     @property
     def url(self) -> str:
-        """URL for WebSocket clients, such as `ws://127.0.0.1:8000/graphql`."""
+        """URL for WebSocket clients, such as `ws://127.0.0.1:8000/graphql`; `wss` with TLS."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"ws://{host}:{self.port}{self.path}"
+        scheme = "ws" if self._tls is None else "wss"
+        return f"{scheme}://{host}:{self.port}{self.path}"
 
     async def __aenter__(self) -> Self:
         core = self._manager._core
@@ -45,12 +60,22 @@ class Server:
         core.start()
         try:
             self.host, self.port = core.serve(
-                self.host, self.port, self.path, self._manager.workers
+                self.host,
+                self.port,
+                self.path,
+                self._manager.workers,
+                None if self._tls is None else self._tls.read(),
             )
         except BaseException:
             if self._owns_manager:
                 core.stop()
             raise
+        if self._manager._security.is_open and not ipaddress.ip_address(self.host).is_loopback:
+            _log.warning(
+                "anybody who reaches %s may subscribe, from any page: give the manager a"
+                " Security(...), or bind 127.0.0.1 behind a proxy that authenticates",
+                self.url,
+            )
         return self
 
     async def __aexit__(

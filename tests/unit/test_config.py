@@ -3,8 +3,9 @@ import functools
 
 import pytest
 
-from fraiseql_subs.config import ConnectionParams, Identity, Limits, Security
+from fraiseql_subs.config import ConnectionParams, Identity, Limits
 from fraiseql_subs.errors import ConfigurationError
+from fraiseql_subs.security import Security
 
 
 async def accept(params):

@@ -12,6 +12,16 @@ pub enum BusError {
         /// What was configured.
         url: String,
     },
+    /// Publisher and data name different tenants. Not retryable.
+    #[error(
+        "tenant_id is `{stamped}`, but the data says `{found}`: publish an event for one tenant, and leave out one of the two"
+    )]
+    TenantConflict {
+        /// What the publisher said.
+        stamped: String,
+        /// What the data says.
+        found: String,
+    },
     /// A channel name must hold at least one character. Not retryable.
     #[error("the channel is empty: name one, such as `orders`")]
     EmptyChannel,

@@ -11,10 +11,21 @@ use tokio::sync::{Notify, Semaphore, TryAcquireError};
 
 use crate::{BusError, Draft, Event, Receipt};
 
+/// Says of an event what its publisher may not decide alone, before it is taken.
+pub trait Stamp: std::fmt::Debug + Send + Sync {
+    /// Completes the draft.
+    ///
+    /// # Errors
+    ///
+    /// [`BusError`] when it contradicts itself.
+    fn stamp(&self, draft: &mut Draft) -> Result<(), BusError>;
+}
+
 /// Bounded first-in, first-out queue of published events.
 #[derive(Debug)]
 pub struct Intake {
     name: String,
+    stamp: Option<Box<dyn Stamp>>,
     room: Semaphore,
     queue: Mutex<Queue>,
     filled: Notify,
@@ -32,19 +43,41 @@ impl Intake {
     pub fn new(name: impl Into<String>, capacity: usize) -> Self {
         Self {
             name: name.into(),
+            stamp: None,
             room: Semaphore::new(capacity),
             queue: Mutex::default(),
             filled: Notify::new(),
         }
     }
 
+    /// Has every event stamped.
+    #[must_use]
+    pub fn with_stamp(mut self, stamp: Box<dyn Stamp>) -> Self {
+        self.stamp = Some(stamp);
+        self
+    }
+
+    /// Completes and checks a draft as publishing it does.
+    ///
+    /// # Errors
+    ///
+    /// [`BusError::EmptyChannel`], [`BusError::TenantConflict`].
+    pub fn check(&self, draft: &mut Draft) -> Result<(), BusError> {
+        if draft.channel.is_empty() {
+            return Err(BusError::EmptyChannel);
+        }
+        self.stamp
+            .as_ref()
+            .map_or(Ok(()), |stamp| stamp.stamp(draft))
+    }
+
     /// Takes the event when there is room at once; gives the draft back when there is none.
     ///
     /// # Errors
     ///
-    /// [`BusError::Closed`], [`BusError::EmptyChannel`].
-    pub fn try_publish(&self, draft: Draft) -> Result<Result<Receipt, Draft>, BusError> {
-        check(&draft)?;
+    /// [`BusError::Closed`], and those of [`Self::check`].
+    pub fn try_publish(&self, mut draft: Draft) -> Result<Result<Receipt, Draft>, BusError> {
+        self.check(&mut draft)?;
         match self.room.try_acquire() {
             Ok(permit) => {
                 permit.forget();
@@ -59,13 +92,13 @@ impl Intake {
     ///
     /// # Errors
     ///
-    /// [`BusError::Closed`], [`BusError::EmptyChannel`].
+    /// [`BusError::Closed`], and those of [`Self::check`].
     ///
     /// # Cancel safety
     ///
     /// When the future is dropped the event was either not taken or taken whole.
-    pub async fn publish(&self, draft: Draft) -> Result<Receipt, BusError> {
-        check(&draft)?;
+    pub async fn publish(&self, mut draft: Draft) -> Result<Receipt, BusError> {
+        self.check(&mut draft)?;
         let permit = self.room.acquire().await.map_err(|_| BusError::Closed)?;
         permit.forget();
         Ok(self.push(draft))
@@ -133,13 +166,6 @@ impl Intake {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-}
-
-fn check(draft: &Draft) -> Result<(), BusError> {
-    if draft.channel.is_empty() {
-        return Err(BusError::EmptyChannel);
-    }
-    Ok(())
 }
 
 #[cfg(test)]

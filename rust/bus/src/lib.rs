@@ -11,4 +11,4 @@ mod intake;
 
 pub use error::BusError;
 pub use event::{Draft, Event, Receipt};
-pub use intake::Intake;
+pub use intake::{Intake, Stamp};

@@ -4,8 +4,6 @@
 //! within interfaces cost the sum of their types, not the product.
 
 use std::collections::HashMap;
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use apollo_compiler::ast::Type;
@@ -145,16 +143,8 @@ impl<'d> Compiler<'d> {
                 types.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
                 let types = types.iter().map(|name| self.selection(name, nodes));
                 let types = types.collect::<Compiled<Vec<_>>>()?;
-                let mut hasher = DefaultHasher::new();
-                name.as_str().hash(&mut hasher);
-                for selection in &types {
-                    selection.fingerprint.hash(&mut hasher);
-                }
-                Ok(Kind::Abstract(Arc::new(AbstractPlan {
-                    name: name.as_str().into(),
-                    types: types.into(),
-                    fingerprint: hasher.finish(),
-                })))
+                let plan = AbstractPlan::new(name.as_str().into(), types.into());
+                Ok(Kind::Abstract(Arc::new(plan)))
             }
             Some(ExtendedType::InputObject(_)) | None => Err(unknown(name)),
         }
@@ -179,16 +169,7 @@ impl<'d> Compiler<'d> {
         for (response_key, nodes) in &collected {
             fields.push(self.field(type_name, response_key, nodes, fields.is_empty())?);
         }
-        let mut hasher = DefaultHasher::new();
-        type_name.as_str().hash(&mut hasher);
-        for field in &fields {
-            field.hash_structure(&mut hasher);
-        }
-        let selection = Arc::new(SelectionPlan {
-            type_name: type_name.as_str().into(),
-            fields: fields.into(),
-            fingerprint: hasher.finish(),
-        });
+        let selection = Arc::new(SelectionPlan::new(type_name.as_str().into(), fields.into()));
         self.selections.insert(key, selection.clone());
         Ok(selection)
     }

@@ -17,6 +17,9 @@ pub const CODE_BAD_USER_INPUT: &str = "BAD_USER_INPUT";
 /// `extensions.code` of a request whose operation cannot be told from its document.
 pub const CODE_OPERATION_RESOLUTION_FAILED: &str = "OPERATION_RESOLUTION_FAILURE";
 
+/// `extensions.code` of what the client may not have.
+pub const CODE_FORBIDDEN: &str = "FORBIDDEN";
+
 /// A place in a GraphQL document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Location {
@@ -194,6 +197,11 @@ pub enum SchemaError {
         /// Its field.
         field: String,
     },
+    /// `@requires` names neither a permission nor fields.
+    #[error(
+        "`@requires` at `{0}` asks for nothing: give it a permission, such as `@requires(permission: \"orders:read\")`"
+    )]
+    EmptyRequires(String),
     /// A source key is given for a field that is not in the schema.
     #[error(
         "a source key is given for `{type_name}.{field}`, which is not in the schema: declare the field or drop the key"

@@ -32,6 +32,7 @@ mod collect;
 mod compile;
 mod defaults;
 mod diagnostics;
+mod directives;
 mod document;
 mod error;
 mod introspection;
@@ -42,6 +43,7 @@ mod operation;
 mod plan;
 mod projection;
 mod reference;
+mod restrict;
 mod scalar;
 mod schema;
 mod source;
@@ -49,9 +51,10 @@ mod value;
 mod write;
 
 pub use cache::DocumentCache;
+pub use directives::FieldRequirement;
 pub use document::Document;
 pub use error::{
-    CODE_BAD_USER_INPUT, CODE_OPERATION_RESOLUTION_FAILED, CODE_PARSE_FAILED,
+    CODE_BAD_USER_INPUT, CODE_FORBIDDEN, CODE_OPERATION_RESOLUTION_FAILED, CODE_PARSE_FAILED,
     CODE_VALIDATION_FAILED, GraphQLError, Location, PathSegment, ResolverError, SchemaError,
     SchemaProblem, errors_to_json,
 };

@@ -4,6 +4,7 @@
 //! value; the places of their fields in the documents they come from do not count.
 
 use std::collections::HashSet;
+use std::collections::hash_map::DefaultHasher;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -19,6 +20,7 @@ pub struct Plan {
 }
 
 /// One field of a response object.
+#[derive(Clone)]
 pub(crate) struct FieldPlan {
     /// `"key":`, with a comma before all fields but the first.
     pub(crate) prefix: Box<[u8]>,
@@ -34,12 +36,16 @@ pub(crate) struct FieldPlan {
 }
 
 /// An output type with what is selected from it.
+#[derive(Clone)]
 pub(crate) struct TypePlan {
     pub(crate) is_nullable: bool,
     pub(crate) kind: Kind,
 }
 
+#[derive(Clone)]
 pub(crate) enum Kind {
+    /// The client may not read it; see [`Plan::without`].
+    Denied,
     /// `__typename`: the JSON of the name.
     TypeName(Box<[u8]>),
     BuiltIn(BuiltInScalar),
@@ -77,7 +83,36 @@ pub(crate) struct AbstractPlan {
     pub(crate) fingerprint: u64,
 }
 
+impl SelectionPlan {
+    pub(crate) fn new(type_name: Arc<str>, fields: Box<[FieldPlan]>) -> Self {
+        let mut hasher = DefaultHasher::new();
+        type_name.hash(&mut hasher);
+        for field in &fields {
+            field.hash_structure(&mut hasher);
+        }
+        Self {
+            type_name,
+            fields,
+            fingerprint: hasher.finish(),
+        }
+    }
+}
+
 impl AbstractPlan {
+    /// `types` are sorted by name.
+    pub(crate) fn new(name: Arc<str>, types: Box<[Arc<SelectionPlan>]>) -> Self {
+        let mut hasher = DefaultHasher::new();
+        name.hash(&mut hasher);
+        for selection in &types {
+            selection.fingerprint.hash(&mut hasher);
+        }
+        Self {
+            name,
+            types,
+            fingerprint: hasher.finish(),
+        }
+    }
+
     pub(crate) fn of_type(&self, type_name: &str) -> Option<&Arc<SelectionPlan>> {
         let found = self
             .types
@@ -134,6 +169,7 @@ impl TypePlan {
         self.is_nullable.hash(state);
         std::mem::discriminant(&self.kind).hash(state);
         match &self.kind {
+            Kind::Denied => {}
             Kind::TypeName(json) => json.hash(state),
             Kind::BuiltIn(scalar) => scalar.hash(state),
             Kind::Custom(name) => name.hash(state),
@@ -163,6 +199,7 @@ impl Comparison {
     fn types(&mut self, a: &TypePlan, b: &TypePlan) -> bool {
         a.is_nullable == b.is_nullable
             && match (&a.kind, &b.kind) {
+                (Kind::Denied, Kind::Denied) => true,
                 (Kind::TypeName(a), Kind::TypeName(b)) => a == b,
                 (Kind::BuiltIn(a), Kind::BuiltIn(b)) => a == b,
                 (Kind::Custom(a), Kind::Custom(b)) => a == b,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::error::{GraphQLError, PathSegment, ResolverError, write_errors};
 use crate::plan::{FieldPlan, Kind, Plan, SelectionPlan, TypePlan};
+use crate::restrict::forbidden;
 use crate::scalar::write_built_in;
 use crate::value::Value;
 use crate::write::write_string;
@@ -175,6 +176,7 @@ impl Projection<'_> {
                 self.out.extend_from_slice(json);
                 Ok(())
             }
+            Kind::Denied => Err(forbidden(field)),
         };
         written.map_err(|error| locate(error, field, path))
     }
@@ -197,7 +199,11 @@ impl Projection<'_> {
                 parent: Some(path),
                 step: Step::Field(&field.response_key),
             };
-            self.complete(field, &field.ty, read(field, value), &path)?;
+            let value = match &field.ty.kind {
+                Kind::Denied => Err(forbidden(field)),
+                _ => read(field, value),
+            };
+            self.complete(field, &field.ty, value, &path)?;
         }
         self.out.push(b'}');
         Ok(())

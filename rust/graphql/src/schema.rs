@@ -13,6 +13,7 @@ use apollo_compiler::{Name, Schema as CompiledSchema};
 use serde_json::Value as Json;
 
 use crate::defaults::find_cycle;
+use crate::directives::{self, FieldRequirement};
 use crate::error::{SchemaError, SchemaProblem};
 use crate::source::Source;
 use crate::value::{Key, Scalar};
@@ -109,6 +110,7 @@ pub struct Schema {
     compiled: Valid<CompiledSchema>,
     implementers: ApolloMap<Name, Implementers>,
     signatures: Vec<FieldSignature>,
+    requirements: Vec<FieldRequirement>,
     keys: Vec<Arc<str>>,
     field_keys: FieldKeys,
     enums: HashMap<Arc<str>, Arc<EnumType>>,
@@ -130,6 +132,7 @@ impl Schema {
             .parse_ast(sdl, "schema.graphql")
             .map_err(|failed| invalid(&failed.errors, sdl))?;
         let mut sdl = sdl.to_owned();
+        sdl.push_str(&directives::missing_definitions(&sdl, &ast));
         // What does not build is reported with the validation below, where it has its places.
         let partial = ast.to_schema().unwrap_or_else(|failed| failed.partial);
         if partial.root_operation(OperationType::Query).is_none() {
@@ -146,6 +149,7 @@ impl Schema {
                 field: field.to_string(),
             });
         }
+        let requirements = directives::requirements(&compiled)?;
         let signatures = signatures(&compiled, root);
         check_sources(&compiled, &options)?;
         let (keys, field_keys) = field_keys(&compiled, &options);
@@ -153,6 +157,7 @@ impl Schema {
             sdl,
             implementers: compiled.implementers_map(),
             signatures,
+            requirements,
             keys,
             field_keys,
             enums: enums(&compiled, &options)?,
@@ -176,6 +181,37 @@ impl Schema {
     #[must_use]
     pub fn subscription_field(&self, name: &str) -> Option<&FieldSignature> {
         self.signatures.iter().find(|field| *field.name == *name)
+    }
+
+    /// Name of the subscription type.
+    #[must_use]
+    pub fn subscription_type(&self) -> &str {
+        let root = self.compiled.root_operation(OperationType::Subscription);
+        root.map_or("Subscription", Name::as_str)
+    }
+
+    /// The permissions that directives ask for.
+    #[must_use]
+    pub fn requirements(&self) -> &[FieldRequirement] {
+        &self.requirements
+    }
+
+    /// The object types that `type_name.field` is about: the type itself, or those that implement
+    /// the interface. Empty when there is no such field.
+    #[must_use]
+    pub fn types_with_field(&self, type_name: &str, field: &str) -> Vec<&str> {
+        if self.compiled.type_field(type_name, field).is_err() {
+            return Vec::new();
+        }
+        match self.compiled.types.get_key_value(type_name) {
+            Some((name, ExtendedType::Object(_))) => vec![name.as_str()],
+            Some((name, ExtendedType::Interface(_))) => {
+                let implementers = self.implementers.get(name);
+                let objects = implementers.into_iter().flat_map(|i| &i.objects);
+                objects.map(Name::as_str).collect()
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// All names under which fields are read from values, for hosts that intern them.

@@ -59,13 +59,32 @@ pub(crate) fn context<'py>(
             .transpose()?,
     };
     let arguments = PyDict::new(py);
-    arguments.set_item("identity", host.and_then(|host| host.identity.as_ref()))?;
+    let identity = match (host.and_then(|h| h.identity.as_ref()), &client.identity) {
+        (Some(object), _) => Some(object.clone_ref(py).into_bound(py)),
+        (None, Some(identity)) => Some(identity_object(py, identity)?),
+        (None, None) => None,
+    };
+    arguments.set_item("identity", identity)?;
     arguments.set_item("connection_id", connection_id)?;
     arguments.set_item("operation_name", subscription.operation_name.as_deref())?;
     arguments.set_item("params", params)?;
     arguments.set_item("value", host.and_then(|host| host.value.as_ref()))?;
     py.import("fraiseql_subs.types")?
         .getattr("Context")?
+        .call((), Some(&arguments))
+}
+
+/// The `Identity` that a token has told.
+fn identity_object<'py>(py: Python<'py>, identity: &Identity) -> PyResult<Bound<'py, PyAny>> {
+    let arguments = PyDict::new(py);
+    arguments.set_item("user_id", &identity.user_id)?;
+    arguments.set_item("tenant_id", &identity.tenant_id)?;
+    arguments.set_item("roles", &identity.roles)?;
+    arguments.set_item("permissions", &identity.permissions)?;
+    arguments.set_item("claims", map_to_python(py, &identity.claims)?)?;
+    arguments.set_item("expires_at", identity.expires_at)?;
+    py.import("fraiseql_subs.config")?
+        .getattr("Identity")?
         .call((), Some(&arguments))
 }
 
@@ -83,6 +102,9 @@ fn connection_params<'py>(py: Python<'py>, client: &Client) -> PyResult<Bound<'p
     arguments.set_item("headers", headers)?;
     arguments.set_item("remote_address", &client.peer)?;
     arguments.set_item("connection_id", &client.connection_id)?;
+    let identity = client.identity.as_ref();
+    let identity = identity.map(|identity| identity_object(py, identity));
+    arguments.set_item("identity", identity.transpose()?)?;
     py.import("fraiseql_subs.config")?
         .getattr("ConnectionParams")?
         .call((), Some(&arguments))
@@ -107,12 +129,19 @@ impl Authenticator for PyAuthenticator {
             };
             let result = answer.future.await;
             let decided = bridge.run(move |py| {
-                let decision = result.and_then(|result| identity(result.bind(py)));
-                let Some(found) = decision.unwrap_or_else(|error| {
+                let decision = result.and_then(|result| read_identity(result.bind(py)));
+                let Some(mut found) = decision.unwrap_or_else(|error| {
                     log(py, &error);
                     None
                 }) else {
                     return (client, Err(Refused));
+                };
+                // What the hook says may end before the token does, not after.
+                let token = client.identity.as_ref().and_then(|token| token.expires_at);
+                let hook = found.identity.expires_at;
+                found.identity.expires_at = match (token, hook) {
+                    (Some(token), Some(hook)) => Some(token.min(hook)),
+                    (token, hook) => token.or(hook),
                 };
                 client.identity = Some(found.identity);
                 let host = HostClient {
@@ -155,13 +184,14 @@ fn ask(py: Python<'_>, bridge: &Bridge, hook: &Py<PyAny>, client: &Client) -> Py
     Ok(Answer { params, future })
 }
 
-struct Found {
-    identity: Identity,
-    object: Py<PyAny>,
+/// An identity, for the core and for Python.
+pub(crate) struct Found {
+    pub(crate) identity: Identity,
+    pub(crate) object: Py<PyAny>,
 }
 
 /// Reads an `Identity`, or a mapping with its members; `None` refuses.
-fn identity(object: &Bound<'_, PyAny>) -> PyResult<Option<Found>> {
+pub(crate) fn read_identity(object: &Bound<'_, PyAny>) -> PyResult<Option<Found>> {
     if object.is_none() {
         return Ok(None);
     }

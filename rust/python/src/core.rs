@@ -9,15 +9,16 @@ use protocol::{Close, Request};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 use runtime::{Client, Selector};
-use server::{Server, ServerConfig};
+use server::{Server, ServerConfig, Tls};
 
-use crate::client::{HostClient, context_variables};
+use crate::client::{HostClient, context_variables, read_identity};
 use crate::error::{
     bus_error, exceptions, manager_closed, publish_error, request_errors, runtime_error,
-    server_error,
+    server_error, tls_error,
 };
 use crate::future::{Publication, future, running_loop};
 use crate::json::{to_json, to_json_map};
+use crate::policy::PySecurity;
 use crate::running::Running;
 use crate::setup::{Options, PyDefinition, PyLimits, PySchemaSource, Setup};
 use crate::stream::Responses;
@@ -130,7 +131,7 @@ impl Drop for Core {
 #[pymethods]
 impl Core {
     #[new]
-    #[pyo3(signature = (*, schema, definitions, limits, authenticate, origins, trusted_documents, introspection, debug))]
+    #[pyo3(signature = (*, schema, definitions, limits, security, trusted_documents, introspection, debug))]
     #[allow(
         clippy::too_many_arguments,
         reason = "keyword parameters of one Python call"
@@ -139,15 +140,13 @@ impl Core {
         schema: PySchemaSource<'_>,
         definitions: Vec<PyDefinition<'_>>,
         limits: PyLimits,
-        authenticate: Option<Py<PyAny>>,
-        origins: Option<Vec<String>>,
+        security: PySecurity<'_>,
         trusted_documents: Option<Vec<(String, String)>>,
         introspection: bool,
         debug: bool,
     ) -> PyResult<Self> {
         let options = Options {
-            authenticate,
-            origins,
+            security,
             trusted_documents,
             introspection,
             debug,
@@ -224,14 +223,29 @@ impl Core {
         }
     }
 
-    fn publish_many(&self, py: Python<'_>, events: &Bound<'_, PyAny>) -> PyResult<Publication> {
+    /// Publishes a batch; with `tenant_id` every event is that tenant's.
+    #[pyo3(signature = (events, tenant_id=None))]
+    fn publish_many(
+        &self,
+        py: Python<'_>,
+        events: &Bound<'_, PyAny>,
+        tenant_id: Option<&str>,
+    ) -> PyResult<Publication> {
         let running = self.running(py)?;
-        let drafts = events
-            .try_iter()?
-            .enumerate()
-            .map(|(index, event)| read_draft(index, &event?))
-            .collect::<PyResult<Vec<_>>>()?;
         let intake = &running.runtime.engine().intake;
+        let read = |(index, event): (usize, PyResult<Bound<'_, PyAny>>)| {
+            let mut draft = read_draft(index, &event?)?;
+            if let Some(tenant) = tenant_id {
+                bind_tenant(&mut draft, tenant)?;
+            }
+            // Now, so that nothing is published when one is refused.
+            intake
+                .check(&mut draft)
+                .map_err(|error| bus_error(&error))?;
+            Ok(draft)
+        };
+        let drafts = events.try_iter()?.enumerate().map(read);
+        let drafts = drafts.collect::<PyResult<Vec<_>>>()?;
         let mut receipts = Vec::with_capacity(drafts.len());
         let mut drafts = drafts.into_iter();
         while let Some(draft) = drafts.next() {
@@ -258,6 +272,7 @@ impl Core {
         variables: Option<Bound<'py, PyAny>>,
         operation_name: Option<String>,
         context: Option<Py<PyAny>>,
+        identity: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let running = self.running(py)?;
         let variables = to_json_map(variables.as_ref())
@@ -268,8 +283,14 @@ impl Core {
             variables,
             ..Request::default()
         };
-        let client = Client::default();
+        let found = identity.as_ref().map(read_identity).transpose()?.flatten();
+        let (identity, object) = found.map(|f| (f.identity, f.object)).unzip();
+        let client = Client {
+            identity,
+            ..Client::default()
+        };
         let host = HostClient {
+            identity: object,
             value: context,
             variables: Some(context_variables(py)?.unbind()),
             ..HostClient::default()
@@ -305,6 +326,7 @@ impl Core {
         port: u16,
         path: String,
         workers: usize,
+        tls: Option<(Vec<u8>, Vec<u8>)>,
     ) -> PyResult<(String, u16)> {
         let running = self.running(py)?;
         if let Some(server) = &*running.server.lock() {
@@ -313,7 +335,10 @@ impl Core {
                 server.address()
             )));
         }
+        let tls = tls.map(|(certificates, key)| Tls::new(&certificates, &key));
+        let tls = tls.transpose().map_err(|error| tls_error(&error))?;
         let config = ServerConfig {
+            tls,
             host,
             port,
             path,
@@ -442,6 +467,19 @@ fn read_draft(index: usize, event: &Bound<'_, PyAny>) -> PyResult<Draft> {
         id: option("event_id")?,
         data: to_json(&data).map_err(|e| publish_error(&e, &format!("events[{index}].data")))?,
     })
+}
+
+/// Makes a draft the tenant's, in whose name it is published.
+fn bind_tenant(draft: &mut Draft, tenant: &str) -> PyResult<()> {
+    match &draft.tenant_id {
+        Some(named) if **named != *tenant => Err(exceptions::PublishError::new_err(format!(
+            "tenant_id={named:?} is not the tenant that this publisher is bound to: leave it out"
+        ))),
+        _ => {
+            draft.tenant_id = Some(tenant.into());
+            Ok(())
+        }
+    }
 }
 
 /// Publishes when the bus has room; awaiting it is how the publisher waits for the bus.

@@ -4,8 +4,8 @@ use bus::BusError;
 use graphql::{GraphQLError, SchemaError};
 use pyo3::prelude::*;
 use runtime::{DefinitionError, RuntimeError};
-use security::OriginError;
-use server::ServerError;
+use security::{JwtConfigError, RuleError};
+use server::{ServerError, TlsError};
 
 use crate::json::NotJson;
 
@@ -36,14 +36,20 @@ pub(crate) fn definition_error(error: &DefinitionError) -> PyErr {
     }
 }
 
-pub(crate) fn origin_error(error: &OriginError) -> PyErr {
+pub(crate) fn rule_error(error: &RuleError) -> PyErr {
     exceptions::ConfigurationError::new_err(error.to_string())
+}
+
+pub(crate) fn jwt_error(error: &JwtConfigError) -> PyErr {
+    exceptions::ConfigurationError::new_err(format!("Security.jwt: {error}"))
 }
 
 pub(crate) fn bus_error(error: &BusError) -> PyErr {
     match error {
         BusError::Closed => manager_closed(),
-        BusError::EmptyChannel => exceptions::PublishError::new_err(error.to_string()),
+        BusError::EmptyChannel | BusError::TenantConflict { .. } => {
+            exceptions::PublishError::new_err(error.to_string())
+        }
         BusError::UnknownBackend { .. } => {
             exceptions::ConfigurationError::new_err(error.to_string())
         }
@@ -65,6 +71,10 @@ pub(crate) fn server_error(error: &ServerError) -> PyErr {
         }
         ServerError::Closed => manager_closed(),
     }
+}
+
+pub(crate) fn tls_error(error: &TlsError) -> PyErr {
+    exceptions::ConfigurationError::new_err(format!("TLS: {error}"))
 }
 
 pub(crate) fn manager_closed() -> PyErr {

@@ -10,6 +10,8 @@ mod error;
 mod event;
 mod future;
 mod json;
+mod log;
+mod policy;
 mod resolver;
 mod running;
 mod setup;

@@ -9,14 +9,16 @@ use graphql::{DocumentLimits, Schema, SchemaOptions, TrustedDocuments};
 use pyo3::prelude::*;
 use runtime::{
     Authenticator, Catalog, ChannelTemplate, Definition, Engine, EngineConfig, FilterValue, Limits,
-    ResolverKind, Runtime, SlowConsumer, field_path,
+    ResolverKind, Runtime, SlowConsumer, TokenVerifier, field_path,
 };
-use security::Origins;
+use security::Policy;
 
 use crate::bridge::Bridge;
 use crate::client::PyAuthenticator;
-use crate::error::{definition_error, exceptions, origin_error, runtime_error, schema_error};
+use crate::error::{definition_error, exceptions, runtime_error, schema_error};
 use crate::json::to_json;
+use crate::log;
+use crate::policy::PySecurity;
 use crate::resolver::{Calls, Function, LoopResolver};
 use crate::running::Running;
 use crate::value::{Names, Serializers};
@@ -73,14 +75,14 @@ pub(crate) struct Setup {
     functions: Arc<[Function]>,
     limits: Limits,
     authenticate: Option<Arc<Py<PyAny>>>,
-    origins: Option<Origins>,
+    policy: Policy,
+    tokens: Option<Arc<TokenVerifier>>,
     debug: bool,
 }
 
 /// The parameters of `Core` beside schema, definitions and limits.
-pub(crate) struct Options {
-    pub(crate) authenticate: Option<Py<PyAny>>,
-    pub(crate) origins: Option<Vec<String>>,
+pub(crate) struct Options<'py> {
+    pub(crate) security: PySecurity<'py>,
     pub(crate) trusted_documents: Option<Vec<(String, String)>>,
     pub(crate) introspection: bool,
     pub(crate) debug: bool,
@@ -92,7 +94,7 @@ impl Setup {
         schema: PySchemaSource<'_>,
         definitions: Vec<PyDefinition<'_>>,
         limits: &PyLimits,
-        options: Options,
+        options: Options<'_>,
     ) -> PyResult<Self> {
         let (schema, serializers) = read_schema(schema)?;
         let (sdl, keys) = (schema.sdl().to_owned(), schema.keys().to_vec());
@@ -117,6 +119,8 @@ impl Setup {
         let trusted = options.trusted_documents.map(TrustedDocuments::new);
         let catalog = Catalog::new(schema, declared, document_limits, trusted)
             .map_err(|error| definition_error(&error))?;
+        let policy = options.security.read(&catalog)?;
+        let tokens = options.security.read_tokens()?;
         Ok(Self {
             sdl,
             keys,
@@ -124,12 +128,9 @@ impl Setup {
             catalog: Arc::new(catalog),
             functions: functions.into(),
             limits: read_limits(limits)?,
-            authenticate: options.authenticate.map(Arc::new),
-            origins: options
-                .origins
-                .map(Origins::new)
-                .transpose()
-                .map_err(|error| origin_error(&error))?,
+            authenticate: options.security.authenticate.map(Arc::new),
+            policy,
+            tokens,
             debug: options.debug,
         })
     }
@@ -144,6 +145,7 @@ impl Setup {
         let py = event_loop.py();
         let names = Names::new(py, &self.keys, self.serializers.clone());
         let bridge = Bridge::attach(event_loop)?;
+        log::attach(&bridge);
         let functions = self.functions.clone();
         let calls = Calls::new(bridge.clone(), functions, names, self.debug, py)?;
         let calls = Arc::new(calls);
@@ -154,8 +156,9 @@ impl Setup {
         let engine = Engine::new(EngineConfig {
             catalog: self.catalog.clone(),
             limits: self.limits.clone(),
-            origins: self.origins.clone(),
+            policy: self.policy.clone(),
             resolver: Arc::new(LoopResolver(calls.clone())),
+            tokens: self.tokens.clone(),
             authenticator,
             bus_name: bus_name(),
         });

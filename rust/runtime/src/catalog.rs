@@ -27,28 +27,25 @@ pub struct Catalog {
     delegate: Option<Arc<Definition>>,
 }
 
-/// What a client asked for, ready to run.
+/// What a client asked for.
 pub enum Prepared {
-    /// A subscription, and where its events are found.
-    Subscription {
-        /// What was declared.
-        definition: Arc<Definition>,
-        /// What was asked.
-        operation: Box<SubscriptionOperation>,
-        /// Where its events are found; `None` for a source stream.
-        route: Option<Route>,
-    },
-    /// An operation for the executor that the schema came with.
-    Delegated {
-        /// The host's executor.
-        definition: Arc<Definition>,
-        /// What it is asked, as JSON: `type`, `query`, `variables`, `operationName`.
-        request: JsonMap,
-        /// Name of the operation in the document.
-        name: Option<Arc<str>>,
-    },
+    /// Something to run.
+    Operation(Box<PreparedOperation>),
     /// The whole response to a query.
     Response(Bytes),
+}
+
+/// An operation that is ready to run.
+#[derive(Debug)]
+pub struct PreparedOperation {
+    /// What was declared, or the host's executor.
+    pub definition: Arc<Definition>,
+    /// What was asked; `None` for a query or mutation, which only the host's executor knows.
+    pub operation: Option<SubscriptionOperation>,
+    /// Where its events are found; `None` for a source stream or the host's executor.
+    pub route: Option<Route>,
+    /// What the host's executor is asked, as JSON: `type`, `query`, `variables`, `operationName`.
+    pub delegated: Option<JsonMap>,
 }
 
 impl Catalog {
@@ -91,6 +88,21 @@ impl Catalog {
         })
     }
 
+    pub(crate) fn documents(&self) -> &DocumentCache {
+        &self.documents
+    }
+
+    pub(crate) fn definitions(&self) -> impl Iterator<Item = &Arc<Definition>> {
+        self.definitions.values()
+    }
+
+    /// Whether the schema has this argument on a subscription field.
+    #[must_use]
+    pub fn has_argument(&self, field: &str, argument: &str) -> bool {
+        let signature = self.documents.schema().subscription_field(field);
+        signature.is_some_and(|field| field.arguments.iter().any(|a| *a.name == *argument))
+    }
+
     /// Validates a request, coerces its variables and finds what serves it.
     ///
     /// # Errors
@@ -103,13 +115,14 @@ impl Catalog {
             sha256: request.sha256(),
             id: request.document_id.as_deref(),
         })?;
-        let delegated = |kind: &str, name: Option<&Arc<str>>| {
+        let delegated = |kind: &str, operation: Option<SubscriptionOperation>| {
             let definition = self.delegate.clone()?;
-            Some(Prepared::Delegated {
+            Some(Prepared::Operation(Box::new(PreparedOperation {
                 definition,
-                request: delegated_request(kind, document.text(), request),
-                name: name.cloned(),
-            })
+                operation,
+                route: None,
+                delegated: Some(delegated_request(kind, document.text(), request)),
+            })))
         };
         let operation =
             document.operation(request.operation_name.as_deref(), &request.variables)?;
@@ -131,21 +144,22 @@ impl Catalog {
             }
         };
         let Some(definition) = self.definitions.get(&*operation.field_name) else {
-            return delegated("subscription", operation.name.as_ref()).ok_or_else(|| {
+            let field = operation.field_name.clone();
+            return delegated("subscription", Some(operation)).ok_or_else(|| {
                 vec![GraphQLError::new(format!(
-                    "no resolver serves `Subscription.{}`: declare one with @subscription or passthrough",
-                    operation.field_name
+                    "no resolver serves `Subscription.{field}`: declare one with @subscription or passthrough"
                 ))]
             });
         };
         let route = definition
             .route(&operation.arguments)
             .map_err(|error| vec![GraphQLError::new(error.to_string())])?;
-        Ok(Prepared::Subscription {
+        Ok(Prepared::Operation(Box::new(PreparedOperation {
             definition: definition.clone(),
-            operation: Box::new(operation),
+            operation: Some(operation),
             route,
-        })
+            delegated: None,
+        })))
     }
 }
 

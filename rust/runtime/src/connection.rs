@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use actix::Addr;
@@ -15,13 +15,17 @@ use bytes::Bytes;
 use graphql::{GraphQLError, JsonMap};
 use hashbrown::HashMap;
 use protocol::{Action, Close, OperationId, Request, Session, frame};
+use security::{Check, Identity};
 
 use crate::actors::SubscriptionActor;
+use crate::clock::epoch_seconds;
 use crate::messages::{Connect, FinishSubscription, StopSubscription};
+use crate::metrics::Metrics;
 use crate::outbox::{OperationMark, Outbox, Outgoing};
+use crate::rates::{Buckets, RateTable};
 use crate::resolver::Client;
 use crate::sink::ResponseSink;
-use crate::worker::{Opened, Worker};
+use crate::worker::{Deadline, Opened, Opening, Worker};
 
 /// How long a client that is being closed has to take its close frame before the socket is shut.
 const CLOSE_GRACE: Duration = Duration::from_secs(5);
@@ -47,6 +51,13 @@ pub struct Connection {
     /// Whether anything was received since the last ping.
     heard: Cell<bool>,
     draining: Cell<bool>,
+    buckets: RefCell<Option<Arc<Buckets>>>,
+    /// When the identity ends.
+    expiry: Cell<Option<Deadline>>,
+    /// Subscriptions that wait for their checks (count).
+    checking: Cell<usize>,
+    /// The reader, when it waits for those.
+    reader: RefCell<Option<Waker>>,
 }
 
 struct Running {
@@ -79,6 +90,10 @@ impl Connection {
             transport,
             heard: Cell::new(true),
             draining: Cell::new(false),
+            buckets: RefCell::new(worker.engine().rates.as_ref().map(RateTable::of_connection)),
+            expiry: Cell::new(None),
+            checking: Cell::new(0),
+            reader: RefCell::new(None),
         });
         worker.add_connection(key, &connection);
         let ended = Rc::downgrade(&connection);
@@ -108,11 +123,48 @@ impl Connection {
         self.accepted.borrow().clone()
     }
 
+    /// Ready when the next message may be handed in. While checks decide about a subscription the
+    /// transport does not read on, so that messages act in their order.
+    pub fn poll_ready(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.checking.get() == 0 {
+            return Poll::Ready(());
+        }
+        self.reader.replace(Some(cx.waker().clone()));
+        Poll::Pending
+    }
+
     /// Takes one text message.
     pub fn receive_text(self: &Rc<Self>, text: &str) {
         self.heard.set(true);
+        if self.is_flooding() {
+            return self.close(Close::new(4429, "Too many messages"));
+        }
         let action = self.session.borrow_mut().receive_text(text);
         self.act(action);
+    }
+
+    fn is_flooding(&self) -> bool {
+        let buckets = self.buckets.borrow();
+        let is_flooding = buckets.as_ref().is_some_and(|buckets| !buckets.may_send());
+        if is_flooding && !self.outbox.is_closed() {
+            self.denied(Check::Rate, "connection denied");
+        }
+        is_flooding
+    }
+
+    /// Counts a denial and leaves a trace of it.
+    fn denied(&self, check: Check, what: &'static str) {
+        self.worker.engine().metrics.denied(check);
+        let client = self.client();
+        let identity = client.as_ref().and_then(|client| client.identity.as_ref());
+        tracing::warn!(
+            target: "fraiseql_subs.audit",
+            check = check.name(),
+            user_id = identity.map(|identity| identity.user_id.as_str()),
+            tenant_id = identity.and_then(Identity::tenant),
+            connection_id = self.id,
+            "{what}"
+        );
     }
 
     /// Takes one binary message, which the protocol does not know.
@@ -166,14 +218,39 @@ impl Connection {
             };
             match answer {
                 Ok((client, Ok(()))) => connection.accept(client),
-                Ok((_, Err(_))) => connection.close(Close::forbidden()),
+                Ok((_, Err(_))) => {
+                    connection.denied(Check::Authentication, "connection denied");
+                    connection.close(Close::forbidden());
+                }
                 Err(_) => connection.close(Close::internal_error("authentication is unavailable")),
             }
         });
     }
 
-    fn accept(&self, client: Client) {
+    fn accept(&self, mut client: Client) {
+        if let Some(rates) = &self.worker.engine().rates {
+            if let Some(shared) = rates.of_client(&client) {
+                self.buckets.replace(Some(shared));
+            }
+            client.buckets = self.buckets.borrow().clone();
+        }
+        let identity = client.identity.as_ref();
+        let is_expired = identity.is_some_and(|identity| identity.is_expired(epoch_seconds()));
+        let expiry = identity.and_then(|identity| identity.expires_at);
         self.accepted.replace(Some(Arc::new(client)));
+        if is_expired {
+            return self.expired();
+        }
+        if let Some(seconds) = expiry {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "past now, and saturating: the end of time is late enough"
+            )]
+            let deadline = (seconds * 1000.0).ceil() as Deadline;
+            self.expiry.set(Some(deadline));
+            self.worker.expire_at(deadline, self.key);
+        }
         if let Some(acknowledgement) = self.session.borrow_mut().accept(None) {
             self.outbox.push_control(Outgoing::Text(acknowledgement));
         }
@@ -206,17 +283,68 @@ impl Connection {
             outbox: self.outbox.clone(),
             head: frame::NextHead::new(&id),
             id: id.clone(),
-            mark,
+            mark: mark.clone(),
+            buckets: client.buckets.clone(),
+            metrics: self.worker.engine().metrics.clone(),
         });
         match self.worker.open(request, &client, sink) {
+            Opening::Done(opened) => self.opened(&id, &mark, opened),
+            Opening::Checking(opening) => {
+                self.checking.set(self.checking.get() + 1);
+                let connection = Rc::downgrade(self);
+                actix::spawn(async move {
+                    let opened = opening.await;
+                    match connection.upgrade() {
+                        Some(connection) => connection.checked(&id, &mark, opened),
+                        None => stop_opened(opened),
+                    }
+                });
+            }
+        }
+    }
+
+    /// Checks have decided about a subscription.
+    fn checked(
+        &self,
+        id: &OperationId,
+        mark: &Rc<OperationMark>,
+        opened: Result<Opened, Vec<GraphQLError>>,
+    ) {
+        self.opened(id, mark, opened);
+        self.checking.set(self.checking.get() - 1);
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
+
+    fn opened(
+        &self,
+        id: &OperationId,
+        mark: &Rc<OperationMark>,
+        opened: Result<Opened, Vec<GraphQLError>>,
+    ) {
+        if mark.is_withdrawn() {
+            // The client, or the connection, has ended it meanwhile.
+            return stop_opened(opened);
+        }
+        match opened {
             Ok(Opened::Subscription(actor)) => {
-                if let Some(running) = self.operations.borrow_mut().get_mut(&id) {
+                if self.draining.get() {
+                    actor.do_send(FinishSubscription);
+                }
+                if let Some(running) = self.operations.borrow_mut().get_mut(id) {
                     running.actor = Some(actor);
                 }
             }
             Ok(Opened::Answered) => {}
-            Err(errors) => self.refuse(&id, &errors),
+            Err(errors) => self.refuse(id, &errors),
         }
+    }
+
+    /// The identity has ended.
+    pub(crate) fn expired(&self) {
+        self.worker.engine().metrics.connections_expired.add(1);
+        self.close(Close::new(4403, "Identity expired"));
     }
 
     fn refuse(&self, id: &OperationId, errors: &[GraphQLError]) {
@@ -304,6 +432,9 @@ impl Connection {
     /// The transport is gone: ends what is left and takes the connection off its worker.
     pub fn closed(&self) {
         self.worker.remove_connection(self.key);
+        if let Some(deadline) = self.expiry.take() {
+            self.worker.forget_expiry(deadline, self.key);
+        }
         self.session.borrow_mut().close();
         let left: Vec<_> = self.operations.borrow_mut().drain().collect();
         for (_, running) in left {
@@ -328,6 +459,14 @@ struct OperationSink {
     head: frame::NextHead,
     id: OperationId,
     mark: Rc<OperationMark>,
+    buckets: Option<Arc<Buckets>>,
+    metrics: Arc<Metrics>,
+}
+
+fn stop_opened(opened: Result<Opened, Vec<GraphQLError>>) {
+    if let Ok(Opened::Subscription(actor)) = opened {
+        actor.do_send(StopSubscription);
+    }
 }
 
 impl OperationSink {
@@ -341,6 +480,11 @@ impl OperationSink {
 
 impl ResponseSink for OperationSink {
     fn next(&self, response: &Bytes) {
+        if let Some(buckets) = &self.buckets
+            && !buckets.may_receive()
+        {
+            return self.metrics.results_rate_limited.add(1);
+        }
         if !self.mark.is_withdrawn() {
             self.outbox
                 .push_result(self.head.frame(response), &self.mark);

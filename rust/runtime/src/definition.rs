@@ -64,6 +64,16 @@ pub struct Definition {
 }
 
 impl Definition {
+    /// Whether equal subscriptions share their results.
+    #[must_use]
+    pub fn is_grouped(&self) -> bool {
+        match self.kind {
+            ResolverKind::Passthrough => true,
+            ResolverKind::Call => self.is_shared,
+            ResolverKind::Stream | ResolverKind::Delegate => false,
+        }
+    }
+
     /// Checks the definition against the schema that is served.
     ///
     /// # Errors
@@ -190,6 +200,15 @@ impl ChannelTemplate {
             return Err(refuse("it is empty"));
         }
         Ok(Self { parts })
+    }
+
+    /// The channel itself, if it depends on no argument.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        match self.parts.as_slice() {
+            [Part::Text(text)] => Some(text),
+            _ => None,
+        }
     }
 
     fn arguments(&self) -> impl Iterator<Item = &str> {

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use bus::Intake;
-use security::Origins;
+use bus::{BusError, Draft, Intake, Stamp};
+use security::{Check, Policy, TenantIsolation};
 
 use crate::catalog::Catalog;
 use crate::config::{INTAKE_CAPACITY, Limits};
 use crate::metrics::Metrics;
+use crate::rates::RateTable;
 use crate::resolver::{Authenticator, Resolver};
 use crate::shared::SharedGroups;
+use crate::token::TokenVerifier;
 
 /// What an engine is made of.
 pub struct EngineConfig {
@@ -17,10 +19,12 @@ pub struct EngineConfig {
     pub catalog: Arc<Catalog>,
     /// Bounds of every queue.
     pub limits: Limits,
-    /// Pages that may connect; `None`: any.
-    pub origins: Option<Origins>,
+    /// What clients have to pass.
+    pub policy: Policy,
     /// Calls the host's resolvers.
     pub resolver: Arc<dyn Resolver>,
+    /// Verifies tokens; `None`: they are not looked at.
+    pub tokens: Option<Arc<TokenVerifier>>,
     /// Asks the host who a client is; `None`: everyone may connect.
     pub authenticator: Option<Arc<dyn Authenticator>>,
     /// Prefix of generated event ids, unique for each start.
@@ -35,10 +39,12 @@ pub struct Engine {
     pub metrics: Arc<Metrics>,
     /// Where events enter.
     pub intake: Arc<Intake>,
-    /// Pages that may connect; `None`: any.
-    pub origins: Option<Origins>,
+    /// What clients have to pass.
+    pub policy: Policy,
+    pub(crate) rates: Option<RateTable>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) resolver: Arc<dyn Resolver>,
+    pub(crate) tokens: Option<Arc<TokenVerifier>>,
     pub(crate) authenticator: Option<Arc<dyn Authenticator>>,
     pub(crate) shared: Arc<SharedGroups>,
 }
@@ -47,15 +53,70 @@ impl Engine {
     /// An engine without events and without subscriptions.
     #[must_use]
     pub fn new(config: EngineConfig) -> Self {
+        let mut intake = Intake::new(config.bus_name, INTAKE_CAPACITY);
+        if let Some(tenant) = config.policy.tenant.clone() {
+            intake = intake.with_stamp(Box::new(TenantStamp(tenant)));
+        }
         Self {
             limits: config.limits,
             metrics: Arc::default(),
-            intake: Arc::new(Intake::new(config.bus_name, INTAKE_CAPACITY)),
-            origins: config.origins,
+            intake: Arc::new(intake),
+            rates: config.policy.rates.map(RateTable::new),
+            policy: config.policy,
             catalog: config.catalog,
             resolver: config.resolver,
+            tokens: config.tokens,
             authenticator: config.authenticator,
             shared: Arc::default(),
         }
+    }
+
+    /// Whether clients have identities, which may end.
+    #[must_use]
+    pub fn authenticates(&self) -> bool {
+        self.authenticator.is_some() || self.tokens.is_some()
+    }
+
+    /// Checks the headers of a handshake, before anything of the client is taken.
+    ///
+    /// # Errors
+    ///
+    /// The check that it does not pass.
+    pub fn admit_handshake(&self, origin: Option<&str>, host: Option<&str>) -> Result<(), Check> {
+        let check = if self
+            .policy
+            .hosts
+            .as_ref()
+            .is_some_and(|hosts| !hosts.allow(host))
+        {
+            Check::Host
+        } else if self
+            .policy
+            .origins
+            .as_ref()
+            .is_some_and(|origins| !origins.allow(origin))
+        {
+            Check::Origin
+        } else {
+            return Ok(());
+        };
+        self.metrics.denied(check);
+        tracing::warn!(target: "fraiseql_subs.audit", check = check.name(), origin, host, "handshake denied");
+        Err(check)
+    }
+}
+
+/// Says of events whose they are.
+#[derive(Debug)]
+struct TenantStamp(TenantIsolation);
+
+impl Stamp for TenantStamp {
+    fn stamp(&self, draft: &mut Draft) -> Result<(), BusError> {
+        let stamped = self.0.stamp(draft.tenant_id.as_deref(), &draft.data);
+        draft.tenant_id = stamped.map_err(|conflict| BusError::TenantConflict {
+            stamped: conflict.stamped,
+            found: conflict.found,
+        })?;
+        Ok(())
     }
 }

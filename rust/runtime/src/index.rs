@@ -11,6 +11,7 @@ use std::sync::Arc;
 use bus::Event;
 use hashbrown::HashMap;
 use indexmap::IndexSet;
+use security::spell;
 use serde_json::Value;
 
 /// A dotted path into an event's data, split at the dots.
@@ -46,21 +47,9 @@ impl Key {
             Value::Null => Self::Null,
             Value::Bool(value) => Self::Bool(*value),
             Value::String(text) => Self::Text(text.as_str().into()),
-            Value::Number(number) => Self::Text(spell(number).into()),
+            Value::Number(number) => Self::Text(spell(number, |text| Box::from(text))),
             value @ (Value::Array(_) | Value::Object(_)) => Self::Json(value.to_string().into()),
         }
-    }
-}
-
-fn spell(number: &serde_json::Number) -> String {
-    match number.as_f64() {
-        // Past 2^53 a float no longer tells neighbouring integers apart.
-        Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() < 9e15 => {
-            #[expect(clippy::cast_possible_truncation, reason = "integral and below 2^53")]
-            let integer = float as i64;
-            integer.to_string()
-        }
-        _ => number.to_string(),
     }
 }
 
@@ -68,15 +57,17 @@ fn spell(number: &serde_json::Number) -> String {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Route {
     channel: String,
+    tenant: Option<Arc<str>>,
     event_types: Option<Box<[Box<str>]>>,
     shape: Shape,
     values: Box<[Key]>,
 }
 
-/// What a filter looks at: whether at the type of the event, and which paths of its data.
+/// What a filter looks at: whether at type and tenant of the event, and which paths of its data.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Shape {
     typed: bool,
+    tenanted: bool,
     paths: Box<[FieldPath]>,
 }
 
@@ -98,13 +89,29 @@ impl Route {
         });
         Self {
             channel,
+            tenant: None,
             shape: Shape {
                 typed: event_types.is_some(),
+                tenanted: false,
                 paths: paths.into(),
             },
             event_types,
             values: values.into(),
         }
+    }
+
+    /// The route for events of one tenant only.
+    #[must_use]
+    pub fn for_tenant(mut self, tenant: Arc<str>) -> Self {
+        self.tenant = Some(tenant);
+        self.shape.tenanted = true;
+        self
+    }
+
+    /// The channel.
+    #[must_use]
+    pub fn channel(&self) -> &str {
+        &self.channel
     }
 
     /// The values under which a subscription of this route is found: one for each event type.
@@ -117,6 +124,7 @@ impl Route {
             .chain(untyped)
             .map(|event_type| Lookup {
                 event_type: event_type.cloned(),
+                tenant: self.tenant.clone(),
                 values: self.values.clone(),
             })
     }
@@ -125,6 +133,7 @@ impl Route {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Lookup {
     event_type: Option<Box<str>>,
+    tenant: Option<Arc<str>>,
     values: Box<[Key]>,
 }
 
@@ -202,13 +211,22 @@ impl<T: Clone + Eq + Hash> RoutingIndex<T> {
                 (true, Some(event_type)) => Some(Box::from(&**event_type)),
                 (false, _) => None,
             };
+            let tenant = match (shelf.shape.tenanted, &event.tenant_id) {
+                (true, None) => continue,
+                (true, tenant) => tenant.clone(),
+                (false, _) => None,
+            };
             let values = shelf
                 .shape
                 .paths
                 .iter()
                 .map(|path| event.field(path).map_or(Key::Null, Key::of))
                 .collect();
-            let lookup = Lookup { event_type, values };
+            let lookup = Lookup {
+                event_type,
+                tenant,
+                values,
+            };
             if let Some(entries) = shelf.entries.get(&lookup) {
                 found.extend(entries.iter().cloned());
             }
@@ -296,6 +314,21 @@ mod tests {
         );
         assert!(found(&index, &event("orders", Some("lost"), json!({}))).is_empty());
         assert!(found(&index, &event("orders", None, json!({}))).is_empty());
+    }
+
+    #[test]
+    fn a_route_of_a_tenant_finds_its_events_alone() {
+        let mut index = RoutingIndex::default();
+        let of = |tenant: &str| route("orders", None, &[]).for_tenant(tenant.into());
+        index.insert(&of("a"), &1);
+        index.insert(&of("b"), &2);
+        index.insert(&route("orders", None, &[]), &3);
+        let mut event = event("orders", None, json!({}));
+        assert_eq!(found(&index, &event), [3]);
+        event.tenant_id = Some("a".into());
+        assert_eq!(found(&index, &event), [1, 3]);
+        index.remove(&of("a"), &1);
+        assert_eq!(found(&index, &event), [3]);
     }
 
     #[test]

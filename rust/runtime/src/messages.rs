@@ -6,9 +6,11 @@ use std::task::Waker;
 
 use actix::Message;
 use bus::Event;
+use graphql::GraphQLError;
 use protocol::Close;
 use security::Identity;
 
+use crate::actors::Subscribing;
 use crate::resolver::{Client, Refused};
 use crate::shared::{Delivery, SharedOutcome};
 use crate::worker::Worker;
@@ -103,6 +105,13 @@ pub(crate) struct WakeActors(pub(crate) Vec<Waker>);
 #[derive(Debug, Message)]
 #[rtype(result = "(Client, Result<(), Refused>)")]
 pub(crate) struct Connect(pub Client);
+
+/// Query: may this subscription start, and what has to hold for its events?
+/// Sender: `worker::Worker::open`; then each check to the next. Reply: the subscription with its
+/// guard, or the errors that the client is sent.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Box<Subscribing>, Vec<GraphQLError>>")]
+pub(crate) struct Subscribe(pub Box<Subscribing>);
 
 /// Command: end a subscription without a word.
 /// Sender: its connection, when the client has ended it or has left. Reply: `()`.

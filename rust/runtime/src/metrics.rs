@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
+use security::Check;
+
 macro_rules! metrics {
     ($($(#[$doc:meta])* $kind:ident $name:ident),* $(,)?) => {
         /// Live counters; see [`Snapshot`] for their meanings.
@@ -32,6 +34,24 @@ macro_rules! metrics {
 /// A counter that only grows.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
+
+impl Metrics {
+    /// Counts a denial.
+    pub fn denied(&self, check: Check) {
+        let counter = match check {
+            Check::Origin => &self.denied_origin,
+            Check::Host => &self.denied_host,
+            Check::Authentication => &self.denied_authentication,
+            Check::Scope => &self.denied_scope,
+            Check::Rbac => &self.denied_rbac,
+            Check::Tenant => &self.denied_tenant,
+            Check::Rows => &self.denied_rows,
+            Check::Federation => &self.denied_federation,
+            Check::Rate => &self.denied_rate,
+        };
+        counter.add(1);
+    }
+}
 
 impl Counter {
     /// Adds `n`.
@@ -84,6 +104,32 @@ metrics! {
     Counter results_dropped,
     /// Events dropped before their resolver, because it was too slow.
     Counter events_dropped,
+    /// Handshakes refused for their `Origin`.
+    Counter denied_origin,
+    /// Handshakes refused for their `Host`.
+    Counter denied_host,
+    /// Clients refused by their token or by the application.
+    Counter denied_authentication,
+    /// Subscriptions refused for an argument that is not the identity's.
+    Counter denied_scope,
+    /// Subscriptions refused for a missing permission.
+    Counter denied_rbac,
+    /// Subscriptions refused for want of a tenant.
+    Counter denied_tenant,
+    /// Subscriptions refused by a row filter, for want of an identity.
+    Counter denied_rows,
+    /// Subscriptions refused because they are another subgraph's.
+    Counter denied_federation,
+    /// Subscriptions and connections refused for their rate.
+    Counter denied_rate,
+    /// Connections ended because their identity had.
+    Counter connections_expired,
+    /// Events that said no tenant under tenant isolation, and reached nobody.
+    Counter events_without_tenant,
+    /// Events kept back from a subscription by its guard.
+    Counter events_denied,
+    /// Results dropped because their rate was too high.
+    Counter results_rate_limited,
     /// Passthrough groups: subscriptions with equal plan and arguments on one worker.
     Gauge groups,
     /// Projections made for a group, each shared by all its members.

@@ -11,6 +11,7 @@ use graphql::JsonMap;
 use security::Identity;
 
 use crate::lane::{CallId, Lane};
+use crate::rates::Buckets;
 
 /// What is known about the client of an operation.
 #[derive(Debug, Default)]
@@ -25,8 +26,19 @@ pub struct Client {
     pub peer: Option<String>,
     /// Who it is, once authenticated.
     pub identity: Option<Identity>,
+    /// What bounds how often it acts.
+    pub buckets: Option<Arc<Buckets>>,
     /// The host language's view, built when first needed.
     pub host: OnceLock<Box<dyn Any + Send + Sync>>,
+}
+
+impl Client {
+    /// A header of the handshake; `name` in lower case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str())
+    }
 }
 
 /// Calls resolvers of the host language.

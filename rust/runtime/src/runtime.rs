@@ -23,7 +23,7 @@ use crate::messages::{
 use crate::resolver::Client;
 use crate::response_stream::{Response, ResponseStream, StreamSink};
 use crate::system::SystemThread;
-use crate::worker::{Opened, Worker};
+use crate::worker::{Opened, Opening, Worker};
 
 /// How often the drain looks whether everything has ended.
 const DRAIN_POLL: Duration = Duration::from_millis(5);
@@ -60,7 +60,7 @@ impl Runtime {
         let (started, local) = mpsc::sync_channel(1);
         let (shared, list) = (engine.clone(), shards.clone());
         system.arbiter().spawn_fn(move || {
-            EventBusActor::new(shared.intake.clone(), list.clone(), shared.metrics.clone()).start();
+            EventBusActor::new(&shared, list.clone()).start();
             let groups = shared.shared.clone();
             let (_, shard) = Worker::start(shared);
             groups.set_home(shard.clone());
@@ -141,24 +141,31 @@ impl Runtime {
         let (reply, opened) = oneshot::channel();
         let (operations, sink) = (self.operations.clone(), StreamSink(stream.clone()));
         self.local.do_send(RunOnWorker(Box::new(move |worker| {
-            let opened = worker.open(&request, &Arc::new(client), Rc::new(sink));
-            let result = match opened {
-                Ok(Opened::Subscription(actor)) => {
-                    match operations.get_mut(&id) {
-                        Some(mut operation) => operation.actor = Some(actor),
-                        // It was completed before it ran.
-                        None => actor.do_send(StopSubscription),
+            let finish = move |opened| {
+                let result = match opened {
+                    Ok(Opened::Subscription(actor)) => {
+                        match operations.get_mut(&id) {
+                            Some(mut operation) => operation.actor = Some(actor),
+                            // It was completed before it ran.
+                            None => actor.do_send(StopSubscription),
+                        }
+                        Ok(())
                     }
-                    Ok(())
-                }
-                Ok(Opened::Answered) => Ok(()),
-                Err(errors) => {
-                    operations.remove(&id);
-                    Err(errors)
-                }
+                    Ok(Opened::Answered) => Ok(()),
+                    Err(errors) => {
+                        operations.remove(&id);
+                        Err(errors)
+                    }
+                };
+                // Fails only when the caller has given up waiting.
+                reply.send(result).ok();
             };
-            // Fails only when the caller has given up waiting.
-            reply.send(result).ok();
+            match worker.open(&request, &Arc::new(client), Rc::new(sink)) {
+                Opening::Done(opened) => finish(opened),
+                Opening::Checking(opening) => {
+                    actix::spawn(async move { finish(opening.await) });
+                }
+            }
         })));
         let opened = opened.await.map_err(|_| RuntimeError::Closed)?;
         Ok(opened.map(|()| stream))

@@ -11,6 +11,7 @@ use bus::Event;
 use bytes::Bytes;
 use graphql::Plan;
 use hashbrown::HashMap;
+use security::{Guard, Subject};
 
 use crate::index::{Route, RoutingIndex};
 use crate::lane::Lane;
@@ -24,6 +25,8 @@ struct GroupKey {
     definition: usize,
     route: Route,
     plan: Arc<Plan>,
+    /// The security view: who sees other events is in another group.
+    guard: Option<Arc<Guard>>,
 }
 
 /// Subscriptions whose result is projected once for all of them.
@@ -35,15 +38,30 @@ struct Group {
 #[derive(Clone)]
 enum Target {
     Group(Rc<Group>),
-    Lane(Arc<Lane>),
+    Lane(Arc<Lane>, Option<Arc<Guard>>),
 }
 
 impl Target {
     fn address(&self) -> *const () {
         match self {
             Self::Group(group) => Rc::as_ptr(group).cast(),
-            Self::Lane(lane) => Arc::as_ptr(lane).cast(),
+            Self::Lane(lane, _) => Arc::as_ptr(lane).cast(),
         }
+    }
+
+    fn admits(&self, event: &Event) -> bool {
+        let guard = match self {
+            Self::Group(group) => &group.key.guard,
+            Self::Lane(_, guard) => guard,
+        };
+        guard.as_ref().is_none_or(|guard| {
+            let subject = Subject {
+                channel: &event.channel,
+                tenant_id: event.tenant_id.as_deref(),
+                data: &event.data,
+            };
+            guard.admit(subject).is_ok()
+        })
     }
 }
 
@@ -86,9 +104,14 @@ impl Shard {
         }
     }
 
-    /// Lets events on `route` reach `lane` until the registration is dropped.
-    pub fn register_lane(self: &Rc<Self>, route: Route, lane: Arc<Lane>) -> Registration {
-        let target = Target::Lane(lane);
+    /// Lets events on `route` that the guard admits reach `lane` until the registration is dropped.
+    pub fn register_lane(
+        self: &Rc<Self>,
+        route: Route,
+        guard: Option<Arc<Guard>>,
+        lane: Arc<Lane>,
+    ) -> Registration {
+        let target = Target::Lane(lane, guard);
         self.state.borrow_mut().index.insert(&route, &target);
         self.registration(Place::Lane { route, target })
     }
@@ -97,10 +120,11 @@ impl Shard {
     pub(crate) fn register_uncounted(
         self: &Rc<Self>,
         route: Route,
+        guard: Option<Arc<Guard>>,
         lane: Arc<Lane>,
     ) -> Registration {
         self.metrics.subscriptions.add(-1);
-        let mut registration = self.register_lane(route, lane);
+        let mut registration = self.register_lane(route, guard, lane);
         registration.is_counted = false;
         registration
     }
@@ -115,12 +139,13 @@ impl Shard {
         self.registration(Place::Nowhere)
     }
 
-    /// Lets events on `route` reach `sink`, projected by `plan` together with all equal
-    /// subscriptions, until the registration is dropped.
+    /// Lets events on `route` that the guard admits reach `sink`, projected by `plan` together
+    /// with all equal subscriptions, until the registration is dropped.
     pub fn register_passthrough(
         self: &Rc<Self>,
         definition: usize,
         route: Route,
+        guard: Option<Arc<Guard>>,
         plan: Arc<Plan>,
         sink: Rc<dyn ResponseSink>,
     ) -> Registration {
@@ -130,6 +155,7 @@ impl Shard {
             definition,
             route,
             plan,
+            guard,
         };
         let group = state.groups.entry_ref(&key).or_insert_with(|| {
             let group = Rc::new(Group {
@@ -185,9 +211,14 @@ impl Shard {
         if !found.is_empty() {
             self.metrics.events_matched.add(1);
         }
+        let mut denied = 0;
         for target in found.drain(..) {
+            if !target.admits(event) {
+                denied += 1;
+                continue;
+            }
             match target {
-                Target::Lane(lane) => lane.push(event.clone()),
+                Target::Lane(lane, _) => lane.push(event.clone()),
                 Target::Group(group) => {
                     projected.clear();
                     group.key.plan.project(&event.data, &mut projected);
@@ -198,6 +229,9 @@ impl Shard {
                     }
                 }
             }
+        }
+        if denied > 0 {
+            self.metrics.events_denied.add(denied);
         }
         let mut state = self.state.borrow_mut();
         state.found = found;
@@ -238,3 +272,6 @@ impl Drop for Registration {
         self.shard.remove(&self.place);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,7 @@ use futures_util::task::AtomicWaker;
 use graphql::Plan;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
+use security::Guard;
 
 use crate::actors::{ShardActor, SubscriptionActor};
 use crate::config::SHARED_IN_FLIGHT;
@@ -30,6 +31,8 @@ pub(crate) struct SharedKey {
     /// The coerced arguments as JSON.
     pub(crate) arguments: String,
     pub(crate) plan: Arc<Plan>,
+    /// The security view: who sees other events makes calls of its own.
+    pub(crate) guard: Option<Arc<Guard>>,
 }
 
 /// The groups of one manager.
@@ -113,11 +116,13 @@ impl SharedGroups {
         group.add(worker);
         groups.0.insert(key, group.clone());
         let (groups, starting) = (self.clone(), group.clone());
+        let guard = group.key.guard.clone();
         // In line before every event that is published from now on.
         self.run_at_home(move |worker| {
-            let registration = worker
-                .shard()
-                .register_uncounted(route, starting.lane.clone());
+            let registration =
+                worker
+                    .shard()
+                    .register_uncounted(route, guard, starting.lane.clone());
             let sink = Rc::new(GroupSink {
                 group: starting.clone(),
                 groups: Arc::downgrade(&groups),

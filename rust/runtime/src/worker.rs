@@ -1,23 +1,28 @@
 //! One worker thread: its shard, its connections, and how operations are opened on it.
 
 use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeSet;
 use std::rc::{Rc, Weak};
 use std::sync::{Arc, OnceLock};
 
-use actix::{Actor, Addr};
+use actix::{Actor, Addr, Recipient};
+use futures_util::future::LocalBoxFuture;
 use graphql::{GraphQLError, SubscriptionOperation};
 use hashbrown::HashMap;
 use protocol::{Close, Request};
+use security::Guard;
 use serde_json::Value;
 
-use crate::actors::{AuthenticateActor, ShardActor, SubscriptionActor};
-use crate::catalog::Prepared;
+use crate::actors::{
+    AuthenticateActor, JwtActor, ShardActor, Subscribing, SubscriptionActor, start_chain,
+};
+use crate::catalog::{Prepared, PreparedOperation};
 use crate::connection::Connection;
-use crate::definition::{Definition, ResolverKind};
+use crate::definition::Definition;
 use crate::engine::Engine;
 use crate::index::Route;
 use crate::lane::{Lane, SubscriptionInfo};
-use crate::messages::Selector;
+use crate::messages::{Connect, Selector, Subscribe};
 use crate::resolver::Client;
 use crate::shard::{Registration, Shard};
 use crate::shared::{Joining, SharedKey, SharedMembers};
@@ -30,7 +35,38 @@ pub struct Worker {
     shared: Rc<SharedMembers>,
     connections: RefCell<HashMap<u64, Weak<Connection>>>,
     address: OnceCell<Addr<ShardActor>>,
-    authenticate: Option<Addr<AuthenticateActor>>,
+    /// The first check that clients pass.
+    authenticate: Option<Recipient<Connect>>,
+    /// The first check that subscriptions pass.
+    checks: Option<Recipient<Subscribe>>,
+    /// When identities end, and whose connections those are.
+    expiries: RefCell<BTreeSet<(Deadline, u64)>>,
+}
+
+/// Milliseconds since the epoch.
+pub(crate) type Deadline = u64;
+
+/// An operation that is being opened.
+pub enum Opening {
+    /// It runs, or never will.
+    Done(Result<Opened, Vec<GraphQLError>>),
+    /// Checks decide; `sink` is not used before.
+    Checking(LocalBoxFuture<'static, Result<Opened, Vec<GraphQLError>>>),
+}
+
+fn shutting_down() -> Vec<GraphQLError> {
+    vec![GraphQLError::new(
+        "the server is shutting down: connect again",
+    )]
+}
+
+/// The subgraph that a request says it is for: by its extensions, or by a header.
+fn named_subgraph(request: &Request, client: &Client) -> Option<String> {
+    match request.extensions.get("subgraph") {
+        // What is no name is nobody's.
+        Some(named) => Some(named.as_str().unwrap_or_default().to_owned()),
+        None => client.header("x-subgraph").map(str::to_owned),
+    }
 }
 
 /// An operation that was opened.
@@ -50,12 +86,18 @@ impl Worker {
         let authenticate = engine
             .authenticator
             .clone()
-            .map(|authenticator| AuthenticateActor::new(authenticator).start());
+            .map(|hook| AuthenticateActor::new(hook).start().recipient());
+        let authenticate = match engine.tokens.clone() {
+            Some(tokens) => Some(JwtActor::new(tokens, authenticate).start().recipient()),
+            None => authenticate,
+        };
         let worker = Rc::new(Self {
             shard: Rc::new(Shard::new(engine.metrics.clone())),
             shared: Rc::default(),
             connections: RefCell::default(),
             address: OnceCell::new(),
+            checks: start_chain(&engine),
+            expiries: RefCell::default(),
             engine,
             authenticate,
         });
@@ -82,76 +124,106 @@ impl Worker {
         &self.shared
     }
 
-    pub(crate) fn authenticate(&self) -> Option<&Addr<AuthenticateActor>> {
+    pub(crate) fn authenticate(&self) -> Option<&Recipient<Connect>> {
         self.authenticate.as_ref()
     }
 
-    /// Starts what `request` asks for; responses go to `sink`.
-    ///
-    /// # Errors
-    ///
-    /// The request errors of the GraphQL specification, section 7.1.2; `sink` was not used.
+    /// Starts what `request` asks for; responses go to `sink`. It is done at once unless there are
+    /// checks to pass.
     pub fn open(
-        &self,
+        self: &Rc<Self>,
         request: &Request,
         client: &Arc<Client>,
         sink: Rc<dyn ResponseSink>,
-    ) -> Result<Opened, Vec<GraphQLError>> {
-        let ended = || vec![GraphQLError::new("the server is shutting down")];
-        let address = self.address.get().ok_or_else(ended)?;
-        let (definition, operation, route) = match self.engine.catalog.prepare(request)? {
-            Prepared::Response(response) => {
+    ) -> Opening {
+        let prepared = match self.engine.catalog.prepare(request) {
+            Err(errors) => return Opening::Done(Err(errors)),
+            Ok(Prepared::Response(response)) => {
                 sink.next(&response);
                 sink.complete();
-                return Ok(Opened::Answered);
+                return Opening::Done(Ok(Opened::Answered));
             }
-            Prepared::Delegated {
-                definition,
-                request,
-                name,
-            } => {
-                let info = SubscriptionInfo {
-                    definition,
-                    arguments: request,
-                    plan: None,
-                    operation_name: name,
-                    client: client.clone(),
-                    host: OnceLock::new(),
-                };
-                let lane = self.lane(info, address);
-                let registration = self.shard.register_stream();
-                let actor = SubscriptionActor::new(sink, registration, Some(lane));
-                return Ok(Opened::Subscription(actor.start()));
-            }
-            Prepared::Subscription {
-                definition,
-                operation,
-                route,
-            } => (definition, operation, route),
+            Ok(Prepared::Operation(prepared)) => prepared,
         };
-        let (registration, lane) = match (definition.kind, route) {
-            (ResolverKind::Passthrough, Some(route)) => {
-                let (shard, plan) = (&self.shard, operation.plan);
-                let registration =
-                    shard.register_passthrough(definition.index, route, plan, sink.clone());
+        let Some(checks) = &self.checks else {
+            return Opening::Done(self.run(*prepared, None, client.clone(), sink));
+        };
+        let answer = checks.send(Subscribe(Box::new(Subscribing {
+            client: client.clone(),
+            prepared,
+            subgraph: named_subgraph(request, client),
+            guard: Guard::default(),
+        })));
+        let worker = Rc::downgrade(self);
+        Opening::Checking(Box::pin(async move {
+            let (Ok(answer), Some(worker)) = (answer.await, worker.upgrade()) else {
+                return Err(shutting_down());
+            };
+            let Subscribing {
+                client,
+                prepared,
+                guard,
+                ..
+            } = *answer?;
+            worker.run(*prepared, Some(Arc::new(guard)), client, sink)
+        }))
+    }
+
+    /// Runs what has passed the checks.
+    fn run(
+        &self,
+        prepared: PreparedOperation,
+        guard: Option<Arc<Guard>>,
+        client: Arc<Client>,
+        sink: Rc<dyn ResponseSink>,
+    ) -> Result<Opened, Vec<GraphQLError>> {
+        let PreparedOperation {
+            definition,
+            operation,
+            route,
+            delegated,
+        } = prepared;
+        let address = self.address.get().ok_or_else(shutting_down)?;
+        let tenant = guard.as_ref().and_then(|guard| guard.tenant());
+        let route = route.map(|route| match tenant {
+            // The guard would keep the events of others back; so they are not even found.
+            Some(tenant) => route.for_tenant(tenant.clone()),
+            None => route,
+        });
+        let (registration, lane) = match (delegated, operation, route) {
+            (None, Some(operation), Some(route)) if definition.is_grouped() => {
+                let registration = if definition.is_shared {
+                    self.join(definition, operation, route, guard, sink.clone(), address)
+                } else {
+                    let (index, plan) = (definition.index, operation.plan);
+                    let shard = &self.shard;
+                    shard.register_passthrough(index, route, guard, plan, sink.clone())
+                };
                 (registration, None)
             }
-            (ResolverKind::Call, Some(route)) if definition.is_shared => {
-                let membership = self.join(definition, *operation, route, sink.clone(), address);
-                (membership, None)
-            }
-            (_, route) => {
+            (delegated, operation, route) => {
+                let (operation_name, plan, arguments) = match (delegated, operation) {
+                    (Some(request), operation) => (
+                        operation.and_then(|operation| operation.name),
+                        None,
+                        request,
+                    ),
+                    (None, Some(operation)) => {
+                        (operation.name, Some(operation.plan), operation.arguments)
+                    }
+                    (None, None) => return Err(shutting_down()),
+                };
                 let info = SubscriptionInfo {
                     definition,
-                    arguments: operation.arguments,
-                    plan: Some(operation.plan),
-                    operation_name: operation.name,
-                    client: client.clone(),
+                    arguments,
+                    plan,
+                    operation_name,
+                    client,
                     host: OnceLock::new(),
                 };
                 let lane = self.lane(info, address);
                 let registration = match route {
-                    Some(route) => self.shard.register_lane(route, lane.clone()),
+                    Some(route) => self.shard.register_lane(route, guard, lane.clone()),
                     None => self.shard.register_stream(),
                 };
                 (registration, Some(lane))
@@ -167,6 +239,7 @@ impl Worker {
         definition: Arc<Definition>,
         operation: SubscriptionOperation,
         route: Route,
+        guard: Option<Arc<Guard>>,
         sink: Rc<dyn ResponseSink>,
         address: &Addr<ShardActor>,
     ) -> Registration {
@@ -174,6 +247,7 @@ impl Worker {
             definition: definition.index,
             arguments: Value::from(operation.arguments.clone()).to_string(),
             plan: operation.plan.clone(),
+            guard,
         };
         let info = SubscriptionInfo {
             definition,
@@ -225,6 +299,31 @@ impl Worker {
     pub(crate) fn keep_alive(&self) {
         for connection in self.connections() {
             connection.keep_alive();
+        }
+    }
+
+    /// Ends a connection when its identity does.
+    pub(crate) fn expire_at(&self, deadline: Deadline, key: u64) {
+        self.expiries.borrow_mut().insert((deadline, key));
+    }
+
+    /// The connection ends otherwise.
+    pub(crate) fn forget_expiry(&self, deadline: Deadline, key: u64) {
+        self.expiries.borrow_mut().remove(&(deadline, key));
+    }
+
+    /// Ends the connections whose identity has ended at `now`.
+    pub(crate) fn expire(&self, now: Deadline) {
+        loop {
+            let first = self.expiries.borrow().first().copied();
+            let Some((deadline, key)) = first.filter(|(deadline, _)| *deadline <= now) else {
+                return;
+            };
+            self.expiries.borrow_mut().remove(&(deadline, key));
+            let connection = self.connections.borrow().get(&key).and_then(Weak::upgrade);
+            if let Some(connection) = connection {
+                connection.expired();
+            }
         }
     }
 

@@ -1,6 +1,10 @@
 //! Who an authenticated client is.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
+
+use crate::value::{Path, follow};
 
 /// What authentication found out about a client.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -17,4 +21,48 @@ pub struct Identity {
     pub claims: Map<String, Value>,
     /// Seconds since the epoch at which the identity ends.
     pub expires_at: Option<f64>,
+}
+
+impl Identity {
+    /// What `$identity.<path>` stands for: a member, else a claim. An empty id is none.
+    #[must_use]
+    pub fn find(&self, path: &Path) -> Option<Cow<'_, Value>> {
+        let text = |text: &str| (!text.is_empty()).then(|| Cow::Owned(Value::from(text)));
+        let texts = |texts: &[String]| Some(Cow::Owned(Value::from(texts)));
+        match path.parts() {
+            [name] if **name == *"user_id" => text(&self.user_id),
+            [name] if **name == *"tenant_id" => text(self.tenant_id.as_deref()?),
+            [name] if **name == *"roles" => texts(&self.roles),
+            [name] if **name == *"permissions" => texts(&self.permissions),
+            [claims, name, rest @ ..] if **claims == *"claims" => self.claim(name, rest),
+            [name, rest @ ..] => self.claim(name, rest),
+            [] => None,
+        }
+    }
+
+    fn claim(&self, name: &str, rest: &[Box<str>]) -> Option<Cow<'_, Value>> {
+        follow(self.claims.get(name)?, rest).map(Cow::Borrowed)
+    }
+
+    /// The tenant, if it is one.
+    #[must_use]
+    pub fn tenant(&self) -> Option<&str> {
+        self.tenant_id
+            .as_deref()
+            .filter(|tenant| !tenant.is_empty())
+    }
+
+    /// Whether the identity has one of the roles.
+    #[must_use]
+    pub fn has_role(&self, roles: &[String]) -> bool {
+        roles.iter().any(|role| self.roles.contains(role))
+    }
+
+    /// Whether the identity has ended at `now`, in seconds since the epoch.
+    #[must_use]
+    pub fn is_expired(&self, now: f64) -> bool {
+        // A time that is no number has been.
+        self.expires_at
+            .is_some_and(|end| end.is_nan() || end <= now)
+    }
 }

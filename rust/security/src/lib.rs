@@ -1,10 +1,38 @@
 //! Who a client is and what it may do, as pure decisions.
 //!
-//! No I/O and no clock: time comes in as an argument. A check that cannot decide denies.
-//! Not here: when checks run (`runtime::actors::gate`).
+//! Rules are read once ([`Policy`]), checked when a subscription is made, and what has to hold for
+//! each event is compiled into a [`Guard`]. No I/O and no clock: time comes in as an argument. A
+//! check that cannot decide denies.
+//! Not here: when checks run (`runtime::actors::checks`).
 
+mod channel;
+mod error;
+mod federation;
+mod guard;
 mod identity;
+mod jwks;
+mod jwt;
 mod origin;
+mod policy;
+mod rate;
+mod rbac;
+mod rows;
+mod scope;
+mod tenant;
+mod value;
 
+pub use channel::ChannelPattern;
+pub use error::{Check, Denied, RuleError};
+pub use federation::Federation;
+pub use guard::{Guard, Subject};
 pub use identity::Identity;
-pub use origin::{OriginError, Origins};
+pub use jwks::FetchTimes;
+pub use jwt::{ClaimNames, JwtConfigError, KeySet, TokenError, TokenRules};
+pub use origin::{HostError, Hosts, OriginError, Origins};
+pub use policy::Policy;
+pub use rate::{Rate, RateBy, Rates};
+pub use rbac::{OnDenied, Rbac, Requirement};
+pub use rows::{RowFilter, RowRule};
+pub use scope::Scope;
+pub use tenant::{TenantConflict, TenantIsolation};
+pub use value::{Allowed, Path, Wanted, spell};

@@ -1,5 +1,5 @@
-//! The `Origin` header against the configured list: the guard against cross-site WebSocket
-//! hijacking (RFC 6455, section 10.2).
+//! The `Origin` and `Host` headers against the configured lists: the guards against cross-site
+//! WebSocket hijacking (RFC 6455, section 10.2) and DNS rebinding.
 
 /// Origins whose pages may connect.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +47,70 @@ impl Origins {
     }
 }
 
+/// Names under which the server may be reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hosts(Vec<String>);
+
+/// A host that can never match.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "host `{0}` is not of the form name[:port]: write it as clients send it, such as `api.example.com` or `*.example.com`"
+)]
+pub struct HostError(String);
+
+impl Hosts {
+    /// Takes `api.example.com`, `api.example.com:8443`, or `*.example.com` for all names below.
+    /// Without a port any is right.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError`] when one has a scheme, a path, or a star elsewhere.
+    pub fn new(hosts: impl IntoIterator<Item = String>) -> Result<Self, HostError> {
+        hosts
+            .into_iter()
+            .map(|host| {
+                let name = host.strip_prefix("*.").unwrap_or(&host);
+                let is_refused = |c: char| c.is_whitespace() || "/*@?#".contains(c);
+                if name.is_empty() || name.contains(is_refused) {
+                    return Err(HostError(host));
+                }
+                Ok(host.to_ascii_lowercase())
+            })
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+
+    /// Whether a request with this `Host` header is answered. Without one it cannot be decided.
+    #[must_use]
+    pub fn allow(&self, host: Option<&str>) -> bool {
+        let Some(host) = host else { return false };
+        let host = host.to_ascii_lowercase();
+        let name = without_port(&host);
+        self.0
+            .iter()
+            .any(|allowed| match allowed.strip_prefix('*') {
+                Some(ending) => {
+                    let sent = if without_port(ending) == ending {
+                        name
+                    } else {
+                        &host
+                    };
+                    sent.len() > ending.len() && sent.ends_with(ending)
+                }
+                None if without_port(allowed) == allowed => allowed == name,
+                None => *allowed == host,
+            })
+    }
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        // The colons inside an IPv6 address stand before its bracket.
+        Some((name, port)) if !port.contains(']') => name,
+        _ => host,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,5 +140,47 @@ mod tests {
     fn an_origin_with_a_path_is_refused_with_its_text() {
         let error = Origins::new(["https://app.example.com/".to_string()]).unwrap_err();
         assert!(error.to_string().contains("https://app.example.com/"));
+    }
+
+    fn hosts(list: &[&str]) -> Hosts {
+        Hosts::new(list.iter().map(ToString::to_string)).unwrap()
+    }
+
+    #[test]
+    fn a_listed_host_is_answered_on_any_port_unless_it_names_one() {
+        let hosts = hosts(&["api.example.com", "[::1]", "internal:8443"]);
+        for host in [
+            "api.example.com",
+            "API.example.com:8000",
+            "[::1]:80",
+            "internal:8443",
+        ] {
+            assert!(hosts.allow(Some(host)), "{host}");
+        }
+        for host in [
+            "example.com",
+            "evil.test",
+            "api.example.com.evil.test",
+            "internal",
+            "[::2]",
+        ] {
+            assert!(!hosts.allow(Some(host)), "{host}");
+        }
+        assert!(!hosts.allow(None));
+    }
+
+    #[test]
+    fn a_star_stands_for_the_names_below() {
+        let hosts = hosts(&["*.example.com"]);
+        assert!(hosts.allow(Some("a.b.example.com:1")));
+        assert!(!hosts.allow(Some("example.com")) && !hosts.allow(Some(".example.com")));
+        assert!(!hosts.allow(Some("evilexample.com")));
+    }
+
+    #[test]
+    fn a_host_that_could_never_match_is_refused() {
+        for host in ["", "https://a", "a/b", "a*.com", "*.", "a b"] {
+            assert!(Hosts::new([host.to_owned()]).is_err(), "{host}");
+        }
     }
 }

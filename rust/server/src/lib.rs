@@ -4,6 +4,8 @@
 
 mod messages;
 mod server;
+mod tls;
 mod websocket;
 
 pub use server::{Server, ServerConfig, ServerError};
+pub use tls::{Tls, TlsError};

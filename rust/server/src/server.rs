@@ -8,6 +8,7 @@ use actix_web::{App, HttpServer, web};
 use runtime::Runtime;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::tls::{Tls, tcp_stream};
 use crate::websocket::{self, CurrentWorker, SocketHandle};
 
 /// Connections the kernel holds until they are accepted (count).
@@ -24,6 +25,8 @@ pub struct ServerConfig {
     pub path: String,
     /// Threads that host connections (count, at least 1).
     pub workers: usize,
+    /// Certificate and key; `None`: no TLS.
+    pub tls: Option<Tls>,
 }
 
 /// Why a server could not be started.
@@ -92,7 +95,7 @@ impl Server {
                 // clients in the backlog.
                 .max_connections(1 << 20)
                 .on_connect(|connection, data| {
-                    if let Some(stream) = connection.downcast_ref::<tokio::net::TcpStream>() {
+                    if let Some(stream) = tcp_stream(connection) {
                         // Results are small and must not wait for more of them.
                         stream.set_nodelay(true).ok();
                         match SocketHandle::of(stream) {
@@ -102,9 +105,14 @@ impl Server {
                             Err(error) => tracing::warn!(%error, "a connection is refused"),
                         }
                     }
-                })
-                .listen(listener)
-                .map(HttpServer::run);
+                });
+            let server = match config.tls {
+                Some(tls) => {
+                    server.listen_rustls_0_23(listener, rustls::ServerConfig::clone(&tls.0))
+                }
+                None => server.listen(listener),
+            };
+            let server = server.map(HttpServer::run);
             // The receiver waits for exactly this.
             started
                 .send(server.map(|server| {

@@ -4,14 +4,16 @@
 //! HTTP connection: while the socket cannot be written the actor is not polled, so what bounds
 //! memory is the outbox, and what ends a client that never reads is the transport below.
 
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 
 use actix::{Actor, ActorContext, AsyncContext, StreamHandler};
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_web_actors::ws;
 use bytestring::ByteString;
-use futures_util::stream;
+use futures_util::{Stream, stream};
 use protocol::Close;
 use runtime::{Client, Connection, Outgoing, SignalStream, Transport, Worker};
 use socket2::Socket;
@@ -70,10 +72,10 @@ pub(crate) async fn upgrade(
     let origin = headers
         .get(header::ORIGIN)
         .map(|v| v.to_str().unwrap_or(""));
-    if let Some(origins) = &engine.origins
-        && !origins.allow(origin)
-    {
-        return Ok(HttpResponse::Forbidden().body("this origin may not connect"));
+    let host = headers.get(header::HOST).and_then(|v| v.to_str().ok());
+    if let Err(check) = engine.admit_handshake(origin, host) {
+        let name = check.name();
+        return Ok(HttpResponse::Forbidden().body(format!("this {name} may not connect")));
     }
     if let Some(limit) = engine.limits.max_connections
         && engine.metrics.connections.get() >= limit as u64
@@ -166,12 +168,30 @@ impl Actor for ConnectionActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         if let Some(messages) = self.messages.take() {
-            ctx.add_stream(messages);
+            ctx.add_stream(OrderedMessages {
+                messages,
+                connection: self.connection.clone(),
+            });
         }
         ctx.add_stream(SignalStream::new(self.connection.outbox().signal()));
         ctx.run_later(self.init_timeout, |actor, _| {
             actor.connection.initialisation_timed_out();
         });
+    }
+}
+
+/// Messages, each when the connection is done with the one before.
+struct OrderedMessages {
+    messages: Messages,
+    connection: Rc<Connection>,
+}
+
+impl Stream for OrderedMessages {
+    type Item = Incoming;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
+        ready!(self.connection.poll_ready(cx));
+        Pin::new(&mut self.messages).poll_next(cx)
     }
 }
 

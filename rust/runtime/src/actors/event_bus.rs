@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 
 use crate::actors::ShardActor;
 use crate::config::BROADCAST_BATCH;
+use crate::engine::Engine;
 use crate::messages::Broadcast;
 use crate::metrics::Metrics;
 
@@ -41,16 +42,19 @@ pub struct EventBusActor {
     intake: Arc<Intake>,
     shards: Arc<ShardList>,
     metrics: Arc<Metrics>,
+    /// Whether events without a tenant reach nobody.
+    is_isolated: bool,
 }
 
 impl EventBusActor {
-    /// Makes the actor that empties `intake`.
+    /// Makes the actor that empties the intake of an engine.
     #[must_use]
-    pub fn new(intake: Arc<Intake>, shards: Arc<ShardList>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(engine: &Engine, shards: Arc<ShardList>) -> Self {
         Self {
-            intake,
+            intake: engine.intake.clone(),
             shards,
-            metrics,
+            metrics: engine.metrics.clone(),
+            is_isolated: engine.policy.tenant.is_some(),
         }
     }
 }
@@ -64,12 +68,20 @@ impl Actor for EventBusActor {
             self.shards.clone(),
             self.metrics.clone(),
         );
+        let is_isolated = self.is_isolated;
         let broadcast = async move {
             loop {
                 let closed = intake.is_closed();
-                let events: Arc<[Arc<Event>]> = intake.take(BROADCAST_BATCH).into();
+                let mut events = intake.take(BROADCAST_BATCH);
                 if !events.is_empty() {
                     metrics.events_published.add(events.len() as u64);
+                    if is_isolated {
+                        let taken = events.len();
+                        events.retain(|event| event.tenant_id.is_some());
+                        let nobodys = taken - events.len();
+                        metrics.events_without_tenant.add(nobodys as u64);
+                    }
+                    let events: Arc<[Arc<Event>]> = events.into();
                     // Waiting for all shards bounds what is on its way to them, and makes
                     // publishers wait for fan-out that does not keep up. A shard whose worker
                     // has ended answers with an error at once and is off the list next time.

@@ -4,14 +4,19 @@
 
 use std::rc::Rc;
 use std::task::Waker;
+use std::time::Duration;
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, MessageResult};
 
+use crate::clock::epoch_millis;
 use crate::messages::{
     Broadcast, CloseConnections, DeliverShared, DrainConnections, RunOnWorker, StopWorker,
     WakeActors,
 };
 use crate::worker::Worker;
+
+/// How often a worker looks whose identity has ended; so long an ended one may stay.
+const EXPIRY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Receives events and commands for one worker.
 pub struct ShardActor {
@@ -33,6 +38,11 @@ impl Actor for ShardActor {
         if let Some(keepalive) = self.worker.engine().limits.keepalive {
             // One timer for all connections of the worker, not one for each.
             ctx.run_interval(keepalive, |actor, _| actor.worker.keep_alive());
+        }
+        if self.worker.engine().authenticates() {
+            ctx.run_interval(EXPIRY_INTERVAL, |actor, _| {
+                actor.worker.expire(epoch_millis());
+            });
         }
     }
 }

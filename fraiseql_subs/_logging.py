@@ -1,0 +1,35 @@
+"""Writes what the compiled core has to say to Python's loggers; called by it alone."""
+
+from __future__ import annotations
+
+import logging
+
+_CRATES = {"bus", "graphql", "protocol", "python", "runtime", "security", "server", "_core"}
+
+
+def write(level: str, target: str, message: str, fields: dict[str, str]) -> None:
+    """Write one event.
+
+    Args:
+        level: `"ERROR"` or `"WARN"`.
+        target: Where it comes from: a Rust module path, or the name of a logger.
+        message: What happened.
+        fields: What it happened to, also as `record.fields` for handlers that write structure.
+    """
+    logger = logging.getLogger(_name(target))
+    # What clients have sent is quoted, so that it cannot pass for another line.
+    text = " ".join([message, *(f"{name}={value!r}" for name, value in fields.items())])
+    number = logging.ERROR if level == "ERROR" else logging.WARNING
+    logger.log(number, "%s", text, extra={"fields": fields})
+
+
+def write_dropped(count: int) -> None:
+    """Say that events came faster than the event loop took them."""
+    logging.getLogger("fraiseql_subs").warning("%d log events were dropped", count)
+
+
+def _name(target: str) -> str:
+    first, *rest = target.split("::")
+    if first.startswith("fraiseql_subs"):
+        return first
+    return ".".join(["fraiseql_subs", first, *([] if first in _CRATES else rest)])

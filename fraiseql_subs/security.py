@@ -1,0 +1,398 @@
+"""What clients have to pass: authentication and the rules, each optional.
+
+Values are checked when they are made, rules against the schema when the manager is. Holding clients
+to them is the core's work, not this module's.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args
+
+from fraiseql_subs.config import ConnectionParams, Identity, is_number, refuse, strings
+from fraiseql_subs.errors import ConfigurationError
+
+OnDenied: TypeAlias = Literal["error", "null"]
+Per: TypeAlias = Literal["identity", "connection", "address"]
+
+_ORIGIN = re.compile(
+    r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[^\s/?#@:\[\]]+)(:\d{1,5})?", re.IGNORECASE
+)
+_KEYS_URL = re.compile(r"https://|http://(localhost|127\.0\.0\.1|\[::1\])[:/]")
+_IDENTITY = 'such as {"user_id": "$identity.user_id"}'
+
+Authenticate: TypeAlias = Callable[
+    [ConnectionParams], Awaitable[Identity | Mapping[str, Any] | None]
+]
+
+
+@dataclass(frozen=True, slots=True)
+class TenantIsolation:
+    """Events reach only subscribers of their own tenant; an event that says none reaches nobody.
+
+    A client needs an identity with a `tenant_id` to subscribe.
+
+    Attributes:
+        event_field: Dotted path into the data of an event that says whose it is; None: only
+            `tenant_id=` of `publish` does. Publishing an event for which both differ is refused.
+
+    Raises:
+        ConfigurationError: `event_field` is no path. Raised by the manager.
+    """
+
+    event_field: str | None = "tenant_id"
+
+
+@dataclass(frozen=True, slots=True)
+class RowFilter:
+    """Events of some channels reach only subscribers whose identity fits their data.
+
+    Attributes:
+        channel: Channel, or pattern in which `*` stands for any characters: `"orders*"`.
+        where: Dotted path into the data to the value that has to stand there: a scalar,
+            `"$identity.user_id"` or any other member or claim of the identity, or a list of such.
+            A list on either side matches when one of its items does. A missing field never does.
+        unless: Role, or roles, whose identities see every event.
+
+    Raises:
+        ConfigurationError: `where` is empty or no mapping; by the manager: a path or a value in it
+            cannot be used.
+    """
+
+    channel: str
+    where: Mapping[str, Any]
+    unless: str | Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        _take_mapping(self, "where", _IDENTITY)
+        if not self.where:
+            refuse("RowFilter.where", self.where, f"give at least one condition, {_IDENTITY}")
+        _take_roles(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Arguments that a client may set to what is its own only.
+
+    A rule is about every subscription that has its argument, which must then be given. Lists are
+    the client's own when all of their items are.
+
+    Attributes:
+        arguments: GraphQL argument, or dotted path into an input object, to what it must equal:
+            `"$identity.user_id"` or another member or claim, a scalar, or a list of such.
+        unless: Role, or roles, whose identities may ask for anything.
+
+    Raises:
+        ConfigurationError: `arguments` is empty or no mapping; by the manager: a path or a value
+            in it cannot be used.
+    """
+
+    arguments: Mapping[str, Any]
+    unless: str | Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        example = 'such as {"userId": "$identity.user_id"}'
+        _take_mapping(self, "arguments", example)
+        if not self.arguments:
+            refuse("Scope.arguments", self.arguments, f"give at least one, {example}")
+        _take_roles(self)
+
+
+@dataclass(frozen=True, slots=True)
+class RBAC:
+    """Permissions that subscriptions and fields ask for; identities have `permissions`.
+
+    A schema in SDL may ask for them as well: `@requires(permission: "orders:finance")` at a field,
+    a type or an interface; `@authenticated` and `@requiresScopes` of Apollo Federation.
+
+    Attributes:
+        fields: `"Type.field"` to the permission; of an interface, for all of its objects.
+        subscriptions: Subscription field to the permission.
+        on_denied: `"error"` refuses the subscription with the path of each denied field; `"null"`
+            makes them null, each with an error. A subscription is always refused.
+
+    Raises:
+        ConfigurationError: A value is of the wrong type; by the manager: the schema has no such
+            field.
+    """
+
+    fields: Mapping[str, str] = field(default_factory=dict)
+    subscriptions: Mapping[str, str] = field(default_factory=dict)
+    on_denied: OnDenied = "error"
+
+    def __post_init__(self) -> None:
+        for name, key in (("fields", "Order.total"), ("subscriptions", "orderUpdated")):
+            _take_mapping(self, name, f'such as {{"{key}": "orders:read"}}')
+            for place, permission in getattr(self, name).items():
+                if not (isinstance(permission, str) and permission):
+                    remedy = "give the name of a permission"
+                    refuse(f"RBAC.{name}[{place!r}]", permission, remedy)
+        _check_choice("RBAC.on_denied", self.on_denied, get_args(OnDenied))
+
+
+@dataclass(frozen=True, slots=True)
+class Federation:
+    """This manager serves one subgraph: its channels, its events, requests to it.
+
+    A request says by `extensions.subgraph`, or the header `x-subgraph`, which subgraph it is for;
+    another's is refused.
+
+    Attributes:
+        subgraph: Its name.
+        channels: Its channels, `*` standing for any characters; None: its name, and whatever
+            begins with `<name>.` or `<name>:`.
+
+    Raises:
+        ConfigurationError: The name is none; by the manager: a subscription listens on a channel
+            of another.
+    """
+
+    subgraph: str
+    channels: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.subgraph, str) and self.subgraph and "*" not in self.subgraph):
+            refuse("Federation.subgraph", self.subgraph, 'give its name, such as "orders"')
+        if self.channels is not None:
+            channels = strings("Federation.channels", self.channels, '["orders*"]')
+            object.__setattr__(self, "channels", channels)
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """How often clients may act, as `"10/s"`, `"600/m"` or `"1000/h"`; None: unlimited.
+
+    The count is also what is allowed at once.
+
+    Attributes:
+        subscribes: Subscriptions made; past it `subscribe` is answered with `RATE_LIMITED`.
+        messages: Messages of the client; past it the connection is closed with 4429.
+        events: Results sent; past it they are dropped and counted.
+        per: Who is counted together: connections of one `"identity"`, of one `"address"`, or each
+            `"connection"` by itself. Without an identity it is the address.
+
+    Raises:
+        ConfigurationError: `per` is none of these; by the manager: a rate cannot be read.
+    """
+
+    subscribes: str | None = None
+    messages: str | None = None
+    events: str | None = None
+    per: Per = "identity"
+
+    def __post_init__(self) -> None:
+        _check_choice("Rates.per", self.per, get_args(Per))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JWT:
+    """JSON Web Tokens, verified by the core; what they say becomes the client's `Identity`.
+
+    A token needs `exp`, at which the connection is closed with 4403. It is looked for in the
+    payload of `connection_init`, then in the header, then in the cookie.
+
+    Attributes:
+        key: PEM of a public key, or a secret of at least 32 bytes for HS algorithms.
+        jwks: A JSON Web Key Set, as text.
+        jwks_url: Where the key set is, by `https`, or `http` on this machine. It is fetched for
+            the first client, every 10 minutes, and for a token whose key is not in it, but not
+            more often than every 30 s. Keys that cannot be renewed are used for a day. Give one of
+            `key`, `jwks` and `jwks_url`.
+        algorithms: What tokens may be signed with: HS256, HS384, HS512, RS256, RS384, RS512,
+            PS256, PS384, PS512, ES256, ES384, EdDSA. Never `none`.
+        audience: One of which `aud` has to name; None: not looked at.
+        issuer: One of which `iss` has to be; None: not looked at.
+        leeway: By how much clocks may differ (seconds, at least 0).
+        user_claim: Claim with the `user_id`, which has to be there.
+        tenant_claim: Claim with the `tenant_id`.
+        roles_claim: Claim with the `roles`: a list, or words with spaces between.
+        permissions_claim: Claim with the `permissions`: likewise, such as `"scope"`.
+        parameters: Members of the payload of `connection_init` that may hold the token; `Bearer`
+            before it is left out.
+        header: Header of the handshake that may hold it; None: none.
+        cookie: Cookie that may hold it; None: none. Browsers send cookies for any page, so
+            `Security.origins` has to be given then.
+
+    Raises:
+        ConfigurationError: There is no key, or two; by the manager: key and algorithms do not
+            fit.
+    """
+
+    key: str | bytes | None = field(default=None, repr=False)
+    jwks: str | None = field(default=None, repr=False)
+    jwks_url: str | None = None
+    algorithms: Sequence[str]
+    audience: str | Sequence[str] | None = None
+    issuer: str | Sequence[str] | None = None
+    leeway: float = 30.0
+    user_claim: str = "sub"
+    tenant_claim: str = "tenant_id"
+    roles_claim: str = "roles"
+    permissions_claim: str = "permissions"
+    parameters: Sequence[str] = ("authorization", "Authorization", "token")
+    header: str | None = "authorization"
+    cookie: str | None = None
+
+    def __post_init__(self) -> None:
+        if sum(source is not None for source in (self.key, self.jwks, self.jwks_url)) != 1:
+            raise ConfigurationError(
+                "JWT needs a key: give `key=`, `jwks=` or `jwks_url=`, one of them"
+            )
+        if self.jwks_url is not None and not _KEYS_URL.match(self.jwks_url):
+            # Who can change the answer can make tokens.
+            refuse("JWT.jwks_url", self.jwks_url, "give a URL that begins with https://")
+        if not (is_number(self.leeway) and self.leeway >= 0):
+            refuse("JWT.leeway", self.leeway, "give a number of seconds of at least 0")
+        for name in ("audience", "issuer"):
+            value = getattr(self, name)
+            texts = [value] if isinstance(value, str) else [] if value is None else value
+            object.__setattr__(self, name, strings(f"JWT.{name}", texts, '["app"]'))
+        for name, example in (("algorithms", '["RS256"]'), ("parameters", '["token"]')):
+            texts = strings(f"JWT.{name}", getattr(self, name), example)
+            object.__setattr__(self, name, texts)
+        if self.header is not None:
+            object.__setattr__(self, "header", self.header.lower())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TLS:
+    """Certificate and key of a server, both PEM; TLS 1.2 and 1.3 are spoken.
+
+    Attributes:
+        cert: Path of the chain of certificates, the server's own first, or its bytes.
+        key: Path of the unencrypted private key, or its bytes.
+    """
+
+    cert: str | Path | bytes
+    key: str | Path | bytes = field(repr=False)
+
+    def read(self) -> tuple[bytes, bytes]:
+        """Read both files, at each start of a server.
+
+        Raises:
+            ConfigurationError: A file cannot be read.
+        """
+        return _read_file("TLS.cert", self.cert), _read_file("TLS.key", self.key)
+
+
+def _read_file(setting: str, source: str | Path | bytes) -> bytes:
+    if isinstance(source, bytes):
+        return source
+    try:
+        return Path(source).read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{setting} cannot be read: {error}") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Security:
+    """What a client has to pass. Each check is optional; one that cannot decide denies.
+
+    Attributes:
+        authenticate: `async (ConnectionParams) -> Identity | dict | None`, called once per
+            connection. None or an exception refuses the connection with 4403.
+        jwt: Tokens that clients need. With `authenticate` as well, the token is verified first
+            and its identity handed to the hook, which has the last word.
+        tenant: Events reach only subscribers of their tenant.
+        rows: Events reach only subscribers whose identity fits them; all filters of a channel
+            have to hold.
+        scope: Arguments that must equal the identity's.
+        rbac: Permissions of subscriptions and fields.
+        federation: Only this subgraph's channels, events and requests.
+        rates: How often clients may act.
+        origins: Origins whose pages may connect, such as `["https://app.example.com"]`, or `"*"`
+            among them for any. None: not looked at. Clients without an `Origin` header are no
+            browsers and pass.
+        hosts: Names under which the server may be reached, such as `["api.example.com"]` or
+            `["*.example.com"]`. None: not looked at.
+
+    Raises:
+        ConfigurationError: `authenticate` is not `async`, or an origin could never match.
+    """
+
+    authenticate: Authenticate | None = None
+    jwt: JWT | None = None
+    tenant: TenantIsolation | None = None
+    rows: Sequence[RowFilter] = ()
+    scope: Scope | None = None
+    rbac: RBAC | None = None
+    federation: Federation | None = None
+    rates: Rates | None = None
+    origins: Sequence[str] | None = None
+    hosts: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.authenticate is not None and not _is_async(self.authenticate):
+            remedy = "write it as `async def authenticate(params: ConnectionParams)`"
+            refuse("Security.authenticate", self.authenticate, remedy)
+        for name, kind in _RULES.items():
+            rule = getattr(self, name)
+            if rule is not None and not isinstance(rule, kind):
+                refuse(f"Security.{name}", rule, f"give it as `{kind.__name__}(...)`")
+        if not (
+            isinstance(self.rows, list | tuple)
+            and all(isinstance(rule, RowFilter) for rule in self.rows)
+        ):
+            refuse("Security.rows", self.rows, "give a list of `RowFilter(...)`")
+        object.__setattr__(self, "rows", tuple(self.rows))
+        if self.hosts is not None:
+            hosts = strings("Security.hosts", self.hosts, '["api.example.com"]')
+            object.__setattr__(self, "hosts", hosts)
+        if self.jwt is not None and self.jwt.cookie is not None and self.origins is None:
+            raise ConfigurationError(
+                "JWT.cookie needs Security.origins: browsers send cookies for the pages of others"
+            )
+        if self.origins is None:
+            return
+        origins = strings("Security.origins", self.origins, '["https://app.example.com"]')
+        for origin in origins:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                remedy = 'write scheme://host[:port] without a path, as a browser sends it, or "*"'
+                refuse("an origin in Security.origins", origin, remedy)
+        object.__setattr__(self, "origins", origins)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anybody may connect from anywhere."""
+        checks = (self.authenticate, self.jwt, self.origins, self.hosts)
+        return all(check is None for check in checks)
+
+
+_RULES: dict[str, type] = {
+    "jwt": JWT,
+    "tenant": TenantIsolation,
+    "scope": Scope,
+    "rbac": RBAC,
+    "federation": Federation,
+    "rates": Rates,
+}
+
+
+def _is_async(function: object) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004 - an object may be async through its class
+    )
+
+
+def _take_mapping(rule: object, name: str, example: str) -> None:
+    value = getattr(rule, name)
+    place = f"{type(rule).__name__}.{name}"
+    if not isinstance(value, Mapping):
+        refuse(place, value, f"give a mapping, {example}")
+    object.__setattr__(rule, name, dict(value))
+
+
+def _take_roles(rule: RowFilter | Scope) -> None:
+    """Take one role or several; one alone is a common case and must not be read as letters."""
+    place = f"{type(rule).__name__}.unless"
+    roles = [rule.unless] if isinstance(rule.unless, str) else rule.unless
+    object.__setattr__(rule, "unless", strings(place, roles, '"admin" or ["admin"]'))
+
+
+def _check_choice(place: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        refuse(place, value, "use one of " + ", ".join(f'"{choice}"' for choice in choices))

@@ -1,0 +1,64 @@
+"""Publishing in the name of one tenant."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from .config import refuse
+
+if TYPE_CHECKING:
+    from ._core import Receipt
+    from .manager import SubscriptionManager
+
+
+class TenantPublisher:
+    """Publishes events of one tenant, and cannot name another; made by `manager.for_tenant`.
+
+    Attributes:
+        tenant_id: The tenant.
+    """
+
+    __slots__ = ("_manager", "_tenant_id")
+
+    def __init__(self, manager: SubscriptionManager, tenant_id: str) -> None:
+        if not (isinstance(tenant_id, str) and tenant_id):
+            refuse("tenant_id", tenant_id, "give the tenant as a string, at least one character")
+        self._manager = manager
+        self._tenant_id = tenant_id
+
+    @property
+    def tenant_id(self) -> str:
+        """The tenant."""
+        return self._tenant_id
+
+    def publish(
+        self,
+        channel: str,
+        data: Any,
+        *,
+        event_type: str | None = None,
+        event_id: str | None = None,
+    ) -> Awaitable[Receipt]:
+        """Publish one event of the tenant; see `SubscriptionManager.publish`.
+
+        Raises:
+            PublishError: Also when the data says, at `TenantIsolation.event_field`, that the event
+                is another tenant's.
+        """
+        return self._manager.publish(
+            channel, data, event_type=event_type, tenant_id=self._tenant_id, event_id=event_id
+        )
+
+    def publish_many(
+        self, events: Iterable[tuple[str, Any] | dict[str, Any]]
+    ) -> Awaitable[list[Receipt]]:
+        """Publish a batch of the tenant; see `SubscriptionManager.publish_many`.
+
+        Raises:
+            PublishError: Also when an event is, by its `tenant_id` or its data, another tenant's.
+        """
+        return self._manager._core.publish_many(events, self._tenant_id)
+
+    def __repr__(self) -> str:
+        return f"<TenantPublisher {self._tenant_id!r}>"

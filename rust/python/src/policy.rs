@@ -1,0 +1,239 @@
+//! `fraiseql_subs.Security`, read into the rules that the core checks.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use runtime::{Catalog, TokenSource, TokenVerifier};
+use security::{
+    ClaimNames, Federation, Hosts, JwtConfigError, KeySet, OnDenied, Origins, Path, Policy, Rate,
+    RateBy, Rates, Rbac, Requirement, RowFilter, RuleError, Scope, TenantIsolation, TokenRules,
+};
+use serde_json::{Map, Value};
+
+use crate::error::{exceptions, jwt_error, rule_error};
+use crate::json::to_json_map;
+
+/// `fraiseql_subs.Security`.
+#[derive(FromPyObject)]
+pub(crate) struct PySecurity<'py> {
+    pub(crate) authenticate: Option<Py<PyAny>>,
+    origins: Option<Vec<String>>,
+    hosts: Option<Vec<String>>,
+    tenant: Option<PyTenantIsolation>,
+    rows: Vec<PyRowFilter<'py>>,
+    scope: Option<PyScope<'py>>,
+    rbac: Option<PyRbac>,
+    federation: Option<PyFederation>,
+    rates: Option<PyRates>,
+    jwt: Option<PyJwt>,
+}
+
+#[derive(FromPyObject)]
+struct PyJwt {
+    key: Option<PyKey>,
+    jwks: Option<String>,
+    jwks_url: Option<String>,
+    algorithms: Vec<String>,
+    audience: Vec<String>,
+    issuer: Vec<String>,
+    leeway: f64,
+    user_claim: String,
+    tenant_claim: String,
+    roles_claim: String,
+    permissions_claim: String,
+    parameters: Vec<String>,
+    header: Option<String>,
+    cookie: Option<String>,
+}
+
+#[derive(FromPyObject)]
+enum PyKey {
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+impl PyJwt {
+    fn read(&self) -> Result<TokenVerifier, JwtConfigError> {
+        let claims = ClaimNames {
+            user: self.user_claim.clone(),
+            tenant: self.tenant_claim.clone(),
+            roles: self.roles_claim.clone(),
+            permissions: self.permissions_claim.clone(),
+        };
+        let mut rules = TokenRules::new(&self.algorithms, claims)?;
+        rules.audience.clone_from(&self.audience);
+        rules.issuer.clone_from(&self.issuer);
+        rules.leeway = self.leeway;
+        let source = TokenSource {
+            parameters: self.parameters.clone(),
+            header: self.header.clone(),
+            cookie: self.cookie.clone(),
+        };
+        let keys = match (&self.key, &self.jwks, &self.jwks_url) {
+            (Some(PyKey::Text(key)), ..) => rules.key(key.as_bytes())?,
+            (Some(PyKey::Bytes(key)), ..) => rules.key(key)?,
+            (None, Some(jwks), _) => KeySet::from_jwks(jwks)?,
+            (None, None, Some(url)) => return Ok(TokenVerifier::fetching(source, rules, url)),
+            (None, None, None) => KeySet::default(),
+        };
+        Ok(TokenVerifier::new(source, rules, keys))
+    }
+}
+
+#[derive(FromPyObject)]
+struct PyTenantIsolation {
+    event_field: Option<String>,
+}
+
+#[derive(FromPyObject)]
+struct PyRowFilter<'py> {
+    channel: String,
+    r#where: Bound<'py, PyDict>,
+    unless: Vec<String>,
+}
+
+#[derive(FromPyObject)]
+struct PyScope<'py> {
+    arguments: Bound<'py, PyDict>,
+    unless: Vec<String>,
+}
+
+#[derive(FromPyObject)]
+struct PyRbac {
+    fields: BTreeMap<String, String>,
+    subscriptions: BTreeMap<String, String>,
+    on_denied: String,
+}
+
+#[derive(FromPyObject)]
+struct PyFederation {
+    subgraph: String,
+    channels: Option<Vec<String>>,
+}
+
+#[derive(FromPyObject)]
+struct PyRates {
+    subscribes: Option<String>,
+    messages: Option<String>,
+    events: Option<String>,
+    per: String,
+}
+
+impl PySecurity<'_> {
+    /// Reads how tokens are verified.
+    pub(crate) fn read_tokens(&self) -> PyResult<Option<Arc<TokenVerifier>>> {
+        let tokens = self.jwt.as_ref().map(PyJwt::read).transpose();
+        let tokens = tokens.map_err(|error| jwt_error(&error))?;
+        Ok(tokens.map(Arc::new))
+    }
+
+    /// Reads the rules and holds them against what is served.
+    pub(crate) fn read(&self, catalog: &Catalog) -> PyResult<Policy> {
+        let refuse = |error: RuleError| rule_error(&error);
+        let config_error = |text: String| exceptions::ConfigurationError::new_err(text);
+        let hosts = self.hosts.clone().map(Hosts::new).transpose();
+        let origins = self.origins.clone().map(Origins::new).transpose();
+        let rows = self.rows.iter().map(PyRowFilter::read);
+        let federation = self.federation.as_ref().map(PyFederation::read);
+        let federation = federation.transpose().map_err(refuse)?;
+        if let Some(federation) = &federation {
+            catalog.check_channels(federation).map_err(refuse)?;
+        }
+        Ok(Policy {
+            origins: origins.map_err(|error| config_error(error.to_string()))?,
+            hosts: hosts.map_err(|error| config_error(error.to_string()))?,
+            scope: self.scope.as_ref().map(PyScope::read).transpose()?,
+            rbac: self.read_rbac(catalog).map_err(refuse)?,
+            tenant: match &self.tenant {
+                Some(tenant) => Some(TenantIsolation {
+                    event_field: tenant
+                        .event_field
+                        .as_deref()
+                        .map(Path::parse)
+                        .transpose()
+                        .map_err(refuse)?,
+                }),
+                None => None,
+            },
+            rows: rows.collect::<PyResult<_>>()?,
+            federation: federation.map(Arc::new),
+            rates: self
+                .rates
+                .as_ref()
+                .map(PyRates::read)
+                .transpose()
+                .map_err(refuse)?,
+        })
+    }
+
+    /// What is configured, and what directives of the schema ask for.
+    fn read_rbac(&self, catalog: &Catalog) -> Result<Option<Rbac>, RuleError> {
+        let mut rbac = Rbac::default();
+        catalog.protect_declared(&mut rbac);
+        if let Some(configured) = &self.rbac {
+            for (field, permission) in &configured.subscriptions {
+                let requirement = Requirement::permission(permission);
+                catalog.protect_subscription(&mut rbac, field, requirement)?;
+            }
+            for (field, permission) in &configured.fields {
+                catalog.protect_field(&mut rbac, field, &Requirement::permission(permission))?;
+            }
+            if configured.on_denied == "null" {
+                rbac.on_denied = OnDenied::Null;
+            }
+        }
+        Ok((!rbac.is_empty()).then_some(rbac))
+    }
+}
+
+fn rules(rules: &Bound<'_, PyDict>, place: &str) -> PyResult<Map<String, Value>> {
+    to_json_map(Some(rules))
+        .map_err(|error| exceptions::ConfigurationError::new_err(error.message(place)))
+}
+
+fn pairs(rules: &Map<String, Value>) -> impl Iterator<Item = (&str, &Value)> {
+    rules.iter().map(|(path, value)| (path.as_str(), value))
+}
+
+impl PyRowFilter<'_> {
+    fn read(&self) -> PyResult<RowFilter> {
+        let conditions = rules(&self.r#where, "RowFilter.where")?;
+        RowFilter::new(&self.channel, pairs(&conditions), self.unless.clone())
+            .map_err(|error| rule_error(&error))
+    }
+}
+
+impl PyScope<'_> {
+    fn read(&self) -> PyResult<Scope> {
+        let arguments = rules(&self.arguments, "Scope")?;
+        Scope::new(pairs(&arguments), self.unless.clone()).map_err(|error| rule_error(&error))
+    }
+}
+
+impl PyFederation {
+    fn read(&self) -> Result<Federation, RuleError> {
+        let channels = self.channels.as_ref();
+        Federation::new(
+            &self.subgraph,
+            channels.map(|channels| channels.iter().map(String::as_str)),
+        )
+    }
+}
+
+impl PyRates {
+    fn read(&self) -> Result<Rates, RuleError> {
+        let rate = |text: &Option<String>| text.as_deref().map(Rate::parse).transpose();
+        Ok(Rates {
+            subscribes: rate(&self.subscribes)?,
+            messages: rate(&self.messages)?,
+            events: rate(&self.events)?,
+            by: match self.per.as_str() {
+                "connection" => RateBy::Connection,
+                "address" => RateBy::Address,
+                _ => RateBy::Identity,
+            },
+        })
+    }
+}

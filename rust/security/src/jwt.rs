@@ -1,0 +1,357 @@
+//! JSON Web Tokens: who a token says its bearer is, once its signature and claims hold.
+//!
+//! Source: RFC 7519 and the advice of RFC 8725. The algorithm is one that the configuration lists
+//! and that fits the key; what the token says about keys is not listened to, but for `kid`.
+//! Not here: fetching keys (`runtime::actors::jwt`).
+
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
+use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, Validation};
+use serde_json::{Map, Value};
+
+use crate::identity::Identity;
+
+/// Tokens past this size (bytes) are not looked at.
+const MAX_TOKEN_BYTES: usize = 16 * 1024;
+
+/// A JWT configuration that cannot work.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JwtConfigError {
+    /// Not an algorithm that is verified here.
+    #[error(
+        "`{0}` is no algorithm that is verified here: use HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 or EdDSA"
+    )]
+    Algorithm(String),
+    /// None at all.
+    #[error(
+        "no algorithm is listed: name those that your tokens are signed with, such as [\"RS256\"]"
+    )]
+    NoAlgorithm,
+    /// Both a secret's and a public key's.
+    #[error(
+        "HS algorithms and those of public keys cannot be mixed: a public key would be taken for a secret"
+    )]
+    Mixed,
+    /// The key does not fit.
+    #[error(
+        "the key cannot be used with {algorithm}: give a PEM public key for RS, PS, ES and EdDSA, a secret for HS"
+    )]
+    Key {
+        /// What it was to be used with.
+        algorithm: String,
+    },
+    /// A secret that can be guessed.
+    #[error("the secret has {0} bytes: RFC 7518 asks for at least 32")]
+    WeakSecret(usize),
+    /// The key set cannot be read.
+    #[error("the key set is no JWKS: {0}")]
+    KeySet(String),
+}
+
+/// Why a token is refused. Never holds any of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// There is none.
+    #[error("no token")]
+    Missing,
+    /// Not a token.
+    #[error("malformed token")]
+    Malformed,
+    /// One that is not listed, or a critical extension.
+    #[error("algorithm not accepted")]
+    Algorithm,
+    /// No key of this id, or none that fits the algorithm.
+    #[error("unknown key")]
+    UnknownKey,
+    /// The signature is not the key's.
+    #[error("invalid signature")]
+    Signature,
+    /// `exp` has been, or is missing.
+    #[error("expired token")]
+    Expired,
+    /// `nbf` is to come.
+    #[error("token not valid yet")]
+    NotYetValid,
+    /// `aud` is another's, or missing.
+    #[error("wrong audience")]
+    Audience,
+    /// `iss` is another's, or missing.
+    #[error("wrong issuer")]
+    Issuer,
+    /// There is no user in it.
+    #[error("no user")]
+    NoUser,
+}
+
+/// Where the members of an identity stand in a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimNames {
+    /// Claim of the user id.
+    pub user: String,
+    /// Claim of the tenant id.
+    pub tenant: String,
+    /// Claim of the roles: a list, or words with spaces between.
+    pub roles: String,
+    /// Claim of the permissions: a list, or words with spaces between.
+    pub permissions: String,
+}
+
+/// What a token has to satisfy.
+#[derive(Debug, Clone)]
+pub struct TokenRules {
+    algorithms: Vec<Algorithm>,
+    /// One of which `aud` has to name; empty: not looked at.
+    pub audience: Vec<String>,
+    /// One of which `iss` has to be; empty: not looked at.
+    pub issuer: Vec<String>,
+    /// By how much clocks may differ (seconds).
+    pub leeway: f64,
+    /// Where the identity stands.
+    pub claims: ClaimNames,
+}
+
+impl TokenRules {
+    /// Rules for tokens that are signed by one of these algorithms.
+    ///
+    /// # Errors
+    ///
+    /// [`JwtConfigError`] when one is unknown, or secrets and public keys are mixed.
+    pub fn new(algorithms: &[String], claims: ClaimNames) -> Result<Self, JwtConfigError> {
+        let read = |name: &String| {
+            name.parse()
+                .map_err(|_| JwtConfigError::Algorithm(name.clone()))
+        };
+        let algorithms: Vec<Algorithm> = algorithms.iter().map(read).collect::<Result<_, _>>()?;
+        let secrets = algorithms
+            .iter()
+            .filter(|a| a.family() == AlgorithmFamily::Hmac)
+            .count();
+        match secrets {
+            _ if algorithms.is_empty() => return Err(JwtConfigError::NoAlgorithm),
+            secrets if secrets > 0 && secrets < algorithms.len() => {
+                return Err(JwtConfigError::Mixed);
+            }
+            _ => {}
+        }
+        Ok(Self {
+            algorithms,
+            audience: Vec::new(),
+            issuer: Vec::new(),
+            leeway: 0.0,
+            claims,
+        })
+    }
+
+    /// One key, for all of the algorithms: PEM, or the bytes of a secret.
+    ///
+    /// # Errors
+    ///
+    /// [`JwtConfigError`] when it fits one of them not.
+    pub fn key(&self, key: &[u8]) -> Result<KeySet, JwtConfigError> {
+        let read = |algorithm: &Algorithm| {
+            let refuse = |_| JwtConfigError::Key {
+                algorithm: format!("{algorithm:?}"),
+            };
+            let decoding = match algorithm.family() {
+                // RFC 7518, section 3.2.
+                AlgorithmFamily::Hmac if key.len() < 32 => {
+                    return Err(JwtConfigError::WeakSecret(key.len()));
+                }
+                AlgorithmFamily::Hmac => DecodingKey::from_secret(key),
+                AlgorithmFamily::Rsa => DecodingKey::from_rsa_pem(key).map_err(refuse)?,
+                AlgorithmFamily::Ec => DecodingKey::from_ec_pem(key).map_err(refuse)?,
+                AlgorithmFamily::Ed => DecodingKey::from_ed_pem(key).map_err(refuse)?,
+            };
+            Ok(Key {
+                id: None,
+                algorithms: vec![*algorithm],
+                key: decoding,
+            })
+        };
+        let keys = self.algorithms.iter().map(read).collect::<Result<_, _>>()?;
+        Ok(KeySet(keys))
+    }
+
+    /// Verifies a token at `now`, in seconds since the epoch.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError`] with the first rule that it breaks.
+    pub fn verify(&self, token: &str, keys: &KeySet, now: f64) -> Result<Identity, TokenError> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(TokenError::Malformed);
+        }
+        // `none`, and what else is no algorithm here, is malformed already.
+        let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Malformed)?;
+        let (algorithm, id) = (header.alg, header.kid.as_deref());
+        // RFC 7515, section 4.1.11: `crit` lists what must be understood, and nothing is.
+        if !self.algorithms.contains(&algorithm) || header.crit.is_some() {
+            return Err(TokenError::Algorithm);
+        }
+        let mut validation = Validation::new(algorithm);
+        // Times are held against `now` and audiences must be there: both below.
+        validation.validate_exp = false;
+        validation.validate_aud = false;
+        validation.required_spec_claims.clear();
+        let mut result = Err(TokenError::UnknownKey);
+        for key in keys.candidates(id, algorithm) {
+            match jsonwebtoken::decode::<Map<String, Value>>(token, &key.key, &validation) {
+                Ok(decoded) => return self.identity(decoded.claims, now),
+                Err(error) => {
+                    result = Err(match error.kind() {
+                        ErrorKind::InvalidSignature => TokenError::Signature,
+                        _ => TokenError::Malformed,
+                    });
+                }
+            }
+        }
+        result
+    }
+
+    fn identity(&self, claims: Map<String, Value>, now: f64) -> Result<Identity, TokenError> {
+        let time = |name: &str| {
+            claims
+                .get(name)
+                .map(|value| value.as_f64().unwrap_or(f64::NAN))
+        };
+        let expires_at = time("exp").ok_or(TokenError::Expired)?;
+        // A time that is no number is neither to come nor has been.
+        if !(expires_at + self.leeway > now) {
+            return Err(TokenError::Expired);
+        }
+        if time("nbf").is_some_and(|begin| !(begin - self.leeway <= now)) {
+            return Err(TokenError::NotYetValid);
+        }
+        if !names_one(claims.get("aud"), &self.audience) {
+            return Err(TokenError::Audience);
+        }
+        if !names_one(
+            claims.get("iss").filter(|iss| iss.is_string()),
+            &self.issuer,
+        ) {
+            return Err(TokenError::Issuer);
+        }
+        let text = |name: &str| match claims.get(name)? {
+            Value::String(text) if !text.is_empty() => Some(text.clone()),
+            Value::Number(number) => Some(crate::value::spell(number, str::to_owned)),
+            _ => None,
+        };
+        Ok(Identity {
+            user_id: text(&self.claims.user).ok_or(TokenError::NoUser)?,
+            tenant_id: text(&self.claims.tenant),
+            roles: words(claims.get(&self.claims.roles)),
+            permissions: words(claims.get(&self.claims.permissions)),
+            expires_at: Some(expires_at + self.leeway),
+            claims,
+        })
+    }
+}
+
+/// Whether a claim, a string or a list of them, names one of the wanted; none wanted: any is right.
+fn names_one(claim: Option<&Value>, wanted: &[String]) -> bool {
+    let is_wanted = |value: &Value| {
+        value
+            .as_str()
+            .is_some_and(|v| wanted.iter().any(|w| w == v))
+    };
+    wanted.is_empty()
+        || claim.is_some_and(|claim| match claim {
+            Value::Array(items) => items.iter().any(is_wanted),
+            one => is_wanted(one),
+        })
+}
+
+fn words(claim: Option<&Value>) -> Vec<String> {
+    match claim {
+        Some(Value::String(text)) => text.split_whitespace().map(str::to_owned).collect(),
+        Some(Value::Array(items)) => {
+            let texts = items.iter().filter_map(Value::as_str);
+            texts.map(str::to_owned).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Keys that tokens are verified with.
+#[derive(Debug, Clone, Default)]
+pub struct KeySet(Vec<Key>);
+
+#[derive(Debug, Clone)]
+struct Key {
+    id: Option<String>,
+    /// What it may be used with.
+    algorithms: Vec<Algorithm>,
+    key: DecodingKey,
+}
+
+impl KeySet {
+    /// Reads a JWKS: RFC 7517. Keys that are of another use, or of a kind that is not verified
+    /// here, are left out.
+    ///
+    /// # Errors
+    ///
+    /// [`JwtConfigError::KeySet`] when it is none, or no key is left.
+    pub fn from_jwks(text: &str) -> Result<Self, JwtConfigError> {
+        let refuse = |problem: &str| JwtConfigError::KeySet(problem.to_owned());
+        let set: Value = serde_json::from_str(text).map_err(|_| refuse("it is not JSON"))?;
+        let keys = set.get("keys").and_then(Value::as_array);
+        let keys = keys.ok_or_else(|| refuse("it has no `keys`"))?;
+        let keys: Vec<_> = keys.iter().filter_map(Key::from_jwk).collect();
+        if keys.is_empty() {
+            return Err(refuse("it has no key to verify signatures with"));
+        }
+        Ok(Self(keys))
+    }
+
+    /// The keys of this id that fit; those of no id when the token names none or they have none.
+    fn candidates<'k>(
+        &'k self,
+        id: Option<&'k str>,
+        algorithm: Algorithm,
+    ) -> impl Iterator<Item = &'k Key> {
+        self.0.iter().filter(move |key| {
+            let is_meant = match (id, key.id.as_deref()) {
+                (Some(id), Some(own)) => id == own,
+                (None, _) | (_, None) => true,
+            };
+            is_meant && key.algorithms.contains(&algorithm)
+        })
+    }
+}
+
+impl Key {
+    fn from_jwk(value: &Value) -> Option<Self> {
+        // A key of a new kind must not hide those that can be read.
+        let jwk: Jwk = serde_json::from_value(value.clone()).ok()?;
+        let common = &jwk.common;
+        if !matches!(common.public_key_use, None | Some(PublicKeyUse::Signature)) {
+            return None;
+        }
+        let fitting: Vec<Algorithm> = match &jwk.algorithm {
+            AlgorithmParameters::RSA(_) => AlgorithmFamily::Rsa.algorithms().to_vec(),
+            AlgorithmParameters::EllipticCurve(curve) => match curve.curve {
+                EllipticCurve::P256 => vec![Algorithm::ES256],
+                EllipticCurve::P384 => vec![Algorithm::ES384],
+                _ => return None,
+            },
+            AlgorithmParameters::OctetKeyPair(_) => vec![Algorithm::EdDSA],
+            AlgorithmParameters::OctetKey(_) => AlgorithmFamily::Hmac.algorithms().to_vec(),
+            _ => return None,
+        };
+        let algorithms = match common.key_algorithm {
+            None => fitting,
+            Some(own) => {
+                let own = Algorithm::try_from(own).ok()?;
+                fitting
+                    .into_iter()
+                    .filter(|algorithm| *algorithm == own)
+                    .collect()
+            }
+        };
+        Some(Self {
+            id: common.key_id.clone(),
+            algorithms,
+            key: DecodingKey::from_jwk(&jwk).ok()?,
+        })
+    }
+}

@@ -1,0 +1,73 @@
+//! Row filtering: which events of a channel an identity may see.
+
+use serde_json::Value;
+
+use crate::channel::ChannelPattern;
+use crate::error::RuleError;
+use crate::identity::Identity;
+use crate::value::{Allowed, Path, Wanted};
+
+/// What events of some channels must have in common with the identity.
+#[derive(Debug, Clone)]
+pub struct RowFilter {
+    channel: ChannelPattern,
+    conditions: Vec<(Path, Wanted)>,
+    unless: Vec<String>,
+}
+
+impl RowFilter {
+    /// A filter for the channels of a pattern; every condition has to hold. Identities with one
+    /// of the roles `unless` see everything.
+    ///
+    /// # Errors
+    ///
+    /// [`RuleError`] when pattern, path or value cannot be read.
+    pub fn new<'v>(
+        channel: &str,
+        conditions: impl IntoIterator<Item = (&'v str, &'v Value)>,
+        unless: Vec<String>,
+    ) -> Result<Self, RuleError> {
+        let conditions = conditions
+            .into_iter()
+            .map(|(path, value)| Ok((Path::parse(path)?, Wanted::parse(value)?)))
+            .collect::<Result<_, RuleError>>()?;
+        Ok(Self {
+            channel: ChannelPattern::parse(channel)?,
+            conditions,
+            unless,
+        })
+    }
+
+    /// What must hold for each event of the channel; `None` when the filter does not apply.
+    #[must_use]
+    pub fn rule(&self, channel: &str, identity: &Identity) -> Option<RowRule> {
+        if !self.covers(channel) || identity.has_role(&self.unless) {
+            return None;
+        }
+        let conditions = self
+            .conditions
+            .iter()
+            .map(|(path, wanted)| (path.clone(), wanted.resolve(identity)));
+        Some(RowRule(conditions.collect()))
+    }
+
+    /// Whether the filter is about this channel.
+    #[must_use]
+    pub fn covers(&self, channel: &str) -> bool {
+        self.channel.covers(channel)
+    }
+}
+
+/// A row filter as it holds for one identity.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RowRule(Box<[(Path, Allowed)]>);
+
+impl RowRule {
+    /// Whether an event with this data may be seen. A missing field denies.
+    #[must_use]
+    pub fn admits(&self, data: &Value) -> bool {
+        self.0
+            .iter()
+            .all(|(path, allowed)| path.find(data).is_some_and(|value| allowed.accepts(value)))
+    }
+}

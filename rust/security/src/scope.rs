@@ -1,0 +1,159 @@
+//! Scope verification: arguments that a client may only set to what is its own.
+
+use serde_json::{Map, Value};
+
+use crate::error::{Check, Denied, RuleError};
+use crate::identity::Identity;
+use crate::value::{Path, Wanted};
+
+/// Arguments that must equal the identity's.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    rules: Vec<Rule>,
+    unless: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+struct Rule {
+    text: String,
+    path: Path,
+    wanted: Wanted,
+}
+
+impl Scope {
+    /// Rules by the dotted path of their argument. Identities with one of the roles `unless` may
+    /// ask for anything.
+    ///
+    /// # Errors
+    ///
+    /// [`RuleError`] when path or value cannot be read.
+    pub fn new<'v>(
+        rules: impl IntoIterator<Item = (&'v str, &'v Value)>,
+        unless: Vec<String>,
+    ) -> Result<Self, RuleError> {
+        let rules = rules
+            .into_iter()
+            .map(|(text, value)| {
+                Ok(Rule {
+                    text: text.to_owned(),
+                    path: Path::parse(text)?,
+                    wanted: Wanted::parse(value)?,
+                })
+            })
+            .collect::<Result<_, RuleError>>()?;
+        Ok(Self { rules, unless })
+    }
+
+    /// Checks the coerced arguments of a field. A rule is about the fields that have its argument;
+    /// there the argument has to be given, as a subscription without it would be wider.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied`] with the first argument that is not the identity's.
+    pub fn check(
+        &self,
+        identity: Option<&Identity>,
+        has_argument: impl Fn(&str) -> bool,
+        arguments: &Map<String, Value>,
+    ) -> Result<(), Denied> {
+        let mut rules = self
+            .rules
+            .iter()
+            .filter(|rule| {
+                rule.path
+                    .parts()
+                    .first()
+                    .is_some_and(|name| has_argument(name))
+            })
+            .peekable();
+        if rules.peek().is_none() {
+            return Ok(());
+        }
+        let identity = identity.ok_or(Denied::Anonymous(Check::Scope))?;
+        if identity.has_role(&self.unless) {
+            return Ok(());
+        }
+        for rule in rules {
+            let given = rule
+                .path
+                .parts()
+                .split_first()
+                .and_then(|(name, rest)| crate::value::follow(arguments.get(&**name)?, rest));
+            let is_own = given.is_some_and(|given| {
+                !given.is_null() && rule.wanted.resolve(identity).accepts_all(given)
+            });
+            if !is_own {
+                return Err(Denied::Argument {
+                    argument: rule.text.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn check(arguments: Value, role: &str) -> Result<(), Denied> {
+        let rules = json!({"userId": "$identity.user_id", "where.team": "$identity.teams"});
+        let rules = rules.as_object().unwrap();
+        let rules = rules.iter().map(|(path, value)| (path.as_str(), value));
+        let scope = Scope::new(rules, vec!["admin".into()]).unwrap();
+        let identity = Identity {
+            user_id: "7".into(),
+            roles: vec![role.into()],
+            claims: json!({"teams": ["a", "b"]}).as_object().cloned().unwrap(),
+            ..Identity::default()
+        };
+        let arguments = arguments.as_object().unwrap();
+        let known = |name: &str| name == "region" || arguments.contains_key(name);
+        scope.check(Some(&identity), known, arguments)
+    }
+
+    #[test]
+    fn an_argument_must_be_the_identitys() {
+        assert_eq!(check(json!({"userId": 7}), ""), Ok(()));
+        assert_eq!(check(json!({"userId": "7", "region": "eu"}), ""), Ok(()));
+        for other in [json!(8), json!(null), json!(["7", "8"]), json!([])] {
+            let denied = check(json!({"userId": other}), "").unwrap_err();
+            assert_eq!(denied.check(), Check::Scope);
+            assert!(denied.to_string().contains("userId"));
+        }
+    }
+
+    #[test]
+    fn a_nested_argument_must_be_there() {
+        assert_eq!(check(json!({"where": {"team": ["a", "b"]}}), ""), Ok(()));
+        for other in [json!({"team": ["a", "c"]}), json!({}), json!(null)] {
+            assert!(check(json!({"where": other}), "").is_err());
+        }
+    }
+
+    #[test]
+    fn a_field_without_the_argument_is_none_of_its_business() {
+        assert_eq!(check(json!({"region": "eu"}), ""), Ok(()));
+    }
+
+    #[test]
+    fn an_argument_that_is_left_out_is_denied() {
+        let wanted = json!("$identity.user_id");
+        let scope = Scope::new([("userId", &wanted)], Vec::new()).unwrap();
+        let identity = Identity {
+            user_id: "7".into(),
+            ..Identity::default()
+        };
+        assert!(scope.check(Some(&identity), |_| true, &Map::new()).is_err());
+        assert_eq!(
+            scope.check(None, |_| true, &Map::new()),
+            Err(Denied::Anonymous(Check::Scope))
+        );
+    }
+
+    #[test]
+    fn the_roles_that_are_excepted_may_ask_for_anything() {
+        assert_eq!(check(json!({"userId": 8}), "admin"), Ok(()));
+    }
+}

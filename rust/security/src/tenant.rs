@@ -1,0 +1,141 @@
+//! Tenant isolation: to whom an event belongs.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::error::{Check, Denied};
+use crate::identity::Identity;
+use crate::value::{Path, spell};
+
+/// Events reach only subscribers of their own tenant.
+#[derive(Debug, Clone)]
+pub struct TenantIsolation {
+    /// Where an event's data says whose it is; `None`: only its publisher does.
+    pub event_field: Option<Path>,
+}
+
+/// An event says in two places whose it is, and they differ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantConflict {
+    /// What the publisher said.
+    pub stamped: String,
+    /// What the data says.
+    pub found: String,
+}
+
+impl TenantIsolation {
+    /// The tenant whose events a client may see.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied`] without one.
+    pub fn tenant_of(&self, identity: Option<&Identity>) -> Result<Arc<str>, Denied> {
+        let identity = identity.ok_or(Denied::Anonymous(Check::Tenant))?;
+        identity.tenant().map(Arc::from).ok_or(Denied::NoTenant)
+    }
+
+    /// The tenant of an event: what its publisher said, else what its data says, else none.
+    ///
+    /// # Errors
+    ///
+    /// [`TenantConflict`] when both say something and it differs.
+    pub fn stamp(
+        &self,
+        said: Option<&str>,
+        data: &Value,
+    ) -> Result<Option<Arc<str>>, TenantConflict> {
+        let said = said.filter(|tenant| !tenant.is_empty());
+        let Some(value) = self.event_field.as_ref().and_then(|path| path.find(data)) else {
+            return Ok(said.map(Arc::from));
+        };
+        let decide = |found: &str| match said {
+            Some(said) if said != found => Err(TenantConflict {
+                stamped: said.to_owned(),
+                found: found.to_owned(),
+            }),
+            _ => Ok((!found.is_empty()).then(|| Arc::from(found))),
+        };
+        match value {
+            Value::String(text) => decide(text),
+            Value::Number(number) => spell(number, decide),
+            Value::Null => Ok(said.map(Arc::from)),
+            // Neither a list nor an object is a tenant, so the data contradicts any.
+            other => decide_unreadable(said, other),
+        }
+    }
+}
+
+fn decide_unreadable(
+    said: Option<&str>,
+    found: &Value,
+) -> Result<Option<Arc<str>>, TenantConflict> {
+    match said {
+        Some(said) => Err(TenantConflict {
+            stamped: said.to_owned(),
+            found: found.to_string(),
+        }),
+        None => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn stamp(said: Option<&str>, data: Value) -> Result<Option<Arc<str>>, TenantConflict> {
+        let isolation = TenantIsolation {
+            event_field: Some(Path::parse("org.tenant").unwrap()),
+        };
+        isolation.stamp(said, &data)
+    }
+
+    #[test]
+    fn the_publisher_or_the_data_says_whose_an_event_is() {
+        let of = |tenant| json!({"org": {"tenant": tenant}});
+        assert_eq!(stamp(Some("a"), json!({})), Ok(Some("a".into())));
+        assert_eq!(stamp(None, of(json!("a"))), Ok(Some("a".into())));
+        assert_eq!(stamp(None, of(json!(7))), Ok(Some("7".into())));
+        assert_eq!(stamp(Some("7"), of(json!(7))), Ok(Some("7".into())));
+        assert_eq!(stamp(Some("a"), of(json!(null))), Ok(Some("a".into())));
+    }
+
+    #[test]
+    fn an_event_that_says_nothing_readable_is_nobodys() {
+        for data in [
+            json!({}),
+            json!(1),
+            json!({"org": {"tenant": null}}),
+            json!({"org": {"tenant": ""}}),
+            json!({"org": {"tenant": ["a"]}}),
+        ] {
+            assert_eq!(stamp(None, data.clone()), Ok(None), "{data}");
+            assert_eq!(stamp(Some(""), data.clone()), Ok(None), "{data}");
+        }
+    }
+
+    #[test]
+    fn two_tenants_are_a_conflict() {
+        for other in [json!("b"), json!(1), json!(""), json!(["a"])] {
+            let conflict = stamp(Some("a"), json!({"org": {"tenant": other}})).unwrap_err();
+            assert_eq!(conflict.stamped, "a");
+        }
+    }
+
+    #[test]
+    fn an_empty_tenant_is_none() {
+        let isolation = TenantIsolation { event_field: None };
+        let mut identity = Identity {
+            tenant_id: Some(String::new()),
+            ..Identity::default()
+        };
+        assert_eq!(isolation.tenant_of(Some(&identity)), Err(Denied::NoTenant));
+        assert_eq!(
+            isolation.tenant_of(None),
+            Err(Denied::Anonymous(Check::Tenant))
+        );
+        identity.tenant_id = Some("a".into());
+        assert_eq!(isolation.tenant_of(Some(&identity)), Ok("a".into()));
+    }
+}

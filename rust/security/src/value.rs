@@ -1,0 +1,316 @@
+//! Values as rules compare them, and where they come from: a rule's own text or the identity.
+//!
+//! Comparison is that of subscription filters: a number equals the string that spells it, as
+//! identities have ids as strings while events have them as integers. Objects equal nothing.
+
+use std::fmt::Write as _;
+
+use serde_json::{Number, Value};
+
+use crate::error::RuleError;
+use crate::identity::Identity;
+
+/// A dotted path, split at the dots.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Path(Box<[Box<str>]>);
+
+impl Path {
+    /// Splits `user.id`.
+    ///
+    /// # Errors
+    ///
+    /// [`RuleError::Path`] when a part is empty.
+    pub fn parse(dotted: &str) -> Result<Self, RuleError> {
+        if dotted.split('.').any(str::is_empty) {
+            return Err(RuleError::Path(dotted.to_owned()));
+        }
+        Ok(Self(dotted.split('.').map(Box::from).collect()))
+    }
+
+    /// The parts, at least one.
+    #[must_use]
+    pub fn parts(&self) -> &[Box<str>] {
+        &self.0
+    }
+
+    /// What stands there; `None` when the path leads nowhere.
+    #[must_use]
+    pub fn find<'v>(&self, value: &'v Value) -> Option<&'v Value> {
+        follow(value, &self.0)
+    }
+}
+
+/// Follows the members of objects.
+pub(crate) fn follow<'v>(value: &'v Value, parts: &[Box<str>]) -> Option<&'v Value> {
+    parts
+        .iter()
+        .try_fold(value, |value, part| value.as_object()?.get(&**part))
+}
+
+/// Reads a number as filters and rules spell it: an integral float as the integer.
+pub fn spell<R>(number: &Number, read: impl FnOnce(&str) -> R) -> R {
+    if let Some(integer) = number.as_i64() {
+        return read(itoa::Buffer::new().format(integer));
+    }
+    match number.as_f64() {
+        // Past 2^53 a float no longer tells neighbouring integers apart.
+        Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() < 9e15 => {
+            #[expect(clippy::cast_possible_truncation, reason = "integral and below 2^53")]
+            let integer = float as i64;
+            read(itoa::Buffer::new().format(integer))
+        }
+        _ => {
+            let mut text = String::new();
+            // Writing to a string does not fail.
+            write!(text, "{number}").ok();
+            read(&text)
+        }
+    }
+}
+
+/// The values that a rule accepts, for one identity. Equal sets are equal, whatever their order.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Allowed {
+    null: bool,
+    yes: bool,
+    no: bool,
+    /// Sorted, each once.
+    texts: Vec<Box<str>>,
+}
+
+impl Allowed {
+    /// Adds a value; of a list each item. Objects and lists in lists accept nothing.
+    fn add(&mut self, value: &Value) {
+        match value {
+            Value::Array(items) => {
+                for item in items.iter().filter(|item| !item.is_array()) {
+                    self.add(item);
+                }
+            }
+            Value::Null => self.null = true,
+            Value::Bool(true) => self.yes = true,
+            Value::Bool(false) => self.no = true,
+            Value::String(text) => self.add_text(text),
+            Value::Number(number) => spell(number, |text| self.add_text(text)),
+            Value::Object(_) => {}
+        }
+    }
+
+    fn add_text(&mut self, text: &str) {
+        if let Err(place) = self.texts.binary_search_by(|known| (**known).cmp(text)) {
+            self.texts.insert(place, text.into());
+        }
+    }
+
+    /// Whether the value is accepted: itself, or, of a list, one of its items.
+    #[must_use]
+    pub fn accepts(&self, value: &Value) -> bool {
+        match value {
+            Value::Array(items) => items.iter().any(|item| self.accepts_one(item)),
+            value => self.accepts_one(value),
+        }
+    }
+
+    /// Whether the value is accepted: itself, or, of a list that is not empty, all of its items.
+    #[must_use]
+    pub fn accepts_all(&self, value: &Value) -> bool {
+        match value {
+            Value::Array(items) => {
+                !items.is_empty() && items.iter().all(|item| self.accepts_one(item))
+            }
+            value => self.accepts_one(value),
+        }
+    }
+
+    fn accepts_one(&self, value: &Value) -> bool {
+        match value {
+            Value::Null => self.null,
+            Value::Bool(true) => self.yes,
+            Value::Bool(false) => self.no,
+            Value::String(text) => self.has_text(text),
+            Value::Number(number) => spell(number, |text| self.has_text(text)),
+            Value::Array(_) | Value::Object(_) => false,
+        }
+    }
+
+    fn has_text(&self, text: &str) -> bool {
+        match self.texts.as_slice() {
+            [only] => **only == *text,
+            texts => texts.binary_search_by(|known| (**known).cmp(text)).is_ok(),
+        }
+    }
+}
+
+/// The value side of a rule: a scalar, `$identity.x`, or a list of such, any of which is right.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Wanted(Vec<Term>);
+
+#[derive(Debug, Clone, PartialEq)]
+enum Term {
+    Literal(Value),
+    Identity(Path),
+}
+
+/// What a reference begins with.
+const REFERENCE: &str = "$identity.";
+
+impl Wanted {
+    /// Reads a rule's value.
+    ///
+    /// # Errors
+    ///
+    /// [`RuleError`] for an object, a list in a list, or a `$` that begins no `$identity.`.
+    pub fn parse(value: &Value) -> Result<Self, RuleError> {
+        match value {
+            Value::Array(items) => items
+                .iter()
+                .map(Term::parse)
+                .collect::<Result<_, _>>()
+                .map(Self),
+            value => Term::parse(value).map(|term| Self(vec![term])),
+        }
+    }
+
+    /// What is accepted for this identity. A reference to what it does not have adds nothing.
+    #[must_use]
+    pub fn resolve(&self, identity: &Identity) -> Allowed {
+        let mut allowed = Allowed::default();
+        for term in &self.0 {
+            match term {
+                Term::Literal(value) => allowed.add(value),
+                Term::Identity(path) => {
+                    // A claim that is null is one that the identity does not have.
+                    let found = identity.find(path).filter(|value| !value.is_null());
+                    if let Some(value) = found {
+                        allowed.add(&value);
+                    }
+                }
+            }
+        }
+        allowed
+    }
+}
+
+impl Term {
+    fn parse(value: &Value) -> Result<Self, RuleError> {
+        match value {
+            Value::String(text) if text.starts_with('$') => {
+                let path = text
+                    .strip_prefix(REFERENCE)
+                    .ok_or_else(|| RuleError::Reference(text.clone()))?;
+                Path::parse(path)
+                    .map(Self::Identity)
+                    .map_err(|_| RuleError::Reference(text.clone()))
+            }
+            Value::Array(_) | Value::Object(_) => Err(RuleError::Value(value.to_string())),
+            scalar => Ok(Self::Literal(scalar.clone())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn allowed(value: Value) -> Allowed {
+        let identity = Identity {
+            user_id: "7".into(),
+            roles: vec!["admin".into(), "staff".into()],
+            claims: json!({"teams": [1, 2], "nothing": null, "org": {"id": "o1"}})
+                .as_object()
+                .cloned()
+                .unwrap(),
+            ..Identity::default()
+        };
+        Wanted::parse(&value).unwrap().resolve(&identity)
+    }
+
+    #[test]
+    fn an_id_of_the_identity_accepts_the_integer_of_an_event() {
+        let id = allowed(json!("$identity.user_id"));
+        for same in [json!("7"), json!(7), json!(7.0), json!(["1", "7"])] {
+            assert!(id.accepts(&same), "{same}");
+        }
+        for other in [
+            json!("07"),
+            json!(7.5),
+            json!(null),
+            json!({"id": 7}),
+            json!([]),
+        ] {
+            assert!(!id.accepts(&other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_the_identity_accepts_each_of_its_items() {
+        let teams = allowed(json!("$identity.teams"));
+        assert!(teams.accepts(&json!("2")) && teams.accepts(&json!(1)));
+        assert!(!teams.accepts(&json!(3)));
+        assert!(allowed(json!("$identity.roles")).accepts(&json!("staff")));
+    }
+
+    #[test]
+    fn claims_are_found_by_their_name_and_below_claims() {
+        for reference in ["$identity.org.id", "$identity.claims.org.id"] {
+            assert!(
+                allowed(json!(reference)).accepts(&json!("o1")),
+                "{reference}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_the_identity_does_not_have_accepts_nothing() {
+        for reference in [
+            "tenant_id",
+            "nobody",
+            "nothing",
+            "org",
+            "org.name",
+            "permissions",
+        ] {
+            let none = allowed(json!(format!("$identity.{reference}")));
+            for value in [json!(null), json!(""), json!([]), json!("o1"), json!(false)] {
+                assert!(!none.accepts(&value), "{reference} accepts {value}");
+            }
+        }
+    }
+
+    #[test]
+    fn literals_accept_themselves_alone() {
+        let mixed = allowed(json!(["eu", true, null, "$identity.user_id"]));
+        for value in [json!("eu"), json!(true), json!(null), json!(7)] {
+            assert!(mixed.accepts(&value), "{value}");
+        }
+        assert!(!mixed.accepts(&json!(false)) && !mixed.accepts(&json!("true")));
+    }
+
+    #[test]
+    fn all_items_of_an_argument_have_to_be_accepted() {
+        let teams = allowed(json!("$identity.teams"));
+        assert!(teams.accepts_all(&json!([1, "2"])));
+        assert!(!teams.accepts_all(&json!([1, 3])) && !teams.accepts_all(&json!([])));
+    }
+
+    #[test]
+    fn equal_sets_are_equal_whatever_their_order() {
+        assert_eq!(allowed(json!(["a", "b"])), allowed(json!(["b", "a", "b"])));
+        assert_eq!(allowed(json!([7])), allowed(json!("$identity.user_id")));
+    }
+
+    #[test]
+    fn a_rule_that_could_never_hold_is_refused() {
+        for (value, part) in [
+            (json!("$user.id"), "$user.id"),
+            (json!("$identity."), "$identity."),
+            (json!("$identity.a..b"), "$identity.a..b"),
+            (json!({"a": 1}), "{\"a\":1}"),
+            (json!([["a"]]), "[\"a\"]"),
+        ] {
+            let error = Wanted::parse(&value).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Tokens: what is accepted, and each way to be refused.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use jsonwebtoken::jwk::Jwk;
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use proptest::prelude::*;
+use security::{ClaimNames, JwtConfigError, KeySet, TokenError, TokenRules};
+use serde_json::{Value, json};
+
+const NOW: f64 = 1_000_000.0;
+const SECRET: &[u8] = b"an-example-secret-of-thirty-two-bytes";
+
+// Made for these tests alone, by `openssl genpkey`.
+const EC_KEY: &[u8] = include_bytes!("keys/ec.pem");
+const EC_PUBLIC: &[u8] = include_bytes!("keys/ec.pub.pem");
+const RSA_KEY: &[u8] = include_bytes!("keys/rsa.pem");
+const RSA_PUBLIC: &[u8] = include_bytes!("keys/rsa.pub.pem");
+const ED_KEY: &[u8] = include_bytes!("keys/ed.pem");
+const ED_PUBLIC: &[u8] = include_bytes!("keys/ed.pub.pem");
+
+fn try_rules(algorithms: &[&str]) -> Result<TokenRules, JwtConfigError> {
+    let names: Vec<String> = algorithms.iter().map(ToString::to_string).collect();
+    let claims = ClaimNames {
+        user: "sub".into(),
+        tenant: "org".into(),
+        roles: "roles".into(),
+        permissions: "scope".into(),
+    };
+    TokenRules::new(&names, claims)
+}
+
+fn rules(algorithms: &[&str]) -> TokenRules {
+    let mut rules = try_rules(algorithms).unwrap();
+    rules.leeway = 30.0;
+    rules
+}
+
+fn sign(algorithm: Algorithm, kid: Option<&str>, key: &EncodingKey, claims: &Value) -> String {
+    let mut header = Header::new(algorithm);
+    header.kid = kid.map(str::to_owned);
+    encode(&header, claims, key).unwrap()
+}
+
+fn hs256(claims: &Value) -> String {
+    let key = EncodingKey::from_secret(SECRET);
+    sign(Algorithm::HS256, None, &key, claims)
+}
+
+fn verify(rules: &TokenRules, claims: &Value) -> Result<String, TokenError> {
+    let keys = rules.key(SECRET).unwrap();
+    let identity = rules.verify(&hs256(claims), &keys, NOW)?;
+    Ok(identity.user_id)
+}
+
+fn claims(extra: Value) -> Value {
+    let mut claims = json!({"sub": "ada", "exp": NOW + 60.0});
+    let extra = extra.as_object().cloned().unwrap();
+    claims.as_object_mut().unwrap().extend(extra);
+    claims
+}
+
+#[test]
+fn the_identity_stands_in_the_claims() {
+    let rules = rules(&["HS256"]);
+    let claims = claims(json!({
+        "sub": 7, "org": "a", "roles": ["admin"], "scope": "read write", "team": 1
+    }));
+    let keys = rules.key(SECRET).unwrap();
+    let identity = rules.verify(&hs256(&claims), &keys, NOW).unwrap();
+    assert_eq!(identity.user_id, "7");
+    assert_eq!(identity.tenant_id.as_deref(), Some("a"));
+    assert_eq!(identity.roles, ["admin"]);
+    assert_eq!(identity.permissions, ["read", "write"]);
+    assert_eq!(identity.claims["team"], 1);
+    assert_eq!(identity.expires_at, Some(NOW + 90.0));
+}
+
+#[test]
+fn every_family_is_verified_by_its_public_key() {
+    let rsa = EncodingKey::from_rsa_pem(RSA_KEY).unwrap();
+    let ec = EncodingKey::from_ec_pem(EC_KEY).unwrap();
+    let ed = EncodingKey::from_ed_pem(ED_KEY).unwrap();
+    for (name, algorithm, key, public) in [
+        ("RS256", Algorithm::RS256, &rsa, RSA_PUBLIC),
+        ("PS512", Algorithm::PS512, &rsa, RSA_PUBLIC),
+        ("ES256", Algorithm::ES256, &ec, EC_PUBLIC),
+        ("EdDSA", Algorithm::EdDSA, &ed, ED_PUBLIC),
+    ] {
+        let rules = rules(&[name]);
+        let keys = rules.key(public).unwrap();
+        let token = sign(algorithm, None, key, &claims(json!({})));
+        assert!(rules.verify(&token, &keys, NOW).is_ok(), "{name}");
+        let (head, signature) = token.rsplit_once('.').unwrap();
+        let other = if signature.starts_with('A') { "B" } else { "A" };
+        let forged = format!("{head}.{other}{}", &signature[1..]);
+        let refused = rules.verify(&forged, &keys, NOW);
+        assert_eq!(refused, Err(TokenError::Signature), "{name}");
+    }
+}
+
+#[test]
+fn a_public_key_is_never_taken_for_a_secret() {
+    let rules = rules(&["RS256"]);
+    let keys = rules.key(RSA_PUBLIC).unwrap();
+    let secret = EncodingKey::from_secret(RSA_PUBLIC);
+    let token = sign(Algorithm::HS256, None, &secret, &claims(json!({})));
+    assert_eq!(rules.verify(&token, &keys, NOW), Err(TokenError::Algorithm));
+}
+
+#[test]
+fn none_is_no_algorithm() {
+    let rules = rules(&["HS256"]);
+    let keys = rules.key(SECRET).unwrap();
+    // {"alg":"none"} and {"alg":"None"}, before {"sub":"ada","exp":9999999999}.
+    for header in ["eyJhbGciOiJub25lIn0", "eyJhbGciOiJOb25lIn0"] {
+        for signature in ["", "AAAA"] {
+            let token = format!("{header}.eyJzdWIiOiJhZGEiLCJleHAiOjk5OTk5OTk5OTl9.{signature}");
+            let refused = rules.verify(&token, &keys, NOW);
+            assert_eq!(refused, Err(TokenError::Malformed));
+        }
+    }
+}
+
+#[test]
+fn times_are_held_against_now_with_leeway() {
+    let rules = rules(&["HS256"]);
+    for (extra, expected) in [
+        (json!({"exp": NOW - 29.0}), Ok("ada".to_owned())),
+        (json!({"exp": NOW - 30.0}), Err(TokenError::Expired)),
+        (json!({"exp": null}), Err(TokenError::Expired)),
+        (json!({"exp": "soon"}), Err(TokenError::Expired)),
+        (json!({"nbf": NOW + 30.0}), Ok("ada".to_owned())),
+        (json!({"nbf": NOW + 31.0}), Err(TokenError::NotYetValid)),
+        (json!({"nbf": "never"}), Err(TokenError::NotYetValid)),
+    ] {
+        assert_eq!(verify(&rules, &claims(extra.clone())), expected, "{extra}");
+    }
+    let endless = json!({"sub": "ada"});
+    assert_eq!(verify(&rules, &endless), Err(TokenError::Expired));
+}
+
+#[test]
+fn audience_and_issuer_have_to_be_there_once_they_are_asked_for() {
+    let mut rules = rules(&["HS256"]);
+    rules.audience = vec!["app".into()];
+    rules.issuer = vec!["https://id.example".into()];
+    let iss = "https://id.example";
+    assert!(verify(&rules, &claims(json!({"aud": ["x", "app"], "iss": iss}))).is_ok());
+    for (extra, expected) in [
+        (json!({"iss": iss}), TokenError::Audience),
+        (json!({"aud": "apps", "iss": iss}), TokenError::Audience),
+        (json!({"aud": "app"}), TokenError::Issuer),
+        (
+            json!({"aud": "app", "iss": "https://evil.example"}),
+            TokenError::Issuer,
+        ),
+        (json!({"aud": "app", "iss": [iss]}), TokenError::Issuer),
+    ] {
+        let refused = verify(&rules, &claims(extra.clone()));
+        assert_eq!(refused, Err(expected), "{extra}");
+    }
+}
+
+#[test]
+fn a_token_without_a_user_is_refused() {
+    for user in [json!(null), json!("")] {
+        let refused = verify(&rules(&["HS256"]), &claims(json!({"sub": user})));
+        assert_eq!(refused, Err(TokenError::NoUser));
+    }
+}
+
+#[test]
+fn a_critical_extension_is_refused() {
+    let rules = rules(&["HS256"]);
+    let mut header = Header::new(Algorithm::HS256);
+    header.crit = Some(vec!["exp".into()]);
+    let key = EncodingKey::from_secret(SECRET);
+    let token = encode(&header, &claims(json!({})), &key).unwrap();
+    let keys = rules.key(SECRET).unwrap();
+    assert_eq!(rules.verify(&token, &keys, NOW), Err(TokenError::Algorithm));
+}
+
+fn jwk(key: &EncodingKey, algorithm: Algorithm, id: &str) -> Value {
+    let mut jwk = Jwk::from_encoding_key(key, algorithm).unwrap();
+    jwk.common.key_id = Some(id.into());
+    serde_json::to_value(jwk).unwrap()
+}
+
+#[test]
+fn a_key_set_is_searched_by_key_id() {
+    let ec = EncodingKey::from_ec_pem(EC_KEY).unwrap();
+    let rsa = EncodingKey::from_rsa_pem(RSA_KEY).unwrap();
+    let mut encryption = jwk(&rsa, Algorithm::RS256, "enc");
+    encryption["use"] = json!("enc");
+    let set = json!({"keys": [
+        jwk(&ec, Algorithm::ES256, "one"),
+        jwk(&rsa, Algorithm::RS256, "two"),
+        encryption,
+        {"kty": "OKP", "crv": "X25519", "x": "AAAA", "kid": "unknown"},
+        {"kty": "new"},
+    ]});
+    let keys = KeySet::from_jwks(&set.to_string()).unwrap();
+    let rules = rules(&["ES256", "RS256"]);
+    let outcome = |algorithm, kid, key| {
+        let token = sign(algorithm, kid, key, &claims(json!({})));
+        rules.verify(&token, &keys, NOW).map(|_| ())
+    };
+    assert_eq!(outcome(Algorithm::ES256, Some("one"), &ec), Ok(()));
+    assert_eq!(outcome(Algorithm::RS256, Some("two"), &rsa), Ok(()));
+    assert_eq!(outcome(Algorithm::RS256, None, &rsa), Ok(()));
+    for id in ["one", "three", "enc"] {
+        let refused = outcome(Algorithm::RS256, Some(id), &rsa);
+        assert_eq!(refused, Err(TokenError::UnknownKey), "{id}");
+    }
+}
+
+#[test]
+fn a_configuration_that_cannot_work_is_refused() {
+    let refused = |names: &[&str]| try_rules(names).unwrap_err();
+    assert_eq!(refused(&["none"]), JwtConfigError::Algorithm("none".into()));
+    assert_eq!(refused(&[]), JwtConfigError::NoAlgorithm);
+    assert_eq!(refused(&["HS256", "RS256"]), JwtConfigError::Mixed);
+    let key = |algorithm: &str, key: &[u8]| rules(&[algorithm]).key(key).unwrap_err();
+    assert_eq!(key("HS256", b"short"), JwtConfigError::WeakSecret(5));
+    assert!(matches!(key("RS256", SECRET), JwtConfigError::Key { .. }));
+    assert!(matches!(
+        key("RS256", EC_PUBLIC),
+        JwtConfigError::Key { .. }
+    ));
+    for text in [
+        "",
+        "[]",
+        "{}",
+        r#"{"keys": []}"#,
+        r#"{"keys": [{"kty": "new"}]}"#,
+    ] {
+        assert!(KeySet::from_jwks(text).is_err(), "{text}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_changed_token_is_accepted(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let rules = rules(&["HS256"]);
+        let keys = rules.key(SECRET).unwrap();
+        let token = hs256(&claims(json!({})));
+        let mut changed = token.clone().into_bytes();
+        // The last character has bits that no byte of the signature has.
+        let at = at.index(changed.len() - 1);
+        changed[at] = byte;
+        if let Ok(changed) = String::from_utf8(changed) && changed != token {
+            prop_assert!(rules.verify(&changed, &keys, NOW).is_err());
+        }
+    }
+
+    #[test]
+    fn any_text_is_refused_without_a_panic(text in ".{0,200}") {
+        let rules = rules(&["HS256", "HS512"]);
+        let keys = rules.key(&[7; 64]).unwrap();
+        prop_assert!(rules.verify(&text, &keys, NOW).is_err());
+    }
+}

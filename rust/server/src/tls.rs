@@ -1,0 +1,67 @@
+//! TLS of the embedded server, by rustls: its certificate, and the socket below its streams.
+
+use std::sync::Arc;
+
+use actix_tls::accept::rustls_0_23::TlsStream;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::net::TcpStream;
+
+/// Certificate and key of a server.
+#[derive(Clone)]
+pub struct Tls(pub(crate) Arc<rustls::ServerConfig>);
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tls")
+    }
+}
+
+/// Why a certificate cannot be used. Never holds any of the key.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// No certificate in it.
+    #[error(
+        "the certificate holds no PEM block `CERTIFICATE`: give the chain, the server's own first"
+    )]
+    Certificate,
+    /// No key in it.
+    #[error(
+        "the key holds no PEM block of a private key: give an unencrypted one, such as `PRIVATE KEY`"
+    )]
+    Key,
+    /// They do not belong together, or are of a kind that is not known.
+    #[error("certificate and key cannot be used: {0}")]
+    Pair(#[from] rustls::Error),
+}
+
+impl Tls {
+    /// Reads a chain of certificates and a key, both PEM. Serves TLS 1.2 and 1.3.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError`].
+    pub fn new(certificates: &[u8], key: &[u8]) -> Result<Self, TlsError> {
+        let chain = CertificateDer::pem_slice_iter(certificates).collect::<Result<Vec<_>, _>>();
+        let chain = chain.map_err(|_| TlsError::Certificate)?;
+        if chain.is_empty() {
+            return Err(TlsError::Certificate);
+        }
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| TlsError::Key)?;
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(chain, key)?;
+        Ok(Self(Arc::new(config)))
+    }
+}
+
+/// The TCP socket of a new connection, with or without TLS around it.
+pub(crate) fn tcp_stream(connection: &dyn std::any::Any) -> Option<&TcpStream> {
+    connection.downcast_ref::<TcpStream>().or_else(|| {
+        let stream = connection.downcast_ref::<TlsStream<TcpStream>>()?;
+        Some(stream.get_ref().0)
+    })
+}
