@@ -36,8 +36,17 @@ class Server:
     @property
     def url(self) -> str:
         """URL for WebSocket clients, such as `ws://127.0.0.1:8000/graphql`."""
+        return f"ws://{self._authority}{self.path}"
+
+    @property
+    def http_url(self) -> str:
+        """URL for HTTP clients and browsers, such as `http://127.0.0.1:8000/graphql`."""
+        return f"http://{self._authority}{self.path}"
+
+    @property
+    def _authority(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"ws://{host}:{self.port}{self.path}"
+        return f"{host}:{self.port}"
 
     async def __aenter__(self) -> Self:
         core = self._manager._core

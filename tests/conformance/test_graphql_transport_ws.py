@@ -60,7 +60,7 @@ def test_every_transcript_names_its_rule_and_source():
 
 
 @pytest.mark.parametrize(
-    "offered", [[], ["graphql-ws"], ["chat", "soap"]], ids=["none", "legacy", "unknown"]
+    "offered", [[], ["chat", "soap"]], ids=["none", "unknown"]
 )
 async def test_without_a_known_subprotocol_the_handshake_completes_and_closes_4406(
     offered, connect

@@ -7,6 +7,7 @@ use security::Origins;
 
 use crate::catalog::Catalog;
 use crate::config::{INTAKE_CAPACITY, Limits};
+use crate::http::Streams;
 use crate::metrics::Metrics;
 use crate::resolver::{Authenticator, Resolver};
 use crate::shared::SharedGroups;
@@ -41,6 +42,7 @@ pub struct Engine {
     pub(crate) resolver: Arc<dyn Resolver>,
     pub(crate) authenticator: Option<Arc<dyn Authenticator>>,
     pub(crate) shared: Arc<SharedGroups>,
+    pub(crate) streams: Streams,
 }
 
 impl Engine {
@@ -56,6 +58,7 @@ impl Engine {
             resolver: config.resolver,
             authenticator: config.authenticator,
             shared: Arc::default(),
+            streams: Streams::default(),
         }
     }
 }

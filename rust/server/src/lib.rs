@@ -2,8 +2,11 @@
 //!
 //! Not here: what a message means (`protocol`), what it starts (`runtime`).
 
+mod http;
 mod messages;
 mod server;
+mod socket;
 mod websocket;
+mod worker;
 
 pub use server::{Server, ServerConfig, ServerError};
