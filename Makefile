@@ -1,21 +1,25 @@
 # The only place where commands are written down. `make help` lists them.
 #
 # Needs a Rust toolchain, Python 3.10 or later and make; everything else is installed into .venv,
-# tests/js/node_modules and, for Node.js where it is missing, the system (Debian packages).
+# node_modules of tests/js and graphiql and, for Node.js and Chromium where they are missing, the
+# system (Debian packages).
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PAGE := fraiseql_subs/graphiql/index.html
 SOURCES := $(shell find rust fraiseql_subs -name '*.rs' -o -name '*.toml' -o -name '*.py') Cargo.toml Cargo.lock pyproject.toml
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 unexport PYTHONPATH
 
-.PHONY: help demo test test-rust test-python lint types check bench clean
+.PHONY: help demo graphiql test test-rust test-python lint types check bench clean .chromium .node
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
-demo: $(VENV)/.release ## serve examples/orders.py with events flowing
+graphiql: $(PAGE) ## make the page for browsers, which the wheel carries
+
+demo: $(VENV)/.release $(PAGE) ## serve examples/orders.py with events flowing
 	$(BIN)/python examples/orders.py
 
 test: test-rust test-python ## build and run every test
@@ -23,7 +27,7 @@ test: test-rust test-python ## build and run every test
 test-rust: ## Rust unit, property and integration tests
 	cargo test --workspace --locked
 
-test-python: $(VENV)/.debug tests/js/node_modules/.installed ## Python tests, with real clients
+test-python: $(VENV)/.debug tests/js/node_modules/.installed $(PAGE) .chromium ## Python tests, with real clients
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.tools ## formatting and lints, Rust and Python
@@ -43,7 +47,7 @@ bench: $(VENV)/.release ## measure; see docs/performance.md
 	$(BIN)/python load_tests/fanout.py
 
 clean: ## remove what was built
-	rm -rf $(VENV) target tests/js/node_modules
+	rm -rf $(VENV) target tests/js/node_modules graphiql/node_modules $(PAGE)
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or later is needed")'
@@ -65,7 +69,15 @@ $(VENV)/.release: $(SOURCES) | $(BIN)/python
 	$(BIN)/maturin develop --quiet --locked --release
 	rm -f $(VENV)/.debug && touch $@
 
-tests/js/node_modules/.installed: tests/js/package.json tests/js/package-lock.json
-	command -v npm >/dev/null || (apt-get update -qq && apt-get install -qq -y --no-install-recommends nodejs npm)
-	cd tests/js && npm ci --silent --no-audit --no-fund
+.node:
+	@command -v npm >/dev/null || (apt-get update -qq && apt-get install -qq -y --no-install-recommends nodejs npm)
+
+.chromium:
+	@command -v chromium >/dev/null || (apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium)
+
+%/node_modules/.installed: %/package.json %/package-lock.json | .node
+	cd $* && npm ci --silent --no-audit --no-fund
 	touch $@
+
+$(PAGE): graphiql/node_modules/.installed graphiql/main.jsx graphiql/build.mjs
+	cd graphiql && node build.mjs ../$@

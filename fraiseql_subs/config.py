@@ -119,12 +119,15 @@ class ConnectionParams:
         headers: HTTP headers of the handshake; names in lower case.
         remote_address: Address of the peer as `host:port`; None when the server does not know it.
         connection_id: Id of the connection, as in `Context` and in the logs.
+        context: What the adapter of another server was given for this client, such as the user
+            that the application knows; None otherwise.
     """
 
     payload: Mapping[str, Any] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     remote_address: str | None = None
     connection_id: str = ""
+    context: Any = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,7 +147,9 @@ async def test_an_event_has_the_offset_of_its_event_as_id(manager, serve):
         assert await body.read_until("\n\n") == ":\n\n"
         for number in (7, 8):
             receipt = await manager.publish("feed", number)
-            expected = f'id: {receipt.offset}\nevent: next\ndata: {{"data":{{"feed":{number}}}}}\n\n'
+            expected = (
+                f'id: {receipt.offset}\nevent: next\ndata: {{"data":{{"feed":{number}}}}}\n\n'
+            )
             assert await body.read_until("\n\n") == expected
 
 

@@ -146,7 +146,9 @@ async def test_pages_of_listed_origins_may_read_responses(serve):
         response = await client.post("/graphql", json=body, headers={"origin": origin})
         assert response.headers["access-control-allow-origin"] == origin
         assert response.headers["vary"] == "origin"
-        response = await client.post("/graphql", json=body, headers={"origin": "https://evil.example"})
+        response = await client.post(
+            "/graphql", json=body, headers={"origin": "https://evil.example"}
+        )
         assert response.status_code == 403
         assert "access-control-allow-origin" not in response.headers
 

@@ -123,6 +123,17 @@ impl Response {
         }
     }
 
+    /// A page for browsers.
+    #[must_use]
+    pub fn page(html: Bytes) -> Self {
+        Self {
+            head: Head::of_type(200, "text/html; charset=utf-8")
+                .with("cache-control", "no-cache")
+                .with("vary", "accept"),
+            body: html,
+        }
+    }
+
     /// A request for more than the server takes.
     #[must_use]
     pub fn too_large(limit_bytes: usize) -> Self {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use graphql::{DocumentLimits, Schema, SchemaOptions, TrustedDocuments};
 use pyo3::prelude::*;
 use runtime::{
@@ -75,6 +76,7 @@ pub(crate) struct Setup {
     authenticate: Option<Arc<Py<PyAny>>>,
     origins: Option<Origins>,
     debug: bool,
+    page: Option<Bytes>,
 }
 
 /// The parameters of `Core` beside schema, definitions and limits.
@@ -84,6 +86,7 @@ pub(crate) struct Options {
     pub(crate) trusted_documents: Option<Vec<(String, String)>>,
     pub(crate) introspection: bool,
     pub(crate) debug: bool,
+    pub(crate) page: Option<Bytes>,
 }
 
 impl Setup {
@@ -131,6 +134,7 @@ impl Setup {
                 .transpose()
                 .map_err(|error| origin_error(&error))?,
             debug: options.debug,
+            page: options.page,
         })
     }
 
@@ -157,6 +161,7 @@ impl Setup {
             origins: self.origins.clone(),
             resolver: Arc::new(LoopResolver(calls.clone())),
             authenticator,
+            page: self.page.clone(),
             bus_name: bus_name(),
         });
         match py.detach(|| Runtime::start(engine)) {

@@ -1,8 +1,10 @@
 //! What all threads of a started manager share: what it serves, limits, counters, bus.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bus::Intake;
+use bytes::Bytes;
 use security::Origins;
 
 use crate::catalog::Catalog;
@@ -24,6 +26,8 @@ pub struct EngineConfig {
     pub resolver: Arc<dyn Resolver>,
     /// Asks the host who a client is; `None`: everyone may connect.
     pub authenticator: Option<Arc<dyn Authenticator>>,
+    /// The page for browsers.
+    pub page: Option<Bytes>,
     /// Prefix of generated event ids, unique for each start.
     pub bus_name: String,
 }
@@ -43,6 +47,9 @@ pub struct Engine {
     pub(crate) authenticator: Option<Arc<dyn Authenticator>>,
     pub(crate) shared: Arc<SharedGroups>,
     pub(crate) streams: Streams,
+    pub(crate) page: Option<Bytes>,
+    /// Whether no further client is let in.
+    draining: AtomicBool,
 }
 
 impl Engine {
@@ -59,6 +66,18 @@ impl Engine {
             authenticator: config.authenticator,
             shared: Arc::default(),
             streams: Streams::default(),
+            page: config.page,
+            draining: AtomicBool::new(false),
         }
+    }
+
+    /// Whether connections are being drained, so that no further client is let in.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_draining(&self, draining: bool) {
+        self.draining.store(draining, Ordering::Relaxed);
     }
 }

@@ -96,6 +96,12 @@ impl Responder {
         {
             return Some(Response::error(403, "this origin may not connect"));
         }
+        if engine.is_draining() {
+            return Some(Response::error(
+                503,
+                "the server is shutting down: try again",
+            ));
+        }
         let limit = engine.limits.max_connections;
         if limit.is_some_and(|limit| metrics.connections.get() >= limit as u64) {
             return Some(Response::error(
@@ -158,7 +164,10 @@ impl Responder {
                 }
                 None => Response::no_stream().into(),
             },
-            Asked::Page => Response::error(400, "Invalid request: `query` is missing").into(),
+            Asked::Page => match &self.engine.page {
+                Some(page) => Response::page(page.clone()).into(),
+                None => Response::error(400, "Invalid request: `query` is missing").into(),
+            },
         }
     }
 

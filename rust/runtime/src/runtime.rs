@@ -206,6 +206,7 @@ impl Runtime {
     /// with 1001.
     pub async fn drain(&self, limit: Duration) {
         let deadline = Instant::now() + limit;
+        self.engine.set_draining(true);
         self.engine.intake.close();
         wait_while(|| !self.engine.intake.is_empty(), deadline).await;
         let actors: Vec<_> = self
@@ -227,6 +228,7 @@ impl Runtime {
 
     /// Completes the operations of all connections within `limit`, then closes them with 1001.
     pub async fn drain_connections(&self, limit: Duration) {
+        self.engine.set_draining(true);
         let deadline = Instant::now() + limit;
         let connected = || self.engine.metrics.connections.get() > 0;
         for shard in self.shards.live() {
@@ -238,6 +240,8 @@ impl Runtime {
             .await;
         // The close frames are still to be written.
         wait_while(connected, Instant::now() + CLOSE_TIME).await;
+        // The manager may serve again.
+        self.engine.set_draining(self.engine.intake.is_closed());
     }
 }
 

@@ -6,6 +6,7 @@ mod http;
 mod messages;
 mod server;
 mod socket;
+mod status;
 mod websocket;
 mod worker;
 

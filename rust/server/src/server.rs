@@ -11,6 +11,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::http;
 use crate::socket::SocketHandle;
+use crate::status;
 use crate::websocket;
 use crate::worker::CurrentWorker;
 
@@ -87,6 +88,7 @@ impl Server {
                 App::new()
                     .app_data(web::Data::new(CurrentWorker::start(&factory)))
                     .route(&path, web::to(graphql))
+                    .configure(status::routes)
             };
             let server = HttpServer::new(app)
                 .workers(config.workers)
