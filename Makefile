@@ -1,11 +1,13 @@
 # The only place where commands are written down. `make help` lists them.
 #
 # Needs a Rust toolchain, Python 3.10 or later and make; everything else is installed into .venv,
-# tests/js/node_modules and, for Node.js where it is missing, the system (Debian packages).
+# node_modules of tests/js and graphiql and, for Node.js and Chromium where they are missing, the
+# system (Debian packages).
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PAGE := fraiseql_subs/graphiql/index.html
 SOURCES := $(shell find rust fraiseql_subs -name '*.rs' -o -name '*.toml' -o -name '*.py') Cargo.toml Cargo.lock pyproject.toml
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 unexport PYTHONPATH
@@ -15,12 +17,14 @@ PYTHONS = $(shell for version in 3.10 3.11 3.12 3.13; do \
 	for python in python$$version $$HOME/.pyenv/versions/$$version.*/bin/python; do \
 	$$python -c '' 2>/dev/null && echo $$python && break; done; done)
 
-.PHONY: help demo test test-rust test-python test-pythons lint types check bench compare fuzz clean
+.PHONY: help demo graphiql test test-rust test-python test-pythons lint types check bench compare fuzz clean .chromium .node
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
-demo: $(VENV)/.release ## serve examples/orders.py with events flowing
+graphiql: $(PAGE) ## make the page for browsers, which the wheel carries
+
+demo: $(VENV)/.release $(PAGE) ## serve examples/orders.py with events flowing
 	$(BIN)/python examples/orders.py
 
 test: test-rust test-python ## build and run every test
@@ -28,10 +32,10 @@ test: test-rust test-python ## build and run every test
 test-rust: ## Rust unit, property and integration tests
 	cargo test --workspace --locked
 
-test-python: $(VENV)/.debug tests/js/node_modules/.installed ## Python tests, with real clients
+test-python: $(VENV)/.debug tests/js/node_modules/.installed $(PAGE) .chromium ## Python tests, with real clients
 	$(BIN)/python -m pytest
 
-test-pythons: $(VENV)/.debug tests/js/node_modules/.installed ## Python tests on every version that is installed
+test-pythons: $(VENV)/.debug tests/js/node_modules/.installed $(PAGE) .chromium ## Python tests on every version that is installed
 	set -e; for python in $(PYTHONS); do \
 		venv=.venvs/$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
 		test -e $$venv/.tools || { $$python -m venv $$venv; \
@@ -74,7 +78,7 @@ fuzz: ## fuzz protocol, tokens and documents, each for FUZZ_SECONDS (600)
 	done
 
 clean: ## remove what was built
-	rm -rf $(VENV) .venvs target tests/js/node_modules load_tests/compare/node_modules
+	rm -rf $(VENV) .venvs target tests/js/node_modules load_tests/compare/node_modules graphiql/node_modules $(PAGE)
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or later is needed")'
@@ -96,7 +100,15 @@ $(VENV)/.release: $(SOURCES) | $(BIN)/python
 	$(BIN)/maturin develop --quiet --locked --release
 	rm -f $(VENV)/.debug && touch $@
 
-%/node_modules/.installed: %/package.json %/package-lock.json
-	command -v npm >/dev/null || (apt-get update -qq && apt-get install -qq -y --no-install-recommends nodejs npm)
+.node:
+	@command -v npm >/dev/null || (apt-get update -qq && apt-get install -qq -y --no-install-recommends nodejs npm)
+
+.chromium:
+	@command -v chromium >/dev/null || (apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium)
+
+%/node_modules/.installed: %/package.json %/package-lock.json | .node
 	cd $* && npm ci --silent --no-audit --no-fund
 	touch $@
+
+$(PAGE): graphiql/node_modules/.installed graphiql/main.jsx graphiql/build.mjs
+	cd graphiql && node build.mjs ../$@

@@ -6,16 +6,19 @@ from typing import Any, final, overload
 
 from typing_extensions import Self
 
+from .adapters._tasks import Peer
 from .config import Identity, Limits
 from .definition import Definition
 from .schema import SchemaSource
 from .security import Security
 
 __all__ = [
+    "Connection",
     "Core",
     "Event",
     "Publication",
     "Receipt",
+    "Response",
     "Responses",
 ]
 
@@ -89,6 +92,49 @@ class Responses:
         """End the subscription."""
 
 @final
+class Connection:
+    """One WebSocket connection that a Python server carries."""
+
+    @property
+    def subprotocol(self) -> str | None:
+        """The subprotocol to accept with."""
+    @property
+    def refusal(self) -> str | None:
+        """Why the handshake has to be refused, if so."""
+    @property
+    def ended(self) -> asyncio.Future[None]:
+        """Done when the socket has to be closed at once, whatever is being written."""
+    def receive_text(self, text: str) -> asyncio.Future[None] | None:
+        """Take one text message; gives a future to await before the next one, if so."""
+    def receive_binary(self) -> None:
+        """Take one binary message."""
+    def take(self) -> list[bytes | tuple[int, str]] | asyncio.Future[None] | None:
+        """Take all messages that are ready, a future to await before asking again, or None."""
+    def closed(self) -> None:
+        """Note that the socket is gone."""
+
+@final
+class Response:
+    """The response to a request that a Python server carries."""
+
+    @property
+    def status(self) -> int:
+        """Status code."""
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        """Names, in lower case, and values."""
+    @property
+    def is_whole(self) -> bool:
+        """Whether the next part is the whole body."""
+    @property
+    def ended(self) -> asyncio.Future[None]:
+        """Done when the transport has to be ended at once."""
+    def take(self) -> bytes | asyncio.Future[None] | None:
+        """Take the next part of the body, a future to await before asking again, or None."""
+    def closed(self) -> None:
+        """Note that the client is gone, or has all of it."""
+
+@final
 class Core:
     """What `SubscriptionManager` is made of."""
 
@@ -102,6 +148,7 @@ class Core:
         trusted_documents: list[tuple[str, str]] | None,
         introspection: bool,
         debug: bool,
+        page: bytes | None,
     ) -> Self: ...
     @property
     def is_running(self) -> bool:
@@ -151,5 +198,11 @@ class Core:
         reason: str,
     ) -> asyncio.Future[int]:
         """Close the selected connections."""
+    def connect(self, subprotocols: list[str], peer: Peer) -> Connection:
+        """Open a WebSocket connection that a Python server carries."""
+    def answer(self, method: str, query: str, body: bytes, peer: Peer) -> asyncio.Future[Response]:
+        """Answer an HTTP request that a Python server received."""
+    def prometheus(self) -> str:
+        """Counters in the text format of Prometheus; empty before the first start."""
     def metrics(self) -> dict[str, int]:
         """Counters by name; empty before the first start."""

@@ -116,6 +116,8 @@ class ConnectionParams:
         remote_address: Address of the peer as `host:port`; None when the server does not know it.
         connection_id: Id of the connection, as in `Context` and in the logs.
         identity: What a verified token says, with `Security.jwt`; None without.
+        context: What the adapter of another server was given for this client, such as the user
+            that the application knows; None otherwise.
     """
 
     payload: Mapping[str, Any] | None = None
@@ -123,6 +125,7 @@ class ConnectionParams:
     remote_address: str | None = None
     connection_id: str = ""
     identity: Identity | None = None
+    context: Any = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from .definition import Definition
 from .delegate import ContextGetter, Delegate, read_schema
 from .errors import ConfigurationError
 from .executor import Executor
+from .graphiql import read_page
 from .metrics import Metrics
 from .response_stream import ResponseStream
 from .schema.markers import Scalar
@@ -57,6 +58,7 @@ class SubscriptionManager:
             texts by id, or the path of a JSON file with them or of an Apollo manifest.
         context_getter: Function of a `Context`, async or not, that makes the context value of the
             executor that `schema` came with; None: it is the `Context`.
+        graphiql: Whether browsers are served GraphiQL, a page to try operations in.
         scalars: Custom scalars of a schema in SDL; those in type hints need not be repeated.
 
     Raises:
@@ -78,6 +80,7 @@ class SubscriptionManager:
         trusted_documents: TrustedDocuments | None = None,
         context_getter: ContextGetter | None = None,
         scalars: Iterable[Scalar] = (),
+        graphiql: bool = True,
     ) -> None:
         if bus != "memory://":
             raise ConfigurationError(f'bus={bus!r} is unknown: use "memory://"')
@@ -94,6 +97,7 @@ class SubscriptionManager:
         self._introspection = introspection
         self._trusted_documents = read_trusted_documents(trusted_documents)
         self._debug = debug
+        self._graphiql = graphiql
         self._executor = Executor(self)
         self._built: Core | None = None
         if self._definitions or isinstance(self._schema, Delegate):
@@ -115,6 +119,7 @@ class SubscriptionManager:
             trusted_documents=self._trusted_documents,
             introspection=self._introspection,
             debug=self._debug,
+            page=read_page() if self._graphiql else None,
         )
 
     @property
@@ -367,6 +372,10 @@ class SubscriptionManager:
             raise ConfigurationError(f"code={code!r}: give 1000, or 3000 to 4999")
         user_id = None if identity is None else identity.user_id
         return await self._core.disconnect(user_id, tenant_id, connection_id, code, reason)
+
+    def prometheus(self) -> str:
+        """Write the counters of this moment in the text format of Prometheus."""
+        return self._core.prometheus()
 
     def metrics(self) -> Metrics:
         """Read the counters of this moment."""

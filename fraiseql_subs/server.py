@@ -50,9 +50,19 @@ class Server:
     @property
     def url(self) -> str:
         """URL for WebSocket clients, such as `ws://127.0.0.1:8000/graphql`; `wss` with TLS."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
         scheme = "ws" if self._tls is None else "wss"
-        return f"{scheme}://{host}:{self.port}{self.path}"
+        return f"{scheme}://{self._authority}{self.path}"
+
+    @property
+    def http_url(self) -> str:
+        """URL for HTTP clients and browsers, `http://127.0.0.1:8000/graphql`; `https` with TLS."""
+        scheme = "http" if self._tls is None else "https"
+        return f"{scheme}://{self._authority}{self.path}"
+
+    @property
+    def _authority(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
 
     async def __aenter__(self) -> Self:
         core = self._manager._core

@@ -64,7 +64,8 @@ class Context:
         connection_id: Connection of the client; None for an in-process subscription.
         operation_name: Name of the GraphQL operation; None when it has none.
         params: How the client connected; None for an in-process subscription.
-        value: The `context` argument of an in-process `subscribe`; None otherwise.
+        value: The `context` argument of an in-process `subscribe`, or what the adapter of another
+            server was given for the client; None otherwise.
     """
 
     identity: Identity | Mapping[str, Any] | None = None

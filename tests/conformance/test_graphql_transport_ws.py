@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from application import make_manager
 from protocol_client import ProtocolClient
+from servers import SERVERS
 from transcript import Run, load
 from websockets.exceptions import ConnectionClosed
 
-from fraiseql_subs import SubscriptionManager
-
 TRANSCRIPTS = load(Path(__file__).parent / "graphql_transport_ws")
-
-Serve = Callable[[SubscriptionManager], AbstractAsyncContextManager[str]]
-
-
-@asynccontextmanager
-async def embedded(manager: SubscriptionManager) -> AsyncIterator[str]:
-    """Serve with the embedded server; gives the URL."""
-    async with manager.serve(port=0, drain=0.0) as server:
-        yield server.url
-
-
-SERVERS: dict[str, Serve] = {"embedded": embedded}
 
 
 @pytest.fixture(params=SERVERS)
@@ -59,9 +46,7 @@ def test_every_transcript_names_its_rule_and_source():
     assert [int(name[:4]) for name in TRANSCRIPTS] == list(range(1, len(rules) + 1))
 
 
-@pytest.mark.parametrize(
-    "offered", [[], ["graphql-ws"], ["chat", "soap"]], ids=["none", "legacy", "unknown"]
-)
+@pytest.mark.parametrize("offered", [[], ["chat", "soap"]], ids=["none", "unknown"])
 async def test_without_a_known_subprotocol_the_handshake_completes_and_closes_4406(
     offered, connect
 ):

@@ -24,7 +24,7 @@ use crate::error::{
 };
 use crate::introspection::QueryOperation;
 use crate::limits::{self, DocumentLimits, MAX_DOCUMENT_BYTES, MAX_NESTING, MAX_TOKENS};
-use crate::operation::{Operation, SubscriptionOperation};
+use crate::operation::{Operation, OperationKind, SubscriptionOperation};
 use crate::plan::Plan;
 use crate::schema::Schema;
 use crate::source::Source;
@@ -129,6 +129,17 @@ impl Document {
             _ => QueryOperation::new(self.clone(), definition.clone(), variables)
                 .map(Operation::Query),
         }
+    }
+
+    /// The kind of the operation of this name; `None` when there is no such operation.
+    #[must_use]
+    pub fn kind(&self, name: Option<&str>) -> Option<OperationKind> {
+        let definition = self.select(name).ok()?;
+        Some(match definition.operation_type {
+            OperationType::Query => OperationKind::Query,
+            OperationType::Mutation => OperationKind::Mutation,
+            OperationType::Subscription => OperationKind::Subscription,
+        })
     }
 
     /// Its text.

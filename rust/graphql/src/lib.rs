@@ -61,7 +61,7 @@ pub use error::{
 pub use introspection::QueryOperation;
 pub use json::describe_string;
 pub use limits::DocumentLimits;
-pub use operation::{Operation, SubscriptionOperation};
+pub use operation::{Operation, OperationKind, SubscriptionOperation};
 pub use plan::Plan;
 pub use reference::{
     CODE_DOCUMENT_NOT_TRUSTED, CODE_PERSISTED_QUERY_NOT_FOUND, DocumentReference, TrustedDocuments,

@@ -17,6 +17,17 @@ pub enum Operation {
     Mutation,
 }
 
+/// The kinds of operations of the specification, section 2.3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OperationKind {
+    /// Reads.
+    Query,
+    /// Changes something.
+    Mutation,
+    /// Goes on.
+    Subscription,
+}
+
 /// A subscription to one field.
 #[derive(Debug, Clone)]
 pub struct SubscriptionOperation {

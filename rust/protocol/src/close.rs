@@ -21,6 +21,22 @@ impl Close {
         Self { code, reason }
     }
 
+    /// The status of an HTTP response that is closed before it has begun.
+    pub(crate) fn http_status(&self) -> u16 {
+        match self.code {
+            4401 => 401,
+            4403 => 403,
+            1001 | 1013 => 503,
+            _ => 500,
+        }
+    }
+
+    /// 1000: everything was said.
+    #[must_use]
+    pub fn normal() -> Self {
+        Self::new(1000, "")
+    }
+
     /// 1001: the server shuts down.
     #[must_use]
     pub fn going_away() -> Self {

@@ -1,15 +1,32 @@
-//! The server side of `graphql-transport-ws`, without sockets: messages in, actions out.
+//! The server side of the protocols that GraphQL clients speak, without sockets: messages and
+//! requests in, actions out.
 //!
-//! Pure and sans-IO: nothing here blocks, reads a clock or knows a socket.
-//! Not here: WebSocket frames (`server`), what an operation does (`runtime`).
-//! Source: GraphQL over WebSocket, PROTOCOL.md of graphql-ws.
+//! graphql-transport-ws, the older graphql-ws, GraphQL over SSE, multipart subscriptions and
+//! GraphQL over HTTP, behind one [`Session`]. Pure and sans-IO: nothing here blocks, reads a clock
+//! or knows a socket.
+//! Not here: frames and connections (`server`), what an operation does (`runtime`).
 
+mod accept;
 mod close;
-pub mod frame;
+mod event_stream;
+mod exchange;
+mod frame;
+mod framing;
+mod head;
+pub mod http;
+mod legacy_ws;
+mod members;
 mod message;
+mod multipart;
 mod operation;
+mod session;
+mod subprotocol;
 mod transport_ws;
 
 pub use close::Close;
-pub use operation::{OperationId, Request};
-pub use transport_ws::{Action, SUBPROTOCOL, Session, negotiate};
+pub use exchange::Exchange;
+pub use framing::Framing;
+pub use head::Head;
+pub use operation::{OperationId, OperationKind, Request};
+pub use session::{Action, Session};
+pub use subprotocol::Subprotocol;

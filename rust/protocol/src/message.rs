@@ -1,7 +1,10 @@
-//! Messages of a client, decoded. A fault names the member and what it should be.
+//! Messages of a client of graphql-transport-ws, decoded.
 
 use serde_json::{Map, Value};
 
+use crate::members::{
+    Fault, object, operation_id, optional_object, payload_request, required_string,
+};
 use crate::operation::{OperationId, Request};
 
 /// One message of a client.
@@ -14,33 +17,9 @@ pub(crate) enum ClientMessage {
     Complete { id: OperationId },
 }
 
-/// Why a message cannot be understood.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Fault {
-    #[error("it is not JSON ({0})")]
-    Json(String),
-    #[error("it is no JSON object")]
-    NoObject,
-    #[error("`{0}` is missing")]
-    Missing(&'static str),
-    #[error("`{member}` must be {expected}")]
-    WrongType {
-        member: &'static str,
-        expected: &'static str,
-    },
-    #[error("`id` is empty")]
-    EmptyId,
-    #[error("`type` \"{0}\" is unknown")]
-    UnknownType(String),
-}
-
 /// Reads one text message.
 pub(crate) fn decode(text: &str) -> Result<ClientMessage, Fault> {
-    let value: Value =
-        serde_json::from_str(text).map_err(|error| Fault::Json(error.to_string()))?;
-    let Value::Object(mut message) = value else {
-        return Err(Fault::NoObject);
-    };
+    let mut message = object(text.as_bytes())?;
     let kind = required_string(&mut message, "type", "type")?;
     Ok(match kind.as_str() {
         "connection_init" => ClientMessage::ConnectionInit {
@@ -55,82 +34,13 @@ pub(crate) fn decode(text: &str) -> Result<ClientMessage, Fault> {
         }
         "subscribe" => ClientMessage::Subscribe {
             id: operation_id(&mut message)?,
-            request: request(&mut message)?,
+            request: payload_request(&mut message)?,
         },
         "complete" => ClientMessage::Complete {
             id: operation_id(&mut message)?,
         },
         _ => return Err(Fault::UnknownType(kind)),
     })
-}
-
-fn operation_id(message: &mut Map<String, Value>) -> Result<OperationId, Fault> {
-    let id = required_string(message, "id", "id")?;
-    if id.is_empty() {
-        return Err(Fault::EmptyId);
-    }
-    Ok(OperationId::from(id.as_str()))
-}
-
-fn request(message: &mut Map<String, Value>) -> Result<Request, Fault> {
-    let mut payload =
-        optional_object(message, "payload", "payload")?.ok_or(Fault::Missing("payload"))?;
-    let request = Request {
-        query: optional_string(&mut payload, "query", "payload.query")?,
-        document_id: optional_string(&mut payload, "documentId", "payload.documentId")?,
-        operation_name: optional_string(&mut payload, "operationName", "payload.operationName")?,
-        variables: optional_object(&mut payload, "variables", "payload.variables")?
-            .unwrap_or_default(),
-        extensions: optional_object(&mut payload, "extensions", "payload.extensions")?
-            .unwrap_or_default(),
-    };
-    if request.query.is_none() && request.document_id.is_none() && request.sha256().is_none() {
-        return Err(Fault::Missing("payload.query"));
-    }
-    Ok(request)
-}
-
-/// Takes a member; `null` is as if it were left out.
-fn take(object: &mut Map<String, Value>, key: &str) -> Option<Value> {
-    object.remove(key).filter(|value| !value.is_null())
-}
-
-fn optional_string(
-    object: &mut Map<String, Value>,
-    key: &str,
-    member: &'static str,
-) -> Result<Option<String>, Fault> {
-    match take(object, key) {
-        None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(_) => Err(Fault::WrongType {
-            member,
-            expected: "a string",
-        }),
-    }
-}
-
-fn required_string(
-    object: &mut Map<String, Value>,
-    key: &str,
-    member: &'static str,
-) -> Result<String, Fault> {
-    optional_string(object, key, member)?.ok_or(Fault::Missing(member))
-}
-
-fn optional_object(
-    object: &mut Map<String, Value>,
-    key: &str,
-    member: &'static str,
-) -> Result<Option<Map<String, Value>>, Fault> {
-    match take(object, key) {
-        None => Ok(None),
-        Some(Value::Object(map)) => Ok(Some(map)),
-        Some(_) => Err(Fault::WrongType {
-            member,
-            expected: "an object",
-        }),
-    }
 }
 
 #[cfg(test)]

@@ -16,6 +16,11 @@ impl OperationId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The id as a JSON string.
+    pub(crate) fn to_json(&self) -> Value {
+        Value::from(self.as_str())
+    }
 }
 
 impl From<&str> for OperationId {
@@ -34,6 +39,17 @@ impl fmt::Display for OperationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// The kinds of operations of the GraphQL specification, section 2.3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OperationKind {
+    /// Reads.
+    Query,
+    /// Changes something.
+    Mutation,
+    /// Goes on.
+    Subscription,
 }
 
 /// A GraphQL request. Members that were `null` are as if left out.

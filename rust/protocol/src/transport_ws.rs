@@ -1,4 +1,6 @@
-//! The state of one connection: what may come when, and which ids are in use.
+//! graphql-transport-ws: what may come when, and which ids are in use.
+//!
+//! Source: GraphQL over WebSocket, PROTOCOL.md of graphql-ws.
 
 use bytes::Bytes;
 use hashbrown::HashSet;
@@ -6,46 +8,10 @@ use serde_json::{Map, Value};
 
 use crate::close::Close;
 use crate::frame;
+use crate::framing::Framing;
 use crate::message::{ClientMessage, decode};
 use crate::operation::{OperationId, Request};
-
-/// The subprotocol spoken here.
-pub const SUBPROTOCOL: &str = "graphql-transport-ws";
-
-/// Picks the subprotocol: the first of the `Sec-WebSocket-Protocol` header that is known here.
-#[must_use]
-pub fn negotiate(offered: Option<&str>) -> Option<&'static str> {
-    let mut offered = offered?.split(',').map(str::trim);
-    offered
-        .find(|name| *name == SUBPROTOCOL)
-        .map(|_| SUBPROTOCOL)
-}
-
-/// What the caller has to do about a message.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Action {
-    /// Decide about the client, then call [`Session::accept`] or close with 4403.
-    Initialise {
-        /// Payload of `connection_init`.
-        payload: Option<Map<String, Value>>,
-    },
-    /// Send this text message.
-    Send(Bytes),
-    /// Start an operation.
-    Subscribe {
-        /// Its id, in use from now on.
-        id: OperationId,
-        /// What it asks for.
-        request: Request,
-    },
-    /// End an operation without a word; its id is free.
-    Complete {
-        /// Its id.
-        id: OperationId,
-    },
-    /// Close the socket; the session is over.
-    Close(Close),
-}
+use crate::session::Action;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -59,21 +25,14 @@ enum Phase {
 
 /// The server side of one connection.
 #[derive(Debug)]
-pub struct Session {
+pub(crate) struct TransportWs {
     phase: Phase,
     in_use: HashSet<OperationId>,
 }
 
-impl Default for Session {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Session {
+impl TransportWs {
     /// A connection whose handshake is done.
-    #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             phase: Phase::Connected,
             in_use: HashSet::new(),
@@ -81,7 +40,7 @@ impl Session {
     }
 
     /// Takes one text message.
-    pub fn receive_text(&mut self, text: &str) -> Option<Action> {
+    pub(crate) fn receive_text(&mut self, text: &str) -> Option<Action> {
         if self.phase == Phase::Closed {
             return None;
         }
@@ -97,7 +56,9 @@ impl Session {
                 self.phase = Phase::Initialising;
                 Some(Action::Initialise { payload })
             }
-            ClientMessage::Ping { payload } => Some(Action::Send(frame::pong(payload.as_ref()))),
+            ClientMessage::Ping { payload } => {
+                Some(Action::Send(frame::connection("pong", payload.as_ref())))
+            }
             // Asked for or not, a pong needs no answer.
             ClientMessage::Pong => None,
             ClientMessage::Subscribe { id, request } => self.subscribe(id, request),
@@ -119,37 +80,49 @@ impl Session {
     }
 
     /// Takes one binary message; there are none in this protocol.
-    pub fn receive_binary(&mut self) -> Option<Action> {
+    pub(crate) fn receive_binary(&mut self) -> Option<Action> {
         if self.phase == Phase::Closed {
             return None;
         }
         self.end(Close::bad_request("it is binary: send text"))
     }
 
+    /// What surrounds the results of an operation.
+    pub(crate) fn framing(id: &OperationId) -> Framing {
+        Framing::transport_ws(id)
+    }
+
+    /// A ping for transports that have none of their own.
+    pub(crate) fn ping() -> Bytes {
+        frame::connection("ping", None)
+    }
+
     /// The application accepted the client: gives the `connection_ack` to send. `None` when the
     /// client has not asked or is gone.
-    pub fn accept(&mut self, payload: Option<&Map<String, Value>>) -> Option<Bytes> {
+    pub(crate) fn accept(&mut self, payload: Option<&Map<String, Value>>) -> Option<Bytes> {
         if self.phase != Phase::Initialising {
             return None;
         }
         self.phase = Phase::Acknowledged;
-        Some(frame::connection_ack(payload))
+        Some(frame::connection("connection_ack", payload))
     }
 
     /// An operation failed: gives the `error` to send, with a JSON array of errors, and frees the
     /// id. `None` when the client has ended it before.
-    pub fn error(&mut self, id: &OperationId, errors: &[u8]) -> Option<Bytes> {
-        self.in_use.remove(id).then(|| frame::error(id, errors))
+    pub(crate) fn error(&mut self, id: &OperationId, errors: &[u8]) -> Option<Bytes> {
+        self.in_use
+            .remove(id)
+            .then(|| frame::operation(id, "error", errors))
     }
 
     /// An operation has ended: gives the `complete` to send and frees the id. `None` when the
     /// client has ended it before.
-    pub fn complete(&mut self, id: &OperationId) -> Option<Bytes> {
+    pub(crate) fn complete(&mut self, id: &OperationId) -> Option<Bytes> {
         self.in_use.remove(id).then(|| frame::complete(id))
     }
 
     /// The time for `connection_init` is over; nothing happens when it came in time.
-    pub fn initialisation_timed_out(&mut self) -> Option<Action> {
+    pub(crate) fn initialisation_timed_out(&mut self) -> Option<Action> {
         if self.phase != Phase::Connected {
             return None;
         }
@@ -157,7 +130,7 @@ impl Session {
     }
 
     /// The connection is over: every later message is ignored, every id is free.
-    pub fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         self.phase = Phase::Closed;
         self.in_use.clear();
     }
@@ -173,14 +146,14 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn acknowledged() -> Session {
-        let mut session = Session::new();
+    fn acknowledged() -> TransportWs {
+        let mut session = TransportWs::new();
         session.receive_text(r#"{"type":"connection_init"}"#);
         session.accept(None);
         session
     }
 
-    fn subscribe(session: &mut Session, id: &str) -> Option<Action> {
+    fn subscribe(session: &mut TransportWs, id: &str) -> Option<Action> {
         let message = json!({"type": "subscribe", "id": id, "payload": {"query": "q"}});
         session.receive_text(&message.to_string())
     }
@@ -190,18 +163,8 @@ mod tests {
     }
 
     #[test]
-    fn the_first_known_subprotocol_is_picked() {
-        assert_eq!(
-            negotiate(Some("graphql-ws, graphql-transport-ws")),
-            Some(SUBPROTOCOL)
-        );
-        assert_eq!(negotiate(Some("soap")), None);
-        assert_eq!(negotiate(None), None);
-    }
-
-    #[test]
     fn connection_init_asks_the_application_and_the_ack_may_carry_a_payload() {
-        let mut session = Session::new();
+        let mut session = TransportWs::new();
         let action = session.receive_text(r#"{"type":"connection_init","payload":{"token":"t"}}"#);
         let payload = json!({"token": "t"}).as_object().cloned();
         assert_eq!(
@@ -216,12 +179,16 @@ mod tests {
 
     #[test]
     fn subscribe_before_connection_init_closes_with_4401() {
-        closes_with(subscribe(&mut Session::new(), "1"), 4401, "Unauthorized");
+        closes_with(
+            subscribe(&mut TransportWs::new(), "1"),
+            4401,
+            "Unauthorized",
+        );
     }
 
     #[test]
     fn subscribe_while_the_application_decides_closes_with_4401() {
-        let mut session = Session::new();
+        let mut session = TransportWs::new();
         session.receive_text(r#"{"type":"connection_init"}"#);
         closes_with(subscribe(&mut session, "1"), 4401, "Unauthorized");
         assert_eq!(session.accept(None), None);
@@ -229,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_second_connection_init_closes_with_4429_acknowledged_or_not() {
-        let mut initialising = Session::new();
+        let mut initialising = TransportWs::new();
         initialising.receive_text(r#"{"type":"connection_init"}"#);
         for mut session in [initialising, acknowledged()] {
             let action = session.receive_text(r#"{"type":"connection_init"}"#);
@@ -239,13 +206,13 @@ mod tests {
 
     #[test]
     fn no_connection_init_in_time_closes_with_4408() {
-        let action = Session::new().initialisation_timed_out();
+        let action = TransportWs::new().initialisation_timed_out();
         closes_with(action, 4408, "Connection initialisation timeout");
     }
 
     #[test]
     fn the_timeout_stops_with_connection_init() {
-        let mut session = Session::new();
+        let mut session = TransportWs::new();
         session.receive_text(r#"{"type":"connection_init"}"#);
         assert_eq!(session.initialisation_timed_out(), None);
     }
@@ -302,7 +269,7 @@ mod tests {
 
     #[test]
     fn ping_is_answered_before_connection_init_with_its_payload() {
-        let mut session = Session::new();
+        let mut session = TransportWs::new();
         let plain = session.receive_text(r#"{"type":"ping"}"#);
         assert_eq!(plain, Some(Action::Send(r#"{"type":"pong"}"#.into())));
         let loaded = session.receive_text(r#"{"type":"ping","payload":{"n":1}}"#);
@@ -312,7 +279,7 @@ mod tests {
 
     #[test]
     fn an_unrequested_pong_is_ignored() {
-        let mut session = Session::new();
+        let mut session = TransportWs::new();
         assert_eq!(
             session.receive_text(r#"{"type":"pong","payload":{"n":1}}"#),
             None

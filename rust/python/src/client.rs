@@ -105,6 +105,9 @@ fn connection_params<'py>(py: Python<'py>, client: &Client) -> PyResult<Bound<'p
     let identity = client.identity.as_ref();
     let identity = identity.map(|identity| identity_object(py, identity));
     arguments.set_item("identity", identity.transpose()?)?;
+    let host = client.host.get();
+    let host = host.and_then(|host| host.downcast_ref::<HostClient>());
+    arguments.set_item("context", host.and_then(|host| host.value.as_ref()))?;
     py.import("fraiseql_subs.config")?
         .getattr("ConnectionParams")?
         .call((), Some(&arguments))
@@ -144,12 +147,14 @@ impl Authenticator for PyAuthenticator {
                     (token, hook) => token.or(hook),
                 };
                 client.identity = Some(found.identity);
+                // What an adapter told stays.
+                let known = client.host.take().and_then(|host| host.downcast().ok());
                 let host = HostClient {
                     identity: Some(found.object),
                     params: Some(answer.params),
-                    ..HostClient::default()
+                    ..known.map_or_else(HostClient::default, |known| *known)
                 };
-                // Nothing else sets it.
+                // It was taken before.
                 client.host.set(Box::new(host)).ok();
                 (client, Ok(()))
             });

@@ -12,6 +12,7 @@ use runtime::{Client, Selector};
 use server::{Server, ServerConfig, Tls};
 
 use crate::client::{HostClient, context_variables, read_identity};
+use crate::connection::{self, Connection, PyPeer, PyRequest};
 use crate::error::{
     bus_error, exceptions, manager_closed, publish_error, request_errors, runtime_error,
     server_error, tls_error,
@@ -131,7 +132,7 @@ impl Drop for Core {
 #[pymethods]
 impl Core {
     #[new]
-    #[pyo3(signature = (*, schema, definitions, limits, security, trusted_documents, introspection, debug))]
+    #[pyo3(signature = (*, schema, definitions, limits, security, trusted_documents, introspection, debug, page))]
     #[allow(
         clippy::too_many_arguments,
         reason = "keyword parameters of one Python call"
@@ -144,12 +145,14 @@ impl Core {
         trusted_documents: Option<Vec<(String, String)>>,
         introspection: bool,
         debug: bool,
+        page: Option<Vec<u8>>,
     ) -> PyResult<Self> {
         let options = Options {
             security,
             trusted_documents,
             introspection,
             debug,
+            page: page.map(Into::into),
         };
         let setup = Setup::read(schema, definitions, &limits, options)?;
         let state = Arc::new(Mutex::new(State::New));
@@ -364,9 +367,6 @@ impl Core {
         let server = running.server.lock().take();
         let working = running.clone();
         let work = async move {
-            if let Some(server) = &server {
-                server.handle().pause().await;
-            }
             if whole {
                 working.runtime.drain(limit).await;
             } else {
@@ -403,6 +403,43 @@ impl Core {
         future(py, &running.bridge, &running.runtime, work, |py, count| {
             Ok(count.into_pyobject(py)?.into_any().unbind())
         })
+    }
+
+    /// Opens a WebSocket connection that a Python server carries.
+    fn connect(
+        &self,
+        py: Python<'_>,
+        subprotocols: Vec<String>,
+        peer: PyPeer,
+    ) -> PyResult<Connection> {
+        Connection::open(py, &*self.running(py)?, &subprotocols, peer)
+    }
+
+    /// Answers an HTTP request that a Python server received.
+    fn answer<'py>(
+        &self,
+        py: Python<'py>,
+        method: String,
+        query: String,
+        body: Vec<u8>,
+        peer: PyPeer,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let request = PyRequest {
+            method,
+            query,
+            body,
+        };
+        connection::answer(py, &self.running(py)?, request, peer)
+    }
+
+    /// Counters in the text format of Prometheus; empty before the first start.
+    fn prometheus(&self) -> String {
+        match &*self.state.lock() {
+            State::Running(running) => {
+                runtime::prometheus(&running.runtime.engine().metrics.snapshot())
+            }
+            State::New | State::Closed => String::new(),
+        }
     }
 
     /// Counters by name; empty before the first start.

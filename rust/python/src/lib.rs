@@ -5,6 +5,7 @@
 
 mod bridge;
 mod client;
+mod connection;
 mod core;
 mod error;
 mod event;
@@ -25,6 +26,8 @@ use pyo3::types::PyDict;
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
+    module.add_class::<connection::Connection>()?;
+    module.add_class::<connection::Response>()?;
     module.add_class::<core::Core>()?;
     module.add_class::<core::Receipt>()?;
     module.add_class::<event::PyEvent>()?;

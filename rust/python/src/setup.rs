@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use graphql::{DocumentLimits, Schema, SchemaOptions, TrustedDocuments};
 use pyo3::prelude::*;
 use runtime::{
@@ -78,6 +79,7 @@ pub(crate) struct Setup {
     policy: Policy,
     tokens: Option<Arc<TokenVerifier>>,
     debug: bool,
+    page: Option<Bytes>,
 }
 
 /// The parameters of `Core` beside schema, definitions and limits.
@@ -86,6 +88,7 @@ pub(crate) struct Options<'py> {
     pub(crate) trusted_documents: Option<Vec<(String, String)>>,
     pub(crate) introspection: bool,
     pub(crate) debug: bool,
+    pub(crate) page: Option<Bytes>,
 }
 
 impl Setup {
@@ -132,6 +135,7 @@ impl Setup {
             policy,
             tokens,
             debug: options.debug,
+            page: options.page,
         })
     }
 
@@ -160,6 +164,7 @@ impl Setup {
             resolver: Arc::new(LoopResolver(calls.clone())),
             tokens: self.tokens.clone(),
             authenticator,
+            page: self.page.clone(),
             bus_name: bus_name(),
         });
         match py.detach(|| Runtime::start(engine)) {

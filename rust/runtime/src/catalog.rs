@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use graphql::{
-    DocumentCache, DocumentLimits, DocumentReference, GraphQLError, JsonMap, Operation, Schema,
-    SubscriptionOperation, TrustedDocuments,
+    Document, DocumentCache, DocumentLimits, DocumentReference, GraphQLError, JsonMap, Operation,
+    Schema, SubscriptionOperation, TrustedDocuments,
 };
 use hashbrown::HashMap;
-use protocol::Request;
+use protocol::{OperationKind, Request};
 use serde_json::Value;
 
 use crate::config::DOCUMENT_CACHE_CAPACITY;
@@ -103,18 +103,34 @@ impl Catalog {
         signature.is_some_and(|field| field.arguments.iter().any(|a| *a.name == *argument))
     }
 
+    /// What kind of operation is asked for; `None` when [`Self::prepare`] would refuse it.
+    #[must_use]
+    pub fn kind(&self, request: &Request) -> Option<OperationKind> {
+        let document = self.document(request).ok()?;
+        let kind = document.kind(request.operation_name.as_deref())?;
+        Some(match kind {
+            graphql::OperationKind::Query => OperationKind::Query,
+            graphql::OperationKind::Mutation => OperationKind::Mutation,
+            graphql::OperationKind::Subscription => OperationKind::Subscription,
+        })
+    }
+
+    fn document(&self, request: &Request) -> Result<Arc<Document>, Vec<GraphQLError>> {
+        self.documents.find(DocumentReference {
+            // Clients of automatic persisted queries send an empty text with their hash.
+            text: request.query.as_deref().filter(|text| !text.is_empty()),
+            sha256: request.sha256(),
+            id: request.document_id.as_deref(),
+        })
+    }
+
     /// Validates a request, coerces its variables and finds what serves it.
     ///
     /// # Errors
     ///
     /// The request errors of the GraphQL specification, section 7.1.2; nothing was started.
     pub fn prepare(&self, request: &Request) -> Result<Prepared, Vec<GraphQLError>> {
-        let document = self.documents.find(DocumentReference {
-            // Clients of automatic persisted queries send an empty text with their hash.
-            text: request.query.as_deref().filter(|text| !text.is_empty()),
-            sha256: request.sha256(),
-            id: request.document_id.as_deref(),
-        })?;
+        let document = self.document(request)?;
         let delegated = |kind: &str, operation: Option<SubscriptionOperation>| {
             let definition = self.delegate.clone()?;
             Some(Prepared::Operation(Box::new(PreparedOperation {

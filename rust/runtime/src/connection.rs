@@ -1,7 +1,7 @@
 //! One client connection: its protocol session, its operations, its outgoing messages.
 //!
-//! The transport that carries it (`server::websocket`, an adapter) hands in what it receives and
-//! writes what the [`Outbox`] holds; everything in between happens here, on one thread.
+//! The transport that carries it (`server::websocket`, [`Remote`](crate::Remote)) hands in what it
+//! receives and writes what the [`Outbox`] holds; everything in between happens here, on one thread.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -14,7 +14,7 @@ use actix::Addr;
 use bytes::Bytes;
 use graphql::{GraphQLError, JsonMap};
 use hashbrown::HashMap;
-use protocol::{Action, Close, OperationId, Request, Session, frame};
+use protocol::{Action, Close, Framing, OperationId, Request, Session};
 use security::{Check, Identity};
 
 use crate::actors::SubscriptionActor;
@@ -34,6 +34,8 @@ const CLOSE_GRACE: Duration = Duration::from_secs(5);
 pub trait Transport {
     /// Ends the transport at once, whatever still waits to be written.
     fn shut_down(&self);
+    /// Whether [`Outgoing::Ping`] is more than a message to it.
+    fn has_pings(&self) -> bool;
 }
 
 /// One client connection.
@@ -48,6 +50,7 @@ pub struct Connection {
     client: RefCell<Option<Client>>,
     accepted: RefCell<Option<Arc<Client>>>,
     transport: Box<dyn Transport>,
+    is_websocket: bool,
     /// Whether anything was received since the last ping.
     heard: Cell<bool>,
     draining: Cell<bool>,
@@ -67,11 +70,18 @@ struct Running {
 }
 
 impl Connection {
-    /// Registers a connection with its worker. `client` has what the handshake told.
+    /// Registers a connection with its worker. `client` has what the handshake or the request
+    /// told.
     #[must_use]
-    pub fn open(worker: &Rc<Worker>, client: Client, transport: Box<dyn Transport>) -> Rc<Self> {
+    pub fn open(
+        worker: &Rc<Worker>,
+        client: Client,
+        session: Session,
+        transport: Box<dyn Transport>,
+    ) -> Rc<Self> {
         static LAST: AtomicU64 = AtomicU64::new(0);
         let key = LAST.fetch_add(1, Relaxed);
+        let is_websocket = session.is_websocket();
         let limits = &worker.engine().limits;
         let outbox = Outbox::new(
             limits.max_pending_bytes,
@@ -82,12 +92,13 @@ impl Connection {
             key,
             id: client.connection_id.clone(),
             worker: worker.clone(),
-            session: RefCell::new(Session::new()),
+            session: RefCell::new(session),
             outbox: Rc::new(outbox),
             operations: RefCell::default(),
             client: RefCell::new(Some(client)),
             accepted: RefCell::new(None),
             transport,
+            is_websocket,
             heard: Cell::new(true),
             draining: Cell::new(false),
             buckets: RefCell::new(worker.engine().rates.as_ref().map(RateTable::of_connection)),
@@ -102,6 +113,8 @@ impl Connection {
                 connection.end();
             }
         });
+        let action = connection.session.borrow_mut().begin();
+        connection.act(action);
         connection
     }
 
@@ -190,14 +203,35 @@ impl Connection {
         self.act(action);
     }
 
-    fn act(self: &Rc<Self>, action: Option<Action>) {
-        match action {
-            None => {}
-            Some(Action::Send(message)) => self.outbox.push_control(Outgoing::Text(message)),
-            Some(Action::Initialise { payload }) => self.initialise(payload),
-            Some(Action::Subscribe { id, request }) => self.subscribe(id, &request),
-            Some(Action::Complete { id }) => self.client_completed(&id),
-            Some(Action::Close(close)) => self.close(close),
+    /// The client reads its reserved stream from now on.
+    pub(crate) fn open_stream(&self) {
+        self.session.borrow_mut().open();
+    }
+
+    /// Starts one more operation of an event stream; false when its id is in use.
+    pub(crate) fn start(self: &Rc<Self>, id: OperationId, request: Request) -> bool {
+        let action = self.session.borrow_mut().start(id, request);
+        let has_started = action.is_some();
+        self.act(action);
+        has_started
+    }
+
+    /// Ends an operation of an event stream.
+    pub(crate) fn stop(self: &Rc<Self>, id: OperationId) {
+        let action = self.session.borrow_mut().stop(id);
+        self.act(action);
+    }
+
+    fn act(self: &Rc<Self>, actions: impl IntoIterator<Item = Action>) {
+        for action in actions {
+            match action {
+                Action::Respond(head) => self.outbox.push_control(Outgoing::Head(head)),
+                Action::Send(message) => self.outbox.push_control(Outgoing::Text(message)),
+                Action::Initialise { payload } => self.initialise(payload),
+                Action::Subscribe { id, request } => self.subscribe(id, &request),
+                Action::Complete { id } => self.client_completed(&id),
+                Action::Close(close) => self.close(close),
+            }
         }
     }
 
@@ -220,14 +254,15 @@ impl Connection {
                 Ok((client, Ok(()))) => connection.accept(client),
                 Ok((_, Err(_))) => {
                     connection.denied(Check::Authentication, "connection denied");
-                    connection.close(Close::forbidden());
+                    let actions = connection.session.borrow_mut().refuse();
+                    connection.act(actions);
                 }
                 Err(_) => connection.close(Close::internal_error("authentication is unavailable")),
             }
         });
     }
 
-    fn accept(&self, mut client: Client) {
+    fn accept(self: &Rc<Self>, mut client: Client) {
         if let Some(rates) = &self.worker.engine().rates {
             if let Some(shared) = rates.of_client(&client) {
                 self.buckets.replace(Some(shared));
@@ -251,14 +286,14 @@ impl Connection {
             self.expiry.set(Some(deadline));
             self.worker.expire_at(deadline, self.key);
         }
-        if let Some(acknowledgement) = self.session.borrow_mut().accept(None) {
-            self.outbox.push_control(Outgoing::Text(acknowledgement));
-        }
+        let actions = self.session.borrow_mut().accept(None);
+        self.act(actions);
     }
 
     fn subscribe(self: &Rc<Self>, id: OperationId, request: &Request) {
         // The session lets nobody subscribe who was not accepted.
         let Some(client) = self.client() else { return };
+        self.client_completed(&id);
         let limit = self.worker.engine().limits.max_subscriptions_per_connection;
         if self.operations.borrow().len() >= limit {
             let error = GraphQLError::new(format!(
@@ -269,6 +304,14 @@ impl Connection {
         if self.draining.get() {
             let error = GraphQLError::new("the server is shutting down: connect again");
             return self.refuse(&id, &[error]);
+        }
+        if !self.is_websocket {
+            let kind = self.worker.engine().catalog.kind(request);
+            let starting = self.session.borrow_mut().starting(kind);
+            match starting {
+                Ok(actions) => self.act(actions),
+                Err(actions) => return self.act(actions),
+            }
         }
         let mark = Rc::<OperationMark>::default();
         self.operations.borrow_mut().insert(
@@ -281,7 +324,8 @@ impl Connection {
         let sink = Rc::new(OperationSink {
             connection: Rc::downgrade(self),
             outbox: self.outbox.clone(),
-            head: frame::NextHead::new(&id),
+            framing: self.session.borrow().framing(&id),
+            needs_head: Cell::new(!self.is_websocket),
             id: id.clone(),
             mark: mark.clone(),
             buckets: client.buckets.clone(),
@@ -305,7 +349,7 @@ impl Connection {
 
     /// Checks have decided about a subscription.
     fn checked(
-        &self,
+        self: &Rc<Self>,
         id: &OperationId,
         mark: &Rc<OperationMark>,
         opened: Result<Opened, Vec<GraphQLError>>,
@@ -318,7 +362,7 @@ impl Connection {
     }
 
     fn opened(
-        &self,
+        self: &Rc<Self>,
         id: &OperationId,
         mark: &Rc<OperationMark>,
         opened: Result<Opened, Vec<GraphQLError>>,
@@ -347,7 +391,7 @@ impl Connection {
         self.close(Close::new(4403, "Identity expired"));
     }
 
-    fn refuse(&self, id: &OperationId, errors: &[GraphQLError]) {
+    fn refuse(self: &Rc<Self>, id: &OperationId, errors: &[GraphQLError]) {
         self.operation_failed(id, &graphql::errors_to_json(errors));
     }
 
@@ -358,27 +402,39 @@ impl Connection {
         }
     }
 
-    fn operation_failed(&self, id: &OperationId, errors: &[u8]) {
-        let message = self.session.borrow_mut().error(id, errors);
-        self.operation_ended(id, message);
+    fn operation_failed(self: &Rc<Self>, id: &OperationId, errors: &[u8]) {
+        let actions = self.session.borrow_mut().error(id, errors);
+        self.operation_ended(id, actions);
     }
 
-    fn operation_completed(&self, id: &OperationId) {
-        let message = self.session.borrow_mut().complete(id);
-        self.operation_ended(id, message);
+    fn operation_completed(self: &Rc<Self>, id: &OperationId) {
+        let actions = self.session.borrow_mut().complete(id);
+        self.operation_ended(id, actions);
     }
 
-    fn operation_ended(&self, id: &OperationId, message: Option<Bytes>) {
+    fn operation_ended(self: &Rc<Self>, id: &OperationId, actions: Vec<Action>) {
         self.operations.borrow_mut().remove(id);
-        if let Some(message) = message {
-            self.outbox.push_control(Outgoing::Text(message));
-        }
+        self.act(actions);
         self.close_when_drained();
     }
 
     pub(crate) fn keep_alive(&self) {
+        let (heartbeat, ping) = {
+            let session = self.session.borrow();
+            let ping = if self.transport.has_pings() {
+                self.is_websocket.then_some(Outgoing::Ping)
+            } else {
+                session.ping().map(Outgoing::Text)
+            };
+            (session.heartbeat(), ping)
+        };
+        if let Some(heartbeat) = heartbeat {
+            self.outbox.push_control(Outgoing::Text(heartbeat));
+        }
+        // Who has nothing to answer with cannot be missed.
+        let Some(ping) = ping else { return };
         if self.heard.replace(false) {
-            self.outbox.push_control(Outgoing::Ping);
+            self.outbox.push_control(ping);
         } else {
             // Two intervals without a word, not even the pong: nobody is there.
             self.end();
@@ -402,21 +458,40 @@ impl Connection {
         }
     }
 
+    /// What a body still has to say about its close, in place of [`Outgoing::Close`].
+    pub(crate) fn farewell(&self, close: &Close) -> Vec<Action> {
+        self.session.borrow_mut().farewell(close)
+    }
+
     /// Closes the connection. Results that still wait are withdrawn with their operations;
     /// messages of the protocol leave before the close.
     pub fn close(&self, close: Close) {
+        // A response that is complete may take the time that its client needs.
+        let is_answered = !self.is_websocket && close == Close::normal();
         self.outbox.close(close);
-        self.end();
+        self.end_operations();
+        if !is_answered {
+            self.shut_down_late();
+        }
     }
 
-    /// Ends all operations. The socket is shut after a grace if the client does not take the
-    /// close: a socket that cannot be written would otherwise stay for ever.
+    /// Ends all operations of a client that has left or is shut out.
     fn end(&self) {
+        self.end_operations();
+        self.shut_down_late();
+    }
+
+    fn end_operations(&self) {
         self.session.borrow_mut().close();
         let ended: Vec<_> = self.operations.borrow_mut().drain().collect();
         for (_, running) in ended {
             running.stop();
         }
+    }
+
+    /// The socket is shut after a grace if the client does not take the close: a socket that
+    /// cannot be written would otherwise stay for ever.
+    fn shut_down_late(&self) {
         let worker = Rc::downgrade(&self.worker);
         let key = self.key;
         actix::spawn(async move {
@@ -435,11 +510,7 @@ impl Connection {
         if let Some(deadline) = self.expiry.take() {
             self.worker.forget_expiry(deadline, self.key);
         }
-        self.session.borrow_mut().close();
-        let left: Vec<_> = self.operations.borrow_mut().drain().collect();
-        for (_, running) in left {
-            running.stop();
-        }
+        self.end_operations();
     }
 }
 
@@ -456,7 +527,9 @@ impl Running {
 struct OperationSink {
     connection: Weak<Connection>,
     outbox: Rc<Outbox>,
-    head: frame::NextHead,
+    framing: Framing,
+    /// Whether a head may have to precede the next result.
+    needs_head: Cell<bool>,
     id: OperationId,
     mark: Rc<OperationMark>,
     buckets: Option<Arc<Buckets>>,
@@ -480,15 +553,27 @@ impl OperationSink {
 
 impl ResponseSink for OperationSink {
     fn next(&self, response: &Bytes) {
+        self.next_of(response, 0);
+    }
+
+    fn next_of(&self, response: &Bytes, offset: u64) {
         if let Some(buckets) = &self.buckets
             && !buckets.may_receive()
         {
             return self.metrics.results_rate_limited.add(1);
         }
-        if !self.mark.is_withdrawn() {
-            self.outbox
-                .push_result(self.head.frame(response), &self.mark);
+        if self.mark.is_withdrawn() {
+            return;
         }
+        if self.needs_head.replace(false)
+            && let Some(connection) = self.connection.upgrade()
+            && let Some(head) = connection.session.borrow_mut().first_result()
+        {
+            self.outbox.push_control(Outgoing::Head(head));
+        }
+        let offset = (1..u64::MAX).contains(&offset).then_some(offset);
+        self.outbox
+            .push_result(self.framing.frame(response, offset), &self.mark);
     }
 
     fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {

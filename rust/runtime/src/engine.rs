@@ -1,12 +1,15 @@
 //! What all threads of a started manager share: what it serves, limits, counters, bus.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bus::{BusError, Draft, Intake, Stamp};
+use bytes::Bytes;
 use security::{Check, Policy, TenantIsolation};
 
 use crate::catalog::Catalog;
 use crate::config::{INTAKE_CAPACITY, Limits};
+use crate::http::Streams;
 use crate::metrics::Metrics;
 use crate::rates::RateTable;
 use crate::resolver::{Authenticator, Resolver};
@@ -27,6 +30,8 @@ pub struct EngineConfig {
     pub tokens: Option<Arc<TokenVerifier>>,
     /// Asks the host who a client is; `None`: everyone may connect.
     pub authenticator: Option<Arc<dyn Authenticator>>,
+    /// The page for browsers.
+    pub page: Option<Bytes>,
     /// Prefix of generated event ids, unique for each start.
     pub bus_name: String,
 }
@@ -47,6 +52,10 @@ pub struct Engine {
     pub(crate) tokens: Option<Arc<TokenVerifier>>,
     pub(crate) authenticator: Option<Arc<dyn Authenticator>>,
     pub(crate) shared: Arc<SharedGroups>,
+    pub(crate) streams: Streams,
+    pub(crate) page: Option<Bytes>,
+    /// Whether no further client is let in.
+    draining: AtomicBool,
 }
 
 impl Engine {
@@ -68,6 +77,9 @@ impl Engine {
             tokens: config.tokens,
             authenticator: config.authenticator,
             shared: Arc::default(),
+            streams: Streams::default(),
+            page: config.page,
+            draining: AtomicBool::new(false),
         }
     }
 
@@ -103,6 +115,16 @@ impl Engine {
         self.metrics.denied(check);
         tracing::warn!(target: "fraiseql_subs.audit", check = check.name(), origin, host, "handshake denied");
         Err(check)
+    }
+
+    /// Whether connections are being drained, so that no further client is let in.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_draining(&self, draining: bool) {
+        self.draining.store(draining, Ordering::Relaxed);
     }
 }
 

@@ -23,6 +23,11 @@ macro_rules! metrics {
         }
 
         impl Snapshot {
+            /// Name of each counter, whether it goes up and down, and its value.
+            pub(crate) fn kinds(&self) -> impl Iterator<Item = (&'static str, bool, u64)> {
+                [$((stringify!($name), stringify!($kind) == "Gauge", self.$name),)*].into_iter()
+            }
+
             /// Name and value of each counter.
             pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 [$((stringify!($name), self.$name),)*].into_iter()

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use hashbrown::HashSet;
-use protocol::Close;
+use protocol::{Close, Head};
 
 use crate::config::SlowConsumer;
 use crate::metrics::Metrics;
@@ -20,7 +20,9 @@ use crate::signal::Signal;
 /// One thing to put on the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outgoing {
-    /// A text message.
+    /// Status and headers of an HTTP response.
+    Head(Head),
+    /// A text message, or a part of a body.
     Text(Bytes),
     /// A ping of the transport.
     Ping,
@@ -31,10 +33,10 @@ pub enum Outgoing {
 }
 
 impl Outgoing {
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Self::Text(bytes) | Self::Pong(bytes) => bytes.len(),
-            Self::Ping | Self::Close(_) => 0,
+            Self::Head(_) | Self::Ping | Self::Close(_) => 0,
         }
     }
 }

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use crate::actors::{EventBusActor, ShardActor, ShardList, SubscriptionActor};
 use crate::engine::Engine;
 use crate::error::RuntimeError;
+use crate::http::Responder;
 use crate::messages::{
     CloseConnections, DrainConnections, FinishSubscription, RunOnWorker, Selector,
     StopSubscription, StopWorker,
@@ -97,6 +98,12 @@ impl Runtime {
     /// Runs a function on the system's thread, inside its arbiter; false when it has ended.
     pub fn run_on_system(&self, run: impl FnOnce() + Send + 'static) -> bool {
         self.system.arbiter().spawn_fn(run)
+    }
+
+    /// Answers requests that another server takes, with what runs on the system's thread.
+    #[must_use]
+    pub fn responder(&self) -> Responder {
+        Responder::new(self.engine.clone(), self.local.clone())
     }
 
     /// Lets other threads join this manager as workers.
@@ -206,6 +213,7 @@ impl Runtime {
     /// with 1001.
     pub async fn drain(&self, limit: Duration) {
         let deadline = Instant::now() + limit;
+        self.engine.set_draining(true);
         self.engine.intake.close();
         wait_while(|| !self.engine.intake.is_empty(), deadline).await;
         let actors: Vec<_> = self
@@ -227,6 +235,7 @@ impl Runtime {
 
     /// Completes the operations of all connections within `limit`, then closes them with 1001.
     pub async fn drain_connections(&self, limit: Duration) {
+        self.engine.set_draining(true);
         let deadline = Instant::now() + limit;
         let connected = || self.engine.metrics.connections.get() > 0;
         for shard in self.shards.live() {
@@ -238,6 +247,8 @@ impl Runtime {
             .await;
         // The close frames are still to be written.
         wait_while(connected, Instant::now() + CLOSE_TIME).await;
+        // The manager may serve again.
+        self.engine.set_draining(self.engine.intake.is_closed());
     }
 }
 
@@ -273,9 +284,10 @@ impl WorkerFactory {
 
     /// Starts a worker on the current thread, which must be inside an actix arbiter.
     #[must_use]
-    pub fn start_worker(&self) -> Rc<Worker> {
+    pub fn start_worker(&self) -> (Rc<Worker>, Responder) {
         let (worker, shard) = Worker::start(self.engine.clone());
+        let responder = Responder::new(self.engine.clone(), shard.clone());
         self.shards.add(shard);
-        worker
+        (worker, responder)
     }
 }

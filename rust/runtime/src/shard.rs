@@ -225,7 +225,7 @@ impl Shard {
                     self.metrics.group_projections.add(1);
                     let response = Bytes::copy_from_slice(&projected);
                     for sink in group.members.borrow().values() {
-                        sink.next(&response);
+                        sink.next_of(&response, event.offset);
                     }
                 }
             }

@@ -309,7 +309,7 @@ impl SharedMembers {
         for member in members {
             match outcome {
                 SharedOutcome::Next(response, offset) if *offset > member.joined => {
-                    member.sink.next(response);
+                    member.sink.next_of(response, *offset);
                 }
                 SharedOutcome::Next(..) => {}
                 SharedOutcome::Error(errors) => member.sink.error(errors),

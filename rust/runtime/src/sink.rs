@@ -11,7 +11,7 @@ pub trait ResponseSink {
     /// Ready when less than half of what may wait for the client does. A source stream is
     /// advanced then only.
     fn poll_room(&self, cx: &Context<'_>) -> Poll<()>;
-    /// Takes the response to the event with this offset.
+    /// Takes the response to the event with this offset; 0: to no event.
     fn next_of(&self, response: &Bytes, _offset: u64) {
         self.next(response);
     }

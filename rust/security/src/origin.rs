@@ -36,6 +36,12 @@ impl Origins {
             .map(Self)
     }
 
+    /// Whether any origin may connect.
+    #[must_use]
+    pub fn allow_any(&self) -> bool {
+        self.0.iter().any(|allowed| allowed == "*")
+    }
+
     /// Whether a request with this `Origin` header may connect. A request without one is not
     /// made by a page in a browser, so there is no page to impersonate.
     #[must_use]

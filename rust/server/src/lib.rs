@@ -2,10 +2,14 @@
 //!
 //! Not here: what a message means (`protocol`), what it starts (`runtime`).
 
+mod http;
 mod messages;
 mod server;
+mod socket;
+mod status;
 mod tls;
 mod websocket;
+mod worker;
 
 pub use server::{Server, ServerConfig, ServerError};
 pub use tls::{Tls, TlsError};

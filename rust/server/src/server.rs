@@ -1,15 +1,20 @@
-//! The HTTP server around the WebSocket handshake: binding, workers, end.
+//! The HTTP server: binding, workers, routes, end.
 
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::mpsc;
 
 use actix_web::dev::ServerHandle;
-use actix_web::{App, HttpServer, web};
+use actix_web::http::header;
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use runtime::Runtime;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::http;
+use crate::socket::SocketHandle;
+use crate::status;
 use crate::tls::{Tls, tcp_stream};
-use crate::websocket::{self, CurrentWorker, SocketHandle};
+use crate::websocket;
+use crate::worker::CurrentWorker;
 
 /// Connections the kernel holds until they are accepted (count).
 const BACKLOG: i32 = 4096;
@@ -83,14 +88,16 @@ impl Server {
         runtime.run_on_system(move || {
             let path = config.path;
             let app = move || {
-                let worker = CurrentWorker(factory.start_worker());
                 App::new()
-                    .app_data(web::Data::new(worker))
-                    .route(&path, web::get().to(websocket::upgrade))
+                    .app_data(web::Data::new(CurrentWorker::start(&factory)))
+                    .route(&path, web::to(graphql))
+                    .configure(status::routes)
             };
             let server = HttpServer::new(app)
                 .workers(config.workers)
                 .disable_signals()
+                // A client that closes its side has left, and its operations end at once.
+                .h1_allow_half_closed(false)
                 // `Limits.max_connections` is the limit, and it answers instead of leaving
                 // clients in the backlog.
                 .max_connections(1 << 20)
@@ -145,6 +152,19 @@ impl Server {
     #[must_use]
     pub fn handle(&self) -> ServerHandle {
         self.handle.clone()
+    }
+}
+
+/// Serves the GraphQL path, whichever way a client speaks.
+async fn graphql(
+    request: HttpRequest,
+    payload: web::Payload,
+    worker: web::Data<CurrentWorker>,
+) -> Result<HttpResponse, actix_web::Error> {
+    if request.headers().contains_key(header::UPGRADE) {
+        websocket::upgrade(&request, payload, &worker)
+    } else {
+        Ok(http::answer(&request, payload, &worker).await)
     }
 }
 

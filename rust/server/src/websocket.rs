@@ -9,110 +9,70 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use actix::{Actor, ActorContext, AsyncContext, StreamHandler};
-use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_web_actors::ws;
 use bytestring::ByteString;
 use futures_util::{Stream, stream};
-use protocol::Close;
-use runtime::{Client, Connection, Outgoing, SignalStream, Transport, Worker};
-use socket2::Socket;
+use protocol::http::Response;
+use protocol::{Close, Session, Subprotocol};
+use runtime::{Connection, Outgoing, SignalStream, Transport};
 
+use crate::http::respond;
 use crate::messages::{Incoming, Messages};
+use crate::socket::SocketHandle;
+use crate::worker::{CurrentWorker, client_of};
 
 /// Bytes that one turn hands to the socket. What is past it stays in the outbox, where it is
 /// counted and where the slow-consumer policy can reach it.
 const WRITE_BATCH_BYTES: usize = 64 * 1024;
 
-/// The socket below an HTTP connection, kept by `on_connect`: the one descriptor that a connection
-/// needs beside its own.
-pub(crate) struct SocketHandle(Rc<Socket>);
-
-impl SocketHandle {
-    pub(crate) fn of(stream: &tokio::net::TcpStream) -> std::io::Result<Self> {
-        socket2::SockRef::from(stream)
-            .try_clone()
-            .map(|socket| Self(Rc::new(socket)))
-    }
-}
-
-#[derive(Clone)]
-struct TcpTransport(Rc<Socket>);
-
-impl TcpTransport {
-    /// Nothing more will be read, so that the socket is closed once everything is written.
-    ///
-    /// actix-http would otherwise wait for the client to close first, and RFC 6455, section
-    /// 7.1.1, has the client wait for the server.
-    fn stop_reading(&self) {
-        // An error means that the peer has closed it already.
-        self.0.shutdown(std::net::Shutdown::Read).ok();
-    }
-}
-
-impl Transport for TcpTransport {
+impl Transport for SocketHandle {
     fn shut_down(&self) {
-        // An error means that the peer has closed it already.
-        self.0.shutdown(std::net::Shutdown::Both).ok();
+        Self::shut_down(self);
+    }
+
+    fn has_pings(&self) -> bool {
+        true
     }
 }
-
-/// The worker of the thread that serves a request.
-pub(crate) struct CurrentWorker(pub(crate) Rc<Worker>);
 
 /// Answers the handshake.
-pub(crate) async fn upgrade(
-    request: HttpRequest,
+pub(crate) fn upgrade(
+    request: &HttpRequest,
     payload: web::Payload,
-    worker: web::Data<CurrentWorker>,
+    current: &CurrentWorker,
 ) -> Result<HttpResponse, actix_web::Error> {
-    let worker = &worker.0;
-    let engine = worker.engine();
+    let worker = &current.worker;
     let headers = request.headers();
     let origin = headers
         .get(header::ORIGIN)
         .map(|v| v.to_str().unwrap_or(""));
     let host = headers.get(header::HOST).and_then(|v| v.to_str().ok());
-    if let Err(check) = engine.admit_handshake(origin, host) {
-        let name = check.name();
-        return Ok(HttpResponse::Forbidden().body(format!("this {name} may not connect")));
+    if let Some(refusal) = current.responder.refusal(origin, host) {
+        return Ok(respond(refusal.into()));
     }
-    if let Some(limit) = engine.limits.max_connections
-        && engine.metrics.connections.get() >= limit as u64
-    {
-        return Ok(HttpResponse::ServiceUnavailable().body("too many connections: try again later"));
-    }
-    let mut response = match ws::handshake(&request) {
-        Ok(response) => response,
-        Err(ws::HandshakeError::NoWebsocketUpgrade) => {
-            return Ok(HttpResponse::UpgradeRequired()
-                .insert_header((header::UPGRADE, "websocket"))
-                .body("this path speaks graphql-transport-ws: connect with a WebSocket"));
-        }
-        Err(error) => return Err(error.into()),
+    let mut response = ws::handshake(request)?;
+    let Some(socket) = request.conn_data::<SocketHandle>().cloned() else {
+        let refusal = Response::error(503, "no file descriptor is free: try again later");
+        return Ok(respond(refusal.into()));
     };
-    let Some(socket) = request.conn_data::<SocketHandle>() else {
-        return Ok(
-            HttpResponse::ServiceUnavailable().body("no file descriptor is free: try again later")
-        );
-    };
-    let subprotocol = protocol::negotiate(offered_subprotocols(headers).as_deref());
-    if let Some(name) = subprotocol {
-        response.insert_header((
-            header::SEC_WEBSOCKET_PROTOCOL,
-            HeaderValue::from_static(name),
-        ));
+    let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL);
+    let subprotocol = Subprotocol::negotiate(offered.filter_map(|names| names.to_str().ok()));
+    if let Some(subprotocol) = subprotocol {
+        response.insert_header((header::SEC_WEBSOCKET_PROTOCOL, subprotocol.name()));
     }
-    let transport = TcpTransport(socket.0.clone());
-    let connection = Connection::open(worker, client_of(&request), Box::new(transport.clone()));
+    let session = Session::websocket(subprotocol.unwrap_or(Subprotocol::TransportWs));
+    let client = client_of(request, "ws");
+    let connection = Connection::open(worker, client, session, Box::new(socket.clone()));
     if subprotocol.is_none() {
         // A browser only tells its page about a close that follows a completed handshake.
         connection.close(Close::subprotocol_not_acceptable());
     }
-    let limits = &engine.limits;
+    let limits = &worker.engine().limits;
     let actor = ConnectionActor {
         connection,
-        transport,
+        socket,
         messages: Some(Messages::new(payload, limits.max_message_bytes)),
         init_timeout: limits.connection_init_timeout,
     };
@@ -120,38 +80,11 @@ pub(crate) async fn upgrade(
     Ok(response.streaming(ws::WebsocketContext::create(actor, stream::pending())))
 }
 
-fn offered_subprotocols(headers: &HeaderMap) -> Option<String> {
-    let offered: Vec<&str> = headers
-        .get_all(header::SEC_WEBSOCKET_PROTOCOL)
-        .filter_map(|value| value.to_str().ok())
-        .collect();
-    (!offered.is_empty()).then(|| offered.join(","))
-}
-
-fn client_of(request: &HttpRequest) -> Client {
-    Client {
-        connection_id: new_connection_id(),
-        headers: request
-            .headers()
-            .iter()
-            .filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())))
-            .collect(),
-        peer: request.peer_addr().map(|peer| peer.to_string()),
-        ..Client::default()
-    }
-}
-
-fn new_connection_id() -> String {
-    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-    static LAST: AtomicU64 = AtomicU64::new(0);
-    format!("ws-{}", LAST.fetch_add(1, Relaxed) + 1)
-}
-
 /// Moves messages between a socket and its connection. Started by the handshake; ends with the
 /// socket, and ends the connection's operations then.
 struct ConnectionActor {
     connection: Rc<Connection>,
-    transport: TcpTransport,
+    socket: SocketHandle,
     /// Taken when the actor starts.
     messages: Option<Messages>,
     init_timeout: std::time::Duration,
@@ -207,7 +140,7 @@ impl StreamHandler<Incoming> for ConnectionActor {
                 if !self.connection.outbox().is_closed() {
                     ctx.close(Some(ws::CloseCode::Normal.into()));
                 }
-                self.transport.stop_reading();
+                self.socket.stop_reading();
                 ctx.stop();
             }
         }
@@ -229,6 +162,8 @@ impl StreamHandler<()> for ConnectionActor {
                         Err(error) => tracing::error!(%error, "a response was not UTF-8"),
                     }
                 }
+                // Only responses have one.
+                Some(Outgoing::Head(_)) => {}
                 Some(Outgoing::Ping) => ctx.ping(b""),
                 Some(Outgoing::Pong(payload)) => ctx.pong(&payload),
                 Some(Outgoing::Close(close)) => ctx.close(Some(ws::CloseReason {

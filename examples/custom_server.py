@@ -1,0 +1,113 @@
+"""Bring your own server: subscriptions over aiohttp, with a `WebSocketAdapter` of 40 lines.
+
+    pip install aiohttp
+    python examples/custom_server.py        # then: python examples/subscribe.py
+
+The adapter moves messages; the protocol, the limits and the slow-consumer policy are those of the
+embedded server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import WSMsgType, web
+
+from fraiseql_subs import Context, SubscriptionManager, subscription
+from fraiseql_subs.adapters import GraphQLTransportWSHandler, WebSocketAdapter
+
+
+class AiohttpAdapter(WebSocketAdapter):
+    """A WebSocket of aiohttp."""
+
+    def __init__(self, request: web.Request) -> None:
+        offered = request.headers.get("sec-websocket-protocol", "")
+        self.subprotocols = [name.strip() for name in offered.split(",")]
+        self.headers = [(name.lower(), value) for name, value in request.headers.items()]
+        self.remote_address = request.remote
+        self.response: web.StreamResponse = web.Response(status=403)
+        self._request = request
+        self._socket: web.WebSocketResponse | None = None
+
+    async def accept(self, subprotocol: str | None) -> None:
+        """Complete the handshake."""
+        protocols = () if subprotocol is None else (subprotocol,)
+        self.response = self._socket = web.WebSocketResponse(protocols=protocols)
+        await self._socket.prepare(self._request)
+
+    async def receive_text(self) -> str | bytes | None:
+        """Wait for the next message."""
+        message = await self._socket.receive()
+        return message.data if message.type in (WSMsgType.TEXT, WSMsgType.BINARY) else None
+
+    async def receive_json(self) -> Any:
+        """Wait for the next message and decode it."""
+        message = await self.receive_text()
+        return json.loads(message) if isinstance(message, str) else message
+
+    async def send_bytes(self, payload: bytes) -> None:
+        """Send one serialised message as text."""
+        await self._socket.send_str(payload.decode())
+
+    async def send_json(self, message: Any) -> None:
+        """Send a JSON value."""
+        await self._socket.send_json(message)
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close the socket, if it was accepted; else the handshake is answered with 403."""
+        if self._socket is not None:
+            await self._socket.close(code=code, message=reason.encode())
+
+    def is_connected(self) -> bool:
+        """Whether the socket is open."""
+        return self._socket is not None and not self._socket.closed
+
+
+def create_app(manager: SubscriptionManager, path: str = "/graphql") -> web.Application:
+    """Make an application that serves a manager."""
+    handler = GraphQLTransportWSHandler(manager)
+
+    async def graphql(request: web.Request) -> web.StreamResponse:
+        adapter = AiohttpAdapter(request)
+        # What the application knows about the client reaches resolvers as `context.value`.
+        await handler.handle_connection(adapter, context=request.get("user"))
+        return adapter.response
+
+    app = web.Application()
+    app.router.add_get(path, graphql)
+    return app
+
+
+@dataclass
+class Order:
+    """An order as clients see it."""
+
+    id: int
+    status: str
+
+
+@subscription(channel="orders")
+async def order_updated(event, variables, context: Context) -> Order:
+    """Tell about each order."""
+    return event.data
+
+
+async def main() -> None:
+    """Serve, and publish an order each second."""
+    manager = SubscriptionManager(subscriptions=[order_updated])
+    runner = web.AppRunner(create_app(manager))
+    async with manager:
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 8000).start()
+        print("serving on ws://127.0.0.1:8000/graphql", flush=True)
+        for number in itertools.count():
+            await manager.publish("orders", {"id": number, "status": "PAID"})
+            await asyncio.sleep(1)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

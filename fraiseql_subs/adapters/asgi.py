@@ -1,0 +1,173 @@
+"""Plain ASGI: WebSocket and HTTP for any framework that mounts an ASGI application."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ._tasks import Peer, first_of
+from .websocket import GraphQLTransportWSHandler, WebSocketAdapter
+
+if TYPE_CHECKING:
+    from .._core import Response
+    from ..manager import SubscriptionManager
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+
+class GraphQLApp:
+    """An ASGI application that serves a manager at every path below where it is mounted.
+
+    Args:
+        manager: What is served. It is started by the first client, and closed when a server
+            runs this application alone and ends; where it is mounted, its owner closes it.
+        context: Function of the ASGI scope, async or not, that gives what resolvers find as
+            `context.value` and `Security.authenticate` as `params.context`; None: nothing.
+    """
+
+    def __init__(
+        self, manager: SubscriptionManager, *, context: Callable[[Scope], Any] | None = None
+    ) -> None:
+        self._manager = manager
+        self._context = context
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection, request or life."""
+        if scope["type"] == "lifespan":
+            return await self._live(receive, send)
+        context = None if self._context is None else self._context(scope)
+        if inspect.isawaitable(context):
+            context = await context
+        if scope["type"] == "websocket":
+            await serve_websocket(self._manager, scope, receive, send, context)
+        elif scope["type"] == "http":
+            await serve_http(self._manager, scope, receive, send, context)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        while (await receive())["type"] == "lifespan.startup":
+            await send({"type": "lifespan.startup.complete"})
+        await self._manager.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+async def serve_websocket(
+    manager: SubscriptionManager, scope: Scope, receive: Receive, send: Send, context: Any
+) -> None:
+    """Serve one `websocket` scope until it ends."""
+    adapter = ASGIWebSocket(scope, receive, send)
+    await GraphQLTransportWSHandler(manager).handle_connection(adapter, context=context)
+
+
+async def serve_http(
+    manager: SubscriptionManager, scope: Scope, receive: Receive, send: Send, context: Any
+) -> None:
+    """Answer one `http` scope: a query, a mutation, or a subscription as a stream."""
+    body = await _body(receive, manager._limits.max_message_bytes)
+    if body is None:
+        return
+    query = scope.get("query_string", b"").decode("latin-1")
+    peer = Peer(_headers(scope), _address(scope), context)
+    response = await manager._core.answer(scope["method"], query, body, peer)
+    try:
+        await first_of(response.ended, _respond(response, send), _departure(receive))
+    except OSError:
+        # Servers differ in whether writing to a client that has left is an error.
+        pass
+    finally:
+        response.closed()
+
+
+async def _body(receive: Receive, limit: int) -> bytes | None:
+    """Read a body, as far as its size can matter; None when the client has left."""
+    body = bytearray()
+    while (message := await receive())["type"] == "http.request":
+        body += message.get("body", b"")
+        if not message.get("more_body", False) or len(body) > limit:
+            return bytes(body)
+    return None
+
+
+async def _respond(response: Response, send: Send) -> None:
+    headers = [(name.encode(), value.encode("latin-1")) for name, value in response.headers]
+    start = {"type": "http.response.start", "status": response.status, "headers": headers}
+    if response.is_whole:
+        body = response.take()
+        assert isinstance(body, bytes)
+        headers.append((b"content-length", str(len(body)).encode()))
+        await send(start)
+        await send({"type": "http.response.body", "body": body})
+        return
+    await send(start)
+    while (part := response.take()) is not None:
+        if isinstance(part, bytes):
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        else:
+            await part
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _departure(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+class ASGIWebSocket(WebSocketAdapter):
+    """The socket of one `websocket` scope."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.subprotocols = scope.get("subprotocols", ())
+        self.headers = _headers(scope)
+        self.remote_address = _address(scope)
+        self._receive = receive
+        self._send = send
+        self._connected = True
+
+    async def accept(self, subprotocol: str | None) -> None:
+        """Complete the handshake."""
+        message = await self._receive()
+        if message["type"] == "websocket.connect":
+            await self._send({"type": "websocket.accept", "subprotocol": subprotocol})
+
+    async def receive_text(self) -> str | bytes | None:
+        """Wait for the next message."""
+        message = await self._receive()
+        if message["type"] != "websocket.receive":
+            self._connected = False
+            return None
+        text: str | None = message.get("text")
+        return text if text is not None else bytes(message["bytes"])
+
+    async def receive_json(self) -> Any:
+        """Wait for the next message and decode it."""
+        message = await self.receive_text()
+        return json.loads(message) if isinstance(message, str) else message
+
+    async def send_bytes(self, payload: bytes) -> None:
+        """Send one serialised message."""
+        await self._send({"type": "websocket.send", "text": payload.decode()})
+
+    async def send_json(self, message: Any) -> None:
+        """Send a JSON value."""
+        await self._send({"type": "websocket.send", "text": json.dumps(message)})
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close the socket."""
+        await self._send({"type": "websocket.close", "code": code, "reason": reason})
+        self._connected = False
+
+    def is_connected(self) -> bool:
+        """Whether the socket is open."""
+        return self._connected
+
+
+def _headers(scope: Scope) -> list[tuple[str, str]]:
+    return [(k.decode("latin-1").lower(), v.decode("latin-1")) for k, v in scope["headers"]]
+
+
+def _address(scope: Scope) -> str | None:
+    client = scope.get("client")
+    return None if client is None else f"{client[0]}:{client[1]}"

@@ -1,0 +1,78 @@
+"""FastAPI: a router, with dependency injection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter, Depends, Request, Response, WebSocket, params
+
+from .asgi import Receive, Scope, Send, serve_http, serve_websocket
+
+if TYPE_CHECKING:
+    from ..manager import SubscriptionManager
+
+METHODS = ["GET", "POST", "PUT", "DELETE", "OPTIONS"]
+
+
+class SubscriptionRouterFactory:
+    """Makes routers that serve a manager; `app.include_router(factory.create_router())`.
+
+    Args:
+        manager: What is served. The first client starts it; close it in the application's
+            lifespan.
+        context: A dependency: what it gives is what resolvers find as `context.value` and
+            `Security.authenticate` as `params.context`. It may have dependencies of its own, and
+            takes `fastapi.requests.HTTPConnection` where it wants the request or socket.
+    """
+
+    def __init__(
+        self, manager: SubscriptionManager, *, context: Callable[..., Any] | None = None
+    ) -> None:
+        self._manager = manager
+        self._context = context or _nothing
+
+    def create_router(
+        self, path: str = "/graphql", *, dependencies: Sequence[params.Depends] | None = None
+    ) -> APIRouter:
+        """Make a router for WebSocket and HTTP clients.
+
+        Args:
+            path: Path of the GraphQL endpoint.
+            dependencies: Dependencies of both routes whose value is not needed, such as checks
+                that raise.
+        """
+        router = APIRouter(dependencies=dependencies)
+        manager = self._manager
+        provided = Depends(self._context)
+
+        async def http(request: Request, context: Any = provided) -> Response:
+            return _Answer(manager, context)
+
+        async def websocket(websocket: WebSocket, context: Any = provided) -> None:
+            await serve_websocket(
+                manager, websocket.scope, websocket.receive, websocket.send, context
+            )
+
+        # FastAPI reads annotations as objects, and these are in a function.
+        http.__annotations__ = {"request": Request, "context": Any, "return": Response}
+        websocket.__annotations__ = {"websocket": WebSocket, "context": Any, "return": None}
+        router.add_api_route(path, http, methods=METHODS, include_in_schema=False)
+        router.add_api_websocket_route(path, websocket)
+        return router
+
+
+def _nothing() -> None:
+    return None
+
+
+class _Answer(Response):
+    """A response that the manager writes."""
+
+    def __init__(self, manager: SubscriptionManager, context: Any) -> None:
+        super().__init__()
+        self._manager = manager
+        self._context = context
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await serve_http(self._manager, scope, receive, send, self._context)

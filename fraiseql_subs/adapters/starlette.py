@@ -1,0 +1,54 @@
+"""Starlette: an application to run alone or to mount."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any
+
+from starlette.applications import Starlette
+from starlette.requests import HTTPConnection
+from starlette.routing import Mount, Route, WebSocketRoute
+
+from .asgi import GraphQLApp, Scope
+
+if TYPE_CHECKING:
+    from ..manager import SubscriptionManager
+
+
+def create_subscription_app(
+    manager: SubscriptionManager,
+    *,
+    path: str | None = None,
+    context: Callable[[HTTPConnection], Any] | None = None,
+) -> Starlette:
+    """Make an application for WebSocket and HTTP clients.
+
+    Run alone, it starts the manager with the server and closes it with it. Mounted, its
+    lifespan is not run: the first client starts the manager, and its owner closes it.
+
+    Args:
+        manager: What is served.
+        path: The one path that is served; None: every path below where it is mounted, so that
+            `app.mount("/graphql", create_subscription_app(manager))` serves `/graphql/`.
+        context: Function of the connection, async or not, that gives what resolvers find as
+            `context.value` and `Security.authenticate` as `params.context`; None: nothing.
+    """
+
+    async def read_context(scope: Scope) -> Any:
+        if context is None:
+            return None
+        value = context(HTTPConnection(scope))
+        return await value if inspect.isawaitable(value) else value
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with manager:
+            yield
+
+    served = GraphQLApp(manager, context=read_context)
+    if path is None:
+        return Starlette(routes=[Mount("", app=served)], lifespan=lifespan)
+    routes = [Route(path, endpoint=served), WebSocketRoute(path, endpoint=served)]
+    return Starlette(routes=routes, lifespan=lifespan)

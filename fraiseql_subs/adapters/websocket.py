@@ -1,0 +1,133 @@
+"""WebSockets of any server: subclass `WebSocketAdapter`, hand it to the handler."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ._tasks import Peer, first_of
+
+if TYPE_CHECKING:
+    from .._core import Connection
+    from ..manager import SubscriptionManager
+
+
+class WebSocketAdapter(ABC):
+    """One WebSocket of some server. Subclass it: five methods, and what is known of the client.
+
+    Attributes:
+        subprotocols: What the client offered in `Sec-WebSocket-Protocol`, in its order.
+        headers: Headers of the handshake; names in lower case.
+        remote_address: Address of the client as `host:port`; None: unknown.
+    """
+
+    subprotocols: Sequence[str] = ()
+    headers: Iterable[tuple[str, str]] = ()
+    remote_address: str | None = None
+
+    @abstractmethod
+    async def accept(self, subprotocol: str | None) -> None:
+        """Complete the handshake; with None no subprotocol is named in it."""
+
+    @abstractmethod
+    async def receive_json(self) -> Any:
+        """Wait for the next text message and decode it.
+
+        Returns:
+            Its JSON value; None when the client has left; `bytes` for a binary message.
+
+        Raises:
+            json.JSONDecodeError: It is not JSON; the client is told so.
+        """
+
+    @abstractmethod
+    async def send_json(self, message: Any) -> None:
+        """Send a JSON value as a text frame. Waits while the socket takes nothing."""
+
+    @abstractmethod
+    async def close(self, code: int, reason: str) -> None:
+        """Close the socket; before `accept` it refuses the handshake."""
+
+    @abstractmethod
+    def is_connected(self) -> bool:
+        """Whether the socket is open. Errors of a socket that is not are no errors."""
+
+    async def receive_text(self) -> str | bytes | None:
+        """Wait for the next message as it is; override it to save the decoding.
+
+        Returns:
+            Its text; None when the client has left; `bytes` for a binary message.
+        """
+        try:
+            message = await self.receive_json()
+        except json.JSONDecodeError as error:
+            return error.doc
+        return message if message is None or isinstance(message, bytes) else json.dumps(message)
+
+    async def send_bytes(self, payload: bytes) -> None:
+        """Send one serialised JSON message as a **text** frame; override it to save decoding."""
+        await self.send_json(json.loads(payload))
+
+
+class GraphQLTransportWSHandler:
+    """Serves the sockets of any server; the protocol is that of the embedded one.
+
+    Clients of the older `graphql-ws` subprotocol are served as well.
+
+    Args:
+        manager: What is served. It is started with the first connection if it never was.
+    """
+
+    def __init__(self, manager: SubscriptionManager) -> None:
+        self._manager = manager
+
+    async def handle_connection(self, adapter: WebSocketAdapter, *, context: Any = None) -> None:
+        """Serve one socket until it ends.
+
+        Args:
+            adapter: The socket; not accepted yet.
+            context: What resolvers find as `context.value` and `Security.authenticate` as
+                `params.context`, such as the user that the application knows.
+
+        Raises:
+            ManagerClosed: The manager is closed.
+        """
+        peer = Peer(list(adapter.headers), adapter.remote_address, context)
+        connection = self._manager._core.connect(list(adapter.subprotocols), peer)
+        if connection.refusal is not None:
+            await adapter.close(4403, "Forbidden")
+            return
+        try:
+            await adapter.accept(connection.subprotocol)
+            await first_of(
+                connection.ended, _receive(adapter, connection), _send(adapter, connection)
+            )
+        except Exception:
+            if adapter.is_connected():
+                raise
+        finally:
+            connection.closed()
+
+
+async def _receive(adapter: WebSocketAdapter, connection: Connection) -> None:
+    while (message := await adapter.receive_text()) is not None:
+        if isinstance(message, bytes):
+            connection.receive_binary()
+        elif (room := connection.receive_text(message)) is not None:
+            await room
+
+
+async def _send(adapter: WebSocketAdapter, connection: Connection) -> None:
+    while (batch := connection.take()) is not None:
+        if isinstance(batch, asyncio.Future):
+            await batch
+            continue
+        for message in batch:
+            if isinstance(message, bytes):
+                await adapter.send_bytes(message)
+            else:
+                await adapter.close(*message)
+                return

@@ -1,0 +1,155 @@
+//! GraphQL over SSE: its events, and the state of a stream that carries many operations (single
+//! connection mode).
+//!
+//! Source: PROTOCOL.md of graphql-sse; WHATWG HTML, "Server-sent events".
+
+use bytes::Bytes;
+use hashbrown::HashSet;
+
+use crate::close::Close;
+use crate::framing::Framing;
+use crate::head::Head;
+use crate::operation::{OperationId, Request};
+use crate::session::Action;
+
+/// Media type of the response.
+pub(crate) const CONTENT_TYPE: &str = "text/event-stream; charset=utf-8";
+
+/// A comment, which clients ignore and proxies do not.
+pub(crate) const HEARTBEAT: &str = ":\n\n";
+
+/// `complete` of the distinct connections mode. Without its data line browsers drop the event.
+pub(crate) const COMPLETE: &str = "event: complete\ndata:\n\n";
+
+/// `next` with the errors that ended an operation of the distinct connections mode.
+pub(crate) fn failure(errors: &[u8]) -> Bytes {
+    Framing::distinct_events().frame(&errors_only(errors), None)
+}
+
+/// A response that has errors only.
+pub(crate) fn errors_only(errors: &[u8]) -> Vec<u8> {
+    [br#"{"errors":"#, errors, b"}"].concat()
+}
+
+/// The server side of one reserved stream.
+#[derive(Debug)]
+pub(crate) struct EventStream {
+    is_open: bool,
+    is_closed: bool,
+    in_use: HashSet<OperationId>,
+}
+
+impl EventStream {
+    /// A stream that was reserved.
+    pub(crate) fn new() -> Self {
+        Self {
+            is_open: false,
+            is_closed: false,
+            in_use: HashSet::new(),
+        }
+    }
+
+    /// The application accepted the client: its token may be told.
+    pub(crate) fn accept(&mut self) -> Vec<Action> {
+        vec![Action::Respond(Head::new(201))]
+    }
+
+    /// The client reads from now on.
+    pub(crate) fn open(&mut self) {
+        self.is_open = true;
+    }
+
+    /// One more operation; `None` when its id is in use.
+    pub(crate) fn start(&mut self, id: OperationId, request: Request) -> Option<Action> {
+        let is_new = !self.is_closed && self.in_use.insert(id.clone());
+        is_new.then_some(Action::Subscribe { id, request })
+    }
+
+    /// The client ends an operation; an unknown id may have ended by itself.
+    pub(crate) fn stop(&mut self, id: OperationId) -> Option<Action> {
+        self.in_use.remove(&id).then_some(Action::Complete { id })
+    }
+
+    /// What surrounds the results of an operation.
+    pub(crate) fn framing(id: &OperationId) -> Framing {
+        Framing::shared_events(id)
+    }
+
+    /// An operation failed: its errors, and its end.
+    pub(crate) fn error(&mut self, id: &OperationId, errors: &[u8]) -> Vec<Action> {
+        let Some(complete) = self.complete(id) else {
+            return Vec::new();
+        };
+        let errors = Self::framing(id).frame(&errors_only(errors), None);
+        vec![Action::Send(errors), Action::Send(complete)]
+    }
+
+    /// An operation has ended.
+    pub(crate) fn complete(&mut self, id: &OperationId) -> Option<Bytes> {
+        let data = format!("event: complete\ndata: {{\"id\":{}}}\n\n", id.to_json());
+        self.in_use.remove(id).then(|| data.into())
+    }
+
+    /// The time in which the stream should have been opened is over.
+    pub(crate) fn open_timed_out(&mut self) -> Option<Action> {
+        (!self.is_open).then(|| Action::Close(Close::initialisation_timeout()))
+    }
+
+    /// A sign of life.
+    pub(crate) fn heartbeat(&self) -> Option<Bytes> {
+        self.is_open.then(|| HEARTBEAT.into())
+    }
+
+    /// A stream that nobody reads was refused, or is given up.
+    pub(crate) fn farewell(&mut self, close: &Close) -> Vec<Action> {
+        if self.is_open {
+            return Vec::new();
+        }
+        vec![Action::Respond(Head::new(close.http_status()))]
+    }
+
+    /// The stream is over.
+    pub(crate) fn close(&mut self) {
+        self.is_closed = true;
+        self.in_use.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id() -> OperationId {
+        OperationId::from("1")
+    }
+
+    #[test]
+    fn an_id_in_use_starts_nothing() {
+        let mut stream = EventStream::new();
+        assert!(stream.start(id(), Request::default()).is_some());
+        assert_eq!(stream.start(id(), Request::default()), None);
+        assert!(stream.complete(&id()).is_some());
+        assert!(stream.start(id(), Request::default()).is_some());
+    }
+
+    #[test]
+    fn a_failed_operation_has_its_errors_and_its_end() {
+        let mut stream = EventStream::new();
+        stream.start(id(), Request::default());
+        let errors = "event: next\ndata: {\"id\":\"1\",\"payload\":{\"errors\":[]}}\n\n";
+        let complete = "event: complete\ndata: {\"id\":\"1\"}\n\n";
+        assert_eq!(
+            stream.error(&id(), b"[]"),
+            [Action::Send(errors.into()), Action::Send(complete.into())]
+        );
+        assert_eq!(stream.error(&id(), b"[]"), []);
+    }
+
+    #[test]
+    fn a_stream_that_is_not_opened_in_time_is_closed() {
+        let mut stream = EventStream::new();
+        assert!(matches!(stream.open_timed_out(), Some(Action::Close(_))));
+        stream.open();
+        assert_eq!(stream.open_timed_out(), None);
+    }
+}

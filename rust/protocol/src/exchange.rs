@@ -1,0 +1,298 @@
+//! One operation over HTTP: how it is answered, depending on what it is and what is accepted.
+//!
+//! Source: GraphQL over HTTP; PROTOCOL.md of graphql-sse, distinct connections mode.
+
+use bytes::Bytes;
+use serde_json::json;
+
+use crate::accept::{Accepted, Single, Streaming};
+use crate::close::Close;
+use crate::event_stream;
+use crate::framing::Framing;
+use crate::head::Head;
+use crate::multipart;
+use crate::operation::{OperationId, OperationKind, Request};
+use crate::session::Action;
+
+/// How the response is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Single(Single),
+    Streaming(Streaming),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Nothing was sent.
+    Silent,
+    /// The head was sent.
+    Answering,
+    /// Nothing more may be sent.
+    Ended,
+}
+
+/// The server side of one request.
+#[derive(Debug)]
+pub struct Exchange {
+    request: Option<Request>,
+    accepted: Accepted,
+    is_get: bool,
+    form: Form,
+    phase: Phase,
+}
+
+impl Exchange {
+    /// A request that was read.
+    pub(crate) fn new(request: Request, accepted: Accepted, is_get: bool) -> Self {
+        // Until it is known what the operation is.
+        let form = match (accepted.single, accepted.streaming) {
+            (Some(single), _) => Form::Single(single),
+            (None, Some(streaming)) => Form::Streaming(streaming),
+            (None, None) => Form::Single(Single::Json),
+        };
+        Self {
+            request: Some(request),
+            accepted,
+            is_get,
+            form,
+            phase: Phase::Silent,
+        }
+    }
+
+    /// The application accepted the client.
+    pub(crate) fn accept(&mut self) -> Vec<Action> {
+        let subscribe = self.request.take().map(|request| Action::Subscribe {
+            id: OperationId::from("1"),
+            request,
+        });
+        subscribe.into_iter().collect()
+    }
+
+    /// An operation of this kind is about to start.
+    pub(crate) fn starting(
+        &mut self,
+        kind: Option<OperationKind>,
+    ) -> Result<Vec<Action>, Vec<Action>> {
+        match kind {
+            Some(OperationKind::Mutation) if self.is_get => {
+                let head = Head::new(405).with("allow", "POST");
+                return Err(self.fail(head, "mutations are not run by GET: send them by POST"));
+            }
+            Some(OperationKind::Subscription) => {
+                let Some(streaming) = self.accepted.streaming else {
+                    return Err(self.fail(
+                        Head::new(406),
+                        "the response to a subscription goes on: accept text/event-stream or multipart/mixed, or connect with a WebSocket",
+                    ));
+                };
+                self.form = Form::Streaming(streaming);
+            }
+            Some(_) | None => {}
+        }
+        let Form::Streaming(streaming) = self.form else {
+            return Ok(Vec::new());
+        };
+        self.phase = Phase::Answering;
+        let (media_type, opening) = match streaming {
+            Streaming::Events => (event_stream::CONTENT_TYPE, event_stream::HEARTBEAT),
+            Streaming::Multipart => (multipart::CONTENT_TYPE, multipart::OPENING),
+        };
+        // What opens the body shows at once that the subscription runs.
+        let head = Action::Respond(Head::stream(media_type));
+        Ok(vec![head, Action::Send(opening.into())])
+    }
+
+    /// What surrounds the results.
+    pub(crate) fn framing(&self) -> Framing {
+        match self.form {
+            Form::Single(_) => Framing::bare(),
+            Form::Streaming(Streaming::Events) => Framing::distinct_events(),
+            Form::Streaming(Streaming::Multipart) => Framing::part(),
+        }
+    }
+
+    /// The head of a single response: execution has begun, so it is a 200.
+    pub(crate) fn first_result(&mut self) -> Option<Head> {
+        match self.form {
+            Form::Single(single) if self.phase == Phase::Silent => {
+                self.phase = Phase::Answering;
+                Some(Head::of_type(200, single.content_type()))
+            }
+            _ => None,
+        }
+    }
+
+    /// The operation failed before it gave a result, or cannot go on.
+    pub(crate) fn error(&mut self, errors: &[u8]) -> Vec<Action> {
+        if self.phase == Phase::Ended {
+            return Vec::new();
+        }
+        let mut actions = Vec::with_capacity(3);
+        match self.form {
+            Form::Single(single) => {
+                if self.phase == Phase::Silent {
+                    let head = Head::of_type(single.refused_status(), single.content_type());
+                    actions.push(Action::Respond(head));
+                    actions.push(Action::Send(event_stream::errors_only(errors).into()));
+                }
+            }
+            Form::Streaming(Streaming::Events) => {
+                actions.push(Action::Send(event_stream::failure(errors)));
+                actions.push(Action::Send(event_stream::COMPLETE.into()));
+            }
+            Form::Streaming(Streaming::Multipart) => {
+                actions.push(Action::Send(multipart::failure(errors)));
+            }
+        }
+        self.end(actions)
+    }
+
+    /// The operation has ended.
+    pub(crate) fn complete(&mut self) -> Vec<Action> {
+        match (self.phase, self.form) {
+            (Phase::Ended, _) => Vec::new(),
+            (Phase::Silent, Form::Single(_)) => {
+                self.fail(Head::new(503), "the server is shutting down: try again")
+            }
+            (_, Form::Single(_)) => self.end(Vec::new()),
+            (_, Form::Streaming(streaming)) => {
+                let last = match streaming {
+                    Streaming::Events => event_stream::COMPLETE,
+                    Streaming::Multipart => multipart::CLOSING,
+                };
+                self.end(vec![Action::Send(last.into())])
+            }
+        }
+    }
+
+    /// A sign of life, for a response that goes on.
+    pub(crate) fn heartbeat(&self) -> Option<Bytes> {
+        match (self.phase, self.form) {
+            (Phase::Answering, Form::Streaming(Streaming::Events)) => {
+                Some(event_stream::HEARTBEAT.into())
+            }
+            (Phase::Answering, Form::Streaming(Streaming::Multipart)) => {
+                Some(multipart::heartbeat())
+            }
+            _ => None,
+        }
+    }
+
+    /// The connection is closed before its operation has ended.
+    pub(crate) fn farewell(&mut self, close: &Close) -> Vec<Action> {
+        match (self.phase, self.form) {
+            (Phase::Silent, _) => self.fail(Head::new(close.http_status()), &close.reason),
+            (Phase::Answering, Form::Streaming(Streaming::Multipart)) => {
+                self.phase = Phase::Ended;
+                let errors = json!([{ "message": close.reason }]).to_string();
+                vec![Action::Send(multipart::failure(errors.as_bytes()))]
+            }
+            // An event stream that ends without `complete` is one to open again.
+            _ => Vec::new(),
+        }
+    }
+
+    fn fail(&mut self, head: Head, message: &str) -> Vec<Action> {
+        let media = self.accepted.single.unwrap_or(Single::Json);
+        let body = json!({"errors": [{"message": message}]}).to_string();
+        let head = head.with("content-type", media.content_type());
+        self.end(vec![Action::Respond(head), Action::Send(body.into())])
+    }
+
+    fn end(&mut self, mut actions: Vec<Action>) -> Vec<Action> {
+        self.phase = Phase::Ended;
+        actions.push(Action::Close(Close::normal()));
+        actions
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exchange(accept: &str, is_get: bool) -> Exchange {
+        Exchange::new(Request::default(), Accepted::read(Some(accept)), is_get)
+    }
+
+    fn status(actions: &[Action]) -> u16 {
+        match &actions[0] {
+            Action::Respond(head) => head.status,
+            other => panic!("{other:?} is no head"),
+        }
+    }
+
+    #[test]
+    fn the_media_type_decides_the_status_of_a_refused_document() {
+        for (accept, expected) in [
+            ("application/json", 200),
+            ("application/graphql-response+json", 400),
+        ] {
+            let mut exchange = exchange(accept, false);
+            assert_eq!(exchange.starting(None), Ok(vec![]));
+            assert_eq!(status(&exchange.error(b"[]")), expected, "{accept}");
+            assert_eq!(exchange.complete(), []);
+        }
+    }
+
+    #[test]
+    fn a_result_is_a_200_and_its_end_ends_the_body() {
+        let mut exchange = exchange("application/json", true);
+        assert_eq!(exchange.starting(Some(OperationKind::Query)), Ok(vec![]));
+        assert_eq!(exchange.first_result().unwrap().status, 200);
+        assert_eq!(exchange.first_result(), None);
+        assert_eq!(exchange.complete(), [Action::Close(Close::normal())]);
+    }
+
+    #[test]
+    fn get_never_runs_a_mutation() {
+        let refused = exchange("*/*", true).starting(Some(OperationKind::Mutation));
+        assert_eq!(status(&refused.unwrap_err()), 405);
+        let allowed = exchange("*/*", false).starting(Some(OperationKind::Mutation));
+        assert_eq!(allowed, Ok(vec![]));
+    }
+
+    #[test]
+    fn a_subscription_needs_a_response_that_goes_on() {
+        let refused = exchange("application/json", false);
+        let refused = { refused }.starting(Some(OperationKind::Subscription));
+        assert_eq!(status(&refused.unwrap_err()), 406);
+        for accept in ["text/event-stream", "multipart/mixed, application/json"] {
+            let mut exchange = exchange(accept, false);
+            assert!(exchange.heartbeat().is_none());
+            let head = exchange.starting(Some(OperationKind::Subscription));
+            assert!(
+                matches!(&head.unwrap()[..], [Action::Respond(_), Action::Send(_)]),
+                "{accept}"
+            );
+            assert!(exchange.heartbeat().is_some());
+        }
+    }
+
+    #[test]
+    fn a_query_is_answered_whole_where_that_is_accepted() {
+        let mut both = exchange(
+            "multipart/mixed;deferSpec=20220824, application/json",
+            false,
+        );
+        assert_eq!(both.starting(Some(OperationKind::Query)), Ok(vec![]));
+        let mut events = exchange("text/event-stream", false);
+        assert!(matches!(
+            events.starting(Some(OperationKind::Query)),
+            Ok(actions) if !actions.is_empty()
+        ));
+    }
+
+    #[test]
+    fn a_close_is_told_by_a_status_or_by_the_last_part() {
+        let close = Close::forbidden();
+        assert_eq!(status(&exchange("*/*", false).farewell(&close)), 403);
+        let mut parts = exchange("multipart/mixed", false);
+        parts.starting(Some(OperationKind::Subscription)).unwrap();
+        let [Action::Send(part)] = &parts.farewell(&close)[..] else {
+            panic!("no part");
+        };
+        let part = String::from_utf8_lossy(part);
+        assert!(part.contains(r#"{"payload":null,"errors":[{"message":"Forbidden"}]}"#));
+        assert!(part.ends_with("--graphql--\r\n"));
+    }
+}

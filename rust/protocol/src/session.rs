@@ -1,0 +1,264 @@
+//! One connection, whichever protocol it speaks: what came in, what has to be done about it.
+
+use bytes::Bytes;
+use serde_json::{Map, Value};
+
+use crate::close::Close;
+use crate::event_stream::EventStream;
+use crate::exchange::Exchange;
+use crate::framing::Framing;
+use crate::head::Head;
+use crate::legacy_ws::LegacyWs;
+use crate::operation::{OperationId, OperationKind, Request};
+use crate::subprotocol::Subprotocol;
+use crate::transport_ws::TransportWs;
+
+/// What the caller has to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Decide about the client, then call [`Session::accept`] or [`Session::refuse`].
+    Initialise {
+        /// Payload of `connection_init`.
+        payload: Option<Map<String, Value>>,
+    },
+    /// Send status and headers of an HTTP response; a body follows.
+    Respond(Head),
+    /// Send this text message, or this part of a body.
+    Send(Bytes),
+    /// Start an operation; one that has the id already ends without a word.
+    Subscribe {
+        /// Its id, in use from now on.
+        id: OperationId,
+        /// What it asks for.
+        request: Request,
+    },
+    /// End an operation without a word; its id is free.
+    Complete {
+        /// Its id.
+        id: OperationId,
+    },
+    /// Close the socket, or end the body; the session is over.
+    Close(Close),
+}
+
+/// The server side of one connection.
+#[derive(Debug)]
+pub struct Session(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    TransportWs(TransportWs),
+    LegacyWs(LegacyWs),
+    Exchange(Exchange),
+    EventStream(EventStream),
+}
+
+impl Session {
+    /// A WebSocket connection whose handshake is done.
+    #[must_use]
+    pub fn websocket(subprotocol: Subprotocol) -> Self {
+        Self(match subprotocol {
+            Subprotocol::TransportWs => Kind::TransportWs(TransportWs::new()),
+            Subprotocol::LegacyWs => Kind::LegacyWs(LegacyWs::new()),
+        })
+    }
+
+    /// An HTTP request with one operation.
+    #[must_use]
+    pub fn exchange(exchange: Exchange) -> Self {
+        Self(Kind::Exchange(exchange))
+    }
+
+    /// A reserved event stream for many operations (GraphQL over SSE, single connection mode).
+    #[must_use]
+    pub fn event_stream() -> Self {
+        Self(Kind::EventStream(EventStream::new()))
+    }
+
+    /// Whether it is a WebSocket connection, which has two sides and pings.
+    #[must_use]
+    pub fn is_websocket(&self) -> bool {
+        matches!(self.0, Kind::TransportWs(_) | Kind::LegacyWs(_))
+    }
+
+    /// The transport is ready. HTTP has no `connection_init`: its client is decided about now.
+    pub fn begin(&mut self) -> Option<Action> {
+        (!self.is_websocket()).then_some(Action::Initialise { payload: None })
+    }
+
+    /// Takes one text message.
+    pub fn receive_text(&mut self, text: &str) -> Option<Action> {
+        match &mut self.0 {
+            Kind::TransportWs(session) => session.receive_text(text),
+            Kind::LegacyWs(session) => session.receive_text(text),
+            Kind::Exchange(_) | Kind::EventStream(_) => None,
+        }
+    }
+
+    /// Takes one binary message; there are none in these protocols.
+    pub fn receive_binary(&mut self) -> Option<Action> {
+        match &mut self.0 {
+            Kind::TransportWs(session) => session.receive_binary(),
+            Kind::LegacyWs(session) => session.receive_binary(),
+            Kind::Exchange(_) | Kind::EventStream(_) => None,
+        }
+    }
+
+    /// The application accepted the client. Empty when the client has not asked or is gone.
+    pub fn accept(&mut self, payload: Option<&Map<String, Value>>) -> Vec<Action> {
+        match &mut self.0 {
+            Kind::TransportWs(session) => session
+                .accept(payload)
+                .map(Action::Send)
+                .into_iter()
+                .collect(),
+            Kind::LegacyWs(session) => session.accept(payload),
+            Kind::Exchange(session) => session.accept(),
+            Kind::EventStream(session) => session.accept(),
+        }
+    }
+
+    /// The application refused the client.
+    pub fn refuse(&mut self) -> Vec<Action> {
+        let close = Action::Close(Close::forbidden());
+        match &mut self.0 {
+            Kind::LegacyWs(session) => vec![session.refused(), close],
+            _ => vec![close],
+        }
+    }
+
+    /// An operation of this kind is about to start; `None`: its document is refused, which
+    /// [`Self::error`] tells. Gives what has to be done before.
+    ///
+    /// # Errors
+    ///
+    /// What has to be done in place of starting it.
+    pub fn starting(&mut self, kind: Option<OperationKind>) -> Result<Vec<Action>, Vec<Action>> {
+        match &mut self.0 {
+            Kind::Exchange(session) => session.starting(kind),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// What surrounds the results of an operation.
+    #[must_use]
+    pub fn framing(&self, id: &OperationId) -> Framing {
+        match &self.0 {
+            Kind::TransportWs(_) => TransportWs::framing(id),
+            Kind::LegacyWs(_) => LegacyWs::framing(id),
+            Kind::Exchange(session) => session.framing(),
+            Kind::EventStream(_) => EventStream::framing(id),
+        }
+    }
+
+    /// The head that has to precede the first result, once.
+    pub fn first_result(&mut self) -> Option<Head> {
+        match &mut self.0 {
+            Kind::Exchange(session) => session.first_result(),
+            _ => None,
+        }
+    }
+
+    /// An operation failed with a JSON array of errors; its id is free. Empty when the client
+    /// has ended it before.
+    pub fn error(&mut self, id: &OperationId, errors: &[u8]) -> Vec<Action> {
+        match &mut self.0 {
+            Kind::TransportWs(session) => session
+                .error(id, errors)
+                .map(Action::Send)
+                .into_iter()
+                .collect(),
+            Kind::LegacyWs(session) => session
+                .error(id, errors)
+                .map(Action::Send)
+                .into_iter()
+                .collect(),
+            Kind::Exchange(session) => session.error(errors),
+            Kind::EventStream(session) => session.error(id, errors),
+        }
+    }
+
+    /// An operation has ended; its id is free. Empty when the client has ended it before.
+    pub fn complete(&mut self, id: &OperationId) -> Vec<Action> {
+        match &mut self.0 {
+            Kind::TransportWs(session) => {
+                session.complete(id).map(Action::Send).into_iter().collect()
+            }
+            Kind::LegacyWs(session) => session.complete(id).map(Action::Send).into_iter().collect(),
+            Kind::Exchange(session) => session.complete(),
+            Kind::EventStream(session) => {
+                session.complete(id).map(Action::Send).into_iter().collect()
+            }
+        }
+    }
+
+    /// The time for the client to say who it is, or to open its stream, is over.
+    pub fn initialisation_timed_out(&mut self) -> Option<Action> {
+        match &mut self.0 {
+            Kind::TransportWs(session) => session.initialisation_timed_out(),
+            Kind::LegacyWs(session) => session.initialisation_timed_out(),
+            Kind::Exchange(_) => None,
+            Kind::EventStream(session) => session.open_timed_out(),
+        }
+    }
+
+    /// The client reads its reserved stream from now on.
+    pub fn open(&mut self) {
+        if let Kind::EventStream(session) = &mut self.0 {
+            session.open();
+        }
+    }
+
+    /// A client's request to run one more operation on its stream.
+    pub fn start(&mut self, id: OperationId, request: Request) -> Option<Action> {
+        match &mut self.0 {
+            Kind::EventStream(session) => session.start(id, request),
+            _ => None,
+        }
+    }
+
+    /// A client's request to end an operation of its stream.
+    pub fn stop(&mut self, id: OperationId) -> Option<Action> {
+        match &mut self.0 {
+            Kind::EventStream(session) => session.stop(id),
+            _ => None,
+        }
+    }
+
+    /// What shows a client that nothing but time has passed, where the protocol has something
+    /// for it.
+    #[must_use]
+    pub fn heartbeat(&self) -> Option<Bytes> {
+        match &self.0 {
+            Kind::TransportWs(_) => None,
+            Kind::LegacyWs(session) => session.keep_alive(),
+            Kind::Exchange(session) => session.heartbeat(),
+            Kind::EventStream(session) => session.heartbeat(),
+        }
+    }
+
+    /// A message that the client has to answer, for transports without pings of their own.
+    #[must_use]
+    pub fn ping(&self) -> Option<Bytes> {
+        matches!(self.0, Kind::TransportWs(_)).then(TransportWs::ping)
+    }
+
+    /// What a body still has to say when its connection is closed.
+    pub fn farewell(&mut self, close: &Close) -> Vec<Action> {
+        match &mut self.0 {
+            Kind::Exchange(session) => session.farewell(close),
+            Kind::EventStream(session) => session.farewell(close),
+            Kind::TransportWs(_) | Kind::LegacyWs(_) => Vec::new(),
+        }
+    }
+
+    /// The connection is over: every later message is ignored, every id is free.
+    pub fn close(&mut self) {
+        match &mut self.0 {
+            Kind::TransportWs(session) => session.close(),
+            Kind::LegacyWs(session) => session.close(),
+            Kind::Exchange(_) => {}
+            Kind::EventStream(session) => session.close(),
+        }
+    }
+}

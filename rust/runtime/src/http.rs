@@ -1,0 +1,305 @@
+//! HTTP requests, answered: who may ask, where it runs, and what comes back.
+//!
+//! Used by the embedded server and by adapters alike, on any thread. Reserved event streams are
+//! kept here, so they are found by every thread of the process.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use actix::Addr;
+use bytes::{Bytes, BytesMut};
+use dashmap::DashMap;
+use parking_lot::Mutex;
+use protocol::http::{self, Asked, HttpRequest, Response};
+use protocol::{Head, Session};
+use tokio::sync::oneshot;
+
+use crate::actors::ShardActor;
+use crate::engine::Engine;
+use crate::lane::Waiter;
+use crate::outbox::Outgoing;
+use crate::remote::{Incoming, Opening, Remote, Slot};
+use crate::resolver::Client;
+
+/// Seconds that a browser may remember the answer to a preflight.
+const PREFLIGHT_MAX_AGE: &str = "600";
+
+/// The response to a request.
+pub struct Reply {
+    /// Status and headers.
+    pub head: Head,
+    /// What follows.
+    pub body: Body,
+}
+
+/// The body of a response.
+pub enum Body {
+    /// All of it.
+    Whole(Bytes),
+    /// What is ready, and where the rest comes from, until its [`Outgoing::Close`].
+    Stream(Bytes, Remote),
+}
+
+impl From<Response> for Reply {
+    fn from(response: Response) -> Self {
+        Self {
+            head: response.head,
+            body: Body::Whole(response.body),
+        }
+    }
+}
+
+/// The reserved event streams of a manager, by their tokens.
+#[derive(Default)]
+pub(crate) struct Streams(DashMap<String, Stream>);
+
+struct Stream {
+    /// Until it is opened.
+    reserved: Mutex<Option<Remote>>,
+    slot: Arc<Slot>,
+}
+
+/// Answers requests on behalf of one worker.
+#[derive(Clone)]
+pub struct Responder {
+    engine: Arc<Engine>,
+    worker: Addr<ShardActor>,
+}
+
+impl Responder {
+    /// Answers with what runs on `worker`.
+    #[must_use]
+    pub fn new(engine: Arc<Engine>, worker: Addr<ShardActor>) -> Self {
+        Self { engine, worker }
+    }
+
+    /// What all threads share.
+    #[must_use]
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// The worker that connections live on.
+    #[must_use]
+    pub fn worker(&self) -> &Addr<ShardActor> {
+        &self.worker
+    }
+
+    /// Why no connection may be opened from a page of this origin, or to this host, if so.
+    #[must_use]
+    pub fn refusal(&self, origin: Option<&str>, host: Option<&str>) -> Option<Response> {
+        let (engine, metrics) = (&self.engine, &self.engine.metrics);
+        if let Err(check) = engine.admit_handshake(origin, host) {
+            let problem = format!("this {} may not connect", check.name());
+            return Some(Response::error(403, &problem));
+        }
+        if engine.is_draining() {
+            return Some(Response::error(
+                503,
+                "the server is shutting down: try again",
+            ));
+        }
+        let limit = engine.limits.max_connections;
+        if limit.is_some_and(|limit| metrics.connections.get() >= limit as u64) {
+            return Some(Response::error(
+                503,
+                "too many connections: try again later",
+            ));
+        }
+        None
+    }
+
+    /// Answers a request. `shut_down` ends its transport although it still waits to write.
+    pub async fn answer(
+        &self,
+        request: HttpRequest<'_>,
+        client: Client,
+        shut_down: Waiter,
+    ) -> Reply {
+        let mut reply = match self.refusal(request.header("origin"), request.header("host")) {
+            Some(refusal) => refusal.into(),
+            None if is_preflight(&request) => preflight(&request),
+            None if request.body.len() > self.engine.limits.max_message_bytes => {
+                Response::too_large(self.engine.limits.max_message_bytes).into()
+            }
+            None => match http::read(request) {
+                Ok(asked) => self.act(asked, client, shut_down).await,
+                Err(response) => response.into(),
+            },
+        };
+        self.allow_origin(&request, &mut reply.head);
+        reply
+    }
+
+    async fn act(&self, asked: Asked, client: Client, shut_down: Waiter) -> Reply {
+        match asked {
+            Asked::Run(exchange) => {
+                let session = Session::exchange(exchange);
+                begun(self.open(session, client, shut_down, Box::new(|| {}))).await
+            }
+            Asked::Reserve => self.reserve(client).await,
+            Asked::Open { token } => self.open_stream(&token),
+            Asked::Start { token, id, request } => {
+                let Some(slot) = self.slot(&token) else {
+                    return Response::no_stream().into();
+                };
+                let (reply, started) = oneshot::channel();
+                slot.push(Incoming::Start { id, request, reply });
+                match started.await {
+                    Ok(true) => Response::empty(202).into(),
+                    Ok(false) => {
+                        Response::error(409, "an operation of this stream has this id already")
+                            .into()
+                    }
+                    Err(_) => Response::no_stream().into(),
+                }
+            }
+            Asked::Stop { token, id } => match self.slot(&token) {
+                Some(slot) => {
+                    slot.push(Incoming::Stop(id));
+                    Response::empty(200).into()
+                }
+                None => Response::no_stream().into(),
+            },
+            Asked::Page => match &self.engine.page {
+                Some(page) => Response::page(page.clone()).into(),
+                None => Response::error(400, "Invalid request: `query` is missing").into(),
+            },
+        }
+    }
+
+    fn open(&self, session: Session, client: Client, shut_down: Waiter, ended: Waiter) -> Remote {
+        let opening = Opening {
+            client,
+            session,
+            close: None,
+            shut_down,
+            ended,
+        };
+        Remote::open(&self.worker, opening)
+    }
+
+    async fn reserve(&self, client: Client) -> Reply {
+        let Ok(token) = new_token() else {
+            return Response::error(503, "no random token can be had: try again later").into();
+        };
+        let (engine, ending) = (self.engine.clone(), token.clone());
+        let ended = move || {
+            engine.streams.0.remove(&ending);
+        };
+        // Nobody writes for a stream until it is opened, so there is nothing to shut down.
+        let remote = self.open(
+            Session::event_stream(),
+            client,
+            Box::new(|| {}),
+            Box::new(ended),
+        );
+        let begun = begun(remote).await;
+        if begun.head.status != 201 {
+            return begun;
+        }
+        let Body::Stream(_, remote) = begun.body else {
+            return unavailable();
+        };
+        let stream = Stream {
+            slot: remote.slot().clone(),
+            reserved: Mutex::new(Some(remote)),
+        };
+        self.engine.streams.0.insert(token.clone(), stream);
+        Response::text(201, token).into()
+    }
+
+    fn open_stream(&self, token: &str) -> Reply {
+        let Some(stream) = self.engine.streams.0.get(token) else {
+            return Response::no_stream().into();
+        };
+        let Some(remote) = stream.reserved.lock().take() else {
+            return Response::error(409, "this event stream is open already").into();
+        };
+        stream.slot.push(Incoming::Open);
+        Reply {
+            head: http::stream_head(),
+            // A comment shows at once that it is open.
+            body: Body::Stream(Bytes::from_static(b":\n\n"), remote),
+        }
+    }
+
+    fn slot(&self, token: &str) -> Option<Arc<Slot>> {
+        let stream = self.engine.streams.0.get(token)?;
+        Some(stream.slot.clone())
+    }
+
+    /// Lets a page of an allowed origin read the response.
+    fn allow_origin(&self, request: &HttpRequest<'_>, head: &mut Head) {
+        let (Some(origins), Some(origin)) = (&self.engine.policy.origins, request.header("origin")) else {
+            return;
+        };
+        head.headers.push(("vary", "origin".into()));
+        if !origins.allow(Some(origin)) {
+            return;
+        }
+        let is_any = origins.allow_any();
+        let allowed = if is_any { "*" } else { origin };
+        head.headers
+            .push(("access-control-allow-origin", allowed.to_owned().into()));
+        if !is_any {
+            head.headers
+                .push(("access-control-allow-credentials", "true".into()));
+        }
+    }
+}
+
+fn is_preflight(request: &HttpRequest<'_>) -> bool {
+    request.method == "OPTIONS" && request.header("access-control-request-method").is_some()
+}
+
+fn preflight(request: &HttpRequest<'_>) -> Reply {
+    let mut response = Response::empty(204);
+    if request.header("origin").is_some() {
+        let headers = request.header("access-control-request-headers");
+        response.head = response
+            .head
+            .with("access-control-allow-methods", "GET, POST, PUT, DELETE")
+            .with(
+                "access-control-allow-headers",
+                headers.unwrap_or("content-type").to_owned(),
+            )
+            .with("access-control-max-age", PREFLIGHT_MAX_AGE);
+    }
+    response.into()
+}
+
+/// Waits for the head, and takes along what came with it.
+async fn begun(remote: Remote) -> Reply {
+    let first = poll_fn(|cx| remote.poll_take(cx)).await.unwrap_or_default();
+    let mut outgoing = first.into_iter();
+    let Some(Outgoing::Head(head)) = outgoing.next() else {
+        return unavailable();
+    };
+    let (mut ready, mut is_whole) = (BytesMut::new(), false);
+    for outgoing in outgoing {
+        match outgoing {
+            Outgoing::Text(part) => ready.extend_from_slice(&part),
+            Outgoing::Close(_) => is_whole = true,
+            Outgoing::Head(_) | Outgoing::Ping | Outgoing::Pong(_) => {}
+        }
+    }
+    let ready = ready.freeze();
+    let body = if is_whole {
+        Body::Whole(ready)
+    } else {
+        Body::Stream(ready, remote)
+    };
+    Reply { head, body }
+}
+
+fn unavailable() -> Reply {
+    Response::error(503, "the server is shutting down: try again").into()
+}
+
+/// A token that cannot be guessed: whoever has it reads the stream.
+fn new_token() -> Result<String, getrandom::Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}

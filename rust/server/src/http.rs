@@ -1,0 +1,120 @@
+//! HTTP requests on the GraphQL path: bytes in, a response out, part by part.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use actix_web::body::BodyStream;
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+use protocol::Head;
+use protocol::http::Response;
+use runtime::{Body, Outgoing, Remote, Reply};
+
+use crate::socket::SocketHandle;
+use crate::worker::{CurrentWorker, client_of};
+
+/// Answers a request that is no WebSocket handshake.
+pub(crate) async fn answer(
+    request: &HttpRequest,
+    payload: web::Payload,
+    worker: &CurrentWorker,
+) -> HttpResponse {
+    let limit = worker.worker.engine().limits.max_message_bytes;
+    let body = match read(payload, limit).await {
+        Ok(body) => body,
+        Err(response) => return respond(response.into()),
+    };
+    let client = client_of(request, "http");
+    let headers = client.headers.clone();
+    let asked = protocol::http::HttpRequest {
+        method: request.method().as_str(),
+        query: request.query_string(),
+        headers: &headers,
+        body: &body,
+    };
+    let socket = request.conn_data::<SocketHandle>().cloned();
+    let shut_down = move || {
+        if let Some(socket) = socket {
+            socket.shut_down();
+        }
+    };
+    respond(
+        worker
+            .responder
+            .answer(asked, client, Box::new(shut_down))
+            .await,
+    )
+}
+
+async fn read(mut payload: web::Payload, limit_bytes: usize) -> Result<Bytes, Response> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|_| Response::error(400, "the body is incomplete"))?;
+        if body.len() + chunk.len() > limit_bytes {
+            return Err(Response::too_large(limit_bytes));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+/// Puts a reply into the form of actix-web.
+pub(crate) fn respond(reply: Reply) -> HttpResponse {
+    let mut response = begin(&reply.head);
+    match reply.body {
+        Body::Whole(body) => response.body(body),
+        Body::Stream(ready, remote) => response.body(BodyStream::new(Parts {
+            ready: Some(ready),
+            remote,
+            is_over: false,
+        })),
+    }
+}
+
+fn begin(head: &Head) -> HttpResponseBuilder {
+    let status = StatusCode::from_u16(head.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = HttpResponse::build(status);
+    for (name, value) in &head.headers {
+        response.append_header((header::HeaderName::from_static(name), value.as_ref()));
+    }
+    response
+}
+
+/// A body that goes on. It is polled only while the socket takes what it gives.
+struct Parts {
+    ready: Option<Bytes>,
+    remote: Remote,
+    is_over: bool,
+}
+
+impl Stream for Parts {
+    type Item = Result<Bytes, std::io::Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(ready) = self.ready.take_if(|ready| !ready.is_empty()) {
+            return Poll::Ready(Some(Ok(ready)));
+        }
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        let Some(outgoing) = ready!(self.remote.poll_take(cx)) else {
+            // Ended by force: the client must not take what it has for the whole.
+            let error = std::io::ErrorKind::ConnectionAborted;
+            return Poll::Ready(Some(Err(error.into())));
+        };
+        let mut parts = BytesMut::new();
+        for outgoing in outgoing {
+            match outgoing {
+                Outgoing::Text(part) => parts.extend_from_slice(&part),
+                Outgoing::Close(_) => self.is_over = true,
+                Outgoing::Head(_) | Outgoing::Ping | Outgoing::Pong(_) => {}
+            }
+        }
+        if parts.is_empty() {
+            return Poll::Ready(None);
+        }
+        Poll::Ready(Some(Ok(parts.freeze())))
+    }
+}

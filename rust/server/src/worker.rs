@@ -1,0 +1,34 @@
+//! What the requests of one thread share, and what is known about their clients.
+
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use actix_web::HttpRequest;
+use runtime::{Client, Responder, Worker, WorkerFactory};
+
+/// The worker of the thread that serves a request.
+pub(crate) struct CurrentWorker {
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) responder: Responder,
+}
+
+impl CurrentWorker {
+    pub(crate) fn start(factory: &WorkerFactory) -> Self {
+        let (worker, responder) = factory.start_worker();
+        Self { worker, responder }
+    }
+}
+
+/// What a request tells about its client; `kind` begins the id of the connection.
+pub(crate) fn client_of(request: &HttpRequest, kind: &str) -> Client {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    let headers = request.headers().iter();
+    Client {
+        connection_id: format!("{kind}-{}", LAST.fetch_add(1, Relaxed) + 1),
+        headers: headers
+            .filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())))
+            .collect(),
+        peer: request.peer_addr().map(|peer| peer.to_string()),
+        ..Client::default()
+    }
+}

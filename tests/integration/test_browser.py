@@ -1,0 +1,96 @@
+"""A real browser: headless Chromium with WebSocket, EventSource and GraphiQL."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from npm import NodeProcess
+from servers import SERVERS
+
+from fraiseql_subs import SubscriptionManager, subscription
+
+
+@subscription(channel="numbers", initial=lambda: -1)
+async def numbers(event) -> int:
+    return event.data
+
+
+@subscription
+async def countdown(*, start: int) -> AsyncIterator[int]:
+    for number in range(start, 0, -1):
+        yield number
+
+
+@pytest.fixture
+async def server(serve):
+    return await serve(SubscriptionManager([numbers, countdown]))
+
+
+def browse(what: str, url: str, query: str, *more: str) -> Any:
+    return NodeProcess.run("browser.mjs", what, url, query, *more)
+
+
+async def test_a_websocket_of_a_browser_receives_events(server):
+    query = "subscription { numbers }"
+    async with browse("websocket", server.http_url, query) as page:
+        assert await page.read() == {"data": {"numbers": -1}}
+        await server._manager.publish("numbers", 7)
+        assert await page.read() == {"data": {"numbers": 7}}
+        await server._manager.close(drain=5.0)
+        assert await page.read() == "complete"
+        assert await page.read() == {"code": 1001, "reason": "Going away"}
+
+
+async def test_an_eventsource_of_a_browser_receives_events(server):
+    query = "subscription { numbers }"
+    async with browse("eventsource", server.http_url, query) as page:
+        assert await page.read() == {"data": {"numbers": -1}, "lastEventId": ""}
+        receipt = await server._manager.publish("numbers", 7)
+        expected = {"data": {"numbers": 7}, "lastEventId": str(receipt.offset)}
+        assert await page.read() == expected
+
+
+async def test_an_eventsource_of_a_browser_sees_the_end(server):
+    query = "subscription { countdown(start: 1) }"
+    async with browse("eventsource", server.http_url, query) as page:
+        assert (await page.read())["data"] == {"countdown": 1}
+        assert await page.read() == {"complete": ""}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_graphiql_subscribes_and_shows_an_event(scheme, server):
+    query = "subscription Numbers { numbers }"
+    # `SCREENSHOTS=docs/images` writes those of the documents.
+    folder = os.environ.get("SCREENSHOTS")
+    more = [scheme, *([f"{folder}/graphiql-{scheme}.png"] if folder else [])]
+    async with browse("graphiql", server.http_url, query, *more) as page:
+        assert (await page.read())["result"] == {"data": {"numbers": -1}}
+        await server._manager.publish("numbers", 7)
+        shown = await page.read()
+        assert shown["result"] == {"data": {"numbers": 7}}
+        assert shown["foreign"] == []
+        red, green, blue = json.loads(shown["background"].replace("rgb(", "[").replace(")", "]"))
+        assert (red + green + blue > 3 * 128) == (scheme == "light")
+
+
+@pytest.mark.parametrize("name", [name for name in SERVERS if name != "aiohttp"])
+async def test_browsers_are_served_the_page_where_others_are_not(name):
+    async with SERVERS[name](SubscriptionManager([numbers])) as url:
+        url = url.replace("ws:", "http:")
+        async with httpx.AsyncClient() as client:
+            page = await client.get(url, headers={"accept": "text/html,*/*;q=0.8"})
+            assert page.headers["content-type"] == "text/html; charset=utf-8"
+            assert "<title>GraphiQL</title>" in page.text
+            assert (await client.get(url)).status_code == 400
+
+
+async def test_the_page_may_be_switched_off(serve):
+    server = await serve(SubscriptionManager([numbers], graphiql=False))
+    async with httpx.AsyncClient() as client:
+        response = await client.get(server.http_url, headers={"accept": "text/html"})
+    assert response.status_code == 400
