@@ -102,9 +102,15 @@ class GraphQLTransportWSHandler:
             return
         try:
             await adapter.accept(connection.subprotocol)
+            closing: list[tuple[int, str]] = []
             await first_of(
-                connection.ended, _receive(adapter, connection), _send(adapter, connection)
+                connection.ended,
+                _receive(adapter, connection),
+                _send(adapter, connection, closing),
             )
+            # Not before nobody receives any more: granian lets a close wait for that.
+            for code, reason in closing:
+                await adapter.close(code, reason)
         except Exception:
             if adapter.is_connected():
                 raise
@@ -120,7 +126,9 @@ async def _receive(adapter: WebSocketAdapter, connection: Connection) -> None:
             await room
 
 
-async def _send(adapter: WebSocketAdapter, connection: Connection) -> None:
+async def _send(
+    adapter: WebSocketAdapter, connection: Connection, closing: list[tuple[int, str]]
+) -> None:
     while (batch := connection.take()) is not None:
         if isinstance(batch, asyncio.Future):
             await batch
@@ -129,5 +137,5 @@ async def _send(adapter: WebSocketAdapter, connection: Connection) -> None:
             if isinstance(message, bytes):
                 await adapter.send_bytes(message)
             else:
-                await adapter.close(*message)
+                closing.append(message)
                 return
