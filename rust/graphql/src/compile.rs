@@ -13,7 +13,7 @@ use apollo_compiler::executable::{Field, SelectionSet};
 use apollo_compiler::schema::ExtendedType;
 use apollo_compiler::{Name, Node};
 
-use crate::collect::Collector;
+use crate::collect::{Collected, Collector};
 use crate::error::{CODE_VALIDATION_FAILED, GraphQLError, request_error};
 use crate::plan::{AbstractPlan, BuiltInScalar, FieldPlan, Kind, Plan, SelectionPlan, TypePlan};
 use crate::source::Source;
@@ -174,7 +174,10 @@ impl<'d> Compiler<'d> {
             return Ok(selection.clone());
         }
         let sets = nodes.iter().map(|node| &node.selection_set);
-        let collected = self.collector.collect(type_name, sets);
+        let (collected, failure) = match self.collector.collect(type_name, sets) {
+            Ok(collected) => (collected, None),
+            Err(error) => (Collected::default(), Some(error)),
+        };
         let mut fields = Vec::with_capacity(collected.len());
         for (response_key, nodes) in &collected {
             fields.push(self.field(type_name, response_key, nodes, fields.is_empty())?);
@@ -184,9 +187,19 @@ impl<'d> Compiler<'d> {
         for field in &fields {
             field.hash_structure(&mut hasher);
         }
+        let failure = failure.map(|error| {
+            let place = error.place.map(|span| self.source.locate(span.offset()));
+            let error = GraphQLError::new(error.message);
+            error.with_locations(place.into_iter().collect::<Vec<_>>())
+        });
+        failure
+            .as_ref()
+            .map(|error| &error.message)
+            .hash(&mut hasher);
         let selection = Arc::new(SelectionPlan {
             type_name: type_name.as_str().into(),
             fields: fields.into(),
+            failure,
             fingerprint: hasher.finish(),
         });
         self.selections.insert(key, selection.clone());

@@ -47,6 +47,7 @@ impl QueryOperation {
         let root_type = self.definition.object_type();
         let collector = self.document.collector(&self.variables);
         let collected = collector.collect(root_type, [&self.definition.selection_set]);
+        let collected = collected.unwrap_or_default();
         let mut names = collected.values().map(|nodes| nodes[0].name.as_str());
         names.all(|name| name.starts_with("__"))
     }
@@ -103,7 +104,9 @@ impl QueryOperation {
     fn write_response(&self, answers: &JsonMap, out: &mut Vec<u8>) {
         let root_type = self.definition.object_type();
         let collector = self.document.collector(&self.variables);
+        // Conditions of queries are checked with the request.
         let collected = collector.collect(root_type, [&self.definition.selection_set]);
+        let collected = collected.unwrap_or_default();
         let mut errors = Vec::new();
         let mut data = vec![b'{'];
         let mut is_null = false;

@@ -42,6 +42,7 @@ mod operation;
 mod plan;
 mod projection;
 mod reference;
+mod rules;
 mod scalar;
 mod schema;
 mod source;
