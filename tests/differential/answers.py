@@ -115,17 +115,22 @@ async def ask_core_with(schema: graphql.GraphQLSchema, case: Case) -> Answer:
         result = await result
     if hasattr(result, "__anext__"):
         result = await anext(result)
-    return _core_answer(result.data, result.errors)
+        return _core_answer(result.data, result.errors, is_executed=True)
+    # An error of execution has a path; one of the request has none, and there are no data then.
+    is_query = operation is None or operation.operation != graphql.OperationType.SUBSCRIPTION
+    errors = result.errors or []
+    is_executed = is_query and all(error.path for error in errors)
+    return _core_answer(result.data, errors, is_executed=is_executed)
 
 
-def _core_answer(data: Any, errors: list[graphql.GraphQLError] | None) -> Answer:
-    response: dict[str, Any] = {}
-    # An error without a path is one of the request: then there are no data.
-    if not errors or all(error.path for error in errors):
-        response["data"] = data
+def _core_answer(
+    data: Any, errors: list[graphql.GraphQLError] | None, *, is_executed: bool = False
+) -> Answer:
+    response: dict[str, Any] = {"data": data} if is_executed else {}
     if errors:
         response["errors"] = [error.formatted for error in errors]
-    return read(json.dumps(response))
+    # What stands for a variable that was not given has no JSON.
+    return read(json.dumps(response, default=lambda undefined: None))
 
 
 class Ours:
@@ -194,8 +199,13 @@ def as_object(schema: graphql.GraphQLSchema, declared: Any, value: Any) -> Any:
     return type(str(name), (), members)()
 
 
+def can_carry(way: str, case: Case) -> bool:
+    """Tell whether there is the value on this way: an event carries JSON."""
+    return way != "event" or _spelled(case.value) == case.value
+
+
 async def ask_ours(cases: Iterable[Case]) -> dict[tuple[Case, str], Answer | Exception]:
-    """Ask us on each way that there is: an event carries JSON, and has no arguments to echo."""
+    """Ask us, on each way that can carry the value."""
     answers: dict[tuple[Case, str], Answer | Exception] = {}
     by_schema: dict[tuple[str, str], list[Case]] = {}
     for case in cases:
@@ -205,7 +215,7 @@ async def ask_ours(cases: Iterable[Case]) -> dict[tuple[Case, str], Answer | Exc
         ours = Ours(sdl, way)
         async with ours.manager:
             for case in group:
-                if way == "event" and _spelled(case.value) != case.value:
+                if not can_carry(way, case):
                     continue
                 try:
                     answers[case, way] = await asyncio.wait_for(ours.ask(case), PATIENCE)

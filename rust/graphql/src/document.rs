@@ -73,12 +73,25 @@ impl Document {
             .recursion_limit(MAX_NESTING)
             .token_limit(MAX_TOKENS);
         // The first syntax error says what is wrong; those after it follow from it.
-        let ast = parser
-            .parse_ast(text, "document")
-            .map_err(|failed| report(failed.errors.iter().take(1), &source, CODE_PARSE_FAILED))?;
+        let ast = parser.parse_ast(text, "document").map_err(|failed| {
+            let mut errors = report(failed.errors.iter().take(1), &source, CODE_PARSE_FAILED);
+            for error in &mut errors {
+                if error.locations.is_empty() {
+                    // Something is missing at the end.
+                    error.locations.push(source.locate(text.len()));
+                }
+            }
+            errors
+        })?;
         limits::check(&ast, limits, &source)?;
         let executable = match ast.to_executable_validate(schema.compiled()) {
-            Ok(executable) => executable,
+            Ok(executable) => {
+                let errors = rules::recheck(&schema, &ast, text, &source);
+                if !errors.is_empty() {
+                    return Err(errors);
+                }
+                executable
+            }
             Err(failed) => {
                 let mut errors = rules::explain(&schema, &ast, text, &source);
                 if errors.is_empty() {

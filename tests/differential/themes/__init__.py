@@ -7,6 +7,7 @@ from case import Case
 from themes import (
     abstract_types,
     conditions,
+    differences,
     inputs,
     introspection,
     nulls,
@@ -18,20 +19,22 @@ from themes import (
     validation,
 )
 
-CASES: list[Case] = [
-    case
-    for theme in (
-        selections,
-        abstract_types,
-        conditions,
-        nulls,
-        scalars,
-        inputs,
-        text,
-        operations,
-        introspection,
-        syntax,
-        validation,
-    )
-    for case in theme.CASES
-]
+CASES: list[Case] = differences.apply(
+    [
+        case
+        for theme in (
+            selections,
+            abstract_types,
+            conditions,
+            nulls,
+            scalars,
+            inputs,
+            text,
+            operations,
+            introspection,
+            syntax,
+            validation,
+        )
+        for case in theme.CASES
+    ]
+)

@@ -96,7 +96,9 @@ CASES = [
     case("a value without a type", "subscription { node { id } }", {"id": 1}),
     case("a value with an unknown type", "subscription { node { id } }", UNKNOWN),
     case("a value with a type of another union", "subscription { one { __typename } }", ROCK),
-    case("a value with an interface as type", "subscription { node { id } }", {"__typename": "Named"}),
+    case(
+        "a value with an interface as type", "subscription { node { id } }", {"__typename": "Named"}
+    ),
     case("a value with a scalar as type", "subscription { node { id } }", {"__typename": "Int"}),
     case("a typename that is no text", "subscription { node { id } }", {"__typename": 5, "id": 1}),
     case("a typename that is null", "subscription { node { id } }", {"__typename": None, "id": 1}),

@@ -24,7 +24,9 @@ ORDER = {
     "related": {"id": 2, "note": None, "customer": {"name": "Bob"}},
 }
 
-BOTH = "subscription ($s: Boolean!, $i: Boolean!) { order { id note @skip(if: $s) @include(if: $i) } }"
+BOTH = (
+    "subscription ($s: Boolean!, $i: Boolean!) { order { id note @skip(if: $s) @include(if: $i) } }"
+)
 
 CASES = [
     *(

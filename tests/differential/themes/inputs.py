@@ -123,7 +123,10 @@ CASES = [
         for value in values
     ),
     case("a variable that is left out", "subscription ($v: Int) { echo(int: $v) }"),
-    case("a variable left out for an argument with a default", "subscription ($v: Int) { echo(seven: $v) }"),
+    case(
+        "a variable left out for an argument with a default",
+        "subscription ($v: Int) { echo(seven: $v) }",
+    ),
     case(
         "null for an argument with a default",
         "subscription ($v: Int) { echo(seven: $v) }",
@@ -135,15 +138,22 @@ CASES = [
         "subscription ($v: Int = 4) { echo(int: $v) }",
         variables={"v": None},
     ),
-    case("a default of a variable before that of an argument", "subscription ($v: Int = 4) { echo(seven: $v) }"),
+    case(
+        "a default of a variable before that of an argument",
+        "subscription ($v: Int = 4) { echo(seven: $v) }",
+    ),
     case("a default of null", "subscription ($v: Int = null) { echo(seven: $v) }"),
     case("a default that is an object", "subscription ($v: Point = {x: 2}) { echo(point: $v) }"),
     case("a default that is a list", "subscription ($v: [Int] = [1, 2]) { echo(ints: $v) }"),
     case("a default of one item", "subscription ($v: [Int] = 1) { echo(ints: $v) }"),
     case("a default that is an enum", "subscription ($v: Color = GREEN) { echo(color: $v) }"),
-    case("a default of a Float as whole number", "subscription ($v: Float = 1) { echo(float: $v) }"),
+    case(
+        "a default of a Float as whole number", "subscription ($v: Float = 1) { echo(float: $v) }"
+    ),
     case("a default of an ID as number", "subscription ($v: ID = 1) { echo(id: $v) }"),
-    case("a default in a custom scalar", "subscription ($v: Free = {a: [1, X]}) { echo(free: $v) }"),
+    case(
+        "a default in a custom scalar", "subscription ($v: Free = {a: [1, X]}) { echo(free: $v) }"
+    ),
     case(
         "a nullable variable for an argument with a default that must not be null",
         "subscription ($v: Int) { echo(needed: $v) }",
@@ -164,7 +174,10 @@ CASES = [
         "subscription ($v: Int) { echo(point: {x: 1, y: $v}) }",
         variables={"v": 2},
     ),
-    case("a variable left out in an object", "subscription ($v: String) { echo(point: {x: 1, label: $v}) }"),
+    case(
+        "a variable left out in an object",
+        "subscription ($v: String) { echo(point: {x: 1, label: $v}) }",
+    ),
     case(
         "a variable left out for a field with a default",
         "subscription ($v: Int) { echo(point: {x: 1, y: $v}) }",
@@ -181,7 +194,7 @@ CASES = [
     case("variables that nobody declared", "subscription { echo(int: 1) }", variables={"v": 1}),
     case(
         "several variables",
-        "subscription ($a: Int, $b: String = \"b\", $c: [ID!]) { echo(int: $a, string: $b, strict: [1], id: 3, points: [{x: 1}]) ...F } fragment F on Subscription { echo(int: $a, string: $b, strict: [1], id: 3, points: [{x: 1}]) }",
+        'subscription ($a: Int, $b: String = "b", $c: [ID!]) { echo(int: $a, string: $b, strict: [1], id: 3, points: [{x: 1}]) ...F } fragment F on Subscription { echo(int: $a, string: $b, strict: [1], id: 3, points: [{x: 1}]) }',
         variables={"a": 1, "c": ["x"]},
     ),
     case(
@@ -206,7 +219,7 @@ CASES = [
     ),
     case(
         "arguments stand in any order",
-        "subscription { echo(string: \"s\", int: 1, boolean: true) }",
+        'subscription { echo(string: "s", int: 1, boolean: true) }',
     ),
     case("an alias of a field with arguments", "subscription { e: echo(int: 1) }"),
     case(

@@ -36,8 +36,14 @@ CASES = [
     case("a required root field holds an error", "subscription { must { m } }", {}),
     case("a required scalar at the root is null", "subscription { number }", None),
     case("a required scalar at the root is wrong", "subscription { number }", "x"),
-    case("an error stops at the next nullable object", "subscription { a { b { m } n } }", {"b": {}, "n": 1}),
-    case("an error passes a required object", "subscription { a { c { m } n } }", {"c": {}, "n": 1}),
+    case(
+        "an error stops at the next nullable object",
+        "subscription { a { b { m } n } }",
+        {"b": {}, "n": 1},
+    ),
+    case(
+        "an error passes a required object", "subscription { a { c { m } n } }", {"c": {}, "n": 1}
+    ),
     case("a required object is null", "subscription { a { c { m } } }", {"c": None}),
     case("an error passes two required objects", "subscription { must { c { m } } }", {"c": {}}),
     case("a null in a list", "subscription { list { n } }", [None, {"n": 1}]),
@@ -93,7 +99,11 @@ CASES = [
     case("a number where an inner list is", "subscription { lists }", [[1], 2]),
     case("no value of an enum in a list", "subscription { kind }", ["X", "Z"]),
     case("a value of an enum in other letters", "subscription { kind }", ["X", "y"]),
-    case("errors at two depths", "subscription { a { n b { n a { n m } } } }", {"n": "x", "b": {"n": [], "a": {"n": "z"}}}),
+    case(
+        "errors at two depths",
+        "subscription { a { n b { n a { n m } } } }",
+        {"n": "x", "b": {"n": [], "a": {"n": "z"}}},
+    ),
     case(
         "an error with an alias has the alias in its path",
         "subscription { x: a { y: b { z: m } } }",
@@ -118,6 +128,12 @@ CASES = [
     case("false is a value", "subscription { a { n m } }", {"n": False, "m": True}),
     case("zero is a value", "subscription { a { n m } }", {"n": 0, "m": 0}),
     case("an empty object is a value", "subscription { a { n } }", {}),
-    case("an empty list is a value", "subscription { a { es { m } bs { m } } }", {"es": [], "bs": []}),
-    case("typename needs no value", "subscription { a { b { __typename } c { __typename m } } }", {"b": {}, "c": {}}),
+    case(
+        "an empty list is a value", "subscription { a { es { m } bs { m } } }", {"es": [], "bs": []}
+    ),
+    case(
+        "typename needs no value",
+        "subscription { a { b { __typename } c { __typename m } } }",
+        {"b": {}, "c": {}},
+    ),
 ]

@@ -44,7 +44,11 @@ CASES = [
     case("two root fields", "subscription { a b }", 1),
     case("two root fields of one name", "subscription { a a }", 1),
     case("one root field under two names", "subscription { a x: a }", 1),
-    case("two root fields over a fragment", "subscription { a ...F } fragment F on Subscription { b }", 1),
+    case(
+        "two root fields over a fragment",
+        "subscription { a ...F } fragment F on Subscription { b }",
+        1,
+    ),
     case("two root fields in an inline fragment", "subscription { ... { a b } }", 1),
     case("three root fields", "subscription S { a b order { id } }", 1),
     case("typename at the root of a subscription", "subscription { __typename }", 1),
@@ -53,5 +57,10 @@ CASES = [
     case("schema at the root of a subscription", "subscription { __schema { __typename } }", 1),
     case("a query of typename", "{ __typename }"),
     case("a query in short form with an alias", "{ t: __typename u: __typename }"),
-    case("a mutation among subscriptions", "mutation M { change } subscription S { a }", 1, operation="S"),
+    case(
+        "a mutation among subscriptions",
+        "mutation M { change } subscription S { a }",
+        1,
+        operation="S",
+    ),
 ]

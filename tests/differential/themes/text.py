@@ -17,7 +17,7 @@ case = functools.partial(Case, sdl=SDL)
 
 TEXTS = [
     "plain",
-    "quote \" backslash \\ slash /",
+    'quote " backslash \\ slash /',
     "line\nfeed\r\ttab",
     "\b\f\x00\x01\x1f\x7f",
     "é ü ß ñ",
@@ -53,7 +53,11 @@ LITERALS = [
 CASES = [
     *(case(f"a value of text {text[:20]!r}", "subscription { text }", text) for text in TEXTS),
     *(
-        case(f"a variable of text {text[:20]!r}", "subscription ($s: String) { echo(string: $s) }", variables={"s": text})
+        case(
+            f"a variable of text {text[:20]!r}",
+            "subscription ($s: String) { echo(string: $s) }",
+            variables={"s": text},
+        )
         for text in TEXTS
     ),
     *(
@@ -64,12 +68,20 @@ CASES = [
     case("commas are white space", "subscription,{,text,,}", "x"),
     case("comments", "# a comment é\nsubscription { # another\n text # the last\n}# end", "x"),
     case("no white space at all", "subscription{order{note}}", {"note": "x"}),
-    case("tabs and line ends of every kind", "subscription\t{\r\n\torder {\rnote\n}\r\n}", {"note": "x"}),
-    case("the place of an error after line ends of every kind", "subscription {\r\n order {\r  note\n }\n}", {}),
+    case(
+        "tabs and line ends of every kind",
+        "subscription\t{\r\n\torder {\rnote\n}\r\n}",
+        {"note": "x"},
+    ),
+    case(
+        "the place of an error after line ends of every kind",
+        "subscription {\r\n order {\r  note\n }\n}",
+        {},
+    ),
     case("the place of an error after a tab", "subscription {\torder {\tnote } }", {}),
     case(
         "the place of an error after characters beyond ASCII",
-        'subscription { order { ...F } echo: order { note } } # é😀\nfragment F on Order { note }',
+        "subscription { order { ...F } echo: order { note } } # é😀\nfragment F on Order { note }",
         {},
     ),
     case(

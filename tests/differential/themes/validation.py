@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 from case import Case
 
 SDL = """
@@ -157,14 +155,14 @@ RULES: dict[str, list[str]] = {
     "KnownArgumentNames": [
         "subscription { dog(nothing: 1) { name } }",
         "subscription { dog { name(nothing: 1, surname: true, other: 2) } }",
-        "subscription { number @skip(if: true, unless: false) }",
+        "subscription { dog { name @skip(if: true, unless: false) } }",
         "subscription { number(x: 1) }",
         "subscription { number @onField(a: 1) }",
     ],
     "UniqueArgumentNames": [
         "subscription { dog(n: 1, n: 2) { name } }",
         "subscription { dog(n: 1, n: 1, n: 1) { name } }",
-        "subscription { number @skip(if: true, if: true) }",
+        "subscription { dog { name @skip(if: true, if: true) } }",
         "subscription { dog(n: 1, id: 2, n: 3, id: 4) { name } }",
     ],
     "ValuesOfCorrectType": [
@@ -208,7 +206,7 @@ RULES: dict[str, list[str]] = {
         "subscription ($a: Filter = {age: 1}) { dog(filter: $a) { name } }",
         "subscription ($a: [String!] = [null]) { dog(tags: $a) { name } }",
         "subscription ($a: Int! = null) { dog(n: $a) { name } }",
-        "subscription { number @skip(if: 1) }",
+        "subscription { dog { name @skip(if: 1) } }",
         "subscription { dog(n: 1.0, f: {}) { name } }",
         "subscription { dog { knows(command: SIT, times: null) } }",
     ],
@@ -216,7 +214,7 @@ RULES: dict[str, list[str]] = {
         "subscription { human { id } }",
         "subscription { dog { knows } }",
         "subscription { dog { knows(times: 3) } }",
-        "subscription { number @skip }",
+        "subscription { dog { name @skip } }",
         "subscription { number @many }",
         "subscription { dog { a: knows b: knows } }",
     ],
@@ -226,7 +224,7 @@ RULES: dict[str, list[str]] = {
         "subscription ($a: [String]) { dog(tags: $a) { name } }",
         "subscription ($a: String) { dog(tags: $a) { name } }",
         "subscription ($a: String) { dog(tags: [$a]) { name } }",
-        "subscription ($a: Boolean) { number @skip(if: $a) }",
+        "subscription ($a: Boolean) { dog { name @skip(if: $a) } }",
         "subscription ($a: Int) { dog(filter: {name: $a}) { name } }",
         "subscription ($a: String) { dog(filter: {name: $a}) { name } }",
         "subscription S ($a: Int) { dog { ...F } } fragment F on Dog { name(surname: $a) }",

@@ -1,8 +1,8 @@
 //! What is wrong with a document that the compiler has refused, told as graphql-js 16 tells it:
 //! the same errors at the same places, by the rules of the specification's section 5.
 //!
-//! The compiler alone decides whether a document is valid. These rules run on what it refused,
-//! and never let anything pass.
+//! The compiler decides first. What it refuses is explained by these rules; what it accepts passes
+//! those of them again that it does not check in full.
 
 mod arguments;
 mod definitions;
@@ -38,18 +38,25 @@ pub(crate) fn explain(
     text: &str,
     source: &Source,
 ) -> Vec<GraphQLError> {
-    let mut rules = Rules {
-        schema,
-        document,
-        text,
-        source,
-        fragments: fragments(document),
-        errors: Vec::new(),
-    };
+    let mut rules = Rules::new(schema, document, text, source);
     rules.definitions();
     rules.selections();
     rules.variables();
     rules.overlaps();
+    rules.errors
+}
+
+/// What is wrong with a document that the compiler accepts: it looks neither for members of one
+/// name in a literal nor at the types of variables inside literals.
+pub(crate) fn recheck(
+    schema: &Schema,
+    document: &Document,
+    text: &str,
+    source: &Source,
+) -> Vec<GraphQLError> {
+    let mut rules = Rules::new(schema, document, text, source);
+    rules.selections();
+    rules.variables();
     rules.errors
 }
 
@@ -64,6 +71,17 @@ struct Rules<'d> {
 }
 
 impl<'d> Rules<'d> {
+    fn new(schema: &'d Schema, document: &'d Document, text: &'d str, source: &'d Source) -> Self {
+        Self {
+            schema,
+            document,
+            text,
+            source,
+            fragments: fragments(document),
+            errors: Vec::new(),
+        }
+    }
+
     fn report(&mut self, message: String, places: impl IntoIterator<Item = Option<SourceSpan>>) {
         let places = places.into_iter().flatten();
         let places = places.map(|span| span.offset()).collect::<Vec<_>>();
