@@ -3,6 +3,7 @@
 // writes one line of JSON for each case: the result of parse, validate and subscribe or execute.
 // Every field of the subscription type has the value; a field named `echo` has its arguments.
 // Numbers that JSON does not have are {"$number": "NaN"}.
+// {"clients": [{data, sdl}]} and {"queries": true} are answered for introspection, see below.
 import { readFileSync } from "node:fs";
 import {
   buildClientSchema,
@@ -10,6 +11,7 @@ import {
   execute,
   getIntrospectionQuery,
   getOperationAST,
+  lexicographicSortSchema,
   parse,
   printSchema,
   subscribe,
@@ -72,21 +74,23 @@ async function answer({ sdl, document, variables, operationName, value }) {
   return "next" in results ? (await results.next()).value : results;
 }
 
-const { cases, clients } = JSON.parse(readFileSync(0, "utf8"), revive);
+const { cases, clients, queries } = JSON.parse(readFileSync(0, "utf8"), revive);
 const lines = [];
 for (const one of cases ?? []) lines.push(JSON.stringify(await answer(one)));
-// Schemas that clients build of introspection results, as SDL; without any: the query to ask.
-for (const data of clients ?? []) lines.push(JSON.stringify(printSchema(buildClientSchema(data))));
-if (clients?.length === 0) {
-  const all = {
+// For each client: the schema that it builds of an introspection result, and the one it should be.
+const print = (schema) => printSchema(lexicographicSortSchema(schema));
+for (const { data, sdl } of clients ?? []) {
+  lines.push(JSON.stringify([print(buildClientSchema(data)), print(buildSchema(sdl))]));
+}
+if (queries) {
+  const options = {
     descriptions: true,
     specifiedByUrl: true,
     directiveIsRepeatable: true,
     schemaDescription: true,
     inputValueDeprecation: true,
-    oneOf: true,
   };
-  lines.push(JSON.stringify(getIntrospectionQuery(all)));
-  lines.push(JSON.stringify(getIntrospectionQuery({ ...all, oneOf: false })));
+  lines.push(JSON.stringify(getIntrospectionQuery({ ...options, oneOf: true })));
+  lines.push(JSON.stringify(getIntrospectionQuery()));
 }
 process.stdout.write(lines.join("\n") + "\n");

@@ -6,7 +6,7 @@ mod support;
 
 use graphql::{ResolverError, Schema, SchemaOptions};
 use serde_json::json;
-use support::{data, object, project, project_with, subscribe, try_subscribe};
+use support::{data, object, project, project_with, subscribe};
 
 #[test]
 fn fields_come_in_the_order_of_the_selection() {
