@@ -10,7 +10,7 @@ SOURCES := $(shell find rust fraiseql_subs -name '*.rs' -o -name '*.toml' -o -na
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 unexport PYTHONPATH
 
-.PHONY: help demo test test-rust test-python lint types check bench clean
+.PHONY: help demo test test-rust test-python fuzz-graphql lint types check bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -25,6 +25,11 @@ test-rust: ## Rust unit, property and integration tests
 
 test-python: $(VENV)/.debug tests/js/node_modules/.installed ## Python tests, with real clients
 	$(BIN)/python -m pytest
+
+FUZZ_EXAMPLES ?= 50000
+
+fuzz-graphql: $(VENV)/.debug ## random schemas, documents and values against graphql-core; FUZZ_EXAMPLES=50000
+	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/python -m pytest tests/differential/test_generated.py
 
 lint: $(VENV)/.tools ## formatting and lints, Rust and Python
 	cargo fmt --check

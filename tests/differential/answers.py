@@ -72,7 +72,7 @@ def _spelled(value: Any) -> Any:
     return value
 
 
-@functools.cache
+@functools.lru_cache(maxsize=64)
 def core_schema(sdl: str) -> graphql.GraphQLSchema:
     """Build a schema whose field `echo` gives its arguments."""
     schema = graphql.build_schema(sdl)
@@ -137,10 +137,10 @@ class Ours:
     """Our answers to cases of one schema, on one way to the value."""
 
     def __init__(self, sdl: str, way: str) -> None:
-        self._schema = core_schema(sdl)
+        self.schema = core_schema(sdl)
         self._way = way
         self._case: Case | None = None
-        root = self._schema.subscription_type
+        root = self.schema.subscription_type
         fields = [] if root is None else [self._field(name) for name in root.fields]
         self.manager = SubscriptionManager(fields, schema=sdl, limits=UNLIMITED, workers=1)
 
@@ -154,14 +154,14 @@ class Ours:
             return echo
         if self._way == "event":
             return passthrough(name, channel="values")
-        assert self._schema.subscription_type is not None
-        field_type = self._schema.subscription_type.fields[name].type
+        assert self.schema.subscription_type is not None
+        field_type = self.schema.subscription_type.fields[name].type
 
         @subscription(name=name, channel="values")
         def resolver(event: Any) -> Any:
             assert self._case is not None
             value = self._case.value
-            return value if self._way == "dicts" else as_object(self._schema, field_type, value)
+            return value if self._way == "dicts" else as_object(self.schema, field_type, value)
 
         return resolver
 
