@@ -17,7 +17,7 @@ PYTHONS = $(shell for version in 3.10 3.11 3.12 3.13; do \
 	for python in python$$version $$HOME/.pyenv/versions/$$version.*/bin/python; do \
 	$$python -c '' 2>/dev/null && echo $$python && break; done; done)
 
-.PHONY: help demo graphiql test test-rust test-python test-pythons lint types check bench compare fuzz clean .chromium .node
+.PHONY: help demo graphiql test test-rust test-python test-pythons lint types check bench compare fuzz fuzz-graphql clean .chromium .node
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -45,6 +45,11 @@ test-pythons: $(VENV)/.debug tests/js/node_modules/.installed $(PAGE) .chromium 
 			touch $$venv/.tools; }; \
 		$$venv/bin/python -m pytest; \
 	done
+
+FUZZ_EXAMPLES ?= 50000
+
+fuzz-graphql: $(VENV)/.debug ## random schemas, documents and values against graphql-core; FUZZ_EXAMPLES=50000
+	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/python -m pytest tests/differential/test_generated.py
 
 lint: $(VENV)/.tools ## formatting and lints, Rust and Python
 	cargo fmt --check

@@ -6,6 +6,7 @@
 use apollo_compiler::Node;
 use apollo_compiler::ast::{Type, Value as Literal};
 use apollo_compiler::executable::{Field, Operation};
+use apollo_compiler::parser::SourceSpan;
 use apollo_compiler::schema::{ExtendedType, InputValueDefinition};
 use serde_json::Value as Json;
 
@@ -16,6 +17,7 @@ use crate::literal::literal;
 use crate::schema::Schema;
 use crate::source::Source;
 use crate::value::Value as _;
+use crate::write::write_float;
 
 /// Errors of one request that are reported (count). Past it the rest is left out.
 const MAX_ERRORS: usize = 50;
@@ -226,9 +228,15 @@ pub(crate) fn scalar(type_name: &str, value: &Json) -> Result<Json, &'static str
         "Boolean" => Err("Boolean cannot represent a non boolean value."),
         "ID" => match value {
             Json::String(_) => Ok(value.clone()),
-            Json::Number(number) => match whole(number) {
-                Some(number) => Ok(number.to_string().into()),
-                None => Err("ID cannot represent this value."),
+            Json::Number(number) => match (whole(number), number.as_f64()) {
+                (Some(number), _) => Ok(number.to_string().into()),
+                // A whole number beyond 64 bits, as JavaScript writes it.
+                (None, Some(number)) if number.trunc() == number => {
+                    let mut digits = Vec::new();
+                    write_float(number, &mut digits);
+                    Ok(String::from_utf8_lossy(&digits).into())
+                }
+                _ => Err("ID cannot represent this value."),
             },
             _ => Err("ID cannot represent this value."),
         },
@@ -248,24 +256,23 @@ fn whole(number: &serde_json::Number) -> Option<i128> {
         })
 }
 
-/// CoerceArgumentValues() of the specification, for the nodes of one field.
+/// CoerceArgumentValues() of the specification. An error has the place of the value that is wrong,
+/// if one was given.
 pub(crate) fn coerce_arguments(
     schema: &Schema,
     field: &Field,
     variables: &JsonMap,
-) -> Result<JsonMap, String> {
+) -> Result<JsonMap, (String, Option<SourceSpan>)> {
     let mut coerced = JsonMap::new();
     for definition in &field.definition.arguments {
         let given = field
             .arguments
             .iter()
             .find(|argument| argument.name == definition.name);
-        if let Some(value) = argument(
-            schema,
-            definition,
-            given.map(|given| &given.value),
-            variables,
-        )? {
+        let given = given.map(|given| &given.value);
+        let value = argument(schema, definition, given, variables)
+            .map_err(|message| (message, given.and_then(Node::location)))?;
+        if let Some(value) = value {
             coerced.insert(definition.name.to_string(), value);
         }
     }

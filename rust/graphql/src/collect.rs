@@ -3,6 +3,7 @@
 
 use apollo_compiler::collections::{HashSet, IndexMap};
 use apollo_compiler::executable::{DirectiveList, Field, FragmentMap, Selection, SelectionSet};
+use apollo_compiler::parser::SourceSpan;
 use apollo_compiler::{Name, Node};
 use serde_json::Value as Json;
 
@@ -11,6 +12,13 @@ use crate::schema::Schema;
 
 /// Field nodes by response key, in the order in which they are written.
 pub(crate) type Collected<'d> = IndexMap<&'d str, Vec<&'d Node<Field>>>;
+
+/// A variable of `@skip` or `@include` is null: it may be declared nullable if it has a default.
+#[derive(Debug, Clone)]
+pub(crate) struct NullCondition {
+    pub(crate) message: String,
+    pub(crate) place: Option<SourceSpan>,
+}
 
 /// What decides about `@skip`, `@include` and type conditions.
 #[derive(Clone, Copy)]
@@ -26,13 +34,13 @@ impl<'d> Collector<'d> {
         &self,
         type_name: &str,
         sets: impl IntoIterator<Item = &'d SelectionSet>,
-    ) -> Collected<'d> {
+    ) -> Result<Collected<'d>, NullCondition> {
         let mut collected = Collected::default();
         let mut visited = HashSet::default();
         for set in sets {
-            self.collect_set(type_name, set, &mut visited, &mut collected);
+            self.collect_set(type_name, set, &mut visited, &mut collected)?;
         }
-        collected
+        Ok(collected)
     }
 
     fn collect_set(
@@ -41,9 +49,9 @@ impl<'d> Collector<'d> {
         set: &'d SelectionSet,
         visited: &mut HashSet<&'d Name>,
         collected: &mut Collected<'d>,
-    ) {
+    ) -> Result<(), NullCondition> {
         for selection in &set.selections {
-            if !self.is_included(selection.directives()) {
+            if !self.is_included(selection.directives())? {
                 continue;
             }
             match selection {
@@ -56,7 +64,7 @@ impl<'d> Collector<'d> {
                 Selection::InlineFragment(fragment) => {
                     let condition = fragment.type_condition.as_ref();
                     if condition.is_none_or(|name| self.applies(name, type_name)) {
-                        self.collect_set(type_name, &fragment.selection_set, visited, collected);
+                        self.collect_set(type_name, &fragment.selection_set, visited, collected)?;
                     }
                 }
                 Selection::FragmentSpread(spread) => {
@@ -67,11 +75,12 @@ impl<'d> Collector<'d> {
                         continue;
                     };
                     if self.applies(fragment.type_condition(), type_name) {
-                        self.collect_set(type_name, &fragment.selection_set, visited, collected);
+                        self.collect_set(type_name, &fragment.selection_set, visited, collected)?;
                     }
                 }
             }
         }
+        Ok(())
     }
 
     /// DoesFragmentTypeApply() of the specification.
@@ -79,19 +88,31 @@ impl<'d> Collector<'d> {
         condition == type_name || self.schema.compiled().is_subtype(condition, type_name)
     }
 
-    fn is_included(&self, directives: &DirectiveList) -> bool {
-        self.condition(directives, "skip") != Some(true)
-            && self.condition(directives, "include") != Some(false)
+    fn is_included(&self, directives: &DirectiveList) -> Result<bool, NullCondition> {
+        Ok(self.condition(directives, "skip")? != Some(true)
+            && self.condition(directives, "include")? != Some(false))
     }
 
-    fn condition(&self, directives: &DirectiveList, name: &str) -> Option<bool> {
-        let value = directives.get(name)?.specified_argument_by_name("if")?;
-        match value.as_variable() {
-            Some(variable) => self
-                .variables
-                .get(variable.as_str())
-                .and_then(Json::as_bool),
-            None => value.to_bool(),
+    fn condition(
+        &self,
+        directives: &DirectiveList,
+        name: &str,
+    ) -> Result<Option<bool>, NullCondition> {
+        let directive = directives.get(name);
+        let Some(value) = directive.and_then(|found| found.specified_argument_by_name("if")) else {
+            return Ok(None);
+        };
+        let Some(variable) = value.as_variable() else {
+            return Ok(value.to_bool());
+        };
+        match self.variables.get(variable.as_str()) {
+            Some(Json::Null) => Err(NullCondition {
+                message: format!(
+                    "Argument \"if\" of non-null type \"Boolean!\" must not be null: \"@{name}\" has the variable \"${variable}\"."
+                ),
+                place: value.location(),
+            }),
+            given => Ok(given.and_then(Json::as_bool)),
         }
     }
 }

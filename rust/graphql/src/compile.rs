@@ -11,7 +11,7 @@ use apollo_compiler::executable::{Field, SelectionSet};
 use apollo_compiler::schema::ExtendedType;
 use apollo_compiler::{Name, Node};
 
-use crate::collect::Collector;
+use crate::collect::{Collected, Collector};
 use crate::error::{CODE_VALIDATION_FAILED, GraphQLError, request_error};
 use crate::plan::{AbstractPlan, BuiltInScalar, FieldPlan, Kind, Plan, SelectionPlan, TypePlan};
 use crate::source::Source;
@@ -164,12 +164,21 @@ impl<'d> Compiler<'d> {
             return Ok(selection.clone());
         }
         let sets = nodes.iter().map(|node| &node.selection_set);
-        let collected = self.collector.collect(type_name, sets);
+        let (collected, failure) = match self.collector.collect(type_name, sets) {
+            Ok(collected) => (collected, None),
+            Err(error) => (Collected::default(), Some(error)),
+        };
         let mut fields = Vec::with_capacity(collected.len());
         for (response_key, nodes) in &collected {
             fields.push(self.field(type_name, response_key, nodes, fields.is_empty())?);
         }
-        let selection = Arc::new(SelectionPlan::new(type_name.as_str().into(), fields.into()));
+        let failure = failure.map(|error| {
+            let place = error.place.map(|span| self.source.locate(span.offset()));
+            let error = GraphQLError::new(error.message);
+            error.with_locations(place.into_iter().collect::<Vec<_>>())
+        });
+        let selection = SelectionPlan::new(type_name.as_str().into(), fields.into(), failure);
+        let selection = Arc::new(selection);
         self.selections.insert(key, selection.clone());
         Ok(selection)
     }

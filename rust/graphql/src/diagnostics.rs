@@ -1,9 +1,7 @@
 //! What a client reads of the compiler's diagnostics.
 
-use std::collections::HashSet;
-
 use apollo_compiler::diagnostic::{Diagnostic, ToCliReport};
-use apollo_compiler::validation::{DiagnosticData, DiagnosticList};
+use apollo_compiler::validation::DiagnosticData;
 
 use crate::error::GraphQLError;
 use crate::source::Source;
@@ -18,61 +16,10 @@ const RULES_LEFT_TO_REQUESTS: [&str; 2] = [
     "SubscriptionUsesMultipleFields",
 ];
 
-/// Rules whose violations make the compiler leave out fields or fragments.
-const RULES_THAT_LEAVE_GAPS: [&str; 5] = [
-    "UndefinedField",
-    "UndefinedTypeInInlineFragmentTypeCondition",
-    "UndefinedTypeInNamedFragmentTypeCondition",
-    "SubselectionOnScalarType",
-    "SubselectionOnEnumType",
-];
-
-/// Which errors of a document its client reads.
-pub(crate) struct Reported<'d> {
-    text: &'d str,
-    /// The compiler leaves out what it cannot type, and then misses it.
-    has_gaps: bool,
-    /// Where different fields have one response key; that their types differ follows.
-    conflicts: HashSet<usize>,
-}
-
-impl<'d> Reported<'d> {
-    pub(crate) fn new(errors: &DiagnosticList, text: &'d str) -> Self {
-        let leaves_gap = |error: Diagnostic<'_, DiagnosticData>| {
-            let rule = error.error.unstable_error_name();
-            rule.is_some_and(|rule| RULES_THAT_LEAVE_GAPS.contains(&rule))
-        };
-        let is_conflict = |error: &Diagnostic<'_, DiagnosticData>| {
-            error.error.unstable_error_name() == Some("ConflictingFieldName")
-        };
-        let conflicts = errors.iter().filter(is_conflict);
-        Self {
-            text,
-            has_gaps: errors.iter().any(leaves_gap),
-            conflicts: conflicts.filter_map(|error| offset(&error)).collect(),
-        }
-    }
-
-    pub(crate) fn check(&self, error: &Diagnostic<'_, DiagnosticData>) -> bool {
-        match error.error.unstable_error_name() {
-            Some(rule) if RULES_LEFT_TO_REQUESTS.contains(&rule) => false,
-            Some("UnusedVariable" | "UnusedFragment" | "UndefinedFragment") => !self.has_gaps,
-            Some("ConflictingFieldType") => {
-                !offset(error).is_some_and(|offset| self.conflicts.contains(&offset))
-            }
-            Some("MissingSubselection") if self.has_gaps => {
-                // The selection is there when the text of the field ends with its brace.
-                let span = error.error.location();
-                let field = span.and_then(|span| self.text.get(span.offset()..span.end_offset()));
-                !field.is_some_and(|field| field.trim_end().ends_with('}'))
-            }
-            _ => true,
-        }
-    }
-}
-
-fn offset(error: &Diagnostic<'_, DiagnosticData>) -> Option<usize> {
-    error.error.location().map(|span| span.offset())
+/// Whether its client reads an error of the compiler that `rules` does not explain.
+pub(crate) fn is_reported(error: &Diagnostic<'_, DiagnosticData>) -> bool {
+    let rule = error.error.unstable_error_name();
+    !rule.is_some_and(|rule| RULES_LEFT_TO_REQUESTS.contains(&rule))
 }
 
 /// The first errors, with their places.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use apollo_compiler::ast::OperationType;
 use apollo_compiler::executable::{ExecutableDocument, Operation as Definition};
-use apollo_compiler::parser::Parser;
+use apollo_compiler::parser::{Parser, SourceSpan};
 use apollo_compiler::validation::Valid;
 use apollo_compiler::{Name, Node};
 use lru::LruCache;
@@ -15,9 +15,9 @@ use serde_json::Value as Json;
 
 use crate::JsonMap;
 use crate::coercion::{coerce_arguments, coerce_variables};
-use crate::collect::{Collector, condition_variables};
+use crate::collect::{Collected, Collector, condition_variables};
 use crate::compile::Compiler;
-use crate::diagnostics::{Reported, report};
+use crate::diagnostics::{self, report};
 use crate::error::{
     CODE_BAD_USER_INPUT, CODE_OPERATION_RESOLUTION_FAILED, CODE_PARSE_FAILED,
     CODE_VALIDATION_FAILED, GraphQLError, Location, PathSegment, request_error,
@@ -26,6 +26,7 @@ use crate::introspection::QueryOperation;
 use crate::limits::{self, DocumentLimits, MAX_DOCUMENT_BYTES, MAX_NESTING, MAX_TOKENS};
 use crate::operation::{Operation, OperationKind, SubscriptionOperation};
 use crate::plan::Plan;
+use crate::rules;
 use crate::schema::Schema;
 use crate::source::Source;
 
@@ -72,19 +73,31 @@ impl Document {
             .recursion_limit(MAX_NESTING)
             .token_limit(MAX_TOKENS);
         // The first syntax error says what is wrong; those after it follow from it.
-        let ast = parser
-            .parse_ast(text, "document")
-            .map_err(|failed| report(failed.errors.iter().take(1), &source, CODE_PARSE_FAILED))?;
+        let ast = parser.parse_ast(text, "document").map_err(|failed| {
+            let mut errors = report(failed.errors.iter().take(1), &source, CODE_PARSE_FAILED);
+            for error in &mut errors {
+                if error.locations.is_empty() {
+                    // Something is missing at the end.
+                    error.locations.push(source.locate(text.len()));
+                }
+            }
+            errors
+        })?;
         limits::check(&ast, limits, &source)?;
         let executable = match ast.to_executable_validate(schema.compiled()) {
-            Ok(executable) => executable,
+            Ok(executable) => {
+                let errors = rules::recheck(&schema, &ast, text, &source);
+                if !errors.is_empty() {
+                    return Err(errors);
+                }
+                executable
+            }
             Err(failed) => {
-                let is_reported = Reported::new(&failed.errors, text);
-                let errors = failed
-                    .errors
-                    .iter()
-                    .filter(|error| is_reported.check(error));
-                let errors = report(errors, &source, CODE_VALIDATION_FAILED);
+                let mut errors = rules::explain(&schema, &ast, text, &source);
+                if errors.is_empty() {
+                    let reported = failed.errors.iter().filter(diagnostics::is_reported);
+                    errors = report(reported, &source, CODE_VALIDATION_FAILED);
+                }
                 if !errors.is_empty() {
                     return Err(errors);
                 }
@@ -121,7 +134,9 @@ impl Document {
             return Ok(Operation::Mutation);
         }
         let variables = coerce_variables(&self.schema, definition, variables, &self.source)?;
-        self.check_conditions(definition, &variables)?;
+        if definition.operation_type == OperationType::Query {
+            self.check_conditions(definition, &variables)?;
+        }
         match definition.operation_type {
             OperationType::Subscription => self
                 .subscription(definition, &variables)
@@ -156,7 +171,7 @@ impl Document {
         &self.executable
     }
 
-    pub(crate) fn locate(&self, span: apollo_compiler::parser::SourceSpan) -> Location {
+    pub(crate) fn locate(&self, span: SourceSpan) -> Location {
         self.source.locate(span.offset())
     }
 
@@ -221,28 +236,27 @@ impl Document {
     ) -> Result<SubscriptionOperation, Vec<GraphQLError>> {
         let root_type = definition.object_type();
         let collector = self.collector(variables);
-        let collected = collector.collect(root_type, [&definition.selection_set]);
-        let mut fields = collected.iter();
-        let (Some((response_key, nodes)), None) = (fields.next(), fields.next()) else {
-            return Err(vec![
-                self.not_one_root_field(definition, collected.values().skip(1)),
-            ]);
+        let collected = collector
+            .collect(root_type, [&definition.selection_set])
+            .map_err(|error| {
+                vec![self.refuse(error.message, CODE_BAD_USER_INPUT, [error.place])]
+            })?;
+        self.check_root_fields(definition, &collected)?;
+        let first = collected.first();
+        let Some((response_key, nodes, field)) =
+            first.and_then(|(key, nodes)| Some((key, nodes, nodes.first()?)))
+        else {
+            let message =
+                "The subscription selects no field: all are left out by @skip or @include.";
+            let place = definition.location();
+            return Err(vec![self.refuse(message, CODE_VALIDATION_FAILED, [place])]);
         };
-        let Some(field) = nodes.first() else {
-            return Err(vec![self.not_one_root_field(definition, [])]);
-        };
-        if field.name.starts_with("__") {
-            return Err(vec![self.not_one_root_field(definition, [nodes])]);
-        }
-        let arguments = coerce_arguments(&self.schema, field, variables).map_err(|message| {
-            let places = nodes.iter().filter_map(|node| node.location());
-            let error = GraphQLError::new(message).with_code(CODE_BAD_USER_INPUT);
-            vec![
-                error
-                    .with_locations(places.map(|span| self.locate(span)).collect::<Vec<_>>())
-                    .with_path(vec![PathSegment::Key((*response_key).into())]),
-            ]
-        })?;
+        let arguments =
+            coerce_arguments(&self.schema, field, variables).map_err(|(message, place)| {
+                let places = [place.or_else(|| field.location())];
+                let error = self.refuse(message, CODE_BAD_USER_INPUT, places);
+                vec![error.with_path(vec![PathSegment::Key((*response_key).into())])]
+            })?;
         let conditions = self.conditions(definition);
         let values = conditions
             .iter()
@@ -267,32 +281,38 @@ impl Document {
         })
     }
 
-    fn not_one_root_field<'f>(
+    /// A subscription has one root field, which is none of introspection.
+    fn check_root_fields(
         &self,
-        definition: &Node<Definition>,
-        extra: impl IntoIterator<Item = &'f Vec<&'f Node<apollo_compiler::executable::Field>>>,
-    ) -> GraphQLError {
-        let what = match &definition.name {
-            Some(name) => format!("Subscription \"{name}\""),
-            None => "Anonymous Subscription".to_owned(),
-        };
-        let mut spans: Vec<_> = extra
-            .into_iter()
-            .flatten()
-            .map(|node| node.location())
+        definition: &Definition,
+        collected: &Collected<'_>,
+    ) -> Result<(), Vec<GraphQLError>> {
+        let fields: Vec<_> = collected
+            .values()
+            .map(|nodes| {
+                let name = nodes.first().map_or("", |node| node.name.as_str());
+                (name, nodes.iter().map(|node| node.location()).collect())
+            })
             .collect();
-        if spans.is_empty() {
-            spans.push(definition.location());
+        let errors: Vec<_> = rules::root_field_errors(definition.name.as_deref(), &fields)
+            .into_iter()
+            .map(|(message, places)| self.refuse(message, CODE_VALIDATION_FAILED, places))
+            .collect();
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(errors)
         }
-        let places: Vec<_> = spans
-            .into_iter()
-            .flatten()
-            .map(|span| self.locate(span))
-            .collect();
-        GraphQLError::new(format!(
-            "{what} must select exactly one top level field, which is not an introspection field."
-        ))
-        .with_code(CODE_VALIDATION_FAILED)
-        .with_locations(places)
+    }
+
+    fn refuse(
+        &self,
+        message: impl Into<String>,
+        code: &str,
+        places: impl IntoIterator<Item = Option<SourceSpan>>,
+    ) -> GraphQLError {
+        let places = places.into_iter().flatten().map(|span| self.locate(span));
+        let error = GraphQLError::new(message).with_code(code);
+        error.with_locations(places.collect::<Vec<_>>())
     }
 }

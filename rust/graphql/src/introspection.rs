@@ -7,13 +7,14 @@ use apollo_compiler::Node;
 use apollo_compiler::executable::Operation as Definition;
 use apollo_compiler::introspection::{check_max_depth, partial_execute};
 use apollo_compiler::request::RequestError;
-use apollo_compiler::response::serde_json_bytes as bytes_json;
+use apollo_compiler::response::{GraphQLError as ResponseError, serde_json_bytes as bytes_json};
 use apollo_compiler::validation::Valid;
 use serde_json::Value as Json;
 
 use crate::JsonMap;
 use crate::document::Document;
 use crate::error::{CODE_VALIDATION_FAILED, GraphQLError, PathSegment, write_errors};
+use crate::schema::IS_ONE_OF;
 use crate::write::{write_json, write_string};
 
 /// A query that is ready to run.
@@ -47,6 +48,7 @@ impl QueryOperation {
         let root_type = self.definition.object_type();
         let collector = self.document.collector(&self.variables);
         let collected = collector.collect(root_type, [&self.definition.selection_set]);
+        let collected = collected.unwrap_or_default();
         let mut names = collected.values().map(|nodes| nodes[0].name.as_str());
         names.all(|name| name.starts_with("__"))
     }
@@ -88,7 +90,9 @@ impl QueryOperation {
             &Valid::assume_valid(variables),
         );
         let response = response.map_err(|error| Box::new(self.request_error(&error)))?;
-        if let Some(error) = response.errors.first() {
+        // A field that the compiler does not know is null, which is all there is to it.
+        let is_known = |error: &&ResponseError| !error.message.contains(IS_ONE_OF.as_str());
+        if let Some(error) = response.errors.iter().find(is_known) {
             return Err(Box::new(GraphQLError::new(error.message.clone())));
         }
         let answers = bytes_json::Value::Object(response.data.unwrap_or_default());
@@ -103,7 +107,9 @@ impl QueryOperation {
     fn write_response(&self, answers: &JsonMap, out: &mut Vec<u8>) {
         let root_type = self.definition.object_type();
         let collector = self.document.collector(&self.variables);
+        // Conditions of queries are checked with the request.
         let collected = collector.collect(root_type, [&self.definition.selection_set]);
+        let collected = collected.unwrap_or_default();
         let mut errors = Vec::new();
         let mut data = vec![b'{'];
         let mut is_null = false;

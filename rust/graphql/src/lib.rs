@@ -44,6 +44,7 @@ mod plan;
 mod projection;
 mod reference;
 mod restrict;
+mod rules;
 mod scalar;
 mod schema;
 mod source;

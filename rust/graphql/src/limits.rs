@@ -216,7 +216,8 @@ fn bounds(operation_type: OperationType, limits: DocumentLimits) -> (usize, usiz
     }
 }
 
-fn fragments(document: &Document) -> HashMap<&str, &FragmentDefinition> {
+/// Fragments by name; of several of one name the last.
+pub(crate) fn fragments(document: &Document) -> HashMap<&str, &FragmentDefinition> {
     let mut fragments = HashMap::new();
     for definition in &document.definitions {
         if let Definition::FragmentDefinition(fragment) = definition {

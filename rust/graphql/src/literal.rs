@@ -109,8 +109,15 @@ fn untyped(value: &Literal, variables: Option<&JsonMap>) -> Option<Json> {
             Json::Array(items.collect::<Option<Vec<_>>>()?)
         }
         Literal::Object(members) => {
+            // A variable that was not given is no member.
+            let is_given = |value: &Literal| {
+                value.as_variable().is_none_or(|name| {
+                    variables.is_some_and(|known| known.contains_key(name.as_str()))
+                })
+            };
             let members = members
                 .iter()
+                .filter(|(_, value)| is_given(value))
                 .map(|(name, value)| Some((name.to_string(), untyped(value, variables)?)));
             Json::Object(members.collect::<Option<JsonMap>>()?)
         }

@@ -9,7 +9,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use crate::error::Location;
+use crate::error::{GraphQLError, Location};
 use crate::schema::EnumType;
 use crate::value::Key;
 
@@ -70,6 +70,8 @@ pub(crate) enum BuiltInScalar {
 pub(crate) struct SelectionPlan {
     pub(crate) type_name: Arc<str>,
     pub(crate) fields: Box<[FieldPlan]>,
+    /// Why nothing can be selected: a condition has no value.
+    pub(crate) failure: Option<GraphQLError>,
     /// Hash of the structure. A plan may share parts, so walking them for each hash could take
     /// exponential time.
     pub(crate) fingerprint: u64,
@@ -84,15 +86,24 @@ pub(crate) struct AbstractPlan {
 }
 
 impl SelectionPlan {
-    pub(crate) fn new(type_name: Arc<str>, fields: Box<[FieldPlan]>) -> Self {
+    pub(crate) fn new(
+        type_name: Arc<str>,
+        fields: Box<[FieldPlan]>,
+        failure: Option<GraphQLError>,
+    ) -> Self {
         let mut hasher = DefaultHasher::new();
         type_name.hash(&mut hasher);
         for field in &fields {
             field.hash_structure(&mut hasher);
         }
+        failure
+            .as_ref()
+            .map(|error| &error.message)
+            .hash(&mut hasher);
         Self {
             type_name,
             fields,
+            failure,
             fingerprint: hasher.finish(),
         }
     }
@@ -226,6 +237,7 @@ impl Comparison {
             || (a.fingerprint == b.fingerprint
                 && a.type_name == b.type_name
                 && a.fields.len() == b.fields.len()
+                && a.failure.is_some() == b.failure.is_some()
                 && (!self.met.insert((Arc::as_ptr(a), Arc::as_ptr(b)))
                     || a.fields
                         .iter()

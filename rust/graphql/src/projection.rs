@@ -188,6 +188,10 @@ impl Projection<'_> {
         value: &V,
         path: &Path<'_>,
     ) -> Result<(), Thrown> {
+        if let Some(failure) = &selection.failure {
+            let failure = failure.clone().with_path(path.segments());
+            return Err(Thrown(Box::new(failure)));
+        }
         self.out.push(b'{');
         for field in &selection.fields {
             self.out.extend_from_slice(&field.prefix);

@@ -119,8 +119,13 @@ impl<'f> Restriction<'f> {
             }
         });
         let fields = fields.collect();
-        let restricted =
-            changed.then(|| Arc::new(SelectionPlan::new(selection.type_name.clone(), fields)));
+        let restricted = changed.then(|| {
+            Arc::new(SelectionPlan::new(
+                selection.type_name.clone(),
+                fields,
+                selection.failure.clone(),
+            ))
+        });
         self.selections.insert(address, restricted.clone());
         restricted
     }

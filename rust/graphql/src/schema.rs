@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use apollo_compiler::ast::{Definition, Document, OperationType};
+use apollo_compiler::ast::{
+    Definition, DirectiveList, Document, FieldDefinition, OperationType, Type,
+};
 use apollo_compiler::collections::HashMap as ApolloMap;
 use apollo_compiler::diagnostic::{Diagnostic, ToCliReport};
 use apollo_compiler::parser::Parser;
 use apollo_compiler::schema::{ExtendedType, Implementers};
 use apollo_compiler::validation::{DiagnosticData, DiagnosticList, Valid};
-use apollo_compiler::{Name, Schema as CompiledSchema};
+use apollo_compiler::{Name, Schema as CompiledSchema, name};
 use serde_json::Value as Json;
 
 use crate::defaults::find_cycle;
@@ -20,6 +22,9 @@ use crate::value::{Key, Scalar};
 
 /// Problems of one schema that its error lists (count). Past it the rest is left out.
 const MAX_LISTED_PROBLEMS: usize = 5;
+
+/// Introspection field that the compiler does not answer.
+pub(crate) const IS_ONE_OF: Name = name!("isOneOf");
 
 /// What a host knows beyond the definition language.
 #[derive(Debug, Clone, Default)]
@@ -140,6 +145,7 @@ impl Schema {
         }
         let compiled = CompiledSchema::parse_and_validate(&sdl, "schema.graphql")
             .map_err(|failed| invalid(&failed.errors, &sdl))?;
+        let compiled = with_one_of(compiled);
         let root = compiled
             .root_operation(OperationType::Subscription)
             .ok_or(SchemaError::MissingSubscription)?;
@@ -268,6 +274,23 @@ fn add_query_type(sdl: &mut String, schema: &CompiledSchema, ast: &Document) {
     if ast.definitions.iter().any(names_roots) {
         sdl.push_str("\nextend schema {\n  query: Query\n}\n");
     }
+}
+
+/// Gives `__Type` the field `isOneOf` of the September 2025 specification, which clients ask for
+/// and the compiler does not know. It is null: there are no such inputs here.
+fn with_one_of(compiled: Valid<CompiledSchema>) -> Valid<CompiledSchema> {
+    let mut schema = compiled.into_inner();
+    if let Some(ExtendedType::Object(object)) = schema.types.get_mut("__Type") {
+        let field = FieldDefinition {
+            description: None,
+            name: IS_ONE_OF,
+            arguments: Vec::new(),
+            ty: Type::Named(name!("Boolean")),
+            directives: DirectiveList::default(),
+        };
+        object.make_mut().fields.insert(IS_ONE_OF, field.into());
+    }
+    Valid::assume_valid(schema)
 }
 
 fn invalid(errors: &DiagnosticList, text: &str) -> SchemaError {

@@ -231,7 +231,8 @@ impl Responder {
 
     /// Lets a page of an allowed origin read the response.
     fn allow_origin(&self, request: &HttpRequest<'_>, head: &mut Head) {
-        let (Some(origins), Some(origin)) = (&self.engine.policy.origins, request.header("origin")) else {
+        let (Some(origins), Some(origin)) = (&self.engine.policy.origins, request.header("origin"))
+        else {
             return;
         };
         head.headers.push(("vary", "origin".into()));

@@ -1,0 +1,89 @@
+//! Arguments of fields and directives: known, given once, given where required.
+
+use std::collections::HashSet;
+
+use apollo_compiler::Node;
+use apollo_compiler::ast::{
+    Argument, Directive, DirectiveDefinition, Field, FieldDefinition, InputValueDefinition,
+};
+use apollo_compiler::parser::SourceSpan;
+
+use super::Rules;
+
+impl<'d> Rules<'d> {
+    pub(super) fn field_arguments(
+        &mut self,
+        field: &'d Node<Field>,
+        definition: Option<&'d FieldDefinition>,
+        parent: Option<&str>,
+    ) {
+        let owner = format!("Field \"{}.{}\"", parent.unwrap_or_default(), field.name);
+        let declared = definition.map(|definition| definition.arguments.as_slice());
+        self.arguments(&field.arguments, declared, &owner, field.location());
+    }
+
+    pub(super) fn directive_arguments(
+        &mut self,
+        directive: &'d Node<Directive>,
+        definition: Option<&'d DirectiveDefinition>,
+    ) {
+        let owner = format!("Directive \"@{}\"", directive.name);
+        let declared = definition.map(|definition| definition.arguments.as_slice());
+        self.arguments(&directive.arguments, declared, &owner, directive.location());
+    }
+
+    /// KnownArgumentNames, UniqueArgumentNames, ProvidedRequiredArguments and the values; without
+    /// a declaration nothing is known of names and types.
+    fn arguments(
+        &mut self,
+        given: &'d [Node<Argument>],
+        declared: Option<&'d [Node<InputValueDefinition>]>,
+        owner: &str,
+        place: Option<SourceSpan>,
+    ) {
+        self.argument_names(given);
+        for argument in given {
+            let name = &argument.name;
+            let definition =
+                declared.and_then(|known| known.iter().find(|known| known.name == *name));
+            if declared.is_some() && definition.is_none() {
+                self.report(
+                    format!("Unknown argument \"{name}\" on {owner}."),
+                    [argument.location()],
+                );
+            }
+            let ty = definition.map(|definition| &*definition.ty);
+            self.value(&argument.value, ty);
+        }
+        for definition in declared.unwrap_or_default() {
+            let is_given = given.iter().any(|given| given.name == definition.name);
+            if definition.is_required() && !is_given {
+                self.report(
+                    format!(
+                        "{owner} argument \"{}\" of type \"{}\" is required, but it was not provided.",
+                        definition.name, definition.ty
+                    ),
+                    [place],
+                );
+            }
+        }
+    }
+
+    fn argument_names(&mut self, given: &'d [Node<Argument>]) {
+        let mut known = HashSet::new();
+        for argument in given {
+            let name = &argument.name;
+            if !known.insert(name) {
+                continue;
+            }
+            let same = given.iter().filter(|other| other.name == *name);
+            let places: Vec<_> = same.map(|other| other.name.location()).collect();
+            if places.len() > 1 {
+                self.report(
+                    format!("There can be only one argument named \"{name}\"."),
+                    places,
+                );
+            }
+        }
+    }
+}

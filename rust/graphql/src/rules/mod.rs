@@ -1,0 +1,150 @@
+//! What is wrong with a document that the compiler has refused, told as graphql-js 16 tells it:
+//! the same errors at the same places, by the rules of the specification's section 5.
+//!
+//! The compiler decides first. What it refuses is explained by these rules; what it accepts passes
+//! those of them again that it does not check in full.
+
+mod arguments;
+mod definitions;
+mod overlap;
+mod selections;
+mod values;
+mod variables;
+
+pub(crate) use definitions::root_field_errors;
+
+use std::collections::HashMap;
+
+use apollo_compiler::Node;
+use apollo_compiler::ast::{
+    DirectiveList, Document, FieldDefinition, FragmentDefinition, FragmentSpread, Selection,
+};
+use apollo_compiler::parser::SourceSpan;
+use apollo_compiler::schema::ExtendedType;
+
+use crate::error::{CODE_VALIDATION_FAILED, GraphQLError};
+use crate::limits::fragments;
+use crate::schema::Schema;
+use crate::source::Source;
+
+/// Errors of one document that are reported (count), as in graphql-js. Past it the rest is left
+/// out.
+const MAX_ERRORS: usize = 100;
+
+/// Everything that is wrong with a document; empty when these rules find nothing.
+pub(crate) fn explain(
+    schema: &Schema,
+    document: &Document,
+    text: &str,
+    source: &Source,
+) -> Vec<GraphQLError> {
+    let mut rules = Rules::new(schema, document, text, source);
+    rules.definitions();
+    rules.selections();
+    rules.variables();
+    rules.overlaps();
+    rules.errors
+}
+
+/// What is wrong with a document that the compiler accepts: it looks neither for members of one
+/// name in a literal nor at the types of variables inside literals.
+pub(crate) fn recheck(
+    schema: &Schema,
+    document: &Document,
+    text: &str,
+    source: &Source,
+) -> Vec<GraphQLError> {
+    let mut rules = Rules::new(schema, document, text, source);
+    rules.selections();
+    rules.variables();
+    rules.errors
+}
+
+struct Rules<'d> {
+    schema: &'d Schema,
+    document: &'d Document,
+    text: &'d str,
+    source: &'d Source,
+    /// By name; of several of one name the last.
+    fragments: HashMap<&'d str, &'d FragmentDefinition>,
+    errors: Vec<GraphQLError>,
+}
+
+impl<'d> Rules<'d> {
+    fn new(schema: &'d Schema, document: &'d Document, text: &'d str, source: &'d Source) -> Self {
+        Self {
+            schema,
+            document,
+            text,
+            source,
+            fragments: fragments(document),
+            errors: Vec::new(),
+        }
+    }
+
+    fn report(&mut self, message: String, places: impl IntoIterator<Item = Option<SourceSpan>>) {
+        let places = places.into_iter().flatten();
+        let places = places.map(|span| span.offset()).collect::<Vec<_>>();
+        self.report_at(message, &places);
+    }
+
+    fn report_at(&mut self, message: String, offsets: &[usize]) {
+        if self.errors.len() >= MAX_ERRORS {
+            return;
+        }
+        let places = offsets.iter().map(|offset| self.source.locate(*offset));
+        let error = GraphQLError::new(message).with_code(CODE_VALIDATION_FAILED);
+        self.errors
+            .push(error.with_locations(places.collect::<Vec<_>>()));
+    }
+
+    fn type_named(&self, name: &str) -> Option<&'d ExtendedType> {
+        self.schema.compiled().types.get(name)
+    }
+
+    fn field_definition(&self, parent: &str, field: &str) -> Option<&'d FieldDefinition> {
+        let found = self.schema.compiled().type_field(parent, field);
+        found.ok().map(|component| &***component)
+    }
+
+    fn is_composite(&self, name: &str) -> bool {
+        matches!(
+            self.type_named(name),
+            Some(ExtendedType::Object(_) | ExtendedType::Interface(_) | ExtendedType::Union(_))
+        )
+    }
+
+    /// Whether a value may have both types: `doTypesOverlap` of graphql-js.
+    fn overlap(&self, a: &str, b: &str) -> bool {
+        let possible = |name: &str| match self.type_named(name) {
+            Some(ExtendedType::Object(object)) => vec![object.name.clone()],
+            _ => self.schema.possible_types(name),
+        };
+        let others = possible(b);
+        a == b || possible(a).iter().any(|name| others.contains(name))
+    }
+}
+
+fn directives(selection: &Selection) -> &DirectiveList {
+    match selection {
+        Selection::Field(field) => &field.directives,
+        Selection::FragmentSpread(spread) => &spread.directives,
+        Selection::InlineFragment(fragment) => &fragment.directives,
+    }
+}
+
+/// The fragment spreads in a selection set, in the order of `getFragmentSpreads`.
+fn spreads(selections: &[Selection]) -> Vec<&Node<FragmentSpread>> {
+    let mut found = Vec::new();
+    let mut left = vec![selections];
+    while let Some(set) = left.pop() {
+        for selection in set {
+            match selection {
+                Selection::FragmentSpread(spread) => found.push(spread),
+                Selection::Field(field) => left.push(&field.selection_set),
+                Selection::InlineFragment(fragment) => left.push(&fragment.selection_set),
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,398 @@
+//! OverlappingFieldsCanBeMerged: whether the fields of one response key can be one field.
+//!
+//! Conflicts are found between pairs, as graphql-js does it: within a selection set, between it
+//! and each fragment it spreads, and between those fragments.
+
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+use apollo_compiler::ast::{
+    Argument, Definition, Field, FieldDefinition, OperationType, Selection, Type, Value,
+};
+use apollo_compiler::collections::IndexMap;
+use apollo_compiler::parser::SourceSpan;
+use apollo_compiler::schema::ExtendedType;
+use apollo_compiler::{Name, Node};
+
+use super::Rules;
+
+/// Pairs of fields and of fragments that are compared (count). Past it the rest is left out: the
+/// document is refused already.
+const MAX_COMPARISONS: usize = 100_000;
+
+/// A field with the type it is selected from.
+#[derive(Clone, Copy)]
+struct Selected<'d> {
+    parent: Option<&'d str>,
+    node: &'d Node<Field>,
+    definition: Option<&'d FieldDefinition>,
+}
+
+/// What one selection set holds without what its fragments hold.
+#[derive(Default)]
+struct Fields<'d> {
+    by_key: IndexMap<&'d str, Vec<Selected<'d>>>,
+    fragments: Vec<&'d str>,
+}
+
+/// The fields on both sides that cannot be one.
+struct Conflict {
+    key: String,
+    first: Vec<Option<SourceSpan>>,
+    second: Vec<Option<SourceSpan>>,
+}
+
+struct Overlap<'r, 'd> {
+    rules: &'r Rules<'d>,
+    fields: HashMap<*const Selection, Rc<Fields<'d>>>,
+    /// Compared already, with whether the parents excluded each other.
+    with_fragment: HashMap<(*const Fields<'d>, &'d str), bool>,
+    fragment_pairs: HashMap<(&'d str, &'d str), bool>,
+    compared: usize,
+    conflicts: Vec<Conflict>,
+}
+
+impl Rules<'_> {
+    pub(super) fn overlaps(&mut self) {
+        let mut overlap = Overlap {
+            rules: self,
+            fields: HashMap::new(),
+            with_fragment: HashMap::new(),
+            fragment_pairs: HashMap::new(),
+            compared: 0,
+            conflicts: Vec::new(),
+        };
+        overlap.document();
+        for conflict in overlap.conflicts {
+            self.report(
+                format!(
+                    "Fields \"{}\" conflict: they are not the same field. Use different aliases on the fields to fetch both if this was intentional.",
+                    conflict.key
+                ),
+                conflict.first.into_iter().chain(conflict.second),
+            );
+        }
+    }
+}
+
+impl<'d> Overlap<'_, 'd> {
+    fn document(&mut self) {
+        for definition in &self.rules.document.definitions {
+            match definition {
+                Definition::OperationDefinition(operation) => {
+                    let parent = self.root(operation.operation_type);
+                    self.every_set(&operation.selection_set, parent);
+                }
+                Definition::FragmentDefinition(fragment) => {
+                    let parent = self.composite(&fragment.type_condition);
+                    self.every_set(&fragment.selection_set, parent);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn root(&self, operation: OperationType) -> Option<&'d str> {
+        let root = self.rules.schema.compiled().root_operation(operation);
+        root.map(Name::as_str)
+    }
+
+    fn composite(&self, name: &'d str) -> Option<&'d str> {
+        self.rules.is_composite(name).then_some(name)
+    }
+
+    fn every_set(&mut self, selections: &'d [Selection], parent: Option<&'d str>) {
+        if selections.is_empty() {
+            return;
+        }
+        let mut found = Vec::new();
+        self.within_set(&mut found, selections, parent);
+        self.conflicts.append(&mut found);
+        for selection in selections {
+            match selection {
+                Selection::Field(field) => {
+                    let definition = self.definition(parent, &field.name);
+                    let inner = definition.map(|found| found.ty.inner_named_type().as_str());
+                    let inner = inner.and_then(|name| self.composite(name));
+                    self.every_set(&field.selection_set, inner);
+                }
+                Selection::InlineFragment(fragment) => {
+                    let inner = match &fragment.type_condition {
+                        Some(condition) => self.composite(condition),
+                        None => parent,
+                    };
+                    self.every_set(&fragment.selection_set, inner);
+                }
+                Selection::FragmentSpread(_) => {}
+            }
+        }
+    }
+
+    fn definition(&self, parent: Option<&str>, field: &str) -> Option<&'d FieldDefinition> {
+        self.rules.field_definition(parent?, field)
+    }
+
+    fn fields_of(&mut self, set: &'d [Selection], parent: Option<&'d str>) -> Rc<Fields<'d>> {
+        if let Some(known) = self.fields.get(&set.as_ptr()) {
+            return known.clone();
+        }
+        let mut fields = Fields::default();
+        self.collect(set, parent, &mut fields);
+        let fields = Rc::new(fields);
+        self.fields.insert(set.as_ptr(), fields.clone());
+        fields
+    }
+
+    fn fields_of_fragment(&mut self, name: &str) -> Option<Rc<Fields<'d>>> {
+        let fragment = self.rules.fragments.get(name).copied()?;
+        let parent = self.composite(&fragment.type_condition);
+        Some(self.fields_of(&fragment.selection_set, parent))
+    }
+
+    fn collect(&self, set: &'d [Selection], parent: Option<&'d str>, fields: &mut Fields<'d>) {
+        for selection in set {
+            match selection {
+                Selection::Field(node) => {
+                    let key = node.alias.as_ref().unwrap_or(&node.name).as_str();
+                    // Fields of introspection have no definition here.
+                    let is_meta = node.name.starts_with("__");
+                    let parent_of_field = parent.filter(|_| !is_meta);
+                    fields.by_key.entry(key).or_default().push(Selected {
+                        parent,
+                        node,
+                        definition: self.definition(parent_of_field, &node.name),
+                    });
+                }
+                Selection::FragmentSpread(spread) => {
+                    let name = spread.fragment_name.as_str();
+                    if !fields.fragments.contains(&name) {
+                        fields.fragments.push(name);
+                    }
+                }
+                Selection::InlineFragment(fragment) => {
+                    let inner = match &fragment.type_condition {
+                        Some(condition) => self.composite(condition),
+                        None => parent,
+                    };
+                    self.collect(&fragment.selection_set, inner, fields);
+                }
+            }
+        }
+    }
+
+    fn within_set(
+        &mut self,
+        found: &mut Vec<Conflict>,
+        set: &'d [Selection],
+        parent: Option<&'d str>,
+    ) {
+        let fields = self.fields_of(set, parent);
+        for (key, same) in &fields.by_key {
+            for (index, first) in same.iter().enumerate() {
+                for second in &same[index + 1..] {
+                    found.extend(self.conflict(false, key, *first, *second));
+                }
+            }
+        }
+        for (index, name) in fields.fragments.iter().enumerate() {
+            self.with_fragment(found, false, &fields, name);
+            for other in &fields.fragments[index + 1..] {
+                self.between_fragments(found, false, name, other);
+            }
+        }
+    }
+
+    fn with_fragment(
+        &mut self,
+        found: &mut Vec<Conflict>,
+        excluded: bool,
+        fields: &Rc<Fields<'d>>,
+        name: &'d str,
+    ) {
+        self.compared += 1;
+        if fields.by_key.is_empty() || self.compared > MAX_COMPARISONS {
+            return;
+        }
+        let pair = (Rc::as_ptr(fields), name);
+        match self.with_fragment.get(&pair) {
+            Some(false) => return,
+            Some(true) if excluded => return,
+            _ => self.with_fragment.insert(pair, excluded),
+        };
+        let Some(others) = self.fields_of_fragment(name) else {
+            return;
+        };
+        if Rc::ptr_eq(fields, &others) {
+            return;
+        }
+        self.between(found, excluded, fields, &others);
+        for name in &others.fragments {
+            self.with_fragment(found, excluded, fields, name);
+        }
+    }
+
+    fn between_fragments(
+        &mut self,
+        found: &mut Vec<Conflict>,
+        excluded: bool,
+        first: &'d str,
+        second: &'d str,
+    ) {
+        self.compared += 1;
+        if first == second || self.compared > MAX_COMPARISONS {
+            return;
+        }
+        let pair = if first < second {
+            (first, second)
+        } else {
+            (second, first)
+        };
+        match self.fragment_pairs.get(&pair) {
+            Some(false) => return,
+            Some(true) if excluded => return,
+            _ => self.fragment_pairs.insert(pair, excluded),
+        };
+        let fields = self.fields_of_fragment(first);
+        let (Some(fields), Some(others)) = (fields, self.fields_of_fragment(second)) else {
+            return;
+        };
+        self.between(found, excluded, &fields, &others);
+        for name in &others.fragments {
+            self.between_fragments(found, excluded, first, name);
+        }
+        for name in &fields.fragments {
+            self.between_fragments(found, excluded, name, second);
+        }
+    }
+
+    fn between(
+        &mut self,
+        found: &mut Vec<Conflict>,
+        excluded: bool,
+        fields: &Fields<'d>,
+        others: &Fields<'d>,
+    ) {
+        for (key, firsts) in &fields.by_key {
+            let Some(seconds) = others.by_key.get(key) else {
+                continue;
+            };
+            for first in firsts {
+                for second in seconds {
+                    found.extend(self.conflict(excluded, key, *first, *second));
+                }
+            }
+        }
+    }
+
+    fn conflict(
+        &mut self,
+        parents_excluded: bool,
+        key: &str,
+        first: Selected<'d>,
+        second: Selected<'d>,
+    ) -> Option<Conflict> {
+        self.compared += 1;
+        if self.compared > MAX_COMPARISONS {
+            return None;
+        }
+        let excluded = parents_excluded
+            || (first.parent != second.parent
+                && self.is_object(first.parent)
+                && self.is_object(second.parent));
+        let (a, b) = (first.node, second.node);
+        let is_same = excluded || (a.name == b.name && same_arguments(&a.arguments, &b.arguments));
+        let types = (first.definition, second.definition);
+        let is_fit = match types {
+            (Some(a), Some(b)) => !self.types_conflict(&a.ty, &b.ty),
+            _ => true,
+        };
+        let mut conflict = Conflict {
+            key: key.to_owned(),
+            first: vec![a.location()],
+            second: vec![b.location()],
+        };
+        if !is_same || !is_fit {
+            return Some(conflict);
+        }
+        if a.selection_set.is_empty() || b.selection_set.is_empty() {
+            return None;
+        }
+        let mut inner = Vec::new();
+        let parent_of = |selected: Selected<'d>| {
+            let definition = selected.definition?;
+            self.composite(definition.ty.inner_named_type())
+        };
+        let (parent_a, parent_b) = (parent_of(first), parent_of(second));
+        let fields = self.fields_of(&a.selection_set, parent_a);
+        let others = self.fields_of(&b.selection_set, parent_b);
+        self.between(&mut inner, excluded, &fields, &others);
+        for name in &others.fragments {
+            self.with_fragment(&mut inner, excluded, &fields, name);
+        }
+        for name in &fields.fragments {
+            self.with_fragment(&mut inner, excluded, &others, name);
+        }
+        for name in &fields.fragments {
+            for other in &others.fragments {
+                self.between_fragments(&mut inner, excluded, name, other);
+            }
+        }
+        if inner.is_empty() {
+            return None;
+        }
+        for part in inner {
+            conflict.first.extend(part.first);
+            conflict.second.extend(part.second);
+        }
+        Some(conflict)
+    }
+
+    fn is_object(&self, name: Option<&str>) -> bool {
+        name.and_then(|name| self.rules.type_named(name))
+            .is_some_and(ExtendedType::is_object)
+    }
+
+    /// Whether values of the types could not stand at one place: `doTypesConflict`.
+    fn types_conflict(&self, a: &Type, b: &Type) -> bool {
+        if a.is_non_null() != b.is_non_null() || a.is_list() != b.is_list() {
+            return true;
+        }
+        if a.is_list() {
+            return self.types_conflict(a.item_type(), b.item_type());
+        }
+        let (a, b) = (a.inner_named_type(), b.inner_named_type());
+        let is_leaf = |name: &Name| {
+            self.rules
+                .type_named(name)
+                .is_some_and(ExtendedType::is_leaf)
+        };
+        (is_leaf(a) || is_leaf(b)) && a != b
+    }
+}
+
+fn same_arguments(a: &[Node<Argument>], b: &[Node<Argument>]) -> bool {
+    let same = |argument: &Node<Argument>| {
+        let other = b.iter().find(|other| other.name == argument.name);
+        other.is_some_and(|other| same_value(&argument.value, &other.value))
+    };
+    a.len() == b.len() && a.iter().all(same)
+}
+
+/// Equal literals; the order of the members of an object does not count.
+fn same_value(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::List(a), Value::List(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_value(a, b))
+        }
+        (Value::Object(a), Value::Object(b)) => {
+            let names: HashSet<_> = b.iter().map(|(name, _)| name).collect();
+            a.len() == b.len()
+                && names.len() == b.len()
+                && a.iter().all(|(name, value)| {
+                    let other = b.iter().find(|(other, _)| other == name);
+                    other.is_some_and(|(_, other)| same_value(value, other))
+                })
+        }
+        _ => a == b,
+    }
+}
