@@ -129,7 +129,7 @@ async def test_slow_consumer_may_lose_results_instead(policy, start, connect):
 
 
 async def test_keepalive_ends_a_client_that_is_silent(start):
-    manager, server, goes_on = await start(keepalive=0.2)
+    manager, server, goes_on = await start(keepalive=1.0)
     reader, writer = await asyncio.open_connection(server.host, server.port)
     writer.write(
         b"GET /graphql HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"

@@ -1,5 +1,7 @@
 //! Plans of clients that may not read every field.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use graphql::Plan;

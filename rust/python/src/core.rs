@@ -267,6 +267,10 @@ impl Core {
     }
 
     /// Starts an in-process subscription. The future gives its `Responses` once it is registered.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "positional parameters of one private Python call"
+    )]
     fn subscribe<'py>(
         &self,
         py: Python<'py>,

@@ -209,17 +209,14 @@ impl TokenRules {
     }
 
     fn identity(&self, claims: Map<String, Value>, now: f64) -> Result<Identity, TokenError> {
-        let time = |name: &str| {
-            claims
-                .get(name)
-                .map(|value| value.as_f64().unwrap_or(f64::NAN))
-        };
-        let expires_at = time("exp").ok_or(TokenError::Expired)?;
-        // A time that is no number is neither to come nor has been.
-        if !(expires_at + self.leeway > now) {
+        // A time that is no number is none.
+        let time = |name: &str| claims.get(name).map(Value::as_f64);
+        let expires_at = time("exp").flatten().ok_or(TokenError::Expired)?;
+        if expires_at + self.leeway <= now {
             return Err(TokenError::Expired);
         }
-        if time("nbf").is_some_and(|begin| !(begin - self.leeway <= now)) {
+        let is_to_come = |begin: Option<f64>| begin.is_none_or(|begin| begin - self.leeway > now);
+        if time("nbf").is_some_and(is_to_come) {
             return Err(TokenError::NotYetValid);
         }
         if !names_one(claims.get("aud"), &self.audience) {
