@@ -44,7 +44,9 @@ types: $(VENV)/.debug ## static types: the package, and the stubs against the co
 check: lint types test ## everything the gate runs
 
 bench: $(VENV)/.release ## measure; see docs/performance.md
+	$(BIN)/python -m pip install --quiet --group test
 	$(BIN)/python load_tests/micro.py
+	$(BIN)/python load_tests/documents.py
 	$(BIN)/python load_tests/fanout.py
 
 clean: ## remove what was built
