@@ -260,5 +260,20 @@ async def test_built_in_scalars_have_one_form_from_objects_and_from_events(way):
 
 async def test_bytes_have_no_json_and_the_error_says_what_to_do():
     async with SubscriptionManager([car]) as manager:
-        with pytest.raises(PublishError, match=r"data\.picture: .*bytes"):
+        with pytest.raises(PublishError, match=r"data\.picture: .*bytes.*such as Base64"):
             await manager.publish("cars", {"picture": b"\x00"})
+
+
+async def test_bytes_in_the_result_of_a_resolver_are_an_error_that_says_what_to_do():
+    @subscription(channel="cars")
+    def free(event) -> Any:
+        return {"picture": b"\x00"}
+
+    manager = SubscriptionManager([free])
+    async with manager, manager.subscribe("subscription { free }") as stream:
+        await manager.publish("cars", None)
+        result = await anext(stream)
+    (error,) = result.errors
+    assert result.data == {"free": None}
+    assert "JSON.picture: an object of type `bytes`" in error["message"]
+    assert "make text of it, such as Base64" in error["message"]

@@ -1,4 +1,4 @@
-//! Times of the projection, printed on demand:
+//! Times of documents and of the projection alone, printed on demand:
 //! `cargo test --release -p graphql --test performance -- --ignored --nocapture`.
 
 #![allow(
@@ -7,33 +7,73 @@
     reason = "a test may panic and print"
 )]
 
-mod support;
-
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Instant;
 
-use serde_json::json;
-use support::subscribe;
+use graphql::{Document, DocumentLimits, JsonMap, Operation, Schema, SchemaOptions};
+use serde_json::{Value, json};
+
+const TEN: &str = "subscription { row { f0 f1 f2 f3 f4 f5 f6 f7 f8 f9 } }";
+const NESTED: &str =
+    "subscription { report { title group { name items { sku quantity price } } } }";
+
+fn schema() -> Arc<Schema> {
+    let fields: Vec<_> = (0..10).map(|n| format!("f{n}: String")).collect();
+    let sdl = format!(
+        "type Query {{ ok: Boolean }} type Row {{ {} }} type Item {{ sku: String quantity: Int price: Float }}
+         type Group {{ name: String items: [Item] }} type Report {{ title: String group: Group }}
+         type Subscription {{ row: Row report: Report }}",
+        fields.join(" ")
+    );
+    Arc::new(Schema::parse(&sdl, SchemaOptions::default()).unwrap())
+}
+
+/// The best time of one round over five runs.
+fn print(what: &str, rounds: u32, mut work: impl FnMut()) {
+    let run = || {
+        let started = Instant::now();
+        (0..rounds).for_each(|_| work());
+        started.elapsed() / rounds
+    };
+    let best = std::iter::repeat_with(run).take(5).min().unwrap();
+    println!("{what}: {best:?}");
+}
 
 #[test]
-#[ignore = "prints a time, decides nothing"]
-fn a_result_of_ten_fields_is_projected() {
-    let plan = subscribe(
-        "subscription { order { id status totalAmount notes items { sku quantity } customer { id firstName email } } }",
-    )
-    .plan;
-    let value = json!({
-        "id": "4711", "status": "OPEN", "totalAmount": 99.95, "notes": ["fragile"],
-        "items": [{"sku": "A-1", "quantity": 3}],
-        "customer": {"id": 17, "firstName": "Ada", "email": "ada@example.org"},
+#[ignore = "prints times, decides nothing"]
+fn documents_are_read_and_results_are_projected() {
+    let schema = schema();
+    let parse = || Document::parse(schema.clone(), DocumentLimits::default(), TEN).unwrap();
+    print("parse and validate", 5_000, || {
+        black_box(parse());
     });
-    let mut out = Vec::new();
-    let rounds = 1_000_000;
-    let started = Instant::now();
-    for _ in 0..rounds {
-        out.clear();
-        plan.project(black_box(&value), &mut out);
-        black_box(&out);
+    let document = Arc::new(parse());
+    print("operation of a cached document", 100_000, || {
+        black_box(document.operation(None, &JsonMap::new()).unwrap());
+    });
+    let row: JsonMap = (0..10)
+        .map(|n| (format!("f{n}"), json!("a value of text")))
+        .collect();
+    let items: Vec<_> = (0..50)
+        .map(|n| json!({"sku": format!("s{n}"), "quantity": n, "price": f64::from(n) + 0.5}))
+        .collect();
+    let report = json!({"title": "t", "group": {"name": "g", "items": items}});
+    let values = [
+        ("10 fields", TEN, Value::Object(row)),
+        ("3 levels, list of 50", NESTED, report),
+    ];
+    for (what, text, value) in values {
+        let document = Document::parse(schema.clone(), DocumentLimits::default(), text).unwrap();
+        let operation = Arc::new(document).operation(None, &JsonMap::new()).unwrap();
+        let Operation::Subscription(operation) = operation else {
+            panic!()
+        };
+        let mut out = Vec::new();
+        print(what, 100_000, || {
+            out.clear();
+            operation.plan.project(black_box(&value), &mut out);
+            black_box(&out);
+        });
     }
-    println!("{} bytes in {:?}", out.len(), started.elapsed() / rounds);
 }

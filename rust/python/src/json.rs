@@ -7,7 +7,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{
-    PyBool, PyDict, PyFloat, PyInt, PyList, PyMapping, PyNone, PyString, PyTuple, PyType,
+    PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMapping, PyNone, PyString,
+    PyTuple, PyType,
 };
 use serde_json::{Map, Number, Value};
 
@@ -278,6 +279,12 @@ fn uncommon(object: &Bound<'_, PyAny>, depth: usize) -> Result<Value, NotJson> {
             insert(&mut map, &key, &value, depth)?;
         }
         return Ok(Value::Object(map));
+    }
+    if object.is_instance_of::<PyBytes>() || object.is_instance_of::<PyByteArray>() {
+        return Err(NotJson::new(format!(
+            "{} has no JSON form: make text of it, such as Base64, or declare a `Scalar` that does",
+            describe(object)
+        )));
     }
     Err(NotJson::new(format!(
         "{} has no JSON form: publish dicts, lists, strings, numbers, dataclasses or pydantic models",

@@ -257,7 +257,7 @@ pub(crate) fn root_field_errors(
     if fields.len() > 1 {
         let extra = fields[1..].iter().flat_map(|(_, places)| places.clone());
         errors.push((
-            format!("{what} must select only one top level field."),
+            format!("{what} must select exactly one top level field."),
             extra.collect(),
         ));
     }
