@@ -7,7 +7,7 @@ from typing import Any, final, overload
 from typing_extensions import Self
 
 from .adapters._tasks import Peer
-from .config import Authenticate, Limits
+from .config import Authenticate, Identity, Limits
 from .definition import Definition
 from .schema import SchemaSource
 
@@ -182,8 +182,14 @@ class Core:
         context: Any,
     ) -> asyncio.Future[Responses]:
         """Start an in-process subscription; the future is done once it is registered."""
-    def serve(self, host: str, port: int, path: str, workers: int) -> tuple[str, int]:
-        """Bind and serve; gives the address and the port."""
+    def serve(
+        self, host: str, port: int, path: str, workers: int, unix: str | None, reuse_port: bool
+    ) -> tuple[str, int] | None:
+        """Bind and serve; gives the address and the port, unless it listens at a path."""
+    def connections(
+        self,
+    ) -> list[tuple[str, Identity | Mapping[str, Any] | None, str | None, str, int, float]]:
+        """List who is connected; see `ConnectionInfo`."""
     def drain(self, drain: float, whole: bool) -> asyncio.Future[None]:
         """Complete what can be completed within `drain` seconds, close the rest with 1001."""
     def disconnect(

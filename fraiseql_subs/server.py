@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -21,14 +22,25 @@ class Server:
         host: Address it is bound to.
         port: Port it is bound to; known once it listens.
         path: Path of the GraphQL endpoint.
+        unix: Path of the unix socket it listens at; None: it listens at host and port.
     """
 
     def __init__(
-        self, manager: SubscriptionManager, host: str, port: int, path: str, drain: float
+        self,
+        manager: SubscriptionManager,
+        host: str,
+        port: int,
+        path: str,
+        drain: float,
+        *,
+        unix: str | Path | None = None,
+        reuse_port: bool = False,
     ) -> None:
         self.host = host
         self.port = port
         self.path = path
+        self.unix = None if unix is None else str(unix)
+        self._reuse_port = reuse_port
         self._manager = manager
         self._drain = drain
         self._owns_manager = False
@@ -53,9 +65,16 @@ class Server:
         self._owns_manager = not core.is_running
         core.start()
         try:
-            self.host, self.port = core.serve(
-                self.host, self.port, self.path, self._manager.workers
+            bound = core.serve(
+                self.host,
+                self.port,
+                self.path,
+                self._manager.workers,
+                self.unix,
+                self._reuse_port,
             )
+            if bound is not None:
+                self.host, self.port = bound
         except BaseException:
             if self._owns_manager:
                 core.stop()

@@ -20,6 +20,7 @@ use crate::actors::SubscriptionActor;
 use crate::messages::{Connect, FinishSubscription, StopSubscription};
 use crate::outbox::{OperationMark, Outbox, Outgoing};
 use crate::resolver::Client;
+use crate::roster::Connected;
 use crate::sink::ResponseSink;
 use crate::worker::{Opened, Worker};
 
@@ -37,7 +38,7 @@ pub trait Transport {
 /// One client connection.
 pub struct Connection {
     key: u64,
-    id: String,
+    connected: Arc<Connected>,
     worker: Rc<Worker>,
     session: RefCell<Session>,
     outbox: Rc<Outbox>,
@@ -79,7 +80,7 @@ impl Connection {
         );
         let connection = Rc::new(Self {
             key,
-            id: client.connection_id.clone(),
+            connected: Arc::new(Connected::new(&client, session.protocol())),
             worker: worker.clone(),
             session: RefCell::new(session),
             outbox: Rc::new(outbox),
@@ -106,7 +107,12 @@ impl Connection {
     /// Id of the connection, unique within the process.
     #[must_use]
     pub fn id(&self) -> &str {
-        &self.id
+        &self.connected.id
+    }
+
+    /// What others are told about it.
+    pub(crate) fn connected(&self) -> &Arc<Connected> {
+        &self.connected
     }
 
     /// What waits to be written.
@@ -210,7 +216,9 @@ impl Connection {
     }
 
     fn accept(self: &Rc<Self>, client: Client) {
-        self.accepted.replace(Some(Arc::new(client)));
+        let client = Arc::new(client);
+        self.connected.set_client(client.clone());
+        self.accepted.replace(Some(client));
         let actions = self.session.borrow_mut().accept(None);
         self.act(actions);
     }
@@ -246,6 +254,7 @@ impl Connection {
                 actor: None,
             },
         );
+        self.count_operations();
         let sink = Rc::new(OperationSink {
             connection: Rc::downgrade(self),
             outbox: self.outbox.clone(),
@@ -274,6 +283,12 @@ impl Connection {
         if let Some(running) = running {
             running.stop();
         }
+        self.count_operations();
+    }
+
+    fn count_operations(&self) {
+        self.connected
+            .set_operations(self.operations.borrow().len());
     }
 
     fn operation_failed(self: &Rc<Self>, id: &OperationId, errors: &[u8]) {
@@ -288,6 +303,7 @@ impl Connection {
 
     fn operation_ended(self: &Rc<Self>, id: &OperationId, actions: Vec<Action>) {
         self.operations.borrow_mut().remove(id);
+        self.count_operations();
         self.act(actions);
         self.close_when_drained();
     }
@@ -344,7 +360,9 @@ impl Connection {
         let is_answered = !self.is_websocket && close == Close::normal();
         self.outbox.close(close);
         self.end_operations();
-        if !is_answered {
+        if self.session.borrow().is_unread() {
+            self.transport.shut_down();
+        } else if !is_answered {
             self.shut_down_late();
         }
     }

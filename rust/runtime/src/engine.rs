@@ -12,6 +12,7 @@ use crate::config::{INTAKE_CAPACITY, Limits};
 use crate::http::Streams;
 use crate::metrics::Metrics;
 use crate::resolver::{Authenticator, Resolver};
+use crate::roster::Roster;
 use crate::shared::SharedGroups;
 
 /// What an engine is made of.
@@ -47,6 +48,8 @@ pub struct Engine {
     pub(crate) authenticator: Option<Arc<dyn Authenticator>>,
     pub(crate) shared: Arc<SharedGroups>,
     pub(crate) streams: Streams,
+    /// Who is connected.
+    pub roster: Roster,
     pub(crate) page: Option<Bytes>,
     /// Whether no further client is let in.
     draining: AtomicBool,
@@ -66,6 +69,7 @@ impl Engine {
             authenticator: config.authenticator,
             shared: Arc::default(),
             streams: Streams::default(),
+            roster: Roster::default(),
             page: config.page,
             draining: AtomicBool::new(false),
         }

@@ -3,6 +3,7 @@
 //! Not here: what a message means (`protocol`), what it starts (`runtime`).
 
 mod http;
+mod listen;
 mod messages;
 mod server;
 mod socket;
@@ -10,4 +11,5 @@ mod status;
 mod websocket;
 mod worker;
 
+pub use listen::{Address, Endpoint};
 pub use server::{Server, ServerConfig, ServerError};
