@@ -16,7 +16,7 @@ from .errors import (
 )
 from .executor import Executor
 from .manager import SubscriptionManager
-from .metrics import Metrics
+from .metrics import ConnectionInfo, Metrics
 from .response_stream import ResponseStream
 from .schema.markers import Deprecated, Name, Scalar
 from .security import (
@@ -42,6 +42,7 @@ __all__ = [
     "TLS",
     "BusError",
     "ConfigurationError",
+    "ConnectionInfo",
     "ConnectionParams",
     "Context",
     "Deprecated",

@@ -184,9 +184,20 @@ class Core:
     ) -> asyncio.Future[Responses]:
         """Start an in-process subscription; the future is done once it is registered."""
     def serve(
-        self, host: str, port: int, path: str, workers: int, tls: tuple[bytes, bytes] | None
-    ) -> tuple[str, int]:
-        """Bind and serve; gives the address and the port."""
+        self,
+        host: str,
+        port: int,
+        path: str,
+        workers: int,
+        tls: tuple[bytes, bytes] | None,
+        unix: str | None,
+        reuse_port: bool,
+    ) -> tuple[str, int] | None:
+        """Bind and serve; gives the address and the port, unless it listens at a path."""
+    def connections(
+        self,
+    ) -> list[tuple[str, Identity | Mapping[str, Any] | None, str | None, str, int, float]]:
+        """List who is connected; see `ConnectionInfo`."""
     def drain(self, drain: float, whole: bool) -> asyncio.Future[None]:
         """Complete what can be completed within `drain` seconds, close the rest with 1001."""
     def disconnect(

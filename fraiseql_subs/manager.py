@@ -24,7 +24,7 @@ from .delegate import ContextGetter, Delegate, read_schema
 from .errors import ConfigurationError
 from .executor import Executor
 from .graphiql import read_page
-from .metrics import Metrics
+from .metrics import ConnectionInfo, Metrics
 from .response_stream import ResponseStream
 from .schema.markers import Scalar
 from .security import TLS, Security
@@ -259,8 +259,12 @@ class SubscriptionManager:
         path: str = "/graphql",
         tls: TLS | None = None,
         drain: float = DRAIN,
+        unix: str | Path | None = None,
+        reuse_port: bool = False,
     ) -> Server:
-        """Serve WebSocket clients: `async with manager.serve(...) as server`.
+        """Serve WebSocket and HTTP clients: `async with manager.serve(...) as server`.
+
+        Beside `path` there are `/health`, `/health/live`, `/health/ready` and `/metrics`.
 
         Args:
             host: Name or address to bind.
@@ -268,6 +272,10 @@ class SubscriptionManager:
             path: Path of the GraphQL endpoint.
             tls: Certificate and key; None: no TLS.
             drain: Time that running subscriptions have at the end (seconds).
+            unix: Path of a unix socket to listen at in place of host and port; it is removed at
+                the end.
+            reuse_port: Whether other processes may listen on the same port, so that the system
+                spreads clients over them (`SO_REUSEPORT`).
 
         Raises:
             ConfigurationError: When entered: the address cannot be bound, the path is wrong, or
@@ -275,7 +283,11 @@ class SubscriptionManager:
         """
         if not 0 <= port <= 65535:
             raise ConfigurationError(f"port={port!r}: give 0 to 65535")
-        return Server(self, host, port, path, drain, tls)
+        if unix is not None and tls is not None:
+            raise ConfigurationError(
+                "unix= and tls=: nothing passes a network there; give one of them"
+            )
+        return Server(self, host, port, path, drain, tls, unix=unix, reuse_port=reuse_port)
 
     def run(
         self,
@@ -285,11 +297,16 @@ class SubscriptionManager:
         path: str = "/graphql",
         tls: TLS | None = None,
         drain: float = DRAIN,
+        unix: str | Path | None = None,
+        reuse_port: bool = False,
     ) -> None:
         """Serve until Ctrl-C or SIGTERM; for scripts. Takes the arguments of `serve`."""
         # From Python 3.11 on asyncio turns Ctrl-C into a cancellation and raises it again here.
         with contextlib.suppress(KeyboardInterrupt):
-            asyncio.run(self._run(self.serve(host, port, path=path, tls=tls, drain=drain)))
+            server = self.serve(
+                host, port, path=path, tls=tls, drain=drain, unix=unix, reuse_port=reuse_port
+            )
+            asyncio.run(self._run(server))
 
     @staticmethod
     async def _run(server: Server) -> None:
@@ -372,6 +389,10 @@ class SubscriptionManager:
             raise ConfigurationError(f"code={code!r}: give 1000, or 3000 to 4999")
         user_id = None if identity is None else identity.user_id
         return await self._core.disconnect(user_id, tenant_id, connection_id, code, reason)
+
+    def connections(self) -> list[ConnectionInfo]:
+        """List who is connected at this moment, in the order in which they came."""
+        return [ConnectionInfo(*listed) for listed in self._core.connections()]
 
     def prometheus(self) -> str:
         """Write the counters of this moment in the text format of Prometheus."""

@@ -1,8 +1,12 @@
-"""Numbers of one manager."""
+"""Numbers of one manager, and who is connected to it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from .config import Identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +68,25 @@ class Metrics:
     results_rate_limited: int = 0
     groups: int = 0
     group_projections: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionInfo:
+    """One connection of the moment; what `SubscriptionManager.connections` lists.
+
+    Attributes:
+        connection_id: Its id, as in `Context`; `disconnect(connection_id=...)` ends it.
+        identity: What `Security.authenticate` returned; None without, or before it has.
+        remote_address: Address of the client as `host:port`; None: unknown.
+        protocol: `"graphql-transport-ws"`, `"graphql-ws"`, `"http"` for one operation over HTTP,
+            or `"event-stream"` for a reserved stream.
+        subscriptions: Operations that run on it (count).
+        connected_at: When it was opened (seconds since the epoch).
+    """
+
+    connection_id: str
+    identity: Identity | Mapping[str, Any] | None
+    remote_address: str | None
+    protocol: str
+    subscriptions: int
+    connected_at: float

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ class Server:
         host: Address it is bound to.
         port: Port it is bound to; known once it listens.
         path: Path of the GraphQL endpoint.
+        unix: Path of the unix socket it listens at; None: it listens at host and port.
     """
 
     def __init__(
@@ -38,10 +40,15 @@ class Server:
         path: str,
         drain: float,
         tls: TLS | None = None,
+        *,
+        unix: str | Path | None = None,
+        reuse_port: bool = False,
     ) -> None:
         self.host = host
         self.port = port
         self.path = path
+        self.unix = None if unix is None else str(unix)
+        self._reuse_port = reuse_port
         self._manager = manager
         self._drain = drain
         self._tls = tls
@@ -69,13 +76,17 @@ class Server:
         self._owns_manager = not core.is_running
         core.start()
         try:
-            self.host, self.port = core.serve(
+            bound = core.serve(
                 self.host,
                 self.port,
                 self.path,
                 self._manager.workers,
                 None if self._tls is None else self._tls.read(),
+                self.unix,
+                self._reuse_port,
             )
+            if bound is not None:
+                self.host, self.port = bound
         except BaseException:
             if self._owns_manager:
                 core.stop()

@@ -128,7 +128,7 @@ async def test_a_client_that_sends_and_never_reads_is_ended(serve, within):
 
     async def gone() -> None:
         # A counter of another thread can only be polled.
-        while manager.metrics().connections:  # noqa: ASYNC110
+        while manager.metrics().connections:
             await asyncio.sleep(0.01)
 
     await within(flood())

@@ -156,7 +156,7 @@ async def test_pages_of_listed_origins_may_read_responses(serve):
 async def test_a_client_that_leaves_ends_its_query(serve, within):
     manager = make_manager()
     server = await serve(manager)
-    reader, writer = await asyncio.open_connection(server.host, server.port)
+    _, writer = await asyncio.open_connection(server.host, server.port)
     body = b'{"query":"{ wait }"}'
     head = f"POST {server.path} HTTP/1.1\r\nhost: x\r\ncontent-type: {JSON}\r\n"
     writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)

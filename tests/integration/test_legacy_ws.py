@@ -63,7 +63,7 @@ async def test_a_start_that_comes_before_the_acknowledgement_waits_for_it(legacy
         await decided.wait()
         return Identity("ada")
 
-    manager, client = await legacy(init=False, security=Security(authenticate=authenticate))
+    _, client = await legacy(init=False, security=Security(authenticate=authenticate))
     await client.send({"type": "connection_init"})
     await client.send(start("1", "{ __typename }"))
     decided.set()

@@ -34,6 +34,7 @@ pub(crate) fn errors_only(errors: &[u8]) -> Vec<u8> {
 /// The server side of one reserved stream.
 #[derive(Debug)]
 pub(crate) struct EventStream {
+    is_reserved: bool,
     is_open: bool,
     is_closed: bool,
     in_use: HashSet<OperationId>,
@@ -43,6 +44,7 @@ impl EventStream {
     /// A stream that was reserved.
     pub(crate) fn new() -> Self {
         Self {
+            is_reserved: false,
             is_open: false,
             is_closed: false,
             in_use: HashSet::new(),
@@ -51,7 +53,13 @@ impl EventStream {
 
     /// The application accepted the client: its token may be told.
     pub(crate) fn accept(&mut self) -> Vec<Action> {
+        self.is_reserved = true;
         vec![Action::Respond(Head::new(201))]
+    }
+
+    /// Whether its token was told and nobody has come to read.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.is_reserved && !self.is_open
     }
 
     /// The client reads from now on.

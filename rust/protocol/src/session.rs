@@ -75,6 +75,17 @@ impl Session {
         Self(Kind::EventStream(EventStream::new()))
     }
 
+    /// What is spoken, for those who ask.
+    #[must_use]
+    pub fn protocol(&self) -> &'static str {
+        match self.0 {
+            Kind::TransportWs(_) => Subprotocol::TransportWs.name(),
+            Kind::LegacyWs(_) => Subprotocol::LegacyWs.name(),
+            Kind::Exchange(_) => "http",
+            Kind::EventStream(_) => "event-stream",
+        }
+    }
+
     /// Whether it is a WebSocket connection, which has two sides and pings.
     #[must_use]
     pub fn is_websocket(&self) -> bool {
@@ -207,6 +218,12 @@ impl Session {
         if let Kind::EventStream(session) = &mut self.0 {
             session.open();
         }
+    }
+
+    /// Whether nobody is there to be told of a close.
+    #[must_use]
+    pub fn is_unread(&self) -> bool {
+        matches!(&self.0, Kind::EventStream(session) if session.is_unread())
     }
 
     /// A client's request to run one more operation on its stream.

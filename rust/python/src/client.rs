@@ -41,6 +41,16 @@ pub(crate) fn variables_of(client: &Client) -> Option<&Py<PyAny>> {
         .as_ref()
 }
 
+/// What the hook returned for a client.
+pub(crate) fn identity_of(client: &Client) -> Option<&Py<PyAny>> {
+    client
+        .host
+        .get()?
+        .downcast_ref::<HostClient>()?
+        .identity
+        .as_ref()
+}
+
 /// Makes the `Context` of a subscription.
 pub(crate) fn context<'py>(
     py: Python<'py>,

@@ -1,5 +1,6 @@
 //! The manager as Python drives it: start, publish, subscribe, serve, end.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -9,9 +10,9 @@ use protocol::{Close, Request};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 use runtime::{Client, Selector};
-use server::{Server, ServerConfig, Tls};
+use server::{Address, Endpoint, Server, ServerConfig, Tls};
 
-use crate::client::{HostClient, context_variables, read_identity};
+use crate::client::{HostClient, context_variables, identity_of, read_identity};
 use crate::connection::{self, Connection, PyPeer, PyRequest};
 use crate::error::{
     bus_error, exceptions, manager_closed, publish_error, request_errors, runtime_error,
@@ -50,6 +51,16 @@ impl Receipt {
         )
     }
 }
+
+/// One line of [`Core::connections`].
+type Listed = (
+    String,
+    Option<Py<PyAny>>,
+    Option<String>,
+    &'static str,
+    usize,
+    f64,
+);
 
 enum State {
     New,
@@ -325,7 +336,11 @@ impl Core {
         )
     }
 
-    /// Binds and serves; gives host and port.
+    /// Binds and serves; gives host and port, unless `unix` is where it listens.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "keyword parameters of one Python call"
+    )]
     fn serve(
         &self,
         py: Python<'_>,
@@ -334,7 +349,9 @@ impl Core {
         path: String,
         workers: usize,
         tls: Option<(Vec<u8>, Vec<u8>)>,
-    ) -> PyResult<(String, u16)> {
+        unix: Option<PathBuf>,
+        reuse_port: bool,
+    ) -> PyResult<Option<(String, u16)>> {
         let running = self.running(py)?;
         if let Some(server) = &*running.server.lock() {
             return Err(exceptions::ConfigurationError::new_err(format!(
@@ -344,19 +361,26 @@ impl Core {
         }
         let tls = tls.map(|(certificates, key)| Tls::new(&certificates, &key));
         let tls = tls.transpose().map_err(|error| tls_error(&error))?;
-        let config = ServerConfig {
-            tls,
+        let tcp = Endpoint::Tcp {
             host,
             port,
+            reuse_port,
+        };
+        let config = ServerConfig {
+            endpoint: unix.map_or(tcp, Endpoint::Unix),
             path,
             workers,
+            tls,
         };
         let server = py
             .detach(|| Server::start(&running.runtime, config))
             .map_err(|error| server_error(&error))?;
-        let address = server.address();
+        let address = match server.address() {
+            Address::Tcp(address) => Some((address.ip().to_string(), address.port())),
+            Address::Unix(_) => None,
+        };
         *running.server.lock() = Some(server);
-        Ok((address.ip().to_string(), address.port()))
+        Ok(address)
     }
 
     /// Stops accepting, completes what can be completed within `drain` seconds, closes the rest
@@ -434,6 +458,29 @@ impl Core {
             body,
         };
         connection::answer(py, &self.running(py)?, request, peer)
+    }
+
+    /// Who is connected, each as id, identity, peer, protocol, operations and since when.
+    fn connections(&self, py: Python<'_>) -> Vec<Listed> {
+        let State::Running(running) = &*self.state.lock() else {
+            return Vec::new();
+        };
+        let listed = running.runtime.engine().roster.list().into_iter();
+        listed
+            .map(|connected| {
+                (
+                    connected.id.clone(),
+                    connected
+                        .client()
+                        .and_then(|client| identity_of(client))
+                        .map(|identity| identity.clone_ref(py)),
+                    connected.peer.clone(),
+                    connected.protocol,
+                    connected.operations(),
+                    connected.since,
+                )
+            })
+            .collect()
     }
 
     /// Counters in the text format of Prometheus; empty before the first start.

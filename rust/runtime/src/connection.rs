@@ -24,6 +24,7 @@ use crate::metrics::Metrics;
 use crate::outbox::{OperationMark, Outbox, Outgoing};
 use crate::rates::{Buckets, RateTable};
 use crate::resolver::Client;
+use crate::roster::Connected;
 use crate::sink::ResponseSink;
 use crate::worker::{Deadline, Opened, Opening, Worker};
 
@@ -41,7 +42,7 @@ pub trait Transport {
 /// One client connection.
 pub struct Connection {
     key: u64,
-    id: String,
+    connected: Arc<Connected>,
     worker: Rc<Worker>,
     session: RefCell<Session>,
     outbox: Rc<Outbox>,
@@ -90,7 +91,7 @@ impl Connection {
         );
         let connection = Rc::new(Self {
             key,
-            id: client.connection_id.clone(),
+            connected: Arc::new(Connected::new(&client, session.protocol())),
             worker: worker.clone(),
             session: RefCell::new(session),
             outbox: Rc::new(outbox),
@@ -121,7 +122,12 @@ impl Connection {
     /// Id of the connection, unique within the process.
     #[must_use]
     pub fn id(&self) -> &str {
-        &self.id
+        &self.connected.id
+    }
+
+    /// What others are told about it.
+    pub(crate) fn connected(&self) -> &Arc<Connected> {
+        &self.connected
     }
 
     /// What waits to be written.
@@ -175,7 +181,7 @@ impl Connection {
             check = check.name(),
             user_id = identity.map(|identity| identity.user_id.as_str()),
             tenant_id = identity.and_then(Identity::tenant),
-            connection_id = self.id,
+            connection_id = self.id(),
             "{what}"
         );
     }
@@ -272,7 +278,9 @@ impl Connection {
         let identity = client.identity.as_ref();
         let is_expired = identity.is_some_and(|identity| identity.is_expired(epoch_seconds()));
         let expiry = identity.and_then(|identity| identity.expires_at);
-        self.accepted.replace(Some(Arc::new(client)));
+        let client = Arc::new(client);
+        self.connected.set_client(client.clone());
+        self.accepted.replace(Some(client));
         if is_expired {
             return self.expired();
         }
@@ -321,6 +329,7 @@ impl Connection {
                 actor: None,
             },
         );
+        self.count_operations();
         let sink = Rc::new(OperationSink {
             connection: Rc::downgrade(self),
             outbox: self.outbox.clone(),
@@ -400,6 +409,12 @@ impl Connection {
         if let Some(running) = running {
             running.stop();
         }
+        self.count_operations();
+    }
+
+    fn count_operations(&self) {
+        self.connected
+            .set_operations(self.operations.borrow().len());
     }
 
     fn operation_failed(self: &Rc<Self>, id: &OperationId, errors: &[u8]) {
@@ -414,6 +429,7 @@ impl Connection {
 
     fn operation_ended(self: &Rc<Self>, id: &OperationId, actions: Vec<Action>) {
         self.operations.borrow_mut().remove(id);
+        self.count_operations();
         self.act(actions);
         self.close_when_drained();
     }
@@ -470,7 +486,9 @@ impl Connection {
         let is_answered = !self.is_websocket && close == Close::normal();
         self.outbox.close(close);
         self.end_operations();
-        if !is_answered {
+        if self.session.borrow().is_unread() {
+            self.transport.shut_down();
+        } else if !is_answered {
             self.shut_down_late();
         }
     }

@@ -13,6 +13,7 @@ use crate::http::Streams;
 use crate::metrics::Metrics;
 use crate::rates::RateTable;
 use crate::resolver::{Authenticator, Resolver};
+use crate::roster::Roster;
 use crate::shared::SharedGroups;
 use crate::token::TokenVerifier;
 
@@ -53,6 +54,8 @@ pub struct Engine {
     pub(crate) authenticator: Option<Arc<dyn Authenticator>>,
     pub(crate) shared: Arc<SharedGroups>,
     pub(crate) streams: Streams,
+    /// Who is connected.
+    pub roster: Roster,
     pub(crate) page: Option<Bytes>,
     /// Whether no further client is let in.
     draining: AtomicBool,
@@ -78,6 +81,7 @@ impl Engine {
             authenticator: config.authenticator,
             shared: Arc::default(),
             streams: Streams::default(),
+            roster: Roster::default(),
             page: config.page,
             draining: AtomicBool::new(false),
         }

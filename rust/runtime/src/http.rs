@@ -144,6 +144,7 @@ impl Responder {
                     return Response::no_stream().into();
                 };
                 let (reply, started) = oneshot::channel();
+                let request = Box::new(request);
                 slot.push(Incoming::Start { id, request, reply });
                 match started.await {
                     Ok(true) => Response::empty(202).into(),

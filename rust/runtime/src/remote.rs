@@ -42,7 +42,7 @@ pub(crate) enum Incoming {
     Open,
     Start {
         id: OperationId,
-        request: Request,
+        request: Box<Request>,
         /// Whether it was started.
         reply: oneshot::Sender<bool>,
     },
@@ -294,7 +294,7 @@ impl Pump {
             Incoming::Open => connection.open_stream(),
             Incoming::Start { id, request, reply } => {
                 // Fails only when its own request is gone.
-                reply.send(connection.start(id, request)).ok();
+                reply.send(connection.start(id, *request)).ok();
             }
             Incoming::Stop(id) => connection.stop(id),
         }

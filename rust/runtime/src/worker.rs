@@ -278,6 +278,7 @@ impl Worker {
     }
 
     pub(crate) fn add_connection(&self, key: u64, connection: &Rc<Connection>) {
+        self.engine.roster.add(key, connection.connected().clone());
         self.engine.metrics.connections.add(1);
         self.connections
             .borrow_mut()
@@ -287,6 +288,7 @@ impl Worker {
     pub(crate) fn remove_connection(&self, key: u64) {
         if self.connections.borrow_mut().remove(&key).is_some() {
             self.engine.metrics.connections.add(-1);
+            self.engine.roster.remove(key);
         }
     }
 

@@ -3,6 +3,7 @@
 //! Not here: what a message means (`protocol`), what it starts (`runtime`).
 
 mod http;
+mod listen;
 mod messages;
 mod server;
 mod socket;
@@ -11,5 +12,6 @@ mod tls;
 mod websocket;
 mod worker;
 
+pub use listen::{Address, Endpoint};
 pub use server::{Server, ServerConfig, ServerError};
 pub use tls::{Tls, TlsError};

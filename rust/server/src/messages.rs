@@ -74,6 +74,8 @@ struct MessageDecoder {
     state: State,
     /// Bytes of a frame past the limit that are still to come (count).
     skip: u64,
+    /// Whether the end was told.
+    is_over: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +101,7 @@ impl MessageDecoder {
             fragments: None,
             state: State::Reading,
             skip: 0,
+            is_over: false,
         }
     }
 
@@ -114,7 +117,10 @@ impl MessageDecoder {
     fn decode(&mut self) -> Option<Incoming> {
         loop {
             if self.state == State::Lost {
-                return None;
+                // The client's close could not be told from the rest: RFC 6455, section 7.1.7, has
+                // the socket closed without it.
+                let is_told = std::mem::replace(&mut self.is_over, true);
+                return (!is_told).then_some(Incoming::Close);
             }
             let has_failed = self.state == State::Failed;
             match self.decode_message() {
@@ -346,7 +352,10 @@ mod tests {
         let messages = decode(&[&[0x81, 0x01, b'a']]);
         assert!(matches!(
             &messages[..],
-            [Incoming::Violation(Close { code: 1002, .. })]
+            [
+                Incoming::Violation(Close { code: 1002, .. }),
+                Incoming::Close
+            ]
         ));
     }
 }

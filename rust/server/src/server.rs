@@ -1,31 +1,26 @@
 //! The HTTP server: binding, workers, routes, end.
 
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::mpsc;
 
 use actix_web::dev::ServerHandle;
 use actix_web::http::header;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use runtime::Runtime;
-use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::UnixStream;
 
 use crate::http;
+use crate::listen::{Address, Endpoint, Listener};
 use crate::socket::SocketHandle;
 use crate::status;
 use crate::tls::{Tls, tcp_stream};
 use crate::websocket;
 use crate::worker::CurrentWorker;
 
-/// Connections the kernel holds until they are accepted (count).
-const BACKLOG: i32 = 4096;
-
 /// How a server listens.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
-    /// Name or address to bind.
-    pub host: String,
-    /// Port to bind; 0 lets the system choose.
-    pub port: u16,
+    /// Where.
+    pub endpoint: Endpoint,
     /// Path of the GraphQL endpoint.
     pub path: String,
     /// Threads that host connections (count, at least 1).
@@ -39,13 +34,11 @@ pub struct ServerConfig {
 pub enum ServerError {
     /// The address could not be bound.
     #[error(
-        "cannot listen on {host}:{port}: {source}; is another server running there? port=0 picks a free one"
+        "cannot listen on {endpoint}: {source}; is another server running there? port=0 picks a free one"
     )]
     Bind {
         /// As configured.
-        host: String,
-        /// As configured.
-        port: u16,
+        endpoint: Endpoint,
         /// What the system said.
         source: std::io::Error,
     },
@@ -60,7 +53,7 @@ pub enum ServerError {
 /// A listening server.
 #[derive(Debug)]
 pub struct Server {
-    address: SocketAddr,
+    address: Address,
     handle: ServerHandle,
 }
 
@@ -74,17 +67,11 @@ impl Server {
         if !config.path.starts_with('/') {
             return Err(ServerError::Path(config.path));
         }
-        let bound = bind(&config.host, config.port).and_then(|listener| {
-            let address = listener.local_addr()?;
-            Ok((listener, address))
-        });
-        let (listener, address) = bound.map_err(|source| ServerError::Bind {
-            host: config.host.clone(),
-            port: config.port,
-            source,
-        })?;
+        let refused = |endpoint| move |source| ServerError::Bind { endpoint, source };
+        let (listener, address) =
+            Listener::bind(&config.endpoint).map_err(refused(config.endpoint.clone()))?;
         let (started, handle) = mpsc::sync_channel(1);
-        let factory = runtime.worker_factory();
+        let (factory, endpoint) = (runtime.worker_factory(), config.endpoint.clone());
         runtime.run_on_system(move || {
             let path = config.path;
             let app = move || {
@@ -102,22 +89,29 @@ impl Server {
                 // clients in the backlog.
                 .max_connections(1 << 20)
                 .on_connect(|connection, data| {
-                    if let Some(stream) = tcp_stream(connection) {
+                    let handle = if let Some(stream) = tcp_stream(connection) {
                         // Results are small and must not wait for more of them.
                         stream.set_nodelay(true).ok();
-                        match SocketHandle::of(stream) {
-                            Ok(handle) => {
-                                data.insert(handle);
-                            }
-                            Err(error) => tracing::warn!(%error, "a connection is refused"),
+                        SocketHandle::of(stream)
+                    } else if let Some(stream) = connection.downcast_ref::<UnixStream>() {
+                        SocketHandle::of(stream)
+                    } else {
+                        return;
+                    };
+                    match handle {
+                        Ok(handle) => {
+                            data.insert(handle);
                         }
+                        Err(error) => tracing::warn!(%error, "a connection is refused"),
                     }
                 });
-            let server = match config.tls {
-                Some(tls) => {
+            let server = match (listener, config.tls) {
+                (Listener::Tcp(listener), Some(tls)) => {
                     server.listen_rustls_0_23(listener, rustls::ServerConfig::clone(&tls.0))
                 }
-                None => server.listen(listener),
+                (Listener::Tcp(listener), None) => server.listen(listener),
+                // Nothing passes a network there.
+                (Listener::Unix(listener), _) => server.listen_uds(listener),
             };
             let server = server.map(HttpServer::run);
             // The receiver waits for exactly this.
@@ -134,24 +128,29 @@ impl Server {
                 .ok();
         });
         let handle = handle.recv().map_err(|_| ServerError::Closed)?;
-        let handle = handle.map_err(|source| ServerError::Bind {
-            host: address.ip().to_string(),
-            port: address.port(),
-            source,
-        })?;
+        let handle = handle.map_err(refused(endpoint))?;
         Ok(Self { address, handle })
     }
 
     /// Where it listens.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    pub fn address(&self) -> &Address {
+        &self.address
     }
 
     /// Pauses and stops the server; its futures may be awaited on any thread.
     #[must_use]
     pub fn handle(&self) -> ServerHandle {
         self.handle.clone()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Address::Unix(path) = &self.address {
+            // Somebody may have removed it already.
+            std::fs::remove_file(path).ok();
+        }
     }
 }
 
@@ -166,28 +165,4 @@ async fn graphql(
     } else {
         Ok(http::answer(&request, payload, &worker).await)
     }
-}
-
-fn bind(host: &str, port: u16) -> std::io::Result<TcpListener> {
-    let mut last_error = None;
-    for address in (host, port).to_socket_addrs()? {
-        match listen(address) {
-            Ok(listener) => return Ok(listener),
-            Err(error) => last_error = Some(error),
-        }
-    }
-    Err(last_error.unwrap_or_else(|| std::io::Error::other("the host has no address")))
-}
-
-fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    socket.set_reuse_address(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket.into())
 }

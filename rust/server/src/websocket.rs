@@ -52,6 +52,15 @@ pub(crate) fn upgrade(
     if let Some(refusal) = current.responder.refusal(origin, host) {
         return Ok(respond(refusal.into()));
     }
+    // RFC 6455, section 4.4. The handshake of actix-web lets drafts pass.
+    if headers
+        .get(header::SEC_WEBSOCKET_VERSION)
+        .is_none_or(|version| version != "13")
+    {
+        let mut refusal = Response::error(426, "WebSockets are spoken in version 13 only");
+        refusal.head = refusal.head.with("sec-websocket-version", "13");
+        return Ok(respond(refusal.into()));
+    }
     let mut response = ws::handshake(request)?;
     let Some(socket) = request.conn_data::<SocketHandle>().cloned() else {
         let refusal = Response::error(503, "no file descriptor is free: try again later");
@@ -137,6 +146,8 @@ impl StreamHandler<Incoming> for ConnectionActor {
             Incoming::Pong => self.connection.receive_pong(),
             Incoming::Violation(close) => self.connection.close(close),
             Incoming::Close => {
+                // An answer that waits, such as the close after a violation, leaves first.
+                self.write(usize::MAX, ctx);
                 if !self.connection.outbox().is_closed() {
                     ctx.close(Some(ws::CloseCode::Normal.into()));
                 }
@@ -147,14 +158,14 @@ impl StreamHandler<Incoming> for ConnectionActor {
     }
 }
 
-/// The outbox has something to write.
-impl StreamHandler<()> for ConnectionActor {
-    fn handle(&mut self, (): (), ctx: &mut Self::Context) {
+impl ConnectionActor {
+    /// Hands what waits to the socket, up to `limit` bytes; false when there is more.
+    fn write(&self, limit: usize, ctx: &mut ws::WebsocketContext<Self>) -> bool {
         let outbox = self.connection.outbox();
         let mut written = 0;
-        while written < WRITE_BATCH_BYTES {
+        while written < limit {
             match outbox.pop() {
-                None => return,
+                None => return true,
                 Some(Outgoing::Text(message)) => {
                     written += message.len();
                     match ByteString::try_from(message) {
@@ -172,7 +183,16 @@ impl StreamHandler<()> for ConnectionActor {
                 })),
             }
         }
-        outbox.signal().set();
+        false
+    }
+}
+
+/// The outbox has something to write.
+impl StreamHandler<()> for ConnectionActor {
+    fn handle(&mut self, (): (), ctx: &mut Self::Context) {
+        if !self.write(WRITE_BATCH_BYTES, ctx) {
+            self.connection.outbox().signal().set();
+        }
     }
 }
 

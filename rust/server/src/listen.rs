@@ -1,0 +1,125 @@
+//! Listening sockets: TCP, or a path of the file system.
+
+use std::fmt;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Connections the kernel holds until they are accepted (count).
+const BACKLOG: i32 = 4096;
+
+/// Where to listen.
+#[derive(Debug, Clone)]
+pub enum Endpoint {
+    /// A name or address, and a port; 0 lets the system choose.
+    Tcp {
+        /// Name or address to bind.
+        host: String,
+        /// Port to bind.
+        port: u16,
+        /// Whether other processes may listen there as well, and the system spreads clients.
+        reuse_port: bool,
+    },
+    /// A socket in the file system.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port, .. } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// Where a server listens.
+#[derive(Debug, Clone)]
+pub enum Address {
+    /// Of TCP.
+    Tcp(SocketAddr),
+    /// In the file system.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// A bound socket.
+pub(crate) enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Listener {
+    /// Binds, and tells where.
+    pub(crate) fn bind(endpoint: &Endpoint) -> std::io::Result<(Self, Address)> {
+        match endpoint {
+            Endpoint::Tcp {
+                host,
+                port,
+                reuse_port,
+            } => {
+                let listener = bind(host, *port, *reuse_port)?;
+                let address = Address::Tcp(listener.local_addr()?);
+                Ok((Self::Tcp(listener), address))
+            }
+            Endpoint::Unix(path) => {
+                let listener = bind_path(path)?;
+                listener.set_nonblocking(true)?;
+                Ok((Self::Unix(listener), Address::Unix(path.clone())))
+            }
+        }
+    }
+}
+
+fn bind(host: &str, port: u16, reuse_port: bool) -> std::io::Result<TcpListener> {
+    let mut last_error = None;
+    for address in (host, port).to_socket_addrs()? {
+        match listen(address, reuse_port) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last_error = Some(error),
+        }
+    }
+    Err(last_error.unwrap_or_else(|| std::io::Error::other("the host has no address")))
+}
+
+fn listen(address: SocketAddr, reuse_port: bool) -> std::io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    if reuse_port {
+        socket.set_reuse_port(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// A socket that a server left behind, and nobody listens at, gives way.
+fn bind_path(path: &Path) -> std::io::Result<UnixListener> {
+    match UnixListener::bind(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            let refused =
+                |error: std::io::Error| error.kind() == std::io::ErrorKind::ConnectionRefused;
+            if !UnixStream::connect(path).is_err_and(refused) {
+                return Err(error);
+            }
+            std::fs::remove_file(path)?;
+            UnixListener::bind(path)
+        }
+        bound => bound,
+    }
+}
