@@ -35,9 +35,10 @@ test-rust: ## Rust unit, property and integration tests
 test-python: $(VENV)/.debug tests/js/node_modules/.installed $(PAGE) .chromium ## Python tests, with real clients
 	$(BIN)/python -m pytest
 
-test-pythons: $(VENV)/.debug tests/js/node_modules/.installed $(PAGE) .chromium ## Python tests on every version that is installed
+test-pythons: $(VENV)/.debug tests/js/node_modules/.installed $(PAGE) .chromium ## Python tests on every other version that is installed
 	set -e; for python in $(PYTHONS); do \
-		venv=.venvs/$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+		version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); venv=.venvs/$$version; \
+		test $$version != "$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')" || continue; \
 		test -e $$venv/.tools || { $$python -m venv $$venv; \
 			$$venv/bin/python -m pip install --quiet --upgrade pip; \
 			$$venv/bin/python -m pip install --quiet --group test; \

@@ -4,7 +4,7 @@
 //! receives and writes what the [`Outbox`] holds; everything in between happens here, on one thread.
 
 use std::cell::{Cell, RefCell};
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker};
@@ -14,19 +14,21 @@ use actix::Addr;
 use bytes::Bytes;
 use graphql::{GraphQLError, JsonMap};
 use hashbrown::HashMap;
-use protocol::{Action, Close, Framing, OperationId, Request, Session};
+use protocol::{Action, Close, OperationId, Request, Session};
 use security::{Check, Identity};
 
 use crate::actors::SubscriptionActor;
 use crate::clock::epoch_seconds;
 use crate::messages::{Connect, FinishSubscription, StopSubscription};
-use crate::metrics::Metrics;
 use crate::outbox::{OperationMark, Outbox, Outgoing};
 use crate::rates::{Buckets, RateTable};
 use crate::resolver::Client;
 use crate::roster::Connected;
-use crate::sink::ResponseSink;
 use crate::worker::{Deadline, Opened, Opening, Worker};
+
+mod operation_sink;
+
+use operation_sink::OperationSink;
 
 /// How long a client that is being closed has to take its close frame before the socket is shut.
 const CLOSE_GRACE: Duration = Duration::from_secs(5);
@@ -541,72 +543,8 @@ impl Running {
     }
 }
 
-/// Puts the results of one operation into the outbox of its connection.
-struct OperationSink {
-    connection: Weak<Connection>,
-    outbox: Rc<Outbox>,
-    framing: Framing,
-    /// Whether a head may have to precede the next result.
-    needs_head: Cell<bool>,
-    id: OperationId,
-    mark: Rc<OperationMark>,
-    buckets: Option<Arc<Buckets>>,
-    metrics: Arc<Metrics>,
-}
-
 fn stop_opened(opened: Result<Opened, Vec<GraphQLError>>) {
     if let Ok(Opened::Subscription(actor)) = opened {
         actor.do_send(StopSubscription);
-    }
-}
-
-impl OperationSink {
-    fn live_connection(&self) -> Option<Rc<Connection>> {
-        if self.mark.is_withdrawn() {
-            return None;
-        }
-        self.connection.upgrade()
-    }
-}
-
-impl ResponseSink for OperationSink {
-    fn next(&self, response: &Bytes) {
-        self.next_of(response, 0);
-    }
-
-    fn next_of(&self, response: &Bytes, offset: u64) {
-        if let Some(buckets) = &self.buckets
-            && !buckets.may_receive()
-        {
-            return self.metrics.results_rate_limited.add(1);
-        }
-        if self.mark.is_withdrawn() {
-            return;
-        }
-        if self.needs_head.replace(false)
-            && let Some(connection) = self.connection.upgrade()
-            && let Some(head) = connection.session.borrow_mut().first_result()
-        {
-            self.outbox.push_control(Outgoing::Head(head));
-        }
-        let offset = (1..u64::MAX).contains(&offset).then_some(offset);
-        self.outbox
-            .push_result(self.framing.frame(response, offset), &self.mark);
-    }
-
-    fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
-        self.outbox.poll_room(cx)
-    }
-
-    fn error(&self, errors: &[u8]) {
-        if let Some(connection) = self.live_connection() {
-            connection.operation_failed(&self.id, errors);
-        }
-    }
-
-    fn complete(&self) {
-        if let Some(connection) = self.live_connection() {
-            connection.operation_completed(&self.id);
-        }
     }
 }

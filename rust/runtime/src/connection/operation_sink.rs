@@ -1,0 +1,81 @@
+//! Where the results of one operation go: the outbox of its connection.
+//!
+//! Not here: what starts and ends an operation (the connection), what may wait (the outbox).
+
+use std::cell::Cell;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use protocol::{Framing, OperationId};
+
+use super::Connection;
+use crate::metrics::Metrics;
+use crate::outbox::{OperationMark, Outbox, Outgoing};
+use crate::rates::Buckets;
+use crate::sink::ResponseSink;
+
+/// Puts the results of one operation into the outbox of its connection.
+pub(super) struct OperationSink {
+    pub(super) connection: Weak<Connection>,
+    pub(super) outbox: Rc<Outbox>,
+    pub(super) framing: Framing,
+    /// Whether a head may have to precede the next result.
+    pub(super) needs_head: Cell<bool>,
+    pub(super) id: OperationId,
+    pub(super) mark: Rc<OperationMark>,
+    pub(super) buckets: Option<Arc<Buckets>>,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+impl OperationSink {
+    fn live_connection(&self) -> Option<Rc<Connection>> {
+        if self.mark.is_withdrawn() {
+            return None;
+        }
+        self.connection.upgrade()
+    }
+}
+
+impl ResponseSink for OperationSink {
+    fn next(&self, response: &Bytes) {
+        self.next_of(response, 0);
+    }
+
+    fn next_of(&self, response: &Bytes, offset: u64) {
+        if self.mark.is_withdrawn() {
+            return;
+        }
+        if let Some(buckets) = &self.buckets
+            && !buckets.may_receive()
+        {
+            return self.metrics.results_rate_limited.add(1);
+        }
+        if self.needs_head.replace(false)
+            && let Some(connection) = self.connection.upgrade()
+            && let Some(head) = connection.session.borrow_mut().first_result()
+        {
+            self.outbox.push_control(Outgoing::Head(head));
+        }
+        let offset = (1..u64::MAX).contains(&offset).then_some(offset);
+        self.outbox
+            .push_result(self.framing.frame(response, offset), &self.mark);
+    }
+
+    fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
+        self.outbox.poll_room(cx)
+    }
+
+    fn error(&self, errors: &[u8]) {
+        if let Some(connection) = self.live_connection() {
+            connection.operation_failed(&self.id, errors);
+        }
+    }
+
+    fn complete(&self) {
+        if let Some(connection) = self.live_connection() {
+            connection.operation_completed(&self.id);
+        }
+    }
+}
