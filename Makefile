@@ -24,7 +24,8 @@ help: ## list the targets
 
 graphiql: $(PAGE) ## make the page for browsers, which the wheel carries
 
-demo: $(VENV)/.release $(PAGE) ## serve examples/orders.py with events flowing
+demo: $(VENV)/.release ## serve examples/orders.py with events flowing
+	@$(MAKE) --no-print-directory graphiql || echo 'Node.js is missing: browsers are not served GraphiQL'
 	$(BIN)/python examples/orders.py
 
 test: test-rust test-python ## build and run every test

@@ -229,4 +229,6 @@ fn what_follows_from_another_error_is_not_reported() {
         let errors = parse(text).unwrap_err();
         assert_eq!(errors.len(), 1, "{errors:#?}");
     }
+    let errors = parse("subscription { order { a } any(b: 1) node }").unwrap_err();
+    assert_eq!(errors.len(), 4, "{errors:#?}");
 }
