@@ -4,53 +4,27 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use bus::{BusError, Draft};
+use bus::Draft;
 use parking_lot::Mutex;
 use protocol::{Close, Request};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::PyDict;
 use runtime::{Client, Selector};
 use server::{Address, Endpoint, Server, ServerConfig, Tls};
 
 use crate::client::{HostClient, context_variables, identity_of, read_identity};
 use crate::connection::{self, Connection, PyPeer, PyRequest};
 use crate::error::{
-    bus_error, exceptions, manager_closed, publish_error, request_errors, runtime_error,
-    server_error, tls_error,
+    exceptions, manager_closed, publish_error, request_errors, runtime_error, server_error,
+    tls_error,
 };
 use crate::future::{Publication, future, running_loop};
 use crate::json::{to_json, to_json_map};
 use crate::policy::PySecurity;
+use crate::publish;
 use crate::running::Running;
 use crate::setup::{Options, PyDefinition, PyLimits, PySchemaSource, Setup};
 use crate::stream::Responses;
-
-/// Id of a published event and its position on the bus.
-#[pyclass(module = "fraiseql_subs", frozen, eq)]
-#[derive(PartialEq)]
-pub(crate) struct Receipt(bus::Receipt);
-
-#[pymethods]
-impl Receipt {
-    /// The publisher's id, or one that the bus made.
-    #[getter]
-    fn event_id(&self) -> &str {
-        &self.0.event_id
-    }
-
-    /// Position on the bus, counted from 1.
-    #[getter]
-    fn offset(&self) -> u64 {
-        self.0.offset
-    }
-
-    fn __repr__(&self) -> String {
-        format!(
-            "Receipt(event_id={:?}, offset={})",
-            self.0.event_id, self.0.offset
-        )
-    }
-}
 
 /// One line of [`Core::connections`].
 type Listed = (
@@ -225,16 +199,7 @@ impl Core {
             id: event_id.map(Into::into),
             data: to_json(data).map_err(|error| publish_error(&error, "data"))?,
         };
-        let intake = &running.runtime.engine().intake;
-        match intake
-            .try_publish(draft)
-            .map_err(|error| bus_error(&error))?
-        {
-            Ok(receipt) => Ok(Publication::done(
-                Receipt(receipt).into_pyobject(py)?.into_any().unbind(),
-            )),
-            Err(draft) => publish_later(py, &running, vec![draft], Vec::new(), to_receipt),
-        }
+        publish::one(py, &running, draft)
     }
 
     /// Publishes a batch; with `tenant_id` every event is that tenant's.
@@ -246,35 +211,7 @@ impl Core {
         tenant_id: Option<&str>,
     ) -> PyResult<Publication> {
         let running = self.running(py)?;
-        let intake = &running.runtime.engine().intake;
-        let read = |(index, event): (usize, PyResult<Bound<'_, PyAny>>)| {
-            let mut draft = read_draft(index, &event?)?;
-            if let Some(tenant) = tenant_id {
-                bind_tenant(&mut draft, tenant)?;
-            }
-            // Now, so that nothing is published when one is refused.
-            intake
-                .check(&mut draft)
-                .map_err(|error| bus_error(&error))?;
-            Ok(draft)
-        };
-        let drafts = events.try_iter()?.enumerate().map(read);
-        let drafts = drafts.collect::<PyResult<Vec<_>>>()?;
-        let mut receipts = Vec::with_capacity(drafts.len());
-        let mut drafts = drafts.into_iter();
-        while let Some(draft) = drafts.next() {
-            match intake
-                .try_publish(draft)
-                .map_err(|error| bus_error(&error))?
-            {
-                Ok(receipt) => receipts.push(receipt),
-                Err(draft) => {
-                    let left = std::iter::once(draft).chain(drafts).collect();
-                    return publish_later(py, &running, left, receipts, to_receipts);
-                }
-            }
-        }
-        Ok(Publication::done(to_receipts(py, receipts)?))
+        publish::many(py, &running, events, tenant_id)
     }
 
     /// Starts an in-process subscription. The future gives its `Responses` once it is registered.
@@ -509,101 +446,4 @@ fn next_subscription_id() -> String {
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
     static LAST: AtomicU64 = AtomicU64::new(0);
     format!("local-{}", LAST.fetch_add(1, Relaxed) + 1)
-}
-
-/// Reads `(channel, data)`, or a mapping of the parameters of `publish`.
-fn read_draft(index: usize, event: &Bound<'_, PyAny>) -> PyResult<Draft> {
-    let refuse = |problem: &str| {
-        exceptions::PublishError::new_err(format!(
-            "events[{index}]: {problem}; give (channel, data), or a dict with `channel`, `data` and what else `publish` takes"
-        ))
-    };
-    let (channel, data, options) = if let Ok(pair) = event.cast::<PyTuple>() {
-        let (channel, data) = pair
-            .extract::<(String, Bound<'_, PyAny>)>()
-            .map_err(|_| refuse("it is no pair of a channel and data"))?;
-        (channel, data, None)
-    } else {
-        let options = event
-            .cast::<PyDict>()
-            .map_err(|_| refuse("it is neither tuple nor dict"))?;
-        let required = |name: &str| {
-            options
-                .get_item(name)?
-                .ok_or_else(|| refuse(&format!("`{name}` is missing")))
-        };
-        (
-            required("channel")?.extract()?,
-            required("data")?,
-            Some(options),
-        )
-    };
-    let option = |name: &str| -> PyResult<Option<Arc<str>>> {
-        let Some(options) = options else {
-            return Ok(None);
-        };
-        let value: Option<String> = match options.get_item(name)? {
-            Some(value) => value.extract()?,
-            None => None,
-        };
-        Ok(value.map(Into::into))
-    };
-    Ok(Draft {
-        channel: channel.into(),
-        event_type: option("event_type")?,
-        tenant_id: option("tenant_id")?,
-        id: option("event_id")?,
-        data: to_json(&data).map_err(|e| publish_error(&e, &format!("events[{index}].data")))?,
-    })
-}
-
-/// Makes a draft the tenant's, in whose name it is published.
-fn bind_tenant(draft: &mut Draft, tenant: &str) -> PyResult<()> {
-    match &draft.tenant_id {
-        Some(named) if **named != *tenant => Err(exceptions::PublishError::new_err(format!(
-            "tenant_id={named:?} is not the tenant that this publisher is bound to: leave it out"
-        ))),
-        _ => {
-            draft.tenant_id = Some(tenant.into());
-            Ok(())
-        }
-    }
-}
-
-/// Publishes when the bus has room; awaiting it is how the publisher waits for the bus.
-fn publish_later(
-    py: Python<'_>,
-    running: &Arc<Running>,
-    drafts: Vec<Draft>,
-    mut receipts: Vec<bus::Receipt>,
-    result: fn(Python<'_>, Vec<bus::Receipt>) -> PyResult<Py<PyAny>>,
-) -> PyResult<Publication> {
-    let intake = running.runtime.engine().intake.clone();
-    let work = async move {
-        for draft in drafts {
-            receipts.push(intake.publish(draft).await?);
-        }
-        Ok::<_, BusError>(receipts)
-    };
-    let future = future(
-        py,
-        &running.bridge,
-        &running.runtime,
-        work,
-        move |py, published| result(py, published.map_err(|error| bus_error(&error))?),
-    )?;
-    Publication::waiting(&future)
-}
-
-fn to_receipts(py: Python<'_>, receipts: Vec<bus::Receipt>) -> PyResult<Py<PyAny>> {
-    let receipts = receipts.into_iter().map(Receipt);
-    let receipts = receipts
-        .map(|receipt| Bound::new(py, receipt))
-        .collect::<PyResult<Vec<_>>>()?;
-    Ok(PyList::new(py, receipts)?.into_any().unbind())
-}
-
-fn to_receipt(py: Python<'_>, receipts: Vec<bus::Receipt>) -> PyResult<Py<PyAny>> {
-    let receipt = receipts.into_iter().next().map(Receipt);
-    Ok(receipt.into_pyobject(py)?.into_any().unbind())
 }

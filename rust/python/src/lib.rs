@@ -13,6 +13,7 @@ mod future;
 mod json;
 mod log;
 mod policy;
+mod publish;
 mod resolver;
 mod running;
 mod setup;
@@ -29,7 +30,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<connection::Connection>()?;
     module.add_class::<connection::Response>()?;
     module.add_class::<core::Core>()?;
-    module.add_class::<core::Receipt>()?;
+    module.add_class::<publish::Receipt>()?;
     module.add_class::<event::PyEvent>()?;
     module.add_class::<future::Publication>()?;
     module.add_class::<stream::Responses>()?;
