@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 import httpx
 import pytest
+from endless import Endless
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.requests import HTTPConnection
 from protocol_client import ProtocolClient
@@ -49,24 +49,6 @@ async def whoami(event, context: Context) -> str:
 @subscription(channel="identity", initial=lambda context: context.identity.user_id)
 async def identity(event, context: Context) -> str:
     return context.identity.user_id
-
-
-class Endless:
-    """A source stream that tells when its client has left."""
-
-    def __init__(self) -> None:
-        self.ended = asyncio.Event()
-
-    def declare(self) -> Any:
-        @subscription
-        async def endless() -> AsyncIterator[str]:
-            try:
-                yield "begun"
-                await asyncio.Event().wait()
-            finally:
-                self.ended.set()
-
-        return endless
 
 
 async def settled(manager: SubscriptionManager) -> None:

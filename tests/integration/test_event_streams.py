@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from endless import Endless
 from npm import subscribe
 
 from fraiseql_subs import (
@@ -45,24 +46,6 @@ async def countdown(*, start: int) -> AsyncIterator[int]:
 @subscription(channel="whoami", initial=lambda context: context.identity.user_id)
 async def whoami(event, context: Context) -> str:
     return context.identity.user_id
-
-
-class Endless:
-    """A source stream that tells when its client has left."""
-
-    def __init__(self) -> None:
-        self.ended = asyncio.Event()
-
-    def declare(self) -> Any:
-        @subscription
-        async def endless() -> AsyncIterator[str]:
-            try:
-                yield "begun"
-                await asyncio.Event().wait()
-            finally:
-                self.ended.set()
-
-        return endless
 
 
 @pytest.fixture
