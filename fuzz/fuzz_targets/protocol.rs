@@ -3,11 +3,16 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use protocol::{Action, Session};
+use protocol::{Action, Session, Subprotocol};
 
 fuzz_target!(|text: &str| {
-    for is_accepted in [false, true] {
-        let mut session = Session::new();
+    for (subprotocol, is_accepted) in [
+        (Subprotocol::TransportWs, false),
+        (Subprotocol::TransportWs, true),
+        (Subprotocol::LegacyWs, false),
+        (Subprotocol::LegacyWs, true),
+    ] {
+        let mut session = Session::websocket(subprotocol);
         if is_accepted {
             session.receive_text(r#"{"type":"connection_init"}"#);
             session.accept(None);
