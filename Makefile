@@ -81,7 +81,7 @@ compare: $(VENV)/.release load_tests/compare/node_modules/.installed ## measure 
 FUZZ_SECONDS ?= 600
 fuzz: ## fuzz protocol, tokens and documents, each for FUZZ_SECONDS (600)
 	command -v cargo-fuzz >/dev/null || cargo install --quiet cargo-fuzz
-	for target in protocol token document; do \
+	for target in protocol token document; do mkdir -p fuzz/corpus/$$target; \
 		RUSTC_BOOTSTRAP=1 cargo fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
 			-max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; \
 	done
