@@ -116,7 +116,9 @@ def task_factory(event_loop: asyncio.AbstractEventLoop) -> tuple[StartTask, bool
 
 
 def log_failure(field: str, exception: BaseException) -> None:
-    """Write a resolver's exception to the log, with its traceback."""
+    """Write a resolver's exception to the log, with its traceback; a cancellation is no fault."""
+    if isinstance(exception, asyncio.CancelledError):
+        return
     _log.error("the resolver of %s raised", field, exc_info=exception)
 
 

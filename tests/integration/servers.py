@@ -66,7 +66,9 @@ async def hypercorn(app: Any) -> AsyncIterator[str]:
         yield f"127.0.0.1:{port}"
     finally:
         stopped.set()
-        await serving
+        # On Python 3.10 it ends by cancelling its own lifespan.
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving
 
 
 @asynccontextmanager

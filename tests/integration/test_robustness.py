@@ -126,7 +126,7 @@ async def come_and_go(address: tuple[str, int], chance: random.Random) -> None:
             await writer.drain()
             if chance.random() < 0.7:
                 # It has answered something, or does not.
-                with contextlib.suppress(TimeoutError):
+                with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(reader.read(1000), chance.random() * 0.01)
     except OSError:
         pass
@@ -205,7 +205,7 @@ async def test_garbage_beside_a_healthy_subscriber_costs_it_nothing(serve):
     async def client(number: int) -> None:
         chance = random.Random(number)
         reader, writer = await asyncio.open_connection(server.host, server.port)
-        with contextlib.suppress(OSError, TimeoutError):
+        with contextlib.suppress(OSError, asyncio.TimeoutError):
             for part in garbage(chance):
                 writer.write(part)
                 await writer.drain()
