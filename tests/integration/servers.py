@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -67,7 +68,8 @@ async def hypercorn(app: Any) -> AsyncIterator[str]:
     finally:
         stopped.set()
         # On Python 3.10 it ends by cancelling its own lifespan.
-        with contextlib.suppress(asyncio.CancelledError):
+        cancelled = (asyncio.CancelledError,) if sys.version_info < (3, 11) else ()
+        with contextlib.suppress(*cancelled):
             await serving
 
 
