@@ -149,6 +149,7 @@ class Core:
         introspection: bool,
         debug: bool,
         page: bytes | None,
+        workers: int,
     ) -> Self: ...
     @property
     def is_running(self) -> bool:
@@ -188,7 +189,6 @@ class Core:
         host: str,
         port: int,
         path: str,
-        workers: int,
         tls: tuple[bytes, bytes] | None,
         unix: str | None,
         reuse_port: bool,

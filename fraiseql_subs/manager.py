@@ -120,6 +120,7 @@ class SubscriptionManager:
             introspection=self._introspection,
             debug=self._debug,
             page=read_page() if self._graphiql else None,
+            workers=self.workers,
         )
 
     @property

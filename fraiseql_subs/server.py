@@ -80,7 +80,6 @@ class Server:
                 self.host,
                 self.port,
                 self.path,
-                self._manager.workers,
                 None if self._tls is None else self._tls.read(),
                 self.unix,
                 self._reuse_port,

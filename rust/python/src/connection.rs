@@ -64,14 +64,14 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Opens a connection on the system's thread, unless it is refused.
+    /// Opens a connection on one of the workers, unless it is refused.
     pub(crate) fn open(
         py: Python<'_>,
         running: &Running,
         subprotocols: &[String],
         peer: PyPeer,
     ) -> PyResult<Self> {
-        let responder = running.runtime.responder();
+        let responder = py.detach(|| running.runtime.responder());
         let client = peer.into_client(py)?;
         let refusal = responder.refusal(client.header("origin"), client.header("host"));
         let subprotocol = Subprotocol::negotiate(subprotocols.iter().map(String::as_str));
@@ -88,7 +88,7 @@ impl Connection {
                 shut_down: waiter(Some(running.bridge.clone()), promise),
                 ended: Box::new(|| {}),
             };
-            Remote::open(responder.worker(), opening)
+            responder.open(opening)
         });
         Ok(Self {
             remote,
@@ -207,7 +207,7 @@ pub(crate) fn answer<'py>(
     let ended = promise.future(py).unbind();
     let shut_down = waiter(Some(running.bridge.clone()), promise);
     let client = peer.into_client(py)?;
-    let responder = running.runtime.responder();
+    let responder = py.detach(|| running.runtime.responder());
     let work = async move {
         let headers = client.headers.clone();
         let asked = HttpRequest {

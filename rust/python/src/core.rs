@@ -117,7 +117,7 @@ impl Drop for Core {
 #[pymethods]
 impl Core {
     #[new]
-    #[pyo3(signature = (*, schema, definitions, limits, security, trusted_documents, introspection, debug, page))]
+    #[pyo3(signature = (*, schema, definitions, limits, security, trusted_documents, introspection, debug, page, workers))]
     #[allow(
         clippy::too_many_arguments,
         reason = "keyword parameters of one Python call"
@@ -131,6 +131,7 @@ impl Core {
         introspection: bool,
         debug: bool,
         page: Option<Vec<u8>>,
+        workers: usize,
     ) -> PyResult<Self> {
         let options = Options {
             security,
@@ -138,6 +139,7 @@ impl Core {
             introspection,
             debug,
             page: page.map(Into::into),
+            workers,
         };
         let setup = Setup::read(schema, definitions, &limits, options)?;
         let state = Arc::new(Mutex::new(State::New));
@@ -284,7 +286,6 @@ impl Core {
         host: String,
         port: u16,
         path: String,
-        workers: usize,
         tls: Option<(Vec<u8>, Vec<u8>)>,
         unix: Option<PathBuf>,
         reuse_port: bool,
@@ -306,7 +307,7 @@ impl Core {
         let config = ServerConfig {
             endpoint: unix.map_or(tcp, Endpoint::Unix),
             path,
-            workers,
+            workers: self.setup.workers(),
             tls,
         };
         let server = py

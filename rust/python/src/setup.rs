@@ -80,6 +80,7 @@ pub(crate) struct Setup {
     tokens: Option<Arc<TokenVerifier>>,
     debug: bool,
     page: Option<Bytes>,
+    workers: usize,
 }
 
 /// The parameters of `Core` beside schema, definitions and limits.
@@ -89,6 +90,7 @@ pub(crate) struct Options<'py> {
     pub(crate) introspection: bool,
     pub(crate) debug: bool,
     pub(crate) page: Option<Bytes>,
+    pub(crate) workers: usize,
 }
 
 impl Setup {
@@ -136,12 +138,18 @@ impl Setup {
             tokens,
             debug: options.debug,
             page: options.page,
+            workers: options.workers,
         })
     }
 
     /// The schema that is served.
     pub(crate) fn sdl(&self) -> &str {
         &self.sdl
+    }
+
+    /// Threads that host connections (count).
+    pub(crate) fn workers(&self) -> usize {
+        self.workers
     }
 
     /// Starts the actors and attaches them to the event loop, on whose thread this is called.
@@ -167,7 +175,7 @@ impl Setup {
             page: self.page.clone(),
             bus_name: bus_name(),
         });
-        match py.detach(|| Runtime::start(engine)) {
+        match py.detach(|| Runtime::start(engine, self.workers)) {
             Ok(runtime) => Ok(Running::new(runtime, bridge, calls)),
             Err(error) => {
                 bridge.detach(py);

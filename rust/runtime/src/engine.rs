@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bus::{BusError, Draft, Intake, Stamp};
 use bytes::Bytes;
-use security::{Check, Policy, TenantIsolation};
+use security::{Check, Policy, TenantIsolation, is_same_origin};
 
 use crate::catalog::Catalog;
 use crate::config::{INTAKE_CAPACITY, Limits};
@@ -99,6 +99,11 @@ impl Engine {
     ///
     /// The check that it does not pass.
     pub fn admit_handshake(&self, origin: Option<&str>, host: Option<&str>) -> Result<(), Check> {
+        // The host is known to be ours where hosts are listed, as it passed the check then.
+        let is_own_page = self.policy.hosts.is_some()
+            && origin
+                .zip(host)
+                .is_some_and(|(origin, host)| is_same_origin(origin, host));
         let check = if self
             .policy
             .hosts
@@ -110,7 +115,7 @@ impl Engine {
             .policy
             .origins
             .as_ref()
-            .is_some_and(|origins| !origins.allow(origin))
+            .is_some_and(|origins| !is_own_page && !origins.allow(origin))
         {
             Check::Origin
         } else {

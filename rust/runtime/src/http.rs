@@ -64,13 +64,19 @@ struct Stream {
 pub struct Responder {
     engine: Arc<Engine>,
     worker: Addr<ShardActor>,
+    /// Held by what the worker carries, so that its holders are the worker's load.
+    load: Arc<()>,
 }
 
 impl Responder {
     /// Answers with what runs on `worker`.
     #[must_use]
     pub fn new(engine: Arc<Engine>, worker: Addr<ShardActor>) -> Self {
-        Self { engine, worker }
+        Self {
+            engine,
+            worker,
+            load: Arc::default(),
+        }
     }
 
     /// What all threads share.
@@ -79,10 +85,15 @@ impl Responder {
         &self.engine
     }
 
-    /// The worker that connections live on.
+    /// Connections and requests that the worker carries (count).
+    pub(crate) fn carried(&self) -> usize {
+        Arc::strong_count(&self.load)
+    }
+
+    /// Opens a connection on the worker.
     #[must_use]
-    pub fn worker(&self) -> &Addr<ShardActor> {
-        &self.worker
+    pub fn open(&self, opening: Opening) -> Remote {
+        Remote::open(&self.worker, opening, self.load.clone())
     }
 
     /// Why no connection may be opened from a page of this origin, or to this host, if so.
@@ -135,7 +146,7 @@ impl Responder {
         match asked {
             Asked::Run(exchange) => {
                 let session = Session::exchange(exchange);
-                begun(self.open(session, client, shut_down, Box::new(|| {}))).await
+                begun(self.begin(session, client, shut_down, Box::new(|| {}))).await
             }
             Asked::Reserve => self.reserve(client).await,
             Asked::Open { token } => self.open_stream(&token),
@@ -169,7 +180,7 @@ impl Responder {
         }
     }
 
-    fn open(&self, session: Session, client: Client, shut_down: Waiter, ended: Waiter) -> Remote {
+    fn begin(&self, session: Session, client: Client, shut_down: Waiter, ended: Waiter) -> Remote {
         let opening = Opening {
             client,
             session,
@@ -177,7 +188,7 @@ impl Responder {
             shut_down,
             ended,
         };
-        Remote::open(&self.worker, opening)
+        self.open(opening)
     }
 
     async fn reserve(&self, client: Client) -> Reply {
@@ -189,7 +200,7 @@ impl Responder {
             engine.streams.0.remove(&ending);
         };
         // Nobody writes for a stream until it is opened, so there is nothing to shut down.
-        let remote = self.open(
+        let remote = self.begin(
             Session::event_stream(),
             client,
             Box::new(|| {}),

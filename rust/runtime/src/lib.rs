@@ -4,6 +4,7 @@
 //! GraphQL (`graphql`).
 
 mod actors;
+mod carriers;
 mod catalog;
 mod clock;
 mod config;

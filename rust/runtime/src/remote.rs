@@ -126,6 +126,8 @@ fn wake(mut state: parking_lot::MutexGuard<'_, State>) {
 /// The carrier's end of a connection; dropped, it ends the connection.
 pub struct Remote {
     slot: Arc<Slot>,
+    /// Counts it for its worker.
+    _load: Arc<()>,
 }
 
 /// What a connection is opened with.
@@ -145,7 +147,7 @@ pub struct Opening {
 impl Remote {
     /// Opens a connection on a worker.
     #[must_use]
-    pub fn open(worker: &Addr<ShardActor>, opening: Opening) -> Self {
+    pub(crate) fn open(worker: &Addr<ShardActor>, opening: Opening, load: Arc<()>) -> Self {
         let slot = Arc::<Slot>::default();
         let end = End {
             slot: slot.clone(),
@@ -172,7 +174,7 @@ impl Remote {
                 end,
             });
         })));
-        Self { slot }
+        Self { slot, _load: load }
     }
 
     pub(crate) fn slot(&self) -> &Arc<Slot> {

@@ -2,8 +2,8 @@
 
 use std::future::Future;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::mpsc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use actix::{Actor, Addr};
@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::actors::{EventBusActor, ShardActor, ShardList, SubscriptionActor};
+use crate::carriers::Carriers;
 use crate::engine::Engine;
 use crate::error::RuntimeError;
 use crate::http::Responder;
@@ -39,6 +40,9 @@ pub struct Runtime {
     /// The worker on the system's thread, which hosts in-process operations.
     local: Addr<ShardActor>,
     operations: Arc<DashMap<String, InProcess>>,
+    /// Threads that a server of the host's needs (count).
+    workers: usize,
+    carriers: OnceLock<Carriers>,
     system: Arc<SystemThread>,
 }
 
@@ -50,11 +54,13 @@ struct InProcess {
 
 impl Runtime {
     /// Starts the actors of a manager. Blocks until they run: the time of a thread's start.
+    /// `workers` is how many threads host connections that another server carries (count); they
+    /// are started with the first of these.
     ///
     /// # Errors
     ///
     /// [`RuntimeError`] when no thread can be had.
-    pub fn start(engine: Engine) -> Result<Self, RuntimeError> {
+    pub fn start(engine: Engine, workers: usize) -> Result<Self, RuntimeError> {
         let system = SystemThread::acquire()?;
         let engine = Arc::new(engine);
         let shards = Arc::<ShardList>::default();
@@ -75,6 +81,8 @@ impl Runtime {
             shards,
             local,
             operations: Arc::default(),
+            workers,
+            carriers: OnceLock::new(),
             system,
         })
     }
@@ -100,10 +108,25 @@ impl Runtime {
         self.system.arbiter().spawn_fn(run)
     }
 
-    /// Answers requests that another server takes, with what runs on the system's thread.
+    /// Answers a request or opens a connection that another server takes, with what runs on the
+    /// worker thread that carries least. Blocks the first time, while the threads start.
     #[must_use]
     pub fn responder(&self) -> Responder {
-        Responder::new(self.engine.clone(), self.local.clone())
+        let carriers = self.carriers.get_or_init(|| self.start_carriers());
+        carriers
+            .least_loaded()
+            .unwrap_or_else(|| Responder::new(self.engine.clone(), self.local.clone()))
+    }
+
+    fn start_carriers(&self) -> Carriers {
+        let (started, carriers) = mpsc::sync_channel(1);
+        let (workers, factory) = (self.workers, self.worker_factory());
+        self.run_on_system(move || {
+            // The receiver waits for exactly this.
+            started.send(Carriers::start(workers, &factory)).ok();
+        });
+        // The system has ended: what it would have carried is ended at once.
+        carriers.recv().unwrap_or_default()
     }
 
     /// Lets other threads join this manager as workers.

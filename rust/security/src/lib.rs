@@ -28,7 +28,7 @@ pub use guard::{Guard, Subject};
 pub use identity::Identity;
 pub use jwks::FetchTimes;
 pub use jwt::{ClaimNames, JwtConfigError, KeySet, TokenError, TokenRules};
-pub use origin::{HostError, Hosts, OriginError, Origins};
+pub use origin::{HostError, Hosts, OriginError, Origins, is_same_origin};
 pub use policy::Policy;
 pub use rate::{Rate, RateBy, Rates};
 pub use rbac::{OnDenied, Rbac, Requirement};

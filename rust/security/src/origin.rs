@@ -109,6 +109,21 @@ impl Hosts {
     }
 }
 
+/// Whether a page of this origin came from the server that is asked under this `Host`.
+///
+/// It proves something only for a host that is known to be the server's own: a page that points
+/// a name of its own at the server's address is of this name's origin, too (DNS rebinding). The
+/// scheme is not in `Host`: a port that is written out stands for it, as one listener speaks one
+/// scheme; without a port only `https` is believed.
+#[must_use]
+pub fn is_same_origin(origin: &str, host: &str) -> bool {
+    let Some((scheme, authority)) = origin.split_once("://") else {
+        return false;
+    };
+    let is_scheme_known = without_port(host) != host || scheme.eq_ignore_ascii_case("https");
+    is_scheme_known && authority.eq_ignore_ascii_case(host)
+}
+
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
         // The colons inside an IPv6 address stand before its bracket.
@@ -146,6 +161,24 @@ mod tests {
     fn an_origin_with_a_path_is_refused_with_its_text() {
         let error = Origins::new(["https://app.example.com/".to_string()]).unwrap_err();
         assert!(error.to_string().contains("https://app.example.com/"));
+    }
+
+    #[test]
+    fn a_page_is_of_the_host_it_was_served_by() {
+        for (origin, host, expected) in [
+            ("https://api.example.com", "API.example.com", true),
+            ("http://127.0.0.1:8000", "127.0.0.1:8000", true),
+            ("http://[::1]:8000", "[::1]:8000", true),
+            ("http://api.example.com:8001", "api.example.com:8000", false),
+            ("https://api.example.com", "api.example.com:8000", false),
+            ("https://evil.test", "api.example.com", false),
+            // May have come from port 80, where somebody on the way may have written it.
+            ("http://api.example.com", "api.example.com", false),
+            ("null", "null", false),
+            ("", "", false),
+        ] {
+            assert_eq!(is_same_origin(origin, host), expected, "{origin} {host}");
+        }
     }
 
     fn hosts(list: &[&str]) -> Hosts {

@@ -1,10 +1,12 @@
 //! HTTP requests on the GraphQL path: bytes in, a response out, part by part.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use actix_web::body::BodyStream;
-use actix_web::http::{StatusCode, header};
+use actix_web::http::{StatusCode, Version, header};
+use actix_web::rt::time::{Interval, interval};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
@@ -15,16 +17,19 @@ use runtime::{Body, Outgoing, Remote, Reply};
 use crate::socket::SocketHandle;
 use crate::worker::{CurrentWorker, client_of};
 
+/// How often a stream of HTTP/2 is asked whether its client has left.
+const DEPARTURE_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Answers a request that is no WebSocket handshake.
 pub(crate) async fn answer(
     request: &HttpRequest,
-    payload: web::Payload,
+    mut payload: web::Payload,
     worker: &CurrentWorker,
 ) -> HttpResponse {
     let limit = worker.worker.engine().limits.max_message_bytes;
-    let body = match read(payload, limit).await {
+    let body = match read(&mut payload, limit).await {
         Ok(body) => body,
-        Err(response) => return respond(response.into()),
+        Err(response) => return respond(response.into(), None),
     };
     let client = client_of(request, "http");
     let headers = client.headers.clone();
@@ -34,21 +39,24 @@ pub(crate) async fn answer(
         headers: &headers,
         body: &body,
     };
+    let is_multiplexed = request.version() == Version::HTTP_2;
+    // The socket of HTTP/2 carries other streams, perhaps of other clients of a proxy. One whose
+    // client reads nothing holds back one batch, and ends when the client reads on or leaves.
     let socket = request.conn_data::<SocketHandle>().cloned();
+    let socket = socket.filter(|_| !is_multiplexed);
     let shut_down = move || {
         if let Some(socket) = socket {
             socket.shut_down();
         }
     };
-    respond(
-        worker
-            .responder
-            .answer(asked, client, Box::new(shut_down))
-            .await,
-    )
+    let reply = worker
+        .responder
+        .answer(asked, client, Box::new(shut_down))
+        .await;
+    respond(reply, is_multiplexed.then(|| Departure::of(payload)))
 }
 
-async fn read(mut payload: web::Payload, limit_bytes: usize) -> Result<Bytes, Response> {
+async fn read(payload: &mut web::Payload, limit_bytes: usize) -> Result<Bytes, Response> {
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| Response::error(400, "the body is incomplete"))?;
@@ -61,13 +69,14 @@ async fn read(mut payload: web::Payload, limit_bytes: usize) -> Result<Bytes, Re
 }
 
 /// Puts a reply into the form of actix-web.
-pub(crate) fn respond(reply: Reply) -> HttpResponse {
+pub(crate) fn respond(reply: Reply, departure: Option<Departure>) -> HttpResponse {
     let mut response = begin(&reply.head);
     match reply.body {
         Body::Whole(body) => response.body(body),
         Body::Stream(ready, remote) => response.body(BodyStream::new(Parts {
             ready: Some(ready),
             remote,
+            departure,
             is_over: false,
         })),
     }
@@ -86,7 +95,31 @@ fn begin(head: &Head) -> HttpResponseBuilder {
 struct Parts {
     ready: Option<Bytes>,
     remote: Remote,
+    departure: Option<Departure>,
     is_over: bool,
+}
+
+/// Notices that the client of one stream of HTTP/2 has left. actix-http would notice when it
+/// writes; of the request, which is read already, nothing wakes anybody, but it can be asked.
+pub(crate) struct Departure {
+    request: web::Payload,
+    interval: Interval,
+}
+
+impl Departure {
+    fn of(request: web::Payload) -> Self {
+        let interval = interval(DEPARTURE_INTERVAL);
+        Self { request, interval }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.interval.poll_tick(cx).is_ready() {
+            if let Poll::Ready(Some(Err(_))) = self.request.poll_next_unpin(cx) {
+                return Poll::Ready(());
+            }
+        }
+        Poll::Pending
+    }
 }
 
 impl Stream for Parts {
@@ -99,10 +132,20 @@ impl Stream for Parts {
         if self.is_over {
             return Poll::Ready(None);
         }
-        let Some(outgoing) = ready!(self.remote.poll_take(cx)) else {
-            // Ended by force: the client must not take what it has for the whole.
-            let error = std::io::ErrorKind::ConnectionAborted;
-            return Poll::Ready(Some(Err(error.into())));
+        let outgoing = match self.remote.poll_take(cx) {
+            Poll::Ready(Some(outgoing)) => outgoing,
+            Poll::Ready(None) => {
+                // Ended by force: the client must not take what it has for the whole.
+                let error = std::io::ErrorKind::ConnectionAborted;
+                return Poll::Ready(Some(Err(error.into())));
+            }
+            Poll::Pending => {
+                let departure = self.departure.as_mut();
+                return match departure.map(|departure| departure.poll(cx)) {
+                    Some(Poll::Ready(())) => Poll::Ready(None),
+                    _ => Poll::Pending,
+                };
+            }
         };
         let mut parts = BytesMut::new();
         for outgoing in outgoing {

@@ -50,7 +50,7 @@ pub(crate) fn upgrade(
         .map(|v| v.to_str().unwrap_or(""));
     let host = headers.get(header::HOST).and_then(|v| v.to_str().ok());
     if let Some(refusal) = current.responder.refusal(origin, host) {
-        return Ok(respond(refusal.into()));
+        return Ok(respond(refusal.into(), None));
     }
     // RFC 6455, section 4.4. The handshake of actix-web lets drafts pass.
     if headers
@@ -59,12 +59,12 @@ pub(crate) fn upgrade(
     {
         let mut refusal = Response::error(426, "WebSockets are spoken in version 13 only");
         refusal.head = refusal.head.with("sec-websocket-version", "13");
-        return Ok(respond(refusal.into()));
+        return Ok(respond(refusal.into(), None));
     }
     let mut response = ws::handshake(request)?;
     let Some(socket) = request.conn_data::<SocketHandle>().cloned() else {
         let refusal = Response::error(503, "no file descriptor is free: try again later");
-        return Ok(respond(refusal.into()));
+        return Ok(respond(refusal.into(), None));
     };
     let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL);
     let subprotocol = Subprotocol::negotiate(offered.filter_map(|names| names.to_str().ok()));
