@@ -1,22 +1,11 @@
 // Drives headless Chromium against a server; prints what its page sees, one line of JSON each.
 // Arguments: what to do (websocket, eventsource, graphiql), the URL, a query, and for graphiql
 // the color scheme and, where one is wanted, the file of a screenshot.
-import { chromium } from "playwright-core";
+import { launch } from "./chromium.mjs";
 
 const [what, url, query, colorScheme, screenshot] = process.argv.slice(2);
 const print = (value) => process.stdout.write(JSON.stringify(value) + "\n");
-const browser = await chromium.launch({
-  executablePath: "/usr/bin/chromium",
-  args: [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-  ],
-});
+const browser = await launch();
 const viewport = { width: 1200, height: 700 };
 const context = await browser.newContext({ colorScheme, viewport });
 const page = await context.newPage();

@@ -3,14 +3,28 @@
 A Python block compiles. One that begins with `# run: name.py` is a program: it is run, on a free
 port, until it ends or has run for two seconds without an error. One that begins with
 `# test: test_x.py` is passed by pytest, one that begins with `# file: name.py` is imported.
+
+A block of any language that begins with `# file: name` and `# serve: command` is a server, which the
+command runs; with several such lines each is tried. It publishes `paid` again and again. A block that
+begins with `# client: name` is run against the servers before it in the page, by its ending
+(`.html` in Chromium), and the first line that it writes has to tell of `paid`. Ports 80xx stand for
+free ones; of two servers with one port the later counts.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import itertools
+import os
 import re
+import select
+import signal
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,12 +46,153 @@ def blocks() -> list[tuple[str, str]]:
     return found
 
 
+FENCE = re.compile(r"^```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+MARK = re.compile(r"^(?:#|//|<!--) (file|serve|client): (.+?)(?: -->)?\n")
+PORT = re.compile(r"\b80\d\d\b")
+SCRIPTS = ROOT / "tests/js"
+RUNNERS = {
+    ".py": [sys.executable],
+    ".mjs": ["node"],
+    ".sh": ["bash"],
+    ".html": ["node", str(SCRIPTS / "page.mjs")],
+}
+
+PATIENCE = 60.0
+"""Seconds a server or a line is waited for: Node.js starts slowly on a machine that is busy."""
+
+
+@dataclasses.dataclass
+class Block:
+    """A block that others are run with."""
+
+    code: str
+    name: str = ""
+    commands: list[str] = dataclasses.field(default_factory=list)
+    is_client: bool = False
+
+    @classmethod
+    def read(cls, code: str) -> Block:
+        block, rest = cls(code), code
+        while match := MARK.match(rest):
+            kind, value = match.groups()
+            if kind == "serve":
+                block.commands.append(value)
+            else:
+                block.name, block.is_client = value, kind == "client"
+            rest = rest[match.end() :]
+        return block
+
+    @property
+    def port(self) -> str:
+        """Where it listens: the first port that it names."""
+        found = PORT.search(self.code)
+        return found[0] if found else "8000"
+
+
+def scenes() -> Iterator:
+    """Servers, each with the command to run it, and the clients that follow them in a page."""
+    for page in PAGES:
+        served: dict[str, Block] = {}
+        found: list[tuple[list[Block], list[Block]]] = []
+        for code in FENCE.findall(page.read_text()):
+            block = Block.read(code)
+            if block.commands:
+                served[block.port] = block
+            elif block.is_client:
+                servers = list(served.values())
+                if not found or found[-1][0] != servers:
+                    found.append((servers, []))
+                found[-1][1].append(block)
+        for servers, clients in found:
+            for commands in itertools.product(*(server.commands for server in servers)):
+                where = f"{page.relative_to(ROOT)}:{servers[-1].name}:{commands[-1].split()[0]}"
+                yield pytest.param(servers, commands, clients, id=where)
+
+
+def free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for listener in sockets:
+            listener.bind(("127.0.0.1", 0))
+        return [listener.getsockname()[1] for listener in sockets]
+
+
+@contextlib.contextmanager
+def running(command: list[str], folder: Path) -> Iterator[subprocess.Popen]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    # Node.js finds packages beside the script.
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    with (folder / "errors").open("a+") as errors:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,
+        )
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+
+
+def errors(folder: Path) -> str:
+    return (folder / "errors").read_text()
+
+
+def wait_for(process: subprocess.Popen, port: str, folder: Path) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", int(port))).close()
+            return
+        assert process.poll() is None and time.monotonic() < deadline, errors(folder)
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(("servers", "commands", "clients"), list(scenes()))
+def test_a_client_receives_what_a_server_publishes(servers, commands, clients, tmp_path):
+    named = sorted({port for block in [*servers, *clients] for port in PORT.findall(block.code)})
+    named = named or ["8000"]
+    ports = dict(zip(named, map(str, free_ports(len(named))), strict=True))
+
+    def placed(text: str) -> str:
+        return PORT.sub(lambda match: ports[match[0]], text)
+
+    (tmp_path / "node_modules").symlink_to(SCRIPTS / "node_modules")
+    for block in [*servers, *clients]:
+        (tmp_path / block.name).write_text(placed(block.code))
+    with contextlib.ExitStack() as stack:
+        for server, command in zip(servers, commands, strict=True):
+            parts = ["bash", "-c", f"exec {placed(command)}"]
+            process = stack.enter_context(running(parts, tmp_path))
+            wait_for(process, ports[server.port], tmp_path)
+        for client in clients:
+            name = tmp_path / client.name
+            with running([*RUNNERS[name.suffix], str(name)], tmp_path) as process:
+                assert process.stdout is not None
+                ready, _, _ = select.select([process.stdout], [], [], PATIENCE)
+                line = process.stdout.readline().decode() if ready else ""
+            assert "paid" in line, (client.name, line, errors(tmp_path))
+
+
+def test_every_server_of_a_page_has_a_client():
+    tried = [server for scene in scenes() for server in scene.values[0]]
+    for page in PAGES:
+        for code in FENCE.findall(page.read_text()):
+            block = Block.read(code)
+            assert not block.commands or block in tried, (page, block.name)
+
+
 def named(kind: str) -> list:
     pattern = re.compile(rf"# {kind}: (\S+)\n")
     return [
         pytest.param(match[1], code, id=where)
         for where, code in blocks()
-        if (match := pattern.match(code))
+        if (match := pattern.match(code)) and not Block.read(code).commands
     ]
 
 

@@ -111,7 +111,8 @@ struct ToLogging;
 
 impl Subscriber for ToLogging {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= Level::WARN
+        // A client of HTTP/2 that leaves in the middle of a stream is a warning of actix-http.
+        *metadata.level() <= Level::WARN && !metadata.target().starts_with("actix_http::h2")
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
