@@ -1,8 +1,8 @@
 # The only place where commands are written down. `make help` lists them.
 #
 # Needs a Rust toolchain, Python 3.10 or later and make; everything else is installed into .venv,
-# node_modules of tests/js and graphiql and, for Node.js and Chromium where they are missing, the
-# system (Debian packages).
+# node_modules of tests/js and graphiql and, for Node.js, Chromium, nginx and curl where they are
+# missing, the system (Debian packages).
 
 PYTHON ?= python3
 VENV := .venv
@@ -17,7 +17,7 @@ PYTHONS = $(shell for version in 3.10 3.11 3.12 3.13; do \
 	for python in python$$version $$HOME/.pyenv/versions/$$version.*/bin/python; do \
 	$$python -c '' 2>/dev/null && echo $$python && break; done; done)
 
-.PHONY: help demo graphiql test test-rust test-python test-pythons lint types check bench compare fuzz fuzz-graphql clean .chromium .node
+.PHONY: help demo graphiql test test-rust test-python test-pythons lint types check bench compare fuzz fuzz-graphql clean .chromium .node .proxies
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -33,10 +33,10 @@ test: test-rust test-python ## build and run every test
 test-rust: ## Rust unit, property and integration tests
 	cargo test --workspace --locked
 
-test-python: $(VENV)/.debug tests/js/node_modules/.installed $(PAGE) .chromium ## Python tests, with real clients
+test-python: $(VENV)/.debug tests/js/node_modules/.installed $(PAGE) .chromium .proxies ## Python tests, with real clients
 	$(BIN)/python -m pytest
 
-test-pythons: $(VENV)/.debug tests/js/node_modules/.installed $(PAGE) .chromium ## Python tests on every other version that is installed
+test-pythons: $(VENV)/.debug tests/js/node_modules/.installed $(PAGE) .chromium .proxies ## Python tests on every other version that is installed
 	set -e; for python in $(PYTHONS); do \
 		version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); venv=.venvs/$$version; \
 		test $$version != "$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')" || continue; \
@@ -114,6 +114,11 @@ $(VENV)/.release: $(SOURCES) | $(BIN)/python
 
 .chromium:
 	@command -v chromium >/dev/null || (apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium)
+
+# What the blocks of the documents are run with.
+.proxies:
+	@(command -v nginx && command -v curl) >/dev/null || \
+		(apt-get update -qq && apt-get install -qq -y --no-install-recommends nginx-light curl)
 
 %/node_modules/.installed: %/package.json %/package-lock.json | .node
 	cd $* && npm ci --silent --no-audit --no-fund

@@ -1,7 +1,8 @@
 """Bring your own server: subscriptions over aiohttp, with a `WebSocketAdapter` of 40 lines.
 
     pip install aiohttp
-    python examples/custom_server.py        # then: python examples/subscribe.py
+    python examples/custom_server.py
+    python examples/subscribe.py ws://127.0.0.1:8000/graphql 'subscription { orderUpdated { id } }'
 
 The adapter moves messages; the protocol, the limits and the slow-consumer policy are those of the
 embedded server.
@@ -9,7 +10,9 @@ embedded server.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import contextlib
 import itertools
 import json
 from dataclasses import dataclass
@@ -98,16 +101,24 @@ async def order_updated(event, variables, context: Context) -> Order:
 
 async def main() -> None:
     """Serve, and publish an order each second."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--port", type=int, default=8000)
+    port = parser.parse_args().port
     manager = SubscriptionManager(subscriptions=[order_updated])
     runner = web.AppRunner(create_app(manager))
-    async with manager:
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 8000).start()
-        print("serving on ws://127.0.0.1:8000/graphql", flush=True)
-        for number in itertools.count():
-            await manager.publish("orders", {"id": number, "status": "PAID"})
-            await asyncio.sleep(1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        # Port 0 stands for a free one.
+        print(f"serving on ws://127.0.0.1:{runner.addresses[0][1]}/graphql", flush=True)
+        async with manager:
+            for number in itertools.count():
+                await manager.publish("orders", {"id": number, "status": "PAID"})
+                await asyncio.sleep(1)
+    finally:
+        await runner.cleanup()
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(main())

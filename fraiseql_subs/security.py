@@ -306,7 +306,7 @@ class Security:
         rates: How often clients may act.
         origins: Origins whose pages may connect, such as `["https://app.example.com"]`, or `"*"`
             among them for any. None: not looked at. Clients without an `Origin` header are no
-            browsers and pass.
+            browsers and pass, and so do pages of the server's own where `hosts` lists its name.
         hosts: Names under which the server may be reached, such as `["api.example.com"]` or
             `["*.example.com"]`. None: not looked at.
 

@@ -12,7 +12,7 @@ import pytest
 from npm import NodeProcess
 from servers import SERVERS
 
-from fraiseql_subs import SubscriptionManager, subscription
+from fraiseql_subs import Security, SubscriptionManager, subscription
 
 
 @subscription(channel="numbers", initial=lambda: -1)
@@ -76,6 +76,14 @@ async def test_graphiql_subscribes_and_shows_an_event(scheme, server):
         assert shown["foreign"] == []
         red, green, blue = json.loads(shown["background"].replace("rgb(", "[").replace(")", "]"))
         assert (red + green + blue > 3 * 128) == (scheme == "light")
+
+
+async def test_graphiql_needs_no_origin_of_its_own_where_hosts_are_listed(serve):
+    security = Security(origins=["https://app.example.com"], hosts=["127.0.0.1"])
+    server = await serve(SubscriptionManager([numbers], security=security))
+    query = "subscription Numbers { numbers }"
+    async with browse("graphiql", server.http_url, query, "light") as page:
+        assert (await page.read())["result"] == {"data": {"numbers": -1}}
 
 
 @pytest.mark.parametrize("name", [name for name in SERVERS if name != "aiohttp"])

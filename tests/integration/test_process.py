@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import sys
 import textwrap
@@ -250,4 +251,23 @@ async def test_the_example_serves_orders(connect):
     assert order["status"] in {"NEW", "PAID", "SHIPPED"}
     process.send_signal(signal.SIGINT)
     code, _, err = await finish(process)
+    assert (code, err) == (0, "")
+
+
+async def test_the_example_of_an_own_server_serves_the_example_of_a_client():
+    serving = await asyncio.create_subprocess_exec(
+        sys.executable, "examples/custom_server.py", "--port", "0", stdout=PIPE, stderr=PIPE
+    )
+    url = (await serving.stdout.readline()).decode().split()[-1]
+    document = "subscription { orderUpdated { id status } }"
+    subscribing = await asyncio.create_subprocess_exec(
+        sys.executable, "examples/subscribe.py", url, document, stdout=PIPE, stderr=PIPE
+    )
+    payload = json.loads(await subscribing.stdout.readline())
+    assert payload["data"]["orderUpdated"]["status"] == "PAID"
+    serving.send_signal(signal.SIGINT)
+    code, _, err = await finish(serving)
+    assert (code, err) == (0, "")
+    # It was told that the server goes, which is no error.
+    code, _, err = await finish(subscribing)
     assert (code, err) == (0, "")

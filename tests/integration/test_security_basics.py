@@ -145,3 +145,17 @@ async def test_disconnect_refuses_what_cannot_work(options, problem):
     async with make_manager() as manager:
         with pytest.raises(ConfigurationError, match=problem):
             await manager.disconnect(**options)
+
+
+async def test_a_page_passes_by_its_own_host_only_where_that_is_listed(serve, connect):
+    origins = ["https://app.example.com"]
+    server = await serve(make_manager(origins=origins))
+    own = server.http_url.removesuffix("/graphql")
+    # Its name might be one that somebody has pointed here.
+    with pytest.raises(InvalidStatus):
+        await connect(server.url, origin=own)
+    server = await serve(make_manager(origins=origins, hosts=["127.0.0.1"]))
+    own = server.http_url.removesuffix("/graphql")
+    await connect(server.url, origin=own)
+    with pytest.raises(InvalidStatus):
+        await connect(server.url, origin=own + "1")

@@ -164,9 +164,7 @@ async def test_the_name_that_http_2_asks_for_is_checked_as_a_host(tls, http2, se
     assert refused.status_code == 403
 
 
-async def test_a_websocket_client_negotiates_http_1(
-    tls, trusting, serve, connect
-):
+async def test_a_websocket_client_negotiates_http_1(tls, trusting, serve, connect):
     manager = make_manager()
     server = await serve(manager, tls=tls)
     trusting.set_alpn_protocols(["http/1.1"])
