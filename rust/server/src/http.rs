@@ -31,7 +31,7 @@ pub(crate) async fn answer(
         Ok(body) => body,
         Err(response) => return respond(response.into(), None),
     };
-    let client = client_of(request, "http");
+    let client = client_of(request.head(), "http");
     let headers = client.headers.clone();
     let asked = protocol::http::HttpRequest {
         method: request.method().as_str(),

@@ -2,10 +2,13 @@
 //!
 //! Not here: what a message means (`protocol`), what it starts (`runtime`).
 
+mod carrier;
+mod handshake;
 mod http;
 mod listen;
 mod messages;
 mod server;
+mod service;
 mod socket;
 mod status;
 mod tls;

@@ -4,16 +4,16 @@
 //! Frames are decoded by `actix_http::ws::Codec`. It buffers a frame whole before it looks at the
 //! limit, so the announced length is checked here, before its bytes are taken.
 
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use actix_http::error::PayloadError;
 use actix_http::ws::{Codec, Frame, Item, ProtocolError};
-use actix_web::web::Payload;
 use bytes::{Buf, Bytes, BytesMut};
 use bytestring::ByteString;
 use futures_util::Stream;
 use protocol::Close;
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio_util::codec::Decoder;
 
 /// One message from a client.
@@ -32,16 +32,23 @@ pub(crate) enum Incoming {
 
 /// The messages of one connection. Ends with the connection.
 pub(crate) struct Messages {
-    payload: Payload,
+    socket: Box<dyn AsyncRead + Unpin>,
     decoder: MessageDecoder,
 }
 
+/// What one read takes at most.
+const READ_BYTES: usize = 16 * 1024;
+
 impl Messages {
-    pub(crate) fn new(payload: Payload, limit_bytes: usize) -> Self {
-        Self {
-            payload,
-            decoder: MessageDecoder::new(limit_bytes),
-        }
+    /// `received` came with the handshake.
+    pub(crate) fn new(
+        received: &[u8],
+        socket: Box<dyn AsyncRead + Unpin>,
+        limit_bytes: usize,
+    ) -> Self {
+        let mut decoder = MessageDecoder::new(limit_bytes);
+        decoder.feed(received);
+        Self { socket, decoder }
     }
 }
 
@@ -53,12 +60,13 @@ impl Stream for Messages {
             if let Some(message) = self.decoder.decode() {
                 return Poll::Ready(Some(message));
             }
-            let chunk: Option<Result<Bytes, PayloadError>> =
-                ready!(Pin::new(&mut self.payload).poll_next(cx));
-            match chunk {
-                Some(Ok(bytes)) => self.decoder.feed(&bytes),
+            // On the stack, so that a connection which says nothing holds no buffer.
+            let mut space = [MaybeUninit::uninit(); READ_BYTES];
+            let mut bytes = ReadBuf::uninit(&mut space);
+            match ready!(Pin::new(&mut self.socket).poll_read(cx, &mut bytes)) {
+                Ok(()) if !bytes.filled().is_empty() => self.decoder.feed(bytes.filled()),
                 // A broken transport ends like a closed one.
-                Some(Err(_)) | None => return Poll::Ready(None),
+                Ok(()) | Err(_) => return Poll::Ready(None),
             }
         }
     }
@@ -115,6 +123,14 @@ impl MessageDecoder {
     }
 
     fn decode(&mut self) -> Option<Incoming> {
+        let message = self.decode_next();
+        if message.is_none() && self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        }
+        message
+    }
+
+    fn decode_next(&mut self) -> Option<Incoming> {
         loop {
             if self.state == State::Lost {
                 // The client's close could not be told from the rest: RFC 6455, section 7.1.7, has

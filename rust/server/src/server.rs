@@ -1,20 +1,16 @@
-//! The HTTP server: binding, workers, routes, end.
+//! The HTTP server: binding, workers, end.
 
 use std::sync::mpsc;
 
-use actix_web::dev::ServerHandle;
-use actix_web::http::header;
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use actix_http::Protocol;
+use actix_server::ServerHandle;
+use actix_service::{ServiceFactoryExt, fn_service};
 use runtime::Runtime;
-use tokio::net::UnixStream;
+use tokio::net::{TcpStream, UnixStream};
 
-use crate::http;
 use crate::listen::{Address, Endpoint, Listener};
-use crate::socket::SocketHandle;
-use crate::status;
-use crate::tls::{Tls, tcp_stream};
-use crate::websocket;
-use crate::worker::CurrentWorker;
+use crate::service::service;
+use crate::tls::{self, Tls};
 
 /// How a server listens.
 #[derive(Debug, Clone)]
@@ -74,46 +70,29 @@ impl Server {
         let (factory, endpoint) = (runtime.worker_factory(), config.endpoint.clone());
         runtime.run_on_system(move || {
             let path = config.path;
-            let app = move || {
-                App::new()
-                    .app_data(web::Data::new(CurrentWorker::start(&factory)))
-                    .route(&path, web::to(graphql))
-                    .configure(status::routes)
-            };
-            let server = HttpServer::new(app)
+            let server = actix_server::Server::build()
                 .workers(config.workers)
                 .disable_signals()
-                // A client that closes its side has left, and its operations end at once.
-                .h1_allow_half_closed(false)
                 // `Limits.max_connections` is the limit, and it answers instead of leaving
                 // clients in the backlog.
-                .max_connections(1 << 20)
-                .on_connect(|connection, data| {
-                    let handle = if let Some(stream) = tcp_stream(connection) {
-                        // Results are small and must not wait for more of them.
-                        stream.set_nodelay(true).ok();
-                        SocketHandle::of(stream)
-                    } else if let Some(stream) = connection.downcast_ref::<UnixStream>() {
-                        SocketHandle::of(stream)
-                    } else {
-                        return;
-                    };
-                    match handle {
-                        Ok(handle) => {
-                            data.insert(handle);
-                        }
-                        Err(error) => tracing::warn!(%error, "a connection is refused"),
-                    }
-                });
+                .max_concurrent_connections(1 << 20);
+            const NAME: &str = "fraiseql-subs";
             let server = match (listener, config.tls) {
-                (Listener::Tcp(listener), Some(tls)) => {
-                    server.listen_rustls_0_23(listener, rustls::ServerConfig::clone(&tls.0))
-                }
-                (Listener::Tcp(listener), None) => server.listen(listener),
+                (Listener::Tcp(listener), Some(tls)) => server.listen(NAME, listener, move || {
+                    service(&factory, &path, tls::tcp_stream)
+                        .rustls_0_23(rustls::ServerConfig::clone(&tls.0))
+                }),
+                (Listener::Tcp(listener), None) => server.listen(NAME, listener, move || {
+                    service(&factory, &path, |stream: &TcpStream| stream).tcp()
+                }),
                 // Nothing passes a network there.
-                (Listener::Unix(listener), _) => server.listen_uds(listener),
+                (Listener::Unix(listener), _) => server.listen_uds(NAME, listener, move || {
+                    let service = service(&factory, &path, |stream: &UnixStream| stream);
+                    fn_service(|stream| async { Ok((stream, Protocol::Http1, None)) })
+                        .and_then(service)
+                }),
             };
-            let server = server.map(HttpServer::run);
+            let server = server.map(actix_server::ServerBuilder::run);
             // The receiver waits for exactly this.
             started
                 .send(server.map(|server| {
@@ -151,18 +130,5 @@ impl Drop for Server {
             // Somebody may have removed it already.
             std::fs::remove_file(path).ok();
         }
-    }
-}
-
-/// Serves the GraphQL path, whichever way a client speaks.
-async fn graphql(
-    request: HttpRequest,
-    payload: web::Payload,
-    worker: web::Data<CurrentWorker>,
-) -> Result<HttpResponse, actix_web::Error> {
-    if request.headers().contains_key(header::UPGRADE) {
-        websocket::upgrade(&request, payload, &worker)
-    } else {
-        Ok(http::answer(&request, payload, &worker).await)
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use socket2::{SockRef, Socket};
 
-/// A second descriptor of a socket, kept by `on_connect`: the one that a connection needs beside
-/// its own.
+/// A second descriptor of a socket, kept by `on_connect`. A WebSocket gives it up with its
+/// handshake: `carrier` has the socket itself.
 #[derive(Clone)]
 pub(crate) struct SocketHandle(Arc<Socket>);
 
@@ -17,15 +17,6 @@ impl SocketHandle {
     {
         let socket = SockRef::from(stream).try_clone()?;
         Ok(Self(Arc::new(socket)))
-    }
-
-    /// Nothing more will be read, so that the socket is closed once everything is written.
-    ///
-    /// actix-http would otherwise wait for the client to close first, and RFC 6455, section
-    /// 7.1.1, has the client wait for the server.
-    pub(crate) fn stop_reading(&self) {
-        // An error means that the peer has closed it already.
-        self.0.shutdown(Shutdown::Read).ok();
     }
 
     /// Ends it at once, whatever still waits to be written.

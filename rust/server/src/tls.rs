@@ -58,10 +58,7 @@ impl Tls {
     }
 }
 
-/// The TCP socket of a new connection, with or without TLS around it.
-pub(crate) fn tcp_stream(connection: &dyn std::any::Any) -> Option<&TcpStream> {
-    connection.downcast_ref::<TcpStream>().or_else(|| {
-        let stream = connection.downcast_ref::<TlsStream<TcpStream>>()?;
-        Some(stream.get_ref().0)
-    })
+/// The TCP socket below TLS.
+pub(crate) fn tcp_stream(connection: &TlsStream<TcpStream>) -> &TcpStream {
+    connection.get_ref().0
 }

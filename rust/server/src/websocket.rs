@@ -1,102 +1,52 @@
 //! The connection actor: a WebSocket on one side, a `runtime::Connection` on the other.
 //!
-//! The only file that knows `actix-web-actors`. Its context runs the actor inside the task of the
-//! HTTP connection: while the socket cannot be written the actor is not polled, so what bounds
-//! memory is the outbox, and what ends a client that never reads is the transport below.
+//! The only file that knows `actix-web-actors`. Its context runs the actor inside the task that
+//! carries the socket (`carrier`): while the socket cannot be written the actor is not polled, so
+//! what bounds memory is the outbox, and what ends a client that never reads is the transport.
 
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use actix::{Actor, ActorContext, AsyncContext, StreamHandler};
-use actix_web::http::header;
-use actix_web::{HttpRequest, HttpResponse, web};
 use actix_web_actors::ws;
+use bytes::Bytes;
 use bytestring::ByteString;
 use futures_util::{Stream, stream};
-use protocol::http::Response;
-use protocol::{Close, Session, Subprotocol};
-use runtime::{Connection, Outgoing, SignalStream, Transport};
+use runtime::{Connection, Outgoing, SignalStream};
 
-use crate::http::respond;
 use crate::messages::{Incoming, Messages};
-use crate::socket::SocketHandle;
-use crate::worker::{CurrentWorker, client_of};
 
 /// Bytes that one turn hands to the socket. What is past it stays in the outbox, where it is
 /// counted and where the slow-consumer policy can reach it.
 const WRITE_BATCH_BYTES: usize = 64 * 1024;
 
-impl Transport for SocketHandle {
-    fn shut_down(&self) {
-        Self::shut_down(self);
-    }
-
-    fn has_pings(&self) -> bool {
-        true
-    }
-}
-
-/// Answers the handshake.
-pub(crate) fn upgrade(
-    request: &HttpRequest,
-    payload: web::Payload,
-    current: &CurrentWorker,
-) -> Result<HttpResponse, actix_web::Error> {
-    let worker = &current.worker;
-    let headers = request.headers();
-    let origin = headers
-        .get(header::ORIGIN)
-        .map(|v| v.to_str().unwrap_or(""));
-    let host = headers.get(header::HOST).and_then(|v| v.to_str().ok());
-    if let Some(refusal) = current.responder.refusal(origin, host) {
-        return Ok(respond(refusal.into(), None));
-    }
-    // RFC 6455, section 4.4. The handshake of actix-web lets drafts pass.
-    if headers
-        .get(header::SEC_WEBSOCKET_VERSION)
-        .is_none_or(|version| version != "13")
-    {
-        let mut refusal = Response::error(426, "WebSockets are spoken in version 13 only");
-        refusal.head = refusal.head.with("sec-websocket-version", "13");
-        return Ok(respond(refusal.into(), None));
-    }
-    let mut response = ws::handshake(request)?;
-    let Some(socket) = request.conn_data::<SocketHandle>().cloned() else {
-        let refusal = Response::error(503, "no file descriptor is free: try again later");
-        return Ok(respond(refusal.into(), None));
-    };
-    let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL);
-    let subprotocol = Subprotocol::negotiate(offered.filter_map(|names| names.to_str().ok()));
-    if let Some(subprotocol) = subprotocol {
-        response.insert_header((header::SEC_WEBSOCKET_PROTOCOL, subprotocol.name()));
-    }
-    let session = Session::websocket(subprotocol.unwrap_or(Subprotocol::TransportWs));
-    let client = client_of(request, "ws");
-    let connection = Connection::open(worker, client, session, Box::new(socket.clone()));
-    if subprotocol.is_none() {
-        // A browser only tells its page about a close that follows a completed handshake.
-        connection.close(Close::subprotocol_not_acceptable());
-    }
-    let limits = &worker.engine().limits;
-    let actor = ConnectionActor {
-        connection,
-        socket,
-        messages: Some(Messages::new(payload, limits.max_message_bytes)),
-        init_timeout: limits.connection_init_timeout,
-    };
-    // The actor reads `Messages`; the context's own reader gets nothing to read.
-    Ok(response.streaming(ws::WebsocketContext::create(actor, stream::pending())))
-}
-
 /// Moves messages between a socket and its connection. Started by the handshake; ends with the
 /// socket, and ends the connection's operations then.
-struct ConnectionActor {
+pub(crate) struct ConnectionActor {
     connection: Rc<Connection>,
-    socket: SocketHandle,
     /// Taken when the actor starts.
     messages: Option<Messages>,
-    init_timeout: std::time::Duration,
+    init_timeout: Duration,
+}
+
+impl ConnectionActor {
+    /// Starts the actor; what it gives is to be written to the socket. The actor runs while that
+    /// is polled, and ends when it is dropped.
+    pub(crate) fn start(
+        connection: Rc<Connection>,
+        messages: Messages,
+        init_timeout: Duration,
+    ) -> impl Stream<Item = Result<Bytes, actix_web::Error>> {
+        let actor = Self {
+            connection,
+            messages: Some(messages),
+            init_timeout,
+        };
+        // The actor reads `Messages`; the context's own reader gets nothing to read.
+        ws::WebsocketContext::create(actor, stream::pending())
+    }
 }
 
 impl Drop for ConnectionActor {
@@ -151,7 +101,6 @@ impl StreamHandler<Incoming> for ConnectionActor {
                 if !self.connection.outbox().is_closed() {
                     ctx.close(Some(ws::CloseCode::Normal.into()));
                 }
-                self.socket.stop_reading();
                 ctx.stop();
             }
         }

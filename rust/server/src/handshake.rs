@@ -1,0 +1,127 @@
+//! The handshake of a WebSocket (RFC 6455, section 4.2): the request is refused, or its socket
+//! changes hands.
+
+use std::io;
+
+use actix_codec::{AsyncRead, AsyncWrite, Framed};
+use actix_http::body::{BodySize, MessageBody};
+use actix_http::h1::{self, Message};
+use actix_http::{ConnectionType, Request, RequestHead, ws};
+use actix_web::body::to_bytes;
+use actix_web::dev::ResourceDef;
+use actix_web::http::header;
+use actix_web::{HttpResponse, ResponseError, web};
+use bytes::BytesMut;
+use protocol::http::Response;
+use protocol::{Close, Session, Subprotocol};
+use runtime::Connection;
+use tokio::io::AsyncWriteExt;
+use tokio_util::codec::Encoder;
+
+use crate::carrier::{SharedSocket, carry, ending};
+use crate::http::respond;
+use crate::messages::Messages;
+use crate::websocket::ConnectionActor;
+use crate::worker::{CurrentWorker, client_of};
+
+/// Where WebSockets are taken, and by whom.
+pub(crate) struct Door {
+    pub(crate) path: ResourceDef,
+    pub(crate) current: web::Data<CurrentWorker>,
+}
+
+/// Answers one handshake; whoever is let in is carried by a task of its own.
+pub(crate) async fn answer<T>(
+    door: &Door,
+    request: Request,
+    framed: Framed<T, h1::Codec>,
+) -> io::Result<()>
+where
+    T: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let mut parts = framed.into_parts();
+    let head = request.head();
+    let accepted = door.accept(head);
+    let (response, subprotocol) = match accepted {
+        Ok(accepted) => accepted,
+        Err(refusal) => {
+            let bytes = refusal_bytes(&mut parts.codec, refusal).await?;
+            parts.io.write_all(&bytes).await?;
+            return parts.io.shutdown().await;
+        }
+    };
+    let mut bytes = BytesMut::new();
+    let response = Message::Item((response.drop_body(), BodySize::None));
+    parts.codec.encode(response, &mut bytes)?;
+    parts.io.write_all(&bytes).await?;
+    parts.io.flush().await?;
+
+    let worker = &door.current.worker;
+    let session = Session::websocket(subprotocol.unwrap_or(Subprotocol::TransportWs));
+    let (transport, registration) = ending();
+    let client = client_of(head, "ws");
+    let connection = Connection::open(worker, client, session, Box::new(transport));
+    if subprotocol.is_none() {
+        // A browser only tells its page about a close that follows a completed handshake.
+        connection.close(Close::subprotocol_not_acceptable());
+    }
+    let limits = &worker.engine().limits;
+    let socket = SharedSocket::new(parts.io);
+    let reader = Box::new(socket.clone());
+    let messages = Messages::new(&parts.read_buf, reader, limits.max_message_bytes);
+    let timeout = limits.connection_init_timeout;
+    let frames = ConnectionActor::start(connection.clone(), messages, timeout);
+    carry(frames, socket, connection, registration);
+    Ok(())
+}
+
+impl Door {
+    /// The answer of a completed handshake and the subprotocol it chose, or a refusal.
+    fn accept(
+        &self,
+        head: &RequestHead,
+    ) -> Result<(actix_http::Response<()>, Option<Subprotocol>), HttpResponse> {
+        if !self.path.is_match(head.uri.path()) {
+            return Err(HttpResponse::NotFound().finish());
+        }
+        let headers = head.headers();
+        let origin = headers
+            .get(header::ORIGIN)
+            .map(|v| v.to_str().unwrap_or(""));
+        let host = headers.get(header::HOST).and_then(|v| v.to_str().ok());
+        if let Some(refusal) = self.current.responder.refusal(origin, host) {
+            return Err(respond(refusal.into(), None));
+        }
+        // RFC 6455, section 4.4. The handshake of actix-http lets drafts pass.
+        if headers
+            .get(header::SEC_WEBSOCKET_VERSION)
+            .is_none_or(|version| version != "13")
+        {
+            let mut refusal = Response::error(426, "WebSockets are spoken in version 13 only");
+            refusal.head = refusal.head.with("sec-websocket-version", "13");
+            return Err(respond(refusal.into(), None));
+        }
+        let mut response = ws::handshake(head).map_err(|error| error.error_response())?;
+        let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL);
+        let subprotocol = Subprotocol::negotiate(offered.filter_map(|names| names.to_str().ok()));
+        if let Some(subprotocol) = subprotocol {
+            response.insert_header((header::SEC_WEBSOCKET_PROTOCOL, subprotocol.name()));
+        }
+        Ok((response.finish().drop_body(), subprotocol))
+    }
+}
+
+/// A whole response, after which the connection is closed: the bytes that follow the head of the
+/// request belong to no other one.
+async fn refusal_bytes(codec: &mut h1::Codec, refusal: HttpResponse) -> io::Result<BytesMut> {
+    let (head, body) = refusal.into_parts();
+    let size = body.size();
+    let mut head = actix_http::Response::from(head);
+    head.head_mut().set_connection_type(ConnectionType::Close);
+    let body = to_bytes(body).await.unwrap_or_default();
+    let mut bytes = BytesMut::new();
+    codec.encode(Message::Item((head, size)), &mut bytes)?;
+    codec.encode(Message::Chunk(Some(body)), &mut bytes)?;
+    codec.encode(Message::Chunk(None), &mut bytes)?;
+    Ok(bytes)
+}

@@ -1,0 +1,85 @@
+//! What serves one connection: HTTP by an actix-web application, and WebSockets beside it.
+//!
+//! `HttpServer` of actix-web keeps the socket of a WebSocket within its HTTP connection, and that
+//! connection keeps 16 KiB of buffers. Here the socket is handed over, which takes the service
+//! below `HttpServer`: ADR 0033.
+
+use std::rc::Rc;
+
+use actix_codec::Framed;
+use actix_http::body::BoxBody;
+use actix_http::h1::{self, ExpectHandler};
+use actix_http::{HttpService, Request};
+use actix_service::boxed::{self, BoxServiceFactory};
+use actix_service::{IntoServiceFactory, fn_service, map_config};
+use actix_web::dev::{AppConfig, ResourceDef, ServiceResponse};
+use actix_web::{App, HttpRequest, HttpResponse, web};
+use runtime::WorkerFactory;
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::handshake::{self, Door};
+use crate::http;
+use crate::socket::SocketHandle;
+use crate::status;
+use crate::worker::CurrentWorker;
+
+/// HTTP/1 and, with TLS, HTTP/2; handshakes of WebSockets go their own way.
+pub(crate) type Service<T> = HttpService<
+    T,
+    BoxServiceFactory<(), Request, ServiceResponse, actix_web::Error, ()>,
+    BoxBody,
+    ExpectHandler,
+    BoxServiceFactory<(), (Request, Framed<T, h1::Codec>), (), actix_web::Error, ()>,
+>;
+
+/// Makes the service of one worker thread, on that thread. `socket` finds the socket below `T`.
+pub(crate) fn service<T, S>(
+    workers: &WorkerFactory,
+    path: &str,
+    socket: impl Fn(&T) -> &S + 'static,
+) -> Service<T>
+where
+    T: AsyncRead + AsyncWrite + Unpin + 'static,
+    for<'s> SockRef<'s>: From<&'s S>,
+{
+    let current = web::Data::new(CurrentWorker::start(workers));
+    let door = Rc::new(Door {
+        path: ResourceDef::new(path),
+        current: current.clone(),
+    });
+    let app = App::new()
+        .app_data(current)
+        .route(path, web::to(graphql))
+        .configure(status::routes);
+    let handshakes = fn_service(move |(request, framed)| {
+        let door = door.clone();
+        async move { Ok(handshake::answer(&door, request, framed).await?) }
+    });
+    HttpService::build()
+        // A client that closes its side has left, and its operations end at once.
+        .h1_allow_half_closed(false)
+        // Results are small and must not wait for more of them.
+        .tcp_nodelay(true)
+        .on_connect_ext(
+            move |connection: &T, data| match SocketHandle::of(socket(connection)) {
+                Ok(handle) => {
+                    data.insert(handle);
+                }
+                Err(error) => tracing::warn!(%error, "a client that reads nothing cannot be ended"),
+            },
+        )
+        .upgrade(boxed::factory(handshakes))
+        .finish(boxed::factory(map_config(app.into_factory(), |()| {
+            AppConfig::default()
+        })))
+}
+
+/// Serves the GraphQL path to whoever does not ask for a WebSocket.
+async fn graphql(
+    request: HttpRequest,
+    payload: web::Payload,
+    worker: web::Data<CurrentWorker>,
+) -> HttpResponse {
+    http::answer(&request, payload, &worker).await
+}
