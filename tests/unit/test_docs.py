@@ -4,11 +4,11 @@ A Python block compiles. One that begins with `# run: name.py` is a program: it 
 port, until it ends or has run for two seconds without an error. One that begins with
 `# test: test_x.py` is passed by pytest, one that begins with `# file: name.py` is imported.
 
-A block of any language that begins with `# file: name` and `# serve: command` is a server, which the
-command runs; with several such lines each is tried. It publishes `paid` again and again. A block that
-begins with `# client: name` is run against the servers before it in the page, by its ending
-(`.html` in Chromium), and the first line that it writes has to tell of `paid`. Ports 80xx stand for
-free ones; of two servers with one port the later counts.
+A block of any language that begins with `# file: name` and `# serve: command` is a server, which
+the command runs; with several such lines each is tried. It publishes `paid` again and again. A
+block that begins with `# client: name` is run against the servers before it in the page, by its
+ending (`.html` in Chromium), and the first line that it writes has to tell of `paid`. Ports 80xx
+stand for free ones; of two servers with one port the later counts.
 """
 
 from __future__ import annotations

@@ -1,9 +1,14 @@
 //! What permessage-deflate (RFC 7692) would cost: `cargo bench --package protocol --bench deflate`.
 //! Its numbers are in `docs/decisions/0019-no-permessage-deflate.md`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark prints"
+)]
+
 use std::fmt::Write as _;
 use std::hint::black_box;
-use std::io::{Write as _, stdout};
 use std::time::{Duration, Instant};
 
 use flate2::{Compress, Compression, FlushCompress};
@@ -68,7 +73,6 @@ fn resident_kib() -> usize {
 }
 
 fn main() {
-    let mut out = stdout();
     for size in [200, 2048, 20_480] {
         let messages = messages(size);
         let bytes = messages[0].len();
@@ -78,7 +82,7 @@ fn main() {
                 let context = if takeover { "takeover" } else { "none" };
                 let percent = left * 100.0;
                 let line = format!("{bytes:6} B  level {level}  context {context:8}");
-                writeln!(out, "{line}  {us:8.2} us  {percent:5.1} % left").unwrap();
+                println!("{line}  {us:8.2} us  {percent:5.1} % left");
             }
         }
     }
@@ -95,7 +99,7 @@ fn main() {
             kept.push(deflate);
         }
         let each = (resident_kib() - before) / KEPT;
-        writeln!(out, "window of {bits} bits: {each} KiB for a connection").unwrap();
+        println!("window of {bits} bits: {each} KiB for a connection");
         drop(kept);
     }
 }

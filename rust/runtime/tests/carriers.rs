@@ -1,5 +1,7 @@
 //! Connections that another server carries: which threads they live on.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::collections::HashMap;
 use std::sync::{Arc, mpsc};
 use std::thread::ThreadId;
