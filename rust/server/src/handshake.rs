@@ -45,7 +45,7 @@ where
     let (response, subprotocol) = match accepted {
         Ok(accepted) => accepted,
         Err(refusal) => {
-            let bytes = refusal_bytes(&mut parts.codec, refusal).await?;
+            let bytes = refusal_bytes(&mut parts.codec, *refusal).await?;
             parts.io.write_all(&bytes).await?;
             return parts.io.shutdown().await;
         }
@@ -80,9 +80,9 @@ impl Door {
     fn accept(
         &self,
         head: &RequestHead,
-    ) -> Result<(actix_http::Response<()>, Option<Subprotocol>), HttpResponse> {
+    ) -> Result<(actix_http::Response<()>, Option<Subprotocol>), Box<HttpResponse>> {
         if !self.path.is_match(head.uri.path()) {
-            return Err(HttpResponse::NotFound().finish());
+            return Err(HttpResponse::NotFound().finish().into());
         }
         let headers = head.headers();
         let origin = headers
@@ -90,7 +90,7 @@ impl Door {
             .map(|v| v.to_str().unwrap_or(""));
         let host = headers.get(header::HOST).and_then(|v| v.to_str().ok());
         if let Some(refusal) = self.current.responder.refusal(origin, host) {
-            return Err(respond(refusal.into(), None));
+            return Err(respond(refusal.into(), None).into());
         }
         // RFC 6455, section 4.4. The handshake of actix-http lets drafts pass.
         if headers
@@ -99,9 +99,9 @@ impl Door {
         {
             let mut refusal = Response::error(426, "WebSockets are spoken in version 13 only");
             refusal.head = refusal.head.with("sec-websocket-version", "13");
-            return Err(respond(refusal.into(), None));
+            return Err(respond(refusal.into(), None).into());
         }
-        let mut response = ws::handshake(head).map_err(|error| error.error_response())?;
+        let mut response = ws::handshake(head).map_err(|error| Box::new(error.error_response()))?;
         let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL);
         let subprotocol = Subprotocol::negotiate(offered.filter_map(|names| names.to_str().ok()));
         if let Some(subprotocol) = subprotocol {
