@@ -101,7 +101,7 @@ fn ranges(header: &str) -> Vec<Range<'_>> {
             let mut parts = range.split(';').map(str::trim);
             let name = parts.next().filter(|name| !name.is_empty())?;
             let quality = parts
-                .filter_map(|parameter| parameter.strip_prefix("q="))
+                .filter_map(|parameter| parameter.strip_prefix(['q', 'Q'])?.strip_prefix('='))
                 .next_back()
                 .map_or(1.0, |quality| quality.parse().unwrap_or(0.0));
             Some(Range { name, quality })
@@ -157,6 +157,7 @@ mod tests {
         let old = "application/graphql-response+json;q=0.5, application/json";
         assert_eq!(single(old), Some(Single::Json));
         assert_eq!(single("application/json;q=0"), None);
+        assert_eq!(single("application/json; Q=0"), None);
     }
 
     #[test]
