@@ -158,3 +158,6 @@ SERVERS: dict[str, Serve] = {
     "aiohttp": aiohttp,
 }
 """How to serve a manager: each gives the URL for WebSocket clients."""
+
+HTTP_SERVERS = [name for name in SERVERS if name != "aiohttp"]
+"""Those that offer the protocols over HTTP as well."""
