@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from application import Application
 from http_steps import HttpRun
-from servers import HTTP_SERVERS, SERVERS
+from servers import ASGI, HTTP_SERVERS, SERVERS, ws_url
 from transcript import load
 from websocket_steps import WebSocketRun
 
@@ -34,13 +37,54 @@ CASES = [
 ]
 
 
+class Switchboard:
+    """An ASGI application that hands over to that of the running test."""
+
+    app: Any = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        assert scope["type"] != "lifespan", "it has none"
+        await self.app(scope, receive, send)
+
+
+class Servers:
+    """Serves one manager after the other: ASGI servers are slow to start and run on."""
+
+    def __init__(self, stack: AsyncExitStack) -> None:
+        self._stack = stack
+        self._started: dict[str, tuple[Switchboard, str]] = {}
+
+    @asynccontextmanager
+    async def serve(self, name: str, application: Application) -> AsyncIterator[str]:
+        if name not in ASGI:
+            async with SERVERS[name](application.manager) as url:
+                yield url
+            return
+        run, make_app = ASGI[name]
+        if name not in self._started:
+            board = Switchboard()
+            host = await self._stack.enter_async_context(run(board))
+            self._started[name] = board, ws_url(host)
+        board, url = self._started[name]
+        board.app = make_app(application.manager)
+        async with application.manager:
+            yield url
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def servers() -> AsyncIterator[Servers]:
+    async with AsyncExitStack() as stack:
+        yield Servers(stack)
+
+
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(("server", "folder", "name"), CASES)
-async def test_a_rule_of_the_protocol(server, folder, name):
+async def test_a_rule_of_the_protocol(server, folder, name, servers):
     transcript = TRANSCRIPTS[folder][name]
     run, protocol, _ = PROTOCOLS[folder]
     application = Application(transcript.get("options", {}))
     async with (
-        SERVERS[server](application.manager) as url,
+        servers.serve(server, application) as url,
         run.connect(application, url, protocol) as playing,
     ):
         await playing.play(transcript["steps"])
