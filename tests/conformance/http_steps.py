@@ -16,7 +16,6 @@ The text of a response `"$token"` is remembered under that name.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -122,4 +121,4 @@ class HttpRun(Run):
 def _check_head(response: httpx.Response, expected: dict[str, Any]) -> None:
     assert response.status_code == expected["status"], f"received {response.status_code}"
     for name, value in expected.get("headers", {}).items():
-        assert response.headers.get(name) == value, f"received {json.dumps([*response.headers.items()])}"
+        assert response.headers.get(name) == value, f"received {response.headers}"

@@ -11,8 +11,8 @@ protocols; here are those of the other side, which all protocols share:
 - `pause`: seconds in which a timer could fire that must not
 
 In what is expected `{"$errors": n}` is a list of n GraphQL errors with texts of any kind, and
-`{"$error": true}` is one of them; a text may be `{"$starts": ..., "$ends": ..., "$max_bytes": ...}`. Everywhere `"$offset"` stands for that
-of the event published last.
+`{"$error": true}` is one of them; a text may be `{"$starts": ..., "$ends": ...,
+"$max_bytes": ...}`. Everywhere `"$offset"` stands for that of the event published last.
 """
 
 from __future__ import annotations

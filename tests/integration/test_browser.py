@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from npm import NodeProcess
-from servers import SERVERS
+from servers import HTTP_SERVERS, SERVERS
 
 from fraiseql_subs import SubscriptionManager, subscription
 
@@ -78,7 +78,7 @@ async def test_graphiql_subscribes_and_shows_an_event(scheme, server):
         assert (red + green + blue > 3 * 128) == (scheme == "light")
 
 
-@pytest.mark.parametrize("name", [name for name in SERVERS if name != "aiohttp"])
+@pytest.mark.parametrize("name", HTTP_SERVERS)
 async def test_browsers_are_served_the_page_where_others_are_not(name):
     async with SERVERS[name](SubscriptionManager([numbers])) as url:
         url = url.replace("ws:", "http:")
