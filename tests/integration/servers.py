@@ -18,7 +18,7 @@ from fraiseql_subs.adapters.fastapi import SubscriptionRouterFactory
 from fraiseql_subs.adapters.starlette import create_subscription_app
 
 Serve = Callable[[SubscriptionManager], AbstractAsyncContextManager[str]]
-Run = Callable[[Any], AbstractAsyncContextManager[str]]
+Run = Callable[..., AbstractAsyncContextManager[str]]
 
 
 def listen() -> socket.socket:
@@ -31,11 +31,12 @@ def listen() -> socket.socket:
 
 
 @asynccontextmanager
-async def uvicorn(app: Any) -> AsyncIterator[str]:
+async def uvicorn(app: Any, **options: Any) -> AsyncIterator[str]:
     """Run an ASGI application under uvicorn; gives its host and port."""
     import uvicorn
 
-    config = uvicorn.Config(app, log_level="error", lifespan="off", ws="websockets-sansio")
+    options = {"log_level": "error", "lifespan": "off", "ws": "websockets-sansio", **options}
+    config = uvicorn.Config(app, **options)
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None
     with listen() as listener:

@@ -84,6 +84,30 @@ async def test_a_client_that_never_reads_is_ended_and_harms_nobody(name):
         await settled(manager)
 
 
+async def test_a_client_of_the_older_subprotocol_that_answers_no_ping_is_ended_by_uvicorn(within):
+    """That subprotocol has nothing that a client must answer, so it is for the server to ask."""
+    manager = SubscriptionManager([feed], limits=Limits(keepalive=None))
+    pings = {"ws_ping_interval": 0.1, "ws_ping_timeout": 0.1}
+    async with manager, uvicorn(GraphQLApp(manager), **pings) as host:
+        answering = await ProtocolClient.connect(ws_url(host), subprotocols=["graphql-ws"])
+        await answering.init()
+        name, _, port = host.partition(":")
+        reader, writer = await asyncio.open_connection(name, int(port))
+        writer.write(
+            b"GET /graphql HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+            b"Sec-WebSocket-Protocol: graphql-ws\r\n\r\n"
+        )
+        await within(reader.read())
+        writer.close()
+        while manager.metrics().connections > 1:
+            await asyncio.sleep(0.01)
+        assert await answering.receive() == {"type": "ka"}
+        await answering.send({"type": "start", "id": "1", "payload": {"query": "{ __typename }"}})
+        assert (await answering.receive())["type"] == "data"
+        await answering.close()
+
+
 @pytest.mark.parametrize("name", [name for name in SERVERS if name != "embedded"])
 async def test_a_page_of_another_origin_is_refused(name):
     security = Security(origins=["https://app.example.com"])
