@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import graphql
+from endless import Endless
 
 from fraiseql_subs import (
     ConnectionParams,
@@ -22,7 +23,7 @@ from fraiseql_subs import (
 SDL = """
 type Query { hello(name: String = "world"): String broken: String strict: Int! wait: Int }
 type Mutation { bump: Int }
-type Subscription { greetings: String! counted(to: Int!): Int! checked: String waiting: Int! }
+type Subscription { greetings: String! counted(to: Int!): Int! checked: String endless: String! }
 """
 
 greetings = passthrough("greetings", channel="greetings")
@@ -80,22 +81,11 @@ class Application:
     def __init__(self, options: dict[str, Any]) -> None:
         options = dict(options)
         self.door = Door(options.pop("authenticate", "open"))
-        self.left = asyncio.Event()
+        self.endless = Endless()
         hook = None if self.door.behaviour == "open" else self.door
         self.manager = SubscriptionManager(
-            [greetings, counted, checked, self._waiting()],
+            [greetings, counted, checked, self.endless.declare()],
             schema=_schema(),
             security=Security(authenticate=hook),
             limits=Limits(**options),
         )
-
-    def _waiting(self) -> Any:
-        @subscription
-        async def waiting() -> AsyncIterator[int]:
-            try:
-                yield 0
-                await asyncio.Event().wait()
-            finally:
-                self.left.set()
-
-        return waiting

@@ -7,7 +7,7 @@ protocols; here are those of the other side, which all protocols share:
 - `close_server`: the manager closes
 - `wait_for_authentication`, `let_in`: the hook was entered; the hook accepts
 - `running`: as many operations run, neither more nor less
-- `generator_ends`: the generator of `waiting` has run its `finally`
+- `generator_ends`: the generator of `endless` has run its `finally`
 - `pause`: seconds in which a timer could fire that must not
 
 In what is expected `{"$errors": n}` is a list of n GraphQL errors with texts of any kind, and
@@ -76,7 +76,7 @@ class Run:
         await asyncio.wait_for(counted(), PATIENCE)
 
     async def generator_ends(self, _: Any) -> None:
-        await asyncio.wait_for(self.application.left.wait(), PATIENCE)
+        await asyncio.wait_for(self.application.endless.ended.wait(), PATIENCE)
 
     async def pause(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
