@@ -84,7 +84,8 @@ class HttpRun(Run):
         response = await self.client.send(self._build(asked), stream=True)
         self.stream.push_async_callback(response.aclose)
         self.opened = response
-        is_events = response.headers["content-type"].startswith("text/event-stream")
+        media_type = response.headers.get("content-type", "")
+        is_events = media_type.startswith("text/event-stream")
         self.body = (Events if is_events else Parts)(response.aiter_text())
 
     async def head(self, expected: dict[str, Any]) -> None:

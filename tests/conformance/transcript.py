@@ -6,7 +6,7 @@ protocols; here are those of the other side, which all protocols share:
 - `publish`: channel and data; `disconnect`: the reason with which the manager ends all clients
 - `close_server`: the manager closes
 - `wait_for_authentication`, `let_in`: the hook was entered; the hook accepts
-- `running`: as many operations run, neither more nor less
+- `running`, `connected`: as many operations run, or clients are connected, neither more nor less
 - `generator_ends`: the generator of `endless` has run its `finally`
 - `pause`: seconds in which a timer could fire that must not
 
@@ -69,11 +69,17 @@ class Run:
         self.application.door.opened.set()
 
     async def running(self, count: int) -> None:
-        async def counted() -> None:
-            while self.manager.metrics().subscriptions != count:
+        await self._measured("subscriptions", count)
+
+    async def connected(self, count: int) -> None:
+        await self._measured("connections", count)
+
+    async def _measured(self, metric: str, count: int) -> None:
+        async def reached() -> None:
+            while getattr(self.manager.metrics(), metric) != count:
                 await asyncio.sleep(0)
 
-        await asyncio.wait_for(counted(), PATIENCE)
+        await asyncio.wait_for(reached(), PATIENCE)
 
     async def generator_ends(self, _: Any) -> None:
         await asyncio.wait_for(self.application.endless.ended.wait(), PATIENCE)

@@ -106,8 +106,6 @@ def stages(chance: random.Random) -> list[bytes]:
         request = by_http("/graphql", accept, query)
         cut = chance.randrange(len(request))
         return [request[:cut], request[cut:]]
-    if chance.random() < 0.1:
-        return [b"PUT /graphql HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n"]
     subprotocol, begin, end = chance.choice(VOCABULARIES)
     steps = [handshake("/graphql", "x", subprotocol), frame({"type": "connection_init"})]
     for number in range(chance.randrange(4)):
@@ -118,9 +116,36 @@ def stages(chance: random.Random) -> list[bytes]:
     return steps
 
 
+async def reserve(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, chance: random.Random
+) -> None:
+    """Reserve an event stream and go some of the way with it."""
+    writer.write(b"PUT /graphql HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n")
+    if chance.random() < 0.3:
+        return
+    head = await reader.readuntil(b"\r\n\r\n")
+    if not head.startswith(b"HTTP/1.1 201"):
+        # WebSockets are all that it serves.
+        return
+    token = (await reader.readexactly(32)).decode()
+    if chance.random() < 0.7:
+        query = chance.choice(["subscription { stream }", "subscription { feed }"])
+        body = json.dumps({"query": query, "extensions": {"operationId": "1"}})
+        writer.write(
+            f"POST /graphql?token={token} HTTP/1.1\r\nhost: x\r\n"
+            f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n{body}".encode()
+        )
+        await reader.readuntil(b"\r\n\r\n")
+    if chance.random() < 0.7:
+        writer.write(f"GET /graphql?token={token} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+        await reader.read(1000)
+
+
 async def come_and_go(address: tuple[str, int], chance: random.Random) -> None:
     reader, writer = await asyncio.open_connection(*address)
     try:
+        if chance.random() < 0.1:
+            return await reserve(reader, writer, chance)
         steps = stages(chance)
         for step in steps[: chance.randrange(len(steps)) + 1]:
             writer.write(step)
@@ -129,7 +154,7 @@ async def come_and_go(address: tuple[str, int], chance: random.Random) -> None:
                 # It has answered something, or does not.
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(reader.read(1000), chance.random() * 0.01)
-    except OSError:
+    except (OSError, EOFError):
         pass
     finally:
         if chance.random() < 0.5:

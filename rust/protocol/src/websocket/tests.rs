@@ -1,3 +1,5 @@
+//! What both subprotocols make of messages in their order.
+
 use serde_json::json;
 
 use super::*;
