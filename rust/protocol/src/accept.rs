@@ -57,8 +57,9 @@ pub(crate) struct Accepted {
 }
 
 impl Accepted {
-    /// Reads the header; without one everything is accepted.
+    /// Reads the header; without one, or with an empty one, everything is accepted.
     pub(crate) fn read(header: Option<&str>) -> Self {
+        let header = header.filter(|header| !header.trim().is_empty());
         let ranges = ranges(header.unwrap_or("*/*"));
         let quality = |wanted: &str| quality(&ranges, wanted);
         let (response, json) = (quality(GRAPHQL_RESPONSE), quality(JSON));
@@ -145,6 +146,7 @@ mod tests {
     #[test]
     fn a_client_that_names_neither_media_type_is_answered_with_json() {
         assert_eq!(Accepted::read(None).single, Some(Single::Json));
+        assert_eq!(single(" "), Some(Single::Json));
         assert_eq!(single("*/*"), Some(Single::Json));
         assert_eq!(single("application/*"), Some(Single::Json));
         assert_eq!(single("text/plain"), None);
