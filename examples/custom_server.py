@@ -39,7 +39,8 @@ class AiohttpAdapter(WebSocketAdapter):
     async def accept(self, subprotocol: str | None) -> None:
         """Complete the handshake."""
         protocols = () if subprotocol is None else (subprotocol,)
-        self.response = self._socket = web.WebSocketResponse(protocols=protocols)
+        # Clients of the older subprotocol answer to pings only.
+        self.response = self._socket = web.WebSocketResponse(protocols=protocols, heartbeat=20.0)
         await self._socket.prepare(self._request)
 
     async def receive_text(self) -> str | bytes | None:

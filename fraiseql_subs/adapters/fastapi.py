@@ -12,7 +12,8 @@ from .asgi import Receive, Scope, Send, serve_http, serve_websocket
 if TYPE_CHECKING:
     from ..manager import SubscriptionManager
 
-METHODS = ["GET", "POST", "PUT", "DELETE", "OPTIONS"]
+# Also those that are refused: the refusal is the same behind every server.
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
 class SubscriptionRouterFactory:

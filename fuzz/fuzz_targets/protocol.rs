@@ -19,9 +19,9 @@ fuzz_target!(|text: &str| {
         }
         let mut is_closed = false;
         for line in text.lines() {
-            let action = session.receive_text(line);
-            assert!(!is_closed || action.is_none());
-            if let Some(Action::Close(close)) = action {
+            let actions = session.receive_text(line);
+            assert!(!is_closed || actions.is_empty());
+            if let Some(Action::Close(close)) = actions.last() {
                 assert!(close.reason.len() <= 123);
                 is_closed = true;
             }

@@ -1,10 +1,13 @@
-"""What the transcripts subscribe to, and the clients that its hook lets in."""
+"""What the transcripts ask for, and the clients that its hook lets in."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
+
+import graphql
+from endless import Endless
 
 from fraiseql_subs import (
     ConnectionParams,
@@ -17,7 +20,13 @@ from fraiseql_subs import (
     subscription,
 )
 
-greetings = passthrough("greetings", str, channel="greetings")
+SDL = """
+type Query { hello(name: String = "world"): String broken: String strict: Int! wait: Int }
+type Mutation { bump: Int }
+type Subscription { greetings: String! counted(to: Int!): Int! checked: String endless: String! }
+"""
+
+greetings = passthrough("greetings", channel="greetings")
 
 
 @subscription
@@ -45,18 +54,38 @@ class Door:
         self.entered.set()
         if self.behaviour == "refuse":
             return None
+        if self.behaviour == "raise":
+            raise RuntimeError("not for clients")
         await self.opened.wait()
         return Identity("guest")
 
 
-def make_manager(options: dict[str, Any]) -> tuple[SubscriptionManager, Door]:
-    """Make the manager of one transcript."""
-    options = dict(options)
-    door = Door(options.pop("authenticate", "open"))
-    hook = None if door.behaviour == "open" else door
-    manager = SubscriptionManager(
-        [greetings, counted, checked],
-        security=Security(authenticate=hook),
-        limits=Limits(**options),
-    )
-    return manager, door
+def _schema() -> graphql.GraphQLSchema:
+    schema = graphql.build_schema(SDL)
+    assert schema.query_type and schema.mutation_type
+
+    def fail(*_: Any) -> None:
+        raise ValueError("as told")
+
+    query = schema.query_type.fields
+    query["hello"].resolve = lambda *_, name: f"hello {name}"
+    query["broken"].resolve = query["strict"].resolve = fail
+    query["wait"].resolve = lambda *_: asyncio.Event().wait()
+    schema.mutation_type.fields["bump"].resolve = lambda *_: 1
+    return schema
+
+
+class Application:
+    """The manager of one transcript, and what its steps need to know."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        options = dict(options)
+        self.door = Door(options.pop("authenticate", "open"))
+        self.endless = Endless()
+        hook = None if self.door.behaviour == "open" else self.door
+        self.manager = SubscriptionManager(
+            [greetings, counted, checked, self.endless.declare()],
+            schema=_schema(),
+            security=Security(authenticate=hook),
+            limits=Limits(**options),
+        )

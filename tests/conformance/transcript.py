@@ -1,16 +1,18 @@
-"""Transcripts of a protocol: what a client does, and what it must see.
+"""Transcripts of the protocols: what a client does, and what it must see.
 
-A step is an object with one member:
+A step is an object with one member. `websocket_steps.py` and `http_steps.py` have those of their
+protocols; here are those of the other side, which all protocols share:
 
-- `send`: a message; `send_text`, `send_binary`: as they are; `send_fragments`: parts of one text
-  message, with `{"ping": ...}` and `{"pong": ...}` frames between them
-- `receive`: the next message, exactly; `close`: the close code and reason of the server
-- `publish`: channel and data; `close_server`: the manager closes
+- `publish`: channel and data; `disconnect`: the reason with which the manager ends all clients
+- `close_server`: the manager closes
 - `wait_for_authentication`, `let_in`: the hook was entered; the hook accepts
+- `running`, `connected`: as many operations run, or clients are connected, neither more nor less
+- `generator_ends`: the generator of `endless` has run its `finally`
 - `pause`: seconds in which a timer could fire that must not
 
-In what is expected `{"$errors": n}` is a list of n GraphQL errors with texts of any kind; a reason
-may be `{"$starts": ..., "$ends": ..., "$max_bytes": ...}`.
+In what is expected `{"$errors": n}` is a list of n GraphQL errors with texts of any kind, and
+`{"$error": true}` is one of them; a text may be `{"$starts": ..., "$ends": ...,
+"$max_bytes": ...}`. Everywhere `"$offset"` stands for that of the event published last.
 """
 
 from __future__ import annotations
@@ -20,10 +22,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from protocol_client import PATIENCE, ProtocolClient
-from websockets.frames import Frame, Opcode
-
-from fraiseql_subs import SubscriptionManager
+from application import Application
+from protocol_client import PATIENCE
 
 
 def load(folder: Path) -> dict[str, dict[str, Any]]:
@@ -34,77 +34,82 @@ def load(folder: Path) -> dict[str, dict[str, Any]]:
 class Run:
     """One transcript against one server."""
 
-    def __init__(self, client: ProtocolClient, manager: SubscriptionManager, door: Any) -> None:
-        self.client = client
-        self.manager = manager
-        self.door = door
+    def __init__(self, application: Application) -> None:
+        self.manager = application.manager
+        self.application = application
         self.closing: asyncio.Future[None] | None = None
+        self.known: dict[str, str] = {}
 
     async def play(self, steps: list[dict[str, Any]]) -> None:
         """Carry out the steps; fails at the first that is not as expected."""
         for number, step in enumerate(steps, 1):
             ((kind, value),) = step.items()
             try:
-                await getattr(self, kind)(value)
-            except AssertionError as error:
-                raise AssertionError(f"step {number}, {step}: {error}") from error
+                await getattr(self, kind)(fill(value, self.known))
+            except (AssertionError, TimeoutError, asyncio.TimeoutError) as error:
+                raise AssertionError(f"step {number}, {step}: {error!r}") from error
         if self.closing is not None:
             await self.closing
 
-    async def send(self, message: Any) -> None:
-        await self.client.send(message)
-
-    send_text = send
-
-    async def send_binary(self, text: str) -> None:
-        await self.client.send(text.encode())
-
-    async def send_fragments(self, parts: list[Any]) -> None:
-        write = self.client.socket.transport.write
-        opcode = Opcode.TEXT
-        for index, part in enumerate(parts):
-            if isinstance(part, dict):
-                ((control, payload),) = part.items()
-                frame = Frame(Opcode[control.upper()], payload.encode())
-            else:
-                frame = Frame(opcode, part.encode(), fin=index == len(parts) - 1)
-                opcode = Opcode.CONT
-            write(frame.serialize(mask=True))
-
-    async def receive(self, expected: Any) -> None:
-        message = await self.client.receive()
-        assert matches(message, expected), f"received {message}"
-
-    async def close(self, expected: dict[str, Any]) -> None:
-        reason = await self.client.expect_close(expected["code"])
-        assert matches(reason, expected["reason"]), f"the reason was {reason!r}"
-
     async def publish(self, event: dict[str, Any]) -> None:
-        await self.manager.publish(event["channel"], event["data"])
+        receipt = await self.manager.publish(event["channel"], event["data"])
+        self.known["$offset"] = str(receipt.offset)
+
+    async def disconnect(self, reason: str) -> None:
+        for connection in self.manager.connections():
+            await self.manager.disconnect(connection_id=connection.connection_id, reason=reason)
 
     async def close_server(self, _: Any) -> None:
         self.closing = asyncio.ensure_future(self.manager.close())
 
     async def wait_for_authentication(self, _: Any) -> None:
-        await asyncio.wait_for(self.door.entered.wait(), PATIENCE)
+        await asyncio.wait_for(self.application.door.entered.wait(), PATIENCE)
 
     async def let_in(self, _: Any) -> None:
-        self.door.opened.set()
+        self.application.door.opened.set()
+
+    async def running(self, count: int) -> None:
+        await self._measured("subscriptions", count)
+
+    async def connected(self, count: int) -> None:
+        await self._measured("connections", count)
+
+    async def _measured(self, metric: str, count: int) -> None:
+        async def reached() -> None:
+            while getattr(self.manager.metrics(), metric) != count:
+                await asyncio.sleep(0)
+
+        await asyncio.wait_for(reached(), PATIENCE)
+
+    async def generator_ends(self, _: Any) -> None:
+        await asyncio.wait_for(self.application.endless.ended.wait(), PATIENCE)
 
     async def pause(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
 
+def fill(value: Any, known: dict[str, str]) -> Any:
+    """Put what is known in the place of its name."""
+    if isinstance(value, dict):
+        return {key: fill(member, known) for key, member in value.items()}
+    if isinstance(value, list):
+        return [fill(item, known) for item in value]
+    return known.get(value, value) if isinstance(value, str) else value
+
+
 def matches(actual: Any, expected: Any) -> bool:
     """Compare exactly but for the markers."""
     if isinstance(expected, dict):
+        if "$error" in expected:
+            return _is_error(actual)
         if "$errors" in expected:
-            return _are_errors(actual, expected["$errors"])
+            count = expected["$errors"]
+            return isinstance(actual, list) and len(actual) == count and all(map(_is_error, actual))
         if "$starts" in expected:
             return (
                 actual.startswith(expected["$starts"])
                 and actual.endswith(expected.get("$ends", ""))
-                and len(actual.encode()) <= expected.get("$max_bytes", 123)
+                and len(actual.encode()) <= expected.get("$max_bytes", len(actual.encode()))
             )
         return (
             isinstance(actual, dict)
@@ -114,10 +119,10 @@ def matches(actual: Any, expected: Any) -> bool:
     return actual == expected and type(actual) is type(expected)
 
 
-def _are_errors(actual: Any, count: int) -> bool:
+def _is_error(actual: Any) -> bool:
     return (
-        isinstance(actual, list)
-        and len(actual) == count
-        and all(isinstance(e.get("message"), str) and e["message"] for e in actual)
-        and all(e.keys() <= {"message", "locations", "path", "extensions"} for e in actual)
+        isinstance(actual, dict)
+        and isinstance(actual.get("message"), str)
+        and actual["message"] != ""
+        and actual.keys() <= {"message", "locations", "path", "extensions"}
     )

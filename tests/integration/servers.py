@@ -18,6 +18,7 @@ from fraiseql_subs.adapters.fastapi import SubscriptionRouterFactory
 from fraiseql_subs.adapters.starlette import create_subscription_app
 
 Serve = Callable[[SubscriptionManager], AbstractAsyncContextManager[str]]
+Run = Callable[..., AbstractAsyncContextManager[str]]
 
 
 def listen() -> socket.socket:
@@ -30,11 +31,12 @@ def listen() -> socket.socket:
 
 
 @asynccontextmanager
-async def uvicorn(app: Any) -> AsyncIterator[str]:
+async def uvicorn(app: Any, **options: Any) -> AsyncIterator[str]:
     """Run an ASGI application under uvicorn; gives its host and port."""
     import uvicorn
 
-    config = uvicorn.Config(app, log_level="error", lifespan="off", ws="websockets-sansio")
+    options = {"log_level": "error", "lifespan": "off", "ws": "websockets-sansio", **options}
+    config = uvicorn.Config(app, **options)
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None
     with listen() as listener:
@@ -106,30 +108,34 @@ async def embedded(manager: SubscriptionManager) -> AsyncIterator[str]:
         yield server.url
 
 
-@asynccontextmanager
-async def starlette(manager: SubscriptionManager) -> AsyncIterator[str]:
-    async with manager, uvicorn(create_subscription_app(manager, path="/graphql")) as host:
-        yield ws_url(host)
+def starlette_app(manager: SubscriptionManager) -> Any:
+    return create_subscription_app(manager, path="/graphql")
 
 
-@asynccontextmanager
-async def fastapi(manager: SubscriptionManager) -> AsyncIterator[str]:
+def fastapi_app(manager: SubscriptionManager) -> Any:
     app = FastAPI()
     app.include_router(SubscriptionRouterFactory(manager).create_router(path="/graphql"))
-    async with manager, uvicorn(app) as host:
-        yield ws_url(host)
+    return app
 
 
-@asynccontextmanager
-async def asgi_hypercorn(manager: SubscriptionManager) -> AsyncIterator[str]:
-    async with manager, hypercorn(GraphQLApp(manager)) as host:
-        yield ws_url(host)
+ASGI: dict[str, tuple[Run, Callable[[SubscriptionManager], Any]]] = {
+    "starlette": (uvicorn, starlette_app),
+    "fastapi": (uvicorn, fastapi_app),
+    "asgi-hypercorn": (hypercorn, GraphQLApp),
+    "asgi-granian": (granian, GraphQLApp),
+}
+"""How an application is run, and how it is made of a manager."""
 
 
-@asynccontextmanager
-async def asgi_granian(manager: SubscriptionManager) -> AsyncIterator[str]:
-    async with manager, granian(GraphQLApp(manager)) as host:
-        yield ws_url(host)
+def _serving(name: str) -> Serve:
+    run, make_app = ASGI[name]
+
+    @asynccontextmanager
+    async def serve(manager: SubscriptionManager) -> AsyncIterator[str]:
+        async with manager, run(make_app(manager)) as host:
+            yield ws_url(host)
+
+    return serve
 
 
 @asynccontextmanager
@@ -151,10 +157,10 @@ async def aiohttp(manager: SubscriptionManager) -> AsyncIterator[str]:
 
 SERVERS: dict[str, Serve] = {
     "embedded": embedded,
-    "starlette": starlette,
-    "fastapi": fastapi,
-    "asgi-hypercorn": asgi_hypercorn,
-    "asgi-granian": asgi_granian,
+    **{name: _serving(name) for name in ASGI},
     "aiohttp": aiohttp,
 }
 """How to serve a manager: each gives the URL for WebSocket clients."""
+
+HTTP_SERVERS = [name for name in SERVERS if name != "aiohttp"]
+"""Those that offer the protocols over HTTP as well."""

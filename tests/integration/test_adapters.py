@@ -11,7 +11,6 @@ from typing import Annotated, Any
 
 import httpx
 import pytest
-from endless import Endless
 from fastapi import Depends, FastAPI, HTTPException
 from fastapi.requests import HTTPConnection
 from protocol_client import ProtocolClient
@@ -57,59 +56,6 @@ async def settled(manager: SubscriptionManager) -> None:
         await asyncio.sleep(0.001)
 
 
-@pytest.fixture(params=[name for name in SERVERS if name != "aiohttp"])
-def serve_http(request) -> Any:
-    """Serve a manager; gives the URL for HTTP clients."""
-    return SERVERS[request.param]
-
-
-async def test_a_query_is_answered_over_http(serve_http):
-    manager = SubscriptionManager([feed])
-    async with serve_http(manager) as url, httpx.AsyncClient() as client:
-        url = url.replace("ws:", "http:")
-        response = await client.post(url, json={"query": "{ __typename }"})
-        assert response.json() == {"data": {"__typename": "Query"}}
-        assert response.headers["content-type"] == "application/json; charset=utf-8"
-        response = await client.post(url, content=b"{", headers={"content-type": "text/plain"})
-        assert response.status_code == 415
-        response = await client.get(url, params={"query": "{ __typename }"})
-        assert response.status_code == 200
-
-
-async def test_a_subscription_is_an_event_stream(serve_http, within):
-    endless = Endless()
-    manager = SubscriptionManager([feed, endless.declare()])
-    async with serve_http(manager) as url, httpx.AsyncClient(timeout=30) as client:
-        url = url.replace("ws:", "http:")
-        body = {"query": "subscription { feed }"}
-        async with client.stream("POST", url, json=body, headers=EVENTS) as response:
-            lines = response.aiter_lines()
-            assert await anext(lines) == ":"
-            receipt = await manager.publish("feed", 1)
-            received = [await anext(lines) for _ in range(4)]
-            assert received[1:] == [
-                f"id: {receipt.offset}",
-                "event: next",
-                'data: {"data":{"feed":1}}',
-            ]
-        await settled(manager)
-        body = {"query": "subscription { endless }"}
-        async with client.stream("POST", url, json=body, headers=EVENTS) as response:
-            async for line in response.aiter_lines():
-                if "begun" in line:
-                    break
-        await within(endless.ended.wait())
-        await settled(manager)
-
-
-async def test_a_body_past_the_limit_is_refused(serve_http):
-    manager = SubscriptionManager([feed], limits=Limits(max_message_bytes=1000))
-    async with serve_http(manager) as url, httpx.AsyncClient() as client:
-        url = url.replace("ws:", "http:")
-        response = await client.post(url, json={"query": "#" * 2000})
-        assert response.status_code == 413
-
-
 @pytest.mark.parametrize("name", SERVERS)
 async def test_a_client_that_never_reads_is_ended_and_harms_nobody(name):
     limits = Limits(max_pending_bytes=200_000)
@@ -136,6 +82,30 @@ async def test_a_client_that_never_reads_is_ended_and_harms_nobody(name):
         deaf.socket.transport.abort()
         await healthy.close()
         await settled(manager)
+
+
+async def test_a_client_of_the_older_subprotocol_that_answers_no_ping_is_ended_by_uvicorn(within):
+    """That subprotocol has nothing that a client must answer, so it is for the server to ask."""
+    manager = SubscriptionManager([feed], limits=Limits(keepalive=None))
+    pings = {"ws_ping_interval": 0.1, "ws_ping_timeout": 0.1}
+    async with manager, uvicorn(GraphQLApp(manager), **pings) as host:
+        answering = await ProtocolClient.connect(ws_url(host), subprotocols=["graphql-ws"])
+        await answering.init()
+        name, _, port = host.partition(":")
+        reader, writer = await asyncio.open_connection(name, int(port))
+        writer.write(
+            b"GET /graphql HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+            b"Sec-WebSocket-Protocol: graphql-ws\r\n\r\n"
+        )
+        await within(reader.read())
+        writer.close()
+        while manager.metrics().connections > 1:
+            await asyncio.sleep(0.01)
+        assert await answering.receive() == {"type": "ka"}
+        await answering.send({"type": "start", "id": "1", "payload": {"query": "{ __typename }"}})
+        assert (await answering.receive())["type"] == "data"
+        await answering.close()
 
 
 @pytest.mark.parametrize("name", [name for name in SERVERS if name != "embedded"])

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
 import pytest
 from npm import NodeProcess
-from servers import SERVERS
+from servers import HTTP_SERVERS, SERVERS
 
 from fraiseql_subs import Security, SubscriptionManager, subscription
 
@@ -35,22 +36,35 @@ def browse(what: str, url: str, query: str, *more: str) -> Any:
     return NodeProcess.run("browser.mjs", what, url, query, *more)
 
 
-async def test_a_websocket_of_a_browser_receives_events(server):
-    query = "subscription { numbers }"
-    async with browse("websocket", server.http_url, query) as page:
+@asynccontextmanager
+async def served(
+    name: str, manager: SubscriptionManager, what: str, query: str
+) -> AsyncIterator[NodeProcess]:
+    async with (
+        SERVERS[name](manager) as url,
+        browse(what, url.replace("ws:", "http:"), query) as page,
+    ):
+        yield page
+
+
+@pytest.mark.parametrize("name", ["embedded", "starlette"])
+async def test_a_websocket_of_a_browser_receives_events(name):
+    manager = SubscriptionManager([numbers, countdown])
+    async with served(name, manager, "websocket", "subscription { numbers }") as page:
         assert await page.read() == {"data": {"numbers": -1}}
-        await server._manager.publish("numbers", 7)
+        await manager.publish("numbers", 7)
         assert await page.read() == {"data": {"numbers": 7}}
-        await server._manager.close(drain=5.0)
+        await manager.close(drain=5.0)
         assert await page.read() == "complete"
         assert await page.read() == {"code": 1001, "reason": "Going away"}
 
 
-async def test_an_eventsource_of_a_browser_receives_events(server):
-    query = "subscription { numbers }"
-    async with browse("eventsource", server.http_url, query) as page:
+@pytest.mark.parametrize("name", ["embedded", "starlette"])
+async def test_an_eventsource_of_a_browser_receives_events(name):
+    manager = SubscriptionManager([numbers, countdown])
+    async with served(name, manager, "eventsource", "subscription { numbers }") as page:
         assert await page.read() == {"data": {"numbers": -1}, "lastEventId": ""}
-        receipt = await server._manager.publish("numbers", 7)
+        receipt = await manager.publish("numbers", 7)
         expected = {"data": {"numbers": 7}, "lastEventId": str(receipt.offset)}
         assert await page.read() == expected
 
@@ -86,7 +100,7 @@ async def test_graphiql_needs_no_origin_of_its_own_where_hosts_are_listed(serve)
         assert (await page.read())["result"] == {"data": {"numbers": -1}}
 
 
-@pytest.mark.parametrize("name", [name for name in SERVERS if name != "aiohttp"])
+@pytest.mark.parametrize("name", HTTP_SERVERS)
 async def test_browsers_are_served_the_page_where_others_are_not(name):
     async with SERVERS[name](SubscriptionManager([numbers])) as url:
         url = url.replace("ws:", "http:")

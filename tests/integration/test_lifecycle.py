@@ -241,13 +241,13 @@ async def test_a_manager_nobody_holds_ends_its_threads():
 
 
 async def test_a_subscription_nobody_holds_ends(within):
-    async with make_manager() as manager:
+    async with make_manager(workers=1) as manager:
         stream = manager.subscribe(FEED)
         await stream.__aenter__()
         assert manager.metrics().subscriptions == 1
         del stream
         gc.collect()
-        # Commands to one worker are carried out in order.
+        # Commands to a worker are carried out in order.
         async with manager.subscribe(FEED):
             assert manager.metrics().subscriptions == 1
 

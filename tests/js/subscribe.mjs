@@ -1,5 +1,5 @@
 // Subscribes with one of several clients and prints each result as one line of JSON.
-// Arguments: one JSON object with client, url, query, variables, count, headers.
+// Arguments: one JSON object with client, url, query, variables, count, headers, connectionParams.
 // Ends after `count` results, or when the subscription ends; then prints {"ended": …}.
 import { ApolloClient, ApolloLink, HttpLink, InMemoryCache, gql } from "@apollo/client";
 import { GraphQLWsLink } from "@apollo/client/link/subscriptions";
@@ -10,7 +10,7 @@ import { SubscriptionClient } from "subscriptions-transport-ws";
 import WebSocket from "ws";
 
 const options = JSON.parse(process.argv[2]);
-const { url, query, variables, headers } = options;
+const { url, query, variables, headers, connectionParams } = options;
 const socketUrl = url.replace(/^http/, "ws");
 const print = (value) => process.stdout.write(JSON.stringify(value) + "\n");
 let received = 0;
@@ -20,13 +20,19 @@ const observer = {
     received += 1;
     if (received === options.count) end({ complete: true });
   },
-  error: (fault) => end({ errors: describe(fault) }),
+  error: (fault) => end("code" in fault ? closed(fault) : { errors: describe(fault) }),
   complete: () => end({ complete: true }),
 };
 
+// A socket that was closed.
+function closed({ code, reason }) {
+  return { code, reason };
+}
+
+// What is wrong with a request.
 function describe(fault) {
-  const errors = Array.isArray(fault) ? fault : (fault.errors ?? [fault]);
-  return errors.map((error) => error.message ?? String(error));
+  if (Array.isArray(fault)) return fault;
+  return (fault.errors ?? [fault]).map(({ message }) => ({ message }));
 }
 
 function end(ended) {
@@ -35,7 +41,12 @@ function end(ended) {
 }
 
 function socketClient() {
-  return createSocketClient({ url: socketUrl, webSocketImpl: WebSocket, retryAttempts: 0 });
+  return createSocketClient({
+    url: socketUrl,
+    webSocketImpl: WebSocket,
+    connectionParams,
+    retryAttempts: 0,
+  });
 }
 
 function apollo(link) {
@@ -49,6 +60,7 @@ function apollo(link) {
 }
 
 const clients = {
+  "graphql-ws": () => socketClient().subscribe({ query, variables }, observer),
   "graphql-sse": (singleConnection) => {
     const client = createEventClient({ url, headers, singleConnection, retryAttempts: 0 });
     client.subscribe({ query, variables }, observer);

@@ -57,8 +57,9 @@ pub(crate) struct Accepted {
 }
 
 impl Accepted {
-    /// Reads the header; without one everything is accepted.
+    /// Reads the header; without one, or with an empty one, everything is accepted.
     pub(crate) fn read(header: Option<&str>) -> Self {
+        let header = header.filter(|header| !header.trim().is_empty());
         let ranges = ranges(header.unwrap_or("*/*"));
         let quality = |wanted: &str| quality(&ranges, wanted);
         let (response, json) = (quality(GRAPHQL_RESPONSE), quality(JSON));
@@ -101,7 +102,7 @@ fn ranges(header: &str) -> Vec<Range<'_>> {
             let mut parts = range.split(';').map(str::trim);
             let name = parts.next().filter(|name| !name.is_empty())?;
             let quality = parts
-                .filter_map(|parameter| parameter.strip_prefix("q="))
+                .filter_map(|parameter| parameter.strip_prefix(['q', 'Q'])?.strip_prefix('='))
                 .next_back()
                 .map_or(1.0, |quality| quality.parse().unwrap_or(0.0));
             Some(Range { name, quality })
@@ -145,6 +146,7 @@ mod tests {
     #[test]
     fn a_client_that_names_neither_media_type_is_answered_with_json() {
         assert_eq!(Accepted::read(None).single, Some(Single::Json));
+        assert_eq!(single(" "), Some(Single::Json));
         assert_eq!(single("*/*"), Some(Single::Json));
         assert_eq!(single("application/*"), Some(Single::Json));
         assert_eq!(single("text/plain"), None);
@@ -157,6 +159,7 @@ mod tests {
         let old = "application/graphql-response+json;q=0.5, application/json";
         assert_eq!(single(old), Some(Single::Json));
         assert_eq!(single("application/json;q=0"), None);
+        assert_eq!(single("application/json; Q=0"), None);
     }
 
     #[test]

@@ -41,6 +41,13 @@ impl HttpRequest<'_> {
         found.map(|(_, value)| value.as_str())
     }
 
+    /// All headers of this name as the one list that they are; `None` without any.
+    fn list(&self, name: &str) -> Option<String> {
+        let found = self.headers.iter().filter(|(known, _)| known == name);
+        let values: Vec<_> = found.map(|(_, value)| value.as_str()).collect();
+        (!values.is_empty()).then(|| values.join(", "))
+    }
+
     fn parameter(&self, name: &str) -> Option<String> {
         form_urlencoded::parse(self.query.as_bytes())
             .find(|(known, _)| known == name)
@@ -105,6 +112,15 @@ impl Response {
         }
     }
 
+    /// A response to a document that is refused, with a JSON array of errors.
+    #[must_use]
+    pub fn refused(errors: &[u8]) -> Self {
+        Self {
+            head: Head::of_type(400, "application/json; charset=utf-8"),
+            body: event_stream::errors_only(errors).into(),
+        }
+    }
+
     /// A response without a body.
     #[must_use]
     pub fn empty(status: u16) -> Self {
@@ -141,6 +157,12 @@ impl Response {
         Self::error(413, &message)
     }
 
+    /// Tells the methods that have a meaning.
+    fn allowing(mut self) -> Self {
+        self.head = self.head.with("allow", ALLOW);
+        self
+    }
+
     /// No stream has this token.
     #[must_use]
     pub fn no_stream() -> Self {
@@ -158,9 +180,9 @@ pub fn stream_head() -> Head {
 ///
 /// # Errors
 ///
-/// The response that says what is wrong with it.
+/// The response to one that asks for nothing: it says what is wrong, or what may be asked.
 pub fn read(request: HttpRequest<'_>) -> Result<Asked, Response> {
-    let accepted = Accepted::read(request.header("accept"));
+    let accepted = Accepted::read(request.list("accept").as_deref());
     let token = request.token();
     match (request.method, token) {
         ("PUT", _) => Ok(Asked::Reserve),
@@ -191,11 +213,8 @@ pub fn read(request: HttpRequest<'_>) -> Result<Asked, Response> {
         ("GET", None) if accepted.html && request.parameter("query").is_none() => Ok(Asked::Page),
         ("GET", None) => run(request, parameters(request.query)?, accepted),
         ("POST", None) => run(request, posted(request)?, accepted),
-        _ => {
-            let mut response = Response::error(405, "send GET or POST");
-            response.head = response.head.with("allow", ALLOW);
-            Err(response)
-        }
+        ("OPTIONS", _) => Err(Response::empty(204).allowing()),
+        _ => Err(Response::error(405, "send GET or POST").allowing()),
     }
 }
 
@@ -313,6 +332,21 @@ mod tests {
             (400, "GET", "query=%7Ba%7D&variables=1%7D", &[], ""),
             (400, "GET", "", &[], ""),
             (405, "PATCH", "", &[], ""),
+            (204, "OPTIONS", "", &[], ""),
+            (
+                406,
+                "GET",
+                "query=%7Ba%7D",
+                &[("accept", "image/png"), ("accept", "image/gif")],
+                "",
+            ),
+            (
+                200,
+                "GET",
+                "query=%7Ba%7D",
+                &[("accept", "image/png"), ("accept", "application/json")],
+                "",
+            ),
             (200, "PUT", "", &[], ""),
             (200, "GET", "token=t", &[], ""),
             (400, "POST", "token=t", &[JSON], body),

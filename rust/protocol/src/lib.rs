@@ -14,14 +14,14 @@ mod frame;
 mod framing;
 mod head;
 pub mod http;
-mod legacy_ws;
+mod legacy_message;
 mod members;
 mod message;
 mod multipart;
 mod operation;
 mod session;
 mod subprotocol;
-mod transport_ws;
+mod websocket;
 
 pub use close::Close;
 pub use exchange::Exchange;

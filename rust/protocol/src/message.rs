@@ -1,4 +1,4 @@
-//! Messages of a client of graphql-transport-ws, decoded.
+//! Messages of WebSocket clients, and how those of graphql-transport-ws are decoded.
 
 use serde_json::{Map, Value};
 
@@ -7,7 +7,7 @@ use crate::members::{
 };
 use crate::operation::{OperationId, Request};
 
-/// One message of a client.
+/// One message of a client, whatever its subprotocol calls it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum ClientMessage {
     ConnectionInit { payload: Option<Map<String, Value>> },
@@ -15,6 +15,7 @@ pub(crate) enum ClientMessage {
     Pong,
     Subscribe { id: OperationId, request: Request },
     Complete { id: OperationId },
+    Terminate,
 }
 
 /// Reads one text message.

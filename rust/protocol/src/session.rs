@@ -8,10 +8,9 @@ use crate::event_stream::EventStream;
 use crate::exchange::Exchange;
 use crate::framing::Framing;
 use crate::head::Head;
-use crate::legacy_ws::LegacyWs;
 use crate::operation::{OperationId, OperationKind, Request};
 use crate::subprotocol::Subprotocol;
-use crate::transport_ws::TransportWs;
+use crate::websocket::WebSocket;
 
 /// What the caller has to do.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,8 +46,7 @@ pub struct Session(Kind);
 
 #[derive(Debug)]
 enum Kind {
-    TransportWs(TransportWs),
-    LegacyWs(LegacyWs),
+    WebSocket(WebSocket),
     Exchange(Exchange),
     EventStream(EventStream),
 }
@@ -57,10 +55,7 @@ impl Session {
     /// A WebSocket connection whose handshake is done.
     #[must_use]
     pub fn websocket(subprotocol: Subprotocol) -> Self {
-        Self(match subprotocol {
-            Subprotocol::TransportWs => Kind::TransportWs(TransportWs::new()),
-            Subprotocol::LegacyWs => Kind::LegacyWs(LegacyWs::new()),
-        })
+        Self(Kind::WebSocket(WebSocket::new(subprotocol)))
     }
 
     /// An HTTP request with one operation.
@@ -78,9 +73,8 @@ impl Session {
     /// What is spoken, for those who ask.
     #[must_use]
     pub fn protocol(&self) -> &'static str {
-        match self.0 {
-            Kind::TransportWs(_) => Subprotocol::TransportWs.name(),
-            Kind::LegacyWs(_) => Subprotocol::LegacyWs.name(),
+        match &self.0 {
+            Kind::WebSocket(session) => session.subprotocol().name(),
             Kind::Exchange(_) => "http",
             Kind::EventStream(_) => "event-stream",
         }
@@ -89,7 +83,7 @@ impl Session {
     /// Whether it is a WebSocket connection, which has two sides and pings.
     #[must_use]
     pub fn is_websocket(&self) -> bool {
-        matches!(self.0, Kind::TransportWs(_) | Kind::LegacyWs(_))
+        matches!(self.0, Kind::WebSocket(_))
     }
 
     /// The transport is ready. HTTP has no `connection_init`: its client is decided about now.
@@ -98,19 +92,17 @@ impl Session {
     }
 
     /// Takes one text message.
-    pub fn receive_text(&mut self, text: &str) -> Option<Action> {
+    pub fn receive_text(&mut self, text: &str) -> Vec<Action> {
         match &mut self.0 {
-            Kind::TransportWs(session) => session.receive_text(text),
-            Kind::LegacyWs(session) => session.receive_text(text),
-            Kind::Exchange(_) | Kind::EventStream(_) => None,
+            Kind::WebSocket(session) => session.receive_text(text),
+            Kind::Exchange(_) | Kind::EventStream(_) => Vec::new(),
         }
     }
 
     /// Takes one binary message; there are none in these protocols.
     pub fn receive_binary(&mut self) -> Option<Action> {
         match &mut self.0 {
-            Kind::TransportWs(session) => session.receive_binary(),
-            Kind::LegacyWs(session) => session.receive_binary(),
+            Kind::WebSocket(session) => session.receive_binary(),
             Kind::Exchange(_) | Kind::EventStream(_) => None,
         }
     }
@@ -118,12 +110,7 @@ impl Session {
     /// The application accepted the client. Empty when the client has not asked or is gone.
     pub fn accept(&mut self, payload: Option<&Map<String, Value>>) -> Vec<Action> {
         match &mut self.0 {
-            Kind::TransportWs(session) => session
-                .accept(payload)
-                .map(Action::Send)
-                .into_iter()
-                .collect(),
-            Kind::LegacyWs(session) => session.accept(payload),
+            Kind::WebSocket(session) => session.accept(payload),
             Kind::Exchange(session) => session.accept(),
             Kind::EventStream(session) => session.accept(),
         }
@@ -131,11 +118,12 @@ impl Session {
 
     /// The application refused the client.
     pub fn refuse(&mut self) -> Vec<Action> {
+        let told = match &self.0 {
+            Kind::WebSocket(session) => session.refusal().map(Action::Send),
+            Kind::Exchange(_) | Kind::EventStream(_) => None,
+        };
         let close = Action::Close(Close::forbidden());
-        match &mut self.0 {
-            Kind::LegacyWs(session) => vec![session.refused(), close],
-            _ => vec![close],
-        }
+        told.into_iter().chain([close]).collect()
     }
 
     /// An operation of this kind is about to start; `None`: its document is refused, which
@@ -155,8 +143,7 @@ impl Session {
     #[must_use]
     pub fn framing(&self, id: &OperationId) -> Framing {
         match &self.0 {
-            Kind::TransportWs(_) => TransportWs::framing(id),
-            Kind::LegacyWs(_) => LegacyWs::framing(id),
+            Kind::WebSocket(session) => session.framing(id),
             Kind::Exchange(session) => session.framing(),
             Kind::EventStream(_) => EventStream::framing(id),
         }
@@ -174,16 +161,7 @@ impl Session {
     /// has ended it before.
     pub fn error(&mut self, id: &OperationId, errors: &[u8]) -> Vec<Action> {
         match &mut self.0 {
-            Kind::TransportWs(session) => session
-                .error(id, errors)
-                .map(Action::Send)
-                .into_iter()
-                .collect(),
-            Kind::LegacyWs(session) => session
-                .error(id, errors)
-                .map(Action::Send)
-                .into_iter()
-                .collect(),
+            Kind::WebSocket(session) => sent(session.error(id, errors)),
             Kind::Exchange(session) => session.error(errors),
             Kind::EventStream(session) => session.error(id, errors),
         }
@@ -192,22 +170,16 @@ impl Session {
     /// An operation has ended; its id is free. Empty when the client has ended it before.
     pub fn complete(&mut self, id: &OperationId) -> Vec<Action> {
         match &mut self.0 {
-            Kind::TransportWs(session) => {
-                session.complete(id).map(Action::Send).into_iter().collect()
-            }
-            Kind::LegacyWs(session) => session.complete(id).map(Action::Send).into_iter().collect(),
+            Kind::WebSocket(session) => sent(session.complete(id)),
             Kind::Exchange(session) => session.complete(),
-            Kind::EventStream(session) => {
-                session.complete(id).map(Action::Send).into_iter().collect()
-            }
+            Kind::EventStream(session) => sent(session.complete(id)),
         }
     }
 
     /// The time for the client to say who it is, or to open its stream, is over.
     pub fn initialisation_timed_out(&mut self) -> Option<Action> {
         match &mut self.0 {
-            Kind::TransportWs(session) => session.initialisation_timed_out(),
-            Kind::LegacyWs(session) => session.initialisation_timed_out(),
+            Kind::WebSocket(session) => session.initialisation_timed_out(),
             Kind::Exchange(_) => None,
             Kind::EventStream(session) => session.open_timed_out(),
         }
@@ -247,8 +219,7 @@ impl Session {
     #[must_use]
     pub fn heartbeat(&self) -> Option<Bytes> {
         match &self.0 {
-            Kind::TransportWs(_) => None,
-            Kind::LegacyWs(session) => session.keep_alive(),
+            Kind::WebSocket(session) => session.heartbeat(),
             Kind::Exchange(session) => session.heartbeat(),
             Kind::EventStream(session) => session.heartbeat(),
         }
@@ -257,7 +228,10 @@ impl Session {
     /// A message that the client has to answer, for transports without pings of their own.
     #[must_use]
     pub fn ping(&self) -> Option<Bytes> {
-        matches!(self.0, Kind::TransportWs(_)).then(TransportWs::ping)
+        match &self.0 {
+            Kind::WebSocket(session) => session.ping(),
+            Kind::Exchange(_) | Kind::EventStream(_) => None,
+        }
     }
 
     /// What a body still has to say when its connection is closed.
@@ -265,17 +239,20 @@ impl Session {
         match &mut self.0 {
             Kind::Exchange(session) => session.farewell(close),
             Kind::EventStream(session) => session.farewell(close),
-            Kind::TransportWs(_) | Kind::LegacyWs(_) => Vec::new(),
+            Kind::WebSocket(_) => Vec::new(),
         }
     }
 
     /// The connection is over: every later message is ignored, every id is free.
     pub fn close(&mut self) {
         match &mut self.0 {
-            Kind::TransportWs(session) => session.close(),
-            Kind::LegacyWs(session) => session.close(),
+            Kind::WebSocket(session) => session.close(),
             Kind::Exchange(_) => {}
             Kind::EventStream(session) => session.close(),
         }
     }
+}
+
+fn sent(message: Option<Bytes>) -> Vec<Action> {
+    message.map(Action::Send).into_iter().collect()
 }

@@ -115,6 +115,20 @@ impl Catalog {
         })
     }
 
+    /// Whether the document is valid and has the operation that is asked for.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub fn check(&self, request: &Request) -> Result<(), Vec<GraphQLError>> {
+        let document = self.document(request)?;
+        let name = request.operation_name.as_deref();
+        match document.kind(name) {
+            Some(_) => Ok(()),
+            None => document.operation(name, &request.variables).map(drop),
+        }
+    }
+
     fn document(&self, request: &Request) -> Result<Arc<Document>, Vec<GraphQLError>> {
         self.documents.find(DocumentReference {
             // Clients of automatic persisted queries send an empty text with their hash.

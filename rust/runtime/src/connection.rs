@@ -160,8 +160,8 @@ impl Connection {
         if self.is_flooding() {
             return self.close(Close::new(4429, "Too many messages"));
         }
-        let action = self.session.borrow_mut().receive_text(text);
-        self.act(action);
+        let actions = self.session.borrow_mut().receive_text(text);
+        self.act(actions);
     }
 
     fn is_flooding(&self) -> bool {

@@ -154,6 +154,10 @@ impl Responder {
                 let Some(slot) = self.slot(&token) else {
                     return Response::no_stream().into();
                 };
+                // Only what runs is told on the stream.
+                if let Err(errors) = self.engine.catalog.check(&request) {
+                    return Response::refused(&graphql::errors_to_json(&errors)).into();
+                }
                 let (reply, started) = oneshot::channel();
                 let request = Box::new(request);
                 slot.push(Incoming::Start { id, request, reply });

@@ -1,0 +1,115 @@
+//! Messages of the older subprotocol `graphql-ws`, decoded and encoded where they differ from
+//! those of graphql-transport-ws.
+//!
+//! Source: PROTOCOL.md of subscriptions-transport-ws.
+
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+
+use crate::frame;
+use crate::members::{
+    Fault, object, operation_id, optional_object, payload_request, required_string,
+};
+use crate::message::ClientMessage;
+use crate::operation::OperationId;
+
+/// Reads one text message. What cannot be understood is answered, and the connection goes on.
+///
+/// # Errors
+///
+/// The answer: `error` where the message names an operation, `connection_error` else.
+pub(crate) fn decode(text: &str) -> Result<ClientMessage, Bytes> {
+    let mut message =
+        object(text.as_bytes()).map_err(|fault| connection_error(&explained(&fault)))?;
+    let id = message.get("id").and_then(Value::as_str);
+    let id = id.filter(|id| !id.is_empty()).map(OperationId::from);
+    read(&mut message).map_err(|fault| match id {
+        Some(id) => {
+            let payload = json!({"message": explained(&fault)}).to_string();
+            frame::operation(&id, "error", payload.as_bytes())
+        }
+        None => connection_error(&explained(&fault)),
+    })
+}
+
+fn explained(fault: &Fault) -> String {
+    format!("Invalid message: {fault}")
+}
+
+fn read(message: &mut Map<String, Value>) -> Result<ClientMessage, Fault> {
+    let kind = required_string(message, "type", "type")?;
+    Ok(match kind.as_str() {
+        "connection_init" => ClientMessage::ConnectionInit {
+            payload: optional_object(message, "payload", "payload")?,
+        },
+        "start" => ClientMessage::Subscribe {
+            id: operation_id(message)?,
+            request: payload_request(message)?,
+        },
+        "stop" => ClientMessage::Complete {
+            id: operation_id(message)?,
+        },
+        "connection_terminate" => ClientMessage::Terminate,
+        _ => return Err(Fault::UnknownType(kind)),
+    })
+}
+
+/// What a client is told about its connection.
+pub(crate) fn connection_error(message: &str) -> Bytes {
+    let payload = Map::from_iter([("message".to_owned(), message.into())]);
+    frame::connection("connection_error", Some(&payload))
+}
+
+/// The sign of life of this protocol.
+pub(crate) fn keep_alive() -> Bytes {
+    frame::connection("ka", None)
+}
+
+/// `error`, which has the first of a JSON array of errors.
+pub(crate) fn error(id: &OperationId, errors: &[u8]) -> Bytes {
+    let errors: Vec<Value> = serde_json::from_slice(errors).unwrap_or_default();
+    let first = errors.into_iter().next().unwrap_or(Value::Null);
+    frame::operation(id, "error", first.to_string().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_understood_is_an_error_of_its_operation_or_of_the_connection() {
+        for (text, id, message) in [
+            ("[]", None, "it is no JSON object"),
+            ("{}", None, "`type` is missing"),
+            (
+                r#"{"type":"subscribe","id":"1"}"#,
+                Some("1"),
+                "`type` \"subscribe\" is unknown",
+            ),
+            (
+                r#"{"type":"start","id":"1"}"#,
+                Some("1"),
+                "`payload` is missing",
+            ),
+            (r#"{"type":"start","id":7}"#, None, "`id` must be a string"),
+            (r#"{"type":"stop","id":""}"#, None, "`id` is empty"),
+        ] {
+            let frame: Value = serde_json::from_slice(&decode(text).unwrap_err()).unwrap();
+            let payload = json!({"message": format!("Invalid message: {message}")});
+            let expected = match id {
+                Some(id) => json!({"type": "error", "id": id, "payload": payload}),
+                None => json!({"type": "connection_error", "payload": payload}),
+            };
+            assert_eq!(frame, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_error_has_one_object() {
+        let frame = error(&"1".into(), br#"[{"message":"a"},{"message":"b"}]"#);
+        assert_eq!(
+            frame,
+            r#"{"id":"1","type":"error","payload":{"message":"a"}}"#
+        );
+    }
+}

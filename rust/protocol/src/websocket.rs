@@ -1,0 +1,229 @@
+//! One WebSocket connection: what may come when, and which ids are in use.
+//!
+//! The two subprotocols share their states and differ in what they make of a fault, of an early
+//! or a repeated id, and in their signs of life.
+//! Source: GraphQL over WebSocket, PROTOCOL.md of graphql-ws; PROTOCOL.md of
+//! subscriptions-transport-ws.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use hashbrown::HashSet;
+use serde_json::{Map, Value};
+
+use crate::close::Close;
+use crate::framing::Framing;
+use crate::message::{ClientMessage, decode};
+use crate::operation::{OperationId, Request};
+use crate::session::Action;
+use crate::subprotocol::Subprotocol;
+use crate::{frame, legacy_message};
+
+/// Operations that wait for the acknowledgement (count). Past it the connection is closed.
+const MAX_EARLY_OPERATIONS: usize = 100;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Waits for `connection_init`.
+    Connected,
+    /// The application decides.
+    Initialising,
+    Acknowledged,
+    Closed,
+}
+
+/// The server side of one connection.
+#[derive(Debug)]
+pub(crate) struct WebSocket {
+    subprotocol: Subprotocol,
+    phase: Phase,
+    in_use: HashSet<OperationId>,
+    /// Clients of the older subprotocol start operations without waiting for the acknowledgement.
+    early: VecDeque<(OperationId, Request)>,
+}
+
+impl WebSocket {
+    /// A connection whose handshake is done.
+    pub(crate) fn new(subprotocol: Subprotocol) -> Self {
+        Self {
+            subprotocol,
+            phase: Phase::Connected,
+            in_use: HashSet::new(),
+            early: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn subprotocol(&self) -> Subprotocol {
+        self.subprotocol
+    }
+
+    fn is_legacy(&self) -> bool {
+        self.subprotocol == Subprotocol::LegacyWs
+    }
+
+    /// Takes one text message.
+    pub(crate) fn receive_text(&mut self, text: &str) -> Vec<Action> {
+        if self.phase == Phase::Closed {
+            return Vec::new();
+        }
+        let decoded = match self.subprotocol {
+            Subprotocol::TransportWs => {
+                decode(text).map_err(|fault| self.end(Close::bad_request(fault.to_string())))
+            }
+            Subprotocol::LegacyWs => legacy_message::decode(text).map_err(Action::Send),
+        };
+        match decoded {
+            Ok(message) => self.receive(message),
+            Err(action) => vec![action],
+        }
+    }
+
+    fn receive(&mut self, message: ClientMessage) -> Vec<Action> {
+        match message {
+            ClientMessage::ConnectionInit { payload } => vec![self.initialise(payload)],
+            ClientMessage::Ping { payload } => {
+                vec![Action::Send(frame::connection("pong", payload.as_ref()))]
+            }
+            // Asked for or not, a pong needs no answer.
+            ClientMessage::Pong => Vec::new(),
+            ClientMessage::Subscribe { id, request } => {
+                self.subscribe(id, request).into_iter().collect()
+            }
+            ClientMessage::Complete { id } => self.client_completed(id),
+            ClientMessage::Terminate => vec![self.end(Close::normal())],
+        }
+    }
+
+    fn initialise(&mut self, payload: Option<Map<String, Value>>) -> Action {
+        if self.phase != Phase::Connected {
+            return self.end(Close::too_many_initialisation_requests());
+        }
+        self.phase = Phase::Initialising;
+        Action::Initialise { payload }
+    }
+
+    fn subscribe(&mut self, id: OperationId, request: Request) -> Option<Action> {
+        match self.phase {
+            Phase::Acknowledged => {
+                let is_new = self.in_use.insert(id.clone());
+                // In the older subprotocol the operation that uses the id already ends.
+                if !is_new && !self.is_legacy() {
+                    return Some(self.end(Close::subscriber_exists(id.as_str())));
+                }
+                Some(Action::Subscribe { id, request })
+            }
+            Phase::Initialising if self.is_legacy() => self.wait(id, request),
+            _ => Some(self.end(Close::unauthorized())),
+        }
+    }
+
+    /// Keeps an operation until the client is accepted.
+    fn wait(&mut self, id: OperationId, request: Request) -> Option<Action> {
+        self.early.retain(|(early, _)| *early != id);
+        if self.early.len() == MAX_EARLY_OPERATIONS {
+            let fault = "too many operations before the acknowledgement";
+            return Some(self.end(Close::bad_request(fault)));
+        }
+        self.early.push_back((id, request));
+        None
+    }
+
+    fn client_completed(&mut self, id: OperationId) -> Vec<Action> {
+        let waited = self.early.len();
+        self.early.retain(|(early, _)| *early != id);
+        let was_early = self.early.len() < waited;
+        // An unknown id may have crossed our own `complete` on the way.
+        if !self.in_use.remove(&id) && !was_early {
+            return Vec::new();
+        }
+        // Clients of the older subprotocol wait for this.
+        let answer = self.is_legacy().then(|| frame::complete(&id));
+        let complete = (!was_early).then_some(Action::Complete { id });
+        let answer = answer.map(Action::Send);
+        complete.into_iter().chain(answer).collect()
+    }
+
+    /// Takes one binary message; there are none in these protocols.
+    pub(crate) fn receive_binary(&mut self) -> Option<Action> {
+        if self.phase == Phase::Closed {
+            return None;
+        }
+        Some(self.end(Close::bad_request("it is binary: send text")))
+    }
+
+    /// The application accepted the client: the acknowledgement, and the operations that came
+    /// early. Empty when the client has not asked or is gone.
+    pub(crate) fn accept(&mut self, payload: Option<&Map<String, Value>>) -> Vec<Action> {
+        if self.phase != Phase::Initialising {
+            return Vec::new();
+        }
+        self.phase = Phase::Acknowledged;
+        let mut actions = vec![Action::Send(frame::connection("connection_ack", payload))];
+        actions.extend(self.heartbeat().map(Action::Send));
+        for (id, request) in std::mem::take(&mut self.early) {
+            self.in_use.insert(id.clone());
+            actions.push(Action::Subscribe { id, request });
+        }
+        actions
+    }
+
+    /// What a client that is refused is told before the close, beside its code.
+    pub(crate) fn refusal(&self) -> Option<Bytes> {
+        let reason = Close::forbidden().reason;
+        self.is_legacy()
+            .then(|| legacy_message::connection_error(&reason))
+    }
+
+    /// What surrounds the results of an operation.
+    pub(crate) fn framing(&self, id: &OperationId) -> Framing {
+        match self.subprotocol {
+            Subprotocol::TransportWs => Framing::transport_ws(id),
+            Subprotocol::LegacyWs => Framing::legacy_ws(id),
+        }
+    }
+
+    /// An operation failed: gives the `error` to send, with what its subprotocol has of a JSON
+    /// array of errors, and frees the id. `None` when the client has ended it before.
+    pub(crate) fn error(&mut self, id: &OperationId, errors: &[u8]) -> Option<Bytes> {
+        self.in_use.remove(id).then(|| match self.subprotocol {
+            Subprotocol::TransportWs => frame::operation(id, "error", errors),
+            Subprotocol::LegacyWs => legacy_message::error(id, errors),
+        })
+    }
+
+    /// An operation has ended: gives the `complete` to send and frees the id. `None` when the
+    /// client has ended it before.
+    pub(crate) fn complete(&mut self, id: &OperationId) -> Option<Bytes> {
+        self.in_use.remove(id).then(|| frame::complete(id))
+    }
+
+    /// The time for `connection_init` is over; nothing happens when it came in time.
+    pub(crate) fn initialisation_timed_out(&mut self) -> Option<Action> {
+        (self.phase == Phase::Connected).then(|| self.end(Close::initialisation_timeout()))
+    }
+
+    /// A sign of life of the server that needs no answer, once the client is accepted.
+    pub(crate) fn heartbeat(&self) -> Option<Bytes> {
+        (self.is_legacy() && self.phase == Phase::Acknowledged).then(legacy_message::keep_alive)
+    }
+
+    /// A message that the client has to answer, where the subprotocol has one.
+    pub(crate) fn ping(&self) -> Option<Bytes> {
+        (!self.is_legacy()).then(|| frame::connection("ping", None))
+    }
+
+    /// The connection is over: every later message is ignored, every id is free.
+    pub(crate) fn close(&mut self) {
+        self.phase = Phase::Closed;
+        self.in_use.clear();
+        self.early.clear();
+    }
+
+    fn end(&mut self, close: Close) -> Action {
+        self.close();
+        Action::Close(close)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,240 @@
+//! What both subprotocols make of messages in their order.
+
+use serde_json::json;
+
+use super::*;
+
+const INIT: &str = r#"{"type":"connection_init"}"#;
+const SUBPROTOCOLS: [Subprotocol; 2] = [Subprotocol::TransportWs, Subprotocol::LegacyWs];
+
+fn connected(subprotocol: Subprotocol) -> WebSocket {
+    WebSocket::new(subprotocol)
+}
+
+fn initialising(subprotocol: Subprotocol) -> WebSocket {
+    let mut session = connected(subprotocol);
+    session.receive_text(INIT);
+    session
+}
+
+fn acknowledged(subprotocol: Subprotocol) -> WebSocket {
+    let mut session = initialising(subprotocol);
+    session.accept(None);
+    session
+}
+
+fn subscribe(session: &mut WebSocket, id: &str) -> Vec<Action> {
+    let kind = if session.is_legacy() {
+        "start"
+    } else {
+        "subscribe"
+    };
+    let message = json!({"type": kind, "id": id, "payload": {"query": "q"}});
+    session.receive_text(&message.to_string())
+}
+
+fn complete(session: &mut WebSocket, id: &str) -> Vec<Action> {
+    let kind = if session.is_legacy() {
+        "stop"
+    } else {
+        "complete"
+    };
+    session.receive_text(&json!({"type": kind, "id": id}).to_string())
+}
+
+fn starts(actions: &[Action], expected: &str) -> bool {
+    matches!(actions, [Action::Subscribe { id, .. }] if id.as_str() == expected)
+}
+
+fn close(code: u16, reason: &str) -> Vec<Action> {
+    vec![Action::Close(Close::new(code, reason))]
+}
+
+fn send(message: &'static str) -> Action {
+    Action::Send(message.into())
+}
+
+#[test]
+fn connection_init_asks_the_application_and_the_ack_may_carry_a_payload() {
+    let mut session = connected(Subprotocol::TransportWs);
+    let actions = session.receive_text(r#"{"type":"connection_init","payload":{"token":"t"}}"#);
+    let payload = json!({"token": "t"}).as_object().cloned();
+    let asked = Action::Initialise {
+        payload: payload.clone(),
+    };
+    assert_eq!(actions, [asked]);
+    let ack = r#"{"type":"connection_ack","payload":{"token":"t"}}"#;
+    assert_eq!(session.accept(payload.as_ref()), [send(ack)]);
+}
+
+#[test]
+fn the_acknowledgement_of_the_older_subprotocol_is_followed_by_a_sign_of_life_at_once() {
+    let mut session = initialising(Subprotocol::LegacyWs);
+    assert_eq!(session.heartbeat(), None);
+    let expected = [
+        send(r#"{"type":"connection_ack"}"#),
+        send(r#"{"type":"ka"}"#),
+    ];
+    assert_eq!(session.accept(None), expected);
+    assert_eq!(session.heartbeat(), Some(r#"{"type":"ka"}"#.into()));
+}
+
+#[test]
+fn subscribe_before_connection_init_closes_with_4401() {
+    for subprotocol in SUBPROTOCOLS {
+        let actions = subscribe(&mut connected(subprotocol), "1");
+        assert_eq!(actions, close(4401, "Unauthorized"));
+    }
+}
+
+#[test]
+fn subscribe_while_the_application_decides_closes_with_4401() {
+    let mut session = initialising(Subprotocol::TransportWs);
+    assert_eq!(subscribe(&mut session, "1"), close(4401, "Unauthorized"));
+    assert_eq!(session.accept(None), []);
+}
+
+#[test]
+fn in_the_older_subprotocol_early_operations_start_with_the_acknowledgement() {
+    let mut session = initialising(Subprotocol::LegacyWs);
+    assert_eq!(subscribe(&mut session, "1"), []);
+    assert_eq!(subscribe(&mut session, "2"), []);
+    let stopped = [send(r#"{"id":"1","type":"complete"}"#)];
+    assert_eq!(complete(&mut session, "1"), stopped);
+    assert!(starts(&session.accept(None)[2..], "2"));
+}
+
+#[test]
+fn early_operations_are_bounded() {
+    let mut session = initialising(Subprotocol::LegacyWs);
+    for n in 0..MAX_EARLY_OPERATIONS {
+        assert_eq!(subscribe(&mut session, &n.to_string()), []);
+    }
+    assert_eq!(subscribe(&mut session, "0"), []);
+    assert!(
+        matches!(&subscribe(&mut session, "x")[..], [Action::Close(close)] if close.code == 4400)
+    );
+}
+
+#[test]
+fn a_second_connection_init_closes_with_4429_acknowledged_or_not() {
+    for subprotocol in SUBPROTOCOLS {
+        for mut session in [initialising(subprotocol), acknowledged(subprotocol)] {
+            let expected = close(4429, "Too many initialisation requests");
+            assert_eq!(session.receive_text(INIT), expected);
+        }
+    }
+}
+
+#[test]
+fn no_connection_init_in_time_closes_with_4408() {
+    for subprotocol in SUBPROTOCOLS {
+        let action = connected(subprotocol).initialisation_timed_out();
+        let expected = close(4408, "Connection initialisation timeout");
+        assert_eq!(action.into_iter().collect::<Vec<_>>(), expected);
+        assert_eq!(initialising(subprotocol).initialisation_timed_out(), None);
+    }
+}
+
+#[test]
+fn an_id_in_use_closes_with_4409_or_starts_again_in_the_older_subprotocol() {
+    let mut session = acknowledged(Subprotocol::TransportWs);
+    subscribe(&mut session, "1");
+    let expected = close(4409, "Subscriber for 1 already exists");
+    assert_eq!(subscribe(&mut session, "1"), expected);
+    let mut session = acknowledged(Subprotocol::LegacyWs);
+    for _ in 0..2 {
+        assert!(starts(&subscribe(&mut session, "1"), "1"));
+    }
+    assert!(session.complete(&"1".into()).is_some());
+    assert_eq!(session.complete(&"1".into()), None);
+}
+
+#[test]
+fn an_id_may_be_used_again_after_its_end_from_either_side() {
+    let id = OperationId::from("1");
+    for subprotocol in SUBPROTOCOLS {
+        let mut session = acknowledged(subprotocol);
+        subscribe(&mut session, "1");
+        assert!(session.complete(&id).is_some());
+        assert!(starts(&subscribe(&mut session, "1"), "1"));
+        assert!(session.error(&id, b"[]").is_some());
+        assert!(starts(&subscribe(&mut session, "1"), "1"));
+        let ended = Action::Complete { id: id.clone() };
+        assert_eq!(complete(&mut session, "1").first(), Some(&ended));
+        assert!(starts(&subscribe(&mut session, "1"), "1"));
+    }
+}
+
+#[test]
+fn the_older_subprotocol_answers_the_end_of_an_operation() {
+    let mut session = acknowledged(Subprotocol::LegacyWs);
+    subscribe(&mut session, "1");
+    let ended = Action::Complete { id: "1".into() };
+    let expected = [ended, send(r#"{"id":"1","type":"complete"}"#)];
+    assert_eq!(complete(&mut session, "1"), expected);
+}
+
+#[test]
+fn the_end_of_an_unknown_id_is_ignored() {
+    for subprotocol in SUBPROTOCOLS {
+        assert_eq!(complete(&mut acknowledged(subprotocol), "7"), []);
+    }
+}
+
+#[test]
+fn an_operation_ends_once() {
+    for subprotocol in SUBPROTOCOLS {
+        let mut session = acknowledged(subprotocol);
+        subscribe(&mut session, "1");
+        complete(&mut session, "1");
+        assert_eq!(session.complete(&"1".into()), None);
+        assert_eq!(session.error(&"1".into(), b"[]"), None);
+    }
+}
+
+#[test]
+fn ping_is_answered_before_connection_init_with_its_payload() {
+    let mut session = connected(Subprotocol::TransportWs);
+    let plain = session.receive_text(r#"{"type":"ping"}"#);
+    assert_eq!(plain, [send(r#"{"type":"pong"}"#)]);
+    let loaded = session.receive_text(r#"{"type":"ping","payload":{"n":1}}"#);
+    assert_eq!(loaded, [send(r#"{"type":"pong","payload":{"n":1}}"#)]);
+}
+
+#[test]
+fn an_unrequested_pong_is_ignored() {
+    let mut session = connected(Subprotocol::TransportWs);
+    let actions = session.receive_text(r#"{"type":"pong","payload":{"n":1}}"#);
+    assert_eq!(actions, []);
+}
+
+#[test]
+fn a_fault_closes_or_is_answered_in_the_older_subprotocol() {
+    let mut session = acknowledged(Subprotocol::TransportWs);
+    let expected = close(4400, "Invalid message: it is no JSON object");
+    assert_eq!(session.receive_text("[]"), expected);
+    let mut session = acknowledged(Subprotocol::LegacyWs);
+    assert!(matches!(session.receive_text("[]")[..], [Action::Send(_)]));
+    assert!(starts(&subscribe(&mut session, "1"), "1"));
+}
+
+#[test]
+fn connection_terminate_closes_with_1000() {
+    let mut session = acknowledged(Subprotocol::LegacyWs);
+    let actions = session.receive_text(r#"{"type":"connection_terminate"}"#);
+    assert_eq!(actions, close(1000, ""));
+}
+
+#[test]
+fn a_binary_message_closes_with_4400_and_after_a_close_every_message_is_ignored() {
+    for subprotocol in SUBPROTOCOLS {
+        let mut session = acknowledged(subprotocol);
+        let action = session.receive_binary();
+        let expected = close(4400, "Invalid message: it is binary: send text");
+        assert_eq!(action.into_iter().collect::<Vec<_>>(), expected);
+        assert_eq!(session.receive_text("nonsense"), []);
+        assert_eq!(session.receive_text(INIT), []);
+        assert_eq!(session.receive_binary(), None);
+    }
+}
