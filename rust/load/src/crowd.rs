@@ -93,8 +93,8 @@ impl<'a> Crowd<'a> {
         record: Record,
         interrupted: &'a mut dyn FnMut() -> bool,
     ) -> Result<Self, LoadError> {
-        let poll = Poll::new().map_err(LoadError::Poll)?;
-        let registry = || poll.registry().try_clone().map_err(LoadError::Poll);
+        let poll = Poll::new().map_err(LoadError::System)?;
+        let registry = || poll.registry().try_clone().map_err(LoadError::System);
         let publisher = match &plan.publish {
             Some(target) => Some(Publisher::connect(target.clone(), registry()?, PUBLISHER)?),
             None => None,
@@ -146,7 +146,7 @@ impl<'a> Crowd<'a> {
         }
         match self.poll.poll(&mut self.events, Some(timeout.min(TURN))) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                return Err(LoadError::Poll(error));
+                return Err(LoadError::System(error));
             }
             _ => {}
         }
@@ -164,9 +164,9 @@ impl<'a> Crowd<'a> {
         Ok(())
     }
 
-    /// Closes the connection of a guest, which then returns.
+    /// Closes the connection of a guest, if the server has not done so, and lets it return.
     pub(crate) fn leave(&mut self, number: u32) {
-        if let Some(Some(mut seat)) = self.seats.get_mut(number as usize).map(Option::take) {
+        if let Some(mut seat) = self.seats[number as usize].take() {
             // Half of them say so, as people close a page or lose their network.
             if self.attendance.left.is_multiple_of(2) {
                 let mut close = Vec::new();
@@ -175,8 +175,10 @@ impl<'a> Crowd<'a> {
             }
             self.connecting -= u32::from(!matches!(seat.client.stage, Stage::Subscribed));
             self.attendance.left += 1;
-            self.queue.push_back(number);
+        } else if self.queue.contains(&number) {
+            return;
         }
+        self.queue.push_back(number);
     }
 
     /// Lets the slow clients read what there is, to see whom the server has ended.
@@ -206,7 +208,7 @@ impl<'a> Crowd<'a> {
                     Token(number as usize),
                     Interest::READABLE | Interest::WRITABLE,
                 )
-                .map_err(LoadError::Poll)?;
+                .map_err(LoadError::System)?;
             let subscriptions = self.plan.options.subscriptions;
             let client = Client::new(
                 number * subscriptions,
@@ -320,20 +322,22 @@ impl<'a> Crowd<'a> {
         let _ = seat.socket.shutdown(Shutdown::Both);
         let acknowledged = matches!(seat.client.stage, Stage::Subscribed);
         self.connecting -= u32::from(!acknowledged);
-        if self.roles[number] == Role::Slow && acknowledged {
-            self.attendance.slow_ended += 1;
-            if self.plan.options.mode == Mode::Mixed {
-                self.queue.push_back(number as u32);
+        match self.roles[number] {
+            Role::Slow if acknowledged => {
+                self.attendance.slow_ended += 1;
+                if self.plan.options.mode == Mode::Mixed {
+                    self.queue.push_back(number as u32);
+                }
             }
-            return;
-        }
-        self.record.error(reason);
-        if self.roles[number] == Role::Guest {
-            return self.queue.push_back(number as u32);
-        }
-        self.attendance.ended += 1;
-        for operation in seat.client.operations() {
-            self.record.ledger.end(operation);
+            // A guest returns when it is its turn to leave.
+            Role::Slow | Role::Guest => self.record.error(reason),
+            Role::Broadcast | Role::Selective => {
+                self.record.error(reason);
+                self.attendance.ended += 1;
+                for operation in seat.client.operations() {
+                    self.record.ledger.end(operation);
+                }
+            }
         }
     }
 }

@@ -241,6 +241,13 @@ impl Ledger {
         self.waiting
     }
 
+    /// Checked subscriptions that have not received anything, ended ones as well (a count).
+    pub(crate) fn silent(&self) -> usize {
+        let checked = self.subscriptions.iter();
+        let silent = checked.filter(|s| s.audience != Audience::Unchecked && !s.live);
+        silent.count()
+    }
+
     /// Whether a subscription has received anything, or has ended.
     #[must_use]
     pub(crate) fn is_live(&self, number: u32) -> bool {
