@@ -231,7 +231,9 @@ impl<'a> Crowd<'a> {
         let Some(Some(seat)) = self.seats.get_mut(number) else {
             return;
         };
-        if let Ok(Some(error)) = seat.socket.take_error() {
+        if event.is_error() {
+            let error = seat.socket.take_error().ok().flatten();
+            let error = error.map_or_else(|| "for no reason".to_owned(), |e| e.to_string());
             self.end(number, format!("a connection broke: {error}"));
             return;
         }
@@ -242,7 +244,7 @@ impl<'a> Crowd<'a> {
             return;
         };
         if seat.deaf {
-            if event.is_read_closed() || event.is_error() {
+            if event.is_read_closed() {
                 self.end(number, String::new());
             }
             return;
