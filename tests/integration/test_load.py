@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
+import subprocess
 import sys
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -381,3 +384,12 @@ async def test_what_keeps_a_load_from_running_is_said(ours):
         _, err = await process.communicate()
         assert process.returncode == 3, (options, err)
         assert expected in err.decode(), options
+
+
+def test_every_option_is_documented():
+    command = [sys.executable, "-m", "fraiseql_subs", "load", "--help"]
+    options = set(re.findall(r"--[a-z-]+", subprocess.check_output(command, text=True)))
+    page = (Path(__file__).parents[2] / "docs/reference/load.md").read_text()
+    assert "--connections" in options
+    documented = set(re.findall(r"^\| `(--[a-z-]+)`", page, re.MULTILINE))
+    assert documented == options - {"--help", "--version"}

@@ -377,9 +377,13 @@ fn connect(plan: &Plan, number: u32, role: Role) -> Result<TcpStream, LoadError>
     open().map_err(|error| LoadError::Connect {
         server: plan.server,
         number,
-        reason: match source {
-            Some(source) => format!("from {source}: {error}"),
-            None => error.to_string(),
+        reason: match (error.kind(), source) {
+            (io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse, _) => format!(
+                "{error}: the client address has no port left, or is none of this machine; \
+                give others by `--source`"
+            ),
+            (_, Some(source)) => format!("from {source}: {error}"),
+            (_, None) => error.to_string(),
         },
     })
 }
