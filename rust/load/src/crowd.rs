@@ -188,7 +188,7 @@ impl<'a> Crowd<'a> {
                 if let Some(seat) = &mut self.seats[number] {
                     seat.deaf = false;
                 }
-                self.read(number);
+                self.read(number, true);
             }
         }
     }
@@ -250,11 +250,12 @@ impl<'a> Crowd<'a> {
             return;
         }
         if event.is_readable() {
-            self.read(number);
+            self.read(number, event.is_read_closed());
         }
     }
 
-    fn read(&mut self, number: usize) {
+    /// Reads what there is; `closed` if nothing will follow it.
+    fn read(&mut self, number: usize, closed: bool) {
         loop {
             let Some(Some(seat)) = self.seats.get_mut(number) else {
                 return;
@@ -284,7 +285,8 @@ impl<'a> Crowd<'a> {
                 self.write(number);
             }
             // A socket that gave less than was asked for is empty: the next bytes are a new event.
-            if length < READ_BYTES || deaf {
+            // An end that was there already makes no event of its own.
+            if deaf || (length < READ_BYTES && !closed) {
                 return;
             }
         }

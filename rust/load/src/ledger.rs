@@ -191,6 +191,8 @@ impl Ledger {
             event.remaining -= 1;
             if event.remaining == 0 {
                 self.pending -= 1;
+                let whole = |event: &&Event| event.remaining == 0;
+                self.settled += self.events[self.settled..].iter().take_while(whole).count();
             }
         }
         Delivery::Delivered

@@ -162,7 +162,8 @@ impl Run<'_> {
         let (mut round, mut sent) = (Vec::new(), 0);
         while self.crowd.record.ledger.waiting() > 0 {
             // What waits only for somebody slow must not be asked for again and again.
-            if round.is_empty() && heard.is_none_or(|heard| heard.elapsed() >= QUIET) {
+            let quiet = heard.is_none_or(|heard| heard.elapsed() >= QUIET);
+            if round.is_empty() && quiet && self.is_ready() {
                 let ledger = &self.crowd.record.ledger;
                 let silent = self.keys.iter().filter(|key| !ledger.is_live(**key));
                 round = silent.copied().collect();
