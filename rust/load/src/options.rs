@@ -486,18 +486,17 @@ mod tests {
             (&["--subscriptions", "1001"], "--subscriptions"),
             (&["--rate", "1e8"], "`--duration` makes 1000000000 events"),
         ] {
-            let arguments: Vec<_> = arguments.iter().copied().collect();
             // Of an option given twice clap takes none: replace what is there.
             let mut all = vec![
                 "fan-out",
                 "--query",
                 QUERY,
                 "--publish",
-                "tcp://127.0.0.1:9001",
+                "tcp://127.0.0.1:1",
             ];
             match all.iter().position(|known| *known == arguments[0]) {
                 Some(place) => all[place + 1] = arguments[1],
-                None => all.extend(&arguments),
+                None => all.extend(arguments),
             }
             let error = plan(&all).unwrap_err();
             assert!(error.contains(expected), "{error}");
