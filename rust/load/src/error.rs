@@ -1,0 +1,84 @@
+//! Why a load could not be run.
+
+use std::io;
+use std::net::SocketAddr;
+
+use crate::options::OptionError;
+use crate::processes::NoProcess;
+use crate::publisher::PublishError;
+
+/// Why a load could not be run.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// Options that cannot be.
+    #[error(transparent)]
+    Options(#[from] OptionError),
+    /// More connections than files that this process may open.
+    #[error(
+        "{connections} connections need {needed} open files, and this process may have {limit} \
+        (`ulimit -Hn`): raise the limit, or run several load generators with fewer connections each"
+    )]
+    Files {
+        /// Connections asked for.
+        connections: u32,
+        /// Files they need.
+        needed: u64,
+        /// Files there may be.
+        limit: u64,
+    },
+    /// A connection that cannot be made.
+    #[error("connection {number} to {server} cannot be made: {reason}")]
+    Connect {
+        /// Number of the connection.
+        number: u32,
+        /// Where to.
+        server: SocketAddr,
+        /// The cause.
+        reason: String,
+    },
+    /// Some connections could not be set up.
+    #[error("{missing} of {connections} connections were not acknowledged: {reason}")]
+    NotAcknowledged {
+        /// How many.
+        missing: u32,
+        /// Of how many.
+        connections: u32,
+        /// The first cause.
+        reason: String,
+    },
+    /// Some subscriptions received nothing before measuring.
+    #[error(
+        "{missing} of {subscriptions} subscriptions received no event before measuring: {reason}"
+    )]
+    NotLive {
+        /// How many.
+        missing: usize,
+        /// Of how many.
+        subscriptions: u64,
+        /// The first cause.
+        reason: String,
+    },
+    /// Nobody is left to receive anything.
+    #[error("the server ended every connection: {0}")]
+    Alone(String),
+    /// Events cannot be published.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// The processes of the server cannot be read.
+    #[error(transparent)]
+    Process(#[from] NoProcess),
+    /// The result cannot be written.
+    #[error("the result cannot be written to {place}: {source}")]
+    Output {
+        /// Where to.
+        place: String,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The system refused something it never refuses.
+    #[error("the system refuses: {0}")]
+    Poll(#[source] io::Error),
+    /// Somebody asked to stop before anything was measured.
+    #[error("stopped before anything was measured")]
+    Interrupted,
+}

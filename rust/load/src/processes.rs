@@ -1,0 +1,125 @@
+//! CPU time and memory of processes, from `/proc`, and the limit of open files of this one.
+
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::time::{ClockId, clock_gettime};
+use serde::Serialize;
+
+/// What some processes have used, together.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct Usage {
+    /// User and system time of all their threads, also of those that have ended (seconds).
+    pub cpu_seconds: f64,
+    /// Resident memory; pages that processes share count for each (bytes).
+    pub rss_bytes: u64,
+    /// Resident memory; pages that processes share are divided between them (bytes). None where the
+    /// system does not tell.
+    pub pss_bytes: Option<u64>,
+}
+
+/// A process that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("process {pid} of `--pid` cannot be read: {source}")]
+pub struct NoProcess {
+    pid: u32,
+    source: std::io::Error,
+}
+
+/// Reads CPU time and memory of the processes `pids`.
+///
+/// # Errors
+///
+/// [`NoProcess`] when one of them has ended or is none.
+pub(crate) fn usage(pids: &[u32]) -> Result<Usage, NoProcess> {
+    let mut total = Usage {
+        pss_bytes: Some(0),
+        ..Usage::default()
+    };
+    for pid in pids {
+        let read = |file: &str| {
+            std::fs::read_to_string(format!("/proc/{pid}/{file}"))
+                .map_err(|source| NoProcess { pid: *pid, source })
+        };
+        total.cpu_seconds += cpu_seconds(&read("stat")?);
+        total.rss_bytes += kibibytes(&read("status")?, "VmRSS:").unwrap_or(0);
+        let pss = read("smaps_rollup")
+            .ok()
+            .and_then(|t| kibibytes(&t, "Pss:"));
+        total.pss_bytes = total.pss_bytes.zip(pss).map(|(all, one)| all + one);
+    }
+    Ok(total)
+}
+
+/// User and system time in a line of `/proc/PID/stat`.
+fn cpu_seconds(stat: &str) -> f64 {
+    // The name of the program, in parentheses, may contain spaces and parentheses.
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+    let ticks = fields.split_ascii_whitespace().skip(11).take(2);
+    let ticks: u64 = ticks.filter_map(|field| field.parse::<u64>().ok()).sum();
+    ticks as f64 / rustix::param::clock_ticks_per_second() as f64
+}
+
+/// Value of a line such as `VmRSS:  123 kB` (bytes).
+fn kibibytes(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    let number: u64 = line.split_ascii_whitespace().next()?.parse().ok()?;
+    Some(number * 1024)
+}
+
+/// CPU time of the calling thread.
+#[must_use]
+pub(crate) fn thread_cpu() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(
+        u64::try_from(time.tv_sec).unwrap_or(0),
+        u32::try_from(time.tv_nsec).unwrap_or(0),
+    )
+}
+
+/// Raises the limit of open files as far as this process may.
+///
+/// # Errors
+///
+/// The limit, if it is below `needed`.
+pub(crate) fn allow_files(needed: u64) -> Result<(), u64> {
+    let limit = getrlimit(Resource::Nofile);
+    // No maximum is no limit; one that cannot be raised stays what it is.
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    let reached = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    match reached {
+        Some(reached) if reached < needed => Err(reached),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_is_read() {
+        let usage = usage(&[std::process::id()]).unwrap();
+        assert!(usage.rss_bytes > 100_000, "{usage:?}");
+        assert!(usage.pss_bytes.is_none_or(|pss| pss <= usage.rss_bytes));
+    }
+
+    #[test]
+    fn the_name_of_a_program_does_not_shift_its_times() {
+        let stat = "7 (a) b (c) S 1 2 3 4 5 6 7 8 9 10 100 50 0 0 20 0";
+        let ticks = rustix::param::clock_ticks_per_second() as f64;
+        assert!((cpu_seconds(stat) - 150.0 / ticks).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_process_that_is_none_is_named() {
+        let error = usage(&[u32::MAX]).unwrap_err().to_string();
+        assert!(error.contains("process 4294967295"), "{error}");
+    }
+}

@@ -1,0 +1,292 @@
+//! What a run found: as JSON for programs, as a table for people.
+
+use std::fmt::{self, Write as _};
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use crate::crowd::Crowd;
+use crate::ledger::Counts;
+use crate::options::{Mode, Options, Plan};
+use crate::processes::Usage;
+
+/// What the server's processes used up to a time.
+#[derive(Debug, Clone, Serialize)]
+pub struct Sample {
+    /// Since measuring began.
+    pub seconds: f64,
+    /// CPU time since the processes began, and memory.
+    #[serde(flatten)]
+    pub usage: Usage,
+}
+
+/// Times from publishing to reading (microseconds); none without `sentAt` in the results.
+#[derive(Debug, Clone, Serialize)]
+pub struct Latency {
+    /// Half of the deliveries took at most this.
+    pub p50: u64,
+    /// 99 % took at most this.
+    pub p99: u64,
+    /// 99.9 % took at most this.
+    pub p99_9: u64,
+    /// The longest.
+    pub max: u64,
+    /// The arithmetic mean.
+    pub mean: f64,
+}
+
+/// What the processes of `--pid` used.
+#[derive(Debug, Clone, Serialize)]
+pub struct Server {
+    /// User and system time while measuring, in steps of 10 ms.
+    pub cpu_seconds: f64,
+    /// The same for one delivery, if there was any.
+    pub cpu_us_per_delivery: Option<f64>,
+    /// The same for one event, if there was any.
+    pub cpu_us_per_event: Option<f64>,
+    /// Resident memory before the first connection.
+    pub rss_before_bytes: u64,
+    /// Resident memory after measuring, with all connections.
+    pub rss_after_bytes: u64,
+    /// As `rss_before_bytes`, shared pages divided.
+    pub pss_before_bytes: Option<u64>,
+    /// As `rss_after_bytes`, shared pages divided.
+    pub pss_after_bytes: Option<u64>,
+    /// Resident memory that was added for each connection.
+    pub bytes_per_connection: f64,
+}
+
+/// What the load generator itself used, and how punctual it was.
+#[derive(Debug, Clone, Serialize)]
+pub struct Client {
+    /// CPU time of its loop while measuring.
+    pub cpu_seconds: f64,
+    /// The same for one delivery, if there was any.
+    pub cpu_us_per_delivery: Option<f64>,
+    /// How late an event left that was due, at worst.
+    pub late_us_max: u64,
+}
+
+/// Clients that never read.
+#[derive(Debug, Clone, Serialize)]
+pub struct Slow {
+    /// How many there were.
+    pub connections: u32,
+    /// How often the server ended one.
+    pub disconnected: u32,
+}
+
+/// Clients that left and returned.
+#[derive(Debug, Clone, Serialize)]
+pub struct Churn {
+    /// How often one left.
+    pub left: u32,
+}
+
+/// What a run found.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// What happened.
+    pub mode: Mode,
+    /// The options it ran with.
+    pub options: Options,
+    /// Connections, of every kind.
+    pub connections: u32,
+    /// Subscriptions of all connections.
+    pub subscriptions: u64,
+    /// Events published while measuring.
+    pub events: u64,
+    /// Deliveries; see [`Counts`].
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// From the first event to the last delivery.
+    pub seconds: f64,
+    /// How long deliveries took.
+    pub latency_us: Option<Latency>,
+    /// What the server used, if its processes were given.
+    pub server: Option<Server>,
+    /// What the load generator used.
+    pub client: Client,
+    /// In slow and mixed.
+    pub slow: Option<Slow>,
+    /// In churn and mixed.
+    pub churn: Option<Churn>,
+    /// Memory and CPU time through the run, if processes were given.
+    pub samples: Vec<Sample>,
+    /// Whether somebody stopped it early.
+    pub interrupted: bool,
+    /// What went wrong on connections, each with its count.
+    pub errors: Vec<String>,
+}
+
+/// What a run measured beside deliveries.
+pub(crate) struct Measured {
+    pub(crate) seconds: f64,
+    pub(crate) results: u64,
+    pub(crate) before: Usage,
+    pub(crate) after: Usage,
+    pub(crate) server_cpu_seconds: f64,
+    pub(crate) client_cpu_seconds: f64,
+    pub(crate) lateness: Duration,
+    pub(crate) slow: u32,
+    pub(crate) samples: Vec<Sample>,
+    pub(crate) interrupted: bool,
+}
+
+impl Report {
+    pub(crate) fn new(plan: &Plan, crowd: &Crowd<'_>, measured: Measured) -> Self {
+        let options = plan.options.clone();
+        let (ledger, mode) = (&crowd.record.ledger, options.mode);
+        let each = |seconds: f64, count: u64| (count > 0).then(|| seconds * 1e6 / count as f64);
+        let (before, after) = (measured.before, measured.after);
+        let added = after.rss_bytes as f64 - before.rss_bytes as f64;
+        let server = (!options.pid.is_empty()).then(|| Server {
+            cpu_seconds: measured.server_cpu_seconds,
+            cpu_us_per_delivery: each(measured.server_cpu_seconds, measured.results),
+            cpu_us_per_event: each(measured.server_cpu_seconds, ledger.events()),
+            rss_before_bytes: before.rss_bytes,
+            rss_after_bytes: after.rss_bytes,
+            pss_before_bytes: before.pss_bytes,
+            pss_after_bytes: after.pss_bytes,
+            bytes_per_connection: added / f64::from(options.connections),
+        });
+        let attendance = crowd.attendance;
+        Self {
+            mode,
+            connections: options.connections,
+            subscriptions: u64::from(options.connections) * u64::from(options.subscriptions),
+            events: ledger.events(),
+            counts: ledger.counts(),
+            seconds: measured.seconds,
+            latency_us: latency(&crowd.record.latencies),
+            server,
+            client: Client {
+                cpu_seconds: measured.client_cpu_seconds,
+                cpu_us_per_delivery: each(measured.client_cpu_seconds, measured.results),
+                late_us_max: measured.lateness.as_micros() as u64,
+            },
+            slow: matches!(mode, Mode::Slow | Mode::Mixed).then_some(Slow {
+                connections: measured.slow,
+                disconnected: attendance.slow_ended,
+            }),
+            churn: matches!(mode, Mode::Churn | Mode::Mixed).then_some(Churn {
+                left: attendance.left,
+            }),
+            samples: measured.samples,
+            interrupted: measured.interrupted,
+            errors: crowd.record.errors(),
+            options,
+        }
+    }
+
+    /// Whether every delivery came once, in order, and nothing else went wrong.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        let counts = &self.counts;
+        counts.lost + counts.doubled + counts.reordered + counts.astray == 0
+            && self.errors.is_empty()
+    }
+}
+
+fn latency(histogram: &Histogram<u64>) -> Option<Latency> {
+    (!histogram.is_empty()).then(|| Latency {
+        p50: histogram.value_at_quantile(0.5),
+        p99: histogram.value_at_quantile(0.99),
+        p99_9: histogram.value_at_quantile(0.999),
+        max: histogram.max(),
+        mean: histogram.mean(),
+    })
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut row = |name: &str, value: String| writeln!(f, "{name:<24}{value}");
+        let per_second = |count: u64| count as f64 / self.seconds.max(1e-9);
+        row("connections", format!("{}", self.connections))?;
+        row("subscriptions", format!("{}", self.subscriptions))?;
+        let time = format!(
+            "{:.2} s{}",
+            self.seconds,
+            if self.interrupted {
+                ", stopped early"
+            } else {
+                ""
+            }
+        );
+        row("time", time)?;
+        if self.mode != Mode::Idle {
+            let counts = &self.counts;
+            row(
+                "events",
+                format!("{} ({:.0} a second)", self.events, per_second(self.events)),
+            )?;
+            let delivered = per_second(counts.delivered);
+            row(
+                "delivered",
+                format!(
+                    "{} of {} ({delivered:.0} a second)",
+                    counts.delivered, counts.expected
+                ),
+            )?;
+            row("lost", format!("{}", counts.lost))?;
+            row("doubled", format!("{}", counts.doubled))?;
+            row("reordered", format!("{}", counts.reordered))?;
+            row("astray", format!("{}", counts.astray))?;
+            if counts.unchecked > 0 {
+                row("delivered, unchecked", format!("{}", counts.unchecked))?;
+            }
+        }
+        if let Some(latency) = &self.latency_us {
+            let milliseconds = |us: u64| us as f64 / 1000.0;
+            let mut text = String::new();
+            for (name, us) in [
+                ("p50", latency.p50),
+                ("p99", latency.p99),
+                ("p99.9", latency.p99_9),
+                ("max", latency.max),
+            ] {
+                write!(text, "{name} {:.2}  ", milliseconds(us))?;
+            }
+            row("latency, ms", text.trim_end().to_owned())?;
+        }
+        if let Some(slow) = &self.slow {
+            row(
+                "slow clients",
+                format!(
+                    "{}, disconnected {} times",
+                    slow.connections, slow.disconnected
+                ),
+            )?;
+        }
+        if let Some(churn) = &self.churn {
+            row("left and returned", format!("{} times", churn.left))?;
+        }
+        let each =
+            |us: Option<f64>| us.map_or(String::new(), |us| format!(", {us:.2} us a delivery"));
+        if let Some(server) = &self.server {
+            let cpu = each(server.cpu_us_per_delivery);
+            row("server CPU", format!("{:.2} s{cpu}", server.cpu_seconds))?;
+            let mebibytes = |bytes: u64| bytes as f64 / (1024.0 * 1024.0);
+            let memory = format!(
+                "{:.1} MiB before, {:.1} MiB after, {:.1} KiB a connection",
+                mebibytes(server.rss_before_bytes),
+                mebibytes(server.rss_after_bytes),
+                server.bytes_per_connection / 1024.0
+            );
+            row("server memory", memory)?;
+        }
+        let client = &self.client;
+        let cpu = each(client.cpu_us_per_delivery);
+        row("client CPU", format!("{:.2} s{cpu}", client.cpu_seconds))?;
+        if self.options.rate.is_some() || client.late_us_max > 0 {
+            row(
+                "latest event, ms",
+                format!("{:.2}", client.late_us_max as f64 / 1000.0),
+            )?;
+        }
+        self.errors
+            .iter()
+            .try_for_each(|error| row("error", error.clone()))
+    }
+}

@@ -1,0 +1,445 @@
+//! One run: connect, see that every subscription is live, publish, wait, count.
+//!
+//! Not here: sockets (`crowd`), what a delivery was (`ledger`), how it is printed (`report`).
+
+use std::time::{Duration, Instant};
+
+use crate::client::Record;
+use crate::crowd::{Crowd, Role};
+use crate::error::LoadError;
+use crate::ledger::{Audience, Ledger};
+use crate::options::{Mode, Plan};
+use crate::processes::{Usage, allow_files, thread_cpu, usage};
+use crate::progress::Progress;
+use crate::report::{Report, Sample};
+
+/// Files that are open beside the connections.
+const OTHER_FILES: u64 = 64;
+
+/// Without a delivery for so long nothing is under way on an idle machine.
+const QUIET: Duration = Duration::from_millis(250);
+
+/// Probes of selective subscriptions under way at once.
+const PROBES: usize = 64;
+
+/// Timers have a resolution of 1 ms: an event that leaves so late was not kept waiting.
+const TIMER: Duration = Duration::from_millis(1);
+
+/// Time for slow clients to read what was kept for them, to see which of them were ended.
+const SLOW_READING: Duration = Duration::from_secs(2);
+
+/// When to publish.
+enum Pace {
+    /// So many events, at most so many of them under way.
+    Closed { events: u32, pending: usize },
+    /// So many events a second for some time, whatever the server does.
+    Open { rate: f64, duration: Duration },
+}
+
+struct Run<'a> {
+    plan: &'a Plan,
+    crowd: Crowd<'a>,
+    progress: Progress,
+    random: fastrand::Rng,
+    event: Vec<u8>,
+    /// Numbers of the subscriptions that receive the events of their key.
+    keys: Vec<u32>,
+    guests: Vec<u32>,
+    samples: Vec<Sample>,
+    /// How late an event left that was due, at worst.
+    lateness: Duration,
+    interrupted: bool,
+}
+
+/// Runs the load that `plan` describes.
+pub(crate) fn run(plan: &Plan, interrupted: &mut dyn FnMut() -> bool) -> Result<Report, LoadError> {
+    let options = &plan.options;
+    let needed = u64::from(options.connections) + OTHER_FILES;
+    allow_files(needed).map_err(|limit| LoadError::Files {
+        connections: options.connections,
+        needed,
+        limit,
+    })?;
+    let before = usage(&options.pid)?;
+    let roles = plan.roles()?;
+    let of = |wanted| {
+        let roles = roles.iter().enumerate();
+        let found = roles.filter(move |(_, role)| **role == wanted);
+        found.map(|(number, _)| number as u32)
+    };
+    let subscriptions = |number: u32| {
+        let first = number * options.subscriptions;
+        first..first + options.subscriptions
+    };
+    let keys = of(Role::Selective).flat_map(subscriptions).collect();
+    let guests = of(Role::Guest).collect();
+    let audiences = roles.iter().flat_map(|role| {
+        let audience = match role {
+            Role::Broadcast => Audience::All,
+            Role::Selective => Audience::Own,
+            Role::Guest | Role::Slow => Audience::Unchecked,
+        };
+        std::iter::repeat_n(audience, options.subscriptions as usize)
+    });
+    let record = Record::new(Ledger::new(audiences), options.init_payload.as_deref());
+    let mut run = Run {
+        plan,
+        crowd: Crowd::new(plan, roles.clone(), record, interrupted)?,
+        progress: Progress::new(),
+        random: fastrand::Rng::with_seed(1),
+        event: Vec::new(),
+        keys,
+        guests,
+        samples: Vec::new(),
+        lateness: Duration::ZERO,
+        interrupted: false,
+    };
+    run.connect()?;
+    run.warm_up()?;
+    let report = run.measure(before);
+    run.progress.finish();
+    report
+}
+
+impl Run<'_> {
+    /// Connects and subscribes everybody.
+    fn connect(&mut self) -> Result<(), LoadError> {
+        let connections = self.plan.options.connections;
+        let patience = Duration::from_secs_f64(self.plan.options.patience);
+        self.progress.begin("connecting", u64::from(connections));
+        let (mut absent, mut since) = (connections, Instant::now());
+        while absent > 0 {
+            self.crowd.turn(QUIET)?;
+            let now = self.crowd.absent();
+            if now < absent {
+                (absent, since) = (now, Instant::now());
+                self.progress.reached(u64::from(connections - absent));
+            }
+            let ended = self.crowd.attendance.ended;
+            if ended > 0 || since.elapsed() > patience {
+                return Err(LoadError::NotAcknowledged {
+                    missing: absent + ended,
+                    connections,
+                    reason: self.reason(&format!("nothing happened for {patience:?}")),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Publishes until every subscription has received something, then what is asked for.
+    fn warm_up(&mut self) -> Result<(), LoadError> {
+        if self.crowd.publisher.is_none() {
+            return self.settle(QUIET * 4);
+        }
+        self.probe()?;
+        self.settle(QUIET)?;
+        self.crowd.record.start();
+        self.progress
+            .begin("warming up", u64::from(self.plan.options.warm_up));
+        self.publish_all(&Pace::Closed {
+            events: self.plan.options.warm_up,
+            pending: self.plan.options.pending as usize,
+        })?;
+        self.samples.clear();
+        self.lateness = Duration::ZERO;
+        Ok(())
+    }
+
+    /// Publishes until every subscription has received something: the protocol does not
+    /// acknowledge a `subscribe`.
+    fn probe(&mut self) -> Result<(), LoadError> {
+        let patience = Duration::from_secs_f64(self.plan.options.patience);
+        let all = self.crowd.record.ledger.waiting();
+        self.progress.begin("subscribing", all as u64);
+        let (mut waiting, mut since) = (all, Instant::now());
+        let (mut results, mut heard) = (self.crowd.record.results, None::<Instant>);
+        // Keys of this round that have yet to be probed, and how many were live before it.
+        let (mut round, mut sent) = (Vec::new(), 0);
+        while self.crowd.record.ledger.waiting() > 0 {
+            // What waits only for somebody slow must not be asked for again and again.
+            if round.is_empty() && heard.is_none_or(|heard| heard.elapsed() >= QUIET) {
+                let ledger = &self.crowd.record.ledger;
+                let silent = self.keys.iter().filter(|key| !ledger.is_live(**key));
+                round = silent.copied().collect();
+                sent = 0;
+                waiting = ledger.waiting();
+                if round.is_empty() {
+                    self.publish(0, self.crowd.elapsed());
+                }
+                heard = Some(Instant::now());
+            }
+            let answered = waiting.saturating_sub(self.crowd.record.ledger.waiting());
+            while !round.is_empty() && sent < answered + PROBES && self.is_ready() {
+                let key = round.pop().unwrap_or_default();
+                self.publish(key, self.crowd.elapsed());
+                sent += 1;
+            }
+            self.crowd.turn(QUIET)?;
+            if self.crowd.record.results > results {
+                results = self.crowd.record.results;
+                heard = Some(Instant::now());
+            } else if heard.is_some_and(|heard| heard.elapsed() >= QUIET) {
+                // Those that were probed and did not answer are for the next round.
+                round.clear();
+            }
+            let now = self.crowd.record.ledger.waiting();
+            if now < all - self.progress.position() as usize {
+                since = Instant::now();
+                self.progress.reached((all - now) as u64);
+            }
+            if since.elapsed() > patience {
+                return Err(LoadError::NotLive {
+                    missing: now,
+                    subscriptions: all as u64,
+                    reason: self
+                        .reason("do `--channel` and `--data` match `--query` and `--variables`?"),
+                });
+            }
+        }
+        if self.crowd.attendance.ended > 0 {
+            return Err(LoadError::Alone(self.reason("no reason was given")));
+        }
+        Ok(())
+    }
+
+    /// Waits until nothing has come for so long.
+    fn settle(&mut self, quiet: Duration) -> Result<(), LoadError> {
+        let (mut results, mut since) = (self.crowd.record.results, Instant::now());
+        let begun = Instant::now();
+        while since.elapsed() < quiet && begun.elapsed() < quiet * 20 {
+            self.crowd.turn(quiet)?;
+            if self.crowd.record.results > results {
+                (results, since) = (self.crowd.record.results, Instant::now());
+            }
+        }
+        Ok(())
+    }
+
+    /// Measures, and reports.
+    fn measure(&mut self, before: Usage) -> Result<Report, LoadError> {
+        let options = &self.plan.options;
+        self.crowd.record.start();
+        let (results, start) = (self.crowd.record.results, Instant::now());
+        let (server, client) = (usage(&options.pid)?, thread_cpu());
+        let pace = match self.plan.rate {
+            Some(rate) => Pace::Open {
+                rate,
+                duration: Duration::from_secs_f64(options.duration),
+            },
+            None => Pace::Closed {
+                events: options.events,
+                pending: options.pending as usize,
+            },
+        };
+        let ran = match options.mode {
+            Mode::Idle => self.idle(),
+            _ => {
+                let events = match pace {
+                    Pace::Closed { events, .. } => u64::from(events),
+                    Pace::Open { rate, duration } => (rate * duration.as_secs_f64()) as u64,
+                };
+                self.progress.begin("measuring", events);
+                self.publish_all(&pace)
+            }
+        };
+        self.forgive(ran)?;
+        let seconds = start.elapsed().as_secs_f64();
+        let client = thread_cpu().saturating_sub(client);
+        let results = self.crowd.record.results - results;
+        let after = usage(&options.pid)?;
+        // A delivery that comes twice may do so after the last one was there.
+        let settled = self.settle(QUIET);
+        self.forgive(settled)?;
+        let slow = self
+            .crowd
+            .roles()
+            .iter()
+            .filter(|role| **role == Role::Slow);
+        let slow = slow.count() as u32;
+        if slow > 0 && options.mode == Mode::Slow && !self.interrupted {
+            self.crowd.wake_slow();
+            let reading = Instant::now();
+            while reading.elapsed() < SLOW_READING && !self.interrupted {
+                let turned = self.crowd.turn(QUIET);
+                self.forgive(turned)?;
+            }
+        }
+        let cpu_seconds = after.cpu_seconds - server.cpu_seconds;
+        Ok(Report::new(
+            self.plan,
+            &self.crowd,
+            crate::report::Measured {
+                seconds,
+                results,
+                before,
+                after,
+                server_cpu_seconds: cpu_seconds,
+                client_cpu_seconds: client.as_secs_f64(),
+                lateness: self.lateness,
+                slow,
+                samples: std::mem::take(&mut self.samples),
+                interrupted: self.interrupted,
+            },
+        ))
+    }
+
+    /// Whoever stops a load that is being measured gets what was measured so far.
+    fn forgive(&mut self, result: Result<(), LoadError>) -> Result<(), LoadError> {
+        match result {
+            Err(LoadError::Interrupted) => {
+                self.interrupted = true;
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    fn idle(&mut self) -> Result<(), LoadError> {
+        let duration = Duration::from_secs_f64(self.plan.options.duration);
+        self.progress.begin("idle, seconds", duration.as_secs());
+        let start = Instant::now();
+        while let Some(left) = duration.checked_sub(start.elapsed()) {
+            self.crowd.turn(left)?;
+            self.sample(start)?;
+            self.attended()?;
+            self.progress.reached(start.elapsed().as_secs());
+        }
+        Ok(())
+    }
+
+    /// Publishes at a pace until all is delivered, or nothing comes any more.
+    fn publish_all(&mut self, pace: &Pace) -> Result<(), LoadError> {
+        let patience = Duration::from_secs_f64(self.plan.options.patience);
+        let start = Instant::now();
+        let began = self.crowd.elapsed();
+        let total = match pace {
+            Pace::Closed { events, .. } => u64::from(*events),
+            Pace::Open { rate, duration } => (rate * duration.as_secs_f64()).ceil() as u64,
+        };
+        let (mut results, mut since, mut churned) = (self.crowd.record.results, start, 0);
+        loop {
+            let published = self.crowd.record.ledger.events();
+            let pending = self.crowd.record.ledger.pending();
+            if published >= total && pending == 0 {
+                return Ok(());
+            }
+            let wait = match pace {
+                Pace::Closed { events, pending } => self.fill(*events, *pending),
+                Pace::Open { rate, .. } => self.catch_up(began, *rate, total),
+            };
+            self.crowd.turn(wait)?;
+            self.sample(start)?;
+            self.attended()?;
+            if published < total && matches!(pace, Pace::Open { .. }) {
+                self.churn(start, &mut churned);
+            }
+            self.progress.reached(published);
+            if self.crowd.record.results > results || self.crowd.record.ledger.pending() == 0 {
+                (results, since) = (self.crowd.record.results, Instant::now());
+            } else if since.elapsed() > patience {
+                self.crowd.record.ledger.give_up();
+                since = Instant::now();
+            }
+        }
+    }
+
+    /// Publishes as many events as may be under way; returns how long there is nothing else to do.
+    fn fill(&mut self, events: u32, pending: usize) -> Duration {
+        while self.crowd.record.ledger.events() < u64::from(events)
+            && self.crowd.record.ledger.pending() < pending
+            && self.is_ready()
+        {
+            let key = self.key();
+            self.publish(key, self.crowd.elapsed());
+        }
+        QUIET
+    }
+
+    /// Publishes the events that are due; returns the time until the next one is.
+    fn catch_up(&mut self, began: Duration, rate: f64, total: u64) -> Duration {
+        loop {
+            let number = self.crowd.record.ledger.events();
+            if number >= total {
+                return QUIET;
+            }
+            let due = began + Duration::from_secs_f64(number as f64 / rate);
+            let now = self.crowd.elapsed();
+            if let Some(wait) = due.checked_sub(now).filter(|wait| !wait.is_zero()) {
+                return wait;
+            }
+            if !self.is_ready() {
+                return TIMER;
+            }
+            self.lateness = self.lateness.max(now.saturating_sub(due));
+            // An event that could not leave when it was due has waited, and that is measured.
+            let key = self.key();
+            self.publish(key, now.min(due + TIMER));
+        }
+    }
+
+    /// Lets guests leave, and return, at their rate.
+    fn churn(&mut self, start: Instant, churned: &mut u64) {
+        if self.guests.is_empty() {
+            return;
+        }
+        let due = (start.elapsed().as_secs_f64() * self.plan.options.churn_rate) as u64;
+        while *churned < due {
+            let guest = self.guests[*churned as usize % self.guests.len()];
+            self.crowd.leave(guest);
+            *churned += 1;
+        }
+    }
+
+    fn sample(&mut self, start: Instant) -> Result<(), LoadError> {
+        let seconds = start.elapsed().as_secs_f64();
+        let interval = self.plan.options.sample_interval;
+        if self.plan.options.pid.is_empty() || seconds < self.samples.len() as f64 * interval {
+            return Ok(());
+        }
+        let usage = usage(&self.plan.options.pid)?;
+        self.samples.push(Sample { seconds, usage });
+        Ok(())
+    }
+
+    /// An error when nobody is there any more.
+    fn attended(&self) -> Result<(), LoadError> {
+        let checked = self.crowd.roles().iter();
+        let checked = checked.filter(|role| matches!(role, Role::Broadcast | Role::Selective));
+        if (self.crowd.attendance.ended as usize) < checked.count() {
+            return Ok(());
+        }
+        Err(LoadError::Alone(self.reason("no reason was given")))
+    }
+
+    fn is_ready(&self) -> bool {
+        let publisher = self.crowd.publisher.as_ref();
+        publisher.is_some_and(crate::publisher::Publisher::is_ready)
+    }
+
+    /// A subscription that the next event is for, if events are for one.
+    fn key(&mut self) -> u32 {
+        self.random.choice(&self.keys).copied().unwrap_or(0)
+    }
+
+    /// Publishes one event, as if at `time` since the load began.
+    fn publish(&mut self, key: u32, time: Duration) {
+        let Some(publisher) = &mut self.crowd.publisher else {
+            return;
+        };
+        let sequence = self.crowd.record.ledger.publish(key);
+        self.event.clear();
+        let values = [u64::from(sequence), time.as_micros() as u64, u64::from(key)];
+        self.plan.event.render(&values, &mut self.event);
+        publisher.publish(&self.event);
+    }
+
+    /// The first error that was met.
+    fn reason(&self, otherwise: &str) -> String {
+        let errors = self.crowd.record.errors();
+        errors
+            .into_iter()
+            .next()
+            .unwrap_or_else(|| otherwise.to_owned())
+    }
+}
