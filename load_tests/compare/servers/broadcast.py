@@ -1,4 +1,4 @@
-"""What Strawberry and Ariadne leave to the application: a queue for each subscription; and uvicorn."""
+"""What Strawberry and Ariadne leave to others: a queue for each subscription, and uvicorn."""
 
 from __future__ import annotations
 

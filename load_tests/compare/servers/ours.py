@@ -1,4 +1,4 @@
-"""fraiseql-subs on its embedded server: a passthrough, or with `--resolver` a function in Python."""
+"""fraiseql-subs on its embedded server: a passthrough, or with `--resolver` a Python function."""
 
 from __future__ import annotations
 

@@ -1,0 +1,115 @@
+"""What is asked of the servers: how many clients, which events, and how long."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from load_tests.compare.contenders import Contender
+
+QUERY = "subscription ($key: Int) { feed(key: $key) { sequence sentAt key note } }"
+EVERY = "{}"
+ONE_KEY = '{"key": {subscription}}'
+NOTE = "x" * 90
+"""Makes a message of about 200 bytes."""
+
+OURS = ("floor", "ours")
+ALL = (
+    "floor",
+    "ours",
+    "ours-resolver",
+    "async-graphql",
+    "graphql-ws",
+    "mercurius",
+    "strawberry",
+    "ariadne",
+)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One way to load a server.
+
+    Attributes:
+        name: How it is chosen on the command line, by its beginning.
+        mode: Mode of the load client.
+        connections: Clients (count).
+        servers: Names of the servers that take part.
+        subscriptions: Of each connection (count).
+        variables: Of each subscription: JSON with the load client's placeholders.
+        events: Published to measure the floor and the runtime (count). The clock of a process
+            counts 10 ms, so that there must be many.
+        peer_events: Published to measure a peer (count).
+        pending: Events under way at once (count).
+        rate: Events a second, for the modes that have a rate.
+        seconds: How long those and idle last.
+        warm_up: Events before measuring (count).
+        rounds: No more rounds than this, where one says as much as many.
+        limit: Time after which a server is given up (seconds), connecting included.
+    """
+
+    name: str
+    mode: str
+    connections: int
+    servers: tuple[str, ...] = ALL
+    subscriptions: int = 1
+    variables: str = EVERY
+    events: int = 100
+    peer_events: int = 100
+    pending: int = 1
+    rate: float = 10
+    seconds: float = 5
+    warm_up: int = 10
+    rounds: int = 100
+    limit: float = 60
+
+    def command(self, contender: Contender) -> list[str]:
+        """Write the part of the load client's command line that does not name the server."""
+        data = f'{{"sequence": {{sequence}}, "sentAt": {{now}}, "key": {{key}}, "note": "{NOTE}"}}'
+        options: dict[str, object] = {
+            "query": QUERY,
+            "variables": self.variables,
+            "data": data,
+            "connections": self.connections,
+            "subscriptions": self.subscriptions,
+            "events": self.peer_events if contender.is_peer else self.events,
+            "pending": self.pending,
+            "duration": self.seconds,
+            "warm-up": self.warm_up,
+        }
+        if self.mode == "rate":
+            options["rate"] = self.rate
+        pairs = [(f"--{name}", str(value)) for name, value in options.items()]
+        return [self.mode, *(part for pair in pairs for part in pair)]
+
+    def quick(self) -> Scenario:
+        """Ask for less, to see that everything works; figures are coarse."""
+        return replace(
+            self,
+            events=max(self.events // 10, 5),
+            peer_events=max(self.peer_events // 10, 5),
+            seconds=1,
+            warm_up=2,
+        )
+
+
+SCENARIOS = [
+    Scenario("fan-out-1", "fan-out", 1, events=20_000, peer_events=4_000),
+    Scenario("fan-out-100", "fan-out", 100, events=2_000, peer_events=500),
+    Scenario("fan-out-1000", "fan-out", 1_000, events=200, peer_events=50),
+    Scenario(
+        "fan-out-10000", "fan-out", 10_000, events=30, peer_events=5, warm_up=2, rounds=2, limit=90
+    ),
+    Scenario("pending-100", "fan-out", 100, (*OURS, "ours-resolver"), events=5_000, pending=16),
+    Scenario("pending-1000", "fan-out", 1_000, (*OURS, "ours-resolver"), events=500, pending=16),
+    Scenario("rate-100", "rate", 100),
+    Scenario(
+        "selective-1000", "selective", 1_000, variables=ONE_KEY, events=20_000, peer_events=200
+    ),
+    Scenario("selective-10000", "selective", 10_000, OURS, 1, ONE_KEY, events=20_000),
+    Scenario("selective-100000", "selective", 1_000, OURS, 100, ONE_KEY, events=20_000),
+    Scenario("idle-1000", "idle", 1_000, seconds=2, rounds=1),
+    Scenario("idle-10000", "idle", 10_000, seconds=2, rounds=1, limit=90),
+]
+
+QUICK = [s.quick() for s in SCENARIOS if s.name not in ("fan-out-10000", "idle-10000")]
+"""The scenarios that finish soon."""
