@@ -28,13 +28,11 @@ class Contender:
         name: How it is chosen on the command line.
         title: How tables call it.
         command: How it is started; ports are appended.
-        is_peer: Somebody else's; it gets fewer events, as most take their time.
     """
 
     name: str
     title: str
     command: tuple[str, ...]
-    is_peer: bool = True
 
 
 def _script(name: str) -> str:
@@ -50,9 +48,9 @@ def contenders(workers: int | None) -> list[Contender]:
     threads = () if workers is None else ("--workers", str(workers))
     ours = (PYTHON, _script("ours.py"), *threads)
     return [
-        Contender("floor", "floor: one loop, one `write` a frame", (_binary("floor"),), False),
-        Contender("ours", "fraiseql-subs, passthrough", ours, False),
-        Contender("ours-resolver", "fraiseql-subs, resolver", (*ours, "--resolver"), False),
+        Contender("floor", "floor: one loop, one `write` a frame", (_binary("floor"),)),
+        Contender("ours", "fraiseql-subs, passthrough", ours),
+        Contender("ours-resolver", "fraiseql-subs, resolver", (*ours, "--resolver")),
         Contender("async-graphql", "async-graphql", (_binary("async_graphql"), *threads)),
         Contender("graphql-ws", "graphql-ws", ("node", _script("graphql_ws.mjs"))),
         Contender("mercurius", "Mercurius", ("node", _script("mercurius.mjs"))),

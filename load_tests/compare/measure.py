@@ -21,6 +21,12 @@ from load_tests.compare.scenarios import Scenario
 ROOT = Path(__file__).parents[2]
 LOAD = ROOT / "target/release/fraiseql-subs-load"
 
+TICK = 1 / os.sysconf("SC_CLK_TCK")
+"""Resolution of the CPU time of a process (seconds)."""
+
+LONGEST = 5.0
+"""Time that the measuring of one server may take (seconds), connecting excluded."""
+
 BULKY = ("options", "samples")
 """Parts of a result that say again what the scenario says, or are of no use in a table."""
 
@@ -48,15 +54,10 @@ def measure_all(
 
 def measure(scenario: Scenario, contender: Contender, number: int) -> dict[str, Any]:
     """Measure a server that is started for it; a failure is part of the outcome."""
-    result, error = None, None
     with running(contender) as server:
-        command = [str(LOAD), *scenario.command(contender), *_address(server), "--json", "-"]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=scenario.limit)
-        except subprocess.TimeoutExpired:
-            error = f"no result within {scenario.limit:.0f} s"
-        else:
-            result, error = outcome(done)
+        result, error = _load(scenario, server, scenario.events)
+        if result and not error and (events := enough_events(scenario, result)):
+            result, error = _load(scenario, server, events)
     return {
         "scenario": scenario.name,
         "server": contender.name,
@@ -64,6 +65,27 @@ def measure(scenario: Scenario, contender: Contender, number: int) -> dict[str, 
         "result": result,
         "error": error,
     }
+
+
+def enough_events(scenario: Scenario, result: dict[str, Any]) -> int | None:
+    """Say how many events make the work of the scenario; None when those that were do."""
+    used = result["server"]["cpu_seconds"]
+    if used >= scenario.work:
+        return None
+    # A server that waits more than it works would take long.
+    factor = min(scenario.work / max(used, TICK), LONGEST / result["seconds"])
+    return int(scenario.events * factor) if factor > 1 else None
+
+
+def _load(
+    scenario: Scenario, server: Running, events: int
+) -> tuple[dict[str, Any] | None, str | None]:
+    command = [str(LOAD), *scenario.command(events), *_address(server), "--json", "-"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=scenario.limit)
+    except subprocess.TimeoutExpired:
+        return None, f"no result within {scenario.limit:.0f} s"
+    return outcome(done)
 
 
 def outcome(done: subprocess.CompletedProcess[str]) -> tuple[dict[str, Any] | None, str | None]:
