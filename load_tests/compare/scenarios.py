@@ -11,7 +11,7 @@ NOTE = "x" * 90
 """Makes a message of about 200 bytes."""
 
 MANY = 9_900
-"""The most connections (count) where a process may have 20,000 files: the runtime has two for each."""
+"""The most connections (count) that a process with 20,000 files takes: the runtime has two each."""
 
 OURS = ("floor", "ours", "ours-resolver")
 KEYED = ("floor", "ours")
@@ -27,6 +27,8 @@ ALL = (
     "strawberry",
     "ariadne",
 )
+FAST = ALL[:-2]
+"""Those that take the most connections within the limit of a scenario."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ SCENARIOS = [
     Scenario("fan-out-100", "fan-out", 100, events=200, work=WORK),
     Scenario("fan-out-1000", "fan-out", 1_000, events=30, work=WORK),
     # Connecting takes longest, so that there is one try; enough for the fastest too.
-    Scenario(f"fan-out-{MANY}", "fan-out", MANY, events=8, warm_up=2, rounds=2, limit=90),
+    Scenario(f"fan-out-{MANY}", "fan-out", MANY, FAST, events=8, warm_up=2, rounds=2, limit=90),
     Scenario("pending-100", "fan-out", 100, OURS, events=500, pending=16, work=WORK),
     Scenario("pending-1000", "fan-out", 1_000, OURS, events=100, pending=16, work=WORK),
     Scenario("rate-100", "rate", 100),
@@ -110,7 +112,7 @@ SCENARIOS = [
     Scenario("selective-10000", "selective", 1_000, KEYED, 10, ONE_KEY, events=2_000, work=WORK),
     Scenario("selective-100000", "selective", 1_000, KEYED, 100, ONE_KEY, events=2_000, work=WORK),
     Scenario("idle-1000", "idle", 1_000, seconds=2, rounds=1),
-    Scenario(f"idle-{MANY}", "idle", MANY, seconds=2, rounds=1, limit=90),
+    Scenario(f"idle-{MANY}", "idle", MANY, FAST, seconds=2, rounds=1, limit=90),
 ]
 
 QUICK = [s.quick() for s in SCENARIOS if s.connections < MANY]
