@@ -20,6 +20,7 @@ __all__ = [
     "Receipt",
     "Response",
     "Responses",
+    "load",
 ]
 
 @final
@@ -217,3 +218,13 @@ class Core:
         """Counters in the text format of Prometheus; empty before the first start."""
     def metrics(self) -> dict[str, int]:
         """Counters by name; empty before the first start."""
+
+def load(arguments: Sequence[str], /) -> int:
+    """Run `fraiseql-subs load` with these arguments, without the GIL.
+
+    Prints what it finds, or what is wrong. Ctrl-C stops it.
+
+    Returns:
+        The exit status: 0 every delivery came once and in order, 1 it did not, 2 options that
+        cannot be, 3 the load could not be run, 130 stopped.
+    """

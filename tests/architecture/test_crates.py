@@ -22,7 +22,8 @@ LAYERS = {
     "security": {"bus", "graphql", "protocol"},
     "runtime": {"bus", "graphql", "protocol", "security"},
     "server": {"bus", "graphql", "protocol", "runtime", "security"},
-    "python": {"bus", "graphql", "protocol", "runtime", "security", "server"},
+    "load": set(),
+    "python": {"bus", "graphql", "load", "protocol", "runtime", "security", "server"},
 }
 
 PURE = ("graphql", "protocol", "security")

@@ -90,6 +90,11 @@ impl Record {
         }
     }
 
+    /// Whether anything went wrong.
+    pub(crate) fn has_errors(&self) -> bool {
+        !self.errors.is_empty()
+    }
+
     /// The errors, each with how often it occurred.
     pub(crate) fn errors(&self) -> Vec<String> {
         let errors = self.errors.iter();

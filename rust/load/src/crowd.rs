@@ -93,8 +93,8 @@ impl<'a> Crowd<'a> {
         record: Record,
         interrupted: &'a mut dyn FnMut() -> bool,
     ) -> Result<Self, LoadError> {
-        let poll = Poll::new().map_err(LoadError::Poll)?;
-        let registry = || poll.registry().try_clone().map_err(LoadError::Poll);
+        let poll = Poll::new().map_err(LoadError::System)?;
+        let registry = || poll.registry().try_clone().map_err(LoadError::System);
         let publisher = match &plan.publish {
             Some(target) => Some(Publisher::connect(target.clone(), registry()?, PUBLISHER)?),
             None => None,
@@ -146,7 +146,7 @@ impl<'a> Crowd<'a> {
         }
         match self.poll.poll(&mut self.events, Some(timeout.min(TURN))) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => {
-                return Err(LoadError::Poll(error));
+                return Err(LoadError::System(error));
             }
             _ => {}
         }
@@ -164,9 +164,9 @@ impl<'a> Crowd<'a> {
         Ok(())
     }
 
-    /// Closes the connection of a guest, which then returns.
+    /// Closes the connection of a guest, if the server has not done so, and lets it return.
     pub(crate) fn leave(&mut self, number: u32) {
-        if let Some(Some(mut seat)) = self.seats.get_mut(number as usize).map(Option::take) {
+        if let Some(mut seat) = self.seats[number as usize].take() {
             // Half of them say so, as people close a page or lose their network.
             if self.attendance.left.is_multiple_of(2) {
                 let mut close = Vec::new();
@@ -175,8 +175,10 @@ impl<'a> Crowd<'a> {
             }
             self.connecting -= u32::from(!matches!(seat.client.stage, Stage::Subscribed));
             self.attendance.left += 1;
-            self.queue.push_back(number);
+        } else if self.queue.contains(&number) {
+            return;
         }
+        self.queue.push_back(number);
     }
 
     /// Lets the slow clients read what there is, to see whom the server has ended.
@@ -186,7 +188,7 @@ impl<'a> Crowd<'a> {
                 if let Some(seat) = &mut self.seats[number] {
                     seat.deaf = false;
                 }
-                self.read(number);
+                self.read(number, true);
             }
         }
     }
@@ -206,7 +208,7 @@ impl<'a> Crowd<'a> {
                     Token(number as usize),
                     Interest::READABLE | Interest::WRITABLE,
                 )
-                .map_err(LoadError::Poll)?;
+                .map_err(LoadError::System)?;
             let subscriptions = self.plan.options.subscriptions;
             let client = Client::new(
                 number * subscriptions,
@@ -229,7 +231,9 @@ impl<'a> Crowd<'a> {
         let Some(Some(seat)) = self.seats.get_mut(number) else {
             return;
         };
-        if let Ok(Some(error)) = seat.socket.take_error() {
+        if event.is_error() {
+            let error = seat.socket.take_error().ok().flatten();
+            let error = error.map_or_else(|| "for no reason".to_owned(), |e| e.to_string());
             self.end(number, format!("a connection broke: {error}"));
             return;
         }
@@ -240,17 +244,18 @@ impl<'a> Crowd<'a> {
             return;
         };
         if seat.deaf {
-            if event.is_read_closed() || event.is_error() {
+            if event.is_read_closed() {
                 self.end(number, String::new());
             }
             return;
         }
         if event.is_readable() {
-            self.read(number);
+            self.read(number, event.is_read_closed());
         }
     }
 
-    fn read(&mut self, number: usize) {
+    /// Reads what there is; `closed` if nothing will follow it.
+    fn read(&mut self, number: usize, closed: bool) {
         loop {
             let Some(Some(seat)) = self.seats.get_mut(number) else {
                 return;
@@ -280,7 +285,8 @@ impl<'a> Crowd<'a> {
                 self.write(number);
             }
             // A socket that gave less than was asked for is empty: the next bytes are a new event.
-            if length < READ_BYTES || deaf {
+            // An end that was there already makes no event of its own.
+            if deaf || (length < READ_BYTES && !closed) {
                 return;
             }
         }
@@ -320,20 +326,22 @@ impl<'a> Crowd<'a> {
         let _ = seat.socket.shutdown(Shutdown::Both);
         let acknowledged = matches!(seat.client.stage, Stage::Subscribed);
         self.connecting -= u32::from(!acknowledged);
-        if self.roles[number] == Role::Slow && acknowledged {
-            self.attendance.slow_ended += 1;
-            if self.plan.options.mode == Mode::Mixed {
-                self.queue.push_back(number as u32);
+        match self.roles[number] {
+            Role::Slow if acknowledged => {
+                self.attendance.slow_ended += 1;
+                if self.plan.options.mode == Mode::Mixed {
+                    self.queue.push_back(number as u32);
+                }
             }
-            return;
-        }
-        self.record.error(reason);
-        if self.roles[number] == Role::Guest {
-            return self.queue.push_back(number as u32);
-        }
-        self.attendance.ended += 1;
-        for operation in seat.client.operations() {
-            self.record.ledger.end(operation);
+            // A guest returns when it is its turn to leave.
+            Role::Slow | Role::Guest => self.record.error(reason),
+            Role::Broadcast | Role::Selective => {
+                self.record.error(reason);
+                self.attendance.ended += 1;
+                for operation in seat.client.operations() {
+                    self.record.ledger.end(operation);
+                }
+            }
         }
     }
 }
@@ -371,9 +379,13 @@ fn connect(plan: &Plan, number: u32, role: Role) -> Result<TcpStream, LoadError>
     open().map_err(|error| LoadError::Connect {
         server: plan.server,
         number,
-        reason: match source {
-            Some(source) => format!("from {source}: {error}"),
-            None => error.to_string(),
+        reason: match (error.kind(), source) {
+            (io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse, _) => format!(
+                "{error}: the client address has no port left, or is none of this machine; \
+                give others by `--source`"
+            ),
+            (_, Some(source)) => format!("from {source}: {error}"),
+            (_, None) => error.to_string(),
         },
     })
 }

@@ -36,11 +36,11 @@ pub enum LoadError {
         /// The cause.
         reason: String,
     },
-    /// Some connections could not be set up.
-    #[error("{missing} of {connections} connections were not acknowledged: {reason}")]
-    NotAcknowledged {
-        /// How many.
-        missing: u32,
+    /// Not every connection could be set up.
+    #[error("only {ready} of {connections} connections could be set up: {reason}")]
+    SetUp {
+        /// How many could.
+        ready: u32,
         /// Of how many.
         connections: u32,
         /// The first cause.
@@ -77,7 +77,7 @@ pub enum LoadError {
     },
     /// The system refused something it never refuses.
     #[error("the system refuses: {0}")]
-    Poll(#[source] io::Error),
+    System(#[source] io::Error),
     /// Somebody asked to stop before anything was measured.
     #[error("stopped before anything was measured")]
     Interrupted,

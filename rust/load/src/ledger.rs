@@ -191,6 +191,8 @@ impl Ledger {
             event.remaining -= 1;
             if event.remaining == 0 {
                 self.pending -= 1;
+                let whole = |event: &&Event| event.remaining == 0;
+                self.settled += self.events[self.settled..].iter().take_while(whole).count();
             }
         }
         Delivery::Delivered
@@ -239,6 +241,13 @@ impl Ledger {
     #[must_use]
     pub(crate) fn waiting(&self) -> usize {
         self.waiting
+    }
+
+    /// Checked subscriptions that have not received anything, ended ones as well (a count).
+    pub(crate) fn silent(&self) -> usize {
+        let checked = self.subscriptions.iter();
+        let silent = checked.filter(|s| s.audience != Audience::Unchecked && !s.live);
+        silent.count()
     }
 
     /// Whether a subscription has received anything, or has ended.

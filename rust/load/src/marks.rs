@@ -80,15 +80,11 @@ fn number(name: &Finder<'_>, message: &[u8]) -> Option<u64> {
         };
         let value = value.trim_ascii_start();
         let digits = value.strip_prefix(b"\"").unwrap_or(value);
-        let mut number = None;
-        for digit in digits.iter().take_while(|byte| byte.is_ascii_digit()) {
-            number = number
-                .unwrap_or(0_u64)
-                .checked_mul(10)?
-                .checked_add(u64::from(digit - b'0'))
-                .into();
-        }
-        return number;
+        let length = digits
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
+        return std::str::from_utf8(&digits[..length]).ok()?.parse().ok();
     }
 }
 

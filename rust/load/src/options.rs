@@ -14,6 +14,9 @@ use crate::template::{Template, TemplateError};
 /// Connections that one client address can have to one server; ports are 16 bits, and some are taken.
 const CONNECTIONS_PER_ADDRESS: u32 = 25_000;
 
+/// Subscriptions of all connections, and events of a run; each has its place in memory.
+const MAX_COUNT: u64 = 100_000_000;
+
 /// What happens while the load runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -308,6 +311,20 @@ fn numbers(options: &Options) -> Result<(), OptionError> {
             return Err(value(option, format!("is a number above 0, not {number}")));
         }
     }
+    let subscriptions = u64::from(options.connections) * u64::from(options.subscriptions);
+    if subscriptions > MAX_COUNT {
+        return Err(value(
+            "--subscriptions",
+            format!("make {subscriptions} in all, of at most {MAX_COUNT}"),
+        ));
+    }
+    let events = options.rate.unwrap_or(1.0) * options.duration;
+    if options.rate.is_some() && events > MAX_COUNT as f64 {
+        return Err(value(
+            "--duration",
+            format!("makes {events:.0} events, of at most {MAX_COUNT}"),
+        ));
+    }
     for (option, share) in [
         ("--slow-share", options.slow_share),
         ("--churn-share", options.churn_share),
@@ -466,19 +483,20 @@ mod tests {
             (&["--rate", "NaN"], "`--rate` is a number above 0"),
             (&["--slow-share", "1"], "`--slow-share` is a share"),
             (&["--connections", "0"], "--connections"),
+            (&["--subscriptions", "1001"], "--subscriptions"),
+            (&["--rate", "1e8"], "`--duration` makes 1000000000 events"),
         ] {
-            let arguments: Vec<_> = arguments.iter().copied().collect();
             // Of an option given twice clap takes none: replace what is there.
             let mut all = vec![
                 "fan-out",
                 "--query",
                 QUERY,
                 "--publish",
-                "tcp://127.0.0.1:9001",
+                "tcp://127.0.0.1:1",
             ];
             match all.iter().position(|known| *known == arguments[0]) {
                 Some(place) => all[place + 1] = arguments[1],
-                None => all.extend(&arguments),
+                None => all.extend(arguments),
             }
             let error = plan(&all).unwrap_err();
             assert!(error.contains(expected), "{error}");

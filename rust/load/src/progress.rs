@@ -47,9 +47,11 @@ impl Progress {
     pub(crate) fn position(&self) -> u64 {
         self.position
     }
+}
 
+impl Drop for Progress {
     /// Leaves the terminal as it was.
-    pub(crate) fn finish(&self) {
+    fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use crate::crowd::Crowd;
+use crate::crowd::{Crowd, Role};
 use crate::ledger::Counts;
 use crate::options::{Mode, Options, Plan};
 use crate::processes::Usage;
@@ -120,16 +120,23 @@ pub struct Report {
     pub errors: Vec<String>,
 }
 
+/// What the server's processes used before the first connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Before {
+    pub(crate) usage: Usage,
+    pub(crate) pss: Option<u64>,
+}
+
 /// What a run measured beside deliveries.
 pub(crate) struct Measured {
     pub(crate) seconds: f64,
     pub(crate) results: u64,
-    pub(crate) before: Usage,
+    pub(crate) before: Before,
     pub(crate) after: Usage,
+    pub(crate) pss_after: Option<u64>,
     pub(crate) server_cpu_seconds: f64,
     pub(crate) client_cpu_seconds: f64,
     pub(crate) lateness: Duration,
-    pub(crate) slow: u32,
     pub(crate) samples: Vec<Sample>,
     pub(crate) interrupted: bool,
 }
@@ -140,18 +147,19 @@ impl Report {
         let (ledger, mode) = (&crowd.record.ledger, options.mode);
         let each = |seconds: f64, count: u64| (count > 0).then(|| seconds * 1e6 / count as f64);
         let (before, after) = (measured.before, measured.after);
-        let added = after.rss_bytes as f64 - before.rss_bytes as f64;
+        let added = after.rss_bytes as f64 - before.usage.rss_bytes as f64;
         let server = (!options.pid.is_empty()).then(|| Server {
             cpu_seconds: measured.server_cpu_seconds,
             cpu_us_per_delivery: each(measured.server_cpu_seconds, measured.results),
             cpu_us_per_event: each(measured.server_cpu_seconds, ledger.events()),
-            rss_before_bytes: before.rss_bytes,
+            rss_before_bytes: before.usage.rss_bytes,
             rss_after_bytes: after.rss_bytes,
-            pss_before_bytes: before.pss_bytes,
-            pss_after_bytes: after.pss_bytes,
+            pss_before_bytes: before.pss,
+            pss_after_bytes: measured.pss_after,
             bytes_per_connection: added / f64::from(options.connections),
         });
         let attendance = crowd.attendance;
+        let slow = crowd.roles().iter().filter(|role| **role == Role::Slow);
         Self {
             mode,
             connections: options.connections,
@@ -167,7 +175,7 @@ impl Report {
                 late_us_max: measured.lateness.as_micros() as u64,
             },
             slow: matches!(mode, Mode::Slow | Mode::Mixed).then_some(Slow {
-                connections: measured.slow,
+                connections: slow.count() as u32,
                 disconnected: attendance.slow_ended,
             }),
             churn: matches!(mode, Mode::Churn | Mode::Mixed).then_some(Churn {

@@ -9,9 +9,9 @@ use crate::crowd::{Crowd, Role};
 use crate::error::LoadError;
 use crate::ledger::{Audience, Ledger};
 use crate::options::{Mode, Plan};
-use crate::processes::{Usage, allow_files, thread_cpu, usage};
+use crate::processes::{allow_files, shared_out, thread_cpu, usage};
 use crate::progress::Progress;
-use crate::report::{Report, Sample};
+use crate::report::{Before, Measured, Report, Sample};
 
 /// Files that are open beside the connections.
 const OTHER_FILES: u64 = 64;
@@ -31,9 +31,9 @@ const SLOW_READING: Duration = Duration::from_secs(2);
 /// When to publish.
 enum Pace {
     /// So many events, at most so many of them under way.
-    Closed { events: u32, pending: usize },
-    /// So many events a second for some time, whatever the server does.
-    Open { rate: f64, duration: Duration },
+    Closed { events: u64, pending: usize },
+    /// So many events, at so many a second, whatever the server does.
+    Open { events: u64, rate: f64 },
 }
 
 struct Run<'a> {
@@ -60,7 +60,10 @@ pub(crate) fn run(plan: &Plan, interrupted: &mut dyn FnMut() -> bool) -> Result<
         needed,
         limit,
     })?;
-    let before = usage(&options.pid)?;
+    let before = Before {
+        usage: usage(&options.pid)?,
+        pss: shared_out(&options.pid),
+    };
     let roles = plan.roles()?;
     let of = |wanted| {
         let roles = roles.iter().enumerate();
@@ -96,9 +99,7 @@ pub(crate) fn run(plan: &Plan, interrupted: &mut dyn FnMut() -> bool) -> Result<
     };
     run.connect()?;
     run.warm_up()?;
-    let report = run.measure(before);
-    run.progress.finish();
-    report
+    run.measure(before)
 }
 
 impl Run<'_> {
@@ -116,9 +117,9 @@ impl Run<'_> {
                 self.progress.reached(u64::from(connections - absent));
             }
             let ended = self.crowd.attendance.ended;
-            if ended > 0 || since.elapsed() > patience {
-                return Err(LoadError::NotAcknowledged {
-                    missing: absent + ended,
+            if self.crowd.record.has_errors() || since.elapsed() > patience {
+                return Err(LoadError::SetUp {
+                    ready: connections.saturating_sub(now + ended),
                     connections,
                     reason: self.reason(&format!("nothing happened for {patience:?}")),
                 });
@@ -130,17 +131,20 @@ impl Run<'_> {
     /// Publishes until every subscription has received something, then what is asked for.
     fn warm_up(&mut self) -> Result<(), LoadError> {
         if self.crowd.publisher.is_none() {
-            return self.settle(QUIET * 4);
+            self.settle(QUIET * 4)?;
+            return match self.crowd.record.has_errors() {
+                true => Err(self.not_live()),
+                false => Ok(()),
+            };
         }
         self.probe()?;
         self.settle(QUIET)?;
         self.crowd.record.start();
-        self.progress
-            .begin("warming up", u64::from(self.plan.options.warm_up));
-        self.publish_all(&Pace::Closed {
-            events: self.plan.options.warm_up,
+        let pace = Pace::Closed {
+            events: u64::from(self.plan.options.warm_up),
             pending: self.plan.options.pending as usize,
-        })?;
+        };
+        self.publish_all(&pace, "warming up")?;
         self.samples.clear();
         self.lateness = Duration::ZERO;
         Ok(())
@@ -158,7 +162,8 @@ impl Run<'_> {
         let (mut round, mut sent) = (Vec::new(), 0);
         while self.crowd.record.ledger.waiting() > 0 {
             // What waits only for somebody slow must not be asked for again and again.
-            if round.is_empty() && heard.is_none_or(|heard| heard.elapsed() >= QUIET) {
+            let quiet = heard.is_none_or(|heard| heard.elapsed() >= QUIET);
+            if round.is_empty() && quiet && self.is_ready() {
                 let ledger = &self.crowd.record.ledger;
                 let silent = self.keys.iter().filter(|key| !ledger.is_live(**key));
                 round = silent.copied().collect();
@@ -188,19 +193,23 @@ impl Run<'_> {
                 since = Instant::now();
                 self.progress.reached((all - now) as u64);
             }
-            if since.elapsed() > patience {
-                return Err(LoadError::NotLive {
-                    missing: now,
-                    subscriptions: all as u64,
-                    reason: self
-                        .reason("do `--channel` and `--data` match `--query` and `--variables`?"),
-                });
+            if self.crowd.record.has_errors() || since.elapsed() > patience {
+                return Err(self.not_live());
             }
         }
-        if self.crowd.attendance.ended > 0 {
-            return Err(LoadError::Alone(self.reason("no reason was given")));
+        match self.crowd.record.has_errors() {
+            true => Err(self.not_live()),
+            false => Ok(()),
         }
-        Ok(())
+    }
+
+    fn not_live(&self) -> LoadError {
+        let options = &self.plan.options;
+        LoadError::NotLive {
+            missing: self.crowd.record.ledger.silent(),
+            subscriptions: u64::from(options.connections) * u64::from(options.subscriptions),
+            reason: self.reason("do `--channel` and `--data` match `--query` and `--variables`?"),
+        }
     }
 
     /// Waits until nothing has come for so long.
@@ -217,81 +226,73 @@ impl Run<'_> {
     }
 
     /// Measures, and reports.
-    fn measure(&mut self, before: Usage) -> Result<Report, LoadError> {
-        let options = &self.plan.options;
+    fn measure(&mut self, before: Before) -> Result<Report, LoadError> {
+        let pids = &self.plan.options.pid;
         self.crowd.record.start();
         let (results, start) = (self.crowd.record.results, Instant::now());
-        let (server, client) = (usage(&options.pid)?, thread_cpu());
-        let pace = match self.plan.rate {
-            Some(rate) => Pace::Open {
-                rate,
-                duration: Duration::from_secs_f64(options.duration),
-            },
-            None => Pace::Closed {
-                events: options.events,
-                pending: options.pending as usize,
-            },
-        };
-        let ran = match options.mode {
+        let (server, client) = (usage(pids)?, thread_cpu());
+        let ran = match self.plan.options.mode {
             Mode::Idle => self.idle(),
-            _ => {
-                let events = match pace {
-                    Pace::Closed { events, .. } => u64::from(events),
-                    Pace::Open { rate, duration } => (rate * duration.as_secs_f64()) as u64,
-                };
-                self.progress.begin("measuring", events);
-                self.publish_all(&pace)
-            }
+            _ => self.publish_all(&self.pace(), "measuring"),
         };
-        self.forgive(ran)?;
+        let client_cpu_seconds = thread_cpu().saturating_sub(client).as_secs_f64();
+        self.tell(ran);
         let seconds = start.elapsed().as_secs_f64();
-        let client = thread_cpu().saturating_sub(client);
         let results = self.crowd.record.results - results;
-        let after = usage(&options.pid)?;
-        // A delivery that comes twice may do so after the last one was there.
-        let settled = self.settle(QUIET);
-        self.forgive(settled)?;
-        let slow = self
-            .crowd
-            .roles()
-            .iter()
-            .filter(|role| **role == Role::Slow);
-        let slow = slow.count() as u32;
-        if slow > 0 && options.mode == Mode::Slow && !self.interrupted {
-            self.crowd.wake_slow();
-            let reading = Instant::now();
-            while reading.elapsed() < SLOW_READING && !self.interrupted {
-                let turned = self.crowd.turn(QUIET);
-                self.forgive(turned)?;
-            }
-        }
-        let cpu_seconds = after.cpu_seconds - server.cpu_seconds;
-        Ok(Report::new(
-            self.plan,
-            &self.crowd,
-            crate::report::Measured {
-                seconds,
-                results,
-                before,
-                after,
-                server_cpu_seconds: cpu_seconds,
-                client_cpu_seconds: client.as_secs_f64(),
-                lateness: self.lateness,
-                slow,
-                samples: std::mem::take(&mut self.samples),
-                interrupted: self.interrupted,
-            },
-        ))
+        // Of a process that has ended, the last sample is what is known.
+        let sampled = self.samples.last().map_or(server, |sample| sample.usage);
+        let after = usage(pids).unwrap_or(sampled);
+        let rest = self.rest();
+        self.tell(rest);
+        let measured = Measured {
+            seconds,
+            results,
+            before,
+            after,
+            pss_after: shared_out(pids),
+            server_cpu_seconds: after.cpu_seconds - server.cpu_seconds,
+            client_cpu_seconds,
+            lateness: self.lateness,
+            samples: std::mem::take(&mut self.samples),
+            interrupted: self.interrupted,
+        };
+        Ok(Report::new(self.plan, &self.crowd, measured))
     }
 
-    /// Whoever stops a load that is being measured gets what was measured so far.
-    fn forgive(&mut self, result: Result<(), LoadError>) -> Result<(), LoadError> {
-        match result {
-            Err(LoadError::Interrupted) => {
-                self.interrupted = true;
-                Ok(())
+    fn pace(&self) -> Pace {
+        let options = &self.plan.options;
+        match self.plan.rate {
+            Some(rate) => Pace::Open {
+                rate,
+                events: (rate * options.duration).ceil() as u64,
+            },
+            None => Pace::Closed {
+                events: u64::from(options.events),
+                pending: options.pending as usize,
+            },
+        }
+    }
+
+    /// Waits for what should not come any more.
+    fn rest(&mut self) -> Result<(), LoadError> {
+        // A delivery that comes twice may do so after the last one was there.
+        self.settle(QUIET)?;
+        if self.plan.options.mode == Mode::Slow {
+            self.crowd.wake_slow();
+            let reading = Instant::now();
+            while reading.elapsed() < SLOW_READING {
+                self.crowd.turn(QUIET)?;
             }
-            other => other,
+        }
+        Ok(())
+    }
+
+    /// Whoever stops a load, or loads a server to death, is told what was measured until then.
+    fn tell(&mut self, result: Result<(), LoadError>) {
+        match result {
+            Ok(()) => {}
+            Err(LoadError::Interrupted) => self.interrupted = true,
+            Err(error) => self.crowd.record.error(error.to_string()),
         }
     }
 
@@ -309,14 +310,12 @@ impl Run<'_> {
     }
 
     /// Publishes at a pace until all is delivered, or nothing comes any more.
-    fn publish_all(&mut self, pace: &Pace) -> Result<(), LoadError> {
+    fn publish_all(&mut self, pace: &Pace, what: &'static str) -> Result<(), LoadError> {
         let patience = Duration::from_secs_f64(self.plan.options.patience);
         let start = Instant::now();
         let began = self.crowd.elapsed();
-        let total = match pace {
-            Pace::Closed { events, .. } => u64::from(*events),
-            Pace::Open { rate, duration } => (rate * duration.as_secs_f64()).ceil() as u64,
-        };
+        let (Pace::Closed { events: total, .. } | Pace::Open { events: total, .. }) = *pace;
+        self.progress.begin(what, total);
         let (mut results, mut since, mut churned) = (self.crowd.record.results, start, 0);
         loop {
             let published = self.crowd.record.ledger.events();
@@ -325,7 +324,7 @@ impl Run<'_> {
                 return Ok(());
             }
             let wait = match pace {
-                Pace::Closed { events, pending } => self.fill(*events, *pending),
+                Pace::Closed { pending, .. } => self.fill(total, *pending),
                 Pace::Open { rate, .. } => self.catch_up(began, *rate, total),
             };
             self.crowd.turn(wait)?;
@@ -345,8 +344,8 @@ impl Run<'_> {
     }
 
     /// Publishes as many events as may be under way; returns how long there is nothing else to do.
-    fn fill(&mut self, events: u32, pending: usize) -> Duration {
-        while self.crowd.record.ledger.events() < u64::from(events)
+    fn fill(&mut self, total: u64, pending: usize) -> Duration {
+        while self.crowd.record.ledger.events() < total
             && self.crowd.record.ledger.pending() < pending
             && self.is_ready()
         {

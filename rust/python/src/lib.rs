@@ -11,6 +11,7 @@ mod error;
 mod event;
 mod future;
 mod json;
+mod load;
 mod log;
 mod policy;
 mod publish;
@@ -34,6 +35,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<event::PyEvent>()?;
     module.add_class::<future::Publication>()?;
     module.add_class::<stream::Responses>()?;
+    module.add_function(wrap_pyfunction!(load::load, module)?)?;
     let stop_all = wrap_pyfunction!(core::stop_all, module)?;
     py.import("atexit")?.call_method1("register", (stop_all,))?;
     let after_fork = PyDict::new(py);

@@ -1,0 +1,52 @@
+"""The command `fraiseql-subs`: its subcommands, each handed what follows its name.
+
+Not here: what a subcommand does.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+from . import _core
+
+if TYPE_CHECKING:
+    Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+    Run: TypeAlias = Callable[[argparse.Namespace], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        arguments: What follows its name; default: those of the process.
+
+    Returns:
+        The exit status: 0 if all is well, 2 for a command line that cannot be; see the subcommand
+        for others.
+    """
+    parser = argparse.ArgumentParser(
+        prog="fraiseql-subs", description="GraphQL subscriptions for Python, run by Rust."
+    )
+    commands = parser.add_subparsers(metavar="command", required=True)
+    _add_load(commands)
+    options = parser.parse_args(arguments)
+    run: Run = options.run
+    return run(options)
+
+
+def _add_load(commands: Commands) -> None:
+    # Its options are declared in Rust, beside what they do: nothing is an option here.
+    command = commands.add_parser(
+        "load",
+        help="load a graphql-transport-ws server, and check what it delivers",
+        add_help=False,
+        prefix_chars="\0",
+    )
+    command.add_argument("arguments", nargs=argparse.REMAINDER)
+    command.set_defaults(run=_load)
+
+
+def _load(options: argparse.Namespace) -> int:
+    return _core.load(options.arguments)
