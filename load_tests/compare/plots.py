@@ -82,7 +82,7 @@ def _figure(
         spine.set_color(ink)
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter("{x:g}")
-    figure.legend(loc="outside right upper", frameon=False, labelcolor=ink)
+    figure.legend(loc="outside right center", frameon=False, labelcolor=ink)
     return figure
 
 
