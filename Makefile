@@ -70,12 +70,23 @@ bench: $(VENV)/.release ## measure; see docs/performance.md
 	$(BIN)/python -m pip install --quiet --group test
 	$(BIN)/python load_tests/micro.py
 	$(BIN)/python load_tests/documents.py
-	$(BIN)/python load_tests/fanout.py
 	$(BIN)/python load_tests/endurance.py
 
-compare: $(VENV)/.release load_tests/compare/node_modules/.installed ## measure resolvers beside peers, in one run
+PEERS := load_tests/compare/peers
+LOAD := target/release/fraiseql-subs-load
+
+compare: $(VENV)/.release $(LOAD) $(PEERS)/target/release/floor load_tests/compare/node_modules/.installed ## measure beside peers, in one run; QUICK=1 ONLY=fan-out SERVERS=ours,floor WORKERS=2 ROUNDS=3
 	$(BIN)/python -m pip install --quiet --group compare
-	$(BIN)/python load_tests/compare/resolvers.py
+	$(BIN)/python -m load_tests.compare $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) \
+		$(if $(SERVERS),--servers $(SERVERS)) $(if $(WORKERS),--workers $(WORKERS)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+$(LOAD): $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.lock
+	cargo build --quiet --release --locked --package load
+	touch $@
+
+$(PEERS)/target/release/floor: $(PEERS)/Cargo.toml $(PEERS)/Cargo.lock $(wildcard $(PEERS)/src/*.rs $(PEERS)/src/bin/*.rs)
+	cargo build --quiet --release --locked --manifest-path $(PEERS)/Cargo.toml
+	touch $@
 
 # libFuzzer needs compiler flags that stable Rust has but does not admit to.
 FUZZ_SECONDS ?= 600
@@ -87,7 +98,7 @@ fuzz: ## fuzz protocol, tokens and documents, each for FUZZ_SECONDS (600)
 	done
 
 clean: ## remove what was built
-	rm -rf $(VENV) .venvs target tests/js/node_modules load_tests/compare/node_modules graphiql/node_modules $(PAGE)
+	rm -rf $(VENV) .venvs target tests/js/node_modules load_tests/compare/node_modules $(PEERS)/target graphiql/node_modules $(PAGE)
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or later is needed")'

@@ -1,31 +1,46 @@
-"""How a measured Python server is told to publish: lines on its standard input.
+"""How a measured Python server is started, and told what to publish.
 
-`burst N` publishes N events one after the other, `paced N` one in each 10 ms; each is answered by
-`done`. The first line of output is the port.
+It is given `--port` for clients and `--control` for who publishes: each line there is one event,
+`{"channel": …, "data": …}`, published at once. It prints `ready` when it serves.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import json
 import sys
 from collections.abc import Awaitable, Callable
+from typing import Any
 
-PACE = 0.01
-EVENT = {"id": 7, "userId": 3, "status": "PAID", "total": 12.5, "note": "x" * 120}
+SDL = """
+    type Query { ok: Boolean }
+    type Feed { sequence: Int! sentAt: Int! key: Int note: String! }
+    type Subscription { feed(key: Int): Feed }
+"""
 
-
-async def obey(port: int, publish: Callable[[], Awaitable[object]]) -> None:
-    """Print the port, then do what the lines say until there are no more."""
-    say(str(port))
-    while line := await asyncio.to_thread(sys.stdin.readline):
-        how, count = line.split()
-        for _ in range(int(count)):
-            await publish()
-            await asyncio.sleep(PACE if how == "paced" else 0)
-        say("done")
+BACKLOG = 16_384
+"""Connections that may wait to be accepted (count): all clients of a scenario connect at once."""
 
 
-def say(text: str) -> None:
-    """Write one line."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+def parser() -> argparse.ArgumentParser:
+    """Make the parser of the options that every server has."""
+    options = argparse.ArgumentParser()
+    options.add_argument("--port", type=int, required=True)
+    options.add_argument("--control", type=int, required=True)
+    return options
+
+
+async def obey(port: int, publish: Callable[[str, dict[str, Any]], Awaitable[object]]) -> None:
+    """Publish what comes in by the control port, until cancelled."""
+
+    async def read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            event = json.loads(line)
+            await publish(event["channel"], event["data"])
+        writer.close()
+
+    async with await asyncio.start_server(read, "127.0.0.1", port) as server:
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        await server.serve_forever()

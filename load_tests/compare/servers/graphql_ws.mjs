@@ -1,28 +1,24 @@
-// graphql-ws on Node with `ws`; events reach subscribers through a queue for each.
-// Told what to publish like the Python servers: see control.py.
+// graphql-ws on Node with `ws`; events reach subscriptions through a queue for each.
 import { createServer } from "node:http";
-import { createInterface } from "node:readline";
-import { setTimeout as pause } from "node:timers/promises";
 import { buildSchema } from "graphql";
 import { useServer } from "graphql-ws/use/ws";
 import { WebSocketServer } from "ws";
-
-const PACE_MS = 10;
-const EVENT = { id: 7, userId: 3, status: "PAID", total: 12.5, note: "x".repeat(120) };
+import { BACKLOG, SDL, obey, port } from "./control.mjs";
 
 const subscribers = new Set();
 
-async function* orders() {
+async function* feed({ key }) {
   const queue = [];
   let wake = () => {};
   const push = (event) => {
+    if (key != null && event.key !== key) return;
     queue.push(event);
     wake();
   };
   subscribers.add(push);
   try {
     while (true) {
-      while (queue.length) yield { orderUpdated: queue.shift() };
+      while (queue.length) yield { feed: queue.shift() };
       await new Promise((resolve) => (wake = resolve));
     }
   } finally {
@@ -30,23 +26,11 @@ async function* orders() {
   }
 }
 
-const schema = buildSchema(`
-  type Query { ok: Boolean }
-  type Order { id: Int! userId: Int! status: String! total: Float! note: String! }
-  type Subscription { orderUpdated: Order! }
-`);
 const server = createServer();
 const sockets = new WebSocketServer({ server, path: "/graphql", perMessageDeflate: false });
-useServer({ schema, roots: { subscription: { orderUpdated: orders } } }, sockets);
-server.listen(0, "127.0.0.1", async () => {
-  process.stdout.write(`${server.address().port}\n`);
-  for await (const line of createInterface({ input: process.stdin })) {
-    const [how, count] = line.split(" ");
-    for (let n = 0; n < Number(count); n += 1) {
-      for (const push of subscribers) push(EVENT);
-      await (how === "paced" ? pause(PACE_MS) : new Promise(setImmediate));
-    }
-    process.stdout.write("done\n");
-  }
-  process.exit(0);
-});
+useServer({ schema: buildSchema(SDL), roots: { subscription: { feed } } }, sockets);
+server.listen({ port, host: "127.0.0.1", backlog: BACKLOG }, () =>
+  obey((event) => {
+    for (const push of subscribers) push(event);
+  }),
+);

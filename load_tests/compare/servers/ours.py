@@ -1,40 +1,33 @@
-"""fraiseql-subs with a resolver in Python, on its embedded server."""
+"""fraiseql-subs on its embedded server: a passthrough, or with `--resolver` a Python function."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 
-from control import EVENT, obey
+from control import SDL, obey, parser
 
 from fraiseql_subs import Limits, SubscriptionManager, passthrough, subscription
 
-
-@dataclass
-class Order:
-    """An order of about 200 bytes."""
-
-    id: int
-    user_id: int
-    status: str
-    total: float
-    note: str
+FILTER = {"key": "$key"}
 
 
-@subscription(channel="orders")
-async def order_updated(event, variables) -> Order:
+@subscription(name="feed", channel="feed", filter=FILTER)
+async def resolved(event, variables) -> dict:
     return event.data
 
 
-order_feed = passthrough("orderFeed", Order, channel="orders")
-
-
 async def main() -> None:
-    """Serve until told no more."""
+    """Serve until killed."""
+    arguments = parser()
+    arguments.add_argument("--workers", type=int)
+    arguments.add_argument("--resolver", action="store_true")
+    options = arguments.parse_args()
+    field = resolved if options.resolver else passthrough("feed", channel="feed", filter=FILTER)
+    # The peers bound nothing; here no result may be refused for the scenarios to compare.
     limits = Limits(max_pending_bytes=64 << 20)
-    manager = SubscriptionManager([order_updated, order_feed], limits=limits)
-    async with manager.serve(port=0, drain=0.0) as server:
-        await obey(server.port, lambda: manager.publish("orders", EVENT))
+    manager = SubscriptionManager([field], schema=SDL, limits=limits, workers=options.workers)
+    async with manager.serve(port=options.port):
+        await obey(options.control, manager.publish)
 
 
 asyncio.run(main())

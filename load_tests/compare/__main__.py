@@ -1,0 +1,83 @@
+"""Compares servers of GraphQL subscriptions in one run.
+
+A full run writes load_tests/results/<date>-compare.json, and the tables and plots of
+docs/performance.md from it. With --quick, --only or --servers the tables are printed, and the
+figures go to load_tests/results/tmp/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from load_tests.compare import contenders, measure, plots, report, scenarios
+
+RESULTS = measure.ROOT / "load_tests/results"
+
+
+def main() -> None:
+    """Measure and report, or report again."""
+    parser = argparse.ArgumentParser(prog="python -m load_tests.compare", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="one round of few events")
+    parser.add_argument("--only", default="", help="scenarios by how their names begin: fan-out")
+    parser.add_argument("--servers", default="", help="servers by their names: ours,floor")
+    parser.add_argument("--workers", type=int, help="threads of the servers that have any")
+    parser.add_argument(
+        "--report", type=Path, help="write the page from this file, measure nothing"
+    )
+    options = parser.parse_args()
+    if options.report:
+        publish(json.loads(options.report.read_text()))
+        return
+    data = run(options)
+    whole = not (options.quick or options.only or options.servers)
+    file = (RESULTS if whole else RESULTS / "tmp") / f"{data['date']}-compare.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(data, indent=1) + "\n")
+    if whole:
+        publish(data)
+    sys.stdout.write(report.tables(data))
+    sys.stdout.write(f"\n{file.relative_to(measure.ROOT)}\n")
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure what was asked for."""
+    every = contenders.contenders(options.workers)
+    names = options.servers.split(",") if options.servers else [c.name for c in every]
+    if unknown := set(names) - {c.name for c in every}:
+        known = ", ".join(c.name for c in every)
+        raise SystemExit(f"no such server: {', '.join(sorted(unknown))}; there are {known}")
+    beginnings = tuple(options.only.split(","))
+    listed = scenarios.QUICK if options.quick else scenarios.SCENARIOS
+    chosen = [scenario for scenario in listed if scenario.name.startswith(beginnings)]
+    if not chosen:
+        known = ", ".join(scenario.name for scenario in listed)
+        raise SystemExit(f"no scenario begins with {options.only}; there are {known}")
+    rounds = 1 if options.quick else options.rounds
+    return {
+        "date": datetime.now(timezone.utc).date().isoformat(),
+        "command": " ".join(["python -m load_tests.compare", *sys.argv[1:]]),
+        "machine": measure.machine(),
+        "versions": contenders.versions(),
+        "rounds": rounds,
+        "quick": options.quick,
+        "scenarios": {scenario.name: asdict(scenario) for scenario in chosen},
+        "servers": {c.name: c.title for c in every if c.name in names},
+        "runs": measure.measure_all(chosen, [c for c in every if c.name in names], rounds),
+    }
+
+
+def publish(data: dict[str, Any]) -> None:
+    """Write the tables and plots of the page on performance."""
+    images = plots.draw(data, measure.ROOT / "docs/images")
+    page = measure.ROOT / "docs/performance.md"
+    page.write_text(report.between_markers(page.read_text(), report.section(data, images)))
+
+
+main()

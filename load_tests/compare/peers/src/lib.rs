@@ -1,0 +1,59 @@
+//! What the two servers of this crate have in common: their command line, and what is published.
+//!
+//! Not here: how they serve.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use serde::Deserialize;
+
+/// Connections that may wait to be accepted (count): all clients of a scenario connect at once.
+pub const BACKLOG: u32 = 16_384;
+
+/// Where to listen, and with how many threads.
+#[derive(Debug)]
+pub struct Options {
+    /// For clients.
+    pub address: SocketAddr,
+    /// For who publishes: each line is a [`Published`].
+    pub control: SocketAddr,
+    /// Threads that host connections; none given: what the server does by itself.
+    pub workers: Option<usize>,
+}
+
+impl Options {
+    /// Reads `--port N --control N [--workers N]`.
+    ///
+    /// # Errors
+    ///
+    /// What is missing or unknown, as text for who typed it.
+    pub fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+        let (mut port, mut control, mut workers) = (None, None, None);
+        while let Some(name) = arguments.next() {
+            let slot = match name.as_str() {
+                "--port" => &mut port,
+                "--control" => &mut control,
+                "--workers" => &mut workers,
+                _ => return Err(format!("unknown option `{name}`")),
+            };
+            let value = arguments.next().ok_or(format!("`{name}` needs a number"))?;
+            *slot = Some(
+                value
+                    .parse::<u16>()
+                    .map_err(|e| format!("`{name} {value}`: {e}"))?,
+            );
+        }
+        let local = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+        Ok(Self {
+            address: local(port.ok_or("`--port` is missing")?),
+            control: local(control.ok_or("`--control` is missing")?),
+            workers: workers.map(usize::from),
+        })
+    }
+}
+
+/// One line of the control port. The channel is not read: there is one.
+#[derive(Debug, Deserialize)]
+pub struct Published<T> {
+    /// The event's data.
+    pub data: T,
+}

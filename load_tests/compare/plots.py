@@ -1,0 +1,119 @@
+"""Draws what was measured as SVG, once for readers on white and once for those on black.
+
+Not here: which figures there are (report.py).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from load_tests.compare.report import TABLES, Table, figures
+
+COLOURS = {
+    "floor": "#8a8f98",
+    "ours": "#e8590c",
+    "ours-resolver": "#f59f00",
+    "async-graphql": "#4c6ef5",
+    "graphql-ws": "#0ca678",
+    "mercurius": "#15aabf",
+    "strawberry": "#e64980",
+    "ariadne": "#ae3ec9",
+}
+INK = {"light": "#1f2328", "dark": "#e6edf3"}
+LINES = ("fan-out", "selective")
+"""Tables whose columns are sizes that grow; of the others bars are drawn."""
+
+SVG = {
+    # Text stays text, and two drawings of the same figures are the same file.
+    "svg.fonttype": "none",
+    "svg.hashsalt": "compare",
+    "font.family": "sans-serif",
+    "font.size": 10,
+}
+
+
+def draw(data: dict[str, Any], folder: Path) -> dict[str, str]:
+    """Draw each table that has figures, and give the Markdown that shows it."""
+    images = {}
+    folder.mkdir(exist_ok=True)
+    for table in TABLES:
+        series = _series(data, table)
+        if not series:
+            continue
+        for theme, ink in INK.items():
+            with mpl.rc_context(SVG):
+                drawing = _figure(table, series, data["servers"], ink)
+                file = folder / f"{table.name}-{theme}.svg"
+                drawing.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+        images[table.name] = _picture(table)
+    return images
+
+
+def _series(data: dict[str, Any], table: Table) -> dict[str, list[float | None]]:
+    """Medians of each server, one for each column."""
+    found = {}
+    for server in data["servers"]:
+        rounds = [figures(data, column, server).values() for column in table.columns]
+        values = [median(row) if row else None for row in rounds]
+        if any(values):
+            found[server] = values
+    return found
+
+
+def _figure(
+    table: Table, series: dict[str, list[float | None]], titles: dict[str, str], ink: str
+) -> Figure:
+    figure = Figure(figsize=(8, 4.2), layout="constrained")
+    axes = figure.subplots()
+    draw_series = _lines if table.name in LINES else _bars
+    draw_series(axes, table, series, {s: title.split(":")[0] for s, title in titles.items()})
+    axes.set_title(table.title, color=ink, fontsize=10, loc="left")
+    axes.tick_params(colors=ink, which="both")
+    axes.grid(axis="y", color=ink, alpha=0.15)
+    axes.set_axisbelow(True)
+    for name, spine in axes.spines.items():
+        spine.set_visible(name in ("left", "bottom"))
+        spine.set_color(ink)
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    figure.legend(loc="outside right center", frameon=False, labelcolor=ink)
+    return figure
+
+
+def _lines(
+    axes: Axes, table: Table, series: dict[str, list[float | None]], titles: dict[str, str]
+) -> None:
+    sizes = [int(column.title.replace(",", "")) for column in table.columns]
+    for server, values in series.items():
+        points = [(x, y) for x, y in zip(sizes, values, strict=True) if y]
+        axes.plot(*zip(*points, strict=True), "o-", color=COLOURS[server], label=titles[server])
+    axes.set_xscale("log")
+    axes.set_xticks(sizes, [column.title for column in table.columns])
+    axes.minorticks_off()
+
+
+def _bars(
+    axes: Axes, table: Table, series: dict[str, list[float | None]], titles: dict[str, str]
+) -> None:
+    width = 0.8 / len(series)
+    for place, (server, values) in enumerate(series.items()):
+        left = [column - 0.4 + (place + 0.5) * width for column in range(len(values))]
+        heights = [value or 0 for value in values]
+        axes.bar(left, heights, width * 0.9, color=COLOURS[server], label=titles[server])
+    axes.set_xticks(range(len(table.columns)), [column.title for column in table.columns])
+
+
+def _picture(table: Table) -> str:
+    name = f"images/{table.name}"
+    return (
+        "<picture>\n"
+        f'  <source media="(prefers-color-scheme: dark)" srcset="{name}-dark.svg">\n'
+        f'  <img alt="{table.title}" src="{name}-light.svg">\n'
+        "</picture>\n"
+    )

@@ -1,0 +1,197 @@
+"""Makes tables of what was measured, and puts them into a page between two markers.
+
+Figures of one server are those of all rounds: the median, and the least in parentheses. A ratio is
+that to the floor of the same round, and of these the median. Not here: plots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from load_tests.compare.scenarios import MANY
+
+BEGIN = "<!-- compare: written by `make compare` from here -->"
+END = "<!-- compare: to here -->"
+FLOOR = "floor"
+NONE = "—"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A figure of one scenario.
+
+    Attributes:
+        title: Head of the column.
+        scenario: Name of the scenario.
+        path: Where the figure is in a result.
+        scale: What it is multiplied by.
+    """
+
+    title: str
+    scenario: str
+    path: tuple[str, str]
+    scale: float = 1
+
+
+@dataclass(frozen=True)
+class Table:
+    """Figures of all servers.
+
+    Attributes:
+        name: Beginning of the scenarios' names, and the name of its plot.
+        title: What is measured, with its unit.
+        columns: The figures.
+        has_ratio: Whether the floor does the same work, so that a ratio to it says something.
+    """
+
+    name: str
+    title: str
+    columns: tuple[Column, ...]
+    has_ratio: bool = False
+
+
+def _sizes(name: str, sizes: Sequence[int], path: tuple[str, str], scale: float = 1):
+    return tuple(Column(f"{size:,}", f"{name}-{size}", path, scale) for size in sizes)
+
+
+DELIVERY = ("server", "cpu_us_per_delivery")
+EVENT = ("server", "cpu_us_per_event")
+MEMORY = ("server", "bytes_per_connection")
+
+TABLES = (
+    Table(
+        "fan-out",
+        "Fan-out, one event under way: µs of the server's CPU per delivery, by connections",
+        _sizes("fan-out", (1, 100, 1_000, MANY), DELIVERY),
+        has_ratio=True,
+    ),
+    Table(
+        "pending",
+        "Fan-out, 16 events under way: µs of the server's CPU per delivery, by connections",
+        _sizes("pending", (100, 1_000), DELIVERY),
+        has_ratio=True,
+    ),
+    Table(
+        "rate",
+        "1,000 deliveries a second to 100 connections: latency from publish to client, ms",
+        tuple(
+            Column(title, "rate-100", ("latency_us", key), 1e-3)
+            for title, key in (("p50", "p50"), ("p99", "p99"), ("p99.9", "p99_9"))
+        ),
+    ),
+    Table(
+        "selective",
+        "An event for one of many subscriptions: µs of the server's CPU per event, by their number",
+        _sizes("selective", (1_000, 10_000, 100_000), EVENT),
+    ),
+    Table(
+        "idle",
+        "Idle connections with one subscription each: KiB of memory per connection, by connections",
+        _sizes("idle", (1_000, MANY), MEMORY, 1 / 1024),
+    ),
+)
+
+
+def figures(data: dict[str, Any], column: Column, server: str) -> dict[int, float]:
+    """Give a server's figure of each round in which nothing went wrong."""
+    found = {}
+    for run in data["runs"]:
+        if (run["scenario"], run["server"]) != (column.scenario, server) or run["error"]:
+            continue
+        value = (run["result"][column.path[0]] or {}).get(column.path[1])
+        if value is not None:
+            found[run["round"]] = value * column.scale
+    return found
+
+
+def ratio(data: dict[str, Any], column: Column, server: str) -> float | None:
+    """Compare a server with the floor of the same round; None when there is no such round."""
+    floor = figures(data, column, FLOOR)
+    own = figures(data, column, server)
+    ratios = [value / floor[number] for number, value in own.items() if floor.get(number)]
+    return median(ratios) if ratios else None
+
+
+def cell(data: dict[str, Any], table: Table, column: Column, server: str) -> str:
+    """Write a figure as tables do."""
+    values = list(figures(data, column, server).values())
+    if not values:
+        return NONE
+    text = number(median(values))
+    if len(values) > 1:
+        text += f" ({number(min(values))})"
+    times = ratio(data, column, server) if table.has_ratio and server != FLOOR else None
+    return text if times is None else f"{text}, {times:.2f} \N{MULTIPLICATION SIGN}"
+
+
+def number(value: float) -> str:
+    """Write three digits, and no more of them than say something."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def table(data: dict[str, Any], which: Table) -> str:
+    """Write one table; nothing when no server has a figure for it."""
+    columns = [c for c in which.columns if c.scenario in data["scenarios"]]
+    rows = []
+    for server, title in data["servers"].items():
+        cells = [cell(data, which, column, server) for column in columns]
+        if any(text != NONE for text in cells):
+            rows.append([title, *cells])
+    if not rows:
+        return ""
+    head = ["", *(column.title for column in columns)]
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def tables(data: dict[str, Any]) -> str:
+    """Write all tables, and what went wrong."""
+    written = [(which, table(data, which)) for which in TABLES]
+    text = "\n".join(f"**{which.title}**\n\n{rows}" for which, rows in written if rows)
+    return text + failures(data)
+
+
+def failures(data: dict[str, Any]) -> str:
+    """Say which runs have no figure, and why."""
+    failed = [run for run in data["runs"] if run["error"]]
+    lines = [f"- {r['scenario']}, {r['server']}, round {r['round']}: {r['error']}" for r in failed]
+    return "\nWithout a figure:\n\n" + "\n".join(lines) + "\n" if lines else ""
+
+
+def section(data: dict[str, Any], images: dict[str, str]) -> str:
+    """Write the part of the page that is measured; `images` are Markdown by name of table."""
+    machine = data["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in data["versions"].items())
+    rounds = data["rounds"]
+    head = (
+        f"{machine['processor']}, {machine['cores']} cores, {machine['memory']},"
+        f" {machine['system']}; {data['date']}, {rounds} round{'s' if rounds > 1 else ''}:"
+        " the median, in parentheses the least, and the ratio to the floor of the same round."
+    )
+    if data["quick"]:
+        head += " A quick run, of few events: the figures are coarse."
+    parts = [f"{head}\n\n{versions}.\n"]
+    for which in TABLES:
+        if rows := table(data, which):
+            parts.append(f"**{which.title}**\n\n{rows}")
+            if which.name in images:
+                parts.append(images[which.name])
+    return "\n".join(parts) + failures(data)
+
+
+def between_markers(page: str, text: str) -> str:
+    """Replace what stands between the markers of a page; the rest of it stays.
+
+    Raises:
+        ValueError: The page does not have both markers, in order, once.
+    """
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end or BEGIN in after:
+        raise ValueError(f"the page needs one line `{BEGIN}` and after it one `{END}`")
+    return f"{before}{BEGIN}\n\n{text.strip()}\n\n{END}{after}"

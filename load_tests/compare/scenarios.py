@@ -1,0 +1,119 @@
+"""What is asked of the servers: how many clients, which events, and how long."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+QUERY = "subscription ($key: Int) { feed(key: $key) { sequence sentAt key note } }"
+EVERY = "{}"
+ONE_KEY = '{"key": {subscription}}'
+NOTE = "x" * 90
+"""Makes a message of about 200 bytes."""
+
+MANY = 9_900
+"""The most connections (count) that a process with 20,000 files takes: the runtime has two each."""
+
+OURS = ("floor", "ours", "ours-resolver")
+KEYED = ("floor", "ours")
+"""Those that find subscriptions by their key; the others ask each of them."""
+
+ALL = (
+    "floor",
+    "ours",
+    "ours-resolver",
+    "async-graphql",
+    "graphql-ws",
+    "mercurius",
+    "strawberry",
+    "ariadne",
+)
+FAST = ALL[:-2]
+"""Those that take the most connections within the limit of a scenario."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One way to load a server.
+
+    Attributes:
+        name: How it is chosen on the command line, by its beginning.
+        mode: Mode of the load client.
+        connections: Clients (count).
+        servers: Names of the servers that take part.
+        subscriptions: Of each connection (count).
+        variables: Of each subscription: JSON with the load client's placeholders.
+        events: Published at first (count).
+        work: CPU time below which a server is measured once more, with so many events that it
+            comes to this (seconds): the clock of a process counts 10 ms.
+        pending: Events under way at once (count).
+        rate: Events a second, for the modes that have a rate.
+        seconds: How long those and idle last.
+        warm_up: Events before measuring (count).
+        rounds: No more rounds than this, where one says as much as many.
+        limit: Time after which a server is given up (seconds), connecting included.
+    """
+
+    name: str
+    mode: str
+    connections: int
+    servers: tuple[str, ...] = ALL
+    subscriptions: int = 1
+    variables: str = EVERY
+    events: int = 100
+    work: float = 0.0
+    pending: int = 1
+    rate: float = 10
+    seconds: float = 5
+    warm_up: int = 10
+    rounds: int = 100
+    limit: float = 60
+
+    def command(self, events: int) -> list[str]:
+        """Write the part of the load client's command line that does not name the server."""
+        data = f'{{"sequence": {{sequence}}, "sentAt": {{now}}, "key": {{key}}, "note": "{NOTE}"}}'
+        options: dict[str, object] = {
+            "query": QUERY,
+            "variables": self.variables,
+            "data": data,
+            "connections": self.connections,
+            "subscriptions": self.subscriptions,
+            "events": events,
+            "pending": self.pending,
+            "duration": self.seconds,
+            "warm-up": self.warm_up,
+        }
+        if self.mode == "rate":
+            options["rate"] = self.rate
+        pairs = [(f"--{name}", str(value)) for name, value in options.items()]
+        return [self.mode, *(part for pair in pairs for part in pair)]
+
+    def quick(self) -> Scenario:
+        """Ask for less, to see that everything works; figures are coarse."""
+        return replace(
+            self,
+            events=max(self.events // 5, 5),
+            work=self.work / 5,
+            seconds=1,
+            warm_up=2,
+        )
+
+
+WORK = 0.5
+SCENARIOS = [
+    Scenario("fan-out-1", "fan-out", 1, events=2_000, work=WORK),
+    Scenario("fan-out-100", "fan-out", 100, events=200, work=WORK),
+    Scenario("fan-out-1000", "fan-out", 1_000, events=30, work=WORK),
+    # Connecting takes longest, so that there is one try; enough for the fastest too.
+    Scenario(f"fan-out-{MANY}", "fan-out", MANY, FAST, events=8, warm_up=2, rounds=2, limit=90),
+    Scenario("pending-100", "fan-out", 100, OURS, events=500, pending=16, work=WORK),
+    Scenario("pending-1000", "fan-out", 1_000, OURS, events=100, pending=16, work=WORK),
+    Scenario("rate-100", "rate", 100),
+    Scenario("selective-1000", "selective", 1_000, variables=ONE_KEY, events=200, work=WORK),
+    Scenario("selective-10000", "selective", 1_000, KEYED, 10, ONE_KEY, events=2_000, work=WORK),
+    Scenario("selective-100000", "selective", 1_000, KEYED, 100, ONE_KEY, events=2_000, work=WORK),
+    Scenario("idle-1000", "idle", 1_000, seconds=2, rounds=1),
+    Scenario(f"idle-{MANY}", "idle", MANY, FAST, seconds=2, rounds=1, limit=90),
+]
+
+QUICK = [s.quick() for s in SCENARIOS if s.connections < MANY]
+"""The scenarios that finish soon."""

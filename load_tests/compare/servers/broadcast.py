@@ -1,0 +1,65 @@
+"""What Strawberry and Ariadne leave to others: a queue for each subscription, and uvicorn."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, Generic, TypeVar
+
+import uvicorn
+import uvloop
+from control import BACKLOG, obey
+
+T = TypeVar("T")
+
+
+class Broadcast(Generic[T]):
+    """Hands each event to every subscription, which filters what it wants."""
+
+    def __init__(self) -> None:
+        self._queues: set[asyncio.Queue[T]] = set()
+
+    def send(self, event: T) -> None:
+        """Queue an event for every subscription."""
+        for queue in self._queues:
+            queue.put_nowait(event)
+
+    async def events(self, wanted: Callable[[T], bool]) -> AsyncGenerator[T, None]:
+        """Yield the wanted events for as long as the subscription lasts."""
+        queue: asyncio.Queue[T] = asyncio.Queue()
+        self._queues.add(queue)
+        try:
+            while True:
+                event = await queue.get()
+                if wanted(event):
+                    yield event
+        finally:
+            self._queues.discard(queue)
+
+
+def serve(app: Any, options: argparse.Namespace, send: Callable[[dict[str, Any]], None]) -> None:
+    """Run an ASGI application on uvicorn with uvloop and httptools until killed."""
+
+    async def publish(channel: str, data: dict[str, Any]) -> None:
+        send(data)
+
+    async def main() -> None:
+        config = uvicorn.Config(
+            app,
+            port=options.port,
+            http="httptools",
+            ws="websockets-sansio",
+            lifespan="off",
+            log_level="error",
+            access_log=False,
+            backlog=BACKLOG,
+            ws_per_message_deflate=False,
+        )
+        server = uvicorn.Server(config)
+        serving = asyncio.ensure_future(server.serve())
+        while not server.started:
+            await asyncio.sleep(0.01)
+        await asyncio.gather(serving, obey(options.control, publish))
+
+    uvloop.run(main())

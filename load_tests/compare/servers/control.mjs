@@ -1,0 +1,25 @@
+// How a measured server on Node is started and told what to publish; see control.py.
+import { createServer } from "node:net";
+import { createInterface } from "node:readline";
+import { parseArgs } from "node:util";
+
+export const BACKLOG = 16_384;
+
+export const SDL = `
+  type Query { ok: Boolean }
+  type Feed { sequence: Int! sentAt: Int! key: Int note: String! }
+  type Subscription { feed(key: Int): Feed }
+`;
+
+const number = { type: "string" };
+const { values } = parseArgs({ options: { port: number, control: number } });
+export const port = Number(values.port);
+
+/** Publishes the data of each line of the control port, and says that the server is ready. */
+export function obey(publish) {
+  const server = createServer((socket) => {
+    socket.on("error", () => {});
+    createInterface({ input: socket }).on("line", (line) => publish(JSON.parse(line).data));
+  });
+  server.listen(Number(values.control), "127.0.0.1", () => process.stdout.write("ready\n"));
+}
