@@ -4,7 +4,7 @@
 //! The socket has left actix-http with the handshake, and with it that connection's buffers: an
 //! idle WebSocket holds none. Not here: frames and messages (`websocket`, `messages`).
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -14,32 +14,29 @@ use std::time::Duration;
 
 use actix_rt::time::timeout;
 use bytes::{Buf, Bytes};
-use futures_util::future::{AbortHandle, Abortable};
 use futures_util::{Stream, StreamExt};
 use runtime::{Connection, Transport};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::task::AbortHandle;
 
 /// How long a client has to close its side after we have closed ours. What it sends meanwhile
 /// would otherwise answer our close with a reset, and it might lose the close frame by that.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Ends the task, whatever still waits to be written.
-pub(crate) struct Ending(AbortHandle);
+/// Ends the task that carries a connection, whatever still waits to be written.
+#[derive(Clone, Default)]
+pub(crate) struct Ending(Rc<OnceCell<AbortHandle>>);
 
 impl Transport for Ending {
     fn shut_down(&self) {
-        self.0.abort();
+        if let Some(task) = self.0.get() {
+            task.abort();
+        }
     }
 
     fn has_pings(&self) -> bool {
         true
     }
-}
-
-/// Makes the transport of a connection, and what [`carry`] needs to obey it.
-pub(crate) fn ending() -> (Ending, futures_util::future::AbortRegistration) {
-    let (handle, registration) = AbortHandle::new_pair();
-    (Ending(handle), registration)
 }
 
 /// A socket that is read by the actor, and written around it, on one thread.
@@ -85,22 +82,23 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for SharedSocket<T> {
     }
 }
 
-/// Carries a socket in a task of this thread until the actor, the client or `registration` ends
-/// it. `frames` runs the actor.
+/// Carries a socket in a task of this thread until the actor, the client or `ending` ends it.
+/// `frames` runs the actor.
 pub(crate) fn carry<T, E>(
     frames: impl Stream<Item = Result<Bytes, E>> + 'static,
     socket: SharedSocket<T>,
     connection: Rc<Connection>,
-    registration: futures_util::future::AbortRegistration,
+    ending: &Ending,
 ) where
     T: AsyncRead + AsyncWrite + Unpin + 'static,
     E: 'static,
 {
-    let task = async move {
+    let task = actix_rt::spawn(async move {
         // An error means that the client is gone, and the actor has ended with its frames.
         write(frames, socket, &connection).await.ok();
-    };
-    actix_rt::spawn(Abortable::new(task, registration));
+    });
+    // It is set nowhere else.
+    ending.0.set(task.abort_handle()).ok();
 }
 
 async fn write<T, E>(

@@ -18,7 +18,7 @@ use runtime::Connection;
 use tokio::io::AsyncWriteExt;
 use tokio_util::codec::Encoder;
 
-use crate::carrier::{SharedSocket, carry, ending};
+use crate::carrier::{Ending, SharedSocket, carry};
 use crate::http::respond;
 use crate::messages::Messages;
 use crate::websocket::ConnectionActor;
@@ -58,9 +58,9 @@ where
 
     let worker = &door.current.worker;
     let session = Session::websocket(subprotocol.unwrap_or(Subprotocol::TransportWs));
-    let (transport, registration) = ending();
+    let ending = Ending::default();
     let client = client_of(head, "ws");
-    let connection = Connection::open(worker, client, session, Box::new(transport));
+    let connection = Connection::open(worker, client, session, Box::new(ending.clone()));
     if subprotocol.is_none() {
         // A browser only tells its page about a close that follows a completed handshake.
         connection.close(Close::subprotocol_not_acceptable());
@@ -71,7 +71,7 @@ where
     let messages = Messages::new(&parts.read_buf, reader, limits.max_message_bytes);
     let timeout = limits.connection_init_timeout;
     let frames = ConnectionActor::start(connection.clone(), messages, timeout);
-    carry(frames, socket, connection, registration);
+    carry(frames, socket, connection, &ending);
     Ok(())
 }
 
