@@ -106,7 +106,8 @@ impl History {
     }
 
     /// Keeps events, in the order of their offsets. They must not have been handed on before.
-    pub fn record(&self, events: &[Arc<Event>], now: Instant) {
+    /// Gives what is kept then, as [`Self::size`] does.
+    pub fn record(&self, events: &[Arc<Event>], now: Instant) -> (usize, usize) {
         let mut state = self.state.lock();
         for event in events {
             state.record(event, &self.limits, now);
@@ -114,10 +115,11 @@ impl History {
         if state.bytes > self.limits.bytes {
             state.relieve(self.limits.bytes);
         }
+        (state.events, state.bytes)
     }
 
-    /// Lets go of what is too old.
-    pub fn sweep(&self, now: Instant) {
+    /// Lets go of what is too old. Gives what is kept then, as [`Self::size`] does.
+    pub fn sweep(&self, now: Instant) -> (usize, usize) {
         let state = &mut *self.state.lock();
         let mut emptied = Vec::new();
         for (name, channel) in &mut state.channels {
@@ -131,6 +133,7 @@ impl History {
         for name in emptied {
             state.quieten(name);
         }
+        (state.events, state.bytes)
     }
 
     /// Up to `limit` events of a channel after `offset`, the oldest first.

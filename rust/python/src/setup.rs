@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bus::HistoryLimits;
 use bytes::Bytes;
 use graphql::{DocumentLimits, Schema, SchemaOptions, TrustedDocuments};
 use pyo3::prelude::*;
@@ -50,6 +51,24 @@ pub(crate) struct PyLimits {
     keepalive: Option<f64>,
 }
 
+/// `fraiseql_subs.History`.
+#[derive(FromPyObject)]
+pub(crate) struct PyHistory {
+    events: usize,
+    seconds: f64,
+    max_bytes: usize,
+}
+
+impl PyHistory {
+    fn read(&self) -> PyResult<HistoryLimits> {
+        Ok(HistoryLimits {
+            events: self.events,
+            age: seconds("History.seconds", self.seconds)?,
+            bytes: self.max_bytes,
+        })
+    }
+}
+
 /// `fraiseql_subs.definition.Definition`.
 #[derive(FromPyObject)]
 pub(crate) struct PyDefinition<'py> {
@@ -75,6 +94,7 @@ pub(crate) struct Setup {
     catalog: Arc<Catalog>,
     functions: Arc<[Function]>,
     limits: Limits,
+    history: Option<HistoryLimits>,
     authenticate: Option<Arc<Py<PyAny>>>,
     policy: Policy,
     tokens: Option<Arc<TokenVerifier>>,
@@ -85,6 +105,7 @@ pub(crate) struct Setup {
 /// The parameters of `Core` beside schema, definitions and limits.
 pub(crate) struct Options<'py> {
     pub(crate) security: PySecurity<'py>,
+    pub(crate) history: Option<PyHistory>,
     pub(crate) trusted_documents: Option<Vec<(String, String)>>,
     pub(crate) introspection: bool,
     pub(crate) debug: bool,
@@ -131,6 +152,7 @@ impl Setup {
             catalog: Arc::new(catalog),
             functions: functions.into(),
             limits: read_limits(limits)?,
+            history: options.history.as_ref().map(PyHistory::read).transpose()?,
             authenticate: options.security.authenticate.map(Arc::new),
             policy,
             tokens,
@@ -165,6 +187,7 @@ impl Setup {
             tokens: self.tokens.clone(),
             authenticator,
             page: self.page.clone(),
+            history: self.history.clone(),
             bus_name: bus_name(),
         });
         match py.detach(|| Runtime::start(engine)) {

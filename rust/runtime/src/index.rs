@@ -114,6 +114,22 @@ impl Route {
         &self.channel
     }
 
+    /// Whether an event is one of this route, as the index finds it.
+    #[must_use]
+    pub fn matches(&self, event: &Event) -> bool {
+        let is_typed = |types: &[Box<str>]| {
+            let event_type = event.event_type.as_deref();
+            event_type.is_some_and(|event_type| types.iter().any(|known| **known == *event_type))
+        };
+        let is_equal = |(path, value): (&FieldPath, &Key)| {
+            event.field(path).map_or(Key::Null, Key::of) == *value
+        };
+        *event.channel == *self.channel
+            && self.event_types.as_deref().is_none_or(is_typed)
+            && (self.tenant.is_none() || self.tenant == event.tenant_id)
+            && self.shape.paths.iter().zip(&self.values).all(is_equal)
+    }
+
     /// The values under which a subscription of this route is found: one for each event type.
     fn lookups(&self) -> impl Iterator<Item = Lookup> {
         let types: &[Box<str>] = self.event_types.as_deref().unwrap_or(&[]);
@@ -269,6 +285,7 @@ mod tests {
         )
     }
 
+    /// What the index finds, which is what the routes themselves say.
     fn found(index: &RoutingIndex<u32>, event: &Event) -> Vec<u32> {
         let mut found = Vec::new();
         index.matches(event, &mut found);

@@ -21,6 +21,7 @@ mod prometheus;
 mod protection;
 mod rates;
 mod remote;
+mod replay;
 mod resolver;
 mod response_stream;
 mod roster;

@@ -16,11 +16,12 @@ use graphql::Plan;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use security::Guard;
+use serde_json::Value;
 
 use crate::actors::{ShardActor, SubscriptionActor};
 use crate::config::SHARED_IN_FLIGHT;
 use crate::index::Route;
-use crate::lane::Lane;
+use crate::lane::{Lane, SubscriptionInfo};
 use crate::messages::{DeliverShared, RunOnWorker, StopSubscription};
 use crate::sink::ResponseSink;
 
@@ -33,6 +34,18 @@ pub(crate) struct SharedKey {
     pub(crate) plan: Arc<Plan>,
     /// The security view: who sees other events makes calls of its own.
     pub(crate) guard: Option<Arc<Guard>>,
+}
+
+impl SharedKey {
+    /// What `info` has in common with others.
+    pub(crate) fn new(info: &SubscriptionInfo, plan: Arc<Plan>, guard: Option<Arc<Guard>>) -> Self {
+        Self {
+            definition: info.definition.index,
+            arguments: Value::from(info.arguments.clone()).to_string(),
+            plan,
+            guard,
+        }
+    }
 }
 
 /// The groups of one manager.
@@ -76,8 +89,8 @@ pub(crate) struct SharedGroup {
 /// What a group has for its members.
 #[derive(Debug, Clone)]
 pub(crate) enum SharedOutcome {
-    /// The result of the event with this offset.
-    Next(Bytes, u64),
+    /// A result, and the offset of its event.
+    Next(Bytes, Option<u64>),
     /// The end, with a JSON array of errors.
     Error(Bytes),
     /// The end.
@@ -221,10 +234,10 @@ impl GroupSink {
 
 impl ResponseSink for GroupSink {
     fn next(&self, response: &Bytes) {
-        self.next_of(response, u64::MAX);
+        self.next_of(response, None);
     }
 
-    fn next_of(&self, response: &Bytes, offset: u64) {
+    fn next_of(&self, response: &Bytes, offset: Option<u64>) {
         let next = SharedOutcome::Next(response.clone(), offset);
         self.group.send(&next);
     }
@@ -308,7 +321,9 @@ impl SharedMembers {
         };
         for member in members {
             match outcome {
-                SharedOutcome::Next(response, offset) if *offset > member.joined => {
+                SharedOutcome::Next(response, offset)
+                    if offset.is_none_or(|offset| offset > member.joined) =>
+                {
                     member.sink.next_of(response, *offset);
                 }
                 SharedOutcome::Next(..) => {}

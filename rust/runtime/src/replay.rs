@@ -1,0 +1,190 @@
+//! A subscription that returns: where it begins, and what it missed before it goes on with what
+//! comes.
+//!
+//! What was missed is read from the history bit by bit, as fast as the client takes results.
+//! Meanwhile the subscription is not in the index: what is published is in the history, too. Once
+//! nothing is left there it is registered, on the same thread and in the same step, for the events
+//! after the last that the history knew of. So no event is lost between the two, none comes twice.
+//! Not here: what is kept (`bus::History`), whose turn it is (`actors::subscription`).
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bus::{Event, History, Intake, Since, TooLate};
+use bytes::Bytes;
+use graphql::Plan;
+use protocol::Resume;
+use security::Guard;
+
+use crate::config::REPLAY_BATCH;
+use crate::engine::Engine;
+use crate::index::Route;
+use crate::metrics::Metrics;
+use crate::shard::{Registration, admits};
+
+/// Registers a subscription for the events after an offset.
+pub(crate) type GoLive = Box<dyn FnOnce(u64) -> Registration>;
+
+/// What a subscription that returns does before it goes live.
+pub(crate) struct Replay {
+    pub(crate) missed: Missed,
+    pub(crate) go_live: GoLive,
+    /// Of a passthrough, whose results are not made by calls.
+    pub(crate) plan: Option<Arc<Plan>>,
+}
+
+impl Replay {
+    /// The response to an event; `None` when a call makes it.
+    pub(crate) fn project(&self, event: &Event) -> Option<Bytes> {
+        let mut response = Vec::new();
+        self.plan.as_ref()?.project(&event.data, &mut response);
+        Some(response.into())
+    }
+}
+
+/// Where a subscription begins.
+#[derive(Debug)]
+pub(crate) enum Beginning {
+    /// With what is published from now on.
+    Now {
+        /// Whether events are missing before.
+        missed: bool,
+    },
+    /// With what it missed.
+    Replay(Missed),
+}
+
+/// The events that a subscription has missed.
+#[derive(Debug)]
+pub(crate) struct Missed {
+    history: Arc<History>,
+    intake: Arc<Intake>,
+    metrics: Arc<Metrics>,
+    route: Route,
+    guard: Option<Arc<Guard>>,
+    /// The last event that was looked at.
+    position: u64,
+    read: VecDeque<Arc<Event>>,
+}
+
+/// What comes next for a subscription that returns.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// An event that it missed.
+    Event(Arc<Event>),
+    /// Nothing but the events after this offset.
+    CaughtUp(u64),
+    /// It has missed events that are not kept any more.
+    TooLate,
+}
+
+impl Beginning {
+    /// Where a subscription begins that asks for `resume`.
+    pub(crate) fn find(
+        engine: &Engine,
+        resume: &Resume,
+        route: Option<&Route>,
+        guard: Option<&Arc<Guard>>,
+    ) -> Self {
+        let Some(after) = resume.after.as_deref() else {
+            return Self::Now { missed: false };
+        };
+        let missed = Missed::find(engine, after, route, guard);
+        let counter = match missed {
+            Some(_) => &engine.metrics.subscriptions_resumed,
+            None => &engine.metrics.resumes_too_late,
+        };
+        counter.add(1);
+        missed.map_or(Self::Now { missed: true }, Self::Replay)
+    }
+}
+
+impl Missed {
+    /// What was missed after the result with this id; `None`: that is not known, or not any more.
+    fn find(
+        engine: &Engine,
+        after: &str,
+        route: Option<&Route>,
+        guard: Option<&Arc<Guard>>,
+    ) -> Option<Self> {
+        let (history, route) = (engine.history.as_ref()?, route?);
+        let guard = guard.cloned();
+        let of_run = after.strip_prefix(&**history.run());
+        let position = of_run.and_then(|rest| rest.strip_prefix('-')?.parse().ok());
+        let position = position
+            // What was never given is nobody's id.
+            .filter(|position| *position <= engine.intake.last_offset())
+            // Nobody learns of events that are not for it.
+            .or_else(|| {
+                let is_it = |event: &Event| {
+                    *event.id == *after && route.matches(event) && admits(guard.as_deref(), event)
+                };
+                history.find(route.channel(), is_it)
+            })?;
+        let mut missed = Self {
+            history: history.clone(),
+            intake: engine.intake.clone(),
+            metrics: engine.metrics.clone(),
+            route: route.clone(),
+            guard,
+            position,
+            read: VecDeque::new(),
+        };
+        missed.read().is_ok().then_some(missed)
+    }
+
+    /// Reads on; gives the last event that the history knows of.
+    fn read(&mut self) -> Result<u64, TooLate> {
+        let (channel, now) = (self.route.channel(), Instant::now());
+        let Since {
+            events,
+            last_offset,
+        } = self
+            .history
+            .after(channel, self.position, REPLAY_BATCH, now)?;
+        self.read.extend(events);
+        // The client may have learnt of an event that is not broadcast yet.
+        Ok(last_offset.max(self.position))
+    }
+
+    /// The last event that was published.
+    pub(crate) fn now(&self) -> u64 {
+        self.intake.last_offset()
+    }
+
+    /// The last event that was looked at.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Whether [`Self::next`] may find that nothing is left.
+    pub(crate) fn is_read(&self) -> bool {
+        self.read.is_empty()
+    }
+
+    /// What comes next.
+    pub(crate) fn next(&mut self) -> Found {
+        loop {
+            while let Some(event) = self.read.pop_front() {
+                self.position = event.offset;
+                if !self.route.matches(&event) {
+                    continue;
+                }
+                if admits(self.guard.as_deref(), &event) {
+                    self.metrics.events_replayed.add(1);
+                    return Found::Event(event);
+                }
+                self.metrics.events_denied.add(1);
+            }
+            match self.read() {
+                Err(TooLate) => {
+                    self.metrics.resumes_too_late.add(1);
+                    return Found::TooLate;
+                }
+                Ok(last) if self.read.is_empty() => return Found::CaughtUp(last),
+                Ok(_) => {}
+            }
+        }
+    }
+}
