@@ -88,7 +88,7 @@ class SubscriptionManager:
             raise ConfigurationError(f'bus={bus!r} is unknown: use "memory://"')
         if not (history is None or isinstance(history, History)):
             raise ConfigurationError(
-                f"history={history!r}: give History(events=..., seconds=...), or None to keep nothing"
+                f"history={history!r}: give History(events=..., seconds=...), or None for none"
             )
         if workers is None:
             workers = min(os.cpu_count() or 1, 4)

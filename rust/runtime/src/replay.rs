@@ -8,11 +8,11 @@
 //! Not here: what is kept (`bus::History`), whose turn it is (`actors::subscription`).
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bus::{Event, History, Intake, Since, TooLate};
-use bytes::Bytes;
 use graphql::Plan;
 use protocol::Resume;
 use security::Guard;
@@ -20,8 +20,10 @@ use security::Guard;
 use crate::config::REPLAY_BATCH;
 use crate::engine::Engine;
 use crate::index::Route;
+use crate::lane::Lane;
 use crate::metrics::Metrics;
 use crate::shard::{Registration, admits};
+use crate::sink::ResponseSink;
 
 /// Registers a subscription for the events after an offset.
 pub(crate) type GoLive = Box<dyn FnOnce(u64) -> Registration>;
@@ -29,17 +31,28 @@ pub(crate) type GoLive = Box<dyn FnOnce(u64) -> Registration>;
 /// What a subscription that returns does before it goes live.
 pub(crate) struct Replay {
     pub(crate) missed: Missed,
-    pub(crate) go_live: GoLive,
+    /// Taken once.
+    pub(crate) go_live: Option<GoLive>,
     /// Of a passthrough, whose results are not made by calls.
     pub(crate) plan: Option<Arc<Plan>>,
 }
 
 impl Replay {
-    /// The response to an event; `None` when a call makes it.
-    pub(crate) fn project(&self, event: &Event) -> Option<Bytes> {
-        let mut response = Vec::new();
-        self.plan.as_ref()?.project(&event.data, &mut response);
-        Some(response.into())
+    /// Sends the response to an event that no call makes.
+    pub(crate) fn send(&self, event: &Event, sink: &Rc<dyn ResponseSink>) {
+        if let Some(plan) = &self.plan {
+            let mut response = Vec::new();
+            plan.project(&event.data, &mut response);
+            sink.next_of(&response.into(), Some(event.offset));
+        }
+    }
+
+    /// Tells the client that events are missing, and begins anew; gives after which event.
+    pub(crate) fn begin_anew(&self, lane: Option<&Arc<Lane>>, sink: &Rc<dyn ResponseSink>) -> u64 {
+        let now = self.missed.intake.last_offset();
+        let has_initial = lane.is_some_and(|lane| lane.begin_anew());
+        sink.standing((!has_initial).then_some(now), true);
+        now
     }
 }
 
@@ -68,11 +81,11 @@ pub(crate) struct Missed {
     read: VecDeque<Arc<Event>>,
 }
 
-/// What comes next for a subscription that returns.
+/// What the history has for a subscription that returns.
 #[derive(Debug)]
 pub(crate) enum Found {
-    /// An event that it missed.
-    Event(Arc<Event>),
+    /// Events that it may have missed.
+    More,
     /// Nothing but the events after this offset.
     CaughtUp(u64),
     /// It has missed events that are not kept any more.
@@ -148,43 +161,36 @@ impl Missed {
         Ok(last_offset.max(self.position))
     }
 
-    /// The last event that was published.
-    pub(crate) fn now(&self) -> u64 {
-        self.intake.last_offset()
-    }
-
     /// The last event that was looked at.
     pub(crate) fn position(&self) -> u64 {
         self.position
     }
 
-    /// Whether [`Self::next`] may find that nothing is left.
-    pub(crate) fn is_read(&self) -> bool {
-        self.read.is_empty()
+    /// The next event of those that were read.
+    pub(crate) fn next(&mut self) -> Option<Arc<Event>> {
+        while let Some(event) = self.read.pop_front() {
+            self.position = event.offset;
+            if !self.route.matches(&event) {
+                continue;
+            }
+            if admits(self.guard.as_deref(), &event) {
+                self.metrics.events_replayed.add(1);
+                return Some(event);
+            }
+            self.metrics.events_denied.add(1);
+        }
+        None
     }
 
-    /// What comes next.
-    pub(crate) fn next(&mut self) -> Found {
-        loop {
-            while let Some(event) = self.read.pop_front() {
-                self.position = event.offset;
-                if !self.route.matches(&event) {
-                    continue;
-                }
-                if admits(self.guard.as_deref(), &event) {
-                    self.metrics.events_replayed.add(1);
-                    return Found::Event(event);
-                }
-                self.metrics.events_denied.add(1);
+    /// Reads on, when [`Self::next`] has nothing left.
+    pub(crate) fn read_on(&mut self) -> Found {
+        match self.read() {
+            Err(TooLate) => {
+                self.metrics.resumes_too_late.add(1);
+                Found::TooLate
             }
-            match self.read() {
-                Err(TooLate) => {
-                    self.metrics.resumes_too_late.add(1);
-                    return Found::TooLate;
-                }
-                Ok(last) if self.read.is_empty() => return Found::CaughtUp(last),
-                Ok(_) => {}
-            }
+            Ok(last) if self.read.is_empty() => Found::CaughtUp(last),
+            Ok(_) => Found::More,
         }
     }
 }

@@ -215,7 +215,7 @@ impl Worker {
                 let waiting = self.shard.register_stream();
                 let replay = Replay {
                     missed,
-                    go_live,
+                    go_live: Some(go_live),
                     plan,
                 };
                 SubscriptionActor::new(sink, waiting, lane).with_replay(replay)

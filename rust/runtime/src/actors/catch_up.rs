@@ -3,7 +3,6 @@
 //! A part of the subscription's actor. Not here: what was missed (`replay`).
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, ready};
 
 use actix::Context;
@@ -11,79 +10,65 @@ use actix::fut::ActorFuture;
 
 use super::subscription::SubscriptionActor;
 use crate::config::REPLAY_BATCH;
-use crate::lane::Lane;
 use crate::replay::{Found, Replay};
 
 /// Hands over what was missed, as far as the client has room for its results, then ends.
 pub(super) struct CatchUp {
-    replay: Option<Replay>,
+    replay: Replay,
     is_too_late: bool,
+}
+
+/// What came of one step.
+enum Stepped {
+    /// There are more.
+    On,
+    /// Nothing, until the lane has moved.
+    Waits,
+    /// It has caught up: only events after this offset are new to it.
+    CaughtUp(u64),
 }
 
 impl CatchUp {
     pub(super) fn new(replay: Replay) -> Self {
         Self {
-            replay: Some(replay),
+            replay,
             is_too_late: false,
         }
     }
 
-    /// Hands over one event, or finds the end.
-    fn step(
-        &mut self,
-        actor: &mut SubscriptionActor,
-        ctx: &mut Context<SubscriptionActor>,
-        cx: &TaskContext<'_>,
-    ) -> Poll<Option<()>> {
-        ready!(actor.sink().poll_room(cx));
-        let lane = actor.lane().cloned();
-        let Some(replay) = &mut self.replay else {
-            return Poll::Ready(None);
-        };
-        let is_idle = lane.as_ref().is_none_or(|lane| lane.is_idle());
-        if !self.is_too_late {
-            if lane.as_ref().is_some_and(|lane| !may_feed(lane, replay)) {
-                return Poll::Pending;
-            }
-            match (replay.missed.next(), &lane) {
-                (Found::Event(event), Some(lane)) => {
-                    lane.replay(event);
-                    return Poll::Ready(Some(()));
-                }
-                (Found::Event(event), None) => {
-                    if let Some(response) = replay.project(&event) {
-                        actor.sink().next_of(&response, Some(event.offset));
-                    }
-                    return Poll::Ready(Some(()));
-                }
-                (Found::TooLate, _) => self.is_too_late = true,
-                (Found::CaughtUp(after), _) => {
-                    let replay = self.replay.take();
-                    replay
-                        .into_iter()
-                        .for_each(|r| actor.go_live(r, after, ctx));
-                    return Poll::Ready(None);
-                }
-            }
-        }
-        if !is_idle {
+    /// Hands over one event, or reads on.
+    fn step(&mut self, actor: &SubscriptionActor) -> Stepped {
+        let (replay, lane) = (&mut self.replay, actor.lane());
+        let is_idle = lane.is_none_or(|lane| lane.is_idle());
+        if self.is_too_late {
             // What it can still be sent comes before it is told of the gap.
-            return Poll::Pending;
+            return if is_idle {
+                Stepped::CaughtUp(replay.begin_anew(lane, actor.sink()))
+            } else {
+                Stepped::Waits
+            };
         }
-        let now = replay.missed.now();
-        let has_initial = lane.as_ref().is_some_and(|lane| lane.begin_anew());
-        actor.sink().standing((!has_initial).then_some(now), true);
-        let replay = self.replay.take();
-        replay.into_iter().for_each(|r| actor.go_live(r, now, ctx));
-        Poll::Ready(None)
+        if lane.is_some_and(|lane| !lane.has_replay_room()) {
+            return Stepped::Waits;
+        }
+        if let Some(event) = replay.missed.next() {
+            match lane {
+                Some(lane) => lane.replay(event),
+                None => replay.send(&event, actor.sink()),
+            }
+            return Stepped::On;
+        }
+        // A shared subscription lets its lane go in the end: all calls have ended before.
+        if !is_idle && lane.is_some_and(|lane| lane.info.definition.is_shared) {
+            return Stepped::Waits;
+        }
+        match replay.missed.read_on() {
+            Found::CaughtUp(after) => return Stepped::CaughtUp(after),
+            Found::TooLate => self.is_too_late = true,
+            Found::More => {}
+        }
+        Stepped::On
     }
-}
-
-/// Whether the lane takes one more event. The next owner of a shared subscriber's results is its
-/// group; so it finds the end only once its own calls have.
-fn may_feed(lane: &Arc<Lane>, replay: &Replay) -> bool {
-    let may_end = replay.missed.is_read() && lane.info.definition.is_shared;
-    lane.has_replay_room() && (!may_end || lane.is_idle())
 }
 
 impl ActorFuture<SubscriptionActor> for CatchUp {
@@ -97,10 +82,16 @@ impl ActorFuture<SubscriptionActor> for CatchUp {
     ) -> Poll<()> {
         actor.wake_when_moved(cx.waker().clone());
         for _ in 0..REPLAY_BATCH {
-            if ready!(self.step(actor, ctx, cx)).is_none() {
-                // What waits in the lane may pass without room from now on.
-                cx.waker().wake_by_ref();
-                return Poll::Ready(());
+            ready!(actor.sink().poll_room(cx));
+            match self.step(actor) {
+                Stepped::On => {}
+                Stepped::Waits => return Poll::Pending,
+                Stepped::CaughtUp(after) => {
+                    actor.caught_up(&mut self.replay, after, ctx);
+                    // What waits in the lane may pass without room from now on.
+                    cx.waker().wake_by_ref();
+                    return Poll::Ready(());
+                }
             }
         }
         // Others have their turn.

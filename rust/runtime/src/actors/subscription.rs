@@ -93,7 +93,7 @@ impl SubscriptionActor {
     }
 
     /// It has caught up: what is published after this offset comes to it from now on.
-    pub(super) fn go_live(&mut self, replay: Replay, after: u64, ctx: &mut Context<Self>) {
+    pub(super) fn caught_up(&mut self, replay: &mut Replay, after: u64, ctx: &mut Context<Self>) {
         self.is_catching_up = false;
         self.catch_up = None;
         if self.is_finishing {
@@ -101,7 +101,7 @@ impl SubscriptionActor {
             return self.complete_when_idle(ctx);
         }
         self.gated_to.set(replay.missed.position());
-        self.registration = Some((replay.go_live)(after));
+        self.registration = replay.go_live.take().map(|go_live| go_live(after));
         let is_shared = self.registration.as_ref().and_then(Registration::group);
         if is_shared.is_some() {
             // The calls are its group's from now on.
