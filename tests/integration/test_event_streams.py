@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from endless import Endless
+from event_stream_client import EVENTS, PARTS, Body, opened
 from npm import subscribe
 
 from fraiseql_subs import (
@@ -23,9 +23,6 @@ from fraiseql_subs import (
     passthrough,
     subscription,
 )
-
-EVENTS = "text/event-stream"
-PARTS = 'multipart/mixed;boundary="graphql";subscriptionSpec="1.0"'
 
 feed = passthrough("feed", int, channel="feed")
 
@@ -73,6 +70,17 @@ async def test_a_client_receives_every_event_in_order(client, manager, serve):
             assert await node.read() == {"data": {"numbers": number}}
 
 
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_a_client_takes_an_id_alone_for_no_result(client, manager, serve):
+    server = await serve(manager)
+    async with subscribe(client, server.http_url, "subscription { feed }", count=2) as node:
+        while not manager.metrics().subscriptions:
+            await asyncio.sleep(0.001)
+        for number in (1, 2):
+            await manager.publish("feed", number)
+            assert await node.read() == {"data": {"feed": number}}
+
+
 @pytest.mark.parametrize("client", [*CLIENTS, "subscriptions-transport-ws"])
 async def test_a_client_sees_the_end_of_a_stream(client, manager, serve):
     server = await serve(manager)
@@ -94,33 +102,7 @@ async def test_a_client_is_told_what_is_wrong_with_a_document(client, manager, s
     assert "nothing" in json.dumps(errors)
 
 
-@contextlib.asynccontextmanager
-async def opened(url: str, query: str, accept: str, **headers: str) -> AsyncIterator[Any]:
-    """Subscribe by POST; gives the response and what is read of its body."""
-    headers = {"accept": accept, **headers}
-    async with (
-        httpx.AsyncClient(timeout=30) as client,
-        client.stream("POST", url, json={"query": query}, headers=headers) as response,
-    ):
-        yield response, Body(response)
-
-
-class Body:
-    """A body that goes on."""
-
-    def __init__(self, response: httpx.Response) -> None:
-        self._chunks = response.aiter_text()
-        self._text = ""
-
-    async def read_until(self, end: str) -> str:
-        """Return what comes up to and with `end`."""
-        while end not in self._text:
-            self._text += await anext(self._chunks)
-        found, _, self._text = self._text.partition(end)
-        return found + end
-
-
-async def test_an_event_has_the_offset_of_its_event_as_id(manager, serve):
+async def test_a_result_has_the_id_of_its_event(manager, serve):
     server = await serve(manager)
     async with opened(server.http_url, "subscription { feed }", EVENTS) as (response, body):
         assert response.status_code == 200
@@ -128,12 +110,14 @@ async def test_an_event_has_the_offset_of_its_event_as_id(manager, serve):
         assert response.headers["cache-control"] == "no-cache, no-transform"
         assert response.headers["x-accel-buffering"] == "no"
         assert await body.read_until("\n\n") == ":\n\n"
+        stands = await body.read_until("\n\n")
         for number in (7, 8):
             receipt = await manager.publish("feed", number)
             expected = (
-                f'id: {receipt.offset}\nevent: next\ndata: {{"data":{{"feed":{number}}}}}\n\n'
+                f'id: {receipt.event_id}\nevent: next\ndata: {{"data":{{"feed":{number}}}}}\n\n'
             )
             assert await body.read_until("\n\n") == expected
+        assert stands == f"id: {receipt.event_id.rpartition('-')[0]}-0\n\n"
 
 
 async def test_the_end_has_an_empty_line_of_data(manager, serve):
@@ -173,7 +157,7 @@ async def test_a_request_that_is_none_is_a_400(manager, serve):
 async def test_a_quiet_stream_shows_signs_of_life(accept, heartbeat, serve):
     server = await serve(SubscriptionManager([feed], limits=Limits(keepalive=0.05)))
     async with opened(server.http_url, "subscription { feed }", accept) as (_, body):
-        await body.read_until(":\n\n" if accept == EVENTS else "\r\n--graphql")
+        await body.read_until("-0\n\n" if accept == EVENTS else "\r\n--graphql")
         for _ in range(3):
             assert await body.read_until(heartbeat) == heartbeat
 
@@ -306,7 +290,7 @@ async def test_a_client_that_never_reads_is_ended_and_harms_nobody(accept, serve
     writer.write(head.encode() + request)
     await reader.readuntil(b"\r\n\r\n")
     async with opened(server.http_url, "subscription { feed }", EVENTS) as (_, body):
-        await body.read_until(":\n\n")
+        await body.read_until("-0\n\n")
         reader._transport.pause_reading()
         while manager.metrics().slow_consumer_disconnects == 0:
             await manager.publish("blob", "x" * 50_000)

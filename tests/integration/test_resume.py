@@ -64,6 +64,12 @@ async def publish(manager: SubscriptionManager, *numbers: int) -> None:
         await manager.publish("feed", number)
 
 
+async def left(manager: SubscriptionManager) -> None:
+    """Return when the server knows that its clients are gone."""
+    while manager.metrics().connections:
+        await asyncio.sleep(0.001)
+
+
 async def begin(client: ProtocolClient, query: str = FEED) -> tuple[str, str]:
     """Subscribe for the first time; gives the id of the operation and where it stands."""
     id = await client.subscribe(query, extensions=BEGIN)
@@ -382,6 +388,7 @@ async def test_a_large_replay_keeps_to_the_bound_of_a_slow_client(kind, serve, c
     client = await connect(server.url)
     _, stands = await begin(client)
     client.kill()
+    await left(manager)
     for _ in range(1000):
         await manager.publish("feed", text)
     client = await connect(server.url, max_queue=1)
@@ -409,6 +416,7 @@ async def test_who_is_overtaken_while_it_catches_up_is_told(serve, connect):
     client = await connect(server.url)
     _, stands = await begin(client)
     client.kill()
+    await left(manager)
     for _ in range(2_000):
         await manager.publish("feed", text)
     client = await connect(server.url, max_queue=1)
@@ -535,3 +543,25 @@ async def test_memory_is_bounded():
         metrics = manager.metrics()
         assert 100 < metrics.history_events < 200
         assert 100_000 < metrics.history_bytes <= 200_000
+
+
+async def test_the_older_subprotocol_resumes_as_well(serve, connect):
+    manager = SubscriptionManager([plain()])
+    server = await serve(manager)
+    last: str | None = None
+    for number in range(3):
+        if last is not None:
+            await publish(manager, number)
+        client = await connect(server.url, subprotocols=["graphql-ws"], init=False)
+        await client.send({"type": "connection_init"})
+        assert (await client.receive())["type"] == "connection_ack"
+        assert (await client.receive())["type"] == "ka"
+        extensions = BEGIN if last is None else after(last)
+        payload = {"query": FEED, "extensions": extensions}
+        await client.send({"id": "1", "type": "start", "payload": payload})
+        message = await client.receive()
+        assert message["type"] == "data"
+        assert message["payload"]["data"] == (None if last is None else {"feed": number})
+        last = message["payload"]["extensions"]["resume"]["id"]
+        client.kill()
+        await left(manager)

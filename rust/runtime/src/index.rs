@@ -285,7 +285,6 @@ mod tests {
         )
     }
 
-    /// What the index finds, which is what the routes themselves say.
     fn found(index: &RoutingIndex<u32>, event: &Event) -> Vec<u32> {
         let mut found = Vec::new();
         index.matches(event, &mut found);
@@ -358,6 +357,49 @@ mod tests {
             [1]
         );
         assert!(found(&index, &event("orders", None, json!({"region": ""}))).is_empty());
+    }
+
+    #[test]
+    fn a_route_matches_the_events_that_it_is_found_by() {
+        let routes = [
+            route("orders", None, &[]),
+            route("orders", Some(&["paid", "sent"]), &[]),
+            route("orders", Some(&[]), &[]),
+            route("orders", None, &[]).for_tenant("a".into()),
+            route("orders", None, &[("region", Value::Null)]),
+            route(
+                "orders",
+                None,
+                &[("user.id", json!("7")), ("region", json!("eu"))],
+            ),
+            route("users", None, &[("user.id", json!(7))]),
+        ];
+        let data = [
+            json!({}),
+            json!({"region": "eu", "user": {"id": 7.0}}),
+            json!({"region": "eu", "user": 7}),
+            json!([7]),
+        ];
+        let mut found_at_all = 0;
+        for data in data {
+            for (channel, event_type, tenant) in [
+                ("orders", None, None),
+                ("orders", Some("paid"), Some("a")),
+                ("orders", Some("lost"), Some("b")),
+                ("users", Some("sent"), Some("a")),
+            ] {
+                let mut event = event(channel, event_type, data.clone());
+                event.tenant_id = tenant.map(Into::into);
+                for route in &routes {
+                    let mut index = RoutingIndex::default();
+                    index.insert(route, &1);
+                    let is_found = !found(&index, &event).is_empty();
+                    assert_eq!(route.matches(&event), is_found, "{route:?} {event:?}");
+                    found_at_all += usize::from(is_found);
+                }
+            }
+        }
+        assert!(found_at_all > 20);
     }
 
     #[test]

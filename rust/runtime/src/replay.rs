@@ -194,3 +194,6 @@ impl Missed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -287,4 +287,4 @@ impl Drop for Registration {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
