@@ -12,6 +12,8 @@ from typing import Any
 import httpx
 import pytest
 from event_stream_client import EVENTS, PARTS, Body, opened
+from npm import NodeProcess
+from servers import SERVERS
 
 from fraiseql_subs import History, SubscriptionManager, passthrough, subscription
 
@@ -171,8 +173,6 @@ async def test_operations_of_one_stream_go_on_each_where_it_was(how, serve):
 
 
 async def test_an_adapter_resumes_by_the_header(stack):
-    from servers import SERVERS
-
     manager = SubscriptionManager([KINDS["passthrough"]])
     url = await stack.enter_async_context(SERVERS["starlette"](manager))
     url = url.replace("ws://", "http://")
@@ -181,3 +181,24 @@ async def test_an_adapter_resumes_by_the_header(stack):
     stream = opened(url, FEED, EVENTS, last_event_id=receipt.event_id)
     async with stream as (_, body):
         assert json.loads((await next_event(body))["data"]) == {"data": {"feed": 2}}
+
+
+@every_kind
+@pytest.mark.parametrize("client", ["graphql-ws", "graphql-sse"])
+async def test_a_client_that_connects_again_by_itself_misses_nothing(client, kind, serve):
+    manager = SubscriptionManager([KINDS[kind]])
+    server = await serve(manager)
+    async with NodeProcess.run("resume.mjs", client, server.http_url, FEED) as node:
+        assert await node.read() == {"data": None, "missed": False}
+        for number in range(0, 30, 3):
+            await manager.publish("feed", number)
+            assert await node.read() == {"data": {"feed": number}}
+            [connection] = manager.connections()
+            ending = {"connection_id": connection.connection_id, "code": 4000}
+            assert await manager.disconnect(**ending, reason="Try again") == 1
+            # Before it is back, or after.
+            for missed in (number + 1, number + 2):
+                await manager.publish("feed", missed)
+            for missed in (number + 1, number + 2):
+                assert await node.read() == {"data": {"feed": missed}}
+    assert manager.metrics().resumes_too_late == 0
