@@ -115,7 +115,8 @@ class History:
     """What a client that returns can be sent again.
 
     Attributes:
-        events: Newest events that each channel keeps (count, 1 to 1,000,000).
+        events: Newest events that each channel keeps, and under tenant isolation each tenant on it
+            (count, 1 to 1,000,000).
         seconds: How long an event is kept (seconds, above 0).
         max_bytes: What all channels keep together (bytes); past it those that hold most lose their
             oldest events. Counts events as Rust holds them; what resolvers read of an event's

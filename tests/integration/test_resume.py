@@ -372,6 +372,14 @@ async def test_routes_are_kept_and_skipped_events_stay_skipped(serve, connect):
     assert not client.has_received
 
 
+async def return_unread(manager: SubscriptionManager, client: ProtocolClient, last: str) -> None:
+    """Subscribe as "1" after an id, and read nothing of what comes."""
+    payload = {"query": FEED, "extensions": after(last)}
+    await client.send({"id": "1", "type": "subscribe", "payload": payload})
+    while manager.metrics().events_replayed < 10:
+        await asyncio.sleep(0.001)
+
+
 @pytest.mark.parametrize("kind", ["passthrough", "resolver"])
 async def test_a_large_replay_keeps_to_the_bound_of_a_slow_client(kind, serve, connect):
     text = "x" * 10_000
@@ -392,16 +400,7 @@ async def test_a_large_replay_keeps_to_the_bound_of_a_slow_client(kind, serve, c
     for _ in range(1000):
         await manager.publish("feed", text)
     client = await connect(server.url, max_queue=1)
-    # Nothing of 10 MB is read before this returns, and that takes a while.
-    await client.send(
-        {
-            "id": "1",
-            "type": "subscribe",
-            "payload": {"query": FEED, "extensions": after(stands)},
-        }
-    )
-    while manager.metrics().events_replayed < 10:
-        await asyncio.sleep(0.001)
+    await return_unread(manager, client, stands)
     for _ in range(1000):
         assert (await client.receive_data("1")) == {"feed": text}
     assert manager.metrics().slow_consumer_disconnects == 0
@@ -420,10 +419,7 @@ async def test_who_is_overtaken_while_it_catches_up_is_told(serve, connect):
     for _ in range(2_000):
         await manager.publish("feed", text)
     client = await connect(server.url, max_queue=1)
-    payload = {"query": FEED, "extensions": after(stands)}
-    await client.send({"id": "1", "type": "subscribe", "payload": payload})
-    while manager.metrics().events_replayed < 10:
-        await asyncio.sleep(0.001)
+    await return_unread(manager, client, stands)
     for _ in range(2_000):
         await manager.publish("feed", "later")
     received = 0
@@ -565,3 +561,26 @@ async def test_the_older_subprotocol_resumes_as_well(serve, connect):
         last = message["payload"]["extensions"]["resume"]["id"]
         client.kill()
         await left(manager)
+
+
+async def test_a_busy_tenant_takes_nothing_from_another(serve, connect):
+    async def authenticate(params):
+        return Identity("ada", tenant_id=params.payload["tenant"])
+
+    security = Security(authenticate=authenticate, tenant=TenantIsolation())
+    manager = SubscriptionManager([plain()], security=security, history=History(events=2))
+    server = await serve(manager)
+    stands = {}
+    for tenant in ("quiet", "busy"):
+        client = await connect(server.url, {"tenant": tenant})
+        _, stands[tenant] = await begin(client)
+        client.kill()
+    await manager.publish("feed", 0, tenant_id="quiet")
+    for number in range(1, 100):
+        await manager.publish("feed", number, tenant_id="busy")
+    client = await connect(server.url, {"tenant": "quiet"})
+    id = await client.subscribe(FEED, extensions=after(stands["quiet"]))
+    assert (await receive(client, id))[0] == 0
+    client = await connect(server.url, {"tenant": "busy"})
+    id = await client.subscribe(FEED, extensions=after(stands["busy"]))
+    await missed(client, id)

@@ -1,10 +1,11 @@
 //! What was broadcast lately, so that a client that returns can be sent what it missed.
 //!
-//! Each channel keeps its newest events, up to a count and an age; all channels together keep to a
-//! number of bytes. What is lost is known: [`History::after`] never leaves out an event silently.
+//! Each channel, and each tenant on it, keeps its newest events, up to a count and an age; all
+//! together keep to a number of bytes. What is lost is known: [`History::after`] never leaves out an event silently.
 //! Written by the broadcast before it hands events on, read by every worker; both are short.
 //! Time comes in as an argument. Not here: whose events they are (`runtime::replay`).
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::mem::size_of;
 use std::sync::Arc;
@@ -29,6 +30,9 @@ pub struct HistoryLimits {
     /// Events of all channels, as far as they are this crate's (bytes). Past it the channels that
     /// hold most lose their oldest.
     pub bytes: usize,
+    /// Whether each tenant on a channel counts as a channel of its own, as nobody sees the events of
+    /// two.
+    pub by_tenant: bool,
 }
 
 /// The newest events of each channel.
@@ -80,6 +84,16 @@ pub struct Since {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the events are not kept any more")]
 pub struct TooLate;
+
+impl HistoryLimits {
+    /// What is kept together.
+    fn name<'c>(&self, channel: &'c str, tenant: Option<&str>) -> Cow<'c, str> {
+        match tenant {
+            Some(tenant) if self.by_tenant => format!("{tenant}\0{channel}").into(),
+            _ => channel.into(),
+        }
+    }
+}
 
 impl History {
     /// An empty history. `run` distinguishes its offsets from those of every other start.
@@ -136,24 +150,26 @@ impl History {
         (state.events, state.bytes)
     }
 
-    /// Up to `limit` events of a channel after `offset`, the oldest first.
+    /// Up to `limit` events of a channel, and of a tenant where each has its own, after `offset`, the
+    /// oldest first.
     ///
     /// # Errors
     ///
     /// [`TooLate`] when one of them is not kept any more, or may not be.
     pub fn after(
         &self,
-        channel: &str,
+        (channel, tenant): (&str, Option<&str>),
         offset: u64,
         limit: usize,
         now: Instant,
     ) -> Result<Since, TooLate> {
+        let name = self.limits.name(channel, tenant);
         let state = &mut *self.state.lock();
         let mut since = Since {
             events: Vec::new(),
             last_offset: state.last_offset,
         };
-        let lost = match state.channels.get_mut(channel) {
+        let lost = match state.channels.get_mut(&*name) {
             Some(channel) => {
                 let dropped = channel.expire(self.limits.age, now);
                 state.events -= dropped.0;
@@ -163,7 +179,7 @@ impl History {
                 since.events = missed.map(|kept| kept.event.clone()).collect();
                 channel.lost
             }
-            None => *state.quiet.get(channel).unwrap_or(&state.forgotten),
+            None => *state.quiet.get(&*name).unwrap_or(&state.forgotten),
         };
         if offset < lost {
             return Err(TooLate);
@@ -171,11 +187,16 @@ impl History {
         Ok(since)
     }
 
-    /// The offset of the newest event of a channel that `is_wanted`.
+    /// The offset of the newest event of a channel, as in [`Self::after`], that `is_wanted`.
     #[must_use]
-    pub fn find(&self, channel: &str, is_wanted: impl Fn(&Event) -> bool) -> Option<u64> {
+    pub fn find(
+        &self,
+        (channel, tenant): (&str, Option<&str>),
+        is_wanted: impl Fn(&Event) -> bool,
+    ) -> Option<u64> {
+        let name = self.limits.name(channel, tenant);
         let state = self.state.lock();
-        let mut kept = state.channels.get(channel)?.kept.iter().rev();
+        let mut kept = state.channels.get(&*name)?.kept.iter().rev();
         let found = kept.find(|kept| is_wanted(&kept.event))?;
         Some(found.event.offset)
     }
@@ -198,10 +219,11 @@ impl State {
     fn record(&mut self, event: &Arc<Event>, limits: &HistoryLimits, now: Instant) {
         self.last_offset = event.offset;
         let bytes = weight(event);
-        if !self.channels.contains_key(&event.channel) {
-            self.add(event.channel.clone());
+        let name = limits.name(&event.channel, event.tenant_id.as_deref());
+        if !self.channels.contains_key(&*name) {
+            self.add((*name).into());
         }
-        let Some(channel) = self.channels.get_mut(&event.channel) else {
+        let Some(channel) = self.channels.get_mut(&*name) else {
             return;
         };
         channel.kept.push_back(Kept {

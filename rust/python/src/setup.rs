@@ -60,11 +60,12 @@ pub(crate) struct PyHistory {
 }
 
 impl PyHistory {
-    fn read(&self) -> PyResult<HistoryLimits> {
+    fn read(&self, policy: &Policy) -> PyResult<HistoryLimits> {
         Ok(HistoryLimits {
             events: self.events,
             age: seconds("History.seconds", self.seconds)?,
             bytes: self.max_bytes,
+            by_tenant: policy.tenant.is_some(),
         })
     }
 }
@@ -145,6 +146,8 @@ impl Setup {
             .map_err(|error| definition_error(&error))?;
         let policy = options.security.read(&catalog)?;
         let tokens = options.security.read_tokens()?;
+        let history = options.history.map(|history| history.read(&policy));
+        let history = history.transpose()?;
         Ok(Self {
             sdl,
             keys,
@@ -152,7 +155,7 @@ impl Setup {
             catalog: Arc::new(catalog),
             functions: functions.into(),
             limits: read_limits(limits)?,
-            history: options.history.as_ref().map(PyHistory::read).transpose()?,
+            history,
             authenticate: options.security.authenticate.map(Arc::new),
             policy,
             tokens,

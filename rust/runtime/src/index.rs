@@ -114,6 +114,12 @@ impl Route {
         &self.channel
     }
 
+    /// The tenant whose events it is for; `None`: those of all.
+    #[must_use]
+    pub fn tenant(&self) -> Option<&str> {
+        self.tenant.as_deref()
+    }
+
     /// Whether an event is one of this route, as the index finds it.
     #[must_use]
     pub fn matches(&self, event: &Event) -> bool {

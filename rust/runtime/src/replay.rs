@@ -133,7 +133,7 @@ impl Missed {
                 let is_it = |event: &Event| {
                     *event.id == *after && route.matches(event) && admits(guard.as_deref(), event)
                 };
-                history.find(route.channel(), is_it)
+                history.find((route.channel(), route.tenant()), is_it)
             })?;
         let mut missed = Self {
             history: history.clone(),
@@ -149,13 +149,13 @@ impl Missed {
 
     /// Reads on; gives the last event that the history knows of.
     fn read(&mut self) -> Result<u64, TooLate> {
-        let (channel, now) = (self.route.channel(), Instant::now());
+        let place = (self.route.channel(), self.route.tenant());
         let Since {
             events,
             last_offset,
         } = self
             .history
-            .after(channel, self.position, REPLAY_BATCH, now)?;
+            .after(place, self.position, REPLAY_BATCH, Instant::now())?;
         self.read.extend(events);
         // The client may have learnt of an event that is not broadcast yet.
         Ok(last_offset.max(self.position))

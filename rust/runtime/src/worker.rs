@@ -203,7 +203,11 @@ impl Worker {
         let has_events = route.is_some();
         let is_subscription = prepared.operation.is_some();
         let has_initial = prepared.definition.has_initial;
-        let beginning = Beginning::find(&self.engine, resume, route.as_ref(), guard.as_ref());
+        let beginning = if is_subscription {
+            Beginning::find(&self.engine, resume, route.as_ref(), guard.as_ref())
+        } else {
+            Beginning::Now { missed: false }
+        };
         let is_late = matches!(beginning, Beginning::Replay(_));
         let Placed {
             go_live,

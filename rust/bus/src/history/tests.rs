@@ -22,8 +22,14 @@ fn event(channel: &str, offset: u64, data: Value) -> Arc<Event> {
 }
 
 fn history(events: usize, bytes: usize) -> History {
-    let age = AGE;
-    History::new("run", HistoryLimits { events, age, bytes })
+    let (age, by_tenant) = (AGE, false);
+    let limits = HistoryLimits {
+        events,
+        age,
+        bytes,
+        by_tenant,
+    };
+    History::new("run", limits)
 }
 
 fn offsets(since: Result<Since, TooLate>) -> Option<Vec<u64>> {
@@ -38,9 +44,12 @@ fn a_busy_channel_takes_nothing_from_a_quiet_one() {
     for offset in 2..100 {
         history.record(&[event("busy", offset, json!(1))], now);
     }
-    assert_eq!(offsets(history.after("quiet", 0, 9, now)), Some(vec![1]));
-    assert_eq!(offsets(history.after("busy", 0, 99, now)), None);
-    let newest = offsets(history.after("busy", 89, 99, now)).unwrap();
+    assert_eq!(
+        offsets(history.after(("quiet", None), 0, 9, now)),
+        Some(vec![1])
+    );
+    assert_eq!(offsets(history.after(("busy", None), 0, 99, now)), None);
+    let newest = offsets(history.after(("busy", None), 89, 99, now)).unwrap();
     assert_eq!(newest, (90..100).collect::<Vec<_>>());
     assert_eq!(history.size().0, 11);
 }
@@ -54,11 +63,14 @@ fn memory_is_bounded_and_the_channels_that_hold_most_pay() {
         history.record(&[event(channel, offset, json!("x".repeat(1_000)))], now);
         assert!(history.size().1 <= 100_000);
     }
-    assert_eq!(offsets(history.after("small", 0, 9, now)), Some(vec![1]));
+    assert_eq!(
+        offsets(history.after(("small", None), 0, 9, now)),
+        Some(vec![1])
+    );
     for channel in ["large", "larger"] {
-        assert_eq!(offsets(history.after(channel, 0, 9, now)), None);
+        assert_eq!(offsets(history.after((channel, None), 0, 9, now)), None);
         assert!(
-            !offsets(history.after(channel, 480, 99, now))
+            !offsets(history.after((channel, None), 480, 99, now))
                 .unwrap()
                 .is_empty()
         );
@@ -69,8 +81,8 @@ fn memory_is_bounded_and_the_channels_that_hold_most_pay() {
 fn an_event_larger_than_all_of_history_is_known_to_be_lost() {
     let (history, now) = (history(10, 10_000), Instant::now());
     history.record(&[event("a", 1, json!("x".repeat(100_000)))], now);
-    assert_eq!(offsets(history.after("a", 0, 9, now)), None);
-    assert_eq!(offsets(history.after("a", 1, 9, now)), Some(vec![]));
+    assert_eq!(offsets(history.after(("a", None), 0, 9, now)), None);
+    assert_eq!(offsets(history.after(("a", None), 1, 9, now)), Some(vec![]));
     assert_eq!(history.size(), (0, 0));
 }
 
@@ -82,9 +94,9 @@ fn many_channels_with_one_event_each_lose_the_oldest_and_not_all() {
         assert!(history.size().1 <= 100_000);
     }
     assert!(history.size().0 > 100);
-    assert_eq!(offsets(history.after("user.1000", 0, 9, now)), None);
+    assert_eq!(offsets(history.after(("user.1000", None), 0, 9, now)), None);
     assert_eq!(
-        offsets(history.after("user.1000", 999, 9, now)),
+        offsets(history.after(("user.1000", None), 999, 9, now)),
         Some(vec![1_000])
     );
 }
@@ -97,20 +109,56 @@ fn a_channel_that_has_gone_quiet_still_knows_what_it_lost() {
     assert_eq!(history.size().0, 0);
     let later = now + AGE * 2;
     history.record(&[event("b", 3, json!(1))], later);
-    assert_eq!(offsets(history.after("a", 0, 9, later)), None);
+    assert_eq!(offsets(history.after(("a", None), 0, 9, later)), None);
     // Whoever has seen its last event has missed nothing, however long that was ago.
-    assert_eq!(offsets(history.after("a", 1, 9, later)), Some(vec![]));
-    assert_eq!(offsets(history.after("b", 2, 9, later)), Some(vec![3]));
-    assert_eq!(offsets(history.after("b", 1, 9, later)), None);
-    assert_eq!(offsets(history.after("never", 0, 9, later)), Some(vec![]));
+    assert_eq!(
+        offsets(history.after(("a", None), 1, 9, later)),
+        Some(vec![])
+    );
+    assert_eq!(
+        offsets(history.after(("b", None), 2, 9, later)),
+        Some(vec![3])
+    );
+    assert_eq!(offsets(history.after(("b", None), 1, 9, later)), None);
+    assert_eq!(
+        offsets(history.after(("never", None), 0, 9, later)),
+        Some(vec![])
+    );
 }
 
 #[test]
 fn the_newest_event_of_an_id_is_found() {
     let (history, now) = (history(10, usize::MAX), Instant::now());
     history.record(&[event("a", 1, json!(7)), event("a", 2, json!(8))], now);
-    assert_eq!(history.find("a", |event| event.data == 7), Some(1));
-    assert_eq!(history.find("b", |event| event.data == 7), None);
+    assert_eq!(history.find(("a", None), |event| event.data == 7), Some(1));
+    assert_eq!(history.find(("b", None), |event| event.data == 7), None);
+}
+
+#[test]
+fn a_busy_tenant_takes_nothing_from_others_on_its_channel() {
+    let limits = HistoryLimits {
+        events: 2,
+        age: AGE,
+        bytes: usize::MAX,
+        by_tenant: true,
+    };
+    let (history, now) = (History::new("run", limits), Instant::now());
+    for offset in 1..10 {
+        let tenant = if offset == 1 { "quiet" } else { "busy" };
+        let draft = Draft {
+            channel: "a".into(),
+            event_type: None,
+            tenant_id: Some(tenant.into()),
+            id: None,
+            data: json!(1),
+        };
+        history.record(&[Arc::new(Event::new(draft, offset, "run"))], now);
+    }
+    let of = |tenant| offsets(history.after(("a", Some(tenant)), 0, 9, now));
+    assert_eq!(of("quiet"), Some(vec![1]));
+    assert_eq!(of("busy"), None);
+    assert_eq!(of("never"), Some(vec![]));
+    assert_eq!(history.find(("a", Some("busy")), |_| true), Some(9));
 }
 
 #[derive(Debug, Clone)]
@@ -154,14 +202,16 @@ proptest! {
                     prop_assert!(history.size().1 <= bytes);
                 }
                 Step::Wait(seconds) => now += Duration::from_secs(seconds),
-                Step::Sweep => history.sweep(now),
+                Step::Sweep => {
+                    history.sweep(now);
+                }
                 Step::Ask(channel, place, limit) => {
                     let after = place.index(published.len() + 1);
                     let missed: Vec<_> = (after + 1..=published.len())
                         .filter(|offset| published[offset - 1].0 == channel)
                         .collect();
                     let is_young = missed.iter().all(|offset| now - published[offset - 1].1 <= AGE);
-                    match history.after(&channel.to_string(), after as u64, limit, now) {
+                    match history.after((&channel.to_string(), None), after as u64, limit, now) {
                         Ok(since) => {
                             let found: Vec<_> = since.events.iter().map(|e| e.offset as usize).collect();
                             let expected: Vec<_> = missed.iter().copied().take(limit).collect();

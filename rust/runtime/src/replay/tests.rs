@@ -87,6 +87,7 @@ impl World {
             events: 1_000,
             age: Duration::from_secs(1_000),
             bytes: usize::MAX,
+            by_tenant: false,
         };
         let away = || Returning {
             received: Rc::default(),
@@ -113,7 +114,8 @@ impl World {
             data: json!({"n": 1}),
         };
         let event = Arc::new(Event::new(draft, self.tenants.len() as u64, "run"));
-        self.history.record(&[event.clone()], Instant::now());
+        self.history
+            .record(std::slice::from_ref(&event), Instant::now());
         self.on_their_way.push_back(event);
     }
 
