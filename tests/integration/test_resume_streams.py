@@ -81,6 +81,8 @@ async def test_too_late_is_said_in_a_result_with_an_id_to_go_on_from(serve):
     first = await manager.publish("feed", 0)
     for number in (1, 2, 3):
         last = await manager.publish("feed", number)
+    while manager.metrics().events_published < last.offset:
+        await asyncio.sleep(0.001)
     stream = opened(server.http_url, FEED, EVENTS, last_event_id=first.event_id)
     async with stream as (_, body):
         event = await next_event(body)

@@ -86,9 +86,8 @@ impl Actor for EventBusActor {
                 let closed = intake.is_closed();
                 let mut events = intake.take(BROADCAST_BATCH);
                 if !events.is_empty() {
-                    metrics.events_published.add(events.len() as u64);
+                    let taken = events.len();
                     if is_isolated {
-                        let taken = events.len();
                         events.retain(|event| event.tenant_id.is_some());
                         let nobodys = taken - events.len();
                         metrics.events_without_tenant.add(nobodys as u64);
@@ -99,6 +98,7 @@ impl Actor for EventBusActor {
                         // from here or from its shard.
                         metrics.set_history(history.record(&events, Instant::now()));
                     }
+                    metrics.events_published.add(taken as u64);
                     // Waiting for all shards bounds what is on its way to them, and makes
                     // publishers wait for fan-out that does not keep up. A shard whose worker
                     // has ended answers with an error at once and is off the list next time.
