@@ -25,14 +25,14 @@ use crate::metrics::Metrics;
 use crate::shard::{Registration, admits};
 use crate::sink::ResponseSink;
 
-/// Registers a subscription for the events after an offset.
-pub(crate) type GoLive = Box<dyn FnOnce(u64) -> Registration>;
+/// Registers a subscription for the events after an offset; `None` when it is too late for one of
+/// those: a shared subscription whose group has just sent it.
+pub(crate) type GoLive = Box<dyn FnMut(u64) -> Option<Registration>>;
 
 /// What a subscription that returns does before it goes live.
 pub(crate) struct Replay {
     pub(crate) missed: Missed,
-    /// Taken once.
-    pub(crate) go_live: Option<GoLive>,
+    pub(crate) go_live: GoLive,
     /// Of a passthrough, whose results are not made by calls.
     pub(crate) plan: Option<Arc<Plan>>,
 }
@@ -48,10 +48,15 @@ impl Replay {
     }
 
     /// Tells the client that events are missing, and begins anew; gives after which event.
-    pub(crate) fn begin_anew(&self, lane: Option<&Arc<Lane>>, sink: &Rc<dyn ResponseSink>) -> u64 {
+    pub(crate) fn begin_anew(
+        &mut self,
+        lane: Option<&Arc<Lane>>,
+        sink: &Rc<dyn ResponseSink>,
+    ) -> u64 {
         let now = self.missed.intake.last_offset();
         let has_initial = lane.is_some_and(|lane| lane.begin_anew());
         sink.standing((!has_initial).then_some(now), true);
+        self.missed.position = now;
         now
     }
 }

@@ -79,11 +79,19 @@ pub(crate) struct SharedGroup {
     id: u64,
     key: SharedKey,
     lane: Arc<Lane>,
-    /// Workers that host members, with their number (count).
-    workers: Mutex<Vec<(Addr<ShardActor>, usize)>>,
+    hosts: Mutex<Hosts>,
     /// Results on their way to a worker (count).
     in_flight: AtomicUsize,
     waker: AtomicWaker,
+}
+
+/// Where the members of a group are.
+#[derive(Default)]
+struct Hosts {
+    /// Workers that host members, with their number (count).
+    workers: Vec<(Addr<ShardActor>, usize)>,
+    /// The last event whose result was sent to them.
+    sent: u64,
 }
 
 /// What a group has for its members.
@@ -104,29 +112,29 @@ impl SharedGroups {
         self.home.set(home).ok();
     }
 
-    /// Joins the group of `key`; the first member makes its lane.
+    /// Joins the group of `key`; the first member makes its lane. Gives the last event whose result
+    /// was sent before.
     fn join(
         self: &Arc<Self>,
         key: SharedKey,
         worker: &Addr<ShardActor>,
         route: Route,
         lane: impl FnOnce(&Addr<ShardActor>) -> Arc<Lane>,
-    ) -> Arc<SharedGroup> {
+    ) -> (Arc<SharedGroup>, u64) {
         let mut groups = self.groups.lock();
         if let Some(group) = groups.0.get(&key) {
-            group.add(worker);
-            return group.clone();
+            return (group.clone(), group.add(worker));
         }
         static LAST: AtomicU64 = AtomicU64::new(0);
         let group = Arc::new(SharedGroup {
             id: LAST.fetch_add(1, Ordering::Relaxed),
             key: key.clone(),
             lane: lane(self.home.get().unwrap_or(worker)),
-            workers: Mutex::default(),
+            hosts: Mutex::default(),
             in_flight: AtomicUsize::new(0),
             waker: AtomicWaker::new(),
         });
-        group.add(worker);
+        let sent = group.add(worker);
         groups.0.insert(key, group.clone());
         let (groups, starting) = (self.clone(), group.clone());
         let guard = group.key.guard.clone();
@@ -143,7 +151,7 @@ impl SharedGroups {
             let actor = SubscriptionActor::new(sink, registration, Some(starting.lane.clone()));
             groups.actors.lock().insert(starting.id, actor.start());
         });
-        group
+        (group, sent)
     }
 
     fn leave(self: &Arc<Self>, group: &Arc<SharedGroup>, worker: &Addr<ShardActor>) {
@@ -169,17 +177,18 @@ impl SharedGroups {
 }
 
 impl SharedGroup {
-    fn add(&self, worker: &Addr<ShardActor>) {
-        let mut workers = self.workers.lock();
-        match workers.iter_mut().find(|(known, _)| known == worker) {
+    fn add(&self, worker: &Addr<ShardActor>) -> u64 {
+        let mut hosts = self.hosts.lock();
+        match hosts.workers.iter_mut().find(|(known, _)| known == worker) {
             Some((_, members)) => *members += 1,
-            None => workers.push((worker.clone(), 1)),
+            None => hosts.workers.push((worker.clone(), 1)),
         }
+        hosts.sent
     }
 
     /// Takes one member off; true when it was the last.
     fn remove(&self, worker: &Addr<ShardActor>) -> bool {
-        let mut workers = self.workers.lock();
+        let workers = &mut self.hosts.lock().workers;
         if let Some((_, members)) = workers.iter_mut().find(|(known, _)| known == worker) {
             *members -= 1;
         }
@@ -193,7 +202,12 @@ impl SharedGroup {
     }
 
     fn send(self: &Arc<Self>, outcome: &SharedOutcome) {
-        let workers: Vec<_> = self.workers.lock().iter().map(|(w, _)| w.clone()).collect();
+        let mut hosts = self.hosts.lock();
+        if let SharedOutcome::Next(_, Some(offset)) = outcome {
+            hosts.sent = *offset;
+        }
+        let workers: Vec<_> = hosts.workers.iter().map(|(w, _)| w.clone()).collect();
+        drop(hosts);
         for worker in workers {
             self.in_flight.fetch_add(1, Ordering::AcqRel);
             worker.do_send(DeliverShared {
@@ -290,7 +304,7 @@ impl SharedMembers {
         joining: Joining,
         lane: impl FnOnce(&Addr<ShardActor>) -> Arc<Lane>,
     ) -> Membership {
-        let group = groups.join(joining.key, worker, joining.route, lane);
+        let (group, sent) = groups.join(joining.key, worker, joining.route, lane);
         static LAST: AtomicU64 = AtomicU64::new(0);
         let member = LAST.fetch_add(1, Ordering::Relaxed);
         let mut members = self.members.borrow_mut();
@@ -309,6 +323,7 @@ impl SharedMembers {
             worker: worker.clone(),
             group,
             member,
+            sent,
         }
     }
 
@@ -341,9 +356,15 @@ pub(crate) struct Membership {
     worker: Addr<ShardActor>,
     group: Arc<SharedGroup>,
     member: u64,
+    sent: u64,
 }
 
 impl Membership {
+    /// The last event whose result was sent before it joined.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent
+    }
+
     pub(crate) fn group(&self) -> &Arc<SharedGroup> {
         &self.group
     }

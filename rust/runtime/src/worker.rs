@@ -210,7 +210,7 @@ impl Worker {
         };
         let is_late = matches!(beginning, Beginning::Replay(_));
         let Placed {
-            go_live,
+            mut go_live,
             lane,
             plan,
         } = self.place(prepared, route, guard, client, is_late, sink.clone())?;
@@ -219,19 +219,24 @@ impl Worker {
                 let waiting = self.shard.register_stream();
                 let replay = Replay {
                     missed,
-                    go_live: Some(go_live),
+                    go_live,
                     plan,
                 };
                 SubscriptionActor::new(sink, waiting, lane).with_replay(replay)
             }
             Beginning::Now { missed } => {
                 // Events that are on their way already are none of its.
-                let now = self.engine.intake.last_offset();
+                let (now, registration) = loop {
+                    let now = self.engine.intake.last_offset();
+                    if let Some(registration) = go_live(now) {
+                        break (now, registration);
+                    }
+                };
                 if is_subscription {
                     // With an initial value it stands somewhere once it has that.
                     sink.standing((has_events && !has_initial).then_some(now), missed);
                 }
-                SubscriptionActor::new(sink, go_live(now), lane)
+                SubscriptionActor::new(sink, registration, lane)
             }
         };
         Ok(Opened::Subscription(actor.start()))
@@ -270,13 +275,16 @@ impl Worker {
             (Some(plan), Some(route)) if definition.kind == ResolverKind::Passthrough => {
                 let index = definition.index;
                 let go_live = Box::new(move |after| {
+                    let (route, guard, plan) = (route.clone(), guard.clone(), plan.clone());
+                    let member = (after, sink.clone());
                     let shard = &worker.shard;
-                    shard.register_passthrough(index, route, guard, plan, (after, sink))
+                    Some(shard.register_passthrough(index, route, guard, plan, member))
                 });
                 (go_live, None)
             }
             (Some(plan), Some(route)) if definition.is_shared => {
-                let info = || SubscriptionInfo {
+                let (key_plan, key_guard) = (plan.clone(), guard);
+                let info = move || SubscriptionInfo {
                     definition: definition.clone(),
                     arguments: arguments.clone(),
                     plan: Some(plan.clone()),
@@ -287,11 +295,11 @@ impl Worker {
                 };
                 // What it has missed is its alone.
                 let lane = is_late.then(|| self.lane(info(), address));
-                let info = info();
                 let home = address.clone();
                 let go_live = Box::new(move |after| {
-                    let (key, sink) = (SharedKey::new(&info, plan, guard), (after, sink));
-                    worker.join(key, info, route, &home, sink)
+                    let info = info();
+                    let key = SharedKey::new(&info, key_plan.clone(), key_guard.clone());
+                    worker.join(key, info, route.clone(), &home, (after, sink.clone()))
                 });
                 (go_live, lane)
             }
@@ -306,12 +314,13 @@ impl Worker {
                 };
                 let lane = self.lane(info, address);
                 let registered = lane.clone();
-                let go_live = Box::new(move |after| match route {
-                    Some(route) => {
-                        registered.begin_after(after);
-                        worker.shard.register_lane(route, guard, registered)
-                    }
-                    None => worker.shard.register_stream(),
+                let go_live = Box::new(move |after| {
+                    let Some(route) = route.clone() else {
+                        return Some(worker.shard.register_stream());
+                    };
+                    registered.begin_after(after);
+                    let (guard, lane) = (guard.clone(), registered.clone());
+                    Some(worker.shard.register_lane(route, guard, lane))
                 });
                 (go_live, Some(lane))
             }
@@ -331,7 +340,7 @@ impl Worker {
         route: Route,
         address: &Addr<ShardActor>,
         (joined, sink): (u64, Rc<dyn ResponseSink>),
-    ) -> Registration {
+    ) -> Option<Registration> {
         let membership = self.shared.join(
             &self.engine.shared,
             address,
@@ -343,7 +352,8 @@ impl Worker {
             },
             |home| self.lane(info, home),
         );
-        self.shard.register_member(membership)
+        // The results of an event before are on their way, and not to here.
+        (membership.sent() <= joined).then(|| self.shard.register_member(membership))
     }
 
     /// Makes a lane whose actor will be on the worker `home`.

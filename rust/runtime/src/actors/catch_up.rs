@@ -42,11 +42,11 @@ impl CatchUp {
         let is_idle = lane.is_none_or(|lane| lane.is_idle());
         if self.is_too_late {
             // What it can still be sent comes before it is told of the gap.
-            return if is_idle {
-                Stepped::CaughtUp(replay.begin_anew(lane, actor.sink()))
-            } else {
-                Stepped::Waits
-            };
+            if !is_idle {
+                return Stepped::Waits;
+            }
+            self.is_too_late = false;
+            return Stepped::CaughtUp(replay.begin_anew(lane, actor.sink()));
         }
         if lane.is_some_and(|lane| !lane.has_replay_room()) {
             return Stepped::Waits;
@@ -87,7 +87,9 @@ impl ActorFuture<SubscriptionActor> for CatchUp {
                 Stepped::On => {}
                 Stepped::Waits => return Poll::Pending,
                 Stepped::CaughtUp(after) => {
-                    actor.caught_up(&mut self.replay, after, ctx);
+                    if !actor.caught_up(&mut self.replay, after, ctx) {
+                        continue;
+                    }
                     // What waits in the lane may pass without room from now on.
                     cx.waker().wake_by_ref();
                     return Poll::Ready(());

@@ -92,18 +92,29 @@ impl SubscriptionActor {
         self.catch_up = Some(waker);
     }
 
-    /// It has caught up: what is published after this offset comes to it from now on.
-    pub(super) fn caught_up(&mut self, replay: &mut Replay, after: u64, ctx: &mut Context<Self>) {
+    /// It has caught up: what is published after this offset comes to it from now on. False when
+    /// there is more by now.
+    pub(super) fn caught_up(
+        &mut self,
+        replay: &mut Replay,
+        after: u64,
+        ctx: &mut Context<Self>,
+    ) -> bool {
+        if self.is_finishing {
+            self.is_catching_up = false;
+            self.registration = None;
+            self.complete_when_idle(ctx);
+            return true;
+        }
+        let Some(registration) = (replay.go_live)(after) else {
+            return false;
+        };
         self.is_catching_up = false;
         self.catch_up = None;
-        if self.is_finishing {
-            self.registration = None;
-            return self.complete_when_idle(ctx);
-        }
         self.gated_to.set(replay.missed.position());
-        self.registration = replay.go_live.take().map(|go_live| go_live(after));
-        let is_shared = self.registration.as_ref().and_then(Registration::group);
-        if is_shared.is_some() {
+        let is_shared = registration.group().is_some();
+        self.registration = Some(registration);
+        if is_shared {
             // The calls are its group's from now on.
             if let Some(taking) = self.taking.take() {
                 ctx.cancel_future(taking);
@@ -112,6 +123,7 @@ impl SubscriptionActor {
                 lane.close();
             }
         }
+        true
     }
 
     fn complete(&mut self, ctx: &mut Context<Self>) {
