@@ -2,7 +2,7 @@
 
 from . import _interpreter as _interpreter  # before anything that is compiled
 from ._core import Event, Receipt
-from .config import ConnectionParams, Identity, Limits
+from .config import ConnectionParams, History, Identity, Limits
 from .decorators import passthrough, subscription
 from .errors import (
     BusError,
@@ -52,6 +52,7 @@ __all__ = [
     "Federation",
     "FraiseQLSubsError",
     "GraphQLError",
+    "History",
     "Identity",
     "Limits",
     "ManagerClosed",

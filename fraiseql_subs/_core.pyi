@@ -7,7 +7,7 @@ from typing import Any, final, overload
 from typing_extensions import Self
 
 from .adapters._tasks import Peer
-from .config import Identity, Limits
+from .config import History, Identity, Limits
 from .definition import Definition
 from .schema import SchemaSource
 from .security import Security
@@ -145,6 +145,7 @@ class Core:
         schema: SchemaSource,
         definitions: Sequence[Definition],
         limits: Limits,
+        history: History | None,
         security: Security,
         trusted_documents: list[tuple[str, str]] | None,
         introspection: bool,
@@ -183,6 +184,7 @@ class Core:
         operation_name: str | None,
         context: Any,
         identity: Identity | Mapping[str, Any] | None,
+        extensions: Mapping[str, Any] | None,
     ) -> asyncio.Future[Responses]:
         """Start an in-process subscription; the future is done once it is registered."""
     def serve(

@@ -12,6 +12,10 @@ from typing import Any, Literal, NoReturn, TypeAlias, get_args
 
 from fraiseql_subs.errors import ConfigurationError
 
+_MAX_EVENTS = 1_000_000
+_MAX_SECONDS = 30 * 24 * 3600
+_MAX_BYTES = 2**63 - 1
+
 SlowConsumer: TypeAlias = Literal["disconnect", "drop_oldest", "latest"]
 
 
@@ -104,6 +108,42 @@ class Limits:
             return
         remedy = "give a whole number of at least 1"
         refuse(f"Limits.{name}", value, f"{remedy}, or None for no limit" if optional else remedy)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """What a client that returns can be sent again.
+
+    Attributes:
+        events: Newest events that each channel keeps, and under tenant isolation each tenant on it
+            (count, 1 to 1,000,000).
+        seconds: How long an event is kept (seconds, above 0).
+        max_bytes: What all channels keep together (bytes); past it those that hold most lose their
+            oldest events. Counts events as Rust holds them; what resolvers read of an event's
+            data in Python comes on top.
+
+    Raises:
+        ConfigurationError: A value is out of its range.
+    """
+
+    events: int = 1000
+    seconds: float = 300.0
+    max_bytes: int = 64 * 1024 * 1024
+
+    def __post_init__(self) -> None:
+        off = "; history=None keeps nothing"
+        if not (_is_count(self.events) and self.events <= _MAX_EVENTS):
+            remedy = f"give a whole number from 1 to {_MAX_EVENTS}{off}"
+            refuse("History.events", self.events, remedy)
+        if not (is_number(self.seconds) and 0 < self.seconds <= _MAX_SECONDS):
+            remedy = f"give a number of seconds above 0, at most {_MAX_SECONDS}{off}"
+            refuse("History.seconds", self.seconds, remedy)
+        if not (_is_count(self.max_bytes) and self.max_bytes <= _MAX_BYTES):
+            remedy = f"give a whole number of bytes of at least 1{off}"
+            refuse("History.max_bytes", self.max_bytes, remedy)
+
+
+DEFAULT_HISTORY = History()
 
 
 @dataclass(frozen=True, slots=True)

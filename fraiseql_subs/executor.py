@@ -36,6 +36,7 @@ class Executor:
         subscription_id: str | None = None,
         context: Any = None,
         identity: Identity | Mapping[str, Any] | None = None,
+        extensions: Mapping[str, Any] | None = None,
     ) -> str:
         """Register a subscription; an event published afterwards reaches it.
 
@@ -46,6 +47,8 @@ class Executor:
             subscription_id: Id of your own, unique within the manager; None: one is made.
             context: What resolvers find as `context.value`.
             identity: In whose name; rules of `Security` that need an identity deny without one.
+            extensions: Extensions of the request, such as `{"resume": {"after": id}}`; see
+                `SubscriptionManager.subscribe`.
 
         Returns:
             The id of the subscription.
@@ -55,7 +58,7 @@ class Executor:
             ManagerClosed: The manager is closed.
         """
         responses = await self._manager._open(
-            document, variables, operation_name, context, subscription_id, identity
+            document, variables, operation_name, context, subscription_id, identity, extensions
         )
         self._subscriptions[responses.id] = responses
         return responses.id

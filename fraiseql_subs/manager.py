@@ -18,7 +18,7 @@ from typing_extensions import Self
 
 from . import decorators
 from ._core import Core, Receipt, Responses
-from .config import Identity, Limits
+from .config import DEFAULT_HISTORY, History, Identity, Limits
 from .definition import Definition
 from .delegate import ContextGetter, Delegate, read_schema
 from .errors import ConfigurationError
@@ -50,6 +50,7 @@ class SubscriptionManager:
         bus: `"memory://"`: events reach the subscribers of this process.
         security: Who may connect; None: everyone, from any page.
         limits: Bounds of queues, messages and documents.
+        history: What a client that returns can be sent again; None: nothing.
         workers: Threads that host connections (count); None: one for each core, at most 4.
         debug: Whether clients are told what a resolver raised. Not for production.
         introspection: Whether clients may ask for the schema.
@@ -73,6 +74,7 @@ class SubscriptionManager:
         bus: str = "memory://",
         security: Security | None = None,
         limits: Limits | None = None,
+        history: History | None = DEFAULT_HISTORY,
         workers: int | None = None,
         debug: bool = False,
         *,
@@ -84,6 +86,10 @@ class SubscriptionManager:
     ) -> None:
         if bus != "memory://":
             raise ConfigurationError(f'bus={bus!r} is unknown: use "memory://"')
+        if not (history is None or isinstance(history, History)):
+            raise ConfigurationError(
+                f"history={history!r}: give History(events=..., seconds=...), or None for none"
+            )
         if workers is None:
             workers = min(os.cpu_count() or 1, 4)
         if not 1 <= workers <= 256:
@@ -94,6 +100,7 @@ class SubscriptionManager:
         self._scalars = list(scalars)
         self._security = security or Security()
         self._limits = limits or Limits()
+        self._history = history
         self._introspection = introspection
         self._trusted_documents = read_trusted_documents(trusted_documents)
         self._debug = debug
@@ -115,6 +122,7 @@ class SubscriptionManager:
             schema=source,
             definitions=definitions,
             limits=self._limits,
+            history=self._history,
             security=self._security,
             trusted_documents=self._trusted_documents,
             introspection=self._introspection,
@@ -327,6 +335,7 @@ class SubscriptionManager:
         context: Any = None,
         *,
         identity: Identity | Mapping[str, Any] | None = None,
+        extensions: Mapping[str, Any] | None = None,
     ) -> ResponseStream:
         """Subscribe in process: `async for result in manager.subscribe(...)`.
 
@@ -336,13 +345,23 @@ class SubscriptionManager:
             operation_name: Which operation of the document; None when it has one only.
             context: What resolvers find as `context.value`.
             identity: In whose name; rules of `Security` that need an identity deny without one.
+            extensions: Extensions of the request. `{"resume": {}}` lets results tell their ids in
+                `extensions["resume"]["id"]`, `{"resume": {"after": id}}` goes on after one, or
+                after the `event_id` of a receipt.
 
         Raises:
             ValidationError: At the first iteration: document or variables are refused.
             ManagerClosed: The manager is closed.
         """
         return ResponseStream(
-            self._open(document, variables, operation_name, context, identity=identity)
+            self._open(
+                document,
+                variables,
+                operation_name,
+                context,
+                identity=identity,
+                extensions=extensions,
+            )
         )
 
     def _open(
@@ -353,9 +372,10 @@ class SubscriptionManager:
         context: Any,
         subscription_id: str | None = None,
         identity: Identity | Mapping[str, Any] | None = None,
+        extensions: Mapping[str, Any] | None = None,
     ) -> Awaitable[Responses]:
         return self._core.subscribe(
-            subscription_id, document, variables, operation_name, context, identity
+            subscription_id, document, variables, operation_name, context, identity, extensions
         )
 
     async def disconnect(

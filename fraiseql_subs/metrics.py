@@ -38,6 +38,11 @@ class Metrics:
         events_without_tenant: Events that said no tenant under tenant isolation: nobody got them.
         events_denied: Events kept back by row filters, counted for each subscription or group.
         results_rate_limited: Results dropped because their rate was too high.
+        history_events: Events that are kept for clients that return, now.
+        history_bytes: What they cost (bytes, about), now.
+        subscriptions_resumed: Subscriptions that went on where they had been.
+        resumes_too_late: Subscriptions that could not: what they missed is not kept any more.
+        events_replayed: Missed events that were sent to a subscription, or to its resolver.
         groups: Passthrough groups: subscriptions with equal plan and arguments on one worker, now.
         group_projections: Projections made for a group, each shared by all its members.
     """
@@ -66,6 +71,11 @@ class Metrics:
     events_without_tenant: int = 0
     events_denied: int = 0
     results_rate_limited: int = 0
+    history_events: int = 0
+    history_bytes: int = 0
+    subscriptions_resumed: int = 0
+    resumes_too_late: int = 0
+    events_replayed: int = 0
     groups: int = 0
     group_projections: int = 0
 

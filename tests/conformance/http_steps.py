@@ -7,6 +7,7 @@
 - `open`: a request whose response goes on; `head`: its `status` and `headers`
 - `event`: the next event of the stream, its data decoded; `part`: the JSON of the next part;
   heartbeats before them are passed over
+- `place`: the next block is an id alone, which tells a client where it stands
 - `heartbeat`: the next thing is one; `text`: what comes next, character by character
 - `end`: the body ends as its protocol has it; `leave`: the client goes away
 
@@ -96,6 +97,11 @@ class HttpRun(Run):
         assert isinstance(self.body, Events)
         event = await asyncio.wait_for(self.body.next_event(), PATIENCE)
         assert matches(event, expected), f"received {event}"
+
+    async def place(self, expected: Any) -> None:
+        assert isinstance(self.body, Events)
+        block = await asyncio.wait_for(self.body.next_block(), PATIENCE)
+        assert matches(block, {"id": expected}), f"received {block}"
 
     async def part(self, expected: dict[str, Any]) -> None:
         assert isinstance(self.body, Parts)

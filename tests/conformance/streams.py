@@ -53,6 +53,12 @@ class Events(Body):
 
     async def next_event(self) -> dict[str, Any]:
         """Return the fields of the next event; its data is JSON, or empty."""
+        fields = await self.next_block()
+        fields["data"] = json.loads(fields["data"]) if fields["data"] else ""
+        return fields
+
+    async def next_block(self) -> dict[str, Any]:
+        """Return the fields of the next block, which without data is no event for a client."""
         while (block := await self.read_until("\n\n")) == ":":
             pass
         fields: dict[str, Any] = {}
@@ -60,7 +66,6 @@ class Events(Body):
             name, colon, value = line.partition(":")
             assert colon and name not in fields, f"{block!r} is no event"
             fields[name] = value.removeprefix(" ")
-        fields["data"] = json.loads(fields["data"]) if fields["data"] else ""
         return fields
 
     async def heartbeat(self) -> None:

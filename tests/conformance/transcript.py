@@ -12,7 +12,7 @@ protocols; here are those of the other side, which all protocols share:
 
 In what is expected `{"$errors": n}` is a list of n GraphQL errors with texts of any kind, and
 `{"$error": true}` is one of them; a text may be `{"$starts": ..., "$ends": ...,
-"$max_bytes": ...}`. Everywhere `"$offset"` stands for that of the event published last.
+"$max_bytes": ...}`. Everywhere `"$event_id"` stands for that of the event published last.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Run:
 
     async def publish(self, event: dict[str, Any]) -> None:
         receipt = await self.manager.publish(event["channel"], event["data"])
-        self.known["$offset"] = str(receipt.offset)
+        self.known["$event_id"] = receipt.event_id
 
     async def disconnect(self, reason: str) -> None:
         for connection in self.manager.connections():

@@ -58,6 +58,7 @@ class ProtocolClient:
         *,
         id: str | None = None,
         operation_name: str | None = None,
+        extensions: dict[str, Any] | None = None,
     ) -> str:
         """Subscribe and return the id; an event published afterwards reaches the subscription."""
         id = str(next(self._ids)) if id is None else id
@@ -66,6 +67,8 @@ class ProtocolClient:
             payload["variables"] = variables
         if operation_name is not None:
             payload["operationName"] = operation_name
+        if extensions is not None:
+            payload["extensions"] = extensions
         await self.send({"id": id, "type": "subscribe", "payload": payload})
         await self.settle()
         return id
@@ -128,6 +131,10 @@ class ProtocolClient:
                 assert closed.rcvd.reason == reason
             return closed.rcvd.reason
         raise AssertionError(f"a message came instead of the close: {message!r}")
+
+    def kill(self) -> None:
+        """End the connection as a lost network does: without a word."""
+        self.socket.transport.abort()
 
     async def close(self) -> None:
         """Close the socket."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections.abc import AsyncIterator
@@ -63,10 +64,32 @@ async def test_a_websocket_of_a_browser_receives_events(name):
 async def test_an_eventsource_of_a_browser_receives_events(name):
     manager = SubscriptionManager([numbers, countdown])
     async with served(name, manager, "eventsource", "subscription { numbers }") as page:
-        assert await page.read() == {"data": {"numbers": -1}, "lastEventId": ""}
+        first = await page.read()
+        assert first["data"] == {"numbers": -1}
         receipt = await manager.publish("numbers", 7)
-        expected = {"data": {"numbers": 7}, "lastEventId": str(receipt.offset)}
+        run = receipt.event_id.rpartition("-")[0]
+        assert first["lastEventId"] == f"{run}-0"
+        expected = {"data": {"numbers": 7}, "lastEventId": receipt.event_id}
         assert await page.read() == expected
+
+
+async def test_an_eventsource_of_a_browser_returns_and_misses_nothing(server):
+    manager, query = server._manager, "subscription { numbers }"
+    async with browse("eventsource", server.http_url, query) as page:
+        assert (await page.read())["data"] == {"numbers": -1}
+        for number in range(0, 30, 3):
+            await manager.publish("numbers", number)
+            assert (await page.read())["data"] == {"numbers": number}
+            [connection] = [c for c in manager.connections() if c.subscriptions]
+            await manager.disconnect(connection_id=connection.connection_id)
+            while manager.metrics().subscriptions:
+                await asyncio.sleep(0.001)
+            for missed in (number + 1, number + 2):
+                await manager.publish("numbers", missed)
+            # The browser returns by itself, with the last id that it has seen.
+            for missed in (number + 1, number + 2):
+                assert (await page.read())["data"] == {"numbers": missed}
+    assert manager.metrics().subscriptions_resumed == 10
 
 
 async def test_an_eventsource_of_a_browser_sees_the_end(server):

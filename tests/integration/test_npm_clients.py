@@ -5,13 +5,14 @@ Subscriptions here have an initial value: when a client has it, every later even
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
 from client_manager import make_manager
 from npm import subscribe
 
-from fraiseql_subs import SubscriptionManager
+from fraiseql_subs import SubscriptionManager, passthrough
 
 
 @pytest.fixture
@@ -39,6 +40,18 @@ async def test_a_client_receives_every_event_in_order(client, manager, serve):
             await manager.publish("numbers.all", number)
         for number in range(100, 200):
             assert await node.read() == {"data": {"numbers": number}}
+
+
+@pytest.mark.parametrize("client", [name for name in CLIENTS if "sse" in name])
+async def test_a_client_takes_an_id_alone_for_no_result(client, serve):
+    manager = SubscriptionManager([passthrough("feed", int, channel="feed")])
+    server = await serve(manager)
+    async with subscribe(client, server.http_url, "subscription { feed }", count=2) as node:
+        while not manager.metrics().subscriptions:
+            await asyncio.sleep(0.001)
+        for number in (1, 2):
+            await manager.publish("feed", number)
+            assert await node.read() == {"data": {"feed": number}}
 
 
 @pytest.mark.parametrize("client", CLIENTS)

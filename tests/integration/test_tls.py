@@ -150,7 +150,9 @@ async def test_a_slow_stream_of_http_2_harms_no_other_stream(authority, tls, ser
         await within(fill())
         await manager.publish("ticks", 1)
         assert '"ticks":1}' in (await node.read())["text"]
-        assert manager.metrics().connections == 1
+        # It has what it wanted; the slow one is held by what it does not read.
+        while manager.metrics().connections != 1:
+            await asyncio.sleep(0.001)
 
 
 async def test_the_name_that_http_2_asks_for_is_checked_as_a_host(tls, http2, serve):

@@ -3,7 +3,8 @@ import functools
 
 import pytest
 
-from fraiseql_subs.config import ConnectionParams, Identity, Limits
+from fraiseql_subs import SubscriptionManager
+from fraiseql_subs.config import ConnectionParams, History, Identity, Limits
 from fraiseql_subs.errors import ConfigurationError
 from fraiseql_subs.security import Security
 
@@ -114,3 +115,36 @@ def test_an_expiry_that_is_no_number_is_refused():
 def test_settings_are_frozen(value):
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(value, dataclasses.fields(value)[0].name, None)
+
+
+def test_history_has_the_documented_defaults():
+    expected = {"events": 1000, "seconds": 300.0, "max_bytes": 64 * 1024 * 1024}
+    assert dataclasses.asdict(History()) == expected
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "remedy"),
+    [
+        ("events", 0, "from 1 to 1000000"),
+        ("events", 1_000_001, "from 1 to 1000000"),
+        ("events", True, "whole number"),
+        ("events", 1.5, "history=None keeps nothing"),
+        ("seconds", 0, "seconds above 0"),
+        ("seconds", float("nan"), "seconds above 0"),
+        ("seconds", 1e9, "at most 2592000"),
+        ("seconds", None, "history=None keeps nothing"),
+        ("max_bytes", 0, "at least 1"),
+        ("max_bytes", 2**64, "whole number of bytes"),
+    ],
+)
+def test_a_history_out_of_range_names_field_value_and_remedy(field, value, remedy):
+    with pytest.raises(ConfigurationError) as caught:
+        History(**{field: value})
+    assert f"History.{field} is {value!r}" in str(caught.value)
+    assert remedy in str(caught.value)
+
+
+def test_a_manager_takes_a_history_or_none():
+    SubscriptionManager(history=None)
+    with pytest.raises(ConfigurationError, match="give History"):
+        SubscriptionManager(history=1000)

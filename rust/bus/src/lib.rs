@@ -2,13 +2,15 @@
 //!
 //! An [`Event`] is decoded once, when it is published, and shared as `Arc<Event>` from then on.
 //! The [`Intake`] is the bounded queue in front of the broadcast: it gives offsets and makes
-//! publishers wait when it is full.
+//! publishers wait when it is full; the [`History`] keeps what was broadcast lately.
 //! Not here: who receives an event (`runtime::index`) and security stamps.
 
 mod error;
 mod event;
+mod history;
 mod intake;
 
 pub use error::BusError;
 pub use event::{Draft, Event, Receipt};
+pub use history::{History, HistoryLimits, Since, TooLate};
 pub use intake::{Intake, Stamp};

@@ -1,4 +1,7 @@
-//! How the results of one operation are put on the wire: what stands before and after each.
+//! How the results of one operation are put on the wire: what stands before and after each, and
+//! where a client reads from which id it could go on.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -12,72 +15,131 @@ use crate::operation::OperationId;
 pub struct Framing {
     before: Box<[u8]>,
     after: &'static [u8],
-    has_event_ids: bool,
+    id_lines: IdLines,
+    /// Whether ids are told in `extensions.resume`.
+    tells_ids: bool,
+    /// What the offsets belong to; `None`: there are no ids.
+    run: Option<Arc<str>>,
+}
+
+/// Where a protocol has ids of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum IdLines {
+    Nowhere,
+    /// With results.
+    Results,
+    /// Alone as well, as the id belongs to this operation.
+    Anywhere,
 }
 
 impl Framing {
     /// `next` of graphql-transport-ws.
     pub(crate) fn transport_ws(id: &OperationId) -> Self {
         let before = format!(r#"{{"id":{},"type":"next","payload":"#, id.to_json());
-        Self::new(before, b"}")
+        Self::new(before, b"}", IdLines::Nowhere)
     }
 
     /// `data` of the legacy subprotocol.
     pub(crate) fn legacy_ws(id: &OperationId) -> Self {
         let before = format!(r#"{{"type":"data","id":{},"payload":"#, id.to_json());
-        Self::new(before, b"}")
+        Self::new(before, b"}", IdLines::Nowhere)
     }
 
-    /// A whole response body.
-    pub(crate) fn bare() -> Self {
-        Self::new(String::new(), b"")
+    /// Nothing: a whole response body, or a response in process.
+    #[must_use]
+    pub fn bare() -> Self {
+        Self::new(String::new(), b"", IdLines::Nowhere)
     }
 
     /// `next` of GraphQL over SSE, distinct connections mode.
     pub(crate) fn distinct_events() -> Self {
-        let mut framing = Self::new("event: next\ndata: ".to_owned(), b"\n\n");
-        framing.has_event_ids = true;
-        framing
+        let before = "event: next\ndata: ".to_owned();
+        Self::new(before, b"\n\n", IdLines::Anywhere)
     }
 
     /// `next` of GraphQL over SSE, single connection mode.
     pub(crate) fn shared_events(id: &OperationId) -> Self {
         let before = format!("event: next\ndata: {{\"id\":{},\"payload\":", id.to_json());
-        let mut framing = Self::new(before, b"}\n\n");
-        framing.has_event_ids = true;
-        framing
+        Self::new(before, b"}\n\n", IdLines::Results)
     }
 
     /// One part of a multipart subscription. The delimiter stands behind it, because clients take
     /// a part when they have seen its end.
     pub(crate) fn part() -> Self {
         let before = format!("{}{{\"payload\":", crate::multipart::PART_HEAD);
-        Self::new(before, b"}\r\n--graphql")
+        Self::new(before, b"}\r\n--graphql", IdLines::Nowhere)
     }
 
-    fn new(before: String, after: &'static [u8]) -> Self {
+    fn new(before: String, after: &'static [u8], id_lines: IdLines) -> Self {
         Self {
             before: before.into_bytes().into(),
             after,
-            has_event_ids: false,
+            id_lines,
+            tells_ids: false,
+            run: None,
         }
     }
 
-    /// Puts this response on the wire. `offset`: position of its event, if it has one; protocols
-    /// with event ids tell it.
+    /// Lets results tell where they stand among the events of `run`: where the protocol has ids,
+    /// and in `extensions.resume` when the client `asked`. `None`: nothing can be resumed.
+    #[must_use]
+    pub fn with_ids(mut self, run: Option<Arc<str>>, asked: bool) -> Self {
+        self.run = run;
+        self.tells_ids = asked;
+        self
+    }
+
+    /// Whether a response is changed at all.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.before.is_empty() && self.after.is_empty() && !self.tells_ids
+    }
+
+    /// Puts this response on the wire. `offset`: position of its event, if it has one.
     #[must_use]
     pub fn frame(&self, response: &[u8], offset: Option<u64>) -> Bytes {
-        let event_id = offset
-            .filter(|_| self.has_event_ids)
-            .map(|offset| format!("id: {offset}\n"))
+        let id = self.run.as_deref().zip(offset);
+        let extension = id
+            .filter(|_| self.tells_ids)
+            .map(|(run, offset)| format!(r#","extensions":{{"resume":{{"id":"{run}-{offset}"}}}}"#))
             .unwrap_or_default();
-        let length = event_id.len() + self.before.len() + response.len() + self.after.len();
-        let mut frame = Vec::with_capacity(length);
-        frame.extend_from_slice(event_id.as_bytes());
-        frame.extend_from_slice(&self.before);
-        frame.extend_from_slice(response);
-        frame.extend_from_slice(self.after);
-        frame.into()
+        self.surround(response, &extension, id)
+    }
+
+    /// Says where a subscription begins, and whether events are missing before: as a result, for
+    /// who asked or has missed something, or as an id alone.
+    #[must_use]
+    pub fn standing(&self, offset: Option<u64>, missed: bool) -> Option<Bytes> {
+        let id = self.run.as_deref().zip(offset);
+        if self.tells_ids || (missed && self.id_lines != IdLines::Nowhere) {
+            let id_member = id
+                .map(|(run, offset)| format!(r#""id":"{run}-{offset}","#))
+                .unwrap_or_default();
+            let extension =
+                format!(r#","extensions":{{"resume":{{{id_member}"missed":{missed}}}}}"#);
+            return Some(self.surround(br#"{"data":null}"#, &extension, id));
+        }
+        let (run, offset) = id.filter(|_| self.id_lines == IdLines::Anywhere)?;
+        Some(format!("id: {run}-{offset}\n\n").into())
+    }
+
+    /// `extension`: one more member of the response.
+    fn surround(&self, response: &[u8], extension: &str, id: Option<(&str, u64)>) -> Bytes {
+        let id_line = id
+            .filter(|_| self.id_lines != IdLines::Nowhere)
+            .map(|(run, offset)| format!("id: {run}-{offset}\n"))
+            .unwrap_or_default();
+        let end = response.len() - usize::from(response.ends_with(b"}"));
+        let (response, end) = response.split_at(end);
+        let parts = [
+            id_line.as_bytes(),
+            &self.before,
+            response,
+            extension.as_bytes(),
+            end,
+            self.after,
+        ];
+        parts.concat().into()
     }
 }
 
@@ -97,12 +159,52 @@ mod tests {
         }
     }
 
+    fn run() -> Option<Arc<str>> {
+        Some("run".into())
+    }
+
     #[test]
-    fn an_event_of_a_stream_has_its_offset_as_id() {
-        let frame = Framing::distinct_events().frame(b"{}", Some(7));
-        assert_eq!(frame, "id: 7\nevent: next\ndata: {}\n\n");
-        let frame = Framing::distinct_events().frame(b"{}", None);
+    fn an_event_of_a_stream_has_its_id() {
+        let framing = Framing::distinct_events().with_ids(run(), false);
+        let frame = framing.frame(b"{}", Some(7));
+        assert_eq!(frame, "id: run-7\nevent: next\ndata: {}\n\n");
+        let frame = framing.frame(b"{}", None);
         assert_eq!(frame, "event: next\ndata: {}\n\n");
+        let frame = Framing::distinct_events().frame(b"{}", Some(7));
+        assert_eq!(frame, "event: next\ndata: {}\n\n");
+    }
+
+    #[test]
+    fn who_asked_is_told_the_id_beside_the_data() {
+        let id = OperationId::from("1");
+        let response = br#"{"data":{"n":{}}}"#;
+        let plain = Framing::transport_ws(&id).with_ids(run(), false);
+        let expected = r#"{"id":"1","type":"next","payload":{"data":{"n":{}}}}"#;
+        assert_eq!(plain.frame(response, Some(7)), expected);
+        let asked = Framing::transport_ws(&id).with_ids(run(), true);
+        let expected = r#"{"id":"1","type":"next","payload":{"data":{"n":{}},"extensions":{"resume":{"id":"run-7"}}}}"#;
+        assert_eq!(asked.frame(response, Some(7)), expected);
+        let without_history = Framing::transport_ws(&id).with_ids(None, true);
+        let expected = r#"{"id":"1","type":"next","payload":{"data":{"n":{}}}}"#;
+        assert_eq!(without_history.frame(response, Some(7)), expected);
+    }
+
+    #[test]
+    fn a_beginning_is_told_to_who_asked_or_has_missed_something() {
+        let id = OperationId::from("1");
+        let socket = |asked| Framing::transport_ws(&id).with_ids(run(), asked);
+        let expected = r#"{"id":"1","type":"next","payload":{"data":null,"extensions":{"resume":{"id":"run-7","missed":false}}}}"#;
+        assert_eq!(socket(true).standing(Some(7), false).unwrap(), expected);
+        assert_eq!(socket(false).standing(Some(7), true), None);
+        let events = Framing::distinct_events().with_ids(run(), false);
+        assert_eq!(events.standing(Some(7), false).unwrap(), "id: run-7\n\n");
+        let expected = "id: run-7\nevent: next\ndata: {\"data\":null,\"extensions\":{\"resume\":{\"id\":\"run-7\",\"missed\":true}}}\n\n";
+        assert_eq!(events.standing(Some(7), true).unwrap(), expected);
+        let expected =
+            "event: next\ndata: {\"data\":null,\"extensions\":{\"resume\":{\"missed\":true}}}\n\n";
+        assert_eq!(events.standing(None, true).unwrap(), expected);
+        let shared = Framing::shared_events(&id).with_ids(run(), false);
+        assert_eq!(shared.standing(Some(7), false), None);
     }
 
     #[test]

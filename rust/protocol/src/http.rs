@@ -189,7 +189,7 @@ pub fn read(request: HttpRequest<'_>) -> Result<Asked, Response> {
         ("GET", Some(token)) => Ok(Asked::Open { token }),
         ("POST", Some(token)) => {
             let mut members = posted(request)?;
-            let request = members::request(&mut members, &members::PLAIN).map_err(bad_request)?;
+            let request = graphql_request(request, &mut members)?;
             let id = request
                 .extensions
                 .get("operationId")
@@ -229,16 +229,21 @@ fn run(
             "accept application/graphql-response+json, application/json, text/event-stream or multipart/mixed",
         ));
     }
-    let mut request = members::request(&mut members, &members::PLAIN).map_err(bad_request)?;
-    if let Some(after) = http.header("last-event-id") {
-        let resume = json!({ "after": after });
-        request.extensions.entry("resume").or_insert(resume);
-    }
+    let request = graphql_request(http, &mut members)?;
     Ok(Asked::Run(Exchange::new(
         request,
         accepted,
         http.method == "GET",
     )))
+}
+
+fn graphql_request(
+    http: HttpRequest<'_>,
+    members: &mut Map<String, Value>,
+) -> Result<Request, Response> {
+    let mut request = members::request(members, &members::PLAIN).map_err(bad_request)?;
+    request.last_event_id = http.header("last-event-id").map(Into::into);
+    Ok(request)
 }
 
 /// The members of a posted JSON object.
@@ -374,6 +379,7 @@ mod tests {
         let [crate::Action::Subscribe { request, .. }] = &actions[..] else {
             panic!("nothing to run");
         };
-        assert_eq!(request.extensions["resume"], json!({"after": "7"}));
+        let after = request.resume().unwrap().after;
+        assert_eq!(after.as_deref(), Some("7"));
     }
 }

@@ -27,6 +27,6 @@ pub use close::Close;
 pub use exchange::Exchange;
 pub use framing::Framing;
 pub use head::Head;
-pub use operation::{OperationId, OperationKind, Request};
+pub use operation::{OperationId, OperationKind, Request, Resume, ResumeFault};
 pub use session::{Action, Session};
 pub use subprotocol::Subprotocol;

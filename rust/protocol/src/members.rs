@@ -84,6 +84,7 @@ pub(crate) fn request(members: &mut Map<String, Value>, names: &Names) -> Result
         operation_name: optional_string(members, "operationName", names.operation_name)?,
         variables: optional_object(members, "variables", names.variables)?.unwrap_or_default(),
         extensions: optional_object(members, "extensions", names.extensions)?.unwrap_or_default(),
+        last_event_id: None,
     };
     if request.query.is_none() && request.document_id.is_none() && request.sha256().is_none() {
         return Err(Fault::Missing(names.query));

@@ -65,6 +65,30 @@ pub struct Request {
     pub variables: Map<String, Value>,
     /// Whatever client and server agreed on.
     pub extensions: Map<String, Value>,
+    /// Header `Last-Event-ID` of GraphQL over SSE.
+    pub last_event_id: Option<String>,
+}
+
+/// What a client wants to know of the past of its subscription.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Resume {
+    /// The last id that it has received; `None`: it begins.
+    pub after: Option<String>,
+    /// Whether results have to tell their ids in `extensions.resume`, as the request did.
+    pub is_asked: bool,
+}
+
+/// `extensions.resume` cannot be understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ResumeFault {
+    /// It is no object.
+    #[error(
+        "`extensions.resume` must be an object: {{}} to be told ids, {{\"after\": id}} to go on from one"
+    )]
+    NoObject,
+    /// Its member is no string.
+    #[error("`extensions.resume.after` must be a string: an id that was received")]
+    NoString,
 }
 
 impl Request {
@@ -75,5 +99,78 @@ impl Request {
             .get("persistedQuery")?
             .get("sha256Hash")?
             .as_str()
+    }
+
+    /// What it says in `extensions.resume` and `Last-Event-ID`. The header wins: a browser repeats
+    /// its request with the newest id there.
+    ///
+    /// # Errors
+    ///
+    /// [`ResumeFault`] says what the extension must be.
+    pub fn resume(&self) -> Result<Resume, ResumeFault> {
+        let mut resume = Resume::default();
+        match self.extensions.get("resume") {
+            None | Some(Value::Null) => {}
+            Some(Value::Object(asked)) => {
+                resume.is_asked = true;
+                resume.after = match asked.get("after") {
+                    None | Some(Value::Null) => None,
+                    Some(Value::String(after)) => Some(after.clone()),
+                    Some(_) => return Err(ResumeFault::NoString),
+                };
+            }
+            Some(_) => return Err(ResumeFault::NoObject),
+        }
+        let newest = self.last_event_id.clone().or(resume.after.take());
+        resume.after = newest.filter(|id| !id.is_empty());
+        Ok(resume)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn resume(extension: Value, header: Option<&str>) -> Result<Resume, ResumeFault> {
+        let extensions = json!({ "resume": extension });
+        Request {
+            extensions: extensions.as_object().cloned().unwrap_or_default(),
+            last_event_id: header.map(Into::into),
+            ..Request::default()
+        }
+        .resume()
+    }
+
+    #[test]
+    fn a_client_asks_for_ids_or_goes_on_from_one() {
+        for (extension, header, after, is_asked) in [
+            (Value::Null, None, None, false),
+            (json!({}), None, None, true),
+            (json!({"after": null}), None, None, true),
+            (json!({"after": ""}), None, None, true),
+            (json!({"after": "a-1"}), None, Some("a-1"), true),
+            (Value::Null, Some("a-2"), Some("a-2"), false),
+            (json!({"after": "a-1"}), Some("a-2"), Some("a-2"), true),
+        ] {
+            let expected = Resume {
+                after: after.map(Into::into),
+                is_asked,
+            };
+            assert_eq!(
+                resume(extension.clone(), header),
+                Ok(expected),
+                "{extension}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_no_silent_beginning() {
+        assert_eq!(resume(json!(true), None), Err(ResumeFault::NoObject));
+        assert_eq!(
+            resume(json!({"after": 7}), None),
+            Err(ResumeFault::NoString)
+        );
     }
 }

@@ -23,7 +23,7 @@ use crate::json::{to_json, to_json_map};
 use crate::policy::PySecurity;
 use crate::publish;
 use crate::running::Running;
-use crate::setup::{Options, PyDefinition, PyLimits, PySchemaSource, Setup};
+use crate::setup::{Options, PyDefinition, PyHistory, PyLimits, PySchemaSource, Setup};
 use crate::stream::Responses;
 
 /// One line of [`Core::connections`].
@@ -117,7 +117,7 @@ impl Drop for Core {
 #[pymethods]
 impl Core {
     #[new]
-    #[pyo3(signature = (*, schema, definitions, limits, security, trusted_documents, introspection, debug, page, workers))]
+    #[pyo3(signature = (*, schema, definitions, limits, history, security, trusted_documents, introspection, debug, page, workers))]
     #[allow(
         clippy::too_many_arguments,
         reason = "keyword parameters of one Python call"
@@ -126,6 +126,7 @@ impl Core {
         schema: PySchemaSource<'_>,
         definitions: Vec<PyDefinition<'_>>,
         limits: PyLimits,
+        history: Option<PyHistory>,
         security: PySecurity<'_>,
         trusted_documents: Option<Vec<(String, String)>>,
         introspection: bool,
@@ -135,6 +136,7 @@ impl Core {
     ) -> PyResult<Self> {
         let options = Options {
             security,
+            history,
             trusted_documents,
             introspection,
             debug,
@@ -230,14 +232,19 @@ impl Core {
         operation_name: Option<String>,
         context: Option<Py<PyAny>>,
         identity: Option<Bound<'py, PyAny>>,
+        extensions: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let running = self.running(py)?;
+        let extensions = to_json_map(extensions.as_ref()).map_err(|error| {
+            exceptions::ConfigurationError::new_err(error.message("extensions"))
+        })?;
         let variables = to_json_map(variables.as_ref())
             .map_err(|error| exceptions::ConfigurationError::new_err(error.message("variables")))?;
         let request = Request {
             query: Some(document),
             operation_name,
             variables,
+            extensions,
             ..Request::default()
         };
         let found = identity.as_ref().map(read_identity).transpose()?.flatten();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bus::HistoryLimits;
 use bytes::Bytes;
 use graphql::{DocumentLimits, Schema, SchemaOptions, TrustedDocuments};
 use pyo3::prelude::*;
@@ -50,6 +51,25 @@ pub(crate) struct PyLimits {
     keepalive: Option<f64>,
 }
 
+/// `fraiseql_subs.History`.
+#[derive(FromPyObject)]
+pub(crate) struct PyHistory {
+    events: usize,
+    seconds: f64,
+    max_bytes: usize,
+}
+
+impl PyHistory {
+    fn read(&self, policy: &Policy) -> PyResult<HistoryLimits> {
+        Ok(HistoryLimits {
+            events: self.events,
+            age: seconds("History.seconds", self.seconds)?,
+            bytes: self.max_bytes,
+            by_tenant: policy.tenant.is_some(),
+        })
+    }
+}
+
 /// `fraiseql_subs.definition.Definition`.
 #[derive(FromPyObject)]
 pub(crate) struct PyDefinition<'py> {
@@ -75,6 +95,7 @@ pub(crate) struct Setup {
     catalog: Arc<Catalog>,
     functions: Arc<[Function]>,
     limits: Limits,
+    history: Option<HistoryLimits>,
     authenticate: Option<Arc<Py<PyAny>>>,
     policy: Policy,
     tokens: Option<Arc<TokenVerifier>>,
@@ -86,6 +107,7 @@ pub(crate) struct Setup {
 /// The parameters of `Core` beside schema, definitions and limits.
 pub(crate) struct Options<'py> {
     pub(crate) security: PySecurity<'py>,
+    pub(crate) history: Option<PyHistory>,
     pub(crate) trusted_documents: Option<Vec<(String, String)>>,
     pub(crate) introspection: bool,
     pub(crate) debug: bool,
@@ -126,6 +148,8 @@ impl Setup {
             .map_err(|error| definition_error(&error))?;
         let policy = options.security.read(&catalog)?;
         let tokens = options.security.read_tokens()?;
+        let history = options.history.map(|history| history.read(&policy));
+        let history = history.transpose()?;
         Ok(Self {
             sdl,
             keys,
@@ -133,6 +157,7 @@ impl Setup {
             catalog: Arc::new(catalog),
             functions: functions.into(),
             limits: read_limits(limits)?,
+            history,
             authenticate: options.security.authenticate.map(Arc::new),
             policy,
             tokens,
@@ -173,6 +198,7 @@ impl Setup {
             tokens: self.tokens.clone(),
             authenticator,
             page: self.page.clone(),
+            history: self.history.clone(),
             bus_name: bus_name(),
         });
         match py.detach(|| Runtime::start(engine, self.workers)) {

@@ -47,6 +47,13 @@ pub(crate) const SHARED_IN_FLIGHT: usize = 256;
 /// advanced.
 pub(crate) const STREAM_WINDOW: usize = 16;
 
+/// Missed events of one subscription that wait for its resolver (count). Past it no further one is
+/// read from history.
+pub(crate) const REPLAY_WINDOW: usize = 64;
+
+/// Missed events that are handled at a time (count). Past it others of the worker have their turn.
+pub(crate) const REPLAY_BATCH: usize = 64;
+
 /// Events taken and not yet handed to the shards (count). Past it publishers wait.
 pub(crate) const INTAKE_CAPACITY: usize = 4_096;
 

@@ -332,10 +332,12 @@ impl Connection {
             },
         );
         self.count_operations();
+        let asks_ids = request.resume().is_ok_and(|resume| resume.is_asked);
+        let framing = self.session.borrow().framing(&id);
         let sink = Rc::new(OperationSink {
             connection: Rc::downgrade(self),
             outbox: self.outbox.clone(),
-            framing: self.session.borrow().framing(&id),
+            framing: framing.with_ids(self.worker.engine().run(), asks_ids),
             needs_head: Cell::new(!self.is_websocket),
             id: id.clone(),
             mark: mark.clone(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bus::{BusError, Draft, Intake, Stamp};
+use bus::{BusError, Draft, History, HistoryLimits, Intake, Stamp};
 use bytes::Bytes;
 use security::{Check, Policy, TenantIsolation, is_same_origin};
 
@@ -33,6 +33,8 @@ pub struct EngineConfig {
     pub authenticator: Option<Arc<dyn Authenticator>>,
     /// The page for browsers.
     pub page: Option<Bytes>,
+    /// What is kept for clients that return; `None`: nothing.
+    pub history: Option<HistoryLimits>,
     /// Prefix of generated event ids, unique for each start.
     pub bus_name: String,
 }
@@ -45,6 +47,8 @@ pub struct Engine {
     pub metrics: Arc<Metrics>,
     /// Where events enter.
     pub intake: Arc<Intake>,
+    /// What is kept for clients that return.
+    pub history: Option<Arc<History>>,
     /// What clients have to pass.
     pub policy: Policy,
     pub(crate) rates: Option<RateTable>,
@@ -65,6 +69,8 @@ impl Engine {
     /// An engine without events and without subscriptions.
     #[must_use]
     pub fn new(config: EngineConfig) -> Self {
+        let run: Arc<str> = config.bus_name.as_str().into();
+        let history = config.history.map(|limits| History::new(run, limits));
         let mut intake = Intake::new(config.bus_name, INTAKE_CAPACITY);
         if let Some(tenant) = config.policy.tenant.clone() {
             intake = intake.with_stamp(Box::new(TenantStamp(tenant)));
@@ -73,6 +79,7 @@ impl Engine {
             limits: config.limits,
             metrics: Arc::default(),
             intake: Arc::new(intake),
+            history: history.map(Arc::new),
             rates: config.policy.rates.map(RateTable::new),
             policy: config.policy,
             catalog: config.catalog,
@@ -85,6 +92,11 @@ impl Engine {
             page: config.page,
             draining: AtomicBool::new(false),
         }
+    }
+
+    /// What the ids of results belong to; `None`: there are none.
+    pub(crate) fn run(&self) -> Option<Arc<str>> {
+        self.history.as_ref().map(|history| history.run().clone())
     }
 
     /// Whether clients have identities, which may end.

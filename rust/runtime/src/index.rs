@@ -114,6 +114,28 @@ impl Route {
         &self.channel
     }
 
+    /// The tenant whose events it is for; `None`: those of all.
+    #[must_use]
+    pub fn tenant(&self) -> Option<&str> {
+        self.tenant.as_deref()
+    }
+
+    /// Whether an event is one of this route, as the index finds it.
+    #[must_use]
+    pub fn matches(&self, event: &Event) -> bool {
+        let is_typed = |types: &[Box<str>]| {
+            let event_type = event.event_type.as_deref();
+            event_type.is_some_and(|event_type| types.iter().any(|known| **known == *event_type))
+        };
+        let is_equal = |(path, value): (&FieldPath, &Key)| {
+            event.field(path).map_or(Key::Null, Key::of) == *value
+        };
+        *event.channel == *self.channel
+            && self.event_types.as_deref().is_none_or(is_typed)
+            && (self.tenant.is_none() || self.tenant == event.tenant_id)
+            && self.shape.paths.iter().zip(&self.values).all(is_equal)
+    }
+
     /// The values under which a subscription of this route is found: one for each event type.
     fn lookups(&self) -> impl Iterator<Item = Lookup> {
         let types: &[Box<str>] = self.event_types.as_deref().unwrap_or(&[]);
@@ -341,6 +363,49 @@ mod tests {
             [1]
         );
         assert!(found(&index, &event("orders", None, json!({"region": ""}))).is_empty());
+    }
+
+    #[test]
+    fn a_route_matches_the_events_that_it_is_found_by() {
+        let routes = [
+            route("orders", None, &[]),
+            route("orders", Some(&["paid", "sent"]), &[]),
+            route("orders", Some(&[]), &[]),
+            route("orders", None, &[]).for_tenant("a".into()),
+            route("orders", None, &[("region", Value::Null)]),
+            route(
+                "orders",
+                None,
+                &[("user.id", json!("7")), ("region", json!("eu"))],
+            ),
+            route("users", None, &[("user.id", json!(7))]),
+        ];
+        let data = [
+            json!({}),
+            json!({"region": "eu", "user": {"id": 7.0}}),
+            json!({"region": "eu", "user": 7}),
+            json!([7]),
+        ];
+        let mut found_at_all = 0;
+        for data in data {
+            for (channel, event_type, tenant) in [
+                ("orders", None, None),
+                ("orders", Some("paid"), Some("a")),
+                ("orders", Some("lost"), Some("b")),
+                ("users", Some("sent"), Some("a")),
+            ] {
+                let mut event = event(channel, event_type, data.clone());
+                event.tenant_id = tenant.map(Into::into);
+                for route in &routes {
+                    let mut index = RoutingIndex::default();
+                    index.insert(route, &1);
+                    let is_found = !found(&index, &event).is_empty();
+                    assert_eq!(route.matches(&event), is_found, "{route:?} {event:?}");
+                    found_at_all += usize::from(is_found);
+                }
+            }
+        }
+        assert!(found_at_all > 20);
     }
 
     #[test]

@@ -20,7 +20,9 @@ use graphql::{GraphQLError, JsonMap, Plan, ResolverError};
 use parking_lot::Mutex;
 
 use crate::actors::ShardActor;
-use crate::config::{MAX_PENDING_EVENTS, OUTCOMES_AHEAD, STREAM_WINDOW, SlowConsumer};
+use crate::config::{
+    MAX_PENDING_EVENTS, OUTCOMES_AHEAD, REPLAY_WINDOW, STREAM_WINDOW, SlowConsumer,
+};
 use crate::definition::Definition;
 use crate::engine::Engine;
 use crate::metrics::Metrics;
@@ -86,8 +88,8 @@ pub type Waiter = Box<dyn FnOnce() + Send>;
 
 struct Running {
     id: CallId,
-    /// Of its event; 0 without one.
-    offset: u64,
+    /// Of its event; of the initial value the last event that it contains.
+    offset: Option<u64>,
     since: Instant,
     outcome: Option<Outcome>,
 }
@@ -108,6 +110,8 @@ struct State {
     is_initial: bool,
     /// Events up to this offset are contained in the initial value.
     seen: u64,
+    /// Events up to this offset are not waited for.
+    live_after: u64,
     /// Whether the host has been told that there is something to start.
     is_scheduled: bool,
     /// Whether the actor has a timer.
@@ -134,7 +138,7 @@ pub struct Lane {
 /// What the actor finds in its lane.
 pub(crate) enum Found {
     /// The next outcome, and the offset of its event.
-    Outcome(Outcome, u64),
+    Outcome(Outcome, Option<u64>),
     /// A call has started and nobody minds the time: set a timer.
     Start(Duration),
 }
@@ -172,7 +176,7 @@ impl Lane {
     /// Queues an event; past the capacity the slow-consumer policy acts.
     pub(crate) fn push(self: &Arc<Self>, event: Arc<Event>) {
         let mut state = self.state.lock();
-        if state.closed || state.overflowed {
+        if state.closed || state.overflowed || event.offset <= state.live_after {
             return;
         }
         let waiting = state.events.len();
@@ -200,6 +204,41 @@ impl Lane {
         }
         state.events.push_back(event);
         self.schedule(state);
+    }
+
+    /// Ignores events up to this offset that are still on their way.
+    pub(crate) fn begin_after(&self, offset: u64) {
+        self.state.lock().live_after = offset;
+    }
+
+    /// The client has what an initial value would tell.
+    pub(crate) fn skip_initial(&self) {
+        self.state.lock().first = None;
+    }
+
+    /// The client has missed events: the initial value, if there is one, tells what they did.
+    /// Gives whether there is one.
+    pub(crate) fn begin_anew(self: &Arc<Self>) -> bool {
+        if self.info.definition.has_initial {
+            let mut state = self.state.lock();
+            state.first = Some(Subject::Initial);
+            self.schedule(state);
+        }
+        self.info.definition.has_initial
+    }
+
+    /// Queues an event that was missed; [`Self::has_replay_room`] has said that it may.
+    pub(crate) fn replay(self: &Arc<Self>, event: Arc<Event>) {
+        let mut state = self.state.lock();
+        if !state.closed && !state.overflowed {
+            state.events.push_back(event);
+            self.schedule(state);
+        }
+    }
+
+    /// Whether one more missed event may be queued.
+    pub(crate) fn has_replay_room(&self) -> bool {
+        self.state.lock().events.len() < REPLAY_WINDOW
     }
 
     /// Tells the host when something can start, and the actor when its start needs a timer.
@@ -248,8 +287,8 @@ impl Lane {
         };
         let id = CallId::next();
         let offset = match &subject {
-            Subject::Event(event) => event.offset,
-            Subject::Initial | Subject::Stream => 0,
+            Subject::Event(event) => Some(event.offset),
+            Subject::Initial | Subject::Stream => None,
         };
         state.running.push_back(Running {
             id,
@@ -266,7 +305,14 @@ impl Lane {
     /// For the host, at the moment in which the function for the initial value is entered: it
     /// sees what the events up to now have told, so that they are not sent.
     pub fn initial_begins(&self) {
-        self.state.lock().seen = self.intake.last_offset();
+        let mut state = self.state.lock();
+        let seen = self.intake.last_offset();
+        state.seen = seen;
+        if state.is_initial
+            && let Some(call) = state.running.back_mut()
+        {
+            call.offset = Some(seen);
+        }
     }
 
     /// For the host: whether another call may start now. If so the host has been scheduled and
@@ -477,10 +523,10 @@ impl State {
         !self.items.is_empty() || first.is_some_and(|call| call.outcome.is_some())
     }
 
-    fn take_outcome(&mut self) -> Option<(Outcome, u64)> {
+    fn take_outcome(&mut self) -> Option<(Outcome, Option<u64>)> {
         // The call of a source stream ends after its items.
         if let Some(item) = self.items.pop_front() {
-            return Some((item, 0));
+            return Some((item, None));
         }
         self.running.front()?.outcome.as_ref()?;
         let ended = self.running.pop_front()?;

@@ -22,6 +22,7 @@ mod prometheus;
 mod protection;
 mod rates;
 mod remote;
+mod replay;
 mod resolver;
 mod response_stream;
 mod roster;

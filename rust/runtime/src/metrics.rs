@@ -58,6 +58,14 @@ impl Metrics {
     }
 }
 
+impl Metrics {
+    /// Notes how much is kept (count, bytes).
+    pub(crate) fn set_history(&self, (events, bytes): (usize, usize)) {
+        self.history_events.set(events);
+        self.history_bytes.set(bytes);
+    }
+}
+
 impl Counter {
     /// Adds `n`.
     pub fn add(&self, n: u64) {
@@ -77,6 +85,11 @@ impl Gauge {
     /// Adds `n`, which may be negative.
     pub fn add(&self, n: i64) {
         self.0.fetch_add(n, Relaxed);
+    }
+
+    /// Sets the number.
+    pub fn set(&self, n: usize) {
+        self.0.store(i64::try_from(n).unwrap_or(i64::MAX), Relaxed);
     }
 
     /// Reads the number; never below zero.
@@ -135,6 +148,16 @@ metrics! {
     Counter events_denied,
     /// Results dropped because their rate was too high.
     Counter results_rate_limited,
+    /// Events that are kept for clients that return.
+    Gauge history_events,
+    /// What they cost (bytes, about).
+    Gauge history_bytes,
+    /// Subscriptions that went on where they had been.
+    Counter subscriptions_resumed,
+    /// Subscriptions that could not: events that they have missed are not kept any more.
+    Counter resumes_too_late,
+    /// Missed events that were sent to a subscription.
+    Counter events_replayed,
     /// Passthrough groups: subscriptions with equal plan and arguments on one worker.
     Gauge groups,
     /// Projections made for a group, each shared by all its members.

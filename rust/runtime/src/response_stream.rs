@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use graphql::GraphQLError;
 use parking_lot::Mutex;
+use protocol::Framing;
 
 use crate::config::SlowConsumer;
 use crate::lane::Waiter;
@@ -154,23 +155,41 @@ impl ResponseStream {
 }
 
 /// Lets an operation write into a stream.
-pub(crate) struct StreamSink(pub Arc<ResponseStream>);
+pub(crate) struct StreamSink {
+    pub(crate) stream: Arc<ResponseStream>,
+    pub(crate) framing: Framing,
+}
 
 impl ResponseSink for StreamSink {
     fn next(&self, response: &Bytes) {
-        self.0.push(response.clone());
+        self.next_of(response, None);
+    }
+
+    fn next_of(&self, response: &Bytes, offset: Option<u64>) {
+        self.stream.push(if self.framing.is_plain() {
+            response.clone()
+        } else {
+            self.framing.frame(response, offset)
+        });
+    }
+
+    fn standing(&self, offset: Option<u64>, missed: bool) {
+        if let Some(response) = self.framing.standing(offset, missed) {
+            self.stream.push(response);
+        }
     }
 
     fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
-        self.0.poll_room(cx)
+        self.stream.poll_room(cx)
     }
 
     fn error(&self, errors: &[u8]) {
-        self.0.end(Response::Error(Bytes::copy_from_slice(errors)));
+        self.stream
+            .end(Response::Error(Bytes::copy_from_slice(errors)));
     }
 
     fn complete(&self) {
-        self.0.end(Response::Complete);
+        self.stream.end(Response::Complete);
     }
 }
 

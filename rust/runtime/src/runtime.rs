@@ -9,7 +9,7 @@ use std::time::Duration;
 use actix::{Actor, Addr};
 use dashmap::DashMap;
 use graphql::GraphQLError;
-use protocol::{Close, Request};
+use protocol::{Close, Framing, Request};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -169,7 +169,12 @@ impl Runtime {
             }
         }
         let (reply, opened) = oneshot::channel();
-        let (operations, sink) = (self.operations.clone(), StreamSink(stream.clone()));
+        let asked = request.resume().is_ok_and(|resume| resume.is_asked);
+        let sink = StreamSink {
+            stream: stream.clone(),
+            framing: Framing::bare().with_ids(self.engine.run(), asked),
+        };
+        let operations = self.operations.clone();
         self.local.do_send(RunOnWorker(Box::new(move |worker| {
             let finish = move |opened| {
                 let result = match opened {

@@ -32,7 +32,13 @@ struct GroupKey {
 /// Subscriptions whose result is projected once for all of them.
 struct Group {
     key: GroupKey,
-    members: RefCell<HashMap<u64, Rc<dyn ResponseSink>>>,
+    members: RefCell<HashMap<u64, Member>>,
+}
+
+struct Member {
+    /// Events up to this offset are none of its.
+    after: u64,
+    sink: Rc<dyn ResponseSink>,
 }
 
 #[derive(Clone)]
@@ -54,15 +60,20 @@ impl Target {
             Self::Group(group) => &group.key.guard,
             Self::Lane(_, guard) => guard,
         };
-        guard.as_ref().is_none_or(|guard| {
-            let subject = Subject {
-                channel: &event.channel,
-                tenant_id: event.tenant_id.as_deref(),
-                data: &event.data,
-            };
-            guard.admit(subject).is_ok()
-        })
+        admits(guard.as_deref(), event)
     }
+}
+
+/// Whether a guard lets an event through.
+pub(crate) fn admits(guard: Option<&Guard>, event: &Event) -> bool {
+    guard.is_none_or(|guard| {
+        let subject = Subject {
+            channel: &event.channel,
+            tenant_id: event.tenant_id.as_deref(),
+            data: &event.data,
+        };
+        guard.admit(subject).is_ok()
+    })
 }
 
 impl PartialEq for Target {
@@ -139,15 +150,15 @@ impl Shard {
         self.registration(Place::Nowhere)
     }
 
-    /// Lets events on `route` that the guard admits reach `sink`, projected by `plan` together
-    /// with all equal subscriptions, until the registration is dropped.
+    /// Lets events on `route` after an offset that the guard admits reach a sink, projected by
+    /// `plan` together with all equal subscriptions, until the registration is dropped.
     pub fn register_passthrough(
         self: &Rc<Self>,
         definition: usize,
         route: Route,
         guard: Option<Arc<Guard>>,
         plan: Arc<Plan>,
-        sink: Rc<dyn ResponseSink>,
+        (after, sink): (u64, Rc<dyn ResponseSink>),
     ) -> Registration {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
@@ -170,7 +181,8 @@ impl Shard {
         });
         let member = state.next_member;
         state.next_member += 1;
-        group.members.borrow_mut().insert(member, sink);
+        let joined = Member { after, sink };
+        group.members.borrow_mut().insert(member, joined);
         let group = group.clone();
         self.registration(Place::Group { group, member })
     }
@@ -224,8 +236,9 @@ impl Shard {
                     group.key.plan.project(&event.data, &mut projected);
                     self.metrics.group_projections.add(1);
                     let response = Bytes::copy_from_slice(&projected);
-                    for sink in group.members.borrow().values() {
-                        sink.next_of(&response, event.offset);
+                    let members = group.members.borrow();
+                    for member in members.values().filter(|m| m.after < event.offset) {
+                        member.sink.next_of(&response, Some(event.offset));
                     }
                 }
             }
@@ -274,4 +287,4 @@ impl Drop for Registration {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

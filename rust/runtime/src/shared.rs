@@ -16,11 +16,12 @@ use graphql::Plan;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use security::Guard;
+use serde_json::Value;
 
 use crate::actors::{ShardActor, SubscriptionActor};
 use crate::config::SHARED_IN_FLIGHT;
 use crate::index::Route;
-use crate::lane::Lane;
+use crate::lane::{Lane, SubscriptionInfo};
 use crate::messages::{DeliverShared, RunOnWorker, StopSubscription};
 use crate::sink::ResponseSink;
 
@@ -33,6 +34,18 @@ pub(crate) struct SharedKey {
     pub(crate) plan: Arc<Plan>,
     /// The security view: who sees other events makes calls of its own.
     pub(crate) guard: Option<Arc<Guard>>,
+}
+
+impl SharedKey {
+    /// What `info` has in common with others.
+    pub(crate) fn new(info: &SubscriptionInfo, plan: Arc<Plan>, guard: Option<Arc<Guard>>) -> Self {
+        Self {
+            definition: info.definition.index,
+            arguments: Value::from(info.arguments.clone()).to_string(),
+            plan,
+            guard,
+        }
+    }
 }
 
 /// The groups of one manager.
@@ -66,18 +79,26 @@ pub(crate) struct SharedGroup {
     id: u64,
     key: SharedKey,
     lane: Arc<Lane>,
-    /// Workers that host members, with their number (count).
-    workers: Mutex<Vec<(Addr<ShardActor>, usize)>>,
+    hosts: Mutex<Hosts>,
     /// Results on their way to a worker (count).
     in_flight: AtomicUsize,
     waker: AtomicWaker,
 }
 
+/// Where the members of a group are.
+#[derive(Default)]
+struct Hosts {
+    /// Workers that host members, with their number (count).
+    workers: Vec<(Addr<ShardActor>, usize)>,
+    /// The last event whose result was sent to them.
+    sent: u64,
+}
+
 /// What a group has for its members.
 #[derive(Debug, Clone)]
 pub(crate) enum SharedOutcome {
-    /// The result of the event with this offset.
-    Next(Bytes, u64),
+    /// A result, and the offset of its event.
+    Next(Bytes, Option<u64>),
     /// The end, with a JSON array of errors.
     Error(Bytes),
     /// The end.
@@ -91,29 +112,29 @@ impl SharedGroups {
         self.home.set(home).ok();
     }
 
-    /// Joins the group of `key`; the first member makes its lane.
+    /// Joins the group of `key`; the first member makes its lane. Gives the last event whose result
+    /// was sent before.
     fn join(
         self: &Arc<Self>,
         key: SharedKey,
         worker: &Addr<ShardActor>,
         route: Route,
         lane: impl FnOnce(&Addr<ShardActor>) -> Arc<Lane>,
-    ) -> Arc<SharedGroup> {
+    ) -> (Arc<SharedGroup>, u64) {
         let mut groups = self.groups.lock();
         if let Some(group) = groups.0.get(&key) {
-            group.add(worker);
-            return group.clone();
+            return (group.clone(), group.add(worker));
         }
         static LAST: AtomicU64 = AtomicU64::new(0);
         let group = Arc::new(SharedGroup {
             id: LAST.fetch_add(1, Ordering::Relaxed),
             key: key.clone(),
             lane: lane(self.home.get().unwrap_or(worker)),
-            workers: Mutex::default(),
+            hosts: Mutex::default(),
             in_flight: AtomicUsize::new(0),
             waker: AtomicWaker::new(),
         });
-        group.add(worker);
+        let sent = group.add(worker);
         groups.0.insert(key, group.clone());
         let (groups, starting) = (self.clone(), group.clone());
         let guard = group.key.guard.clone();
@@ -130,7 +151,7 @@ impl SharedGroups {
             let actor = SubscriptionActor::new(sink, registration, Some(starting.lane.clone()));
             groups.actors.lock().insert(starting.id, actor.start());
         });
-        group
+        (group, sent)
     }
 
     fn leave(self: &Arc<Self>, group: &Arc<SharedGroup>, worker: &Addr<ShardActor>) {
@@ -156,17 +177,18 @@ impl SharedGroups {
 }
 
 impl SharedGroup {
-    fn add(&self, worker: &Addr<ShardActor>) {
-        let mut workers = self.workers.lock();
-        match workers.iter_mut().find(|(known, _)| known == worker) {
+    fn add(&self, worker: &Addr<ShardActor>) -> u64 {
+        let mut hosts = self.hosts.lock();
+        match hosts.workers.iter_mut().find(|(known, _)| known == worker) {
             Some((_, members)) => *members += 1,
-            None => workers.push((worker.clone(), 1)),
+            None => hosts.workers.push((worker.clone(), 1)),
         }
+        hosts.sent
     }
 
     /// Takes one member off; true when it was the last.
     fn remove(&self, worker: &Addr<ShardActor>) -> bool {
-        let mut workers = self.workers.lock();
+        let workers = &mut self.hosts.lock().workers;
         if let Some((_, members)) = workers.iter_mut().find(|(known, _)| known == worker) {
             *members -= 1;
         }
@@ -180,7 +202,12 @@ impl SharedGroup {
     }
 
     fn send(self: &Arc<Self>, outcome: &SharedOutcome) {
-        let workers: Vec<_> = self.workers.lock().iter().map(|(w, _)| w.clone()).collect();
+        let mut hosts = self.hosts.lock();
+        if let SharedOutcome::Next(_, Some(offset)) = outcome {
+            hosts.sent = *offset;
+        }
+        let workers: Vec<_> = hosts.workers.iter().map(|(w, _)| w.clone()).collect();
+        drop(hosts);
         for worker in workers {
             self.in_flight.fetch_add(1, Ordering::AcqRel);
             worker.do_send(DeliverShared {
@@ -221,10 +248,10 @@ impl GroupSink {
 
 impl ResponseSink for GroupSink {
     fn next(&self, response: &Bytes) {
-        self.next_of(response, u64::MAX);
+        self.next_of(response, None);
     }
 
-    fn next_of(&self, response: &Bytes, offset: u64) {
+    fn next_of(&self, response: &Bytes, offset: Option<u64>) {
         let next = SharedOutcome::Next(response.clone(), offset);
         self.group.send(&next);
     }
@@ -277,7 +304,7 @@ impl SharedMembers {
         joining: Joining,
         lane: impl FnOnce(&Addr<ShardActor>) -> Arc<Lane>,
     ) -> Membership {
-        let group = groups.join(joining.key, worker, joining.route, lane);
+        let (group, sent) = groups.join(joining.key, worker, joining.route, lane);
         static LAST: AtomicU64 = AtomicU64::new(0);
         let member = LAST.fetch_add(1, Ordering::Relaxed);
         let mut members = self.members.borrow_mut();
@@ -296,6 +323,7 @@ impl SharedMembers {
             worker: worker.clone(),
             group,
             member,
+            sent,
         }
     }
 
@@ -308,7 +336,9 @@ impl SharedMembers {
         };
         for member in members {
             match outcome {
-                SharedOutcome::Next(response, offset) if *offset > member.joined => {
+                SharedOutcome::Next(response, offset)
+                    if offset.is_none_or(|offset| offset > member.joined) =>
+                {
                     member.sink.next_of(response, *offset);
                 }
                 SharedOutcome::Next(..) => {}
@@ -326,9 +356,15 @@ pub(crate) struct Membership {
     worker: Addr<ShardActor>,
     group: Arc<SharedGroup>,
     member: u64,
+    sent: u64,
 }
 
 impl Membership {
+    /// The last event whose result was sent before it joined.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent
+    }
+
     pub(crate) fn group(&self) -> &Arc<SharedGroup> {
         &self.group
     }

@@ -11,10 +11,13 @@ pub trait ResponseSink {
     /// Ready when less than half of what may wait for the client does. A source stream is
     /// advanced then only.
     fn poll_room(&self, cx: &Context<'_>) -> Poll<()>;
-    /// Takes the response to the event with this offset; 0: to no event.
-    fn next_of(&self, response: &Bytes, _offset: u64) {
+    /// Takes the response to the event with this offset, if it has one.
+    fn next_of(&self, response: &Bytes, _offset: Option<u64>) {
         self.next(response);
     }
+    /// Tells the client after which event the subscription begins, and whether it has missed
+    /// events before.
+    fn standing(&self, _offset: Option<u64>, _missed: bool) {}
     /// Ends the operation with a JSON array of errors.
     fn error(&self, errors: &[u8]);
     /// Ends the operation.

@@ -7,22 +7,22 @@ use std::sync::{Arc, OnceLock};
 
 use actix::{Actor, Addr, Recipient};
 use futures_util::future::LocalBoxFuture;
-use graphql::{GraphQLError, SubscriptionOperation};
+use graphql::{GraphQLError, Plan};
 use hashbrown::HashMap;
-use protocol::{Close, Request};
+use protocol::{Close, Request, Resume};
 use security::Guard;
-use serde_json::Value;
 
 use crate::actors::{
     AuthenticateActor, JwtActor, ShardActor, Subscribing, SubscriptionActor, start_chain,
 };
 use crate::catalog::{Prepared, PreparedOperation};
 use crate::connection::Connection;
-use crate::definition::Definition;
+use crate::definition::ResolverKind;
 use crate::engine::Engine;
 use crate::index::Route;
 use crate::lane::{Lane, SubscriptionInfo};
 use crate::messages::{Connect, Selector, Subscribe};
+use crate::replay::{Beginning, GoLive, Replay};
 use crate::resolver::Client;
 use crate::shard::{Registration, Shard};
 use crate::shared::{Joining, SharedKey, SharedMembers};
@@ -67,6 +67,15 @@ fn named_subgraph(request: &Request, client: &Client) -> Option<String> {
         Some(named) => Some(named.as_str().unwrap_or_default().to_owned()),
         None => client.header("x-subgraph").map(str::to_owned),
     }
+}
+
+/// Where a subscription has its place.
+struct Placed {
+    go_live: GoLive,
+    /// Its own, if it has one.
+    lane: Option<Arc<Lane>>,
+    /// What makes its results when no lane does.
+    plan: Option<Arc<Plan>>,
 }
 
 /// An operation that was opened.
@@ -136,6 +145,13 @@ impl Worker {
         client: &Arc<Client>,
         sink: Rc<dyn ResponseSink>,
     ) -> Opening {
+        let resume = match request.resume() {
+            Ok(resume) => resume,
+            Err(fault) => {
+                let error = GraphQLError::new(fault.to_string()).with_code("BAD_USER_INPUT");
+                return Opening::Done(Err(vec![error]));
+            }
+        };
         let prepared = match self.engine.catalog.prepare(request) {
             Err(errors) => return Opening::Done(Err(errors)),
             Ok(Prepared::Response(response)) => {
@@ -146,7 +162,7 @@ impl Worker {
             Ok(Prepared::Operation(prepared)) => prepared,
         };
         let Some(checks) = &self.checks else {
-            return Opening::Done(self.run(*prepared, None, client.clone(), sink));
+            return Opening::Done(self.run(*prepared, None, client.clone(), &resume, sink));
         };
         let answer = checks.send(Subscribe(Box::new(Subscribing {
             client: client.clone(),
@@ -165,54 +181,129 @@ impl Worker {
                 guard,
                 ..
             } = *answer?;
-            worker.run(*prepared, Some(Arc::new(guard)), client, sink)
+            worker.run(*prepared, Some(Arc::new(guard)), client, &resume, sink)
         }))
     }
 
     /// Runs what has passed the checks.
     fn run(
-        &self,
+        self: &Rc<Self>,
         prepared: PreparedOperation,
         guard: Option<Arc<Guard>>,
         client: Arc<Client>,
+        resume: &Resume,
         sink: Rc<dyn ResponseSink>,
     ) -> Result<Opened, Vec<GraphQLError>> {
-        let PreparedOperation {
-            definition,
-            operation,
-            route,
-            delegated,
-        } = prepared;
-        let address = self.address.get().ok_or_else(shutting_down)?;
         let tenant = guard.as_ref().and_then(|guard| guard.tenant());
-        let route = route.map(|route| match tenant {
+        let route = prepared.route.clone().map(|route| match tenant {
             // The guard would keep the events of others back; so they are not even found.
             Some(tenant) => route.for_tenant(tenant.clone()),
             None => route,
         });
-        let (registration, lane) = match (delegated, operation, route) {
-            (None, Some(operation), Some(route)) if definition.is_grouped() => {
-                let registration = if definition.is_shared {
-                    self.join(definition, operation, route, guard, sink.clone(), address)
-                } else {
-                    let (index, plan) = (definition.index, operation.plan);
-                    let shard = &self.shard;
-                    shard.register_passthrough(index, route, guard, plan, sink.clone())
+        let has_events = route.is_some();
+        let is_subscription = prepared.operation.is_some();
+        let has_initial = prepared.definition.has_initial;
+        let beginning = if is_subscription {
+            Beginning::find(&self.engine, resume, route.as_ref(), guard.as_ref())
+        } else {
+            Beginning::Now { missed: false }
+        };
+        let is_late = matches!(beginning, Beginning::Replay(_));
+        let Placed {
+            mut go_live,
+            lane,
+            plan,
+        } = self.place(prepared, route, guard, client, is_late, sink.clone())?;
+        let actor = match beginning {
+            Beginning::Replay(missed) => {
+                let waiting = self.shard.register_stream();
+                let replay = Replay {
+                    missed,
+                    go_live,
+                    plan,
                 };
-                (registration, None)
+                SubscriptionActor::new(sink, waiting, lane).with_replay(replay)
             }
-            (delegated, operation, route) => {
-                let (operation_name, plan, arguments) = match (delegated, operation) {
-                    (Some(request), operation) => (
-                        operation.and_then(|operation| operation.name),
-                        None,
-                        request,
-                    ),
-                    (None, Some(operation)) => {
-                        (operation.name, Some(operation.plan), operation.arguments)
+            Beginning::Now { missed } => {
+                // Events that are on their way already are none of its.
+                let (now, registration) = loop {
+                    let now = self.engine.intake.last_offset();
+                    if let Some(registration) = go_live(now) {
+                        break (now, registration);
                     }
-                    (None, None) => return Err(shutting_down()),
                 };
+                if is_subscription {
+                    // With an initial value it stands somewhere once it has that.
+                    sink.standing((has_events && !has_initial).then_some(now), missed);
+                }
+                SubscriptionActor::new(sink, registration, lane)
+            }
+        };
+        Ok(Opened::Subscription(actor.start()))
+    }
+
+    /// Finds what a subscription needs: how it is registered, and its lane if it has its own.
+    /// `is_late`: it has events to catch up with first.
+    fn place(
+        self: &Rc<Self>,
+        prepared: PreparedOperation,
+        route: Option<Route>,
+        guard: Option<Arc<Guard>>,
+        client: Arc<Client>,
+        is_late: bool,
+        sink: Rc<dyn ResponseSink>,
+    ) -> Result<Placed, Vec<GraphQLError>> {
+        let PreparedOperation {
+            definition,
+            operation,
+            delegated,
+            ..
+        } = prepared;
+        let address = self.address.get().ok_or_else(shutting_down)?;
+        let worker = self.clone();
+        let (operation_name, plan, arguments) = match (delegated, operation) {
+            (Some(request), operation) => (
+                operation.and_then(|operation| operation.name),
+                None,
+                request,
+            ),
+            (None, Some(operation)) => (operation.name, Some(operation.plan), operation.arguments),
+            (None, None) => return Err(shutting_down()),
+        };
+        let projected = plan.clone();
+        let (go_live, lane): (GoLive, _) = match (plan, route) {
+            (Some(plan), Some(route)) if definition.kind == ResolverKind::Passthrough => {
+                let index = definition.index;
+                let go_live = Box::new(move |after| {
+                    let (route, guard, plan) = (route.clone(), guard.clone(), plan.clone());
+                    let member = (after, sink.clone());
+                    let shard = &worker.shard;
+                    Some(shard.register_passthrough(index, route, guard, plan, member))
+                });
+                (go_live, None)
+            }
+            (Some(plan), Some(route)) if definition.is_shared => {
+                let (key_plan, key_guard) = (plan.clone(), guard);
+                let info = move || SubscriptionInfo {
+                    definition: definition.clone(),
+                    arguments: arguments.clone(),
+                    plan: Some(plan.clone()),
+                    // Members may have different ones.
+                    operation_name: None,
+                    client: Arc::default(),
+                    host: OnceLock::new(),
+                };
+                // What it has missed is its alone.
+                let lane = is_late.then(|| self.lane(info(), address));
+                let home = address.clone();
+                let go_live = Box::new(move |after| {
+                    let info = info();
+                    let key = SharedKey::new(&info, key_plan.clone(), key_guard.clone());
+                    worker.join(key, info, route.clone(), &home, (after, sink.clone()))
+                });
+                (go_live, lane)
+            }
+            (plan, route) => {
                 let info = SubscriptionInfo {
                     definition,
                     arguments,
@@ -222,54 +313,47 @@ impl Worker {
                     host: OnceLock::new(),
                 };
                 let lane = self.lane(info, address);
-                let registration = match route {
-                    Some(route) => self.shard.register_lane(route, guard, lane.clone()),
-                    None => self.shard.register_stream(),
-                };
-                (registration, Some(lane))
+                let registered = lane.clone();
+                let go_live = Box::new(move |after| {
+                    let Some(route) = route.clone() else {
+                        return Some(worker.shard.register_stream());
+                    };
+                    registered.begin_after(after);
+                    let (guard, lane) = (guard.clone(), registered.clone());
+                    Some(worker.shard.register_lane(route, guard, lane))
+                });
+                (go_live, Some(lane))
             }
         };
-        let actor = SubscriptionActor::new(sink, registration, lane);
-        Ok(Opened::Subscription(actor.start()))
+        Ok(Placed {
+            plan: projected.filter(|_| lane.is_none()),
+            go_live,
+            lane,
+        })
     }
 
     /// Makes a subscription a member of the group that shares its resolver calls.
     fn join(
         &self,
-        definition: Arc<Definition>,
-        operation: SubscriptionOperation,
+        key: SharedKey,
+        info: SubscriptionInfo,
         route: Route,
-        guard: Option<Arc<Guard>>,
-        sink: Rc<dyn ResponseSink>,
         address: &Addr<ShardActor>,
-    ) -> Registration {
-        let key = SharedKey {
-            definition: definition.index,
-            arguments: Value::from(operation.arguments.clone()).to_string(),
-            plan: operation.plan.clone(),
-            guard,
-        };
-        let info = SubscriptionInfo {
-            definition,
-            arguments: operation.arguments,
-            plan: Some(operation.plan),
-            // Members may have different ones.
-            operation_name: None,
-            client: Arc::default(),
-            host: OnceLock::new(),
-        };
+        (joined, sink): (u64, Rc<dyn ResponseSink>),
+    ) -> Option<Registration> {
         let membership = self.shared.join(
             &self.engine.shared,
             address,
             Joining {
                 key,
                 route,
-                joined: self.engine.intake.last_offset(),
+                joined,
                 sink,
             },
             |home| self.lane(info, home),
         );
-        self.shard.register_member(membership)
+        // The results of an event before are on their way, and not to here.
+        (membership.sent() <= joined).then(|| self.shard.register_member(membership))
     }
 
     /// Makes a lane whose actor will be on the worker `home`.

@@ -43,6 +43,7 @@ fn runtime(workers: usize) -> Runtime {
         authenticator: None,
         page: None,
         bus_name: "test".into(),
+        history: None,
     });
     Runtime::start(engine, workers).unwrap()
 }

@@ -1,13 +1,15 @@
-//! The broadcast: takes events from the intake and hands them to every shard.
+//! The broadcast: takes events from the intake, keeps them in the history and hands them to every
+//! shard.
 //!
 //! One per manager, on the system's thread, started with the runtime. Events that were not yet
 //! broadcast stay in the intake, so a restart loses nothing. It ends when the intake is closed
 //! and empty.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, WrapFuture};
-use bus::{Event, Intake};
+use bus::{Event, History, Intake};
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 
@@ -41,6 +43,7 @@ impl ShardList {
 pub struct EventBusActor {
     intake: Arc<Intake>,
     shards: Arc<ShardList>,
+    history: Option<Arc<History>>,
     metrics: Arc<Metrics>,
     /// Whether events without a tenant reach nobody.
     is_isolated: bool,
@@ -53,6 +56,7 @@ impl EventBusActor {
         Self {
             intake: engine.intake.clone(),
             shards,
+            history: engine.history.clone(),
             metrics: engine.metrics.clone(),
             is_isolated: engine.policy.tenant.is_some(),
         }
@@ -69,19 +73,32 @@ impl Actor for EventBusActor {
             self.metrics.clone(),
         );
         let is_isolated = self.is_isolated;
+        let history = self.history.clone();
+        if let Some(history) = &self.history {
+            ctx.run_interval(history.sweep_interval(), |actor, _| {
+                if let Some(history) = &actor.history {
+                    actor.metrics.set_history(history.sweep(Instant::now()));
+                }
+            });
+        }
         let broadcast = async move {
             loop {
                 let closed = intake.is_closed();
                 let mut events = intake.take(BROADCAST_BATCH);
                 if !events.is_empty() {
-                    metrics.events_published.add(events.len() as u64);
+                    let taken = events.len();
                     if is_isolated {
-                        let taken = events.len();
                         events.retain(|event| event.tenant_id.is_some());
                         let nobodys = taken - events.len();
                         metrics.events_without_tenant.add(nobodys as u64);
                     }
                     let events: Arc<[Arc<Event>]> = events.into();
+                    if let Some(history) = &history {
+                        // Before they leave: who reads what was missed learns of every event
+                        // from here or from its shard.
+                        metrics.set_history(history.record(&events, Instant::now()));
+                    }
+                    metrics.events_published.add(taken as u64);
                     // Waiting for all shards bounds what is on its way to them, and makes
                     // publishers wait for fan-out that does not keep up. A shard whose worker
                     // has ended answers with an error at once and is off the list next time.

@@ -1,6 +1,7 @@
 //! The actors. Their messages are in `messages`, the rules they carry out in the other modules.
 
 mod authenticate;
+mod catch_up;
 mod checks;
 mod event_bus;
 mod jwt;

@@ -3,18 +3,21 @@
 //! Started by `worker::Worker::open`, on the thread of its connection; ended by its connection,
 //! by the drain, or by itself when its resolver is too slow. It ends with the operation.
 
+use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll, ready};
+use std::task::{Context as TaskContext, Poll, Waker, ready};
 use std::time::Duration;
 
-use actix::{Actor, ActorContext, AsyncContext, Context, Handler, StreamHandler};
+use actix::{Actor, ActorContext, AsyncContext, Context, Handler, SpawnHandle, StreamHandler};
 use futures_util::Stream;
 use graphql::ResolverError;
 
+use crate::actors::catch_up::CatchUp;
 use crate::lane::{Found, Lane, Outcome};
 use crate::messages::{FinishSubscription, StopSubscription};
+use crate::replay::Replay;
 use crate::shard::Registration;
 use crate::sink::ResponseSink;
 
@@ -28,6 +31,18 @@ pub struct SubscriptionActor {
     registration: Option<Registration>,
     /// `None` for a passthrough, whose results come from its group.
     lane: Option<Arc<Lane>>,
+    /// Takes what the lane has.
+    taking: Option<SpawnHandle>,
+    /// Outcomes up to this offset are taken only while the client has room.
+    gated_to: Rc<Cell<u64>>,
+    /// What it has to catch up with first.
+    replay: Option<Replay>,
+    /// Set while it catches up.
+    is_catching_up: bool,
+    /// Whom to wake when the lane has moved, meanwhile.
+    catch_up: Option<Waker>,
+    /// It ends when it has caught up.
+    is_finishing: bool,
 }
 
 impl SubscriptionActor {
@@ -42,7 +57,73 @@ impl SubscriptionActor {
             sink,
             registration: Some(registration),
             lane,
+            taking: None,
+            gated_to: Rc::default(),
+            replay: None,
+            is_catching_up: false,
+            catch_up: None,
+            is_finishing: false,
         }
+    }
+
+    /// Lets it catch up with what it has missed before it goes live. Its registration keeps its
+    /// place until then.
+    #[must_use]
+    pub(crate) fn with_replay(mut self, replay: Replay) -> Self {
+        if let Some(lane) = &self.lane {
+            lane.skip_initial();
+        }
+        self.gated_to.set(u64::MAX);
+        self.is_catching_up = true;
+        self.replay = Some(replay);
+        self
+    }
+
+    pub(super) fn sink(&self) -> &Rc<dyn ResponseSink> {
+        &self.sink
+    }
+
+    pub(super) fn lane(&self) -> Option<&Arc<Lane>> {
+        self.lane.as_ref()
+    }
+
+    /// Wakes who catches up, once the lane has room again or nothing to do.
+    pub(super) fn wake_when_moved(&mut self, waker: Waker) {
+        self.catch_up = Some(waker);
+    }
+
+    /// It has caught up: what is published after this offset comes to it from now on. False when
+    /// there is more by now.
+    pub(super) fn caught_up(
+        &mut self,
+        replay: &mut Replay,
+        after: u64,
+        ctx: &mut Context<Self>,
+    ) -> bool {
+        if self.is_finishing {
+            self.is_catching_up = false;
+            self.registration = None;
+            self.complete_when_idle(ctx);
+            return true;
+        }
+        let Some(registration) = (replay.go_live)(after) else {
+            return false;
+        };
+        self.is_catching_up = false;
+        self.catch_up = None;
+        self.gated_to.set(replay.missed.position());
+        let is_shared = registration.group().is_some();
+        self.registration = Some(registration);
+        if is_shared {
+            // The calls are its group's from now on.
+            if let Some(taking) = self.taking.take() {
+                ctx.cancel_future(taking);
+            }
+            if let Some(lane) = self.lane.take() {
+                lane.close();
+            }
+        }
+        true
     }
 
     fn complete(&mut self, ctx: &mut Context<Self>) {
@@ -82,13 +163,20 @@ impl Actor for SubscriptionActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        if let Some(replay) = self.replay.take() {
+            ctx.spawn(CatchUp::new(replay));
+        }
         let Some(lane) = &self.lane else { return };
         let definition = &lane.info.definition;
-        let waits = definition.kind.is_stream() || definition.is_shared;
-        ctx.add_stream(LaneStream {
+        if definition.kind.is_stream() || definition.is_shared {
+            self.gated_to.set(u64::MAX);
+        }
+        self.taking = Some(ctx.add_stream(LaneStream {
             lane: lane.clone(),
-            gate: waits.then(|| self.sink.clone()),
-        });
+            sink: self.sink.clone(),
+            gated_to: self.gated_to.clone(),
+            passed: 0,
+        }));
         lane.open();
     }
 }
@@ -103,6 +191,10 @@ impl Drop for SubscriptionActor {
 
 impl StreamHandler<Found> for SubscriptionActor {
     fn handle(&mut self, found: Found, ctx: &mut Context<Self>) {
+        // The lane has room again, or nothing to do.
+        if let Some(waker) = self.catch_up.take() {
+            waker.wake();
+        }
         match found {
             Found::Outcome(Outcome::Response(response) | Outcome::Failed(response), offset) => {
                 self.sink.next_of(&response, offset);
@@ -132,6 +224,10 @@ impl Handler<FinishSubscription> for SubscriptionActor {
     type Result = ();
 
     fn handle(&mut self, _: FinishSubscription, ctx: &mut Context<Self>) {
+        if self.is_catching_up {
+            self.is_finishing = true;
+            return;
+        }
         if let Some(group) = self.registration.as_ref().and_then(Registration::group) {
             let group = group.clone();
             ctx.run_interval(GROUP_POLL, move |actor, ctx| {
@@ -151,20 +247,27 @@ impl Handler<FinishSubscription> for SubscriptionActor {
     }
 }
 
-/// What a lane has for its actor. The items of a source stream and the results of a shared
-/// resolver are taken only while those who receive them have room.
+/// What a lane has for its actor. The items of a source stream, the results of a shared resolver
+/// and those of missed events are taken only while those who receive them have room.
 struct LaneStream {
     lane: Arc<Lane>,
-    gate: Option<Rc<dyn ResponseSink>>,
+    sink: Rc<dyn ResponseSink>,
+    gated_to: Rc<Cell<u64>>,
+    /// The offset of the last outcome.
+    passed: u64,
 }
 
 impl Stream for LaneStream {
     type Item = Found;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Found>> {
-        if let Some(sink) = &self.gate {
-            ready!(sink.poll_room(cx));
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Found>> {
+        if self.passed < self.gated_to.get() {
+            ready!(self.sink.poll_room(cx));
         }
-        self.lane.poll(cx).map(Some)
+        let found = ready!(self.lane.poll(cx));
+        if let Found::Outcome(_, Some(offset)) = found {
+            self.passed = offset;
+        }
+        Poll::Ready(Some(found))
     }
 }

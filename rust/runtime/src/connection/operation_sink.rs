@@ -40,10 +40,10 @@ impl OperationSink {
 
 impl ResponseSink for OperationSink {
     fn next(&self, response: &Bytes) {
-        self.next_of(response, 0);
+        self.next_of(response, None);
     }
 
-    fn next_of(&self, response: &Bytes, offset: u64) {
+    fn next_of(&self, response: &Bytes, offset: Option<u64>) {
         if self.mark.is_withdrawn() {
             return;
         }
@@ -58,9 +58,17 @@ impl ResponseSink for OperationSink {
         {
             self.outbox.push_control(Outgoing::Head(head));
         }
-        let offset = (1..u64::MAX).contains(&offset).then_some(offset);
         self.outbox
             .push_result(self.framing.frame(response, offset), &self.mark);
+    }
+
+    fn standing(&self, offset: Option<u64>, missed: bool) {
+        // A client that waits for it is not left without because of others' results.
+        if let Some(message) = self.framing.standing(offset, missed)
+            && !self.mark.is_withdrawn()
+        {
+            self.outbox.push_control(Outgoing::Text(message));
+        }
     }
 
     fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {

@@ -58,7 +58,7 @@ struct Subscriber {
     registration: Option<Registration>,
 }
 
-fn plan() -> Arc<Plan> {
+pub(crate) fn plan() -> Arc<Plan> {
     let sdl = "type Subscription { order: Order } type Order { n: Int }";
     let schema = Arc::new(Schema::parse(sdl, SchemaOptions::default()).unwrap());
     let text = "subscription { order { n } }";
@@ -92,7 +92,8 @@ fn subscribe(
     let route = Route::new("orders".into(), None, Vec::new()).for_tenant(tenant_id);
     let received = Rc::<Received>::default();
     let guard = Some(Arc::new(guard));
-    let registration = shard.register_passthrough(0, route, guard, plan.clone(), received.clone());
+    let registration =
+        shard.register_passthrough(0, route, guard, plan.clone(), (0, received.clone()));
     Subscriber {
         tenant,
         user,
@@ -115,7 +116,8 @@ proptest! {
         let plan = plan();
         let mut subscribers: Vec<Subscriber> = Vec::new();
         for (n, step) in steps.into_iter().enumerate() {
-            let n = n as u64;
+            // Offsets are counted from 1.
+            let n = n as u64 + 1;
             match step {
                 Step::Subscribe(tenant, user, sees_all) => {
                     subscribers.push(subscribe(&shard, &plan, tenant, user, sees_all));

@@ -1,0 +1,385 @@
+//! What was broadcast lately, so that a client that returns can be sent what it missed.
+//!
+//! Each channel, and each tenant on it, keeps its newest events, up to a count and an age; all
+//! together keep to a number of bytes. What is lost is known: [`History::after`] never leaves out an event silently.
+//! Written by the broadcast before it hands events on, read by every worker; both are short.
+//! Time comes in as an argument. Not here: whose events they are (`runtime::replay`).
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::mem::size_of;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+use serde_json::Value;
+
+use crate::Event;
+
+/// What a known channel costs beside its events and its name (bytes, about).
+const CHANNEL_BYTES: usize = 256;
+
+/// What is kept.
+#[derive(Debug, Clone)]
+pub struct HistoryLimits {
+    /// Events of one channel (count).
+    pub events: usize,
+    /// How long an event is kept.
+    pub age: Duration,
+    /// Events of all channels, as far as they are this crate's (bytes). Past it the channels that
+    /// hold most lose their oldest.
+    pub bytes: usize,
+    /// Whether each tenant on a channel counts as a channel of its own, as nobody sees the events of
+    /// two.
+    pub by_tenant: bool,
+}
+
+/// The newest events of each channel.
+#[derive(Debug)]
+pub struct History {
+    run: Arc<str>,
+    limits: HistoryLimits,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    channels: HashMap<Arc<str>, Channel>,
+    /// Channels of which nothing is kept, with the last event that each has lost.
+    quiet: HashMap<Arc<str>, u64>,
+    /// No channel that is not known any more has lost a later event.
+    forgotten: u64,
+    last_offset: u64,
+    events: usize,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Channel {
+    /// In the order of their offsets.
+    kept: VecDeque<Kept>,
+    bytes: usize,
+    /// The last event that was lost; 0: none was.
+    lost: u64,
+}
+
+#[derive(Debug)]
+struct Kept {
+    event: Arc<Event>,
+    bytes: usize,
+    since: Instant,
+}
+
+/// The events of a channel after some offset.
+#[derive(Debug, Clone)]
+pub struct Since {
+    /// The oldest of them, in order.
+    pub events: Vec<Arc<Event>>,
+    /// The last event of any channel that has been recorded.
+    pub last_offset: u64,
+}
+
+/// Events that were asked for are not kept any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the events are not kept any more")]
+pub struct TooLate;
+
+impl HistoryLimits {
+    /// What is kept together.
+    fn name<'c>(&self, channel: &'c str, tenant: Option<&str>) -> Cow<'c, str> {
+        match tenant {
+            Some(tenant) if self.by_tenant => format!("{tenant}\0{channel}").into(),
+            _ => channel.into(),
+        }
+    }
+}
+
+impl History {
+    /// An empty history. `run` distinguishes its offsets from those of every other start.
+    #[must_use]
+    pub fn new(run: impl Into<Arc<str>>, limits: HistoryLimits) -> Self {
+        Self {
+            run: run.into(),
+            limits,
+            state: Mutex::default(),
+        }
+    }
+
+    /// What the offsets belong to.
+    #[must_use]
+    pub fn run(&self) -> &Arc<str> {
+        &self.run
+    }
+
+    /// How often [`Self::sweep`] should be called, so that no event stays much longer than it may.
+    #[must_use]
+    pub fn sweep_interval(&self) -> Duration {
+        let interval = self.limits.age / 8;
+        interval.clamp(Duration::from_millis(50), Duration::from_secs(30))
+    }
+
+    /// Keeps events, in the order of their offsets. They must not have been handed on before.
+    /// Gives what is kept then, as [`Self::size`] does.
+    pub fn record(&self, events: &[Arc<Event>], now: Instant) -> (usize, usize) {
+        let mut state = self.state.lock();
+        for event in events {
+            state.record(event, &self.limits, now);
+        }
+        if state.bytes > self.limits.bytes {
+            state.relieve(self.limits.bytes);
+        }
+        (state.events, state.bytes)
+    }
+
+    /// Lets go of what is too old. Gives what is kept then, as [`Self::size`] does.
+    pub fn sweep(&self, now: Instant) -> (usize, usize) {
+        let state = &mut *self.state.lock();
+        let mut emptied = Vec::new();
+        for (name, channel) in &mut state.channels {
+            let dropped = channel.expire(self.limits.age, now);
+            state.events -= dropped.0;
+            state.bytes -= dropped.1;
+            if channel.kept.is_empty() {
+                emptied.push(name.clone());
+            }
+        }
+        for name in emptied {
+            state.quieten(name);
+        }
+        (state.events, state.bytes)
+    }
+
+    /// Up to `limit` events of a channel, and of a tenant where each has its own, after `offset`, the
+    /// oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLate`] when one of them is not kept any more, or may not be.
+    pub fn after(
+        &self,
+        (channel, tenant): (&str, Option<&str>),
+        offset: u64,
+        limit: usize,
+        now: Instant,
+    ) -> Result<Since, TooLate> {
+        let name = self.limits.name(channel, tenant);
+        let state = &mut *self.state.lock();
+        let mut since = Since {
+            events: Vec::new(),
+            last_offset: state.last_offset,
+        };
+        let lost = match state.channels.get_mut(&*name) {
+            Some(channel) => {
+                let dropped = channel.expire(self.limits.age, now);
+                state.events -= dropped.0;
+                state.bytes -= dropped.1;
+                let first = channel.kept.partition_point(|k| k.event.offset <= offset);
+                let missed = channel.kept.range(first..).take(limit);
+                since.events = missed.map(|kept| kept.event.clone()).collect();
+                channel.lost
+            }
+            None => *state.quiet.get(&*name).unwrap_or(&state.forgotten),
+        };
+        if offset < lost {
+            return Err(TooLate);
+        }
+        Ok(since)
+    }
+
+    /// The offset of the newest event of a channel, as in [`Self::after`], that `is_wanted`.
+    #[must_use]
+    pub fn find(
+        &self,
+        (channel, tenant): (&str, Option<&str>),
+        is_wanted: impl Fn(&Event) -> bool,
+    ) -> Option<u64> {
+        let name = self.limits.name(channel, tenant);
+        let state = self.state.lock();
+        let mut kept = state.channels.get(&*name)?.kept.iter().rev();
+        let found = kept.find(|kept| is_wanted(&kept.event))?;
+        Some(found.event.offset)
+    }
+
+    /// The last event that was recorded; 0 before the first.
+    #[must_use]
+    pub fn last_offset(&self) -> u64 {
+        self.state.lock().last_offset
+    }
+
+    /// Events that are kept, and what they and their channels cost (count, bytes).
+    #[must_use]
+    pub fn size(&self) -> (usize, usize) {
+        let state = self.state.lock();
+        (state.events, state.bytes)
+    }
+}
+
+impl State {
+    fn record(&mut self, event: &Arc<Event>, limits: &HistoryLimits, now: Instant) {
+        self.last_offset = event.offset;
+        let bytes = weight(event);
+        let name = limits.name(&event.channel, event.tenant_id.as_deref());
+        if !self.channels.contains_key(&*name) {
+            self.add((*name).into());
+        }
+        let Some(channel) = self.channels.get_mut(&*name) else {
+            return;
+        };
+        channel.kept.push_back(Kept {
+            event: event.clone(),
+            bytes,
+            since: now,
+        });
+        channel.bytes += bytes;
+        self.bytes += bytes;
+        self.events += 1;
+        if channel.kept.len() > limits.events {
+            self.bytes -= channel.drop_oldest();
+            self.events -= 1;
+        }
+    }
+
+    fn add(&mut self, name: Arc<str>) {
+        let lost = match self.quiet.remove(&name) {
+            Some(lost) => lost,
+            None => {
+                self.bytes += name_bytes(&name);
+                self.forgotten
+            }
+        };
+        let channel = Channel {
+            kept: VecDeque::new(),
+            bytes: 0,
+            lost,
+        };
+        self.channels.insert(name, channel);
+    }
+
+    /// A channel of which nothing is kept.
+    fn quieten(&mut self, name: Arc<str>) {
+        if let Some(channel) = self.channels.remove(&name) {
+            self.quiet.insert(name, channel.lost);
+        }
+    }
+
+    /// Makes room. What quiet channels have lost is forgotten first; then the channels that hold
+    /// most lose their oldest events, down to what each may hold when all share alike.
+    fn relieve(&mut self, limit: usize) {
+        for (name, lost) in self.quiet.drain() {
+            self.forgotten = self.forgotten.max(lost);
+            self.bytes -= name_bytes(&name);
+        }
+        if self.bytes <= limit {
+            return;
+        }
+        // Some more than is needed, so that it is not needed again for every event.
+        let target = limit - limit / 8;
+        let mut largest: Vec<_> = self
+            .channels
+            .iter()
+            .map(|(name, channel)| {
+                let oldest = channel.kept.front().map_or(0, |kept| kept.event.offset);
+                (channel.bytes + name_bytes(name), oldest, name.clone())
+            })
+            .collect();
+        largest.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
+        let share = share(target, largest.iter().rev().map(|(bytes, ..)| *bytes));
+        for (_, _, name) in largest {
+            let Some(channel) = self.channels.get_mut(&name) else {
+                continue;
+            };
+            while self.bytes > target
+                && !channel.kept.is_empty()
+                && channel.bytes + name_bytes(&name) > share
+            {
+                self.bytes -= channel.drop_oldest();
+                self.events -= 1;
+            }
+            if channel.kept.is_empty() {
+                // Forgotten at once, as room is needed.
+                self.forgotten = self.forgotten.max(channel.lost);
+                self.bytes -= name_bytes(&name);
+                self.channels.remove(&name);
+            }
+            if self.bytes <= target {
+                break;
+            }
+        }
+    }
+}
+
+/// How much each may hold, so that all together hold `total` when those who need less keep what
+/// they have. `sizes`: the smallest first.
+fn share(total: usize, sizes: impl ExactSizeIterator<Item = usize>) -> usize {
+    let (mut left, mut others) = (total, sizes.len());
+    for size in sizes {
+        let share = left / others;
+        if size > share {
+            return share;
+        }
+        left -= size;
+        others -= 1;
+    }
+    left
+}
+
+impl Channel {
+    /// Drops the oldest event; gives its bytes.
+    fn drop_oldest(&mut self) -> usize {
+        let Some(oldest) = self.kept.pop_front() else {
+            return 0;
+        };
+        self.lost = oldest.event.offset;
+        self.bytes -= oldest.bytes;
+        oldest.bytes
+    }
+
+    /// Drops what is older than `age`; gives how many, and their bytes.
+    fn expire(&mut self, age: Duration, now: Instant) -> (usize, usize) {
+        let (mut count, mut bytes) = (0, 0);
+        while let Some(oldest) = self.kept.front()
+            && now.saturating_duration_since(oldest.since) > age
+        {
+            bytes += self.drop_oldest();
+            count += 1;
+        }
+        (count, bytes)
+    }
+}
+
+/// What a known channel costs beside its events.
+fn name_bytes(name: &str) -> usize {
+    CHANNEL_BYTES + name.len()
+}
+
+/// What an event costs (bytes, about).
+fn weight(event: &Event) -> usize {
+    let texts = [
+        Some(&event.id),
+        Some(&event.channel),
+        event.event_type.as_ref(),
+        event.tenant_id.as_ref(),
+    ];
+    let texts: usize = texts.into_iter().flatten().map(|text| text.len()).sum();
+    size_of::<Event>() + size_of::<Kept>() + texts + heap(&event.data)
+}
+
+/// What a value holds beside itself.
+fn heap(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.len(),
+        Value::Array(items) => items
+            .iter()
+            .map(|item| size_of::<Value>() + heap(item))
+            .sum(),
+        Value::Object(members) => members
+            .iter()
+            .map(|(key, value)| 2 * size_of::<Value>() + key.len() + heap(value))
+            .sum(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
