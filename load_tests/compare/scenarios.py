@@ -10,8 +10,8 @@ ONE_KEY = '{"key": {subscription}}'
 NOTE = "x" * 90
 """Makes a message of about 200 bytes."""
 
-MANY = 9_900
-"""The most connections (count) that a process with 20,000 files takes: the runtime has two each."""
+MANY = 10_000
+"""The most connections (count) of a scenario."""
 
 OURS = ("floor", "ours", "ours-resolver")
 KEYED = ("floor", "ours")
