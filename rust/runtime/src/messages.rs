@@ -9,6 +9,7 @@ use bus::Event;
 use graphql::GraphQLError;
 use protocol::Close;
 use security::Identity;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::actors::Subscribing;
 use crate::resolver::{Client, Refused};
@@ -16,12 +17,15 @@ use crate::shared::{Delivery, SharedOutcome};
 use crate::worker::Worker;
 
 /// Command: hand each event to the subscriptions of one worker.
-/// Sender: `EventBusActor`, which sends the next batch when this one is done. Reply: `()`.
+/// Sender: `EventBusActor`, which sends the next batch when no shard holds the turn of this one any
+/// more. Reply: `()`.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub struct Broadcast {
     /// The events, in the order of their offsets.
     pub events: Arc<[Arc<Event>]>,
+    /// Held until the shard is done.
+    pub turn: Arc<OwnedSemaphorePermit>,
 }
 
 /// Command: do something on the worker's own thread.

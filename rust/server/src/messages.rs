@@ -123,8 +123,12 @@ impl MessageDecoder {
     }
 
     fn decode(&mut self) -> Option<Incoming> {
+        // Asked each time that its connection writes.
+        if self.buffer.is_empty() && self.state != State::Lost {
+            return None;
+        }
         let message = self.decode_next();
-        if message.is_none() && self.buffer.is_empty() {
+        if self.buffer.is_empty() {
             self.buffer = BytesMut::new();
         }
         message

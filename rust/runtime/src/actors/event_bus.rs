@@ -10,8 +10,8 @@ use std::time::Instant;
 
 use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, WrapFuture};
 use bus::{Event, History, Intake};
-use futures_util::future::join_all;
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 
 use crate::actors::ShardActor;
 use crate::config::BROADCAST_BATCH;
@@ -74,6 +74,8 @@ impl Actor for EventBusActor {
         );
         let is_isolated = self.is_isolated;
         let history = self.history.clone();
+        // Held by the messages themselves, so that shards wake nobody while nothing waits.
+        let turns = Arc::new(Semaphore::new(1));
         if let Some(history) = &self.history {
             ctx.run_interval(history.sweep_interval(), |actor, _| {
                 if let Some(history) = &actor.history {
@@ -84,36 +86,41 @@ impl Actor for EventBusActor {
         let broadcast = async move {
             loop {
                 let closed = intake.is_closed();
-                let mut events = intake.take(BROADCAST_BATCH);
-                if !events.is_empty() {
-                    let taken = events.len();
-                    if is_isolated {
-                        events.retain(|event| event.tenant_id.is_some());
-                        let nobodys = taken - events.len();
-                        metrics.events_without_tenant.add(nobodys as u64);
+                if intake.is_empty() {
+                    if closed {
+                        break;
                     }
-                    let events: Arc<[Arc<Event>]> = events.into();
-                    if let Some(history) = &history {
-                        // Before they leave: who reads what was missed learns of every event
-                        // from here or from its shard.
-                        metrics.set_history(history.record(&events, Instant::now()));
-                    }
-                    metrics.events_published.add(taken as u64);
-                    // Waiting for all shards bounds what is on its way to them, and makes
-                    // publishers wait for fan-out that does not keep up. A shard whose worker
-                    // has ended answers with an error at once and is off the list next time.
-                    let sends = shards.live().into_iter().map(|shard| {
-                        shard.send(Broadcast {
-                            events: events.clone(),
-                        })
-                    });
-                    join_all(sends).await;
-                } else if closed {
-                    break;
-                } else {
                     intake.filled().await;
+                    continue;
+                }
+                // Waiting for all shards bounds what is on its way to them, and makes publishers
+                // wait for fan-out that does not keep up.
+                let Ok(turn) = turns.clone().acquire_owned().await else {
+                    break;
+                };
+                let turn = Arc::new(turn);
+                let mut events = intake.take(BROADCAST_BATCH);
+                let taken = events.len();
+                if is_isolated {
+                    events.retain(|event| event.tenant_id.is_some());
+                    let nobodys = taken - events.len();
+                    metrics.events_without_tenant.add(nobodys as u64);
+                }
+                let events: Arc<[Arc<Event>]> = events.into();
+                if let Some(history) = &history {
+                    // Before they leave: who reads what was missed learns of every event from
+                    // here or from its shard.
+                    metrics.set_history(history.record(&events, Instant::now()));
+                }
+                metrics.events_published.add(taken as u64);
+                // A shard whose worker has ended drops the message and is off the list next time.
+                for shard in shards.live() {
+                    let (events, turn) = (events.clone(), turn.clone());
+                    shard.do_send(Broadcast { events, turn });
                 }
             }
+            // The shards are done with the last.
+            turns.acquire().await.ok();
         };
         let ended = broadcast.into_actor(self).map(|(), _, ctx| ctx.stop());
         ctx.spawn(ended);
