@@ -23,6 +23,15 @@ impl Signal {
             waker.wake();
         }
     }
+
+    /// Ready once after each run of [`Self::set`] calls.
+    pub fn poll_set(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.set.take() {
+            return Poll::Ready(());
+        }
+        self.waker.replace(Some(cx.waker().clone()));
+        Poll::Pending
+    }
 }
 
 /// Yields once after each run of [`Signal::set`] calls.

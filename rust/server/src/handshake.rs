@@ -70,8 +70,8 @@ where
     let reader = Box::new(socket.clone());
     let messages = Messages::new(&parts.read_buf, reader, limits.max_message_bytes);
     let timeout = limits.connection_init_timeout;
-    let frames = ConnectionActor::start(connection.clone(), messages, timeout);
-    carry(frames, socket, connection, &ending);
+    let actor = ConnectionActor::start(connection.clone(), messages, timeout);
+    carry(actor, socket, connection, &ending);
     Ok(())
 }
 

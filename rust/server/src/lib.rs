@@ -3,6 +3,7 @@
 //! Not here: what a message means (`protocol`), what it starts (`runtime`).
 
 mod carrier;
+mod frames;
 mod handshake;
 mod http;
 mod listen;

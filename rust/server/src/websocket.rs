@@ -12,18 +12,14 @@ use std::time::Duration;
 use actix::{Actor, ActorContext, AsyncContext, StreamHandler};
 use actix_web_actors::ws;
 use bytes::Bytes;
-use bytestring::ByteString;
 use futures_util::{Stream, stream};
-use runtime::{Connection, Outgoing, SignalStream};
+use protocol::Close;
+use runtime::Connection;
 
 use crate::messages::{Incoming, Messages};
 
-/// Bytes that one turn hands to the socket. What is past it stays in the outbox, where it is
-/// counted and where the slow-consumer policy can reach it.
-const WRITE_BATCH_BYTES: usize = 64 * 1024;
-
-/// Moves messages between a socket and its connection. Started by the handshake; ends with the
-/// socket, and ends the connection's operations then.
+/// Hands what comes in to the connection. Started by the handshake; ends with the socket, and ends
+/// the connection's operations then. What goes out waits in the outbox.
 pub(crate) struct ConnectionActor {
     connection: Rc<Connection>,
     /// Taken when the actor starts.
@@ -32,8 +28,8 @@ pub(crate) struct ConnectionActor {
 }
 
 impl ConnectionActor {
-    /// Starts the actor; what it gives is to be written to the socket. The actor runs while that
-    /// is polled, and ends when it is dropped.
+    /// Starts the actor; it runs while the stream is polled, which gives nothing and ends when the
+    /// client has closed or left, and it ends when that is dropped.
     pub(crate) fn start(
         connection: Rc<Connection>,
         messages: Messages,
@@ -65,7 +61,6 @@ impl Actor for ConnectionActor {
                 connection: self.connection.clone(),
             });
         }
-        ctx.add_stream(SignalStream::new(self.connection.outbox().signal()));
         ctx.run_later(self.init_timeout, |actor, _| {
             actor.connection.initialisation_timed_out();
         });
@@ -96,51 +91,10 @@ impl StreamHandler<Incoming> for ConnectionActor {
             Incoming::Pong => self.connection.receive_pong(),
             Incoming::Violation(close) => self.connection.close(close),
             Incoming::Close => {
-                // An answer that waits, such as the close after a violation, leaves first.
-                self.write(usize::MAX, ctx);
-                if !self.connection.outbox().is_closed() {
-                    ctx.close(Some(ws::CloseCode::Normal.into()));
-                }
+                // An answer that waits, such as the close after a violation, is the one.
+                self.connection.outbox().close(Close::normal());
                 ctx.stop();
             }
-        }
-    }
-}
-
-impl ConnectionActor {
-    /// Hands what waits to the socket, up to `limit` bytes; false when there is more.
-    fn write(&self, limit: usize, ctx: &mut ws::WebsocketContext<Self>) -> bool {
-        let outbox = self.connection.outbox();
-        let mut written = 0;
-        while written < limit {
-            match outbox.pop() {
-                None => return true,
-                Some(Outgoing::Text(message)) => {
-                    written += message.len();
-                    match ByteString::try_from(message) {
-                        Ok(text) => ctx.text(text),
-                        Err(error) => tracing::error!(%error, "a response was not UTF-8"),
-                    }
-                }
-                // Only responses have one.
-                Some(Outgoing::Head(_)) => {}
-                Some(Outgoing::Ping) => ctx.ping(b""),
-                Some(Outgoing::Pong(payload)) => ctx.pong(&payload),
-                Some(Outgoing::Close(close)) => ctx.close(Some(ws::CloseReason {
-                    code: close.code.into(),
-                    description: (!close.reason.is_empty()).then_some(close.reason),
-                })),
-            }
-        }
-        false
-    }
-}
-
-/// The outbox has something to write.
-impl StreamHandler<()> for ConnectionActor {
-    fn handle(&mut self, (): (), ctx: &mut Self::Context) {
-        if !self.write(WRITE_BATCH_BYTES, ctx) {
-            self.connection.outbox().signal().set();
         }
     }
 }
