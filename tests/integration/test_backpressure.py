@@ -28,10 +28,23 @@ def make_manager(
     )
 
 
-def small_socket(port: int) -> socket.socket:
+HANDSHAKE = (
+    b"GET /graphql HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
+)
+
+
+def text_frame(message: Any) -> bytes:
+    """A frame with a mask of zeros."""
+    text = json.dumps(message).encode()
+    return bytes([0x81, 0x80 | 126]) + len(text).to_bytes(2, "big") + bytes(4) + text
+
+
+def small_socket(port: int, buffer_bytes: int = 4096) -> socket.socket:
     """A connected socket that takes little unread, so that the server's side fills soon."""
     plain = socket.socket()
-    plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
     plain.connect(("127.0.0.1", port))
     return plain
 
@@ -110,13 +123,8 @@ async def test_a_client_that_sends_and_never_reads_is_ended(serve, within):
     server = await serve(manager)
     plain = small_socket(server.port)
     _, writer = await asyncio.open_connection(sock=plain, limit=1)
-    writer.write(
-        b"GET /graphql HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-        b"Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
-    )
-    ping = json.dumps({"type": "ping", "payload": {"text": "x" * 100}}).encode()
-    frame = bytes([0x81, 0x80 | 126]) + len(ping).to_bytes(2, "big") + bytes(4) + ping
+    writer.write(HANDSHAKE)
+    frame = text_frame({"type": "ping", "payload": {"text": "x" * 100}})
 
     async def flood() -> None:
         try:
@@ -133,6 +141,26 @@ async def test_a_client_that_sends_and_never_reads_is_ended(serve, within):
 
     await within(flood())
     await within(gone())
+    writer.close()
+
+
+async def test_a_client_that_reads_slowly_is_no_dead_one(serve, connect):
+    """Its pong is late, as the ping waits behind a large result; what it takes shows its life."""
+    interval = 0.2
+    manager = make_manager("disconnect", pending=50_000_000, keepalive=interval)
+    server = await serve(manager)
+    plain = small_socket(server.port, 256 * 1024)
+    reader, writer = await asyncio.open_connection(sock=plain, limit=1)
+    writer.write(HANDSHAKE + text_frame({"type": "connection_init"}))
+    writer.write(text_frame({"type": "subscribe", "id": "1", "payload": {"query": FEED}}))
+    while not manager.metrics().subscriptions:
+        await asyncio.sleep(0.01)
+    await manager.publish("feed", {"n": 1, "text": "x" * 20_000_000})
+    received = 0
+    while received < 20_000_000:
+        # As slow as its network is: several times the time in which a dead one is ended.
+        received += len(await reader.readexactly(1_000_000))
+        await asyncio.sleep(interval / 2)
     writer.close()
 
 

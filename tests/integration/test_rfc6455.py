@@ -9,6 +9,7 @@ import os
 import struct
 from typing import Any
 
+import psutil
 import pytest
 
 from fraiseql_subs import Limits, SubscriptionManager, passthrough
@@ -302,8 +303,10 @@ async def test_an_offered_extension_is_declined_and_the_connection_works(manager
         ("Sec-WebSocket-Version: 13", "Sec-WebSocket-Version: 8", b"426"),
         ("Sec-WebSocket-Version: 13", "X-None: 1", b"426"),
         ("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "X-None: 1", b"400"),
+        ("GET /graphql ", "GET /elsewhere ", b"404"),
+        ("GET /graphql ", "POST /graphql ", b"405"),
     ],
-    ids=["version", "no-version", "no-key"],
+    ids=["version", "no-version", "no-key", "path", "method"],
 )
 async def test_a_handshake_that_is_none_is_refused(
     line, replacement, expected, manager, serve, stack
@@ -322,5 +325,32 @@ async def test_a_handshake_that_is_none_is_refused(
     ]
     request = "\r\n".join(lines).replace(line, replacement) + "\r\n\r\n"
     writer.write(request.encode())
-    status = await asyncio.wait_for(reader.readline(), 10)
-    assert status.startswith(b"HTTP/1.1 " + expected)
+    response = await asyncio.wait_for(reader.read(), 10)
+    assert response.startswith(b"HTTP/1.1 " + expected)
+    assert b"connection: close\r\n" in response.lower()
+
+
+async def test_another_upgrade_is_left_out_and_the_request_is_answered(manager, serve, stack):
+    """As of clients that would rather speak HTTP/2; RFC 9110, section 7.8."""
+    server = await serve(manager)
+    reader, writer = await asyncio.open_connection(server.host, server.port)
+    stack.callback(writer.close)
+    body = b'{"query": "{ __typename }"}'
+    writer.write(
+        f"POST {server.path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        + body
+    )
+    expected = b'{"data":{"__typename":"Query"}}'
+    response = await asyncio.wait_for(reader.readuntil(expected), 10)
+    assert response.startswith(b"HTTP/1.1 200")
+
+
+async def test_a_websocket_takes_one_file_descriptor_of_the_server(manager, serve, stack):
+    server = await serve(manager)
+    await open_wire(server, stack)
+    before = psutil.Process().num_fds()
+    for _ in range(10):
+        await open_wire(server, stack)
+    # The clients are in this process as well.
+    assert psutil.Process().num_fds() == before + 2 * 10
