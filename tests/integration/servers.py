@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -69,10 +68,10 @@ async def hypercorn(app: Any) -> AsyncIterator[str]:
         yield f"127.0.0.1:{port}"
     finally:
         stopped.set()
-        # On Python 3.10 it ends by cancelling its own lifespan.
-        cancelled = (asyncio.CancelledError,) if sys.version_info < (3, 11) else ()
-        with contextlib.suppress(*cancelled):
-            await serving
+        # With some versions of Python it ends by cancelling its own lifespan, and itself.
+        await asyncio.wait([serving])
+        if not serving.cancelled():
+            serving.result()
 
 
 @asynccontextmanager
