@@ -274,7 +274,7 @@ class Faulty:
         if fifth and self.fault == "close":
             await next(iter(self.clients)).close(4500, "gone mad")
         if fifth and self.fault == "drop":
-            next(iter(self.clients)).transport.close()
+            next(iter(self.clients)).transport.abort()
         if self.held:
             held, self.held = self.held, None
             await self.send(held)

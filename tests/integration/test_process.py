@@ -268,6 +268,8 @@ async def test_the_example_of_an_own_server_serves_the_example_of_a_client():
     serving.send_signal(signal.SIGINT)
     code, _, err = await finish(serving)
     assert (code, err) == (0, "")
-    # It was told that the server goes, which is no error.
     code, _, err = await finish(subscribing)
-    assert (code, err) == (0, "")
+    if sys.version_info >= (3, 11):
+        # It was told that the server goes, which is no error. Before, asyncio.run cancels every
+        # task at once, and nobody is told.
+        assert (code, err) == (0, "")
