@@ -131,7 +131,7 @@ async fn write_and_close<T: AsyncRead + AsyncWrite + Unpin>(
     // The actor is dropped by it, and the operations end: nothing comes behind a close.
     write(actor, &mut socket, connection).await?;
     let close = async {
-        if connection.outbox().is_closed() {
+        while connection.outbox().is_closed() && !connection.outbox().is_empty() {
             write_waiting(&mut socket, connection).await?;
         }
         socket.shutdown().await?;
@@ -173,23 +173,25 @@ async fn write<T: AsyncWrite + Unpin>(
             return Ok(());
         }
         write_waiting(socket, connection).await?;
+        if !connection.outbox().is_empty() {
+            // The actor has its turn before: a client is heard however much it is sent.
+            signal.set();
+        }
     }
 }
 
-/// Writes what waits in the outbox.
+/// Writes what waits in the outbox, or as much of it as one turn may.
 async fn write_waiting<T: AsyncWrite + Unpin>(
     socket: &mut SharedSocket<T>,
     connection: &Connection,
 ) -> io::Result<()> {
     let mut frames = BytesMut::new();
-    while encode(connection.outbox(), &mut frames) {
-        while !frames.is_empty() {
-            let written = write_some(socket, &frames, connection).await?;
-            frames.advance(written);
-        }
-        socket.flush().await?;
+    encode(connection.outbox(), &mut frames);
+    while !frames.is_empty() {
+        let written = write_some(socket, &frames, connection).await?;
+        frames.advance(written);
     }
-    Ok(())
+    socket.flush().await
 }
 
 async fn write_some<T: AsyncWrite + Unpin>(

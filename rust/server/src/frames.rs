@@ -8,8 +8,8 @@ use runtime::{Outbox, Outgoing};
 /// counted and where the slow-consumer policy can reach it.
 const WRITE_BATCH_BYTES: usize = 64 * 1024;
 
-/// Writes the frames of what waits; false when nothing does.
-pub(crate) fn encode(outbox: &Outbox, frames: &mut BytesMut) -> bool {
+/// Writes the frames of what waits.
+pub(crate) fn encode(outbox: &Outbox, frames: &mut BytesMut) {
     while frames.len() < WRITE_BATCH_BYTES {
         let Some(outgoing) = outbox.pop() else { break };
         let (opcode, payload) = match outgoing {
@@ -29,5 +29,4 @@ pub(crate) fn encode(outbox: &Outbox, frames: &mut BytesMut) -> bool {
         };
         Parser::write_message(frames, payload, opcode, true, false);
     }
-    !frames.is_empty()
 }
