@@ -123,12 +123,9 @@ impl MessageDecoder {
     }
 
     fn decode(&mut self) -> Option<Incoming> {
-        // Asked each time that its connection writes.
-        if self.buffer.is_empty() && self.state != State::Lost {
-            return None;
-        }
         let message = self.decode_next();
         if self.buffer.is_empty() {
+            // A client that has nothing to say holds no buffer.
             self.buffer = BytesMut::new();
         }
         message
