@@ -1,0 +1,96 @@
+"""What a client is told of an exception: the one place that decides it.
+
+Raised on purpose for the client: `GraphQLError` of this package and of graphql-core. Any other
+exception is a fault of the application; its text may be confidential, so the client reads
+"Internal server error" and the log has the rest.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from types import TracebackType
+from typing import Any
+
+from .errors import GraphQLError
+
+INTERNAL_ERROR = "Internal server error"
+"""What the client is told of an exception that is not meant for it."""
+
+# Where graphql-core completes values: its own errors quote them.
+_COMPLETION = ("graphql.execution", "graphql.type")
+_QUOTED_VALUE = re.compile(r": | but got| with value")
+_NULL = re.compile(r"Cannot return null for non-nullable field \w+\.\w+\.")
+
+
+def client_error(exception: BaseException) -> dict[str, Any] | None:
+    """Return the GraphQL error that an exception is for the client; None: it is not for the client.
+
+    graphql-core wraps whatever a resolver raised in its own `GraphQLError`: what counts is the
+    exception inside.
+
+    Returns:
+        `message`, and `locations`, `path` and `extensions` where they are known.
+    """
+    if isinstance(exception, GraphQLError):
+        error: dict[str, Any] = {"message": str(getattr(exception, "message", exception))}
+        if extensions := getattr(exception, "extensions", None):
+            error["extensions"] = extensions
+        return error
+    if not _is_core_error(exception):
+        return None
+    cause = original(exception)
+    if _is_core_error(cause):
+        error = _formatted(exception)
+        if _is_of_completion(cause.__traceback__):
+            error["message"] = _QUOTED_VALUE.split(error["message"], maxsplit=1)[0]
+        return error
+    if isinstance(cause, GraphQLError) or _is_null_in_non_null(cause):
+        return _formatted(exception)
+    return None
+
+
+def masked_error(exception: BaseException) -> dict[str, Any]:
+    """Return the GraphQL error that hides an exception; its place in the document stays."""
+    error: dict[str, Any] = {"message": INTERNAL_ERROR}
+    if _is_core_error(exception):
+        known = _formatted(exception)
+        error.update((key, known[key]) for key in ("locations", "path") if key in known)
+    return error
+
+
+def original(exception: BaseException) -> BaseException:
+    """Return what was raised, without the errors that graphql-core wrapped around it."""
+    while _is_core_error(exception):
+        inner = getattr(exception, "original_error", None)
+        if not isinstance(inner, BaseException) or inner is exception:
+            break
+        exception = inner
+    return exception
+
+
+def _is_core_error(exception: object) -> bool:
+    """Whether this is a `GraphQLError` of graphql-core, which need not be installed."""
+    core = getattr(sys.modules.get("graphql"), "GraphQLError", None)
+    return isinstance(core, type) and isinstance(exception, core)
+
+
+def _formatted(error: Any) -> dict[str, Any]:
+    # A method in graphql-core 3.0 and 3.1.
+    formatted = error.formatted
+    return dict(formatted() if callable(formatted) else formatted)
+
+
+def _is_of_completion(traceback: TracebackType | None) -> bool:
+    """Whether graphql-core itself raised, since a value does not fit the schema."""
+    if traceback is None:
+        return False
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    module = traceback.tb_frame.f_globals.get("__name__", "")
+    return isinstance(module, str) and module.startswith(_COMPLETION)
+
+
+def _is_null_in_non_null(exception: BaseException) -> bool:
+    """Whether this says that a non-null field is null, which names nothing but the schema."""
+    return type(exception) is TypeError and _NULL.fullmatch(str(exception)) is not None
