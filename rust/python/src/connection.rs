@@ -9,7 +9,7 @@ use protocol::http::HttpRequest;
 use protocol::{Close, Session, Subprotocol};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
-use runtime::{Body, Client, Opening, Outgoing, Remote, Reply, Waiter};
+use runtime::{Body, CarrierHandle, Client, Opening, Outgoing, Remote, Reply, Waiter};
 
 use crate::bridge::Bridge;
 use crate::client::{HostClient, context_variables};
@@ -85,7 +85,10 @@ impl Connection {
                 close: subprotocol
                     .is_none()
                     .then(Close::subprotocol_not_acceptable),
-                shut_down: waiter(Some(running.bridge.clone()), promise),
+                carrier: CarrierHandle {
+                    shut_down: waiter(Some(running.bridge.clone()), promise),
+                    pulse: Some(running.pulse.clone()),
+                },
                 ended: Box::new(|| {}),
             };
             responder.open(opening)
@@ -205,7 +208,10 @@ pub(crate) fn answer<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let promise = Promise::new(py)?;
     let ended = promise.future(py).unbind();
-    let shut_down = waiter(Some(running.bridge.clone()), promise);
+    let carrier = CarrierHandle {
+        shut_down: waiter(Some(running.bridge.clone()), promise),
+        pulse: Some(running.pulse.clone()),
+    };
     let client = peer.into_client(py)?;
     let responder = py.detach(|| running.runtime.responder());
     let work = async move {
@@ -216,7 +222,7 @@ pub(crate) fn answer<'py>(
             headers: &headers,
             body: &request.body,
         };
-        responder.answer(asked, client, shut_down).await
+        responder.answer(asked, client, carrier).await
     };
     let bridge = running.bridge.clone();
     future(

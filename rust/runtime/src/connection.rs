@@ -18,7 +18,8 @@ use protocol::{Action, Close, OperationId, Request, Session};
 use security::{Check, Identity};
 
 use crate::actors::SubscriptionActor;
-use crate::clock::epoch_seconds;
+use crate::clock::{epoch_seconds, run_for};
+use crate::liveness::{Flow, Liveness};
 use crate::messages::{Connect, FinishSubscription, StopSubscription};
 use crate::outbox::{OperationMark, Outbox, Outgoing};
 use crate::rates::{Buckets, RateTable};
@@ -39,6 +40,8 @@ pub trait Transport {
     fn shut_down(&self);
     /// Whether [`Outgoing::Ping`] is more than a message to it.
     fn has_pings(&self) -> bool;
+    /// What was observed of the client since this was asked before; asked in each interval.
+    fn flow(&self) -> Flow;
 }
 
 /// One client connection.
@@ -54,8 +57,7 @@ pub struct Connection {
     accepted: RefCell<Option<Arc<Client>>>,
     transport: Box<dyn Transport>,
     is_websocket: bool,
-    /// Whether anything was received since the last ping.
-    heard: Cell<bool>,
+    liveness: Liveness,
     draining: Cell<bool>,
     buckets: RefCell<Option<Arc<Buckets>>>,
     /// When the identity ends.
@@ -102,7 +104,7 @@ impl Connection {
             accepted: RefCell::new(None),
             transport,
             is_websocket,
-            heard: Cell::new(true),
+            liveness: Liveness::new(),
             draining: Cell::new(false),
             buckets: RefCell::new(worker.engine().rates.as_ref().map(RateTable::of_connection)),
             expiry: Cell::new(None),
@@ -156,7 +158,7 @@ impl Connection {
 
     /// Takes one text message.
     pub fn receive_text(self: &Rc<Self>, text: &str) {
-        self.heard.set(true);
+        self.liveness.hear();
         if self.is_flooding() {
             return self.close(Close::new(4429, "Too many messages"));
         }
@@ -196,13 +198,13 @@ impl Connection {
 
     /// Takes a ping of the transport.
     pub fn receive_ping(&self, payload: Bytes) {
-        self.heard.set(true);
+        self.liveness.hear();
         self.outbox.push_control(Outgoing::Pong(payload));
     }
 
     /// Takes a pong of the transport.
     pub fn receive_pong(&self) {
-        self.heard.set(true);
+        self.liveness.hear();
     }
 
     /// The time for `connection_init` is over.
@@ -451,15 +453,18 @@ impl Connection {
         if let Some(heartbeat) = heartbeat {
             self.outbox.push_control(Outgoing::Text(heartbeat));
         }
-        // Who has nothing to answer with cannot be missed.
-        let Some(ping) = ping else { return };
-        if self.heard.replace(false) {
-            self.outbox.push_control(ping);
-        } else {
-            // Two intervals without a word, not even the pong: nobody is there.
+        if self.liveness.is_gone(self.transport.flow(), ping.is_some()) {
             self.end();
             self.transport.shut_down();
+        } else if let Some(ping) = ping {
+            self.outbox.push_control(ping);
         }
+    }
+
+    /// Whether clients are looked after: pinged, and ended when they are gone.
+    #[must_use]
+    pub fn is_kept_alive(&self) -> bool {
+        self.worker.engine().limits.keepalive.is_some()
     }
 
     pub(crate) fn drain(&self) {
@@ -517,7 +522,7 @@ impl Connection {
         let worker = Rc::downgrade(&self.worker);
         let key = self.key;
         actix::spawn(async move {
-            tokio::time::sleep(CLOSE_GRACE).await;
+            run_for(CLOSE_GRACE).await;
             let connections = worker.upgrade().map(|worker| worker.connections());
             let late = connections.into_iter().flatten().find(|c| c.key == key);
             if let Some(connection) = late {

@@ -18,7 +18,7 @@ use crate::actors::ShardActor;
 use crate::engine::Engine;
 use crate::lane::Waiter;
 use crate::outbox::Outgoing;
-use crate::remote::{Incoming, Opening, Remote, Slot};
+use crate::remote::{CarrierHandle, Incoming, Opening, Remote, Slot};
 use crate::resolver::Client;
 
 /// Seconds that a browser may remember the answer to a preflight.
@@ -120,12 +120,12 @@ impl Responder {
         None
     }
 
-    /// Answers a request. `shut_down` ends its transport although it still waits to write.
+    /// Answers a request, whose transport is carried by `carrier`.
     pub async fn answer(
         &self,
         request: HttpRequest<'_>,
         client: Client,
-        shut_down: Waiter,
+        carrier: CarrierHandle,
     ) -> Reply {
         let mut reply = match self.refusal(request.header("origin"), request.header("host")) {
             Some(refusal) => refusal.into(),
@@ -134,7 +134,7 @@ impl Responder {
                 Response::too_large(self.engine.limits.max_message_bytes).into()
             }
             None => match http::read(request) {
-                Ok(asked) => self.act(asked, client, shut_down).await,
+                Ok(asked) => self.act(asked, client, carrier).await,
                 Err(response) => response.into(),
             },
         };
@@ -142,11 +142,11 @@ impl Responder {
         reply
     }
 
-    async fn act(&self, asked: Asked, client: Client, shut_down: Waiter) -> Reply {
+    async fn act(&self, asked: Asked, client: Client, carrier: CarrierHandle) -> Reply {
         match asked {
             Asked::Run(exchange) => {
                 let session = Session::exchange(exchange);
-                begun(self.begin(session, client, shut_down, Box::new(|| {}))).await
+                begun(self.begin(session, client, carrier, Box::new(|| {}))).await
             }
             Asked::Reserve => self.reserve(client).await,
             Asked::Open { token } => self.open_stream(&token),
@@ -184,12 +184,18 @@ impl Responder {
         }
     }
 
-    fn begin(&self, session: Session, client: Client, shut_down: Waiter, ended: Waiter) -> Remote {
+    fn begin(
+        &self,
+        session: Session,
+        client: Client,
+        carrier: CarrierHandle,
+        ended: Waiter,
+    ) -> Remote {
         let opening = Opening {
             client,
             session,
             close: None,
-            shut_down,
+            carrier,
             ended,
         };
         self.open(opening)
@@ -207,7 +213,10 @@ impl Responder {
         let remote = self.begin(
             Session::event_stream(),
             client,
-            Box::new(|| {}),
+            CarrierHandle {
+                shut_down: Box::new(|| {}),
+                pulse: None,
+            },
             Box::new(ended),
         );
         let begun = begun(remote).await;
