@@ -25,6 +25,21 @@ class Frame:
     payload: bytes
 
 
+async def open_connection(
+    url: str, path: str | None = None, context: ssl.SSLContext | None = None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect to a port or a path, with little that the kernel keeps unread for the client."""
+    parts = urlsplit(url)
+    plain = socket.socket(socket.AF_UNIX if path else socket.AF_INET)
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+    plain.setblocking(False)
+    address = path or (parts.hostname, parts.port)
+    await asyncio.get_running_loop().sock_connect(plain, address)
+    name = parts.hostname if context else None
+    # Reads no more than it is asked for.
+    return await asyncio.open_connection(sock=plain, limit=1, ssl=context, server_hostname=name)
+
+
 class RawWebSocket:
     """One connection, frame by frame. Until it reads, the network holds what the server sends."""
 
@@ -41,7 +56,6 @@ class RawWebSocket:
         path: str | None = None,
         subprotocol: str = "graphql-transport-ws",
         context: ssl.SSLContext | None = None,
-        buffer_bytes: int = 64 * 1024,
     ) -> AsyncIterator[RawWebSocket]:
         """Connect, complete the handshake and be acknowledged.
 
@@ -50,22 +64,11 @@ class RawWebSocket:
             path: See above.
             subprotocol: The only one that is offered.
             context: Of TLS.
-            buffer_bytes: What the kernel should keep for the client, unread.
         """
-        parts = urlsplit(url)
-        plain = socket.socket(socket.AF_UNIX if path else socket.AF_INET)
-        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
-        plain.setblocking(False)
-        address = path or (parts.hostname, parts.port)
-        await asyncio.get_running_loop().sock_connect(plain, address)
-        name = parts.hostname if context else None
-        # Reads no more than it is asked for.
-        reader, writer = await asyncio.open_connection(
-            sock=plain, limit=1, ssl=context, server_hostname=name
-        )
+        reader, writer = await open_connection(url, path, context)
         try:
             client = cls(reader, writer)
-            await client._shake_hands(parts.path, subprotocol)
+            await client._shake_hands(urlsplit(url).path, subprotocol)
             yield client
         finally:
             writer.transport.abort()
