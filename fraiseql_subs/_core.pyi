@@ -201,8 +201,10 @@ class Core:
         self,
     ) -> list[tuple[str, Identity | Mapping[str, Any] | None, str | None, str, int, float]]:
         """List who is connected; see `ConnectionInfo`."""
-    def drain(self, drain: float, whole: bool) -> asyncio.Future[None]:
-        """Complete what can be completed within `drain` seconds, close the rest with 1001."""
+    def drain(self, drain: float, whole: bool, readmit: bool) -> asyncio.Future[None]:
+        """Let clients leave within `drain` seconds, then close the rest with 1001."""
+    def hurry(self) -> None:
+        """End the drain that is under way."""
     def disconnect(
         self,
         user_id: str | None,

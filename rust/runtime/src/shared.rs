@@ -196,9 +196,14 @@ impl SharedGroup {
         workers.is_empty()
     }
 
-    /// Whether every result of the events so far has been handed to the members.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.lane.is_idle() && self.in_flight.load(Ordering::Acquire) == 0
+    /// The offset of the last event that came to it and is not done.
+    pub(crate) fn last(&self) -> u64 {
+        self.lane.last()
+    }
+
+    /// Whether every result up to an event has been handed to the members.
+    pub(crate) fn has_sent(&self, offset: u64) -> bool {
+        self.lane.is_past(offset) && self.in_flight.load(Ordering::Acquire) == 0
     }
 
     fn send(self: &Arc<Self>, outcome: &SharedOutcome) {
