@@ -154,6 +154,9 @@ class Core:
         workers: int,
     ) -> Self: ...
     @property
+    def is_closed(self) -> bool:
+        """Whether the manager was closed, and not started again."""
+    @property
     def is_running(self) -> bool:
         """Whether the manager is started."""
     @property

@@ -31,8 +31,8 @@ class Server:
     Inside, `await server.wait_closed()` waits until the program is to end. Entered on the main
     thread of a program that does not handle SIGTERM, it takes SIGTERM and Ctrl-C: `wait_closed`
     returns. Where nothing waits for it, the task that has entered is cancelled, the server drains,
-    and then `SystemExit` (SIGTERM) or `KeyboardInterrupt` (Ctrl-C) is raised. A second signal ends
-    the drain at once. Outside, the handlers before are in place again.
+    and the event loop ends with `SystemExit` (SIGTERM) or `KeyboardInterrupt` (Ctrl-C). A second
+    signal ends the drain at once. Outside, the handlers before are in place again.
 
     Attributes:
         host: Address it is bound to.
@@ -135,8 +135,9 @@ class Server:
             self._closing.set()
             self._manager._servers.discard(self)
             SIGNALS.remove(self)
-        if isinstance(exc, asyncio.CancelledError):
-            self._raise_interruption()
+        if isinstance(exc, asyncio.CancelledError) and self._interrupted_by is not None:
+            # By the loop and not here: the exception of a task is for whoever awaits the task.
+            self.event_loop.call_soon(_exit, self._interrupted_by)
 
     def close(self) -> None:
         """Ask the program to leave the `async with`: `wait_closed` returns.
@@ -190,15 +191,9 @@ class Server:
         """End the drain: what is not answered by now never is."""
         self._manager._core.hurry()
 
-    def _raise_interruption(self) -> None:
-        """Raise what a signal means, in place of the cancellation that it made."""
-        number, self._interrupted_by = self._interrupted_by, None
-        if number is None:
-            return
-        # From Python 3.11 on others may have cancelled it as well, and expect to see that.
-        uncancel = getattr(self.task, "uncancel", None)
-        if uncancel is not None and uncancel() > 0:
-            return
-        if number == signal.SIGINT:
-            raise KeyboardInterrupt
-        raise SystemExit(0)
+
+def _exit(number: int) -> None:
+    """End the program because of a signal, as `sys.exit` does or Ctrl-C."""
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise SystemExit(0)

@@ -92,7 +92,10 @@ async def serve_http(
     watch_shutdown(manager, drain)
     sending = _Sending(send)
     try:
-        await _answer(manager, scope, receive, sending, context)
+        if not manager._core.is_closed:
+            await _answer(manager, scope, receive, sending, context)
+        else:
+            await sending.end()
     except asyncio.CancelledError:
         await last_word(sending.end())
 

@@ -99,14 +99,19 @@ class GraphQLTransportWSHandler:
             context: What resolvers find as `context.value` and `Security.authenticate` as
                 `params.context`, such as the user that the application knows.
 
-        Cancelled, it closes the socket with 1001.
+        Cancelled, it closes the socket with 1001; so it does when the manager is closed.
 
         Raises:
-            ManagerClosed: The manager is closed.
+            ManagerClosed: The manager was started by a process that has forked this one.
         """
         watch_shutdown(self._manager, self._drain)
         peer = Peer(list(adapter.headers), adapter.remote_address, context)
-        connection = self._manager._core.connect(list(adapter.subprotocols), peer)
+        core = self._manager._core
+        if core.is_closed:
+            # The server goes on for a moment, and its clients try again.
+            await adapter.close(1001, "Going away")
+            return
+        connection = core.connect(list(adapter.subprotocols), peer)
         if connection.refusal is not None:
             await adapter.close(4403, "Forbidden")
             return

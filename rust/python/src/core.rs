@@ -179,6 +179,12 @@ impl Core {
         matches!(&*self.state.lock(), State::Running(running) if !running.is_foreign())
     }
 
+    /// Whether the manager was closed, and not started again.
+    #[getter]
+    fn is_closed(&self) -> bool {
+        matches!(&*self.state.lock(), State::Closed)
+    }
+
     /// The schema that is served.
     #[getter]
     fn sdl(&self) -> &str {

@@ -112,7 +112,7 @@ impl SubscriptionActor {
         self.is_catching_up = false;
         self.catch_up = None;
         self.gated_to.set(replay.missed.position());
-        let is_shared = registration.group().is_some();
+        let is_shared = registration.membership().is_some();
         self.registration = Some(registration);
         if is_shared {
             // The calls are its group's from now on.
@@ -230,10 +230,13 @@ impl Handler<FinishSubscription> for SubscriptionActor {
             self.is_finishing = true;
             return;
         }
-        if let Some(group) = self.registration.as_ref().and_then(Registration::group) {
-            let (group, last) = (group.clone(), group.last());
+        let membership = self.registration.as_ref();
+        if let Some(membership) = membership.and_then(Registration::membership) {
+            let last = membership.last();
             ctx.run_interval(GROUP_POLL, move |actor, ctx| {
-                if group.has_sent(last) {
+                let membership = actor.registration.as_ref();
+                let membership = membership.and_then(Registration::membership);
+                if membership.is_none_or(|membership| membership.has_received(last)) {
                     actor.registration = None;
                     actor.end_when_idle(ctx);
                 }
