@@ -143,36 +143,35 @@ async def test_events_under_way_are_resolved_before_the_close(shared, connect, w
         await within(closing)
 
 
-async def test_members_of_a_shared_call_leave_while_others_go_on_receiving(connect, stack):
+async def test_members_of_a_shared_call_leave_while_others_go_on_receiving(connect):
     @subscription(channel="feed", shared=True)
     async def doubled(event) -> int:
         return 2 * event.data
 
+    async def until_the_close(client: ProtocolClient) -> None:
+        with pytest.raises(ConnectionClosed):
+            while True:
+                assert await client.receive_data() == {"doubled": 2}
+        assert client.socket.close_code == 1001
+
     async with SubscriptionManager([doubled]) as manager:
-        publishing = True
 
         async def publish() -> None:
-            while publishing:
+            while True:
                 await manager.publish("feed", 1)
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.001)
 
         async with manager.subscribe("subscription { doubled }") as stays:
             async with manager.serve(port=0, drain=60) as server:
                 clients = [await connect(server.url) for _ in range(3)]
                 for client in clients:
                     await client.subscribe("subscription { doubled }")
-                task = asyncio.create_task(publish())
+                reading = [asyncio.create_task(until_the_close(client)) for client in clients]
+                publishing = asyncio.create_task(publish())
                 assert (await anext(stays)).data == {"doubled": 2}
-            for client in clients:
-                while client.socket.close_code is None:
-                    try:
-                        assert await client.receive_data() == {"doubled": 2}
-                    except ConnectionClosed:
-                        break
-                assert client.socket.close_code == 1001
+            await asyncio.gather(*reading)
             assert (await anext(stays)).data == {"doubled": 2}
-            publishing = False
-            await task
+            publishing.cancel()
 
 
 async def test_a_request_that_was_let_in_is_answered_though_its_client_is_still_examined(within):
