@@ -324,8 +324,8 @@ class SubscriptionManager:
 
         Takes the arguments of `serve`. `main` is what runs beside the server, such as what
         publishes: an async function without parameters, or its coroutine; None: the server runs
-        alone. At the end `main` is cancelled first, so that what it still publishes reaches the
-        clients. When it returns, the server ends as well.
+        alone. At the end `main` is cancelled first and has `drain` seconds to clean up, so that
+        what it still publishes reaches the clients. When it returns, the server ends as well.
 
         Raises:
             ConfigurationError: As `serve`; or `main` cannot be awaited.
@@ -336,10 +336,10 @@ class SubscriptionManager:
         )
         # Ctrl-C before there is a server to end.
         with contextlib.suppress(KeyboardInterrupt):
-            asyncio.run(self._run(server, main))
+            asyncio.run(self._run(server, main, drain))
 
     @staticmethod
-    async def _run(server: Server, main: Main | None) -> None:
+    async def _run(server: Server, main: Main | None, drain: float) -> None:
         program: asyncio.Future[object] | None = None
         try:
             async with server:
@@ -352,11 +352,12 @@ class SubscriptionManager:
                 finally:
                     if program is not None:
                         program.cancel()
-                        await asyncio.wait([program])
+                        # One that does not end is no reason to lose clients.
+                        await asyncio.wait([program], timeout=drain)
         finally:
             if program is None and asyncio.iscoroutine(main):
                 main.close()
-        if program is not None and not program.cancelled():
+        if program is not None and program.done() and not program.cancelled():
             program.result()
 
     def subscribe(

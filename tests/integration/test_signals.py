@@ -422,3 +422,22 @@ async def test_main_is_not_left_unawaited_where_the_server_cannot_listen():
         """
     )
     assert await finish(process) == (0, "True\n", "")
+
+
+async def test_a_main_that_does_not_end_does_not_keep_the_server_from_draining():
+    process = await start(
+        """
+        async def main():
+            for _ in range(2):
+                try:
+                    await asyncio.Event().wait()
+                except asyncio.CancelledError:
+                    print("not yet", flush=True)
+
+        manager.run(port=0, main=main, drain=0.05)
+        """
+    )
+    client = await subscriber(await line(process))
+    process.send_signal(signal.SIGTERM)
+    await client.expect_close(1001)
+    assert await finish(process) == (0, "not yet\nnot yet\n", "")
