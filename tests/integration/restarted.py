@@ -13,6 +13,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+from support import eventually
+
 ROOT = Path(__file__).parents[2]
 
 PATIENCE = 60.0
@@ -106,7 +109,6 @@ PROGRAMS = {
     "uvicorn": (STARLETTE, UVICORN),
     "uvicorn-fastapi": (FASTAPI, UVICORN),
     "uvicorn-workers": (STARLETTE, UVICORN + " --workers 2"),
-    "uvicorn-uvloop": (STARLETTE, UVICORN + " --loop uvloop"),
     "hypercorn": (STARLETTE, "hypercorn app:app --bind 127.0.0.1:{port}"),
     "hypercorn-alone": (STARLETTE, "hypercorn app:app --bind 127.0.0.1:{port} --workers 0"),
     "granian": (STARLETTE, "granian app:app --interface asgi --port {port} --log-level warning"),
@@ -149,21 +151,19 @@ class Application:
             start_new_session=True,
         )
         try:
-            await asyncio.wait_for(self._listens(process), PATIENCE)
+            await eventually(lambda: self._listens(process), "it listens")
             yield process
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
 
-    async def _listens(self, process: Process) -> None:
-        while True:
-            assert process.returncode is None, (await process.communicate())[1].decode()
-            with contextlib.suppress(OSError):
-                _, writer = await asyncio.open_connection("127.0.0.1", self.port)
-                writer.close()
-                return
-            await asyncio.sleep(0.02)
+    async def _listens(self, process: Process) -> bool:
+        if process.returncode is not None:
+            pytest.fail((await process.communicate())[1].decode())
+        _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.close()
+        return True
 
 
 async def terminated(process: Process) -> tuple[int, str]:
