@@ -4,7 +4,8 @@ A step is an object with one member. `websocket_steps.py` and `http_steps.py` ha
 protocols; here are those of the other side, which all protocols share:
 
 - `publish`: channel and data; `disconnect`: the reason with which the manager ends all clients
-- `close_server`: the manager closes
+- `close_server`: the manager closes; a number is its drain in seconds
+- `let_go`: the query `held` and the stream `finite` have their value
 - `wait_for_authentication`, `let_in`: the hook was entered; the hook accepts
 - `running`, `connected`: as many operations run, or clients are connected, neither more nor less
 - `generator_ends`: the generator of `endless` has run its `finally`
@@ -59,8 +60,12 @@ class Run:
         for connection in self.manager.connections():
             await self.manager.disconnect(connection_id=connection.connection_id, reason=reason)
 
-    async def close_server(self, _: Any) -> None:
-        self.closing = asyncio.ensure_future(self.manager.close())
+    async def close_server(self, drain: Any) -> None:
+        options = {} if drain is True else {"drain": drain}
+        self.closing = asyncio.ensure_future(self.manager.close(**options))
+
+    async def let_go(self, _: Any) -> None:
+        self.application.held.let_go.set()
 
     async def wait_for_authentication(self, _: Any) -> None:
         await asyncio.wait_for(self.application.door.entered.wait(), PATIENCE)

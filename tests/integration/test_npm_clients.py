@@ -159,7 +159,7 @@ async def test_graphql_ws_that_is_refused_sees_why(manager, serve):
         assert await client.read() == {"ended": {"code": 4403, "reason": "Forbidden"}}
 
 
-async def test_graphql_ws_is_completed_when_the_server_drains(manager):
+async def test_graphql_ws_is_closed_and_not_completed_when_the_server_drains(manager):
     query = 'subscription { numbers(parity: "x") }'
     async with manager.serve(port=0) as server:
         async with subscribe("graphql-ws", server.url, query) as client:
@@ -167,4 +167,4 @@ async def test_graphql_ws_is_completed_when_the_server_drains(manager):
             await manager.publish("numbers.x", 1)
             await manager.close(drain=5.0)
             assert await client.read() == {"data": {"numbers": 1}}
-            assert await client.read() == {"ended": {"complete": True}}
+            assert await client.read() == {"ended": {"code": 1001, "reason": "Going away"}}

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::Poll;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use protocol::http::HttpRequest;
 use protocol::{Close, Session, Subprotocol};
@@ -249,8 +250,11 @@ pub(crate) struct Response {
 
 /// What of a body is still to be taken.
 enum Rest {
-    Ready(Vec<u8>, Option<Remote>),
+    Whole(Bytes, Option<Remote>),
+    Ready(Bytes, Remote),
     Remote(Remote),
+    /// All is taken, and perhaps not written.
+    Taken(Remote),
     Nothing,
 }
 
@@ -263,8 +267,8 @@ impl Response {
                 .map(|(name, value)| (name, value.into_owned()))
                 .collect(),
             body: Mutex::new(match reply.body {
-                Body::Whole(body) => Rest::Ready(body.into(), None),
-                Body::Stream(ready, remote) => Rest::Ready(ready.into(), Some(remote)),
+                Body::Whole(body, remote) => Rest::Whole(body, remote),
+                Body::Stream(ready, remote) => Rest::Ready(ready, remote),
             }),
             bridge,
             ended,
@@ -289,7 +293,7 @@ impl Response {
     /// Whether the next part is the whole body.
     #[getter]
     fn is_whole(&self) -> bool {
-        matches!(&*self.body.lock(), Rest::Ready(_, None))
+        matches!(&*self.body.lock(), Rest::Whole(..))
     }
 
     /// A future that is done when the transport has to be ended at once.
@@ -304,8 +308,16 @@ impl Response {
         let mut rest = self.body.lock();
         match std::mem::replace(&mut *rest, Rest::Nothing) {
             Rest::Nothing => Ok(None),
+            Rest::Taken(remote) => {
+                *rest = Rest::Taken(remote);
+                Ok(None)
+            }
+            Rest::Whole(body, remote) => {
+                *rest = remote.map_or(Rest::Nothing, Rest::Taken);
+                Ok(Some(PyBytes::new(py, &body).into_any().unbind()))
+            }
             Rest::Ready(ready, remote) => {
-                *rest = remote.map_or(Rest::Nothing, Rest::Remote);
+                *rest = Rest::Remote(remote);
                 Ok(Some(PyBytes::new(py, &ready).into_any().unbind()))
             }
             Rest::Remote(remote) => {
@@ -325,9 +337,11 @@ impl Response {
                         Outgoing::Head(_) | Outgoing::Ping | Outgoing::Pong(_) => {}
                     }
                 }
-                if !is_over {
-                    *rest = Rest::Remote(remote);
-                }
+                *rest = if is_over {
+                    Rest::Taken(remote)
+                } else {
+                    Rest::Remote(remote)
+                };
                 Ok(Some(PyBytes::new(py, &parts).into_any().unbind()))
             }
         }

@@ -14,7 +14,7 @@ use actix::Addr;
 use bytes::Bytes;
 use graphql::{GraphQLError, JsonMap};
 use hashbrown::HashMap;
-use protocol::{Action, Close, OperationId, Request, Session};
+use protocol::{Action, Close, OperationId, OperationKind, Request, Session};
 use security::{Check, Identity};
 
 use crate::actors::SubscriptionActor;
@@ -58,7 +58,10 @@ pub struct Connection {
     transport: Box<dyn Transport>,
     is_websocket: bool,
     liveness: Liveness,
-    draining: Cell<bool>,
+    /// Set when it has to go, as soon as what is under way is answered.
+    leaving: Cell<bool>,
+    /// Set until the operation of an HTTP request has come.
+    awaits_operation: Cell<bool>,
     buckets: RefCell<Option<Arc<Buckets>>>,
     /// When the identity ends.
     expiry: Cell<Option<Deadline>>,
@@ -87,6 +90,7 @@ impl Connection {
         static LAST: AtomicU64 = AtomicU64::new(0);
         let key = LAST.fetch_add(1, Relaxed);
         let is_websocket = session.is_websocket();
+        let is_exchange = session.is_exchange();
         let limits = &worker.engine().limits;
         let outbox = Outbox::new(
             limits.max_pending_bytes,
@@ -105,7 +109,8 @@ impl Connection {
             transport,
             is_websocket,
             liveness: Liveness::new(),
-            draining: Cell::new(false),
+            leaving: Cell::new(false),
+            awaits_operation: Cell::new(is_exchange),
             buckets: RefCell::new(worker.engine().rates.as_ref().map(RateTable::of_connection)),
             expiry: Cell::new(None),
             checking: Cell::new(0),
@@ -120,6 +125,10 @@ impl Connection {
         });
         let action = connection.session.borrow_mut().begin();
         connection.act(action);
+        if worker.engine().is_draining() {
+            // It passed the door just before.
+            connection.leave();
+        }
         connection
     }
 
@@ -306,6 +315,10 @@ impl Connection {
         // The session lets nobody subscribe who was not accepted.
         let Some(client) = self.client() else { return };
         self.client_completed(&id);
+        let kind = (!self.is_websocket).then(|| self.worker.engine().catalog.kind(request));
+        if self.is_too_late(kind.flatten()) {
+            return self.leave();
+        }
         let limit = self.worker.engine().limits.max_subscriptions_per_connection;
         if self.operations.borrow().len() >= limit {
             let error = GraphQLError::new(format!(
@@ -313,12 +326,7 @@ impl Connection {
             ));
             return self.refuse(&id, &[error]);
         }
-        if self.draining.get() {
-            let error = GraphQLError::new("the server is shutting down: connect again");
-            return self.refuse(&id, &[error]);
-        }
-        if !self.is_websocket {
-            let kind = self.worker.engine().catalog.kind(request);
+        if let Some(kind) = kind {
             let starting = self.session.borrow_mut().starting(kind);
             match starting {
                 Ok(actions) => self.act(actions),
@@ -388,7 +396,7 @@ impl Connection {
         }
         match opened {
             Ok(Opened::Subscription(actor)) => {
-                if self.draining.get() {
+                if self.leaving.get() {
                     actor.do_send(FinishSubscription);
                 }
                 if let Some(running) = self.operations.borrow_mut().get_mut(id) {
@@ -437,7 +445,15 @@ impl Connection {
         self.operations.borrow_mut().remove(id);
         self.count_operations();
         self.act(actions);
-        self.close_when_drained();
+        self.close_when_done();
+    }
+
+    /// An operation takes no further event and has sent all results. Its client is not told of an
+    /// end, so that it asks again, elsewhere.
+    fn operation_drained(&self, id: &OperationId) {
+        self.operations.borrow_mut().remove(id);
+        self.count_operations();
+        self.close_when_done();
     }
 
     pub(crate) fn keep_alive(&self) {
@@ -467,18 +483,29 @@ impl Connection {
         self.worker.engine().limits.keepalive.is_some()
     }
 
-    pub(crate) fn drain(&self) {
-        self.draining.set(true);
+    /// Whether an operation of this kind, if it is known, comes when no more are taken. An HTTP
+    /// request came before, as none passes the door of a server that drains.
+    fn is_too_late(&self, kind: Option<OperationKind>) -> bool {
+        let is_draining = self.leaving.get() || self.worker.engine().is_draining();
+        let may_go_on = self.is_websocket || kind == Some(OperationKind::Subscription);
+        self.awaits_operation.set(false);
+        is_draining && may_go_on
+    }
+
+    /// Closes the connection with 1001 once what is under way is answered.
+    pub(crate) fn leave(&self) {
+        self.leaving.set(true);
         for running in self.operations.borrow().values() {
             if let Some(actor) = &running.actor {
                 actor.do_send(FinishSubscription);
             }
         }
-        self.close_when_drained();
+        self.close_when_done();
     }
 
-    fn close_when_drained(&self) {
-        if self.draining.get() && self.operations.borrow().is_empty() {
+    fn close_when_done(&self) {
+        let is_done = self.operations.borrow().is_empty() && !self.awaits_operation.get();
+        if self.leaving.get() && is_done {
             self.close(Close::going_away());
         }
     }

@@ -34,8 +34,8 @@ pub struct Reply {
 
 /// The body of a response.
 pub enum Body {
-    /// All of it.
-    Whole(Bytes),
+    /// All of it, and what keeps the drain waiting until it is written.
+    Whole(Bytes, Option<Remote>),
     /// What is ready, and where the rest comes from, until its [`Outgoing::Close`].
     Stream(Bytes, Remote),
 }
@@ -44,7 +44,7 @@ impl From<Response> for Reply {
     fn from(response: Response) -> Self {
         Self {
             head: response.head,
-            body: Body::Whole(response.body),
+            body: Body::Whole(response.body, None),
         }
     }
 }
@@ -105,10 +105,7 @@ impl Responder {
             return Some(Response::error(403, &problem));
         }
         if engine.is_draining() {
-            return Some(Response::error(
-                503,
-                "the server is shutting down: try again",
-            ));
+            return Some(Response::shutting_down());
         }
         let limit = engine.limits.max_connections;
         if limit.is_some_and(|limit| metrics.connections.get() >= limit as u64) {
@@ -312,7 +309,7 @@ async fn begun(remote: Remote) -> Reply {
     }
     let ready = ready.freeze();
     let body = if is_whole {
-        Body::Whole(ready)
+        Body::Whole(ready, Some(remote))
     } else {
         Body::Stream(ready, remote)
     };
@@ -320,7 +317,7 @@ async fn begun(remote: Remote) -> Reply {
 }
 
 fn unavailable() -> Reply {
-    Response::error(503, "the server is shutting down: try again").into()
+    Response::shutting_down().into()
 }
 
 /// A token that cannot be guessed: whoever has it reads the stream.

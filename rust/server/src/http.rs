@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use actix_web::body::BodyStream;
+use actix_web::body::{BodySize, BodyStream, MessageBody};
 use actix_web::http::{StatusCode, Version, header};
 use actix_web::rt::time::{Interval, interval};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
@@ -81,7 +81,11 @@ async fn read(payload: &mut web::Payload, limit_bytes: usize) -> Result<Bytes, R
 pub(crate) fn respond(reply: Reply, departure: Option<Departure>) -> HttpResponse {
     let mut response = begin(&reply.head);
     match reply.body {
-        Body::Whole(body) => response.body(body),
+        Body::Whole(body, None) => response.body(body),
+        Body::Whole(body, remote) => response.body(Whole {
+            body: Some(body),
+            _remote: remote,
+        }),
         Body::Stream(ready, remote) => response.body(BodyStream::new(Parts {
             ready,
             remote,
@@ -98,6 +102,27 @@ fn begin(head: &Head) -> HttpResponseBuilder {
         response.append_header((header::HeaderName::from_static(name), value.as_ref()));
     }
     response
+}
+
+/// A body whose request counts as connected until it is written.
+struct Whole {
+    body: Option<Bytes>,
+    _remote: Option<Remote>,
+}
+
+impl MessageBody for Whole {
+    type Error = std::convert::Infallible;
+
+    fn size(&self) -> BodySize {
+        BodySize::Sized(self.body.as_ref().map_or(0, |body| body.len() as u64))
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        Poll::Ready(self.body.take().filter(|body| !body.is_empty()).map(Ok))
+    }
 }
 
 /// A body that goes on. It is polled only while the socket takes what it gives.

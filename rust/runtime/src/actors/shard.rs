@@ -97,8 +97,8 @@ impl Handler<WakeActors> for ShardActor {
 impl Handler<DrainConnections> for ShardActor {
     type Result = ();
 
-    fn handle(&mut self, _: DrainConnections, _: &mut Context<Self>) {
-        self.worker.drain();
+    fn handle(&mut self, drain: DrainConnections, _: &mut Context<Self>) {
+        self.worker.drain(drain.window);
     }
 }
 
