@@ -24,8 +24,11 @@ impl Close {
     /// The status of an HTTP response that is closed before it has begun.
     pub(crate) fn http_status(&self) -> u16 {
         match self.code {
+            4400 => 400,
             4401 => 401,
             4403 => 403,
+            4408 => 408,
+            4429 => 429,
             1001 | 1013 => 503,
             _ => 500,
         }
