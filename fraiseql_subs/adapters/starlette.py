@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
-from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
-from .asgi import GraphQLApp, Scope
+from .asgi import GraphQLApp, Scope, spellings
 
 if TYPE_CHECKING:
     from ..manager import SubscriptionManager
@@ -50,5 +50,7 @@ def create_subscription_app(
     served = GraphQLApp(manager, context=read_context)
     if path is None:
         return Starlette(routes=[Mount("", app=served)], lifespan=lifespan)
-    routes = [Route(path, endpoint=served), WebSocketRoute(path, endpoint=served)]
+    routes: list[BaseRoute] = []
+    for spelling in spellings(path):
+        routes += [Route(spelling, endpoint=served), WebSocketRoute(spelling, endpoint=served)]
     return Starlette(routes=routes, lifespan=lifespan)

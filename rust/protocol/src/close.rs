@@ -112,10 +112,10 @@ impl Close {
         Self::new(4429, "Too many initialisation requests")
     }
 
-    /// 4500: the server cannot go on.
+    /// 1013: the server cannot serve the client now.
     #[must_use]
-    pub fn internal_error(reason: &str) -> Self {
-        Self::new(4500, format!("Internal server error: {reason}"))
+    pub fn try_again_later(reason: &str) -> Self {
+        Self::new(1013, reason)
     }
 }
 
