@@ -35,11 +35,7 @@ async def refused(url: str, **options: Any) -> Any:
     return raised.value.response
 
 
-# Without the extension `websocket.http.response` a server refuses with 403 only.
-HANDSHAKES = [name for name in SERVERS if name != "asgi-granian"]
-
-
-@pytest.mark.parametrize("name", HANDSHAKES)
+@pytest.mark.parametrize("name", SERVERS)
 async def test_past_max_connections_a_handshake_is_a_503(name):
     manager = make_manager(limits=Limits(max_connections=1))
     async with SERVERS[name](manager) as url:
@@ -68,7 +64,7 @@ async def test_past_max_connections_a_request_is_a_503(name):
         await client.close()
 
 
-@pytest.mark.parametrize("name", HANDSHAKES)
+@pytest.mark.parametrize("name", SERVERS)
 async def test_a_handshake_of_another_origin_is_a_403(name):
     manager = make_manager(security=Security(origins=[ORIGIN]))
     async with SERVERS[name](manager) as url:
@@ -105,10 +101,9 @@ async def without_responses(manager: SubscriptionManager) -> AsyncIterator[str]:
 
 
 @pytest.mark.parametrize("protocol", ["graphql-transport-ws", "graphql-ws"])
-@pytest.mark.parametrize("serve", [without_responses, SERVERS["asgi-granian"]])
-async def test_where_no_response_can_be_sent_a_close_says_to_come_back_later(serve, protocol):
+async def test_where_no_response_can_be_sent_a_close_says_to_come_back_later(protocol):
     manager = make_manager(limits=Limits(max_connections=1))
-    async with serve(manager) as url:
+    async with without_responses(manager) as url:
         client = await ProtocolClient.connect(url)
         await client.init()
         late = await ProtocolClient.connect(url, subprotocols=[protocol])
@@ -117,9 +112,8 @@ async def test_where_no_response_can_be_sent_a_close_says_to_come_back_later(ser
         await client.close()
 
 
-@pytest.mark.parametrize("serve", [without_responses, SERVERS["asgi-granian"]])
-async def test_where_no_response_can_be_sent_another_origin_is_refused_still(serve):
-    async with serve(make_manager(security=Security(origins=[ORIGIN]))) as url:
+async def test_where_no_response_can_be_sent_another_origin_is_refused_still():
+    async with without_responses(make_manager(security=Security(origins=[ORIGIN]))) as url:
         response = await refused(url, origin="https://evil.example")
         assert response.status_code == 403
 
