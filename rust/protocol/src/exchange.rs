@@ -233,7 +233,11 @@ mod tests {
 
     fn exchange(accept: &str, is_get: bool) -> Exchange {
         let exchange = Exchange::new(Request::default(), Accepted::read(Some(accept)));
-        if is_get { exchange.by_get(false) } else { exchange }
+        if is_get {
+            exchange.by_get(false)
+        } else {
+            exchange
+        }
     }
 
     fn status(actions: &[Action]) -> u16 {

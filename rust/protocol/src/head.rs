@@ -44,8 +44,8 @@ impl Head {
             goes_on: true,
             ..head
         }
-            .with("cache-control", "no-cache, no-transform")
-            // nginx and what follows its example collect a response otherwise.
-            .with("x-accel-buffering", "no")
+        .with("cache-control", "no-cache, no-transform")
+        // nginx and what follows its example collect a response otherwise.
+        .with("x-accel-buffering", "no")
     }
 }

@@ -261,7 +261,8 @@ mod tests {
             headers: &headers,
             body: body.as_bytes(),
         };
-        read(request, |token| token == "reserved").map_or_else(|response| response.head.status, |_| 200)
+        read(request, |token| token == "reserved")
+            .map_or_else(|response| response.head.status, |_| 200)
     }
 
     const JSON: (&str, &str) = ("content-type", "application/json; charset=utf-8");
@@ -350,7 +351,13 @@ mod tests {
             (200, "GET", "token=t&token=reserved", &[], ""),
             (200, "GET", "token=t", &[("accept", "text/html")], ""),
             // Nothing else can be meant.
-            (404, "GET", "token=t", &[("accept", "text/event-stream")], ""),
+            (
+                404,
+                "GET",
+                "token=t",
+                &[("accept", "text/event-stream")],
+                "",
+            ),
             (404, "POST", "token=t", &[JSON], STREAM),
             // The header is for nothing else.
             (200, "GET", "", &[(TOKEN_HEADER, "t")], ""),

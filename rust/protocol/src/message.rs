@@ -10,13 +10,25 @@ use crate::operation::{OperationId, Request};
 /// One message of a client, whatever its subprotocol calls it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum ClientMessage {
-    ConnectionInit { payload: Option<Map<String, Value>> },
-    Ping { payload: Option<Map<String, Value>> },
+    ConnectionInit {
+        payload: Option<Map<String, Value>>,
+    },
+    Ping {
+        payload: Option<Map<String, Value>>,
+    },
     Pong,
-    Subscribe { id: OperationId, request: Request },
+    Subscribe {
+        id: OperationId,
+        request: Request,
+    },
     /// A request of which not all can be read.
-    Unreadable { id: OperationId, fault: Fault },
-    Complete { id: OperationId },
+    Unreadable {
+        id: OperationId,
+        fault: Fault,
+    },
+    Complete {
+        id: OperationId,
+    },
     Terminate,
 }
 

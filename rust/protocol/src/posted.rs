@@ -91,7 +91,12 @@ mod tests {
         for accepted in [&[][..], &[""], &["identity"], &["Identity, identity"]] {
             assert_eq!(status(accepted), 200, "{accepted:?}");
         }
-        for refused in [&["gzip"][..], &["br"], &["identity, gzip"], &["identity", "x"]] {
+        for refused in [
+            &["gzip"][..],
+            &["br"],
+            &["identity, gzip"],
+            &["identity", "x"],
+        ] {
             assert_eq!(status(refused), 415, "{refused:?}");
         }
     }

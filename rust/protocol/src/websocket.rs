@@ -55,7 +55,10 @@ pub(crate) struct WebSocket {
 /// What waits for the acknowledgement, which is the first message of the server.
 #[derive(Debug)]
 enum Early {
-    Subscribe { id: OperationId, request: Request },
+    Subscribe {
+        id: OperationId,
+        request: Box<Request>,
+    },
     Answer(Bytes),
 }
 
@@ -154,6 +157,7 @@ impl WebSocket {
             }
             Phase::Initialising if self.is_legacy() => {
                 self.early.retain(|early| !early.starts(&id));
+                let request = Box::new(request);
                 self.wait(Early::Subscribe { id, request })
             }
             _ => Some(self.end(Close::unauthorized())),
@@ -197,7 +201,9 @@ impl WebSocket {
         // Clients of the older subprotocol wait for this.
         let answer = self.is_legacy().then(|| frame::complete(&id));
         let answer = answer.map(Action::Send);
-        std::iter::once(Action::Complete { id }).chain(answer).collect()
+        std::iter::once(Action::Complete { id })
+            .chain(answer)
+            .collect()
     }
 
     /// Takes one binary message; there are none in these protocols.
@@ -221,7 +227,10 @@ impl WebSocket {
             actions.push(match early {
                 Early::Subscribe { id, request } => {
                     self.in_use.insert(id.clone());
-                    Action::Subscribe { id, request }
+                    Action::Subscribe {
+                        id,
+                        request: *request,
+                    }
                 }
                 Early::Answer(answer) => Action::Send(answer),
             });

@@ -17,6 +17,9 @@ use crate::client::{HostClient, context_variables};
 use crate::future::{Promise, future};
 use crate::running::Running;
 
+/// Names, in lower case, and values.
+type Headers = Vec<(&'static str, String)>;
+
 /// What a Python server knows about a client.
 #[derive(FromPyObject)]
 pub(crate) struct PyPeer {
@@ -114,13 +117,14 @@ impl Connection {
 
     /// Status, headers and body of the response that refuses the handshake, if it has to be.
     #[getter]
-    fn refusal<'py>(
-        &self,
-        py: Python<'py>,
-    ) -> Option<(u16, Vec<(&'static str, String)>, Bound<'py, PyBytes>)> {
+    fn refusal<'py>(&self, py: Python<'py>) -> Option<(u16, Headers, Bound<'py, PyBytes>)> {
         self.refusal.clone().map(|response| {
             let body = PyBytes::new(py, &response.body);
-            (response.head.status, headers(response.head, Some(&response.body)), body)
+            (
+                response.head.status,
+                headers(response.head, Some(&response.body)),
+                body,
+            )
         })
     }
 
@@ -245,7 +249,7 @@ pub(crate) fn answer<'py>(
 #[pyclass(module = "fraiseql_subs._core", frozen)]
 pub(crate) struct Response {
     status: u16,
-    headers: Vec<(&'static str, String)>,
+    headers: Headers,
     body: Mutex<Rest>,
     bridge: Arc<Bridge>,
     ended: Py<PyAny>,
@@ -259,7 +263,7 @@ enum Rest {
 }
 
 /// The headers of a response, with the length of its body where that is known.
-fn headers(head: Head, body: Option<&Bytes>) -> Vec<(&'static str, String)> {
+fn headers(head: Head, body: Option<&Bytes>) -> Headers {
     // RFC 9110, section 8.6: a 204 has none.
     let length = body.filter(|body| head.status != 204 && !(head.goes_on && body.is_empty()));
     let length = length.map(|body| ("content-length", body.len().to_string()));
@@ -301,7 +305,7 @@ impl Response {
 
     /// Names, in lower case, and values.
     #[getter]
-    fn headers(&self) -> Vec<(&'static str, String)> {
+    fn headers(&self) -> Headers {
         self.headers.clone()
     }
 

@@ -150,7 +150,10 @@ fn what_cannot_be_read_of_an_operation_is_its_own_error() {
         ("variables", r#"{"a":1e999}"#),
         ("operationName", r#""\ud800\ud800""#),
         ("extensions", r#"{"a":["\ud800x"]}"#),
-        ("variables", &format!("{}1{}", "[".repeat(500), "]".repeat(500))),
+        (
+            "variables",
+            &format!("{}1{}", "[".repeat(500), "]".repeat(500)),
+        ),
     ] {
         let payload = format!(r#"{{"query":"q","{member}":{text}}}"#);
         for (subprotocol, kind) in SUBPROTOCOLS.into_iter().zip(["subscribe", "start"]) {
@@ -173,8 +176,14 @@ fn other_messages_of_which_not_all_can_be_read_are_what_they_are() {
     let mut session = acknowledged(Subprotocol::TransportWs);
     let bad = r#""payload":{"a":"\ud800"}"#;
     let pong = [send(r#"{"type":"pong"}"#)];
-    assert_eq!(session.receive_text(&format!(r#"{{"type":"ping",{bad}}}"#)), pong);
-    assert_eq!(session.receive_text(&format!(r#"{{"type":"pong",{bad}}}"#)), []);
+    assert_eq!(
+        session.receive_text(&format!(r#"{{"type":"ping",{bad}}}"#)),
+        pong
+    );
+    assert_eq!(
+        session.receive_text(&format!(r#"{{"type":"pong",{bad}}}"#)),
+        []
+    );
     for (subprotocol, kind) in SUBPROTOCOLS.into_iter().zip(["complete", "stop"]) {
         let mut session = acknowledged(subprotocol);
         subscribe(&mut session, "1");
@@ -186,7 +195,9 @@ fn other_messages_of_which_not_all_can_be_read_are_what_they_are() {
     assert!(matches!(&session.receive_text(id)[..], [Action::Close(close)] if close.code == 4400));
     let mut session = connected(Subprotocol::TransportWs);
     let init = format!(r#"{{"type":"connection_init",{bad}}}"#);
-    assert!(matches!(&session.receive_text(&init)[..], [Action::Close(close)] if close.code == 4400));
+    assert!(
+        matches!(&session.receive_text(&init)[..], [Action::Close(close)] if close.code == 4400)
+    );
 }
 
 #[test]
