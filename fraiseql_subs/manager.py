@@ -28,7 +28,7 @@ from .metrics import ConnectionInfo, Metrics
 from .response_stream import ResponseStream
 from .schema.markers import Scalar
 from .security import TLS, Security
-from .server import Server
+from .server import Server, refuse_running_loop
 from .tenant import TenantPublisher
 from .trusted import TrustedDocuments, read_trusted_documents
 
@@ -96,7 +96,7 @@ class SubscriptionManager:
             raise ConfigurationError(f"workers={workers!r}: give a count from 1 to 256")
         self.workers = workers
         self._definitions = decorators.collect(subscriptions)
-        self._schema = read_schema(schema, context_getter)
+        self._schema = read_schema(schema, context_getter, debug)
         self._scalars = list(scalars)
         self._security = security or Security()
         self._limits = limits or Limits()
@@ -171,7 +171,11 @@ class SubscriptionManager:
         """Start the actors on the running event loop, also after `close`.
 
         Serving, publishing and subscribing start a manager that never was; this is for starting
-        it earlier, or again. Starting twice is allowed.
+        it earlier, or again. Starting twice is allowed. When an event loop ends that a manager was
+        started on, what it runs ends too, and the next use starts it on the loop of the caller.
+
+        Raises:
+            ConfigurationError: It runs on an event loop of another thread.
         """
         self._core.start()
 
@@ -309,7 +313,12 @@ class SubscriptionManager:
         unix: str | Path | None = None,
         reuse_port: bool = False,
     ) -> None:
-        """Serve until Ctrl-C or SIGTERM; for scripts. Takes the arguments of `serve`."""
+        """Serve until Ctrl-C or SIGTERM; for scripts. Takes the arguments of `serve`.
+
+        Raises:
+            ConfigurationError: An event loop runs here already; use `serve` there.
+        """
+        refuse_running_loop()
         # From Python 3.11 on asyncio turns Ctrl-C into a cancellation and raises it again here.
         with contextlib.suppress(KeyboardInterrupt):
             server = self.serve(

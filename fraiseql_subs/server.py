@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import ipaddress
 import logging
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import Self
 
+from .errors import ConfigurationError
 from .security import TLS
 
 if TYPE_CHECKING:
@@ -17,6 +20,20 @@ if TYPE_CHECKING:
 
 
 _log = logging.getLogger("fraiseql_subs.server")
+
+
+def refuse_running_loop() -> None:
+    """Check that no event loop runs on this thread.
+
+    Raises:
+        ConfigurationError: One does.
+    """
+    with contextlib.suppress(RuntimeError):
+        asyncio.get_running_loop()
+        raise ConfigurationError(
+            "run() makes an event loop, and one runs here already: use"
+            " `async with manager.serve(...)` in a coroutine"
+        )
 
 
 class Server:
