@@ -154,7 +154,7 @@ def _summarise(over: list[_Known]) -> None:
     for known in over:
         if known.repeats:
             known.logger.log(
-                known.level, "%s: %d more times since it was logged", known.text, known.repeats
+                known.level, "%s: counted %d more since it was logged", known.text, known.repeats
             )
 
 

@@ -25,6 +25,14 @@ _log = logging.getLogger("fraiseql_subs")
 _MAX_YIELDS = 100
 """Values that a generator may yield after it was told to end (count)."""
 
+_STUBBORN = (
+    "the source stream of %s yielded after it was told to end: leave it when `yield` or `await`"
+    " raises CancelledError or GeneratorExit"
+)
+
+_MAX_AWAITS = 10
+"""Awaits in its clean-up that a call is cancelled at when there is no event loop (count)."""
+
 StartTask: TypeAlias = Callable[[Coroutine[Any, Any, None], Context], asyncio.Task[None]]
 """Starts a coroutine as a task in the context of a subscription."""
 
@@ -110,16 +118,15 @@ async def close_stream(generator: AsyncIterator[object], field: str) -> None:
     try:
         if inspect.isasyncgen(generator):
             # Not `aclose`, after which one that yields again cannot be ended any more.
-            with contextlib.suppress(GeneratorExit, StopAsyncIteration):
-                for _ in range(_MAX_YIELDS):
+            for _ in range(_MAX_YIELDS):
+                with contextlib.suppress(GeneratorExit, StopAsyncIteration):
                     await generator.athrow(GeneratorExit())
-                    faults.report(
-                        (close_stream, field),
-                        _log,
-                        logging.WARNING,
-                        f"the source stream of {field} yielded after it was told to end: leave it"
-                        " when `yield` or `await` raises CancelledError or GeneratorExit",
-                    )
+                if generator.ag_frame is None:
+                    return
+                faults.report((close_stream, field), _log, logging.WARNING, _STUBBORN % field)
+            # Given up: the garbage collector is not to try it on an event loop again.
+            with contextlib.suppress(RuntimeError):
+                await generator.aclose()
         elif (close := getattr(generator, "aclose", None)) is not None:
             await close()
     except Exception as exception:
@@ -131,12 +138,19 @@ def abandon(task: asyncio.Task[None], field: str) -> None:
     # The task itself cannot end any more, and is none that somebody forgot.
     with contextlib.suppress(AttributeError):
         task._log_destroy_pending = False  # type: ignore[attr-defined]
+    coroutine: Any = task.get_coro()
+    if coroutine is None:
+        return
     try:
-        coroutine = task.get_coro()
-        if coroutine is not None:
-            coroutine.close()
+        # Not `close`, which Pythons before 3.13 do not pass on to a generator that awaits.
+        for _ in range(_MAX_AWAITS):
+            coroutine.throw(asyncio.CancelledError())
+    except (StopIteration, asyncio.CancelledError):
+        pass
     except Exception as exception:
         faults.raised(f"the resolver of {field} raised while its event loop ended", exception)
+    finally:
+        coroutine.close()
 
 
 def task_factory(event_loop: asyncio.AbstractEventLoop) -> tuple[StartTask, bool]:

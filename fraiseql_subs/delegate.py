@@ -81,7 +81,6 @@ class Delegate(Definition):
                 with contextlib.suppress(RuntimeError):
                     await close()
 
-
     def _response(self, result: Any) -> dict[str, Any]:
         response: dict[str, Any] = {}
         if result.errors:

@@ -15,8 +15,12 @@ import pytest
 import uvloop
 from starlette.applications import Starlette
 from starlette.routing import Mount
-from starlette.testclient import TestClient
 from support import PATIENCE, eventually_sync
+
+with warnings.catch_warnings():
+    # It asks for another HTTP client than the one that is there.
+    warnings.simplefilter("ignore")
+    from starlette.testclient import TestClient
 
 from fraiseql_subs import ConfigurationError, Event, SubscriptionManager, subscription
 from fraiseql_subs.adapters.asgi import GraphQLApp
@@ -273,7 +277,7 @@ def test_an_app_under_a_test_client_for_each_test(silence):
 
 
 def test_calls_that_are_queued_while_the_loop_ends_make_no_noise(new_loop, silence):
-    """Events are on their way to resolvers, tasks are made and suspended, and the loop is closed."""
+    """Events are on their way to resolvers, and tasks are made and suspended."""
     manager = SubscriptionManager([number, endless])
 
     async def main() -> list[Any]:

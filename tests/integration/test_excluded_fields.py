@@ -86,9 +86,10 @@ def test_an_excluded_field_can_be_given_as_an_argument():
     def value(event: Event, *, account: Account) -> str:
         return account.password
 
-    assert "input Account {\n  name: String!\n  password: String!\n}" in SubscriptionManager(
-        [value]
-    ).sdl()
+    assert (
+        "input Account {\n  name: String!\n  password: String!\n}"
+        in SubscriptionManager([value]).sdl()
+    )
 
 
 def test_a_model_of_which_nothing_is_left_is_refused():

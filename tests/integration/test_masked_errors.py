@@ -50,7 +50,7 @@ def fail() -> Any:
     raise RuntimeError(SECRET)
 
 
-def strawberry_schema() -> Any:
+def strawberry_schema() -> Any:  # noqa: C901
     @strawberry.type
     class Item:
         @strawberry.field
@@ -306,9 +306,7 @@ async def test_what_raises_while_a_result_is_read(name, result, selection, field
 
 
 @pytest.mark.parametrize(("name", "result", "selection", "field", "path"), READING)
-async def test_debug_tells_what_raises_while_a_result_is_read(
-    name, result, selection, field, path
-):
+async def test_debug_tells_what_raises_while_a_result_is_read(name, result, selection, field, path):
     manager = serving(name, result, scalars=[ODD], debug=True)
     async with manager:
         (error,) = await told(manager, f"subscription {{ {name} {selection} }}", 1)
@@ -387,6 +385,4 @@ async def test_published_data_that_does_not_fit_the_schema(name, data, selection
 async def test_debug_tells_what_does_not_fit():
     async with serving("count", SECRET, debug=True) as manager:
         (error,) = await told(manager, "subscription { count }", 1)
-    assert error["message"] == (
-        "Int cannot represent a non-integer value: an object of type `str`"
-    )
+    assert error["message"] == ("Int cannot represent a non-integer value: an object of type `str`")

@@ -15,6 +15,7 @@ import strawberry
 from support import eventually
 
 from fraiseql_subs import (
+    ConnectionParams,
     Event,
     Scalar,
     Security,
@@ -33,12 +34,16 @@ def fail(*_: Any) -> Any:
 
 def faults(caplog) -> list[logging.LogRecord]:
     """The records with a traceback, or that tell of a misfit."""
-    return [r for r in caplog.records if r.name == "fraiseql_subs" and "more times" not in r.msg]
+    return [
+        r
+        for r in caplog.records
+        if r.name == "fraiseql_subs" and "more since" not in r.getMessage()
+    ]
 
 
 def counts(caplog) -> list[Any]:
     """What was counted."""
-    return [r.args[-1] for r in caplog.records if "more times" in r.msg]
+    return [r.args[-1] for r in caplog.records if "more since" in r.msg]
 
 
 @dataclasses.dataclass
@@ -155,12 +160,15 @@ async def test_authenticate_hooks_that_raise(serve, connect, caplog):
     def value(event: Event) -> int:
         return 1
 
-    manager = SubscriptionManager([value], security=Security(authenticate=fail))
+    async def authenticate(params: ConnectionParams) -> None:
+        fail()
+
+    manager = SubscriptionManager([value], security=Security(authenticate=authenticate))
     server = await serve(manager)
     for _ in range(5):
         client = await connect(server.url, init=False)
-        await client.send(type="connection_init")
-        await client.receive_close()
+        await client.send({"type": "connection_init"})
+        await client.expect_close(4403)
     assert len([r for r in faults(caplog) if "authenticate raised" in r.getMessage()]) == 1
     await manager.close()
     assert counts(caplog) == [4]
@@ -179,7 +187,6 @@ async def test_resolvers_and_context_getters_of_a_given_schema(caplog):
         async def value(self) -> AsyncIterator[int]:
             yield 1
 
-    caplog.set_level(logging.CRITICAL, logger="strawberry.execution")
     schema = strawberry.Schema(Query, subscription=Subscription)
     async with SubscriptionManager(schema=schema) as manager:
         for index in range(5):

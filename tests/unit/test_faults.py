@@ -26,7 +26,7 @@ def test_a_repeated_fault_is_written_once_and_its_count_at_the_end(caplog):
     assert record.exc_info is not None
     table.flush()
     assert caplog.records[-1].getMessage() == (
-        "the resolver of a raised: 4 more times since it was logged"
+        "the resolver of a raised: counted 4 more since it was logged"
     )
     # Forgotten, it is new again.
     table.raised("the resolver of a raised", caught(ValueError("x")))
@@ -38,7 +38,7 @@ async def test_the_count_is_written_when_the_window_is_over(caplog):
 
     class Watch(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            if "more times" in record.getMessage():
+            if "more since" in record.getMessage():
                 written.set()
 
     watch = Watch()
@@ -60,8 +60,8 @@ def test_the_table_is_bounded_and_forgets_the_oldest(caplog):
         table.raised(name, error)
         table.raised(name, error)
     assert len(table._known) == 3
-    assert "a: 1 more times" in caplog.text
-    assert "b: 1 more times" not in caplog.text
+    assert "a: counted 1 more" in caplog.text
+    assert "b: counted 1 more" not in caplog.text
 
 
 @pytest.mark.parametrize(

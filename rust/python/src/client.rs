@@ -10,7 +10,7 @@ use runtime::{Authenticator, BoxFuture, Client, Refused, SubscriptionInfo};
 use security::Identity;
 
 use crate::bridge::Bridge;
-use crate::failure::Failures;
+use crate::failure::{Failures, exception_of};
 use crate::json::{map_to_python, to_json_map};
 
 /// Python objects kept with a client.
@@ -261,6 +261,6 @@ pub(crate) fn read_identity(object: &Bound<'_, PyAny>) -> PyResult<Option<Found>
 /// Writes an exception of the hook to the log; the client learns nothing of it.
 fn log(py: Python<'_>, failures: &Failures, error: PyErr) {
     let what = "authenticate raised; the client was refused";
-    failures.log(what, error.value(py), None);
+    failures.log(what, &exception_of(py, &error), None);
     failures.pass_on(py, error);
 }

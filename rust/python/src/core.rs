@@ -55,7 +55,6 @@ static STATES: Mutex<Vec<Weak<Mutex<State>>>> = Mutex::new(Vec::new());
 impl Core {
     /// The started manager; starts it on the running event loop if it never was.
     fn running(&self, py: Python<'_>) -> PyResult<Arc<Running>> {
-        self.settle(py);
         let running = match &*self.state.lock() {
             State::Running(running) => Some(running.clone()),
             State::Closed => return Err(manager_closed()),
@@ -68,6 +67,10 @@ impl Core {
             return Err(exceptions::ManagerClosed::new_err(
                 "this manager was started before os.fork(): make one in the child process",
             ));
+        }
+        if running.is_abandoned(py) {
+            end(&self.state, running, py);
+            return self.launch(py);
         }
         Ok(running)
     }

@@ -53,7 +53,7 @@ impl Failures {
             self.bridge.interrupt(error);
             return ResolverError::new(INTERNAL_ERROR);
         }
-        let exception = error.value(py).as_any();
+        let exception = &exception_of(py, &error);
         self.told(exception).unwrap_or_else(|| {
             self.masked(exception).with_fault(Fault {
                 problem,
@@ -88,7 +88,7 @@ impl Failures {
             let cause = met.fault.cause.as_ref();
             if let Some(error) = cause.and_then(|cause| cause.downcast_ref::<PyErr>()) {
                 let what = format!("{problem} {} raised", met.field);
-                self.log(&what, error.value(py), Some(&path));
+                self.log(&what, &exception_of(py, error), Some(&path));
                 continue;
             }
             let arguments = (&met.field, problem, &met.fault.detail, path, met.count);
@@ -130,7 +130,7 @@ impl Failures {
         read().unwrap_or_else(|error| {
             self.log(
                 "an error for the client cannot be sent",
-                error.value(py),
+                &exception_of(py, &error),
                 None,
             );
             None
@@ -145,6 +145,11 @@ impl Failures {
         let text = if self.debug { text().ok() } else { None };
         ResolverError::new(text.unwrap_or_else(|| INTERNAL_ERROR.to_owned()))
     }
+}
+
+/// The exception with its traceback.
+pub(crate) fn exception_of<'py>(py: Python<'py>, error: &PyErr) -> Bound<'py, PyAny> {
+    error.clone_ref(py).into_value(py).into_bound(py).into_any()
 }
 
 /// Whether an exception ends the program, so that it must not end here.

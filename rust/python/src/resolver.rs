@@ -15,7 +15,7 @@ use crate::bridge::Bridge;
 use crate::client::{context, context_variables};
 use crate::error::exceptions;
 use crate::event::PyEvent;
-use crate::failure::{Failures, INTERNAL_ERROR};
+use crate::failure::{Failures, INTERNAL_ERROR, exception_of};
 use crate::future::{AtEnd, Promise};
 use crate::json::{map_to_python, to_json};
 use crate::value::{Names, PyValue};
@@ -116,7 +116,9 @@ impl Calls {
                 self.go_on(py, lane);
             }
             Err(error) => {
-                let told = self.failures.describe(&place(lane), error.value(py));
+                let told = self
+                    .failures
+                    .describe(&place(lane), &exception_of(py, &error));
                 lane.refuse(refused(told));
                 self.failures.pass_on(py, error);
             }
@@ -178,7 +180,7 @@ impl Calls {
         match Bound::new(py, answer) {
             Ok(answer) => {
                 if let Err(error) = self.enter(&answer, bound, subject) {
-                    answer.get().raised(py, error.value(py).clone().into_any());
+                    answer.get().raised(py, exception_of(py, &error));
                     self.failures.pass_on(py, error);
                 }
             }
