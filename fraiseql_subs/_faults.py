@@ -51,8 +51,9 @@ class Faults:
         self._has_timer = False
 
     def raised(self, what: str, exception: BaseException, path: str | None = None) -> None:
-        """Report an exception, which is logged with its traceback; cancellation and exit are
-        no faults.
+        """Report an exception, which is logged with its traceback.
+
+        Cancellation and exit are no faults.
 
         Args:
             what: What happened, such as `"the resolver of orders raised"`. Part of what tells

@@ -7,7 +7,6 @@ where a schema of it is.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -16,6 +15,7 @@ from typing import Any, Protocol, TypeAlias
 
 from ._client_errors import client_error, fault_of, formatted, masked_error
 from ._faults import faults
+from ._resolving import close_stream
 from .definition import Bound, Definition
 from .errors import ConfigurationError, SchemaError, ValidationError
 from .types import Context
@@ -76,10 +76,7 @@ class Delegate(Definition):
                 yield self._response(result)
         finally:
             # The source stream ends with its client, not when it is next asked for an event.
-            close = getattr(results, "aclose", None)
-            if close is not None:
-                with contextlib.suppress(RuntimeError):
-                    await close()
+            await close_stream(results, "the given schema")
 
     def _response(self, result: Any) -> dict[str, Any]:
         response: dict[str, Any] = {}

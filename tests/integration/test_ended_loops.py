@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import threading
 import warnings
@@ -309,19 +310,30 @@ def test_clean_up_of_generators_runs_when_their_loop_is_closed(new_loop, silence
             yield 1
             await asyncio.Event().wait()
         finally:
-            ended.append(True)
+            ended.append("watched")
 
-    manager = SubscriptionManager([watched])
+    @subscription
+    async def stubborn() -> AsyncIterator[int]:
+        try:
+            while True:
+                with contextlib.suppress(asyncio.CancelledError):
+                    yield 1
+                    await asyncio.Event().wait()
+        finally:
+            ended.append("stubborn")
+
+    manager = SubscriptionManager([watched, stubborn])
 
     async def main() -> None:
-        streams.append(await manager.subscribe("subscription { watched }").__aenter__())
-        await anext(streams[0])
+        for field in ("watched", "stubborn"):
+            streams.append(manager.subscribe(f"subscription {{ {field} }}"))
+            await anext(streams[-1])
 
     streams: list[Any] = []
     loop = new_loop()
     run(loop, main())
     loop.close()
-    assert ended == [True]
+    assert sorted(ended) == ["stubborn", "watched"]
     asyncio.run(manager.close())
 
 

@@ -167,7 +167,7 @@ async def test_a_value_that_the_scalar_cannot_serialise_is_an_error_at_its_place
         assert result.data == {"broken": None}
         (error,) = result.errors
         assert error["path"] == ["broken"]
-        assert "serializing `Base64`" in error["message"] and "TypeError" in error["message"]
+        assert error["message"] == "Internal server error"
 
 
 async def test_scalars_of_a_schema_in_sdl_are_given_to_the_manager():

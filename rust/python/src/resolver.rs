@@ -247,7 +247,7 @@ impl Calls {
         }
         let started = Started {
             task: task.unbind(),
-            field: answer.lane.info.definition.field.clone(),
+            field: field_of(&answer.lane).to_owned(),
         };
         self.tasks.lock().insert(answer.id, started);
         if !answer.lane.wants(answer.id) {
@@ -316,9 +316,18 @@ fn refused_with(py: Python<'_>, exception: &Bound<'_, PyAny>) -> Option<Outcome>
     Some(Outcome::Refused(json.into()))
 }
 
-/// Names what is called for a subscription, for the log.
+/// The subscription field, for the log.
+fn field_of(lane: &Lane) -> &str {
+    match &*lane.info.definition.field {
+        // A delegate serves what no definition has.
+        "" => "the given schema",
+        field => field,
+    }
+}
+
+/// Says what raised, for the log.
 fn place(lane: &Lane) -> String {
-    format!("the resolver of {} raised", lane.info.definition.field)
+    format!("the resolver of {} raised", field_of(lane))
 }
 
 fn refused(error: ResolverError) -> Outcome {
@@ -385,18 +394,22 @@ impl Answer {
 
     /// The source stream yielded a value. False: await `room` before the next one.
     fn item(&self, value: Bound<'_, PyAny>) -> bool {
-        self.lane.item(self.project(value))
+        // Without an event loop nothing can be waited for, nor read.
+        !self.calls.bridge.is_closed() && self.lane.item(self.project(value))
     }
 
     /// The subscription field, for the log.
     #[getter]
     fn field(&self) -> &str {
-        &self.lane.info.definition.field
+        field_of(&self.lane)
     }
 
     /// Gives a future that is done when there is room for another item; `None` when the
     /// subscription has ended.
     fn room(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        if self.calls.bridge.is_closed() {
+            return Ok(None);
+        }
         let promise = Promise::new(py)?;
         let future = promise.future(py).unbind();
         let kept = self.calls.bridge.keep(py, promise, AtEnd::Look);
