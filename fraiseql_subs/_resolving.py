@@ -13,9 +13,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextvars import Context
 from typing import Any, Protocol, TypeAlias
 
+from ._client_errors import client_error
 from .types import SKIP
 
-__all__ = ["SKIP", "log_authenticate", "log_failure", "pump", "resolve", "task_factory"]
+__all__ = ["SKIP", "log_failure", "pump", "refuse_client", "resolve", "task_factory"]
 
 _log = logging.getLogger("fraiseql_subs")
 
@@ -122,6 +123,12 @@ def log_failure(field: str, exception: BaseException) -> None:
     _log.error("the resolver of %s raised", field, exc_info=exception)
 
 
-def log_authenticate(exception: BaseException) -> None:
-    """Write an exception of the `authenticate` hook to the log, with its traceback."""
-    _log.error("authenticate raised; the client was refused", exc_info=exception)
+def refuse_client(exception: BaseException) -> dict[str, Any] | None:
+    """Return the error that `authenticate` has raised for the client; None: it is not for it.
+
+    Any other exception is written to the log with its traceback, and the client learns nothing.
+    """
+    error = client_error(exception)
+    if error is None:
+        _log.error("authenticate raised; the client was refused", exc_info=exception)
+    return error

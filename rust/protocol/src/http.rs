@@ -13,12 +13,10 @@ use crate::exchange::Exchange;
 use crate::head::Head;
 use crate::members::{self, Fault};
 use crate::operation::{OperationId, Request};
+use crate::transports::Transports;
 
 /// Header with the token of a reserved event stream.
 const TOKEN_HEADER: &str = "x-graphql-event-stream-token";
-
-/// Methods with a meaning here.
-const ALLOW: &str = "GET, POST, PUT, DELETE, OPTIONS";
 
 /// A request as it was received.
 #[derive(Debug, Clone, Copy)]
@@ -158,8 +156,8 @@ impl Response {
     }
 
     /// Tells the methods that have a meaning.
-    fn allowing(mut self) -> Self {
-        self.head = self.head.with("allow", ALLOW);
+    fn allowing(mut self, transports: Transports) -> Self {
+        self.head = self.head.with("allow", transports.methods());
         self
     }
 
@@ -181,11 +179,11 @@ pub fn stream_head() -> Head {
 /// # Errors
 ///
 /// The response to one that asks for nothing: it says what is wrong, or what may be asked.
-pub fn read(request: HttpRequest<'_>) -> Result<Asked, Response> {
-    let accepted = Accepted::read(request.list("accept").as_deref());
-    let token = request.token();
+pub fn read(request: HttpRequest<'_>, transports: Transports) -> Result<Asked, Response> {
+    let accepted = Accepted::read(request.list("accept").as_deref(), transports);
+    let token = request.token().filter(|_| transports.sse);
     match (request.method, token) {
-        ("PUT", _) => Ok(Asked::Reserve),
+        ("PUT", _) if transports.sse => Ok(Asked::Reserve),
         ("GET", Some(token)) => Ok(Asked::Open { token }),
         ("POST", Some(token)) => {
             let mut members = posted(request)?;
@@ -209,12 +207,20 @@ pub fn read(request: HttpRequest<'_>) -> Result<Asked, Response> {
                 "the parameter `operationId` is missing",
             )),
         },
-        ("DELETE", None) => Err(Response::no_stream()),
+        ("DELETE", None) if transports.sse => Err(Response::no_stream()),
         ("GET", None) if accepted.html && request.parameter("query").is_none() => Ok(Asked::Page),
-        ("GET", None) => run(request, parameters(request.query)?, accepted),
-        ("POST", None) => run(request, posted(request)?, accepted),
-        ("OPTIONS", _) => Err(Response::empty(204).allowing()),
-        _ => Err(Response::error(405, "send GET or POST").allowing()),
+        ("GET", None) if transports.get => run(request, parameters(request.query)?, accepted),
+        ("POST", None) if transports.post => run(request, posted(request)?, accepted),
+        ("OPTIONS", _) => Err(Response::empty(204).allowing(transports)),
+        _ => {
+            let advice = match (transports.get, transports.post) {
+                (true, true) => "send GET or POST",
+                (true, false) => "send GET",
+                (false, true) => "send POST",
+                (false, false) => "operations are not served over HTTP here",
+            };
+            Err(Response::error(405, advice).allowing(transports))
+        }
     }
 }
 
@@ -224,10 +230,8 @@ fn run(
     accepted: Accepted,
 ) -> Result<Asked, Response> {
     if accepted.single.is_none() && accepted.streaming.is_none() {
-        return Err(Response::error(
-            406,
-            "accept application/graphql-response+json, application/json, text/event-stream or multipart/mixed",
-        ));
+        let types = accepted.offered.media_types();
+        return Err(Response::error(406, &format!("accept one of {types}")));
     }
     let request = graphql_request(http, &mut members)?;
     Ok(Asked::Run(Exchange::new(
@@ -308,7 +312,7 @@ mod tests {
             headers: &headers,
             body: body.as_bytes(),
         };
-        read(request).map_or_else(|response| response.head.status, |_| 200)
+        read(request, Transports::default()).map_or_else(|response| response.head.status, |_| 200)
     }
 
     const JSON: (&str, &str) = ("content-type", "application/json; charset=utf-8");
@@ -372,7 +376,7 @@ mod tests {
             headers: &headers,
             body: b"",
         };
-        let Ok(Asked::Run(mut exchange)) = read(request) else {
+        let Ok(Asked::Run(mut exchange)) = read(request, Transports::default()) else {
             panic!("not read");
         };
         let actions = exchange.accept();

@@ -74,7 +74,8 @@ impl Connection {
         let responder = py.detach(|| running.runtime.responder());
         let client = peer.into_client(py)?;
         let refusal = responder.refusal(client.header("origin"), client.header("host"));
-        let subprotocol = Subprotocol::negotiate(subprotocols.iter().map(String::as_str));
+        let transports = responder.engine().transports;
+        let subprotocol = transports.negotiate(subprotocols.iter().map(String::as_str));
         let promise = Promise::new(py)?;
         let ended = promise.future(py).unbind();
         let remote = refusal.is_none().then(|| {
@@ -235,7 +236,7 @@ pub(crate) fn answer<'py>(
 #[pyclass(module = "fraiseql_subs._core", frozen)]
 pub(crate) struct Response {
     status: u16,
-    headers: Vec<(&'static str, String)>,
+    headers: Vec<(String, String)>,
     body: Mutex<Rest>,
     bridge: Arc<Bridge>,
     ended: Py<PyAny>,
@@ -254,7 +255,7 @@ impl Response {
         Self {
             status: reply.head.status,
             headers: headers
-                .map(|(name, value)| (name, value.into_owned()))
+                .map(|(name, value)| (name.into_owned(), value.into_owned()))
                 .collect(),
             body: Mutex::new(match reply.body {
                 Body::Whole(body) => Rest::Ready(body.into(), None),
@@ -276,7 +277,7 @@ impl Response {
 
     /// Names, in lower case, and values.
     #[getter]
-    fn headers(&self) -> Vec<(&'static str, String)> {
+    fn headers(&self) -> Vec<(String, String)> {
         self.headers.clone()
     }
 

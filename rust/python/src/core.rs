@@ -117,7 +117,7 @@ impl Drop for Core {
 #[pymethods]
 impl Core {
     #[new]
-    #[pyo3(signature = (*, schema, definitions, limits, history, security, trusted_documents, introspection, debug, page, workers))]
+    #[pyo3(signature = (*, schema, definitions, limits, history, security, trusted_documents, introspection, transports, debug, page, workers))]
     #[allow(
         clippy::too_many_arguments,
         reason = "keyword parameters of one Python call"
@@ -130,6 +130,7 @@ impl Core {
         security: PySecurity<'_>,
         trusted_documents: Option<Vec<(String, String)>>,
         introspection: bool,
+        transports: Vec<String>,
         debug: bool,
         page: Option<Vec<u8>>,
         workers: usize,
@@ -139,6 +140,7 @@ impl Core {
             history,
             trusted_documents,
             introspection,
+            transports,
             debug,
             page: page.map(Into::into),
             workers,

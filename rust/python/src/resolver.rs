@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use graphql::{GraphQLError, ResolverError};
 use parking_lot::Mutex;
+use protocol::Amendment;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -112,8 +113,8 @@ impl Calls {
                 self.go_on(py, lane);
             }
             Err(error) => {
-                let field = &lane.info.definition.field;
-                let error = self.describe(py, field, &error.into_value(py).into_bound(py), true);
+                let field = lane.info.definition.label(&lane.info.arguments);
+                let error = self.describe(py, &field, &error.into_value(py).into_bound(py), true);
                 lane.refuse(refused(error));
             }
         }
@@ -326,15 +327,39 @@ fn refused_with(py: Python<'_>, exception: &Bound<'_, PyAny>) -> Option<Outcome>
     Some(Outcome::Refused(json.into()))
 }
 
-/// The response of an executor, which is JSON but for values that its scalars left as they were.
+/// `fraiseql_subs.delegate.Reply`.
+#[derive(FromPyObject)]
+struct PyReply<'py> {
+    response: Bound<'py, PyAny>,
+    is_refusal: bool,
+    status: Option<u16>,
+    headers: Vec<(String, String)>,
+}
+
+/// The reply of an executor, which is JSON but for values that its scalars left as they were.
 fn whole_response(value: &Bound<'_, PyAny>, mut response: Vec<u8>) -> Outcome {
-    match to_json(value) {
+    let reply: PyReply<'_> = match value.extract() {
+        Ok(reply) => reply,
+        Err(error) => return refused(ResolverError::new(error.to_string())),
+    };
+    let outcome = match to_json(&reply.response) {
         Ok(json) => {
             graphql::write_json(&json, &mut response);
-            Outcome::Response(response.into())
+            match reply.is_refusal {
+                true => Outcome::Refused(response.into()),
+                false => Outcome::Response(response.into()),
+            }
         }
         Err(error) => refused(ResolverError::new(error.message("the response"))),
+    };
+    if reply.status.is_none() && reply.headers.is_empty() {
+        return outcome;
     }
+    let amendment = Amendment {
+        status: reply.status,
+        headers: reply.headers,
+    };
+    Outcome::Headed(Box::new((amendment, outcome)))
 }
 
 fn refused(error: ResolverError) -> Outcome {
@@ -457,7 +482,8 @@ impl Answer {
 
     fn describe(&self, py: Python<'_>, exception: &Bound<'_, PyAny>) -> ResolverError {
         let is_wanted = self.lane.wants(self.id);
-        let field = &self.lane.info.definition.field;
-        self.calls.describe(py, field, exception, is_wanted)
+        let info = &self.lane.info;
+        let field = info.definition.label(&info.arguments);
+        self.calls.describe(py, &field, exception, is_wanted)
     }
 }

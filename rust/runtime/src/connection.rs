@@ -260,9 +260,12 @@ impl Connection {
             };
             match answer {
                 Ok((client, Ok(()))) => connection.accept(client),
-                Ok((_, Err(_))) => {
+                Ok((_, Err(refused))) => {
                     connection.denied(Check::Authentication, "connection denied");
-                    let actions = connection.session.borrow_mut().refuse();
+                    let actions = connection
+                        .session
+                        .borrow_mut()
+                        .refuse(refused.error.as_ref());
                     connection.act(actions);
                 }
                 Err(_) => connection.close(Close::internal_error("authentication is unavailable")),
@@ -280,6 +283,7 @@ impl Connection {
         let identity = client.identity.as_ref();
         let is_expired = identity.is_some_and(|identity| identity.is_expired(epoch_seconds()));
         let expiry = identity.and_then(|identity| identity.expires_at);
+        let ack = client.ack.take();
         let client = Arc::new(client);
         self.connected.set_client(client.clone());
         self.accepted.replace(Some(client));
@@ -296,7 +300,7 @@ impl Connection {
             self.expiry.set(Some(deadline));
             self.worker.expire_at(deadline, self.key);
         }
-        let actions = self.session.borrow_mut().accept(None);
+        let actions = self.session.borrow_mut().accept(ack.as_ref());
         self.act(actions);
     }
 

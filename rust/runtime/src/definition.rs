@@ -61,9 +61,26 @@ pub struct Definition {
     pub has_initial: bool,
     /// Whether subscribers with equal operation and arguments share one call for each event.
     pub is_shared: bool,
+    /// Of a delegate: whether its executor knows less of the schema than is served, so that it is
+    /// told what the schema looks like.
+    pub is_partial: bool,
 }
 
 impl Definition {
+    /// What it is called in errors and logs; `request` is what a delegate was asked.
+    #[must_use]
+    pub fn label(&self, request: &JsonMap) -> String {
+        if self.kind != ResolverKind::Delegate {
+            return self.field.clone();
+        }
+        let text = |key: &str| request.get(key).and_then(Value::as_str);
+        let kind = text("type").unwrap_or("operation");
+        match text("operationName") {
+            Some(name) => format!("{kind} {name}"),
+            None => format!("{kind} without a name"),
+        }
+    }
+
     /// Whether equal subscriptions share their results.
     #[must_use]
     pub fn is_grouped(&self) -> bool {

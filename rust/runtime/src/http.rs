@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use dashmap::DashMap;
 use parking_lot::Mutex;
 use protocol::http::{self, Asked, HttpRequest, Response};
-use protocol::{Head, Session};
+use protocol::{Head, Session, Transports};
 use tokio::sync::oneshot;
 
 use crate::actors::ShardActor;
@@ -129,11 +129,11 @@ impl Responder {
     ) -> Reply {
         let mut reply = match self.refusal(request.header("origin"), request.header("host")) {
             Some(refusal) => refusal.into(),
-            None if is_preflight(&request) => preflight(&request),
+            None if is_preflight(&request) => preflight(&request, self.engine.transports),
             None if request.body.len() > self.engine.limits.max_message_bytes => {
                 Response::too_large(self.engine.limits.max_message_bytes).into()
             }
-            None => match http::read(request) {
+            None => match http::read(request, self.engine.transports) {
                 Ok(asked) => self.act(asked, client, shut_down).await,
                 Err(response) => response.into(),
             },
@@ -251,17 +251,19 @@ impl Responder {
         else {
             return;
         };
-        head.headers.push(("vary", "origin".into()));
+        head.headers.push(("vary".into(), "origin".into()));
         if !origins.allow(Some(origin)) {
             return;
         }
         let is_any = origins.allow_any();
         let allowed = if is_any { "*" } else { origin };
-        head.headers
-            .push(("access-control-allow-origin", allowed.to_owned().into()));
+        head.headers.push((
+            "access-control-allow-origin".into(),
+            allowed.to_owned().into(),
+        ));
         if !is_any {
             head.headers
-                .push(("access-control-allow-credentials", "true".into()));
+                .push(("access-control-allow-credentials".into(), "true".into()));
         }
     }
 }
@@ -270,13 +272,13 @@ fn is_preflight(request: &HttpRequest<'_>) -> bool {
     request.method == "OPTIONS" && request.header("access-control-request-method").is_some()
 }
 
-fn preflight(request: &HttpRequest<'_>) -> Reply {
+fn preflight(request: &HttpRequest<'_>, transports: Transports) -> Reply {
     let mut response = Response::empty(204);
     if request.header("origin").is_some() {
         let headers = request.header("access-control-request-headers");
         response.head = response
             .head
-            .with("access-control-allow-methods", "GET, POST, PUT, DELETE")
+            .with("access-control-allow-methods", transports.methods())
             .with(
                 "access-control-allow-headers",
                 headers.unwrap_or("content-type").to_owned(),

@@ -18,6 +18,7 @@ use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use graphql::{GraphQLError, JsonMap, Plan, ResolverError};
 use parking_lot::Mutex;
+use protocol::Amendment;
 
 use crate::actors::ShardActor;
 use crate::config::{
@@ -81,6 +82,8 @@ pub enum Outcome {
     Refused(Bytes),
     /// The subscription ends: its source has, or the host is gone.
     End,
+    /// An outcome that says of the response over HTTP what its head is like.
+    Headed(Box<(Amendment, Outcome)>),
 }
 
 /// Called once, on any thread.

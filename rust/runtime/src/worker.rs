@@ -161,7 +161,8 @@ impl Worker {
             }
             Ok(Prepared::Operation(prepared)) => prepared,
         };
-        let Some(checks) = &self.checks else {
+        let checks = self.checks.as_ref().filter(|_| !prepared.tells_no_data);
+        let Some(checks) = checks else {
             return Opening::Done(self.run(*prepared, None, client.clone(), &resume, sink));
         };
         let answer = checks.send(Subscribe(Box::new(Subscribing {

@@ -86,7 +86,7 @@ fn begin(head: &Head) -> HttpResponseBuilder {
     let status = StatusCode::from_u16(head.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = HttpResponse::build(status);
     for (name, value) in &head.headers {
-        response.append_header((header::HeaderName::from_static(name), value.as_ref()));
+        response.append_header((name.as_ref(), value.as_ref()));
     }
     response
 }

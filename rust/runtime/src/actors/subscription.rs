@@ -146,7 +146,7 @@ impl SubscriptionActor {
         let Some(lane) = &self.lane else { return };
         let timed_out = ResolverError::new(format!(
             "the resolver of `{}` did not answer within {} s",
-            lane.info.definition.field,
+            lane.info.definition.label(&lane.info.arguments),
             limit.as_secs_f64()
         ));
         if let Some(left) = lane.expire(limit, &timed_out) {
@@ -203,6 +203,11 @@ impl StreamHandler<Found> for SubscriptionActor {
             Found::Outcome(Outcome::Skip, _) => self.complete_when_idle(ctx),
             Found::Outcome(Outcome::Refused(errors), _) => self.fail(&errors, ctx),
             Found::Outcome(Outcome::End, _) => self.complete(ctx),
+            Found::Outcome(Outcome::Headed(headed), offset) => {
+                let (amendment, outcome) = *headed;
+                self.sink.amend(amendment);
+                self.handle(Found::Outcome(outcome, offset), ctx);
+            }
             Found::Start(limit) => self.set_timer(limit, limit, ctx),
         }
     }
