@@ -206,7 +206,7 @@ impl StreamHandler<Found> for SubscriptionActor {
             Found::Outcome(Outcome::Headed(headed), offset) => {
                 let (amendment, outcome) = *headed;
                 self.sink.amend(amendment);
-                self.handle(Found::Outcome(outcome, offset), ctx);
+                StreamHandler::handle(self, Found::Outcome(outcome, offset), ctx);
             }
             Found::Start(limit) => self.set_timer(limit, limit, ctx),
         }
