@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from ._client_errors import INTERNAL_ERROR, client_error
 from ._resolving import log_failure
 from .definition import Bound, Definition
-from .executors import Executor, Operation
+from .executors import Executor, Operation, is_subscription
 from .types import Context
 
 ContextGetter: TypeAlias = Callable[[Context], Any]
@@ -98,7 +98,10 @@ class Delegate(Definition):
     ) -> AsyncGenerator[Reply, None]:
         if request["type"] == "refused":
             message = request["errors"][0]["message"]
-            errors = await self.executor.refuse(operation, message)
+            errors: list[Any] | None = None
+            # Subscriptions that were added to a schema are none to its executor.
+            if not (self.partial and is_subscription(operation)):
+                errors = await self.executor.refuse(operation, message)
             told = request["errors"] if errors is None else [_error(error) for error in errors]
             yield Reply(told, is_refusal=True)
             return
@@ -139,7 +142,7 @@ class Delegate(Definition):
         error = client_error(exception)
         if error is not None:
             return Reply([error], is_refusal=True)
-        name = request["operationName"]
+        name = request["name"]
         kind = request["type"] if request["type"] != "refused" else "operation"
         log_failure(f"{kind} {name}" if name else f"{kind} without a name", exception)
         message = f"{type(exception).__name__}: {exception}" if self.debug else INTERNAL_ERROR

@@ -65,6 +65,17 @@ def find_executor(schema: object) -> Executor | None:
     return None
 
 
+def is_subscription(operation: Operation) -> bool:
+    """Whether the document has syntax, and its operation is a subscription."""
+    from graphql import GraphQLError, OperationType, get_operation_ast, parse
+
+    try:
+        found = get_operation_ast(parse(operation.query), operation.name)
+    except GraphQLError:
+        return False
+    return found is not None and found.operation is OperationType.SUBSCRIPTION
+
+
 def _core_schema(schema: object) -> Any:
     try:
         from graphql import GraphQLSchema

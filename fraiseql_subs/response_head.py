@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, MutableMapping
-from http.cookies import SimpleCookie
+from http.cookies import CookieError, SimpleCookie
 from typing import Literal
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -135,7 +135,10 @@ class ResponseHead:
         Raises:
             ValueError: The name or a value cannot be sent.
         """
-        cookie: SimpleCookie = SimpleCookie({key: value})
+        try:
+            cookie: SimpleCookie = SimpleCookie({key: value})
+        except CookieError as error:
+            raise ValueError(f"cookie {key!r}: {error}: use letters, digits and hyphens") from error
         attributes = {"max-age": max_age, "path": path, "domain": domain, "samesite": samesite}
         for name, attribute in attributes.items():
             if attribute is not None:

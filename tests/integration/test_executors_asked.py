@@ -211,10 +211,9 @@ async def test_a_document_that_is_refused_here_runs_nowhere(name):
     resolved = []
     core = getattr(schema, "_schema", schema)
     core.query_type.fields["hello"].resolve = lambda *_: resolved.append("hello")
-    limits = Limits(max_depth=1, max_aliases=1)
+    limits = Limits(max_aliases=1)
     async with SubscriptionManager(schema=schema, limits=limits) as manager:
         for document, message in [
-            ("{ nested { hello } }", "max_depth"),
             ("{ a: hello b: hello }", "max_aliases"),
             ("query A { hello } query B { hello }", "operation name"),
         ]:
@@ -266,6 +265,30 @@ async def test_refused_documents_are_errors_on_every_transport(serve, connect):
         response = await http.post(server.http_url, json={"query": "{ nothing }"}, headers=headers)
         assert "Cannot query field" in response.text
         assert response.text.endswith("event: complete\ndata:\n\n")
+
+
+async def test_a_reserved_stream_answers_refused_documents_with_their_own_request(serve):
+    """GraphQL over SSE, single connection mode: what is refused is the answer to its POST."""
+    server = await serve(SubscriptionManager(schema=strawberry_schema(MaskErrors)))
+
+    def refuse(context: Context) -> Any:
+        context.response.status = 401
+        raise GraphQLError("log in first")
+
+    closed = SubscriptionManager(schema=strawberry_schema(), context_getter=refuse)
+    closed_server = await serve(closed)
+    async with httpx.AsyncClient() as http:
+        for url, status, message in (
+            (server.http_url, 400, "Unexpected error."),
+            (closed_server.http_url, 401, "log in first"),
+        ):
+            token = (await http.put(url)).text
+            headers = {"x-graphql-event-stream-token": token}
+            for query in ("{ nothing }", "{ nothing", "query A { hello } query B { hello }"):
+                body = {"query": query, "extensions": {"operationId": "1"}}
+                response = await http.post(url, json=body, headers=headers)
+                assert response.status_code == status
+                assert [error["message"] for error in response.json()["errors"]] == [message]
 
 
 @pytest.mark.parametrize("name", SCHEMAS)

@@ -185,6 +185,6 @@ mod tests {
     fn browsers_get_a_page() {
         let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
         assert!(Accepted::read(Some(browser), Transports::default()).html);
-        assert!(!Accepted::read(Some("*/*")).html);
+        assert!(!Accepted::read(Some("*/*"), Transports::default()).html);
     }
 }

@@ -38,7 +38,8 @@ impl Head {
     }
 
     /// Does as the application wants.
-    pub(crate) fn amended(mut self, amendment: Option<Amendment>) -> Self {
+    #[must_use]
+    pub fn amended(mut self, amendment: Option<Amendment>) -> Self {
         let Some(amendment) = amendment else {
             return self;
         };

@@ -35,6 +35,15 @@ pub enum Prepared {
     Response(Bytes),
 }
 
+/// What is to be done about a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checked {
+    /// Its operation may run.
+    Valid,
+    /// It is refused, by the host's executor, whose errors they are.
+    JudgedElsewhere,
+}
+
 /// An operation that is ready to run.
 #[derive(Debug)]
 pub struct PreparedOperation {
@@ -45,7 +54,7 @@ pub struct PreparedOperation {
     /// Where its events are found; `None` for a source stream or the host's executor.
     pub route: Option<Route>,
     /// What the host's executor is asked, as JSON: `type`, `query`, `variables`, `operationName`,
-    /// `extensions`; `errors` of a document that is refused; `introspection`, where the executor
+    /// `name` of the operation, `extensions`; `errors` of a document that is refused; `introspection`, where the executor
     /// knows less of the schema.
     pub delegated: Option<JsonMap>,
     /// Whether nothing but the schema can be read by it, or nothing at all: no rule about data
@@ -125,16 +134,22 @@ impl Catalog {
     /// # Errors
     ///
     /// What is wrong with it.
-    pub fn check(&self, request: &Request) -> Result<(), Vec<GraphQLError>> {
+    pub fn check(&self, request: &Request) -> Result<Checked, Vec<GraphQLError>> {
         let name = request.operation_name.as_deref();
         let document = match self.document(request) {
             Ok(document) => document,
-            Err(errors) => return self.judged_elsewhere(request, errors).map(drop),
+            Err(errors) => {
+                let judged = self.judged_elsewhere(request, errors);
+                return judged.map(|_| Checked::JudgedElsewhere);
+            }
         };
         match document.kind(name) {
-            Some(_) => Ok(()),
-            None if self.delegate.is_some() => Ok(()),
-            None => document.operation(name, &request.variables).map(drop),
+            Some(_) => Ok(Checked::Valid),
+            None if self.delegate.is_some() => Ok(Checked::JudgedElsewhere),
+            None => {
+                let operation = document.operation(name, &request.variables);
+                operation.map(|_| Checked::Valid)
+            }
         }
     }
 
@@ -164,7 +179,8 @@ impl Catalog {
         request: &Request,
         errors: Vec<GraphQLError>,
     ) -> Result<Prepared, Vec<GraphQLError>> {
-        let mut asked = delegated_request("refused", text, request);
+        let name = request.operation_name.as_deref();
+        let mut asked = delegated_request("refused", text, name, request);
         let told = serde_json::from_slice(&graphql::errors_to_json(&errors)).unwrap_or_default();
         asked.insert("errors".to_owned(), told);
         self.delegated(asked, None, true).ok_or(errors)
@@ -194,8 +210,13 @@ impl Catalog {
         let Some(delegate) = &self.delegate else {
             return Ok(None);
         };
-        let mut asked = delegated_request("query", document.text(), request);
         let name = request.operation_name.as_deref();
+        let mut asked = delegated_request(
+            "query",
+            document.text(),
+            document.operation_name(name),
+            request,
+        );
         let is_introspection = match document.operation(name, &request.variables) {
             Ok(Operation::Query(query)) if query.is_introspection() => {
                 if delegate.is_partial {
@@ -238,7 +259,12 @@ impl Catalog {
             Operation::Subscription(operation) => operation,
             Operation::Query(query) => return Ok(Prepared::Response(query.execute().into())),
             Operation::Mutation => {
-                let asked = delegated_request("mutation", document.text(), request);
+                let asked = delegated_request(
+                    "mutation",
+                    document.text(),
+                    document.operation_name(name),
+                    request,
+                );
                 return self.delegated(asked, None, false).ok_or_else(|| {
                     vec![GraphQLError::new(
                         "mutations are not served here: send them to your GraphQL server",
@@ -248,7 +274,12 @@ impl Catalog {
         };
         let Some(definition) = self.definitions.get(&*operation.field_name) else {
             let field = operation.field_name.clone();
-            let asked = delegated_request("subscription", document.text(), request);
+            let asked = delegated_request(
+                "subscription",
+                document.text(),
+                document.operation_name(name),
+                request,
+            );
             return self.delegated(asked, Some(operation), false).ok_or_else(|| {
                 vec![GraphQLError::new(format!(
                     "no resolver serves `Subscription.{field}`: declare one with @subscription or passthrough"
@@ -284,14 +315,15 @@ fn is_of_variables(errors: &[GraphQLError]) -> bool {
     errors.iter().all(is_of_variables)
 }
 
-fn delegated_request(kind: &str, text: &str, request: &Request) -> JsonMap {
+fn delegated_request(kind: &str, text: &str, name: Option<&str>, request: &Request) -> JsonMap {
     let variables = Value::Object(request.variables.clone());
-    let name = request.operation_name.as_deref();
+    let asked_for = request.operation_name.as_deref();
     [
         ("type", Value::from(kind)),
         ("query", Value::from(text)),
         ("variables", variables),
-        ("operationName", Value::from(name)),
+        ("operationName", Value::from(asked_for)),
+        ("name", Value::from(name)),
         ("extensions", Value::Object(request.extensions.clone())),
     ]
     .map(|(key, value)| (key.to_owned(), value))

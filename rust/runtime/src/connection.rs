@@ -16,6 +16,7 @@ use graphql::{GraphQLError, JsonMap};
 use hashbrown::HashMap;
 use protocol::{Action, Close, OperationId, Request, Session};
 use security::{Check, Identity};
+use tokio::sync::oneshot;
 
 use crate::actors::SubscriptionActor;
 use crate::clock::epoch_seconds;
@@ -27,8 +28,11 @@ use crate::roster::Connected;
 use crate::worker::{Deadline, Opened, Opening, Worker};
 
 mod operation_sink;
+mod verdict;
 
 use operation_sink::OperationSink;
+pub(crate) use verdict::Verdict;
+use verdict::VerdictSink;
 
 /// How long a client that is being closed has to take its close frame before the socket is shut.
 const CLOSE_GRACE: Duration = Duration::from_secs(5);
@@ -222,6 +226,24 @@ impl Connection {
         let has_started = action.is_some();
         self.act(action);
         has_started
+    }
+
+    /// Has the host's executor refuse a document, whose request waits for what it says.
+    pub(crate) fn judge(&self, request: &Request, reply: oneshot::Sender<Verdict>) {
+        let Some(client) = self.client() else { return };
+        let (sink, verdict) = VerdictSink::new();
+        // It tells no data, so no check is waited for.
+        if let Opening::Done(Ok(Opened::Subscription(actor))) =
+            self.worker.open(request, &client, Rc::new(sink))
+        {
+            actix::spawn(async move {
+                if let Ok(verdict) = verdict.await {
+                    // Fails only when its request is gone.
+                    reply.send(verdict).ok();
+                }
+                drop(actor);
+            });
+        }
     }
 
     /// Ends an operation of an event stream.

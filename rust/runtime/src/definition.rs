@@ -75,7 +75,7 @@ impl Definition {
         }
         let text = |key: &str| request.get(key).and_then(Value::as_str);
         let kind = text("type").unwrap_or("operation");
-        match text("operationName") {
+        match text("name") {
             Some(name) => format!("{kind} {name}"),
             None => format!("{kind} without a name"),
         }

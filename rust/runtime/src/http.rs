@@ -11,10 +11,12 @@ use bytes::{Bytes, BytesMut};
 use dashmap::DashMap;
 use parking_lot::Mutex;
 use protocol::http::{self, Asked, HttpRequest, Response};
-use protocol::{Head, Session, Transports};
+use protocol::{Head, Request, Session, Transports};
 use tokio::sync::oneshot;
 
 use crate::actors::ShardActor;
+use crate::catalog::Checked;
+use crate::connection::Verdict;
 use crate::engine::Engine;
 use crate::lane::Waiter;
 use crate::outbox::Outgoing;
@@ -155,11 +157,16 @@ impl Responder {
                     return Response::no_stream().into();
                 };
                 // Only what runs is told on the stream.
-                if let Err(errors) = self.engine.catalog.check(&request) {
-                    return Response::refused(&graphql::errors_to_json(&errors)).into();
+                let checked = self.engine.catalog.check(&request);
+                let request = Box::new(request);
+                match checked {
+                    Ok(Checked::Valid) => {}
+                    Ok(Checked::JudgedElsewhere) => return judged(&slot, request).await,
+                    Err(errors) => {
+                        return Response::refused(&graphql::errors_to_json(&errors)).into();
+                    }
                 }
                 let (reply, started) = oneshot::channel();
-                let request = Box::new(request);
                 slot.push(Incoming::Start { id, request, reply });
                 match started.await {
                     Ok(true) => Response::empty(202).into(),
@@ -265,6 +272,20 @@ impl Responder {
             head.headers
                 .push(("access-control-allow-credentials".into(), "true".into()));
         }
+    }
+}
+
+/// Answers a request whose document the host's executor refuses.
+async fn judged(slot: &Slot, request: Box<Request>) -> Reply {
+    let (reply, verdict) = oneshot::channel();
+    slot.push(Incoming::Judge { request, reply });
+    match verdict.await {
+        Ok(Verdict { errors, amendment }) => {
+            let mut response = Response::refused(&errors);
+            response.head = response.head.amended(amendment);
+            response.into()
+        }
+        Err(_) => Response::no_stream().into(),
     }
 }
 

@@ -11,6 +11,7 @@ use graphql::{GraphQLError, Plan};
 use hashbrown::HashMap;
 use protocol::{Close, Request, Resume};
 use security::Guard;
+use serde_json::Value;
 
 use crate::actors::{
     AuthenticateActor, JwtActor, ShardActor, Subscribing, SubscriptionActor, start_chain,
@@ -263,11 +264,10 @@ impl Worker {
         let address = self.address.get().ok_or_else(shutting_down)?;
         let worker = self.clone();
         let (operation_name, plan, arguments) = match (delegated, operation) {
-            (Some(request), operation) => (
-                operation.and_then(|operation| operation.name),
-                None,
-                request,
-            ),
+            (Some(request), _) => {
+                let name = request.get("name").and_then(Value::as_str);
+                (name.map(Arc::from), None, request)
+            }
             (None, Some(operation)) => (operation.name, Some(operation.plan), operation.arguments),
             (None, None) => return Err(shutting_down()),
         };

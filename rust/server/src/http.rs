@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use actix_web::body::BodyStream;
-use actix_web::http::{StatusCode, Version, header};
+use actix_web::http::{StatusCode, Version};
 use actix_web::rt::time::{Interval, interval};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use bytes::{Bytes, BytesMut};
