@@ -177,7 +177,7 @@ impl Document {
     /// The name of the operation that a request with this `operationName` asks for.
     #[must_use]
     pub fn operation_name(&self, name: Option<&str>) -> Option<&str> {
-        self.select(name).ok()?.name.as_deref().map(|name| &**name)
+        self.select(name).ok()?.name.as_deref()
     }
 
     /// Its text.
