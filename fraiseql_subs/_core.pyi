@@ -155,6 +155,9 @@ class Core:
         workers: int,
     ) -> Self: ...
     @property
+    def is_closed(self) -> bool:
+        """Whether the manager was closed, and not started again."""
+    @property
     def is_running(self) -> bool:
         """Whether the manager is started."""
     @property
@@ -202,8 +205,10 @@ class Core:
         self,
     ) -> list[tuple[str, Identity | Mapping[str, Any] | None, str | None, str, int, float]]:
         """List who is connected; see `ConnectionInfo`."""
-    def drain(self, drain: float, whole: bool) -> asyncio.Future[None]:
-        """Complete what can be completed within `drain` seconds, close the rest with 1001."""
+    def drain(self, drain: float, whole: bool, readmit: bool) -> asyncio.Future[None]:
+        """Let clients leave within `drain` seconds, then close the rest with 1001."""
+    def hurry(self) -> None:
+        """End the drain that is under way."""
     def disconnect(
         self,
         user_id: str | None,

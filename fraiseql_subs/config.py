@@ -150,6 +150,9 @@ class History:
             refuse("History.max_bytes", self.max_bytes, remedy)
 
 
+DRAIN = 10.0
+"""Seconds that operations under way have to be answered when a manager or server closes."""
+
 DEFAULT_HISTORY = History()
 
 

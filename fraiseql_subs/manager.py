@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import os
-import signal
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+import weakref
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from typing_extensions import Self
 
@@ -20,6 +21,7 @@ from . import decorators
 from ._core import Core, Receipt, Responses
 from .config import (
     DEFAULT_HISTORY,
+    DRAIN,
     TRANSPORTS,
     History,
     Identity,
@@ -43,8 +45,8 @@ from .trusted import TrustedDocuments, read_trusted_documents
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-DRAIN = 10.0
-"""Seconds that running subscriptions have to end when a manager or server closes."""
+Main: TypeAlias = Callable[[], Awaitable[object]] | Coroutine[Any, Any, object]
+"""What runs beside a server: an async function without parameters, or its coroutine."""
 
 
 class SubscriptionManager:
@@ -124,6 +126,7 @@ class SubscriptionManager:
         self._debug = debug
         self._graphiql = graphiql
         self._executor = Executor(self)
+        self._servers: weakref.WeakSet[Server] = weakref.WeakSet()
         self._built: Core | None = None
         if self._definitions or isinstance(self._schema, Delegate):
             # A fault in the declarations shows where they are made, not at the first client.
@@ -193,20 +196,28 @@ class SubscriptionManager:
         self._core.start()
 
     async def close(self, *, drain: float = DRAIN) -> None:
-        """Take no further event, complete what is under way, close all connections and stop.
+        """Let no client in any more, answer what is under way, close all connections and stop.
 
-        Connections that have not ended within `drain` seconds are closed with 1001. Returns when
-        all threads have ended. Closing twice is allowed.
+        Queries, mutations and source streams have `drain` seconds to end. Subscriptions to events
+        are sent what was published before. Then, or after `drain` seconds, WebSockets are closed
+        with 1001 and streams over HTTP end without `complete`, so that clients come back to the
+        server that is there next; where there are many, they leave one after the other. Events
+        are taken until the last client has left. In-process subscriptions end: their iteration
+        stops after what was published before.
+
+        Returns when all threads have ended. Closing twice is allowed.
 
         Args:
-            drain: Time that running subscriptions have (seconds, at least 0).
+            drain: Time that operations under way have (seconds, at least 0).
         """
         core = self._core
         try:
             if core.is_running:
-                await core.drain(drain, True)
+                await core.drain(drain, True, False)
         finally:
             core.stop()
+            for server in list(self._servers):
+                server.close()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -297,7 +308,7 @@ class SubscriptionManager:
             port: Port to bind; 0 picks a free one, found as `server.port`.
             path: Path of the GraphQL endpoint.
             tls: Certificate and key; None: no TLS.
-            drain: Time that running subscriptions have at the end (seconds).
+            drain: Time that operations under way have at the end (seconds); see `close`.
             unix: Path of a unix socket to listen at in place of host and port; it is removed at
                 the end.
             reuse_port: Whether other processes may listen on the same port, so that the system
@@ -325,24 +336,47 @@ class SubscriptionManager:
         drain: float = DRAIN,
         unix: str | Path | None = None,
         reuse_port: bool = False,
+        main: Main | None = None,
     ) -> None:
-        """Serve until Ctrl-C or SIGTERM; for scripts. Takes the arguments of `serve`."""
-        # From Python 3.11 on asyncio turns Ctrl-C into a cancellation and raises it again here.
+        """Serve until SIGTERM or Ctrl-C, and then drain; a blocking call, for scripts.
+
+        Takes the arguments of `serve`. `main` is what runs beside the server, such as what
+        publishes: an async function without parameters, or its coroutine; None: the server runs
+        alone. At the end `main` is cancelled first and has `drain` seconds to clean up, so that
+        what it still publishes reaches the clients. When it returns, the server ends as well.
+
+        Raises:
+            ConfigurationError: As `serve`; or `main` cannot be awaited.
+            Exception: What `main` raised, after the drain.
+        """
+        server = self.serve(
+            host, port, path=path, tls=tls, drain=drain, unix=unix, reuse_port=reuse_port
+        )
+        # Ctrl-C before there is a server to end.
         with contextlib.suppress(KeyboardInterrupt):
-            server = self.serve(
-                host, port, path=path, tls=tls, drain=drain, unix=unix, reuse_port=reuse_port
-            )
-            asyncio.run(self._run(server))
+            asyncio.run(self._run(server, main, drain))
 
     @staticmethod
-    async def _run(server: Server) -> None:
-        ended = asyncio.Event()
-        # Not on threads that are not the main one, which signals do not reach.
-        with contextlib.suppress(ValueError, RuntimeError):
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
-        async with server:
-            print(f"serving GraphQL subscriptions on {server.url}", flush=True)
-            await ended.wait()
+    async def _run(server: Server, main: Main | None, drain: float) -> None:
+        program: asyncio.Future[object] | None = None
+        try:
+            async with server:
+                print(f"serving GraphQL subscriptions on {server.url}", flush=True)
+                if main is not None:
+                    program = asyncio.ensure_future(_begin(main))
+                    program.add_done_callback(lambda _: server.close())
+                try:
+                    await server.wait_closed()
+                finally:
+                    if program is not None:
+                        program.cancel()
+                        # One that does not end is no reason to lose clients.
+                        await asyncio.wait([program], timeout=drain)
+        finally:
+            if program is None and asyncio.iscoroutine(main):
+                main.close()
+        if program is not None and program.done() and not program.cancelled():
+            program.result()
 
     def subscribe(
         self,
@@ -439,3 +473,18 @@ class SubscriptionManager:
     def metrics(self) -> Metrics:
         """Read the counters of this moment."""
         return Metrics(**self._core.metrics())
+
+
+def _begin(main: Main) -> Awaitable[object]:
+    """Start what runs beside a server.
+
+    Raises:
+        ConfigurationError: It cannot be awaited.
+    """
+    started = main if inspect.iscoroutine(main) or not callable(main) else main()
+    if not inspect.isawaitable(started):
+        raise ConfigurationError(
+            f"main={main!r} cannot be awaited: give an async function without parameters, or its"
+            " coroutine"
+        )
+    return started

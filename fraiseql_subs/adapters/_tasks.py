@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,3 +41,16 @@ async def first_of(ended: asyncio.Future[None], *work: Coroutine[Any, Any, None]
             await asyncio.gather(*tasks, return_exceptions=True)
     for task in finished:
         task.result()
+
+
+LAST_WORD = 1.0
+"""Seconds that a cancelled task has to end its response or socket."""
+
+
+async def last_word(sending: Awaitable[Any]) -> None:
+    """Tell a client, from a task that is cancelled, that it should come back elsewhere.
+
+    The client may be gone, or take nothing: neither is an error.
+    """
+    with contextlib.suppress(Exception):
+        await asyncio.wait_for(sending, LAST_WORD)

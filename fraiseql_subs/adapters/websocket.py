@@ -8,7 +8,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ._tasks import Peer, first_of
+from ..config import DRAIN
+from ._shutdown import watch_shutdown
+from ._tasks import Peer, first_of, last_word
 
 if TYPE_CHECKING:
     from .._core import Connection
@@ -79,10 +81,15 @@ class GraphQLTransportWSHandler:
 
     Args:
         manager: What is served. It is started with the first connection if it never was.
+        drain: Time that operations under way have when the program is told to end (seconds).
+            SIGTERM is noticed where uvicorn or the event loop handles it
+            (`loop.add_signal_handler`), and handed on when all connections have left; elsewhere
+            call `SubscriptionManager.close`.
     """
 
-    def __init__(self, manager: SubscriptionManager) -> None:
+    def __init__(self, manager: SubscriptionManager, *, drain: float = DRAIN) -> None:
         self._manager = manager
+        self._drain = drain
 
     async def handle_connection(self, adapter: WebSocketAdapter, *, context: Any = None) -> None:
         """Serve one socket until it ends.
@@ -92,11 +99,19 @@ class GraphQLTransportWSHandler:
             context: What resolvers find as `context.value` and `Security.authenticate` as
                 `params.context`, such as the user that the application knows.
 
+        Cancelled, it closes the socket with 1001; so it does when the manager is closed.
+
         Raises:
-            ManagerClosed: The manager is closed.
+            ManagerClosed: The manager was started by a process that has forked this one.
         """
+        watch_shutdown(self._manager, self._drain)
         peer = Peer(list(adapter.headers), adapter.remote_address, context)
-        connection = self._manager._core.connect(list(adapter.subprotocols), peer)
+        core = self._manager._core
+        if core.is_closed:
+            # The server goes on for a moment, and its clients try again.
+            await adapter.close(1001, "Going away")
+            return
+        connection = core.connect(list(adapter.subprotocols), peer)
         if connection.refusal is not None:
             await adapter.close(4403, "Forbidden")
             return
@@ -111,6 +126,11 @@ class GraphQLTransportWSHandler:
             # Not before nobody receives any more: granian lets a close wait for that.
             for code, reason in closing:
                 await adapter.close(code, reason)
+        except asyncio.CancelledError:
+            # The server ends. What it would say for us is an error, after which nobody returns.
+            if adapter.is_connected():
+                await last_word(adapter.close(1001, "Going away"))
+            raise
         except Exception:
             if adapter.is_connected():
                 raise

@@ -13,6 +13,7 @@ import pytest
 import trustme
 from endless import Endless
 from npm import NodeProcess
+from support import eventually
 
 from fraiseql_subs import (
     TLS,
@@ -100,8 +101,7 @@ async def test_many_streams_share_a_connection_of_http_2(accept, authority, tls,
     server = await serve(manager, tls=tls)
     request = {"query": "subscription { ticks }", "accept": accept, "until": '"ticks":99}'}
     async with open_streams(authority, server, *[request] * 20) as node:
-        while manager.metrics().subscriptions < 20:
-            await asyncio.sleep(0.001)
+        await eventually(lambda: manager.metrics().subscriptions == 20, "all are subscribed")
         for number in range(100):
             await manager.publish("ticks", number)
         for _ in range(20):
@@ -145,14 +145,12 @@ async def test_a_slow_stream_of_http_2_harms_no_other_stream(authority, tls, ser
             await asyncio.sleep(0)
 
     async with open_streams(authority, server, slow, healthy) as node:
-        while manager.metrics().subscriptions < 2:
-            await asyncio.sleep(0.001)
+        await eventually(lambda: manager.metrics().subscriptions == 2, "both are subscribed")
         await within(fill())
         await manager.publish("ticks", 1)
         assert '"ticks":1}' in (await node.read())["text"]
         # It has what it wanted; the slow one is held by what it does not read.
-        while manager.metrics().connections != 1:
-            await asyncio.sleep(0.001)
+        await eventually(lambda: manager.metrics().connections == 1, "the slow one is left")
 
 
 async def test_the_name_that_http_2_asks_for_is_checked_as_a_host(tls, http2, serve):

@@ -31,6 +31,11 @@ impl Close {
         }
     }
 
+    /// Whether it is the close of a server that shuts down.
+    pub(crate) fn is_going_away(&self) -> bool {
+        self.code == 1001
+    }
+
     /// 1000: everything was said.
     #[must_use]
     pub fn normal() -> Self {

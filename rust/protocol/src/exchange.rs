@@ -10,6 +10,7 @@ use crate::close::Close;
 use crate::event_stream;
 use crate::framing::Framing;
 use crate::head::{Amendment, Head};
+use crate::http;
 use crate::multipart;
 use crate::operation::{OperationId, OperationKind, Request};
 use crate::session::Action;
@@ -167,9 +168,7 @@ impl Exchange {
     pub(crate) fn complete(&mut self) -> Vec<Action> {
         match (self.phase, self.form) {
             (Phase::Ended, _) => Vec::new(),
-            (Phase::Silent, Form::Single(_)) => {
-                self.fail(Head::new(503), "the server is shutting down: try again")
-            }
+            (Phase::Silent, Form::Single(_)) => self.fail(Head::new(503), http::SHUTTING_DOWN),
             (_, Form::Single(_)) => self.end(Vec::new()),
             (_, Form::Streaming(streaming)) => {
                 let last = match streaming {
@@ -197,6 +196,9 @@ impl Exchange {
     /// The connection is closed before its operation has ended.
     pub(crate) fn farewell(&mut self, close: &Close) -> Vec<Action> {
         match (self.phase, self.form) {
+            (Phase::Silent, _) if close.is_going_away() => {
+                self.fail(Head::new(503), http::SHUTTING_DOWN)
+            }
             (Phase::Silent, _) => {
                 let head = Head::new(close.http_status());
                 match self.refusal.take() {
@@ -204,12 +206,12 @@ impl Exchange {
                     None => self.fail(head, &close.reason),
                 }
             }
-            (Phase::Answering, Form::Streaming(Streaming::Multipart)) => {
+            (Phase::Answering, Form::Streaming(Streaming::Multipart)) if !close.is_going_away() => {
                 self.phase = Phase::Ended;
                 let errors = json!([{ "message": close.reason }]).to_string();
                 vec![Action::Send(multipart::failure(errors.as_bytes()))]
             }
-            // An event stream that ends without `complete` is one to open again.
+            // A stream that ends without its `complete` is one to open again.
             _ => Vec::new(),
         }
     }
@@ -222,7 +224,10 @@ impl Exchange {
     fn fail_with(&mut self, head: Head, errors: &[u8]) -> Vec<Action> {
         let media = self.accepted.single.unwrap_or(Single::Json);
         let body = event_stream::errors_only(errors);
-        let head = head.with("content-type", media.content_type());
+        let mut head = head.with("content-type", media.content_type());
+        if head.status == 503 {
+            head = head.with("retry-after", http::RETRY_AFTER);
+        }
         self.end(vec![Action::Respond(head), Action::Send(body.into())])
     }
 
@@ -312,6 +317,22 @@ mod tests {
             events.starting(Some(OperationKind::Query)),
             Ok(actions) if !actions.is_empty()
         ));
+    }
+
+    #[test]
+    fn a_server_that_goes_away_leaves_no_last_word_but_a_503() {
+        let close = Close::going_away();
+        let silent = exchange("*/*", false).farewell(&close);
+        assert_eq!(status(&silent), 503);
+        let Action::Respond(head) = &silent[0] else {
+            panic!("no head");
+        };
+        assert!(head.headers.iter().any(|(name, _)| *name == "retry-after"));
+        for accept in ["text/event-stream", "multipart/mixed"] {
+            let mut stream = exchange(accept, false);
+            stream.starting(Some(OperationKind::Subscription)).unwrap();
+            assert_eq!(stream.farewell(&close), [], "{accept}");
+        }
     }
 
     #[test]

@@ -18,6 +18,12 @@ use crate::transports::Transports;
 /// Header with the token of a reserved event stream.
 const TOKEN_HEADER: &str = "x-graphql-event-stream-token";
 
+/// Seconds after which a client that was told 503 may ask again.
+pub(crate) const RETRY_AFTER: &str = "1";
+
+/// What a client is told that comes too late.
+pub(crate) const SHUTTING_DOWN: &str = "the server is shutting down: try again";
+
 /// A request as it was received.
 #[derive(Debug, Clone, Copy)]
 pub struct HttpRequest<'a> {
@@ -108,6 +114,14 @@ impl Response {
             head: Head::of_type(status, "application/json; charset=utf-8"),
             body: body.into(),
         }
+    }
+
+    /// A response of a server that takes no further request.
+    #[must_use]
+    pub fn shutting_down() -> Self {
+        let mut response = Self::error(503, SHUTTING_DOWN);
+        response.head = response.head.with("retry-after", RETRY_AFTER);
+        response
     }
 
     /// A response to a document that is refused, with a JSON array of errors.

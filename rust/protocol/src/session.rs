@@ -86,6 +86,12 @@ impl Session {
         matches!(self.0, Kind::WebSocket(_))
     }
 
+    /// Whether it is an HTTP request with one operation.
+    #[must_use]
+    pub fn is_exchange(&self) -> bool {
+        matches!(self.0, Kind::Exchange(_))
+    }
+
     /// The transport is ready. HTTP has no `connection_init`: its client is decided about now.
     pub fn begin(&mut self) -> Option<Action> {
         (!self.is_websocket()).then_some(Action::Initialise { payload: None })

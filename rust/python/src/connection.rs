@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::Poll;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use protocol::http::HttpRequest;
 use protocol::{Close, Session, Subprotocol};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
-use runtime::{Body, Client, Opening, Outgoing, Remote, Reply, Waiter};
+use runtime::{Body, CarrierHandle, Client, Opening, Outgoing, Remote, Reply, Waiter};
 
 use crate::bridge::Bridge;
 use crate::client::{HostClient, context_variables};
@@ -86,7 +87,10 @@ impl Connection {
                 close: subprotocol
                     .is_none()
                     .then(Close::subprotocol_not_acceptable),
-                shut_down: waiter(Some(running.bridge.clone()), promise),
+                carrier: CarrierHandle {
+                    shut_down: waiter(Some(running.bridge.clone()), promise),
+                    pulse: Some(running.pulse.clone()),
+                },
                 ended: Box::new(|| {}),
             };
             responder.open(opening)
@@ -206,7 +210,10 @@ pub(crate) fn answer<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let promise = Promise::new(py)?;
     let ended = promise.future(py).unbind();
-    let shut_down = waiter(Some(running.bridge.clone()), promise);
+    let carrier = CarrierHandle {
+        shut_down: waiter(Some(running.bridge.clone()), promise),
+        pulse: Some(running.pulse.clone()),
+    };
     let client = peer.into_client(py)?;
     let responder = py.detach(|| running.runtime.responder());
     let work = async move {
@@ -217,7 +224,7 @@ pub(crate) fn answer<'py>(
             headers: &headers,
             body: &request.body,
         };
-        responder.answer(asked, client, shut_down).await
+        responder.answer(asked, client, carrier).await
     };
     let bridge = running.bridge.clone();
     future(
@@ -244,8 +251,11 @@ pub(crate) struct Response {
 
 /// What of a body is still to be taken.
 enum Rest {
-    Ready(Vec<u8>, Option<Remote>),
+    Whole(Bytes, Option<Remote>),
+    Ready(Bytes, Remote),
     Remote(Remote),
+    /// All is taken, and perhaps not written.
+    Taken(Remote),
     Nothing,
 }
 
@@ -258,8 +268,8 @@ impl Response {
                 .map(|(name, value)| (name.into_owned(), value.into_owned()))
                 .collect(),
             body: Mutex::new(match reply.body {
-                Body::Whole(body) => Rest::Ready(body.into(), None),
-                Body::Stream(ready, remote) => Rest::Ready(ready.into(), Some(remote)),
+                Body::Whole(body, remote) => Rest::Whole(body, remote),
+                Body::Stream(ready, remote) => Rest::Ready(ready, remote),
             }),
             bridge,
             ended,
@@ -284,7 +294,7 @@ impl Response {
     /// Whether the next part is the whole body.
     #[getter]
     fn is_whole(&self) -> bool {
-        matches!(&*self.body.lock(), Rest::Ready(_, None))
+        matches!(&*self.body.lock(), Rest::Whole(..))
     }
 
     /// A future that is done when the transport has to be ended at once.
@@ -299,8 +309,16 @@ impl Response {
         let mut rest = self.body.lock();
         match std::mem::replace(&mut *rest, Rest::Nothing) {
             Rest::Nothing => Ok(None),
+            Rest::Taken(remote) => {
+                *rest = Rest::Taken(remote);
+                Ok(None)
+            }
+            Rest::Whole(body, remote) => {
+                *rest = remote.map_or(Rest::Nothing, Rest::Taken);
+                Ok(Some(PyBytes::new(py, &body).into_any().unbind()))
+            }
             Rest::Ready(ready, remote) => {
-                *rest = remote.map_or(Rest::Nothing, Rest::Remote);
+                *rest = Rest::Remote(remote);
                 Ok(Some(PyBytes::new(py, &ready).into_any().unbind()))
             }
             Rest::Remote(remote) => {
@@ -320,9 +338,11 @@ impl Response {
                         Outgoing::Head(_) | Outgoing::Ping | Outgoing::Pong(_) => {}
                     }
                 }
-                if !is_over {
-                    *rest = Rest::Remote(remote);
-                }
+                *rest = if is_over {
+                    Rest::Taken(remote)
+                } else {
+                    Rest::Remote(remote)
+                };
                 Ok(Some(PyBytes::new(py, &parts).into_any().unbind()))
             }
         }

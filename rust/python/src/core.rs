@@ -181,6 +181,12 @@ impl Core {
         matches!(&*self.state.lock(), State::Running(running) if !running.is_foreign())
     }
 
+    /// Whether the manager was closed, and not started again.
+    #[getter]
+    fn is_closed(&self) -> bool {
+        matches!(&*self.state.lock(), State::Closed)
+    }
+
     /// The schema that is served.
     #[getter]
     fn sdl(&self) -> &str {
@@ -330,9 +336,15 @@ impl Core {
         Ok(address)
     }
 
-    /// Stops accepting, completes what can be completed within `drain` seconds, closes the rest
-    /// with 1001; the bus goes on unless `whole`.
-    fn drain<'py>(&self, py: Python<'py>, drain: f64, whole: bool) -> PyResult<Bound<'py, PyAny>> {
+    /// Lets clients leave within `drain` seconds, closes the rest with 1001, and ends the server;
+    /// the bus goes on unless `whole`, and clients are let in again if `readmit`.
+    fn drain<'py>(
+        &self,
+        py: Python<'py>,
+        drain: f64,
+        whole: bool,
+        readmit: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let running = self.running(py)?;
         let limit = Duration::try_from_secs_f64(drain).map_err(|_| {
             exceptions::ConfigurationError::new_err(format!(
@@ -350,10 +362,20 @@ impl Core {
             if let Some(server) = server {
                 server.handle().stop(false).await;
             }
+            if readmit {
+                working.runtime.readmit();
+            }
         };
         future(py, &running.bridge, &running.runtime, work, |py, ()| {
             Ok(py.None())
         })
+    }
+
+    /// Ends the drain that is under way.
+    fn hurry(&self) {
+        if let State::Running(running) = &*self.state.lock() {
+            running.runtime.hurry();
+        }
     }
 
     /// Closes the selected connections; the future gives their count.

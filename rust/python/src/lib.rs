@@ -15,6 +15,7 @@ mod load;
 mod log;
 mod policy;
 mod publish;
+mod pulse;
 mod resolver;
 mod running;
 mod setup;

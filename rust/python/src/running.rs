@@ -10,6 +10,7 @@ use runtime::Runtime;
 use server::Server;
 
 use crate::bridge::Bridge;
+use crate::pulse::Pulse;
 use crate::resolver::Calls;
 
 /// How long the end of a server is waited for when nobody can await it.
@@ -22,6 +23,8 @@ static FORKS: AtomicU32 = AtomicU32::new(0);
 pub(crate) struct Running {
     pub(crate) runtime: Runtime,
     pub(crate) bridge: Arc<Bridge>,
+    /// Of the event loop.
+    pub(crate) pulse: runtime::Pulse,
     pub(crate) server: Mutex<Option<Server>>,
     calls: Arc<Calls>,
     forks: u32,
@@ -31,6 +34,7 @@ impl Running {
     pub(crate) fn new(runtime: Runtime, bridge: Arc<Bridge>, calls: Arc<Calls>) -> Self {
         Self {
             runtime,
+            pulse: Pulse::of(bridge.clone()),
             bridge,
             calls,
             server: Mutex::default(),

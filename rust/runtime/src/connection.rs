@@ -14,12 +14,13 @@ use actix::Addr;
 use bytes::Bytes;
 use graphql::{GraphQLError, JsonMap};
 use hashbrown::HashMap;
-use protocol::{Action, Close, OperationId, Request, Session};
+use protocol::{Action, Close, OperationId, OperationKind, Request, Session};
 use security::{Check, Identity};
 use tokio::sync::oneshot;
 
 use crate::actors::SubscriptionActor;
-use crate::clock::epoch_seconds;
+use crate::clock::{epoch_seconds, run_for};
+use crate::liveness::{Flow, Liveness};
 use crate::messages::{Connect, FinishSubscription, StopSubscription};
 use crate::outbox::{OperationMark, Outbox, Outgoing};
 use crate::rates::{Buckets, RateTable};
@@ -43,6 +44,8 @@ pub trait Transport {
     fn shut_down(&self);
     /// Whether [`Outgoing::Ping`] is more than a message to it.
     fn has_pings(&self) -> bool;
+    /// What was observed of the client since this was asked before; asked in each interval.
+    fn flow(&self) -> Flow;
 }
 
 /// One client connection.
@@ -58,9 +61,11 @@ pub struct Connection {
     accepted: RefCell<Option<Arc<Client>>>,
     transport: Box<dyn Transport>,
     is_websocket: bool,
-    /// Whether anything was received since the last ping.
-    heard: Cell<bool>,
-    draining: Cell<bool>,
+    liveness: Liveness,
+    /// Set when it has to go, as soon as what is under way is answered.
+    leaving: Cell<bool>,
+    /// Set until the operation of an HTTP request has come.
+    awaits_operation: Cell<bool>,
     buckets: RefCell<Option<Arc<Buckets>>>,
     /// When the identity ends.
     expiry: Cell<Option<Deadline>>,
@@ -89,6 +94,7 @@ impl Connection {
         static LAST: AtomicU64 = AtomicU64::new(0);
         let key = LAST.fetch_add(1, Relaxed);
         let is_websocket = session.is_websocket();
+        let is_exchange = session.is_exchange();
         let limits = &worker.engine().limits;
         let outbox = Outbox::new(
             limits.max_pending_bytes,
@@ -106,8 +112,9 @@ impl Connection {
             accepted: RefCell::new(None),
             transport,
             is_websocket,
-            heard: Cell::new(true),
-            draining: Cell::new(false),
+            liveness: Liveness::new(),
+            leaving: Cell::new(false),
+            awaits_operation: Cell::new(is_exchange),
             buckets: RefCell::new(worker.engine().rates.as_ref().map(RateTable::of_connection)),
             expiry: Cell::new(None),
             checking: Cell::new(0),
@@ -122,6 +129,10 @@ impl Connection {
         });
         let action = connection.session.borrow_mut().begin();
         connection.act(action);
+        if worker.engine().is_draining() {
+            // It passed the door just before.
+            connection.leave();
+        }
         connection
     }
 
@@ -160,7 +171,7 @@ impl Connection {
 
     /// Takes one text message.
     pub fn receive_text(self: &Rc<Self>, text: &str) {
-        self.heard.set(true);
+        self.liveness.hear();
         if self.is_flooding() {
             return self.close(Close::new(4429, "Too many messages"));
         }
@@ -200,13 +211,13 @@ impl Connection {
 
     /// Takes a ping of the transport.
     pub fn receive_ping(&self, payload: Bytes) {
-        self.heard.set(true);
+        self.liveness.hear();
         self.outbox.push_control(Outgoing::Pong(payload));
     }
 
     /// Takes a pong of the transport.
     pub fn receive_pong(&self) {
-        self.heard.set(true);
+        self.liveness.hear();
     }
 
     /// The time for `connection_init` is over.
@@ -330,6 +341,10 @@ impl Connection {
         // The session lets nobody subscribe who was not accepted.
         let Some(client) = self.client() else { return };
         self.client_completed(&id);
+        let kind = (!self.is_websocket).then(|| self.worker.engine().catalog.kind(request));
+        if self.is_too_late(kind.flatten()) {
+            return self.leave();
+        }
         let limit = self.worker.engine().limits.max_subscriptions_per_connection;
         if self.operations.borrow().len() >= limit {
             let error = GraphQLError::new(format!(
@@ -337,12 +352,7 @@ impl Connection {
             ));
             return self.refuse(&id, &[error]);
         }
-        if self.draining.get() {
-            let error = GraphQLError::new("the server is shutting down: connect again");
-            return self.refuse(&id, &[error]);
-        }
-        if !self.is_websocket {
-            let kind = self.worker.engine().catalog.kind(request);
+        if let Some(kind) = kind {
             let starting = self.session.borrow_mut().starting(kind);
             match starting {
                 Ok(actions) => self.act(actions),
@@ -412,7 +422,7 @@ impl Connection {
         }
         match opened {
             Ok(Opened::Subscription(actor)) => {
-                if self.draining.get() {
+                if self.leaving.get() {
                     actor.do_send(FinishSubscription);
                 }
                 if let Some(running) = self.operations.borrow_mut().get_mut(id) {
@@ -461,7 +471,15 @@ impl Connection {
         self.operations.borrow_mut().remove(id);
         self.count_operations();
         self.act(actions);
-        self.close_when_drained();
+        self.close_when_done();
+    }
+
+    /// An operation takes no further event and has sent all results. Its client is not told of an
+    /// end, so that it asks again, elsewhere.
+    fn operation_drained(&self, id: &OperationId) {
+        self.operations.borrow_mut().remove(id);
+        self.count_operations();
+        self.close_when_done();
     }
 
     pub(crate) fn keep_alive(&self) {
@@ -477,29 +495,43 @@ impl Connection {
         if let Some(heartbeat) = heartbeat {
             self.outbox.push_control(Outgoing::Text(heartbeat));
         }
-        // Who has nothing to answer with cannot be missed.
-        let Some(ping) = ping else { return };
-        if self.heard.replace(false) {
-            self.outbox.push_control(ping);
-        } else {
-            // Two intervals without a word, not even the pong: nobody is there.
+        if self.liveness.is_gone(self.transport.flow(), ping.is_some()) {
             self.end();
             self.transport.shut_down();
+        } else if let Some(ping) = ping {
+            self.outbox.push_control(ping);
         }
     }
 
-    pub(crate) fn drain(&self) {
-        self.draining.set(true);
+    /// Whether clients are looked after: pinged, and ended when they are gone.
+    #[must_use]
+    pub fn is_kept_alive(&self) -> bool {
+        self.worker.engine().limits.keepalive.is_some()
+    }
+
+    /// Whether an operation of this kind, if it is known, comes when no more are taken. An HTTP
+    /// request came before, as none passes the door of a server that drains.
+    fn is_too_late(&self, kind: Option<OperationKind>) -> bool {
+        let is_draining = self.leaving.get() || self.worker.engine().is_draining();
+        let may_go_on = self.is_websocket || kind == Some(OperationKind::Subscription);
+        self.awaits_operation.set(false);
+        is_draining && may_go_on
+    }
+
+    /// Closes the connection with 1001 once what is under way is answered.
+    pub(crate) fn leave(&self) {
+        self.leaving.set(true);
         for running in self.operations.borrow().values() {
             if let Some(actor) = &running.actor {
                 actor.do_send(FinishSubscription);
             }
         }
-        self.close_when_drained();
+        self.close_when_done();
     }
 
-    fn close_when_drained(&self) {
-        if self.draining.get() && self.operations.borrow().is_empty() {
+    fn close_when_done(&self) {
+        let is_done = self.operations.borrow().is_empty() && !self.awaits_operation.get();
+        if self.leaving.get() && is_done {
             self.close(Close::going_away());
         }
     }
@@ -543,7 +575,7 @@ impl Connection {
         let worker = Rc::downgrade(&self.worker);
         let key = self.key;
         actix::spawn(async move {
-            tokio::time::sleep(CLOSE_GRACE).await;
+            run_for(CLOSE_GRACE).await;
             let connections = worker.upgrade().map(|worker| worker.connections());
             let late = connections.into_iter().flatten().find(|c| c.key == key);
             if let Some(connection) = late {

@@ -20,7 +20,7 @@ use crate::connection::Verdict;
 use crate::engine::Engine;
 use crate::lane::Waiter;
 use crate::outbox::Outgoing;
-use crate::remote::{Incoming, Opening, Remote, Slot};
+use crate::remote::{CarrierHandle, Incoming, Opening, Remote, Slot};
 use crate::resolver::Client;
 
 /// Seconds that a browser may remember the answer to a preflight.
@@ -36,8 +36,8 @@ pub struct Reply {
 
 /// The body of a response.
 pub enum Body {
-    /// All of it.
-    Whole(Bytes),
+    /// All of it, and what keeps the drain waiting until it is written.
+    Whole(Bytes, Option<Remote>),
     /// What is ready, and where the rest comes from, until its [`Outgoing::Close`].
     Stream(Bytes, Remote),
 }
@@ -46,7 +46,7 @@ impl From<Response> for Reply {
     fn from(response: Response) -> Self {
         Self {
             head: response.head,
-            body: Body::Whole(response.body),
+            body: Body::Whole(response.body, None),
         }
     }
 }
@@ -107,10 +107,7 @@ impl Responder {
             return Some(Response::error(403, &problem));
         }
         if engine.is_draining() {
-            return Some(Response::error(
-                503,
-                "the server is shutting down: try again",
-            ));
+            return Some(Response::shutting_down());
         }
         let limit = engine.limits.max_connections;
         if limit.is_some_and(|limit| metrics.connections.get() >= limit as u64) {
@@ -122,12 +119,12 @@ impl Responder {
         None
     }
 
-    /// Answers a request. `shut_down` ends its transport although it still waits to write.
+    /// Answers a request, whose transport is carried by `carrier`.
     pub async fn answer(
         &self,
         request: HttpRequest<'_>,
         client: Client,
-        shut_down: Waiter,
+        carrier: CarrierHandle,
     ) -> Reply {
         let mut reply = match self.refusal(request.header("origin"), request.header("host")) {
             Some(refusal) => refusal.into(),
@@ -136,7 +133,7 @@ impl Responder {
                 Response::too_large(self.engine.limits.max_message_bytes).into()
             }
             None => match http::read(request, self.engine.transports) {
-                Ok(asked) => self.act(asked, client, shut_down).await,
+                Ok(asked) => self.act(asked, client, carrier).await,
                 Err(response) => response.into(),
             },
         };
@@ -144,11 +141,11 @@ impl Responder {
         reply
     }
 
-    async fn act(&self, asked: Asked, client: Client, shut_down: Waiter) -> Reply {
+    async fn act(&self, asked: Asked, client: Client, carrier: CarrierHandle) -> Reply {
         match asked {
             Asked::Run(exchange) => {
                 let session = Session::exchange(exchange);
-                begun(self.begin(session, client, shut_down, Box::new(|| {}))).await
+                begun(self.begin(session, client, carrier, Box::new(|| {}))).await
             }
             Asked::Reserve => self.reserve(client).await,
             Asked::Open { token } => self.open_stream(&token),
@@ -191,12 +188,18 @@ impl Responder {
         }
     }
 
-    fn begin(&self, session: Session, client: Client, shut_down: Waiter, ended: Waiter) -> Remote {
+    fn begin(
+        &self,
+        session: Session,
+        client: Client,
+        carrier: CarrierHandle,
+        ended: Waiter,
+    ) -> Remote {
         let opening = Opening {
             client,
             session,
             close: None,
-            shut_down,
+            carrier,
             ended,
         };
         self.open(opening)
@@ -214,7 +217,10 @@ impl Responder {
         let remote = self.begin(
             Session::event_stream(),
             client,
-            Box::new(|| {}),
+            CarrierHandle {
+                shut_down: Box::new(|| {}),
+                pulse: None,
+            },
             Box::new(ended),
         );
         let begun = begun(remote).await;
@@ -326,7 +332,7 @@ async fn begun(remote: Remote) -> Reply {
     }
     let ready = ready.freeze();
     let body = if is_whole {
-        Body::Whole(ready)
+        Body::Whole(ready, Some(remote))
     } else {
         Body::Stream(ready, remote)
     };
@@ -334,7 +340,7 @@ async fn begun(remote: Remote) -> Reply {
 }
 
 fn unavailable() -> Reply {
-    Response::error(503, "the server is shutting down: try again").into()
+    Response::shutting_down().into()
 }
 
 /// A token that cannot be guessed: whoever has it reads the stream.

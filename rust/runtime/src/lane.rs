@@ -484,6 +484,25 @@ impl Lane {
             && state.first.is_none()
     }
 
+    /// The offset of the last event that came and has not left as an outcome; 0 when all have.
+    pub(crate) fn last(&self) -> u64 {
+        let state = self.state.lock();
+        let last = state.events.back().map(|event| event.offset);
+        let running = || state.running.back().and_then(|call| call.offset);
+        last.or_else(running).unwrap_or_default()
+    }
+
+    /// Whether the events up to an offset have left as outcomes, and the initial value has.
+    pub(crate) fn is_past(&self, offset: u64) -> bool {
+        let state = self.state.lock();
+        let is_later = |event: &Arc<Event>| event.offset > offset;
+        let is_called_later = |call: &Running| call.offset.is_some_and(|called| called > offset);
+        state.first.is_none()
+            && state.items.is_empty()
+            && state.running.iter().all(is_called_later)
+            && state.events.front().is_none_or(is_later)
+    }
+
     /// Ends the lane: nothing starts any more, what runs is cancelled.
     pub(crate) fn close(self: &Arc<Self>) {
         let mut state = self.state.lock();

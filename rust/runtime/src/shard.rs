@@ -16,7 +16,7 @@ use security::{Guard, Subject};
 use crate::index::{Route, RoutingIndex};
 use crate::lane::Lane;
 use crate::metrics::Metrics;
-use crate::shared::{Membership, SharedGroup};
+use crate::shared::Membership;
 use crate::sink::ResponseSink;
 
 /// What passthrough subscriptions have in common when their results are equal byte for byte.
@@ -268,10 +268,10 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// The shared group that the subscription is a member of.
-    pub(crate) fn group(&self) -> Option<&Arc<SharedGroup>> {
+    /// Its place in a shared group, if it is a member of one.
+    pub(crate) fn membership(&self) -> Option<&Membership> {
         match &self.place {
-            Place::Member(membership) => Some(membership.group()),
+            Place::Member(membership) => Some(membership),
             Place::Lane { .. } | Place::Group { .. } | Place::Nowhere => None,
         }
     }

@@ -5,6 +5,7 @@
 //! below `HttpServer`: ADR 0033.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use actix_codec::Framed;
 use actix_http::body::BoxBody;
@@ -23,6 +24,10 @@ use crate::http;
 use crate::socket::SocketHandle;
 use crate::status;
 use crate::worker::CurrentWorker;
+
+/// How long a connection without a request stays, and at least how long a client of HTTP/2 has for
+/// the answer to a ping.
+const HTTP_KEEP_ALIVE: Duration = Duration::from_secs(5);
 
 /// HTTP/1 and, with TLS, HTTP/2; handshakes of WebSockets go their own way.
 pub(crate) type Service<T> = HttpService<
@@ -44,6 +49,7 @@ where
     for<'s> SockRef<'s>: From<&'s S>,
 {
     let current = web::Data::new(CurrentWorker::start(workers));
+    let current_keepalive = current.worker.engine().limits.keepalive;
     let door = Rc::new(Door {
         path: ResourceDef::new(path),
         current: current.clone(),
@@ -56,7 +62,9 @@ where
         let door = door.clone();
         async move { Ok(handshake::answer(&door, request, framed).await?) }
     });
+    let keep_alive = current_keepalive.map_or(HTTP_KEEP_ALIVE, |time| time.max(HTTP_KEEP_ALIVE));
     HttpService::build()
+        .keep_alive(keep_alive)
         // A client that closes its side has left, and its operations end at once.
         .h1_allow_half_closed(false)
         // Results are small and must not wait for more of them.
