@@ -13,8 +13,9 @@ import inspect
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from ._client_errors import INTERNAL_ERROR, client_error
-from ._resolving import log_failure
+from ._client_errors import INTERNAL_ERROR, client_error, fault_of, formatted, masked_error
+from ._faults import faults
+from ._resolving import close_stream
 from .definition import Bound, Definition
 from .executors import Executor, Operation, is_subscription
 from .types import Context
@@ -65,8 +66,10 @@ class Delegate(Definition):
     async def _replies(
         self, request: dict[str, Any], context: Context
     ) -> AsyncGenerator[Reply, None]:
+        what = "a context_getter or root_value raised"
         try:
             operation = await self._operation(request, context)
+            what = "an operation of the given schema raised"
             if request["type"] == "subscription":
                 replies = self._streamed(operation)
             else:
@@ -75,7 +78,7 @@ class Delegate(Definition):
                 async for reply in replies:
                     yield self._headed(reply, context)
         except Exception as exception:
-            yield self._headed(self._failed(exception, request), context)
+            yield self._headed(self._failed(exception, request, what), context)
 
     async def _operation(self, request: dict[str, Any], context: Context) -> Operation:
         value: Any = context
@@ -102,10 +105,10 @@ class Delegate(Definition):
             # Subscriptions that were added to a schema are none to its executor.
             if not (self.partial and is_subscription(operation)):
                 errors = await self.executor.refuse(operation, message)
-            told = request["errors"] if errors is None else [_error(error) for error in errors]
+            told = request["errors"] if errors is None else [self._error(error) for error in errors]
             yield Reply(told, is_refusal=True)
             return
-        reply = _reply(await self.executor.execute(operation))
+        reply = self._reply(await self.executor.execute(operation))
         # The executor has nothing against it, but knows nothing of the subscriptions added here.
         if "introspection" in request and not reply.is_refusal and "errors" not in reply.response:
             reply = Reply(request["introspection"])
@@ -114,17 +117,14 @@ class Delegate(Definition):
     async def _streamed(self, operation: Operation) -> AsyncGenerator[Reply, None]:
         results = await self.executor.subscribe(operation)
         if not hasattr(results, "__aiter__"):
-            yield _reply(results)
+            yield self._reply(results)
             return
         try:
             async for result in results:
-                yield _reply(result)
+                yield self._reply(result)
         finally:
             # The source stream ends with its client, not when it is next asked for an event.
-            close = getattr(results, "aclose", None)
-            if close is not None:
-                with contextlib.suppress(RuntimeError):
-                    await close()
+            await close_stream(results, "the given schema")
 
     def _headed(self, reply: Reply, context: Context) -> Reply:
         """Add what resolvers have said of the answer over HTTP."""
@@ -137,36 +137,46 @@ class Delegate(Definition):
             headers=head.headers.multi_items(),
         )
 
-    def _failed(self, exception: Exception, request: Mapping[str, Any]) -> Reply:
-        """End an operation whose context value, root value, source or executor has raised."""
+    def _failed(self, exception: Exception, request: Mapping[str, Any], what: str) -> Reply:
+        """End an operation that could not be run, or not to its end."""
         error = client_error(exception)
         if error is not None:
             return Reply([error], is_refusal=True)
-        name = request["name"]
-        kind = request["type"] if request["type"] != "refused" else "operation"
-        log_failure(f"{kind} {name}" if name else f"{kind} without a name", exception)
+        kind, name = request["type"], request["name"]
+        kind = "operation" if kind == "refused" else kind
+        # The name is the client's, so it must not make another fault of it.
+        faults.raised(what, exception, f"{kind} {name}" if name else f"{kind} without a name")
         message = f"{type(exception).__name__}: {exception}" if self.debug else INTERNAL_ERROR
         return Reply([{"message": message}], is_refusal=True, status=500)
+
+    def _reply(self, result: Any) -> Reply:
+        errors = [self._error(error) for error in result.errors or ()]
+        # A fault of the request, as it has no place in the data.
+        if errors and result.data is None and not any("path" in error for error in errors):
+            return Reply(errors, is_refusal=True)
+        response: dict[str, Any] = {}
+        if errors:
+            response["errors"] = errors
+        response["data"] = result.data
+        if result.extensions:
+            response["extensions"] = result.extensions
+        return Reply(response)
+
+    def _error(self, error: Any) -> dict[str, Any]:
+        """Return what the client is told of an error; what it is not told is logged."""
+        told = client_error(error)
+        fault = fault_of(error)
+        if fault is not None:
+            # By name, as the aliases of clients would make many faults of one.
+            nodes = getattr(error, "nodes", None)
+            name = getattr(nodes[0], "name", None) if nodes else None
+            where = "an operation" if name is None else f"the resolver of {name.value}"
+            path = ".".join(map(str, getattr(error, "path", None) or ()))
+            faults.raised(f"{where} in the given schema raised", fault, path or None)
+            if self.debug:
+                return formatted(error)
+        return masked_error(error) if told is None else told
 
 
 async def _awaited(value: Any) -> Any:
     return await value if inspect.isawaitable(value) else value
-
-
-def _reply(result: Any) -> Reply:
-    errors = [_error(error) for error in result.errors or ()]
-    # A fault of the request, as it has no place in the data.
-    if errors and result.data is None and not any("path" in error for error in errors):
-        return Reply(errors, is_refusal=True)
-    response: dict[str, Any] = {}
-    if errors:
-        response["errors"] = errors
-    response["data"] = result.data
-    if result.extensions:
-        response["extensions"] = result.extensions
-    return Reply(response)
-
-
-def _error(error: Any) -> dict[str, Any]:
-    formatted = error.formatted
-    return dict(formatted() if callable(formatted) else formatted)

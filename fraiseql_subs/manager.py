@@ -39,7 +39,7 @@ from .metrics import ConnectionInfo, Metrics
 from .response_stream import ResponseStream
 from .schema.markers import Scalar
 from .security import TLS, Security
-from .server import Server
+from .server import Server, refuse_running_loop
 from .tenant import TenantPublisher
 from .trusted import TrustedDocuments, read_trusted_documents
 
@@ -191,7 +191,11 @@ class SubscriptionManager:
         """Start the actors on the running event loop, also after `close`.
 
         Serving, publishing and subscribing start a manager that never was; this is for starting
-        it earlier, or again. Starting twice is allowed.
+        it earlier, or again. Starting twice is allowed. When an event loop ends that a manager was
+        started on, what it runs ends too, and the next use starts it on the loop of the caller.
+
+        Raises:
+            ConfigurationError: It runs on an event loop of another thread.
         """
         self._core.start()
 
@@ -346,9 +350,11 @@ class SubscriptionManager:
         what it still publishes reaches the clients. When it returns, the server ends as well.
 
         Raises:
-            ConfigurationError: As `serve`; or `main` cannot be awaited.
+            ConfigurationError: As `serve`; or `main` cannot be awaited; or an event loop runs here
+                already: use `serve` there.
             Exception: What `main` raised, after the drain.
         """
+        refuse_running_loop(main)
         server = self.serve(
             host, port, path=path, tls=tls, drain=drain, unix=unix, reuse_port=reuse_port
         )

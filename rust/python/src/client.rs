@@ -12,6 +12,7 @@ use security::Identity;
 
 use crate::bridge::Bridge;
 use crate::error::exceptions;
+use crate::failure::{Failures, exception_of};
 use crate::json::{map_to_python, to_json_map};
 
 /// Python objects kept with a client.
@@ -129,16 +130,19 @@ fn connection_params<'py>(py: Python<'py>, client: &Client) -> PyResult<Bound<'p
 pub(crate) struct PyAuthenticator {
     pub(crate) hook: Arc<Py<PyAny>>,
     pub(crate) bridge: Arc<Bridge>,
+    pub(crate) failures: Arc<Failures>,
 }
 
 impl Authenticator for PyAuthenticator {
     fn authenticate(&self, client: Client) -> BoxFuture<(Client, Result<(), Refused>)> {
         let (hook, bridge) = (self.hook.clone(), self.bridge.clone());
+        let failures = self.failures.clone();
         Box::pin(async move {
             let asking = bridge.clone();
+            let telling = failures.clone();
             let asked = bridge.run(move |py| {
                 let asked = ask(py, &asking, &hook, &client).map(|answer| (answer, client));
-                asked.map_err(|error| refused(py, &error))
+                asked.map_err(|error| refused(py, &telling, error))
             });
             let (answer, mut client) = match asked.await {
                 Ok(Ok(asked)) => asked,
@@ -150,7 +154,7 @@ impl Authenticator for PyAuthenticator {
                 let decision = match result.and_then(|result| read_decision(result.bind(py))) {
                     Ok(Some(decision)) => decision,
                     Ok(None) => return (client, Err(Refused::default())),
-                    Err(error) => return (client, Err(refused(py, &error))),
+                    Err(error) => return (client, Err(refused(py, &failures, error))),
                 };
                 client.ack = decision.ack;
                 let object = decision.found.map(|mut found| {
@@ -281,21 +285,24 @@ pub(crate) fn read_identity(object: &Bound<'_, PyAny>) -> PyResult<Option<Found>
 }
 
 /// What the client is told of an exception of the hook: nothing, unless it was raised for it.
-fn refused(py: Python<'_>, error: &PyErr) -> Refused {
-    let told = || -> PyResult<Option<JsonMap>> {
-        let module = py.import("fraiseql_subs._resolving")?;
-        let told = module.call_method1("refuse_client", (error.value(py),))?;
-        if told.is_none() {
-            return Ok(None);
+fn refused(py: Python<'_>, failures: &Failures, error: PyErr) -> Refused {
+    let exception = exception_of(py, &error);
+    let told = failures.told(&exception);
+    if told.is_none() {
+        failures.log(
+            "authenticate raised; the client was refused",
+            &exception,
+            None,
+        );
+    }
+    failures.pass_on(py, error);
+    let error = told.map(|told| {
+        let mut error = JsonMap::new();
+        error.insert("message".to_owned(), told.message.into());
+        if !told.extensions.is_empty() {
+            error.insert("extensions".to_owned(), told.extensions.into());
         }
-        let told = to_json_map(Some(&told)).map_err(|error| {
-            exceptions::ConfigurationError::new_err(error.message("extensions"))
-        })?;
-        Ok(Some(told))
-    };
-    let error = told().unwrap_or_else(|error| {
-        error.write_unraisable(py, None);
-        None
+        error
     });
     Refused { error }
 }

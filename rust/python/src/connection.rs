@@ -14,7 +14,7 @@ use runtime::{Body, CarrierHandle, Client, Opening, Outgoing, Remote, Reply, Wai
 
 use crate::bridge::Bridge;
 use crate::client::{HostClient, context_variables};
-use crate::future::{Promise, future};
+use crate::future::{AtEnd, Promise, future};
 use crate::running::Running;
 
 /// What a Python server knows about a client.
@@ -46,12 +46,8 @@ impl PyPeer {
 }
 
 /// Completes a future of the caller's loop, whichever thread calls it.
-fn waiter(bridge: Option<Arc<Bridge>>, promise: Promise) -> Waiter {
-    Box::new(move || {
-        if let Some(bridge) = bridge {
-            bridge.push(Box::new(move |py| promise.complete(py, Ok(py.None()))));
-        }
-    })
+fn waiter(py: Python<'_>, bridge: &Arc<Bridge>, promise: Promise) -> Waiter {
+    bridge.keep(py, promise, AtEnd::Look).waiter()
 }
 
 /// One WebSocket connection that a Python server carries.
@@ -88,7 +84,7 @@ impl Connection {
                     .is_none()
                     .then(Close::subprotocol_not_acceptable),
                 carrier: CarrierHandle {
-                    shut_down: waiter(Some(running.bridge.clone()), promise),
+                    shut_down: waiter(py, &running.bridge, promise),
                     pulse: Some(running.pulse.clone()),
                 },
                 ended: Box::new(|| {}),
@@ -135,7 +131,7 @@ impl Connection {
         }
         let promise = Promise::new(py)?;
         let room = promise.future(py).unbind();
-        remote.when_room(waiter(Some(self.bridge.clone()), promise));
+        remote.when_room(waiter(py, &self.bridge, promise));
         Ok(Some(room))
     }
 
@@ -185,11 +181,12 @@ enum Taken {
 fn taken(py: Python<'_>, remote: &Remote, bridge: &Arc<Bridge>) -> PyResult<Taken> {
     let promise = Promise::new(py)?;
     let future = promise.future(py).unbind();
-    let bridge = bridge.clone();
-    let taken = remote.take_or_wait(move || waiter(Some(bridge), promise));
+    let taken = remote.take_or_wait(|| waiter(py, bridge, promise));
     Ok(match taken {
         Poll::Ready(Some(batch)) => Taken::Batch(batch),
         Poll::Ready(None) => Taken::End,
+        // The manager's loop has ended, and nothing comes any more.
+        Poll::Pending if bridge.is_closed() => Taken::End,
         Poll::Pending => Taken::Future(future),
     })
 }
@@ -211,7 +208,7 @@ pub(crate) fn answer<'py>(
     let promise = Promise::new(py)?;
     let ended = promise.future(py).unbind();
     let carrier = CarrierHandle {
-        shut_down: waiter(Some(running.bridge.clone()), promise),
+        shut_down: waiter(py, &running.bridge, promise),
         pulse: Some(running.pulse.clone()),
     };
     let client = peer.into_client(py)?;

@@ -67,20 +67,6 @@ pub struct Definition {
 }
 
 impl Definition {
-    /// What it is called in errors and logs; `request` is what a delegate was asked.
-    #[must_use]
-    pub fn label(&self, request: &JsonMap) -> String {
-        if self.kind != ResolverKind::Delegate {
-            return self.field.clone();
-        }
-        let text = |key: &str| request.get(key).and_then(Value::as_str);
-        let kind = text("type").unwrap_or("operation");
-        match text("name") {
-            Some(name) => format!("{kind} {name}"),
-            None => format!("{kind} without a name"),
-        }
-    }
-
     /// Whether equal subscriptions share their results.
     #[must_use]
     pub fn is_grouped(&self) -> bool {

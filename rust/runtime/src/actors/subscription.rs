@@ -148,7 +148,7 @@ impl SubscriptionActor {
         let Some(lane) = &self.lane else { return };
         let timed_out = ResolverError::new(format!(
             "the resolver of `{}` did not answer within {} s",
-            lane.info.definition.label(&lane.info.arguments),
+            lane.info.definition.field,
             limit.as_secs_f64()
         ));
         if let Some(left) = lane.expire(limit, &timed_out) {
