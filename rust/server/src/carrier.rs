@@ -66,9 +66,7 @@ impl Carriage {
         })
         .await
     }
-}
 
-impl Carriage {
     /// Whether a ping is due after a turn that has written `bytes`. A client that is behind is asked
     /// in between, so that it answers while it reads, also where its network hides how far it is.
     fn has_to_ask(&self, bytes: usize, is_more_waiting: bool) -> bool {
