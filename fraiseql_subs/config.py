@@ -66,8 +66,11 @@ class Limits:
         slow_consumer: `"disconnect"` ends the connection with 1013, `"drop_oldest"` drops the
             oldest waiting results, `"latest"` keeps the newest result of each subscription.
         keepalive: Time between two signs of life of the server (seconds, above 0): pings, and
-            heartbeats of HTTP streams. None: none. Clients of the older `graphql-ws` subprotocol
-            are sent `ka` where it is below 30 s, past which they give up.
+            heartbeats of HTTP streams. Clients of the older `graphql-ws` subprotocol are sent `ka`
+            where it is below 30 s, past which they give up. A client that answers no ping and takes
+            nothing for two of these times is closed with 1013; one that takes nothing of what waits
+            for five of them is ended. Only time in which the server ran counts. None: no pings, no
+            heartbeats, and no client is ended for its silence.
 
     Raises:
         ConfigurationError: A value is out of its range.

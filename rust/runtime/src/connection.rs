@@ -483,6 +483,10 @@ impl Connection {
     }
 
     pub(crate) fn keep_alive(&self) {
+        if self.is_websocket && self.outbox.is_closed() {
+            // It has the grace of its close. A body may be taken for longer, if it is taken.
+            return;
+        }
         let (heartbeat, ping) = {
             let session = self.session.borrow();
             let ping = if self.transport.has_pings() {
@@ -495,11 +499,18 @@ impl Connection {
         if let Some(heartbeat) = heartbeat {
             self.outbox.push_control(Outgoing::Text(heartbeat));
         }
-        if self.liveness.is_gone(self.transport.flow(), ping.is_some()) {
-            self.end();
-            self.transport.shut_down();
-        } else if let Some(ping) = ping {
-            self.outbox.push_control(ping);
+        match (
+            self.liveness.is_gone(self.transport.flow(), ping.is_some()),
+            ping,
+        ) {
+            (false, None) => {}
+            (false, Some(ping)) => self.outbox.push_control(ping),
+            // Should it read after all, it is told why.
+            (true, Some(_)) => self.close(Close::no_answer()),
+            (true, None) => {
+                self.end();
+                self.transport.shut_down();
+            }
         }
     }
 
