@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import logging
 import os
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
@@ -19,7 +20,7 @@ from typing_extensions import Self
 
 from . import decorators
 from ._core import Core, Receipt, Responses
-from .config import DEFAULT_HISTORY, DRAIN, History, Identity, Limits
+from .config import DEFAULT_HISTORY, DRAIN, KEEPALIVE_PATIENCE, History, Identity, Limits
 from .definition import Definition
 from .delegate import ContextGetter, Delegate, read_schema
 from .errors import ConfigurationError
@@ -29,9 +30,11 @@ from .metrics import ConnectionInfo, Metrics
 from .response_stream import ResponseStream
 from .schema.markers import Scalar
 from .security import TLS, Security
-from .server import Server
+from .server import Server, refuse_running_loop
 from .tenant import TenantPublisher
 from .trusted import TrustedDocuments, read_trusted_documents
+
+_log = logging.getLogger("fraiseql_subs.manager")
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -97,10 +100,18 @@ class SubscriptionManager:
             raise ConfigurationError(f"workers={workers!r}: give a count from 1 to 256")
         self.workers = workers
         self._definitions = decorators.collect(subscriptions)
-        self._schema = read_schema(schema, context_getter)
+        self._schema = read_schema(schema, context_getter, debug)
         self._scalars = list(scalars)
         self._security = security or Security()
         self._limits = limits or Limits()
+        if self._limits.is_keepalive_slow:
+            _log.warning(
+                "Limits.keepalive is %g s: clients of the older graphql-ws subprotocol are sent no"
+                " `ka`, as they give up when one is not followed by the next within %g s; give less"
+                " than that if there are such clients",
+                self._limits.keepalive,
+                KEEPALIVE_PATIENCE,
+            )
         self._history = history
         self._introspection = introspection
         self._trusted_documents = read_trusted_documents(trusted_documents)
@@ -173,7 +184,11 @@ class SubscriptionManager:
         """Start the actors on the running event loop, also after `close`.
 
         Serving, publishing and subscribing start a manager that never was; this is for starting
-        it earlier, or again. Starting twice is allowed.
+        it earlier, or again. Starting twice is allowed. When an event loop ends that a manager was
+        started on, what it runs ends too, and the next use starts it on the loop of the caller.
+
+        Raises:
+            ConfigurationError: It runs on an event loop of another thread.
         """
         self._core.start()
 
@@ -328,9 +343,11 @@ class SubscriptionManager:
         what it still publishes reaches the clients. When it returns, the server ends as well.
 
         Raises:
-            ConfigurationError: As `serve`; or `main` cannot be awaited.
+            ConfigurationError: As `serve`; or `main` cannot be awaited; or an event loop runs here
+                already: use `serve` there.
             Exception: What `main` raised, after the drain.
         """
+        refuse_running_loop(main)
         server = self.serve(
             host, port, path=path, tls=tls, drain=drain, unix=unix, reuse_port=reuse_port
         )

@@ -25,8 +25,8 @@ from typing import Any
 
 import httpx
 from application import Application
-from protocol_client import PATIENCE
 from streams import Body, Events, Parts
+from support import PATIENCE
 from transcript import Run, matches
 from typing_extensions import Self
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from application import Application
-from protocol_client import PATIENCE
+from support import PATIENCE, eventually
 
 
 def load(folder: Path) -> dict[str, dict[str, Any]]:
@@ -80,11 +80,10 @@ class Run:
         await self._measured("connections", count)
 
     async def _measured(self, metric: str, count: int) -> None:
-        async def reached() -> None:
-            while getattr(self.manager.metrics(), metric) != count:
-                await asyncio.sleep(0)
+        def measured() -> bool:
+            return getattr(self.manager.metrics(), metric) == count
 
-        await asyncio.wait_for(reached(), PATIENCE)
+        await eventually(measured, f"{metric} is {count}")
 
     async def generator_ends(self, _: Any) -> None:
         await asyncio.wait_for(self.application.endless.ended.wait(), PATIENCE)

@@ -5,12 +5,12 @@ Subscriptions here have an initial value: when a client has it, every later even
 
 from __future__ import annotations
 
-import asyncio
 import json
 
 import pytest
 from client_manager import make_manager
 from npm import subscribe
+from support import eventually
 
 from fraiseql_subs import SubscriptionManager, passthrough
 
@@ -47,8 +47,7 @@ async def test_a_client_takes_an_id_alone_for_no_result(client, serve):
     manager = SubscriptionManager([passthrough("feed", int, channel="feed")])
     server = await serve(manager)
     async with subscribe(client, server.http_url, "subscription { feed }", count=2) as node:
-        while not manager.metrics().subscriptions:
-            await asyncio.sleep(0.001)
+        await eventually(lambda: manager.metrics().subscriptions, "it is subscribed")
         for number in (1, 2):
             await manager.publish("feed", number)
             assert await node.read() == {"data": {"feed": number}}

@@ -10,8 +10,7 @@ import textwrap
 from asyncio.subprocess import PIPE, Process
 
 import pytest
-
-PATIENCE = 30.0
+from support import PATIENCE
 
 PRELUDE = """
 import asyncio, os, sys

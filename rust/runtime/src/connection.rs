@@ -18,7 +18,8 @@ use protocol::{Action, Close, OperationId, OperationKind, Request, Session};
 use security::{Check, Identity};
 
 use crate::actors::SubscriptionActor;
-use crate::clock::epoch_seconds;
+use crate::clock::{epoch_seconds, run_for};
+use crate::liveness::{Flow, Liveness};
 use crate::messages::{Connect, FinishSubscription, StopSubscription};
 use crate::outbox::{OperationMark, Outbox, Outgoing};
 use crate::rates::{Buckets, RateTable};
@@ -39,6 +40,8 @@ pub trait Transport {
     fn shut_down(&self);
     /// Whether [`Outgoing::Ping`] is more than a message to it.
     fn has_pings(&self) -> bool;
+    /// What was observed of the client since this was asked before; asked in each interval.
+    fn flow(&self) -> Flow;
 }
 
 /// One client connection.
@@ -54,8 +57,7 @@ pub struct Connection {
     accepted: RefCell<Option<Arc<Client>>>,
     transport: Box<dyn Transport>,
     is_websocket: bool,
-    /// Whether anything was received since the last ping.
-    heard: Cell<bool>,
+    liveness: Liveness,
     /// Set when it has to go, as soon as what is under way is answered.
     leaving: Cell<bool>,
     /// Set until the operation of an HTTP request has come.
@@ -106,7 +108,7 @@ impl Connection {
             accepted: RefCell::new(None),
             transport,
             is_websocket,
-            heard: Cell::new(true),
+            liveness: Liveness::new(),
             leaving: Cell::new(false),
             awaits_operation: Cell::new(is_exchange),
             buckets: RefCell::new(worker.engine().rates.as_ref().map(RateTable::of_connection)),
@@ -165,7 +167,7 @@ impl Connection {
 
     /// Takes one text message.
     pub fn receive_text(self: &Rc<Self>, text: &str) {
-        self.heard.set(true);
+        self.liveness.hear();
         if self.is_flooding() {
             return self.close(Close::new(4429, "Too many messages"));
         }
@@ -205,13 +207,13 @@ impl Connection {
 
     /// Takes a ping of the transport.
     pub fn receive_ping(&self, payload: Bytes) {
-        self.heard.set(true);
+        self.liveness.hear();
         self.outbox.push_control(Outgoing::Pong(payload));
     }
 
     /// Takes a pong of the transport.
     pub fn receive_pong(&self) {
-        self.heard.set(true);
+        self.liveness.hear();
     }
 
     /// The time for `connection_init` is over.
@@ -274,7 +276,7 @@ impl Connection {
                     let actions = connection.session.borrow_mut().refuse();
                     connection.act(actions);
                 }
-                Err(_) => connection.close(Close::internal_error("authentication is unavailable")),
+                Err(_) => connection.close(Close::try_again_later("Try again later")),
             }
         });
     }
@@ -467,15 +469,18 @@ impl Connection {
         if let Some(heartbeat) = heartbeat {
             self.outbox.push_control(Outgoing::Text(heartbeat));
         }
-        // Who has nothing to answer with cannot be missed.
-        let Some(ping) = ping else { return };
-        if self.heard.replace(false) {
-            self.outbox.push_control(ping);
-        } else {
-            // Two intervals without a word, not even the pong: nobody is there.
+        if self.liveness.is_gone(self.transport.flow(), ping.is_some()) {
             self.end();
             self.transport.shut_down();
+        } else if let Some(ping) = ping {
+            self.outbox.push_control(ping);
         }
+    }
+
+    /// Whether clients are looked after: pinged, and ended when they are gone.
+    #[must_use]
+    pub fn is_kept_alive(&self) -> bool {
+        self.worker.engine().limits.keepalive.is_some()
     }
 
     /// Whether an operation of this kind, if it is known, comes when no more are taken. An HTTP
@@ -544,7 +549,7 @@ impl Connection {
         let worker = Rc::downgrade(&self.worker);
         let key = self.key;
         actix::spawn(async move {
-            tokio::time::sleep(CLOSE_GRACE).await;
+            run_for(CLOSE_GRACE).await;
             let connections = worker.upgrade().map(|worker| worker.connections());
             let late = connections.into_iter().flatten().find(|c| c.key == key);
             if let Some(connection) = late {

@@ -18,7 +18,7 @@ use crate::actors::ShardActor;
 use crate::engine::Engine;
 use crate::lane::Waiter;
 use crate::outbox::Outgoing;
-use crate::remote::{Incoming, Opening, Remote, Slot};
+use crate::remote::{CarrierHandle, Incoming, Opening, Remote, Slot};
 use crate::resolver::Client;
 
 /// Seconds that a browser may remember the answer to a preflight.
@@ -109,20 +109,19 @@ impl Responder {
         }
         let limit = engine.limits.max_connections;
         if limit.is_some_and(|limit| metrics.connections.get() >= limit as u64) {
-            return Some(Response::error(
-                503,
+            return Some(Response::unavailable(
                 "too many connections: try again later",
             ));
         }
         None
     }
 
-    /// Answers a request. `shut_down` ends its transport although it still waits to write.
+    /// Answers a request, whose transport is carried by `carrier`.
     pub async fn answer(
         &self,
         request: HttpRequest<'_>,
         client: Client,
-        shut_down: Waiter,
+        carrier: CarrierHandle,
     ) -> Reply {
         let mut reply = match self.refusal(request.header("origin"), request.header("host")) {
             Some(refusal) => refusal.into(),
@@ -130,8 +129,8 @@ impl Responder {
             None if request.body.len() > self.engine.limits.max_message_bytes => {
                 Response::too_large(self.engine.limits.max_message_bytes).into()
             }
-            None => match http::read(request) {
-                Ok(asked) => self.act(asked, client, shut_down).await,
+            None => match http::read(request, |token| self.is_reserved(token)) {
+                Ok(asked) => self.act(asked, client, carrier).await,
                 Err(response) => response.into(),
             },
         };
@@ -139,11 +138,20 @@ impl Responder {
         reply
     }
 
-    async fn act(&self, asked: Asked, client: Client, shut_down: Waiter) -> Reply {
+    /// Answers a request whose body could not be read.
+    #[must_use]
+    pub fn refuse(&self, request: &HttpRequest<'_>, refusal: Response) -> Reply {
+        let mut reply = Reply::from(refusal);
+        self.allow_origin(request, &mut reply.head);
+        reply
+    }
+
+    async fn act(&self, asked: Asked, client: Client, carrier: CarrierHandle) -> Reply {
         match asked {
             Asked::Run(exchange) => {
                 let session = Session::exchange(exchange);
-                begun(self.begin(session, client, shut_down, Box::new(|| {}))).await
+                let remote = self.begin(session, client, carrier, Box::new(|| {}));
+                whole(begun(remote).await).await
             }
             Asked::Reserve => self.reserve(client).await,
             Asked::Open { token } => self.open_stream(&token),
@@ -181,12 +189,18 @@ impl Responder {
         }
     }
 
-    fn begin(&self, session: Session, client: Client, shut_down: Waiter, ended: Waiter) -> Remote {
+    fn begin(
+        &self,
+        session: Session,
+        client: Client,
+        carrier: CarrierHandle,
+        ended: Waiter,
+    ) -> Remote {
         let opening = Opening {
             client,
             session,
             close: None,
-            shut_down,
+            carrier,
             ended,
         };
         self.open(opening)
@@ -194,7 +208,7 @@ impl Responder {
 
     async fn reserve(&self, client: Client) -> Reply {
         let Ok(token) = new_token() else {
-            return Response::error(503, "no random token can be had: try again later").into();
+            return Response::unavailable("no random token can be had: try again later").into();
         };
         let (engine, ending) = (self.engine.clone(), token.clone());
         let ended = move || {
@@ -204,7 +218,10 @@ impl Responder {
         let remote = self.begin(
             Session::event_stream(),
             client,
-            Box::new(|| {}),
+            CarrierHandle {
+                shut_down: Box::new(|| {}),
+                pulse: None,
+            },
             Box::new(ended),
         );
         let begun = begun(remote).await;
@@ -235,6 +252,10 @@ impl Responder {
             // A comment shows at once that it is open.
             body: Body::Stream(Bytes::from_static(b":\n\n"), remote),
         }
+    }
+
+    fn is_reserved(&self, token: &str) -> bool {
+        self.engine.streams.0.contains_key(token)
     }
 
     fn slot(&self, token: &str) -> Option<Arc<Slot>> {
@@ -305,6 +326,30 @@ async fn begun(remote: Remote) -> Reply {
         Body::Stream(ready, remote)
     };
     Reply { head, body }
+}
+
+/// A response that does not go on, with all of its body: its length is told then, also to those
+/// who want the head only.
+async fn whole(reply: Reply) -> Reply {
+    let (head, mut body, remote) = match reply.body {
+        Body::Stream(ready, remote) if !reply.head.goes_on => {
+            (reply.head, BytesMut::from(ready), remote)
+        }
+        body => return Reply { body, ..reply },
+    };
+    while let Some(outgoing) = poll_fn(|cx| remote.poll_take(cx)).await {
+        for outgoing in outgoing {
+            match outgoing {
+                Outgoing::Text(part) => body.extend_from_slice(&part),
+                Outgoing::Close(_) => {
+                    let body = Body::Whole(body.freeze(), Some(remote));
+                    return Reply { head, body };
+                }
+                Outgoing::Head(_) | Outgoing::Ping | Outgoing::Pong(_) => {}
+            }
+        }
+    }
+    unavailable()
 }
 
 fn unavailable() -> Reply {

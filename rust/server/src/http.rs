@@ -4,7 +4,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use actix_web::body::{BodySize, BodyStream, MessageBody};
+use actix_http::ConnectionType;
+use actix_web::body::{BodySize, BodyStream, MessageBody, None as NoBody};
 use actix_web::http::{StatusCode, Version, header};
 use actix_web::rt::time::{Interval, interval};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
@@ -12,13 +13,16 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use protocol::Head;
 use protocol::http::Response;
-use runtime::{Body, Outgoing, Remote, Reply};
+use runtime::{Body, CarrierHandle, Outgoing, Remote, Reply, stuck_time};
 
 use crate::socket::SocketHandle;
 use crate::worker::{CurrentWorker, client_of};
 
 /// How often a stream of HTTP/2 is asked whether its client has left.
 const DEPARTURE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What of a body is handed to the socket at once (bytes).
+const PIECE_BYTES: usize = 64 * 1024;
 
 /// Answers a request that is no WebSocket handshake.
 pub(crate) async fn answer(
@@ -27,9 +31,9 @@ pub(crate) async fn answer(
     worker: &CurrentWorker,
 ) -> HttpResponse {
     let limit = worker.worker.engine().limits.max_message_bytes;
-    let body = match read(&mut payload, limit).await {
-        Ok(body) => body,
-        Err(response) => return respond(response.into(), None),
+    let (body, refusal) = match read(&mut payload, limit).await {
+        Ok(body) => (body, None),
+        Err(refusal) => (Bytes::new(), Some(refusal)),
     };
     let client = client_of(request.head(), "http");
     let headers = client.headers.clone();
@@ -39,21 +43,37 @@ pub(crate) async fn answer(
         headers: &headers,
         body: &body,
     };
+    if let Some(refusal) = refusal {
+        return respond(worker.responder.refuse(&asked, refusal), None);
+    }
     let is_multiplexed = request.version() == Version::HTTP_2;
     // The socket of HTTP/2 carries other streams, perhaps of other clients of a proxy. One whose
     // client reads nothing holds back one batch, and ends when the client reads on or leaves.
     let socket = request.conn_data::<SocketHandle>().cloned();
     let socket = socket.filter(|_| !is_multiplexed);
-    let shut_down = move || {
-        if let Some(socket) = socket {
-            socket.shut_down();
-        }
+    let ended = socket.clone();
+    let carrier = CarrierHandle {
+        shut_down: Box::new(move || {
+            if let Some(socket) = ended {
+                socket.shut_down();
+            }
+        }),
+        pulse: None,
     };
-    let reply = worker
-        .responder
-        .answer(asked, client, Box::new(shut_down))
-        .await;
-    respond(reply, is_multiplexed.then(|| Departure::of(payload)))
+    let reply = worker.responder.answer(asked, client, carrier).await;
+    if let (Body::Stream(..), Some(socket)) = (&reply.body, &socket)
+        && let Some(keepalive) = worker.worker.engine().limits.keepalive
+    {
+        socket.end_when_unacknowledged(stuck_time(keepalive));
+    }
+    let mut response = respond(reply, is_multiplexed.then(|| Departure::of(payload)));
+    if request.version() < Version::HTTP_11 && response.body().size() == BodySize::Stream {
+        // It knows no chunks: the body ends with the connection.
+        let head = response.head_mut();
+        head.no_chunking(true);
+        head.set_connection_type(ConnectionType::Close);
+    }
+    response
 }
 
 async fn read(payload: &mut web::Payload, limit_bytes: usize) -> Result<Bytes, Response> {
@@ -72,13 +92,17 @@ async fn read(payload: &mut web::Payload, limit_bytes: usize) -> Result<Bytes, R
 pub(crate) fn respond(reply: Reply, departure: Option<Departure>) -> HttpResponse {
     let mut response = begin(&reply.head);
     match reply.body {
+        // Only the head was asked for.
+        Body::Whole(body, _) if reply.head.goes_on && body.is_empty() => {
+            response.body(NoBody::new())
+        }
         Body::Whole(body, None) => response.body(body),
         Body::Whole(body, remote) => response.body(Whole {
             body: Some(body),
             _remote: remote,
         }),
         Body::Stream(ready, remote) => response.body(BodyStream::new(Parts {
-            ready: Some(ready),
+            ready,
             remote,
             departure,
             is_over: false,
@@ -118,7 +142,7 @@ impl MessageBody for Whole {
 
 /// A body that goes on. It is polled only while the socket takes what it gives.
 struct Parts {
-    ready: Option<Bytes>,
+    ready: Bytes,
     remote: Remote,
     departure: Option<Departure>,
     is_over: bool,
@@ -147,12 +171,25 @@ impl Departure {
     }
 }
 
+impl Parts {
+    /// Takes some of what is ready. A large result leaves in pieces, so that a client which takes
+    /// it slowly is seen to take it.
+    fn next_piece(&mut self) -> Option<Bytes> {
+        if self.ready.is_empty() {
+            return None;
+        }
+        self.remote.progressed();
+        let length = self.ready.len().min(PIECE_BYTES);
+        Some(self.ready.split_to(length))
+    }
+}
+
 impl Stream for Parts {
     type Item = Result<Bytes, std::io::Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Some(ready) = self.ready.take_if(|ready| !ready.is_empty()) {
-            return Poll::Ready(Some(Ok(ready)));
+        if let Some(piece) = self.next_piece() {
+            return Poll::Ready(Some(Ok(piece)));
         }
         if self.is_over {
             return Poll::Ready(None);
@@ -180,9 +217,7 @@ impl Stream for Parts {
                 Outgoing::Head(_) | Outgoing::Ping | Outgoing::Pong(_) => {}
             }
         }
-        if parts.is_empty() {
-            return Poll::Ready(None);
-        }
-        Poll::Ready(Some(Ok(parts.freeze())))
+        self.ready = parts.freeze();
+        Poll::Ready(self.next_piece().map(Ok))
     }
 }

@@ -5,6 +5,7 @@
 //! below `HttpServer`: ADR 0033.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use actix_codec::Framed;
 use actix_http::body::BoxBody;
@@ -23,6 +24,10 @@ use crate::http;
 use crate::socket::SocketHandle;
 use crate::status;
 use crate::worker::CurrentWorker;
+
+/// How long a connection without a request stays, and at least how long a client of HTTP/2 has for
+/// the answer to a ping.
+const HTTP_KEEP_ALIVE: Duration = Duration::from_secs(5);
 
 /// HTTP/1 and, with TLS, HTTP/2; handshakes of WebSockets go their own way.
 pub(crate) type Service<T> = HttpService<
@@ -44,19 +49,22 @@ where
     for<'s> SockRef<'s>: From<&'s S>,
 {
     let current = web::Data::new(CurrentWorker::start(workers));
+    let current_keepalive = current.worker.engine().limits.keepalive;
     let door = Rc::new(Door {
-        path: ResourceDef::new(path),
+        path: ResourceDef::new(spellings(path)),
         current: current.clone(),
     });
     let app = App::new()
         .app_data(current)
-        .route(path, web::to(graphql))
-        .configure(status::routes);
+        .service(web::resource(spellings(path)).to(graphql))
+        .configure(status::pages);
     let handshakes = fn_service(move |(request, framed)| {
         let door = door.clone();
         async move { Ok(handshake::answer(&door, request, framed).await?) }
     });
+    let keep_alive = current_keepalive.map_or(HTTP_KEEP_ALIVE, |time| time.max(HTTP_KEEP_ALIVE));
     HttpService::build()
+        .keep_alive(keep_alive)
         // A client that closes its side has left, and its operations end at once.
         .h1_allow_half_closed(false)
         // Results are small and must not wait for more of them.
@@ -73,6 +81,14 @@ where
         .finish(boxed::factory(map_config(app.into_factory(), |()| {
             AppConfig::default()
         })))
+}
+
+/// A path without and with a slash at its end, which people and proxies add.
+pub(crate) fn spellings(path: &str) -> Vec<String> {
+    match path.trim_end_matches('/') {
+        "" => vec!["/".to_owned()],
+        path => vec![path.to_owned(), format!("{path}/")],
+    }
 }
 
 /// Serves the GraphQL path to whoever does not ask for a WebSocket.
