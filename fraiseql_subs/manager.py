@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import logging
 import os
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
@@ -19,7 +20,7 @@ from typing_extensions import Self
 
 from . import decorators
 from ._core import Core, Receipt, Responses
-from .config import DEFAULT_HISTORY, DRAIN, History, Identity, Limits
+from .config import DEFAULT_HISTORY, DRAIN, KEEPALIVE_PATIENCE, History, Identity, Limits
 from .definition import Definition
 from .delegate import ContextGetter, Delegate, read_schema
 from .errors import ConfigurationError
@@ -32,6 +33,8 @@ from .security import TLS, Security
 from .server import Server
 from .tenant import TenantPublisher
 from .trusted import TrustedDocuments, read_trusted_documents
+
+_log = logging.getLogger("fraiseql_subs.manager")
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -101,6 +104,14 @@ class SubscriptionManager:
         self._scalars = list(scalars)
         self._security = security or Security()
         self._limits = limits or Limits()
+        if self._limits.is_keepalive_slow:
+            _log.warning(
+                "Limits.keepalive is %g s: clients of the older graphql-ws subprotocol are sent no"
+                " `ka`, as they give up when one is not followed by the next within %g s; give less"
+                " than that if there are such clients",
+                self._limits.keepalive,
+                KEEPALIVE_PATIENCE,
+            )
         self._history = history
         self._introspection = introspection
         self._trusted_documents = read_trusted_documents(trusted_documents)

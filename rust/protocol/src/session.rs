@@ -1,5 +1,7 @@
 //! One connection, whichever protocol it speaks: what came in, what has to be done about it.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
@@ -56,6 +58,15 @@ impl Session {
     #[must_use]
     pub fn websocket(subprotocol: Subprotocol) -> Self {
         Self(Kind::WebSocket(WebSocket::new(subprotocol)))
+    }
+
+    /// Signs of life will be asked for at this interval; `None`: never.
+    #[must_use]
+    pub fn with_keepalive(mut self, interval: Option<Duration>) -> Self {
+        if let Kind::WebSocket(session) = &mut self.0 {
+            session.set_keepalive(interval);
+        }
+        self
     }
 
     /// An HTTP request with one operation.

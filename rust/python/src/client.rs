@@ -110,6 +110,14 @@ fn connection_params<'py>(py: Python<'py>, client: &Client) -> PyResult<Bound<'p
         payload.map(|map| map_to_python(py, map)).transpose()?,
     )?;
     arguments.set_item("headers", headers)?;
+    let query = PyDict::new(py);
+    for (name, value) in client.parameters() {
+        if !query.contains(&name)? {
+            query.set_item(name, value)?;
+        }
+    }
+    arguments.set_item("query", query)?;
+    arguments.set_item("query_string", &client.query)?;
     arguments.set_item("remote_address", &client.peer)?;
     arguments.set_item("connection_id", &client.connection_id)?;
     let identity = client.identity.as_ref();

@@ -415,15 +415,10 @@ impl Core {
         &self,
         py: Python<'py>,
         method: String,
-        query: String,
         body: Vec<u8>,
         peer: PyPeer,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let request = PyRequest {
-            method,
-            query,
-            body,
-        };
+        let request = PyRequest { method, body };
         connection::answer(py, &self.running(py)?, request, peer)
     }
 

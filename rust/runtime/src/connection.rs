@@ -276,7 +276,7 @@ impl Connection {
                     let actions = connection.session.borrow_mut().refuse();
                     connection.act(actions);
                 }
-                Err(_) => connection.close(Close::internal_error("authentication is unavailable")),
+                Err(_) => connection.close(Close::try_again_later("Try again later")),
             }
         });
     }

@@ -109,8 +109,7 @@ impl Responder {
         }
         let limit = engine.limits.max_connections;
         if limit.is_some_and(|limit| metrics.connections.get() >= limit as u64) {
-            return Some(Response::error(
-                503,
+            return Some(Response::unavailable(
                 "too many connections: try again later",
             ));
         }
@@ -130,7 +129,7 @@ impl Responder {
             None if request.body.len() > self.engine.limits.max_message_bytes => {
                 Response::too_large(self.engine.limits.max_message_bytes).into()
             }
-            None => match http::read(request) {
+            None => match http::read(request, |token| self.is_reserved(token)) {
                 Ok(asked) => self.act(asked, client, carrier).await,
                 Err(response) => response.into(),
             },
@@ -139,11 +138,20 @@ impl Responder {
         reply
     }
 
+    /// Answers a request whose body could not be read.
+    #[must_use]
+    pub fn refuse(&self, request: &HttpRequest<'_>, refusal: Response) -> Reply {
+        let mut reply = Reply::from(refusal);
+        self.allow_origin(request, &mut reply.head);
+        reply
+    }
+
     async fn act(&self, asked: Asked, client: Client, carrier: CarrierHandle) -> Reply {
         match asked {
             Asked::Run(exchange) => {
                 let session = Session::exchange(exchange);
-                begun(self.begin(session, client, carrier, Box::new(|| {}))).await
+                let remote = self.begin(session, client, carrier, Box::new(|| {}));
+                whole(begun(remote).await).await
             }
             Asked::Reserve => self.reserve(client).await,
             Asked::Open { token } => self.open_stream(&token),
@@ -200,7 +208,7 @@ impl Responder {
 
     async fn reserve(&self, client: Client) -> Reply {
         let Ok(token) = new_token() else {
-            return Response::error(503, "no random token can be had: try again later").into();
+            return Response::unavailable("no random token can be had: try again later").into();
         };
         let (engine, ending) = (self.engine.clone(), token.clone());
         let ended = move || {
@@ -244,6 +252,10 @@ impl Responder {
             // A comment shows at once that it is open.
             body: Body::Stream(Bytes::from_static(b":\n\n"), remote),
         }
+    }
+
+    fn is_reserved(&self, token: &str) -> bool {
+        self.engine.streams.0.contains_key(token)
     }
 
     fn slot(&self, token: &str) -> Option<Arc<Slot>> {
@@ -314,6 +326,30 @@ async fn begun(remote: Remote) -> Reply {
         Body::Stream(ready, remote)
     };
     Reply { head, body }
+}
+
+/// A response that does not go on, with all of its body: its length is told then, also to those
+/// who want the head only.
+async fn whole(reply: Reply) -> Reply {
+    let (head, mut body, remote) = match reply.body {
+        Body::Stream(ready, remote) if !reply.head.goes_on => {
+            (reply.head, BytesMut::from(ready), remote)
+        }
+        body => return Reply { body, ..reply },
+    };
+    while let Some(outgoing) = poll_fn(|cx| remote.poll_take(cx)).await {
+        for outgoing in outgoing {
+            match outgoing {
+                Outgoing::Text(part) => body.extend_from_slice(&part),
+                Outgoing::Close(_) => {
+                    let body = Body::Whole(body.freeze(), Some(remote));
+                    return Reply { head, body };
+                }
+                Outgoing::Head(_) | Outgoing::Ping | Outgoing::Pong(_) => {}
+            }
+        }
+    }
+    unavailable()
 }
 
 fn unavailable() -> Reply {

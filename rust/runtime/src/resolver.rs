@@ -3,6 +3,7 @@
 //! Nothing here blocks and nothing here knows the host. The Python bridge implements these traits.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -22,6 +23,8 @@ pub struct Client {
     pub connection_params: Option<JsonMap>,
     /// Headers of the handshake, names in lower case.
     pub headers: Vec<(String, String)>,
+    /// What followed the `?` of the target, undecoded.
+    pub query: String,
     /// Address of the peer.
     pub peer: Option<String>,
     /// Who it is, once authenticated.
@@ -38,6 +41,11 @@ impl Client {
     pub fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str())
+    }
+
+    /// The parameters of the target, decoded: names and values.
+    pub fn parameters(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+        protocol::http::parameters(&self.query)
     }
 }
 
