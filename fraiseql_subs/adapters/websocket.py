@@ -125,7 +125,9 @@ class GraphQLTransportWSHandler:
         core = self._manager._core
         if core.is_closed:
             # The server goes on for a moment, and its clients try again.
-            await adapter.close(1001, "Going away")
+            headers = [("content-length", "0"), ("retry-after", "1")]
+            if not await adapter.refuse(503, headers, b""):
+                await adapter.close(1001, "Going away")
             return
         connection = core.connect(list(adapter.subprotocols), peer)
         if connection.refusal is not None:

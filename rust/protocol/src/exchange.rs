@@ -12,7 +12,7 @@ use crate::framing::Framing;
 use crate::head::{Amendment, Head};
 use crate::multipart;
 use crate::operation::{OperationId, OperationKind, Request};
-use crate::response::{RETRY_AFTER_SECONDS, SHUTTING_DOWN};
+use crate::response::{RETRY_AFTER, SHUTTING_DOWN};
 use crate::session::Action;
 
 /// How the response is sent.
@@ -240,7 +240,7 @@ impl Exchange {
     /// Answers with a JSON array of errors.
     fn fail_with(&mut self, mut head: Head, errors: &[u8]) -> Vec<Action> {
         if head.status == 503 {
-            head = head.with("retry-after", RETRY_AFTER_SECONDS);
+            head = head.with("retry-after", RETRY_AFTER);
         }
         let media = self.accepted.single.unwrap_or(Single::Json);
         let body = event_stream::errors_only(errors);
