@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 
 _CRATES = {"bus", "graphql", "protocol", "python", "runtime", "security", "server", "_core"}
+_LEVELS = {"ERROR": logging.ERROR, "DEBUG": logging.DEBUG}
 
 
 def write(level: str, target: str, message: str, fields: dict[str, str]) -> None:
     """Write one event.
 
     Args:
-        level: `"ERROR"` or `"WARN"`.
+        level: `"ERROR"`, `"WARN"` or `"DEBUG"`.
         target: Where it comes from: a Rust module path, or the name of a logger.
         message: What happened.
         fields: What it happened to, also as `record.fields` for handlers that write structure.
@@ -19,8 +20,7 @@ def write(level: str, target: str, message: str, fields: dict[str, str]) -> None
     logger = logging.getLogger(_name(target))
     # What clients have sent is quoted, so that it cannot pass for another line.
     text = " ".join([message, *(f"{name}={value!r}" for name, value in fields.items())])
-    number = logging.ERROR if level == "ERROR" else logging.WARNING
-    logger.log(number, "%s", text, extra={"fields": fields})
+    logger.log(_LEVELS.get(level, logging.WARNING), "%s", text, extra={"fields": fields})
 
 
 def write_dropped(count: int) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeAlias
 
 from .definition import Bound, Definition
 from .errors import ConfigurationError, SchemaError, ValidationError
+from .schema.enums import EnumTable
 from .types import Context
 
 ContextGetter: TypeAlias = Callable[[Context], Any]
@@ -26,6 +27,7 @@ class Executor(Protocol):
     """What runs operations of a schema."""
 
     sdl: str
+    enums: list[EnumTable]
 
     def execute(self, request: Mapping[str, Any], context: Any) -> Awaitable[Any]:
         """Run a query or mutation; gives an `ExecutionResult` of graphql-core."""
@@ -137,11 +139,23 @@ def _print(schema: Any) -> str:
     return print_schema(schema)
 
 
+def _enums(schema: Any) -> list[EnumTable]:
+    """Return the enums of a schema with the values that its resolvers use."""
+    from graphql import GraphQLEnumType
+
+    return [
+        (name, [(member, known.value) for member, known in found.values.items()])
+        for name, found in schema.type_map.items()
+        if isinstance(found, GraphQLEnumType) and not name.startswith("__")
+    ]
+
+
 class _CoreExecutor:
     """Runs operations with graphql-core."""
 
     def __init__(self, schema: Any) -> None:
         self.sdl = _print(schema)
+        self.enums = _enums(schema)
         self._schema = schema
 
     async def execute(self, request: Mapping[str, Any], context: Any) -> Any:
@@ -180,6 +194,7 @@ class _StrawberryExecutor:
 
     def __init__(self, schema: Any, core: Any) -> None:
         self.sdl = _print(core)
+        self.enums = _enums(core)
         self._schema = schema
 
     def execute(self, request: Mapping[str, Any], context: Any) -> Awaitable[Any]:

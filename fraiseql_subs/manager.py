@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import enum
 import inspect
 import os
 import weakref
@@ -27,6 +28,8 @@ from .executor import Executor
 from .graphiql import read_page
 from .metrics import ConnectionInfo, Metrics
 from .response_stream import ResponseStream
+from .schema.build import scalar_value
+from .schema.enums import check_enums, enum_table
 from .schema.markers import Scalar
 from .security import TLS, Security
 from .server import Server
@@ -62,6 +65,8 @@ class SubscriptionManager:
             executor that `schema` came with; None: it is the `Context`.
         graphiql: Whether browsers are served GraphiQL, a page to try operations in.
         scalars: Custom scalars of a schema in SDL; those in type hints need not be repeated.
+        enums: Classes of enums of a schema in SDL, so that their members can be published; those in
+            type hints need not be repeated, and Strawberry, Ariadne and graphql-core know theirs.
 
     Raises:
         SchemaError: The subscriptions do not fit each other or the schema.
@@ -83,6 +88,7 @@ class SubscriptionManager:
         trusted_documents: TrustedDocuments | None = None,
         context_getter: ContextGetter | None = None,
         scalars: Iterable[Scalar] = (),
+        enums: Iterable[type[enum.Enum]] = (),
         graphiql: bool = True,
     ) -> None:
         if bus != "memory://":
@@ -99,6 +105,7 @@ class SubscriptionManager:
         self._definitions = decorators.collect(subscriptions)
         self._schema = read_schema(schema, context_getter)
         self._scalars = list(scalars)
+        self._enums = [enum_table(cls) for cls in check_enums(enums)]
         self._security = security or Security()
         self._limits = limits or Limits()
         self._history = history
@@ -115,11 +122,22 @@ class SubscriptionManager:
 
     def _build(self) -> Core:
         if isinstance(self._schema, Delegate):
-            sdl = self._schema.executor.sdl
-            source, definitions = decorators.resolve(self._definitions, sdl, self._scalars)
+            executor = self._schema.executor
+            source, definitions = decorators.resolve(
+                self._definitions,
+                executor.sdl,
+                self._scalars,
+                [*executor.enums, *self._enums],
+                {
+                    name: [(member, scalar_value(member, value)) for member, value in members]
+                    for name, members in executor.enums
+                },
+            )
             definitions.append(self._schema)
         else:
-            source, definitions = decorators.resolve(self._definitions, self._schema, self._scalars)
+            source, definitions = decorators.resolve(
+                self._definitions, self._schema, self._scalars, self._enums
+            )
         return Core(
             schema=source,
             definitions=definitions,
