@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import ariadne
 import strawberry
 from strawberry.scalars import JSON
+from support import PATIENCE
 
-from fraiseql_subs import SubscriptionManager, passthrough, subscription
+from fraiseql_subs import ResponseStream, SubscriptionManager, passthrough, subscription
 
 FILTER = {"v": "$v"}
 
@@ -146,10 +148,28 @@ SCHEMAS: dict[str, Callable[[Argument, dict[str, Any]], SubscriptionManager]] = 
 async def received(
     manager: SubscriptionManager, arguments: str, published: list[Any], channel: str = "events"
 ) -> list[int]:
-    """Return which of the values, published as `v`, a subscriber receives, by their places."""
+    """Return which of the values, published as `v`, a subscriber receives, by their places.
+
+    The first value has to be one of them: it is published again as the last.
+    """
+    data = [{"n": n, "v": v} for n, v in enumerate(published)]
     async with manager, manager.subscribe(f"subscription {{ found{arguments} {{ n }} }}") as stream:
-        await manager.publish_many((channel, {"n": n, "v": v}) for n, v in enumerate(published))
-        await manager.close(drain=60.0)
-        results = [result async for result in stream]
-    assert [result.errors for result in results] == [None] * len(results)
-    return [result.data["found"]["n"] for result in results]
+        await manager.publish_many((channel, item) for item in data)
+        await manager.publish(channel, {"n": LAST, "v": published[0]})
+        return await until_last(stream)
+
+
+LAST = -1
+"""The `n` of an event that a subscriber is known to receive."""
+
+
+async def until_last(stream: ResponseStream) -> list[int]:
+    """Return the `n` of all results before `LAST`."""
+    found: list[int] = []
+    while True:
+        result = await asyncio.wait_for(anext(stream), PATIENCE)
+        assert result.errors is None
+        n = result.data["found"]["n"]
+        if n == LAST:
+            return found
+        found.append(n)

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 import strawberry
-from filter_schemas import FILTER, SCHEMAS, Argument, received
+from filter_schemas import FILTER, LAST, SCHEMAS, Argument, received, until_last
 
 from fraiseql_subs import ID, Scalar, SubscriptionManager, passthrough, subscription
 
@@ -177,8 +177,8 @@ async def test_an_argument_in_a_variable_is_compared_alike(schema):
         ) as stream,
     ):
         await manager.publish_many(("events", {"n": n, "v": v}) for n, v in enumerate(Colour))
-        await manager.close(drain=60.0)
-        assert [result.data["found"]["n"] async for result in stream] == [0]
+        await manager.publish("events", {"n": LAST, "v": "RED"})
+        assert await until_last(stream) == [0]
 
 
 @pytest.mark.parametrize("schema", SCHEMAS)
@@ -203,20 +203,18 @@ async def test_a_variable_without_a_value_leaves_its_argument_out(schema):
         manager.subscribe("subscription($v: Int) { found(v: $v) { n } }", {"v": None}) as null,
     ):
         await manager.publish_many(("events", {"n": n, "v": v}) for n, v in enumerate([7, None]))
-        await manager.close(drain=60.0)
-        assert [result.data["found"]["n"] async for result in left_out] == [0, 1]
-        assert [result.data["found"]["n"] async for result in null] == [1]
+        await manager.publish("events", {"n": LAST, "v": None})
+        assert await until_last(left_out) == [0, 1]
+        assert await until_last(null) == [1]
 
 
 @pytest.mark.parametrize("schema", SCHEMAS)
 async def test_null_is_equal_to_null_and_to_what_is_absent(schema):
     manager = SCHEMAS[schema](Argument(int | None, "Int"), {"filter": {"w": "$v"}})
     async with manager, manager.subscribe("subscription { found(v: null) { n } }") as stream:
-        await manager.publish_many(
-            ("events", data) for data in [{"n": 0}, {"n": 1, "w": None}, {"n": 2, "w": 0}]
-        )
-        await manager.close(drain=60.0)
-        assert [result.data["found"]["n"] async for result in stream] == [0, 1]
+        published = [{"n": 0}, {"n": 1, "w": None}, {"n": 2, "w": 0}, {"n": LAST}]
+        await manager.publish_many(("events", data) for data in published)
+        assert await until_last(stream) == [0, 1]
 
 
 @pytest.mark.parametrize("schema", [name for name in SCHEMAS if not name.startswith("Strawberry")])
@@ -250,23 +248,24 @@ async def test_input_objects_are_equal_field_by_field(schema):
 @pytest.mark.parametrize("shared", [False, True])
 async def test_members_of_a_shared_group_receive_what_their_own_filter_selects(shared):
     @subscription(channel="events", filter=FILTER, shared=shared)
-    async def found(event, *, v: int | None = None): ...
+    async def found(event, variables):
+        return event.data
 
-    @subscription(channel="events", filter=FILTER, shared=shared, name="found")
-    async def counted(event, variables):
-        return event.data["n"]
-
-    sdl = "type Query { ok: Int } type Subscription { found(v: Int = null): Int }"
-    manager = SubscriptionManager([counted], schema=sdl)
+    sdl = """
+        type Query { ok: Int }
+        type Payload { n: Int }
+        type Subscription { found(v: Int = null): Payload }
+    """
+    manager = SubscriptionManager([found], schema=sdl)
     async with (
         manager,
-        manager.subscribe("subscription { found }") as left_out,
-        manager.subscribe("subscription { found(v: null) }") as null,
+        manager.subscribe("subscription { found { n } }") as left_out,
+        manager.subscribe("subscription { found(v: null) { n } }") as null,
     ):
         await manager.publish_many(("events", {"n": n, "v": v}) for n, v in enumerate([7, None]))
-        await manager.close(drain=60.0)
-        assert [result.data["found"] async for result in left_out] == [0, 1]
-        assert [result.data["found"] async for result in null] == [1]
+        await manager.publish("events", {"n": LAST, "v": None})
+        assert await until_last(left_out) == [0, 1]
+        assert await until_last(null) == [1]
 
 
 CONSTANTS: dict[str, tuple[Any, list[Any], list[Any]]] = {

@@ -11,7 +11,13 @@ from uuid import UUID
 
 import pytest
 
-from fraiseql_subs import SchemaError, SubscriptionManager, passthrough, subscription
+from fraiseql_subs import (
+    ConfigurationError,
+    SchemaError,
+    SubscriptionManager,
+    passthrough,
+    subscription,
+)
 
 
 class Colour(enum.Enum):
@@ -126,6 +132,23 @@ def test_a_condition_that_can_never_hold_is_refused(style, path, value, problem)
     assert "SKIP" in message
 
 
+def test_a_name_of_graphql_that_is_no_key_of_the_data_is_refused():
+    @dataclass
+    class Sale:
+        user_id: int
+
+    def declare(path: str) -> SubscriptionManager:
+        arguments = {"userId": int}
+        sale = passthrough(
+            "sale", Sale, channel="sales", arguments=arguments, filter={path: "$userId"}
+        )
+        return SubscriptionManager([sale])
+
+    declare("user_id")
+    with pytest.raises(SchemaError, match="`userId` is the name in GraphQL, and `user_id` the key"):
+        declare("userId")
+
+
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize(
     ("path", "value"),
@@ -201,7 +224,5 @@ def test_a_constant_that_cannot_be_published_is_refused(constant):
 
 
 def test_an_enum_that_is_no_class_is_refused():
-    from fraiseql_subs import ConfigurationError
-
     with pytest.raises(ConfigurationError, match=r"enums=\[Status\]"):
         SubscriptionManager([passthrough("orders", channel="o")], schema=SDL, enums=[Colour.RED])

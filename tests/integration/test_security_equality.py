@@ -37,6 +37,7 @@ class Order:
     total: Decimal
 
 
+LAST = -1
 OWNER = UUID("123e4567-e89b-12d3-a456-426614174000")
 ORDER = {"owner": OWNER, "team": Team.RED, "at": "2024-01-31T12:00:00Z", "total": Decimal("1.50")}
 ARGUMENTS = {"owner": UUID, "team": Team, "at": datetime, "total": Decimal, "teams": list[Team]}
@@ -56,16 +57,21 @@ async def of_owner(event, *, owner: UUID | None = None) -> Order:
 
 async def seen(where: dict[str, Any], identity: Identity, field: str) -> list[int]:
     """Ids of the orders that pass a row filter; the owner's is 0, another's 1."""
+    last = {"id": LAST, **ORDER, **dict.fromkeys(where, "the last")}
+    where = {path: [value, "the last"] for path, value in where.items()}
     security = Security(rows=[RowFilter("orders", where=where)])
     manager = SubscriptionManager([orders, resolved, of_owner], security=security)
     other = {"owner": UUID(int=7), "team": Team.BLUE, "at": "2024-02-01T12:00:00Z", "total": 2}
     document = f"subscription {{ {field} {{ id }} }}"
     async with manager, manager.subscribe(document, identity=identity) as stream:
-        await manager.publish_many(
-            ("orders", {"id": n, **data}) for n, data in enumerate([ORDER, other])
-        )
-        await manager.close(drain=60.0)
-        return [result.data[field]["id"] async for result in stream]
+        published = [{"id": 0, **ORDER}, {"id": 1, **other}, last]
+        await manager.publish_many(("orders", data) for data in published)
+        found = []
+        async for result in stream:
+            if result.data[field]["id"] == LAST:
+                break
+            found.append(result.data[field]["id"])
+        return found
 
 
 @pytest.mark.parametrize(

@@ -108,16 +108,24 @@ pub(crate) fn date_time(text: &str) -> Option<String> {
         let moment = moment.checked_to_offset(UtcOffset::UTC)?;
         return Some(write_moment(moment.date(), moment.time(), true));
     }
-    if let Ok(moment) = PrimitiveDateTime::parse(&text, &Iso8601::PARSING) {
-        return Some(write_moment(moment.date(), moment.time(), false));
+    // What is asked for less than the text has leaves the rest unread.
+    match text.split_once('T') {
+        Some((_, time)) if time.contains(['+', '-', 'Z']) => None,
+        Some(_) => {
+            let moment = PrimitiveDateTime::parse(&text, &Iso8601::PARSING).ok()?;
+            Some(write_moment(moment.date(), moment.time(), false))
+        }
+        None => {
+            let date = Date::parse(&text, &Iso8601::PARSING).ok()?;
+            Some(write_moment(date, Time::MIDNIGHT, false))
+        }
     }
-    let date = Date::parse(&text, &Iso8601::PARSING).ok()?;
-    Some(write_moment(date, Time::MIDNIGHT, false))
 }
 
 /// A day: `2024-01-31`.
 pub(crate) fn date(text: &str) -> Option<String> {
-    let date = Date::parse(&moment(text)?, &Iso8601::PARSING).ok()?;
+    let text = moment(text).filter(|text| !text.contains('T'))?;
+    let date = Date::parse(&text, &Iso8601::PARSING).ok()?;
     let mut written = String::new();
     write_date(&mut written, date);
     Some(written)
@@ -125,10 +133,10 @@ pub(crate) fn date(text: &str) -> Option<String> {
 
 /// A time of day, in UTC when it has an offset.
 pub(crate) fn time(text: &str) -> Option<String> {
-    let text = moment(text)?;
+    let text = moment(text).filter(|text| !text.contains('T'))?;
     let mut written = String::new();
-    if let Ok(time) = Time::parse(&text, &Iso8601::PARSING) {
-        write_time(&mut written, time);
+    if !text.contains(['+', '-', 'Z']) {
+        write_time(&mut written, Time::parse(&text, &Iso8601::PARSING).ok()?);
         return Some(written);
     }
     // An offset is parsed with a day only.
@@ -303,6 +311,16 @@ mod tests {
         refuse(date, &["", "2024-02-31", "2024-01-31T00:00:00"]);
         check(time, "12:00:00", &["12:00", "12:00:00.000", "120000"]);
         check(time, "12:00:00+00:00", &["12:00Z", "14:00:00+02:00"]);
-        refuse(time, &["", "25:00", "noon"]);
+        refuse(
+            time,
+            &[
+                "",
+                "25:00",
+                "noon",
+                "2024-01-31T12:00:00",
+                "12:00+99:00",
+                "2024-01-31",
+            ],
+        );
     }
 }

@@ -49,7 +49,7 @@ impl Schema {
                     });
                     match found {
                         Some((_, field)) => ty = &field.ty,
-                        None => return DataType::Unknown,
+                        None => return self.unknown_key(type_name, part),
                     }
                 }
                 Some(ExtendedType::Enum(_) | ExtendedType::Scalar(_))
@@ -64,6 +64,17 @@ impl Schema {
         match self.comparison(ty, &mut Vec::new()) {
             Comparison::Any => DataType::Unknown,
             comparison => DataType::Known(comparison),
+        }
+    }
+
+    /// What a key is that no field of the type is read from.
+    fn unknown_key(&self, type_name: &str, key: &str) -> DataType {
+        match self.keys_of(type_name, key).first() {
+            Some(known) => DataType::Nowhere(format!(
+                "`{key}` is the name in GraphQL, and `{}` the key in the data",
+                known.name
+            )),
+            None => DataType::Unknown,
         }
     }
 

@@ -154,7 +154,7 @@ proptest! {
         identity in identity(), conditions in conditions(),
         data in object(&["user_id", "team", "org"]),
     ) {
-        let rule = row_filter(&conditions).rule("orders.7", &identity);
+        let rule = row_filter(&conditions).rule("orders.7", &identity, |_| Comparison::Any);
         let data = Value::from(data);
         match rule {
             Some(rule) => {
