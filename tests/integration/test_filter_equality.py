@@ -288,7 +288,7 @@ CONSTANTS: dict[str, tuple[Any, list[Any], list[Any]]] = {
 @pytest.mark.parametrize("schema", SCHEMAS)
 @pytest.mark.parametrize(("constant", "equal", "others"), CONSTANTS.values(), ids=CONSTANTS)
 async def test_constants_are_compared_as_their_class_means_them(schema, constant, equal, others):
-    manager = SCHEMAS[schema](INT, {"filter": {"v": constant}})
+    manager = SCHEMAS[schema](Argument(int | None, "Int"), {"filter": {"v": constant}})
     assert await received(manager, "", [*equal, *others]) == list(range(len(equal)))
 
 
