@@ -33,22 +33,27 @@ class Argument:
 
     Attributes:
         hint: In Python.
-        sdl: In SDL; None: the types of Python's annotations only.
+        sdl: In SDL.
         definitions: Of SDL, what else there is to define.
         enums: Classes of the enums in it.
     """
 
     hint: Any
-    sdl: str | None
+    sdl: str
     definitions: str = ""
     enums: tuple[Any, ...] = ()
 
 
-def _resolver(hint: Any, options: dict[str, Any], returns: Any = Payload) -> Any:
+def _resolver(argument: Argument, options: dict[str, Any]) -> Any:
+    """Make a resolver; its argument is required where the type in SDL says so."""
+    is_required = argument.sdl.endswith("!")
+
     async def found(event, *, v=None):
         return event.data
 
-    found.__annotations__ = {"v": hint, "return": returns}
+    if is_required:
+        found.__kwdefaults__ = {}
+    found.__annotations__ = {"v": argument.hint, "return": Payload}
     return subscription(**options)(found)
 
 
@@ -57,7 +62,7 @@ def _options(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _hints_resolver(argument: Argument, options: dict[str, Any]) -> SubscriptionManager:
-    return SubscriptionManager([_resolver(argument.hint, _options(options))])
+    return SubscriptionManager([_resolver(argument, _options(options))])
 
 
 def _hints_passthrough(argument: Argument, options: dict[str, Any]) -> SubscriptionManager:
@@ -77,7 +82,7 @@ def _sdl(argument: Argument) -> str:
 
 def _sdl_resolver(argument: Argument, options: dict[str, Any]) -> SubscriptionManager:
     # Its annotations tell of the enums.
-    found = _resolver(argument.hint, _options(options))
+    found = _resolver(argument, _options(options))
     return SubscriptionManager([found], schema=_sdl(argument))
 
 
@@ -108,7 +113,7 @@ class StrawberryQuery:
 
 
 def _strawberry_resolver(argument: Argument, options: dict[str, Any]) -> SubscriptionManager:
-    found = _resolver(argument.hint, _options(options))
+    found = _resolver(argument, _options(options))
     return SubscriptionManager([found], schema=_strawberry(argument))
 
 
@@ -123,7 +128,7 @@ def _ariadne(argument: Argument) -> Any:
 
 
 def _ariadne_resolver(argument: Argument, options: dict[str, Any]) -> SubscriptionManager:
-    found = _resolver(argument.hint, _options(options))
+    found = _resolver(argument, _options(options))
     return SubscriptionManager([found], schema=_ariadne(argument))
 
 

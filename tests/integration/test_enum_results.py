@@ -20,6 +20,11 @@ class Colour(enum.Enum):
     BLUE = (0, 0, 1)
 
 
+@strawberry.enum
+class Size(enum.Enum):
+    SMALL = strawberry.enum_value("s", name="LITTLE")
+
+
 SDL = """
     enum Colour { RED GREEN BLUE }
     type Query { ok: Boolean }
@@ -134,10 +139,6 @@ async def test_what_is_no_value_of_an_enum_is_an_error():
 
 
 async def test_the_value_of_strawberry_stands_for_the_name_that_it_gives():
-    @strawberry.enum
-    class Size(enum.Enum):
-        SMALL = strawberry.enum_value("s", name="LITTLE")
-
     @strawberry.type
     class Query:
         ok: bool

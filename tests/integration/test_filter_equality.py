@@ -173,7 +173,7 @@ async def test_an_argument_in_a_variable_is_compared_alike(schema):
     async with (
         manager,
         manager.subscribe(
-            "subscription($v: Colour) { found(v: $v) { n } }", {"v": "RED"}
+            "subscription($v: Colour!) { found(v: $v) { n } }", {"v": "RED"}
         ) as stream,
     ):
         await manager.publish_many(("events", {"n": n, "v": v}) for n, v in enumerate(Colour))

@@ -40,7 +40,13 @@ class Order:
 LAST = -1
 OWNER = UUID("123e4567-e89b-12d3-a456-426614174000")
 ORDER = {"owner": OWNER, "team": Team.RED, "at": "2024-01-31T12:00:00Z", "total": Decimal("1.50")}
-ARGUMENTS = {"owner": UUID, "team": Team, "at": datetime, "total": Decimal, "teams": list[Team]}
+ARGUMENTS = {
+    "owner": UUID | None,
+    "team": Team | None,
+    "at": datetime | None,
+    "total": Decimal | None,
+    "teams": list[Team] | None,
+}
 
 orders = passthrough("orders", Order, channel="orders", arguments=ARGUMENTS)
 

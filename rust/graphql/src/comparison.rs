@@ -5,6 +5,7 @@
 //! as hashes, so that they can be looked up. The table of what is equal is in
 //! `docs/how-to/filter-events.md`.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -110,6 +111,32 @@ impl Comparison {
         }
     }
 
+    /// A coerced argument as the host would publish it: in place of what an argument is for a value
+    /// of an enum, what is published of it.
+    #[must_use]
+    pub fn published<'v>(&self, argument: &'v Json) -> Cow<'v, Json> {
+        match (self, argument) {
+            (Self::Enum(known), _) => known
+                .name_of_argument(argument)
+                .and_then(|name| known.published(name))
+                .map_or(Cow::Borrowed(argument), Cow::Owned),
+            (Self::List(item), Json::Array(items)) => {
+                let items = items.iter().map(|value| item.published(value).into_owned());
+                Cow::Owned(items.collect())
+            }
+            (Self::Object(members), Json::Object(values)) => {
+                let mut values = values.clone();
+                for member in &**members {
+                    if let Some(value) = values.get_mut(&*member.name) {
+                        *value = member.comparison.published(value).into_owned();
+                    }
+                }
+                Cow::Owned(Json::Object(values))
+            }
+            _ => Cow::Borrowed(argument),
+        }
+    }
+
     /// Whether `value`, compared, is `text`. Makes no text where the value has it.
     #[must_use]
     pub fn is_text(&self, value: &Json, text: &str) -> bool {
@@ -120,14 +147,14 @@ impl Comparison {
         }
     }
 
-    /// The text that a value has in the name of a channel, which is what `publish` makes of it: an
-    /// enum's value, a moment in UTC. `None` for null, lists and objects.
+    /// The text that an argument has in the name of a channel, which is what `publish` makes of it:
+    /// an enum's value, a moment in UTC. `None` for null, lists and objects.
     #[must_use]
     pub fn channel_text(&self, value: &Json) -> Option<String> {
         let text = match (self, value) {
             (_, Json::Null | Json::Array(_) | Json::Object(_)) => return None,
             (Self::Enum(known), _) => {
-                let name = known.name_of_json(value)?;
+                let name = known.name_of_argument(value)?;
                 return match known.published(name) {
                     Some(value @ (Json::String(_) | Json::Number(_) | Json::Bool(_))) => {
                         Self::Any.channel_text(&value)

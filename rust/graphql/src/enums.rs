@@ -95,6 +95,16 @@ impl EnumType {
         Some(&found.name)
     }
 
+    /// The GraphQL name of a coerced argument: the host's value, or the name where there is none.
+    #[must_use]
+    pub fn name_of_argument(&self, json: &Json) -> Option<&str> {
+        let found = self.values.iter().find(|value| match &value.internal {
+            Some(internal) => internal == json,
+            None => json.as_str() == Some(&*value.name),
+        });
+        found.map(|value| &*value.name)
+    }
+
     /// The JSON in which the host publishes the value of a name: the name itself unless it is
     /// known.
     #[must_use]

@@ -1,6 +1,8 @@
 //! What a filter asks of an event's data, held against the schema: what can never match is refused
 //! where it is declared.
 
+use std::borrow::Cow;
+
 use graphql::{Comparison, DataType, Schema, SubscriptionOperation};
 use serde_json::Value;
 
@@ -76,16 +78,16 @@ impl Condition {
     /// client left out.
     pub(crate) fn wanted(&self, operation: &SubscriptionOperation) -> Option<Wanted> {
         let value = match &self.value {
-            FilterValue::Literal(value) => value,
-            FilterValue::Argument(name) => operation
-                .arguments
-                .get(name)
-                .filter(|_| !operation.left_out.iter().any(|known| **known == **name))?,
+            FilterValue::Literal(value) => Cow::Borrowed(value),
+            FilterValue::Argument(name) => {
+                let argument = operation.arguments.get(name)?;
+                if operation.left_out.iter().any(|known| **known == **name) {
+                    return None;
+                }
+                self.comparison.published(argument)
+            }
         };
-        Some(Wanted::new(
-            self.path.clone(),
-            self.comparison.clone(),
-            value,
-        ))
+        let (path, comparison) = (self.path.clone(), self.comparison.clone());
+        Some(Wanted::new(path, comparison, &value))
     }
 }

@@ -77,9 +77,12 @@ impl Scope {
             let given = arguments
                 .get(&**name)
                 .and_then(|given| crate::value::follow(given, rest));
-            let comparison = comparison.at(rest).innermost().clone();
+            let comparison = comparison.at(rest);
             let is_own = given.is_some_and(|given| {
-                !given.is_null() && rule.wanted.resolve(identity, comparison).accepts_all(given)
+                let own = rule
+                    .wanted
+                    .resolve(identity, comparison.innermost().clone());
+                !given.is_null() && own.accepts_all(&comparison.published(given))
             });
             if !is_own {
                 return Err(Denied::Argument {
