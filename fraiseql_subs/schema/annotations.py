@@ -27,10 +27,14 @@ from fraiseql_subs.types import ID
 
 @dataclass(frozen=True, slots=True)
 class ScalarHint:
-    """A scalar by its GraphQL name; `scalar` says more of one that the application declares."""
+    """A scalar by its GraphQL name; `scalar` says more of one that the application declares.
+
+    `kind` is then the name of the scalar that its Python class has otherwise.
+    """
 
     name: str
     scalar: Scalar | None = None
+    kind: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +149,9 @@ def read_hint(annotation: Any, where: str) -> Hint:
     """
     annotation, alias, scalar = _unwrap(annotation)
     if scalar is not None:
-        return ScalarHint(scalar.name, scalar)
+        base = get_args(annotation)[0]
+        kind = _SCALARS.get(base) if isinstance(base, collections.abc.Hashable) else None
+        return ScalarHint(scalar.name, scalar, kind)
     if not isinstance(annotation, collections.abc.Hashable):
         _refuse(annotation, where, "annotate a type")
     if annotation in (Any, object):

@@ -9,6 +9,7 @@ from typing import Any
 
 from fraiseql_subs.schema.annotations import Hint
 from fraiseql_subs.schema.classes import Field
+from fraiseql_subs.schema.enums import EnumTable, enum_table
 from fraiseql_subs.schema.markers import Scalar
 from fraiseql_subs.schema.printer import QUERY, Printer, subscription_root
 from fraiseql_subs.schema.registry import TypeRegistry
@@ -24,6 +25,10 @@ class SchemaSource:
             it differs from the GraphQL name: ``{("Order", "userId"): "user_id"}``.
         enum_values: Members of each GraphQL enum as (GraphQL name, value in Python): the member's
             `.value` when it is a string, number or boolean, otherwise its name.
+        published_enums: Enums in Python by name, which may be that of a GraphQL enum; their members
+            as (name, value), of which the value is published.
+        scalar_kinds: Of custom scalars with the values of another, such as `Decimal`, the name of
+            that one.
         serializers: What makes JSON of the values of custom scalars, by GraphQL name.
     """
 
@@ -31,6 +36,8 @@ class SchemaSource:
     sources: dict[tuple[str, str], str] = field(default_factory=dict)
     enum_values: dict[str, list[tuple[str, Any]]] = field(default_factory=dict)
     serializers: dict[str, Callable[[Any], Any]] = field(default_factory=dict)
+    published_enums: list[EnumTable] = field(default_factory=list)
+    scalar_kinds: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +95,12 @@ def build(fields: Sequence[SubscriptionField], given: frozenset[str] | None = No
             if member.graphql_name != member.name
         },
         enum_values={
-            name: [(member.name, _value(member)) for member in cls]
+            name: [(member.name, scalar_value(member.name, member)) for member in cls]
             for name, cls in types.enums.items()
         },
         serializers=serializers(scalar for scalar in types.scalars.values() if scalar is not None),
+        published_enums=[enum_table(cls) for cls in types.enums.values()],
+        scalar_kinds=types.scalar_kinds,
     )
 
 
@@ -100,5 +109,13 @@ def serializers(scalars: Iterable[Scalar]) -> dict[str, Callable[[Any], Any]]:
     return {scalar.name: scalar.serialize for scalar in scalars if scalar.serialize is not None}
 
 
-def _value(member: enum.Enum) -> Any:
-    return member.value if isinstance(member.value, str | int | float) else member.name
+def scalar_value(name: str, value: Any) -> Any:
+    """Return what an argument is for a member of an enum: its value, or its name without a scalar.
+
+    Args:
+        name: GraphQL name of the member.
+        value: The member, or its value.
+    """
+    if isinstance(value, enum.Enum):
+        value = value.value
+    return value if isinstance(value, str | int | float) else name

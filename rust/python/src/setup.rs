@@ -7,14 +7,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bus::HistoryLimits;
 use bytes::Bytes;
-use graphql::{DocumentLimits, Schema, SchemaOptions, TrustedDocuments};
+use graphql::{Comparison, DocumentLimits, EnumType, Schema, SchemaOptions, TrustedDocuments};
 use protocol::Transports;
 use pyo3::prelude::*;
 use runtime::{
-    Authenticator, Catalog, ChannelTemplate, Definition, Engine, EngineConfig, FilterValue, Limits,
-    ResolverKind, Runtime, SlowConsumer, TokenVerifier, field_path,
+    Authenticator, Catalog, ChannelTemplate, Condition, Definition, Engine, EngineConfig,
+    FilterValue, Limits, ResolverKind, Runtime, SlowConsumer, TokenVerifier, field_path,
 };
 use security::Policy;
+use serde_json::Value;
 
 use crate::bridge::Bridge;
 use crate::client::PyAuthenticator;
@@ -33,6 +34,8 @@ pub(crate) struct PySchemaSource<'py> {
     sdl: String,
     sources: HashMap<(String, String), String>,
     enum_values: HashMap<String, Vec<(String, Bound<'py, PyAny>)>>,
+    published_enums: Vec<(String, Vec<(String, Bound<'py, PyAny>)>)>,
+    scalar_kinds: HashMap<String, String>,
     serializers: Serializers,
 }
 
@@ -80,6 +83,7 @@ pub(crate) struct PyDefinition<'py> {
     channel: Option<String>,
     event_types: Option<Vec<String>>,
     filter: Vec<(String, bool, Bound<'py, PyAny>)>,
+    filter_types: HashMap<String, PyConstantType<'py>>,
     concurrency: usize,
     timeout: Option<f64>,
     bind: Py<PyAny>,
@@ -88,6 +92,31 @@ pub(crate) struct PyDefinition<'py> {
     is_initial_async: bool,
     shared: bool,
     partial: bool,
+}
+
+/// What the type of a constant in a filter says: the name of a scalar, or name and values of an enum.
+#[derive(FromPyObject)]
+enum PyConstantType<'py> {
+    Scalar(String),
+    Enum(String, Vec<(String, Bound<'py, PyAny>)>),
+}
+
+impl PyConstantType<'_> {
+    fn comparison(&self) -> Comparison {
+        match self {
+            Self::Scalar(name) => Comparison::of_scalar(name),
+            Self::Enum(name, values) => {
+                Comparison::Enum(Arc::new(EnumType::new(name, published(values))))
+            }
+        }
+    }
+}
+
+/// The JSON of enum members; of those that have one, as the others cannot be published.
+fn published(values: &[(String, Bound<'_, PyAny>)]) -> Vec<(String, Value)> {
+    let json =
+        |(name, value): &(String, Bound<'_, PyAny>)| Some((name.clone(), to_json(value).ok()?));
+    values.iter().filter_map(json).collect()
 }
 
 /// Everything to start a manager from, as often as wanted.
@@ -237,9 +266,13 @@ fn read_schema(source: PySchemaSource<'_>, has_executor: bool) -> PyResult<(Sche
         let values = values.collect::<PyResult<Vec<_>>>()?;
         enum_values.insert(name, values);
     }
+    let published_enums = source.published_enums.iter();
+    let published_enums = published_enums.map(|(name, values)| (name.clone(), published(values)));
     let options = SchemaOptions {
         sources: source.sources,
         enum_values,
+        published_enums: published_enums.collect(),
+        scalar_kinds: source.scalar_kinds,
         may_lack_subscription: has_executor,
     };
     let schema = Schema::parse(&source.sdl, options).map_err(|error| schema_error(&error))?;
@@ -264,7 +297,12 @@ fn read_definition(index: usize, definition: &PyDefinition<'_>) -> PyResult<Defi
             })?;
             FilterValue::Literal(value)
         };
-        filter.push((field_path(path), value));
+        let constant = definition.filter_types.get(path).filter(|_| !*is_argument);
+        filter.push(Condition {
+            path: field_path(path),
+            value,
+            comparison: constant.map_or(Comparison::Any, PyConstantType::comparison),
+        });
     }
     Ok(Definition {
         index,
