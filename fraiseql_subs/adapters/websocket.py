@@ -115,7 +115,7 @@ class GraphQLTransportWSHandler:
             context: What resolvers find as `context.value` and `Security.authenticate` as
                 `params.context`, such as the user that the application knows.
 
-        Cancelled, it closes the socket with 1001; so it does when the manager is closed.
+        Cancelled, it closes the socket with 1001. While the manager is closed it refuses.
 
         Raises:
             ManagerClosed: The manager was started by a process that has forked this one.
@@ -125,8 +125,8 @@ class GraphQLTransportWSHandler:
         core = self._manager._core
         if core.is_closed:
             # The server goes on for a moment, and its clients try again.
-            await adapter.close(1001, "Going away")
-            return
+            headers = [("content-length", "0"), ("retry-after", "1")]
+            return await _refuse(adapter, None, 503, headers, b"")
         connection = core.connect(list(adapter.subprotocols), peer)
         if connection.refusal is not None:
             return await _refuse(adapter, connection.subprotocol, *connection.refusal)
