@@ -197,9 +197,7 @@ impl Exchange {
     /// The connection is closed before its operation has ended.
     pub(crate) fn farewell(&mut self, close: &Close) -> Vec<Action> {
         match (self.phase, self.form) {
-            (Phase::Silent, _) if close.is_going_away() => {
-                self.fail(Head::new(503), SHUTTING_DOWN)
-            }
+            (Phase::Silent, _) if close.is_going_away() => self.fail(Head::new(503), SHUTTING_DOWN),
             (Phase::Silent, _) => self.fail(Head::new(close.http_status()), &close.reason),
             (Phase::Answering, Form::Streaming(Streaming::Multipart)) if !close.is_going_away() => {
                 self.phase = Phase::Ended;
