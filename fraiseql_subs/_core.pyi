@@ -149,6 +149,7 @@ class Core:
         security: Security,
         trusted_documents: list[tuple[str, str]] | None,
         introspection: bool,
+        transports: list[str],
         debug: bool,
         page: bytes | None,
         workers: int,

@@ -11,7 +11,7 @@ import inspect
 import logging
 import os
 import weakref
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, TypeAlias, TypeVar
@@ -20,11 +20,22 @@ from typing_extensions import Self
 
 from . import decorators
 from ._core import Core, Receipt, Responses
-from .config import DEFAULT_HISTORY, DRAIN, KEEPALIVE_PATIENCE, History, Identity, Limits
+from .config import (
+    DEFAULT_HISTORY,
+    DRAIN,
+    KEEPALIVE_PATIENCE,
+    TRANSPORTS,
+    History,
+    Identity,
+    Limits,
+    Transport,
+    check_transports,
+)
 from .definition import Definition
-from .delegate import ContextGetter, Delegate, read_schema
+from .delegate import ContextGetter, Delegate
 from .errors import ConfigurationError
 from .executor import Executor
+from .given_schema import add_subscriptions, read_schema
 from .graphiql import read_page
 from .metrics import ConnectionInfo, Metrics
 from .response_stream import ResponseStream
@@ -63,6 +74,12 @@ class SubscriptionManager:
             texts by id, or the path of a JSON file with them or of an Apollo manifest.
         context_getter: Function of a `Context`, async or not, that makes the context value of the
             executor that `schema` came with; None: it is the `Context`.
+        root_value: Root value of that executor: what resolvers of root fields find as their first
+            parameter; or a function of a `Context`, async or not, that returns it.
+        transports: Ways to ask that are open: the subprotocols `"graphql-transport-ws"` and
+            `"graphql-ws"`, operations by `"get"` and by `"post"`, and subscriptions over HTTP as
+            `"sse"` and `"multipart"`. Clients that ask in another way are refused with close code
+            4406, or status 405 or 406.
         graphiql: Whether browsers are served GraphiQL, a page to try operations in.
         scalars: Custom scalars of a schema in SDL; those in type hints need not be repeated.
 
@@ -85,6 +102,8 @@ class SubscriptionManager:
         introspection: bool = True,
         trusted_documents: TrustedDocuments | None = None,
         context_getter: ContextGetter | None = None,
+        root_value: Any = None,
+        transports: Collection[Transport] = TRANSPORTS,
         scalars: Iterable[Scalar] = (),
         graphiql: bool = True,
     ) -> None:
@@ -100,7 +119,8 @@ class SubscriptionManager:
             raise ConfigurationError(f"workers={workers!r}: give a count from 1 to 256")
         self.workers = workers
         self._definitions = decorators.collect(subscriptions)
-        self._schema = read_schema(schema, context_getter, debug)
+        self._schema = read_schema(schema, context_getter, root_value, debug=debug)
+        self._transports = check_transports(transports)
         self._scalars = list(scalars)
         self._security = security or Security()
         self._limits = limits or Limits()
@@ -126,9 +146,7 @@ class SubscriptionManager:
 
     def _build(self) -> Core:
         if isinstance(self._schema, Delegate):
-            sdl = self._schema.executor.sdl
-            source, definitions = decorators.resolve(self._definitions, sdl, self._scalars)
-            definitions.append(self._schema)
+            source, definitions = add_subscriptions(self._schema, self._definitions, self._scalars)
         else:
             source, definitions = decorators.resolve(self._definitions, self._schema, self._scalars)
         return Core(
@@ -139,6 +157,7 @@ class SubscriptionManager:
             security=self._security,
             trusted_documents=self._trusted_documents,
             introspection=self._introspection,
+            transports=self._transports,
             debug=self._debug,
             page=read_page() if self._graphiql else None,
             workers=self.workers,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
-from fraiseql_subs.config import ConnectionParams, Identity, is_number, refuse, strings
+from fraiseql_subs.config import Accepted, ConnectionParams, Identity, is_number, refuse, strings
 from fraiseql_subs.errors import ConfigurationError
 
 OnDenied: TypeAlias = Literal["error", "null"]
@@ -26,7 +26,7 @@ _KEYS_URL = re.compile(r"https://|http://(localhost|127\.0\.0\.1|\[::1\])[:/]")
 _IDENTITY = 'such as {"user_id": "$identity.user_id"}'
 
 Authenticate: TypeAlias = Callable[
-    [ConnectionParams], Awaitable[Identity | Mapping[str, Any] | None]
+    [ConnectionParams], Awaitable[Accepted | Identity | Mapping[str, Any] | None]
 ]
 
 
@@ -297,8 +297,9 @@ class Security:
     """What a client has to pass. Each check is optional; one that cannot decide denies.
 
     Attributes:
-        authenticate: `async (ConnectionParams) -> Identity | dict | None`, called once per
-            connection. None or an exception refuses the connection with 4403.
+        authenticate: `async (ConnectionParams) -> Identity | dict | Accepted | None`, called once
+            per connection. None or an exception refuses the connection with 4403; a `GraphQLError`
+            tells the client why.
         jwt: Tokens that clients need. With `authenticate` as well, the token is verified first
             and its identity handed to the hook, which has the last word.
         tenant: Events reach only subscribers of their tenant.

@@ -115,7 +115,7 @@ class GraphQLTransportWSHandler:
             context: What resolvers find as `context.value` and `Security.authenticate` as
                 `params.context`, such as the user that the application knows.
 
-        Cancelled, it closes the socket with 1001. While the manager is closed it refuses.
+        Cancelled, it closes the socket with 1001; so it does when the manager is closed.
 
         Raises:
             ManagerClosed: The manager was started by a process that has forked this one.
@@ -126,7 +126,9 @@ class GraphQLTransportWSHandler:
         if core.is_closed:
             # The server goes on for a moment, and its clients try again.
             headers = [("content-length", "0"), ("retry-after", "1")]
-            return await _refuse(adapter, None, 503, headers, b"")
+            if not await adapter.refuse(503, headers, b""):
+                await adapter.close(1001, "Going away")
+            return
         connection = core.connect(list(adapter.subprotocols), peer)
         if connection.refusal is not None:
             return await _refuse(adapter, connection.subprotocol, *connection.refusal)

@@ -72,6 +72,12 @@ impl Close {
         Self::new(1013, "Results were taken too slowly")
     }
 
+    /// 1013: pings were not answered, and nothing was taken. Clients connect again after this code.
+    #[must_use]
+    pub fn no_answer() -> Self {
+        Self::new(1013, "Pings were not answered")
+    }
+
     /// 4400: the message cannot be understood; `fault` says why.
     #[must_use]
     pub fn bad_request(fault: impl AsRef<str>) -> Self {

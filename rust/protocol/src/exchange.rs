@@ -9,10 +9,10 @@ use crate::accept::{Accepted, Single, Streaming};
 use crate::close::Close;
 use crate::event_stream;
 use crate::framing::Framing;
-use crate::head::Head;
+use crate::head::{Amendment, Head};
 use crate::multipart;
 use crate::operation::{OperationId, OperationKind, Request};
-use crate::response::{RETRY_AFTER_SECONDS, SHUTTING_DOWN};
+use crate::response::{RETRY_AFTER, SHUTTING_DOWN};
 use crate::session::Action;
 
 /// How the response is sent.
@@ -43,6 +43,9 @@ pub struct Exchange {
     is_head: bool,
     form: Form,
     phase: Phase,
+    amendment: Option<Amendment>,
+    /// What a client that is refused reads: a JSON array of errors.
+    refusal: Option<Bytes>,
 }
 
 impl Exchange {
@@ -61,6 +64,8 @@ impl Exchange {
             is_head: false,
             form,
             phase: Phase::Silent,
+            amendment: None,
+            refusal: None,
         }
     }
 
@@ -94,10 +99,9 @@ impl Exchange {
             }
             Some(OperationKind::Subscription) => {
                 let Some(streaming) = self.accepted.streaming else {
-                    return Err(self.fail(
-                        Head::new(406),
-                        "the response to a subscription goes on: accept text/event-stream or multipart/mixed, or connect with a WebSocket",
-                    ));
+                    return Err(
+                        self.fail(Head::new(406), &self.accepted.offered.streaming_advice())
+                    );
                 };
                 self.form = Form::Streaming(streaming);
             }
@@ -134,10 +138,21 @@ impl Exchange {
         match self.form {
             Form::Single(single) if self.phase == Phase::Silent => {
                 self.phase = Phase::Answering;
-                Some(Head::of_type(200, single.content_type()))
+                let head = Head::of_type(200, single.content_type());
+                Some(head.amended(self.amendment.take()))
             }
             _ => None,
         }
+    }
+
+    /// What the application wants of the head, which may have been sent already.
+    pub(crate) fn amend(&mut self, amendment: Amendment) {
+        self.amendment = Some(amendment);
+    }
+
+    /// The application refuses the client with these errors.
+    pub(crate) fn refuse(&mut self, errors: Bytes) {
+        self.refusal = Some(errors);
     }
 
     /// The operation failed before it gave a result, or cannot go on.
@@ -150,6 +165,7 @@ impl Exchange {
             Form::Single(single) => {
                 if self.phase == Phase::Silent {
                     let head = Head::of_type(single.refused_status(), single.content_type());
+                    let head = head.amended(self.amendment.take());
                     actions.push(Action::Respond(head));
                     actions.push(Action::Send(event_stream::errors_only(errors).into()));
                 }
@@ -198,7 +214,13 @@ impl Exchange {
     pub(crate) fn farewell(&mut self, close: &Close) -> Vec<Action> {
         match (self.phase, self.form) {
             (Phase::Silent, _) if close.is_going_away() => self.fail(Head::new(503), SHUTTING_DOWN),
-            (Phase::Silent, _) => self.fail(Head::new(close.http_status()), &close.reason),
+            (Phase::Silent, _) => {
+                let head = Head::new(close.http_status());
+                match self.refusal.take() {
+                    Some(errors) => self.fail_with(head, &errors),
+                    None => self.fail(head, &close.reason),
+                }
+            }
             (Phase::Answering, Form::Streaming(Streaming::Multipart)) if !close.is_going_away() => {
                 self.phase = Phase::Ended;
                 let errors = json!([{ "message": close.reason }]).to_string();
@@ -209,12 +231,17 @@ impl Exchange {
         }
     }
 
-    fn fail(&mut self, mut head: Head, message: &str) -> Vec<Action> {
+    fn fail(&mut self, head: Head, message: &str) -> Vec<Action> {
+        self.fail_with(head, json!([{"message": message}]).to_string().as_bytes())
+    }
+
+    /// Answers with a JSON array of errors.
+    fn fail_with(&mut self, mut head: Head, errors: &[u8]) -> Vec<Action> {
         if head.status == 503 {
-            head = head.with("retry-after", RETRY_AFTER_SECONDS);
+            head = head.with("retry-after", RETRY_AFTER);
         }
         let media = self.accepted.single.unwrap_or(Single::Json);
-        let body = json!({"errors": [{"message": message}]}).to_string();
+        let body = event_stream::errors_only(errors);
         let head = head.with("content-type", media.content_type());
         self.end(vec![Action::Respond(head), Action::Send(body.into())])
     }
@@ -229,9 +256,11 @@ impl Exchange {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transports::Transports;
 
     fn exchange(accept: &str, is_get: bool) -> Exchange {
-        let exchange = Exchange::new(Request::default(), Accepted::read(Some(accept)));
+        let accepted = Accepted::read(Some(accept), Transports::default());
+        let exchange = Exchange::new(Request::default(), accepted);
         if is_get {
             exchange.by_get(false)
         } else {

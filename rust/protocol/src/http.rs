@@ -14,15 +14,13 @@ use crate::members::{self, Fault};
 use crate::operation::{OperationId, Request};
 use crate::posted::posted;
 pub use crate::response::Response;
+use crate::transports::Transports;
 
 /// Header with the token of a reserved event stream.
 const TOKEN_HEADER: &str = "x-graphql-event-stream-token";
 
 /// Parameter that may have it as well, for clients that cannot set headers.
 const TOKEN_PARAMETER: &str = "token";
-
-/// Methods with a meaning here.
-const ALLOW: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS";
 
 /// Parameters of which one is there when a GET asks for something to be run.
 const DOCUMENT_PARAMETERS: [&str; 3] = ["query", "documentId", "extensions"];
@@ -77,6 +75,12 @@ impl HttpRequest<'_> {
     /// Whether it has a token that names no stream, if [`Self::stream`] finds none.
     fn has_token(&self) -> bool {
         self.parameter(TOKEN_PARAMETER).is_some()
+    }
+
+    /// Whether a GET asks for something to be run.
+    fn asks(&self) -> bool {
+        let is_there = |name: &&str| self.parameter(name).is_some();
+        DOCUMENT_PARAMETERS.iter().any(is_there)
     }
 
     fn is_head(&self) -> bool {
@@ -134,25 +138,21 @@ pub fn stream_head() -> Head {
 /// The response to one that asks for nothing: it says what is wrong, or what may be asked.
 pub fn read(
     request: HttpRequest<'_>,
+    transports: Transports,
     is_reserved: impl Fn(&str) -> bool,
 ) -> Result<Asked, Response> {
-    let accepted = Accepted::read(request.list("accept").as_deref());
-    let stream = request.stream(is_reserved);
+    let accepted = Accepted::read(request.list("accept").as_deref(), transports);
+    let stream = request.stream(is_reserved).filter(|_| transports.sse);
     match (request.method, stream) {
-        ("PUT", _) => Ok(Asked::Reserve),
+        ("PUT", _) if transports.sse => Ok(Asked::Reserve),
         ("GET", Some(token)) => Ok(Asked::Open { token }),
         // Reading is what opens a stream, once; who asks for the head must not use that up.
         ("HEAD", Some(_)) => Err(Response::of_head(stream_head())),
-        ("GET" | "HEAD", None) => {
-            let asks = |name: &&str| request.parameter(name).is_some();
-            if !DOCUMENT_PARAMETERS.iter().any(asks) {
-                if accepted.html {
-                    return Ok(Asked::Page);
-                }
-                if request.has_token() {
-                    return Err(Response::no_stream());
-                }
-            }
+        ("GET" | "HEAD", None) if !request.asks() && accepted.html => Ok(Asked::Page),
+        ("GET" | "HEAD", None) if !request.asks() && transports.sse && request.has_token() => {
+            Err(Response::no_stream())
+        }
+        ("GET" | "HEAD", None) if transports.get => {
             run(request, asked_by_get(request.query)?, accepted)
         }
         ("POST", Some(token)) => {
@@ -163,7 +163,7 @@ pub fn read(
             };
             Ok(Asked::Start { token, id, request })
         }
-        ("POST", None) => run(request, posted(request)?, accepted),
+        ("POST", None) if transports.post => run(request, posted(request)?, accepted),
         ("DELETE", Some(token)) => match request.parameter("operationId") {
             Some(id) => Ok(Asked::Stop {
                 token,
@@ -174,15 +174,18 @@ pub fn read(
                 "the parameter `operationId` is missing",
             )),
         },
-        ("DELETE", None) => Err(Response::no_stream()),
-        ("OPTIONS", _) => Err(allowing(Response::empty(204))),
-        _ => Err(allowing(Response::error(405, "send GET or POST"))),
+        ("DELETE", None) if transports.sse => Err(Response::no_stream()),
+        ("OPTIONS", _) => Err(allowing(Response::empty(204), transports)),
+        _ => {
+            let refusal = Response::error(405, transports.method_advice());
+            Err(allowing(refusal, transports))
+        }
     }
 }
 
 /// Tells the methods that have a meaning.
-fn allowing(mut response: Response) -> Response {
-    response.head = response.head.with("allow", ALLOW);
+fn allowing(mut response: Response, transports: Transports) -> Response {
+    response.head = response.head.with("allow", transports.methods());
     response
 }
 
@@ -198,10 +201,8 @@ fn run(
     accepted: Accepted,
 ) -> Result<Asked, Response> {
     if accepted.single.is_none() && accepted.streaming.is_none() {
-        return Err(Response::error(
-            406,
-            "accept application/graphql-response+json, application/json, text/event-stream or multipart/mixed",
-        ));
+        let types = accepted.offered.media_types();
+        return Err(Response::error(406, &format!("accept one of {types}")));
     }
     let request = graphql_request(http, &mut members)?;
     if http.method == "POST" && http.has_token() && operation_id(&request).is_some() {
@@ -261,7 +262,7 @@ mod tests {
             headers: &headers,
             body: body.as_bytes(),
         };
-        read(request, |token| token == "reserved")
+        read(request, Transports::default(), |token| token == "reserved")
             .map_or_else(|response| response.head.status, |_| 200)
     }
 
@@ -328,7 +329,7 @@ mod tests {
             headers: &headers,
             body: b"",
         };
-        let Ok(Asked::Run(mut exchange)) = read(request, |_| false) else {
+        let Ok(Asked::Run(mut exchange)) = read(request, Transports::default(), |_| false) else {
             panic!("not read");
         };
         let actions = exchange.accept();

@@ -23,12 +23,14 @@ mod posted;
 mod response;
 mod session;
 mod subprotocol;
+mod transports;
 mod websocket;
 
 pub use close::Close;
 pub use exchange::Exchange;
 pub use framing::Framing;
-pub use head::Head;
+pub use head::{Amendment, Head};
 pub use operation::{OperationId, OperationKind, Request, Resume, ResumeFault};
 pub use session::{Action, Session};
 pub use subprotocol::Subprotocol;
+pub use transports::Transports;

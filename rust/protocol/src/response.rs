@@ -6,8 +6,8 @@ use serde_json::json;
 use crate::event_stream;
 use crate::head::Head;
 
-/// When a client may ask again that could not be served (seconds).
-pub(crate) const RETRY_AFTER_SECONDS: &str = "1";
+/// Seconds after which a client that was told 503 may ask again.
+pub(crate) const RETRY_AFTER: &str = "1";
 
 /// What a client is told that comes too late.
 pub(crate) const SHUTTING_DOWN: &str = "the server is shutting down: try again";
@@ -79,7 +79,7 @@ impl Response {
     #[must_use]
     pub fn unavailable(message: &str) -> Self {
         let mut response = Self::error(503, message);
-        response.head = response.head.with("retry-after", RETRY_AFTER_SECONDS);
+        response.head = response.head.with("retry-after", RETRY_AFTER);
         response
     }
 

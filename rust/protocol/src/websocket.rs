@@ -238,11 +238,12 @@ impl WebSocket {
         actions
     }
 
-    /// What a client that is refused is told before the close, beside its code.
-    pub(crate) fn refusal(&self) -> Option<Bytes> {
-        let reason = Close::forbidden().reason;
-        self.is_legacy()
-            .then(|| legacy_message::connection_error(&reason))
+    /// What a client that is refused is told before the close, beside its code and reason.
+    pub(crate) fn refusal(&self, error: Option<&Map<String, Value>>) -> Option<Bytes> {
+        self.is_legacy().then(|| match error {
+            Some(error) => frame::connection("connection_error", Some(error)),
+            None => legacy_message::connection_error(&Close::forbidden().reason),
+        })
     }
 
     /// What surrounds the results of an operation.

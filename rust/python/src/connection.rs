@@ -18,7 +18,7 @@ use crate::future::{AtEnd, Promise, future};
 use crate::running::Running;
 
 /// Names, in lower case, and values.
-type Headers = Vec<(&'static str, String)>;
+type Headers = Vec<(String, String)>;
 
 /// What a Python server knows about a client.
 #[derive(FromPyObject)]
@@ -76,7 +76,8 @@ impl Connection {
         let responder = py.detach(|| running.runtime.responder());
         let client = peer.into_client(py)?;
         let refusal = responder.refusal(client.header("origin"), client.header("host"));
-        let subprotocol = Subprotocol::negotiate(subprotocols.iter().map(String::as_str));
+        let transports = responder.engine().transports;
+        let subprotocol = transports.negotiate(subprotocols.iter().map(String::as_str));
         let promise = Promise::new(py)?;
         let ended = promise.future(py).unbind();
         let remote = refusal.is_none().then(|| {
@@ -272,10 +273,10 @@ enum Rest {
 fn headers(head: Head, body: Option<&Bytes>) -> Headers {
     // RFC 9110, section 8.6: a 204 has none.
     let length = body.filter(|body| head.status != 204 && !(head.goes_on && body.is_empty()));
-    let length = length.map(|body| ("content-length", body.len().to_string()));
+    let length = length.map(|body| ("content-length".to_owned(), body.len().to_string()));
     let headers = head.headers.into_iter();
     headers
-        .map(|(name, value)| (name, value.into_owned()))
+        .map(|(name, value)| (name.into_owned(), value.into_owned()))
         .chain(length)
         .collect()
 }

@@ -152,7 +152,7 @@ impl Drop for Core {
 #[pymethods]
 impl Core {
     #[new]
-    #[pyo3(signature = (*, schema, definitions, limits, history, security, trusted_documents, introspection, debug, page, workers))]
+    #[pyo3(signature = (*, schema, definitions, limits, history, security, trusted_documents, introspection, transports, debug, page, workers))]
     #[allow(
         clippy::too_many_arguments,
         reason = "keyword parameters of one Python call"
@@ -165,6 +165,7 @@ impl Core {
         security: PySecurity<'_>,
         trusted_documents: Option<Vec<(String, String)>>,
         introspection: bool,
+        transports: Vec<String>,
         debug: bool,
         page: Option<Vec<u8>>,
         workers: usize,
@@ -174,6 +175,7 @@ impl Core {
             history,
             trusted_documents,
             introspection,
+            transports,
             debug,
             page: page.map(Into::into),
             workers,

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use graphql::{Fault, FieldFault, GraphQLError, ResolverError};
 use parking_lot::Mutex;
+use protocol::Amendment;
 use pyo3::intern;
 use pyo3::prelude::*;
 use runtime::{CallId, Lane, Outcome, Resolver, Subject};
@@ -316,6 +317,15 @@ fn refused_with(py: Python<'_>, exception: &Bound<'_, PyAny>) -> Option<Outcome>
     Some(Outcome::Refused(json.into()))
 }
 
+/// `fraiseql_subs.delegate.Reply`.
+#[derive(FromPyObject)]
+struct PyReply<'py> {
+    response: Bound<'py, PyAny>,
+    is_refusal: bool,
+    status: Option<u16>,
+    headers: Vec<(String, String)>,
+}
+
 /// The subscription field, for the log.
 fn field_of(lane: &Lane) -> &str {
     match &*lane.info.definition.field {
@@ -458,16 +468,22 @@ impl Answer {
         Outcome::Response(Bytes::from(response))
     }
 
-    /// The response of an executor, which is JSON but for values that its scalars left as they
-    /// were.
+    /// The reply of an executor, which is JSON but for values that its scalars left as they were.
     fn whole_response(&self, value: &Bound<'_, PyAny>, mut response: Vec<u8>) -> Outcome {
-        match to_json(value) {
+        let reply: PyReply<'_> = match value.extract() {
+            Ok(reply) => reply,
+            Err(error) => return refused(self.describe(&exception_of(value.py(), &error))),
+        };
+        let outcome = match to_json(&reply.response) {
             Ok(json) => {
                 graphql::write_json(&json, &mut response);
-                if json.get("errors").is_some() {
-                    return Outcome::Failed(response.into());
+                if reply.is_refusal {
+                    Outcome::Refused(response.into())
+                } else if json.get("errors").is_some() {
+                    Outcome::Failed(response.into())
+                } else {
+                    Outcome::Response(response.into())
                 }
-                Outcome::Response(response.into())
             }
             Err(error) => {
                 let fault = Fault {
@@ -486,7 +502,15 @@ impl Answer {
                 );
                 refused(ResolverError::new(INTERNAL_ERROR))
             }
+        };
+        if reply.status.is_none() && reply.headers.is_empty() {
+            return outcome;
         }
+        let amendment = Amendment {
+            status: reply.status,
+            headers: reply.headers,
+        };
+        Outcome::Headed(Box::new((amendment, outcome)))
     }
 
     fn report(&self, py: Python<'_>, faults: &[FieldFault]) {

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bus::HistoryLimits;
 use bytes::Bytes;
 use graphql::{DocumentLimits, Schema, SchemaOptions, TrustedDocuments};
+use protocol::Transports;
 use pyo3::prelude::*;
 use runtime::{
     Authenticator, Catalog, ChannelTemplate, Definition, Engine, EngineConfig, FilterValue, Limits,
@@ -86,6 +87,7 @@ pub(crate) struct PyDefinition<'py> {
     initial: Option<Py<PyAny>>,
     is_initial_async: bool,
     shared: bool,
+    partial: bool,
 }
 
 /// Everything to start a manager from, as often as wanted.
@@ -99,6 +101,7 @@ pub(crate) struct Setup {
     history: Option<HistoryLimits>,
     authenticate: Option<Arc<Py<PyAny>>>,
     policy: Policy,
+    transports: Transports,
     tokens: Option<Arc<TokenVerifier>>,
     debug: bool,
     page: Option<Bytes>,
@@ -111,6 +114,7 @@ pub(crate) struct Options<'py> {
     pub(crate) history: Option<PyHistory>,
     pub(crate) trusted_documents: Option<Vec<(String, String)>>,
     pub(crate) introspection: bool,
+    pub(crate) transports: Vec<String>,
     pub(crate) debug: bool,
     pub(crate) page: Option<Bytes>,
     pub(crate) workers: usize,
@@ -124,7 +128,8 @@ impl Setup {
         limits: &PyLimits,
         options: Options<'_>,
     ) -> PyResult<Self> {
-        let (schema, serializers) = read_schema(schema)?;
+        let has_executor = definitions.iter().any(|found| found.kind == "delegate");
+        let (schema, serializers) = read_schema(schema, has_executor)?;
         let (sdl, keys) = (schema.sdl().to_owned(), schema.keys().to_vec());
         let mut functions = Vec::with_capacity(definitions.len());
         let mut declared = Vec::with_capacity(definitions.len());
@@ -161,6 +166,7 @@ impl Setup {
             history,
             authenticate: options.security.authenticate.map(Arc::new),
             policy,
+            transports: read_transports(&options.transports),
             tokens,
             debug: options.debug,
             page: options.page,
@@ -200,6 +206,7 @@ impl Setup {
             catalog: self.catalog.clone(),
             limits: self.limits.clone(),
             policy: self.policy.clone(),
+            transports: self.transports,
             resolver: Arc::new(LoopResolver(calls.clone())),
             tokens: self.tokens.clone(),
             authenticator,
@@ -217,7 +224,8 @@ impl Setup {
     }
 }
 
-fn read_schema(source: PySchemaSource<'_>) -> PyResult<(Schema, Serializers)> {
+/// `has_executor`: queries and mutations are served, so there need be no subscriptions.
+fn read_schema(source: PySchemaSource<'_>, has_executor: bool) -> PyResult<(Schema, Serializers)> {
     let mut enum_values = HashMap::new();
     for (name, values) in source.enum_values {
         let values = values.into_iter().map(|(value_name, value)| {
@@ -232,6 +240,7 @@ fn read_schema(source: PySchemaSource<'_>) -> PyResult<(Schema, Serializers)> {
     let options = SchemaOptions {
         sources: source.sources,
         enum_values,
+        may_lack_subscription: has_executor,
     };
     let schema = Schema::parse(&source.sdl, options).map_err(|error| schema_error(&error))?;
     Ok((schema, source.serializers))
@@ -276,7 +285,21 @@ fn read_definition(index: usize, definition: &PyDefinition<'_>) -> PyResult<Defi
             .transpose()?,
         has_initial: definition.initial.is_some(),
         is_shared: definition.shared,
+        is_partial: definition.partial,
     })
+}
+
+/// `manager.Transport`, whose names are checked there.
+fn read_transports(names: &[String]) -> Transports {
+    let has = |name: &str| names.iter().any(|known| known == name);
+    Transports {
+        transport_ws: has("graphql-transport-ws"),
+        legacy_ws: has("graphql-ws"),
+        get: has("get"),
+        post: has("post"),
+        sse: has("sse"),
+        multipart: has("multipart"),
+    }
 }
 
 fn read_limits(limits: &PyLimits) -> PyResult<Limits> {

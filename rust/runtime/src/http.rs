@@ -11,10 +11,12 @@ use bytes::{Bytes, BytesMut};
 use dashmap::DashMap;
 use parking_lot::Mutex;
 use protocol::http::{self, Asked, HttpRequest, Response};
-use protocol::{Head, Session};
+use protocol::{Head, Request, Session, Transports};
 use tokio::sync::oneshot;
 
 use crate::actors::ShardActor;
+use crate::catalog::Checked;
+use crate::connection::Verdict;
 use crate::engine::Engine;
 use crate::lane::Waiter;
 use crate::outbox::Outgoing;
@@ -125,11 +127,13 @@ impl Responder {
     ) -> Reply {
         let mut reply = match self.refusal(request.header("origin"), request.header("host")) {
             Some(refusal) => refusal.into(),
-            None if is_preflight(&request) => preflight(&request),
+            None if is_preflight(&request) => preflight(&request, self.engine.transports),
             None if request.body.len() > self.engine.limits.max_message_bytes => {
                 Response::too_large(self.engine.limits.max_message_bytes).into()
             }
-            None => match http::read(request, |token| self.is_reserved(token)) {
+            None => match http::read(request, self.engine.transports, |token| {
+                self.is_reserved(token)
+            }) {
                 Ok(asked) => self.act(asked, client, carrier).await,
                 Err(response) => response.into(),
             },
@@ -160,11 +164,16 @@ impl Responder {
                     return Response::no_stream().into();
                 };
                 // Only what runs is told on the stream.
-                if let Err(errors) = self.engine.catalog.check(&request) {
-                    return Response::refused(&graphql::errors_to_json(&errors)).into();
+                let checked = self.engine.catalog.check(&request);
+                let request = Box::new(request);
+                match checked {
+                    Ok(Checked::Valid) => {}
+                    Ok(Checked::JudgedElsewhere) => return judged(&slot, request).await,
+                    Err(errors) => {
+                        return Response::refused(&graphql::errors_to_json(&errors)).into();
+                    }
                 }
                 let (reply, started) = oneshot::channel();
-                let request = Box::new(request);
                 slot.push(Incoming::Start { id, request, reply });
                 match started.await {
                     Ok(true) => Response::empty(202).into(),
@@ -269,18 +278,34 @@ impl Responder {
         else {
             return;
         };
-        head.headers.push(("vary", "origin".into()));
+        head.headers.push(("vary".into(), "origin".into()));
         if !origins.allow(Some(origin)) {
             return;
         }
         let is_any = origins.allow_any();
         let allowed = if is_any { "*" } else { origin };
-        head.headers
-            .push(("access-control-allow-origin", allowed.to_owned().into()));
+        head.headers.push((
+            "access-control-allow-origin".into(),
+            allowed.to_owned().into(),
+        ));
         if !is_any {
             head.headers
-                .push(("access-control-allow-credentials", "true".into()));
+                .push(("access-control-allow-credentials".into(), "true".into()));
         }
+    }
+}
+
+/// Answers a request whose document the host's executor refuses.
+async fn judged(slot: &Slot, request: Box<Request>) -> Reply {
+    let (reply, verdict) = oneshot::channel();
+    slot.push(Incoming::Judge { request, reply });
+    match verdict.await {
+        Ok(Verdict { errors, amendment }) => {
+            let mut response = Response::refused(&errors);
+            response.head = response.head.amended(amendment);
+            response.into()
+        }
+        Err(_) => Response::no_stream().into(),
     }
 }
 
@@ -288,13 +313,13 @@ fn is_preflight(request: &HttpRequest<'_>) -> bool {
     request.method == "OPTIONS" && request.header("access-control-request-method").is_some()
 }
 
-fn preflight(request: &HttpRequest<'_>) -> Reply {
+fn preflight(request: &HttpRequest<'_>, transports: Transports) -> Reply {
     let mut response = Response::empty(204);
     if request.header("origin").is_some() {
         let headers = request.header("access-control-request-headers");
         response.head = response
             .head
-            .with("access-control-allow-methods", "GET, POST, PUT, DELETE")
+            .with("access-control-allow-methods", transports.methods())
             .with(
                 "access-control-allow-headers",
                 headers.unwrap_or("content-type").to_owned(),

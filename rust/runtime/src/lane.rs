@@ -18,6 +18,7 @@ use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use graphql::{GraphQLError, JsonMap, Plan, ResolverError};
 use parking_lot::Mutex;
+use protocol::Amendment;
 
 use crate::actors::ShardActor;
 use crate::config::{
@@ -81,6 +82,22 @@ pub enum Outcome {
     Refused(Bytes),
     /// The subscription ends: its source has, or the host is gone.
     End,
+    /// An outcome that says of the response over HTTP what its head is like.
+    Headed(Box<(Amendment, Outcome)>),
+}
+
+impl Outcome {
+    /// Whether a resolver is at fault, as far as an item of a stream tells.
+    fn has_failed(&self) -> bool {
+        match self {
+            Self::Failed(_) => true,
+            Self::Headed(headed) => {
+                let (amendment, outcome) = &**headed;
+                amendment.status.is_some_and(|status| status >= 500) || outcome.has_failed()
+            }
+            _ => false,
+        }
+    }
 }
 
 /// Called once, on any thread.
@@ -356,9 +373,8 @@ impl Lane {
         if state.closed {
             return false;
         }
-        if let Outcome::Failed(_) = outcome {
-            self.metrics.resolver_errors.add(1);
-        }
+        let has_failed = outcome.has_failed();
+        self.metrics.resolver_errors.add(u64::from(has_failed));
         state.items.push_back(outcome);
         let has_room = state.items.len() < STREAM_WINDOW;
         drop(state);

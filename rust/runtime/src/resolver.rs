@@ -29,6 +29,8 @@ pub struct Client {
     pub peer: Option<String>,
     /// Who it is, once authenticated.
     pub identity: Option<Identity>,
+    /// Payload of the acknowledgement.
+    pub ack: Option<JsonMap>,
     /// What bounds how often it acts.
     pub buckets: Option<Arc<Buckets>>,
     /// The host language's view, built when first needed.
@@ -62,9 +64,12 @@ pub trait Resolver: Send + Sync {
 }
 
 /// Why an authentication hook refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, thiserror::Error)]
 #[error("authentication refused")]
-pub struct Refused;
+pub struct Refused {
+    /// What the client is to read, in GraphQL's form; `None`: that it is refused.
+    pub error: Option<JsonMap>,
+}
 
 /// A future that another thread completes.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;

@@ -104,7 +104,8 @@ impl Door {
         }
         let mut response = ws::handshake(head).map_err(|error| Box::new(error.error_response()))?;
         let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL);
-        let subprotocol = Subprotocol::negotiate(offered.filter_map(|names| names.to_str().ok()));
+        let offered = offered.filter_map(|names| names.to_str().ok());
+        let subprotocol = self.current.worker.engine().transports.negotiate(offered);
         if let Some(subprotocol) = subprotocol {
             response.insert_header((header::SEC_WEBSOCKET_PROTOCOL, subprotocol.name()));
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix_http::ConnectionType;
 use actix_web::body::{BodySize, BodyStream, MessageBody, None as NoBody};
-use actix_web::http::{StatusCode, Version, header};
+use actix_web::http::{StatusCode, Version};
 use actix_web::rt::time::{Interval, interval};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use bytes::{Bytes, BytesMut};
@@ -114,7 +114,7 @@ fn begin(head: &Head) -> HttpResponseBuilder {
     let status = StatusCode::from_u16(head.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = HttpResponse::build(status);
     for (name, value) in &head.headers {
-        response.append_header((header::HeaderName::from_static(name), value.as_ref()));
+        response.append_header((name.as_ref(), value.as_ref()));
     }
     response
 }
