@@ -54,7 +54,9 @@ impl HttpRequest<'_> {
             .map(|(_, value)| value.into_owned())
     }
 
-    fn token(&self) -> Option<String> {
+    /// The token of the event stream that it is about.
+    #[must_use]
+    pub fn token(&self) -> Option<String> {
         let header = self.header(TOKEN_HEADER).map(str::to_owned);
         header.or_else(|| self.parameter("token"))
     }

@@ -9,7 +9,7 @@ use protocol::http::HttpRequest;
 use protocol::{Close, Session, Subprotocol};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
-use runtime::{Body, Client, Opening, Outgoing, Remote, Reply, Waiter};
+use runtime::{Body, Client, Opening, Outgoing, Place, Remote, Reply, Waiter};
 
 use crate::bridge::Bridge;
 use crate::client::{HostClient, context_variables};
@@ -34,7 +34,7 @@ impl PyPeer {
         };
         let client = Client {
             connection_id: format!("adapter-{}", LAST.fetch_add(1, Relaxed) + 1),
-            headers: self.headers,
+            headers: self.headers.into(),
             peer: self.remote_address,
             ..Client::default()
         };
@@ -73,11 +73,15 @@ impl Connection {
     ) -> PyResult<Self> {
         let responder = py.detach(|| running.runtime.responder());
         let client = peer.into_client(py)?;
-        let refusal = responder.refusal(client.header("origin"), client.header("host"));
+        let admitted = responder.admit(client.header("origin"), client.header("host"));
         let subprotocol = Subprotocol::negotiate(subprotocols.iter().map(String::as_str));
         let promise = Promise::new(py)?;
         let ended = promise.future(py).unbind();
-        let remote = refusal.is_none().then(|| {
+        let (place, refusal) = match admitted {
+            Ok(place) => (Some(place), None),
+            Err(refusal) => (None, Some(refusal)),
+        };
+        let remote = place.map(|place| {
             let speaks = subprotocol.unwrap_or(Subprotocol::TransportWs);
             let opening = Opening {
                 client,
@@ -86,7 +90,7 @@ impl Connection {
                     .is_none()
                     .then(Close::subprotocol_not_acceptable),
                 shut_down: waiter(Some(running.bridge.clone()), promise),
-                ended: Box::new(|| {}),
+                ended: Box::new(|| drop(place)),
             };
             responder.open(opening)
         });
@@ -216,7 +220,10 @@ pub(crate) fn answer<'py>(
             headers: &headers,
             body: &request.body,
         };
-        responder.answer(asked, client, shut_down).await
+        match responder.admit_request(&asked) {
+            Ok(place) => responder.answer(asked, client, place, shut_down).await,
+            Err(refusal) => refusal,
+        }
     };
     let bridge = running.bridge.clone();
     future(
@@ -239,6 +246,8 @@ pub(crate) struct Response {
     body: Mutex<Rest>,
     bridge: Arc<Bridge>,
     ended: Py<PyAny>,
+    /// Held until the response was sent.
+    _place: Option<Place>,
 }
 
 /// What of a body is still to be taken.
@@ -262,6 +271,7 @@ impl Response {
             }),
             bridge,
             ended,
+            _place: reply.place,
         }
     }
 }

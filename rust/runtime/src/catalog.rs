@@ -96,6 +96,14 @@ impl Catalog {
         self.definitions.values()
     }
 
+    /// Whether anything of the host sees who asks: passthrough fields have no function.
+    pub(crate) fn has_functions(&self) -> bool {
+        let is_function = |definition: &Definition| {
+            definition.kind != ResolverKind::Passthrough || definition.has_initial
+        };
+        self.delegate.is_some() || self.definitions().any(|found| is_function(found))
+    }
+
     /// Whether the schema has this argument on a subscription field.
     #[must_use]
     pub fn has_argument(&self, field: &str, argument: &str) -> bool {

@@ -11,6 +11,7 @@ use crate::catalog::Catalog;
 use crate::config::{INTAKE_CAPACITY, Limits};
 use crate::http::Streams;
 use crate::metrics::Metrics;
+use crate::places::Places;
 use crate::rates::RateTable;
 use crate::resolver::{Authenticator, Resolver};
 use crate::roster::Roster;
@@ -51,6 +52,7 @@ pub struct Engine {
     pub history: Option<Arc<History>>,
     /// What clients have to pass.
     pub policy: Policy,
+    pub(crate) places: Arc<Places>,
     pub(crate) rates: Option<RateTable>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) resolver: Arc<dyn Resolver>,
@@ -76,6 +78,7 @@ impl Engine {
             intake = intake.with_stamp(Box::new(TenantStamp(tenant)));
         }
         Self {
+            places: Arc::new(Places::new(config.limits.max_connections)),
             limits: config.limits,
             metrics: Arc::default(),
             intake: Arc::new(intake),

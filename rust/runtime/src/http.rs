@@ -18,6 +18,7 @@ use crate::actors::ShardActor;
 use crate::engine::Engine;
 use crate::lane::Waiter;
 use crate::outbox::Outgoing;
+use crate::places::Place;
 use crate::remote::{Incoming, Opening, Remote, Slot};
 use crate::resolver::Client;
 
@@ -30,6 +31,8 @@ pub struct Reply {
     pub head: Head,
     /// What follows.
     pub body: Body,
+    /// What the request counts for until the response is written; `None`: for nothing.
+    pub place: Option<Place>,
 }
 
 /// The body of a response.
@@ -45,6 +48,7 @@ impl From<Response> for Reply {
         Self {
             head: response.head,
             body: Body::Whole(response.body),
+            place: None,
         }
     }
 }
@@ -57,6 +61,8 @@ struct Stream {
     /// Until it is opened.
     reserved: Mutex<Option<Remote>>,
     slot: Arc<Slot>,
+    /// What it counts for, and the requests about it with it.
+    place: Place,
 }
 
 /// Answers requests on behalf of one worker.
@@ -96,59 +102,85 @@ impl Responder {
         Remote::open(&self.worker, opening, self.load.clone())
     }
 
-    /// Why no connection may be opened from a page of this origin, or to this host, if so.
-    #[must_use]
-    pub fn refusal(&self, origin: Option<&str>, host: Option<&str>) -> Option<Response> {
-        let (engine, metrics) = (&self.engine, &self.engine.metrics);
-        if let Err(check) = engine.admit_handshake(origin, host) {
-            let problem = format!("this {} may not connect", check.name());
-            return Some(Response::error(403, &problem));
-        }
-        if engine.is_draining() {
-            return Some(Response::error(
-                503,
-                "the server is shutting down: try again",
-            ));
-        }
-        let limit = engine.limits.max_connections;
-        if limit.is_some_and(|limit| metrics.connections.get() >= limit as u64) {
-            return Some(Response::error(
-                503,
-                "too many connections: try again later",
-            ));
-        }
-        None
+    /// Lets in a client that asks from a page of this origin and for this host.
+    ///
+    /// # Errors
+    ///
+    /// The response that says why not.
+    pub fn admit(&self, origin: Option<&str>, host: Option<&str>) -> Result<Place, Response> {
+        self.may_enter(origin, host)?;
+        self.engine
+            .places
+            .take()
+            .ok_or_else(|| Response::error(503, "too many connections: try again later"))
     }
 
-    /// Answers a request. `shut_down` ends its transport although it still waits to write.
+    fn may_enter(&self, origin: Option<&str>, host: Option<&str>) -> Result<(), Response> {
+        if let Err(check) = self.engine.admit_handshake(origin, host) {
+            let problem = format!("this {} may not connect", check.name());
+            return Err(Response::error(403, &problem));
+        }
+        if self.engine.is_draining() {
+            let problem = "the server is shutting down: try again";
+            return Err(Response::error(503, problem));
+        }
+        Ok(())
+    }
+
+    /// Lets in a request by its head, before any of its body is read.
+    ///
+    /// # Errors
+    ///
+    /// The response that says why not.
+    pub fn admit_request(&self, request: &HttpRequest<'_>) -> Result<Place, Reply> {
+        let (origin, host) = (request.header("origin"), request.header("host"));
+        let stream = request.token().and_then(|token| self.place_of(&token));
+        match stream {
+            Some(place) => self.may_enter(origin, host).map(|()| place),
+            None => self.admit(origin, host),
+        }
+        .map_err(|refusal| self.refuse(request, refusal))
+    }
+
+    /// A response that a page of an allowed origin may read.
+    #[must_use]
+    pub fn refuse(&self, request: &HttpRequest<'_>, response: Response) -> Reply {
+        let mut reply = Reply::from(response);
+        self.allow_origin(request, &mut reply.head);
+        reply
+    }
+
+    /// Answers a request that was let in. `shut_down` ends its transport although it still waits
+    /// to write.
     pub async fn answer(
         &self,
         request: HttpRequest<'_>,
         client: Client,
+        place: Place,
         shut_down: Waiter,
     ) -> Reply {
-        let mut reply = match self.refusal(request.header("origin"), request.header("host")) {
-            Some(refusal) => refusal.into(),
-            None if is_preflight(&request) => preflight(&request),
-            None if request.body.len() > self.engine.limits.max_message_bytes => {
-                Response::too_large(self.engine.limits.max_message_bytes).into()
-            }
-            None => match http::read(request) {
-                Ok(asked) => self.act(asked, client, shut_down).await,
+        let mut reply = if is_preflight(&request) {
+            preflight(&request)
+        } else if request.body.len() > self.engine.limits.max_message_bytes {
+            Response::too_large(self.engine.limits.max_message_bytes).into()
+        } else {
+            match http::read(request) {
+                Ok(asked) => self.act(asked, client, &place, shut_down).await,
                 Err(response) => response.into(),
-            },
+            }
         };
         self.allow_origin(&request, &mut reply.head);
+        reply.place = Some(place);
         reply
     }
 
-    async fn act(&self, asked: Asked, client: Client, shut_down: Waiter) -> Reply {
+    async fn act(&self, asked: Asked, client: Client, place: &Place, shut_down: Waiter) -> Reply {
         match asked {
             Asked::Run(exchange) => {
                 let session = Session::exchange(exchange);
                 begun(self.begin(session, client, shut_down, Box::new(|| {}))).await
             }
-            Asked::Reserve => self.reserve(client).await,
+            Asked::Reserve => self.reserve(client, place.clone()).await,
             Asked::Open { token } => self.open_stream(&token),
             Asked::Start { token, id, request } => {
                 let Some(slot) = self.slot(&token) else {
@@ -195,7 +227,7 @@ impl Responder {
         self.open(opening)
     }
 
-    async fn reserve(&self, client: Client) -> Reply {
+    async fn reserve(&self, client: Client, place: Place) -> Reply {
         let Ok(token) = new_token() else {
             return Response::error(503, "no random token can be had: try again later").into();
         };
@@ -220,6 +252,7 @@ impl Responder {
         let stream = Stream {
             slot: remote.slot().clone(),
             reserved: Mutex::new(Some(remote)),
+            place,
         };
         self.engine.streams.0.insert(token.clone(), stream);
         Response::text(201, token).into()
@@ -237,7 +270,13 @@ impl Responder {
             head: http::stream_head(),
             // A comment shows at once that it is open.
             body: Body::Stream(Bytes::from_static(b":\n\n"), remote),
+            place: None,
         }
+    }
+
+    fn place_of(&self, token: &str) -> Option<Place> {
+        let stream = self.engine.streams.0.get(token)?;
+        Some(stream.place.clone())
     }
 
     fn slot(&self, token: &str) -> Option<Arc<Slot>> {
@@ -307,7 +346,11 @@ async fn begun(remote: Remote) -> Reply {
     } else {
         Body::Stream(ready, remote)
     };
-    Reply { head, body }
+    Reply {
+        head,
+        body,
+        place: None,
+    }
 }
 
 fn unavailable() -> Reply {

@@ -13,6 +13,9 @@ use security::Identity;
 use crate::lane::{CallId, Lane};
 use crate::rates::Buckets;
 
+/// Headers of a request, shared by all that read them; names in lower case.
+pub type Headers = Arc<[(String, String)]>;
+
 /// What is known about the client of an operation.
 #[derive(Debug, Default)]
 pub struct Client {
@@ -21,7 +24,7 @@ pub struct Client {
     /// Payload of `connection_init`.
     pub connection_params: Option<JsonMap>,
     /// Headers of the handshake, names in lower case.
-    pub headers: Vec<(String, String)>,
+    pub headers: Headers,
     /// Address of the peer.
     pub peer: Option<String>,
     /// Who it is, once authenticated.
@@ -32,7 +35,18 @@ pub struct Client {
     pub host: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
+/// Names the subgraph that a client asks for.
+pub(crate) const SUBGRAPH_HEADER: &str = "x-subgraph";
+
 impl Client {
+    /// Keeps of the headers only what the core itself reads later: nothing else of a head that may
+    /// have 64 KiB stays for as long as a connection does.
+    pub fn forget_headers(&mut self) {
+        let headers = self.headers.iter();
+        let kept = headers.filter(|(name, _)| name == SUBGRAPH_HEADER);
+        self.headers = kept.cloned().collect();
+    }
+
     /// A header of the handshake; `name` in lower case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
