@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import hpack
-
 from support import PATIENCE
 
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = (
@@ -146,7 +145,9 @@ class Http2Client:
         elif kind == GOAWAY:
             self.goaway = struct.unpack(">I", payload[4:8])[0]
         elif kind == RST_STREAM:
-            response.reset = struct.unpack(">I", payload)[0]
+            # Frames that follow one may be answered with another.
+            if response.reset is None:
+                response.reset = struct.unpack(">I", payload)[0]
         elif kind == HEADERS:
             headers = dict(self.decoder.decode(payload))
             response.status = int(headers.pop(":status"))

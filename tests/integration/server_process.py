@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import ssl
 import sys
 import tempfile
 import textwrap
@@ -13,7 +14,6 @@ from types import TracebackType
 
 import httpx
 import trustme
-
 from support import PATIENCE
 
 PROGRAM = """
@@ -24,7 +24,6 @@ from fraiseql_subs import *
 {before}
 
 async def main():
-    {setup}
     async with manager.serve(port=0{options}) as server:
         print(server.port, flush=True)
         while await asyncio.to_thread(sys.stdin.readline):
@@ -66,12 +65,11 @@ class ServerProcess:
     """
 
     def __init__(self, before: str, options: str = "", descriptors: int | None = None) -> None:
+        self.has_tls = "tls=" in options
         limit = ""
         if descriptors is not None:
             limit = f"resource.setrlimit(resource.RLIMIT_NOFILE, ({descriptors}, {descriptors}))"
-        self.code = PROGRAM.format(
-            limit=limit, before=textwrap.dedent(before), setup="pass", options=options
-        )
+        self.code = PROGRAM.format(limit=limit, before=textwrap.dedent(before), options=options)
 
     async def __aenter__(self) -> ServerProcess:
         self._log = tempfile.TemporaryFile("w+")
@@ -83,7 +81,21 @@ class ServerProcess:
         line = await asyncio.wait_for(self.process.stdout.readline(), PATIENCE)
         assert line, self.log
         self.port = int(line)
+        await self._wait_for_workers()
         return self
+
+    async def _wait_for_workers(self) -> None:
+        """Be answered once, so that what the server opens for itself is open."""
+        context = None
+        if self.has_tls:
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=context)
+        writer.write(b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        response = await asyncio.wait_for(reader.read(), PATIENCE)
+        assert response.startswith(b"HTTP/1.1 200 "), response
+        writer.close()
+        await writer.wait_closed()
 
     async def __aexit__(
         self,

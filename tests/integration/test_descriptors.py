@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack
 import httpx
 import pytest
 from server_process import Credentials, ServerProcess, manager
-
 from support import PATIENCE, eventually
 
 SUBSCRIBE = {"query": "subscription { ticks }"}

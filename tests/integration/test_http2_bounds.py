@@ -1,4 +1,4 @@
-"""HTTP/2 with clients of any kind: what one connection and one stream may cost, and for how long."""
+"""HTTP/2 with clients of any kind: what a connection and a stream may cost, and for how long."""
 
 from __future__ import annotations
 
@@ -33,7 +33,6 @@ from http2_client import (
     frame,
 )
 from server_process import Credentials, ServerProcess, manager
-
 from support import PATIENCE, eventually
 
 EVENTS = [*POST, ("accept", "text/event-stream")]
@@ -141,7 +140,7 @@ async def test_a_head_with_too_many_fields_is_refused(connect, tls):
 async def test_cookies_that_come_one_by_one_are_one_header(connect, tls):
     """As browsers send them over HTTP/2."""
     before = """
-    def authenticate(params):
+    async def authenticate(params):
         return Identity(user_id="ada") if params.headers["cookie"] == "a=1; b=2" else None
 
     manager = SubscriptionManager(
@@ -260,9 +259,11 @@ def rapid_resets(client: Http2Client) -> Iterator[bytes]:
         stream = client.next_stream()
         head = client.encoder.encode(EVENTS)
         cancelled = frame(RST_STREAM, 0, stream, struct.pack(">I", CANCEL))
-        yield frame(HEADERS, END_HEADERS, stream, head) + frame(
-            DATA, END_STREAM, stream, SUBSCRIBE
-        ) + cancelled
+        yield (
+            frame(HEADERS, END_HEADERS, stream, head)
+            + frame(DATA, END_STREAM, stream, SUBSCRIBE)
+            + cancelled
+        )
 
 
 def continuations(client: Http2Client) -> Iterator[bytes]:

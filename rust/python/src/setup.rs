@@ -183,6 +183,8 @@ impl Setup {
     /// Starts the actors and attaches them to the event loop, on whose thread this is called.
     pub(crate) fn start(&self, event_loop: &Bound<'_, PyAny>) -> PyResult<Running> {
         let py = event_loop.py();
+        // What is to be told may be that no file can be opened any more.
+        py.import("fraiseql_subs._logging")?;
         let names = Names::new(py, &self.keys, self.serializers.clone());
         let bridge = Bridge::attach(event_loop)?;
         log::attach(&bridge);
