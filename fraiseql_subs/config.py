@@ -52,9 +52,9 @@ class Limits:
             with 1009.
         max_head_bytes: Largest head of an HTTP request: its target, and for each field the bytes
             of its name and value and 32 more (bytes, at most 131072); past it the answer is 431.
-        request_timeout: Time a client has to send a request to the embedded server: the TLS
-            handshake, each head, each body (seconds, above 0). Past it the answer is 408, or the
-            connection is closed. A connection without a request is closed after it as well.
+        request_timeout: Time a client has to send a head, and again a body, to the embedded
+            server (seconds, above 0). Past it the answer is 408, or the connection is closed. A
+            connection without a request is closed after it as well.
         send_timeout: Time a response of the embedded server waits for its client to take more of
             it (seconds, above 0); past it the response is ended.
         max_depth: Deepest selection of a document (levels); None: no limit.

@@ -27,8 +27,8 @@ pub struct Limits {
     /// Largest head of a request: target, and names and values of fields with 32 each (bytes); past
     /// it the answer is 431.
     pub max_head_bytes: usize,
-    /// Time a client has to send a request: the TLS handshake, each head, each body. Past it the
-    /// answer is 408, or the connection ends.
+    /// Time a client has to send a head, and again a body. Past it the answer is 408, or the
+    /// connection ends.
     pub request_timeout: Duration,
     /// Time that a response waits for its client to take more of it; past it the response ends.
     pub send_timeout: Duration,

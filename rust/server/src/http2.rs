@@ -28,6 +28,7 @@ use crate::deadline::{Deadline, within};
 use crate::head::head_bytes;
 use crate::service::Application;
 use crate::socket::SocketHandle;
+use crate::turn::{Turn, Turns};
 
 /// Streams that one connection may have at once (count).
 const MAX_STREAMS: u32 = 100;
@@ -69,6 +70,7 @@ pub(crate) async fn serve<T: AsyncRead + AsyncWrite + Unpin>(
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(u32::try_from(limits.max_head_bytes).unwrap_or(u32::MAX))
         .max_send_buffer_size(SEND_BUFFER);
+    let (io, turn) = Turns::new(io);
     let handshake = within(limits.request_timeout, builder.handshake(io)).await;
     let Some(Ok(mut connection)) = handshake else {
         return;
@@ -87,21 +89,38 @@ pub(crate) async fn serve<T: AsyncRead + AsyncWrite + Unpin>(
         heads: Cell::new(0),
         task: AtomicWaker::new(),
     });
-    if accept(&mut connection, &streams, pings, limits.request_timeout).await {
+    if accept(
+        &mut connection,
+        &turn,
+        &streams,
+        pings,
+        limits.request_timeout,
+    )
+    .await
+    {
         connection.abrupt_shutdown(Reason::NO_ERROR);
-        within(FAREWELL, poll_fn(|cx| connection.poll_closed(cx))).await;
+        within(
+            FAREWELL,
+            poll_fn(|cx| {
+                turn.begin();
+                connection.poll_closed(cx)
+            }),
+        )
+        .await;
     }
 }
 
 /// Runs the streams of a connection until it ends; true when it has had none for too long.
 async fn accept<T: AsyncRead + AsyncWrite + Unpin>(
     connection: &mut Connection<T, Bytes>,
+    turn: &Turn,
     streams: &Rc<Streams>,
     mut pings: Option<Pings>,
     timeout: Duration,
 ) -> bool {
     let mut idle: Option<Idle> = None;
     poll_fn(|cx| {
+        turn.begin();
         while let Poll::Ready(accepted) = connection.poll_accept(cx) {
             let Some(Ok((request, respond))) = accepted else {
                 return Poll::Ready(false);

@@ -17,6 +17,7 @@ mod service;
 mod socket;
 mod status;
 mod tls;
+mod turn;
 mod watched;
 mod websocket;
 mod worker;

@@ -39,6 +39,9 @@ use crate::worker::CurrentWorker;
 /// no reset overtakes the response.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// How long a handshake of TLS may take, unless `Limits.request_timeout` is shorter.
+const TLS_HANDSHAKE: Duration = Duration::from_secs(3);
+
 /// Answers requests.
 pub(crate) type Application = RcService<Request, Response<BoxBody>, actix_web::Error>;
 
@@ -116,7 +119,8 @@ async fn serve_secured(
     stream.send_at_once();
     let socket = Socket::new(stream, &site.limits);
     let handle = socket.handle();
-    let handshake = within(site.limits.request_timeout, acceptor.accept(socket)).await;
+    let timeout = site.limits.request_timeout.min(TLS_HANDSHAKE);
+    let handshake = within(timeout, acceptor.accept(socket)).await;
     let Some(Ok(stream)) = handshake else { return };
     if stream.get_ref().1.alpn_protocol() == Some(HTTP_2) {
         let application = site.application.clone();
