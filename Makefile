@@ -17,15 +17,14 @@ PYTHONS = $(shell for version in 3.10 3.11 3.12 3.13; do \
 	for python in python$$version $$HOME/.pyenv/versions/$$version.*/bin/python; do \
 	$$python -c '' 2>/dev/null && echo $$python && break; done; done)
 
-.PHONY: help demo graphiql test test-rust test-python test-pythons lint types check bench compare fuzz fuzz-graphql clean .chromium .node .proxies
+.PHONY: help demo .built .page graphiql test test-rust test-python test-pythons lint types check bench compare fuzz fuzz-graphql clean .chromium .node .proxies
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
 graphiql: $(PAGE) ## make the page for browsers, which the wheel carries
 
-demo: $(VENV)/.release ## serve examples/orders.py with events flowing
-	@$(MAKE) --no-print-directory graphiql || echo 'Node.js is missing: browsers are not served GraphiQL'
+demo: .built .page ## serve examples/orders.py with events flowing
 	$(BIN)/python examples/orders.py
 
 test: test-rust test-python ## build and run every test
@@ -81,17 +80,17 @@ compare: $(VENV)/.release $(LOAD) $(PEERS)/target/release/floor load_tests/compa
 		$(if $(SERVERS),--servers $(SERVERS)) $(if $(WORKERS),--workers $(WORKERS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 $(LOAD): $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.lock
-	cargo build --quiet --release --locked --package load
+	cargo build --release --locked --package load
 	touch $@
 
 $(PEERS)/target/release/floor: $(PEERS)/Cargo.toml $(PEERS)/Cargo.lock $(wildcard $(PEERS)/src/*.rs $(PEERS)/src/bin/*.rs)
-	cargo build --quiet --release --locked --manifest-path $(PEERS)/Cargo.toml
+	cargo build --release --locked --manifest-path $(PEERS)/Cargo.toml
 	touch $@
 
 # libFuzzer needs compiler flags that stable Rust has but does not admit to.
 FUZZ_SECONDS ?= 600
 fuzz: ## fuzz protocol, tokens and documents, each for FUZZ_SECONDS (600)
-	command -v cargo-fuzz >/dev/null || cargo install --quiet cargo-fuzz
+	command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz
 	for target in protocol token document; do mkdir -p fuzz/corpus/$$target; \
 		RUSTC_BOOTSTRAP=1 cargo fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
 			-max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; \
@@ -102,23 +101,45 @@ clean: ## remove what was built
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or later is needed")'
+	@echo 'Making $(VENV)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
 $(VENV)/.tools: pyproject.toml | $(BIN)/python
+	@echo 'Installing what tests and lints need'
 	$(BIN)/python -m pip install --quiet 'maturin>=1.9,<2'
 	$(BIN)/python -m pip install --quiet --group test --group lint
 	touch $@
 
 # The two builds share one place in the package, so each forgets the other.
 $(VENV)/.debug: $(VENV)/.tools $(SOURCES)
-	$(BIN)/maturin develop --quiet --locked
+	$(BIN)/maturin develop --locked
 	rm -f $(VENV)/.release && touch $@
 
 $(VENV)/.release: $(SOURCES) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet 'maturin>=1.9,<2'
-	$(BIN)/maturin develop --quiet --locked --release
+	@echo 'Building the release: some minutes, the first time'
+	$(BIN)/maturin develop --locked --release
 	rm -f $(VENV)/.debug && touch $@
+
+# For the demo any build of these sources will do: one that is installed, or a wheel that is there.
+WHEEL ?= $(shell ls -t target/wheels/fraiseql_subs-*.whl dist/fraiseql_subs-*.whl 2>/dev/null | head -n 1)
+
+.built: | $(BIN)/python
+	@if $(MAKE) --question $(VENV)/.release >/dev/null 2>&1 || $(MAKE) --question $(VENV)/.debug >/dev/null 2>&1; then \
+		echo 'Using the build that is installed'; \
+	elif test -n '$(WHEEL)' && test -z "$$(find $(SOURCES) -newer '$(WHEEL)')"; then \
+		echo 'Using $(WHEEL)' && rm -f $(VENV)/.release $(VENV)/.debug && \
+		$(BIN)/python -m pip install --quiet --force-reinstall '$(WHEEL)'; \
+	else \
+		$(MAKE) --no-print-directory $(VENV)/.release; \
+	fi
+	@$(BIN)/python -m pip install --quiet --group demo
+
+# The demo does without where it cannot be made, and says so.
+.page:
+	@test -e $(PAGE) || { echo 'Making the page for browsers' && $(MAKE) --no-print-directory graphiql; } || \
+		echo 'Node.js cannot be had: browsers are not served GraphiQL'
 
 .node:
 	@command -v npm >/dev/null || (apt-get update -qq && apt-get install -qq -y --no-install-recommends nodejs npm)

@@ -1,6 +1,6 @@
 """Bring your own server: subscriptions over aiohttp, with a `WebSocketAdapter` of 40 lines.
 
-    pip install aiohttp
+    pip install aiohttp websockets
     python examples/custom_server.py
     python examples/subscribe.py ws://127.0.0.1:8000/graphql 'subscription { orderUpdated { id } }'
 
@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import itertools
 import json
+import socket
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,7 @@ class AiohttpAdapter(WebSocketAdapter):
         self.subprotocols = [name.strip() for name in offered.split(",")]
         self.headers = [(name.lower(), value) for name, value in request.headers.items()]
         self.remote_address = request.remote
+        self.query_string = request.rel_url.raw_query_string
         self.response: web.StreamResponse = web.Response(status=403)
         self._request = request
         self._socket: web.WebSocketResponse | None = None
@@ -42,6 +44,11 @@ class AiohttpAdapter(WebSocketAdapter):
         # Clients of the older subprotocol answer to pings only.
         self.response = self._socket = web.WebSocketResponse(protocols=protocols, heartbeat=20.0)
         await self._socket.prepare(self._request)
+
+    async def refuse(self, status: int, headers: list[tuple[str, str]], body: bytes) -> bool:
+        """Answer the handshake with this response."""
+        self.response = web.Response(status=status, headers=headers, body=body)
+        return True
 
     async def receive_text(self) -> str | bytes | None:
         """Wait for the next message."""
@@ -100,26 +107,34 @@ async def order_updated(event, variables, context: Context) -> Order:
     return event.data
 
 
-async def main() -> None:
+async def publish(manager: SubscriptionManager) -> None:
+    """Publish an order each second."""
+    for number in itertools.count():
+        await manager.publish("orders", {"id": number, "status": "PAID"})
+        await asyncio.sleep(1)
+
+
+def main() -> None:
     """Serve, and publish an order each second."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--port", type=int, default=8000)
-    port = parser.parse_args().port
+    options = parser.parse_args()
     manager = SubscriptionManager(subscriptions=[order_updated])
-    runner = web.AppRunner(create_app(manager))
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", port).start()
-        # Port 0 stands for a free one.
-        print(f"serving on ws://127.0.0.1:{runner.addresses[0][1]}/graphql", flush=True)
+
+    async def lifespan(app: web.Application) -> AsyncIterator[None]:
         async with manager:
-            for number in itertools.count():
-                await manager.publish("orders", {"id": number, "status": "PAID"})
-                await asyncio.sleep(1)
-    finally:
-        await runner.cleanup()
+            publishing = asyncio.create_task(publish(manager))
+            yield
+            publishing.cancel()
+
+    app = create_app(manager)
+    app.cleanup_ctx.append(lifespan)
+    # Port 0 stands for a free one.
+    with socket.create_server(("127.0.0.1", options.port)) as listener:
+        print(f"serving on ws://127.0.0.1:{listener.getsockname()[1]}/graphql", flush=True)
+        # Handles SIGTERM and Ctrl-C; the handler above drains before.
+        web.run_app(app, sock=listener, print=None)
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(main())
+    main()

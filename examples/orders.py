@@ -2,12 +2,18 @@
 
 import argparse
 import asyncio
-import contextlib
 import itertools
+import os
+import shlex
+import sys
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 
-from fraiseql_subs import Event, SubscriptionManager, passthrough, subscription
+from fraiseql_subs import Event, Server, SubscriptionManager, passthrough, subscription
+from fraiseql_subs.graphiql import read_page
+
+DOCUMENT = "subscription { orderUpdated(userId: 1) { id status customer { name } } }"
 
 
 class Status(Enum):
@@ -57,27 +63,39 @@ async def publish_orders(interval: float) -> None:
 
 
 async def main() -> None:
-    """Serve until Ctrl-C."""
+    """Serve until Ctrl-C or SIGTERM."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--interval", type=float, default=1.0, help="seconds between two events")
     options = parser.parse_args()
     async with manager.serve(options.host, options.port) as server:
-        print(
-            f"Orders change every {options.interval:g} s on {server.url}\n\n"
-            "Subscribe with any graphql-transport-ws client, from another terminal:\n\n"
-            f"  .venv/bin/python examples/subscribe.py {server.url}\n"
-            f"  npx wscat -s graphql-transport-ws -c {server.url}\n"
-            '    > {"type":"connection_init"}\n'
-            '    > {"id":"1","type":"subscribe","payload":{"query":'
-            '"subscription { orderUpdated(userId: 1) { id status customer { name } } }"}}\n\n'
-            "Ctrl-C ends it.",
-            flush=True,
-        )
-        await publish_orders(options.interval)
+        publishing = asyncio.create_task(publish_orders(options.interval))
+        print(how_to_subscribe(server, options.interval), flush=True)
+        await server.wait_closed()
+        publishing.cancel()
+
+
+def how_to_subscribe(server: Server, interval: float) -> str:
+    """Say what to do from another terminal: only what works here."""
+    folder = Path.cwd()
+    script = os.path.relpath(Path(__file__).with_name("subscribe.py"), folder)
+    python = Path(sys.executable)
+    if python.is_relative_to(folder):
+        python = python.relative_to(folder)
+    lines = [
+        f"Orders change every {interval:g} s on {server.url}",
+        "",
+        "Subscribe from another terminal:",
+        "",
+        f"  {shlex.join([str(python), script, server.url])}",
+        "",
+    ]
+    if read_page() is not None:
+        lines += ["or in a browser, with GraphiQL:", "", f"  {server.http_url}", ""]
+    lines += ["Ask for:", "", f"  {DOCUMENT}", "", "Ctrl-C ends it."]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(main())
+    asyncio.run(main())

@@ -1,7 +1,12 @@
-"""Print what a subscription receives: `python examples/subscribe.py ws://127.0.0.1:8000/graphql`."""
+"""Print what a subscription receives, until the server ends.
+
+    pip install websockets
+    python examples/subscribe.py ws://127.0.0.1:8000/graphql
+
+`make demo` has installed what it needs.
+"""
 
 import asyncio
-import contextlib
 import json
 import sys
 
@@ -30,5 +35,9 @@ async def main(url: str, document: str) -> None:
 if __name__ == "__main__":
     url = sys.argv[1] if len(sys.argv) > 1 else "ws://127.0.0.1:8000/graphql"
     document = sys.argv[2] if len(sys.argv) > 2 else DOCUMENT
-    with contextlib.suppress(KeyboardInterrupt):
+    try:
         asyncio.run(main(url, document))
+    except KeyboardInterrupt:
+        pass
+    except OSError as error:
+        sys.exit(f"nothing serves {url} ({error}): start it first, for example with `make demo`")

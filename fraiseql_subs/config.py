@@ -16,6 +16,9 @@ _MAX_EVENTS = 1_000_000
 _MAX_SECONDS = 30 * 24 * 3600
 _MAX_BYTES = 2**63 - 1
 
+KEEPALIVE_PATIENCE = 30.0
+"""Seconds in which clients of the older `graphql-ws` subprotocol want the `ka` after a `ka`."""
+
 SlowConsumer: TypeAlias = Literal["disconnect", "drop_oldest", "latest"]
 
 
@@ -66,7 +69,9 @@ class Limits:
             `slow_consumer` acts.
         slow_consumer: `"disconnect"` ends the connection with 1013, `"drop_oldest"` drops the
             oldest waiting results, `"latest"` keeps the newest result of each subscription.
-        keepalive: Time between two pings of the server (seconds, above 0); None: no pings.
+        keepalive: Time between two signs of life of the server (seconds, above 0): pings, and
+            heartbeats of HTTP streams. None: none. Clients of the older `graphql-ws` subprotocol
+            are sent `ka` where it is below 30 s, past which they give up.
 
     Raises:
         ConfigurationError: A value is out of its range.
@@ -115,6 +120,11 @@ class Limits:
         if self.slow_consumer not in policies:
             expected = ", ".join(f'"{policy}"' for policy in policies)
             refuse("Limits.slow_consumer", self.slow_consumer, f"use one of {expected}")
+
+    @property
+    def is_keepalive_slow(self) -> bool:
+        """Whether it is slower than clients of the older subprotocol bear."""
+        return self.keepalive is not None and self.keepalive >= KEEPALIVE_PATIENCE
 
     def _check_seconds(self, name: str, *, optional: bool) -> None:
         value = getattr(self, name)
@@ -166,6 +176,9 @@ class History:
             refuse("History.max_bytes", self.max_bytes, remedy)
 
 
+DRAIN = 10.0
+"""Seconds that operations under way have to be answered when a manager or server closes."""
+
 DEFAULT_HISTORY = History()
 
 
@@ -181,6 +194,10 @@ class ConnectionParams:
         identity: What a verified token says, with `Security.jwt`; None without.
         context: What the adapter of another server was given for this client, such as the user
             that the application knows; None otherwise.
+        query: Parameters of the URL of the handshake or request, decoded; of several of one name
+            the first. Clients that cannot set headers, such as `EventSource`, have their
+            credentials here; URLs are written to logs by proxies, so let those be short-lived.
+        query_string: The same as it was sent, what follows the `?`; "" without.
     """
 
     payload: Mapping[str, Any] | None = None
@@ -189,6 +206,8 @@ class ConnectionParams:
     connection_id: str = ""
     identity: Identity | None = None
     context: Any = None
+    query: Mapping[str, str] = field(default_factory=dict)
+    query_string: str = ""
 
 
 @dataclass(frozen=True, slots=True)

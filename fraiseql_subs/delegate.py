@@ -7,13 +7,15 @@ where a schema of it is.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
+from ._client_errors import client_error, fault_of, formatted, masked_error
+from ._faults import faults
+from ._resolving import close_stream
 from .definition import Bound, Definition
 from .errors import ConfigurationError, SchemaError, ValidationError
 from .types import Context
@@ -42,10 +44,12 @@ class Delegate(Definition):
         executor: Runs the operations.
         context_getter: Makes the executor's context value from a `Context`; None: it is the
             `Context` itself.
+        debug: Whether clients are told what resolvers raised.
     """
 
     executor: Executor = dataclasses.field(kw_only=True)
     context_getter: ContextGetter | None = dataclasses.field(kw_only=True)
+    debug: bool = dataclasses.field(default=False, kw_only=True)
 
     def bind(self, variables: dict[str, Any], context: Context) -> Bound:
         """Return what gives the responses of one operation; `variables` holds the request."""
@@ -60,41 +64,47 @@ class Delegate(Definition):
             if inspect.isawaitable(value):
                 value = await value
         if request["type"] != "subscription":
-            yield _response(await self.executor.execute(request, value))
+            yield self._response(await self.executor.execute(request, value))
             return
         results = await self.executor.subscribe(request, value)
         if not hasattr(results, "__aiter__"):
-            errors = [_error(error) for error in results.errors or ()]
+            errors = [self._error(error) for error in results.errors or ()]
             message = errors[0]["message"] if errors else "the subscription gave no results"
             raise ValidationError(message, errors or None)
         try:
             async for result in results:
-                yield _response(result)
+                yield self._response(result)
         finally:
             # The source stream ends with its client, not when it is next asked for an event.
-            close = getattr(results, "aclose", None)
-            if close is not None:
-                with contextlib.suppress(RuntimeError):
-                    await close()
+            await close_stream(results, "the given schema")
 
+    def _response(self, result: Any) -> dict[str, Any]:
+        response: dict[str, Any] = {}
+        if result.errors:
+            response["errors"] = [self._error(error) for error in result.errors]
+        response["data"] = result.data
+        if result.extensions:
+            response["extensions"] = result.extensions
+        return response
 
-def _response(result: Any) -> dict[str, Any]:
-    response: dict[str, Any] = {}
-    if result.errors:
-        response["errors"] = [_error(error) for error in result.errors]
-    response["data"] = result.data
-    if result.extensions:
-        response["extensions"] = result.extensions
-    return response
-
-
-def _error(error: Any) -> dict[str, Any]:
-    formatted = error.formatted
-    return dict(formatted() if callable(formatted) else formatted)
+    def _error(self, error: Any) -> dict[str, Any]:
+        """Return what the client is told of an error; what it is not told is logged."""
+        told = client_error(error)
+        fault = fault_of(error)
+        if fault is not None:
+            # By name, as the aliases of clients would make many faults of one.
+            nodes = getattr(error, "nodes", None)
+            name = getattr(nodes[0], "name", None) if nodes else None
+            where = "an operation" if name is None else f"the resolver of {name.value}"
+            path = ".".join(map(str, getattr(error, "path", None) or ()))
+            faults.raised(f"{where} in the given schema raised", fault, path or None)
+            if self.debug:
+                return formatted(error)
+        return masked_error(error) if told is None else told
 
 
 def read_schema(
-    schema: object, context_getter: ContextGetter | None
+    schema: object, context_getter: ContextGetter | None, debug: bool = False
 ) -> str | Path | Delegate | None:
     """Read what a manager is given as its schema.
 
@@ -119,7 +129,12 @@ def read_schema(
             " or graphql-core"
         )
     return Delegate(
-        field="", kind="delegate", channel=None, executor=executor, context_getter=context_getter
+        field="",
+        kind="delegate",
+        channel=None,
+        executor=executor,
+        context_getter=context_getter,
+        debug=debug,
     )
 
 

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
+import logging
 import os
-import signal
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+import weakref
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from typing_extensions import Self
 
 from . import decorators
 from ._core import Core, Receipt, Responses
-from .config import DEFAULT_HISTORY, History, Identity, Limits
+from .config import DEFAULT_HISTORY, DRAIN, KEEPALIVE_PATIENCE, History, Identity, Limits
 from .definition import Definition
 from .delegate import ContextGetter, Delegate, read_schema
 from .errors import ConfigurationError
@@ -28,14 +30,16 @@ from .metrics import ConnectionInfo, Metrics
 from .response_stream import ResponseStream
 from .schema.markers import Scalar
 from .security import TLS, Security
-from .server import Server
+from .server import Server, refuse_running_loop
 from .tenant import TenantPublisher
 from .trusted import TrustedDocuments, read_trusted_documents
 
+_log = logging.getLogger("fraiseql_subs.manager")
+
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-DRAIN = 10.0
-"""Seconds that running subscriptions have to end when a manager or server closes."""
+Main: TypeAlias = Callable[[], Awaitable[object]] | Coroutine[Any, Any, object]
+"""What runs beside a server: an async function without parameters, or its coroutine."""
 
 
 class SubscriptionManager:
@@ -96,16 +100,25 @@ class SubscriptionManager:
             raise ConfigurationError(f"workers={workers!r}: give a count from 1 to 256")
         self.workers = workers
         self._definitions = decorators.collect(subscriptions)
-        self._schema = read_schema(schema, context_getter)
+        self._schema = read_schema(schema, context_getter, debug)
         self._scalars = list(scalars)
         self._security = security or Security()
         self._limits = limits or Limits()
+        if self._limits.is_keepalive_slow:
+            _log.warning(
+                "Limits.keepalive is %g s: clients of the older graphql-ws subprotocol are sent no"
+                " `ka`, as they give up when one is not followed by the next within %g s; give less"
+                " than that if there are such clients",
+                self._limits.keepalive,
+                KEEPALIVE_PATIENCE,
+            )
         self._history = history
         self._introspection = introspection
         self._trusted_documents = read_trusted_documents(trusted_documents)
         self._debug = debug
         self._graphiql = graphiql
         self._executor = Executor(self)
+        self._servers: weakref.WeakSet[Server] = weakref.WeakSet()
         self._built: Core | None = None
         if self._definitions or isinstance(self._schema, Delegate):
             # A fault in the declarations shows where they are made, not at the first client.
@@ -171,25 +184,37 @@ class SubscriptionManager:
         """Start the actors on the running event loop, also after `close`.
 
         Serving, publishing and subscribing start a manager that never was; this is for starting
-        it earlier, or again. Starting twice is allowed.
+        it earlier, or again. Starting twice is allowed. When an event loop ends that a manager was
+        started on, what it runs ends too, and the next use starts it on the loop of the caller.
+
+        Raises:
+            ConfigurationError: It runs on an event loop of another thread.
         """
         self._core.start()
 
     async def close(self, *, drain: float = DRAIN) -> None:
-        """Take no further event, complete what is under way, close all connections and stop.
+        """Let no client in any more, answer what is under way, close all connections and stop.
 
-        Connections that have not ended within `drain` seconds are closed with 1001. Returns when
-        all threads have ended. Closing twice is allowed.
+        Queries, mutations and source streams have `drain` seconds to end. Subscriptions to events
+        are sent what was published before. Then, or after `drain` seconds, WebSockets are closed
+        with 1001 and streams over HTTP end without `complete`, so that clients come back to the
+        server that is there next; where there are many, they leave one after the other. Events
+        are taken until the last client has left. In-process subscriptions end: their iteration
+        stops after what was published before.
+
+        Returns when all threads have ended. Closing twice is allowed.
 
         Args:
-            drain: Time that running subscriptions have (seconds, at least 0).
+            drain: Time that operations under way have (seconds, at least 0).
         """
         core = self._core
         try:
             if core.is_running:
-                await core.drain(drain, True)
+                await core.drain(drain, True, False)
         finally:
             core.stop()
+            for server in list(self._servers):
+                server.close()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -280,7 +305,7 @@ class SubscriptionManager:
             port: Port to bind; 0 picks a free one, found as `server.port`.
             path: Path of the GraphQL endpoint.
             tls: Certificate and key; None: no TLS.
-            drain: Time that running subscriptions have at the end (seconds).
+            drain: Time that operations under way have at the end (seconds); see `close`.
             unix: Path of a unix socket to listen at in place of host and port; it is removed at
                 the end.
             reuse_port: Whether other processes may listen on the same port, so that the system
@@ -308,24 +333,49 @@ class SubscriptionManager:
         drain: float = DRAIN,
         unix: str | Path | None = None,
         reuse_port: bool = False,
+        main: Main | None = None,
     ) -> None:
-        """Serve until Ctrl-C or SIGTERM; for scripts. Takes the arguments of `serve`."""
-        # From Python 3.11 on asyncio turns Ctrl-C into a cancellation and raises it again here.
+        """Serve until SIGTERM or Ctrl-C, and then drain; a blocking call, for scripts.
+
+        Takes the arguments of `serve`. `main` is what runs beside the server, such as what
+        publishes: an async function without parameters, or its coroutine; None: the server runs
+        alone. At the end `main` is cancelled first and has `drain` seconds to clean up, so that
+        what it still publishes reaches the clients. When it returns, the server ends as well.
+
+        Raises:
+            ConfigurationError: As `serve`; or `main` cannot be awaited; or an event loop runs here
+                already: use `serve` there.
+            Exception: What `main` raised, after the drain.
+        """
+        refuse_running_loop(main)
+        server = self.serve(
+            host, port, path=path, tls=tls, drain=drain, unix=unix, reuse_port=reuse_port
+        )
+        # Ctrl-C before there is a server to end.
         with contextlib.suppress(KeyboardInterrupt):
-            server = self.serve(
-                host, port, path=path, tls=tls, drain=drain, unix=unix, reuse_port=reuse_port
-            )
-            asyncio.run(self._run(server))
+            asyncio.run(self._run(server, main, drain))
 
     @staticmethod
-    async def _run(server: Server) -> None:
-        ended = asyncio.Event()
-        # Not on threads that are not the main one, which signals do not reach.
-        with contextlib.suppress(ValueError, RuntimeError):
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
-        async with server:
-            print(f"serving GraphQL subscriptions on {server.url}", flush=True)
-            await ended.wait()
+    async def _run(server: Server, main: Main | None, drain: float) -> None:
+        program: asyncio.Future[object] | None = None
+        try:
+            async with server:
+                print(f"serving GraphQL subscriptions on {server.url}", flush=True)
+                if main is not None:
+                    program = asyncio.ensure_future(_begin(main))
+                    program.add_done_callback(lambda _: server.close())
+                try:
+                    await server.wait_closed()
+                finally:
+                    if program is not None:
+                        program.cancel()
+                        # One that does not end is no reason to lose clients.
+                        await asyncio.wait([program], timeout=drain)
+        finally:
+            if program is None and asyncio.iscoroutine(main):
+                main.close()
+        if program is not None and program.done() and not program.cancelled():
+            program.result()
 
     def subscribe(
         self,
@@ -422,3 +472,18 @@ class SubscriptionManager:
     def metrics(self) -> Metrics:
         """Read the counters of this moment."""
         return Metrics(**self._core.metrics())
+
+
+def _begin(main: Main) -> Awaitable[object]:
+    """Start what runs beside a server.
+
+    Raises:
+        ConfigurationError: It cannot be awaited.
+    """
+    started = main if inspect.iscoroutine(main) or not callable(main) else main()
+    if not inspect.isawaitable(started):
+        raise ConfigurationError(
+            f"main={main!r} cannot be awaited: give an async function without parameters, or its"
+            " coroutine"
+        )
+    return started

@@ -193,7 +193,7 @@ class JWT:
     """JSON Web Tokens, verified by the core; what they say becomes the client's `Identity`.
 
     A token needs `exp`, at which the connection is closed with 4403. It is looked for in the
-    payload of `connection_init`, then in the header, then in the cookie.
+    payload of `connection_init`, then in the header, the parameter of the URL and the cookie.
 
     Attributes:
         key: PEM of a public key, or a secret of at least 32 bytes for HS algorithms.
@@ -214,6 +214,9 @@ class JWT:
         parameters: Members of the payload of `connection_init` that may hold the token; `Bearer`
             before it is left out.
         header: Header of the handshake that may hold it; None: none.
+        query: Parameter of the URL that may hold it, for clients that can set no header, such as
+            `EventSource`; None: none. URLs are written to logs by proxies, so let such tokens be
+            short-lived.
         cookie: Cookie that may hold it; None: none. Browsers send cookies for any page, so
             `Security.origins` has to be given then.
 
@@ -235,6 +238,7 @@ class JWT:
     permissions_claim: str = "permissions"
     parameters: Sequence[str] = ("authorization", "Authorization", "token")
     header: str | None = "authorization"
+    query: str | None = None
     cookie: str | None = None
 
     def __post_init__(self) -> None:

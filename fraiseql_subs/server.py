@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import ipaddress
 import logging
+import signal
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Self
 
+from ._signals import SIGNALS
+from .errors import ConfigurationError
 from .security import TLS
 
 if TYPE_CHECKING:
@@ -19,11 +24,33 @@ if TYPE_CHECKING:
 _log = logging.getLogger("fraiseql_subs.server")
 
 
+def refuse_running_loop(main: object) -> None:
+    """Check that no event loop runs on this thread, in which `main` could not be run.
+
+    Raises:
+        ConfigurationError: One does.
+    """
+    with contextlib.suppress(RuntimeError):
+        asyncio.get_running_loop()
+        if asyncio.iscoroutine(main):
+            main.close()
+        raise ConfigurationError(
+            "run() makes an event loop, and one runs here already: use"
+            " `async with manager.serve(...)` in a coroutine"
+        )
+
+
 class Server:
     """The embedded actix-web server; made by `SubscriptionManager.serve`.
 
     Listens inside `async with`. Leaving it drains the server, and closes the manager if entering
     had started it.
+
+    Inside, `await server.wait_closed()` waits until the program is to end. Entered on the main
+    thread of a program that does not handle SIGTERM, it takes SIGTERM and Ctrl-C: `wait_closed`
+    returns. Where nothing waits for it, the task that has entered is cancelled, the server drains,
+    and the event loop ends with `SystemExit` (SIGTERM) or `KeyboardInterrupt` (Ctrl-C). A second
+    signal ends the drain at once. Outside, the handlers before are in place again.
 
     Attributes:
         host: Address it is bound to.
@@ -53,6 +80,12 @@ class Server:
         self._drain = drain
         self._tls = tls
         self._owns_manager = False
+        self._closing = asyncio.Event()
+        self._waiting = 0
+        self._task: asyncio.Task[Any] | None = None
+        self._event_loop: asyncio.AbstractEventLoop | None = None
+        self._is_draining = False
+        self._interrupted_by: int | None = None
 
     @property
     def url(self) -> str:
@@ -73,6 +106,9 @@ class Server:
 
     async def __aenter__(self) -> Self:
         core = self._manager._core
+        self._closing = asyncio.Event()
+        self._task, self._event_loop = asyncio.current_task(), asyncio.get_running_loop()
+        self._is_draining, self._interrupted_by = False, None
         self._owns_manager = not core.is_running
         core.start()
         try:
@@ -96,6 +132,8 @@ class Server:
                 " Security(...), or bind 127.0.0.1 behind a proxy that authenticates",
                 self.url,
             )
+        self._manager._servers.add(self)
+        SIGNALS.add(self)
         return self
 
     async def __aexit__(
@@ -104,7 +142,76 @@ class Server:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._owns_manager:
-            await self._manager.close(drain=self._drain)
-        elif self._manager._core.is_running:
-            await self._manager._core.drain(self._drain, False)
+        self._is_draining = True
+        try:
+            if self._owns_manager:
+                await self._manager.close(drain=self._drain)
+            elif self._manager._core.is_running:
+                await self._manager._core.drain(self._drain, False, True)
+        finally:
+            self._is_draining = False
+            self._closing.set()
+            self._manager._servers.discard(self)
+            SIGNALS.remove(self)
+        if isinstance(exc, asyncio.CancelledError) and self._interrupted_by is not None:
+            # By the loop and not here: the exception of a task is for whoever awaits the task.
+            self.event_loop.call_soon(_exit, self._interrupted_by)
+
+    def close(self) -> None:
+        """Ask the program to leave the `async with`: `wait_closed` returns.
+
+        Call it on the thread of the event loop; calling it twice is allowed. The server listens
+        until the block is left.
+        """
+        self._closing.set()
+
+    async def wait_closed(self) -> None:
+        """Wait until the server is to end: SIGTERM, Ctrl-C, `close()`, or its manager is closed.
+
+        Leave the `async with` then, which drains. Several tasks may wait.
+        """
+        self._waiting += 1
+        try:
+            await self._closing.wait()
+        finally:
+            self._waiting -= 1
+
+    # What the handlers of signals need.
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether `wait_closed` is awaited."""
+        return self._waiting > 0
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the block is left and the drain goes on."""
+        return self._is_draining
+
+    @property
+    def task(self) -> asyncio.Task[Any]:
+        """The task that has entered."""
+        assert self._task is not None, "it is entered"
+        return self._task
+
+    @property
+    def event_loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop on which it was entered."""
+        assert self._event_loop is not None, "it is entered"
+        return self._event_loop
+
+    def interrupt(self, number: int) -> None:
+        """Cancel the task that has entered, because of a signal."""
+        self._interrupted_by = number
+        self.task.cancel()
+
+    def hurry(self) -> None:
+        """End the drain: what is not answered by now never is."""
+        self._manager._core.hurry()
+
+
+def _exit(number: int) -> None:
+    """End the program because of a signal, as `sys.exit` does or Ctrl-C."""
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise SystemExit(0)

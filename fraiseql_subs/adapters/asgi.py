@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import inspect
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from ._tasks import Peer, first_of
+from ..config import DRAIN
+from ._shutdown import watch_shutdown
+from ._tasks import Peer, first_of, last_word
 from .websocket import GraphQLTransportWSHandler, WebSocketAdapter
 
 if TYPE_CHECKING:
@@ -27,13 +31,19 @@ class GraphQLApp:
             runs this application alone and ends; where it is mounted, its owner closes it.
         context: Function of the ASGI scope, async or not, that gives what resolvers find as
             `context.value` and `Security.authenticate` as `params.context`; None: nothing.
+        drain: Time that operations under way have when the server is told to end (seconds).
     """
 
     def __init__(
-        self, manager: SubscriptionManager, *, context: Callable[[Scope], Any] | None = None
+        self,
+        manager: SubscriptionManager,
+        *,
+        context: Callable[[Scope], Any] | None = None,
+        drain: float = DRAIN,
     ) -> None:
         self._manager = manager
         self._context = context
+        self._drain = drain
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, request or life."""
@@ -43,35 +53,61 @@ class GraphQLApp:
         if inspect.isawaitable(context):
             context = await context
         if scope["type"] == "websocket":
-            await serve_websocket(self._manager, scope, receive, send, context)
+            await serve_websocket(self._manager, scope, receive, send, context, self._drain)
         elif scope["type"] == "http":
-            await serve_http(self._manager, scope, receive, send, context)
+            await serve_http(self._manager, scope, receive, send, context, self._drain)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         while (await receive())["type"] == "lifespan.startup":
             await send({"type": "lifespan.startup.complete"})
-        await self._manager.close()
+        await self._manager.close(drain=self._drain)
         await send({"type": "lifespan.shutdown.complete"})
 
 
 async def serve_websocket(
-    manager: SubscriptionManager, scope: Scope, receive: Receive, send: Send, context: Any
+    manager: SubscriptionManager,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    context: Any,
+    drain: float,
 ) -> None:
     """Serve one `websocket` scope until it ends."""
     adapter = ASGIWebSocket(scope, receive, send)
-    await GraphQLTransportWSHandler(manager).handle_connection(adapter, context=context)
+    handler = GraphQLTransportWSHandler(manager, drain=drain)
+    # A server that ends cancels, and would log that as an error.
+    with contextlib.suppress(asyncio.CancelledError):
+        await handler.handle_connection(adapter, context=context)
 
 
 async def serve_http(
-    manager: SubscriptionManager, scope: Scope, receive: Receive, send: Send, context: Any
+    manager: SubscriptionManager,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    context: Any,
+    drain: float,
 ) -> None:
     """Answer one `http` scope: a query, a mutation, or a subscription as a stream."""
+    watch_shutdown(manager, drain)
+    sending = _Sending(send)
+    try:
+        if not manager._core.is_closed:
+            await _answer(manager, scope, receive, sending, context)
+        else:
+            await sending.end()
+    except asyncio.CancelledError:
+        await last_word(sending.end())
+
+
+async def _answer(
+    manager: SubscriptionManager, scope: Scope, receive: Receive, send: Send, context: Any
+) -> None:
     body = await _body(receive, manager._limits.max_message_bytes)
     if body is None:
         return
-    query = scope.get("query_string", b"").decode("latin-1")
-    peer = Peer(_headers(scope), _address(scope), context)
-    response = await manager._core.answer(scope["method"], query, body, peer)
+    peer = Peer(_headers(scope), _address(scope), context, _query_string(scope))
+    response = await manager._core.answer(scope["method"], body, peer)
     try:
         await first_of(response.ended, _respond(response, send), _departure(receive))
     except OSError:
@@ -79,6 +115,29 @@ async def serve_http(
         pass
     finally:
         response.closed()
+
+
+class _Sending:
+    """Sends a response, and knows what is missing of it."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._has_begun = self._is_over = False
+
+    async def __call__(self, message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            self._has_begun = True
+        else:
+            self._is_over = not message.get("more_body", False)
+        await self._send(message)
+
+    async def end(self) -> None:
+        """End a response that was cut short: what has begun without a word, else with 503."""
+        if not self._has_begun:
+            headers = [(b"content-length", b"0"), (b"retry-after", b"1")]
+            await self({"type": "http.response.start", "status": 503, "headers": headers})
+        if not self._is_over:
+            await self({"type": "http.response.body", "body": b""})
 
 
 async def _body(receive: Receive, limit: int) -> bytes | None:
@@ -92,14 +151,11 @@ async def _body(receive: Receive, limit: int) -> bytes | None:
 
 
 async def _respond(response: Response, send: Send) -> None:
-    headers = [(name.encode(), value.encode("latin-1")) for name, value in response.headers]
+    headers = _encoded(response.headers)
     start = {"type": "http.response.start", "status": response.status, "headers": headers}
     if response.is_whole:
-        body = response.take()
-        assert isinstance(body, bytes)
-        headers.append((b"content-length", str(len(body)).encode()))
         await send(start)
-        await send({"type": "http.response.body", "body": body})
+        await send({"type": "http.response.body", "body": response.take()})
         return
     await send(start)
     while (part := response.take()) is not None:
@@ -122,6 +178,8 @@ class ASGIWebSocket(WebSocketAdapter):
         self.subprotocols = scope.get("subprotocols", ())
         self.headers = _headers(scope)
         self.remote_address = _address(scope)
+        self.query_string = _query_string(scope)
+        self._can_respond = "websocket.http.response" in scope.get("extensions", ())
         self._receive = receive
         self._send = send
         self._connected = True
@@ -131,6 +189,14 @@ class ASGIWebSocket(WebSocketAdapter):
         message = await self._receive()
         if message["type"] == "websocket.connect":
             await self._send({"type": "websocket.accept", "subprotocol": subprotocol})
+
+    async def refuse(self, status: int, headers: list[tuple[str, str]], body: bytes) -> bool:
+        """Answer the handshake, where the server has a message for that."""
+        if self._can_respond:
+            start = {"status": status, "headers": _encoded(headers)}
+            await self._send({"type": "websocket.http.response.start", **start})
+            await self._send({"type": "websocket.http.response.body", "body": body})
+        return self._can_respond
 
     async def receive_text(self) -> str | bytes | None:
         """Wait for the next message."""
@@ -166,6 +232,21 @@ class ASGIWebSocket(WebSocketAdapter):
 
 def _headers(scope: Scope) -> list[tuple[str, str]]:
     return [(k.decode("latin-1").lower(), v.decode("latin-1")) for k, v in scope["headers"]]
+
+
+def spellings(path: str) -> list[str]:
+    """List a path without and with a slash at its end, which people and proxies add."""
+    bare = path.rstrip("/")
+    return ["/"] if path == "/" else [bare, f"{bare}/"]
+
+
+def _encoded(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode(), value.encode("latin-1")) for name, value in headers]
+
+
+def _query_string(scope: Scope) -> str:
+    query: bytes = scope.get("query_string", b"")
+    return query.decode(errors="replace")
 
 
 def _address(scope: Scope) -> str | None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Depends, Request, Response, WebSocket, params
 
-from .asgi import Receive, Scope, Send, serve_http, serve_websocket
+from ..config import DRAIN
+from .asgi import Receive, Scope, Send, serve_http, serve_websocket, spellings
 
 if TYPE_CHECKING:
     from ..manager import SubscriptionManager
@@ -25,11 +26,17 @@ class SubscriptionRouterFactory:
         context: A dependency: what it gives is what resolvers find as `context.value` and
             `Security.authenticate` as `params.context`. It may have dependencies of its own, and
             takes `fastapi.requests.HTTPConnection` where it wants the request or socket.
+        drain: Time that operations under way have when the server is told to end (seconds).
     """
 
     def __init__(
-        self, manager: SubscriptionManager, *, context: Callable[..., Any] | None = None
+        self,
+        manager: SubscriptionManager,
+        *,
+        context: Callable[..., Any] | None = None,
+        drain: float = DRAIN,
     ) -> None:
+        self._drain = drain
         self._manager = manager
         self._context = context or _nothing
 
@@ -44,22 +51,23 @@ class SubscriptionRouterFactory:
                 that raise.
         """
         router = APIRouter(dependencies=dependencies)
-        manager = self._manager
+        manager, drain = self._manager, self._drain
         provided = Depends(self._context)
 
         async def http(request: Request, context: Any = provided) -> Response:
-            return _Answer(manager, context)
+            return _Answer(manager, context, drain)
 
         async def websocket(websocket: WebSocket, context: Any = provided) -> None:
             await serve_websocket(
-                manager, websocket.scope, websocket.receive, websocket.send, context
+                manager, websocket.scope, websocket.receive, websocket.send, context, drain
             )
 
         # FastAPI reads annotations as objects, and these are in a function.
         http.__annotations__ = {"request": Request, "context": Any, "return": Response}
         websocket.__annotations__ = {"websocket": WebSocket, "context": Any, "return": None}
-        router.add_api_route(path, http, methods=METHODS, include_in_schema=False)
-        router.add_api_websocket_route(path, websocket)
+        for spelling in spellings(path):
+            router.add_api_route(spelling, http, methods=METHODS, include_in_schema=False)
+            router.add_api_websocket_route(spelling, websocket)
         return router
 
 
@@ -70,10 +78,11 @@ def _nothing() -> None:
 class _Answer(Response):
     """A response that the manager writes."""
 
-    def __init__(self, manager: SubscriptionManager, context: Any) -> None:
+    def __init__(self, manager: SubscriptionManager, context: Any, drain: float) -> None:
         super().__init__()
+        self._drain = drain
         self._manager = manager
         self._context = context
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await serve_http(self._manager, scope, receive, send, self._context)
+        await serve_http(self._manager, scope, receive, send, self._context, self._drain)

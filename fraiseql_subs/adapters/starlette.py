@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
-from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
-from .asgi import GraphQLApp, Scope
+from ..config import DRAIN
+from .asgi import GraphQLApp, Scope, spellings
 
 if TYPE_CHECKING:
     from ..manager import SubscriptionManager
@@ -22,6 +23,7 @@ def create_subscription_app(
     *,
     path: str | None = None,
     context: Callable[[HTTPConnection], Any] | None = None,
+    drain: float = DRAIN,
 ) -> Starlette:
     """Make an application for WebSocket and HTTP clients.
 
@@ -34,6 +36,7 @@ def create_subscription_app(
             `app.mount("/graphql", create_subscription_app(manager))` serves `/graphql/`.
         context: Function of the connection, async or not, that gives what resolvers find as
             `context.value` and `Security.authenticate` as `params.context`; None: nothing.
+        drain: Time that operations under way have when the server is told to end (seconds).
     """
 
     async def read_context(scope: Scope) -> Any:
@@ -44,11 +47,16 @@ def create_subscription_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with manager:
+        await manager.start()
+        try:
             yield
+        finally:
+            await manager.close(drain=drain)
 
-    served = GraphQLApp(manager, context=read_context)
+    served = GraphQLApp(manager, context=read_context, drain=drain)
     if path is None:
         return Starlette(routes=[Mount("", app=served)], lifespan=lifespan)
-    routes = [Route(path, endpoint=served), WebSocketRoute(path, endpoint=served)]
+    routes: list[BaseRoute] = []
+    for spelling in spellings(path):
+        routes += [Route(spelling, endpoint=served), WebSocketRoute(spelling, endpoint=served)]
     return Starlette(routes=routes, lifespan=lifespan)

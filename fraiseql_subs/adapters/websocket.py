@@ -8,7 +8,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ._tasks import Peer, first_of
+from ..config import DRAIN
+from ._shutdown import watch_shutdown
+from ._tasks import Peer, first_of, last_word
 
 if TYPE_CHECKING:
     from .._core import Connection
@@ -22,11 +24,13 @@ class WebSocketAdapter(ABC):
         subprotocols: What the client offered in `Sec-WebSocket-Protocol`, in its order.
         headers: Headers of the handshake; names in lower case.
         remote_address: Address of the client as `host:port`; None: unknown.
+        query_string: What follows the `?` of the handshake's target, undecoded.
     """
 
     subprotocols: Sequence[str] = ()
     headers: Iterable[tuple[str, str]] = ()
     remote_address: str | None = None
+    query_string: str = ""
 
     @abstractmethod
     async def accept(self, subprotocol: str | None) -> None:
@@ -55,6 +59,20 @@ class WebSocketAdapter(ABC):
     def is_connected(self) -> bool:
         """Whether the socket is open. Errors of a socket that is not are no errors."""
 
+    async def refuse(self, status: int, headers: list[tuple[str, str]], body: bytes) -> bool:
+        """Answer the handshake with a response, before `accept`; override it where you can.
+
+        Args:
+            status: 403, or 503 when there are too many connections or the manager closes.
+            headers: Names in lower case, and values; among them the length of the body.
+            body: JSON that says why.
+
+        Returns:
+            Whether it was answered. If not, as by default, a client that may come back later is
+            accepted and closed with 1013, and any other is refused by `close`.
+        """
+        return False
+
     async def receive_text(self) -> str | bytes | None:
         """Wait for the next message as it is; override it to save the decoding.
 
@@ -79,10 +97,15 @@ class GraphQLTransportWSHandler:
 
     Args:
         manager: What is served. It is started with the first connection if it never was.
+        drain: Time that operations under way have when the program is told to end (seconds).
+            SIGTERM is noticed where uvicorn or the event loop handles it
+            (`loop.add_signal_handler`), and handed on when all connections have left; elsewhere
+            call `SubscriptionManager.close`.
     """
 
-    def __init__(self, manager: SubscriptionManager) -> None:
+    def __init__(self, manager: SubscriptionManager, *, drain: float = DRAIN) -> None:
         self._manager = manager
+        self._drain = drain
 
     async def handle_connection(self, adapter: WebSocketAdapter, *, context: Any = None) -> None:
         """Serve one socket until it ends.
@@ -92,14 +115,21 @@ class GraphQLTransportWSHandler:
             context: What resolvers find as `context.value` and `Security.authenticate` as
                 `params.context`, such as the user that the application knows.
 
+        Cancelled, it closes the socket with 1001; so it does when the manager is closed.
+
         Raises:
-            ManagerClosed: The manager is closed.
+            ManagerClosed: The manager was started by a process that has forked this one.
         """
-        peer = Peer(list(adapter.headers), adapter.remote_address, context)
-        connection = self._manager._core.connect(list(adapter.subprotocols), peer)
-        if connection.refusal is not None:
-            await adapter.close(4403, "Forbidden")
+        watch_shutdown(self._manager, self._drain)
+        peer = Peer(list(adapter.headers), adapter.remote_address, context, adapter.query_string)
+        core = self._manager._core
+        if core.is_closed:
+            # The server goes on for a moment, and its clients try again.
+            await adapter.close(1001, "Going away")
             return
+        connection = core.connect(list(adapter.subprotocols), peer)
+        if connection.refusal is not None:
+            return await _refuse(adapter, connection.subprotocol, *connection.refusal)
         try:
             await adapter.accept(connection.subprotocol)
             closing: list[tuple[int, str]] = []
@@ -111,11 +141,33 @@ class GraphQLTransportWSHandler:
             # Not before nobody receives any more: granian lets a close wait for that.
             for code, reason in closing:
                 await adapter.close(code, reason)
+        except asyncio.CancelledError:
+            # The server ends. What it would say for us is an error, after which nobody returns.
+            if adapter.is_connected():
+                await last_word(adapter.close(1001, "Going away"))
+            raise
         except Exception:
             if adapter.is_connected():
                 raise
         finally:
             connection.closed()
+
+
+async def _refuse(
+    adapter: WebSocketAdapter,
+    subprotocol: str | None,
+    status: int,
+    headers: list[tuple[str, str]],
+    body: bytes,
+) -> None:
+    if await adapter.refuse(status, headers, body):
+        return
+    if status == 503:
+        # Of a refused handshake clients learn nothing, of a close that they may come back.
+        await adapter.accept(subprotocol)
+        await adapter.close(1013, "Try again later")
+    else:
+        await adapter.close(4403, "Forbidden")
 
 
 async def _receive(adapter: WebSocketAdapter, connection: Connection) -> None:

@@ -72,7 +72,7 @@ class TypeRegistry:
             name = hint.cls.__name__
             if self._is_new(name, hint.cls, where):
                 # Entered before its fields are looked at: they may lead back to it.
-                fields = self.objects[name] = fields_of(hint.cls)
+                fields = self.objects[name] = fields_of(hint.cls, is_output=True)
                 for field in fields:
                     self.add_output(field.hint, field.where)
         else:

@@ -21,9 +21,13 @@ from fraiseql_subs import (
 )
 
 SDL = """
-type Query { hello(name: String = "world"): String broken: String strict: Int! wait: Int }
+type Query {
+  hello(name: String = "world"): String broken: String strict: Int! wait: Int held: String
+}
 type Mutation { bump: Int }
-type Subscription { greetings: String! counted(to: Int!): Int! checked: String endless: String! }
+type Subscription {
+  greetings: String! counted(to: Int!): Int! checked: String endless: String! finite: String!
+}
 """
 
 greetings = passthrough("greetings", channel="greetings")
@@ -60,7 +64,7 @@ class Door:
         return Identity("guest")
 
 
-def _schema() -> graphql.GraphQLSchema:
+def _schema(held: Held) -> graphql.GraphQLSchema:
     schema = graphql.build_schema(SDL)
     assert schema.query_type and schema.mutation_type
 
@@ -71,8 +75,27 @@ def _schema() -> graphql.GraphQLSchema:
     query["hello"].resolve = lambda *_, name: f"hello {name}"
     query["broken"].resolve = query["strict"].resolve = fail
     query["wait"].resolve = lambda *_: asyncio.Event().wait()
+    query["held"].resolve = lambda *_: held.wait()
     schema.mutation_type.fields["bump"].resolve = lambda *_: 1
     return schema
+
+
+class Held:
+    """A value that comes when a transcript says so."""
+
+    def __init__(self) -> None:
+        self.let_go = asyncio.Event()
+
+    async def wait(self) -> str:
+        await self.let_go.wait()
+        return "let go"
+
+    def declare(self) -> Any:
+        @subscription
+        async def finite() -> AsyncIterator[str]:
+            yield await self.wait()
+
+        return finite
 
 
 class Application:
@@ -81,11 +104,11 @@ class Application:
     def __init__(self, options: dict[str, Any]) -> None:
         options = dict(options)
         self.door = Door(options.pop("authenticate", "open"))
-        self.endless = Endless()
+        self.endless, self.held = Endless(), Held()
         hook = None if self.door.behaviour == "open" else self.door
         self.manager = SubscriptionManager(
-            [greetings, counted, checked, self.endless.declare()],
-            schema=_schema(),
+            [greetings, counted, checked, self.endless.declare(), self.held.declare()],
+            schema=_schema(self.held),
             security=Security(authenticate=hook),
             limits=Limits(**options),
         )

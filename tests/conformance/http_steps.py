@@ -9,7 +9,8 @@
   heartbeats before them are passed over
 - `place`: the next block is an id alone, which tells a client where it stands
 - `heartbeat`: the next thing is one; `text`: what comes next, character by character
-- `end`: the body ends as its protocol has it; `leave`: the client goes away
+- `end`: the body ends as its protocol has it; `cut`: it ends, and its protocol has more to say
+- `leave`: the client goes away
 
 The text of a response `"$token"` is remembered under that name.
 """
@@ -24,8 +25,8 @@ from typing import Any
 
 import httpx
 from application import Application
-from protocol_client import PATIENCE
 from streams import Body, Events, Parts
+from support import PATIENCE
 from transcript import Run, matches
 from typing_extensions import Self
 
@@ -120,6 +121,10 @@ class HttpRun(Run):
     async def end(self, _: Any) -> None:
         assert self.body is not None
         await asyncio.wait_for(self.body.end(), PATIENCE)
+
+    async def cut(self, _: Any) -> None:
+        assert self.body is not None
+        await asyncio.wait_for(self.body.cut(), PATIENCE)
 
     async def leave(self, _: Any) -> None:
         await self.stream.aclose()

@@ -43,6 +43,10 @@ class Body(ABC):
     async def heartbeat(self) -> None:
         """Read a sign of life."""
 
+    async def cut(self) -> None:
+        """Read the end of the body, where its protocol has more to say."""
+        await self._nothing_more()
+
     @abstractmethod
     async def end(self) -> None:
         """Read the end."""

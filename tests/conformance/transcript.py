@@ -4,7 +4,8 @@ A step is an object with one member. `websocket_steps.py` and `http_steps.py` ha
 protocols; here are those of the other side, which all protocols share:
 
 - `publish`: channel and data; `disconnect`: the reason with which the manager ends all clients
-- `close_server`: the manager closes
+- `close_server`: the manager closes; a number is its drain in seconds
+- `let_go`: the query `held` and the stream `finite` have their value
 - `wait_for_authentication`, `let_in`: the hook was entered; the hook accepts
 - `running`, `connected`: as many operations run, or clients are connected, neither more nor less
 - `generator_ends`: the generator of `endless` has run its `finally`
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from application import Application
-from protocol_client import PATIENCE
+from support import PATIENCE, eventually
 
 
 def load(folder: Path) -> dict[str, dict[str, Any]]:
@@ -59,8 +60,12 @@ class Run:
         for connection in self.manager.connections():
             await self.manager.disconnect(connection_id=connection.connection_id, reason=reason)
 
-    async def close_server(self, _: Any) -> None:
-        self.closing = asyncio.ensure_future(self.manager.close())
+    async def close_server(self, drain: Any) -> None:
+        options = {} if drain is True else {"drain": drain}
+        self.closing = asyncio.ensure_future(self.manager.close(**options))
+
+    async def let_go(self, _: Any) -> None:
+        self.application.held.let_go.set()
 
     async def wait_for_authentication(self, _: Any) -> None:
         await asyncio.wait_for(self.application.door.entered.wait(), PATIENCE)
@@ -75,11 +80,10 @@ class Run:
         await self._measured("connections", count)
 
     async def _measured(self, metric: str, count: int) -> None:
-        async def reached() -> None:
-            while getattr(self.manager.metrics(), metric) != count:
-                await asyncio.sleep(0)
+        def measured() -> bool:
+            return getattr(self.manager.metrics(), metric) == count
 
-        await asyncio.wait_for(reached(), PATIENCE)
+        await eventually(measured, f"{metric} is {count}")
 
     async def generator_ends(self, _: Any) -> None:
         await asyncio.wait_for(self.application.endless.ended.wait(), PATIENCE)

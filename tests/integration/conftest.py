@@ -8,7 +8,8 @@ from contextlib import AsyncExitStack
 from typing import Any, TypeAlias
 
 import pytest
-from protocol_client import PATIENCE, ProtocolClient
+from protocol_client import ProtocolClient
+from support import PATIENCE
 
 from fraiseql_subs import Server, SubscriptionManager
 

@@ -11,15 +11,13 @@ import json
 from collections import deque
 from typing import Any
 
+from support import PATIENCE
 from typing_extensions import Self
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import ConnectionClosed
 
 SUBPROTOCOL = "graphql-transport-ws"
-
-PATIENCE = 10.0
-"""Seconds a message is waited for: far more than it takes, so that a fault shows as a failure."""
 
 
 class ProtocolClient:

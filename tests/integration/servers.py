@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
+from support import eventually
 
 from fraiseql_subs import SubscriptionManager
 from fraiseql_subs.adapters.asgi import GraphQLApp
@@ -40,8 +40,7 @@ async def uvicorn(app: Any, **options: Any) -> AsyncIterator[str]:
     server.install_signal_handlers = lambda: None
     with listen() as listener:
         serving = asyncio.ensure_future(server._serve([listener]))
-        while not server.started:
-            await asyncio.sleep(0.001)
+        await eventually(lambda: server.started, "uvicorn has started")
         try:
             yield f"127.0.0.1:{listener.getsockname()[1]}"
         finally:
@@ -84,12 +83,13 @@ async def granian(app: Any) -> AsyncIterator[str]:
         port = listener.getsockname()[1]
     server = Server(app, address="127.0.0.1", port=port, interface=Interfaces.ASGINL)
     serving = asyncio.ensure_future(server.serve())
-    while True:
-        with contextlib.suppress(OSError):
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.close()
-            break
-        await asyncio.sleep(0.01)
+
+    async def is_open() -> bool:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.close()
+        return True
+
+    await eventually(is_open, "granian has started")
     try:
         yield f"127.0.0.1:{port}"
     finally:

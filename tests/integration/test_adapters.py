@@ -19,6 +19,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.routing import Mount
+from support import eventually
 from websockets.exceptions import InvalidStatus
 
 from fraiseql_subs import (
@@ -52,8 +53,8 @@ async def identity(event, context: Context) -> str:
 
 async def settled(manager: SubscriptionManager) -> None:
     """Return when nobody is connected and nothing runs."""
-    while manager.metrics().connections or manager.metrics().subscriptions:
-        await asyncio.sleep(0.001)
+    await eventually(lambda: not manager.metrics().connections, "nobody is connected")
+    await eventually(lambda: not manager.metrics().subscriptions, "nothing runs")
 
 
 @pytest.mark.parametrize("name", SERVERS)
@@ -73,12 +74,11 @@ async def test_a_client_that_never_reads_is_ended_and_harms_nobody(name):
         while manager.metrics().slow_consumer_disconnects == 0:
             await manager.publish("blob", "x" * 50_000)
             published += 1
-            assert published < 2000
+            assert published < 20_000, "more than any network keeps"
             await asyncio.sleep(0)
         await manager.publish("feed", 1)
         assert await healthy.receive_data() == {"feed": 1}
-        while manager.metrics().connections > 1:
-            await asyncio.sleep(0.01)
+        await eventually(lambda: manager.metrics().connections == 1, "the deaf one is ended")
         deaf.socket.transport.abort()
         await healthy.close()
         await settled(manager)
@@ -100,9 +100,7 @@ async def test_a_client_of_the_older_subprotocol_that_answers_no_ping_is_ended_b
         )
         await within(reader.read())
         writer.close()
-        while manager.metrics().connections > 1:
-            await asyncio.sleep(0.01)
-        assert await answering.receive() == {"type": "ka"}
+        await eventually(lambda: manager.metrics().connections == 1, "the silent one is ended")
         await answering.send({"type": "start", "id": "1", "payload": {"query": "{ __typename }"}})
         assert (await answering.receive())["type"] == "data"
         await answering.close()
@@ -267,8 +265,7 @@ async def test_many_messages_cross_into_python_at_once():
         while isinstance(batch := connection.take(), asyncio.Future):
             await batch
         assert batch == [b'{"type":"connection_ack"}']
-        while manager.metrics().subscriptions == 0:
-            await asyncio.sleep(0)
+        await eventually(lambda: manager.metrics().subscriptions, "it is subscribed")
         await manager.publish_many([("feed", number) for number in range(64)])
         sizes, received = [], 0
         while received < 64:

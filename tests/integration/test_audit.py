@@ -7,6 +7,7 @@ import logging
 from typing import Any
 
 import pytest
+from support import PATIENCE
 
 from fraiseql_subs import (
     JWT,
@@ -49,7 +50,7 @@ def audited(caplog) -> Any:
             if len(records) >= count:
                 return records
             arrived.clear()
-            await asyncio.wait_for(arrived.wait(), 10)
+            await asyncio.wait_for(arrived.wait(), PATIENCE)
 
     logger.addHandler(handler)
     yield wait

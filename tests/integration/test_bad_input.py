@@ -239,7 +239,7 @@ async def test_a_value_of_the_wrong_shape_is_an_error_with_a_path(value, path):
 async def test_a_resolver_that_never_returns_is_ended_by_its_timeout(within):
     cancelled = asyncio.Event()
 
-    @subscription(channel="orders", timeout=0.05)
+    @subscription(channel="orders", timeout=1.0)
     async def order(event) -> int:
         if event.data == 1:
             try:
@@ -255,7 +255,7 @@ async def test_a_resolver_that_never_returns_is_ended_by_its_timeout(within):
         await manager.publish("orders", 1)
         await manager.publish("orders", 2)
         late = await anext(stream)
-        assert "did not answer within 0.05 s" in late.errors[0]["message"]
+        assert "did not answer within 1 s" in late.errors[0]["message"]
         assert (await anext(stream)).data == {"order": 2}
         await within(cancelled.wait())
         assert manager.metrics().resolver_timeouts == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 from collections.abc import AsyncIterator
@@ -13,6 +12,7 @@ import httpx
 import pytest
 from npm import NodeProcess
 from servers import HTTP_SERVERS, SERVERS
+from support import eventually
 
 from fraiseql_subs import Security, SubscriptionManager, subscription
 
@@ -82,8 +82,7 @@ async def test_an_eventsource_of_a_browser_returns_and_misses_nothing(server):
             assert (await page.read())["data"] == {"numbers": number}
             [connection] = [c for c in manager.connections() if c.subscriptions]
             await manager.disconnect(connection_id=connection.connection_id)
-            while manager.metrics().subscriptions:
-                await asyncio.sleep(0.001)
+            await eventually(lambda: not manager.metrics().subscriptions, "it is ended")
             for missed in (number + 1, number + 2):
                 await manager.publish("numbers", missed)
             # The browser returns by itself, with the last id that it has seen.

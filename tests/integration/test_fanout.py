@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from protocol_client import ProtocolClient
+from support import PATIENCE
 
 from fraiseql_subs import Limits, SubscriptionManager, passthrough, subscription
 
@@ -40,7 +41,9 @@ def many_files() -> Iterator[None]:
 async def open_subscriber(url: str) -> ProtocolClient:
     """Connect with all subscriptions of one connection under way."""
     # Frames are read as they come, or a full queue would hold back the pings.
-    client = await ProtocolClient.connect(url, open_timeout=60, compression=None, max_queue=None)
+    client = await ProtocolClient.connect(
+        url, open_timeout=PATIENCE, compression=None, max_queue=None
+    )
     await client.init()
     for id in range(SUBSCRIPTIONS):
         await client.send({"id": str(id), "type": "subscribe", "payload": DOCUMENT})
@@ -52,7 +55,7 @@ async def received_by(client: ProtocolClient) -> dict[str, list[int]]:
     """Return what each subscription has received up to the answer to a ping."""
     received: dict[str, list[int]] = {str(id): [] for id in range(SUBSCRIPTIONS)}
     for _ in range(SUBSCRIPTIONS * EVENTS):
-        text = await asyncio.wait_for(client.socket.recv(), 60)
+        text = await asyncio.wait_for(client.socket.recv(), PATIENCE)
         message = json.loads(text)
         assert message["type"] == "next", message
         received[message["id"]].append(message["payload"]["data"]["numbers"])

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from npm import NodeProcess
 from servers import HTTP_SERVERS, SERVERS
+from support import eventually
 
 from fraiseql_subs import Identity, Security, SubscriptionManager, passthrough
 
@@ -107,8 +108,7 @@ async def test_a_client_that_leaves_ends_its_query(serve, within):
     body = b'{"query":"{ wait }"}'
     head = f"POST {server.path} HTTP/1.1\r\nhost: x\r\ncontent-type: {JSON}\r\n"
     writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
-    while manager.metrics().subscriptions == 0:
-        await asyncio.sleep(0)
+    await eventually(lambda: manager.metrics().subscriptions, "the query runs")
     writer.close()
-    while manager.metrics().subscriptions or manager.metrics().connections:
-        await asyncio.sleep(0)
+    await eventually(lambda: not manager.metrics().subscriptions, "the query is ended")
+    await eventually(lambda: not manager.metrics().connections, "the connection is ended")

@@ -11,6 +11,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import PATIENCE
 
 from fraiseql_subs import (
     Identity,
@@ -98,7 +99,7 @@ async def play(steps: list[tuple[str, Any, Any]]) -> None:
             received = []
             while LAST not in received:
                 response = await asyncio.wait_for(
-                    manager.executor.next_event(subscriber.id), timeout=10
+                    manager.executor.next_event(subscriber.id), timeout=PATIENCE
                 )
                 (value,) = json.loads(response)["data"].values()
                 received.append(value["n"] if isinstance(value, dict) else value)

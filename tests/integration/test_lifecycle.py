@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 import pytest
+from support import eventually
 
 from fraiseql_subs import (
     ConfigurationError,
@@ -50,6 +51,7 @@ async def one_event(manager: SubscriptionManager, number: int) -> None:
         assert (await anext(stream)).data == {"feed": number}
 
 
+@pytest.mark.alone
 async def test_a_manager_starts_and_closes_fifty_times_without_a_leak():
     manager = make_manager()
 
@@ -66,6 +68,7 @@ async def test_a_manager_starts_and_closes_fifty_times_without_a_leak():
     Resources().assert_not_above(before)
 
 
+@pytest.mark.alone
 async def test_a_manager_serves_fifty_times_without_a_leak(connect):
     manager = make_manager()
 
@@ -152,14 +155,13 @@ def test_publishing_without_an_event_loop_says_what_to_do():
         make_manager().publish("feed", 1)
 
 
-async def test_closing_completes_what_runs_and_then_closes_with_1001(serve, connect):
+async def test_closing_sends_what_was_published_and_then_closes_with_1001(serve, connect):
     manager = make_manager()
     client = await connect((await serve(manager)).url)
     id = await client.subscribe(FEED)
     await manager.publish("feed", 1)
     await manager.close(drain=10.0)
     assert await client.receive_data(id) == {"feed": 1}
-    assert await client.receive() == {"id": id, "type": "complete"}
     await client.expect_close(1001)
 
 
@@ -182,7 +184,6 @@ async def test_draining_waits_for_resolvers_under_way(connect, within):
         await asyncio.sleep(0)
         go_on.set()
         assert await client.receive_data(id) == {"slow": 7}
-        assert await client.receive() == {"id": id, "type": "complete"}
         await client.expect_close(1001)
         await within(closing)
 
@@ -228,6 +229,7 @@ async def test_leaving_the_server_leaves_a_manager_that_was_started_before():
             assert server.port > 0
 
 
+@pytest.mark.alone
 async def test_a_manager_nobody_holds_ends_its_threads():
     before = psutil.Process().num_threads()
     manager = make_manager()
@@ -247,8 +249,7 @@ async def test_a_subscription_nobody_holds_ends():
         assert manager.metrics().subscriptions == 1
         del stream
         gc.collect()
-        while manager.metrics().subscriptions:
-            await asyncio.sleep(0.001)
+        await eventually(lambda: not manager.metrics().subscriptions, "it is ended")
 
 
 async def test_leaving_an_iteration_ends_the_subscription():

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from support import PATIENCE
 from websockets.exceptions import InvalidStatus
 
 from fraiseql_subs import Limits, SubscriptionManager, passthrough
@@ -38,7 +39,7 @@ async def start(serve, connect):
 
 
 async def test_connection_init_timeout(start, connect):
-    _, server, goes_on = await start(connection_init_timeout=0.1)
+    _, server, goes_on = await start(connection_init_timeout=2.0)
     client = await connect(server.url, init=False)
     await client.expect_close(4408, "Connection initialisation timeout")
     await goes_on()
@@ -137,7 +138,7 @@ async def test_keepalive_ends_a_client_that_is_silent(start):
         b"Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
     )
     # It answers no ping, so the server shuts the socket, and the stream ends.
-    await asyncio.wait_for(reader.read(), 10)
+    await asyncio.wait_for(reader.read(), PATIENCE)
     writer.close()
     await goes_on()
     assert manager.metrics().connections == 1

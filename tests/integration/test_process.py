@@ -10,8 +10,7 @@ import textwrap
 from asyncio.subprocess import PIPE, Process
 
 import pytest
-
-PATIENCE = 30.0
+from support import PATIENCE
 
 PRELUDE = """
 import asyncio, os, sys
@@ -60,9 +59,8 @@ async def test_ctrl_c_ends_asyncio_run_with_a_client_connected(connect):
     process = await start(SERVE.format(entry=IGNORE_CTRL_C))
     url = (await process.stdout.readline()).decode().strip()
     client = await connect(url)
-    id = await client.subscribe("subscription { feed }")
+    await client.subscribe("subscription { feed }")
     process.send_signal(signal.SIGINT)
-    assert await client.receive() == {"id": id, "type": "complete"}
     await client.expect_close(1001)
     assert await finish(process) == (0, "interrupted\n", "")
 

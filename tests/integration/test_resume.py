@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from protocol_client import ProtocolClient
 from servers import SERVERS
+from support import eventually
 
 from fraiseql_subs import (
     SKIP,
@@ -69,14 +70,14 @@ async def publish(manager: SubscriptionManager, *numbers: int) -> None:
 async def recorded(manager: SubscriptionManager) -> None:
     """Return when the history has all that was published before."""
     last = await manager.publish("nobody's", None)
-    while manager.metrics().events_published < last.offset:
-        await asyncio.sleep(0)
+    await eventually(
+        lambda: manager.metrics().events_published >= last.offset, "the history has all events"
+    )
 
 
 async def left(manager: SubscriptionManager) -> None:
     """Return when the server knows that its clients are gone."""
-    while manager.metrics().connections:
-        await asyncio.sleep(0.001)
+    await eventually(lambda: not manager.metrics().connections, "all clients are gone")
 
 
 async def begin(client: ProtocolClient, query: str = FEED) -> tuple[str, str]:
@@ -177,8 +178,9 @@ async def test_connections_die_under_load_and_nothing_is_lost_or_doubled(kind, s
     async with SERVERS[server](manager) as url:
         kills = [asyncio.Event() for _ in range(clients)]
         followers = [asyncio.ensure_future(follow(url, count, kill)) for kill in kills]
-        while manager.metrics().subscriptions < clients:
-            await asyncio.sleep(0.001)
+        await eventually(
+            lambda: manager.metrics().subscriptions == clients, "all clients are subscribed"
+        )
         numbers = iter(range(1, count + 1))
 
         async def publisher(place: int) -> None:
@@ -229,8 +231,7 @@ async def test_an_id_that_is_unknown_old_or_of_another_start_is_too_late(serve, 
         operation = await client.subscribe(FEED, extensions=after(id))
         await missed(client, operation)
         await client.complete(operation)
-    while manager.metrics().history_events:
-        await asyncio.sleep(0.01)
+    await eventually(lambda: not manager.metrics().history_events, "the history is empty")
     operation = await client.subscribe(FEED, extensions=after(receipt.event_id))
     await missed(client, operation)
 
@@ -385,8 +386,7 @@ async def return_unread(manager: SubscriptionManager, client: ProtocolClient, la
     """Subscribe as "1" after an id, and read nothing of what comes."""
     payload = {"query": FEED, "extensions": after(last)}
     await client.send({"id": "1", "type": "subscribe", "payload": payload})
-    while manager.metrics().events_replayed < 10:
-        await asyncio.sleep(0.001)
+    await eventually(lambda: manager.metrics().events_replayed >= 10, "the replay has begun")
 
 
 @pytest.mark.parametrize("kind", ["passthrough", "resolver"])
@@ -546,8 +546,9 @@ async def test_memory_is_bounded():
     history = History(events=1_000_000, max_bytes=200_000)
     async with SubscriptionManager([plain()], history=history) as manager:
         await manager.publish_many(("feed", "x" * 1_000) for _ in range(2_000))
-        while manager.metrics().events_published < 2_000:
-            await asyncio.sleep(0.001)
+        await eventually(
+            lambda: manager.metrics().events_published == 2_000, "the bus has taken all events"
+        )
         metrics = manager.metrics()
         assert 100 < metrics.history_events < 200
         assert 100_000 < metrics.history_bytes <= 200_000

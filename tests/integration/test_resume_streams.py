@@ -14,6 +14,7 @@ import pytest
 from event_stream_client import EVENTS, PARTS, Body, opened
 from npm import NodeProcess
 from servers import SERVERS
+from support import eventually
 
 from fraiseql_subs import History, SubscriptionManager, passthrough, subscription
 
@@ -81,8 +82,9 @@ async def test_too_late_is_said_in_a_result_with_an_id_to_go_on_from(serve):
     first = await manager.publish("feed", 0)
     for number in (1, 2, 3):
         last = await manager.publish("feed", number)
-    while manager.metrics().events_published < last.offset:
-        await asyncio.sleep(0.001)
+    await eventually(
+        lambda: manager.metrics().events_published >= last.offset, "the history has all events"
+    )
     stream = opened(server.http_url, FEED, EVENTS, last_event_id=first.event_id)
     async with stream as (_, body):
         event = await next_event(body)
@@ -165,8 +167,7 @@ async def test_operations_of_one_stream_go_on_each_where_it_was(how, serve):
             assert await receive(body, 2) == {"feed": [], "other": []}
             await manager.publish("feed", 1)
             assert await receive(body, 1) == {"feed": [1], "other": []}
-        while manager.metrics().connections:
-            await asyncio.sleep(0.001)
+        await eventually(lambda: not manager.metrics().connections, "the stream is ended")
         await manager.publish("other", 1)
         await manager.publish("feed", 2)
         async with stream.opened(stands, how) as body:

@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 import pytest
+from support import PATIENCE, eventually, program
 
 from fraiseql_subs import Limits, SubscriptionManager, passthrough
 
@@ -55,7 +56,7 @@ class Wire:
 
     async def receive(self) -> tuple[int, bytes]:
         """Return opcode and payload of the next frame."""
-        return await asyncio.wait_for(self._receive(), 10)
+        return await asyncio.wait_for(self._receive(), PATIENCE)
 
     async def _receive(self) -> tuple[int, bytes]:
         first, second = await self.reader.readexactly(2)
@@ -77,7 +78,7 @@ class Wire:
         assert len(payload) <= 125
         payload[2:].decode()
         self.send(CLOSE, payload)
-        assert await asyncio.wait_for(self.reader.read(), 10) == b""
+        assert await asyncio.wait_for(self.reader.read(), PATIENCE) == b""
 
 
 @pytest.fixture
@@ -106,7 +107,7 @@ async def open_wire(server: Any, stack: Any, *extra: str) -> Wire:
         *extra,
     ]
     writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
-    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE)
     assert head.startswith(b"HTTP/1.1 101")
     assert b"extensions" not in head.lower()
     return Wire(reader, writer)
@@ -223,14 +224,14 @@ async def test_a_close_of_the_client_is_answered_and_the_socket_closed(code, wir
     wire.send(CLOSE, struct.pack("!H", code) + "bye é".encode())
     opcode, _ = await wire.receive()
     assert opcode == CLOSE
-    assert await asyncio.wait_for(wire.reader.read(), 10) == b""
+    assert await asyncio.wait_for(wire.reader.read(), PATIENCE) == b""
 
 
 async def test_a_close_without_a_code_is_answered(wire):
     wire.send(CLOSE)
     opcode, _ = await wire.receive()
     assert opcode == CLOSE
-    assert await asyncio.wait_for(wire.reader.read(), 10) == b""
+    assert await asyncio.wait_for(wire.reader.read(), PATIENCE) == b""
 
 
 async def test_frames_of_each_length_format_are_read(wire):
@@ -281,9 +282,9 @@ async def test_a_socket_that_the_client_has_half_closed_is_closed(wire, manager)
     wire.send(PING)
     await wire.receive()
     wire.writer.write_eof()
-    assert await asyncio.wait_for(wire.reader.read(), 10) in (b"", b"\x88\x00")
-    while manager.metrics().connections or manager.metrics().subscriptions:
-        await asyncio.sleep(0)
+    assert await asyncio.wait_for(wire.reader.read(), PATIENCE) in (b"", b"\x88\x00")
+    await eventually(lambda: not manager.metrics().connections, "the connection is ended")
+    await eventually(lambda: not manager.metrics().subscriptions, "the subscription is ended")
 
 
 async def test_an_offered_extension_is_declined_and_the_connection_works(manager, serve, stack):
@@ -325,7 +326,7 @@ async def test_a_handshake_that_is_none_is_refused(
     ]
     request = "\r\n".join(lines).replace(line, replacement) + "\r\n\r\n"
     writer.write(request.encode())
-    response = await asyncio.wait_for(reader.read(), 10)
+    response = await asyncio.wait_for(reader.read(), PATIENCE)
     assert response.startswith(b"HTTP/1.1 " + expected)
     assert b"connection: close\r\n" in response.lower()
 
@@ -342,15 +343,30 @@ async def test_another_upgrade_is_left_out_and_the_request_is_answered(manager, 
         + body
     )
     expected = b'{"data":{"__typename":"Query"}}'
-    response = await asyncio.wait_for(reader.readuntil(expected), 10)
+    response = await asyncio.wait_for(reader.readuntil(expected), PATIENCE)
     assert response.startswith(b"HTTP/1.1 200")
 
 
-async def test_a_websocket_takes_one_file_descriptor_of_the_server(manager, serve, stack):
-    server = await serve(manager)
-    await open_wire(server, stack)
-    before = psutil.Process().num_fds()
-    for _ in range(10):
-        await open_wire(server, stack)
-    # The clients are in this process as well.
-    assert psutil.Process().num_fds() == before + 2 * 10
+SERVER = """
+import asyncio
+from fraiseql_subs import SubscriptionManager, passthrough
+
+async def main():
+    manager = SubscriptionManager([passthrough("feed", int, channel="feed")])
+    async with manager.serve(port=0, drain=0.0) as server:
+        print(server.url, flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+async def test_a_websocket_takes_one_file_descriptor_of_the_server(connect):
+    async with program(SERVER) as (process, url):
+        server = psutil.Process(process.pid)
+        # It is acknowledged, so what belonged to its handshake is given up.
+        await connect(url)
+        before = server.num_fds()
+        for _ in range(10):
+            await connect(url)
+        assert server.num_fds() == before + 10

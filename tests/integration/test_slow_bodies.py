@@ -11,6 +11,7 @@ import httpx
 import pytest
 from servers import HTTP_SERVERS, SERVERS
 from streams import Events, Parts
+from support import eventually
 
 from fraiseql_subs import Limits, SubscriptionManager, passthrough
 
@@ -70,8 +71,7 @@ async def test_a_client_that_never_reads_is_ended_and_harms_nobody(serve, form):
             assert isinstance(healthy, Events)
             assert (await healthy.next_event())["data"] == {"data": {"other": 1}}
             # Its socket is ended although it still has much to take.
-            while manager.metrics().connections > 1:
-                await asyncio.sleep(0.01)
+            await eventually(lambda: manager.metrics().connections == 1, "the deaf one is ended")
             # Its last words, where it reads them after all: nothing that looks like an end.
             received = []
             with pytest.raises((httpx.TransportError, AssertionError)) as ended:

@@ -13,6 +13,7 @@ import pytest
 import trustme
 from endless import Endless
 from npm import NodeProcess
+from support import eventually
 
 from fraiseql_subs import (
     TLS,
@@ -87,6 +88,25 @@ async def test_a_query_is_answered_over_http_2(tls, http2, serve):
     assert response.json() == {"data": {"__typename": "Query"}}
 
 
+async def test_a_head_over_http_2_has_the_length_of_what_a_get_has(tls, http2, serve):
+    server = await serve(make_manager(), tls=tls)
+    asked = {"params": {"query": "{ __typename }"}, "headers": {"accept": "application/json"}}
+    expected = await http2.get(server.http_url, **asked)
+    for url in (server.http_url, f"{server.http_url}/"):
+        response = await http2.head(url, **asked)
+        assert response.http_version == "HTTP/2" and response.content == b""
+        length = response.headers["content-length"]
+        assert length == expected.headers["content-length"] == str(len(expected.content))
+
+
+async def test_a_head_of_a_stream_over_http_2_ends(tls, http2, serve):
+    server = await serve(make_manager(), tls=tls)
+    query = {"query": "subscription { ticks }"}
+    response = await http2.head(server.http_url, params=query, headers={"accept": EVENTS})
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
+
+
 def open_streams(authority, server, *requests) -> Any:
     """Open streams on one connection of HTTP/2 with Node.js."""
     ca = authority.cert_pem.bytes().decode()
@@ -100,8 +120,7 @@ async def test_many_streams_share_a_connection_of_http_2(accept, authority, tls,
     server = await serve(manager, tls=tls)
     request = {"query": "subscription { ticks }", "accept": accept, "until": '"ticks":99}'}
     async with open_streams(authority, server, *[request] * 20) as node:
-        while manager.metrics().subscriptions < 20:
-            await asyncio.sleep(0.001)
+        await eventually(lambda: manager.metrics().subscriptions == 20, "all are subscribed")
         for number in range(100):
             await manager.publish("ticks", number)
         for _ in range(20):
@@ -145,14 +164,12 @@ async def test_a_slow_stream_of_http_2_harms_no_other_stream(authority, tls, ser
             await asyncio.sleep(0)
 
     async with open_streams(authority, server, slow, healthy) as node:
-        while manager.metrics().subscriptions < 2:
-            await asyncio.sleep(0.001)
+        await eventually(lambda: manager.metrics().subscriptions == 2, "both are subscribed")
         await within(fill())
         await manager.publish("ticks", 1)
         assert '"ticks":1}' in (await node.read())["text"]
         # It has what it wanted; the slow one is held by what it does not read.
-        while manager.metrics().connections != 1:
-            await asyncio.sleep(0.001)
+        await eventually(lambda: manager.metrics().connections == 1, "the slow one is left")
 
 
 async def test_the_name_that_http_2_asks_for_is_checked_as_a_host(tls, http2, serve):

@@ -123,7 +123,7 @@ async def test_the_end_of_a_token_ends_the_live_connection(serve, connect):
     manager = make_manager(leeway=0)
     server = await serve(manager)
     neighbour = await connect(server.url, {"token": token()})
-    client = await connect(server.url, {"token": token(exp=time.time() + 1)})
+    client = await connect(server.url, {"token": token(exp=time.time() + 3)})
     await client.subscribe("subscription { who }")
     await client.expect_close(4403, "Identity expired")
     await neighbour.subscribe("subscription { who }")

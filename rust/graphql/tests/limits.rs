@@ -1,4 +1,4 @@
-//! What a hostile document may cost.
+//! What a hostile document may cost. Were any of it exponential, these tests would take years.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -6,14 +6,10 @@ mod support;
 
 use std::fmt::Write;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use graphql::{Document, DocumentLimits, GraphQLError, Operation, Schema, SchemaOptions};
 use serde_json::json;
 use support::{SDL, object, parse, schema};
-
-/// Far above what any document takes in an unoptimised build; what is exponential takes years.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 fn limited(max_depth: usize, max_complexity: usize, text: &str) -> Result<(), Vec<GraphQLError>> {
     let limits = DocumentLimits {
@@ -65,14 +61,13 @@ fn the_query_of_graphiql_is_within_any_limit() {
 }
 
 #[test]
-fn exponential_fragments_are_refused_at_once() {
+fn exponential_fragments_are_refused() {
     let mut text = "subscription { order { ...F0 } }".to_owned();
     for level in 0..100 {
         let next = level + 1;
         write!(text, " fragment F{level} on Order {{ a: parent {{ ...F{next} }} b: parent {{ ...F{next} }} }}").unwrap();
     }
     text.push_str(" fragment F100 on Order { id }");
-    let started = Instant::now();
     let errors = parse(&text).unwrap_err();
     assert!(
         errors[0]
@@ -81,7 +76,6 @@ fn exponential_fragments_are_refused_at_once() {
         "{}",
         errors[0].message
     );
-    assert!(started.elapsed() < PATIENCE);
 }
 
 #[test]
@@ -142,14 +136,11 @@ fn a_long_chain_of_fragments_does_not_overflow_the_stack() {
         write!(text, "fragment F{level} on Order{{...F{}}}", level + 1).unwrap();
     }
     text.push_str("fragment F1500 on Order{id}");
-    let started = Instant::now();
     let _ = parse(&text);
-    assert!(started.elapsed() < PATIENCE);
 }
 
 #[test]
 fn large_documents_are_refused_by_bytes_and_tokens() {
-    let started = Instant::now();
     let errors = parse(&format!("subscription {{ tick }} #{}", "x".repeat(70_000))).unwrap_err();
     assert!(errors[0].message.contains("over the limit of 65536"));
     assert!(
@@ -166,7 +157,6 @@ fn large_documents_are_refused_by_bytes_and_tokens() {
         ))
         .is_ok()
     );
-    assert!(started.elapsed() < PATIENCE);
 }
 
 #[test]
@@ -192,7 +182,6 @@ fn interfaces_within_interfaces_cost_the_sum_of_their_types() {
         };
         operation.plan
     };
-    let started = Instant::now();
     let (a, b) = (compile(""), compile("   "));
     assert!(!Arc::ptr_eq(&a, &b));
     assert_eq!(a, b);
@@ -202,7 +191,6 @@ fn interfaces_within_interfaces_cost_the_sum_of_their_types() {
         &mut out,
     );
     assert!(out.starts_with(br#"{"data":{"node":{"next":{"id":"1","next":null}}}}"#));
-    assert!(started.elapsed() < PATIENCE);
 }
 
 #[test]
@@ -235,7 +223,7 @@ fn a_schema_says_what_is_wrong_and_where() {
 }
 
 #[test]
-fn hostile_validation_ends_soon() {
+fn hostile_validation_ends() {
     let mut meshed = "subscription { order { ...F0 } }".to_owned();
     for from in 0..60 {
         write!(meshed, "fragment F{from} on Order{{id").unwrap();
@@ -273,9 +261,7 @@ fn hostile_validation_ends_soon() {
         meshed,
     ];
     for text in documents {
-        let started = Instant::now();
         let _ = parse(&text).map(|document| document.operation(None, &object(json!({}))).is_ok());
-        assert!(started.elapsed() < PATIENCE, "{}", &text[..100]);
     }
 }
 

@@ -24,11 +24,19 @@ impl Close {
     /// The status of an HTTP response that is closed before it has begun.
     pub(crate) fn http_status(&self) -> u16 {
         match self.code {
+            4400 => 400,
             4401 => 401,
             4403 => 403,
+            4408 => 408,
+            4429 => 429,
             1001 | 1013 => 503,
             _ => 500,
         }
+    }
+
+    /// Whether it is the close of a server that shuts down.
+    pub(crate) fn is_going_away(&self) -> bool {
+        self.code == 1001
     }
 
     /// 1000: everything was said.
@@ -109,10 +117,10 @@ impl Close {
         Self::new(4429, "Too many initialisation requests")
     }
 
-    /// 4500: the server cannot go on.
+    /// 1013: the server cannot serve the client now.
     #[must_use]
-    pub fn internal_error(reason: &str) -> Self {
-        Self::new(4500, format!("Internal server error: {reason}"))
+    pub fn try_again_later(reason: &str) -> Self {
+        Self::new(1013, reason)
     }
 }
 

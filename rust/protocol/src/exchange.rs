@@ -12,6 +12,7 @@ use crate::framing::Framing;
 use crate::head::Head;
 use crate::multipart;
 use crate::operation::{OperationId, OperationKind, Request};
+use crate::response::{RETRY_AFTER_SECONDS, SHUTTING_DOWN};
 use crate::session::Action;
 
 /// How the response is sent.
@@ -36,14 +37,17 @@ enum Phase {
 pub struct Exchange {
     request: Option<Request>,
     accepted: Accepted,
+    /// A GET, or a HEAD, which must change nothing.
     is_get: bool,
+    /// Only the head is wanted.
+    is_head: bool,
     form: Form,
     phase: Phase,
 }
 
 impl Exchange {
     /// A request that was read.
-    pub(crate) fn new(request: Request, accepted: Accepted, is_get: bool) -> Self {
+    pub(crate) fn new(request: Request, accepted: Accepted) -> Self {
         // Until it is known what the operation is.
         let form = match (accepted.single, accepted.streaming) {
             (Some(single), _) => Form::Single(single),
@@ -53,9 +57,19 @@ impl Exchange {
         Self {
             request: Some(request),
             accepted,
-            is_get,
+            is_get: false,
+            is_head: false,
             form,
             phase: Phase::Silent,
+        }
+    }
+
+    /// It came by GET, or by HEAD.
+    pub(crate) fn by_get(self, is_head: bool) -> Self {
+        Self {
+            is_get: true,
+            is_head,
+            ..self
         }
     }
 
@@ -97,8 +111,12 @@ impl Exchange {
             Streaming::Events => (event_stream::CONTENT_TYPE, event_stream::HEARTBEAT),
             Streaming::Multipart => (multipart::CONTENT_TYPE, multipart::OPENING),
         };
-        // What opens the body shows at once that the subscription runs.
         let head = Action::Respond(Head::stream(media_type));
+        if self.is_head {
+            // What would run has nobody to run for.
+            return Err(self.end(vec![head]));
+        }
+        // What opens the body shows at once that the subscription runs.
         Ok(vec![head, Action::Send(opening.into())])
     }
 
@@ -151,9 +169,7 @@ impl Exchange {
     pub(crate) fn complete(&mut self) -> Vec<Action> {
         match (self.phase, self.form) {
             (Phase::Ended, _) => Vec::new(),
-            (Phase::Silent, Form::Single(_)) => {
-                self.fail(Head::new(503), "the server is shutting down: try again")
-            }
+            (Phase::Silent, Form::Single(_)) => self.fail(Head::new(503), SHUTTING_DOWN),
             (_, Form::Single(_)) => self.end(Vec::new()),
             (_, Form::Streaming(streaming)) => {
                 let last = match streaming {
@@ -181,18 +197,22 @@ impl Exchange {
     /// The connection is closed before its operation has ended.
     pub(crate) fn farewell(&mut self, close: &Close) -> Vec<Action> {
         match (self.phase, self.form) {
+            (Phase::Silent, _) if close.is_going_away() => self.fail(Head::new(503), SHUTTING_DOWN),
             (Phase::Silent, _) => self.fail(Head::new(close.http_status()), &close.reason),
-            (Phase::Answering, Form::Streaming(Streaming::Multipart)) => {
+            (Phase::Answering, Form::Streaming(Streaming::Multipart)) if !close.is_going_away() => {
                 self.phase = Phase::Ended;
                 let errors = json!([{ "message": close.reason }]).to_string();
                 vec![Action::Send(multipart::failure(errors.as_bytes()))]
             }
-            // An event stream that ends without `complete` is one to open again.
+            // A stream that ends without its `complete` is one to open again.
             _ => Vec::new(),
         }
     }
 
-    fn fail(&mut self, head: Head, message: &str) -> Vec<Action> {
+    fn fail(&mut self, mut head: Head, message: &str) -> Vec<Action> {
+        if head.status == 503 {
+            head = head.with("retry-after", RETRY_AFTER_SECONDS);
+        }
         let media = self.accepted.single.unwrap_or(Single::Json);
         let body = json!({"errors": [{"message": message}]}).to_string();
         let head = head.with("content-type", media.content_type());
@@ -211,7 +231,12 @@ mod tests {
     use super::*;
 
     fn exchange(accept: &str, is_get: bool) -> Exchange {
-        Exchange::new(Request::default(), Accepted::read(Some(accept)), is_get)
+        let exchange = Exchange::new(Request::default(), Accepted::read(Some(accept)));
+        if is_get {
+            exchange.by_get(false)
+        } else {
+            exchange
+        }
     }
 
     fn status(actions: &[Action]) -> u16 {
@@ -283,6 +308,22 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_goes_away_leaves_no_last_word_but_a_503() {
+        let close = Close::going_away();
+        let silent = exchange("*/*", false).farewell(&close);
+        assert_eq!(status(&silent), 503);
+        let Action::Respond(head) = &silent[0] else {
+            panic!("no head");
+        };
+        assert!(head.headers.iter().any(|(name, _)| *name == "retry-after"));
+        for accept in ["text/event-stream", "multipart/mixed"] {
+            let mut stream = exchange(accept, false);
+            stream.starting(Some(OperationKind::Subscription)).unwrap();
+            assert_eq!(stream.farewell(&close), [], "{accept}");
+        }
+    }
+
+    #[test]
     fn a_close_is_told_by_a_status_or_by_the_last_part() {
         let close = Close::forbidden();
         assert_eq!(status(&exchange("*/*", false).farewell(&close)), 403);
@@ -294,5 +335,28 @@ mod tests {
         let part = String::from_utf8_lossy(part);
         assert!(part.contains(r#"{"payload":null,"errors":[{"message":"Forbidden"}]}"#));
         assert!(part.ends_with("--graphql--\r\n"));
+    }
+
+    #[test]
+    fn a_head_is_that_of_the_response_to_a_get_and_runs_no_subscription() {
+        let head = |accept| exchange(accept, true).by_get(true);
+        let mut query = head("application/json");
+        assert_eq!(query.starting(Some(OperationKind::Query)), Ok(vec![]));
+        let refused = head("*/*").starting(Some(OperationKind::Mutation));
+        assert_eq!(status(&refused.unwrap_err()), 405);
+        let ended = head("text/event-stream").starting(Some(OperationKind::Subscription));
+        let ended = ended.unwrap_err();
+        assert_eq!(status(&ended), 200);
+        assert_eq!(ended[1..], [Action::Close(Close::normal())]);
+    }
+
+    #[test]
+    fn what_is_tried_again_later_says_when() {
+        let actions = exchange("*/*", false).farewell(&Close::going_away());
+        let [Action::Respond(head), ..] = &actions[..] else {
+            panic!("no head");
+        };
+        assert_eq!(head.status, 503);
+        assert!(head.headers.contains(&("retry-after", "1".into())));
     }
 }

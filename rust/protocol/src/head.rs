@@ -9,6 +9,8 @@ pub struct Head {
     pub status: u16,
     /// Names, in lower case, and values.
     pub headers: Vec<(&'static str, Cow<'static, str>)>,
+    /// Whether the body goes on, so that its length is not known.
+    pub goes_on: bool,
 }
 
 impl Head {
@@ -18,6 +20,7 @@ impl Head {
         Self {
             status,
             headers: Vec::new(),
+            goes_on: false,
         }
     }
 
@@ -36,9 +39,13 @@ impl Head {
 
     /// A body follows that goes on: nothing may keep it back on its way.
     pub(crate) fn stream(media_type: &'static str) -> Self {
-        Self::of_type(200, media_type)
-            .with("cache-control", "no-cache, no-transform")
-            // nginx and what follows its example collect a response otherwise.
-            .with("x-accel-buffering", "no")
+        let head = Self::of_type(200, media_type);
+        Self {
+            goes_on: true,
+            ..head
+        }
+        .with("cache-control", "no-cache, no-transform")
+        // nginx and what follows its example collect a response otherwise.
+        .with("x-accel-buffering", "no")
     }
 }

@@ -19,6 +19,8 @@ mod members;
 mod message;
 mod multipart;
 mod operation;
+mod posted;
+mod response;
 mod session;
 mod subprotocol;
 mod websocket;

@@ -1,5 +1,7 @@
 //! One connection, whichever protocol it speaks: what came in, what has to be done about it.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
@@ -58,6 +60,15 @@ impl Session {
         Self(Kind::WebSocket(WebSocket::new(subprotocol)))
     }
 
+    /// Signs of life will be asked for at this interval; `None`: never.
+    #[must_use]
+    pub fn with_keepalive(mut self, interval: Option<Duration>) -> Self {
+        if let Kind::WebSocket(session) = &mut self.0 {
+            session.set_keepalive(interval);
+        }
+        self
+    }
+
     /// An HTTP request with one operation.
     #[must_use]
     pub fn exchange(exchange: Exchange) -> Self {
@@ -84,6 +95,12 @@ impl Session {
     #[must_use]
     pub fn is_websocket(&self) -> bool {
         matches!(self.0, Kind::WebSocket(_))
+    }
+
+    /// Whether it is an HTTP request with one operation.
+    #[must_use]
+    pub fn is_exchange(&self) -> bool {
+        matches!(self.0, Kind::Exchange(_))
     }
 
     /// The transport is ready. HTTP has no `connection_init`: its client is decided about now.

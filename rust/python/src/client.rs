@@ -10,6 +10,7 @@ use runtime::{Authenticator, BoxFuture, Client, Refused, SubscriptionInfo};
 use security::Identity;
 
 use crate::bridge::Bridge;
+use crate::failure::{Failures, exception_of};
 use crate::json::{map_to_python, to_json_map};
 
 /// Python objects kept with a client.
@@ -110,6 +111,14 @@ fn connection_params<'py>(py: Python<'py>, client: &Client) -> PyResult<Bound<'p
         payload.map(|map| map_to_python(py, map)).transpose()?,
     )?;
     arguments.set_item("headers", headers)?;
+    let query = PyDict::new(py);
+    for (name, value) in client.parameters() {
+        if !query.contains(&name)? {
+            query.set_item(name, value)?;
+        }
+    }
+    arguments.set_item("query", query)?;
+    arguments.set_item("query_string", &client.query)?;
     arguments.set_item("remote_address", &client.peer)?;
     arguments.set_item("connection_id", &client.connection_id)?;
     let identity = client.identity.as_ref();
@@ -127,24 +136,26 @@ fn connection_params<'py>(py: Python<'py>, client: &Client) -> PyResult<Bound<'p
 pub(crate) struct PyAuthenticator {
     pub(crate) hook: Arc<Py<PyAny>>,
     pub(crate) bridge: Arc<Bridge>,
+    pub(crate) failures: Arc<Failures>,
 }
 
 impl Authenticator for PyAuthenticator {
     fn authenticate(&self, client: Client) -> BoxFuture<(Client, Result<(), Refused>)> {
         let (hook, bridge) = (self.hook.clone(), self.bridge.clone());
+        let failures = self.failures.clone();
         Box::pin(async move {
             let asking = bridge.clone();
             let asked = bridge.run(move |py| ask(py, &asking, &hook, &client).map(|a| (a, client)));
             let (answer, mut client) = match asked.await {
                 Ok(Ok(asked)) => asked,
-                Ok(Err(error)) => return refused(&bridge, error),
+                Ok(Err(error)) => return refused(&bridge, failures, error),
                 Err(_) => return (Client::default(), Err(Refused)),
             };
             let result = answer.future.await;
             let decided = bridge.run(move |py| {
                 let decision = result.and_then(|result| read_identity(result.bind(py)));
                 let Some(mut found) = decision.unwrap_or_else(|error| {
-                    log(py, &error);
+                    log(py, &failures, error);
                     None
                 }) else {
                     return (client, Err(Refused));
@@ -158,7 +169,7 @@ impl Authenticator for PyAuthenticator {
                 };
                 client.identity = Some(found.identity);
                 // What resolvers read of them is in `params` from now on.
-                client.forget_headers();
+                client.forget_head();
                 // What an adapter told stays.
                 let known = client.host.take().and_then(|host| host.downcast().ok());
                 let host = HostClient {
@@ -177,8 +188,12 @@ impl Authenticator for PyAuthenticator {
     }
 }
 
-fn refused(bridge: &Bridge, error: PyErr) -> (Client, Result<(), Refused>) {
-    bridge.push(Box::new(move |py| log(py, &error)));
+fn refused(
+    bridge: &Bridge,
+    failures: Arc<Failures>,
+    error: PyErr,
+) -> (Client, Result<(), Refused>) {
+    bridge.push(Box::new(move |py| log(py, &failures, error)));
     (Client::default(), Err(Refused))
 }
 
@@ -254,11 +269,8 @@ pub(crate) fn read_identity(object: &Bound<'_, PyAny>) -> PyResult<Option<Found>
 }
 
 /// Writes an exception of the hook to the log; the client learns nothing of it.
-fn log(py: Python<'_>, error: &PyErr) {
-    let logged = py
-        .import("fraiseql_subs._resolving")
-        .and_then(|module| module.call_method1("log_authenticate", (error.value(py),)));
-    if let Err(error) = logged {
-        error.write_unraisable(py, None);
-    }
+fn log(py: Python<'_>, failures: &Failures, error: PyErr) {
+    let what = "authenticate raised; the client was refused";
+    failures.log(what, &exception_of(py, &error), None);
+    failures.pass_on(py, error);
 }

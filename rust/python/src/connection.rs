@@ -4,23 +4,28 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::Poll;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use protocol::http::HttpRequest;
-use protocol::{Close, Session, Subprotocol};
+use protocol::{Close, Head, Session, Subprotocol};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
-use runtime::{Body, Client, Opening, Outgoing, Place, Remote, Reply, Waiter};
+use runtime::{Body, CarrierHandle, Client, Opening, Outgoing, Place, Remote, Reply, Waiter};
 
 use crate::bridge::Bridge;
 use crate::client::{HostClient, context_variables};
-use crate::future::{Promise, future};
+use crate::future::{AtEnd, Promise, future};
 use crate::running::Running;
+
+/// Names, in lower case, and values.
+type Headers = Vec<(&'static str, String)>;
 
 /// What a Python server knows about a client.
 #[derive(FromPyObject)]
 pub(crate) struct PyPeer {
     headers: Vec<(String, String)>,
     remote_address: Option<String>,
+    query_string: String,
     context: Option<Py<PyAny>>,
 }
 
@@ -35,6 +40,7 @@ impl PyPeer {
         let client = Client {
             connection_id: format!("adapter-{}", LAST.fetch_add(1, Relaxed) + 1),
             headers: self.headers.into(),
+            query: self.query_string,
             peer: self.remote_address,
             ..Client::default()
         };
@@ -45,12 +51,8 @@ impl PyPeer {
 }
 
 /// Completes a future of the caller's loop, whichever thread calls it.
-fn waiter(bridge: Option<Arc<Bridge>>, promise: Promise) -> Waiter {
-    Box::new(move || {
-        if let Some(bridge) = bridge {
-            bridge.push(Box::new(move |py| promise.complete(py, Ok(py.None()))));
-        }
-    })
+fn waiter(py: Python<'_>, bridge: &Arc<Bridge>, promise: Promise) -> Waiter {
+    bridge.keep(py, promise, AtEnd::Look).waiter()
 }
 
 /// One WebSocket connection that a Python server carries.
@@ -59,7 +61,7 @@ pub(crate) struct Connection {
     remote: Option<Remote>,
     bridge: Arc<Bridge>,
     subprotocol: Option<Subprotocol>,
-    refusal: Option<String>,
+    refusal: Option<protocol::http::Response>,
     ended: Py<PyAny>,
 }
 
@@ -85,11 +87,15 @@ impl Connection {
             let speaks = subprotocol.unwrap_or(Subprotocol::TransportWs);
             let opening = Opening {
                 client,
-                session: Session::websocket(speaks),
+                session: Session::websocket(speaks)
+                    .with_keepalive(responder.engine().limits.keepalive),
                 close: subprotocol
                     .is_none()
                     .then(Close::subprotocol_not_acceptable),
-                shut_down: waiter(Some(running.bridge.clone()), promise),
+                carrier: CarrierHandle {
+                    shut_down: waiter(py, &running.bridge, promise),
+                    pulse: Some(running.pulse.clone()),
+                },
                 ended: Box::new(|| drop(place)),
             };
             responder.open(opening)
@@ -98,7 +104,7 @@ impl Connection {
             remote,
             bridge: running.bridge.clone(),
             subprotocol,
-            refusal: refusal.map(|response| String::from_utf8_lossy(&response.body).into_owned()),
+            refusal,
             ended,
         })
     }
@@ -112,10 +118,17 @@ impl Connection {
         self.subprotocol.map(Subprotocol::name)
     }
 
-    /// Why the handshake has to be refused, if so.
+    /// Status, headers and body of the response that refuses the handshake, if it has to be.
     #[getter]
-    fn refusal(&self) -> Option<&str> {
-        self.refusal.as_deref()
+    fn refusal<'py>(&self, py: Python<'py>) -> Option<(u16, Headers, Bound<'py, PyBytes>)> {
+        self.refusal.clone().map(|response| {
+            let body = PyBytes::new(py, &response.body);
+            (
+                response.head.status,
+                headers(response.head, Some(&response.body)),
+                body,
+            )
+        })
     }
 
     /// A future that is done when the socket has to be closed at once, whatever is being written.
@@ -134,7 +147,7 @@ impl Connection {
         }
         let promise = Promise::new(py)?;
         let room = promise.future(py).unbind();
-        remote.when_room(waiter(Some(self.bridge.clone()), promise));
+        remote.when_room(waiter(py, &self.bridge, promise));
         Ok(Some(room))
     }
 
@@ -184,11 +197,12 @@ enum Taken {
 fn taken(py: Python<'_>, remote: &Remote, bridge: &Arc<Bridge>) -> PyResult<Taken> {
     let promise = Promise::new(py)?;
     let future = promise.future(py).unbind();
-    let bridge = bridge.clone();
-    let taken = remote.take_or_wait(move || waiter(Some(bridge), promise));
+    let taken = remote.take_or_wait(|| waiter(py, bridge, promise));
     Ok(match taken {
         Poll::Ready(Some(batch)) => Taken::Batch(batch),
         Poll::Ready(None) => Taken::End,
+        // The manager's loop has ended, and nothing comes any more.
+        Poll::Pending if bridge.is_closed() => Taken::End,
         Poll::Pending => Taken::Future(future),
     })
 }
@@ -196,7 +210,6 @@ fn taken(py: Python<'_>, remote: &Remote, bridge: &Arc<Bridge>) -> PyResult<Take
 /// A request that a Python server received.
 pub(crate) struct PyRequest {
     pub(crate) method: String,
-    pub(crate) query: String,
     pub(crate) body: Vec<u8>,
 }
 
@@ -209,19 +222,23 @@ pub(crate) fn answer<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let promise = Promise::new(py)?;
     let ended = promise.future(py).unbind();
-    let shut_down = waiter(Some(running.bridge.clone()), promise);
+    let carrier = CarrierHandle {
+        shut_down: waiter(py, &running.bridge, promise),
+        pulse: Some(running.pulse.clone()),
+    };
     let client = peer.into_client(py)?;
     let responder = py.detach(|| running.runtime.responder());
+    let is_head = request.method == "HEAD";
     let work = async move {
-        let headers = client.headers.clone();
+        let (headers, query) = (client.headers.clone(), client.query.clone());
         let asked = HttpRequest {
             method: &request.method,
-            query: &request.query,
+            query: &query,
             headers: &headers,
             body: &request.body,
         };
         match responder.admit_request(&asked) {
-            Ok(place) => responder.answer(asked, client, place, shut_down).await,
+            Ok(place) => responder.answer(asked, client, place, carrier).await,
             Err(refusal) => refusal,
         }
     };
@@ -232,7 +249,7 @@ pub(crate) fn answer<'py>(
         &running.runtime,
         work,
         move |py, reply| {
-            let response = Response::new(reply, bridge, ended);
+            let response = Response::new(reply, is_head, bridge, ended);
             Ok(response.into_pyobject(py)?.into_any().unbind())
         },
     )
@@ -242,7 +259,7 @@ pub(crate) fn answer<'py>(
 #[pyclass(module = "fraiseql_subs._core", frozen)]
 pub(crate) struct Response {
     status: u16,
-    headers: Vec<(&'static str, String)>,
+    headers: Headers,
     body: Mutex<Rest>,
     bridge: Arc<Bridge>,
     ended: Py<PyAny>,
@@ -252,22 +269,40 @@ pub(crate) struct Response {
 
 /// What of a body is still to be taken.
 enum Rest {
-    Ready(Vec<u8>, Option<Remote>),
+    Whole(Bytes, Option<Remote>),
+    Ready(Bytes, Remote),
     Remote(Remote),
+    /// All is taken, and perhaps not written.
+    Taken(Remote),
     Nothing,
 }
 
+/// The headers of a response, with the length of its body where that is known.
+fn headers(head: Head, body: Option<&Bytes>) -> Headers {
+    // RFC 9110, section 8.6: a 204 has none.
+    let length = body.filter(|body| head.status != 204 && !(head.goes_on && body.is_empty()));
+    let length = length.map(|body| ("content-length", body.len().to_string()));
+    let headers = head.headers.into_iter();
+    headers
+        .map(|(name, value)| (name, value.into_owned()))
+        .chain(length)
+        .collect()
+}
+
 impl Response {
-    fn new(reply: Reply, bridge: Arc<Bridge>, ended: Py<PyAny>) -> Self {
-        let headers = reply.head.headers.into_iter();
+    fn new(reply: Reply, is_head: bool, bridge: Arc<Bridge>, ended: Py<PyAny>) -> Self {
+        let known = match &reply.body {
+            Body::Whole(body, _) => Some(body),
+            Body::Stream(..) => None,
+        };
         Self {
             status: reply.head.status,
-            headers: headers
-                .map(|(name, value)| (name, value.into_owned()))
-                .collect(),
+            headers: headers(reply.head, known),
             body: Mutex::new(match reply.body {
-                Body::Whole(body) => Rest::Ready(body.into(), None),
-                Body::Stream(ready, remote) => Rest::Ready(ready.into(), Some(remote)),
+                // Servers differ in whether they keep the body of such a response back.
+                Body::Whole(_, remote) if is_head => Rest::Whole(Bytes::new(), remote),
+                Body::Whole(body, remote) => Rest::Whole(body, remote),
+                Body::Stream(ready, remote) => Rest::Ready(ready, remote),
             }),
             bridge,
             ended,
@@ -286,14 +321,14 @@ impl Response {
 
     /// Names, in lower case, and values.
     #[getter]
-    fn headers(&self) -> Vec<(&'static str, String)> {
+    fn headers(&self) -> Headers {
         self.headers.clone()
     }
 
     /// Whether the next part is the whole body.
     #[getter]
     fn is_whole(&self) -> bool {
-        matches!(&*self.body.lock(), Rest::Ready(_, None))
+        matches!(&*self.body.lock(), Rest::Whole(..))
     }
 
     /// A future that is done when the transport has to be ended at once.
@@ -308,8 +343,16 @@ impl Response {
         let mut rest = self.body.lock();
         match std::mem::replace(&mut *rest, Rest::Nothing) {
             Rest::Nothing => Ok(None),
+            Rest::Taken(remote) => {
+                *rest = Rest::Taken(remote);
+                Ok(None)
+            }
+            Rest::Whole(body, remote) => {
+                *rest = remote.map_or(Rest::Nothing, Rest::Taken);
+                Ok(Some(PyBytes::new(py, &body).into_any().unbind()))
+            }
             Rest::Ready(ready, remote) => {
-                *rest = remote.map_or(Rest::Nothing, Rest::Remote);
+                *rest = Rest::Remote(remote);
                 Ok(Some(PyBytes::new(py, &ready).into_any().unbind()))
             }
             Rest::Remote(remote) => {
@@ -329,9 +372,11 @@ impl Response {
                         Outgoing::Head(_) | Outgoing::Ping | Outgoing::Pong(_) => {}
                     }
                 }
-                if !is_over {
-                    *rest = Rest::Remote(remote);
-                }
+                *rest = if is_over {
+                    Rest::Taken(remote)
+                } else {
+                    Rest::Remote(remote)
+                };
                 Ok(Some(PyBytes::new(py, &parts).into_any().unbind()))
             }
         }

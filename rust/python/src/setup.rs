@@ -18,6 +18,7 @@ use security::Policy;
 use crate::bridge::Bridge;
 use crate::client::PyAuthenticator;
 use crate::error::{definition_error, exceptions, runtime_error, schema_error};
+use crate::failure::Failures;
 use crate::json::to_json;
 use crate::log;
 use crate::policy::PySecurity;
@@ -185,15 +186,20 @@ impl Setup {
         let py = event_loop.py();
         // What is to be told may be that no file can be opened any more.
         py.import("fraiseql_subs._logging")?;
-        let names = Names::new(py, &self.keys, self.serializers.clone());
         let bridge = Bridge::attach(event_loop)?;
+        let failures = Arc::new(Failures::new(py, bridge.clone(), self.debug)?);
+        let names = Names::new(py, &self.keys, self.serializers.clone(), failures.clone());
         log::attach(&bridge);
         let functions = self.functions.clone();
-        let calls = Calls::new(bridge.clone(), functions, names, self.debug, py)?;
+        let calls = Calls::new(bridge.clone(), functions, names, failures.clone(), py)?;
         let calls = Arc::new(calls);
         let authenticator = self.authenticate.clone().map(|hook| {
             let bridge = bridge.clone();
-            Arc::new(PyAuthenticator { hook, bridge }) as Arc<dyn Authenticator>
+            Arc::new(PyAuthenticator {
+                hook,
+                bridge,
+                failures,
+            }) as Arc<dyn Authenticator>
         });
         let engine = Engine::new(EngineConfig {
             catalog: self.catalog.clone(),

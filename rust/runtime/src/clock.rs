@@ -1,8 +1,33 @@
-//! The time of day, in which identities say when they end.
+//! The time of day, in which identities say when they end, and time in which this process ran.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-fn since_epoch() -> std::time::Duration {
+use tokio::time::{Instant, sleep};
+
+/// Steps of a time that is waited for (count).
+const STEPS: u32 = 4;
+
+/// How late the end of a step may come at least: what timers and a busy machine need.
+const LATENESS: Duration = Duration::from_millis(50);
+
+/// Waits for `time` in which this thread could run.
+///
+/// A stopped process, a frozen container or a stalled machine lets every timer be overdue when it
+/// goes on, before what clients have sent in between is read. So a step that ends late by more than
+/// its own length is not counted, and at least one in time comes after each such pause.
+pub async fn run_for(time: Duration) {
+    let step = time / STEPS;
+    let mut left = STEPS;
+    while left > 0 {
+        let start = Instant::now();
+        sleep(step).await;
+        if start.elapsed().saturating_sub(step) <= step.max(LATENESS) {
+            left -= 1;
+        }
+    }
+}
+
+fn since_epoch() -> Duration {
     // A clock before 1970 makes identities last longer; none is set so.
     SystemTime::now()
         .duration_since(UNIX_EPOCH)

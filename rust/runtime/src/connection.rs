@@ -14,11 +14,12 @@ use actix::Addr;
 use bytes::Bytes;
 use graphql::{GraphQLError, JsonMap};
 use hashbrown::HashMap;
-use protocol::{Action, Close, OperationId, Request, Session};
+use protocol::{Action, Close, OperationId, OperationKind, Request, Session};
 use security::{Check, Identity};
 
 use crate::actors::SubscriptionActor;
-use crate::clock::epoch_seconds;
+use crate::clock::{epoch_seconds, run_for};
+use crate::liveness::{Flow, Liveness};
 use crate::messages::{Connect, FinishSubscription, StopSubscription};
 use crate::outbox::{OperationMark, Outbox, Outgoing};
 use crate::rates::{Buckets, RateTable};
@@ -39,6 +40,8 @@ pub trait Transport {
     fn shut_down(&self);
     /// Whether [`Outgoing::Ping`] is more than a message to it.
     fn has_pings(&self) -> bool;
+    /// What was observed of the client since this was asked before; asked in each interval.
+    fn flow(&self) -> Flow;
 }
 
 /// One client connection.
@@ -54,9 +57,11 @@ pub struct Connection {
     accepted: RefCell<Option<Arc<Client>>>,
     transport: Box<dyn Transport>,
     is_websocket: bool,
-    /// Whether anything was received since the last ping.
-    heard: Cell<bool>,
-    draining: Cell<bool>,
+    liveness: Liveness,
+    /// Set when it has to go, as soon as what is under way is answered.
+    leaving: Cell<bool>,
+    /// Set until the operation of an HTTP request has come.
+    awaits_operation: Cell<bool>,
     buckets: RefCell<Option<Arc<Buckets>>>,
     /// When the identity ends.
     expiry: Cell<Option<Deadline>>,
@@ -85,6 +90,7 @@ impl Connection {
         static LAST: AtomicU64 = AtomicU64::new(0);
         let key = LAST.fetch_add(1, Relaxed);
         let is_websocket = session.is_websocket();
+        let is_exchange = session.is_exchange();
         let limits = &worker.engine().limits;
         let outbox = Outbox::new(
             limits.max_pending_bytes,
@@ -102,8 +108,9 @@ impl Connection {
             accepted: RefCell::new(None),
             transport,
             is_websocket,
-            heard: Cell::new(true),
-            draining: Cell::new(false),
+            liveness: Liveness::new(),
+            leaving: Cell::new(false),
+            awaits_operation: Cell::new(is_exchange),
             buckets: RefCell::new(worker.engine().rates.as_ref().map(RateTable::of_connection)),
             expiry: Cell::new(None),
             checking: Cell::new(0),
@@ -118,6 +125,10 @@ impl Connection {
         });
         let action = connection.session.borrow_mut().begin();
         connection.act(action);
+        if worker.engine().is_draining() {
+            // It passed the door just before.
+            connection.leave();
+        }
         connection
     }
 
@@ -156,7 +167,7 @@ impl Connection {
 
     /// Takes one text message.
     pub fn receive_text(self: &Rc<Self>, text: &str) {
-        self.heard.set(true);
+        self.liveness.hear();
         if self.is_flooding() {
             return self.close(Close::new(4429, "Too many messages"));
         }
@@ -196,13 +207,13 @@ impl Connection {
 
     /// Takes a ping of the transport.
     pub fn receive_ping(&self, payload: Bytes) {
-        self.heard.set(true);
+        self.liveness.hear();
         self.outbox.push_control(Outgoing::Pong(payload));
     }
 
     /// Takes a pong of the transport.
     pub fn receive_pong(&self) {
-        self.heard.set(true);
+        self.liveness.hear();
     }
 
     /// The time for `connection_init` is over.
@@ -265,7 +276,7 @@ impl Connection {
                     let actions = connection.session.borrow_mut().refuse();
                     connection.act(actions);
                 }
-                Err(_) => connection.close(Close::internal_error("authentication is unavailable")),
+                Err(_) => connection.close(Close::try_again_later("Try again later")),
             }
         });
     }
@@ -278,7 +289,7 @@ impl Connection {
             client.buckets = self.buckets.borrow().clone();
         }
         if !self.worker.engine().catalog.has_functions() {
-            client.forget_headers();
+            client.forget_head();
         }
         let identity = client.identity.as_ref();
         let is_expired = identity.is_some_and(|identity| identity.is_expired(epoch_seconds()));
@@ -307,6 +318,10 @@ impl Connection {
         // The session lets nobody subscribe who was not accepted.
         let Some(client) = self.client() else { return };
         self.client_completed(&id);
+        let kind = (!self.is_websocket).then(|| self.worker.engine().catalog.kind(request));
+        if self.is_too_late(kind.flatten()) {
+            return self.leave();
+        }
         let limit = self.worker.engine().limits.max_subscriptions_per_connection;
         if self.operations.borrow().len() >= limit {
             let error = GraphQLError::new(format!(
@@ -314,12 +329,7 @@ impl Connection {
             ));
             return self.refuse(&id, &[error]);
         }
-        if self.draining.get() {
-            let error = GraphQLError::new("the server is shutting down: connect again");
-            return self.refuse(&id, &[error]);
-        }
-        if !self.is_websocket {
-            let kind = self.worker.engine().catalog.kind(request);
+        if let Some(kind) = kind {
             let starting = self.session.borrow_mut().starting(kind);
             match starting {
                 Ok(actions) => self.act(actions),
@@ -389,7 +399,7 @@ impl Connection {
         }
         match opened {
             Ok(Opened::Subscription(actor)) => {
-                if self.draining.get() {
+                if self.leaving.get() {
                     actor.do_send(FinishSubscription);
                 }
                 if let Some(running) = self.operations.borrow_mut().get_mut(id) {
@@ -438,7 +448,15 @@ impl Connection {
         self.operations.borrow_mut().remove(id);
         self.count_operations();
         self.act(actions);
-        self.close_when_drained();
+        self.close_when_done();
+    }
+
+    /// An operation takes no further event and has sent all results. Its client is not told of an
+    /// end, so that it asks again, elsewhere.
+    fn operation_drained(&self, id: &OperationId) {
+        self.operations.borrow_mut().remove(id);
+        self.count_operations();
+        self.close_when_done();
     }
 
     pub(crate) fn keep_alive(&self) {
@@ -454,29 +472,43 @@ impl Connection {
         if let Some(heartbeat) = heartbeat {
             self.outbox.push_control(Outgoing::Text(heartbeat));
         }
-        // Who has nothing to answer with cannot be missed.
-        let Some(ping) = ping else { return };
-        if self.heard.replace(false) {
-            self.outbox.push_control(ping);
-        } else {
-            // Two intervals without a word, not even the pong: nobody is there.
+        if self.liveness.is_gone(self.transport.flow(), ping.is_some()) {
             self.end();
             self.transport.shut_down();
+        } else if let Some(ping) = ping {
+            self.outbox.push_control(ping);
         }
     }
 
-    pub(crate) fn drain(&self) {
-        self.draining.set(true);
+    /// Whether clients are looked after: pinged, and ended when they are gone.
+    #[must_use]
+    pub fn is_kept_alive(&self) -> bool {
+        self.worker.engine().limits.keepalive.is_some()
+    }
+
+    /// Whether an operation of this kind, if it is known, comes when no more are taken. An HTTP
+    /// request came before, as none passes the door of a server that drains.
+    fn is_too_late(&self, kind: Option<OperationKind>) -> bool {
+        let is_draining = self.leaving.get() || self.worker.engine().is_draining();
+        let may_go_on = self.is_websocket || kind == Some(OperationKind::Subscription);
+        self.awaits_operation.set(false);
+        is_draining && may_go_on
+    }
+
+    /// Closes the connection with 1001 once what is under way is answered.
+    pub(crate) fn leave(&self) {
+        self.leaving.set(true);
         for running in self.operations.borrow().values() {
             if let Some(actor) = &running.actor {
                 actor.do_send(FinishSubscription);
             }
         }
-        self.close_when_drained();
+        self.close_when_done();
     }
 
-    fn close_when_drained(&self) {
-        if self.draining.get() && self.operations.borrow().is_empty() {
+    fn close_when_done(&self) {
+        let is_done = self.operations.borrow().is_empty() && !self.awaits_operation.get();
+        if self.leaving.get() && is_done {
             self.close(Close::going_away());
         }
     }
@@ -520,7 +552,7 @@ impl Connection {
         let worker = Rc::downgrade(&self.worker);
         let key = self.key;
         actix::spawn(async move {
-            tokio::time::sleep(CLOSE_GRACE).await;
+            run_for(CLOSE_GRACE).await;
             let connections = worker.upgrade().map(|worker| worker.connections());
             let late = connections.into_iter().flatten().find(|c| c.key == key);
             if let Some(connection) = late {

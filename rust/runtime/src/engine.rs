@@ -65,6 +65,8 @@ pub struct Engine {
     pub(crate) page: Option<Bytes>,
     /// Whether no further client is let in.
     draining: AtomicBool,
+    /// Whether the drain is to end now.
+    hurried: AtomicBool,
 }
 
 impl Engine {
@@ -94,6 +96,7 @@ impl Engine {
             roster: Roster::default(),
             page: config.page,
             draining: AtomicBool::new(false),
+            hurried: AtomicBool::new(false),
         }
     }
 
@@ -149,6 +152,14 @@ impl Engine {
 
     pub(crate) fn set_draining(&self, draining: bool) {
         self.draining.store(draining, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_hurried(&self) -> bool {
+        self.hurried.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_hurried(&self, hurried: bool) {
+        self.hurried.store(hurried, Ordering::Relaxed);
     }
 }
 

@@ -19,7 +19,7 @@ use crate::engine::Engine;
 use crate::lane::Waiter;
 use crate::outbox::Outgoing;
 use crate::places::Place;
-use crate::remote::{Incoming, Opening, Remote, Slot};
+use crate::remote::{CarrierHandle, Incoming, Opening, Remote, Slot};
 use crate::resolver::Client;
 
 /// Seconds that a browser may remember the answer to a preflight.
@@ -37,8 +37,8 @@ pub struct Reply {
 
 /// The body of a response.
 pub enum Body {
-    /// All of it.
-    Whole(Bytes),
+    /// All of it, and what keeps the drain waiting until it is written.
+    Whole(Bytes, Option<Remote>),
     /// What is ready, and where the rest comes from, until its [`Outgoing::Close`].
     Stream(Bytes, Remote),
 }
@@ -47,7 +47,7 @@ impl From<Response> for Reply {
     fn from(response: Response) -> Self {
         Self {
             head: response.head,
-            body: Body::Whole(response.body),
+            body: Body::Whole(response.body, None),
             place: None,
         }
     }
@@ -109,10 +109,8 @@ impl Responder {
     /// The response that says why not.
     pub fn admit(&self, origin: Option<&str>, host: Option<&str>) -> Result<Place, Response> {
         self.may_enter(origin, host)?;
-        self.engine
-            .places
-            .take()
-            .ok_or_else(|| Response::error(503, "too many connections: try again later"))
+        let place = self.engine.places.take();
+        place.ok_or_else(|| Response::unavailable("too many connections: try again later"))
     }
 
     fn may_enter(&self, origin: Option<&str>, host: Option<&str>) -> Result<(), Response> {
@@ -121,8 +119,7 @@ impl Responder {
             return Err(Response::error(403, &problem));
         }
         if self.engine.is_draining() {
-            let problem = "the server is shutting down: try again";
-            return Err(Response::error(503, problem));
+            return Err(Response::shutting_down());
         }
         Ok(())
     }
@@ -134,8 +131,8 @@ impl Responder {
     /// The response that says why not.
     pub fn admit_request(&self, request: &HttpRequest<'_>) -> Result<Place, Reply> {
         let (origin, host) = (request.header("origin"), request.header("host"));
-        let stream = request.token().and_then(|token| self.place_of(&token));
-        match stream {
+        let stream = request.stream(|token| self.is_reserved(token));
+        match stream.and_then(|token| self.place_of(&token)) {
             Some(place) => self.may_enter(origin, host).map(|()| place),
             None => self.admit(origin, host),
         }
@@ -144,28 +141,27 @@ impl Responder {
 
     /// A response that a page of an allowed origin may read.
     #[must_use]
-    pub fn refuse(&self, request: &HttpRequest<'_>, response: Response) -> Reply {
-        let mut reply = Reply::from(response);
+    pub fn refuse(&self, request: &HttpRequest<'_>, refusal: Response) -> Reply {
+        let mut reply = Reply::from(refusal);
         self.allow_origin(request, &mut reply.head);
         reply
     }
 
-    /// Answers a request that was let in. `shut_down` ends its transport although it still waits
-    /// to write.
+    /// Answers a request that was let in, whose transport is carried by `carrier`.
     pub async fn answer(
         &self,
         request: HttpRequest<'_>,
         client: Client,
         place: Place,
-        shut_down: Waiter,
+        carrier: CarrierHandle,
     ) -> Reply {
         let mut reply = if is_preflight(&request) {
             preflight(&request)
         } else if request.body.len() > self.engine.limits.max_message_bytes {
             Response::too_large(self.engine.limits.max_message_bytes).into()
         } else {
-            match http::read(request) {
-                Ok(asked) => self.act(asked, client, &place, shut_down).await,
+            match http::read(request, |token| self.is_reserved(token)) {
+                Ok(asked) => self.act(asked, client, &place, carrier).await,
                 Err(response) => response.into(),
             }
         };
@@ -174,11 +170,18 @@ impl Responder {
         reply
     }
 
-    async fn act(&self, asked: Asked, client: Client, place: &Place, shut_down: Waiter) -> Reply {
+    async fn act(
+        &self,
+        asked: Asked,
+        client: Client,
+        place: &Place,
+        carrier: CarrierHandle,
+    ) -> Reply {
         match asked {
             Asked::Run(exchange) => {
                 let session = Session::exchange(exchange);
-                begun(self.begin(session, client, shut_down, Box::new(|| {}))).await
+                let remote = self.begin(session, client, carrier, Box::new(|| {}));
+                whole(begun(remote).await).await
             }
             Asked::Reserve => self.reserve(client, place.clone()).await,
             Asked::Open { token } => self.open_stream(&token),
@@ -216,12 +219,18 @@ impl Responder {
         }
     }
 
-    fn begin(&self, session: Session, client: Client, shut_down: Waiter, ended: Waiter) -> Remote {
+    fn begin(
+        &self,
+        session: Session,
+        client: Client,
+        carrier: CarrierHandle,
+        ended: Waiter,
+    ) -> Remote {
         let opening = Opening {
             client,
             session,
             close: None,
-            shut_down,
+            carrier,
             ended,
         };
         self.open(opening)
@@ -229,7 +238,7 @@ impl Responder {
 
     async fn reserve(&self, client: Client, place: Place) -> Reply {
         let Ok(token) = new_token() else {
-            return Response::error(503, "no random token can be had: try again later").into();
+            return Response::unavailable("no random token can be had: try again later").into();
         };
         let (engine, ending) = (self.engine.clone(), token.clone());
         let ended = move || {
@@ -239,7 +248,10 @@ impl Responder {
         let remote = self.begin(
             Session::event_stream(),
             client,
-            Box::new(|| {}),
+            CarrierHandle {
+                shut_down: Box::new(|| {}),
+                pulse: None,
+            },
             Box::new(ended),
         );
         let begun = begun(remote).await;
@@ -272,6 +284,10 @@ impl Responder {
             body: Body::Stream(Bytes::from_static(b":\n\n"), remote),
             place: None,
         }
+    }
+
+    fn is_reserved(&self, token: &str) -> bool {
+        self.engine.streams.0.contains_key(token)
     }
 
     fn place_of(&self, token: &str) -> Option<Place> {
@@ -342,7 +358,7 @@ async fn begun(remote: Remote) -> Reply {
     }
     let ready = ready.freeze();
     let body = if is_whole {
-        Body::Whole(ready)
+        Body::Whole(ready, Some(remote))
     } else {
         Body::Stream(ready, remote)
     };
@@ -353,8 +369,36 @@ async fn begun(remote: Remote) -> Reply {
     }
 }
 
+/// A response that does not go on, with all of its body: its length is told then, also to those
+/// who want the head only.
+async fn whole(reply: Reply) -> Reply {
+    let (head, mut body, remote) = match reply.body {
+        Body::Stream(ready, remote) if !reply.head.goes_on => {
+            (reply.head, BytesMut::from(ready), remote)
+        }
+        body => return Reply { body, ..reply },
+    };
+    while let Some(outgoing) = poll_fn(|cx| remote.poll_take(cx)).await {
+        for outgoing in outgoing {
+            match outgoing {
+                Outgoing::Text(part) => body.extend_from_slice(&part),
+                Outgoing::Close(_) => {
+                    let body = Body::Whole(body.freeze(), Some(remote));
+                    return Reply {
+                        head,
+                        body,
+                        place: None,
+                    };
+                }
+                Outgoing::Head(_) | Outgoing::Ping | Outgoing::Pong(_) => {}
+            }
+        }
+    }
+    unavailable()
+}
+
 fn unavailable() -> Reply {
-    Response::error(503, "the server is shutting down: try again").into()
+    Response::shutting_down().into()
 }
 
 /// A token that cannot be guessed: whoever has it reads the stream.

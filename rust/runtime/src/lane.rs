@@ -332,7 +332,7 @@ impl Lane {
     #[must_use]
     pub fn finish(&self, id: CallId, outcome: Outcome) -> Option<Wake> {
         let mut state = self.state.lock();
-        let has_failed = matches!(outcome, Outcome::Failed(_));
+        let has_failed = matches!(outcome, Outcome::Failed(_) | Outcome::Refused(_));
         if state.closed || !state.finish(id, outcome) {
             return None;
         }
@@ -342,6 +342,11 @@ impl Lane {
         let waker = is_ready.then(|| self.waker.take()).flatten()?;
         let worker = self.worker.clone();
         Some(Wake { waker, worker })
+    }
+
+    /// For the host: fields of a result had faults.
+    pub fn count_field_errors(&self, count: u64) {
+        self.metrics.field_errors.add(count);
     }
 
     /// For the host: one item of a source stream. False when the stream has to wait for
@@ -362,18 +367,20 @@ impl Lane {
     }
 
     /// For the host: calls `waiter` once there is room for another item; at once when there is.
-    /// It is dropped uncalled when the subscription ends, which cancels the stream.
-    pub fn when_room(&self, waiter: Waiter) {
+    /// It is dropped uncalled when the subscription ends, which cancels the stream. False: the
+    /// subscription has ended before.
+    pub fn when_room(&self, waiter: Waiter) -> bool {
         let mut state = self.state.lock();
         if state.closed {
-            return;
+            return false;
         }
         if state.items.len() >= STREAM_WINDOW {
             state.room = Some(waiter);
-            return;
+            return true;
         }
         drop(state);
         waiter();
+        true
     }
 
     /// For the host: the subscription cannot run, or not any more.
@@ -479,6 +486,25 @@ impl Lane {
             && state.events.is_empty()
             && state.items.is_empty()
             && state.first.is_none()
+    }
+
+    /// The offset of the last event that came and has not left as an outcome; 0 when all have.
+    pub(crate) fn last(&self) -> u64 {
+        let state = self.state.lock();
+        let last = state.events.back().map(|event| event.offset);
+        let running = || state.running.back().and_then(|call| call.offset);
+        last.or_else(running).unwrap_or_default()
+    }
+
+    /// Whether the events up to an offset have left as outcomes, and the initial value has.
+    pub(crate) fn is_past(&self, offset: u64) -> bool {
+        let state = self.state.lock();
+        let is_later = |event: &Arc<Event>| event.offset > offset;
+        let is_called_later = |call: &Running| call.offset.is_some_and(|called| called > offset);
+        state.first.is_none()
+            && state.items.is_empty()
+            && state.running.iter().all(is_called_later)
+            && state.events.front().is_none_or(is_later)
     }
 
     /// Ends the lane: nothing starts any more, what runs is cancelled.

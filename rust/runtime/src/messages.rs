@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Duration;
 
 use actix::Message;
 use bus::Event;
@@ -37,11 +38,14 @@ pub struct RunOnWorker(pub WorkerJob);
 /// What [`RunOnWorker`] does.
 pub(crate) type WorkerJob = Box<dyn FnOnce(&Rc<Worker>) + Send>;
 
-/// Command: complete all operations and close all connections of a worker.
+/// Command: let the connections of a worker leave, one after the other.
 /// Sender: the runtime when it drains. Reply: `()`; connections end in their own time.
-#[derive(Debug, Clone, Message)]
+#[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
-pub struct DrainConnections;
+pub struct DrainConnections {
+    /// The time over which they leave, so that their clients do not all return at once.
+    pub window: Duration,
+}
 
 /// Command: end the worker's actor, which lets go of the worker.
 /// Sender: the runtime when it is dropped. Reply: `()`.
@@ -123,8 +127,9 @@ pub(crate) struct Subscribe(pub Box<Subscribing>);
 #[rtype(result = "()")]
 pub struct StopSubscription;
 
-/// Command: take no further event, send what is under way, then complete.
-/// Sender: the connection when it drains. Reply: `()`.
+/// Command: take no further event, send what is under way, then end as drained. Whatever ends by
+/// itself (a query, a mutation, a source stream) goes on.
+/// Sender: the connection when it leaves; the runtime for in-process operations. Reply: `()`.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct FinishSubscription;

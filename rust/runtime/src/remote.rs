@@ -15,14 +15,16 @@ use std::task::{Context, Poll, Waker};
 
 use actix::Addr;
 use futures_util::Stream;
+use futures_util::future::LocalBoxFuture;
 use parking_lot::Mutex;
 use protocol::{Action, Close, OperationId, Request, Session};
 use tokio::sync::oneshot;
-use tokio::time::Sleep;
 
 use crate::actors::ShardActor;
+use crate::clock::run_for;
 use crate::connection::{Connection, Transport};
 use crate::lane::Waiter;
+use crate::liveness::Flow;
 use crate::messages::RunOnWorker;
 use crate::outbox::Outgoing;
 use crate::resolver::Client;
@@ -64,6 +66,8 @@ struct State {
     incoming_bytes: usize,
     incoming_room: Option<Waiter>,
     outgoing: Vec<Outgoing>,
+    /// Times that the carrier has taken something (count).
+    taken: u64,
     outgoing_filled: Option<Waiter>,
     pump: Option<Waker>,
     /// The carrier has let go.
@@ -130,6 +134,17 @@ pub struct Remote {
     _load: Arc<()>,
 }
 
+/// Gives a number that has grown when the carrier's event loop has run since it was asked before.
+pub type Pulse = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// Whoever carries a connection, as the connection acts on it; used on any thread.
+pub struct CarrierHandle {
+    /// Ends the transport although it still waits to write; called at most once.
+    pub shut_down: Waiter,
+    /// Of a carrier that others may hold up. While it does not run, nothing is known of the client.
+    pub pulse: Option<Pulse>,
+}
+
 /// What a connection is opened with.
 pub struct Opening {
     /// What the handshake or the request told.
@@ -138,8 +153,8 @@ pub struct Opening {
     pub session: Session,
     /// Closes the connection at once, such as one without a subprotocol.
     pub close: Option<Close>,
-    /// Ends the transport although it still waits to write; called at most once, on any thread.
-    pub shut_down: Waiter,
+    /// Who carries it.
+    pub carrier: CarrierHandle,
     /// Called once the connection is gone, on any thread.
     pub ended: Waiter,
 }
@@ -154,13 +169,15 @@ impl Remote {
             ended: Some(opening.ended),
         };
         let (client, session, close) = (opening.client, opening.session, opening.close);
-        let shut_down = opening.shut_down;
+        let CarrierHandle { shut_down, pulse } = opening.carrier;
         worker.do_send(RunOnWorker(Box::new(move |worker| {
             let limits = &worker.engine().limits;
             let (timeout, limit) = (limits.connection_init_timeout, limits.max_message_bytes);
             let transport = Carrier {
                 slot: end.slot.clone(),
                 shut_down: Cell::new(Some(shut_down)),
+                pulse: pulse.map(|pulse| (pulse, Cell::new(None))),
+                observed: Cell::default(),
             };
             let connection = Connection::open(worker, client, session, Box::new(transport));
             if let Some(close) = close {
@@ -168,7 +185,7 @@ impl Remote {
             }
             actix::spawn(Pump {
                 signal: SignalStream::new(connection.outbox().signal()),
-                timer: Some(Box::pin(tokio::time::sleep(timeout))),
+                timer: Some(Box::pin(run_for(timeout))),
                 max_message_bytes: limit,
                 connection,
                 end,
@@ -207,6 +224,7 @@ impl Remote {
         let mut state = self.slot.0.lock();
         if !state.outgoing.is_empty() {
             let taken = std::mem::take(&mut state.outgoing);
+            state.taken += 1;
             wake(state);
             return Poll::Ready(Some(taken));
         }
@@ -223,6 +241,11 @@ impl Remote {
             let waker = cx.waker().clone();
             Box::new(move || waker.wake())
         })
+    }
+
+    /// The client has taken some of what the carrier has.
+    pub fn progressed(&self) {
+        self.slot.0.lock().taken += 1;
     }
 
     /// The carrier is gone.
@@ -243,6 +266,17 @@ impl Drop for Remote {
 struct Carrier {
     slot: Arc<Slot>,
     shut_down: Cell<Option<Waiter>>,
+    /// With what it gave before.
+    pulse: Option<(Pulse, Cell<Option<u64>>)>,
+    observed: Cell<Observed>,
+}
+
+/// What was found when the flow was asked for.
+#[derive(Clone, Copy, Default)]
+struct Observed {
+    /// Whether something waited for the carrier.
+    was_waiting: bool,
+    taken: u64,
 }
 
 impl Transport for Carrier {
@@ -257,6 +291,29 @@ impl Transport for Carrier {
 
     fn has_pings(&self) -> bool {
         false
+    }
+
+    /// A carrier takes the next batch when its server has room for it. That tells of the client
+    /// only if the server had none before: what it has room for may stay in its buffers.
+    fn flow(&self) -> Flow {
+        if let Some((pulse, last)) = &self.pulse {
+            let turn = pulse();
+            if last.replace(Some(turn)) == Some(turn) {
+                return Flow::Paused;
+            }
+        }
+        let state = self.slot.0.lock();
+        let now = Observed {
+            was_waiting: !state.outgoing.is_empty(),
+            taken: state.taken,
+        };
+        drop(state);
+        let before = self.observed.replace(now);
+        match (before.was_waiting, now.taken != before.taken) {
+            (true, true) => Flow::Moving,
+            (true, false) => Flow::Stuck,
+            (false, _) => Flow::Idle,
+        }
     }
 }
 
@@ -279,7 +336,7 @@ impl Drop for End {
 struct Pump {
     connection: Rc<Connection>,
     signal: SignalStream,
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: Option<LocalBoxFuture<'static, ()>>,
     max_message_bytes: usize,
     end: End,
 }

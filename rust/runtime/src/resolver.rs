@@ -3,6 +3,7 @@
 //! Nothing here blocks and nothing here knows the host. The Python bridge implements these traits.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -25,6 +26,8 @@ pub struct Client {
     pub connection_params: Option<JsonMap>,
     /// Headers of the handshake, names in lower case.
     pub headers: Headers,
+    /// What followed the `?` of the target, undecoded.
+    pub query: String,
     /// Address of the peer.
     pub peer: Option<String>,
     /// Who it is, once authenticated.
@@ -39,12 +42,13 @@ pub struct Client {
 pub(crate) const SUBGRAPH_HEADER: &str = "x-subgraph";
 
 impl Client {
-    /// Keeps of the headers only what the core itself reads later: nothing else of a head that may
-    /// have 64 KiB stays for as long as a connection does.
-    pub fn forget_headers(&mut self) {
+    /// Keeps of the head only what the core itself reads later: nothing else of what may have
+    /// 64 KiB stays for as long as a connection does.
+    pub fn forget_head(&mut self) {
         let headers = self.headers.iter();
         let kept = headers.filter(|(name, _)| name == SUBGRAPH_HEADER);
         self.headers = kept.cloned().collect();
+        self.query = String::new();
     }
 
     /// A header of the handshake; `name` in lower case.
@@ -52,6 +56,11 @@ impl Client {
     pub fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str())
+    }
+
+    /// The parameters of the target, decoded: names and values.
+    pub fn parameters(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+        protocol::http::parameters(&self.query)
     }
 }
 

@@ -33,6 +33,10 @@ const DRAIN_POLL: Duration = Duration::from_millis(5);
 /// Time for the last close frames of a drain to be written.
 const CLOSE_TIME: Duration = Duration::from_secs(1);
 
+/// Time between two connections that leave, at most: the new server takes their clients at this
+/// pace, or faster where the drain would last longer.
+const PACE: Duration = Duration::from_millis(50);
+
 /// A started manager.
 pub struct Runtime {
     engine: Arc<Engine>,
@@ -96,6 +100,19 @@ impl Runtime {
     #[must_use]
     pub fn engine(&self) -> &Arc<Engine> {
         &self.engine
+    }
+
+    /// Ends the actors and with them all operations; the thread goes on while another manager
+    /// needs it. Dropping the runtime does this too.
+    pub fn stop(&self) {
+        self.engine.intake.close();
+        for shard in self.shards.live() {
+            shard.do_send(StopWorker);
+        }
+        let ids: Vec<_> = self.operations.iter().map(|o| o.key().clone()).collect();
+        for id in ids {
+            self.complete(&id);
+        }
     }
 
     /// Runs a future on the system's thread; false when the system has ended.
@@ -237,13 +254,16 @@ impl Runtime {
         count
     }
 
-    /// Takes no further event, completes what can be completed within `limit`, closes the rest
-    /// with 1001.
+    /// Lets all connections leave within `limit`, then takes no further event and ends the
+    /// operations without a connection. No client is let in any more.
     pub async fn drain(&self, limit: Duration) {
-        let deadline = Instant::now() + limit;
-        self.engine.set_draining(true);
+        let begin = Instant::now();
+        self.drain_connections(limit).await;
+        // Not before: a mutation that was under way may have published.
         self.engine.intake.close();
-        wait_while(|| !self.engine.intake.is_empty(), deadline).await;
+        let deadline = (begin + limit).max(Instant::now() + limit.min(CLOSE_TIME));
+        self.wait_while(|| !self.engine.intake.is_empty(), deadline)
+            .await;
         let actors: Vec<_> = self
             .operations
             .iter()
@@ -252,41 +272,62 @@ impl Runtime {
         for actor in actors {
             actor.do_send(FinishSubscription);
         }
-        self.drain_connections(deadline.saturating_duration_since(Instant::now()))
+        let metrics = &self.engine.metrics;
+        self.wait_while(|| metrics.subscriptions.get() > 0, deadline)
             .await;
-        wait_while(|| self.engine.metrics.subscriptions.get() > 0, deadline).await;
         let ids: Vec<_> = self.operations.iter().map(|o| o.key().clone()).collect();
         for id in ids {
             self.complete(&id);
         }
     }
 
-    /// Completes the operations of all connections within `limit`, then closes them with 1001.
+    /// Lets all connections leave, one after the other: each sends what was published before, has
+    /// until `limit` to answer what ends by itself, and closes with 1001. No client is let in any
+    /// more until [`Self::readmit`].
     pub async fn drain_connections(&self, limit: Duration) {
-        self.engine.set_draining(true);
+        let engine = &self.engine;
+        engine.set_draining(true);
         let deadline = Instant::now() + limit;
-        let connected = || self.engine.metrics.connections.get() > 0;
+        let published = engine.intake.last_offset();
+        self.wait_while(
+            || engine.metrics.events_published.get() < published,
+            deadline,
+        )
+        .await;
+        let connections = engine.metrics.connections.get();
+        let paced = PACE.saturating_mul(u32::try_from(connections).unwrap_or(u32::MAX));
+        let window = paced.min(limit);
         for shard in self.shards.live() {
             // An error means that the worker, and with it its connections, has ended.
-            shard.send(DrainConnections).await.ok();
+            shard.send(DrainConnections { window }).await.ok();
         }
-        wait_while(connected, deadline).await;
+        let connected = || engine.metrics.connections.get() > 0;
+        self.wait_while(connected, deadline).await;
         self.disconnect(Selector::default(), Close::going_away())
             .await;
         // The close frames are still to be written.
         wait_while(connected, Instant::now() + CLOSE_TIME).await;
-        // The manager may serve again.
+    }
+
+    /// Ends the drain that is under way: what is not answered by now never is.
+    pub fn hurry(&self) {
+        self.engine.set_hurried(true);
+    }
+
+    /// Lets clients in again after [`Self::drain_connections`].
+    pub fn readmit(&self) {
+        self.engine.set_hurried(false);
         self.engine.set_draining(self.engine.intake.is_closed());
+    }
+
+    async fn wait_while(&self, condition: impl Fn() -> bool, deadline: Instant) {
+        wait_while(|| condition() && !self.engine.is_hurried(), deadline).await;
     }
 }
 
 impl Drop for Runtime {
-    /// Ends the actors; the thread goes on while another manager needs it.
     fn drop(&mut self) {
-        self.engine.intake.close();
-        for shard in self.shards.live() {
-            shard.do_send(StopWorker);
-        }
+        self.stop();
     }
 }
 

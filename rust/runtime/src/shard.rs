@@ -16,7 +16,7 @@ use security::{Guard, Subject};
 use crate::index::{Route, RoutingIndex};
 use crate::lane::Lane;
 use crate::metrics::Metrics;
-use crate::shared::{Membership, SharedGroup};
+use crate::shared::Membership;
 use crate::sink::ResponseSink;
 
 /// What passthrough subscriptions have in common when their results are equal byte for byte.
@@ -233,7 +233,8 @@ impl Shard {
                 Target::Lane(lane, _) => lane.push(event.clone()),
                 Target::Group(group) => {
                     projected.clear();
-                    group.key.plan.project(&event.data, &mut projected);
+                    let faults = group.key.plan.project(&event.data, &mut projected);
+                    self.metrics.report(&faults);
                     self.metrics.group_projections.add(1);
                     let response = Bytes::copy_from_slice(&projected);
                     let members = group.members.borrow();
@@ -268,10 +269,10 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// The shared group that the subscription is a member of.
-    pub(crate) fn group(&self) -> Option<&Arc<SharedGroup>> {
+    /// Its place in a shared group, if it is a member of one.
+    pub(crate) fn membership(&self) -> Option<&Membership> {
         match &self.place {
-            Place::Member(membership) => Some(membership.group()),
+            Place::Member(membership) => Some(membership),
             Place::Lane { .. } | Place::Group { .. } | Place::Nowhere => None,
         }
     }

@@ -3,7 +3,7 @@
 //! A group has one lane for all workers of a manager. Its actor runs on the manager's own worker,
 //! which outlives those of a server, and hands each result to the workers that host members.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -196,9 +196,9 @@ impl SharedGroup {
         workers.is_empty()
     }
 
-    /// Whether every result of the events so far has been handed to the members.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.lane.is_idle() && self.in_flight.load(Ordering::Acquire) == 0
+    /// Whether every result up to an event has been handed to the members.
+    fn has_sent(&self, offset: u64) -> bool {
+        self.lane.is_past(offset) && self.in_flight.load(Ordering::Acquire) == 0
     }
 
     fn send(self: &Arc<Self>, outcome: &SharedOutcome) {
@@ -287,6 +287,8 @@ struct Member {
     /// The last event before it subscribed.
     joined: u64,
     sink: Rc<dyn ResponseSink>,
+    /// The offset of the last result that it was handed.
+    received: Cell<u64>,
 }
 
 /// The members of groups that one worker hosts.
@@ -309,13 +311,12 @@ impl SharedMembers {
         let member = LAST.fetch_add(1, Ordering::Relaxed);
         let mut members = self.members.borrow_mut();
         let of_group = members.entry(group.id).or_default();
-        of_group.insert(
-            member,
-            Rc::new(Member {
-                joined: joining.joined,
-                sink: joining.sink,
-            }),
-        );
+        let joined = Rc::new(Member {
+            joined: joining.joined,
+            sink: joining.sink,
+            received: Cell::new(joining.joined),
+        });
+        of_group.insert(member, joined.clone());
         drop(members);
         Membership {
             members: self.clone(),
@@ -323,6 +324,7 @@ impl SharedMembers {
             worker: worker.clone(),
             group,
             member,
+            joined,
             sent,
         }
     }
@@ -335,6 +337,9 @@ impl SharedMembers {
             None => return,
         };
         for member in members {
+            if let SharedOutcome::Next(_, Some(offset)) = outcome {
+                member.received.set(*offset);
+            }
             match outcome {
                 SharedOutcome::Next(response, offset)
                     if offset.is_none_or(|offset| offset > member.joined) =>
@@ -356,6 +361,7 @@ pub(crate) struct Membership {
     worker: Addr<ShardActor>,
     group: Arc<SharedGroup>,
     member: u64,
+    joined: Rc<Member>,
     sent: u64,
 }
 
@@ -365,8 +371,14 @@ impl Membership {
         self.sent
     }
 
-    pub(crate) fn group(&self) -> &Arc<SharedGroup> {
-        &self.group
+    /// The offset of the last event that came to the group and is not done.
+    pub(crate) fn last(&self) -> u64 {
+        self.group.lane.last()
+    }
+
+    /// Whether it was handed every result up to an event.
+    pub(crate) fn has_received(&self, offset: u64) -> bool {
+        self.joined.received.get() >= offset || self.group.has_sent(offset)
     }
 }
 

@@ -22,4 +22,9 @@ pub trait ResponseSink {
     fn error(&self, errors: &[u8]);
     /// Ends the operation.
     fn complete(&self);
+    /// Ends an operation that was still wanted, as the manager closes. Clients that would take
+    /// `complete` for the end, and never return, are not told that it is complete.
+    fn drained(&self) {
+        self.complete();
+    }
 }

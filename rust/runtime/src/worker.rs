@@ -4,6 +4,7 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::{Rc, Weak};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use actix::{Actor, Addr, Recipient};
 use futures_util::future::LocalBoxFuture;
@@ -11,6 +12,7 @@ use graphql::{GraphQLError, Plan};
 use hashbrown::HashMap;
 use protocol::{Close, Request, Resume};
 use security::Guard;
+use tokio::time::Instant;
 
 use crate::actors::{
     AuthenticateActor, JwtActor, ShardActor, Subscribing, SubscriptionActor, start_chain,
@@ -413,10 +415,20 @@ impl Worker {
         }
     }
 
-    pub(crate) fn drain(&self) {
-        for connection in self.connections() {
-            connection.drain();
-        }
+    /// Lets the connections leave, evenly over `window`.
+    pub(crate) fn drain(&self, window: Duration) {
+        let connections = self.connections.borrow();
+        let leaving: Vec<_> = connections.values().cloned().collect();
+        let count = u32::try_from(leaving.len()).unwrap_or(u32::MAX);
+        let (begin, step) = (Instant::now(), window / count.max(1));
+        actix::spawn(async move {
+            for (place, connection) in (0..).zip(leaving) {
+                tokio::time::sleep_until(begin + step * place).await;
+                if let Some(connection) = connection.upgrade() {
+                    connection.leave();
+                }
+            }
+        });
     }
 
     pub(crate) fn close_connections(&self, selector: &Selector, close: &Close) -> usize {

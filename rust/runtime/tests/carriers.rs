@@ -10,8 +10,8 @@ use std::time::Duration;
 use graphql::{DocumentLimits, Schema, SchemaOptions};
 use protocol::{Session, Subprotocol};
 use runtime::{
-    CallId, Catalog, Client, Engine, EngineConfig, Lane, Limits, Opening, Remote, Resolver,
-    Runtime, SlowConsumer,
+    CallId, CarrierHandle, Catalog, Client, Engine, EngineConfig, Lane, Limits, Opening, Remote,
+    Resolver, Runtime, SlowConsumer,
 };
 use security::Policy;
 
@@ -57,7 +57,10 @@ fn open(runtime: &Runtime, ended: mpsc::Sender<ThreadId>) -> Remote {
         client: Client::default(),
         session: Session::websocket(Subprotocol::TransportWs),
         close: None,
-        shut_down: Box::new(|| {}),
+        carrier: CarrierHandle {
+            shut_down: Box::new(|| {}),
+            pulse: None,
+        },
         ended: Box::new(move || ended.send(std::thread::current().id()).unwrap()),
     })
 }

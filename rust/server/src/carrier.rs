@@ -4,7 +4,7 @@
 //! The socket has left actix-http with the handshake, and with it that connection's buffers: an
 //! idle WebSocket holds none. Not here: frames and messages (`frames`, `messages`).
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
@@ -19,7 +19,7 @@ use actix_rt::time::timeout;
 use bytes::{Buf, BytesMut};
 use futures_util::Stream;
 use futures_util::task::AtomicWaker;
-use runtime::{Connection, Transport};
+use runtime::{Connection, Flow, Transport};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::task::AbortHandle;
 
@@ -29,19 +29,55 @@ use crate::frames::encode;
 /// otherwise be answered with a reset, and it might lose the close frame by that.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Ends the task that carries a connection, whatever still waits to be written.
+/// The task that carries a connection, as the connection sees it.
 #[derive(Clone, Default)]
-pub(crate) struct Ending(Rc<OnceCell<AbortHandle>>);
+pub(crate) struct Carriage(Rc<State>);
 
-impl Transport for Ending {
+#[derive(Default)]
+struct State {
+    /// Set once it runs.
+    task: OnceCell<AbortHandle>,
+    /// Whether the socket is full.
+    is_full: Cell<bool>,
+    /// Whether the client has taken something of what waited since the flow was asked for.
+    has_moved: Cell<bool>,
+}
+
+impl Carriage {
+    /// Polls a write until it is done.
+    async fn write<R>(&self, mut poll: impl FnMut(&mut Context<'_>) -> Poll<R>) -> R {
+        poll_fn(|cx| {
+            let written = poll(cx);
+            if written.is_pending() {
+                self.0.is_full.set(true);
+            } else if self.0.is_full.take() {
+                // The kernel has room again, so the client has acknowledged something.
+                self.0.has_moved.set(true);
+            }
+            written
+        })
+        .await
+    }
+}
+
+impl Transport for Carriage {
+    /// Ends the task, whatever still waits to be written.
     fn shut_down(&self) {
-        if let Some(task) = self.0.get() {
+        if let Some(task) = self.0.task.get() {
             task.abort();
         }
     }
 
     fn has_pings(&self) -> bool {
         true
+    }
+
+    fn flow(&self) -> Flow {
+        match (self.0.has_moved.take(), self.0.is_full.get()) {
+            (true, _) => Flow::Moving,
+            (false, true) => Flow::Stuck,
+            (false, false) => Flow::Idle,
+        }
     }
 }
 
@@ -105,34 +141,38 @@ impl Wake for ActorWaker {
     }
 }
 
-/// Carries a socket in a task of this thread until the actor, the client or `ending` ends it.
+/// Carries a socket in a task of this thread until the actor, the client or `carriage` ends it.
 /// The actor runs while `actor` is polled.
 pub(crate) fn carry<T>(
     actor: impl Stream + 'static,
     socket: SharedSocket<T>,
     connection: Rc<Connection>,
-    ending: &Ending,
+    carriage: &Carriage,
 ) where
     T: AsyncRead + AsyncWrite + Unpin + 'static,
 {
+    let carried = carriage.clone();
     let task = actix_rt::spawn(async move {
         // An error means that the client is gone.
-        write_and_close(actor, socket, &connection).await.ok();
+        write_and_close(actor, socket, &connection, &carried)
+            .await
+            .ok();
     });
     // It is set nowhere else.
-    ending.0.set(task.abort_handle()).ok();
+    carriage.0.task.set(task.abort_handle()).ok();
 }
 
 async fn write_and_close<T: AsyncRead + AsyncWrite + Unpin>(
     actor: impl Stream,
     mut socket: SharedSocket<T>,
     connection: &Connection,
+    carriage: &Carriage,
 ) -> io::Result<()> {
     // The actor is dropped by it, and the operations end: nothing comes behind a close.
-    write(actor, &mut socket, connection).await?;
+    write(actor, &mut socket, connection, carriage).await?;
     let close = async {
         while connection.outbox().is_closed() && !connection.outbox().is_empty() {
-            write_waiting(&mut socket, connection).await?;
+            write_waiting(&mut socket, connection, carriage).await?;
         }
         socket.shutdown().await?;
         let mut unread = [0; 1024];
@@ -147,6 +187,7 @@ async fn write<T: AsyncWrite + Unpin>(
     actor: impl Stream,
     socket: &mut SharedSocket<T>,
     connection: &Connection,
+    carriage: &Carriage,
 ) -> io::Result<()> {
     let mut actor = pin!(actor);
     let signal = connection.outbox().signal();
@@ -172,7 +213,7 @@ async fn write<T: AsyncWrite + Unpin>(
         if is_over {
             return Ok(());
         }
-        write_waiting(socket, connection).await?;
+        write_waiting(socket, connection, carriage).await?;
         if !connection.outbox().is_empty() {
             // The actor has its turn before: a client is heard however much it is sent.
             signal.set();
@@ -184,34 +225,17 @@ async fn write<T: AsyncWrite + Unpin>(
 async fn write_waiting<T: AsyncWrite + Unpin>(
     socket: &mut SharedSocket<T>,
     connection: &Connection,
+    carriage: &Carriage,
 ) -> io::Result<()> {
     let mut frames = BytesMut::new();
-    encode(connection.outbox(), &mut frames);
+    encode(connection.outbox(), &mut frames, connection.is_kept_alive());
+    let mut socket = Pin::new(socket);
     while !frames.is_empty() {
-        let written = write_some(socket, &frames, connection).await?;
-        frames.advance(written);
+        let written = carriage.write(|cx| socket.as_mut().poll_write(cx, &frames));
+        match written.await? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            written => frames.advance(written),
+        }
     }
-    socket.flush().await
-}
-
-async fn write_some<T: AsyncWrite + Unpin>(
-    socket: &mut SharedSocket<T>,
-    bytes: &[u8],
-    connection: &Connection,
-) -> io::Result<usize> {
-    let mut was_full = false;
-    let written = poll_fn(|cx| {
-        let written = Pin::new(&mut *socket).poll_write(cx, bytes);
-        was_full |= written.is_pending();
-        written
-    })
-    .await?;
-    if was_full {
-        // The client has taken something: it is slow, not dead.
-        connection.receive_pong();
-    }
-    if written == 0 {
-        return Err(io::ErrorKind::WriteZero.into());
-    }
-    Ok(written)
+    carriage.write(|cx| socket.as_mut().poll_flush(cx)).await
 }

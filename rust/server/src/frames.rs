@@ -8,8 +8,9 @@ use runtime::{Outbox, Outgoing};
 /// counted and where the slow-consumer policy can reach it.
 const WRITE_BATCH_BYTES: usize = 64 * 1024;
 
-/// Writes the frames of what waits.
-pub(crate) fn encode(outbox: &Outbox, frames: &mut BytesMut) {
+/// Writes the frames of what waits. With `is_asking`, a full turn ends with a ping: a client that
+/// has much to read answers while it reads, also where its network hides how far it is.
+pub(crate) fn encode(outbox: &Outbox, frames: &mut BytesMut, is_asking: bool) {
     while frames.len() < WRITE_BATCH_BYTES {
         let Some(outgoing) = outbox.pop() else { break };
         let (opcode, payload) = match outgoing {
@@ -28,5 +29,8 @@ pub(crate) fn encode(outbox: &Outbox, frames: &mut BytesMut) {
             Outgoing::Head(_) => continue,
         };
         Parser::write_message(frames, payload, opcode, true, false);
+    }
+    if is_asking && frames.len() >= WRITE_BATCH_BYTES && !outbox.is_closed() {
+        Parser::write_message(frames, Bytes::new(), OpCode::Ping, true, false);
     }
 }

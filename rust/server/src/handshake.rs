@@ -18,7 +18,7 @@ use runtime::{Connection, Place};
 use tokio::io::AsyncWriteExt;
 use tokio_util::codec::Encoder;
 
-use crate::carrier::{Ending, SharedSocket, carry};
+use crate::carrier::{Carriage, SharedSocket, carry};
 use crate::head::{client_of, is_too_large};
 use crate::http::{respond, too_large_head};
 use crate::messages::Messages;
@@ -64,21 +64,22 @@ where
         socket.hand_over(place);
     }
     let worker = &door.current.worker;
-    let session = Session::websocket(subprotocol.unwrap_or(Subprotocol::TransportWs));
-    let ending = Ending::default();
+    let limits = &worker.engine().limits;
+    let session = Session::websocket(subprotocol.unwrap_or(Subprotocol::TransportWs))
+        .with_keepalive(limits.keepalive);
+    let carriage = Carriage::default();
     let client = client_of(head, "ws");
-    let connection = Connection::open(worker, client, session, Box::new(ending.clone()));
+    let connection = Connection::open(worker, client, session, Box::new(carriage.clone()));
     if subprotocol.is_none() {
         // A browser only tells its page about a close that follows a completed handshake.
         connection.close(Close::subprotocol_not_acceptable());
     }
-    let limits = &worker.engine().limits;
     let socket = SharedSocket::new(parts.io);
     let reader = Box::new(socket.clone());
     let messages = Messages::new(&parts.read_buf, reader, limits.max_message_bytes);
     let timeout = limits.connection_init_timeout;
     let actor = ConnectionActor::start(connection.clone(), messages, timeout);
-    carry(actor, socket, connection, &ending);
+    carry(actor, socket, connection, &carriage);
     Ok(())
 }
 

@@ -62,6 +62,7 @@ pub(crate) fn client_of(head: &RequestHead, kind: &str) -> Client {
     Client {
         connection_id: format!("{kind}-{}", LAST.fetch_add(1, Relaxed) + 1),
         headers: headers_of(head, |_| true),
+        query: head.uri.query().unwrap_or_default().to_owned(),
         peer: head.peer_addr.map(|peer| peer.to_string()),
         ..Client::default()
     }

@@ -3,22 +3,23 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use actix_web::body::{BodySize, MessageBody};
+use actix_http::ConnectionType;
+use actix_web::body::{BodySize, MessageBody, None as NoBody};
 use actix_web::http::{StatusCode, Version, header};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use protocol::Head;
 use protocol::http::Response;
-use runtime::{Body, Outgoing, Place, Remote, Reply};
+use runtime::{Body, CarrierHandle, Outgoing, Place, Remote, Reply, stuck_time};
 
 use crate::deadline::within;
 use crate::head::{client_of, headers_of, is_too_large};
 use crate::socket::SocketHandle;
 use crate::worker::CurrentWorker;
 
-/// What of a whole body is handed over at once (bytes): its request counts until all is.
-const CHUNK: usize = 32 * 1024;
+/// What of a body is handed to the socket at once (bytes).
+const PIECE_BYTES: usize = 32 * 1024;
 
 /// Answers a request that is no WebSocket handshake.
 pub(crate) async fn answer(
@@ -65,15 +66,29 @@ pub(crate) async fn answer(
     // client reads nothing holds back one batch, until it is ended for that.
     let own_socket = socket.clone();
     let own_socket = own_socket.filter(|_| request.version() != Version::HTTP_2);
-    let shut_down = move || {
-        if let Some(socket) = own_socket {
-            socket.shut_down();
-        }
+    let ended = own_socket.clone();
+    let carrier = CarrierHandle {
+        shut_down: Box::new(move || {
+            if let Some(socket) = ended {
+                socket.shut_down();
+            }
+        }),
+        pulse: None,
     };
-    let reply = responder
-        .answer(asked, client, place, Box::new(shut_down))
-        .await;
-    respond(reply, socket)
+    let reply = responder.answer(asked, client, place, carrier).await;
+    if let (Body::Stream(..), Some(socket)) = (&reply.body, &own_socket)
+        && let Some(keepalive) = limits.keepalive
+    {
+        socket.end_when_unacknowledged(stuck_time(keepalive));
+    }
+    let mut response = respond(reply, socket);
+    if request.version() < Version::HTTP_11 && response.body().size() == BodySize::Stream {
+        // It knows no chunks: the body ends with the connection.
+        let head = response.head_mut();
+        head.no_chunking(true);
+        head.set_connection_type(ConnectionType::Close);
+    }
+    response
 }
 
 fn socket_of(request: &HttpRequest) -> Option<SocketHandle> {
@@ -104,12 +119,20 @@ async fn read(mut payload: web::Payload, limit_bytes: usize) -> Result<Bytes, Re
 pub(crate) fn respond(reply: Reply, socket: Option<SocketHandle>) -> HttpResponse {
     let mut response = begin(&reply.head);
     let (ready, length, remote) = match reply.body {
-        Body::Whole(body) => (body.clone(), Some(body.len() as u64), None),
+        // Only the head was asked for.
+        Body::Whole(body, _) if reply.head.goes_on && body.is_empty() => {
+            return response.body(NoBody::new());
+        }
+        Body::Whole(body, remote) => {
+            let length = body.len() as u64;
+            (body, Some(length), remote)
+        }
         Body::Stream(ready, remote) => (ready, None, Some(remote)),
     };
     response.body(Parts {
         ready,
         length,
+        is_over: length.is_some(),
         remote,
         _held: socket.zip(reply.place).map(|(socket, place)| Held {
             socket,
@@ -132,9 +155,27 @@ struct Parts {
     ready: Bytes,
     /// `None`: it goes on.
     length: Option<u64>,
-    /// Where the rest comes from; `None`: there is none.
+    /// Whether nothing follows what is ready.
+    is_over: bool,
+    /// Where the rest comes from; of a whole body it is kept, as the request counts as connected
+    /// until it is written.
     remote: Option<Remote>,
     _held: Option<Held>,
+}
+
+impl Parts {
+    /// Takes some of what is ready. A large result leaves in pieces, so that a client which takes
+    /// it slowly is seen to take it.
+    fn next_piece(&mut self) -> Option<Bytes> {
+        if self.ready.is_empty() {
+            return None;
+        }
+        if let Some(remote) = &self.remote {
+            remote.progressed();
+        }
+        let length = self.ready.len().min(PIECE_BYTES);
+        Some(self.ready.split_to(length))
+    }
 }
 
 /// The place of a request whose body is not handed over yet.
@@ -162,11 +203,13 @@ impl MessageBody for Parts {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        if !self.ready.is_empty() {
-            let length = self.ready.len().min(CHUNK);
-            return Poll::Ready(Some(Ok(self.ready.split_to(length))));
-        }
-        while let Some(remote) = &self.remote {
+        loop {
+            if let Some(piece) = self.next_piece() {
+                return Poll::Ready(Some(Ok(piece)));
+            }
+            let Some(remote) = self.remote.as_ref().filter(|_| !self.is_over) else {
+                return Poll::Ready(None);
+            };
             let Some(outgoing) = ready!(remote.poll_take(cx)) else {
                 // Ended by force: the client must not take what it has for the whole.
                 let error = std::io::ErrorKind::ConnectionAborted;
@@ -176,14 +219,11 @@ impl MessageBody for Parts {
             for outgoing in outgoing {
                 match outgoing {
                     Outgoing::Text(part) => parts.extend_from_slice(&part),
-                    Outgoing::Close(_) => self.remote = None,
+                    Outgoing::Close(_) => self.is_over = true,
                     Outgoing::Head(_) | Outgoing::Ping | Outgoing::Pong(_) => {}
                 }
             }
-            if !parts.is_empty() {
-                return Poll::Ready(Some(Ok(parts.freeze())));
-            }
+            self.ready = parts.freeze();
         }
-        Poll::Ready(None)
     }
 }

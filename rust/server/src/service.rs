@@ -69,7 +69,7 @@ pub(crate) fn plain<T: Accepted>(
             let http1 = Rc::new(site.http1(Socket::handle).await?);
             let serve = move |stream: T| {
                 let (http1, peer) = (http1.clone(), stream.peer());
-                stream.send_at_once();
+                stream.set_up();
                 let socket = Socket::new(stream, &site.limits);
                 async move {
                     // An error means that the client is gone.
@@ -116,7 +116,7 @@ async fn serve_secured(
     acceptor: &TlsAcceptor,
 ) {
     let peer = stream.peer();
-    stream.send_at_once();
+    stream.set_up();
     let socket = Socket::new(stream, &site.limits);
     let handle = socket.handle();
     let timeout = site.limits.request_timeout.min(TLS_HANDSHAKE);
@@ -136,13 +136,13 @@ impl Site {
         let current = web::Data::new(CurrentWorker::start(workers));
         let limits = current.worker.engine().limits.clone();
         let door = Rc::new(Door {
-            path: ResourceDef::new(path),
+            path: ResourceDef::new(spellings(path)),
             current: current.clone(),
         });
         let app = App::new()
             .app_data(current)
-            .route(path, web::to(graphql))
-            .configure(status::routes);
+            .service(web::resource(spellings(path)).to(graphql))
+            .configure(status::pages);
         let app = map_config(app.into_factory(), |()| AppConfig::default());
         let application = boxed::rc_service(Watched::new(app.new_service(()).await?));
         Ok(Self {
@@ -182,6 +182,14 @@ impl Site {
                 std::future::ready(Ok::<_, ()>(application.clone()))
             }));
         Ok(boxed::service(service.new_service(()).await?))
+    }
+}
+
+/// A path without and with a slash at its end, which people and proxies add.
+pub(crate) fn spellings(path: &str) -> Vec<String> {
+    match path.trim_end_matches('/') {
+        "" => vec!["/".to_owned()],
+        path => vec![path.to_owned(), format!("{path}/")],
     }
 }
 

@@ -23,12 +23,20 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::deadline::Deadline;
 
+/// What the kernel takes beyond what is on its way (bytes). What waits past it stays in the outbox,
+/// where the slow-consumer policy can reach it, and a client that reads slowly is seen to read: the
+/// socket can be written again when half of this has left, not when a third of megabytes has.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES: u32 = 128 * 1024;
+
 /// What is accepted from a listener.
 pub(crate) trait Accepted: AsyncRead + AsyncWrite + Unpin + 'static {
     /// Address of the peer, where it has one.
     fn peer(&self) -> Option<SocketAddr>;
-    /// Sends what is written at once: results are small and must not wait for more of them.
-    fn send_at_once(&self);
+    /// Sets what holds for all sockets of clients.
+    fn set_up(&self);
+    /// Has the kernel end it when the network acknowledges nothing of what was written for `time`.
+    fn end_when_unacknowledged(&self, time: Duration);
     /// Makes the close that follows drop what was not sent.
     fn reset(&self);
 }
@@ -39,8 +47,19 @@ impl Accepted for TcpStream {
         self.peer_addr().ok()
     }
 
-    fn send_at_once(&self) {
+    fn set_up(&self) {
+        // Results are small and must not wait for more of them.
         self.set_nodelay(true).ok();
+        #[cfg(target_os = "linux")]
+        SockRef::from(self).set_tcp_notsent_lowat(UNSENT_BYTES).ok();
+    }
+
+    fn end_when_unacknowledged(&self, time: Duration) {
+        #[cfg(target_os = "linux")]
+        SockRef::from(self).set_tcp_user_timeout(Some(time)).ok();
+        // Elsewhere the system decides.
+        #[cfg(not(target_os = "linux"))]
+        let _ = time;
     }
 
     fn reset(&self) {
@@ -54,7 +73,9 @@ impl Accepted for UnixStream {
         None
     }
 
-    fn send_at_once(&self) {}
+    fn set_up(&self) {}
+
+    fn end_when_unacknowledged(&self, _: Duration) {}
 
     fn reset(&self) {}
 }
@@ -82,6 +103,8 @@ struct Shared {
     reads: AtomicU64,
     /// What was written (bytes).
     sent: AtomicU64,
+    /// Time the network has to acknowledge what was written (ms), to be set; 0: nothing is.
+    unacknowledged: AtomicU64,
     /// The task that reads and writes.
     task: AtomicWaker,
     /// Of requests whose responses are complete, but perhaps not written.
@@ -105,6 +128,13 @@ impl SocketHandle {
     pub(crate) fn begin_request(&self) -> RunningRequest {
         self.0.requests.fetch_add(1, Relaxed);
         RunningRequest(self.clone())
+    }
+
+    /// Has the kernel end the socket when the network acknowledges nothing for `time`. Of a client
+    /// that answers nothing, as those of HTTP, nothing else tells that it is gone.
+    pub(crate) fn end_when_unacknowledged(&self, time: Duration) {
+        let milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.0.unacknowledged.store(milliseconds, Relaxed);
     }
 
     /// Changes whenever the client has sent something.
@@ -187,6 +217,15 @@ impl<T: Accepted> Socket<T> {
         Ok(())
     }
 
+    /// Sets before a write what was asked for by a handle.
+    fn set_options(&self) {
+        let asked = self.shared.unacknowledged.swap(0, Relaxed);
+        if asked > 0 {
+            let time = Duration::from_millis(asked);
+            self.stream.end_when_unacknowledged(time);
+        }
+    }
+
     /// An error when the client has taken nothing for too long.
     fn watch(
         &mut self,
@@ -235,6 +274,7 @@ impl<T: Accepted> AsyncWrite for Socket<T> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.poll_ended(cx)?;
+        self.set_options();
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.watch(written, cx)
     }
@@ -245,6 +285,7 @@ impl<T: Accepted> AsyncWrite for Socket<T> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.poll_ended(cx)?;
+        self.set_options();
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
         self.watch(written, cx)
     }

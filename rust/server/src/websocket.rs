@@ -9,12 +9,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use actix::{Actor, ActorContext, AsyncContext, StreamHandler};
+use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, StreamHandler, WrapFuture};
 use actix_web_actors::ws;
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use protocol::Close;
-use runtime::Connection;
+use runtime::{Connection, run_for};
 
 use crate::messages::{Incoming, Messages};
 
@@ -61,9 +61,8 @@ impl Actor for ConnectionActor {
                 connection: self.connection.clone(),
             });
         }
-        ctx.run_later(self.init_timeout, |actor, _| {
-            actor.connection.initialisation_timed_out();
-        });
+        let timeout = run_for(self.init_timeout).into_actor(self);
+        ctx.spawn(timeout.map(|(), actor, _| actor.connection.initialisation_timed_out()));
     }
 }
 

@@ -6,9 +6,11 @@ use std::rc::Rc;
 use std::task::Waker;
 use std::time::Duration;
 
-use actix::{Actor, ActorContext, AsyncContext, Context, Handler, MessageResult};
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, MessageResult, WrapFuture,
+};
 
-use crate::clock::epoch_millis;
+use crate::clock::{epoch_millis, run_for};
 use crate::messages::{
     Broadcast, CloseConnections, DeliverShared, DrainConnections, RunOnWorker, StopWorker,
     WakeActors,
@@ -29,6 +31,16 @@ impl ShardActor {
     pub fn new(worker: Rc<Worker>) -> Self {
         Self { worker }
     }
+
+    /// Looks after the connections in each `interval`. One timer for all of the worker, and an
+    /// interval begins when the one before is done, so that none has to be made up for.
+    fn keep_alive_after(&self, interval: Duration, ctx: &mut Context<Self>) {
+        let due = run_for(interval).into_actor(self);
+        ctx.spawn(due.map(move |(), actor, ctx| {
+            actor.worker.keep_alive();
+            actor.keep_alive_after(interval, ctx);
+        }));
+    }
 }
 
 impl Actor for ShardActor {
@@ -36,8 +48,7 @@ impl Actor for ShardActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         if let Some(keepalive) = self.worker.engine().limits.keepalive {
-            // One timer for all connections of the worker, not one for each.
-            ctx.run_interval(keepalive, |actor, _| actor.worker.keep_alive());
+            self.keep_alive_after(keepalive, ctx);
         }
         if self.worker.engine().authenticates() {
             ctx.run_interval(EXPIRY_INTERVAL, |actor, _| {
@@ -86,8 +97,8 @@ impl Handler<WakeActors> for ShardActor {
 impl Handler<DrainConnections> for ShardActor {
     type Result = ();
 
-    fn handle(&mut self, _: DrainConnections, _: &mut Context<Self>) {
-        self.worker.drain();
+    fn handle(&mut self, drain: DrainConnections, _: &mut Context<Self>) {
+        self.worker.drain(drain.window);
     }
 }
 

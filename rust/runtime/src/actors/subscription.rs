@@ -103,7 +103,7 @@ impl SubscriptionActor {
         if self.is_finishing {
             self.is_catching_up = false;
             self.registration = None;
-            self.complete_when_idle(ctx);
+            self.end_when_idle(ctx);
             return true;
         }
         let Some(registration) = (replay.go_live)(after) else {
@@ -112,7 +112,7 @@ impl SubscriptionActor {
         self.is_catching_up = false;
         self.catch_up = None;
         self.gated_to.set(replay.missed.position());
-        let is_shared = registration.group().is_some();
+        let is_shared = registration.membership().is_some();
         self.registration = Some(registration);
         if is_shared {
             // The calls are its group's from now on.
@@ -136,9 +136,11 @@ impl SubscriptionActor {
         ctx.stop();
     }
 
-    fn complete_when_idle(&mut self, ctx: &mut Context<Self>) {
+    /// Ends a subscription that takes no further event, once it has sent what was under way.
+    fn end_when_idle(&mut self, ctx: &mut Context<Self>) {
         if self.registration.is_none() && self.lane.as_ref().is_none_or(|lane| lane.is_idle()) {
-            self.complete(ctx);
+            self.sink.drained();
+            ctx.stop();
         }
     }
 
@@ -198,9 +200,9 @@ impl StreamHandler<Found> for SubscriptionActor {
         match found {
             Found::Outcome(Outcome::Response(response) | Outcome::Failed(response), offset) => {
                 self.sink.next_of(&response, offset);
-                self.complete_when_idle(ctx);
+                self.end_when_idle(ctx);
             }
-            Found::Outcome(Outcome::Skip, _) => self.complete_when_idle(ctx),
+            Found::Outcome(Outcome::Skip, _) => self.end_when_idle(ctx),
             Found::Outcome(Outcome::Refused(errors), _) => self.fail(&errors, ctx),
             Found::Outcome(Outcome::End, _) => self.complete(ctx),
             Found::Start(limit) => self.set_timer(limit, limit, ctx),
@@ -228,22 +230,29 @@ impl Handler<FinishSubscription> for SubscriptionActor {
             self.is_finishing = true;
             return;
         }
-        if let Some(group) = self.registration.as_ref().and_then(Registration::group) {
-            let group = group.clone();
+        let membership = self.registration.as_ref();
+        if let Some(membership) = membership.and_then(Registration::membership) {
+            let last = membership.last();
             ctx.run_interval(GROUP_POLL, move |actor, ctx| {
-                if group.is_idle() {
+                let membership = actor.registration.as_ref();
+                let membership = membership.and_then(Registration::membership);
+                if membership.is_none_or(|membership| membership.has_received(last)) {
                     actor.registration = None;
-                    actor.complete(ctx);
+                    actor.end_when_idle(ctx);
                 }
             });
             return;
         }
-        self.registration = None;
-        match &self.lane {
-            // A source stream would go on by itself.
-            Some(lane) if lane.info.definition.kind.is_stream() => self.complete(ctx),
-            _ => self.complete_when_idle(ctx),
+        if self
+            .lane
+            .as_ref()
+            .is_some_and(|lane| lane.info.definition.kind.is_stream())
+        {
+            // It ends by itself, or with its connection.
+            return;
         }
+        self.registration = None;
+        self.end_when_idle(ctx);
     }
 }
 

@@ -86,4 +86,10 @@ impl ResponseSink for OperationSink {
             connection.operation_completed(&self.id);
         }
     }
+
+    fn drained(&self) {
+        if let Some(connection) = self.live_connection() {
+            connection.operation_drained(&self.id);
+        }
+    }
 }

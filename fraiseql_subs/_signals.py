@@ -1,0 +1,134 @@
+"""SIGTERM and Ctrl-C of a program that serves: they end its servers, which drain.
+
+Not here: programs that another server runs in, which has handlers of its own
+(`adapters/_shutdown.py`).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import weakref
+from collections.abc import Callable
+from types import FrameType
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from .server import Server
+
+Handler: TypeAlias = Callable[[int, "FrameType | None"], Any]
+
+
+class Signals:
+    """The handlers of this process, installed while a server listens.
+
+    The first signal asks every server to end, the second ends the drain at once, a third does
+    what it would have done without them.
+    """
+
+    def __init__(self) -> None:
+        self._servers: list[weakref.ref[Server]] = []
+        self._previous: dict[int, Any] = {}
+        self._process = 0
+        self._count = 0
+
+    def add(self, server: Server) -> None:
+        """Let signals end a server, unless the program handles SIGTERM itself.
+
+        Call it on the thread that runs the server's event loop; signals reach the main one only.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            return
+        handler = signal.getsignal(signal.SIGTERM)
+        if handler != self._receive:
+            if handler is not signal.SIG_DFL:
+                return
+            self._install()
+        self._servers.append(weakref.ref(server))
+
+    def remove(self, server: Server) -> None:
+        """Forget a server; with the last one the handlers before are restored."""
+        self._servers = [known for known in self._servers if known() not in (None, server)]
+        if not self._servers and threading.current_thread() is threading.main_thread():
+            self._restore()
+
+    def _install(self) -> None:
+        self._servers, self._previous = [], {}
+        self._process, self._count = os.getpid(), 0
+        # Ctrl-C of a program that handles it itself is left alone.
+        interrupt = signal.getsignal(signal.SIGINT)
+        is_default = interrupt is signal.default_int_handler
+        if is_default or _is_of_asyncio(interrupt):
+            self._previous[signal.SIGINT] = signal.signal(signal.SIGINT, self._receive)
+        self._previous[signal.SIGTERM] = signal.signal(signal.SIGTERM, self._receive)
+
+    def _restore(self) -> None:
+        for number, previous in self._previous.items():
+            # The program may have put its own in their place.
+            if signal.getsignal(number) == self._receive:
+                signal.signal(number, previous)
+        self._previous = {}
+
+    def _live(self) -> list[Server]:
+        servers = [known() for known in self._servers]
+        return [server for server in servers if server is not None]
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        """Take a signal, at any point of the main thread: all that acts is left to the loop."""
+        servers = self._live()
+        self._count += 1
+        is_draining = any(server.is_draining for server in servers)
+        if not servers or os.getpid() != self._process:
+            return self._pass_on(number, frame)
+        if self._count == 1:
+            previous = self._previous[number]
+            if _is_of_asyncio(previous) and not any(server.is_awaited for server in servers):
+                # Cancels what asyncio.run runs, and raises KeyboardInterrupt after it.
+                previous(number, frame)
+                return
+            work: Callable[[], None] = lambda: self._end(number)  # noqa: E731
+        elif self._count == 2 and is_draining:
+            work = self._hurry
+        else:
+            return self._pass_on(number, frame)
+        try:
+            servers[0].event_loop.call_soon_threadsafe(work)
+        except RuntimeError:
+            # The loop was closed, and the server left open.
+            self._pass_on(number, frame)
+
+    def _pass_on(self, number: int, frame: FrameType | None) -> None:
+        """Do what the signal does without us."""
+        previous = self._previous[number]
+        if callable(previous):
+            previous(number, frame)
+            return
+        signal.signal(number, previous)
+        os.kill(os.getpid(), number)
+
+    def _end(self, number: int) -> None:
+        servers = self._live()
+        for server in servers:
+            server.close()
+        outermost: dict[Any, Server] = {}
+        for server in servers:
+            outermost.setdefault(server.task, server)
+        for task, server in outermost.items():
+            if not any(other.is_awaited for other in servers if other.task is task):
+                if task.done():
+                    return self._pass_on(number, None)
+                server.interrupt(number)
+
+    def _hurry(self) -> None:
+        for server in self._live():
+            server.hurry()
+
+
+def _is_of_asyncio(handler: Any) -> bool:
+    """Whether `asyncio.run` has installed a handler; it does so from Python 3.11 on."""
+    function = getattr(handler, "func", None)
+    return getattr(function, "__qualname__", None) == "Runner._on_sigint"
+
+
+SIGNALS = Signals()

@@ -1,0 +1,188 @@
+"""Notices that the server which the application runs in is told to end, and drains before it does.
+
+ASGI tells an application last, when all connections are closed: too late to answer what is under
+way, and never while an event stream is open. So the signal itself is noticed, and handed to the
+server when the manager has drained: ADR 0036. The workers of hypercorn get no signal but an event
+of multiprocessing, which they poll; it is polled here as well, and cannot be held back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import multiprocessing
+import os
+import signal
+import socket
+import threading
+import weakref
+from collections.abc import Callable, Coroutine
+from functools import partial
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..manager import SubscriptionManager
+
+POLL = 0.1
+"""Seconds between two looks at an event of multiprocessing; hypercorn has the same."""
+
+
+def watch_shutdown(manager: SubscriptionManager, drain: float) -> None:
+    """Let a manager drain when the server is told to end. Call it on the server's event loop.
+
+    Does nothing where no server that is known here handles SIGTERM.
+
+    Args:
+        manager: What drains.
+        drain: Time that operations under way have (seconds).
+    """
+    if threading.current_thread() is threading.main_thread():
+        _WATCH.add(manager, drain)
+
+
+class _Watch:
+    """The managers of this process that are served by a server of somebody else."""
+
+    def __init__(self) -> None:
+        self._drains: weakref.WeakKeyDictionary[SubscriptionManager, float]
+        self._drains = weakref.WeakKeyDictionary()
+        self._event_loop: asyncio.AbstractEventLoop | None = None
+        self._limit: float | None = None
+        self._previous: dict[int, Any] = {}
+        self._sockets: tuple[socket.socket, ...] = ()
+        self._has_begun = False
+        self._held: Callable[[], object] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def add(self, manager: SubscriptionManager, drain: float) -> None:
+        """Watch for a manager, if there is anything to watch."""
+        event_loop = asyncio.get_running_loop()
+        handler = signal.getsignal(signal.SIGTERM)
+        is_new = event_loop is not self._event_loop or _is_uvicorn(handler)
+        if handler != self._receive and is_new:
+            watch = self._way_to_watch(handler)
+            if watch is None:
+                return
+            self._drains.clear()
+            self._event_loop, self._limit = event_loop, None
+            self._has_begun, self._held = False, None
+            watch(event_loop)
+        self._drains[manager] = drain
+
+    def _way_to_watch(self, handler: Any) -> Callable[[asyncio.AbstractEventLoop], None] | None:
+        if _is_uvicorn(handler):
+            return partial(self._replace, handler)
+        if _is_event_loop(handler):
+            return partial(self._listen, handler)
+        event = getattr(multiprocessing.current_process(), "_kwargs", {}).get("shutdown_event")
+        if event is not None:
+            return lambda _: self._keep(self._poll(event))
+        return None
+
+    # uvicorn has handlers of its own.
+
+    def _replace(self, handler: Any, _: asyncio.AbstractEventLoop) -> None:
+        config = getattr(handler.__self__, "config", None)
+        # How long uvicorn itself would wait; None: without an end.
+        self._limit = getattr(config, "timeout_graceful_shutdown", None)
+        self._previous = {
+            number: signal.signal(number, self._receive)
+            for number in (signal.SIGTERM, signal.SIGINT)
+            if signal.getsignal(number) == handler
+        }
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        """Take a signal, at any point of the main thread."""
+        previous, event_loop = self._previous[number], self._event_loop
+        try:
+            assert event_loop is not None
+            event_loop.call_soon_threadsafe(self._told, partial(previous, number, frame))
+        except RuntimeError:
+            # The loop is closed, and who replaced it has left the handler.
+            previous(number, frame)
+
+    # An event loop is told of signals through a file descriptor.
+
+    def _listen(self, handler: Any, event_loop: asyncio.AbstractEventLoop) -> None:
+        numbers = (signal.SIGTERM, signal.SIGINT)
+        taken = {int(number) for number in numbers if signal.getsignal(number) == handler}
+        for old in self._sockets:
+            old.close()
+        self._sockets = reading, writing = socket.socketpair()
+        for new in self._sockets:
+            new.setblocking(False)
+        loops = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
+        event_loop.add_reader(reading, self._woken, reading, loops, taken)
+
+    def _woken(self, reading: socket.socket, loops: int, taken: set[int]) -> None:
+        with contextlib.suppress(BlockingIOError):
+            for number in reading.recv(4096):
+                hand_on = partial(_write, loops, bytes([number]))
+                if number in taken:
+                    self._told(hand_on)
+                else:
+                    hand_on()
+
+    # The workers of hypercorn.
+
+    async def _poll(self, event: Any) -> None:
+        # Another process sets it.
+        while not event.is_set():  # noqa: ASYNC110
+            await asyncio.sleep(POLL)
+        await self._drain()
+
+    def _told(self, hand_on: Callable[[], object]) -> None:
+        """Drain, and then hand a signal on; the second one ends the drain."""
+        if self._has_begun:
+            self._held = None
+            for manager in list(self._drains):
+                manager._core.hurry()
+            hand_on()
+            return
+        self._has_begun, self._held = True, hand_on
+        self._keep(self._end())
+
+    async def _end(self) -> None:
+        try:
+            await self._drain()
+        finally:
+            held, self._held = self._held, None
+            if held is not None:
+                held()
+
+    async def _drain(self) -> None:
+        draining = []
+        for manager, drain in list(self._drains.items()):
+            if manager._core.is_running:
+                seconds = drain if self._limit is None else min(drain, self._limit)
+                # Nobody is let in again: this process ends.
+                draining.append(manager._core.drain(seconds, False, False))
+        if draining:
+            await asyncio.gather(*draining, return_exceptions=True)
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    # The loop may have ended.
+    with contextlib.suppress(OSError):
+        os.write(descriptor, data)
+
+
+def _is_uvicorn(handler: Any) -> bool:
+    """Whether a handler is that of uvicorn, also as a worker of gunicorn."""
+    server = getattr(handler, "__self__", None)
+    return any(kind.__module__.partition(".")[0] == "uvicorn" for kind in type(server).__mro__)
+
+
+def _is_event_loop(handler: Any) -> bool:
+    """Whether a handler is what `loop.add_signal_handler` installs."""
+    is_uvloop = isinstance(getattr(handler, "__self__", None), asyncio.AbstractEventLoop)
+    return is_uvloop or getattr(handler, "__name__", None) == "_sighandler_noop"
+
+
+_WATCH = _Watch()

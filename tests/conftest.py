@@ -1,0 +1,61 @@
+"""What holds for tests of every kind: none depends on its neighbours."""
+
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+ALONE = "TEST_RUNS_ALONE"
+"""Set in a process that runs one test."""
+
+HAS_FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a test that is marked `alone` in a process of its own.
+
+    What it counts belongs to a process: descriptors, threads, memory.
+    """
+    if pyfuncitem.get_closest_marker("alone") is None or ALONE in os.environ:
+        return None
+    test = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", pyfuncitem.nodeid],
+        cwd=pyfuncitem.config.rootpath,
+        env={**os.environ, ALONE: "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert test.returncode == 0, test.stdout
+    return True
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Note who has failed."""
+    report: Any = yield
+    if report.failed:
+        item.stash[HAS_FAILED] = True
+    return report
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Collect what a test that failed has left open, so that it fails no other."""
+    result = yield
+    if item.stash.get(HAS_FAILED, False):
+        # The frames of the failure hold it.
+        for name in ("last_exc", "last_value", "last_traceback"):
+            setattr(sys, name, None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            gc.collect()
+    return result

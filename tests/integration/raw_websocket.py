@@ -1,0 +1,159 @@
+"""A WebSocket client that does nothing by itself: it reads and answers only when told to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from support import PATIENCE
+
+TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What came: its opcode and its payload."""
+
+    opcode: int
+    payload: bytes
+
+
+async def open_connection(
+    url: str, path: str | None = None, context: ssl.SSLContext | None = None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect to a port or a path, with little that the kernel keeps unread for the client."""
+    parts = urlsplit(url)
+    plain = socket.socket(socket.AF_UNIX if path else socket.AF_INET)
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+    plain.setblocking(False)
+    address = path or (parts.hostname, parts.port)
+    await asyncio.get_running_loop().sock_connect(plain, address)
+    name = parts.hostname if context else None
+    # Reads no more than it is asked for.
+    return await asyncio.open_connection(sock=plain, limit=1, ssl=context, server_hostname=name)
+
+
+class RawWebSocket:
+    """One connection, frame by frame. Until it reads, the network holds what the server sends."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def connect(
+        cls,
+        url: str,
+        *,
+        path: str | None = None,
+        subprotocol: str = "graphql-transport-ws",
+        context: ssl.SSLContext | None = None,
+    ) -> AsyncIterator[RawWebSocket]:
+        """Connect, complete the handshake and be acknowledged.
+
+        Args:
+            url: Of the server; `path` is a socket of the file system to reach it by.
+            path: See above.
+            subprotocol: The only one that is offered.
+            context: Of TLS.
+        """
+        reader, writer = await open_connection(url, path, context)
+        try:
+            client = cls(reader, writer)
+            await client._shake_hands(urlsplit(url).path, subprotocol)
+            yield client
+        finally:
+            writer.transport.abort()
+
+    async def _shake_hands(self, path: str, subprotocol: str) -> None:
+        self.writer.write(
+            f"GET {path} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+            f"Sec-WebSocket-Protocol: {subprotocol}\r\n\r\n".encode()
+        )
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += await self.reader.readexactly(1)
+        assert head.startswith(b"HTTP/1.1 101"), head
+        await self.send({"type": "connection_init"})
+        while json.loads((await self.read()).payload)["type"] != "connection_ack":
+            pass
+
+    async def send(self, message: Any, opcode: int = TEXT) -> None:
+        """Send a frame, with a mask of zeros."""
+        payload = json.dumps(message).encode() if opcode == TEXT else message
+        assert len(payload) < 126
+        self.writer.write(bytes([0x80 | opcode, 0x80 | len(payload)]) + bytes(4) + payload)
+        await self.writer.drain()
+
+    async def subscribe(self, query: str) -> None:
+        """Subscribe, as id 1."""
+        await self.send({"type": "subscribe", "id": "1", "payload": {"query": query}})
+
+    async def read(self) -> Frame:
+        """Read one frame.
+
+        Raises:
+            asyncio.IncompleteReadError: The server has ended the connection.
+        """
+        return await asyncio.wait_for(self._read(), PATIENCE)
+
+    async def _read(self) -> Frame:
+        first, length = await self.reader.readexactly(2)
+        if length >= 126:
+            length = int.from_bytes(await self.reader.readexactly(2 if length == 126 else 8), "big")
+        return Frame(first & 0x0F, await self.reader.readexactly(length))
+
+    async def read_bytes(self, count: int) -> None:
+        """Take `count` bytes, whatever they are."""
+        await asyncio.wait_for(self.reader.readexactly(count), PATIENCE)
+
+    async def ended(self) -> list[Frame]:
+        """Read until the server ends the connection; return what came before."""
+        frames = []
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                frames.append(await self.read())
+        return frames
+
+
+class Metronome:
+    """Beats with the keepalive of a server of one worker: a client that answers every ping.
+
+    Who moves at its beats depends on the server's time and not on that of a clock.
+    """
+
+    def __init__(self, client: RawWebSocket) -> None:
+        self._client = client
+        self.beats = 0
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def connect(cls, url: str, **options: Any) -> AsyncIterator[Metronome]:
+        async with RawWebSocket.connect(url, **options) as client:
+            yield cls(client)
+
+    async def beat(self) -> None:
+        """Wait for the next interval."""
+        while not await self._is_beat(await self._client.read()):
+            pass
+        self.beats += 1
+
+    async def _is_beat(self, frame: Frame) -> bool:
+        if frame.opcode == PING:
+            await self._client.send(frame.payload, PONG)
+            return True
+        # Behind an adapter it is a message.
+        if frame.opcode == TEXT and json.loads(frame.payload)["type"] == "ping":
+            await self._client.send({"type": "pong"})
+            return True
+        assert frame.opcode in (TEXT, PING), frame
+        return False

@@ -1,0 +1,93 @@
+"""Tests do not depend on their neighbours: what one leaves behind, and what it counts."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parents[1]
+
+SETTINGS = """
+[pytest]
+asyncio_default_fixture_loop_scope = function
+filterwarnings = error
+markers = alone
+"""
+
+
+def run(folder: Path, code: str) -> str:
+    """Run tests of their own; gives what pytest says of them."""
+    (folder / "pytest.ini").write_text(SETTINGS)
+    (folder / "test_some.py").write_text(code)
+    # In the order of the file.
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "conftest", "-p", "no:randomly"]
+    environment = {**os.environ, "PYTHONPATH": str(TESTS)}
+    done = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
+    return done.stdout
+
+
+@pytest.mark.parametrize("fault", ["assert not left", "raise ValueError"])
+def test_what_a_failure_leaves_open_fails_no_other_test(fault, tmp_path):
+    said = run(
+        tmp_path,
+        f"""
+import gc, socket
+
+def test_that_fails():
+    left = socket.socket()
+    {fault}
+
+def test_that_comes_next():
+    gc.collect()
+
+def test_that_fails_as_well():
+    assert False
+
+def test_that_comes_last():
+    gc.collect()
+""",
+    )
+    assert "2 failed, 2 passed" in said, said
+
+
+def test_what_a_passing_test_leaves_open_is_told(tmp_path):
+    said = run(
+        tmp_path,
+        """
+import gc, socket
+
+def test_that_leaves_a_socket():
+    socket.socket()
+    gc.collect()
+""",
+    )
+    assert "1 failed" in said, said
+    assert "unclosed <socket.socket" in said
+
+
+def test_a_test_that_is_marked_alone_has_a_process_of_its_own(tmp_path):
+    said = run(
+        tmp_path,
+        """
+import os, pytest
+
+ours = []
+
+def test_that_leaves_something():
+    ours.append(1)
+
+@pytest.mark.alone
+def test_alone():
+    assert not ours
+
+@pytest.mark.alone
+def test_alone_and_failing():
+    assert "seen" == "by its neighbours"
+""",
+    )
+    assert "1 failed, 2 passed" in said, said
+    assert "by its neighbours" in said
