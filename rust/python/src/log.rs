@@ -160,6 +160,9 @@ impl Subscriber for ToLogging {
     fn event(&self, event: &Event<'_>) {
         let mut fields = Fields::default();
         event.record(&mut fields);
+        if is_told_otherwise(event.metadata(), &fields.message) {
+            return;
+        }
         let record = Record {
             level: *event.metadata().level(),
             target: event.metadata().target(),
@@ -185,6 +188,12 @@ impl Subscriber for ToLogging {
     fn enter(&self, _: &span::Id) {}
 
     fn exit(&self, _: &span::Id) {}
+}
+
+/// Whether it is an attempt of the listener for want of a descriptor: there are two a second, and
+/// `server::descriptors` tells once.
+fn is_told_otherwise(metadata: &Metadata<'_>, message: &str) -> bool {
+    metadata.target() == "actix_server::accept" && message.contains("Too many open files")
 }
 
 #[derive(Default)]

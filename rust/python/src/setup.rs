@@ -46,6 +46,9 @@ pub(crate) struct PyLimits {
     max_connections: Option<usize>,
     max_subscriptions_per_connection: usize,
     max_message_bytes: usize,
+    max_head_bytes: usize,
+    request_timeout: f64,
+    send_timeout: f64,
     max_depth: Option<usize>,
     max_complexity: Option<usize>,
     max_aliases: Option<usize>,
@@ -216,6 +219,8 @@ impl Setup {
     /// Starts the actors and attaches them to the event loop, on whose thread this is called.
     pub(crate) fn start(&self, event_loop: &Bound<'_, PyAny>) -> PyResult<Running> {
         let py = event_loop.py();
+        // What is to be told may be that no file can be opened any more.
+        py.import("fraiseql_subs._logging")?;
         let bridge = Bridge::attach(event_loop)?;
         let failures = Arc::new(Failures::new(py, bridge.clone(), self.debug)?);
         let names = Names::new(py, &self.keys, self.serializers.clone(), failures.clone());
@@ -354,6 +359,9 @@ fn read_limits(limits: &PyLimits) -> PyResult<Limits> {
         max_connections: limits.max_connections,
         max_subscriptions_per_connection: limits.max_subscriptions_per_connection,
         max_message_bytes: limits.max_message_bytes,
+        max_head_bytes: limits.max_head_bytes,
+        request_timeout: seconds("request_timeout", limits.request_timeout)?,
+        send_timeout: seconds("send_timeout", limits.send_timeout)?,
         max_pending_bytes: limits.max_pending_bytes,
         slow_consumer,
         keepalive: limits

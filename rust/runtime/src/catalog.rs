@@ -110,6 +110,14 @@ impl Catalog {
         self.definitions.values()
     }
 
+    /// Whether anything of the host sees who asks: passthrough fields have no function.
+    pub(crate) fn has_functions(&self) -> bool {
+        let is_function = |definition: &Definition| {
+            definition.kind != ResolverKind::Passthrough || definition.has_initial
+        };
+        self.delegate.is_some() || self.definitions().any(|found| is_function(found))
+    }
+
     /// What kind of operation is asked for; `None` when [`Self::prepare`] would refuse it.
     #[must_use]
     pub fn kind(&self, request: &Request) -> Option<OperationKind> {

@@ -26,7 +26,7 @@ use crate::index::Route;
 use crate::lane::{Lane, SubscriptionInfo};
 use crate::messages::{Connect, Selector, Subscribe};
 use crate::replay::{Beginning, GoLive, Replay};
-use crate::resolver::Client;
+use crate::resolver::{Client, SUBGRAPH_HEADER};
 use crate::shard::{Registration, Shard};
 use crate::shared::{Joining, SharedKey, SharedMembers};
 use crate::sink::ResponseSink;
@@ -68,7 +68,7 @@ fn named_subgraph(request: &Request, client: &Client) -> Option<String> {
     match request.extensions.get("subgraph") {
         // What is no name is nobody's.
         Some(named) => Some(named.as_str().unwrap_or_default().to_owned()),
-        None => client.header("x-subgraph").map(str::to_owned),
+        None => client.header(SUBGRAPH_HEADER).map(str::to_owned),
     }
 }
 
