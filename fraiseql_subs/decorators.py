@@ -225,6 +225,8 @@ def resolve(
     scalars: Iterable[Scalar] = (),
     enums: Iterable[EnumTable] = (),
     enum_values: Mapping[str, list[tuple[str, Any]]] | None = None,
+    *,
+    given: frozenset[str] | None = None,
 ) -> tuple[SchemaSource, list[Definition]]:
     """Make the schema, and the definitions that the core reads.
 
@@ -237,6 +239,8 @@ def resolve(
         enums: Enums of a schema in SDL that its annotations do not name.
         enum_values: Values that arguments have for the names of an enum of a schema in SDL, by its
             name; None: the names themselves.
+        given: Names of the types of a schema that what is built is added to; None: it stands
+            alone.
 
     Raises:
         SchemaError: A type hint is missing or no GraphQL type, an argument is not declared, or
@@ -244,7 +248,7 @@ def resolve(
     """
     definitions = list(definitions)
     if schema is None:
-        source = build_schema(definitions)
+        source = build_schema(definitions, given)
         return source, [_with_graphql_names(definition) for definition in definitions]
     resolved = [dataclasses.replace(definition, typed=False) for definition in definitions]
     for definition in resolved:
@@ -265,13 +269,15 @@ def resolve(
     return source, resolved
 
 
-def build_schema(definitions: Iterable[Definition]) -> SchemaSource:
+def build_schema(
+    definitions: Iterable[Definition], given: frozenset[str] | None = None
+) -> SchemaSource:
     """Build the schema from the type hints of the definitions.
 
     Raises:
         SchemaError: A type hint is missing or no GraphQL type.
     """
-    return build([definition.root_field() for definition in definitions])
+    return build([definition.root_field() for definition in definitions], given)
 
 
 def _check_function(function: Callable[..., Any]) -> str:

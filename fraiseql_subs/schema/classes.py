@@ -56,8 +56,12 @@ class Field:
     deprecation: str | None = None
 
 
-def fields_of(cls: type) -> list[Field]:
+def fields_of(cls: type, *, is_output: bool = False) -> list[Field]:
     """Read the fields of a class in the order of their declaration.
+
+    Args:
+        cls: The class.
+        is_output: Whether its values are sent: fields that pydantic excludes are left out then.
 
     Raises:
         SchemaError: A field has no GraphQL type, two fields have the same GraphQL name, or there
@@ -66,13 +70,13 @@ def fields_of(cls: type) -> list[Field]:
     if is_typeddict(cls):
         fields = list(_typed_dict_fields(cls))
     elif is_model_class(cls):
-        fields = list(_model_fields(cls))
+        fields = list(_model_fields(cls, is_output))
     elif is_struct_class(cls):
         fields = list(_struct_fields(cls))
     elif is_attrs_class(cls):
         fields = list(_attrs_fields(cls))
     else:
-        fields = list(_dataclass_fields(cls))
+        fields = list(_dataclass_fields(cls, is_output))
     if not fields:
         raise SchemaError(f"{cls.__qualname__} has no fields: a GraphQL type needs at least one")
     by_name: dict[str, Field] = {}
@@ -129,10 +133,12 @@ def _typed_dict_fields(cls: Any) -> Iterator[Field]:
         yield field
 
 
-def _dataclass_fields(cls: Any) -> Iterator[Field]:
+def _dataclass_fields(cls: Any, is_output: bool) -> Iterator[Field]:
     hints = _resolved_hints(cls)
+    # Of a dataclass that pydantic made.
+    infos = getattr(cls, "__pydantic_fields__", {}) if is_output else {}
     for declared in dataclasses.fields(cls):
-        if declared.name.startswith("_"):
+        if declared.name.startswith("_") or _is_excluded(infos.get(declared.name)):
             continue
         default = declared.default
         if declared.default_factory in _CONSTANT_FACTORIES:
@@ -179,9 +185,16 @@ def _struct_fields(cls: Any) -> Iterator[Field]:
         yield dataclasses.replace(field, required=required)
 
 
-def _model_fields(cls: Any) -> Iterator[Field]:
+def _is_excluded(info: Any) -> bool:
+    """Tell whether a field of pydantic is declared with `exclude=True`."""
+    return bool(getattr(info, "exclude", None))
+
+
+def _model_fields(cls: Any, is_output: bool) -> Iterator[Field]:
     cls.model_rebuild(raise_errors=False)
     for name, info in cls.model_fields.items():
+        if is_output and _is_excluded(info):
+            continue
         default = MISSING if info.is_required() or info.default_factory else info.default
         if info.default_factory in _CONSTANT_FACTORIES:
             default = info.default_factory()

@@ -39,6 +39,9 @@ _VALUES_NO_ENUM_MAY_HAVE = frozenset({"true", "false", "null"})
 class TypeRegistry:
     """Types in the order in which they are first met; add all outputs before the inputs.
 
+    Args:
+        given: Names of types that the schema has already; they are taken as they are.
+
     Attributes:
         scalars: Custom scalars in use by name; None for those that this package provides.
         scalar_kinds: Of custom scalars with the values of another, the name of that one.
@@ -49,7 +52,8 @@ class TypeRegistry:
         classes: Classes behind objects, inputs and enums by GraphQL name.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, given: frozenset[str] = frozenset()) -> None:
+        self._given = given
         self.scalars: dict[str, Scalar | None] = {}
         self.scalar_kinds: dict[str, str] = {}
         self.enums: dict[str, type[enum.Enum]] = {}
@@ -66,15 +70,19 @@ class TypeRegistry:
         """
         hint = innermost(hint)
         if isinstance(hint, UnionHint):
+            if hint.name in self._given:
+                return
             if self._is_new(hint.name, hint, where):
                 self.unions[hint.name] = hint
             for member in hint.members:
                 self.add_output(member, where)
         elif isinstance(hint, ObjectHint):
             name = hint.cls.__name__
+            if name in self._given:
+                return
             if self._is_new(name, hint.cls, where):
                 # Entered before its fields are looked at: they may lead back to it.
-                fields = self.objects[name] = fields_of(hint.cls)
+                fields = self.objects[name] = fields_of(hint.cls, is_output=True)
                 for field in fields:
                     self.add_output(field.hint, field.where)
         else:
@@ -94,6 +102,8 @@ class TypeRegistry:
             )
         if isinstance(hint, ObjectHint):
             name = self.input_name(hint)
+            if name in self._given:
+                return
             if self._is_new(name, (hint.cls, "input"), where):
                 fields = self.inputs[name] = [f for f in fields_of(hint.cls) if f.is_input]
                 for field in fields:
@@ -109,6 +119,8 @@ class TypeRegistry:
     def _add_leaf(self, hint: Hint, where: str) -> None:
         if isinstance(hint, EnumHint):
             name = hint.cls.__name__
+            if name in self._given:
+                return
             if self._is_new(name, hint.cls, where):
                 _check_members(hint.cls, where)
                 self.enums[name] = hint.cls
@@ -122,6 +134,8 @@ class TypeRegistry:
 
     def _add_scalar(self, scalar: Scalar | None, where: str, name: str = "") -> None:
         name = name if scalar is None else scalar.name
+        if name in self._given:
+            return
         if name not in self.scalars:
             if name in self.classes:
                 raise SchemaError(

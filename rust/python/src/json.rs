@@ -273,6 +273,9 @@ fn uncommon(object: &Bound<'_, PyAny>, depth: usize) -> Result<Value, NotJson> {
     if let Ok(tuple) = object.cast::<PyTuple>() {
         return sequence(tuple.iter(), tuple.len(), depth);
     }
+    if let Some(dumped) = dumped(object).map_err(raised)? {
+        return convert(&dumped, depth - 1);
+    }
     if let Some(fields) = fields_of(object).map_err(raised)? {
         let mut map = Map::new();
         for (key, value) in fields {
@@ -294,6 +297,53 @@ fn uncommon(object: &Bound<'_, PyAny>, depth: usize) -> Result<Value, NotJson> {
 
 type Fields<'py> = Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)>;
 
+/// What a pydantic model makes of itself, when it has serializers of its own.
+fn dumped<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = object.py();
+    let class = object.get_type();
+    let Ok(decorators) = class.getattr(intern!(py, "__pydantic_decorators__")) else {
+        return Ok(None);
+    };
+    for kind in [
+        intern!(py, "model_serializers"),
+        intern!(py, "field_serializers"),
+    ] {
+        if decorators.getattr(kind)?.is_truthy()? && object.hasattr("model_dump")? {
+            return object.call_method0("model_dump").map(Some);
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a field of a pydantic model is kept out of what the model is written as.
+fn is_excluded(info: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = info.py();
+    if let Some(exclude) = info.getattr_opt(intern!(py, "exclude"))?
+        && exclude.is_truthy()?
+    {
+        return Ok(true);
+    }
+    match info.getattr_opt(intern!(py, "exclude_if"))? {
+        Some(exclude_if) if !exclude_if.is_none() => exclude_if.call1((value,))?.is_truthy(),
+        _ => Ok(false),
+    }
+}
+
+/// Names and values of the fields of a pydantic model or dataclass.
+fn model_fields<'py>(
+    object: &Bound<'py, PyAny>,
+    infos: &Bound<'py, PyDict>,
+) -> PyResult<Fields<'py>> {
+    let mut fields = Vec::with_capacity(infos.len());
+    for (name, info) in infos {
+        let value = object.getattr(name.cast::<PyString>()?)?;
+        if !is_excluded(&info, &value)? {
+            fields.push((name, value));
+        }
+    }
+    Ok(fields)
+}
+
 /// Names and values of a dataclass, a model, an attrs class, a struct or a mapping.
 fn fields_of<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Fields<'py>>> {
     let py = object.py();
@@ -301,9 +351,13 @@ fn fields_of<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Fields<'py>>> {
         return Ok(None);
     }
     let class = object.get_type();
+    if let Ok(infos) = class.getattr(intern!(py, "__pydantic_fields__"))
+        && let Ok(infos) = infos.cast::<PyDict>()
+    {
+        return model_fields(object, infos).map(Some);
+    }
     for declared in [
         intern!(py, "__dataclass_fields__"),
-        intern!(py, "__pydantic_fields__"),
         intern!(py, "__struct_fields__"),
         intern!(py, "__attrs_attrs__"),
     ] {

@@ -9,6 +9,7 @@ mod connection;
 mod core;
 mod error;
 mod event;
+mod failure;
 mod future;
 mod json;
 mod load;

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bus::HistoryLimits;
 use bytes::Bytes;
 use graphql::{Comparison, DocumentLimits, EnumType, Schema, SchemaOptions, TrustedDocuments};
+use protocol::Transports;
 use pyo3::prelude::*;
 use runtime::{
     Authenticator, Catalog, ChannelTemplate, Condition, Definition, Engine, EngineConfig,
@@ -19,6 +20,7 @@ use serde_json::Value;
 use crate::bridge::Bridge;
 use crate::client::PyAuthenticator;
 use crate::error::{definition_error, exceptions, runtime_error, schema_error};
+use crate::failure::Failures;
 use crate::json::to_json;
 use crate::log;
 use crate::policy::PySecurity;
@@ -92,6 +94,7 @@ pub(crate) struct PyDefinition<'py> {
     initial: Option<Py<PyAny>>,
     is_initial_async: bool,
     shared: bool,
+    partial: bool,
 }
 
 /// What the type of a constant in a filter says: the name of a scalar, or name and values of an enum.
@@ -130,6 +133,7 @@ pub(crate) struct Setup {
     history: Option<HistoryLimits>,
     authenticate: Option<Arc<Py<PyAny>>>,
     policy: Policy,
+    transports: Transports,
     tokens: Option<Arc<TokenVerifier>>,
     debug: bool,
     page: Option<Bytes>,
@@ -142,6 +146,7 @@ pub(crate) struct Options<'py> {
     pub(crate) history: Option<PyHistory>,
     pub(crate) trusted_documents: Option<Vec<(String, String)>>,
     pub(crate) introspection: bool,
+    pub(crate) transports: Vec<String>,
     pub(crate) debug: bool,
     pub(crate) page: Option<Bytes>,
     pub(crate) workers: usize,
@@ -155,7 +160,8 @@ impl Setup {
         limits: &PyLimits,
         options: Options<'_>,
     ) -> PyResult<Self> {
-        let (schema, serializers) = read_schema(schema)?;
+        let has_executor = definitions.iter().any(|found| found.kind == "delegate");
+        let (schema, serializers) = read_schema(schema, has_executor)?;
         let (sdl, keys) = (schema.sdl().to_owned(), schema.keys().to_vec());
         let mut functions = Vec::with_capacity(definitions.len());
         let mut declared = Vec::with_capacity(definitions.len());
@@ -192,6 +198,7 @@ impl Setup {
             history,
             authenticate: options.security.authenticate.map(Arc::new),
             policy,
+            transports: read_transports(&options.transports),
             tokens,
             debug: options.debug,
             page: options.page,
@@ -212,20 +219,26 @@ impl Setup {
     /// Starts the actors and attaches them to the event loop, on whose thread this is called.
     pub(crate) fn start(&self, event_loop: &Bound<'_, PyAny>) -> PyResult<Running> {
         let py = event_loop.py();
-        let names = Names::new(py, &self.keys, self.serializers.clone());
         let bridge = Bridge::attach(event_loop)?;
+        let failures = Arc::new(Failures::new(py, bridge.clone(), self.debug)?);
+        let names = Names::new(py, &self.keys, self.serializers.clone(), failures.clone());
         log::attach(&bridge);
         let functions = self.functions.clone();
-        let calls = Calls::new(bridge.clone(), functions, names, self.debug, py)?;
+        let calls = Calls::new(bridge.clone(), functions, names, failures.clone(), py)?;
         let calls = Arc::new(calls);
         let authenticator = self.authenticate.clone().map(|hook| {
             let bridge = bridge.clone();
-            Arc::new(PyAuthenticator { hook, bridge }) as Arc<dyn Authenticator>
+            Arc::new(PyAuthenticator {
+                hook,
+                bridge,
+                failures,
+            }) as Arc<dyn Authenticator>
         });
         let engine = Engine::new(EngineConfig {
             catalog: self.catalog.clone(),
             limits: self.limits.clone(),
             policy: self.policy.clone(),
+            transports: self.transports,
             resolver: Arc::new(LoopResolver(calls.clone())),
             tokens: self.tokens.clone(),
             authenticator,
@@ -243,7 +256,8 @@ impl Setup {
     }
 }
 
-fn read_schema(source: PySchemaSource<'_>) -> PyResult<(Schema, Serializers)> {
+/// `has_executor`: queries and mutations are served, so there need be no subscriptions.
+fn read_schema(source: PySchemaSource<'_>, has_executor: bool) -> PyResult<(Schema, Serializers)> {
     let mut enum_values = HashMap::new();
     for (name, values) in source.enum_values {
         let values = values.into_iter().map(|(value_name, value)| {
@@ -262,6 +276,7 @@ fn read_schema(source: PySchemaSource<'_>) -> PyResult<(Schema, Serializers)> {
         enum_values,
         published_enums: published_enums.collect(),
         scalar_kinds: source.scalar_kinds,
+        may_lack_subscription: has_executor,
     };
     let schema = Schema::parse(&source.sdl, options).map_err(|error| schema_error(&error))?;
     Ok((schema, source.serializers))
@@ -311,7 +326,21 @@ fn read_definition(index: usize, definition: &PyDefinition<'_>) -> PyResult<Defi
             .transpose()?,
         has_initial: definition.initial.is_some(),
         is_shared: definition.shared,
+        is_partial: definition.partial,
     })
+}
+
+/// `manager.Transport`, whose names are checked there.
+fn read_transports(names: &[String]) -> Transports {
+    let has = |name: &str| names.iter().any(|known| known == name);
+    Transports {
+        transport_ws: has("graphql-transport-ws"),
+        legacy_ws: has("graphql-ws"),
+        get: has("get"),
+        post: has("post"),
+        sse: has("sse"),
+        multipart: has("multipart"),
+    }
 }
 
 fn read_limits(limits: &PyLimits) -> PyResult<Limits> {

@@ -16,6 +16,7 @@ use pyo3::types::{
     PyType,
 };
 
+use crate::failure::Failures;
 use crate::json::{HostTypes, describe, to_json};
 
 /// What a schema says of Python objects.
@@ -23,17 +24,24 @@ pub(crate) struct Names {
     /// The names of all fields as Python strings, by the ids of their keys.
     fields: Vec<Py<PyString>>,
     serializers: Arc<Serializers>,
+    failures: Arc<Failures>,
 }
 
 /// What makes JSON of the values of custom scalars, by their names.
 pub(crate) type Serializers = HashMap<String, Py<PyAny>>;
 
 impl Names {
-    pub(crate) fn new(py: Python<'_>, keys: &[Arc<str>], serializers: Arc<Serializers>) -> Self {
+    pub(crate) fn new(
+        py: Python<'_>,
+        keys: &[Arc<str>],
+        serializers: Arc<Serializers>,
+        failures: Arc<Failures>,
+    ) -> Self {
         let fields = keys.iter().map(|key| PyString::intern(py, key).unbind());
         Self {
             fields: fields.collect(),
             serializers,
+            failures,
         }
     }
 
@@ -58,6 +66,12 @@ impl<'py, 'n> PyValue<'py, 'n> {
         Self::new(object, self.names)
     }
 
+    /// What the client is told of an exception that came while this was read.
+    fn raised(&self, error: PyErr, problem: &str) -> ResolverError {
+        let py = self.object.py();
+        self.names.failures.of_field(py, problem.to_owned(), error)
+    }
+
     fn enum_member(&self) -> PyResult<Option<Bound<'py, PyAny>>> {
         HostTypes::get(self.object.py())?.enum_value(&self.object)
     }
@@ -77,11 +91,7 @@ impl Value for PyValue<'_, '_> {
         };
         match found {
             Ok(found) => Ok(found.map(|object| self.with(object))),
-            Err(error) => Err(raised(
-                &self.object,
-                &format!("field `{}`", key.name),
-                &error,
-            )),
+            Err(error) => Err(self.raised(error, "reading")),
         }
     }
 
@@ -120,7 +130,7 @@ impl Value for PyValue<'_, '_> {
             }
             return Ok(());
         }
-        let failed = |error: PyErr| raised(&self.object, "its items", &error);
+        let failed = |error: PyErr| self.raised(error, "reading the items of");
         for item in self.object.try_iter().map_err(failed)? {
             if visit(self.with(item.map_err(failed)?)).is_break() {
                 break;
@@ -165,15 +175,23 @@ impl Value for PyValue<'_, '_> {
     fn write_scalar(&self, scalar: &str, out: &mut Vec<u8>) -> Result<(), ResolverError> {
         let mut object = self.object.clone();
         if let Some(serialize) = self.names.serializers.get(scalar) {
-            let what = format!("serializing `{scalar}`");
             object = serialize
                 .bind(object.py())
                 .call1((&object,))
-                .map_err(|error| raised_while(&what, &self.object, &error))?;
+                .map_err(|error| self.raised(error, "serializing"))?;
         }
-        let value = to_json(&object).map_err(|error| ResolverError::new(error.message(scalar)))?;
+        let value = to_json(&object).map_err(|error| {
+            self.misfit(
+                format!("{scalar} cannot represent this value"),
+                error.message(scalar),
+            )
+        })?;
         graphql::write_json(&value, out);
         Ok(())
+    }
+
+    fn is_debugged(&self) -> bool {
+        self.names.failures.is_debug()
     }
 
     fn describe(&self) -> String {
@@ -245,18 +263,4 @@ fn leaf(object: &Bound<'_, PyAny>) -> Scalar<'static> {
         Ok(float) => Scalar::Float(float.value()),
         Err(_) => Scalar::Other,
     }
-}
-
-/// What the client is told; the text of the exception may be confidential.
-fn raised(object: &Bound<'_, PyAny>, what: &str, error: &PyErr) -> ResolverError {
-    raised_while(&format!("reading {what} of"), object, error)
-}
-
-fn raised_while(doing: &str, object: &Bound<'_, PyAny>, error: &PyErr) -> ResolverError {
-    let py = object.py();
-    let class = error
-        .get_type(py)
-        .name()
-        .map_or_else(|_| "?".to_owned(), |n| n.to_string());
-    ResolverError::new(format!("{doing} {} raised `{class}`", describe(object)))
 }
