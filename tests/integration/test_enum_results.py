@@ -158,3 +158,22 @@ async def test_the_value_of_strawberry_stands_for_the_name_that_it_gives():
     async with manager, manager.subscribe("subscription { size(of: LITTLE) }") as stream:
         await manager.publish("sizes", {"size": Size.SMALL})
         assert (await anext(stream)).data == {"size": "LITTLE"}
+
+
+async def test_an_enum_of_a_schema_that_subscriptions_are_added_to_is_the_schemas():
+    strawberry.enum(Colour)
+
+    @strawberry.type
+    class Query:
+        colour: Colour | None = None
+
+    @subscription(channel="colours", filter={"colour": "$of"})
+    async def painted(event, *, of: Colour) -> Colour:
+        return of
+
+    manager = SubscriptionManager([painted], schema=strawberry.Schema(query=Query))
+    async with manager, manager.subscribe("subscription { painted(of: GREEN) }") as stream:
+        await manager.publish("colours", {"colour": Colour.RED})
+        await manager.publish("colours", {"colour": Colour.GREEN})
+        result = await anext(stream)
+        assert (result.data, result.errors) == ({"painted": "GREEN"}, None)

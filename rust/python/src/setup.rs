@@ -28,13 +28,16 @@ use crate::resolver::{Calls, Function, LoopResolver};
 use crate::running::Running;
 use crate::value::{Names, Serializers};
 
+/// Names of the members of an enum, with their values in Python.
+type EnumMembers<'py> = Vec<(String, Bound<'py, PyAny>)>;
+
 /// `fraiseql_subs.schema.SchemaSource`.
 #[derive(FromPyObject)]
 pub(crate) struct PySchemaSource<'py> {
     sdl: String,
     sources: HashMap<(String, String), String>,
-    enum_values: HashMap<String, Vec<(String, Bound<'py, PyAny>)>>,
-    published_enums: Vec<(String, Vec<(String, Bound<'py, PyAny>)>)>,
+    enum_values: HashMap<String, EnumMembers<'py>>,
+    published_enums: Vec<(String, EnumMembers<'py>)>,
     scalar_kinds: HashMap<String, String>,
     serializers: Serializers,
 }
@@ -101,7 +104,7 @@ pub(crate) struct PyDefinition<'py> {
 #[derive(FromPyObject)]
 enum PyConstantType<'py> {
     Scalar(String),
-    Enum(String, Vec<(String, Bound<'py, PyAny>)>),
+    Enum(String, EnumMembers<'py>),
 }
 
 impl PyConstantType<'_> {
