@@ -11,9 +11,10 @@ from typing import Any, Literal, get_args, get_origin
 
 from fraiseql_subs.errors import GraphQLError, SchemaError
 from fraiseql_subs.schema import descriptions
-from fraiseql_subs.schema.annotations import Hint, evaluate, is_nullable, read_hint
+from fraiseql_subs.schema.annotations import evaluate, read_return_hint
 from fraiseql_subs.schema.build import SubscriptionField
 from fraiseql_subs.schema.classes import MISSING, Field, make_field
+from fraiseql_subs.schema.hints import Hint, is_nullable
 from fraiseql_subs.schema.inputs import Converter, converter
 from fraiseql_subs.schema.names import check_name
 from fraiseql_subs.schema.routing import Condition
@@ -244,7 +245,7 @@ class Definition:
         annotation = evaluate(annotation, self._namespace(), place)
         if self.kind == "stream":
             annotation = _yielded(annotation, place)
-        return read_hint(annotation, place)
+        return read_return_hint(annotation, place)
 
     def _namespace(self) -> Mapping[str, Any]:
         if self.function is not None:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fraiseql_subs.schema.annotations import Hint
 from fraiseql_subs.schema.classes import Field
+from fraiseql_subs.schema.hints import EnumHint, Hint, LiteralHint, ObjectHint, ScalarHint
+from fraiseql_subs.schema.kinds import is_model_class
 from fraiseql_subs.schema.markers import Scalar
 from fraiseql_subs.schema.printer import QUERY, Printer, subscription_root
 from fraiseql_subs.schema.registry import TypeRegistry
@@ -25,12 +26,18 @@ class SchemaSource:
         enum_values: Members of each GraphQL enum as (GraphQL name, value in Python): the member's
             `.value` when it is a string, number or boolean, otherwise its name.
         serializers: What makes JSON of the values of custom scalars, by GraphQL name.
+        classes: Object types that are members of unions, by their class in Python, and by
+            `Page[Order]` for what is made of a generic class.
+        tags: Values that a field of such a type has in JSON, by (GraphQL type, GraphQL field), for
+            fields that are a `Literal`: they tell the members of a union apart.
     """
 
     sdl: str
     sources: dict[tuple[str, str], str] = field(default_factory=dict)
     enum_values: dict[str, list[tuple[str, Any]]] = field(default_factory=dict)
     serializers: dict[str, Callable[[Any], Any]] = field(default_factory=dict)
+    classes: dict[Any, list[str]] = field(default_factory=dict)
+    tags: dict[tuple[str, str], list[Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +89,50 @@ def build(fields: Sequence[SubscriptionField]) -> SchemaSource:
             if member.graphql_name != member.name
         },
         enum_values={
-            name: [(member.name, _value(member)) for member in cls]
-            for name, cls in types.enums.items()
+            name: [(member.name, _value(member)) for member in hint.cls]
+            for name, hint in types.enums.items()
+            if isinstance(hint, EnumHint)
         },
         serializers=serializers(scalar for scalar in types.scalars.values() if scalar is not None),
+        classes=_classes(types),
+        tags=_tags(types),
     )
 
 
 def serializers(scalars: Iterable[Scalar]) -> dict[str, Callable[[Any], Any]]:
     """Return what makes JSON of the values of scalars, by name."""
     return {scalar.name: scalar.serialize for scalar in scalars if scalar.serialize is not None}
+
+
+def _members(types: TypeRegistry) -> Iterable[ObjectHint]:
+    return {
+        member.name: member for hint in types.unions.values() for member in hint.members
+    }.values()
+
+
+def _classes(types: TypeRegistry) -> dict[Any, list[str]]:
+    classes: dict[Any, list[str]] = {}
+    for hint in _members(types):
+        classes.setdefault(hint.cls, []).append(hint.name)
+        # Of a pydantic model it is a class itself.
+        if hint.arguments and not is_model_class(hint.cls):
+            classes.setdefault(hint.cls[hint.arguments], []).append(hint.name)  # type: ignore[index]
+    return classes
+
+
+def _tags(types: TypeRegistry) -> dict[tuple[str, str], list[Any]]:
+    return {
+        (hint.name, member.graphql_name): values
+        for hint in _members(types)
+        for member in types.objects[hint.name]
+        if (values := _literals(member.hint))
+    }
+
+
+def _literals(hint: Hint) -> list[Any]:
+    if isinstance(hint, ScalarHint | LiteralHint):
+        return list(hint.values)
+    return [_value(member) for member in hint.only] if isinstance(hint, EnumHint) else []
 
 
 def _value(member: enum.Enum) -> Any:
