@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeAlias
 
 from .types import SKIP
 
-__all__ = ["SKIP", "log_authenticate", "log_failure", "pump", "resolve", "task_factory"]
+__all__ = ["SKIP", "log_authenticate", "log_failure", "pump", "pump_initial", "resolve", "task_factory"]
 
 _log = logging.getLogger("fraiseql_subs")
 
@@ -92,6 +92,14 @@ async def pump(generator: AsyncIterator[object], answer: Answer) -> None:
         close = getattr(generator, "aclose", None)
         if close is not None:
             await close()
+
+
+async def pump_initial(
+    function: Callable[[], AsyncIterator[object]], answer: Answer
+) -> None:
+    """Hand the initial values over, one after the other; events follow when they have ended."""
+    answer.begins()
+    await pump(function(), answer)
 
 
 def task_factory(event_loop: asyncio.AbstractEventLoop) -> tuple[StartTask, bool]:

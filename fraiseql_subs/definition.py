@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import sys
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
 from functools import cached_property, partial
 from typing import Any, Literal, get_args, get_origin
 
@@ -101,6 +101,11 @@ class Definition:
         """Whether calls of `initial` give coroutines."""
         return _is_async(self.initial)
 
+    @property
+    def is_initial_stream(self) -> bool:
+        """Whether calls of `initial` give generators of several values."""
+        return self.initial is not None and _is_generator(inspect.unwrap(self.initial))
+
     @cached_property
     def signature(self) -> Signature | None:
         """The parameters of the function; None for a passthrough.
@@ -180,15 +185,19 @@ class Definition:
                 if value is not MISSING:
                     values[name] = value
         initial = self._bind_initial({"variables": variables, "context": context, **values})
+        function = without_warning(self.function)
         if self.kind == "stream":
-            return Bound(partial(self.function, **values), initial)
-        return Bound(_with_event(self.function, self.signature, values), initial)
+            return Bound(partial(function, **values), initial)
+        return Bound(_with_event(function, self.signature, values), initial)
 
     def _bind_initial(self, values: Mapping[str, Any]) -> Callable[[], Any] | None:
         if self.initial is None:
             return None
         names = inspect.signature(self.initial).parameters
-        return partial(self.initial, **{name: values[name] for name in names if name in values})
+        initial = without_warning(self.initial)
+        if inspect.isgeneratorfunction(inspect.unwrap(initial)):
+            initial = _as_async(initial)
+        return partial(initial, **{name: values[name] for name in names if name in values})
 
     @cached_property
     def _converters(self) -> dict[str, Converter | None]:
@@ -265,6 +274,35 @@ def _yielded(annotation: Any, place: str) -> Any:
 
 
 _STREAMS = (AsyncIterator, AsyncIterable, AsyncGenerator)
+
+
+def _is_generator(function: object) -> bool:
+    return inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function)
+
+
+def _as_async(generator: Callable[..., Iterator[Any]]) -> Callable[..., AsyncIterator[Any]]:
+    async def values(**arguments: Any) -> AsyncIterator[Any]:
+        for value in generator(**arguments):
+            yield value
+
+    return values
+
+
+def without_warning(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function under `@deprecated` (PEP 702), whose warning is for other callers.
+
+    The field is deprecated in the schema: that is where its clients are told.
+    """
+    while True:
+        inner = getattr(function, "__wrapped__", None)
+        origin = getattr(function, "__globals__", {}).get("__name__")
+        if inner is None or origin not in _MODULES_OF_DEPRECATED:
+            return function
+        function = inner
+
+
+# Those whose `deprecated` wraps a function; later Pythons have the second in C and in Python.
+_MODULES_OF_DEPRECATED = ("typing_extensions", "warnings", "_py_warnings")
 
 
 def _is_async(function: Callable[..., Any] | None) -> bool:

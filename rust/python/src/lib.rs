@@ -4,12 +4,14 @@
 //! The GIL is only ever taken on that loop's thread.
 
 mod bridge;
+mod classes;
 mod client;
 mod connection;
 mod core;
 mod error;
 mod event;
 mod future;
+mod iterables;
 mod json;
 mod load;
 mod log;
@@ -23,7 +25,7 @@ mod stream;
 mod value;
 
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyMapping};
 
 /// The compiled half of `fraiseql_subs`.
 #[pymodule]
@@ -34,6 +36,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<core::Core>()?;
     module.add_class::<publish::Receipt>()?;
     module.add_class::<event::PyEvent>()?;
+    PyMapping::register::<event::PyEvent>(py)?;
     module.add_class::<future::Publication>()?;
     module.add_class::<stream::Responses>()?;
     module.add_function(wrap_pyfunction!(load::load, module)?)?;

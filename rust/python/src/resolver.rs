@@ -17,6 +17,7 @@ use crate::client::{context, context_variables};
 use crate::error::exceptions;
 use crate::event::PyEvent;
 use crate::future::Promise;
+use crate::iterables::Drained;
 use crate::json::{map_to_python, to_json, to_json_map};
 use crate::value::{Names, PyValue};
 
@@ -34,6 +35,8 @@ pub(crate) struct Function {
     pub(crate) is_async: bool,
     /// Whether the call for the initial value gives a coroutine.
     pub(crate) is_initial_async: bool,
+    /// Whether the call for the initial value gives a generator of several.
+    pub(crate) is_initial_stream: bool,
 }
 
 /// `fraiseql_subs.definition.Bound`: the callables of one subscription.
@@ -57,6 +60,7 @@ pub(crate) struct Calls {
     names: Names,
     resolve: Py<PyAny>,
     pump: Py<PyAny>,
+    pump_initial: Py<PyAny>,
     log_failure: Py<PyAny>,
     skip: Py<PyAny>,
     start_task: Py<PyAny>,
@@ -88,6 +92,7 @@ impl Calls {
             names,
             resolve: find("resolve")?,
             pump: find("pump")?,
+            pump_initial: find("pump_initial")?,
             log_failure: find("log_failure")?,
             skip: find("SKIP")?,
             start_task,
@@ -169,6 +174,7 @@ impl Calls {
             id,
             lane: lane.clone(),
             calls: self.clone(),
+            is_initial: matches!(subject, Subject::Initial),
             has_ended: AtomicBool::new(false),
         };
         match Bound::new(py, answer) {
@@ -197,6 +203,10 @@ impl Calls {
                 (&callables.resolve, Some(event), function.is_async)
             }
             Subject::Initial => match &callables.initial {
+                Some(initial) if function.is_initial_stream => {
+                    let coroutine = self.pump_initial.bind(py).call1((initial, answer))?;
+                    return self.run(answer, bound, &coroutine);
+                }
                 Some(initial) => (initial, None, function.is_initial_async),
                 None => {
                     answer.get().finish(py, Outcome::Skip);
@@ -371,6 +381,8 @@ struct Answer {
     id: CallId,
     lane: Arc<Lane>,
     calls: Arc<Calls>,
+    /// Whether the call is for what comes before the events.
+    is_initial: bool,
     /// Read and written on the event loop's thread only.
     has_ended: AtomicBool,
 }
@@ -415,13 +427,25 @@ impl Answer {
         Ok(future)
     }
 
-    /// The source stream has ended.
+    /// The source stream has ended, or the generator of initial values.
     fn ended(&self, py: Python<'_>) {
-        self.finish(py, Outcome::End);
+        let events_follow = self.is_initial;
+        self.finish(
+            py,
+            if events_follow {
+                Outcome::Skip
+            } else {
+                Outcome::End
+            },
+        );
     }
 
-    /// The source stream raised, which ends the subscription.
+    /// The source stream raised, which ends the subscription unless events follow.
     fn broke(&self, py: Python<'_>, exception: Bound<'_, PyAny>) {
+        if self.is_initial {
+            // An error in the place of a value, and events follow.
+            return self.raised(py, exception);
+        }
         let outcome =
             refused_with(py, &exception).unwrap_or_else(|| refused(self.describe(py, &exception)));
         self.finish(py, outcome);
@@ -450,7 +474,9 @@ impl Answer {
             // The event itself: its JSON is at hand.
             plan.project(&event.get().event().data, &mut response);
         } else {
-            plan.project(PyValue::new(value, &self.calls.names), &mut response);
+            let drained = Drained::default();
+            let value = PyValue::new(value, &self.calls.names, &drained);
+            plan.project(value, &mut response);
         }
         Outcome::Response(Bytes::from(response))
     }

@@ -9,6 +9,7 @@ use bus::HistoryLimits;
 use bytes::Bytes;
 use graphql::{DocumentLimits, Schema, SchemaOptions, TrustedDocuments};
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 use runtime::{
     Authenticator, Catalog, ChannelTemplate, Definition, Engine, EngineConfig, FilterValue, Limits,
     ResolverKind, Runtime, SlowConsumer, TokenVerifier, field_path,
@@ -16,6 +17,7 @@ use runtime::{
 use security::Policy;
 
 use crate::bridge::Bridge;
+use crate::classes::Classes;
 use crate::client::PyAuthenticator;
 use crate::error::{definition_error, exceptions, runtime_error, schema_error};
 use crate::json::to_json;
@@ -32,6 +34,8 @@ pub(crate) struct PySchemaSource<'py> {
     sources: HashMap<(String, String), String>,
     enum_values: HashMap<String, Vec<(String, Bound<'py, PyAny>)>>,
     serializers: Serializers,
+    classes: Py<PyDict>,
+    tags: HashMap<(String, String), Vec<Bound<'py, PyAny>>>,
 }
 
 /// `fraiseql_subs.Limits`.
@@ -84,6 +88,7 @@ pub(crate) struct PyDefinition<'py> {
     is_async: bool,
     initial: Option<Py<PyAny>>,
     is_initial_async: bool,
+    is_initial_stream: bool,
     shared: bool,
 }
 
@@ -92,6 +97,7 @@ pub(crate) struct Setup {
     sdl: String,
     keys: Vec<Arc<str>>,
     serializers: Arc<Serializers>,
+    classes: Arc<Classes>,
     catalog: Arc<Catalog>,
     functions: Arc<[Function]>,
     limits: Limits,
@@ -123,7 +129,7 @@ impl Setup {
         limits: &PyLimits,
         options: Options<'_>,
     ) -> PyResult<Self> {
-        let (schema, serializers) = read_schema(schema)?;
+        let (schema, serializers, classes) = read_schema(schema)?;
         let (sdl, keys) = (schema.sdl().to_owned(), schema.keys().to_vec());
         let mut functions = Vec::with_capacity(definitions.len());
         let mut declared = Vec::with_capacity(definitions.len());
@@ -133,6 +139,7 @@ impl Setup {
                 bind: definition.bind,
                 is_async: definition.is_async,
                 is_initial_async: definition.is_initial_async,
+                is_initial_stream: definition.is_initial_stream,
             });
         }
         let document_limits = DocumentLimits {
@@ -154,6 +161,7 @@ impl Setup {
             sdl,
             keys,
             serializers: Arc::new(serializers),
+            classes: Arc::new(classes),
             catalog: Arc::new(catalog),
             functions: functions.into(),
             limits: read_limits(limits)?,
@@ -165,6 +173,11 @@ impl Setup {
             page: options.page,
             workers: options.workers,
         })
+    }
+
+    /// The types of published objects.
+    pub(crate) fn classes(&self) -> &Classes {
+        &self.classes
     }
 
     /// The schema that is served.
@@ -180,7 +193,12 @@ impl Setup {
     /// Starts the actors and attaches them to the event loop, on whose thread this is called.
     pub(crate) fn start(&self, event_loop: &Bound<'_, PyAny>) -> PyResult<Running> {
         let py = event_loop.py();
-        let names = Names::new(py, &self.keys, self.serializers.clone());
+        let names = Names::new(
+            py,
+            &self.keys,
+            self.serializers.clone(),
+            self.classes.clone(),
+        );
         let bridge = Bridge::attach(event_loop)?;
         log::attach(&bridge);
         let functions = self.functions.clone();
@@ -211,24 +229,33 @@ impl Setup {
     }
 }
 
-fn read_schema(source: PySchemaSource<'_>) -> PyResult<(Schema, Serializers)> {
+fn read_schema(source: PySchemaSource<'_>) -> PyResult<(Schema, Serializers, Classes)> {
+    let json = |value: &Bound<'_, PyAny>, place: &str| {
+        to_json(value).map_err(|error| exceptions::SchemaError::new_err(error.message(place)))
+    };
     let mut enum_values = HashMap::new();
     for (name, values) in source.enum_values {
         let values = values.into_iter().map(|(value_name, value)| {
-            let value = to_json(&value).map_err(|error| {
-                exceptions::SchemaError::new_err(error.message(&format!("{name}.{value_name}")))
-            })?;
+            let value = json(&value, &format!("{name}.{value_name}"))?;
             Ok((value_name, value))
         });
         let values = values.collect::<PyResult<Vec<_>>>()?;
         enum_values.insert(name, values);
     }
+    let mut tags = HashMap::new();
+    for ((type_name, field), values) in source.tags {
+        let place = format!("{type_name}.{field}");
+        let values = values.iter().map(|value| json(value, &place));
+        tags.insert((type_name, field), values.collect::<PyResult<Vec<_>>>()?);
+    }
     let options = SchemaOptions {
         sources: source.sources,
         enum_values,
+        tags,
     };
     let schema = Schema::parse(&source.sdl, options).map_err(|error| schema_error(&error))?;
-    Ok((schema, source.serializers))
+    let classes = Classes::new(source.classes, schema.abstract_members());
+    Ok((schema, source.serializers, classes))
 }
 
 fn read_definition(index: usize, definition: &PyDefinition<'_>) -> PyResult<Definition> {
