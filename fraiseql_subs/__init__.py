@@ -18,6 +18,7 @@ from .executor import Executor
 from .manager import SubscriptionManager
 from .metrics import ConnectionInfo, Metrics
 from .response_stream import ResponseStream
+from .schema.computed import computed_field
 from .schema.markers import Deprecated, Name, Scalar
 from .security import (
     JWT,
@@ -32,7 +33,7 @@ from .security import (
 )
 from .server import Server
 from .tenant import TenantPublisher
-from .types import ID, SKIP, Context, ExecutionResult
+from .types import ID, SKIP, Context, ExecutionResult, Skip
 
 __all__ = [
     "ID",
@@ -68,10 +69,12 @@ __all__ = [
     "Scope",
     "Security",
     "Server",
+    "Skip",
     "SubscriptionManager",
     "TenantIsolation",
     "TenantPublisher",
     "ValidationError",
+    "computed_field",
     "passthrough",
     "subscription",
 ]

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, final, overload
+from typing import Any, final
 
 from typing_extensions import Self
 
@@ -27,6 +27,9 @@ __all__ = [
 class Event(Mapping[str, Any]):
     """One published event: its envelope as attributes, its data also as a read-only mapping.
 
+    It is a `collections.abc.Mapping` of the data: `dict(event)`, `{**event}`, `match`, and equal to
+    mappings of equal data, whatever its envelope.
+
     `event["status"]` reads a field of the data without building the rest of it; `event.data`
     builds it whole, once for all resolvers of the event.
     """
@@ -50,10 +53,9 @@ class Event(Mapping[str, Any]):
     def data(self) -> Any:
         """The published data. Shared by all resolvers of the event: do not change it."""
     def __getitem__(self, key: str, /) -> Any: ...
-    @overload
-    def get(self, key: str, /) -> Any | None: ...
-    @overload
-    def get(self, key: str, default: Any = None, /) -> Any: ...
+    # `Mapping` has the parameters by position alone for some checkers.
+    def get(self, key: str, default: Any = None) -> Any: ...  # type: ignore[override]
+    def __eq__(self, other: object, /) -> bool: ...
     def __iter__(self) -> Iterator[str]: ...
     def __len__(self) -> int: ...
 

@@ -15,7 +15,15 @@ from typing import Any, Protocol, TypeAlias
 
 from .types import SKIP
 
-__all__ = ["SKIP", "log_authenticate", "log_failure", "pump", "pump_initial", "resolve", "task_factory"]
+__all__ = [
+    "SKIP",
+    "log_authenticate",
+    "log_failure",
+    "pump",
+    "pump_initial",
+    "resolve",
+    "task_factory",
+]
 
 _log = logging.getLogger("fraiseql_subs")
 
@@ -94,9 +102,7 @@ async def pump(generator: AsyncIterator[object], answer: Answer) -> None:
             await close()
 
 
-async def pump_initial(
-    function: Callable[[], AsyncIterator[object]], answer: Answer
-) -> None:
+async def pump_initial(function: Callable[[], AsyncIterator[object]], answer: Answer) -> None:
     """Hand the initial values over, one after the other; events follow when they have ended."""
     answer.begins()
     await pump(function(), answer)

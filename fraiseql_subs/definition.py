@@ -5,7 +5,14 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import sys
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Iterator,
+    Mapping,
+)
 from functools import cached_property, partial
 from typing import Any, Literal, get_args, get_origin
 

@@ -21,7 +21,13 @@ from uuid import UUID
 import typing_extensions
 
 from fraiseql_subs.errors import SchemaError
-from fraiseql_subs.schema.generics import Substitution, element_of, parametrised, substitute
+from fraiseql_subs.schema.generics import (
+    Substitution,
+    element_of,
+    parameters,
+    parametrised,
+    substitute,
+)
 from fraiseql_subs.schema.hints import (
     EnumHint,
     Hint,
@@ -129,7 +135,7 @@ def _read(annotation: Any, where: str) -> Hint:
     if annotation in (Any, object):
         return OptionalHint(ScalarHint("JSON"))
     if isinstance(annotation, TypeVar):
-        return _read_variable(annotation, where)
+        return _read_variable(annotation, annotation, where)
     origin = get_origin(annotation)
     if origin in (Union, types.UnionType):
         return _read_union(annotation, alias, where)
@@ -202,10 +208,15 @@ def _value_of(alias: Any, arguments: Substitution, where: str) -> Any:
         value = alias.__value__
     except (AttributeError, NameError, SyntaxError, TypeError) as error:
         raise unresolved(where, alias, error) from error
-    if isinstance(value, str):
-        module = sys.modules.get(alias.__module__)
-        value = evaluate(value, {} if module is None else vars(module), where)
-    return substitute(value, arguments)
+    return substitute(_evaluated(value, alias, where), arguments)
+
+
+def _evaluated(annotation: Any, owner: Any, where: str) -> Any:
+    """Resolve what is written as text at an alias or a type variable, if it is."""
+    if not isinstance(annotation, str | typing_extensions.ForwardRef):
+        return annotation
+    module = sys.modules.get(owner.__module__)
+    return evaluate(annotation, {} if module is None else vars(module), where)
 
 
 def _is_mapped(origin: Any) -> bool:
@@ -220,13 +231,14 @@ def _is_json_value(annotation: Any) -> bool:
     return known is not None and annotation is known
 
 
-def _read_variable(variable: Any, where: str) -> Hint:
+def _read_variable(variable: Any, generic: Any, where: str) -> Hint:
+    """Read a type variable that nothing was given for: its default, or its bound."""
     has_default = getattr(variable, "has_default", None)
     if has_default is not None and has_default():
-        return read_hint(variable.__default__, where)
+        return read_hint(_evaluated(variable.__default__, variable, where), where)
     if variable.__bound__ is not None:
-        return read_hint(variable.__bound__, where)
-    _refuse(variable, where, "say what it stands for where the class is used: `Page[Order]`")
+        return read_hint(_evaluated(variable.__bound__, variable, where), where)
+    _refuse(generic, where, "say what it holds where it is used, such as `Page[Order]`")
 
 
 def _read_union(annotation: Any, alias: str | None, where: str) -> Hint:
@@ -307,6 +319,9 @@ def _read_named(annotation: Any, origin: Any, alias: str | None, where: str) -> 
 def _read_object(annotation: Any, alias: str | None, where: str) -> ObjectHint:
     cls, name, arguments = parametrised(annotation)
     if not arguments:
+        for parameter in parameters(cls):
+            if isinstance(parameter, TypeVar):
+                _read_variable(parameter, cls, where)
         return ObjectHint(cls, (), name)
     names = [_name_of(read_hint(argument, where)) for argument in arguments]
     return ObjectHint(cls, arguments, alias or "".join([*names, name]))

@@ -38,15 +38,15 @@ def substitute(annotation: Any, values: Substitution) -> Any:
     """Put types in the place of type variables; one that is not known stays."""
     if isinstance(annotation, TypeVar):
         return values.get(annotation, annotation)
-    parameters = _parameters(annotation)
-    if not parameters or not any(parameter in values for parameter in parameters):
+    open_ones = parameters(annotation)
+    if not any(parameter in values for parameter in open_ones):
         return annotation
-    return annotation[tuple(values.get(parameter, parameter) for parameter in parameters)]
+    return annotation[tuple(values.get(parameter, parameter) for parameter in open_ones)]
 
 
 def ancestors(cls: Any, arguments: tuple[Any, ...] = ()) -> Iterator[tuple[Any, Substitution]]:
     """Give a class and those it derives from, nearest first, each with its type arguments."""
-    values = dict(zip(_parameters(cls), arguments, strict=False))
+    values = dict(zip(parameters(cls), arguments, strict=False))
     yield cls, values
     # What a class derives from, `Generic` and arguments included.
     for base in vars(cls).get("__orig_bases__") or getattr(cls, "__bases__", ()):
@@ -107,7 +107,8 @@ def _is_iterable(cls: type) -> bool:
     return issubclass(cls, collections.abc.Iterable)
 
 
-def _parameters(annotation: Any) -> tuple[Any, ...]:
+def parameters(annotation: Any) -> tuple[Any, ...]:
+    """Return the type variables of a generic class or alias that stand for nothing yet."""
     metadata = getattr(annotation, _MODEL_ARGUMENTS, None)
     if metadata and metadata["parameters"]:
         return tuple(metadata["parameters"])
@@ -119,7 +120,7 @@ def _parameters(annotation: Any) -> tuple[Any, ...]:
 
 def local_names(cls: Any) -> dict[str, Any]:
     """Return what a class may name that its module does not know: itself, and its parameters."""
-    names = {parameter.__name__: parameter for parameter in _parameters(cls)}
+    names = {parameter.__name__: parameter for parameter in parameters(cls)}
     return {**names, cls.__name__: cls}
 
 

@@ -133,10 +133,15 @@ class TypeRegistry:
         known = self.owners.get(name)
         if known == owner:
             return False
-        check_name(name, where, "rename the class, or name it with `type Name = ...`")
+        check_name(
+            name,
+            where,
+            "rename the class, or name what is made of a generic one with `type Name = ...`",
+        )
         if known is not None or name in _RESERVED or name in self.scalars:
             raise SchemaError(
-                f"{where}: the schema has another type named `{name}`: rename the class"
+                f"{where}: the schema has another type named `{name}`: rename the class, or name "
+                "what is made of a generic class with `type Name = ...`"
             )
         self.owners[name] = owner
         return True
