@@ -20,6 +20,10 @@ __all__ = [
     "Receipt",
     "Response",
     "Responses",
+    "check_hosts",
+    "check_path",
+    "check_rate",
+    "check_rule",
     "load",
 ]
 
@@ -53,8 +57,7 @@ class Event(Mapping[str, Any]):
     def data(self) -> Any:
         """The published data. Shared by all resolvers of the event: do not change it."""
     def __getitem__(self, key: str, /) -> Any: ...
-    # `Mapping` has the parameters by position alone for some checkers.
-    def get(self, key: str, default: Any = None) -> Any: ...  # type: ignore[override]
+    def get(self, key: str, default: Any = None) -> Any: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __iter__(self) -> Iterator[str]: ...
     def __len__(self) -> int: ...
@@ -237,3 +240,15 @@ def load(arguments: Sequence[str], /) -> int:
         The exit status: 0 every delivery came once and in order, 1 it did not, 2 options that
         cannot be, 3 the load could not be run, 130 stopped.
     """
+
+def check_hosts(hosts: Sequence[str]) -> None:
+    """Refuse names under which no server can be reached."""
+
+def check_path(path: str) -> None:
+    """Refuse a dotted path that leads nowhere."""
+
+def check_rate(rate: str) -> None:
+    """Refuse a rate that cannot be read."""
+
+def check_rule(rule: object, kind: str) -> None:
+    """Refuse a rule that could not be used; what needs a schema is checked later."""
