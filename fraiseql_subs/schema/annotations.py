@@ -184,13 +184,13 @@ def _unwrap(annotation: Any, where: str) -> tuple[Any, str | None, Scalar | None
             annotation = get_args(annotation)[0]
         elif hasattr(annotation, "__supertype__"):
             annotation = annotation.__supertype__
-        elif isinstance(annotation, _ALIASES):
-            alias = alias or annotation.__name__
-            annotation = _value_of(annotation, {}, where)
         elif isinstance(origin, _ALIASES):
             # One name for all that the alias makes of different arguments would not do.
             given = zip(origin.__type_params__, get_args(annotation), strict=False)
             annotation = _value_of(origin, dict(given), where)
+        elif isinstance(annotation, _ALIASES):
+            alias = alias or annotation.__name__
+            annotation = _value_of(annotation, {}, where)
         else:
             break
     return annotation, alias, None

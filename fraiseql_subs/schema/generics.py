@@ -119,9 +119,15 @@ def parameters(annotation: Any) -> tuple[Any, ...]:
 
 
 def local_names(cls: Any) -> dict[str, Any]:
-    """Return what a class may name that its module does not know: itself, and its parameters."""
-    names = {parameter.__name__: parameter for parameter in parameters(cls)}
-    return {**names, cls.__name__: cls}
+    """Return what annotations of a class may name that its module does not know.
+
+    That is the class, those it derives from, and their type parameters.
+    """
+    names: dict[str, Any] = {}
+    for owner in (*reversed(getattr(cls, "__mro__", ())), cls):
+        names.update((parameter.__name__, parameter) for parameter in parameters(owner))
+        names[owner.__name__] = owner
+    return names
 
 
 def _is_inherited(cls: Any, name: str) -> bool:
