@@ -21,6 +21,7 @@ from fraiseql_subs.schema import descriptions
 from fraiseql_subs.schema.annotations import evaluate, read_return_hint
 from fraiseql_subs.schema.build import SubscriptionField
 from fraiseql_subs.schema.classes import MISSING, Field, make_field
+from fraiseql_subs.schema.deprecation import without_warning
 from fraiseql_subs.schema.hints import Hint, is_nullable
 from fraiseql_subs.schema.inputs import Converter, converter
 from fraiseql_subs.schema.names import check_name
@@ -293,23 +294,6 @@ def _as_async(generator: Callable[..., Iterator[Any]]) -> Callable[..., AsyncIte
             yield value
 
     return values
-
-
-def without_warning(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function under `@deprecated` (PEP 702), whose warning is for other callers.
-
-    The field is deprecated in the schema: that is where its clients are told.
-    """
-    while True:
-        inner = getattr(function, "__wrapped__", None)
-        origin = getattr(function, "__globals__", {}).get("__name__")
-        if inner is None or origin not in _MODULES_OF_DEPRECATED:
-            return function
-        function = inner
-
-
-# Those whose `deprecated` wraps a function; later Pythons have the second in C and in Python.
-_MODULES_OF_DEPRECATED = ("typing_extensions", "warnings", "_py_warnings")
 
 
 def _is_async(function: Callable[..., Any] | None) -> bool:

@@ -28,6 +28,7 @@ class SchemaSource:
         serializers: What makes JSON of the values of custom scalars, by GraphQL name.
         classes: Object types that are members of unions, by their class in Python, and by
             `Page[Order]` for what is made of a generic class.
+        deprecated: Names in Python of fields that are deprecated.
         tags: Values that a field of such a type has in JSON, by (GraphQL type, GraphQL field), for
             fields that are a `Literal`: they tell the members of a union apart.
     """
@@ -37,6 +38,7 @@ class SchemaSource:
     enum_values: dict[str, list[tuple[str, Any]]] = field(default_factory=dict)
     serializers: dict[str, Callable[[Any], Any]] = field(default_factory=dict)
     classes: dict[Any, list[str]] = field(default_factory=dict)
+    deprecated: set[str] = field(default_factory=set)
     tags: dict[tuple[str, str], list[Any]] = field(default_factory=dict)
 
 
@@ -95,6 +97,12 @@ def build(fields: Sequence[SubscriptionField]) -> SchemaSource:
         },
         serializers=serializers(scalar for scalar in types.scalars.values() if scalar is not None),
         classes=_classes(types),
+        deprecated={
+            member.name
+            for members in types.objects.values()
+            for member in members
+            if member.deprecation is not None
+        },
         tags=_tags(types),
     )
 

@@ -8,8 +8,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{
-    PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMapping, PyNone, PyString,
-    PyTuple, PyType,
+    PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMapping, PyNone,
+    PyNotImplemented, PyString, PyTuple, PyType,
 };
 use serde_json::{Map, Number, Value};
 
@@ -365,13 +365,26 @@ fn fields_of<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Fields<'py>>> {
         intern!(py, "__attrs_attrs__"),
     ] {
         if let Ok(names) = class.getattr(declared) {
+            // Past the descriptors of pydantic, which warn of fields that are deprecated.
+            let own = if declared.is(intern!(py, "__pydantic_fields__")) {
+                Some(
+                    object
+                        .getattr(intern!(py, "__dict__"))?
+                        .cast_into::<PyDict>()?,
+                )
+            } else {
+                None
+            };
             let read = |name: Bound<'py, PyAny>| {
                 // attrs has objects with the name in them.
                 let name = match name.cast::<PyString>() {
                     Ok(_) => name,
                     Err(_) => name.getattr(intern!(py, "name"))?,
                 };
-                let value = object.getattr(name.cast::<PyString>()?)?;
+                let value = match own.as_ref().map(|own| own.get_item(&name)) {
+                    Some(Ok(Some(value))) => value,
+                    _ => object.getattr(name.cast::<PyString>()?)?,
+                };
                 Ok((name, value))
             };
             let fields = names.try_iter()?.map(|name| read(name?));
@@ -406,12 +419,35 @@ fn tuple_fields<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, P
     Ok(names.and_then(|names| names.cast_into::<PyTuple>().ok()))
 }
 
+/// An attribute that is deprecated, without the warning for other callers; `None`: it is read as
+/// any other.
+pub(crate) fn read_quietly<'py>(
+    object: &Bound<'py, PyAny>,
+    name: &Bound<'py, PyString>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    static READ: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let py = object.py();
+    let read = READ.import(py, "fraiseql_subs.schema.deprecation", "read")?;
+    let found = read.call1((object, name))?;
+    Ok((!found.is(PyNotImplemented::get(py))).then_some(found))
+}
+
+fn read_member<'py>(
+    object: &Bound<'py, PyAny>,
+    name: &Bound<'py, PyString>,
+) -> PyResult<Bound<'py, PyAny>> {
+    match read_quietly(object, name)? {
+        Some(found) => Ok(found),
+        None => object.getattr(name),
+    }
+}
+
 /// Adds the fields that the class computes.
 fn add_computed<'py>(object: &Bound<'py, PyAny>, fields: &mut Fields<'py>) -> PyResult<()> {
     let py = object.py();
     let class = object.get_type();
     let mut add = |name: Bound<'py, PyAny>| -> PyResult<()> {
-        let value = object.getattr(name.cast::<PyString>()?)?;
+        let value = read_member(object, name.cast::<PyString>()?)?;
         fields.push((name, value));
         Ok(())
     };

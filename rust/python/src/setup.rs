@@ -1,6 +1,6 @@
 //! What a manager is made of, read from its Python configuration once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -35,6 +35,7 @@ pub(crate) struct PySchemaSource<'py> {
     enum_values: HashMap<String, Vec<(String, Bound<'py, PyAny>)>>,
     serializers: Serializers,
     classes: Py<PyDict>,
+    deprecated: HashSet<String>,
     tags: HashMap<(String, String), Vec<Bound<'py, PyAny>>>,
 }
 
@@ -98,6 +99,7 @@ pub(crate) struct Setup {
     keys: Vec<Arc<str>>,
     serializers: Arc<Serializers>,
     classes: Arc<Classes>,
+    deprecated: HashSet<String>,
     catalog: Arc<Catalog>,
     functions: Arc<[Function]>,
     limits: Limits,
@@ -129,6 +131,7 @@ impl Setup {
         limits: &PyLimits,
         options: Options<'_>,
     ) -> PyResult<Self> {
+        let deprecated = schema.deprecated.clone();
         let (schema, serializers, classes) = read_schema(schema)?;
         let (sdl, keys) = (schema.sdl().to_owned(), schema.keys().to_vec());
         let mut functions = Vec::with_capacity(definitions.len());
@@ -162,6 +165,7 @@ impl Setup {
             keys,
             serializers: Arc::new(serializers),
             classes: Arc::new(classes),
+            deprecated,
             catalog: Arc::new(catalog),
             functions: functions.into(),
             limits: read_limits(limits)?,
@@ -198,6 +202,7 @@ impl Setup {
             &self.keys,
             self.serializers.clone(),
             self.classes.clone(),
+            &self.deprecated,
         );
         let bridge = Bridge::attach(event_loop)?;
         log::attach(&bridge);

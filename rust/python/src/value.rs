@@ -3,7 +3,7 @@
 //! Straight to bytes; no JSON value is made between.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use pyo3::types::{
 use crate::classes::{self, Classes, Found};
 use crate::event::PyEvent;
 use crate::iterables::{self, Drained};
-use crate::json::{HostTypes, describe, to_json};
+use crate::json::{HostTypes, describe, read_quietly, to_json};
 
 /// What a schema says of Python objects.
 pub(crate) struct Names {
@@ -26,6 +26,8 @@ pub(crate) struct Names {
     fields: Vec<Py<PyString>>,
     serializers: Arc<Serializers>,
     classes: Arc<Classes>,
+    /// Fields whose reading may warn, by the ids of their keys.
+    deprecated: Vec<bool>,
 }
 
 /// What makes JSON of the values of custom scalars, by their names.
@@ -37,12 +39,14 @@ impl Names {
         keys: &[Arc<str>],
         serializers: Arc<Serializers>,
         classes: Arc<Classes>,
+        deprecated: &HashSet<String>,
     ) -> Self {
         let fields = keys.iter().map(|key| PyString::intern(py, key).unbind());
         Self {
             fields: fields.collect(),
             serializers,
             classes,
+            deprecated: keys.iter().map(|key| deprecated.contains(&**key)).collect(),
         }
     }
 
@@ -115,6 +119,8 @@ impl Value for PyValue<'_, '_> {
         let name = self.names.name(self.object.py(), key);
         let found = if let Ok(dict) = self.object.cast::<PyDict>() {
             dict.get_item(name)
+        } else if self.names.deprecated[key.id] {
+            deprecated_member(&self.object, name)
         } else {
             member(&self.object, name)
         };
@@ -225,6 +231,17 @@ fn member<'py>(
     match object.cast::<PyMapping>() {
         Ok(mapping) if mapping.contains(name)? => mapping.get_item(name).map(Some),
         _ => Ok(found),
+    }
+}
+
+/// An attribute whose reading warns other callers.
+fn deprecated_member<'py>(
+    object: &Bound<'py, PyAny>,
+    name: &Bound<'py, PyString>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    match read_quietly(object, name)? {
+        Some(found) => Ok(Some(found)),
+        None => member(object, name),
     }
 }
 
