@@ -2,7 +2,7 @@
 
 from . import _interpreter as _interpreter  # before anything that is compiled
 from ._core import Event, Receipt
-from .config import ConnectionParams, History, Identity, Limits
+from .config import Accepted, ConnectionParams, History, Identity, Limits
 from .decorators import passthrough, subscription
 from .errors import (
     BusError,
@@ -17,6 +17,7 @@ from .errors import (
 from .executor import Executor
 from .manager import SubscriptionManager
 from .metrics import ConnectionInfo, Metrics
+from .response_head import ResponseHead, ResponseHeaders
 from .response_stream import ResponseStream
 from .schema.computed import computed_field
 from .schema.markers import Deprecated, Name, Scalar
@@ -41,6 +42,7 @@ __all__ = [
     "RBAC",
     "SKIP",
     "TLS",
+    "Accepted",
     "BusError",
     "ConfigurationError",
     "ConnectionInfo",
@@ -62,6 +64,8 @@ __all__ = [
     "PublishError",
     "Rates",
     "Receipt",
+    "ResponseHead",
+    "ResponseHeaders",
     "ResponseStream",
     "RowFilter",
     "Scalar",

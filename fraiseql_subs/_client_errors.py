@@ -41,20 +41,34 @@ def client_error(exception: BaseException) -> dict[str, Any] | None:
         return None
     cause = original(exception)
     if _is_core_error(cause):
-        error = _formatted(exception)
+        error = formatted(exception)
         if _is_of_completion(cause.__traceback__):
             error["message"] = _QUOTED_VALUE.split(error["message"], maxsplit=1)[0]
         return error
     if isinstance(cause, GraphQLError) or _is_null_in_non_null(cause):
-        return _formatted(exception)
+        return formatted(exception)
     return None
+
+
+def fault_of(exception: BaseException) -> BaseException | None:
+    """Return what the log has to have of an error that a client is sent; None: nothing.
+
+    That is an exception that was not raised for the client, and a value that does not fit the
+    schema.
+    """
+    cause = original(exception)
+    if isinstance(cause, GraphQLError):
+        return None
+    if _is_core_error(cause) and not _is_of_completion(cause.__traceback__):
+        return None
+    return cause
 
 
 def masked_error(exception: BaseException) -> dict[str, Any]:
     """Return the GraphQL error that hides an exception; its place in the document stays."""
     error: dict[str, Any] = {"message": INTERNAL_ERROR}
     if _is_core_error(exception):
-        known = _formatted(exception)
+        known = formatted(exception)
         error.update((key, known[key]) for key in ("locations", "path") if key in known)
     return error
 
@@ -75,7 +89,8 @@ def _is_core_error(exception: object) -> bool:
     return isinstance(core, type) and isinstance(exception, core)
 
 
-def _formatted(error: Any) -> dict[str, Any]:
+def formatted(error: Any) -> dict[str, Any]:
+    """Return an error of graphql-core as clients read it, with nothing hidden."""
     # A method in graphql-core 3.0 and 3.1.
     formatted = error.formatted
     return dict(formatted() if callable(formatted) else formatted)

@@ -105,8 +105,8 @@ class Connection:
     def subprotocol(self) -> str | None:
         """The subprotocol to accept with."""
     @property
-    def refusal(self) -> str | None:
-        """Why the handshake has to be refused, if so."""
+    def refusal(self) -> tuple[int, list[tuple[str, str]], bytes] | None:
+        """Status, headers and body of the response that refuses the handshake, if so."""
     @property
     def ended(self) -> asyncio.Future[None]:
         """Done when the socket has to be closed at once, whatever is being written."""
@@ -128,7 +128,7 @@ class Response:
         """Status code."""
     @property
     def headers(self) -> list[tuple[str, str]]:
-        """Names, in lower case, and values."""
+        """Names, in lower case, and values; the length of a whole body is among them."""
     @property
     def is_whole(self) -> bool:
         """Whether the next part is the whole body."""
@@ -154,6 +154,7 @@ class Core:
         security: Security,
         trusted_documents: list[tuple[str, str]] | None,
         introspection: bool,
+        transports: list[str],
         debug: bool,
         page: bytes | None,
         workers: int,
@@ -224,7 +225,7 @@ class Core:
         """Close the selected connections."""
     def connect(self, subprotocols: list[str], peer: Peer) -> Connection:
         """Open a WebSocket connection that a Python server carries."""
-    def answer(self, method: str, query: str, body: bytes, peer: Peer) -> asyncio.Future[Response]:
+    def answer(self, method: str, body: bytes, peer: Peer) -> asyncio.Future[Response]:
         """Answer an HTTP request that a Python server received."""
     def prometheus(self) -> str:
         """Counters in the text format of Prometheus; empty before the first start."""

@@ -1,31 +1,37 @@
 """How one resolver call runs on the event loop; called by the compiled module only.
 
 The functions here have no rule of the protocol and none of GraphQL: they start a coroutine as a
-task, hand its result over, and write what went wrong to the log.
+task, hand its result over, and end what a subscription leaves behind.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import inspect
 import logging
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextvars import Context
 from typing import Any, Protocol, TypeAlias
 
+from ._faults import faults
 from .types import SKIP
 
-__all__ = [
-    "SKIP",
-    "log_authenticate",
-    "log_failure",
-    "pump",
-    "pump_initial",
-    "resolve",
-    "task_factory",
-]
+__all__ = ["SKIP", "abandon", "close_stream", "pump", "pump_initial", "resolve", "task_factory"]
 
 _log = logging.getLogger("fraiseql_subs")
+
+_MAX_YIELDS = 100
+"""Values that a generator may yield after it was told to end (count)."""
+
+_STUBBORN = (
+    "the source stream of %s yielded after it was told to end: leave it when `yield` or `await`"
+    " raises CancelledError or GeneratorExit"
+)
+
+_MAX_AWAITS = 10
+"""Awaits in its clean-up that a call is cancelled at when there is no event loop (count)."""
 
 StartTask: TypeAlias = Callable[[Coroutine[Any, Any, None], Context], asyncio.Task[None]]
 """Starts a coroutine as a task in the context of a subscription."""
@@ -33,6 +39,9 @@ StartTask: TypeAlias = Callable[[Coroutine[Any, Any, None], Context], asyncio.Ta
 
 class Answer(Protocol):
     """Takes the result of one call, or the items of one source stream."""
+
+    field: str
+    """The subscription field, for the log."""
 
     def begins(self) -> None:
         """Note that the function for the initial value is entered now."""
@@ -46,8 +55,8 @@ class Answer(Protocol):
     def item(self, value: object) -> bool:
         """Take one value of a stream; False: await `room` before the next one."""
 
-    def room(self) -> Awaitable[None]:
-        """Give a future that is done when there is room for another value."""
+    def room(self) -> Awaitable[None] | None:
+        """Give a future that is done when there is room for another value; None: nobody reads."""
 
     def ended(self) -> None:
         """Take the end of a stream."""
@@ -82,12 +91,16 @@ async def resolve(
 async def pump(generator: AsyncIterator[object], answer: Answer) -> None:
     """Hand the values of one source stream over, no faster than its client takes them.
 
-    Cancelled when the client leaves: the generator's `finally` runs then.
+    Cancelled when the client leaves: the generator's `finally` runs then, also that of one which
+    yields in place of ending.
     """
     try:
         async for value in generator:
             if not answer.item(value):
-                await answer.room()
+                room = answer.room()
+                if room is None:
+                    break
+                await room
     except Exception as exception:
         answer.broke(exception)
     except BaseException:
@@ -97,9 +110,47 @@ async def pump(generator: AsyncIterator[object], answer: Answer) -> None:
         answer.ended()
     finally:
         # One that waited for room stands at its `yield` and has not seen the cancellation.
-        close = getattr(generator, "aclose", None)
-        if close is not None:
+        await close_stream(generator, answer.field)
+
+
+async def close_stream(generator: AsyncIterator[object], field: str) -> None:
+    """End a stream and let its clean-up run; what it raises then is logged."""
+    try:
+        if inspect.isasyncgen(generator):
+            # Not `aclose`, after which one that yields again cannot be ended any more.
+            for _ in range(_MAX_YIELDS):
+                with contextlib.suppress(GeneratorExit, StopAsyncIteration):
+                    await generator.athrow(GeneratorExit())
+                if generator.ag_frame is None:
+                    return
+                faults.report((close_stream, field), _log, logging.WARNING, _STUBBORN % field)
+            # Given up: the garbage collector is not to try it on an event loop again.
+            with contextlib.suppress(RuntimeError):
+                await generator.aclose()
+        elif (close := getattr(generator, "aclose", None)) is not None:
             await close()
+    except Exception as exception:
+        faults.raised(f"the source stream of {field} raised while it was ended", exception)
+
+
+def abandon(task: asyncio.Task[None], field: str) -> None:
+    """End a call whose event loop is closed: its clean-up runs as far as it needs no loop."""
+    # The task itself cannot end any more, and is none that somebody forgot.
+    with contextlib.suppress(AttributeError):
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+    coroutine: Any = task.get_coro()
+    if coroutine is None:
+        return
+    try:
+        # Not `close`, which Pythons before 3.13 do not pass on to a generator that awaits.
+        for _ in range(_MAX_AWAITS):
+            coroutine.throw(asyncio.CancelledError())
+    except (StopIteration, asyncio.CancelledError):
+        pass
+    except Exception as exception:
+        faults.raised(f"the resolver of {field} raised while its event loop ended", exception)
+    finally:
+        coroutine.close()
 
 
 async def pump_initial(function: Callable[[], AsyncIterator[object]], answer: Answer) -> None:
@@ -127,15 +178,3 @@ def task_factory(event_loop: asyncio.AbstractEventLoop) -> tuple[StartTask, bool
         ),
         True,
     )
-
-
-def log_failure(field: str, exception: BaseException) -> None:
-    """Write a resolver's exception to the log, with its traceback; a cancellation is no fault."""
-    if isinstance(exception, asyncio.CancelledError):
-        return
-    _log.error("the resolver of %s raised", field, exc_info=exception)
-
-
-def log_authenticate(exception: BaseException) -> None:
-    """Write an exception of the `authenticate` hook to the log, with its traceback."""
-    _log.error("authenticate raised; the client was refused", exc_info=exception)

@@ -17,6 +17,16 @@ _MAX_SECONDS = 30 * 24 * 3600
 _MAX_BYTES = 2**63 - 1
 _MAX_TIME = 365 * 24 * 3600
 
+KEEPALIVE_PATIENCE = 30.0
+"""Seconds in which clients of the older `graphql-ws` subprotocol want the `ka` after a `ka`."""
+
+Transport: TypeAlias = Literal[
+    "graphql-transport-ws", "graphql-ws", "get", "post", "sse", "multipart"
+]
+"""One way to ask: a WebSocket subprotocol, a method of HTTP, or how subscriptions are streamed."""
+
+TRANSPORTS: tuple[Transport, ...] = get_args(Transport)
+
 SlowConsumer: TypeAlias = Literal["disconnect", "drop_oldest", "latest"]
 
 
@@ -62,7 +72,12 @@ class Limits:
             `slow_consumer` acts.
         slow_consumer: `"disconnect"` ends the connection with 1013, `"drop_oldest"` drops the
             oldest waiting results, `"latest"` keeps the newest result of each subscription.
-        keepalive: Time between two pings of the server (seconds, above 0); None: no pings.
+        keepalive: Time between two signs of life of the server (seconds, above 0): pings, and
+            heartbeats of HTTP streams. Clients of the older `graphql-ws` subprotocol are sent `ka`
+            where it is below 30 s, past which they give up. A client that answers no ping and takes
+            nothing for two of these times is closed with 1013; one that takes nothing of what waits
+            for five of them is ended. Only time in which the server ran counts. None: no pings, no
+            heartbeats, and no client is ended for its silence.
 
     Raises:
         ConfigurationError: A value is out of its range.
@@ -99,6 +114,11 @@ class Limits:
         if self.slow_consumer not in policies:
             expected = ", ".join(f'"{policy}"' for policy in policies)
             refuse("Limits.slow_consumer", self.slow_consumer, f"use one of {expected}")
+
+    @property
+    def is_keepalive_slow(self) -> bool:
+        """Whether it is slower than clients of the older subprotocol bear."""
+        return self.keepalive is not None and self.keepalive >= KEEPALIVE_PATIENCE
 
     def _check_seconds(self, name: str, *, optional: bool) -> None:
         value = getattr(self, name)
@@ -168,6 +188,10 @@ class ConnectionParams:
         identity: What a verified token says, with `Security.jwt`; None without.
         context: What the adapter of another server was given for this client, such as the user
             that the application knows; None otherwise.
+        query: Parameters of the URL of the handshake or request, decoded; of several of one name
+            the first. Clients that cannot set headers, such as `EventSource`, have their
+            credentials here; URLs are written to logs by proxies, so let those be short-lived.
+        query_string: The same as it was sent, what follows the `?`; "" without.
     """
 
     payload: Mapping[str, Any] | None = None
@@ -176,6 +200,8 @@ class ConnectionParams:
     connection_id: str = ""
     identity: Identity | None = None
     context: Any = None
+    query: Mapping[str, str] = field(default_factory=dict)
+    query_string: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +247,40 @@ class Identity:
 def _is_id(value: object) -> bool:
     """Whether a value may be an id: a text, or what a database has in its place."""
     return value is not None and not isinstance(value, bool | bytes | list | tuple | set | Mapping)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Lets a client in, with more to say than who it is: `Security.authenticate` may return it.
+
+    Attributes:
+        identity: Who the client is, an `Identity` or a mapping with its members. None: whoever
+            its token says, or nobody: then rules that need an identity deny.
+        ack_payload: Payload of `connection_ack`, a JSON object; None: it has none. Clients over
+            HTTP have no acknowledgement.
+    """
+
+    identity: Identity | Mapping[str, Any] | None = None
+    ack_payload: Mapping[str, Any] | None = None
+
+
+def check_transports(transports: object) -> list[str]:
+    """Check which ways to ask are open.
+
+    Raises:
+        ConfigurationError: One is unknown, or no operation could be asked for.
+    """
+    names = strings("transports", transports, '["graphql-transport-ws", "post"]')
+    known = ", ".join(f'"{name}"' for name in TRANSPORTS)
+    for name in names:
+        if name not in TRANSPORTS:
+            refuse("one of transports", name, f"use some of {known}")
+    if not names:
+        refuse("transports", transports, f"nothing could be asked: use some of {known}")
+    streams = [name for name in names if name in ("sse", "multipart")]
+    if streams and "post" not in names and ("get" not in names):
+        refuse("transports", transports, f'"{streams[0]}" needs "get" or "post" beside it')
+    return list(names)
 
 
 def strings(setting: str, value: object, example: str) -> tuple[str, ...]:

@@ -219,6 +219,8 @@ def resolve(
     definitions: Iterable[Definition],
     schema: str | Path | None = None,
     scalars: Iterable[Scalar] = (),
+    *,
+    given: frozenset[str] | None = None,
 ) -> tuple[SchemaSource, list[Definition]]:
     """Make the schema, and the definitions that the core reads.
 
@@ -228,6 +230,8 @@ def resolve(
             filters are checked and spelled as in GraphQL. Or SDL, or a file of SDL (`load_sdl`):
             channels and filters use its names, and the core checks them.
         scalars: Custom scalars of a schema in SDL.
+        given: Names of the types of a schema that what is built is added to; None: it stands
+            alone.
 
     Raises:
         SchemaError: A type hint is missing or no GraphQL type, an argument is not declared, or
@@ -235,7 +239,7 @@ def resolve(
     """
     definitions = list(definitions)
     if schema is None:
-        source = build_schema(definitions)
+        source = build_schema(definitions, given)
         return source, [_with_graphql_names(definition) for definition in definitions]
     resolved = [dataclasses.replace(definition, typed=False) for definition in definitions]
     for definition in resolved:
@@ -243,13 +247,15 @@ def resolve(
     return SchemaSource(load_sdl(schema), serializers=serializers(scalars)), resolved
 
 
-def build_schema(definitions: Iterable[Definition]) -> SchemaSource:
+def build_schema(
+    definitions: Iterable[Definition], given: frozenset[str] | None = None
+) -> SchemaSource:
     """Build the schema from the type hints of the definitions.
 
     Raises:
         SchemaError: A type hint is missing or no GraphQL type.
     """
-    return build([definition.root_field() for definition in definitions])
+    return build([definition.root_field() for definition in definitions], given)
 
 
 def _check_function(function: Callable[..., Any]) -> str:

@@ -74,6 +74,7 @@ class Definition:
         declared: The arguments of a passthrough, name to type; empty otherwise.
         module: Name of the module that declares it.
         typed: Whether the schema is built from type hints; False when it is given as SDL.
+        partial: Whether a delegate's executor knows less of the schema than is served.
     """
 
     field: str
@@ -91,6 +92,7 @@ class Definition:
     declared: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
     module: str = dataclasses.field(default="", repr=False)
     typed: bool = dataclasses.field(default=True, repr=False)
+    partial: bool = dataclasses.field(default=False, repr=False)
 
     @property
     def where(self) -> str:

@@ -22,6 +22,8 @@ class Metrics:
         resolver_calls: Resolver calls started.
         resolver_errors: Resolver calls that raised or timed out.
         resolver_timeouts: Resolver calls ended by their timeout.
+        field_errors: Fields of results that could not be read, or whose value does not fit the
+            schema, counted for each projection.
         slow_consumer_disconnects: Subscribers ended because they were too slow.
         results_dropped: Results dropped because their subscriber was too slow.
         events_dropped: Events dropped before their resolver because it was too slow.
@@ -55,6 +57,7 @@ class Metrics:
     resolver_calls: int = 0
     resolver_errors: int = 0
     resolver_timeouts: int = 0
+    field_errors: int = 0
     slow_consumer_disconnects: int = 0
     results_dropped: int = 0
     events_dropped: int = 0

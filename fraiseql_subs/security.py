@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from fraiseql_subs._core import check_hosts, check_path, check_rate, check_rule
 from fraiseql_subs.config import (
+    Accepted,
     ConnectionParams,
     Identity,
     check_text,
@@ -36,7 +37,7 @@ _FIELD = re.compile(r"[_A-Za-z]\w*\.[_A-Za-z]\w*", re.ASCII)
 _IDENTITY = 'such as {"user_id": "$identity.user_id"}'
 
 Authenticate: TypeAlias = Callable[
-    [ConnectionParams], Awaitable[Identity | Mapping[str, Any] | None]
+    [ConnectionParams], Awaitable[Accepted | Identity | Mapping[str, Any] | None]
 ]
 
 
@@ -233,7 +234,7 @@ class JWT:
     """JSON Web Tokens, verified by the core; what they say becomes the client's `Identity`.
 
     A token needs `exp`, at which the connection is closed with 4403. It is looked for in the
-    payload of `connection_init`, then in the header, then in the cookie.
+    payload of `connection_init`, then in the header, the parameter of the URL and the cookie.
 
     Attributes:
         key: PEM of a public key, or a secret of at least 32 bytes for HS algorithms.
@@ -254,6 +255,9 @@ class JWT:
         parameters: Members of the payload of `connection_init` that may hold the token; `Bearer`
             before it is left out.
         header: Header of the handshake that may hold it; None: none.
+        query: Parameter of the URL that may hold it, for clients that can set no header, such as
+            `EventSource`; None: none. URLs are written to logs by proxies, so let such tokens be
+            short-lived.
         cookie: Cookie that may hold it; None: none. Browsers send cookies for any page, so
             `Security.origins` has to be given then.
 
@@ -275,6 +279,7 @@ class JWT:
     permissions_claim: str = "permissions"
     parameters: Sequence[str] = ("authorization", "Authorization", "token")
     header: str | None = "authorization"
+    query: str | None = None
     cookie: str | None = None
 
     def __post_init__(self) -> None:
@@ -364,8 +369,9 @@ class Security:
     """What a client has to pass. Each check is optional; one that cannot decide denies.
 
     Attributes:
-        authenticate: `async (ConnectionParams) -> Identity | dict | None`, called once per
-            connection. None or an exception refuses the connection with 4403.
+        authenticate: `async (ConnectionParams) -> Identity | dict | Accepted | None`, called once
+            per connection. None or an exception refuses the connection with 4403; a `GraphQLError`
+            tells the client why.
         jwt: Tokens that clients need. With `authenticate` as well, the token is verified first
             and its identity handed to the hook, which has the last word.
         tenant: Events reach only subscribers of their tenant.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import logging
 import signal
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import Self
 
 from ._signals import SIGNALS
+from .errors import ConfigurationError
 from .security import TLS
 
 if TYPE_CHECKING:
@@ -20,6 +22,22 @@ if TYPE_CHECKING:
 
 
 _log = logging.getLogger("fraiseql_subs.server")
+
+
+def refuse_running_loop(main: object) -> None:
+    """Check that no event loop runs on this thread, in which `main` could not be run.
+
+    Raises:
+        ConfigurationError: One does.
+    """
+    with contextlib.suppress(RuntimeError):
+        asyncio.get_running_loop()
+        if asyncio.iscoroutine(main):
+            main.close()
+        raise ConfigurationError(
+            "run() makes an event loop, and one runs here already: use"
+            " `async with manager.serve(...)` in a coroutine"
+        )
 
 
 class Server:

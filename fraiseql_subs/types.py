@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NewType
 
 from fraiseql_subs.config import ConnectionParams, Identity
+from fraiseql_subs.response_head import ResponseHead
 
 ID = NewType("ID", str)
 """A `str` that is written as the GraphQL scalar `ID`: use it in annotations."""
@@ -84,3 +85,12 @@ class Context:
     operation_name: str | None = None
     params: ConnectionParams | None = None
     value: Any = None
+    _response: ResponseHead | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def response(self) -> ResponseHead:
+        """Status, headers and cookies of the answer to a query or mutation over HTTP."""
+        # Made when it is asked for: most subscriptions never do.
+        if self._response is None:
+            self._response = ResponseHead()
+        return self._response

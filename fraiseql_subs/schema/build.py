@@ -63,13 +63,18 @@ class SubscriptionField:
     deprecation: str | None = None
 
 
-def build(fields: Sequence[SubscriptionField]) -> SchemaSource:
+def build(fields: Sequence[SubscriptionField], given: frozenset[str] | None = None) -> SchemaSource:
     """Build the schema that has these subscription fields.
+
+    Args:
+        fields: The fields of the subscription root.
+        given: Names of the types of a schema that what is built is added to; None: it stands
+            alone.
 
     Raises:
         SchemaError: A type cannot be part of a GraphQL schema, or two have one name.
     """
-    types = TypeRegistry()
+    types = TypeRegistry(given or frozenset())
     for root in fields:
         types.add_output(root.returns, root.where)
     for root in fields:
@@ -82,8 +87,9 @@ def build(fields: Sequence[SubscriptionField]) -> SchemaSource:
         )
         for root in fields
     ]
+    query = [QUERY] if given is None else []
     return SchemaSource(
-        sdl="\n\n".join([*printer.types(), QUERY, *subscription_root(lines)]) + "\n",
+        sdl="\n\n".join([*printer.types(), *query, *subscription_root(lines)]) + "\n",
         sources={
             (name, member.graphql_name): member.name
             for name, members in types.objects.items()
@@ -132,7 +138,7 @@ def _tags(types: TypeRegistry) -> dict[tuple[str, str], list[Any]]:
     return {
         (hint.name, member.graphql_name): values
         for hint in _members(types)
-        for member in types.objects[hint.name]
+        for member in types.objects.get(hint.name, ())
         if (values := _literals(member.hint))
     }
 

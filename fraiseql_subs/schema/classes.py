@@ -60,15 +60,18 @@ class Field:
     deprecation: str | None = None
 
 
-def fields_of(hint: ObjectHint) -> list[Field]:
+def fields_of(hint: ObjectHint, *, is_output: bool = False) -> list[Field]:
     """Read the fields of a class in the order of their declaration, computed ones last.
+
+    Args:
+        hint: The class.
+        is_output: Whether its values are sent: fields that pydantic excludes are left out then.
 
     Raises:
         SchemaError: A field has no GraphQL type, two fields have the same GraphQL name, or there
             is no field at all.
     """
-    cls = hint.cls
-    fields = [*_reader(cls)(hint), *_computed_fields(hint)]
+    fields = [*_reader(hint.cls)(hint, is_output), *_computed_fields(hint)]
     if not fields:
         raise SchemaError(f"{hint.where} has no fields: a GraphQL type needs at least one")
     by_name: dict[str, Field] = {}
@@ -104,7 +107,7 @@ def make_field(name: str, annotation: Any, where: str, default: Any = MISSING) -
     )
 
 
-def _reader(cls: type) -> Callable[[ObjectHint], Iterator[Field]]:
+def _reader(cls: type) -> Callable[[ObjectHint, bool], Iterator[Field]]:
     if is_typeddict(cls):
         return _typed_dict_fields
     if is_model_class(cls):
@@ -123,7 +126,7 @@ def _resolved_hints(hint: ObjectHint) -> dict[str, Any]:
         raise unresolved(hint.where, hint.cls.__annotations__, error) from error
 
 
-def _typed_dict_fields(hint: ObjectHint) -> Iterator[Field]:
+def _typed_dict_fields(hint: ObjectHint, _: bool) -> Iterator[Field]:
     cls: Any = hint.cls
     for name, annotation in _resolved_hints(hint).items():
         field = make_field(name, annotation, f"{hint.where}.{name}")
@@ -135,7 +138,7 @@ def _typed_dict_fields(hint: ObjectHint) -> Iterator[Field]:
         yield field
 
 
-def _tuple_fields(hint: ObjectHint) -> Iterator[Field]:
+def _tuple_fields(hint: ObjectHint, _: bool) -> Iterator[Field]:
     cls: Any = hint.cls
     hints = _resolved_hints(hint)
     for name in cls._fields:
@@ -143,11 +146,13 @@ def _tuple_fields(hint: ObjectHint) -> Iterator[Field]:
         yield make_field(name, hints[name], f"{hint.where}.{name}", default)
 
 
-def _dataclass_fields(hint: ObjectHint) -> Iterator[Field]:
+def _dataclass_fields(hint: ObjectHint, is_output: bool) -> Iterator[Field]:
     cls: Any = hint.cls
     hints = _resolved_hints(hint)
+    # Of a dataclass that pydantic made.
+    infos = getattr(cls, "__pydantic_fields__", {}) if is_output else {}
     for declared in dataclasses.fields(cls):
-        if declared.name.startswith("_"):
+        if declared.name.startswith("_") or _is_excluded(infos.get(declared.name)):
             continue
         default = declared.default
         if declared.default_factory in _CONSTANT_FACTORIES:
@@ -160,7 +165,7 @@ def _dataclass_fields(hint: ObjectHint) -> Iterator[Field]:
         )
 
 
-def _attrs_fields(hint: ObjectHint) -> Iterator[Field]:
+def _attrs_fields(hint: ObjectHint, _: bool) -> Iterator[Field]:
     cls: Any = hint.cls
     hints = _resolved_hints(hint)
     for declared in cls.__attrs_attrs__:
@@ -178,7 +183,7 @@ def _attrs_fields(hint: ObjectHint) -> Iterator[Field]:
         )
 
 
-def _struct_fields(hint: ObjectHint) -> Iterator[Field]:
+def _struct_fields(hint: ObjectHint, _: bool) -> Iterator[Field]:
     cls: Any = hint.cls
     hints = _resolved_hints(hint)
     names = cls.__struct_fields__
@@ -196,10 +201,17 @@ def _struct_fields(hint: ObjectHint) -> Iterator[Field]:
         yield dataclasses.replace(field, required=required)
 
 
-def _model_fields(hint: ObjectHint) -> Iterator[Field]:
+def _is_excluded(info: Any) -> bool:
+    """Tell whether a field of pydantic is declared with `exclude=True`."""
+    return bool(getattr(info, "exclude", None))
+
+
+def _model_fields(hint: ObjectHint, is_output: bool) -> Iterator[Field]:
     cls: Any = hint.cls
     cls.model_rebuild(raise_errors=False)
     for name, info in cls.model_fields.items():
+        if is_output and _is_excluded(info):
+            continue
         default = MISSING if info.is_required() or info.default_factory else info.default
         if info.default_factory in _CONSTANT_FACTORIES:
             default = info.default_factory()

@@ -36,6 +36,9 @@ _RESERVED = _ROOTS | _BUILT_IN_SCALARS | CUSTOM_SCALARS.keys()
 class TypeRegistry:
     """Types in the order in which they are first met; add all outputs before the inputs.
 
+    Args:
+        given: Names of types that the schema has already; they are taken as they are.
+
     Attributes:
         scalars: Custom scalars in use by name; None for those that this package provides.
         enums: Enum classes, and literals with a name, by GraphQL name.
@@ -45,7 +48,8 @@ class TypeRegistry:
         owners: What has each GraphQL name: a type, or (type, "input").
     """
 
-    def __init__(self) -> None:
+    def __init__(self, given: frozenset[str] = frozenset()) -> None:
+        self._given = given
         self.scalars: dict[str, Scalar | None] = {}
         self.enums: dict[str, EnumHint | LiteralHint] = {}
         self.unions: dict[str, UnionHint] = {}
@@ -61,15 +65,19 @@ class TypeRegistry:
         """
         hint = innermost(hint)
         if isinstance(hint, UnionHint):
+            if hint.name in self._given:
+                return
             if self._is_new(hint.name, hint, where):
                 self.unions[hint.name] = hint
             for member in hint.members:
                 self.add_output(member, where)
         elif isinstance(hint, ObjectHint):
+            if hint.name in self._given:
+                return
             if self._is_new(hint.name, hint, where):
                 # Entered before its fields are looked at: they may lead back to it.
                 self.objects[hint.name] = []
-                fields = self.objects[hint.name] = fields_of(hint)
+                fields = self.objects[hint.name] = fields_of(hint, is_output=True)
                 for field in fields:
                     self.add_output(field.hint, field.where)
         else:
@@ -89,6 +97,8 @@ class TypeRegistry:
             )
         if isinstance(hint, ObjectHint):
             name = self.input_name(hint)
+            if name in self._given:
+                return
             if self._is_new(name, (hint, "input"), where):
                 fields = self.inputs[name] = [f for f in fields_of(hint) if f.is_input]
                 for field in fields:
@@ -103,12 +113,14 @@ class TypeRegistry:
 
     def _add_leaf(self, hint: Hint, where: str) -> None:
         if isinstance(hint, EnumHint):
+            if hint.name in self._given:
+                return
             whole = EnumHint(hint.cls)
             if self._is_new(hint.name, whole, where):
                 _check_members(hint.cls, where)
                 self.enums[hint.name] = whole
         elif isinstance(hint, LiteralHint):
-            if self._is_new(hint.name, hint, where):
+            if hint.name not in self._given and self._is_new(hint.name, hint, where):
                 self.enums[hint.name] = hint
         elif isinstance(hint, ScalarHint):
             if hint.scalar is not None:
@@ -118,6 +130,8 @@ class TypeRegistry:
 
     def _add_scalar(self, scalar: Scalar | None, where: str, name: str = "") -> None:
         name = name if scalar is None else scalar.name
+        if name in self._given:
+            return
         if name not in self.scalars:
             if name in self.owners:
                 raise SchemaError(

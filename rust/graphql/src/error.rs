@@ -3,6 +3,8 @@
 //! [`GraphQLError`] is what a client reads, [`ResolverError`] what a host's resolver or value
 //! failed with before it has a place in the response, [`SchemaError`] what the developer reads.
 
+use std::any::Any;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::JsonMap;
@@ -36,6 +38,15 @@ pub enum PathSegment {
     Key(Arc<str>),
     /// The index in a list.
     Index(usize),
+}
+
+impl fmt::Display for PathSegment {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(key) => formatter.write_str(key),
+            Self::Index(index) => index.fmt(formatter),
+        }
+    }
 }
 
 /// One entry of `errors` in a response.
@@ -153,6 +164,49 @@ pub struct ResolverError {
     pub message: String,
     /// More for programs; empty: left out.
     pub extensions: JsonMap,
+    /// What the client is not told; `None`: the error is no fault of the host.
+    pub fault: Option<Fault>,
+}
+
+/// What went wrong in the host, for its log alone: values and exceptions may be confidential.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    /// What went wrong, without the value that did.
+    pub problem: String,
+    /// The value, or what else differs from one time to the next; empty: nothing.
+    pub detail: String,
+    /// The host's exception.
+    pub cause: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+impl PartialEq for Fault {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.problem, &self.detail) == (&other.problem, &other.detail)
+    }
+}
+
+impl Eq for Fault {}
+
+/// A fault, and the field in which it was met.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldFault {
+    /// The field in the schema, `Order.total`.
+    pub field: String,
+    /// Where in the response data it was met first.
+    pub path: Vec<PathSegment>,
+    /// How often in one response (count).
+    pub count: u64,
+    /// What went wrong there first.
+    pub fault: Fault,
+}
+
+impl FieldFault {
+    /// The path as text, `orders.0.total`.
+    #[must_use]
+    pub fn path_text(&self) -> String {
+        let segments: Vec<_> = self.path.iter().map(ToString::to_string).collect();
+        segments.join(".")
+    }
 }
 
 impl ResolverError {
@@ -162,7 +216,26 @@ impl ResolverError {
         Self {
             message: message.into(),
             extensions: JsonMap::new(),
+            fault: None,
         }
+    }
+
+    /// Makes it a fault of the host, whose problem is what the client is told.
+    #[must_use]
+    pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
+        self.fault = Some(Fault {
+            problem: self.message.clone(),
+            detail: detail.into(),
+            cause: None,
+        });
+        self
+    }
+
+    /// Makes it a fault of the host.
+    #[must_use]
+    pub fn with_fault(mut self, fault: Fault) -> Self {
+        self.fault = Some(fault);
+        self
     }
 
     /// Sets the extensions.

@@ -57,8 +57,8 @@ pub use directives::FieldRequirement;
 pub use document::Document;
 pub use error::{
     CODE_BAD_USER_INPUT, CODE_FORBIDDEN, CODE_OPERATION_RESOLUTION_FAILED, CODE_PARSE_FAILED,
-    CODE_VALIDATION_FAILED, GraphQLError, Location, PathSegment, ResolverError, SchemaError,
-    SchemaProblem, errors_to_json,
+    CODE_VALIDATION_FAILED, Fault, FieldFault, GraphQLError, Location, PathSegment, ResolverError,
+    SchemaError, SchemaProblem, errors_to_json,
 };
 pub use introspection::QueryOperation;
 pub use json::{TYPE_MEMBER, describe_string};

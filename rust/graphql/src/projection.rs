@@ -7,7 +7,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::error::{GraphQLError, PathSegment, ResolverError, write_errors};
+use crate::error::{FieldFault, GraphQLError, PathSegment, ResolverError, write_errors};
 use crate::plan::{AbstractPlan, FieldPlan, Kind, Plan, SelectionPlan, TypePlan};
 use crate::restrict::forbidden;
 use crate::scalar::write_built_in;
@@ -19,8 +19,11 @@ const DATA: &[u8] = b"{\"data\":";
 impl Plan {
     /// Appends the response for one value of the subscription field:
     /// `{"data":{…}}`, or `{"errors":[…],"data":…}` when fields failed.
-    pub fn project<V: Value>(&self, value: V, out: &mut Vec<u8>) {
-        self.respond(Ok(Some(value)), out);
+    ///
+    /// Returns the faults of the host that were met, one for each field: what does not fit the
+    /// schema, and what could not be read.
+    pub fn project<V: Value>(&self, value: V, out: &mut Vec<u8>) -> Vec<FieldFault> {
+        self.respond(Ok(Some(value)), out)
     }
 
     /// Appends the response when the resolver of the subscription field failed.
@@ -28,12 +31,17 @@ impl Plan {
         self.respond::<&serde_json::Value>(Err(error), out);
     }
 
-    fn respond<V: Value>(&self, value: Result<Option<V>, ResolverError>, out: &mut Vec<u8>) {
+    fn respond<V: Value>(
+        &self,
+        value: Result<Option<V>, ResolverError>,
+        out: &mut Vec<u8>,
+    ) -> Vec<FieldFault> {
         let start = out.len();
         out.extend_from_slice(DATA);
         let mut projection = Projection {
             out,
             errors: Vec::new(),
+            faults: Vec::new(),
         };
         projection.out.push(b'{');
         projection.out.extend_from_slice(&self.root.prefix);
@@ -42,7 +50,7 @@ impl Plan {
             step: Step::Field(&self.root.response_key),
         };
         let result = projection.complete(&self.root, &self.root.ty, value, &path);
-        let mut errors = projection.errors;
+        let (mut errors, faults) = (projection.errors, projection.faults);
         match result {
             Ok(()) => out.extend_from_slice(b"}}"),
             Err(Thrown(error)) => {
@@ -54,6 +62,7 @@ impl Plan {
         if !errors.is_empty() {
             put_errors_first(start, &errors, out);
         }
+        faults
     }
 }
 
@@ -97,21 +106,35 @@ impl Path<'_> {
     }
 }
 
-fn locate(error: ResolverError, field: &FieldPlan, path: &Path<'_>) -> Thrown {
-    Thrown(Box::new(GraphQLError {
-        message: error.message,
-        locations: field.locations.to_vec(),
-        path: path.segments(),
-        extensions: error.extensions,
-    }))
-}
-
 struct Projection<'o> {
     out: &'o mut Vec<u8>,
     errors: Vec<GraphQLError>,
+    faults: Vec<FieldFault>,
 }
 
 impl Projection<'_> {
+    fn locate(&mut self, error: ResolverError, field: &FieldPlan, path: &Path<'_>) -> Thrown {
+        let path = path.segments();
+        if let Some(fault) = error.fault {
+            let field = format!("{}.{}", field.type_name, field.name);
+            match self.faults.iter_mut().find(|known| known.field == field) {
+                Some(known) => known.count += 1,
+                None => self.faults.push(FieldFault {
+                    field,
+                    path: path.clone(),
+                    count: 1,
+                    fault,
+                }),
+            }
+        }
+        Thrown(Box::new(GraphQLError {
+            message: error.message,
+            locations: field.locations.to_vec(),
+            path,
+            extensions: error.extensions,
+        }))
+    }
+
     /// Completes a field or list item; its error ends here if the type is nullable.
     fn complete<V: Value>(
         &mut self,
@@ -127,8 +150,8 @@ impl Projection<'_> {
                 self.out.extend_from_slice(b"null");
                 return Ok(());
             }
-            Ok(_) => Err(locate(null_in_non_null(field), field, path)),
-            Err(error) => Err(locate(error, field, path)),
+            Ok(_) => Err(self.locate(null_in_non_null(field), field, path)),
+            Err(error) => Err(self.locate(error, field, path)),
         };
         match result {
             Err(Thrown(error)) if ty.is_nullable => {
@@ -170,11 +193,10 @@ impl Projection<'_> {
                     write_string(name, self.out);
                     Ok(())
                 }
-                None => Err(ResolverError::new(format!(
-                    "Enum \"{}\" cannot represent {}",
-                    enum_type.name(),
-                    value.describe()
-                ))),
+                None => Err(value.misfit(
+                    format!("Enum \"{}\" cannot represent this value", enum_type.name()),
+                    value.describe(),
+                )),
             },
             Kind::TypeName(json) => {
                 self.out.extend_from_slice(json);
@@ -182,7 +204,7 @@ impl Projection<'_> {
             }
             Kind::Denied => Err(forbidden(field)),
         };
-        written.map_err(|error| locate(error, field, path))
+        written.map_err(|error| self.locate(error, field, path))
     }
 
     /// ExecuteSelectionSet() of the specification. A value without members has none of the fields.
@@ -225,13 +247,9 @@ impl Projection<'_> {
         path: &Path<'_>,
     ) -> Result<(), Thrown> {
         if !value.is_list() {
-            let message = format!(
-                "expected a list for `{}.{}`, found {}",
-                field.type_name,
-                field.name,
-                value.describe()
-            );
-            return Err(locate(ResolverError::new(message), field, path));
+            let message = format!("expected a list for `{}.{}`", field.type_name, field.name);
+            let error = value.misfit(message, value.describe());
+            return Err(self.locate(error, field, path));
         }
         self.out.push(b'[');
         let mut index = 0;
@@ -252,7 +270,7 @@ impl Projection<'_> {
             }
         });
         result?;
-        iterated.map_err(|error| locate(error, field, path))?;
+        iterated.map_err(|error| self.locate(error, field, path))?;
         self.out.push(b']');
         Ok(())
     }
@@ -273,6 +291,7 @@ fn null_in_non_null(field: &FieldPlan) -> ResolverError {
         "Cannot return null for non-nullable field {}.{}.",
         field.type_name, field.name
     ))
+    .with_detail("")
 }
 
 fn unknown_type<V: Value>(
@@ -282,9 +301,7 @@ fn unknown_type<V: Value>(
     value: &V,
 ) -> ResolverError {
     let found = match type_name {
-        TypeName::Named(name) | TypeName::Unnamed(Some(name)) => {
-            format!("`{name}` is not one of its object types")
-        }
+        TypeName::Named(name) | TypeName::Unnamed(Some(name)) => format!("its type is `{name}`"),
         TypeName::Unnamed(None) => format!(
             "{} has no `__typename`, and its fields do not tell which it is",
             value.describe()
@@ -292,8 +309,8 @@ fn unknown_type<V: Value>(
         TypeName::Invalid => format!("{} has no `__typename`", value.describe()),
     };
     let abstract_type = &plan.name;
-    ResolverError::new(format!(
-        "Abstract type \"{abstract_type}\" must resolve to an Object type at runtime for field \"{}.{}\": {found}",
+    value.misfit(format!(
+        "Abstract type \"{abstract_type}\" must resolve to an Object type at runtime for field \"{}.{}\"",
         field.type_name, field.name
-    ))
+    ), found)
 }

@@ -167,6 +167,7 @@ impl<'f> Restriction<'f> {
                 let ResolverError {
                     message,
                     extensions,
+                    ..
                 } = forbidden(field);
                 errors.push(GraphQLError {
                     message,

@@ -25,10 +25,10 @@ pub(crate) fn write_built_in<V: Value>(
 }
 
 fn refuse<V: Value>(scalar: &str, problem: &str, value: &V) -> ResolverError {
-    ResolverError::new(format!(
-        "{scalar} cannot represent {problem}: {}",
-        value.describe()
-    ))
+    value.misfit(
+        format!("{scalar} cannot represent {problem}"),
+        value.describe(),
+    )
 }
 
 fn write_int<V: Value>(value: &V, out: &mut Vec<u8>) -> Written {

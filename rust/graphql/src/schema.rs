@@ -38,6 +38,8 @@ pub struct SchemaOptions {
     /// By type and field: the only values that the field has. They tell the types of an interface
     /// or a union apart.
     pub tags: HashMap<(String, String), Vec<Json>>,
+    /// Whether there may be no subscription type: the host serves queries and mutations as well.
+    pub may_lack_subscription: bool,
 }
 
 /// An enum type: its GraphQL names and the values the host uses for them.
@@ -112,7 +114,7 @@ pub struct ArgumentSignature {
     pub is_required: bool,
 }
 
-/// A valid schema with a subscription type.
+/// A valid schema, with a subscription type unless it may lack one.
 #[derive(Debug)]
 pub struct Schema {
     sdl: String,
@@ -152,9 +154,10 @@ impl Schema {
         let compiled = CompiledSchema::parse_and_validate(&sdl, "schema.graphql")
             .map_err(|failed| invalid(&failed.errors, &sdl))?;
         let compiled = with_one_of(compiled);
-        let root = compiled
-            .root_operation(OperationType::Subscription)
-            .ok_or(SchemaError::MissingSubscription)?;
+        let root = compiled.root_operation(OperationType::Subscription);
+        if root.is_none() && !options.may_lack_subscription {
+            return Err(SchemaError::MissingSubscription);
+        }
         if let Some((type_name, field)) = find_cycle(&compiled) {
             return Err(SchemaError::DefaultCycle {
                 type_name: type_name.to_string(),
@@ -162,7 +165,7 @@ impl Schema {
             });
         }
         let requirements = directives::requirements(&compiled)?;
-        let signatures = signatures(&compiled, root);
+        let signatures = root.map_or_else(Vec::new, |root| signatures(&compiled, root));
         check_sources(&compiled, &options)?;
         let (keys, field_keys) = field_keys(&compiled, &options);
         let implementers = compiled.implementers_map();

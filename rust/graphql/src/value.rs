@@ -87,6 +87,22 @@ pub trait Value: Sized + Clone {
     /// [`ResolverError`] when there is no JSON for this value; what was written is discarded.
     fn write_scalar(&self, scalar: &str, out: &mut Vec<u8>) -> Result<(), ResolverError>;
 
-    /// What this is, for error texts: `a list`, `the string "x"`. Short, whatever the value.
+    /// What this is, for the log: `a list`, `the string "x"`. Short, whatever the value.
     fn describe(&self) -> String;
+
+    /// Whether clients are told what the log is told.
+    fn is_debugged(&self) -> bool {
+        false
+    }
+
+    /// The error of a value that does not fit the schema: `problem` for the client, what this is
+    /// for the log.
+    fn misfit(&self, problem: String, detail: String) -> ResolverError {
+        let told = self.is_debugged().then(|| format!("{problem}: {detail}"));
+        let mut error = ResolverError::new(problem).with_detail(detail);
+        if let Some(told) = told {
+            error.message = told;
+        }
+        error
+    }
 }

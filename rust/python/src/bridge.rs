@@ -4,7 +4,7 @@
 //! socket that the loop watches (`add_reader`), so no thread but the loop's own ever takes the
 //! GIL, and a batch of jobs costs one wake-up.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
@@ -16,6 +16,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use runtime::{Wake, Wakes};
 use tokio::sync::oneshot;
+
+use crate::future::{AtEnd, Kept, Promise, running_loop};
 
 /// Jobs in one turn of the event loop (count). The loop serves others between two turns.
 const BATCH: usize = 256;
@@ -29,6 +31,9 @@ const WAKE_BATCH: usize = 32;
 /// Something to do on the thread of the event loop.
 pub(crate) type Job = Box<dyn FnOnce(Python<'_>) + Send>;
 
+/// What to do when the event loop is closed before the bridge is detached.
+type LoopEnd = Box<dyn FnOnce(Python<'_>) + Send>;
+
 /// The queue in front of one event loop.
 pub(crate) struct Bridge {
     queue: Mutex<Queue>,
@@ -37,6 +42,18 @@ pub(crate) struct Bridge {
     event_loop: Py<PyAny>,
     /// Used on the event loop's thread only.
     gathering: Mutex<Gathering>,
+    promises: Mutex<Promises>,
+    on_loop_end: Mutex<Option<LoopEnd>>,
+    /// An exception that ends the program, to be raised by the next turn.
+    interruption: Mutex<Option<PyErr>>,
+}
+
+/// Futures that somebody awaits until a job completes them.
+#[derive(Default)]
+struct Promises {
+    last: u64,
+    kept: HashMap<u64, (Promise, AtEnd)>,
+    closed: bool,
 }
 
 /// Actors that have something to take, woken together.
@@ -72,14 +89,91 @@ impl Bridge {
             woken,
             event_loop: event_loop.clone().unbind(),
             gathering: Mutex::default(),
+            promises: Mutex::default(),
+            on_loop_end: Mutex::default(),
+            interruption: Mutex::default(),
         });
-        let turn = Turn(bridge.clone()).into_pyobject(py)?;
+        let turn = Turn::new(&bridge, true).into_pyobject(py)?;
         event_loop.call_method1("add_reader", (bridge.woken.as_raw_fd(), turn))?;
         Ok(bridge)
     }
 
-    /// Gives the event loop free. Jobs that wait are dropped, later ones too.
-    pub(crate) fn detach(&self, py: Python<'_>) {
+    /// Has `end` called when the event loop is closed while it is attached.
+    pub(crate) fn when_loop_ends(&self, end: impl FnOnce(Python<'_>) + Send + 'static) {
+        *self.on_loop_end.lock() = Some(Box::new(end));
+    }
+
+    /// Whether the event loop is closed.
+    pub(crate) fn is_loop_closed(&self, py: Python<'_>) -> bool {
+        let is_closed = self.event_loop.call_method0(py, intern!(py, "is_closed"));
+        is_closed.is_ok_and(|closed| closed.is_truthy(py).unwrap_or(true))
+    }
+
+    /// Whether the event loop runs, on any thread.
+    pub(crate) fn is_loop_running(&self, py: Python<'_>) -> bool {
+        let is_running = self.event_loop.call_method0(py, intern!(py, "is_running"));
+        is_running.is_ok_and(|running| running.is_truthy(py).unwrap_or(false))
+    }
+
+    /// Whether another event loop runs on this thread.
+    pub(crate) fn is_elsewhere(&self, py: Python<'_>) -> bool {
+        running_loop(py).is_ok_and(|running| !running.is(&self.event_loop))
+    }
+
+    /// Calls a function on the thread of the event loop, or here when the loop does not run.
+    pub(crate) fn on_loop(
+        &self,
+        py: Python<'_>,
+        function: impl FnOnce(Python<'_>) + Send + 'static,
+    ) {
+        let is_here = running_loop(py).is_ok_and(|running| running.is(&self.event_loop));
+        if is_here || !self.is_loop_running(py) {
+            return function(py);
+        }
+        let call = Call(Mutex::new(Some(Box::new(function))));
+        let called = self
+            .event_loop
+            .call_method1(py, intern!(py, "call_soon_threadsafe"), (call,));
+        if let Err(error) = called {
+            tracing::debug!(%error, "the event loop was closed before the manager");
+        }
+    }
+
+    /// Whether it is detached.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.queue.lock().closed
+    }
+
+    /// Keeps a promise until it is completed, at the latest when the bridge is detached.
+    pub(crate) fn keep(self: &Arc<Self>, py: Python<'_>, promise: Promise, at_end: AtEnd) -> Kept {
+        let mut promises = self.promises.lock();
+        promises.last += 1;
+        let id = promises.last;
+        if promises.closed {
+            drop(promises);
+            promise.end(py, at_end, self.is_loop_closed(py));
+        } else {
+            promises.kept.insert(id, (promise, at_end));
+        }
+        Kept::new(self.clone(), id, at_end)
+    }
+
+    /// Takes a promise out that was kept.
+    pub(crate) fn release(&self, id: u64) -> Option<Promise> {
+        let found = self.promises.lock().kept.remove(&id);
+        found.map(|(promise, _)| promise)
+    }
+
+    /// Has the event loop raise an exception that ends the program.
+    pub(crate) fn interrupt(&self, error: PyErr) {
+        *self.interruption.lock() = Some(error);
+        // There may be no turn under way.
+        self.push(Box::new(|_| {}));
+    }
+
+    /// Gives the event loop free. Jobs that wait are dropped, later ones too; who awaits one is
+    /// told.
+    pub(crate) fn detach(self: &Arc<Self>, py: Python<'_>) {
         let dropped = {
             let mut queue = self.queue.lock();
             queue.closed = true;
@@ -89,10 +183,42 @@ impl Bridge {
         let mut gathering = self.gathering.lock();
         gathering.is_open = false;
         send(gathering);
-        // A loop that is closed watches nothing any more.
-        let event_loop = self.event_loop.bind(py);
-        if let Err(error) = event_loop.call_method1("remove_reader", (self.woken.as_raw_fd(),)) {
-            tracing::debug!(%error, "the event loop was closed before the manager");
+        let is_loop_closed = self.is_loop_closed(py);
+        let kept = {
+            let mut promises = self.promises.lock();
+            promises.closed = true;
+            std::mem::take(&mut promises.kept)
+        };
+        for (promise, at_end) in kept.into_values() {
+            promise.end(py, at_end, is_loop_closed);
+        }
+        if is_loop_closed {
+            // It watches nothing any more.
+            return;
+        }
+        let bridge = self.clone();
+        self.on_loop(py, move |py| {
+            let event_loop = bridge.event_loop.bind(py);
+            let removed = event_loop.call_method1("remove_reader", (bridge.woken.as_raw_fd(),));
+            if let Err(error) = removed {
+                tracing::debug!(%error, "the event loop was closed before the manager");
+            }
+        });
+    }
+
+    /// The event loop does not watch any more: it was closed, unless this is how it was detached.
+    fn unwatched(&self, py: Python<'_>) {
+        if self.is_closed() {
+            return;
+        }
+        let end = self.on_loop_end.lock().take();
+        if let Some(end) = end {
+            // Something may be raised already where an object is dropped.
+            let raised = PyErr::take(py);
+            end(py);
+            if let Some(raised) = raised {
+                raised.restore(py);
+            }
         }
     }
 
@@ -137,7 +263,7 @@ impl Bridge {
     }
 
     fn call_soon(self: &Arc<Self>, py: Python<'_>) -> PyResult<()> {
-        let turn = Turn(self.clone()).into_pyobject(py)?;
+        let turn = Turn::new(self, false).into_pyobject(py)?;
         let event_loop = self.event_loop.bind(py);
         event_loop.call_method1(intern!(py, "call_soon"), (turn,))?;
         Ok(())
@@ -202,8 +328,10 @@ impl Bridge {
             drop(queue);
             self.call_soon(py)?;
             end.is_followed = tasks_follow;
+        } else {
+            drop(queue);
         }
-        Ok(())
+        self.interruption.lock().take().map_or(Ok(()), Err)
     }
 }
 
@@ -231,11 +359,47 @@ fn send(mut gathering: MutexGuard<'_, Gathering>) {
 
 /// What the event loop calls when there are jobs.
 #[pyclass(frozen)]
-struct Turn(Arc<Bridge>);
+struct Turn {
+    bridge: Arc<Bridge>,
+    /// Whether the loop calls it when the socket is written to, for as long as the loop lives.
+    is_watching: bool,
+}
+
+impl Turn {
+    fn new(bridge: &Arc<Bridge>, is_watching: bool) -> Self {
+        Self {
+            bridge: bridge.clone(),
+            is_watching,
+        }
+    }
+}
 
 #[pymethods]
 impl Turn {
     fn __call__(&self, py: Python<'_>) -> PyResult<()> {
-        self.0.turn(py)
+        self.bridge.turn(py)
+    }
+}
+
+impl Drop for Turn {
+    /// An event loop that is closed drops what it would call: there is no other sign of it.
+    fn drop(&mut self) {
+        if self.is_watching {
+            Python::attach(|py| self.bridge.unwatched(py));
+        }
+    }
+}
+
+/// What an event loop calls once.
+#[pyclass(frozen)]
+struct Call(Mutex<Option<Job>>);
+
+#[pymethods]
+impl Call {
+    fn __call__(&self, py: Python<'_>) {
+        let function = self.0.lock().take();
+        if let Some(function) = function {
+            function(py);
+        }
     }
 }

@@ -68,6 +68,10 @@ impl Core {
                 "this manager was started before os.fork(): make one in the child process",
             ));
         }
+        if running.is_abandoned(py) {
+            end(&self.state, running, py);
+            return self.launch(py);
+        }
         Ok(running)
     }
 
@@ -87,8 +91,39 @@ impl Core {
             return Ok(first);
         }
         *state = State::Running(running.clone());
+        drop(state);
+        let (state, started) = (Arc::downgrade(&self.state), Arc::downgrade(&running));
+        running.bridge.when_loop_ends(move |py| {
+            if let (Some(state), Some(started)) = (state.upgrade(), started.upgrade()) {
+                end(&state, started, py);
+            }
+        });
         Ok(running)
     }
+
+    /// Ends what was started on an event loop that stands while another runs here, so that it is
+    /// started anew on that one.
+    fn settle(&self, py: Python<'_>) {
+        let running = match &*self.state.lock() {
+            State::Running(running) => running.clone(),
+            State::New | State::Closed => return,
+        };
+        if !running.is_foreign() && running.is_abandoned(py) {
+            end(&self.state, running, py);
+        }
+    }
+}
+
+/// Ends one start of a manager with its event loop; the manager may be started again.
+fn end(state: &Mutex<State>, running: Arc<Running>, py: Python<'_>) {
+    let mut state = state.lock();
+    if !matches!(&*state, State::Running(current) if Arc::ptr_eq(current, &running)) {
+        return;
+    }
+    let ended = std::mem::replace(&mut *state, State::New);
+    drop(state);
+    drop(ended);
+    Running::stop(running, py);
 }
 
 fn stop_state(state: &Mutex<State>, py: Python<'_>) {
@@ -117,7 +152,7 @@ impl Drop for Core {
 #[pymethods]
 impl Core {
     #[new]
-    #[pyo3(signature = (*, schema, definitions, limits, history, security, trusted_documents, introspection, debug, page, workers))]
+    #[pyo3(signature = (*, schema, definitions, limits, history, security, trusted_documents, introspection, transports, debug, page, workers))]
     #[allow(
         clippy::too_many_arguments,
         reason = "keyword parameters of one Python call"
@@ -130,6 +165,7 @@ impl Core {
         security: PySecurity<'_>,
         trusted_documents: Option<Vec<(String, String)>>,
         introspection: bool,
+        transports: Vec<String>,
         debug: bool,
         page: Option<Vec<u8>>,
         workers: usize,
@@ -139,6 +175,7 @@ impl Core {
             history,
             trusted_documents,
             introspection,
+            transports,
             debug,
             page: page.map(Into::into),
             workers,
@@ -154,12 +191,18 @@ impl Core {
 
     /// Starts the manager on the running event loop, also after it was closed.
     fn start(&self, py: Python<'_>) -> PyResult<()> {
+        self.settle(py);
         let running = match &*self.state.lock() {
             State::Running(running) => Some(running.clone()),
             State::New | State::Closed => None,
         };
         if let Some(running) = running {
-            if !running.is_foreign() && !running.is_orphaned(py)? {
+            if !running.is_foreign() {
+                if running.bridge.is_elsewhere(py) {
+                    return Err(exceptions::ConfigurationError::new_err(
+                        "the manager runs on an event loop of another thread, which calls its resolvers: close it there first, or make a manager for each event loop",
+                    ));
+                }
                 return Ok(());
             }
             drop(running);
@@ -175,7 +218,8 @@ impl Core {
 
     /// Whether the manager is started.
     #[getter]
-    fn is_running(&self) -> bool {
+    fn is_running(&self, py: Python<'_>) -> bool {
+        self.settle(py);
         matches!(&*self.state.lock(), State::Running(running) if !running.is_foreign())
     }
 
@@ -416,15 +460,10 @@ impl Core {
         &self,
         py: Python<'py>,
         method: String,
-        query: String,
         body: Vec<u8>,
         peer: PyPeer,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let request = PyRequest {
-            method,
-            query,
-            body,
-        };
+        let request = PyRequest { method, body };
         connection::answer(py, &self.running(py)?, request, peer)
     }
 

@@ -7,9 +7,11 @@ use parking_lot::Mutex;
 use pyo3::exceptions::PyStopIteration;
 use pyo3::intern;
 use pyo3::prelude::*;
-use runtime::Runtime;
+use pyo3::sync::PyOnceLock;
+use runtime::{Runtime, Waiter};
 
 use crate::bridge::Bridge;
+use crate::error::manager_closed;
 
 /// Runs `work` on the system's thread; the asyncio future, which belongs to the caller's loop,
 /// gets what `finish` makes of its output on the bridge's thread.
@@ -21,16 +23,81 @@ pub(crate) fn future<'py, T: Send + 'static>(
     finish: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
 ) -> PyResult<Bound<'py, PyAny>> {
     let promise = Promise::new(py)?;
-    let future = promise.future.clone_ref(py).into_bound(py);
-    let completing = bridge.clone();
+    let future = promise.future(py);
+    let kept = bridge.keep(py, promise, AtEnd::Closed);
     runtime.spawn(async move {
         let output = work.await;
-        completing.push(Box::new(move |py| {
-            let result = finish(py, output);
-            promise.complete(py, result);
-        }));
+        kept.complete(move |py| finish(py, output));
     });
     Ok(future)
+}
+
+/// What a promise is completed with when its bridge is detached first.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AtEnd {
+    /// `None`: who awaits it asks again, and finds the end.
+    Look,
+    /// `ManagerClosed`.
+    Closed,
+}
+
+/// A promise that a bridge keeps until it is completed.
+pub(crate) struct Kept {
+    bridge: Arc<Bridge>,
+    id: u64,
+    at_end: AtEnd,
+    is_completed: bool,
+}
+
+impl Kept {
+    pub(crate) fn new(bridge: Arc<Bridge>, id: u64, at_end: AtEnd) -> Self {
+        Self {
+            bridge,
+            id,
+            at_end,
+            is_completed: false,
+        }
+    }
+
+    /// Completes the future, from any thread.
+    pub(crate) fn complete(
+        mut self,
+        result: impl FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send + 'static,
+    ) {
+        self.is_completed = true;
+        let (bridge, id) = (self.bridge.clone(), self.id);
+        self.bridge.push(Box::new(move |py| {
+            if let Some(promise) = bridge.release(id) {
+                promise.complete(py, result(py));
+            }
+        }));
+    }
+
+    /// Completes the future with `None` when it is called. Dropped uncalled, it leaves the future
+    /// pending.
+    pub(crate) fn waiter(self) -> Waiter {
+        Box::new(move || self.complete(|py| Ok(py.None())))
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if self.is_completed {
+            return;
+        }
+        match self.at_end {
+            // Another waiter has taken its place, or its task is cancelled.
+            AtEnd::Look => drop(self.bridge.release(self.id)),
+            AtEnd::Closed => {
+                let (bridge, id) = (self.bridge.clone(), self.id);
+                self.bridge.push(Box::new(move |py| {
+                    if let Some(promise) = bridge.release(id) {
+                        promise.complete(py, Err(manager_closed()));
+                    }
+                }));
+            }
+        }
+    }
 }
 
 /// The completing side of an asyncio future.
@@ -53,6 +120,23 @@ impl Promise {
     /// The future to await.
     pub(crate) fn future<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         self.future.clone_ref(py).into_bound(py)
+    }
+
+    /// Completes the future of somebody who waits in vain otherwise.
+    pub(crate) fn end(self, py: Python<'_>, at_end: AtEnd, is_loop_closed: bool) {
+        let is_closed = |event_loop: &Py<PyAny>| -> PyResult<bool> {
+            event_loop
+                .call_method0(py, intern!(py, "is_closed"))?
+                .is_truthy(py)
+        };
+        if is_loop_closed && is_closed(&self.event_loop).unwrap_or(true) {
+            return;
+        }
+        let result = match at_end {
+            AtEnd::Look => Ok(py.None()),
+            AtEnd::Closed => Err(manager_closed()),
+        };
+        self.complete(py, result);
     }
 
     /// Completes the future, whichever thread its loop runs on.
@@ -98,6 +182,10 @@ impl Completion {
         // Its task may have been cancelled.
         if !future.call_method0(intern!(py, "done"))?.is_truthy()? {
             future.call_method1(self.method, (&self.value,))?;
+            if self.method == "set_exception" {
+                // Who has left meanwhile has not forgotten to look at it.
+                future.call_method0(intern!(py, "exception"))?;
+            }
         }
         Ok(())
     }
@@ -105,8 +193,12 @@ impl Completion {
 
 /// The event loop that runs on this thread.
 pub(crate) fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    py.import(intern!(py, "asyncio"))?
-        .call_method0(intern!(py, "get_running_loop"))
+    static GET: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let get = GET.get_or_try_init(py, || {
+        let found = py.import("asyncio")?.getattr("get_running_loop")?;
+        Ok::<_, PyErr>(found.unbind())
+    })?;
+    get.bind(py).call0()
 }
 
 /// What `publish` returns: done already in the common case, otherwise waiting on a future.

@@ -107,6 +107,16 @@ impl Inside<'_> {
             ..self
         }
     }
+
+    /// The type of an object, if it is to be noted.
+    fn type_of(self, object: &Bound<'_, PyAny>) -> Result<Option<String>, NotJson> {
+        let Some(classes) = self.classes else {
+            return Ok(None);
+        };
+        classes
+            .published(object)
+            .map_err(|error| NotJson::raised(&error))
+    }
 }
 
 /// Makes a JSON object of a Python mapping; `None` stands for an empty one.
@@ -323,11 +333,12 @@ fn uncommon(object: &Bound<'_, PyAny>, inside: Inside<'_>) -> Result<Value, NotJ
         let data = event.get().whole(py).map_err(raised)?;
         return convert(&data, inside);
     }
+    if let Some(dumped) = dumped(object).map_err(raised)? {
+        let value = convert(&dumped, inside.deeper())?;
+        return Ok(with_type(value, inside.type_of(object)?.as_deref()));
+    }
     if let Some(fields) = fields_of(object).map_err(raised)? {
-        let type_name = match inside.classes {
-            Some(classes) => classes.published(object).map_err(raised)?,
-            None => None,
-        };
+        let type_name = inside.type_of(object)?;
         let mut map = Map::new();
         for (key, value) in fields {
             insert(&mut map, &key, &value, inside)?;
@@ -351,6 +362,61 @@ fn uncommon(object: &Bound<'_, PyAny>, inside: Inside<'_>) -> Result<Value, NotJ
 
 type Fields<'py> = Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)>;
 
+/// What a pydantic model makes of itself, when it has serializers of its own.
+fn dumped<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = object.py();
+    let class = object.get_type();
+    let Ok(decorators) = class.getattr(intern!(py, "__pydantic_decorators__")) else {
+        return Ok(None);
+    };
+    for kind in [
+        intern!(py, "model_serializers"),
+        intern!(py, "field_serializers"),
+    ] {
+        if decorators.getattr(kind)?.is_truthy()? && object.hasattr("model_dump")? {
+            return object.call_method0("model_dump").map(Some);
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a field of a pydantic model is kept out of what the model is written as.
+fn is_excluded(info: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = info.py();
+    if let Some(exclude) = info.getattr_opt(intern!(py, "exclude"))?
+        && exclude.is_truthy()?
+    {
+        return Ok(true);
+    }
+    match info.getattr_opt(intern!(py, "exclude_if"))? {
+        Some(exclude_if) if !exclude_if.is_none() => exclude_if.call1((value,))?.is_truthy(),
+        _ => Ok(false),
+    }
+}
+
+/// Names and values of the fields of a pydantic model or dataclass.
+fn model_fields<'py>(
+    object: &Bound<'py, PyAny>,
+    infos: &Bound<'py, PyDict>,
+) -> PyResult<Fields<'py>> {
+    // Past the descriptors of pydantic, which warn of fields that are deprecated.
+    let own = object.getattr_opt(intern!(object.py(), "__dict__"))?;
+    let own = own.and_then(|own| own.cast_into::<PyDict>().ok());
+    let mut fields = Vec::with_capacity(infos.len());
+    for (name, info) in infos {
+        let known = own.as_ref().map(|own| own.get_item(&name)).transpose()?;
+        let value = match known.flatten() {
+            Some(value) => value,
+            None => object.getattr(name.cast::<PyString>()?)?,
+        };
+        if !is_excluded(&info, &value)? {
+            fields.push((name, value));
+        }
+    }
+    add_computed(object, &mut fields)?;
+    Ok(fields)
+}
+
 /// Names and values of a dataclass, a model, an attrs class, a struct or a mapping.
 fn fields_of<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Fields<'py>>> {
     let py = object.py();
@@ -358,33 +424,24 @@ fn fields_of<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Fields<'py>>> {
         return Ok(None);
     }
     let class = object.get_type();
+    if let Ok(infos) = class.getattr(intern!(py, "__pydantic_fields__"))
+        && let Ok(infos) = infos.cast::<PyDict>()
+    {
+        return model_fields(object, infos).map(Some);
+    }
     for declared in [
         intern!(py, "__dataclass_fields__"),
-        intern!(py, "__pydantic_fields__"),
         intern!(py, "__struct_fields__"),
         intern!(py, "__attrs_attrs__"),
     ] {
         if let Ok(names) = class.getattr(declared) {
-            // Past the descriptors of pydantic, which warn of fields that are deprecated.
-            let own = if declared.is(intern!(py, "__pydantic_fields__")) {
-                Some(
-                    object
-                        .getattr(intern!(py, "__dict__"))?
-                        .cast_into::<PyDict>()?,
-                )
-            } else {
-                None
-            };
             let read = |name: Bound<'py, PyAny>| {
                 // attrs has objects with the name in them.
                 let name = match name.cast::<PyString>() {
                     Ok(_) => name,
                     Err(_) => name.getattr(intern!(py, "name"))?,
                 };
-                let value = match own.as_ref().map(|own| own.get_item(&name)) {
-                    Some(Ok(Some(value))) => value,
-                    _ => object.getattr(name.cast::<PyString>()?)?,
-                };
+                let value = object.getattr(name.cast::<PyString>()?)?;
                 Ok((name, value))
             };
             let fields = names.try_iter()?.map(|name| read(name?));

@@ -10,6 +10,7 @@ mod connection;
 mod core;
 mod error;
 mod event;
+mod failure;
 mod future;
 mod iterables;
 mod json;

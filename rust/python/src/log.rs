@@ -23,6 +23,10 @@ use crate::bridge::Bridge;
 /// flood begins with what is worth reading.
 const CAPACITY: usize = 1024;
 
+/// How many of the latest records an error is compared with, so that one that repeats takes one
+/// place (count).
+const COMPARED: usize = 16;
+
 static WAITING: Mutex<Waiting> = Mutex::new(Waiting {
     records: VecDeque::new(),
     dropped: 0,
@@ -40,6 +44,27 @@ struct Record {
     target: &'static str,
     message: String,
     fields: Vec<(&'static str, String)>,
+    /// How often it came since the last hand-over.
+    count: usize,
+}
+
+impl Record {
+    /// Whether two are the same error: what differs is in `detail` alone.
+    fn repeats(&self, other: &Self) -> bool {
+        let place = |record: &Self| {
+            record
+                .fields
+                .iter()
+                .filter(|(name, _)| *name != "detail")
+                .cloned()
+                .collect::<Vec<_>>()
+        };
+        self.level == Level::ERROR
+            && self.level == other.level
+            && self.target == other.target
+            && self.message == other.message
+            && place(self) == place(other)
+    }
 }
 
 /// Lets the events of this process reach Python's loggers, by the loop of this bridge.
@@ -95,7 +120,8 @@ fn hand_over(py: Python<'_>, turn: Turn) {
                 fields.set_item(name, value)?;
             }
             let level = record.level.as_str();
-            module.call_method1("write", (level, record.target, record.message, fields))?;
+            let arguments = (level, record.target, record.message, fields, record.count);
+            module.call_method1("write", arguments)?;
         }
         if dropped > 0 {
             module.call_method1("write_dropped", (dropped,))?;
@@ -131,17 +157,24 @@ impl Subscriber for ToLogging {
     fn event(&self, event: &Event<'_>) {
         let mut fields = Fields::default();
         event.record(&mut fields);
-        let mut waiting = WAITING.lock();
-        if waiting.records.len() >= CAPACITY {
-            waiting.dropped += 1;
-            return;
-        }
-        waiting.records.push_back(Record {
+        let record = Record {
             level: *event.metadata().level(),
             target: event.metadata().target(),
             message: fields.message,
             fields: fields.others,
-        });
+            count: 1,
+        };
+        let mut waiting = WAITING.lock();
+        let latest = waiting.records.iter_mut().rev().take(COMPARED);
+        if let Some(same) = latest.into_iter().find(|known| known.repeats(&record)) {
+            same.count += 1;
+            return;
+        }
+        if waiting.records.len() >= CAPACITY {
+            waiting.dropped += 1;
+            return;
+        }
+        waiting.records.push_back(record);
         drop(waiting);
         schedule();
     }

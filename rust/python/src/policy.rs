@@ -45,6 +45,7 @@ struct PyJwt {
     permissions_claim: String,
     parameters: Vec<String>,
     header: Option<String>,
+    query: Option<String>,
     cookie: Option<String>,
 }
 
@@ -81,6 +82,7 @@ impl PyJwt {
         let source = TokenSource {
             parameters: self.parameters.clone(),
             header: self.header.clone(),
+            query: self.query.clone(),
             cookie: self.cookie.clone(),
         };
         Ok(match (keys, &self.jwks_url) {

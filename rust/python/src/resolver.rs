@@ -5,27 +5,25 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use graphql::{GraphQLError, ResolverError};
+use graphql::{Fault, FieldFault, GraphQLError, ResolverError};
 use parking_lot::Mutex;
+use protocol::Amendment;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
 use runtime::{CallId, Lane, Outcome, Resolver, Subject};
 
 use crate::bridge::Bridge;
 use crate::client::{context, context_variables};
 use crate::error::exceptions;
 use crate::event::PyEvent;
-use crate::future::Promise;
+use crate::failure::{Failures, INTERNAL_ERROR, exception_of};
+use crate::future::{AtEnd, Promise};
 use crate::iterables::Drained;
-use crate::json::{map_to_python, to_json, to_json_map};
+use crate::json::{map_to_python, to_json};
 use crate::value::{Names, PyValue};
 
 /// Room for a response before its buffer grows (bytes).
 const RESPONSE_BYTES: usize = 512;
-
-/// What the client is told of an exception that is not meant for it.
-const INTERNAL_ERROR: &str = "Internal server error";
 
 /// What is called for one definition.
 pub(crate) struct Function {
@@ -61,7 +59,7 @@ pub(crate) struct Calls {
     resolve: Py<PyAny>,
     pump: Py<PyAny>,
     pump_initial: Py<PyAny>,
-    log_failure: Py<PyAny>,
+    abandon: Py<PyAny>,
     skip: Py<PyAny>,
     start_task: Py<PyAny>,
     /// Whether a task that is started has run up to where it suspends.
@@ -69,8 +67,15 @@ pub(crate) struct Calls {
     /// The context variables of the manager's start; each subscription has a copy.
     variables: Py<PyAny>,
     /// Tasks that have not ended, for cancellation.
-    tasks: Mutex<HashMap<CallId, Py<PyAny>>>,
-    debug: bool,
+    tasks: Mutex<HashMap<CallId, Started>>,
+    failures: Arc<Failures>,
+}
+
+/// The task of one call.
+struct Started {
+    task: Py<PyAny>,
+    /// The subscription field, for the log.
+    field: String,
 }
 
 impl Calls {
@@ -79,7 +84,7 @@ impl Calls {
         bridge: Arc<Bridge>,
         functions: Arc<[Function]>,
         names: Names,
-        debug: bool,
+        failures: Arc<Failures>,
         py: Python<'_>,
     ) -> PyResult<Self> {
         let module = py.import("fraiseql_subs._resolving")?;
@@ -93,14 +98,14 @@ impl Calls {
             resolve: find("resolve")?,
             pump: find("pump")?,
             pump_initial: find("pump_initial")?,
-            log_failure: find("log_failure")?,
+            abandon: find("abandon")?,
             skip: find("SKIP")?,
             start_task,
             starts_eagerly,
             variables: context_variables(py)?.unbind(),
             tasks: Mutex::default(),
             bridge,
-            debug,
+            failures,
         })
     }
 
@@ -117,9 +122,11 @@ impl Calls {
                 self.go_on(py, lane);
             }
             Err(error) => {
-                let field = &lane.info.definition.field;
-                let error = self.describe(py, field, &error.into_value(py).into_bound(py), true);
-                lane.refuse(refused(error));
+                let told = self
+                    .failures
+                    .describe(&place(lane), &exception_of(py, &error));
+                lane.refuse(refused(told));
+                self.failures.pass_on(py, error);
             }
         }
     }
@@ -180,8 +187,8 @@ impl Calls {
         match Bound::new(py, answer) {
             Ok(answer) => {
                 if let Err(error) = self.enter(&answer, bound, subject) {
-                    let exception = error.into_value(py).into_bound(py);
-                    answer.get().raised(py, exception.into_any());
+                    answer.get().raised(py, exception_of(py, &error));
+                    self.failures.pass_on(py, error);
                 }
             }
             Err(error) => error.write_unraisable(py, None),
@@ -249,7 +256,11 @@ impl Calls {
         if !self.starts_eagerly {
             self.bridge.task_follows();
         }
-        self.tasks.lock().insert(answer.id, task.unbind());
+        let started = Started {
+            task: task.unbind(),
+            field: field_of(&answer.lane).to_owned(),
+        };
+        self.tasks.lock().insert(answer.id, started);
         if !answer.lane.wants(answer.id) {
             // The subscription ended while the task was made: its cancellation found no task.
             self.cancel(py, answer.id);
@@ -259,7 +270,7 @@ impl Calls {
 
     fn cancel(&self, py: Python<'_>, id: CallId) {
         let task = self.tasks.lock().remove(&id);
-        if let Some(task) = task
+        if let Some(Started { task, .. }) = task
             && let Err(error) = task.call_method0(py, intern!(py, "cancel"))
         {
             error.write_unraisable(py, Some(task.bind(py)));
@@ -274,39 +285,19 @@ impl Calls {
         }
     }
 
-    /// What the client is told of an exception. What it is not told is written to the log,
-    /// unless nobody waits for the outcome any more.
-    fn describe(
-        &self,
-        py: Python<'_>,
-        field: &str,
-        exception: &Bound<'_, PyAny>,
-        is_wanted: bool,
-    ) -> ResolverError {
-        let described = || -> PyResult<ResolverError> {
-            if exception.is_instance(&py.get_type::<exceptions::GraphQLError>())? {
-                let message: String = exception.getattr("message")?.extract()?;
-                let extensions = exception.getattr("extensions")?;
-                let extensions = to_json_map(Some(&extensions)).map_err(|error| {
-                    exceptions::PublishError::new_err(error.message("extensions"))
-                })?;
-                return Ok(ResolverError::new(message).with_extensions(extensions));
+    /// Ends all calls of an event loop that is closed.
+    pub(crate) fn abandon_all(&self, py: Python<'_>) {
+        let tasks: Vec<_> = self.tasks.lock().drain().collect();
+        for (_, Started { task, field }) in tasks {
+            if let Err(error) = self.abandon.call1(py, (task, &*field)) {
+                error.write_unraisable(py, None);
             }
-            if is_wanted {
-                let field = PyString::new(py, field);
-                self.log_failure.bind(py).call1((field, exception))?;
-            }
-            Ok(ResolverError::new(if self.debug {
-                let class = exception.get_type().name()?;
-                format!("{class}: {}", exception.str()?)
-            } else {
-                INTERNAL_ERROR.to_owned()
-            }))
-        };
-        described().unwrap_or_else(|error| {
-            error.write_unraisable(py, Some(exception));
-            ResolverError::new(INTERNAL_ERROR)
-        })
+        }
+    }
+
+    /// Writes the counts of faults that are still to be written.
+    pub(crate) fn flush(&self, py: Python<'_>) {
+        self.failures.flush(py);
     }
 }
 
@@ -336,15 +327,27 @@ fn refused_with(py: Python<'_>, exception: &Bound<'_, PyAny>) -> Option<Outcome>
     Some(Outcome::Refused(json.into()))
 }
 
-/// The response of an executor, which is JSON but for values that its scalars left as they were.
-fn whole_response(value: &Bound<'_, PyAny>, mut response: Vec<u8>) -> Outcome {
-    match to_json(value) {
-        Ok(json) => {
-            graphql::write_json(&json, &mut response);
-            Outcome::Response(response.into())
-        }
-        Err(error) => refused(ResolverError::new(error.message("the response"))),
+/// `fraiseql_subs.delegate.Reply`.
+#[derive(FromPyObject)]
+struct PyReply<'py> {
+    response: Bound<'py, PyAny>,
+    is_refusal: bool,
+    status: Option<u16>,
+    headers: Vec<(String, String)>,
+}
+
+/// The subscription field, for the log.
+fn field_of(lane: &Lane) -> &str {
+    match &*lane.info.definition.field {
+        // A delegate serves what no definition has.
+        "" => "the given schema",
+        field => field,
     }
+}
+
+/// Says what raised, for the log.
+fn place(lane: &Lane) -> String {
+    format!("the resolver of {} raised", field_of(lane))
 }
 
 fn refused(error: ResolverError) -> Outcome {
@@ -402,7 +405,7 @@ impl Answer {
 
     /// The resolver raised.
     fn raised(&self, py: Python<'_>, exception: Bound<'_, PyAny>) {
-        let error = self.describe(py, &exception);
+        let error = self.describe(&exception);
         let Some(plan) = &self.lane.info.plan else {
             return self.finish(py, refused(error));
         };
@@ -413,18 +416,26 @@ impl Answer {
 
     /// The source stream yielded a value. False: await `room` before the next one.
     fn item(&self, value: Bound<'_, PyAny>) -> bool {
-        self.lane.item(self.project(value))
+        // Without an event loop nothing can be waited for, nor read.
+        !self.calls.bridge.is_closed() && self.lane.item(self.project(value))
     }
 
-    /// Gives a future that is done when there is room for another item.
-    fn room(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+    /// The subscription field, for the log.
+    #[getter]
+    fn field(&self) -> &str {
+        field_of(&self.lane)
+    }
+
+    /// Gives a future that is done when there is room for another item; `None` when the
+    /// subscription has ended.
+    fn room(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        if self.calls.bridge.is_closed() {
+            return Ok(None);
+        }
         let promise = Promise::new(py)?;
         let future = promise.future(py).unbind();
-        let bridge = self.calls.bridge.clone();
-        self.lane.when_room(Box::new(move || {
-            bridge.push(Box::new(move |py| promise.complete(py, Ok(py.None()))));
-        }));
-        Ok(future)
+        let kept = self.calls.bridge.keep(py, promise, AtEnd::Look);
+        Ok(self.lane.when_room(kept.waiter()).then_some(future))
     }
 
     /// The source stream has ended, or the generator of initial values.
@@ -447,7 +458,7 @@ impl Answer {
             return self.raised(py, exception);
         }
         let outcome =
-            refused_with(py, &exception).unwrap_or_else(|| refused(self.describe(py, &exception)));
+            refused_with(py, &exception).unwrap_or_else(|| refused(self.describe(&exception)));
         self.finish(py, outcome);
     }
 }
@@ -468,22 +479,77 @@ impl Answer {
         }
         let mut response = Vec::with_capacity(RESPONSE_BYTES);
         let Some(plan) = &self.lane.info.plan else {
-            return whole_response(&value, response);
+            return self.whole_response(&value, response);
         };
-        if let Ok(event) = value.cast_exact::<PyEvent>() {
+        let py = value.py();
+        let faults = if let Ok(event) = value.cast_exact::<PyEvent>() {
             // The event itself: its JSON is at hand.
-            plan.project(&event.get().event().data, &mut response);
+            plan.project(&event.get().event().data, &mut response)
         } else {
             let drained = Drained::default();
-            let value = PyValue::new(value, &self.calls.names, &drained);
-            plan.project(value, &mut response);
-        }
+            plan.project(
+                PyValue::new(value, &self.calls.names, &drained),
+                &mut response,
+            )
+        };
+        self.report(py, &faults);
         Outcome::Response(Bytes::from(response))
     }
 
-    fn describe(&self, py: Python<'_>, exception: &Bound<'_, PyAny>) -> ResolverError {
-        let is_wanted = self.lane.wants(self.id);
-        let field = &self.lane.info.definition.field;
-        self.calls.describe(py, field, exception, is_wanted)
+    /// The reply of an executor, which is JSON but for values that its scalars left as they were.
+    fn whole_response(&self, value: &Bound<'_, PyAny>, mut response: Vec<u8>) -> Outcome {
+        let reply: PyReply<'_> = match value.extract() {
+            Ok(reply) => reply,
+            Err(error) => return refused(self.describe(&exception_of(value.py(), &error))),
+        };
+        let outcome = match to_json(&reply.response) {
+            Ok(json) => {
+                graphql::write_json(&json, &mut response);
+                if reply.is_refusal {
+                    Outcome::Refused(response.into())
+                } else if json.get("errors").is_some() {
+                    Outcome::Failed(response.into())
+                } else {
+                    Outcome::Response(response.into())
+                }
+            }
+            Err(error) => {
+                let fault = Fault {
+                    problem: "the response of the schema's executor has no JSON".to_owned(),
+                    detail: error.message("the response"),
+                    cause: None,
+                };
+                self.report(
+                    value.py(),
+                    &[FieldFault {
+                        field: self.field().to_owned(),
+                        path: Vec::new(),
+                        count: 1,
+                        fault,
+                    }],
+                );
+                refused(ResolverError::new(INTERNAL_ERROR))
+            }
+        };
+        if reply.status.is_none() && reply.headers.is_empty() {
+            return outcome;
+        }
+        let amendment = Amendment {
+            status: reply.status,
+            headers: reply.headers,
+        };
+        Outcome::Headed(Box::new((amendment, outcome)))
+    }
+
+    fn report(&self, py: Python<'_>, faults: &[FieldFault]) {
+        if !faults.is_empty() {
+            let count = faults.iter().map(|fault| fault.count).sum();
+            self.lane.count_field_errors(count);
+            self.calls.failures.report(py, faults);
+        }
+    }
+
+    fn describe(&self, exception: &Bound<'_, PyAny>) -> ResolverError {
+        self.calls.failures.describe(&place(&self.lane), exception)
     }
 }

@@ -47,12 +47,10 @@ impl Running {
         self.forks != FORKS.load(Relaxed)
     }
 
-    /// Whether its event loop is closed, so that no resolver can run any more.
-    pub(crate) fn is_orphaned(&self, py: Python<'_>) -> PyResult<bool> {
-        self.bridge
-            .event_loop(py)
-            .call_method0("is_closed")?
-            .is_truthy()
+    /// Whether its event loop stands while another one runs here: nothing that is awaited would
+    /// ever be done.
+    pub(crate) fn is_abandoned(&self, py: Python<'_>) -> bool {
+        self.bridge.is_elsewhere(py) && !self.bridge.is_loop_running(py)
     }
 
     /// Ends everything at once. Waits for the threads, without the GIL: none of them takes it.
@@ -61,13 +59,27 @@ impl Running {
             // Its threads would be waited for in vain.
             return std::mem::forget(this);
         }
-        this.calls.cancel_all(py);
+        let is_loop_closed = this.bridge.is_loop_closed(py);
+        if is_loop_closed {
+            // Nothing can be called any more, so nothing may be queued.
+            this.bridge.detach(py);
+            this.calls.abandon_all(py);
+        } else {
+            let calls = this.calls.clone();
+            this.bridge.on_loop(py, move |py| calls.cancel_all(py));
+        }
         let server = this.server.lock().take();
         if let Some(server) = server {
             py.detach(|| this.stop_server(&server));
         }
-        this.bridge.detach(py);
-        py.detach(|| drop(this));
+        if !is_loop_closed {
+            this.bridge.detach(py);
+        }
+        this.calls.flush(py);
+        py.detach(|| {
+            this.runtime.stop();
+            drop(this);
+        });
     }
 
     fn stop_server(&self, server: &Server) {

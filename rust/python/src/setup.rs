@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bus::HistoryLimits;
 use bytes::Bytes;
 use graphql::{DocumentLimits, Schema, SchemaOptions, TrustedDocuments};
+use protocol::Transports;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use runtime::{
@@ -20,6 +21,7 @@ use crate::bridge::Bridge;
 use crate::classes::Classes;
 use crate::client::PyAuthenticator;
 use crate::error::{definition_error, exceptions, runtime_error, schema_error};
+use crate::failure::Failures;
 use crate::json::to_json;
 use crate::log;
 use crate::policy::PySecurity;
@@ -91,6 +93,7 @@ pub(crate) struct PyDefinition<'py> {
     is_initial_async: bool,
     is_initial_stream: bool,
     shared: bool,
+    partial: bool,
 }
 
 /// Everything to start a manager from, as often as wanted.
@@ -106,6 +109,7 @@ pub(crate) struct Setup {
     history: Option<HistoryLimits>,
     authenticate: Option<Arc<Py<PyAny>>>,
     policy: Policy,
+    transports: Transports,
     tokens: Option<Arc<TokenVerifier>>,
     debug: bool,
     page: Option<Bytes>,
@@ -118,6 +122,7 @@ pub(crate) struct Options<'py> {
     pub(crate) history: Option<PyHistory>,
     pub(crate) trusted_documents: Option<Vec<(String, String)>>,
     pub(crate) introspection: bool,
+    pub(crate) transports: Vec<String>,
     pub(crate) debug: bool,
     pub(crate) page: Option<Bytes>,
     pub(crate) workers: usize,
@@ -132,7 +137,8 @@ impl Setup {
         options: Options<'_>,
     ) -> PyResult<Self> {
         let deprecated = schema.deprecated.clone();
-        let (schema, serializers, classes) = read_schema(schema)?;
+        let has_executor = definitions.iter().any(|found| found.kind == "delegate");
+        let (schema, serializers, classes) = read_schema(schema, has_executor)?;
         let (sdl, keys) = (schema.sdl().to_owned(), schema.keys().to_vec());
         let mut functions = Vec::with_capacity(definitions.len());
         let mut declared = Vec::with_capacity(definitions.len());
@@ -172,6 +178,7 @@ impl Setup {
             history,
             authenticate: options.security.authenticate.map(Arc::new),
             policy,
+            transports: read_transports(&options.transports),
             tokens,
             debug: options.debug,
             page: options.page,
@@ -197,26 +204,33 @@ impl Setup {
     /// Starts the actors and attaches them to the event loop, on whose thread this is called.
     pub(crate) fn start(&self, event_loop: &Bound<'_, PyAny>) -> PyResult<Running> {
         let py = event_loop.py();
+        let bridge = Bridge::attach(event_loop)?;
+        let failures = Arc::new(Failures::new(py, bridge.clone(), self.debug)?);
         let names = Names::new(
             py,
             &self.keys,
             self.serializers.clone(),
             self.classes.clone(),
             &self.deprecated,
+            failures.clone(),
         );
-        let bridge = Bridge::attach(event_loop)?;
         log::attach(&bridge);
         let functions = self.functions.clone();
-        let calls = Calls::new(bridge.clone(), functions, names, self.debug, py)?;
+        let calls = Calls::new(bridge.clone(), functions, names, failures.clone(), py)?;
         let calls = Arc::new(calls);
         let authenticator = self.authenticate.clone().map(|hook| {
             let bridge = bridge.clone();
-            Arc::new(PyAuthenticator { hook, bridge }) as Arc<dyn Authenticator>
+            Arc::new(PyAuthenticator {
+                hook,
+                bridge,
+                failures,
+            }) as Arc<dyn Authenticator>
         });
         let engine = Engine::new(EngineConfig {
             catalog: self.catalog.clone(),
             limits: self.limits.clone(),
             policy: self.policy.clone(),
+            transports: self.transports,
             resolver: Arc::new(LoopResolver(calls.clone())),
             tokens: self.tokens.clone(),
             authenticator,
@@ -234,7 +248,11 @@ impl Setup {
     }
 }
 
-fn read_schema(source: PySchemaSource<'_>) -> PyResult<(Schema, Serializers, Classes)> {
+/// `has_executor`: queries and mutations are served, so there need be no subscriptions.
+fn read_schema(
+    source: PySchemaSource<'_>,
+    has_executor: bool,
+) -> PyResult<(Schema, Serializers, Classes)> {
     let json = |value: &Bound<'_, PyAny>, place: &str| {
         to_json(value).map_err(|error| exceptions::SchemaError::new_err(error.message(place)))
     };
@@ -257,6 +275,7 @@ fn read_schema(source: PySchemaSource<'_>) -> PyResult<(Schema, Serializers, Cla
         sources: source.sources,
         enum_values,
         tags,
+        may_lack_subscription: has_executor,
     };
     let schema = Schema::parse(&source.sdl, options).map_err(|error| schema_error(&error))?;
     let classes = Classes::new(source.classes, schema.abstract_members());
@@ -302,7 +321,21 @@ fn read_definition(index: usize, definition: &PyDefinition<'_>) -> PyResult<Defi
             .transpose()?,
         has_initial: definition.initial.is_some(),
         is_shared: definition.shared,
+        is_partial: definition.partial,
     })
+}
+
+/// `manager.Transport`, whose names are checked there.
+fn read_transports(names: &[String]) -> Transports {
+    let has = |name: &str| names.iter().any(|known| known == name);
+    Transports {
+        transport_ws: has("graphql-transport-ws"),
+        legacy_ws: has("graphql-ws"),
+        get: has("get"),
+        post: has("post"),
+        sse: has("sse"),
+        multipart: has("multipart"),
+    }
 }
 
 fn read_limits(limits: &PyLimits) -> PyResult<Limits> {

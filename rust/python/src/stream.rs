@@ -7,7 +7,7 @@ use pyo3::types::PyBytes;
 use runtime::{Response, ResponseStream};
 
 use crate::error::validation_error;
-use crate::future::Promise;
+use crate::future::{AtEnd, Promise};
 use crate::running::Running;
 
 /// Takes pre-serialised responses; dropped, it ends its subscription.
@@ -58,13 +58,11 @@ impl Responses {
         let promise = Promise::new(py)?;
         let future = promise.future(py);
         let bridge = self.running.upgrade().map(|running| running.bridge.clone());
+        let bridge = bridge.filter(|bridge| !bridge.is_closed());
         let is_running = bridge.is_some();
-        let taken = self.stream.take_or_wait(move || {
-            Box::new(move || {
-                if let Some(bridge) = bridge {
-                    bridge.push(Box::new(move |py| promise.complete(py, Ok(py.None()))));
-                }
-            })
+        let taken = self.stream.take_or_wait(move || match bridge {
+            Some(bridge) => bridge.keep(py, promise, AtEnd::Look).waiter(),
+            None => Box::new(|| {}),
         });
         match taken {
             Some(Response::Next(response)) => {

@@ -17,6 +17,7 @@ use pyo3::types::{
 
 use crate::classes::{self, Classes, Found};
 use crate::event::PyEvent;
+use crate::failure::Failures;
 use crate::iterables::{self, Drained};
 use crate::json::{HostTypes, describe, read_quietly, to_json};
 
@@ -28,6 +29,7 @@ pub(crate) struct Names {
     classes: Arc<Classes>,
     /// Fields whose reading may warn, by the ids of their keys.
     deprecated: Vec<bool>,
+    failures: Arc<Failures>,
 }
 
 /// What makes JSON of the values of custom scalars, by their names.
@@ -40,6 +42,7 @@ impl Names {
         serializers: Arc<Serializers>,
         classes: Arc<Classes>,
         deprecated: &HashSet<String>,
+        failures: Arc<Failures>,
     ) -> Self {
         let fields = keys.iter().map(|key| PyString::intern(py, key).unbind());
         Self {
@@ -47,6 +50,7 @@ impl Names {
             serializers,
             classes,
             deprecated: keys.iter().map(|key| deprecated.contains(&**key)).collect(),
+            failures,
         }
     }
 
@@ -105,6 +109,12 @@ impl<'py, 'n> PyValue<'py, 'n> {
         })
     }
 
+    /// What the client is told of an exception that came while this was read.
+    fn raised(&self, error: PyErr, problem: &str) -> ResolverError {
+        let py = self.object.py();
+        self.names.failures.of_field(py, problem.to_owned(), error)
+    }
+
     fn enum_member(&self) -> PyResult<Option<Bound<'py, PyAny>>> {
         HostTypes::get(self.object.py())?.enum_value(&self.object)
     }
@@ -126,11 +136,7 @@ impl Value for PyValue<'_, '_> {
         };
         match found {
             Ok(found) => Ok(found.map(|object| self.with(object))),
-            Err(error) => Err(raised(
-                &self.object,
-                &format!("field `{}`", key.name),
-                &error,
-            )),
+            Err(error) => Err(self.raised(error, "reading")),
         }
     }
 
@@ -154,7 +160,7 @@ impl Value for PyValue<'_, '_> {
             }
             return Ok(());
         }
-        let failed = |error: PyErr| raised(&self.object, "its items", &error);
+        let failed = |error: PyErr| self.raised(error, "reading the items of");
         let items = self.drained.of(&self.object).map_err(failed)?;
         for item in iterables::items(&items).map_err(failed)? {
             if visit(self.with(item.map_err(failed)?)).is_break() {
@@ -200,15 +206,23 @@ impl Value for PyValue<'_, '_> {
     fn write_scalar(&self, scalar: &str, out: &mut Vec<u8>) -> Result<(), ResolverError> {
         let mut object = self.object.clone();
         if let Some(serialize) = self.names.serializers.get(scalar) {
-            let what = format!("serializing `{scalar}`");
             object = serialize
                 .bind(object.py())
                 .call1((&object,))
-                .map_err(|error| raised_while(&what, &self.object, &error))?;
+                .map_err(|error| self.raised(error, "serializing"))?;
         }
-        let value = to_json(&object).map_err(|error| ResolverError::new(error.message(scalar)))?;
+        let value = to_json(&object).map_err(|error| {
+            self.misfit(
+                format!("{scalar} cannot represent this value"),
+                error.message(scalar),
+            )
+        })?;
         graphql::write_json(&value, out);
         Ok(())
+    }
+
+    fn is_debugged(&self) -> bool {
+        self.names.failures.is_debug()
     }
 
     fn describe(&self) -> String {
@@ -300,18 +314,4 @@ fn leaf(object: &Bound<'_, PyAny>) -> Scalar<'static> {
         Ok(float) => Scalar::Float(float.value()),
         Err(_) => Scalar::Other,
     }
-}
-
-/// What the client is told; the text of the exception may be confidential.
-fn raised(object: &Bound<'_, PyAny>, what: &str, error: &PyErr) -> ResolverError {
-    raised_while(&format!("reading {what} of"), object, error)
-}
-
-fn raised_while(doing: &str, object: &Bound<'_, PyAny>, error: &PyErr) -> ResolverError {
-    let py = object.py();
-    let class = error
-        .get_type(py)
-        .name()
-        .map_or_else(|_| "?".to_owned(), |n| n.to_string());
-    ResolverError::new(format!("{doing} {} raised `{class}`", describe(object)))
 }

@@ -61,6 +61,9 @@ pub struct Definition {
     pub has_initial: bool,
     /// Whether subscribers with equal operation and arguments share one call for each event.
     pub is_shared: bool,
+    /// Of a delegate: whether its executor knows less of the schema than is served, so that it is
+    /// told what the schema looks like.
+    pub is_partial: bool,
 }
 
 impl Definition {

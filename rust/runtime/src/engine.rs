@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bus::{BusError, Draft, History, HistoryLimits, Intake, Stamp};
 use bytes::Bytes;
+use protocol::Transports;
 use security::{Check, Policy, TenantIsolation, is_same_origin};
 
 use crate::catalog::Catalog;
@@ -25,6 +26,8 @@ pub struct EngineConfig {
     pub limits: Limits,
     /// What clients have to pass.
     pub policy: Policy,
+    /// The ways to ask that are open.
+    pub transports: Transports,
     /// Calls the host's resolvers.
     pub resolver: Arc<dyn Resolver>,
     /// Verifies tokens; `None`: they are not looked at.
@@ -51,6 +54,8 @@ pub struct Engine {
     pub history: Option<Arc<History>>,
     /// What clients have to pass.
     pub policy: Policy,
+    /// The ways to ask that are open.
+    pub transports: Transports,
     pub(crate) rates: Option<RateTable>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) resolver: Arc<dyn Resolver>,
@@ -84,6 +89,7 @@ impl Engine {
             history: history.map(Arc::new),
             rates: config.policy.rates.map(RateTable::new),
             policy: config.policy,
+            transports: config.transports,
             catalog: config.catalog,
             resolver: config.resolver,
             tokens: config.tokens,

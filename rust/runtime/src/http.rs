@@ -11,10 +11,12 @@ use bytes::{Bytes, BytesMut};
 use dashmap::DashMap;
 use parking_lot::Mutex;
 use protocol::http::{self, Asked, HttpRequest, Response};
-use protocol::{Head, Session};
+use protocol::{Head, Request, Session, Transports};
 use tokio::sync::oneshot;
 
 use crate::actors::ShardActor;
+use crate::catalog::Checked;
+use crate::connection::Verdict;
 use crate::engine::Engine;
 use crate::lane::Waiter;
 use crate::outbox::Outgoing;
@@ -109,8 +111,7 @@ impl Responder {
         }
         let limit = engine.limits.max_connections;
         if limit.is_some_and(|limit| metrics.connections.get() >= limit as u64) {
-            return Some(Response::error(
-                503,
+            return Some(Response::unavailable(
                 "too many connections: try again later",
             ));
         }
@@ -126,11 +127,13 @@ impl Responder {
     ) -> Reply {
         let mut reply = match self.refusal(request.header("origin"), request.header("host")) {
             Some(refusal) => refusal.into(),
-            None if is_preflight(&request) => preflight(&request),
+            None if is_preflight(&request) => preflight(&request, self.engine.transports),
             None if request.body.len() > self.engine.limits.max_message_bytes => {
                 Response::too_large(self.engine.limits.max_message_bytes).into()
             }
-            None => match http::read(request) {
+            None => match http::read(request, self.engine.transports, |token| {
+                self.is_reserved(token)
+            }) {
                 Ok(asked) => self.act(asked, client, carrier).await,
                 Err(response) => response.into(),
             },
@@ -139,11 +142,20 @@ impl Responder {
         reply
     }
 
+    /// Answers a request whose body could not be read.
+    #[must_use]
+    pub fn refuse(&self, request: &HttpRequest<'_>, refusal: Response) -> Reply {
+        let mut reply = Reply::from(refusal);
+        self.allow_origin(request, &mut reply.head);
+        reply
+    }
+
     async fn act(&self, asked: Asked, client: Client, carrier: CarrierHandle) -> Reply {
         match asked {
             Asked::Run(exchange) => {
                 let session = Session::exchange(exchange);
-                begun(self.begin(session, client, carrier, Box::new(|| {}))).await
+                let remote = self.begin(session, client, carrier, Box::new(|| {}));
+                whole(begun(remote).await).await
             }
             Asked::Reserve => self.reserve(client).await,
             Asked::Open { token } => self.open_stream(&token),
@@ -152,11 +164,16 @@ impl Responder {
                     return Response::no_stream().into();
                 };
                 // Only what runs is told on the stream.
-                if let Err(errors) = self.engine.catalog.check(&request) {
-                    return Response::refused(&graphql::errors_to_json(&errors)).into();
+                let checked = self.engine.catalog.check(&request);
+                let request = Box::new(request);
+                match checked {
+                    Ok(Checked::Valid) => {}
+                    Ok(Checked::JudgedElsewhere) => return judged(&slot, request).await,
+                    Err(errors) => {
+                        return Response::refused(&graphql::errors_to_json(&errors)).into();
+                    }
                 }
                 let (reply, started) = oneshot::channel();
-                let request = Box::new(request);
                 slot.push(Incoming::Start { id, request, reply });
                 match started.await {
                     Ok(true) => Response::empty(202).into(),
@@ -200,7 +217,7 @@ impl Responder {
 
     async fn reserve(&self, client: Client) -> Reply {
         let Ok(token) = new_token() else {
-            return Response::error(503, "no random token can be had: try again later").into();
+            return Response::unavailable("no random token can be had: try again later").into();
         };
         let (engine, ending) = (self.engine.clone(), token.clone());
         let ended = move || {
@@ -246,6 +263,10 @@ impl Responder {
         }
     }
 
+    fn is_reserved(&self, token: &str) -> bool {
+        self.engine.streams.0.contains_key(token)
+    }
+
     fn slot(&self, token: &str) -> Option<Arc<Slot>> {
         let stream = self.engine.streams.0.get(token)?;
         Some(stream.slot.clone())
@@ -257,18 +278,34 @@ impl Responder {
         else {
             return;
         };
-        head.headers.push(("vary", "origin".into()));
+        head.headers.push(("vary".into(), "origin".into()));
         if !origins.allow(Some(origin)) {
             return;
         }
         let is_any = origins.allow_any();
         let allowed = if is_any { "*" } else { origin };
-        head.headers
-            .push(("access-control-allow-origin", allowed.to_owned().into()));
+        head.headers.push((
+            "access-control-allow-origin".into(),
+            allowed.to_owned().into(),
+        ));
         if !is_any {
             head.headers
-                .push(("access-control-allow-credentials", "true".into()));
+                .push(("access-control-allow-credentials".into(), "true".into()));
         }
+    }
+}
+
+/// Answers a request whose document the host's executor refuses.
+async fn judged(slot: &Slot, request: Box<Request>) -> Reply {
+    let (reply, verdict) = oneshot::channel();
+    slot.push(Incoming::Judge { request, reply });
+    match verdict.await {
+        Ok(Verdict { errors, amendment }) => {
+            let mut response = Response::refused(&errors);
+            response.head = response.head.amended(amendment);
+            response.into()
+        }
+        Err(_) => Response::no_stream().into(),
     }
 }
 
@@ -276,13 +313,13 @@ fn is_preflight(request: &HttpRequest<'_>) -> bool {
     request.method == "OPTIONS" && request.header("access-control-request-method").is_some()
 }
 
-fn preflight(request: &HttpRequest<'_>) -> Reply {
+fn preflight(request: &HttpRequest<'_>, transports: Transports) -> Reply {
     let mut response = Response::empty(204);
     if request.header("origin").is_some() {
         let headers = request.header("access-control-request-headers");
         response.head = response
             .head
-            .with("access-control-allow-methods", "GET, POST, PUT, DELETE")
+            .with("access-control-allow-methods", transports.methods())
             .with(
                 "access-control-allow-headers",
                 headers.unwrap_or("content-type").to_owned(),
@@ -314,6 +351,30 @@ async fn begun(remote: Remote) -> Reply {
         Body::Stream(ready, remote)
     };
     Reply { head, body }
+}
+
+/// A response that does not go on, with all of its body: its length is told then, also to those
+/// who want the head only.
+async fn whole(reply: Reply) -> Reply {
+    let (head, mut body, remote) = match reply.body {
+        Body::Stream(ready, remote) if !reply.head.goes_on => {
+            (reply.head, BytesMut::from(ready), remote)
+        }
+        body => return Reply { body, ..reply },
+    };
+    while let Some(outgoing) = poll_fn(|cx| remote.poll_take(cx)).await {
+        for outgoing in outgoing {
+            match outgoing {
+                Outgoing::Text(part) => body.extend_from_slice(&part),
+                Outgoing::Close(_) => {
+                    let body = Body::Whole(body.freeze(), Some(remote));
+                    return Reply { head, body };
+                }
+                Outgoing::Head(_) | Outgoing::Ping | Outgoing::Pong(_) => {}
+            }
+        }
+    }
+    unavailable()
 }
 
 fn unavailable() -> Reply {

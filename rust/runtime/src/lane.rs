@@ -18,6 +18,7 @@ use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use graphql::{GraphQLError, JsonMap, Plan, ResolverError};
 use parking_lot::Mutex;
+use protocol::Amendment;
 
 use crate::actors::ShardActor;
 use crate::config::{
@@ -81,6 +82,22 @@ pub enum Outcome {
     Refused(Bytes),
     /// The subscription ends: its source has, or the host is gone.
     End,
+    /// An outcome that says of the response over HTTP what its head is like.
+    Headed(Box<(Amendment, Outcome)>),
+}
+
+impl Outcome {
+    /// Whether a resolver is at fault, as far as an item of a stream tells.
+    fn has_failed(&self) -> bool {
+        match self {
+            Self::Failed(_) => true,
+            Self::Headed(headed) => {
+                let (amendment, outcome) = &**headed;
+                amendment.status.is_some_and(|status| status >= 500) || outcome.has_failed()
+            }
+            _ => false,
+        }
+    }
 }
 
 /// Called once, on any thread.
@@ -332,7 +349,7 @@ impl Lane {
     #[must_use]
     pub fn finish(&self, id: CallId, outcome: Outcome) -> Option<Wake> {
         let mut state = self.state.lock();
-        let has_failed = matches!(outcome, Outcome::Failed(_));
+        let has_failed = matches!(outcome, Outcome::Failed(_) | Outcome::Refused(_));
         if state.closed || !state.finish(id, outcome) {
             return None;
         }
@@ -344,6 +361,11 @@ impl Lane {
         Some(Wake { waker, worker })
     }
 
+    /// For the host: fields of a result had faults.
+    pub fn count_field_errors(&self, count: u64) {
+        self.metrics.field_errors.add(count);
+    }
+
     /// For the host: one item of a source stream. False when the stream has to wait for
     /// [`Self::when_room`] before it goes on.
     pub fn item(&self, outcome: Outcome) -> bool {
@@ -351,9 +373,8 @@ impl Lane {
         if state.closed {
             return false;
         }
-        if let Outcome::Failed(_) = outcome {
-            self.metrics.resolver_errors.add(1);
-        }
+        let has_failed = outcome.has_failed();
+        self.metrics.resolver_errors.add(u64::from(has_failed));
         state.items.push_back(outcome);
         state.restart_time_of_initial();
         let has_room = state.items.len() < STREAM_WINDOW;
@@ -363,18 +384,20 @@ impl Lane {
     }
 
     /// For the host: calls `waiter` once there is room for another item; at once when there is.
-    /// It is dropped uncalled when the subscription ends, which cancels the stream.
-    pub fn when_room(&self, waiter: Waiter) {
+    /// It is dropped uncalled when the subscription ends, which cancels the stream. False: the
+    /// subscription has ended before.
+    pub fn when_room(&self, waiter: Waiter) -> bool {
         let mut state = self.state.lock();
         if state.closed {
-            return;
+            return false;
         }
         if state.items.len() >= STREAM_WINDOW {
             state.room = Some(waiter);
-            return;
+            return true;
         }
         drop(state);
         waiter();
+        true
     }
 
     /// For the host: the subscription cannot run, or not any more.

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
+use graphql::FieldFault;
 use security::Check;
 
 macro_rules! metrics {
@@ -66,6 +67,23 @@ impl Metrics {
     }
 }
 
+impl Metrics {
+    /// Counts the faults of a result that the host did not make, and writes them to the log.
+    pub(crate) fn report(&self, faults: &[FieldFault]) {
+        for FieldFault {
+            field,
+            count,
+            fault,
+            ..
+        } in faults
+        {
+            self.field_errors.add(*count);
+            let (problem, detail) = (&*fault.problem, &*fault.detail);
+            tracing::error!(target: "fraiseql_subs", field, problem, detail, "the data of an event does not fit the schema");
+        }
+    }
+}
+
 impl Counter {
     /// Adds `n`.
     pub fn add(&self, n: u64) {
@@ -116,6 +134,8 @@ metrics! {
     Counter resolver_errors,
     /// Resolver calls ended by their timeout.
     Counter resolver_timeouts,
+    /// Fields that could not be read, or whose value does not fit the schema.
+    Counter field_errors,
     /// Subscribers ended because they were too slow.
     Counter slow_consumer_disconnects,
     /// Results dropped because their subscriber was too slow.

@@ -42,7 +42,8 @@ impl Replay {
     pub(crate) fn send(&self, event: &Event, sink: &Rc<dyn ResponseSink>) {
         if let Some(plan) = &self.plan {
             let mut response = Vec::new();
-            plan.project(&event.data, &mut response);
+            let faults = plan.project(&event.data, &mut response);
+            self.missed.metrics.report(&faults);
             sink.next_of(&response.into(), Some(event.offset));
         }
     }

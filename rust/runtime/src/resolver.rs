@@ -3,6 +3,7 @@
 //! Nothing here blocks and nothing here knows the host. The Python bridge implements these traits.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -22,10 +23,14 @@ pub struct Client {
     pub connection_params: Option<JsonMap>,
     /// Headers of the handshake, names in lower case.
     pub headers: Vec<(String, String)>,
+    /// What followed the `?` of the target, undecoded.
+    pub query: String,
     /// Address of the peer.
     pub peer: Option<String>,
     /// Who it is, once authenticated.
     pub identity: Option<Identity>,
+    /// Payload of the acknowledgement.
+    pub ack: Option<JsonMap>,
     /// What bounds how often it acts.
     pub buckets: Option<Arc<Buckets>>,
     /// The host language's view, built when first needed.
@@ -38,6 +43,11 @@ impl Client {
     pub fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str())
+    }
+
+    /// The parameters of the target, decoded: names and values.
+    pub fn parameters(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+        protocol::http::parameters(&self.query)
     }
 }
 
@@ -54,9 +64,12 @@ pub trait Resolver: Send + Sync {
 }
 
 /// Why an authentication hook refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, thiserror::Error)]
 #[error("authentication refused")]
-pub struct Refused;
+pub struct Refused {
+    /// What the client is to read, in GraphQL's form; `None`: that it is refused.
+    pub error: Option<JsonMap>,
+}
 
 /// A future that another thread completes.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;

@@ -102,6 +102,19 @@ impl Runtime {
         &self.engine
     }
 
+    /// Ends the actors and with them all operations; the thread goes on while another manager
+    /// needs it. Dropping the runtime does this too.
+    pub fn stop(&self) {
+        self.engine.intake.close();
+        for shard in self.shards.live() {
+            shard.do_send(StopWorker);
+        }
+        let ids: Vec<_> = self.operations.iter().map(|o| o.key().clone()).collect();
+        for id in ids {
+            self.complete(&id);
+        }
+    }
+
     /// Runs a future on the system's thread; false when the system has ended.
     pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> bool {
         self.system.arbiter().spawn(future)
@@ -313,12 +326,8 @@ impl Runtime {
 }
 
 impl Drop for Runtime {
-    /// Ends the actors; the thread goes on while another manager needs it.
     fn drop(&mut self) {
-        self.engine.intake.close();
-        for shard in self.shards.live() {
-            shard.do_send(StopWorker);
-        }
+        self.stop();
     }
 }
 

@@ -12,6 +12,7 @@ use graphql::{GraphQLError, Plan};
 use hashbrown::HashMap;
 use protocol::{Close, Request, Resume};
 use security::Guard;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::actors::{
@@ -163,7 +164,8 @@ impl Worker {
             }
             Ok(Prepared::Operation(prepared)) => prepared,
         };
-        let Some(checks) = &self.checks else {
+        let checks = self.checks.as_ref().filter(|_| !prepared.tells_no_data);
+        let Some(checks) = checks else {
             return Opening::Done(self.run(*prepared, None, client.clone(), &resume, sink));
         };
         let answer = checks.send(Subscribe(Box::new(Subscribing {
@@ -264,11 +266,10 @@ impl Worker {
         let address = self.address.get().ok_or_else(shutting_down)?;
         let worker = self.clone();
         let (operation_name, plan, arguments) = match (delegated, operation) {
-            (Some(request), operation) => (
-                operation.and_then(|operation| operation.name),
-                None,
-                request,
-            ),
+            (Some(request), _) => {
+                let name = request.get("name").and_then(Value::as_str);
+                (name.map(Arc::from), None, request)
+            }
             (None, Some(operation)) => (operation.name, Some(operation.plan), operation.arguments),
             (None, None) => return Err(shutting_down()),
         };

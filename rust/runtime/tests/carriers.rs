@@ -8,7 +8,7 @@ use std::thread::ThreadId;
 use std::time::Duration;
 
 use graphql::{DocumentLimits, Schema, SchemaOptions};
-use protocol::{Session, Subprotocol};
+use protocol::{Session, Subprotocol, Transports};
 use runtime::{
     CallId, CarrierHandle, Catalog, Client, Engine, EngineConfig, Lane, Limits, Opening, Remote,
     Resolver, Runtime, SlowConsumer,
@@ -38,6 +38,7 @@ fn runtime(workers: usize) -> Runtime {
             keepalive: None,
         },
         policy: Policy::default(),
+        transports: Transports::default(),
         resolver: Arc::new(NoResolvers),
         tokens: None,
         authenticator: None,

@@ -57,7 +57,9 @@ where
     parts.io.flush().await?;
 
     let worker = &door.current.worker;
-    let session = Session::websocket(subprotocol.unwrap_or(Subprotocol::TransportWs));
+    let limits = &worker.engine().limits;
+    let session = Session::websocket(subprotocol.unwrap_or(Subprotocol::TransportWs))
+        .with_keepalive(limits.keepalive);
     let carriage = Carriage::default();
     let client = client_of(head, "ws");
     let connection = Connection::open(worker, client, session, Box::new(carriage.clone()));
@@ -65,7 +67,6 @@ where
         // A browser only tells its page about a close that follows a completed handshake.
         connection.close(Close::subprotocol_not_acceptable());
     }
-    let limits = &worker.engine().limits;
     let socket = SharedSocket::new(parts.io);
     let reader = Box::new(socket.clone());
     let messages = Messages::new(&parts.read_buf, reader, limits.max_message_bytes);
@@ -103,7 +104,8 @@ impl Door {
         }
         let mut response = ws::handshake(head).map_err(|error| Box::new(error.error_response()))?;
         let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL);
-        let subprotocol = Subprotocol::negotiate(offered.filter_map(|names| names.to_str().ok()));
+        let offered = offered.filter_map(|names| names.to_str().ok());
+        let subprotocol = self.current.worker.engine().transports.negotiate(offered);
         if let Some(subprotocol) = subprotocol {
             response.insert_header((header::SEC_WEBSOCKET_PROTOCOL, subprotocol.name()));
         }

@@ -4,8 +4,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use actix_web::body::{BodySize, BodyStream, MessageBody};
-use actix_web::http::{StatusCode, Version, header};
+use actix_http::ConnectionType;
+use actix_web::body::{BodySize, BodyStream, MessageBody, None as NoBody};
+use actix_web::http::{StatusCode, Version};
 use actix_web::rt::time::{Interval, interval};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use bytes::{Bytes, BytesMut};
@@ -30,9 +31,9 @@ pub(crate) async fn answer(
     worker: &CurrentWorker,
 ) -> HttpResponse {
     let limit = worker.worker.engine().limits.max_message_bytes;
-    let body = match read(&mut payload, limit).await {
-        Ok(body) => body,
-        Err(response) => return respond(response.into(), None),
+    let (body, refusal) = match read(&mut payload, limit).await {
+        Ok(body) => (body, None),
+        Err(refusal) => (Bytes::new(), Some(refusal)),
     };
     let client = client_of(request.head(), "http");
     let headers = client.headers.clone();
@@ -42,6 +43,9 @@ pub(crate) async fn answer(
         headers: &headers,
         body: &body,
     };
+    if let Some(refusal) = refusal {
+        return respond(worker.responder.refuse(&asked, refusal), None);
+    }
     let is_multiplexed = request.version() == Version::HTTP_2;
     // The socket of HTTP/2 carries other streams, perhaps of other clients of a proxy. One whose
     // client reads nothing holds back one batch, and ends when the client reads on or leaves.
@@ -62,7 +66,14 @@ pub(crate) async fn answer(
     {
         socket.end_when_unacknowledged(stuck_time(keepalive));
     }
-    respond(reply, is_multiplexed.then(|| Departure::of(payload)))
+    let mut response = respond(reply, is_multiplexed.then(|| Departure::of(payload)));
+    if request.version() < Version::HTTP_11 && response.body().size() == BodySize::Stream {
+        // It knows no chunks: the body ends with the connection.
+        let head = response.head_mut();
+        head.no_chunking(true);
+        head.set_connection_type(ConnectionType::Close);
+    }
+    response
 }
 
 async fn read(payload: &mut web::Payload, limit_bytes: usize) -> Result<Bytes, Response> {
@@ -81,6 +92,10 @@ async fn read(payload: &mut web::Payload, limit_bytes: usize) -> Result<Bytes, R
 pub(crate) fn respond(reply: Reply, departure: Option<Departure>) -> HttpResponse {
     let mut response = begin(&reply.head);
     match reply.body {
+        // Only the head was asked for.
+        Body::Whole(body, _) if reply.head.goes_on && body.is_empty() => {
+            response.body(NoBody::new())
+        }
         Body::Whole(body, None) => response.body(body),
         Body::Whole(body, remote) => response.body(Whole {
             body: Some(body),
@@ -99,7 +114,7 @@ fn begin(head: &Head) -> HttpResponseBuilder {
     let status = StatusCode::from_u16(head.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = HttpResponse::build(status);
     for (name, value) in &head.headers {
-        response.append_header((header::HeaderName::from_static(name), value.as_ref()));
+        response.append_header((name.as_ref(), value.as_ref()));
     }
     response
 }

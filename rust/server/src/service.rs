@@ -51,13 +51,13 @@ where
     let current = web::Data::new(CurrentWorker::start(workers));
     let current_keepalive = current.worker.engine().limits.keepalive;
     let door = Rc::new(Door {
-        path: ResourceDef::new(path),
+        path: ResourceDef::new(spellings(path)),
         current: current.clone(),
     });
     let app = App::new()
         .app_data(current)
-        .route(path, web::to(graphql))
-        .configure(status::routes);
+        .service(web::resource(spellings(path)).to(graphql))
+        .configure(status::pages);
     let handshakes = fn_service(move |(request, framed)| {
         let door = door.clone();
         async move { Ok(handshake::answer(&door, request, framed).await?) }
@@ -81,6 +81,14 @@ where
         .finish(boxed::factory(map_config(app.into_factory(), |()| {
             AppConfig::default()
         })))
+}
+
+/// A path without and with a slash at its end, which people and proxies add.
+pub(crate) fn spellings(path: &str) -> Vec<String> {
+    match path.trim_end_matches('/') {
+        "" => vec!["/".to_owned()],
+        path => vec![path.to_owned(), format!("{path}/")],
+    }
 }
 
 /// Serves the GraphQL path to whoever does not ask for a WebSocket.

@@ -37,6 +37,7 @@ pub(crate) fn client_of(request: &RequestHead, kind: &str) -> Client {
     Client {
         connection_id: format!("{kind}-{}", LAST.fetch_add(1, Relaxed) + 1),
         headers,
+        query: request.uri.query().unwrap_or_default().to_owned(),
         peer: request.peer_addr.map(|peer| peer.to_string()),
         ..Client::default()
     }

@@ -1,0 +1,169 @@
+"""Writes faults of the application to the log: once, then their count.
+
+Every fault that a client can repeat passes through here: exceptions of resolvers, streams, hooks,
+attributes, serializers and delegated schemas, values that do not fit the schema.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Hashable
+from typing import Any
+
+WINDOW = 60.0
+"""How long a fault that repeats is only counted (seconds)."""
+
+CAPACITY = 512
+"""Faults that are known at a time (count); past it the oldest is forgotten."""
+
+_NO_FAULTS = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
+
+_log = logging.getLogger("fraiseql_subs")
+
+
+@dataclasses.dataclass(slots=True)
+class _Known:
+    since: float
+    logger: logging.Logger
+    level: int
+    text: str
+    repeats: int = 0
+
+
+class Faults:
+    """The faults of this process. Thread-safe.
+
+    A fault is logged in full when it is new. While it repeats it is counted, and the count is
+    logged when `window` seconds are over or a manager ends.
+    """
+
+    def __init__(self, window: float = WINDOW, capacity: int = CAPACITY) -> None:
+        self._window = window
+        self._capacity = capacity
+        self._known: OrderedDict[Hashable, _Known] = OrderedDict()
+        self._lock = threading.Lock()
+        self._has_timer = False
+
+    def raised(self, what: str, exception: BaseException, path: str | None = None) -> None:
+        """Report an exception, which is logged with its traceback.
+
+        Cancellation and exit are no faults.
+
+        Args:
+            what: What happened, such as `"the resolver of orders raised"`. Part of what tells
+                faults apart, beside the class of the exception and the line that raised it.
+            exception: What was raised.
+            path: Where in the response, such as `"orders.0.total"`; None: unknown.
+        """
+        if isinstance(exception, _NO_FAULTS):
+            return
+        kind = type(exception)
+        key = (what, kind.__module__, kind.__qualname__, _line(exception))
+        text = what if path is None else f"{what} (at {path})"
+        self.report(key, _log, logging.ERROR, text, exc_info=exception)
+
+    def misfit(self, field: str, problem: str, detail: str, path: str, count: int) -> None:
+        """Report a value that does not fit the schema.
+
+        Args:
+            field: The field in the schema, such as `"Order.total"`.
+            problem: What is wrong, without the value.
+            detail: What the value is; it may be confidential, and goes to the log alone.
+            path: Where in the response, such as `"orders.0.total"`.
+            count: How often (count).
+        """
+        text = f"{field} has a value that does not fit the schema: {problem}"
+        if detail:
+            text = f"{text}: {detail}"
+        text = f"{text} (at {path})" if path else text
+        self.report((field, problem), _log, logging.ERROR, text, count=count)
+
+    def report(
+        self,
+        key: Hashable,
+        logger: logging.Logger,
+        level: int,
+        text: str,
+        *,
+        count: int = 1,
+        **options: Any,
+    ) -> None:
+        """Report a fault.
+
+        Args:
+            key: What tells it from other faults.
+            logger: Where it is written.
+            level: As in `logging`.
+            text: What happened.
+            count: How often (count).
+            options: `exc_info` and `extra` of `logging`.
+        """
+        now = time.monotonic()
+        with self._lock:
+            known = self._known.get(key)
+            if known is not None and now - known.since < self._window:
+                known.repeats += count
+                self._start_timer()
+                return
+            over = [] if known is None else [known]
+            self._known[key] = _Known(now, logger, level, text, count - 1)
+            self._known.move_to_end(key)
+            if len(self._known) > self._capacity:
+                over.append(self._known.popitem(last=False)[1])
+            if count > 1:
+                self._start_timer()
+        _summarise(over)
+        logger.log(level, "%s", text, **options)
+
+    def flush(self) -> None:
+        """Log the counts that are not logged yet, and forget all faults."""
+        with self._lock:
+            over = list(self._known.values())
+            self._known.clear()
+        _summarise(over)
+
+    def _start_timer(self) -> None:
+        if self._has_timer:
+            return
+        # Without a loop the count is logged with the next occurrence, or at the end.
+        with contextlib.suppress(RuntimeError):
+            asyncio.get_running_loop().call_later(self._window, self._expire)
+            self._has_timer = True
+
+    def _expire(self) -> None:
+        now = time.monotonic()
+        with self._lock:
+            self._has_timer = False
+            ended = [k for k, known in self._known.items() if now - known.since >= self._window]
+            over = [self._known.pop(key) for key in ended]
+            if any(known.repeats for known in self._known.values()):
+                self._start_timer()
+        _summarise(over)
+
+
+faults = Faults()
+"""The table of this process."""
+
+
+def _summarise(over: list[_Known]) -> None:
+    for known in over:
+        if known.repeats:
+            known.logger.log(
+                known.level, "%s: counted %d more since it was logged", known.text, known.repeats
+            )
+
+
+def _line(exception: BaseException) -> tuple[str, int] | None:
+    """Return the file and the line that raised."""
+    traceback = exception.__traceback__
+    if traceback is None:
+        return None
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return traceback.tb_frame.f_code.co_filename, traceback.tb_lineno

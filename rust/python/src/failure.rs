@@ -1,0 +1,158 @@
+//! What becomes of an exception: the part for the client, the part for the log, and those that end
+//! the program.
+
+use std::sync::Arc;
+
+use graphql::{Fault, FieldFault, ResolverError};
+use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::bridge::Bridge;
+use crate::json::to_json_map;
+
+/// What the client is told of an exception that is not meant for it.
+pub(crate) const INTERNAL_ERROR: &str = "Internal server error";
+
+/// Decides about the exceptions of one started manager.
+pub(crate) struct Failures {
+    client_error: Py<PyAny>,
+    faults: Py<PyAny>,
+    bridge: Arc<Bridge>,
+    debug: bool,
+}
+
+impl Failures {
+    /// Looks up what decides and what writes.
+    pub(crate) fn new(py: Python<'_>, bridge: Arc<Bridge>, debug: bool) -> PyResult<Self> {
+        let find = |module: &str, name: &str| py.import(module)?.getattr(name).map(Bound::unbind);
+        Ok(Self {
+            client_error: find("fraiseql_subs._client_errors", "client_error")?,
+            faults: find("fraiseql_subs._faults", "faults")?,
+            bridge,
+            debug,
+        })
+    }
+
+    /// Whether clients are told what the log is told.
+    pub(crate) fn is_debug(&self) -> bool {
+        self.debug
+    }
+
+    /// What the client is told of an exception. What it is not told is logged as `what`.
+    pub(crate) fn describe(&self, what: &str, exception: &Bound<'_, PyAny>) -> ResolverError {
+        self.told(exception).unwrap_or_else(|| {
+            self.log(what, exception, None);
+            self.masked(exception)
+        })
+    }
+
+    /// What the client is told of an exception that came while a field was read.
+    pub(crate) fn of_field(&self, py: Python<'_>, problem: String, error: PyErr) -> ResolverError {
+        if is_exit(py, &error) {
+            self.bridge.interrupt(error);
+            return ResolverError::new(INTERNAL_ERROR);
+        }
+        let exception = &exception_of(py, &error);
+        self.told(exception).unwrap_or_else(|| {
+            self.masked(exception).with_fault(Fault {
+                problem,
+                detail: String::new(),
+                cause: Some(Arc::new(error)),
+            })
+        })
+    }
+
+    /// Has an exception that ends the program go on to the event loop.
+    pub(crate) fn pass_on(&self, py: Python<'_>, error: PyErr) {
+        if is_exit(py, &error) {
+            self.bridge.interrupt(error);
+        }
+    }
+
+    /// Writes an exception to the log.
+    pub(crate) fn log(&self, what: &str, exception: &Bound<'_, PyAny>, path: Option<&str>) {
+        let py = exception.py();
+        let logged = self
+            .faults
+            .call_method1(py, "raised", (what, exception, path));
+        if let Err(error) = logged {
+            error.write_unraisable(py, Some(exception));
+        }
+    }
+
+    /// Writes the faults of one result to the log.
+    pub(crate) fn report(&self, py: Python<'_>, faults: &[FieldFault]) {
+        for met in faults {
+            let (path, problem) = (met.path_text(), &met.fault.problem);
+            let cause = met.fault.cause.as_ref();
+            if let Some(error) = cause.and_then(|cause| cause.downcast_ref::<PyErr>()) {
+                let what = format!("{problem} {} raised", met.field);
+                self.log(&what, &exception_of(py, error), Some(&path));
+                continue;
+            }
+            let arguments = (&met.field, problem, &met.fault.detail, path, met.count);
+            if let Err(error) = self.faults.call_method1(py, "misfit", arguments) {
+                error.write_unraisable(py, None);
+            }
+        }
+    }
+
+    /// Writes the counts that are still to be written; the manager ends.
+    pub(crate) fn flush(&self, py: Python<'_>) {
+        if let Err(error) = self.faults.call_method0(py, "flush") {
+            error.write_unraisable(py, None);
+        }
+    }
+
+    /// What the client is told if the exception is meant for it.
+    pub(crate) fn told(&self, exception: &Bound<'_, PyAny>) -> Option<ResolverError> {
+        let py = exception.py();
+        let read = || -> PyResult<Option<ResolverError>> {
+            let told = self.client_error.bind(py).call1((exception,))?;
+            if told.is_none() {
+                return Ok(None);
+            }
+            let told = told.cast_into::<PyDict>()?;
+            let message: String = match told.get_item("message")? {
+                Some(message) => message.extract()?,
+                None => String::new(),
+            };
+            let extensions = told.get_item("extensions")?;
+            let extensions = to_json_map(extensions.as_ref()).map_err(|error| {
+                let problem = error.message("extensions");
+                crate::error::exceptions::ConfigurationError::new_err(problem)
+            })?;
+            Ok(Some(
+                ResolverError::new(message).with_extensions(extensions),
+            ))
+        };
+        read().unwrap_or_else(|error| {
+            self.log(
+                "an error for the client cannot be sent",
+                &exception_of(py, &error),
+                None,
+            );
+            None
+        })
+    }
+
+    fn masked(&self, exception: &Bound<'_, PyAny>) -> ResolverError {
+        let text = || -> PyResult<String> {
+            let class = exception.get_type().name()?;
+            Ok(format!("{class}: {}", exception.str()?))
+        };
+        let text = if self.debug { text().ok() } else { None };
+        ResolverError::new(text.unwrap_or_else(|| INTERNAL_ERROR.to_owned()))
+    }
+}
+
+/// The exception with its traceback.
+pub(crate) fn exception_of<'py>(py: Python<'py>, error: &PyErr) -> Bound<'py, PyAny> {
+    error.clone_ref(py).into_value(py).into_bound(py).into_any()
+}
+
+/// Whether an exception ends the program, so that it must not end here.
+pub(crate) fn is_exit(py: Python<'_>, error: &PyErr) -> bool {
+    error.is_instance_of::<PyKeyboardInterrupt>(py) || error.is_instance_of::<PySystemExit>(py)
+}
