@@ -19,6 +19,7 @@ from .manager import SubscriptionManager
 from .metrics import ConnectionInfo, Metrics
 from .response_head import ResponseHead, ResponseHeaders
 from .response_stream import ResponseStream
+from .schema.computed import computed_field
 from .schema.markers import Deprecated, Name, Scalar
 from .security import (
     JWT,
@@ -33,7 +34,7 @@ from .security import (
 )
 from .server import Server
 from .tenant import TenantPublisher
-from .types import ID, SKIP, Context, ExecutionResult
+from .types import ID, SKIP, Context, ExecutionResult, Skip
 
 __all__ = [
     "ID",
@@ -72,10 +73,12 @@ __all__ = [
     "Scope",
     "Security",
     "Server",
+    "Skip",
     "SubscriptionManager",
     "TenantIsolation",
     "TenantPublisher",
     "ValidationError",
+    "computed_field",
     "passthrough",
     "subscription",
 ]

@@ -15,6 +15,7 @@ from fraiseql_subs.errors import ConfigurationError
 _MAX_EVENTS = 1_000_000
 _MAX_SECONDS = 30 * 24 * 3600
 _MAX_BYTES = 2**63 - 1
+_MAX_TIME = 365 * 24 * 3600
 
 KEEPALIVE_PATIENCE = 30.0
 """Seconds in which clients of the older `graphql-ws` subprotocol want the `ka` after a `ka`."""
@@ -39,8 +40,14 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def check_text(setting: str, value: object, example: str) -> None:
+    """Refuse what is no text, or an empty one."""
+    if not (isinstance(value, str) and value):
+        refuse(setting, value, f"give {example}")
+
+
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MAX_BYTES
 
 
 MAX_HEAD_BYTES = 128 * 1024
@@ -138,9 +145,9 @@ class Limits:
 
     def _check_seconds(self, name: str, *, optional: bool) -> None:
         value = getattr(self, name)
-        if (optional and value is None) or (is_number(value) and value > 0):
+        if (optional and value is None) or (is_number(value) and 0 < value <= _MAX_TIME):
             return
-        remedy = "give a number of seconds above 0"
+        remedy = f"give a number of seconds above 0, at most {_MAX_TIME}"
         refuse(
             f"Limits.{name}", value, f"{remedy}, or None to switch it off" if optional else remedy
         )
@@ -181,7 +188,7 @@ class History:
         if not (is_number(self.seconds) and 0 < self.seconds <= _MAX_SECONDS):
             remedy = f"give a number of seconds above 0, at most {_MAX_SECONDS}{off}"
             refuse("History.seconds", self.seconds, remedy)
-        if not (_is_count(self.max_bytes) and self.max_bytes <= _MAX_BYTES):
+        if not _is_count(self.max_bytes):
             remedy = f"give a whole number of bytes of at least 1{off}"
             refuse("History.max_bytes", self.max_bytes, remedy)
 
@@ -233,8 +240,8 @@ class Identity:
         expires_at: Seconds since the epoch; the connection is closed then with 4403. None: never.
 
     Raises:
-        ConfigurationError: `roles` or `permissions` hold something else than strings, or
-            `expires_at` is no number.
+        ConfigurationError: There is no user, `roles` or `permissions` hold something else than
+            strings, `claims` is no mapping, or `expires_at` is no number.
     """
 
     user_id: str
@@ -245,12 +252,24 @@ class Identity:
     expires_at: float | None = None
 
     def __post_init__(self) -> None:
+        if not _is_id(self.user_id) or self.user_id == "":
+            refuse("Identity.user_id", self.user_id, "give the id of the user, as text")
+        if not (self.tenant_id is None or _is_id(self.tenant_id)):
+            remedy = "give the id of the tenant, as text, or None"
+            refuse("Identity.tenant_id", self.tenant_id, remedy)
+        if not isinstance(self.claims, Mapping):
+            refuse("Identity.claims", self.claims, 'give a mapping, such as {"plan": "pro"}')
         for name in ("roles", "permissions"):
             value = getattr(self, name)
             object.__setattr__(self, name, strings(f"Identity.{name}", value, '["admin"]'))
         if self.expires_at is not None and not is_number(self.expires_at):
             remedy = "give seconds since the epoch, such as `moment.timestamp()`, or None"
             refuse("Identity.expires_at", self.expires_at, remedy)
+
+
+def _is_id(value: object) -> bool:
+    """Whether a value may be an id: a text, or what a database has in its place."""
+    return value is not None and not isinstance(value, bool | bytes | list | tuple | set | Mapping)
 
 
 @dataclass(frozen=True, slots=True)

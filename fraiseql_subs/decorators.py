@@ -109,13 +109,15 @@ def subscription(
             the class of a constant. `"$name"` is an argument, and no condition when the client
             leaves it out; null equals null and absent; `"$$text"` is the text `"$text"`.
         description: Text for the schema; default: the docstring of the function.
-        initial: `async def` or `def` that returns a value of the field, sent before any event. Its
-            parameters are `variables`, `context` and arguments of `fn`, by name. Events published
-            before it starts are left out, as what it reads contains them; those published later
-            follow it, none lost.
+        initial: `async def` or `def` that returns a value of the field, sent before any event; or
+            one with `yield`, whose values are sent in order as they come. Its parameters are
+            `variables`, `context` and arguments of `fn`, by name. Events published before it
+            starts are left out, as what it reads contains them; those published later follow it,
+            none lost.
         concurrency: Events of one subscription resolved at once (count, 1 to 1024). Results
             leave in the order of their events all the same.
-        timeout: Time of one call (seconds, above 0), then an error result; None: unlimited.
+        timeout: Time of one call, or for one value of an `initial` with `yield` (seconds, above
+            0), then an error result; None: unlimited.
         shared: Whether subscribers with equal operation and arguments share one call for each
             event and its result. The function has no `context` then, as it answers several
             clients at once.

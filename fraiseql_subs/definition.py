@@ -19,10 +19,12 @@ from typing import Any, Literal, get_args, get_origin
 
 from fraiseql_subs.errors import GraphQLError, SchemaError
 from fraiseql_subs.schema import descriptions
-from fraiseql_subs.schema.annotations import Hint, evaluate, is_nullable, read_hint
+from fraiseql_subs.schema.annotations import evaluate, read_return_hint
 from fraiseql_subs.schema.build import SubscriptionField
 from fraiseql_subs.schema.classes import MISSING, Field, make_field
+from fraiseql_subs.schema.deprecation import without_warning
 from fraiseql_subs.schema.enums import EnumTable
+from fraiseql_subs.schema.hints import Hint, is_nullable
 from fraiseql_subs.schema.inputs import Converter, converter
 from fraiseql_subs.schema.names import check_name
 from fraiseql_subs.schema.routing import Condition
@@ -116,6 +118,11 @@ class Definition:
         """Whether calls of `initial` give coroutines."""
         return _is_async(self.initial)
 
+    @property
+    def is_initial_stream(self) -> bool:
+        """Whether calls of `initial` give generators of several values."""
+        return self.initial is not None and _is_generator(inspect.unwrap(self.initial))
+
     @cached_property
     def signature(self) -> Signature | None:
         """The parameters of the function; None for a passthrough.
@@ -205,15 +212,19 @@ class Definition:
                 if value is not MISSING:
                     values[name] = value
         initial = self._bind_initial({"variables": variables, "context": context, **values})
+        function = without_warning(self.function)
         if self.kind == "stream":
-            return Bound(partial(self.function, **values), initial)
-        return Bound(_with_event(self.function, self.signature, values), initial)
+            return Bound(partial(function, **values), initial)
+        return Bound(_with_event(function, self.signature, values), initial)
 
     def _bind_initial(self, values: Mapping[str, Any]) -> Callable[[], Any] | None:
         if self.initial is None:
             return None
         names = inspect.signature(self.initial).parameters
-        return partial(self.initial, **{name: values[name] for name in names if name in values})
+        initial = without_warning(self.initial)
+        if inspect.isgeneratorfunction(inspect.unwrap(initial)):
+            initial = _as_async(initial)
+        return partial(initial, **{name: values[name] for name in names if name in values})
 
     @cached_property
     def _converters(self) -> dict[str, Converter | None]:
@@ -270,7 +281,7 @@ class Definition:
         annotation = evaluate(annotation, self._namespace(), place)
         if self.kind == "stream":
             annotation = _yielded(annotation, place)
-        return read_hint(annotation, place)
+        return read_return_hint(annotation, place)
 
     def _namespace(self) -> Mapping[str, Any]:
         if self.function is not None:
@@ -290,6 +301,18 @@ def _yielded(annotation: Any, place: str) -> Any:
 
 
 _STREAMS = (AsyncIterator, AsyncIterable, AsyncGenerator)
+
+
+def _is_generator(function: object) -> bool:
+    return inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function)
+
+
+def _as_async(generator: Callable[..., Iterator[Any]]) -> Callable[..., AsyncIterator[Any]]:
+    async def values(**arguments: Any) -> AsyncIterator[Any]:
+        for value in generator(**arguments):
+            yield value
+
+    return values
 
 
 def _is_async(function: Callable[..., Any] | None) -> bool:

@@ -114,13 +114,17 @@ class SubscriptionManager:
     ) -> None:
         if bus != "memory://":
             raise ConfigurationError(f'bus={bus!r} is unknown: use "memory://"')
+        for name, value, kind in (("security", security, Security), ("limits", limits, Limits)):
+            if not (value is None or isinstance(value, kind)):
+                raise ConfigurationError(f"{name}={value!r}: give {kind.__name__}(...), or None")
         if not (history is None or isinstance(history, History)):
             raise ConfigurationError(
                 f"history={history!r}: give History(events=..., seconds=...), or None for none"
             )
         if workers is None:
             workers = min(os.cpu_count() or 1, 4)
-        if not 1 <= workers <= 256:
+        is_count = isinstance(workers, int) and not isinstance(workers, bool)
+        if not (is_count and 1 <= workers <= 256):
             raise ConfigurationError(f"workers={workers!r}: give a count from 1 to 256")
         self.workers = workers
         self._definitions = decorators.collect(subscriptions)

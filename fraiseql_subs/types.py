@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NewType
+from typing import TYPE_CHECKING, Any, Final, NewType
 
 from fraiseql_subs.config import ConnectionParams, Identity
 from fraiseql_subs.response_head import ResponseHead
@@ -13,8 +13,20 @@ ID = NewType("ID", str)
 """A `str` that is written as the GraphQL scalar `ID`: use it in annotations."""
 
 
-class Skip:
-    """Class of `SKIP`; has no other instance."""
+if TYPE_CHECKING:
+
+    class _Anything(Any):  # type: ignore[misc]
+        """Fits any annotation, so that a resolver annotated `-> Order` may return `SKIP`."""
+
+else:
+    _Anything = object
+
+
+class Skip(_Anything):
+    """Class of `SKIP`; has no other instance.
+
+    A resolver may return `SKIP` whatever its annotation; `-> Order | Skip` says so.
+    """
 
     __slots__ = ()
     _instance: Skip | None = None
@@ -33,8 +45,7 @@ class Skip:
         return "SKIP"
 
 
-# Typed as Any so that a resolver annotated `-> Order` may return it.
-SKIP: Final[Any] = Skip()
+SKIP: Final[Skip] = Skip()
 """Return it from a resolver to send nothing for this event."""
 
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fraiseql_subs.schema.annotations import Hint
 from fraiseql_subs.schema.classes import Field
 from fraiseql_subs.schema.enums import EnumTable, enum_table
+from fraiseql_subs.schema.hints import EnumHint, Hint, LiteralHint, ObjectHint, ScalarHint
+from fraiseql_subs.schema.kinds import is_model_class
 from fraiseql_subs.schema.markers import Scalar
 from fraiseql_subs.schema.printer import QUERY, Printer, subscription_root
 from fraiseql_subs.schema.registry import TypeRegistry
@@ -30,6 +31,11 @@ class SchemaSource:
         scalar_kinds: Of custom scalars with the values of another, such as `Decimal`, the name of
             that one.
         serializers: What makes JSON of the values of custom scalars, by GraphQL name.
+        classes: Object types that are members of unions, by their class in Python, and by
+            `Page[Order]` for what is made of a generic class.
+        deprecated: Names in Python of fields that are deprecated.
+        tags: Values that a field of such a type has in JSON, by (GraphQL type, GraphQL field), for
+            fields that are a `Literal`: they tell the members of a union apart.
     """
 
     sdl: str
@@ -38,6 +44,9 @@ class SchemaSource:
     serializers: dict[str, Callable[[Any], Any]] = field(default_factory=dict)
     published_enums: list[EnumTable] = field(default_factory=list)
     scalar_kinds: dict[str, str] = field(default_factory=dict)
+    classes: dict[Any, list[str]] = field(default_factory=dict)
+    deprecated: set[str] = field(default_factory=set)
+    tags: dict[tuple[str, str], list[Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +104,23 @@ def build(fields: Sequence[SubscriptionField], given: frozenset[str] | None = No
             if member.graphql_name != member.name
         },
         enum_values={
-            name: [(member.name, scalar_value(member.name, member)) for member in cls]
-            for name, cls in types.enums.items()
+            name: [(member.name, scalar_value(member.name, member)) for member in hint.cls]
+            for name, hint in types.enums.items()
+            if isinstance(hint, EnumHint)
         },
         serializers=serializers(scalar for scalar in types.scalars.values() if scalar is not None),
-        published_enums=[enum_table(cls) for cls in types.enums.values()],
+        published_enums=[
+            enum_table(hint.cls) for hint in types.enums.values() if isinstance(hint, EnumHint)
+        ],
         scalar_kinds=types.scalar_kinds,
+        classes=_classes(types),
+        deprecated={
+            member.name
+            for members in types.objects.values()
+            for member in members
+            if member.deprecation is not None
+        },
+        tags=_tags(types),
     )
 
 
@@ -119,3 +139,38 @@ def scalar_value(name: str, value: Any) -> Any:
     if isinstance(value, enum.Enum):
         value = value.value
     return value if isinstance(value, str | int | float) else name
+
+
+def _members(types: TypeRegistry) -> Iterable[ObjectHint]:
+    return {
+        member.name: member for hint in types.unions.values() for member in hint.members
+    }.values()
+
+
+def _classes(types: TypeRegistry) -> dict[Any, list[str]]:
+    classes: dict[Any, list[str]] = {}
+    for hint in _members(types):
+        classes.setdefault(hint.cls, []).append(hint.name)
+        # Of a pydantic model it is a class itself.
+        if hint.arguments and not is_model_class(hint.cls):
+            classes.setdefault(hint.cls[hint.arguments], []).append(hint.name)  # type: ignore[index]
+    return classes
+
+
+def _tags(types: TypeRegistry) -> dict[tuple[str, str], list[Any]]:
+    return {
+        (hint.name, member.graphql_name): values
+        for hint in _members(types)
+        for member in types.objects.get(hint.name, ())
+        if (values := _literals(member.hint))
+    }
+
+
+def _literals(hint: Hint) -> list[Any]:
+    if isinstance(hint, ScalarHint | LiteralHint):
+        return list(hint.values)
+    return (
+        [scalar_value(member.name, member) for member in hint.only]
+        if isinstance(hint, EnumHint)
+        else []
+    )

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from fraiseql_subs.errors import ConfigurationError, SchemaError
-from fraiseql_subs.schema.annotations import (
+from fraiseql_subs.schema.classes import fields_of
+from fraiseql_subs.schema.hints import (
     EnumHint,
     Hint,
     ListHint,
@@ -20,7 +21,6 @@ from fraiseql_subs.schema.annotations import (
     ScalarHint,
     UnionHint,
 )
-from fraiseql_subs.schema.classes import fields_of
 
 EnumTable: TypeAlias = tuple[str, list[tuple[str, Any]]]
 """Name of an enum, and its members as (name, value)."""
@@ -55,7 +55,7 @@ class UsedTypes:
     def __init__(self, hints: Iterable[Hint]) -> None:
         self.enums: list[type[enum.Enum]] = []
         self.scalar_kinds: dict[str, str] = {}
-        self._seen: set[type] = set()
+        self._seen: set[ObjectHint] = set()
         for hint in hints:
             self._add(hint)
 
@@ -68,19 +68,19 @@ class UsedTypes:
             for member in hint.members:
                 self._add(member)
         elif isinstance(hint, ObjectHint):
-            self._add_object(hint.cls)
+            self._add_object(hint)
         elif isinstance(hint, EnumHint):
             if hint.cls not in self.enums:
                 self.enums.append(hint.cls)
         elif isinstance(hint, ScalarHint) and hint.kind is not None:
             self.scalar_kinds.setdefault(hint.name, hint.kind)
 
-    def _add_object(self, cls: type) -> None:
-        if cls in self._seen:
+    def _add_object(self, hint: ObjectHint) -> None:
+        if hint in self._seen:
             return
-        self._seen.add(cls)
+        self._seen.add(hint)
         try:
-            fields = fields_of(cls)
+            fields = fields_of(hint)
         except SchemaError:
             # Beside a schema in SDL a class need not be a GraphQL type.
             return

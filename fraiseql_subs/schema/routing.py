@@ -16,9 +16,9 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 from fraiseql_subs.errors import SchemaError
-from fraiseql_subs.schema.annotations import EnumHint, ScalarHint
 from fraiseql_subs.schema.classes import Field
 from fraiseql_subs.schema.enums import EnumTable, enum_table
+from fraiseql_subs.schema.hints import EnumHint, LiteralHint, ScalarHint
 from fraiseql_subs.schema.names import is_name
 
 Condition: TypeAlias = tuple[str, bool, Any]
@@ -145,7 +145,7 @@ class ArgumentNames:
                 return match[0]
             argument = self._find(match[1], f"channel {channel!r}")
             is_text = isinstance(argument.hint, ScalarHint) and argument.hint.name != "JSON"
-            if not is_text and not isinstance(argument.hint, EnumHint):
+            if not is_text and not isinstance(argument.hint, EnumHint | LiteralHint):
                 raise SchemaError(
                     f"{argument.where}: channel {channel!r} needs it as a part of a name: make it "
                     "a scalar or enum that is not None, or use it in `filter`"

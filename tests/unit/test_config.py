@@ -37,6 +37,8 @@ def test_limits_have_the_documented_defaults():
     ("field", "value", "remedy"),
     [
         ("connection_init_timeout", 0, "seconds above 0"),
+        ("connection_init_timeout", 1e300, "at most"),
+        ("max_message_bytes", 2**64, "whole number"),
         ("connection_init_timeout", None, "seconds above 0"),
         ("keepalive", -1.0, "None to switch it off"),
         ("keepalive", float("inf"), "seconds above 0"),

@@ -51,6 +51,7 @@ mod restrict;
 mod rules;
 mod scalar;
 mod schema;
+mod shape;
 mod source;
 mod value;
 mod write;
@@ -67,7 +68,7 @@ pub use error::{
     SchemaError, SchemaProblem, errors_to_json,
 };
 pub use introspection::QueryOperation;
-pub use json::describe_string;
+pub use json::{TYPE_MEMBER, describe_string};
 pub use limits::DocumentLimits;
 pub use operation::{Operation, OperationKind, SubscriptionOperation};
 pub use plan::Plan;
@@ -75,7 +76,7 @@ pub use reference::{
     CODE_DOCUMENT_NOT_TRUSTED, CODE_PERSISTED_QUERY_NOT_FOUND, DocumentReference, TrustedDocuments,
 };
 pub use schema::{ArgumentSignature, FieldSignature, Schema, SchemaOptions};
-pub use value::{Key, Scalar, Value};
+pub use value::{Key, Scalar, TypeName, Value};
 pub use write::{write_float, write_integer, write_json, write_string};
 
 /// A JSON object that keeps the order of its members.

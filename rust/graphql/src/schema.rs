@@ -18,6 +18,7 @@ use crate::defaults::find_cycle;
 use crate::directives::{self, FieldRequirement};
 use crate::enums::{EnumType, enums};
 use crate::error::{SchemaError, SchemaProblem};
+use crate::shape::{Member, Shape};
 use crate::source::Source;
 use crate::value::Key;
 
@@ -40,6 +41,9 @@ pub struct SchemaOptions {
     pub published_enums: Vec<(String, Vec<(String, Json)>)>,
     /// By custom scalar: the scalar whose values it has, such as `Decimal`.
     pub scalar_kinds: HashMap<String, String>,
+    /// By type and field: the only values that the field has. They tell the types of an interface
+    /// or a union apart.
+    pub tags: HashMap<(String, String), Vec<Json>>,
     /// Whether there may be no subscription type: the host serves queries and mutations as well.
     pub may_lack_subscription: bool,
 }
@@ -76,6 +80,8 @@ pub struct Schema {
     requirements: Vec<FieldRequirement>,
     keys: Vec<Arc<str>>,
     field_keys: FieldKeys,
+    /// What values of the types of interfaces and unions look like.
+    shapes: HashMap<Arc<str>, Arc<Shape>>,
     enums: HashMap<Arc<str>, Arc<EnumType>>,
     scalar_kinds: HashMap<String, String>,
 }
@@ -115,13 +121,16 @@ impl Schema {
         let signatures = root.map_or_else(Vec::new, |root| signatures(&compiled, root));
         check_sources(&compiled, &options)?;
         let (keys, field_keys) = field_keys(&compiled, &options);
+        let implementers = compiled.implementers_map();
+        let shapes = shapes(&compiled, &implementers, &field_keys, &options);
         Ok(Self {
             sdl,
-            implementers: compiled.implementers_map(),
+            implementers,
             signatures,
             requirements,
             keys,
             field_keys,
+            shapes,
             enums: enums(&compiled, &options)?,
             scalar_kinds: options.scalar_kinds,
             compiled,
@@ -207,6 +216,22 @@ impl Schema {
             .get(type_name)
             .and_then(|fields| fields.get(field));
         keys.cloned().unwrap_or_default()
+    }
+
+    /// The object types of interfaces and unions.
+    pub fn abstract_members(&self) -> impl Iterator<Item = &str> {
+        self.shapes.keys().map(|name| &**name)
+    }
+
+    /// What values of an object type look like.
+    pub(crate) fn shape_of(&self, type_name: &str) -> Arc<Shape> {
+        let shape = self.shapes.get(type_name).cloned();
+        // Each type of an interface or a union has one.
+        shape.unwrap_or_else(|| {
+            Arc::new(Shape {
+                members: Box::default(),
+            })
+        })
     }
 
     /// The object types that a value of this interface or union may have.
@@ -337,6 +362,37 @@ fn field_keys(schema: &CompiledSchema, options: &SchemaOptions) -> (Vec<Arc<str>
         field_keys.insert(type_name.as_str().into(), fields);
     }
     (interner.keys, field_keys)
+}
+
+/// What the types of interfaces and unions look like.
+fn shapes(
+    schema: &CompiledSchema,
+    implementers: &ApolloMap<Name, Implementers>,
+    field_keys: &FieldKeys,
+    options: &SchemaOptions,
+) -> HashMap<Arc<str>, Arc<Shape>> {
+    let unions = schema.types.values().filter_map(|ty| ty.as_union());
+    let members = unions.flat_map(|union| union.members.iter().map(|member| &member.name));
+    let implementing = implementers.values().flat_map(|found| &found.objects);
+    let names = members.chain(implementing);
+    names
+        .filter_map(|name| {
+            let object = schema.get_object(name)?;
+            let keys = field_keys.get(name.as_str())?;
+            let members = object.fields.iter().filter_map(|(field, definition)| {
+                let tags = options.tags.get(&(name.to_string(), field.to_string()));
+                Some(Member {
+                    keys: keys.get(field.as_str())?.clone(),
+                    is_required: definition.ty.is_non_null(),
+                    tags: tags.cloned().unwrap_or_default().into(),
+                })
+            });
+            let shape = Shape {
+                members: members.collect(),
+            };
+            Some((name.as_str().into(), Arc::new(shape)))
+        })
+        .collect()
 }
 
 /// The names a field is looked for without a source key: its own, then its snake_case form.

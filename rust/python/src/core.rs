@@ -19,7 +19,7 @@ use crate::error::{
     tls_error,
 };
 use crate::future::{Publication, future, running_loop};
-use crate::json::{to_json, to_json_map};
+use crate::json::{to_event, to_json_map};
 use crate::policy::PySecurity;
 use crate::publish;
 use crate::running::Running;
@@ -251,7 +251,8 @@ impl Core {
             event_type: event_type.map(Into::into),
             tenant_id: tenant_id.map(Into::into),
             id: event_id.map(Into::into),
-            data: to_json(data).map_err(|error| publish_error(&error, "data"))?,
+            data: to_event(data, self.setup.classes())
+                .map_err(|error| publish_error(&error, "data"))?,
         };
         publish::one(py, &running, draft)
     }
@@ -265,7 +266,7 @@ impl Core {
         tenant_id: Option<&str>,
     ) -> PyResult<Publication> {
         let running = self.running(py)?;
-        publish::many(py, &running, events, tenant_id)
+        publish::many(py, &running, self.setup.classes(), events, tenant_id)
     }
 
     /// Starts an in-process subscription. The future gives its `Responses` once it is registered.

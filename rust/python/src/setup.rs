@@ -1,6 +1,6 @@
 //! What a manager is made of, read from its Python configuration once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -10,6 +10,7 @@ use bytes::Bytes;
 use graphql::{Comparison, DocumentLimits, EnumType, Schema, SchemaOptions, TrustedDocuments};
 use protocol::Transports;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 use runtime::{
     Authenticator, Catalog, ChannelTemplate, Condition, Definition, Engine, EngineConfig,
     FilterValue, Limits, ResolverKind, Runtime, SlowConsumer, TokenVerifier, field_path,
@@ -18,6 +19,7 @@ use security::Policy;
 use serde_json::Value;
 
 use crate::bridge::Bridge;
+use crate::classes::Classes;
 use crate::client::PyAuthenticator;
 use crate::error::{definition_error, exceptions, runtime_error, schema_error};
 use crate::failure::Failures;
@@ -40,6 +42,9 @@ pub(crate) struct PySchemaSource<'py> {
     published_enums: Vec<(String, EnumMembers<'py>)>,
     scalar_kinds: HashMap<String, String>,
     serializers: Serializers,
+    classes: Py<PyDict>,
+    deprecated: HashSet<String>,
+    tags: HashMap<(String, String), Vec<Bound<'py, PyAny>>>,
 }
 
 /// `fraiseql_subs.Limits`.
@@ -96,6 +101,7 @@ pub(crate) struct PyDefinition<'py> {
     is_async: bool,
     initial: Option<Py<PyAny>>,
     is_initial_async: bool,
+    is_initial_stream: bool,
     shared: bool,
     partial: bool,
 }
@@ -130,6 +136,8 @@ pub(crate) struct Setup {
     sdl: String,
     keys: Vec<Arc<str>>,
     serializers: Arc<Serializers>,
+    classes: Arc<Classes>,
+    deprecated: HashSet<String>,
     catalog: Arc<Catalog>,
     functions: Arc<[Function]>,
     limits: Limits,
@@ -163,8 +171,9 @@ impl Setup {
         limits: &PyLimits,
         options: Options<'_>,
     ) -> PyResult<Self> {
+        let deprecated = schema.deprecated.clone();
         let has_executor = definitions.iter().any(|found| found.kind == "delegate");
-        let (schema, serializers) = read_schema(schema, has_executor)?;
+        let (schema, serializers, classes) = read_schema(schema, has_executor)?;
         let (sdl, keys) = (schema.sdl().to_owned(), schema.keys().to_vec());
         let mut functions = Vec::with_capacity(definitions.len());
         let mut declared = Vec::with_capacity(definitions.len());
@@ -174,6 +183,7 @@ impl Setup {
                 bind: definition.bind,
                 is_async: definition.is_async,
                 is_initial_async: definition.is_initial_async,
+                is_initial_stream: definition.is_initial_stream,
             });
         }
         let document_limits = DocumentLimits {
@@ -195,6 +205,8 @@ impl Setup {
             sdl,
             keys,
             serializers: Arc::new(serializers),
+            classes: Arc::new(classes),
+            deprecated,
             catalog: Arc::new(catalog),
             functions: functions.into(),
             limits: read_limits(limits)?,
@@ -207,6 +219,11 @@ impl Setup {
             page: options.page,
             workers: options.workers,
         })
+    }
+
+    /// The types of published objects.
+    pub(crate) fn classes(&self) -> &Classes {
+        &self.classes
     }
 
     /// The schema that is served.
@@ -226,7 +243,14 @@ impl Setup {
         py.import("fraiseql_subs._logging")?;
         let bridge = Bridge::attach(event_loop)?;
         let failures = Arc::new(Failures::new(py, bridge.clone(), self.debug)?);
-        let names = Names::new(py, &self.keys, self.serializers.clone(), failures.clone());
+        let names = Names::new(
+            py,
+            &self.keys,
+            self.serializers.clone(),
+            self.classes.clone(),
+            &self.deprecated,
+            failures.clone(),
+        );
         log::attach(&bridge);
         let functions = self.functions.clone();
         let calls = Calls::new(bridge.clone(), functions, names, failures.clone(), py)?;
@@ -262,17 +286,27 @@ impl Setup {
 }
 
 /// `has_executor`: queries and mutations are served, so there need be no subscriptions.
-fn read_schema(source: PySchemaSource<'_>, has_executor: bool) -> PyResult<(Schema, Serializers)> {
+fn read_schema(
+    source: PySchemaSource<'_>,
+    has_executor: bool,
+) -> PyResult<(Schema, Serializers, Classes)> {
+    let json = |value: &Bound<'_, PyAny>, place: &str| {
+        to_json(value).map_err(|error| exceptions::SchemaError::new_err(error.message(place)))
+    };
     let mut enum_values = HashMap::new();
     for (name, values) in source.enum_values {
         let values = values.into_iter().map(|(value_name, value)| {
-            let value = to_json(&value).map_err(|error| {
-                exceptions::SchemaError::new_err(error.message(&format!("{name}.{value_name}")))
-            })?;
+            let value = json(&value, &format!("{name}.{value_name}"))?;
             Ok((value_name, value))
         });
         let values = values.collect::<PyResult<Vec<_>>>()?;
         enum_values.insert(name, values);
+    }
+    let mut tags = HashMap::new();
+    for ((type_name, field), values) in source.tags {
+        let place = format!("{type_name}.{field}");
+        let values = values.iter().map(|value| json(value, &place));
+        tags.insert((type_name, field), values.collect::<PyResult<Vec<_>>>()?);
     }
     let published_enums = source.published_enums.iter();
     let published_enums = published_enums.map(|(name, values)| (name.clone(), published(values)));
@@ -281,10 +315,12 @@ fn read_schema(source: PySchemaSource<'_>, has_executor: bool) -> PyResult<(Sche
         enum_values,
         published_enums: published_enums.collect(),
         scalar_kinds: source.scalar_kinds,
+        tags,
         may_lack_subscription: has_executor,
     };
     let schema = Schema::parse(&source.sdl, options).map_err(|error| schema_error(&error))?;
-    Ok((schema, source.serializers))
+    let classes = Classes::new(source.classes, schema.abstract_members());
+    Ok((schema, source.serializers, classes))
 }
 
 fn read_definition(index: usize, definition: &PyDefinition<'_>) -> PyResult<Definition> {

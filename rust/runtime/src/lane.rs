@@ -376,6 +376,7 @@ impl Lane {
         let has_failed = outcome.has_failed();
         self.metrics.resolver_errors.add(u64::from(has_failed));
         state.items.push_back(outcome);
+        state.restart_time_of_initial();
         let has_room = state.items.len() < STREAM_WINDOW;
         drop(state);
         self.waker.wake();
@@ -428,6 +429,9 @@ impl Lane {
         if let Some((outcome, offset)) = state.take_outcome() {
             let has_room = state.items.len() < STREAM_WINDOW / 2;
             let room = state.room.take_if(|_| has_room);
+            if room.is_some() {
+                state.restart_time_of_initial();
+            }
             self.schedule(state);
             if let Some(waiter) = room {
                 waiter();
@@ -453,13 +457,19 @@ impl Lane {
     ) -> Option<Duration> {
         let mut state = self.state.lock();
         let now = Instant::now();
+        // For the client, which does not take what there is.
+        let is_waiting = state.room.is_some();
         let mut expired = Vec::new();
         let mut next = None;
         for call in &mut state.running {
             if call.outcome.is_some() {
                 continue;
             }
-            let left = limit.saturating_sub(now.duration_since(call.since));
+            let left = if is_waiting {
+                limit
+            } else {
+                limit.saturating_sub(now.duration_since(call.since))
+            };
             if left.is_zero() {
                 let mut response = Vec::new();
                 if let Some(plan) = &self.info.plan {
@@ -558,6 +568,15 @@ impl State {
         self.unfinished -= 1;
         self.is_initial = false;
         true
+    }
+
+    /// Each of several initial values has its own time.
+    fn restart_time_of_initial(&mut self) {
+        if self.is_initial
+            && let Some(call) = self.running.back_mut()
+        {
+            call.since = Instant::now();
+        }
     }
 
     fn is_ready(&self) -> bool {
