@@ -213,9 +213,7 @@ impl Exchange {
     /// The connection is closed before its operation has ended.
     pub(crate) fn farewell(&mut self, close: &Close) -> Vec<Action> {
         match (self.phase, self.form) {
-            (Phase::Silent, _) if close.is_going_away() => {
-                self.fail(Head::new(503), SHUTTING_DOWN)
-            }
+            (Phase::Silent, _) if close.is_going_away() => self.fail(Head::new(503), SHUTTING_DOWN),
             (Phase::Silent, _) => {
                 let head = Head::new(close.http_status());
                 match self.refusal.take() {

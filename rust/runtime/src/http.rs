@@ -131,7 +131,9 @@ impl Responder {
             None if request.body.len() > self.engine.limits.max_message_bytes => {
                 Response::too_large(self.engine.limits.max_message_bytes).into()
             }
-            None => match http::read(request, self.engine.transports, |token| self.is_reserved(token)) {
+            None => match http::read(request, self.engine.transports, |token| {
+                self.is_reserved(token)
+            }) {
                 Ok(asked) => self.act(asked, client, carrier).await,
                 Err(response) => response.into(),
             },
