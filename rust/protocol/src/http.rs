@@ -205,7 +205,8 @@ fn run(
         return Err(Response::error(406, &format!("accept one of {types}")));
     }
     let request = graphql_request(http, &mut members)?;
-    if http.method == "POST" && http.has_token() && operation_id(&request).is_some() {
+    let may_be_for_stream = accepted.offered.sse && http.method == "POST" && http.has_token();
+    if may_be_for_stream && operation_id(&request).is_some() {
         // It is for a stream, which another process may have.
         return Err(Response::no_stream());
     }
