@@ -50,6 +50,10 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MAX_BYTES
 
 
+MAX_HEAD_BYTES = 128 * 1024
+"""What a head of HTTP/1.1 is read into."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """Limits of one manager; each bounds a queue, a size or a time.
@@ -57,12 +61,19 @@ class Limits:
     Attributes:
         connection_init_timeout: Time a client has to send `connection_init` (seconds, above 0);
             past it the socket is closed with 4408.
-        max_connections: Connections at once (count); past it a handshake is refused with 503.
-            None: no limit.
+        max_connections: Connections at once, and requests from their heads until their responses
+            are written (count); past it a handshake or request is refused with 503. None: no limit.
         max_subscriptions_per_connection: Subscriptions one connection may hold at once (count);
             past it the next one is answered with an error.
         max_message_bytes: Largest message a client may send (bytes); past it the socket is closed
             with 1009.
+        max_head_bytes: Largest head of an HTTP request: its target, and for each field the bytes
+            of its name and value and 32 more (bytes, at most 131072); past it the answer is 431.
+        request_timeout: Time a client has to send a head, and again a body, to the embedded
+            server (seconds, above 0). Past it the answer is 408, or the connection is closed. A
+            connection without a request is closed after it as well.
+        send_timeout: Time a response of the embedded server waits for its client to take more of
+            it (seconds, above 0); past it the response is ended.
         max_depth: Deepest selection of a document (levels); None: no limit.
         max_complexity: Fields a document may select, fragments spread out (count); None: no limit.
         max_aliases: Aliased fields of one operation, fragments spread out (count); None: no limit.
@@ -87,6 +98,9 @@ class Limits:
     max_connections: int | None = None
     max_subscriptions_per_connection: int = 100
     max_message_bytes: int = 1024 * 1024
+    max_head_bytes: int = 64 * 1024
+    request_timeout: float = 10.0
+    send_timeout: float = 30.0
     max_depth: int | None = 15
     max_complexity: int | None = 1000
     max_aliases: int | None = 100
@@ -97,10 +111,19 @@ class Limits:
     keepalive: float | None = 12.0
 
     def __post_init__(self) -> None:
-        self._check_seconds("connection_init_timeout", optional=False)
+        for name in ("connection_init_timeout", "request_timeout", "send_timeout"):
+            self._check_seconds(name, optional=False)
         self._check_seconds("keepalive", optional=True)
-        for name in ("max_subscriptions_per_connection", "max_message_bytes", "max_pending_bytes"):
+        for name in (
+            "max_subscriptions_per_connection",
+            "max_message_bytes",
+            "max_head_bytes",
+            "max_pending_bytes",
+        ):
             self._check_count(name, optional=False)
+        if self.max_head_bytes > MAX_HEAD_BYTES:
+            remedy = f"give at most {MAX_HEAD_BYTES} bytes"
+            refuse("Limits.max_head_bytes", self.max_head_bytes, remedy)
         for name in (
             "max_connections",
             "max_depth",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 import sys
@@ -22,6 +23,7 @@ from fraiseql_subs.schema.annotations import evaluate, read_return_hint
 from fraiseql_subs.schema.build import SubscriptionField
 from fraiseql_subs.schema.classes import MISSING, Field, make_field
 from fraiseql_subs.schema.deprecation import without_warning
+from fraiseql_subs.schema.enums import EnumTable
 from fraiseql_subs.schema.hints import Hint, is_nullable
 from fraiseql_subs.schema.inputs import Converter, converter
 from fraiseql_subs.schema.names import check_name
@@ -64,6 +66,8 @@ class Definition:
         event_types: Only these types of events; None: all.
         filter: Conditions on the event's data, all of which must hold. Arguments in `channel` and
             here have their GraphQL names once `decorators.resolve` has seen the definition.
+        filter_types: By path, what the classes of the filter's constants say of their type: name
+            of a scalar, or an enum.
         concurrency: Events of one subscription resolved at once (count, 1 to 1024).
         timeout: Time of one call (seconds); None: unlimited.
         initial: What makes the value that is sent first; None: nothing is sent.
@@ -82,6 +86,9 @@ class Definition:
     channel: str | None
     event_types: tuple[str, ...] | None = None
     filter: tuple[Condition, ...] = ()
+    filter_types: Mapping[str, str | EnumTable] = dataclasses.field(
+        default_factory=dict, repr=False
+    )
     concurrency: int = 1
     timeout: float | None = None
     initial: Callable[..., Any] | None = dataclasses.field(default=None, repr=False)
@@ -145,6 +152,16 @@ class Definition:
             SchemaError: One is no GraphQL type, or cannot be resolved.
         """
         _ = self._converters
+
+    def hints(self) -> Iterator[Hint]:
+        """Yield the types of value and arguments, as far as annotations are GraphQL types.
+
+        Beside a schema in SDL they need not be.
+        """
+        with contextlib.suppress(SchemaError):
+            yield self._read_returns()
+        with contextlib.suppress(SchemaError):
+            yield from (argument.hint for argument in self.arguments)
 
     def root_field(self) -> SubscriptionField:
         """Return the field as the schema has it.

@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import cached_property
 from typing import Any, Protocol
 
+from .schema.enums import EnumTable
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Operation:
@@ -82,6 +84,17 @@ def _core_schema(schema: object) -> Any:
     except ImportError:
         return None
     return schema if isinstance(schema, GraphQLSchema) else None
+
+
+def enum_tables(core: Any) -> list[EnumTable]:
+    """Return the enums of a schema with the values that its resolvers use."""
+    from graphql import GraphQLEnumType
+
+    return [
+        (name, [(member, known.value) for member, known in found.values.items()])
+        for name, found in core.type_map.items()
+        if isinstance(found, GraphQLEnumType) and not name.startswith("__")
+    ]
 
 
 class CoreExecutor:

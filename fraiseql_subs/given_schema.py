@@ -11,8 +11,10 @@ from . import decorators
 from .definition import Definition
 from .delegate import ContextGetter, Delegate
 from .errors import ConfigurationError, SchemaError
-from .executors import find_executor
+from .executors import enum_tables, find_executor
 from .schema import SchemaSource
+from .schema.build import scalar_value
+from .schema.enums import EnumTable
 from .schema.markers import Scalar
 
 
@@ -55,7 +57,10 @@ def read_schema(
 
 
 def add_subscriptions(
-    delegate: Delegate, definitions: Sequence[Definition], scalars: Iterable[Scalar]
+    delegate: Delegate,
+    definitions: Sequence[Definition],
+    scalars: Iterable[Scalar],
+    enums: Iterable[EnumTable],
 ) -> tuple[SchemaSource, list[Definition]]:
     """Make the schema that is served, and the definitions that the core reads.
 
@@ -69,8 +74,14 @@ def add_subscriptions(
 
     core = delegate.executor.core
     sdl = print_schema(core)
+    known = enum_tables(core)
+    tables = [*known, *enums]
+    values = {
+        name: [(member, scalar_value(member, value)) for member, value in members]
+        for name, members in known
+    }
     if core.subscription_type is not None or not definitions:
-        source, resolved = decorators.resolve(definitions, sdl, scalars)
+        source, resolved = decorators.resolve(definitions, sdl, scalars, tables, values)
         return source, [*resolved, delegate]
     if "Subscription" in core.type_map:
         raise SchemaError(
@@ -82,5 +93,10 @@ def add_subscriptions(
     parts = [sdl, added.sdl]
     if sdl.lstrip().startswith("schema") or "\nschema " in sdl:
         parts.append("extend schema {\n  subscription: Subscription\n}")
-    source = dataclasses.replace(added, sdl="\n\n".join(parts))
+    source = dataclasses.replace(
+        added,
+        sdl="\n\n".join(parts),
+        enum_values={**values, **added.enum_values},
+        published_enums=[*tables, *added.published_enums],
+    )
     return source, [*resolved, dataclasses.replace(delegate, partial=True)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import enum
 import inspect
 import logging
 import os
@@ -39,6 +40,7 @@ from .given_schema import add_subscriptions, read_schema
 from .graphiql import read_page
 from .metrics import ConnectionInfo, Metrics
 from .response_stream import ResponseStream
+from .schema.enums import check_enums, enum_table
 from .schema.markers import Scalar
 from .security import TLS, Security
 from .server import Server, refuse_running_loop
@@ -82,6 +84,8 @@ class SubscriptionManager:
             4406, or status 405 or 406.
         graphiql: Whether browsers are served GraphiQL, a page to try operations in.
         scalars: Custom scalars of a schema in SDL; those in type hints need not be repeated.
+        enums: Classes of enums of a schema in SDL, so that their members can be published; those in
+            type hints need not be repeated, and Strawberry, Ariadne and graphql-core know theirs.
 
     Raises:
         SchemaError: The subscriptions do not fit each other or the schema.
@@ -105,6 +109,7 @@ class SubscriptionManager:
         root_value: Any = None,
         transports: Collection[Transport] = TRANSPORTS,
         scalars: Iterable[Scalar] = (),
+        enums: Iterable[type[enum.Enum]] = (),
         graphiql: bool = True,
     ) -> None:
         if bus != "memory://":
@@ -126,6 +131,7 @@ class SubscriptionManager:
         self._schema = read_schema(schema, context_getter, root_value, debug=debug)
         self._transports = check_transports(transports)
         self._scalars = list(scalars)
+        self._enums = [enum_table(cls) for cls in check_enums(enums)]
         self._security = security or Security()
         self._limits = limits or Limits()
         if self._limits.is_keepalive_slow:
@@ -150,9 +156,13 @@ class SubscriptionManager:
 
     def _build(self) -> Core:
         if isinstance(self._schema, Delegate):
-            source, definitions = add_subscriptions(self._schema, self._definitions, self._scalars)
+            source, definitions = add_subscriptions(
+                self._schema, self._definitions, self._scalars, self._enums
+            )
         else:
-            source, definitions = decorators.resolve(self._definitions, self._schema, self._scalars)
+            source, definitions = decorators.resolve(
+                self._definitions, self._schema, self._scalars, self._enums
+            )
         return Core(
             schema=source,
             definitions=definitions,

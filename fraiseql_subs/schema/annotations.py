@@ -129,7 +129,9 @@ def read_hint(annotation: Any, where: str) -> Hint:
 def _read(annotation: Any, where: str) -> Hint:
     annotation, alias, scalar = _unwrap(annotation, where)
     if scalar is not None:
-        return ScalarHint(scalar.name, scalar)
+        base = get_args(annotation)[0]
+        kind = _SCALARS.get(base) if isinstance(base, collections.abc.Hashable) else None
+        return ScalarHint(scalar.name, scalar, kind)
     if not isinstance(annotation, collections.abc.Hashable):
         _refuse(annotation, where, "annotate a type")
     if annotation in (Any, object):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fraiseql_subs.schema.classes import Field
+from fraiseql_subs.schema.enums import EnumTable, enum_table
 from fraiseql_subs.schema.hints import EnumHint, Hint, LiteralHint, ObjectHint, ScalarHint
 from fraiseql_subs.schema.kinds import is_model_class
 from fraiseql_subs.schema.markers import Scalar
@@ -25,6 +26,10 @@ class SchemaSource:
             it differs from the GraphQL name: ``{("Order", "userId"): "user_id"}``.
         enum_values: Members of each GraphQL enum as (GraphQL name, value in Python): the member's
             `.value` when it is a string, number or boolean, otherwise its name.
+        published_enums: Enums in Python by name, which may be that of a GraphQL enum; their members
+            as (name, value), of which the value is published.
+        scalar_kinds: Of custom scalars with the values of another, such as `Decimal`, the name of
+            that one.
         serializers: What makes JSON of the values of custom scalars, by GraphQL name.
         classes: Object types that are members of unions, by their class in Python, and by
             `Page[Order]` for what is made of a generic class.
@@ -40,6 +45,8 @@ class SchemaSource:
     classes: dict[Any, list[str]] = field(default_factory=dict)
     deprecated: set[str] = field(default_factory=set)
     tags: dict[tuple[str, str], list[Any]] = field(default_factory=dict)
+    published_enums: list[EnumTable] = field(default_factory=list)
+    scalar_kinds: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +104,15 @@ def build(fields: Sequence[SubscriptionField], given: frozenset[str] | None = No
             if member.graphql_name != member.name
         },
         enum_values={
-            name: [(member.name, _value(member)) for member in hint.cls]
+            name: [(member.name, scalar_value(member.name, member)) for member in hint.cls]
             for name, hint in types.enums.items()
             if isinstance(hint, EnumHint)
         },
         serializers=serializers(scalar for scalar in types.scalars.values() if scalar is not None),
+        published_enums=[
+            enum_table(hint.cls) for hint in types.enums.values() if isinstance(hint, EnumHint)
+        ],
+        scalar_kinds=types.scalar_kinds,
         classes=_classes(types),
         deprecated={
             member.name
@@ -146,8 +157,18 @@ def _tags(types: TypeRegistry) -> dict[tuple[str, str], list[Any]]:
 def _literals(hint: Hint) -> list[Any]:
     if isinstance(hint, ScalarHint | LiteralHint):
         return list(hint.values)
-    return [_value(member) for member in hint.only] if isinstance(hint, EnumHint) else []
+    if isinstance(hint, EnumHint):
+        return [scalar_value(member.name, member) for member in hint.only]
+    return []
 
 
-def _value(member: enum.Enum) -> Any:
-    return member.value if isinstance(member.value, str | int | float) else member.name
+def scalar_value(name: str, value: Any) -> Any:
+    """Return what an argument is for a member of an enum: its value, or its name without a scalar.
+
+    Args:
+        name: GraphQL name of the member.
+        value: The member, or its value.
+    """
+    if isinstance(value, enum.Enum):
+        value = value.value
+    return value if isinstance(value, str | int | float) else name

@@ -41,6 +41,7 @@ class TypeRegistry:
 
     Attributes:
         scalars: Custom scalars in use by name; None for those that this package provides.
+        scalar_kinds: Of custom scalars with the values of another, the name of that one.
         enums: Enum classes, and literals with a name, by GraphQL name.
         unions: Unions by GraphQL name.
         objects: Fields of the object types by GraphQL name.
@@ -51,6 +52,7 @@ class TypeRegistry:
     def __init__(self, given: frozenset[str] = frozenset()) -> None:
         self._given = given
         self.scalars: dict[str, Scalar | None] = {}
+        self.scalar_kinds: dict[str, str] = {}
         self.enums: dict[str, EnumHint | LiteralHint] = {}
         self.unions: dict[str, UnionHint] = {}
         self.objects: dict[str, list[Field]] = {}
@@ -125,6 +127,8 @@ class TypeRegistry:
         elif isinstance(hint, ScalarHint):
             if hint.scalar is not None:
                 self._add_scalar(hint.scalar, where)
+                if hint.kind is not None:
+                    self.scalar_kinds.setdefault(hint.name, hint.kind)
             elif hint.name in CUSTOM_SCALARS:
                 self._add_scalar(None, where, hint.name)
 

@@ -274,7 +274,7 @@ impl Document {
             let place = definition.location();
             return Err(vec![self.refuse(message, CODE_VALIDATION_FAILED, [place])]);
         };
-        let arguments =
+        let (arguments, left_out) =
             coerce_arguments(&self.schema, field, variables).map_err(|(message, place)| {
                 let places = [place.or_else(|| field.location())];
                 let error = self.refuse(message, CODE_BAD_USER_INPUT, places);
@@ -300,6 +300,7 @@ impl Document {
             field_name: field.name.as_str().into(),
             response_key: (*response_key).into(),
             arguments,
+            left_out: left_out.iter().map(|name| name.as_str().into()).collect(),
             plan,
         })
     }

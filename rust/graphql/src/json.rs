@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 
 use serde_json::Value as Json;
 
+use crate::enums::EnumType;
 use crate::error::ResolverError;
 use crate::value::{Key, Scalar, TypeName, Value};
 use crate::write::write_data;
@@ -75,6 +76,10 @@ impl Value for &Json {
             Json::String(value) => Scalar::String(Cow::Borrowed(value)),
             Json::Null | Json::Array(_) | Json::Object(_) => Scalar::Other,
         }
+    }
+
+    fn enum_name<'e>(&self, enum_type: &'e EnumType) -> Option<&'e str> {
+        enum_type.name_of_json(self)
     }
 
     fn write_scalar(&self, _scalar: &str, out: &mut Vec<u8>) -> Result<(), ResolverError> {

@@ -27,13 +27,17 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
 
 mod cache;
+mod canonical;
 mod coercion;
 mod collect;
+mod compared;
+mod comparison;
 mod compile;
 mod defaults;
 mod diagnostics;
 mod directives;
 mod document;
+mod enums;
 mod error;
 mod introspection;
 mod json;
@@ -53,8 +57,11 @@ mod value;
 mod write;
 
 pub use cache::DocumentCache;
+pub use compared::DataType;
+pub use comparison::{Compared, Comparison, Member, spell};
 pub use directives::FieldRequirement;
 pub use document::Document;
+pub use enums::EnumType;
 pub use error::{
     CODE_BAD_USER_INPUT, CODE_FORBIDDEN, CODE_OPERATION_RESOLUTION_FAILED, CODE_PARSE_FAILED,
     CODE_VALIDATION_FAILED, Fault, FieldFault, GraphQLError, Location, PathSegment, ResolverError,
@@ -68,7 +75,7 @@ pub use plan::Plan;
 pub use reference::{
     CODE_DOCUMENT_NOT_TRUSTED, CODE_PERSISTED_QUERY_NOT_FOUND, DocumentReference, TrustedDocuments,
 };
-pub use schema::{ArgumentSignature, EnumType, FieldSignature, Schema, SchemaOptions};
+pub use schema::{ArgumentSignature, FieldSignature, Schema, SchemaOptions};
 pub use value::{Key, Scalar, TypeName, Value};
 pub use write::{write_float, write_integer, write_json, write_string};
 

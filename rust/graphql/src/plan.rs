@@ -9,8 +9,8 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use crate::enums::EnumType;
 use crate::error::{GraphQLError, Location};
-use crate::schema::EnumType;
 use crate::shape::{Shape, best_fit};
 use crate::value::{Key, Value};
 

@@ -16,10 +16,11 @@ use serde_json::Value as Json;
 
 use crate::defaults::find_cycle;
 use crate::directives::{self, FieldRequirement};
+use crate::enums::{EnumType, enums};
 use crate::error::{SchemaError, SchemaProblem};
 use crate::shape::{Member, Shape};
 use crate::source::Source;
-use crate::value::{Key, Scalar};
+use crate::value::Key;
 
 /// Problems of one schema that its error lists (count). Past it the rest is left out.
 const MAX_LISTED_PROBLEMS: usize = 5;
@@ -38,58 +39,13 @@ pub struct SchemaOptions {
     /// By type and field: the only values that the field has. They tell the types of an interface
     /// or a union apart.
     pub tags: HashMap<(String, String), Vec<Json>>,
+    /// Enums of the host by their names: GraphQL names with the JSON in which the host publishes
+    /// each. They are of the type of the same name, or else of the only one with the same values.
+    pub published_enums: Vec<(String, Vec<(String, Json)>)>,
+    /// By custom scalar: the scalar whose values it has, such as `Decimal`.
+    pub scalar_kinds: HashMap<String, String>,
     /// Whether there may be no subscription type: the host serves queries and mutations as well.
     pub may_lack_subscription: bool,
-}
-
-/// An enum type: its GraphQL names and the values the host uses for them.
-#[derive(Debug)]
-pub struct EnumType {
-    name: Arc<str>,
-    values: Vec<(Arc<str>, Option<Json>)>,
-}
-
-impl EnumType {
-    /// The name of the type.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// GraphQL names in the order of the schema, each with the host's value if it has one.
-    pub fn values(&self) -> impl Iterator<Item = (&str, Option<&Json>)> {
-        self.values
-            .iter()
-            .map(|(name, value)| (&**name, value.as_ref()))
-    }
-
-    /// The GraphQL name of a host's value; a GraphQL name stands for itself.
-    #[must_use]
-    pub fn name_of(&self, scalar: &Scalar<'_>) -> Option<&str> {
-        let by_value = |value: &Json| match (scalar, value) {
-            (Scalar::Bool(a), Json::Bool(b)) => a == b,
-            (Scalar::Int(a), Json::Number(b)) => b.as_i64() == Some(*a),
-            (Scalar::UInt(a), Json::Number(b)) => b.as_u64() == Some(*a),
-            (Scalar::Float(a), Json::Number(b)) => b.as_f64() == Some(*a),
-            (Scalar::String(a), Json::String(b)) => *a == *b,
-            _ => false,
-        };
-        let found = self
-            .values
-            .iter()
-            .find(|(_, value)| value.as_ref().is_some_and(by_value));
-        let (name, _) = found.or_else(|| match scalar {
-            Scalar::String(text) => self.values.iter().find(|(name, _)| **name == **text),
-            _ => None,
-        })?;
-        Some(name)
-    }
-
-    /// The host's value of a GraphQL name: the name itself unless another was given.
-    pub(crate) fn internal(&self, name: &str) -> Option<Json> {
-        let (name, value) = self.values.iter().find(|(known, _)| **known == *name)?;
-        Some(value.clone().unwrap_or_else(|| Json::from(&**name)))
-    }
 }
 
 /// One subscription field and its arguments.
@@ -127,6 +83,7 @@ pub struct Schema {
     /// What values of the types of interfaces and unions look like.
     shapes: HashMap<Arc<str>, Arc<Shape>>,
     enums: HashMap<Arc<str>, Arc<EnumType>>,
+    scalar_kinds: HashMap<String, String>,
 }
 
 impl Schema {
@@ -136,10 +93,6 @@ impl Schema {
     /// # Errors
     ///
     /// [`SchemaError`] says what is wrong, where, and what to do.
-    #[allow(
-        clippy::needless_pass_by_value,
-        reason = "options belong to the one schema"
-    )]
     pub fn parse(sdl: &str, options: SchemaOptions) -> Result<Self, SchemaError> {
         let ast = Parser::new()
             .parse_ast(sdl, "schema.graphql")
@@ -179,6 +132,7 @@ impl Schema {
             field_keys,
             shapes,
             enums: enums(&compiled, &options)?,
+            scalar_kinds: options.scalar_kinds,
             compiled,
         })
     }
@@ -248,6 +202,11 @@ impl Schema {
 
     pub(crate) fn enum_type(&self, name: &str) -> Option<&Arc<EnumType>> {
         self.enums.get(name)
+    }
+
+    /// The scalar whose values a custom scalar has: itself unless another was given.
+    pub(crate) fn scalar_kind<'s>(&'s self, name: &'s str) -> &'s str {
+        self.scalar_kinds.get(name).map_or(name, String::as_str)
     }
 
     /// The keys under which a field is looked for, in this order.
@@ -437,7 +396,7 @@ fn shapes(
 }
 
 /// The names a field is looked for without a source key: its own, then its snake_case form.
-fn names_of(field: &str) -> Vec<String> {
+pub(crate) fn names_of(field: &str) -> Vec<String> {
     let mut snake = String::with_capacity(field.len() + 4);
     let mut previous_is_upper = true;
     for (at, c) in field.char_indices() {
@@ -482,45 +441,6 @@ impl Interner {
         self.ids.insert(name.clone(), id);
         Key { id, name }
     }
-}
-
-fn enums(
-    schema: &CompiledSchema,
-    options: &SchemaOptions,
-) -> Result<HashMap<Arc<str>, Arc<EnumType>>, SchemaError> {
-    let mut enums = HashMap::new();
-    for (type_name, definition) in &schema.types {
-        let Some(definition) = definition.as_enum() else {
-            continue;
-        };
-        let given = options.enum_values.get(type_name.as_str());
-        let internal = |name: &Name| {
-            let given = given?.iter().find(|(given, _)| *given == name.as_str());
-            given.map(|(_, value)| value.clone())
-        };
-        let values = definition.values.keys();
-        let name = Arc::<str>::from(type_name.as_str());
-        let enum_type = EnumType {
-            name: name.clone(),
-            values: values
-                .map(|value| (value.as_str().into(), internal(value)))
-                .collect(),
-        };
-        enums.insert(name, Arc::new(enum_type));
-    }
-    for (type_name, values) in &options.enum_values {
-        let known = enums.get(type_name.as_str());
-        for (value, _) in values {
-            let is_known = |known: &Arc<EnumType>| known.values().any(|(name, _)| name == value);
-            if !known.is_some_and(is_known) {
-                return Err(SchemaError::UnknownEnumValue {
-                    type_name: type_name.clone(),
-                    value: value.clone(),
-                });
-            }
-        }
-    }
-    Ok(enums)
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use crate::enums::EnumType;
 use crate::error::ResolverError;
-use crate::schema::EnumType;
 
 /// The name under which a field is read from a value.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

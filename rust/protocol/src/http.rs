@@ -66,7 +66,7 @@ impl HttpRequest<'_> {
 
     /// The token of the event stream that it is about. The header is for nothing else. The
     /// parameter may as well be a credential of the application, unless it names a stream.
-    fn stream(&self, is_reserved: impl Fn(&str) -> bool) -> Option<String> {
+    pub fn stream(&self, is_reserved: impl Fn(&str) -> bool) -> Option<String> {
         let header = self.header(TOKEN_HEADER).map(str::to_owned);
         let mut parameters = self.parameters(TOKEN_PARAMETER);
         header.or_else(|| parameters.find(|token| is_reserved(token)))

@@ -103,7 +103,7 @@ fn identity_object<'py>(py: Python<'py>, identity: &Identity) -> PyResult<Bound<
 
 fn connection_params<'py>(py: Python<'py>, client: &Client) -> PyResult<Bound<'py, PyAny>> {
     let headers = PyDict::new(py);
-    for (name, value) in &client.headers {
+    for (name, value) in client.headers.iter() {
         headers.set_item(name, value)?;
     }
     let arguments = PyDict::new(py);
@@ -176,6 +176,8 @@ impl Authenticator for PyAuthenticator {
                     client.identity = Some(found.identity);
                     found.object
                 });
+                // What resolvers read of them is in `params` from now on.
+                client.forget_head();
                 // What an adapter told stays.
                 let known = client.host.take().and_then(|host| host.downcast().ok());
                 let host = HostClient {

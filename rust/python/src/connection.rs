@@ -10,7 +10,7 @@ use protocol::http::HttpRequest;
 use protocol::{Close, Head, Session, Subprotocol};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
-use runtime::{Body, CarrierHandle, Client, Opening, Outgoing, Remote, Reply, Waiter};
+use runtime::{Body, CarrierHandle, Client, Opening, Outgoing, Place, Remote, Reply, Waiter};
 
 use crate::bridge::Bridge;
 use crate::client::{HostClient, context_variables};
@@ -39,7 +39,7 @@ impl PyPeer {
         };
         let client = Client {
             connection_id: format!("adapter-{}", LAST.fetch_add(1, Relaxed) + 1),
-            headers: self.headers,
+            headers: self.headers.into(),
             query: self.query_string,
             peer: self.remote_address,
             ..Client::default()
@@ -75,12 +75,16 @@ impl Connection {
     ) -> PyResult<Self> {
         let responder = py.detach(|| running.runtime.responder());
         let client = peer.into_client(py)?;
-        let refusal = responder.refusal(client.header("origin"), client.header("host"));
+        let admitted = responder.admit(client.header("origin"), client.header("host"));
         let transports = responder.engine().transports;
         let subprotocol = transports.negotiate(subprotocols.iter().map(String::as_str));
         let promise = Promise::new(py)?;
         let ended = promise.future(py).unbind();
-        let remote = refusal.is_none().then(|| {
+        let (place, refusal) = match admitted {
+            Ok(place) => (Some(place), None),
+            Err(refusal) => (None, Some(refusal)),
+        };
+        let remote = place.map(|place| {
             let speaks = subprotocol.unwrap_or(Subprotocol::TransportWs);
             let opening = Opening {
                 client,
@@ -93,7 +97,7 @@ impl Connection {
                     shut_down: waiter(py, &running.bridge, promise),
                     pulse: Some(running.pulse.clone()),
                 },
-                ended: Box::new(|| {}),
+                ended: Box::new(|| drop(place)),
             };
             responder.open(opening)
         });
@@ -234,7 +238,10 @@ pub(crate) fn answer<'py>(
             headers: &headers,
             body: &request.body,
         };
-        responder.answer(asked, client, carrier).await
+        match responder.admit_request(&asked) {
+            Ok(place) => responder.answer(asked, client, place, carrier).await,
+            Err(refusal) => refusal,
+        }
     };
     let bridge = running.bridge.clone();
     future(
@@ -257,6 +264,8 @@ pub(crate) struct Response {
     body: Mutex<Rest>,
     bridge: Arc<Bridge>,
     ended: Py<PyAny>,
+    /// Held until the response was sent.
+    _place: Option<Place>,
 }
 
 /// What of a body is still to be taken.
@@ -298,6 +307,7 @@ impl Response {
             }),
             bridge,
             ended,
+            _place: reply.place,
         }
     }
 }

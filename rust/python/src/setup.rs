@@ -7,15 +7,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bus::HistoryLimits;
 use bytes::Bytes;
-use graphql::{DocumentLimits, Schema, SchemaOptions, TrustedDocuments};
+use graphql::{Comparison, DocumentLimits, EnumType, Schema, SchemaOptions, TrustedDocuments};
 use protocol::Transports;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use runtime::{
-    Authenticator, Catalog, ChannelTemplate, Definition, Engine, EngineConfig, FilterValue, Limits,
-    ResolverKind, Runtime, SlowConsumer, TokenVerifier, field_path,
+    Authenticator, Catalog, ChannelTemplate, Condition, Definition, Engine, EngineConfig,
+    FilterValue, Limits, ResolverKind, Runtime, SlowConsumer, TokenVerifier, field_path,
 };
 use security::Policy;
+use serde_json::Value;
 
 use crate::bridge::Bridge;
 use crate::classes::Classes;
@@ -29,12 +30,17 @@ use crate::resolver::{Calls, Function, LoopResolver};
 use crate::running::Running;
 use crate::value::{Names, Serializers};
 
+/// Names of the members of an enum, with their values in Python.
+type EnumMembers<'py> = Vec<(String, Bound<'py, PyAny>)>;
+
 /// `fraiseql_subs.schema.SchemaSource`.
 #[derive(FromPyObject)]
 pub(crate) struct PySchemaSource<'py> {
     sdl: String,
     sources: HashMap<(String, String), String>,
-    enum_values: HashMap<String, Vec<(String, Bound<'py, PyAny>)>>,
+    enum_values: HashMap<String, EnumMembers<'py>>,
+    published_enums: Vec<(String, EnumMembers<'py>)>,
+    scalar_kinds: HashMap<String, String>,
     serializers: Serializers,
     classes: Py<PyDict>,
     deprecated: HashSet<String>,
@@ -48,6 +54,9 @@ pub(crate) struct PyLimits {
     max_connections: Option<usize>,
     max_subscriptions_per_connection: usize,
     max_message_bytes: usize,
+    max_head_bytes: usize,
+    request_timeout: f64,
+    send_timeout: f64,
     max_depth: Option<usize>,
     max_complexity: Option<usize>,
     max_aliases: Option<usize>,
@@ -85,6 +94,7 @@ pub(crate) struct PyDefinition<'py> {
     channel: Option<String>,
     event_types: Option<Vec<String>>,
     filter: Vec<(String, bool, Bound<'py, PyAny>)>,
+    filter_types: HashMap<String, PyConstantType<'py>>,
     concurrency: usize,
     timeout: Option<f64>,
     bind: Py<PyAny>,
@@ -94,6 +104,31 @@ pub(crate) struct PyDefinition<'py> {
     is_initial_stream: bool,
     shared: bool,
     partial: bool,
+}
+
+/// What the type of a constant in a filter says: the name of a scalar, or name and values of an enum.
+#[derive(FromPyObject)]
+enum PyConstantType<'py> {
+    Scalar(String),
+    Enum(String, EnumMembers<'py>),
+}
+
+impl PyConstantType<'_> {
+    fn comparison(&self) -> Comparison {
+        match self {
+            Self::Scalar(name) => Comparison::of_scalar(name),
+            Self::Enum(name, values) => {
+                Comparison::Enum(Arc::new(EnumType::new(name, published(values))))
+            }
+        }
+    }
+}
+
+/// The JSON of enum members; of those that have one, as the others cannot be published.
+fn published(values: &[(String, Bound<'_, PyAny>)]) -> Vec<(String, Value)> {
+    let json =
+        |(name, value): &(String, Bound<'_, PyAny>)| Some((name.clone(), to_json(value).ok()?));
+    values.iter().filter_map(json).collect()
 }
 
 /// Everything to start a manager from, as often as wanted.
@@ -204,6 +239,8 @@ impl Setup {
     /// Starts the actors and attaches them to the event loop, on whose thread this is called.
     pub(crate) fn start(&self, event_loop: &Bound<'_, PyAny>) -> PyResult<Running> {
         let py = event_loop.py();
+        // What is to be told may be that no file can be opened any more.
+        py.import("fraiseql_subs._logging")?;
         let bridge = Bridge::attach(event_loop)?;
         let failures = Arc::new(Failures::new(py, bridge.clone(), self.debug)?);
         let names = Names::new(
@@ -271,10 +308,14 @@ fn read_schema(
         let values = values.iter().map(|value| json(value, &place));
         tags.insert((type_name, field), values.collect::<PyResult<Vec<_>>>()?);
     }
+    let published_enums = source.published_enums.iter();
+    let published_enums = published_enums.map(|(name, values)| (name.clone(), published(values)));
     let options = SchemaOptions {
         sources: source.sources,
         enum_values,
         tags,
+        published_enums: published_enums.collect(),
+        scalar_kinds: source.scalar_kinds,
         may_lack_subscription: has_executor,
     };
     let schema = Schema::parse(&source.sdl, options).map_err(|error| schema_error(&error))?;
@@ -300,7 +341,12 @@ fn read_definition(index: usize, definition: &PyDefinition<'_>) -> PyResult<Defi
             })?;
             FilterValue::Literal(value)
         };
-        filter.push((field_path(path), value));
+        let constant = definition.filter_types.get(path).filter(|_| !*is_argument);
+        filter.push(Condition {
+            path: field_path(path),
+            value,
+            comparison: constant.map_or(Comparison::Any, PyConstantType::comparison),
+        });
     }
     Ok(Definition {
         index,
@@ -352,6 +398,9 @@ fn read_limits(limits: &PyLimits) -> PyResult<Limits> {
         max_connections: limits.max_connections,
         max_subscriptions_per_connection: limits.max_subscriptions_per_connection,
         max_message_bytes: limits.max_message_bytes,
+        max_head_bytes: limits.max_head_bytes,
+        request_timeout: seconds("request_timeout", limits.request_timeout)?,
+        send_timeout: seconds("send_timeout", limits.send_timeout)?,
         max_pending_bytes: limits.max_pending_bytes,
         slow_consumer,
         keepalive: limits

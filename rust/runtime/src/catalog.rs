@@ -76,7 +76,7 @@ impl Catalog {
     ) -> Result<Self, DefinitionError> {
         let mut by_field = HashMap::new();
         let mut delegate = None;
-        for definition in definitions {
+        for mut definition in definitions {
             if definition.kind == ResolverKind::Delegate {
                 delegate = Some(Arc::new(definition));
                 continue;
@@ -110,11 +110,12 @@ impl Catalog {
         self.definitions.values()
     }
 
-    /// Whether the schema has this argument on a subscription field.
-    #[must_use]
-    pub fn has_argument(&self, field: &str, argument: &str) -> bool {
-        let signature = self.documents.schema().subscription_field(field);
-        signature.is_some_and(|field| field.arguments.iter().any(|a| *a.name == *argument))
+    /// Whether anything of the host sees who asks: passthrough fields have no function.
+    pub(crate) fn has_functions(&self) -> bool {
+        let is_function = |definition: &Definition| {
+            definition.kind != ResolverKind::Passthrough || definition.has_initial
+        };
+        self.delegate.is_some() || self.definitions().any(|found| is_function(found))
     }
 
     /// What kind of operation is asked for; `None` when [`Self::prepare`] would refuse it.
@@ -287,7 +288,7 @@ impl Catalog {
             });
         };
         let route = definition
-            .route(&operation.arguments)
+            .route(&operation)
             .map_err(|error| vec![GraphQLError::new(error.to_string())])?;
         Ok(Prepared::Operation(Box::new(PreparedOperation {
             definition: definition.clone(),

@@ -313,6 +313,9 @@ impl Connection {
             }
             client.buckets = self.buckets.borrow().clone();
         }
+        if !self.worker.engine().catalog.has_functions() {
+            client.forget_head();
+        }
         let identity = client.identity.as_ref();
         let is_expired = identity.is_some_and(|identity| identity.is_expired(epoch_seconds()));
         let expiry = identity.and_then(|identity| identity.expires_at);

@@ -12,6 +12,7 @@ use crate::catalog::Catalog;
 use crate::config::{INTAKE_CAPACITY, Limits};
 use crate::http::Streams;
 use crate::metrics::Metrics;
+use crate::places::Places;
 use crate::rates::RateTable;
 use crate::resolver::{Authenticator, Resolver};
 use crate::roster::Roster;
@@ -56,6 +57,7 @@ pub struct Engine {
     pub policy: Policy,
     /// The ways to ask that are open.
     pub transports: Transports,
+    pub(crate) places: Arc<Places>,
     pub(crate) rates: Option<RateTable>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) resolver: Arc<dyn Resolver>,
@@ -83,6 +85,7 @@ impl Engine {
             intake = intake.with_stamp(Box::new(TenantStamp(tenant)));
         }
         Self {
+            places: Arc::new(Places::new(config.limits.max_connections)),
             limits: config.limits,
             metrics: Arc::default(),
             intake: Arc::new(intake),

@@ -20,6 +20,7 @@ use crate::connection::Verdict;
 use crate::engine::Engine;
 use crate::lane::Waiter;
 use crate::outbox::Outgoing;
+use crate::places::Place;
 use crate::remote::{CarrierHandle, Incoming, Opening, Remote, Slot};
 use crate::resolver::Client;
 
@@ -32,6 +33,8 @@ pub struct Reply {
     pub head: Head,
     /// What follows.
     pub body: Body,
+    /// What the request counts for until the response is written; `None`: for nothing.
+    pub place: Option<Place>,
 }
 
 /// The body of a response.
@@ -47,6 +50,7 @@ impl From<Response> for Reply {
         Self {
             head: response.head,
             body: Body::Whole(response.body, None),
+            place: None,
         }
     }
 }
@@ -59,6 +63,8 @@ struct Stream {
     /// Until it is opened.
     reserved: Mutex<Option<Remote>>,
     slot: Arc<Slot>,
+    /// What it counts for, and the requests about it with it.
+    place: Place,
 }
 
 /// Answers requests on behalf of one worker.
@@ -98,51 +104,44 @@ impl Responder {
         Remote::open(&self.worker, opening, self.load.clone())
     }
 
-    /// Why no connection may be opened from a page of this origin, or to this host, if so.
-    #[must_use]
-    pub fn refusal(&self, origin: Option<&str>, host: Option<&str>) -> Option<Response> {
-        let (engine, metrics) = (&self.engine, &self.engine.metrics);
-        if let Err(check) = engine.admit_handshake(origin, host) {
+    /// Lets in a client that asks from a page of this origin and for this host.
+    ///
+    /// # Errors
+    ///
+    /// The response that says why not.
+    pub fn admit(&self, origin: Option<&str>, host: Option<&str>) -> Result<Place, Response> {
+        self.may_enter(origin, host)?;
+        let place = self.engine.places.take();
+        place.ok_or_else(|| Response::unavailable("too many connections: try again later"))
+    }
+
+    fn may_enter(&self, origin: Option<&str>, host: Option<&str>) -> Result<(), Response> {
+        if let Err(check) = self.engine.admit_handshake(origin, host) {
             let problem = format!("this {} may not connect", check.name());
-            return Some(Response::error(403, &problem));
+            return Err(Response::error(403, &problem));
         }
-        if engine.is_draining() {
-            return Some(Response::shutting_down());
+        if self.engine.is_draining() {
+            return Err(Response::shutting_down());
         }
-        let limit = engine.limits.max_connections;
-        if limit.is_some_and(|limit| metrics.connections.get() >= limit as u64) {
-            return Some(Response::unavailable(
-                "too many connections: try again later",
-            ));
-        }
-        None
+        Ok(())
     }
 
-    /// Answers a request, whose transport is carried by `carrier`.
-    pub async fn answer(
-        &self,
-        request: HttpRequest<'_>,
-        client: Client,
-        carrier: CarrierHandle,
-    ) -> Reply {
-        let mut reply = match self.refusal(request.header("origin"), request.header("host")) {
-            Some(refusal) => refusal.into(),
-            None if is_preflight(&request) => preflight(&request, self.engine.transports),
-            None if request.body.len() > self.engine.limits.max_message_bytes => {
-                Response::too_large(self.engine.limits.max_message_bytes).into()
-            }
-            None => match http::read(request, self.engine.transports, |token| {
-                self.is_reserved(token)
-            }) {
-                Ok(asked) => self.act(asked, client, carrier).await,
-                Err(response) => response.into(),
-            },
-        };
-        self.allow_origin(&request, &mut reply.head);
-        reply
+    /// Lets in a request by its head, before any of its body is read.
+    ///
+    /// # Errors
+    ///
+    /// The response that says why not.
+    pub fn admit_request(&self, request: &HttpRequest<'_>) -> Result<Place, Reply> {
+        let (origin, host) = (request.header("origin"), request.header("host"));
+        let stream = request.stream(|token| self.is_reserved(token));
+        match stream.and_then(|token| self.place_of(&token)) {
+            Some(place) => self.may_enter(origin, host).map(|()| place),
+            None => self.admit(origin, host),
+        }
+        .map_err(|refusal| self.refuse(request, refusal))
     }
 
-    /// Answers a request whose body could not be read.
+    /// A response that a page of an allowed origin may read.
     #[must_use]
     pub fn refuse(&self, request: &HttpRequest<'_>, refusal: Response) -> Reply {
         let mut reply = Reply::from(refusal);
@@ -150,14 +149,45 @@ impl Responder {
         reply
     }
 
-    async fn act(&self, asked: Asked, client: Client, carrier: CarrierHandle) -> Reply {
+    /// Answers a request that was let in, whose transport is carried by `carrier`.
+    pub async fn answer(
+        &self,
+        request: HttpRequest<'_>,
+        client: Client,
+        place: Place,
+        carrier: CarrierHandle,
+    ) -> Reply {
+        let mut reply = if is_preflight(&request) {
+            preflight(&request, self.engine.transports)
+        } else if request.body.len() > self.engine.limits.max_message_bytes {
+            Response::too_large(self.engine.limits.max_message_bytes).into()
+        } else {
+            match http::read(request, self.engine.transports, |token| {
+                self.is_reserved(token)
+            }) {
+                Ok(asked) => self.act(asked, client, &place, carrier).await,
+                Err(response) => response.into(),
+            }
+        };
+        self.allow_origin(&request, &mut reply.head);
+        reply.place = Some(place);
+        reply
+    }
+
+    async fn act(
+        &self,
+        asked: Asked,
+        client: Client,
+        place: &Place,
+        carrier: CarrierHandle,
+    ) -> Reply {
         match asked {
             Asked::Run(exchange) => {
                 let session = Session::exchange(exchange);
                 let remote = self.begin(session, client, carrier, Box::new(|| {}));
                 whole(begun(remote).await).await
             }
-            Asked::Reserve => self.reserve(client).await,
+            Asked::Reserve => self.reserve(client, place.clone()).await,
             Asked::Open { token } => self.open_stream(&token),
             Asked::Start { token, id, request } => {
                 let Some(slot) = self.slot(&token) else {
@@ -215,7 +245,7 @@ impl Responder {
         self.open(opening)
     }
 
-    async fn reserve(&self, client: Client) -> Reply {
+    async fn reserve(&self, client: Client, place: Place) -> Reply {
         let Ok(token) = new_token() else {
             return Response::unavailable("no random token can be had: try again later").into();
         };
@@ -243,6 +273,7 @@ impl Responder {
         let stream = Stream {
             slot: remote.slot().clone(),
             reserved: Mutex::new(Some(remote)),
+            place,
         };
         self.engine.streams.0.insert(token.clone(), stream);
         Response::text(201, token).into()
@@ -260,11 +291,17 @@ impl Responder {
             head: http::stream_head(),
             // A comment shows at once that it is open.
             body: Body::Stream(Bytes::from_static(b":\n\n"), remote),
+            place: None,
         }
     }
 
     fn is_reserved(&self, token: &str) -> bool {
         self.engine.streams.0.contains_key(token)
+    }
+
+    fn place_of(&self, token: &str) -> Option<Place> {
+        let stream = self.engine.streams.0.get(token)?;
+        Some(stream.place.clone())
     }
 
     fn slot(&self, token: &str) -> Option<Arc<Slot>> {
@@ -350,7 +387,11 @@ async fn begun(remote: Remote) -> Reply {
     } else {
         Body::Stream(ready, remote)
     };
-    Reply { head, body }
+    Reply {
+        head,
+        body,
+        place: None,
+    }
 }
 
 /// A response that does not go on, with all of its body: its length is told then, also to those
@@ -368,7 +409,11 @@ async fn whole(reply: Reply) -> Reply {
                 Outgoing::Text(part) => body.extend_from_slice(&part),
                 Outgoing::Close(_) => {
                     let body = Body::Whole(body.freeze(), Some(remote));
-                    return Reply { head, body };
+                    return Reply {
+                        head,
+                        body,
+                        place: None,
+                    };
                 }
                 Outgoing::Head(_) | Outgoing::Ping | Outgoing::Pong(_) => {}
             }

@@ -14,6 +14,9 @@ use security::Identity;
 use crate::lane::{CallId, Lane};
 use crate::rates::Buckets;
 
+/// Headers of a request, shared by all that read them; names in lower case.
+pub type Headers = Arc<[(String, String)]>;
+
 /// What is known about the client of an operation.
 #[derive(Debug, Default)]
 pub struct Client {
@@ -22,7 +25,7 @@ pub struct Client {
     /// Payload of `connection_init`.
     pub connection_params: Option<JsonMap>,
     /// Headers of the handshake, names in lower case.
-    pub headers: Vec<(String, String)>,
+    pub headers: Headers,
     /// What followed the `?` of the target, undecoded.
     pub query: String,
     /// Address of the peer.
@@ -37,7 +40,19 @@ pub struct Client {
     pub host: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
+/// Names the subgraph that a client asks for.
+pub(crate) const SUBGRAPH_HEADER: &str = "x-subgraph";
+
 impl Client {
+    /// Keeps of the head only what the core itself reads later: nothing else of what may have
+    /// 64 KiB stays for as long as a connection does.
+    pub fn forget_head(&mut self) {
+        let headers = self.headers.iter();
+        let kept = headers.filter(|(name, _)| name == SUBGRAPH_HEADER);
+        self.headers = kept.cloned().collect();
+        self.query = String::new();
+    }
+
     /// A header of the handshake; `name` in lower case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {

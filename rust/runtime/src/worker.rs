@@ -26,7 +26,7 @@ use crate::index::Route;
 use crate::lane::{Lane, SubscriptionInfo};
 use crate::messages::{Connect, Selector, Subscribe};
 use crate::replay::{Beginning, GoLive, Replay};
-use crate::resolver::Client;
+use crate::resolver::{Client, SUBGRAPH_HEADER};
 use crate::shard::{Registration, Shard};
 use crate::shared::{Joining, SharedKey, SharedMembers};
 use crate::sink::ResponseSink;
@@ -68,7 +68,7 @@ fn named_subgraph(request: &Request, client: &Client) -> Option<String> {
     match request.extensions.get("subgraph") {
         // What is no name is nobody's.
         Some(named) => Some(named.as_str().unwrap_or_default().to_owned()),
-        None => client.header("x-subgraph").map(str::to_owned),
+        None => client.header(SUBGRAPH_HEADER).map(str::to_owned),
     }
 }
 
@@ -301,8 +301,9 @@ impl Worker {
                 let home = address.clone();
                 let go_live = Box::new(move |after| {
                     let info = info();
-                    let key = SharedKey::new(&info, key_plan.clone(), key_guard.clone());
-                    worker.join(key, info, route.clone(), &home, (after, sink.clone()))
+                    let (route, plan) = (route.clone(), key_plan.clone());
+                    let key = SharedKey::new(&info, route, plan, key_guard.clone());
+                    worker.join(key, info, &home, (after, sink.clone()))
                 });
                 (go_live, lane)
             }
@@ -340,19 +341,13 @@ impl Worker {
         &self,
         key: SharedKey,
         info: SubscriptionInfo,
-        route: Route,
         address: &Addr<ShardActor>,
         (joined, sink): (u64, Rc<dyn ResponseSink>),
     ) -> Option<Registration> {
         let membership = self.shared.join(
             &self.engine.shared,
             address,
-            Joining {
-                key,
-                route,
-                joined,
-                sink,
-            },
+            Joining { key, joined, sink },
             |home| self.lane(info, home),
         );
         // The results of an event before are on their way, and not to here.
