@@ -33,6 +33,7 @@ class AiohttpAdapter(WebSocketAdapter):
         self.subprotocols = [name.strip() for name in offered.split(",")]
         self.headers = [(name.lower(), value) for name, value in request.headers.items()]
         self.remote_address = request.remote
+        self.query_string = request.rel_url.raw_query_string
         self.response: web.StreamResponse = web.Response(status=403)
         self._request = request
         self._socket: web.WebSocketResponse | None = None
@@ -43,6 +44,11 @@ class AiohttpAdapter(WebSocketAdapter):
         # Clients of the older subprotocol answer to pings only.
         self.response = self._socket = web.WebSocketResponse(protocols=protocols, heartbeat=20.0)
         await self._socket.prepare(self._request)
+
+    async def refuse(self, status: int, headers: list[tuple[str, str]], body: bytes) -> bool:
+        """Answer the handshake with this response."""
+        self.response = web.Response(status=status, headers=headers, body=body)
+        return True
 
     async def receive_text(self) -> str | bytes | None:
         """Wait for the next message."""

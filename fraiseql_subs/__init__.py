@@ -2,7 +2,7 @@
 
 from . import _interpreter as _interpreter  # before anything that is compiled
 from ._core import Event, Receipt
-from .config import ConnectionParams, History, Identity, Limits
+from .config import Accepted, ConnectionParams, History, Identity, Limits
 from .decorators import passthrough, subscription
 from .errors import (
     BusError,
@@ -17,7 +17,9 @@ from .errors import (
 from .executor import Executor
 from .manager import SubscriptionManager
 from .metrics import ConnectionInfo, Metrics
+from .response_head import ResponseHead, ResponseHeaders
 from .response_stream import ResponseStream
+from .schema.computed import computed_field
 from .schema.markers import Deprecated, Name, Scalar
 from .security import (
     JWT,
@@ -32,7 +34,7 @@ from .security import (
 )
 from .server import Server
 from .tenant import TenantPublisher
-from .types import ID, SKIP, Context, ExecutionResult
+from .types import ID, SKIP, Context, ExecutionResult, Skip
 
 __all__ = [
     "ID",
@@ -40,6 +42,7 @@ __all__ = [
     "RBAC",
     "SKIP",
     "TLS",
+    "Accepted",
     "BusError",
     "ConfigurationError",
     "ConnectionInfo",
@@ -61,6 +64,8 @@ __all__ = [
     "PublishError",
     "Rates",
     "Receipt",
+    "ResponseHead",
+    "ResponseHeaders",
     "ResponseStream",
     "RowFilter",
     "Scalar",
@@ -68,10 +73,12 @@ __all__ = [
     "Scope",
     "Security",
     "Server",
+    "Skip",
     "SubscriptionManager",
     "TenantIsolation",
     "TenantPublisher",
     "ValidationError",
+    "computed_field",
     "passthrough",
     "subscription",
 ]

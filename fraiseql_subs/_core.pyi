@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, final, overload
+from typing import Any, final
 
 from typing_extensions import Self
 
@@ -20,12 +20,19 @@ __all__ = [
     "Receipt",
     "Response",
     "Responses",
+    "check_hosts",
+    "check_path",
+    "check_rate",
+    "check_rule",
     "load",
 ]
 
 @final
 class Event(Mapping[str, Any]):
     """One published event: its envelope as attributes, its data also as a read-only mapping.
+
+    It is a `collections.abc.Mapping` of the data: `dict(event)`, `{**event}`, `match`, and equal to
+    mappings of equal data, whatever its envelope.
 
     `event["status"]` reads a field of the data without building the rest of it; `event.data`
     builds it whole, once for all resolvers of the event.
@@ -50,10 +57,8 @@ class Event(Mapping[str, Any]):
     def data(self) -> Any:
         """The published data. Shared by all resolvers of the event: do not change it."""
     def __getitem__(self, key: str, /) -> Any: ...
-    @overload
-    def get(self, key: str, /) -> Any | None: ...
-    @overload
-    def get(self, key: str, default: Any = None, /) -> Any: ...
+    def get(self, key: str, default: Any = None) -> Any: ...
+    def __eq__(self, other: object, /) -> bool: ...
     def __iter__(self) -> Iterator[str]: ...
     def __len__(self) -> int: ...
 
@@ -100,8 +105,8 @@ class Connection:
     def subprotocol(self) -> str | None:
         """The subprotocol to accept with."""
     @property
-    def refusal(self) -> str | None:
-        """Why the handshake has to be refused, if so."""
+    def refusal(self) -> tuple[int, list[tuple[str, str]], bytes] | None:
+        """Status, headers and body of the response that refuses the handshake, if so."""
     @property
     def ended(self) -> asyncio.Future[None]:
         """Done when the socket has to be closed at once, whatever is being written."""
@@ -123,7 +128,7 @@ class Response:
         """Status code."""
     @property
     def headers(self) -> list[tuple[str, str]]:
-        """Names, in lower case, and values."""
+        """Names, in lower case, and values; the length of a whole body is among them."""
     @property
     def is_whole(self) -> bool:
         """Whether the next part is the whole body."""
@@ -149,6 +154,7 @@ class Core:
         security: Security,
         trusted_documents: list[tuple[str, str]] | None,
         introspection: bool,
+        transports: list[str],
         debug: bool,
         page: bytes | None,
         workers: int,
@@ -219,7 +225,7 @@ class Core:
         """Close the selected connections."""
     def connect(self, subprotocols: list[str], peer: Peer) -> Connection:
         """Open a WebSocket connection that a Python server carries."""
-    def answer(self, method: str, query: str, body: bytes, peer: Peer) -> asyncio.Future[Response]:
+    def answer(self, method: str, body: bytes, peer: Peer) -> asyncio.Future[Response]:
         """Answer an HTTP request that a Python server received."""
     def prometheus(self) -> str:
         """Counters in the text format of Prometheus; empty before the first start."""
@@ -235,3 +241,15 @@ def load(arguments: Sequence[str], /) -> int:
         The exit status: 0 every delivery came once and in order, 1 it did not, 2 options that
         cannot be, 3 the load could not be run, 130 stopped.
     """
+
+def check_hosts(hosts: Sequence[str]) -> None:
+    """Refuse names under which no server can be reached."""
+
+def check_path(path: str) -> None:
+    """Refuse a dotted path that leads nowhere."""
+
+def check_rate(rate: str) -> None:
+    """Refuse a rate that cannot be read."""
+
+def check_rule(rule: object, kind: str) -> None:
+    """Refuse a rule that could not be used; what needs a schema is checked later."""

@@ -7,13 +7,14 @@ import logging
 from ._faults import faults
 
 _CRATES = {"bus", "graphql", "protocol", "python", "runtime", "security", "server", "_core"}
+_LEVELS = {"DEBUG": logging.DEBUG}
 
 
 def write(level: str, target: str, message: str, fields: dict[str, str], count: int) -> None:
     """Write one event; an error that repeats is counted.
 
     Args:
-        level: `"ERROR"` or `"WARN"`.
+        level: `"ERROR"`, `"WARN"` or `"DEBUG"`.
         target: Where it comes from: a Rust module path, or the name of a logger.
         message: What happened.
         fields: What it happened to, also as `record.fields` for handlers that write structure.
@@ -25,7 +26,7 @@ def write(level: str, target: str, message: str, fields: dict[str, str], count: 
     text = " ".join([message, *(f"{name}={value!r}" for name, value in fields.items())])
     extra = {"fields": fields}
     if level != "ERROR":
-        logger.warning("%s", text, extra=extra)
+        logger.log(_LEVELS.get(level, logging.WARNING), "%s", text, extra=extra)
         return
     place = tuple(item for item in fields.items() if item[0] != "detail")
     key = (target, message, place)

@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeAlias
 from ._faults import faults
 from .types import SKIP
 
-__all__ = ["SKIP", "abandon", "close_stream", "pump", "resolve", "task_factory"]
+__all__ = ["SKIP", "abandon", "close_stream", "pump", "pump_initial", "resolve", "task_factory"]
 
 _log = logging.getLogger("fraiseql_subs")
 
@@ -151,6 +151,12 @@ def abandon(task: asyncio.Task[None], field: str) -> None:
         faults.raised(f"the resolver of {field} raised while its event loop ended", exception)
     finally:
         coroutine.close()
+
+
+async def pump_initial(function: Callable[[], AsyncIterator[object]], answer: Answer) -> None:
+    """Hand the initial values over, one after the other; events follow when they have ended."""
+    answer.begins()
+    await pump(function(), answer)
 
 
 def task_factory(event_loop: asyncio.AbstractEventLoop) -> tuple[StartTask, bool]:

@@ -15,6 +15,17 @@ from fraiseql_subs.errors import ConfigurationError
 _MAX_EVENTS = 1_000_000
 _MAX_SECONDS = 30 * 24 * 3600
 _MAX_BYTES = 2**63 - 1
+_MAX_TIME = 365 * 24 * 3600
+
+KEEPALIVE_PATIENCE = 30.0
+"""Seconds in which clients of the older `graphql-ws` subprotocol want the `ka` after a `ka`."""
+
+Transport: TypeAlias = Literal[
+    "graphql-transport-ws", "graphql-ws", "get", "post", "sse", "multipart"
+]
+"""One way to ask: a WebSocket subprotocol, a method of HTTP, or how subscriptions are streamed."""
+
+TRANSPORTS: tuple[Transport, ...] = get_args(Transport)
 
 SlowConsumer: TypeAlias = Literal["disconnect", "drop_oldest", "latest"]
 
@@ -29,8 +40,18 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def check_text(setting: str, value: object, example: str) -> None:
+    """Refuse what is no text, or an empty one."""
+    if not (isinstance(value, str) and value):
+        refuse(setting, value, f"give {example}")
+
+
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MAX_BYTES
+
+
+MAX_HEAD_BYTES = 128 * 1024
+"""What a head of HTTP/1.1 is read into."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +61,19 @@ class Limits:
     Attributes:
         connection_init_timeout: Time a client has to send `connection_init` (seconds, above 0);
             past it the socket is closed with 4408.
-        max_connections: Connections at once (count); past it a handshake is refused with 503.
-            None: no limit.
+        max_connections: Connections at once, and requests from their heads until their responses
+            are written (count); past it a handshake or request is refused with 503. None: no limit.
         max_subscriptions_per_connection: Subscriptions one connection may hold at once (count);
             past it the next one is answered with an error.
         max_message_bytes: Largest message a client may send (bytes); past it the socket is closed
             with 1009.
+        max_head_bytes: Largest head of an HTTP request: its target, and for each field the bytes
+            of its name and value and 32 more (bytes, at most 131072); past it the answer is 431.
+        request_timeout: Time a client has to send a head, and again a body, to the embedded
+            server (seconds, above 0). Past it the answer is 408, or the connection is closed. A
+            connection without a request is closed after it as well.
+        send_timeout: Time a response of the embedded server waits for its client to take more of
+            it (seconds, above 0); past it the response is ended.
         max_depth: Deepest selection of a document (levels); None: no limit.
         max_complexity: Fields a document may select, fragments spread out (count); None: no limit.
         max_aliases: Aliased fields of one operation, fragments spread out (count); None: no limit.
@@ -55,7 +83,12 @@ class Limits:
             `slow_consumer` acts.
         slow_consumer: `"disconnect"` ends the connection with 1013, `"drop_oldest"` drops the
             oldest waiting results, `"latest"` keeps the newest result of each subscription.
-        keepalive: Time between two pings of the server (seconds, above 0); None: no pings.
+        keepalive: Time between two signs of life of the server (seconds, above 0): pings, and
+            heartbeats of HTTP streams. Clients of the older `graphql-ws` subprotocol are sent `ka`
+            where it is below 30 s, past which they give up. A client that answers no ping and takes
+            nothing for two of these times is closed with 1013; one that takes nothing of what waits
+            for five of them is ended. Only time in which the server ran counts. None: no pings, no
+            heartbeats, and no client is ended for its silence.
 
     Raises:
         ConfigurationError: A value is out of its range.
@@ -65,6 +98,9 @@ class Limits:
     max_connections: int | None = None
     max_subscriptions_per_connection: int = 100
     max_message_bytes: int = 1024 * 1024
+    max_head_bytes: int = 64 * 1024
+    request_timeout: float = 10.0
+    send_timeout: float = 30.0
     max_depth: int | None = 15
     max_complexity: int | None = 1000
     max_aliases: int | None = 100
@@ -75,10 +111,19 @@ class Limits:
     keepalive: float | None = 12.0
 
     def __post_init__(self) -> None:
-        self._check_seconds("connection_init_timeout", optional=False)
+        for name in ("connection_init_timeout", "request_timeout", "send_timeout"):
+            self._check_seconds(name, optional=False)
         self._check_seconds("keepalive", optional=True)
-        for name in ("max_subscriptions_per_connection", "max_message_bytes", "max_pending_bytes"):
+        for name in (
+            "max_subscriptions_per_connection",
+            "max_message_bytes",
+            "max_head_bytes",
+            "max_pending_bytes",
+        ):
             self._check_count(name, optional=False)
+        if self.max_head_bytes > MAX_HEAD_BYTES:
+            remedy = f"give at most {MAX_HEAD_BYTES} bytes"
+            refuse("Limits.max_head_bytes", self.max_head_bytes, remedy)
         for name in (
             "max_connections",
             "max_depth",
@@ -93,11 +138,16 @@ class Limits:
             expected = ", ".join(f'"{policy}"' for policy in policies)
             refuse("Limits.slow_consumer", self.slow_consumer, f"use one of {expected}")
 
+    @property
+    def is_keepalive_slow(self) -> bool:
+        """Whether it is slower than clients of the older subprotocol bear."""
+        return self.keepalive is not None and self.keepalive >= KEEPALIVE_PATIENCE
+
     def _check_seconds(self, name: str, *, optional: bool) -> None:
         value = getattr(self, name)
-        if (optional and value is None) or (is_number(value) and value > 0):
+        if (optional and value is None) or (is_number(value) and 0 < value <= _MAX_TIME):
             return
-        remedy = "give a number of seconds above 0"
+        remedy = f"give a number of seconds above 0, at most {_MAX_TIME}"
         refuse(
             f"Limits.{name}", value, f"{remedy}, or None to switch it off" if optional else remedy
         )
@@ -138,7 +188,7 @@ class History:
         if not (is_number(self.seconds) and 0 < self.seconds <= _MAX_SECONDS):
             remedy = f"give a number of seconds above 0, at most {_MAX_SECONDS}{off}"
             refuse("History.seconds", self.seconds, remedy)
-        if not (_is_count(self.max_bytes) and self.max_bytes <= _MAX_BYTES):
+        if not _is_count(self.max_bytes):
             remedy = f"give a whole number of bytes of at least 1{off}"
             refuse("History.max_bytes", self.max_bytes, remedy)
 
@@ -161,6 +211,10 @@ class ConnectionParams:
         identity: What a verified token says, with `Security.jwt`; None without.
         context: What the adapter of another server was given for this client, such as the user
             that the application knows; None otherwise.
+        query: Parameters of the URL of the handshake or request, decoded; of several of one name
+            the first. Clients that cannot set headers, such as `EventSource`, have their
+            credentials here; URLs are written to logs by proxies, so let those be short-lived.
+        query_string: The same as it was sent, what follows the `?`; "" without.
     """
 
     payload: Mapping[str, Any] | None = None
@@ -169,6 +223,8 @@ class ConnectionParams:
     connection_id: str = ""
     identity: Identity | None = None
     context: Any = None
+    query: Mapping[str, str] = field(default_factory=dict)
+    query_string: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +240,8 @@ class Identity:
         expires_at: Seconds since the epoch; the connection is closed then with 4403. None: never.
 
     Raises:
-        ConfigurationError: `roles` or `permissions` hold something else than strings, or
-            `expires_at` is no number.
+        ConfigurationError: There is no user, `roles` or `permissions` hold something else than
+            strings, `claims` is no mapping, or `expires_at` is no number.
     """
 
     user_id: str
@@ -196,12 +252,58 @@ class Identity:
     expires_at: float | None = None
 
     def __post_init__(self) -> None:
+        if not _is_id(self.user_id) or self.user_id == "":
+            refuse("Identity.user_id", self.user_id, "give the id of the user, as text")
+        if not (self.tenant_id is None or _is_id(self.tenant_id)):
+            remedy = "give the id of the tenant, as text, or None"
+            refuse("Identity.tenant_id", self.tenant_id, remedy)
+        if not isinstance(self.claims, Mapping):
+            refuse("Identity.claims", self.claims, 'give a mapping, such as {"plan": "pro"}')
         for name in ("roles", "permissions"):
             value = getattr(self, name)
             object.__setattr__(self, name, strings(f"Identity.{name}", value, '["admin"]'))
         if self.expires_at is not None and not is_number(self.expires_at):
             remedy = "give seconds since the epoch, such as `moment.timestamp()`, or None"
             refuse("Identity.expires_at", self.expires_at, remedy)
+
+
+def _is_id(value: object) -> bool:
+    """Whether a value may be an id: a text, or what a database has in its place."""
+    return value is not None and not isinstance(value, bool | bytes | list | tuple | set | Mapping)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Lets a client in, with more to say than who it is: `Security.authenticate` may return it.
+
+    Attributes:
+        identity: Who the client is, an `Identity` or a mapping with its members. None: whoever
+            its token says, or nobody: then rules that need an identity deny.
+        ack_payload: Payload of `connection_ack`, a JSON object; None: it has none. Clients over
+            HTTP have no acknowledgement.
+    """
+
+    identity: Identity | Mapping[str, Any] | None = None
+    ack_payload: Mapping[str, Any] | None = None
+
+
+def check_transports(transports: object) -> list[str]:
+    """Check which ways to ask are open.
+
+    Raises:
+        ConfigurationError: One is unknown, or no operation could be asked for.
+    """
+    names = strings("transports", transports, '["graphql-transport-ws", "post"]')
+    known = ", ".join(f'"{name}"' for name in TRANSPORTS)
+    for name in names:
+        if name not in TRANSPORTS:
+            refuse("one of transports", name, f"use some of {known}")
+    if not names:
+        refuse("transports", transports, f"nothing could be asked: use some of {known}")
+    streams = [name for name in names if name in ("sse", "multipart")]
+    if streams and "post" not in names and ("get" not in names):
+        refuse("transports", transports, f'"{streams[0]}" needs "get" or "post" beside it')
+    return list(names)
 
 
 def strings(setting: str, value: object, example: str) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from fraiseql_subs.definition import Definition
 from fraiseql_subs.errors import SchemaError
 from fraiseql_subs.schema import SchemaSource, load_sdl
 from fraiseql_subs.schema.build import build, serializers
+from fraiseql_subs.schema.enums import EnumTable, UsedTypes, enum_table
 from fraiseql_subs.schema.markers import Scalar
 from fraiseql_subs.schema.names import camel_case, check_name
 from fraiseql_subs.schema.routing import (
@@ -26,6 +27,7 @@ from fraiseql_subs.schema.routing import (
     check_channel,
     check_event_types,
     check_filter,
+    constant_types,
 )
 from fraiseql_subs.schema.signature import check_parameters
 
@@ -98,20 +100,24 @@ def subscription(
             its `finally` runs as soon as the client leaves. It has no channel and no event, and
             waits at its `yield` while the client does not take the values.
         channel: Where events come from, or a template over arguments: `"orders.{userId}"`. `{{`
-            and `}}` stand for braces.
+            and `}}` stand for braces. All spellings of an argument make one text, such as the value
+            of an enum and a moment in UTC.
         name: GraphQL name of the field; default: the function's name in camelCase.
         event_types: Only events of these types; default: all.
         filter: Values that fields of the event's data must be equal to, by dotted path:
-            `{"user_id": "$userId", "region": "eu"}`. `"$name"` is an argument, and no condition
-            when the client leaves it out; `"$$text"` is the text `"$text"`.
+            `{"user_id": "$userId", "region": "eu"}`. Equality is that of the argument's type, or of
+            the class of a constant. `"$name"` is an argument, and no condition when the client
+            leaves it out; null equals null and absent; `"$$text"` is the text `"$text"`.
         description: Text for the schema; default: the docstring of the function.
-        initial: `async def` or `def` that returns a value of the field, sent before any event. Its
-            parameters are `variables`, `context` and arguments of `fn`, by name. Events published
-            before it starts are left out, as what it reads contains them; those published later
-            follow it, none lost.
+        initial: `async def` or `def` that returns a value of the field, sent before any event; or
+            one with `yield`, whose values are sent in order as they come. Its parameters are
+            `variables`, `context` and arguments of `fn`, by name. Events published before it
+            starts are left out, as what it reads contains them; those published later follow it,
+            none lost.
         concurrency: Events of one subscription resolved at once (count, 1 to 1024). Results
             leave in the order of their events all the same.
-        timeout: Time of one call (seconds, above 0), then an error result; None: unlimited.
+        timeout: Time of one call, or for one value of an `initial` with `yield` (seconds, above
+            0), then an error result; None: unlimited.
         shared: Whether subscribers with equal operation and arguments share one call for each
             event and its result. The function has no `context` then, as it answers several
             clients at once.
@@ -135,6 +141,7 @@ def subscription(
             channel=None if is_stream else check_channel(channel, where),
             event_types=check_event_types(event_types, where),
             filter=check_filter(filter, where),
+            filter_types=constant_types(filter),
             concurrency=_check_concurrency(concurrency, where),
             timeout=None if is_stream else _check_timeout(timeout, where),
             initial=_check_initial(initial, function, where),
@@ -184,6 +191,7 @@ def passthrough(
         channel=check_channel(channel, where),
         event_types=check_event_types(event_types, where),
         filter=check_filter(filter, where),
+        filter_types=constant_types(filter),
         description=description,
         returns=type,
         declared=dict(arguments or {}),
@@ -217,6 +225,10 @@ def resolve(
     definitions: Iterable[Definition],
     schema: str | Path | None = None,
     scalars: Iterable[Scalar] = (),
+    enums: Iterable[EnumTable] = (),
+    enum_values: Mapping[str, list[tuple[str, Any]]] | None = None,
+    *,
+    given: frozenset[str] | None = None,
 ) -> tuple[SchemaSource, list[Definition]]:
     """Make the schema, and the definitions that the core reads.
 
@@ -226,6 +238,11 @@ def resolve(
             filters are checked and spelled as in GraphQL. Or SDL, or a file of SDL (`load_sdl`):
             channels and filters use its names, and the core checks them.
         scalars: Custom scalars of a schema in SDL.
+        enums: Enums of a schema in SDL that its annotations do not name.
+        enum_values: Values that arguments have for the names of an enum of a schema in SDL, by its
+            name; None: the names themselves.
+        given: Names of the types of a schema that what is built is added to; None: it stands
+            alone.
 
     Raises:
         SchemaError: A type hint is missing or no GraphQL type, an argument is not declared, or
@@ -233,21 +250,36 @@ def resolve(
     """
     definitions = list(definitions)
     if schema is None:
-        source = build_schema(definitions)
+        source = build_schema(definitions, given)
         return source, [_with_graphql_names(definition) for definition in definitions]
     resolved = [dataclasses.replace(definition, typed=False) for definition in definitions]
     for definition in resolved:
         definition.check()
-    return SchemaSource(load_sdl(schema), serializers=serializers(scalars)), resolved
+    used = UsedTypes(hint for definition in resolved for hint in definition.hints())
+    tables = [*enums, *map(enum_table, used.enums)]
+    for definition in resolved:
+        for constant in definition.filter_types.values():
+            if not isinstance(constant, str) and constant not in tables:
+                tables.append(constant)
+    source = SchemaSource(
+        load_sdl(schema),
+        enum_values=dict(enum_values or {}),
+        serializers=serializers(scalars),
+        published_enums=tables,
+        scalar_kinds=used.scalar_kinds,
+    )
+    return source, resolved
 
 
-def build_schema(definitions: Iterable[Definition]) -> SchemaSource:
+def build_schema(
+    definitions: Iterable[Definition], given: frozenset[str] | None = None
+) -> SchemaSource:
     """Build the schema from the type hints of the definitions.
 
     Raises:
         SchemaError: A type hint is missing or no GraphQL type.
     """
-    return build([definition.root_field() for definition in definitions])
+    return build([definition.root_field() for definition in definitions], given)
 
 
 def _check_function(function: Callable[..., Any]) -> str:

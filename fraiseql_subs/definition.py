@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 import sys
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Iterator,
+    Mapping,
+)
 from functools import cached_property, partial
 from typing import Any, Literal, get_args, get_origin
 
 from fraiseql_subs.errors import GraphQLError, SchemaError
 from fraiseql_subs.schema import descriptions
-from fraiseql_subs.schema.annotations import Hint, evaluate, is_nullable, read_hint
+from fraiseql_subs.schema.annotations import evaluate, read_return_hint
 from fraiseql_subs.schema.build import SubscriptionField
 from fraiseql_subs.schema.classes import MISSING, Field, make_field
+from fraiseql_subs.schema.deprecation import without_warning
+from fraiseql_subs.schema.enums import EnumTable
+from fraiseql_subs.schema.hints import Hint, is_nullable
 from fraiseql_subs.schema.inputs import Converter, converter
 from fraiseql_subs.schema.names import check_name
 from fraiseql_subs.schema.routing import Condition
@@ -55,6 +66,8 @@ class Definition:
         event_types: Only these types of events; None: all.
         filter: Conditions on the event's data, all of which must hold. Arguments in `channel` and
             here have their GraphQL names once `decorators.resolve` has seen the definition.
+        filter_types: By path, what the classes of the filter's constants say of their type: name
+            of a scalar, or an enum.
         concurrency: Events of one subscription resolved at once (count, 1 to 1024).
         timeout: Time of one call (seconds); None: unlimited.
         initial: What makes the value that is sent first; None: nothing is sent.
@@ -65,6 +78,7 @@ class Definition:
         declared: The arguments of a passthrough, name to type; empty otherwise.
         module: Name of the module that declares it.
         typed: Whether the schema is built from type hints; False when it is given as SDL.
+        partial: Whether a delegate's executor knows less of the schema than is served.
     """
 
     field: str
@@ -72,6 +86,9 @@ class Definition:
     channel: str | None
     event_types: tuple[str, ...] | None = None
     filter: tuple[Condition, ...] = ()
+    filter_types: Mapping[str, str | EnumTable] = dataclasses.field(
+        default_factory=dict, repr=False
+    )
     concurrency: int = 1
     timeout: float | None = None
     initial: Callable[..., Any] | None = dataclasses.field(default=None, repr=False)
@@ -82,6 +99,7 @@ class Definition:
     declared: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)
     module: str = dataclasses.field(default="", repr=False)
     typed: bool = dataclasses.field(default=True, repr=False)
+    partial: bool = dataclasses.field(default=False, repr=False)
 
     @property
     def where(self) -> str:
@@ -99,6 +117,11 @@ class Definition:
     def is_initial_async(self) -> bool:
         """Whether calls of `initial` give coroutines."""
         return _is_async(self.initial)
+
+    @property
+    def is_initial_stream(self) -> bool:
+        """Whether calls of `initial` give generators of several values."""
+        return self.initial is not None and _is_generator(inspect.unwrap(self.initial))
 
     @cached_property
     def signature(self) -> Signature | None:
@@ -129,6 +152,16 @@ class Definition:
             SchemaError: One is no GraphQL type, or cannot be resolved.
         """
         _ = self._converters
+
+    def hints(self) -> Iterator[Hint]:
+        """Yield the types of value and arguments, as far as annotations are GraphQL types.
+
+        Beside a schema in SDL they need not be.
+        """
+        with contextlib.suppress(SchemaError):
+            yield self._read_returns()
+        with contextlib.suppress(SchemaError):
+            yield from (argument.hint for argument in self.arguments)
 
     def root_field(self) -> SubscriptionField:
         """Return the field as the schema has it.
@@ -179,15 +212,19 @@ class Definition:
                 if value is not MISSING:
                     values[name] = value
         initial = self._bind_initial({"variables": variables, "context": context, **values})
+        function = without_warning(self.function)
         if self.kind == "stream":
-            return Bound(partial(self.function, **values), initial)
-        return Bound(_with_event(self.function, self.signature, values), initial)
+            return Bound(partial(function, **values), initial)
+        return Bound(_with_event(function, self.signature, values), initial)
 
     def _bind_initial(self, values: Mapping[str, Any]) -> Callable[[], Any] | None:
         if self.initial is None:
             return None
         names = inspect.signature(self.initial).parameters
-        return partial(self.initial, **{name: values[name] for name in names if name in values})
+        initial = without_warning(self.initial)
+        if inspect.isgeneratorfunction(inspect.unwrap(initial)):
+            initial = _as_async(initial)
+        return partial(initial, **{name: values[name] for name in names if name in values})
 
     @cached_property
     def _converters(self) -> dict[str, Converter | None]:
@@ -244,7 +281,7 @@ class Definition:
         annotation = evaluate(annotation, self._namespace(), place)
         if self.kind == "stream":
             annotation = _yielded(annotation, place)
-        return read_hint(annotation, place)
+        return read_return_hint(annotation, place)
 
     def _namespace(self) -> Mapping[str, Any]:
         if self.function is not None:
@@ -264,6 +301,18 @@ def _yielded(annotation: Any, place: str) -> Any:
 
 
 _STREAMS = (AsyncIterator, AsyncIterable, AsyncGenerator)
+
+
+def _is_generator(function: object) -> bool:
+    return inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function)
+
+
+def _as_async(generator: Callable[..., Iterator[Any]]) -> Callable[..., AsyncIterator[Any]]:
+    async def values(**arguments: Any) -> AsyncIterator[Any]:
+        for value in generator(**arguments):
+            yield value
+
+    return values
 
 
 def _is_async(function: Callable[..., Any] | None) -> bool:

@@ -1,39 +1,44 @@
-"""Schemas with an executor of their own: graphql-core, and Strawberry and Ariadne built on it.
+"""Schemas with an executor of their own: their queries, mutations and subscriptions are run by it.
 
-What no declared subscription serves is handed to that executor, on the event loop; documents have
-been validated against limits and schema before. graphql-core is not a dependency: it is there
-where a schema of it is.
+What no declared subscription serves is handed to the executor, on the event loop, introspection
+included. A document that is refused here is shown to it as well, so that its own errors and hooks
+hold, but runs nowhere; one past the limits does not reach it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
-from ._client_errors import client_error, fault_of, formatted, masked_error
+from ._client_errors import INTERNAL_ERROR, client_error, fault_of, formatted, masked_error
 from ._faults import faults
 from ._resolving import close_stream
 from .definition import Bound, Definition
-from .errors import ConfigurationError, SchemaError, ValidationError
+from .executors import Executor, Operation, is_subscription
 from .types import Context
 
 ContextGetter: TypeAlias = Callable[[Context], Any]
-"""Gives, or is a coroutine that gives, the context value of an executor for one operation."""
+"""Returns, or is a coroutine that returns, the context value of an executor for one operation."""
 
 
-class Executor(Protocol):
-    """What runs operations of a schema."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reply:
+    """What the core sends for one result of an executor.
 
-    sdl: str
+    Attributes:
+        response: A GraphQL response; of a refusal a list of errors.
+        is_refusal: Whether the operation ends with it, without data.
+        status: Status code of the answer over HTTP; None: the usual one.
+        headers: Further headers of that answer.
+    """
 
-    def execute(self, request: Mapping[str, Any], context: Any) -> Awaitable[Any]:
-        """Run a query or mutation; gives an `ExecutionResult` of graphql-core."""
-
-    def subscribe(self, request: Mapping[str, Any], context: Any) -> Awaitable[Any]:
-        """Start a subscription; gives an async iterator of results, or one result with errors."""
+    response: Any
+    is_refusal: bool = False
+    status: int | None = None
+    headers: Sequence[tuple[str, str]] = ()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -44,48 +49,118 @@ class Delegate(Definition):
         executor: Runs the operations.
         context_getter: Makes the executor's context value from a `Context`; None: it is the
             `Context` itself.
-        debug: Whether clients are told what resolvers raised.
+        root_value: What resolvers of root fields find as their first parameter, or a function of
+            a `Context`, async or not, that returns it.
+        debug: Whether clients are told what an exception says that is not meant for them.
     """
 
     executor: Executor = dataclasses.field(kw_only=True)
     context_getter: ContextGetter | None = dataclasses.field(kw_only=True)
-    debug: bool = dataclasses.field(default=False, kw_only=True)
+    root_value: Any = dataclasses.field(kw_only=True, default=None)
+    debug: bool = dataclasses.field(kw_only=True, default=False)
 
     def bind(self, variables: dict[str, Any], context: Context) -> Bound:
-        """Return what gives the responses of one operation; `variables` holds the request."""
-        return Bound(lambda: self._responses(variables, context))
+        """Return what makes the replies to one operation; `variables` holds the request."""
+        return Bound(lambda: self._replies(variables, context))
 
-    async def _responses(
+    async def _replies(
         self, request: dict[str, Any], context: Context
-    ) -> AsyncIterator[dict[str, Any]]:
+    ) -> AsyncGenerator[Reply, None]:
+        what = "a context_getter or root_value raised"
+        try:
+            operation = await self._operation(request, context)
+            what = "an operation of the given schema raised"
+            if request["type"] == "subscription":
+                replies = self._streamed(operation)
+            else:
+                replies = self._answered(request, operation)
+            async with contextlib.aclosing(replies):
+                async for reply in replies:
+                    yield self._headed(reply, context)
+        except Exception as exception:
+            yield self._headed(self._failed(exception, request, what), context)
+
+    async def _operation(self, request: dict[str, Any], context: Context) -> Operation:
         value: Any = context
         if self.context_getter is not None:
-            value = self.context_getter(context)
-            if inspect.isawaitable(value):
-                value = await value
-        if request["type"] != "subscription":
-            yield self._response(await self.executor.execute(request, value))
+            value = await _awaited(self.context_getter(context))
+        root = self.root_value
+        if callable(root):
+            root = await _awaited(root(context))
+        return Operation(
+            query=request["query"],
+            variables=request["variables"],
+            name=request["operationName"],
+            extensions=request["extensions"],
+            context=value,
+            root=root,
+        )
+
+    async def _answered(
+        self, request: dict[str, Any], operation: Operation
+    ) -> AsyncGenerator[Reply, None]:
+        if request["type"] == "refused":
+            message = request["errors"][0]["message"]
+            errors: list[Any] | None = None
+            # Subscriptions that were added to a schema are none to its executor.
+            if not (self.partial and is_subscription(operation)):
+                errors = await self.executor.refuse(operation, message)
+            told = request["errors"] if errors is None else [self._error(error) for error in errors]
+            yield Reply(told, is_refusal=True)
             return
-        results = await self.executor.subscribe(request, value)
+        reply = self._reply(await self.executor.execute(operation))
+        # The executor has nothing against it, but knows nothing of the subscriptions added here.
+        if "introspection" in request and not reply.is_refusal and "errors" not in reply.response:
+            reply = Reply(request["introspection"])
+        yield reply
+
+    async def _streamed(self, operation: Operation) -> AsyncGenerator[Reply, None]:
+        results = await self.executor.subscribe(operation)
         if not hasattr(results, "__aiter__"):
-            errors = [self._error(error) for error in results.errors or ()]
-            message = errors[0]["message"] if errors else "the subscription gave no results"
-            raise ValidationError(message, errors or None)
+            yield self._reply(results)
+            return
         try:
             async for result in results:
-                yield self._response(result)
+                yield self._reply(result)
         finally:
             # The source stream ends with its client, not when it is next asked for an event.
             await close_stream(results, "the given schema")
 
-    def _response(self, result: Any) -> dict[str, Any]:
+    def _headed(self, reply: Reply, context: Context) -> Reply:
+        """Add what resolvers have said of the answer over HTTP."""
+        head = context._response
+        if head is None:
+            return reply
+        return dataclasses.replace(
+            reply,
+            status=head.status or reply.status,
+            headers=head.headers.multi_items(),
+        )
+
+    def _failed(self, exception: Exception, request: Mapping[str, Any], what: str) -> Reply:
+        """End an operation that could not be run, or not to its end."""
+        error = client_error(exception)
+        if error is not None:
+            return Reply([error], is_refusal=True)
+        kind, name = request["type"], request["name"]
+        kind = "operation" if kind == "refused" else kind
+        # The name is the client's, so it must not make another fault of it.
+        faults.raised(what, exception, f"{kind} {name}" if name else f"{kind} without a name")
+        message = f"{type(exception).__name__}: {exception}" if self.debug else INTERNAL_ERROR
+        return Reply([{"message": message}], is_refusal=True, status=500)
+
+    def _reply(self, result: Any) -> Reply:
+        errors = [self._error(error) for error in result.errors or ()]
+        # A fault of the request, as it has no place in the data.
+        if errors and result.data is None and not any("path" in error for error in errors):
+            return Reply(errors, is_refusal=True)
         response: dict[str, Any] = {}
-        if result.errors:
-            response["errors"] = [self._error(error) for error in result.errors]
+        if errors:
+            response["errors"] = errors
         response["data"] = result.data
         if result.extensions:
             response["extensions"] = result.extensions
-        return response
+        return Reply(response)
 
     def _error(self, error: Any) -> dict[str, Any]:
         """Return what the client is told of an error; what it is not told is logged."""
@@ -103,112 +178,5 @@ class Delegate(Definition):
         return masked_error(error) if told is None else told
 
 
-def read_schema(
-    schema: object, context_getter: ContextGetter | None, debug: bool = False
-) -> str | Path | Delegate | None:
-    """Read what a manager is given as its schema.
-
-    Raises:
-        SchemaError: It is no schema of any kind that is known.
-        ConfigurationError: A `context_getter` has no executor to make a context for.
-    """
-    if schema is None or isinstance(schema, str | Path):
-        if context_getter is not None:
-            raise ConfigurationError(
-                "context_getter is for the executor of a Strawberry, Ariadne or graphql-core"
-                " schema: leave it out, or pass such a schema"
-            )
-        return schema
-    if (core := _core_schema(schema)) is not None:
-        executor: Executor = _CoreExecutor(core)
-    elif (core := _core_schema(getattr(schema, "_schema", None))) is not None:
-        executor = _StrawberryExecutor(schema, core)
-    else:
-        raise SchemaError(
-            f"schema={schema!r} is no schema: pass SDL, a Path, or a schema of Strawberry, Ariadne"
-            " or graphql-core"
-        )
-    return Delegate(
-        field="",
-        kind="delegate",
-        channel=None,
-        executor=executor,
-        context_getter=context_getter,
-        debug=debug,
-    )
-
-
-def _core_schema(schema: object) -> Any:
-    try:
-        from graphql import GraphQLSchema
-    except ImportError:
-        return None
-    return schema if isinstance(schema, GraphQLSchema) else None
-
-
-def _print(schema: Any) -> str:
-    from graphql import print_schema
-
-    return print_schema(schema)
-
-
-class _CoreExecutor:
-    """Runs operations with graphql-core."""
-
-    def __init__(self, schema: Any) -> None:
-        self.sdl = _print(schema)
-        self._schema = schema
-
-    async def execute(self, request: Mapping[str, Any], context: Any) -> Any:
-        from graphql import execute
-
-        result = execute(
-            self._schema,
-            self._parse(request),
-            context_value=context,
-            variable_values=request["variables"],
-            operation_name=request["operationName"],
-        )
-        return await result if inspect.isawaitable(result) else result
-
-    async def subscribe(self, request: Mapping[str, Any], context: Any) -> Any:
-        from graphql import subscribe
-
-        results: Any = subscribe(
-            self._schema,
-            self._parse(request),
-            context_value=context,
-            variable_values=request["variables"],
-            operation_name=request["operationName"],
-        )
-        return await results if inspect.isawaitable(results) else results
-
-    @staticmethod
-    def _parse(request: Mapping[str, Any]) -> Any:
-        from graphql import parse
-
-        return parse(request["query"])
-
-
-class _StrawberryExecutor:
-    """Runs operations with Strawberry, its extensions included."""
-
-    def __init__(self, schema: Any, core: Any) -> None:
-        self.sdl = _print(core)
-        self._schema = schema
-
-    def execute(self, request: Mapping[str, Any], context: Any) -> Awaitable[Any]:
-        return self._run(self._schema.execute, request, context)
-
-    def subscribe(self, request: Mapping[str, Any], context: Any) -> Awaitable[Any]:
-        return self._run(self._schema.subscribe, request, context)
-
-    @staticmethod
-    def _run(run: Any, request: Mapping[str, Any], context: Any) -> Awaitable[Any]:
-        result: Awaitable[Any] = run(
-            request["query"],
-            variable_values=request["variables"],
-            context_value=context,
-            operation_name=request["operationName"],
-        )
-        return result
+async def _awaited(value: Any) -> Any:
+    return await value if inspect.isawaitable(value) else value

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import enum
 import inspect
+import logging
 import os
 import weakref
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, TypeAlias, TypeVar
@@ -19,19 +21,33 @@ from typing_extensions import Self
 
 from . import decorators
 from ._core import Core, Receipt, Responses
-from .config import DEFAULT_HISTORY, DRAIN, History, Identity, Limits
+from .config import (
+    DEFAULT_HISTORY,
+    DRAIN,
+    KEEPALIVE_PATIENCE,
+    TRANSPORTS,
+    History,
+    Identity,
+    Limits,
+    Transport,
+    check_transports,
+)
 from .definition import Definition
-from .delegate import ContextGetter, Delegate, read_schema
+from .delegate import ContextGetter, Delegate
 from .errors import ConfigurationError
 from .executor import Executor
+from .given_schema import add_subscriptions, read_schema
 from .graphiql import read_page
 from .metrics import ConnectionInfo, Metrics
 from .response_stream import ResponseStream
+from .schema.enums import check_enums, enum_table
 from .schema.markers import Scalar
 from .security import TLS, Security
 from .server import Server, refuse_running_loop
 from .tenant import TenantPublisher
 from .trusted import TrustedDocuments, read_trusted_documents
+
+_log = logging.getLogger("fraiseql_subs.manager")
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -60,8 +76,16 @@ class SubscriptionManager:
             texts by id, or the path of a JSON file with them or of an Apollo manifest.
         context_getter: Function of a `Context`, async or not, that makes the context value of the
             executor that `schema` came with; None: it is the `Context`.
+        root_value: Root value of that executor: what resolvers of root fields find as their first
+            parameter; or a function of a `Context`, async or not, that returns it.
+        transports: Ways to ask that are open: the subprotocols `"graphql-transport-ws"` and
+            `"graphql-ws"`, operations by `"get"` and by `"post"`, and subscriptions over HTTP as
+            `"sse"` and `"multipart"`. Clients that ask in another way are refused with close code
+            4406, or status 405 or 406.
         graphiql: Whether browsers are served GraphiQL, a page to try operations in.
         scalars: Custom scalars of a schema in SDL; those in type hints need not be repeated.
+        enums: Classes of enums of a schema in SDL, so that their members can be published; those in
+            type hints need not be repeated, and Strawberry, Ariadne and graphql-core know theirs.
 
     Raises:
         SchemaError: The subscriptions do not fit each other or the schema.
@@ -82,25 +106,42 @@ class SubscriptionManager:
         introspection: bool = True,
         trusted_documents: TrustedDocuments | None = None,
         context_getter: ContextGetter | None = None,
+        root_value: Any = None,
+        transports: Collection[Transport] = TRANSPORTS,
         scalars: Iterable[Scalar] = (),
+        enums: Iterable[type[enum.Enum]] = (),
         graphiql: bool = True,
     ) -> None:
         if bus != "memory://":
             raise ConfigurationError(f'bus={bus!r} is unknown: use "memory://"')
+        for name, value, kind in (("security", security, Security), ("limits", limits, Limits)):
+            if not (value is None or isinstance(value, kind)):
+                raise ConfigurationError(f"{name}={value!r}: give {kind.__name__}(...), or None")
         if not (history is None or isinstance(history, History)):
             raise ConfigurationError(
                 f"history={history!r}: give History(events=..., seconds=...), or None for none"
             )
         if workers is None:
             workers = min(os.cpu_count() or 1, 4)
-        if not 1 <= workers <= 256:
+        is_count = isinstance(workers, int) and not isinstance(workers, bool)
+        if not (is_count and 1 <= workers <= 256):
             raise ConfigurationError(f"workers={workers!r}: give a count from 1 to 256")
         self.workers = workers
         self._definitions = decorators.collect(subscriptions)
-        self._schema = read_schema(schema, context_getter, debug)
+        self._schema = read_schema(schema, context_getter, root_value, debug=debug)
+        self._transports = check_transports(transports)
         self._scalars = list(scalars)
+        self._enums = [enum_table(cls) for cls in check_enums(enums)]
         self._security = security or Security()
         self._limits = limits or Limits()
+        if self._limits.is_keepalive_slow:
+            _log.warning(
+                "Limits.keepalive is %g s: clients of the older graphql-ws subprotocol are sent no"
+                " `ka`, as they give up when one is not followed by the next within %g s; give less"
+                " than that if there are such clients",
+                self._limits.keepalive,
+                KEEPALIVE_PATIENCE,
+            )
         self._history = history
         self._introspection = introspection
         self._trusted_documents = read_trusted_documents(trusted_documents)
@@ -115,11 +156,13 @@ class SubscriptionManager:
 
     def _build(self) -> Core:
         if isinstance(self._schema, Delegate):
-            sdl = self._schema.executor.sdl
-            source, definitions = decorators.resolve(self._definitions, sdl, self._scalars)
-            definitions.append(self._schema)
+            source, definitions = add_subscriptions(
+                self._schema, self._definitions, self._scalars, self._enums
+            )
         else:
-            source, definitions = decorators.resolve(self._definitions, self._schema, self._scalars)
+            source, definitions = decorators.resolve(
+                self._definitions, self._schema, self._scalars, self._enums
+            )
         return Core(
             schema=source,
             definitions=definitions,
@@ -128,6 +171,7 @@ class SubscriptionManager:
             security=self._security,
             trusted_documents=self._trusted_documents,
             introspection=self._introspection,
+            transports=self._transports,
             debug=self._debug,
             page=read_page() if self._graphiql else None,
             workers=self.workers,

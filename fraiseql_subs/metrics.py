@@ -36,6 +36,7 @@ class Metrics:
         denied_rows: Subscriptions refused by a row filter, for want of an identity.
         denied_federation: Subscriptions refused because they are another subgraph's.
         denied_rate: Subscriptions refused and connections closed for their rate.
+        descriptors_exhausted: Times the process had no file descriptor left for another client.
         connections_expired: Connections closed because their identity had ended.
         events_without_tenant: Events that said no tenant under tenant isolation: nobody got them.
         events_denied: Events kept back by row filters, counted for each subscription or group.
@@ -70,6 +71,7 @@ class Metrics:
     denied_rows: int = 0
     denied_federation: int = 0
     denied_rate: int = 0
+    descriptors_exhausted: int = 0
     connections_expired: int = 0
     events_without_tenant: int = 0
     events_denied: int = 0

@@ -8,12 +8,22 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
-from fraiseql_subs.config import ConnectionParams, Identity, is_number, refuse, strings
+from fraiseql_subs._core import check_hosts, check_path, check_rate, check_rule
+from fraiseql_subs.config import (
+    Accepted,
+    ConnectionParams,
+    Identity,
+    check_text,
+    is_number,
+    refuse,
+    strings,
+)
 from fraiseql_subs.errors import ConfigurationError
 
 OnDenied: TypeAlias = Literal["error", "null"]
@@ -23,10 +33,11 @@ _ORIGIN = re.compile(
     r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[^\s/?#@:\[\]]+)(:\d{1,5})?", re.IGNORECASE
 )
 _KEYS_URL = re.compile(r"https://|http://(localhost|127\.0\.0\.1|\[::1\])[:/]")
+_FIELD = re.compile(r"[_A-Za-z]\w*\.[_A-Za-z]\w*", re.ASCII)
 _IDENTITY = 'such as {"user_id": "$identity.user_id"}'
 
 Authenticate: TypeAlias = Callable[
-    [ConnectionParams], Awaitable[Identity | Mapping[str, Any] | None]
+    [ConnectionParams], Awaitable[Accepted | Identity | Mapping[str, Any] | None]
 ]
 
 
@@ -41,10 +52,17 @@ class TenantIsolation:
             `tenant_id=` of `publish` does. Publishing an event for which both differ is refused.
 
     Raises:
-        ConfigurationError: `event_field` is no path. Raised by the manager.
+        ConfigurationError: `event_field` is no path.
     """
 
     event_field: str | None = "tenant_id"
+
+    def __post_init__(self) -> None:
+        if self.event_field is None:
+            return
+        check_text("TenantIsolation.event_field", self.event_field, '"tenant_id", or None')
+        with _naming("TenantIsolation.event_field"):
+            check_path(self.event_field)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +77,8 @@ class RowFilter:
         unless: Role, or roles, whose identities see every event.
 
     Raises:
-        ConfigurationError: `where` is empty or no mapping; by the manager: a path or a value in it
-            cannot be used.
+        ConfigurationError: `channel` is no pattern, `where` is empty or no mapping, or a path or a
+            value in it cannot be used.
     """
 
     channel: str
@@ -71,7 +89,11 @@ class RowFilter:
         _take_mapping(self, "where", _IDENTITY)
         if not self.where:
             refuse("RowFilter.where", self.where, f"give at least one condition, {_IDENTITY}")
+        check_text("RowFilter.channel", self.channel, '"orders*"')
+        _check_keys("RowFilter.where", self.where, _IDENTITY)
         _take_roles(self)
+        with _naming("RowFilter"):
+            check_rule(self, "RowFilter")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +109,8 @@ class Scope:
         unless: Role, or roles, whose identities may ask for anything.
 
     Raises:
-        ConfigurationError: `arguments` is empty or no mapping; by the manager: a path or a value
-            in it cannot be used.
+        ConfigurationError: `arguments` is empty or no mapping, or a path or a value in it cannot
+            be used.
     """
 
     arguments: Mapping[str, Any]
@@ -99,7 +121,10 @@ class Scope:
         _take_mapping(self, "arguments", example)
         if not self.arguments:
             refuse("Scope.arguments", self.arguments, f"give at least one, {example}")
+        _check_keys("Scope.arguments", self.arguments, example)
         _take_roles(self)
+        with _naming("Scope"):
+            check_rule(self, "Scope")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +141,8 @@ class RBAC:
             makes them null, each with an error. A subscription is always refused.
 
     Raises:
-        ConfigurationError: A value is of the wrong type; by the manager: the schema has no such
-            field.
+        ConfigurationError: A value is of the wrong type, or a key is no `"Type.field"`; by the
+            manager: the schema has no such field.
     """
 
     fields: Mapping[str, str] = field(default_factory=dict)
@@ -126,11 +151,19 @@ class RBAC:
 
     def __post_init__(self) -> None:
         for name, key in (("fields", "Order.total"), ("subscriptions", "orderUpdated")):
-            _take_mapping(self, name, f'such as {{"{key}": "orders:read"}}')
+            example = f'such as {{"{key}": "orders:read"}}'
+            _take_mapping(self, name, example)
+            _check_keys(f"RBAC.{name}", getattr(self, name), example)
             for place, permission in getattr(self, name).items():
                 if not (isinstance(permission, str) and permission):
                     remedy = "give the name of a permission"
                     refuse(f"RBAC.{name}[{place!r}]", permission, remedy)
+        for place in self.fields:
+            if not _FIELD.fullmatch(place):
+                refuse("a key of RBAC.fields", place, 'name a type and its field: "Order.total"')
+        for place in self.subscriptions:
+            if not _FIELD.fullmatch(f"Subscription.{place}"):
+                refuse("a key of RBAC.subscriptions", place, 'name a field: "orderUpdated"')
         _check_choice("RBAC.on_denied", self.on_denied, get_args(OnDenied))
 
 
@@ -147,8 +180,8 @@ class Federation:
             begins with `<name>.` or `<name>:`.
 
     Raises:
-        ConfigurationError: The name is none; by the manager: a subscription listens on a channel
-            of another.
+        ConfigurationError: The name is none, or a channel is empty; by the manager: a
+            subscription listens on a channel of another.
     """
 
     subgraph: str
@@ -160,6 +193,8 @@ class Federation:
         if self.channels is not None:
             channels = strings("Federation.channels", self.channels, '["orders*"]')
             object.__setattr__(self, "channels", channels)
+        with _naming("Federation"):
+            check_rule(self, "Federation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +211,7 @@ class Rates:
             `"connection"` by itself. Without an identity it is the address.
 
     Raises:
-        ConfigurationError: `per` is none of these; by the manager: a rate cannot be read.
+        ConfigurationError: `per` is none of these, or a rate cannot be read.
     """
 
     subscribes: str | None = None
@@ -186,6 +221,12 @@ class Rates:
 
     def __post_init__(self) -> None:
         _check_choice("Rates.per", self.per, get_args(Per))
+        for name in ("subscribes", "messages", "events"):
+            rate = getattr(self, name)
+            if rate is not None:
+                check_text(f"Rates.{name}", rate, '"10/s", or None for no limit')
+                with _naming(f"Rates.{name}"):
+                    check_rate(rate)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,7 +234,7 @@ class JWT:
     """JSON Web Tokens, verified by the core; what they say becomes the client's `Identity`.
 
     A token needs `exp`, at which the connection is closed with 4403. It is looked for in the
-    payload of `connection_init`, then in the header, then in the cookie.
+    payload of `connection_init`, then in the header, the parameter of the URL and the cookie.
 
     Attributes:
         key: PEM of a public key, or a secret of at least 32 bytes for HS algorithms.
@@ -214,12 +255,15 @@ class JWT:
         parameters: Members of the payload of `connection_init` that may hold the token; `Bearer`
             before it is left out.
         header: Header of the handshake that may hold it; None: none.
+        query: Parameter of the URL that may hold it, for clients that can set no header, such as
+            `EventSource`; None: none. URLs are written to logs by proxies, so let such tokens be
+            short-lived.
         cookie: Cookie that may hold it; None: none. Browsers send cookies for any page, so
             `Security.origins` has to be given then.
 
     Raises:
-        ConfigurationError: There is no key, or two; by the manager: key and algorithms do not
-            fit.
+        ConfigurationError: There is no key, or two, key and algorithms do not fit, or a value is
+            of the wrong type.
     """
 
     key: str | bytes | None = field(default=None, repr=False)
@@ -235,6 +279,7 @@ class JWT:
     permissions_claim: str = "permissions"
     parameters: Sequence[str] = ("authorization", "Authorization", "token")
     header: str | None = "authorization"
+    query: str | None = None
     cookie: str | None = None
 
     def __post_init__(self) -> None:
@@ -242,6 +287,7 @@ class JWT:
             raise ConfigurationError(
                 "JWT needs a key: give `key=`, `jwks=` or `jwks_url=`, one of them"
             )
+        self._check_texts()
         if self.jwks_url is not None and not _KEYS_URL.match(self.jwks_url):
             # Who can change the answer can make tokens.
             refuse("JWT.jwks_url", self.jwks_url, "give a URL that begins with https://")
@@ -256,6 +302,23 @@ class JWT:
             object.__setattr__(self, name, texts)
         if self.header is not None:
             object.__setattr__(self, "header", self.header.lower())
+        check_rule(self, "JWT")
+
+    def _check_texts(self) -> None:
+        if not (self.key is None or isinstance(self.key, str | bytes)):
+            # Not the value: it may be a secret.
+            kind = type(self.key).__name__
+            raise ConfigurationError(f"JWT.key is of type {kind}: give PEM or a secret, as str")
+        for name, example in (
+            ("jwks", "the text of a JSON Web Key Set"),
+            ("jwks_url", '"https://auth.example.com/jwks.json"'),
+            ("header", "its name, or None"),
+            ("cookie", "its name, or None"),
+        ):
+            if getattr(self, name) is not None:
+                check_text(f"JWT.{name}", getattr(self, name), example)
+        for name in ("user_claim", "tenant_claim", "roles_claim", "permissions_claim"):
+            check_text(f"JWT.{name}", getattr(self, name), "the name of a claim")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,10 +328,23 @@ class TLS:
     Attributes:
         cert: Path of the chain of certificates, the server's own first, or its bytes.
         key: Path of the unencrypted private key, or its bytes.
+
+    Raises:
+        ConfigurationError: One is neither a path nor bytes.
     """
 
     cert: str | Path | bytes
     key: str | Path | bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        for name in ("cert", "key"):
+            value = getattr(self, name)
+            if not isinstance(value, str | Path | bytes) or not str(value):
+                # Not the value: it may be a secret.
+                raise ConfigurationError(
+                    f"TLS.{name} is of type {type(value).__name__}: give the path of a PEM file, "
+                    "or its bytes"
+                )
 
     def read(self) -> tuple[bytes, bytes]:
         """Read both files, at each start of a server.
@@ -293,8 +369,9 @@ class Security:
     """What a client has to pass. Each check is optional; one that cannot decide denies.
 
     Attributes:
-        authenticate: `async (ConnectionParams) -> Identity | dict | None`, called once per
-            connection. None or an exception refuses the connection with 4403.
+        authenticate: `async (ConnectionParams) -> Identity | dict | Accepted | None`, called once
+            per connection. None or an exception refuses the connection with 4403; a `GraphQLError`
+            tells the client why.
         jwt: Tokens that clients need. With `authenticate` as well, the token is verified first
             and its identity handed to the hook, which has the last word.
         tenant: Events reach only subscribers of their tenant.
@@ -311,7 +388,7 @@ class Security:
             `["*.example.com"]`. None: not looked at.
 
     Raises:
-        ConfigurationError: `authenticate` is not `async`, or an origin could never match.
+        ConfigurationError: `authenticate` is not `async`, or an origin or a host could never match.
     """
 
     authenticate: Authenticate | None = None
@@ -342,6 +419,8 @@ class Security:
         if self.hosts is not None:
             hosts = strings("Security.hosts", self.hosts, '["api.example.com"]')
             object.__setattr__(self, "hosts", hosts)
+            with _naming("Security.hosts"):
+                check_hosts(hosts)
         if self.jwt is not None and self.jwt.cookie is not None and self.origins is None:
             raise ConfigurationError(
                 "JWT.cookie needs Security.origins: browsers send cookies for the pages of others"
@@ -376,6 +455,21 @@ def _is_async(function: object) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
         getattr(function, "__call__", None)  # noqa: B004 - an object may be async through its class
     )
+
+
+@contextmanager
+def _naming(place: str) -> Iterator[None]:
+    """Say in an error of the core which setting it is about."""
+    try:
+        yield
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{place}: {error}") from None
+
+
+def _check_keys(place: str, value: Mapping[Any, Any], example: str) -> None:
+    for key in value:
+        if not isinstance(key, str):
+            refuse(f"a key of {place}", key, f"give a text, {example}")
 
 
 def _take_mapping(rule: object, name: str, example: str) -> None:

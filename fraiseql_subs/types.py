@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final, NewType
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NewType
 
 from fraiseql_subs.config import ConnectionParams, Identity
+from fraiseql_subs.response_head import ResponseHead
 
 ID = NewType("ID", str)
 """A `str` that is written as the GraphQL scalar `ID`: use it in annotations."""
 
 
-class Skip:
-    """Class of `SKIP`; has no other instance."""
+if TYPE_CHECKING:
+
+    class _Anything(Any):  # type: ignore[misc]
+        """Fits any annotation, so that a resolver annotated `-> Order` may return `SKIP`."""
+
+else:
+    _Anything = object
+
+
+class Skip(_Anything):
+    """Class of `SKIP`; has no other instance.
+
+    A resolver may return `SKIP` whatever its annotation; `-> Order | Skip` says so.
+    """
 
     __slots__ = ()
     _instance: Skip | None = None
@@ -32,8 +45,7 @@ class Skip:
         return "SKIP"
 
 
-# Typed as Any so that a resolver annotated `-> Order` may return it.
-SKIP: Final[Any] = Skip()
+SKIP: Final[Skip] = Skip()
 """Return it from a resolver to send nothing for this event."""
 
 
@@ -73,3 +85,12 @@ class Context:
     operation_name: str | None = None
     params: ConnectionParams | None = None
     value: Any = None
+    _response: ResponseHead | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def response(self) -> ResponseHead:
+        """Status, headers and cookies of the answer to a query or mutation over HTTP."""
+        # Made when it is asked for: most subscriptions never do.
+        if self._response is None:
+            self._response = ResponseHead()
+        return self._response

@@ -17,11 +17,13 @@ class Peer:
         headers: HTTP headers, names in lower case.
         remote_address: Address of the client as `host:port`; None: unknown.
         context: What resolvers find as `context.value`, and hooks as `params.context`.
+        query_string: What follows the `?` of the target, undecoded.
     """
 
     headers: list[tuple[str, str]] = field(default_factory=list)
     remote_address: str | None = None
     context: Any = None
+    query_string: str = ""
 
 
 async def first_of(ended: asyncio.Future[None], *work: Coroutine[Any, Any, None]) -> None:

@@ -106,9 +106,8 @@ async def _answer(
     body = await _body(receive, manager._limits.max_message_bytes)
     if body is None:
         return
-    query = scope.get("query_string", b"").decode("latin-1")
-    peer = Peer(_headers(scope), _address(scope), context)
-    response = await manager._core.answer(scope["method"], query, body, peer)
+    peer = Peer(_headers(scope), _address(scope), context, _query_string(scope))
+    response = await manager._core.answer(scope["method"], body, peer)
     try:
         await first_of(response.ended, _respond(response, send), _departure(receive))
     except OSError:
@@ -152,14 +151,11 @@ async def _body(receive: Receive, limit: int) -> bytes | None:
 
 
 async def _respond(response: Response, send: Send) -> None:
-    headers = [(name.encode(), value.encode("latin-1")) for name, value in response.headers]
+    headers = _encoded(response.headers)
     start = {"type": "http.response.start", "status": response.status, "headers": headers}
     if response.is_whole:
-        body = response.take()
-        assert isinstance(body, bytes)
-        headers.append((b"content-length", str(len(body)).encode()))
         await send(start)
-        await send({"type": "http.response.body", "body": body})
+        await send({"type": "http.response.body", "body": response.take()})
         return
     await send(start)
     while (part := response.take()) is not None:
@@ -182,6 +178,8 @@ class ASGIWebSocket(WebSocketAdapter):
         self.subprotocols = scope.get("subprotocols", ())
         self.headers = _headers(scope)
         self.remote_address = _address(scope)
+        self.query_string = _query_string(scope)
+        self._can_respond = "websocket.http.response" in scope.get("extensions", ())
         self._receive = receive
         self._send = send
         self._connected = True
@@ -191,6 +189,14 @@ class ASGIWebSocket(WebSocketAdapter):
         message = await self._receive()
         if message["type"] == "websocket.connect":
             await self._send({"type": "websocket.accept", "subprotocol": subprotocol})
+
+    async def refuse(self, status: int, headers: list[tuple[str, str]], body: bytes) -> bool:
+        """Answer the handshake, where the server has a message for that."""
+        if self._can_respond:
+            start = {"status": status, "headers": _encoded(headers)}
+            await self._send({"type": "websocket.http.response.start", **start})
+            await self._send({"type": "websocket.http.response.body", "body": body})
+        return self._can_respond
 
     async def receive_text(self) -> str | bytes | None:
         """Wait for the next message."""
@@ -226,6 +232,21 @@ class ASGIWebSocket(WebSocketAdapter):
 
 def _headers(scope: Scope) -> list[tuple[str, str]]:
     return [(k.decode("latin-1").lower(), v.decode("latin-1")) for k, v in scope["headers"]]
+
+
+def spellings(path: str) -> list[str]:
+    """List a path without and with a slash at its end, which people and proxies add."""
+    bare = path.rstrip("/")
+    return ["/"] if path == "/" else [bare, f"{bare}/"]
+
+
+def _encoded(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode(), value.encode("latin-1")) for name, value in headers]
+
+
+def _query_string(scope: Scope) -> str:
+    query: bytes = scope.get("query_string", b"")
+    return query.decode(errors="replace")
 
 
 def _address(scope: Scope) -> str | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Depends, Request, Response, WebSocket, params
 
 from ..config import DRAIN
-from .asgi import Receive, Scope, Send, serve_http, serve_websocket
+from .asgi import Receive, Scope, Send, serve_http, serve_websocket, spellings
 
 if TYPE_CHECKING:
     from ..manager import SubscriptionManager
@@ -65,8 +65,9 @@ class SubscriptionRouterFactory:
         # FastAPI reads annotations as objects, and these are in a function.
         http.__annotations__ = {"request": Request, "context": Any, "return": Response}
         websocket.__annotations__ = {"websocket": WebSocket, "context": Any, "return": None}
-        router.add_api_route(path, http, methods=METHODS, include_in_schema=False)
-        router.add_api_websocket_route(path, websocket)
+        for spelling in spellings(path):
+            router.add_api_route(spelling, http, methods=METHODS, include_in_schema=False)
+            router.add_api_websocket_route(spelling, websocket)
         return router
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
-from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
 from ..config import DRAIN
-from .asgi import GraphQLApp, Scope
+from .asgi import GraphQLApp, Scope, spellings
 
 if TYPE_CHECKING:
     from ..manager import SubscriptionManager
@@ -56,5 +56,7 @@ def create_subscription_app(
     served = GraphQLApp(manager, context=read_context, drain=drain)
     if path is None:
         return Starlette(routes=[Mount("", app=served)], lifespan=lifespan)
-    routes = [Route(path, endpoint=served), WebSocketRoute(path, endpoint=served)]
+    routes: list[BaseRoute] = []
+    for spelling in spellings(path):
+        routes += [Route(spelling, endpoint=served), WebSocketRoute(spelling, endpoint=served)]
     return Starlette(routes=routes, lifespan=lifespan)

@@ -24,11 +24,13 @@ class WebSocketAdapter(ABC):
         subprotocols: What the client offered in `Sec-WebSocket-Protocol`, in its order.
         headers: Headers of the handshake; names in lower case.
         remote_address: Address of the client as `host:port`; None: unknown.
+        query_string: What follows the `?` of the handshake's target, undecoded.
     """
 
     subprotocols: Sequence[str] = ()
     headers: Iterable[tuple[str, str]] = ()
     remote_address: str | None = None
+    query_string: str = ""
 
     @abstractmethod
     async def accept(self, subprotocol: str | None) -> None:
@@ -56,6 +58,20 @@ class WebSocketAdapter(ABC):
     @abstractmethod
     def is_connected(self) -> bool:
         """Whether the socket is open. Errors of a socket that is not are no errors."""
+
+    async def refuse(self, status: int, headers: list[tuple[str, str]], body: bytes) -> bool:
+        """Answer the handshake with a response, before `accept`; override it where you can.
+
+        Args:
+            status: 403, or 503 when there are too many connections or the manager closes.
+            headers: Names in lower case, and values; among them the length of the body.
+            body: JSON that says why.
+
+        Returns:
+            Whether it was answered. If not, as by default, a client that may come back later is
+            accepted and closed with 1013, and any other is refused by `close`.
+        """
+        return False
 
     async def receive_text(self) -> str | bytes | None:
         """Wait for the next message as it is; override it to save the decoding.
@@ -105,16 +121,17 @@ class GraphQLTransportWSHandler:
             ManagerClosed: The manager was started by a process that has forked this one.
         """
         watch_shutdown(self._manager, self._drain)
-        peer = Peer(list(adapter.headers), adapter.remote_address, context)
+        peer = Peer(list(adapter.headers), adapter.remote_address, context, adapter.query_string)
         core = self._manager._core
         if core.is_closed:
             # The server goes on for a moment, and its clients try again.
-            await adapter.close(1001, "Going away")
+            headers = [("content-length", "0"), ("retry-after", "1")]
+            if not await adapter.refuse(503, headers, b""):
+                await adapter.close(1001, "Going away")
             return
         connection = core.connect(list(adapter.subprotocols), peer)
         if connection.refusal is not None:
-            await adapter.close(4403, "Forbidden")
-            return
+            return await _refuse(adapter, connection.subprotocol, *connection.refusal)
         try:
             await adapter.accept(connection.subprotocol)
             closing: list[tuple[int, str]] = []
@@ -136,6 +153,23 @@ class GraphQLTransportWSHandler:
                 raise
         finally:
             connection.closed()
+
+
+async def _refuse(
+    adapter: WebSocketAdapter,
+    subprotocol: str | None,
+    status: int,
+    headers: list[tuple[str, str]],
+    body: bytes,
+) -> None:
+    if await adapter.refuse(status, headers, body):
+        return
+    if status == 503:
+        # Of a refused handshake clients learn nothing, of a close that they may come back.
+        await adapter.accept(subprotocol)
+        await adapter.close(1013, "Try again later")
+    else:
+        await adapter.close(4403, "Forbidden")
 
 
 async def _receive(adapter: WebSocketAdapter, connection: Connection) -> None:

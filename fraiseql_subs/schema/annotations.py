@@ -1,76 +1,52 @@
 """Python annotations read as GraphQL types.
 
-`read_hint` turns an annotation into one of five small values; all that is decided about a type is
-decided here once, and the printer and the argument converters look at these values only.
+`read_hint` turns an annotation into one of a few small values (`hints`); all that is decided about
+a type is decided here once, and the printer and the argument converters look at these values only.
 """
 
 from __future__ import annotations
 
+import collections
 import collections.abc
 import enum
+import sys
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
-from typing import Any, Literal, NoReturn, TypeAlias, Union, get_args, get_origin
+from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin
 from uuid import UUID
 
 import typing_extensions
 
 from fraiseql_subs.errors import SchemaError
+from fraiseql_subs.schema.generics import (
+    Substitution,
+    element_of,
+    parameters,
+    parametrised,
+    substitute,
+)
+from fraiseql_subs.schema.hints import (
+    EnumHint,
+    Hint,
+    ListHint,
+    LiteralHint,
+    ObjectHint,
+    OptionalHint,
+    ScalarHint,
+    UnionHint,
+    is_nullable,
+    merged,
+    nullable,
+)
 from fraiseql_subs.schema.kinds import is_object_class
 from fraiseql_subs.schema.markers import Scalar, marker
-from fraiseql_subs.types import ID
+from fraiseql_subs.schema.names import is_enum_value
+from fraiseql_subs.types import ID, Skip
 
-
-@dataclass(frozen=True, slots=True)
-class ScalarHint:
-    """A scalar by its GraphQL name; `scalar` says more of one that the application declares."""
-
-    name: str
-    scalar: Scalar | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class EnumHint:
-    """An enum class; its member names are the GraphQL values."""
-
-    cls: type[enum.Enum]
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectHint:
-    """A dataclass, TypedDict or pydantic model."""
-
-    cls: type
-
-
-@dataclass(frozen=True, slots=True)
-class UnionHint:
-    """One of several object classes."""
-
-    name: str
-    members: tuple[ObjectHint, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ListHint:
-    """A list; `container` is the Python class an argument is given as."""
-
-    item: Hint
-    container: type = list
-
-
-@dataclass(frozen=True, slots=True)
-class OptionalHint:
-    """A type that may be null; all others may not."""
-
-    of: Hint
-
-
-Hint: TypeAlias = ScalarHint | EnumHint | ObjectHint | UnionHint | ListHint | OptionalHint
+__all__ = ["evaluate", "qualifiers", "read_hint", "read_return_hint", "unresolved"]
 
 _SCALARS: dict[Any, str] = {
     int: "Int",
@@ -85,17 +61,18 @@ _SCALARS: dict[Any, str] = {
     Decimal: "Decimal",
 }
 
+# What an argument is given as. Any other iterable that names its items is a list as well.
 _CONTAINERS: dict[Any, type] = {
     list: list,
     set: set,
     frozenset: frozenset,
     tuple: tuple,
-    collections.abc.Sequence: list,
-    collections.abc.MutableSequence: list,
-    collections.abc.Collection: list,
-    collections.abc.Iterable: list,
-    collections.abc.Set: set,
+    collections.deque: collections.deque,
+    collections.abc.Set: frozenset,
+    collections.abc.MutableSet: set,
 }
+
+_LITERALS: dict[type, str] = {str: "String", int: "Int", bool: "Boolean"}
 
 _QUALIFIERS = (
     typing_extensions.Annotated,
@@ -143,29 +120,44 @@ def read_hint(annotation: Any, where: str) -> Hint:
     Raises:
         SchemaError: GraphQL has no such type; the message says what to write instead.
     """
-    annotation, alias, scalar = _unwrap(annotation)
+    try:
+        return _read(annotation, where)
+    except RecursionError:
+        _refuse(annotation, where, "it contains itself without end: annotate Any for free JSON")
+
+
+def _read(annotation: Any, where: str) -> Hint:
+    annotation, alias, scalar = _unwrap(annotation, where)
     if scalar is not None:
-        return ScalarHint(scalar.name, scalar)
+        base = get_args(annotation)[0]
+        kind = _SCALARS.get(base) if isinstance(base, collections.abc.Hashable) else None
+        return ScalarHint(scalar.name, scalar, kind=kind)
     if not isinstance(annotation, collections.abc.Hashable):
         _refuse(annotation, where, "annotate a type")
     if annotation in (Any, object):
         return OptionalHint(ScalarHint("JSON"))
+    if isinstance(annotation, TypeVar):
+        return _read_variable(annotation, annotation, where)
     origin = get_origin(annotation)
     if origin in (Union, types.UnionType):
         return _read_union(annotation, alias, where)
-    if (origin or annotation) in _CONTAINERS:
-        return _read_list(origin or annotation, get_args(annotation), where)
-    return _read_named(annotation, origin, where)
+    if origin is Literal:
+        return _read_literal(annotation, alias, where)
+    return _read_named(annotation, origin, alias, where)
 
 
-def is_nullable(hint: Hint) -> bool:
-    """Tell whether a value of the type may be null."""
-    return isinstance(hint, OptionalHint)
+def read_return_hint(annotation: Any, where: str) -> Hint:
+    """Read what a resolver returns: `Order | Skip` is an `Order`.
 
-
-def nullable(hint: Hint) -> OptionalHint:
-    """Return the type with null allowed."""
-    return hint if isinstance(hint, OptionalHint) else OptionalHint(hint)
+    Raises:
+        SchemaError: GraphQL has no such type; the message says what to write instead.
+    """
+    if get_origin(annotation) in (Union, types.UnionType):
+        members = get_args(annotation)
+        sent = [member for member in members if member is not Skip]
+        if sent and len(sent) != len(members):
+            annotation = Union[tuple(sent)]  # noqa: UP007 - of a list
+    return read_hint(annotation, where)
 
 
 def qualifiers(annotation: Any) -> set[Any]:
@@ -177,22 +169,30 @@ def qualifiers(annotation: Any) -> set[Any]:
     return found
 
 
-def _unwrap(annotation: Any) -> tuple[Any, str | None, Scalar | None]:
+def _unwrap(annotation: Any, where: str) -> tuple[Any, str | None, Scalar | None]:
     """Take off what GraphQL does not see.
 
-    Kept are the name of a `type` alias, which names a union, and a scalar of the application.
+    Kept are the name of a `type` alias, which names a type that has none, and a scalar of the
+    application.
     """
     alias = None
     while annotation is not ID:
+        if _is_json_value(annotation):
+            return Any, None, None
         if (scalar := marker(annotation, Scalar)) is not None:
             return annotation, alias, scalar
-        if get_origin(annotation) in _QUALIFIERS:
+        origin = get_origin(annotation)
+        if origin in _QUALIFIERS or _is_mapped(origin):
             annotation = get_args(annotation)[0]
         elif hasattr(annotation, "__supertype__"):
             annotation = annotation.__supertype__
+        elif isinstance(origin, _ALIASES):
+            # One name for all that the alias makes of different arguments would not do.
+            given = zip(origin.__type_params__, get_args(annotation), strict=False)
+            annotation = _value_of(origin, dict(given), where)
         elif isinstance(annotation, _ALIASES):
             alias = alias or annotation.__name__
-            annotation = annotation.__value__
+            annotation = _value_of(annotation, {}, where)
         else:
             break
     return annotation, alias, None
@@ -205,43 +205,142 @@ _ALIASES: tuple[Any, ...] = (
 )
 
 
+def _value_of(alias: Any, arguments: Substitution, where: str) -> Any:
+    try:
+        value = alias.__value__
+    except (AttributeError, NameError, SyntaxError, TypeError) as error:
+        raise unresolved(where, alias, error) from error
+    return substitute(_evaluated(value, alias, where), arguments)
+
+
+def _evaluated(annotation: Any, owner: Any, where: str) -> Any:
+    """Resolve what is written as text at an alias or a type variable, if it is."""
+    if not isinstance(annotation, str | typing_extensions.ForwardRef):
+        return annotation
+    module = sys.modules.get(owner.__module__)
+    return evaluate(annotation, {} if module is None else vars(module), where)
+
+
+def _is_mapped(origin: Any) -> bool:
+    """Tell whether this is what SQLAlchemy writes around the type of a column."""
+    name = getattr(origin, "__name__", "")
+    return name == "Mapped" and origin.__module__.startswith("sqlalchemy.")
+
+
+def _is_json_value(annotation: Any) -> bool:
+    """Tell whether this is pydantic's type of any JSON value, an alias that contains itself."""
+    known = getattr(sys.modules.get("pydantic"), "JsonValue", None)
+    return known is not None and annotation is known
+
+
+def _read_variable(variable: Any, generic: Any, where: str) -> Hint:
+    """Read a type variable that nothing was given for: its default, or its bound."""
+    has_default = getattr(variable, "has_default", None)
+    if has_default is not None and has_default():
+        return read_hint(_evaluated(variable.__default__, variable, where), where)
+    if variable.__bound__ is not None:
+        return read_hint(_evaluated(variable.__bound__, variable, where), where)
+    _refuse(generic, where, "say what it holds where it is used, such as `Page[Order]`")
+
+
 def _read_union(annotation: Any, alias: str | None, where: str) -> Hint:
-    members = get_args(annotation)
-    present = [member for member in members if member is not type(None)]
-    if len(present) == 1:
-        hint = read_hint(present[0], where)
+    hints = [
+        read_hint(member, where) for member in get_args(annotation) if member is not type(None)
+    ]
+    is_null = len(hints) < len(get_args(annotation)) or any(is_nullable(hint) for hint in hints)
+    hints = [hint.of if isinstance(hint, OptionalHint) else hint for hint in hints]
+    hint = _one_of(hints, alias, annotation, where)
+    return nullable(hint) if is_null else hint
+
+
+def _one_of(hints: list[Hint], alias: str | None, annotation: Any, where: str) -> Hint:
+    if len(hints) == 1:
+        return hints[0]
+    flat = [part for hint in hints for part in (_members(hint) or [hint])]
+    objects = list(dict.fromkeys(hint for hint in flat if isinstance(hint, ObjectHint)))
+    if len(objects) == len(flat):
+        if len(objects) == 1:
+            return objects[0]
+        return UnionHint(alias or "Or".join(hint.name for hint in objects), tuple(objects))
+    hint: Hint | None = flat[0]
+    for other in flat[1:]:
+        hint = merged(hint, other) if hint is not None else None
+    if hint is None:
+        _refuse(annotation, where, "a union may hold dataclasses, TypedDicts and models only")
+    if isinstance(hint, ScalarHint) and hint.values:
+        return _named_literal(hint, alias)
+    return hint
+
+
+def _members(hint: Hint) -> tuple[ObjectHint, ...]:
+    return hint.members if isinstance(hint, UnionHint) else ()
+
+
+def _read_literal(annotation: Any, alias: str | None, where: str) -> Hint:
+    values = tuple(dict.fromkeys(get_args(annotation)))
+    present = tuple(value for value in values if value is not None)
+    classes = {type(value) for value in present}
+    if len(classes) != 1:
+        _refuse(annotation, where, "its values have to be of one kind: strings, numbers, members")
+    (cls,) = classes
+    hint: Hint
+    if issubclass(cls, enum.Enum):
+        hint = EnumHint(cls, present)
+    elif cls in _LITERALS:
+        hint = _named_literal(ScalarHint(_LITERALS[cls], values=present), alias)
     else:
-        hints = [read_hint(member, where) for member in present]
-        objects = tuple(hint for hint in hints if isinstance(hint, ObjectHint))
-        if len(objects) != len(hints):
-            _refuse(annotation, where, "a union may hold dataclasses, TypedDicts and models only")
-        name = alias or "Or".join(hint.cls.__name__ for hint in objects)
-        hint = UnionHint(name, objects)
-    return hint if len(present) == len(members) else nullable(hint)
+        _refuse(annotation, where, "use strings, whole numbers or members of an enum")
+    return hint if len(present) == len(values) else nullable(hint)
 
 
-def _read_list(origin: Any, arguments: tuple[Any, ...], where: str) -> Hint:
-    if origin is tuple:
-        if len(arguments) != 2 or arguments[1] is not Ellipsis:
-            _refuse(tuple, where, "a tuple is a list of one type: write `tuple[X, ...]`")
-        arguments = arguments[:1]
-    if not arguments:
-        _refuse(origin, where, "say what it holds: `list[X]`")
-    return ListHint(read_hint(arguments[0], where), _CONTAINERS[origin])
+def _named_literal(hint: ScalarHint, alias: str | None) -> Hint:
+    """Make an enum of the strings of a literal, if it has a name and they are names as well."""
+    is_enum = hint.name == "String" and all(is_enum_value(value) for value in hint.values)
+    return LiteralHint(alias, hint.values) if alias and is_enum else hint
 
 
-def _read_named(annotation: Any, origin: Any, where: str) -> Hint:
+def _read_named(annotation: Any, origin: Any, alias: str | None, where: str) -> Hint:
     if annotation in _SCALARS:
         return ScalarHint(_SCALARS[annotation])
     # A TypedDict is no class to `issubclass`, so it has to be asked for before `dict` is.
-    if is_object_class(annotation):
-        return ObjectHint(annotation)
+    if is_object_class(origin or annotation):
+        return _read_object(annotation, alias, where)
     if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
         return EnumHint(annotation)
     container = origin or annotation
     if isinstance(container, type) and issubclass(container, collections.abc.Mapping):
         return ScalarHint("JSON")
+    if container is tuple:
+        _check_tuple(get_args(annotation), where)
+    element = element_of(annotation)
+    if element is not None:
+        return ListHint(read_hint(element, where), _CONTAINERS.get(container, list))
     _refuse(annotation, where, _remedy(annotation, origin))
+
+
+def _read_object(annotation: Any, alias: str | None, where: str) -> ObjectHint:
+    cls, name, arguments = parametrised(annotation)
+    if not arguments:
+        for parameter in parameters(cls):
+            if isinstance(parameter, TypeVar):
+                _read_variable(parameter, cls, where)
+        return ObjectHint(cls, (), name)
+    names = [_name_of(read_hint(argument, where)) for argument in arguments]
+    return ObjectHint(cls, arguments, alias or "".join([*names, name]))
+
+
+def _name_of(hint: Hint) -> str:
+    """Return what a type adds to the name of a generic class: `Page[list[Order]]`."""
+    if isinstance(hint, OptionalHint):
+        return f"Optional{_name_of(hint.of)}"
+    if isinstance(hint, ListHint):
+        return f"{_name_of(hint.item)}List"
+    return hint.name
+
+
+def _check_tuple(arguments: tuple[Any, ...], where: str) -> None:
+    if len(arguments) != 2 or arguments[1] is not Ellipsis:
+        _refuse(tuple, where, "a tuple is a list of one type: write `tuple[X, ...]`")
 
 
 def _remedy(annotation: Any, origin: Any) -> str:
@@ -250,15 +349,21 @@ def _remedy(annotation: Any, origin: Any) -> str:
         return 'quote the whole annotation, such as "list[Order]"'
     if annotation is type(None):
         return "a field has a value; annotate its type, such as `Order | None`"
-    if origin is Literal:
-        return "give the values a name: write an `enum.Enum` class"
-    if is_object_class(origin):
-        return "GraphQL has no generics: subclass it, `class OrderPage(Page[Order])`"
-    if origin in (collections.abc.AsyncIterator, collections.abc.AsyncGenerator):
+    if (origin or annotation) in _STREAMS:
         return "a resolver returns the value for one event; annotate that value's type"
+    if isinstance(annotation, type) and issubclass(annotation, collections.abc.Iterable):
+        if not issubclass(annotation, str | bytes | bytearray):
+            return "say what it holds: `list[X]`"
     if isinstance(annotation, type):
         return "make it a dataclass, a TypedDict or a model, or annotate it with a Scalar"
     return "use a dataclass, a TypedDict, an Enum, a list, a scalar, or Any for free JSON"
+
+
+_STREAMS = (
+    collections.abc.AsyncIterable,
+    collections.abc.AsyncIterator,
+    collections.abc.AsyncGenerator,
+)
 
 
 def _refuse(annotation: Any, where: str, remedy: str) -> NoReturn:

@@ -1,19 +1,23 @@
-"""The fields of dataclasses, TypedDicts and pydantic models."""
+"""The fields of classes."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import typing_extensions
 
 from fraiseql_subs.errors import SchemaError
 from fraiseql_subs.schema import descriptions
-from fraiseql_subs.schema.annotations import Hint, nullable, qualifiers, read_hint, unresolved
+from fraiseql_subs.schema.annotations import qualifiers, read_hint, unresolved
+from fraiseql_subs.schema.computed import computed_fields
+from fraiseql_subs.schema.generics import member_hints
+from fraiseql_subs.schema.hints import Hint, ObjectHint, nullable
 from fraiseql_subs.schema.kinds import (
     is_attrs_class,
     is_model_class,
+    is_named_tuple,
     is_struct_class,
     is_typeddict,
 )
@@ -56,29 +60,20 @@ class Field:
     deprecation: str | None = None
 
 
-def fields_of(cls: type, *, is_output: bool = False) -> list[Field]:
-    """Read the fields of a class in the order of their declaration.
+def fields_of(hint: ObjectHint, *, is_output: bool = False) -> list[Field]:
+    """Read the fields of a class in the order of their declaration, computed ones last.
 
     Args:
-        cls: The class.
+        hint: The class.
         is_output: Whether its values are sent: fields that pydantic excludes are left out then.
 
     Raises:
         SchemaError: A field has no GraphQL type, two fields have the same GraphQL name, or there
             is no field at all.
     """
-    if is_typeddict(cls):
-        fields = list(_typed_dict_fields(cls))
-    elif is_model_class(cls):
-        fields = list(_model_fields(cls, is_output))
-    elif is_struct_class(cls):
-        fields = list(_struct_fields(cls))
-    elif is_attrs_class(cls):
-        fields = list(_attrs_fields(cls))
-    else:
-        fields = list(_dataclass_fields(cls, is_output))
+    fields = [*_reader(hint.cls)(hint, is_output), *_computed_fields(hint)]
     if not fields:
-        raise SchemaError(f"{cls.__qualname__} has no fields: a GraphQL type needs at least one")
+        raise SchemaError(f"{hint.where} has no fields: a GraphQL type needs at least one")
     by_name: dict[str, Field] = {}
     for field in fields:
         check_name(field.graphql_name, field.where, "rename the field")
@@ -112,19 +107,29 @@ def make_field(name: str, annotation: Any, where: str, default: Any = MISSING) -
     )
 
 
-def _resolved_hints(cls: type) -> dict[str, Any]:
+def _reader(cls: type) -> Callable[[ObjectHint, bool], Iterator[Field]]:
+    if is_typeddict(cls):
+        return _typed_dict_fields
+    if is_model_class(cls):
+        return _model_fields
+    if is_struct_class(cls):
+        return _struct_fields
+    if is_attrs_class(cls):
+        return _attrs_fields
+    return _tuple_fields if is_named_tuple(cls) else _dataclass_fields
+
+
+def _resolved_hints(hint: ObjectHint) -> dict[str, Any]:
     try:
-        # A class that refers to itself may be local to a function.
-        return typing_extensions.get_type_hints(
-            cls, localns={cls.__name__: cls}, include_extras=True
-        )
+        return member_hints(hint.cls, hint.arguments)
     except (AttributeError, NameError, SyntaxError, TypeError) as error:
-        raise unresolved(cls.__qualname__, cls.__annotations__, error) from error
+        raise unresolved(hint.where, hint.cls.__annotations__, error) from error
 
 
-def _typed_dict_fields(cls: Any) -> Iterator[Field]:
-    for name, annotation in _resolved_hints(cls).items():
-        field = make_field(name, annotation, f"{cls.__qualname__}.{name}")
+def _typed_dict_fields(hint: ObjectHint, _: bool) -> Iterator[Field]:
+    cls: Any = hint.cls
+    for name, annotation in _resolved_hints(hint).items():
+        field = make_field(name, annotation, f"{hint.where}.{name}")
         # Under `from __future__ import annotations` the class itself has not seen a qualifier.
         found = qualifiers(annotation)
         optional = name not in cls.__required_keys__ and typing_extensions.Required not in found
@@ -133,8 +138,17 @@ def _typed_dict_fields(cls: Any) -> Iterator[Field]:
         yield field
 
 
-def _dataclass_fields(cls: Any, is_output: bool) -> Iterator[Field]:
-    hints = _resolved_hints(cls)
+def _tuple_fields(hint: ObjectHint, _: bool) -> Iterator[Field]:
+    cls: Any = hint.cls
+    hints = _resolved_hints(hint)
+    for name in cls._fields:
+        default = cls._field_defaults.get(name, MISSING)
+        yield make_field(name, hints[name], f"{hint.where}.{name}", default)
+
+
+def _dataclass_fields(hint: ObjectHint, is_output: bool) -> Iterator[Field]:
+    cls: Any = hint.cls
+    hints = _resolved_hints(hint)
     # Of a dataclass that pydantic made.
     infos = getattr(cls, "__pydantic_fields__", {}) if is_output else {}
     for declared in dataclasses.fields(cls):
@@ -143,7 +157,7 @@ def _dataclass_fields(cls: Any, is_output: bool) -> Iterator[Field]:
         default = declared.default
         if declared.default_factory in _CONSTANT_FACTORIES:
             default = declared.default_factory()
-        where = f"{cls.__qualname__}.{declared.name}"
+        where = f"{hint.where}.{declared.name}"
         field = make_field(declared.name, hints[declared.name], where, default)
         has_factory = declared.default_factory is not MISSING
         yield dataclasses.replace(
@@ -151,8 +165,9 @@ def _dataclass_fields(cls: Any, is_output: bool) -> Iterator[Field]:
         )
 
 
-def _attrs_fields(cls: Any) -> Iterator[Field]:
-    hints = _resolved_hints(cls)
+def _attrs_fields(hint: ObjectHint, _: bool) -> Iterator[Field]:
+    cls: Any = hint.cls
+    hints = _resolved_hints(hint)
     for declared in cls.__attrs_attrs__:
         if declared.name.startswith("_"):
             continue
@@ -161,15 +176,16 @@ def _attrs_fields(cls: Any) -> Iterator[Field]:
         default = declared.default if has_default and factory is None else MISSING
         if factory in _CONSTANT_FACTORIES:
             default = factory()
-        where = f"{cls.__qualname__}.{declared.name}"
+        where = f"{hint.where}.{declared.name}"
         field = make_field(declared.name, hints[declared.name], where, default)
         yield dataclasses.replace(
             field, required=not has_default, input_name=declared.alias, is_input=declared.init
         )
 
 
-def _struct_fields(cls: Any) -> Iterator[Field]:
-    hints = _resolved_hints(cls)
+def _struct_fields(hint: ObjectHint, _: bool) -> Iterator[Field]:
+    cls: Any = hint.cls
+    hints = _resolved_hints(hint)
     names = cls.__struct_fields__
     # Defaults belong to the last fields; one that is no default is a singleton of msgspec.
     defaults = dict(zip(reversed(names), reversed(cls.__struct_defaults__), strict=False))
@@ -181,7 +197,7 @@ def _struct_fields(cls: Any) -> Iterator[Field]:
         elif type(default).__name__ == "NoDefaultType":
             default = MISSING
         required = factory is None and default is MISSING
-        field = make_field(name, hints[name], f"{cls.__qualname__}.{name}", default)
+        field = make_field(name, hints[name], f"{hint.where}.{name}", default)
         yield dataclasses.replace(field, required=required)
 
 
@@ -190,7 +206,8 @@ def _is_excluded(info: Any) -> bool:
     return bool(getattr(info, "exclude", None))
 
 
-def _model_fields(cls: Any, is_output: bool) -> Iterator[Field]:
+def _model_fields(hint: ObjectHint, is_output: bool) -> Iterator[Field]:
+    cls: Any = hint.cls
     cls.model_rebuild(raise_errors=False)
     for name, info in cls.model_fields.items():
         if is_output and _is_excluded(info):
@@ -198,13 +215,61 @@ def _model_fields(cls: Any, is_output: bool) -> Iterator[Field]:
         default = MISSING if info.is_required() or info.default_factory else info.default
         if info.default_factory in _CONSTANT_FACTORIES:
             default = info.default_factory()
-        field = make_field(name, info.annotation, f"{cls.__qualname__}.{name}", default)
+        annotation = info.annotation
+        if info.metadata:
+            # A `Scalar`, a `Name` and the like; pydantic has taken them off.
+            annotation = typing_extensions.Annotated[(annotation, *info.metadata)]
+        field = make_field(name, annotation, f"{hint.where}.{name}", default)
         public = info.serialization_alias or info.alias or name
         takes = info.validation_alias
+        if marker(annotation, Name) is None:
+            field = dataclasses.replace(field, graphql_name=_model_name(public, name))
         yield dataclasses.replace(
             field,
-            graphql_name=camel_case(public if is_name(public) else name),
             required=info.is_required(),
-            description=info.description,
+            description=info.description or field.description,
             input_name=takes if isinstance(takes, str) else name,
+            deprecation=_deprecation(getattr(info, "deprecated", None)) or field.deprecation,
+        )
+    for name, info in cls.model_computed_fields.items():
+        annotation = info.return_type
+        field = make_field(name, annotation, f"{hint.where}.{name}")
+        yield dataclasses.replace(
+            field,
+            graphql_name=_model_name(info.alias or name, name),
+            description=info.description or field.description,
+            is_input=False,
+            deprecation=_deprecation(getattr(info, "deprecated", None)) or field.deprecation,
+        )
+
+
+def _model_name(public: str, name: str) -> str:
+    return camel_case(public if is_name(public) else name)
+
+
+def _deprecation(deprecated: Any) -> str | None:
+    """Return the reason in what pydantic takes: a text, an object that has one, or a flag."""
+    if not deprecated:
+        return None
+    text = getattr(deprecated, "message", deprecated)
+    return text if isinstance(text, str) else "No longer supported"
+
+
+def _computed_fields(hint: ObjectHint) -> Iterator[Field]:
+    for name, computed in computed_fields(hint.cls).items():
+        where = f"{hint.where}.{name}"
+        try:
+            annotation = computed.returns(hint)
+        except (AttributeError, NameError, SyntaxError, TypeError) as error:
+            raise unresolved(where, computed.annotation, error) from error
+        if annotation is MISSING:
+            raise SchemaError(
+                f"{where}: a computed field needs a return type: annotate it, such as `-> int`"
+            )
+        field = make_field(name, annotation, where)
+        yield dataclasses.replace(
+            field,
+            description=field.description or descriptions.from_docstring(computed.__doc__),
+            is_input=False,
+            deprecation=computed.deprecation or field.deprecation,
         )

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from datetime import date, datetime, time
 from decimal import Decimal, InvalidOperation
 from enum import Enum
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from fraiseql_subs.schema.annotations import (
+from fraiseql_subs.schema.classes import Field, fields_of
+from fraiseql_subs.schema.hints import (
     EnumHint,
     Hint,
     ListHint,
@@ -23,7 +23,7 @@ from fraiseql_subs.schema.annotations import (
     ScalarHint,
     is_nullable,
 )
-from fraiseql_subs.schema.classes import Field, fields_of
+from fraiseql_subs.schema.iso import parse_date, parse_date_time, parse_time
 from fraiseql_subs.schema.kinds import is_model_class, is_typeddict
 
 Converter: TypeAlias = Callable[[Any], Any]
@@ -36,28 +36,32 @@ def converter(hint: Hint) -> Converter | None:
     Raises:
         SchemaError: A field of an input class has no GraphQL type.
     """
-    return _converter(hint, {})
+    return _converter(hint, [])
 
 
-def _converter(hint: Hint, known: dict[type, _ClassConverter]) -> Converter | None:
+def _converter(hint: Hint, known: list[_ClassConverter]) -> Converter | None:
     if isinstance(hint, OptionalHint):
         return _converter(hint.of, known)
     if isinstance(hint, ListHint):
         return _list(hint, known)
     if isinstance(hint, EnumHint):
-        return _enum(hint.cls)
+        return _enum(hint)
     if isinstance(hint, ObjectHint):
-        if hint.cls not in known:
+        found = next((known_one for known_one in known if known_one.hint == hint), None)
+        if found is None:
+            found = _ClassConverter(hint)
             # Known before its fields are looked at: they may lead back to it.
-            known[hint.cls] = _ClassConverter(hint.cls)
-            known[hint.cls].read_fields(known)
-        return known[hint.cls]
+            known.append(found)
+            found.read_fields(known)
+        return found
     if not isinstance(hint, ScalarHint):
         return None
+    if hint.values:
+        return _one_of(hint.values)
     return _SCALARS.get(hint.name) if hint.scalar is None else hint.scalar.parse
 
 
-def _list(hint: ListHint, known: dict[type, _ClassConverter]) -> Converter | None:
+def _list(hint: ListHint, known: list[_ClassConverter]) -> Converter | None:
     item, container = _converter(hint.item, known), hint.container
     if item is None:
         return None if container is list else container
@@ -68,7 +72,25 @@ def _list(hint: ListHint, known: dict[type, _ClassConverter]) -> Converter | Non
     return convert
 
 
-def _enum(cls: type[Enum]) -> Converter:
+def _one_of(values: tuple[Any, ...]) -> Converter:
+    def convert(value: Any) -> Any:
+        for known in values:
+            if value == known and isinstance(value, bool) == isinstance(known, bool):
+                return known
+        raise ValueError(f"{value!r} is not one of {', '.join(map(repr, values))}")
+
+    return convert
+
+
+def _enum(hint: EnumHint) -> Converter:
+    convert = _member(hint.cls)
+    if not hint.only:
+        return convert
+    check = _one_of(hint.only)
+    return lambda value: check(convert(value))
+
+
+def _member(cls: type[Enum]) -> Converter:
     members = cls.__members__
 
     def convert(value: Any) -> Enum:
@@ -87,13 +109,13 @@ def _enum(cls: type[Enum]) -> Converter:
 class _ClassConverter:
     """Makes instances of a dataclass or model, and dicts with the keys of a TypedDict."""
 
-    def __init__(self, cls: type) -> None:
-        self._cls = cls
-        self._make = _maker(cls)
+    def __init__(self, hint: ObjectHint) -> None:
+        self.hint = hint
+        self._make = _maker(hint.cls)
         self._fields: list[tuple[Field, Converter | None]] = []
 
-    def read_fields(self, known: dict[type, _ClassConverter]) -> None:
-        fields = [field for field in fields_of(self._cls) if field.is_input]
+    def read_fields(self, known: list[_ClassConverter]) -> None:
+        fields = [field for field in fields_of(self.hint) if field.is_input]
         self._fields = [(field, _converter(field.hint, known)) for field in fields]
 
     def __call__(self, value: dict[str, Any]) -> Any:
@@ -154,11 +176,6 @@ def _parser(parse: Callable[[str], Any], what: str) -> Converter:
     return convert
 
 
-def _date_time(text: str) -> datetime:
-    # Python 3.10 does not know the suffix.
-    return datetime.fromisoformat(text[:-1] + "+00:00" if text[-1:] in "Zz" else text)
-
-
 def _decimal(value: str | int | float) -> Decimal:
     number = Decimal(str(value))
     if not math.isfinite(number):
@@ -170,9 +187,9 @@ _SCALARS: dict[str, Converter] = {
     # Whole numbers reach Python as `int` in a Float, and ids of digits as text in an ID.
     "Int": _parser(int, "a whole number"),
     "Float": _parser(float, "a number"),
-    "Date": _parser(date.fromisoformat, "a date such as 2024-01-31"),
-    "DateTime": _parser(_date_time, "a moment in ISO 8601 such as 2024-01-31T12:00:00Z"),
+    "Date": _parser(parse_date, "a date such as 2024-01-31"),
+    "DateTime": _parser(parse_date_time, "a moment in ISO 8601 such as 2024-01-31T12:00:00Z"),
     "Decimal": _parser(_decimal, "a decimal number such as 12.50"),
-    "Time": _parser(time.fromisoformat, "a time of day such as 12:00:00"),
+    "Time": _parser(parse_time, "a time of day such as 12:00:00"),
     "UUID": _parser(UUID, "a UUID"),
 }

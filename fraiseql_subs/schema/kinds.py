@@ -1,8 +1,12 @@
-"""Kinds of classes that have fields: dataclasses, TypedDicts, models, attrs classes, structs."""
+"""Kinds of classes that have fields.
+
+Dataclasses, TypedDicts, NamedTuples, pydantic models, attrs classes, msgspec structs.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import sys
 from typing import Any
 
@@ -11,6 +15,7 @@ from typing_extensions import is_typeddict
 __all__ = [
     "is_attrs_class",
     "is_model_class",
+    "is_named_tuple",
     "is_object_class",
     "is_struct_class",
     "is_typeddict",
@@ -38,6 +43,20 @@ def is_model_class(cls: Any) -> bool:
     )
 
 
+def is_named_tuple(cls: Any) -> bool:
+    """Tell whether `cls` is a `typing.NamedTuple`, whose fields have annotations."""
+    if not (isinstance(cls, type) and issubclass(cls, tuple) and hasattr(cls, "_field_defaults")):
+        return False
+    fields: tuple[str, ...] = getattr(cls, "_fields", ())
+    return set(fields) <= {name for base in cls.__mro__ for name in annotated(base)}
+
+
+def annotated(cls: Any) -> dict[str, Any]:
+    """Return the annotations that a class itself declares, unresolved."""
+    # Python 3.14 makes them when they are asked for.
+    return vars(cls).get("__annotations__") or inspect.get_annotations(cls)
+
+
 def is_object_class(cls: Any) -> bool:
     """Tell whether `cls` becomes a GraphQL object or input object."""
     return is_typeddict(cls) or (
@@ -47,5 +66,6 @@ def is_object_class(cls: Any) -> bool:
             or is_model_class(cls)
             or is_attrs_class(cls)
             or is_struct_class(cls)
+            or is_named_tuple(cls)
         )
     )

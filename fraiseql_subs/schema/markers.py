@@ -41,7 +41,15 @@ class Scalar:
     specified_by: str | None = None
 
     def __post_init__(self) -> None:
-        if self.name in _BUILT_IN or not is_name(self.name):
+        for function in ("serialize", "parse"):
+            value = getattr(self, function)
+            if not (value is None or callable(value)):
+                raise ConfigurationError(
+                    f"Scalar({self.name!r}).{function} is {value!r}: give a function of one value"
+                )
+        for text in ("description", "specified_by"):
+            _check_text(f"Scalar({self.name!r}).{text}", getattr(self, text) or "")
+        if not isinstance(self.name, str) or self.name in _BUILT_IN or not is_name(self.name):
             raise ConfigurationError(
                 f"Scalar({self.name!r}): give it a GraphQL name other than those of the built-in "
                 "scalars, such as `Base64`"
@@ -50,16 +58,39 @@ class Scalar:
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """The GraphQL name of an argument or field: `Annotated[int, Name("userID")]`."""
+    """The GraphQL name of an argument or field: `Annotated[int, Name("userID")]`.
+
+    Raises:
+        ConfigurationError: It is no GraphQL name.
+    """
 
     name: str
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.name, str) and is_name(self.name)):
+            raise ConfigurationError(
+                f"Name({self.name!r}): give a GraphQL name (letters, digits and `_`, no digit "
+                "first, not `__` first)"
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class Deprecated:
-    """Marks an argument or field: `Annotated[int, Deprecated("use total")]`."""
+    """Marks an argument or field: `Annotated[int, Deprecated("use total")]`.
+
+    Raises:
+        ConfigurationError: The reason is no text.
+    """
 
     reason: str
+
+    def __post_init__(self) -> None:
+        _check_text("Deprecated.reason", self.reason)
+
+
+def _check_text(setting: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise ConfigurationError(f"{setting} is {value!r}: give a text")
 
 
 def marker(annotation: Any, kind: type) -> Any:

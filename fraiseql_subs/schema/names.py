@@ -6,6 +6,8 @@ import re
 
 from fraiseql_subs.errors import SchemaError
 
+_VALUES_NO_ENUM_MAY_HAVE = frozenset({"true", "false", "null"})
+
 _NAME = re.compile(r"[_A-Za-z][_0-9A-Za-z]*")
 
 
@@ -15,6 +17,11 @@ def is_name(text: str) -> bool:
     Names that begin with two underscores belong to introspection.
     """
     return bool(_NAME.fullmatch(text)) and not text.startswith("__")
+
+
+def is_enum_value(text: str) -> bool:
+    """Tell whether `text` may be a value of a GraphQL enum."""
+    return is_name(text) and text not in _VALUES_NO_ENUM_MAY_HAVE
 
 
 def check_name(text: str, where: str, remedy: str) -> str:

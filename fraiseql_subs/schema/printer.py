@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterable
 
 from fraiseql_subs.schema import descriptions
-from fraiseql_subs.schema.annotations import (
+from fraiseql_subs.schema.classes import MISSING, Field
+from fraiseql_subs.schema.hints import (
     EnumHint,
     Hint,
     ListHint,
+    LiteralHint,
     ObjectHint,
     OptionalHint,
     nullable,
 )
-from fraiseql_subs.schema.classes import MISSING, Field
 from fraiseql_subs.schema.literals import literal, quote
 from fraiseql_subs.schema.markers import Scalar
 from fraiseql_subs.schema.registry import CUSTOM_SCALARS, TypeRegistry
@@ -37,9 +37,9 @@ class Printer:
         types = self._types
         return [
             *(_scalar(name, scalar) for name, scalar in sorted(types.scalars.items())),
-            *(_enum(name, cls) for name, cls in types.enums.items()),
+            *(_enum(hint) for hint in types.enums.values()),
             *(
-                f"union {name} = {' | '.join(member.cls.__name__ for member in union.members)}"
+                f"union {name} = {' | '.join(member.name for member in union.members)}"
                 for name, union in types.unions.items()
             ),
             *(self._object(name, fields) for name, fields in types.objects.items()),
@@ -76,9 +76,9 @@ class Printer:
         return _block(self._description(name), f"input {name}", lines)
 
     def _description(self, name: str) -> str | None:
-        owner = self._types.classes[name]
-        cls = owner[0] if isinstance(owner, tuple) else owner
-        return descriptions.of_class(cls) if isinstance(cls, type) else None
+        owner = self._types.owners[name]
+        hint = owner[0] if isinstance(owner, tuple) else owner
+        return descriptions.of_class(hint.cls) if isinstance(hint, ObjectHint) else None
 
     def _argument(self, argument: Field) -> str:
         text = self._input_value(argument)
@@ -101,8 +101,8 @@ class Printer:
         if isinstance(hint, ListHint):
             return f"[{self._type(hint.item, is_input=is_input)}]!"
         if isinstance(hint, ObjectHint):
-            return f"{self._types.input_name(hint) if is_input else hint.cls.__name__}!"
-        return f"{hint.cls.__name__ if isinstance(hint, EnumHint) else hint.name}!"
+            return f"{self._types.input_name(hint) if is_input else hint.name}!"
+        return f"{hint.name}!"
 
 
 def subscription_root(fields: list[str]) -> list[str]:
@@ -122,8 +122,11 @@ def _deprecated(reason: str | None) -> str:
     return "" if reason is None else f" @deprecated(reason: {quote(reason)})"
 
 
-def _enum(name: str, cls: type[enum.Enum]) -> str:
-    return _block(descriptions.of_class(cls), f"enum {name}", [member.name for member in cls])
+def _enum(hint: EnumHint | LiteralHint) -> str:
+    if isinstance(hint, LiteralHint):
+        return _block(None, f"enum {hint.name}", hint.values)
+    names = [member.name for member in hint.cls]
+    return _block(descriptions.of_class(hint.cls), f"enum {hint.name}", names)
 
 
 def _block(description: str | None, head: str, lines: Iterable[str]) -> str:

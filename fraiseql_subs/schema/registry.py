@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
 
 from fraiseql_subs.errors import SchemaError
-from fraiseql_subs.schema.annotations import (
+from fraiseql_subs.schema.classes import Field, fields_of
+from fraiseql_subs.schema.hints import (
     EnumHint,
     Hint,
-    ListHint,
+    LiteralHint,
     ObjectHint,
-    OptionalHint,
     ScalarHint,
     UnionHint,
+    innermost,
 )
-from fraiseql_subs.schema.classes import Field, fields_of
 from fraiseql_subs.schema.markers import Scalar
-from fraiseql_subs.schema.names import check_name
+from fraiseql_subs.schema.names import check_name, is_enum_value
 
 _ROOTS = frozenset({"Query", "Mutation", "Subscription"})
 _BUILT_IN_SCALARS = frozenset({"Int", "Float", "String", "Boolean", "ID"})
@@ -33,28 +32,32 @@ CUSTOM_SCALARS = {
 
 _RESERVED = _ROOTS | _BUILT_IN_SCALARS | CUSTOM_SCALARS.keys()
 
-_VALUES_NO_ENUM_MAY_HAVE = frozenset({"true", "false", "null"})
-
 
 class TypeRegistry:
     """Types in the order in which they are first met; add all outputs before the inputs.
 
+    Args:
+        given: Names of types that the schema has already; they are taken as they are.
+
     Attributes:
         scalars: Custom scalars in use by name; None for those that this package provides.
-        enums: Enum classes by GraphQL name.
+        scalar_kinds: Of custom scalars with the values of another, the name of that one.
+        enums: Enum classes, and literals with a name, by GraphQL name.
         unions: Unions by GraphQL name.
         objects: Fields of the object types by GraphQL name.
         inputs: Fields of the input objects by GraphQL name.
-        classes: Classes behind objects, inputs and enums by GraphQL name.
+        owners: What has each GraphQL name: a type, or (type, "input").
     """
 
-    def __init__(self) -> None:
+    def __init__(self, given: frozenset[str] = frozenset()) -> None:
+        self._given = given
         self.scalars: dict[str, Scalar | None] = {}
-        self.enums: dict[str, type[enum.Enum]] = {}
+        self.scalar_kinds: dict[str, str] = {}
+        self.enums: dict[str, EnumHint | LiteralHint] = {}
         self.unions: dict[str, UnionHint] = {}
         self.objects: dict[str, list[Field]] = {}
         self.inputs: dict[str, list[Field]] = {}
-        self.classes: dict[str, object] = {}
+        self.owners: dict[str, object] = {}
 
     def add_output(self, hint: Hint, where: str) -> None:
         """Collect what a value of the type consists of.
@@ -64,15 +67,19 @@ class TypeRegistry:
         """
         hint = innermost(hint)
         if isinstance(hint, UnionHint):
+            if hint.name in self._given:
+                return
             if self._is_new(hint.name, hint, where):
                 self.unions[hint.name] = hint
             for member in hint.members:
                 self.add_output(member, where)
         elif isinstance(hint, ObjectHint):
-            name = hint.cls.__name__
-            if self._is_new(name, hint.cls, where):
+            if hint.name in self._given:
+                return
+            if self._is_new(hint.name, hint, where):
                 # Entered before its fields are looked at: they may lead back to it.
-                fields = self.objects[name] = fields_of(hint.cls, is_output=True)
+                self.objects[hint.name] = []
+                fields = self.objects[hint.name] = fields_of(hint, is_output=True)
                 for field in fields:
                     self.add_output(field.hint, field.where)
         else:
@@ -92,8 +99,10 @@ class TypeRegistry:
             )
         if isinstance(hint, ObjectHint):
             name = self.input_name(hint)
-            if self._is_new(name, (hint.cls, "input"), where):
-                fields = self.inputs[name] = [f for f in fields_of(hint.cls) if f.is_input]
+            if name in self._given:
+                return
+            if self._is_new(name, (hint, "input"), where):
+                fields = self.inputs[name] = [f for f in fields_of(hint) if f.is_input]
                 for field in fields:
                     self.add_input(field.hint, field.where)
         else:
@@ -101,25 +110,34 @@ class TypeRegistry:
 
     def input_name(self, hint: ObjectHint) -> str:
         """Return the name of a class as input: `<Name>Input` when it is an object as well."""
-        name = hint.cls.__name__
-        return f"{name}Input" if self.classes.get(name) is hint.cls else name
+        is_output = self.owners.get(hint.name) == hint
+        return f"{hint.name}Input" if is_output else hint.name
 
     def _add_leaf(self, hint: Hint, where: str) -> None:
         if isinstance(hint, EnumHint):
-            name = hint.cls.__name__
-            if self._is_new(name, hint.cls, where):
+            if hint.name in self._given:
+                return
+            whole = EnumHint(hint.cls)
+            if self._is_new(hint.name, whole, where):
                 _check_members(hint.cls, where)
-                self.enums[name] = hint.cls
+                self.enums[hint.name] = whole
+        elif isinstance(hint, LiteralHint):
+            if hint.name not in self._given and self._is_new(hint.name, hint, where):
+                self.enums[hint.name] = hint
         elif isinstance(hint, ScalarHint):
             if hint.scalar is not None:
                 self._add_scalar(hint.scalar, where)
+                if hint.kind is not None:
+                    self.scalar_kinds.setdefault(hint.name, hint.kind)
             elif hint.name in CUSTOM_SCALARS:
                 self._add_scalar(None, where, hint.name)
 
     def _add_scalar(self, scalar: Scalar | None, where: str, name: str = "") -> None:
         name = name if scalar is None else scalar.name
+        if name in self._given:
+            return
         if name not in self.scalars:
-            if name in self.classes:
+            if name in self.owners:
                 raise SchemaError(
                     f"{where}: the schema has another type named `{name}`: rename the scalar"
                 )
@@ -130,31 +148,29 @@ class TypeRegistry:
             )
 
     def _is_new(self, name: str, owner: object, where: str) -> bool:
-        known = self.classes.get(name)
+        known = self.owners.get(name)
         if known == owner:
             return False
-        check_name(name, where, "rename the class, or give a generic class a named subclass")
+        check_name(
+            name,
+            where,
+            "rename the class, or name what is made of a generic one with `type Name = ...`",
+        )
         if known is not None or name in _RESERVED or name in self.scalars:
             raise SchemaError(
-                f"{where}: the schema has another type named `{name}`: rename the class"
+                f"{where}: the schema has another type named `{name}`: rename the class, or name "
+                "what is made of a generic class with `type Name = ...`"
             )
-        self.classes[name] = owner
+        self.owners[name] = owner
         return True
 
 
-def innermost(hint: Hint) -> Hint:
-    """Take lists and nullability off a type."""
-    while isinstance(hint, OptionalHint | ListHint):
-        hint = hint.of if isinstance(hint, OptionalHint) else hint.item
-    return hint
-
-
 def _check_members(cls: type[enum.Enum], where: str) -> None:
-    members: Iterable[enum.Enum] = list(cls)
+    members = list(cls)
     if not members:
         raise SchemaError(f"{where}: the enum {cls.__qualname__} has no members")
     for member in members:
         place = f"{cls.__qualname__}.{member.name}"
         check_name(member.name, place, "rename the member")
-        if member.name in _VALUES_NO_ENUM_MAY_HAVE:
+        if not is_enum_value(member.name):
             raise SchemaError(f"{place}: GraphQL forbids this name in an enum: rename the member")

@@ -10,11 +10,15 @@ import enum
 import math
 import re
 from collections.abc import Iterable, Mapping
+from datetime import date, datetime, time
+from decimal import Decimal
 from typing import Any, TypeAlias
+from uuid import UUID
 
 from fraiseql_subs.errors import SchemaError
-from fraiseql_subs.schema.annotations import EnumHint, ScalarHint
 from fraiseql_subs.schema.classes import Field
+from fraiseql_subs.schema.enums import EnumTable, enum_table
+from fraiseql_subs.schema.hints import EnumHint, LiteralHint, ScalarHint
 from fraiseql_subs.schema.names import is_name
 
 Condition: TypeAlias = tuple[str, bool, Any]
@@ -61,6 +65,37 @@ def check_filter(conditions: object, where: str) -> tuple[Condition, ...]:
             'filter={"user_id": "$userId", "region": "eu"}'
         )
     return tuple(_condition(path, value, where) for path, value in conditions.items())
+
+
+def constant_types(conditions: object) -> dict[str, str | EnumTable]:
+    """Return what the classes of a filter's constants say of their type, by path.
+
+    A text says nothing: it may spell anything.
+    """
+    if not isinstance(conditions, Mapping):
+        return {}
+    types: dict[str, str | EnumTable] = {}
+    for path, value in conditions.items():
+        if isinstance(value, enum.Enum):
+            types[path] = enum_table(type(value))
+            continue
+        known = [name for cls, name in _CONSTANTS if isinstance(value, cls)]
+        if known:
+            types[path] = known[0]
+    return types
+
+
+# In this order: a `bool` is an `int` to Python, a `datetime` is a `date`.
+_CONSTANTS: tuple[tuple[type, str], ...] = (
+    (bool, "Boolean"),
+    (int, "Int"),
+    (float, "Float"),
+    (Decimal, "Decimal"),
+    (datetime, "DateTime"),
+    (date, "Date"),
+    (time, "Time"),
+    (UUID, "UUID"),
+)
 
 
 def check_event_types(event_types: object, where: str) -> tuple[str, ...] | None:
@@ -110,7 +145,7 @@ class ArgumentNames:
                 return match[0]
             argument = self._find(match[1], f"channel {channel!r}")
             is_text = isinstance(argument.hint, ScalarHint) and argument.hint.name != "JSON"
-            if not is_text and not isinstance(argument.hint, EnumHint):
+            if not is_text and not isinstance(argument.hint, EnumHint | LiteralHint):
                 raise SchemaError(
                     f"{argument.where}: channel {channel!r} needs it as a part of a name: make it "
                     "a scalar or enum that is not None, or use it in `filter`"
@@ -163,10 +198,10 @@ def _condition(path: object, value: Any, where: str) -> Condition:
 
 
 def _is_json(value: object) -> bool:
-    if isinstance(value, float):
+    if isinstance(value, float | Decimal):
         return math.isfinite(value)
     if isinstance(value, list):
         return all(_is_json(item) for item in value)
     if isinstance(value, dict):
         return all(isinstance(key, str) and _is_json(item) for key, item in value.items())
-    return value is None or isinstance(value, str | int)
+    return value is None or isinstance(value, str | int | date | time | UUID)

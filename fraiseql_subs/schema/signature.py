@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from fraiseql_subs.errors import SchemaError
-from fraiseql_subs.schema.annotations import ObjectHint, evaluate, read_hint
+from fraiseql_subs.schema.annotations import evaluate, read_hint
 from fraiseql_subs.schema.classes import MISSING, Field, fields_of, make_field
+from fraiseql_subs.schema.hints import ObjectHint
 from fraiseql_subs.schema.names import check_name
 
 PROVIDED = ("event", "variables", "context")
@@ -88,7 +89,7 @@ def read_signature(function: Callable[..., Any], where: str, *, typed: bool) -> 
             annotation = evaluate(_annotation(parameter), namespace, place)
             parameters[name] = make_field(name, annotation, place, _default(parameter))
             check_name(parameters[name].graphql_name, place, "rename the parameter")
-    arguments = (*parameters.values(), *(fields_of(variables.cls) if variables else ()))
+    arguments = (*parameters.values(), *(fields_of(variables) if variables else ()))
     _check_distinct(arguments)
     return Signature(
         order=tuple(declared),

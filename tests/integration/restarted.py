@@ -89,23 +89,10 @@ import sys
 manager.run(port=int(sys.argv[1]), path="/graphql/", main=publish)
 """
 
-SERVE = """
-import sys
-
-async def main():
-    async with manager.serve(port=int(sys.argv[1]), path="/graphql/") as server:
-        publishing = asyncio.create_task(publish())
-        await server.wait_closed()
-        publishing.cancel()
-
-asyncio.run(main())
-"""
-
 UVICORN = "uvicorn app:app --port {port} --log-level warning"
 
 PROGRAMS = {
     "run": (RUN, "python app.py {port}"),
-    "serve": (SERVE, "python app.py {port}"),
     "uvicorn": (STARLETTE, UVICORN),
     "uvicorn-fastapi": (FASTAPI, UVICORN),
     "uvicorn-workers": (STARLETTE, UVICORN + " --workers 2"),

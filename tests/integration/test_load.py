@@ -161,7 +161,7 @@ async def test_idle_connections_are_weighed(ours):
     result = await ours.load(
         "idle",
         "--connections=50",
-        "--duration=0.5",
+        "--duration=2",
         f"--pid={os.getpid()}",
         "--sample-interval=0.1",
     )
@@ -171,13 +171,13 @@ async def test_idle_connections_are_weighed(ours):
     assert [sample["rss_bytes"] > 0 for sample in result["samples"]].count(True) >= 2
 
 
-# Past what the buffers of the system hold, and far from what a client that was not run for a
-# second has to catch up on.
-@pytest.mark.parametrize("limits", [Limits(max_pending_bytes=4 * 1024 * 1024)])
+# All that is sent is past this and what the buffers of the system hold; what is sent in two
+# seconds, in which a client may not be run, is not.
+@pytest.mark.parametrize("limits", [Limits(max_pending_bytes=8 * 1024 * 1024)])
 async def test_slow_clients_are_ended_and_the_others_lose_nothing(ours):
     data = '{"sequence": {sequence}, "sentAt": {now}, "note": "%s"}' % ("x" * 50_000)
     result = await ours.load(
-        "slow", "--connections=10", "--slow-share=0.2", "--rate=150", "--duration=2", "--data", data
+        "slow", "--connections=10", "--slow-share=0.2", "--rate=75", "--duration=4", "--data", data
     )
     assert result["status"] == 0, result
     assert result["delivered"] == result["expected"] == 8 * 300
@@ -198,7 +198,12 @@ async def test_mixed_load_does_all_of_it_at_once(ours):
     result = await ours.load(
         "mixed",
         *["--connections=20", "--rate=50", "--duration=1", "--variables", KEY],
-        *["--broadcast-variables", '{"key": 0, "all": true}', f"--pid={os.getpid()}"],
+        *[
+            "--broadcast-variables",
+            '{"key": 0, "all": true}',
+            f"--pid={os.getpid()}",
+            "--sample-interval=0.1",
+        ],
         query=EITHER,
     )
     assert result["status"] == 0, result

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 import uvloop
+from support import eventually_sync
 
 from fraiseql_subs import Event, SubscriptionManager, subscription
 
@@ -135,8 +135,7 @@ async def test_a_call_is_cancelled_when_its_subscriber_leaves_while_its_task_is_
         if coroutine.__name__ == "resolve":
             responses.close()
             # Another thread ends the subscription, and this one must not run on before.
-            while manager.metrics().subscriptions:
-                time.sleep(0)
+            eventually_sync(lambda: not manager.metrics().subscriptions, "it is ended")
             made.set_result(task)
         return task
 

@@ -125,7 +125,7 @@ async def test_finally_runs_when_the_manager_closes(within):
     manager = SubscriptionManager([forever])
     stream = manager.subscribe("subscription { forever }")
     await anext(stream)
-    await manager.close(drain=10.0)
+    await manager.close(drain=0.05)
     with pytest.raises(StopAsyncIteration):
         await anext(stream)
     await within(ended.wait())

@@ -58,7 +58,6 @@ async def test_a_client_subscribes_over_tls(tls, trusting, serve, connect):
     assert await client.receive_data() == {"ticks": 1}
     await manager.disconnect(tenant_id="none")
     await manager.close(drain=1)
-    await client.receive()
     await client.expect_close(1001)
 
 
@@ -86,6 +85,25 @@ async def test_a_query_is_answered_over_http_2(tls, http2, serve):
     response = await http2.post(server.http_url, json={"query": "{ __typename }"})
     assert response.http_version == "HTTP/2"
     assert response.json() == {"data": {"__typename": "Query"}}
+
+
+async def test_a_head_over_http_2_has_the_length_of_what_a_get_has(tls, http2, serve):
+    server = await serve(make_manager(), tls=tls)
+    asked = {"params": {"query": "{ __typename }"}, "headers": {"accept": "application/json"}}
+    expected = await http2.get(server.http_url, **asked)
+    for url in (server.http_url, f"{server.http_url}/"):
+        response = await http2.head(url, **asked)
+        assert response.http_version == "HTTP/2" and response.content == b""
+        length = response.headers["content-length"]
+        assert length == expected.headers["content-length"] == str(len(expected.content))
+
+
+async def test_a_head_of_a_stream_over_http_2_ends(tls, http2, serve):
+    server = await serve(make_manager(), tls=tls)
+    query = {"query": "subscription { ticks }"}
+    response = await http2.head(server.http_url, params=query, headers={"accept": EVENTS})
+    assert response.status_code == 200
+    assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
 
 
 def open_streams(authority, server, *requests) -> Any:

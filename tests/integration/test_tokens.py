@@ -169,12 +169,23 @@ async def test_only_listed_hosts_are_answered(serve, connect):
         ({"algorithms": ["HS256", "RS256"]}, "cannot be mixed"),
         ({"key": None, "jwks": "{}"}, "no JWKS"),
         ({"leeway": -1}, "at least 0"),
+        ({"key": 5}, "JWT.key is of type int"),
+        ({"key": None, "jwks": {}}, "JWT.jwks is {}"),
+        ({"key": None, "jwks_url": 5}, "JWT.jwks_url is 5"),
+        ({"key": None, "jwks_url": "https://a.test", "algorithms": ["none"]}, "no algorithm"),
+        ({"user_claim": None}, "JWT.user_claim is None"),
+        ({"roles_claim": ""}, "JWT.roles_claim is ''"),
+        ({"header": 5}, "JWT.header is 5"),
+        ({"cookie": ""}, "JWT.cookie is ''"),
+        ({"audience": 5}, "JWT.audience is 5"),
+        ({"parameters": "token"}, "JWT.parameters is 'token'"),
         ({"cookie": "session"}, "needs Security.origins"),
     ],
 )
 def test_a_configuration_that_cannot_work_is_refused(options, problem):
+    options = {"key": SECRET, "algorithms": ["HS256"], **options}
     with pytest.raises(ConfigurationError) as refused:
-        make_manager(**options)
+        Security(jwt=JWT(**options))
     assert problem in str(refused.value)
     assert SECRET not in str(refused.value)
 

@@ -286,13 +286,13 @@ def test_defaults_of_arguments_are_graphql_literals():
 @pytest.mark.parametrize(
     ("annotation", "remedy"),
     [
-        (Literal["a", "b"], "enum.Enum"),
+        (Literal["a", 1], "one kind"),
         (tuple[int, str], "tuple"),
         (list, "list"),
         (int | str, "union"),
         (bytes, "dataclass"),
         (None, "Order | None"),
-        (Page[int], "subclass"),
+        (Page, "Page[Order]"),
         ("list[Missing]", "module level"),
     ],
 )

@@ -3,6 +3,7 @@
 //!
 //! The locks are held for look-ups only; two threads that miss at once both parse.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -149,24 +150,43 @@ impl DocumentCache {
         &self,
         reference: DocumentReference<'_>,
     ) -> Result<Arc<Document>, Vec<GraphQLError>> {
+        let text = self.text(reference)?;
+        let document = self.get(&text)?;
+        if let (None, Some(text), Some(hash)) = (&self.trusted, reference.text, reference.sha256) {
+            self.documents.lock().name(text, hash.to_owned());
+        }
+        Ok(document)
+    }
+
+    /// The text of a document that [`Self::find`] has refused, where the schema was the reason:
+    /// another may judge it. `None`: the request names no document, or it is past the limits.
+    #[must_use]
+    pub fn judged_by_schema(&self, reference: DocumentReference<'_>) -> Option<String> {
+        let text = self.text(reference).ok()?;
+        Document::is_within(self.limits, &text).then(|| text.into_owned())
+    }
+
+    /// The text that a request refers to.
+    fn text<'t>(
+        &'t self,
+        reference: DocumentReference<'t>,
+    ) -> Result<Cow<'t, str>, Vec<GraphQLError>> {
         if let Some(trusted) = &self.trusted {
-            return self.get(trusted.find(reference)?);
+            return trusted.find(reference).map(|text| Cow::Borrowed(&**text));
         }
         match (reference.text, reference.sha256) {
-            (Some(text), None) => self.get(text),
+            (Some(text), None) => Ok(text.into()),
             (Some(text), Some(hash)) => {
                 if sha256(text) != hash {
                     let message = "the document is not the one that `persistedQuery.sha256Hash` names: hash its exact text";
                     return Err(request_error(message, CODE_BAD_USER_INPUT));
                 }
-                let document = self.get(text)?;
-                self.documents.lock().name(text, hash.to_owned());
-                Ok(document)
+                Ok(text.into())
             }
             (None, Some(hash)) => {
                 let known = self.documents.lock().by_sha256.get(hash).cloned();
                 match known {
-                    Some(text) => self.get(&text),
+                    Some(text) => Ok(text.to_string().into()),
                     // The words that clients know: they send hash and text next.
                     None => Err(request_error(
                         "PersistedQueryNotFound",

@@ -3,11 +3,11 @@
 //!
 //! Enum values become what the host uses for them; everything else keeps its JSON form.
 
-use apollo_compiler::Node;
 use apollo_compiler::ast::{Type, Value as Literal};
 use apollo_compiler::executable::{Field, Operation};
 use apollo_compiler::parser::SourceSpan;
 use apollo_compiler::schema::{ExtendedType, InputValueDefinition};
+use apollo_compiler::{Name, Node};
 use serde_json::Value as Json;
 
 use crate::JsonMap;
@@ -256,14 +256,18 @@ fn whole(number: &serde_json::Number) -> Option<i128> {
         })
 }
 
+/// Coerced arguments, and the names of those that are null because they were left out.
+type Arguments = (JsonMap, Vec<Name>);
+
 /// CoerceArgumentValues() of the specification. An error has the place of the value that is wrong,
 /// if one was given.
 pub(crate) fn coerce_arguments(
     schema: &Schema,
     field: &Field,
     variables: &JsonMap,
-) -> Result<JsonMap, (String, Option<SourceSpan>)> {
+) -> Result<Arguments, (String, Option<SourceSpan>)> {
     let mut coerced = JsonMap::new();
+    let mut left_out = Vec::new();
     for definition in &field.definition.arguments {
         let given = field
             .arguments
@@ -273,10 +277,21 @@ pub(crate) fn coerce_arguments(
         let value = argument(schema, definition, given, variables)
             .map_err(|message| (message, given.and_then(Node::location)))?;
         if let Some(value) = value {
+            if value.is_null() && is_left_out(given, variables) {
+                left_out.push(definition.name.clone());
+            }
             coerced.insert(definition.name.to_string(), value);
         }
     }
-    Ok(coerced)
+    Ok((coerced, left_out))
+}
+
+/// Whether a client gave no value: no argument, or a variable without a value.
+fn is_left_out(given: Option<&Node<Literal>>, variables: &JsonMap) -> bool {
+    given.is_none_or(|given| {
+        let variable = given.as_variable();
+        variable.is_some_and(|name| !variables.contains_key(name.as_str()))
+    })
 }
 
 fn argument(
@@ -286,10 +301,7 @@ fn argument(
     variables: &JsonMap,
 ) -> Result<Option<Json>, String> {
     let (name, ty) = (&definition.name, &*definition.ty);
-    let given = given.filter(|given| match given.as_variable() {
-        Some(variable) => variables.contains_key(variable.as_str()),
-        None => true,
-    });
+    let given = given.filter(|given| !is_left_out(Some(given), variables));
     let Some(given) = given else {
         if let Some(default) = &definition.default_value {
             return Ok(literal(schema, ty, default, None));

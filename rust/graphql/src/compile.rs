@@ -141,9 +141,10 @@ impl<'d> Compiler<'d> {
             Some(ExtendedType::Interface(_) | ExtendedType::Union(_)) => {
                 let mut types = schema.possible_types(name);
                 types.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+                let shapes = types.iter().map(|name| schema.shape_of(name)).collect();
                 let types = types.iter().map(|name| self.selection(name, nodes));
                 let types = types.collect::<Compiled<Vec<_>>>()?;
-                let plan = AbstractPlan::new(name.as_str().into(), types.into());
+                let plan = AbstractPlan::new(name.as_str().into(), types.into(), shapes);
                 Ok(Kind::Abstract(Arc::new(plan)))
             }
             Some(ExtendedType::InputObject(_)) | None => Err(unknown(name)),

@@ -119,6 +119,23 @@ impl Document {
         })
     }
 
+    /// Whether a text is within the limits, whatever a schema says of it. What has no syntax has
+    /// neither depth nor fields.
+    pub(crate) fn is_within(limits: DocumentLimits, text: &str) -> bool {
+        if text.len() > MAX_DOCUMENT_BYTES || limits::check_tokens(text, limits).is_err() {
+            return false;
+        }
+        let mut parser = Parser::new()
+            .recursion_limit(MAX_NESTING)
+            .token_limit(MAX_TOKENS);
+        match parser.parse_ast(text, "document") {
+            Ok(ast) => limits::check(&ast, limits, &Source::new(text)).is_ok(),
+            Err(_) => {
+                parser.recursion_reached() < MAX_NESTING && parser.tokens_reached() < MAX_TOKENS
+            }
+        }
+    }
+
     /// Chooses the operation, coerces variables and arguments, and finds the plan.
     ///
     /// # Errors
@@ -155,6 +172,12 @@ impl Document {
             OperationType::Mutation => OperationKind::Mutation,
             OperationType::Subscription => OperationKind::Subscription,
         })
+    }
+
+    /// The name of the operation that a request with this `operationName` asks for.
+    #[must_use]
+    pub fn operation_name(&self, name: Option<&str>) -> Option<&str> {
+        self.select(name).ok()?.name.as_deref()
     }
 
     /// Its text.
@@ -251,7 +274,7 @@ impl Document {
             let place = definition.location();
             return Err(vec![self.refuse(message, CODE_VALIDATION_FAILED, [place])]);
         };
-        let arguments =
+        let (arguments, left_out) =
             coerce_arguments(&self.schema, field, variables).map_err(|(message, place)| {
                 let places = [place.or_else(|| field.location())];
                 let error = self.refuse(message, CODE_BAD_USER_INPUT, places);
@@ -277,6 +300,7 @@ impl Document {
             field_name: field.name.as_str().into(),
             response_key: (*response_key).into(),
             arguments,
+            left_out: left_out.iter().map(|name| name.as_str().into()).collect(),
             plan,
         })
     }

@@ -5,12 +5,17 @@ use std::ops::ControlFlow;
 
 use serde_json::Value as Json;
 
+use crate::enums::EnumType;
 use crate::error::ResolverError;
-use crate::value::{Key, Scalar, Value};
-use crate::write::write_json;
+use crate::value::{Key, Scalar, TypeName, Value};
+use crate::write::write_data;
 
 /// Characters of a string that an error text shows (count). Past it the text is cut.
 const DESCRIBED_CHARACTERS: usize = 60;
+
+/// Member of an object with the name of its type, which the host writes into events whose objects
+/// have classes. It is no part of the data: nothing that leaves has it.
+pub const TYPE_MEMBER: &str = "__fraiseql_subs_type";
 
 impl Value for &Json {
     fn is_null(&self) -> bool {
@@ -24,8 +29,20 @@ impl Value for &Json {
         })
     }
 
-    fn type_name(&self) -> Option<Cow<'_, str>> {
-        self.get("__typename")?.as_str().map(Cow::Borrowed)
+    fn type_name(&self, is_possible: &dyn Fn(&str) -> bool) -> TypeName<'_> {
+        let Json::Object(members) = self else {
+            return TypeName::Invalid;
+        };
+        if let Some(name) = members.get("__typename") {
+            return match name.as_str() {
+                Some(name) => TypeName::Named(Cow::Borrowed(name)),
+                None => TypeName::Invalid,
+            };
+        }
+        match members.get(TYPE_MEMBER).and_then(Json::as_str) {
+            Some(name) if is_possible(name) => TypeName::Named(Cow::Borrowed(name)),
+            name => TypeName::Unnamed(name.map(Cow::Borrowed)),
+        }
     }
 
     fn is_list(&self) -> bool {
@@ -61,8 +78,12 @@ impl Value for &Json {
         }
     }
 
+    fn enum_name<'e>(&self, enum_type: &'e EnumType) -> Option<&'e str> {
+        enum_type.name_of_json(self)
+    }
+
     fn write_scalar(&self, _scalar: &str, out: &mut Vec<u8>) -> Result<(), ResolverError> {
-        write_json(self, out);
+        write_data(self, out);
         Ok(())
     }
 

@@ -39,6 +39,8 @@ pub struct SubscriptionOperation {
     pub response_key: Arc<str>,
     /// Coerced arguments by GraphQL name, in the order of the schema.
     pub arguments: JsonMap,
+    /// Arguments that are null because the client left them out: null is their default.
+    pub left_out: Vec<Arc<str>>,
     /// How values become responses.
     pub plan: Arc<Plan>,
 }

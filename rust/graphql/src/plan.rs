@@ -9,9 +9,10 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use crate::enums::EnumType;
 use crate::error::{GraphQLError, Location};
-use crate::schema::EnumType;
-use crate::value::Key;
+use crate::shape::{Shape, best_fit};
+use crate::value::{Key, Value};
 
 /// The compiled selection of one subscription: cheap to clone, equal by structure.
 #[derive(Clone)]
@@ -82,6 +83,8 @@ pub(crate) struct AbstractPlan {
     pub(crate) name: Arc<str>,
     /// Sorted by type name.
     pub(crate) types: Box<[Arc<SelectionPlan>]>,
+    /// What values of these types look like, in the same order.
+    pub(crate) shapes: Arc<[Arc<Shape>]>,
     pub(crate) fingerprint: u64,
 }
 
@@ -111,7 +114,11 @@ impl SelectionPlan {
 
 impl AbstractPlan {
     /// `types` are sorted by name.
-    pub(crate) fn new(name: Arc<str>, types: Box<[Arc<SelectionPlan>]>) -> Self {
+    pub(crate) fn new(
+        name: Arc<str>,
+        types: Box<[Arc<SelectionPlan>]>,
+        shapes: Arc<[Arc<Shape>]>,
+    ) -> Self {
         let mut hasher = DefaultHasher::new();
         name.hash(&mut hasher);
         for selection in &types {
@@ -120,6 +127,7 @@ impl AbstractPlan {
         Self {
             name,
             types,
+            shapes,
             fingerprint: hasher.finish(),
         }
     }
@@ -129,6 +137,11 @@ impl AbstractPlan {
             .types
             .binary_search_by(|selection| (*selection.type_name).cmp(type_name));
         self.types.get(found.ok()?)
+    }
+
+    /// The selection for a value that does not name its type, if its members tell.
+    pub(crate) fn of_shape<V: Value>(&self, value: &V) -> Option<&Arc<SelectionPlan>> {
+        self.types.get(best_fit(&self.shapes, value)?)
     }
 }
 

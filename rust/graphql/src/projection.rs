@@ -8,10 +8,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::error::{FieldFault, GraphQLError, PathSegment, ResolverError, write_errors};
-use crate::plan::{FieldPlan, Kind, Plan, SelectionPlan, TypePlan};
+use crate::plan::{AbstractPlan, FieldPlan, Kind, Plan, SelectionPlan, TypePlan};
 use crate::restrict::forbidden;
 use crate::scalar::write_built_in;
-use crate::value::Value;
+use crate::value::{TypeName, Value};
 use crate::write::write_string;
 
 const DATA: &[u8] = b"{\"data\":";
@@ -175,11 +175,15 @@ impl Projection<'_> {
             Kind::Object(selection) => return self.object(selection, value, path),
             Kind::List(item) => return self.list(field, item, value, path),
             Kind::Abstract(plan) => {
-                let type_name = value.type_name();
-                let found = type_name.as_ref().and_then(|name| plan.of_type(name));
+                let type_name = value.type_name(&|name| plan.of_type(name).is_some());
+                let found = match &type_name {
+                    TypeName::Named(name) => plan.of_type(name),
+                    TypeName::Unnamed(_) => plan.of_shape(value),
+                    TypeName::Invalid => None,
+                };
                 match found {
                     Some(selection) => return self.object(selection, value, path),
-                    None => Err(unknown_type(field, &plan.name, type_name.as_deref(), value)),
+                    None => Err(unknown_type(field, plan, &type_name, value)),
                 }
             }
             Kind::BuiltIn(scalar) => write_built_in(*scalar, value, self.out),
@@ -292,14 +296,19 @@ fn null_in_non_null(field: &FieldPlan) -> ResolverError {
 
 fn unknown_type<V: Value>(
     field: &FieldPlan,
-    abstract_type: &str,
-    type_name: Option<&str>,
+    plan: &AbstractPlan,
+    type_name: &TypeName<'_>,
     value: &V,
 ) -> ResolverError {
     let found = match type_name {
-        Some(name) => format!("its type is `{name}`"),
-        None => format!("{} has no `__typename`", value.describe()),
+        TypeName::Named(name) | TypeName::Unnamed(Some(name)) => format!("its type is `{name}`"),
+        TypeName::Unnamed(None) => format!(
+            "{} has no `__typename`, and its fields do not tell which it is",
+            value.describe()
+        ),
+        TypeName::Invalid => format!("{} has no `__typename`", value.describe()),
     };
+    let abstract_type = &plan.name;
     value.misfit(format!(
         "Abstract type \"{abstract_type}\" must resolve to an Object type at runtime for field \"{}.{}\"",
         field.type_name, field.name

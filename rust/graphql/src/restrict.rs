@@ -82,7 +82,8 @@ impl<'f> Restriction<'f> {
                 }
                 let types = restricted.into_iter().zip(&plan.types);
                 let types = types.map(|(new, old)| new.unwrap_or_else(|| old.clone()));
-                let plan = AbstractPlan::new(plan.name.clone(), types.collect());
+                let plan =
+                    AbstractPlan::new(plan.name.clone(), types.collect(), plan.shapes.clone());
                 Kind::Abstract(Arc::new(plan))
             }
             Kind::Denied

@@ -16,9 +16,11 @@ use serde_json::Value as Json;
 
 use crate::defaults::find_cycle;
 use crate::directives::{self, FieldRequirement};
+use crate::enums::{EnumType, enums};
 use crate::error::{SchemaError, SchemaProblem};
+use crate::shape::{Member, Shape};
 use crate::source::Source;
-use crate::value::{Key, Scalar};
+use crate::value::Key;
 
 /// Problems of one schema that its error lists (count). Past it the rest is left out.
 const MAX_LISTED_PROBLEMS: usize = 5;
@@ -34,56 +36,16 @@ pub struct SchemaOptions {
     pub sources: HashMap<(String, String), String>,
     /// By enum type: GraphQL names with the value that the host uses for each.
     pub enum_values: HashMap<String, Vec<(String, Json)>>,
-}
-
-/// An enum type: its GraphQL names and the values the host uses for them.
-#[derive(Debug)]
-pub struct EnumType {
-    name: Arc<str>,
-    values: Vec<(Arc<str>, Option<Json>)>,
-}
-
-impl EnumType {
-    /// The name of the type.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// GraphQL names in the order of the schema, each with the host's value if it has one.
-    pub fn values(&self) -> impl Iterator<Item = (&str, Option<&Json>)> {
-        self.values
-            .iter()
-            .map(|(name, value)| (&**name, value.as_ref()))
-    }
-
-    /// The GraphQL name of a host's value; a GraphQL name stands for itself.
-    #[must_use]
-    pub fn name_of(&self, scalar: &Scalar<'_>) -> Option<&str> {
-        let by_value = |value: &Json| match (scalar, value) {
-            (Scalar::Bool(a), Json::Bool(b)) => a == b,
-            (Scalar::Int(a), Json::Number(b)) => b.as_i64() == Some(*a),
-            (Scalar::UInt(a), Json::Number(b)) => b.as_u64() == Some(*a),
-            (Scalar::Float(a), Json::Number(b)) => b.as_f64() == Some(*a),
-            (Scalar::String(a), Json::String(b)) => *a == *b,
-            _ => false,
-        };
-        let found = self
-            .values
-            .iter()
-            .find(|(_, value)| value.as_ref().is_some_and(by_value));
-        let (name, _) = found.or_else(|| match scalar {
-            Scalar::String(text) => self.values.iter().find(|(name, _)| **name == **text),
-            _ => None,
-        })?;
-        Some(name)
-    }
-
-    /// The host's value of a GraphQL name: the name itself unless another was given.
-    pub(crate) fn internal(&self, name: &str) -> Option<Json> {
-        let (name, value) = self.values.iter().find(|(known, _)| **known == *name)?;
-        Some(value.clone().unwrap_or_else(|| Json::from(&**name)))
-    }
+    /// Enums of the host by their names: GraphQL names with the JSON in which the host publishes
+    /// each. They are of the type of the same name, or else of the only one with the same values.
+    pub published_enums: Vec<(String, Vec<(String, Json)>)>,
+    /// By custom scalar: the scalar whose values it has, such as `Decimal`.
+    pub scalar_kinds: HashMap<String, String>,
+    /// By type and field: the only values that the field has. They tell the types of an interface
+    /// or a union apart.
+    pub tags: HashMap<(String, String), Vec<Json>>,
+    /// Whether there may be no subscription type: the host serves queries and mutations as well.
+    pub may_lack_subscription: bool,
 }
 
 /// One subscription field and its arguments.
@@ -108,7 +70,7 @@ pub struct ArgumentSignature {
     pub is_required: bool,
 }
 
-/// A valid schema with a subscription type.
+/// A valid schema, with a subscription type unless it may lack one.
 #[derive(Debug)]
 pub struct Schema {
     sdl: String,
@@ -118,7 +80,10 @@ pub struct Schema {
     requirements: Vec<FieldRequirement>,
     keys: Vec<Arc<str>>,
     field_keys: FieldKeys,
+    /// What values of the types of interfaces and unions look like.
+    shapes: HashMap<Arc<str>, Arc<Shape>>,
     enums: HashMap<Arc<str>, Arc<EnumType>>,
+    scalar_kinds: HashMap<String, String>,
 }
 
 impl Schema {
@@ -128,10 +93,6 @@ impl Schema {
     /// # Errors
     ///
     /// [`SchemaError`] says what is wrong, where, and what to do.
-    #[allow(
-        clippy::needless_pass_by_value,
-        reason = "options belong to the one schema"
-    )]
     pub fn parse(sdl: &str, options: SchemaOptions) -> Result<Self, SchemaError> {
         let ast = Parser::new()
             .parse_ast(sdl, "schema.graphql")
@@ -146,9 +107,10 @@ impl Schema {
         let compiled = CompiledSchema::parse_and_validate(&sdl, "schema.graphql")
             .map_err(|failed| invalid(&failed.errors, &sdl))?;
         let compiled = with_one_of(compiled);
-        let root = compiled
-            .root_operation(OperationType::Subscription)
-            .ok_or(SchemaError::MissingSubscription)?;
+        let root = compiled.root_operation(OperationType::Subscription);
+        if root.is_none() && !options.may_lack_subscription {
+            return Err(SchemaError::MissingSubscription);
+        }
         if let Some((type_name, field)) = find_cycle(&compiled) {
             return Err(SchemaError::DefaultCycle {
                 type_name: type_name.to_string(),
@@ -156,17 +118,21 @@ impl Schema {
             });
         }
         let requirements = directives::requirements(&compiled)?;
-        let signatures = signatures(&compiled, root);
+        let signatures = root.map_or_else(Vec::new, |root| signatures(&compiled, root));
         check_sources(&compiled, &options)?;
         let (keys, field_keys) = field_keys(&compiled, &options);
+        let implementers = compiled.implementers_map();
+        let shapes = shapes(&compiled, &implementers, &field_keys, &options);
         Ok(Self {
             sdl,
-            implementers: compiled.implementers_map(),
+            implementers,
             signatures,
             requirements,
             keys,
             field_keys,
+            shapes,
             enums: enums(&compiled, &options)?,
+            scalar_kinds: options.scalar_kinds,
             compiled,
         })
     }
@@ -238,6 +204,11 @@ impl Schema {
         self.enums.get(name)
     }
 
+    /// The scalar whose values a custom scalar has: itself unless another was given.
+    pub(crate) fn scalar_kind<'s>(&'s self, name: &'s str) -> &'s str {
+        self.scalar_kinds.get(name).map_or(name, String::as_str)
+    }
+
     /// The keys under which a field is looked for, in this order.
     pub(crate) fn keys_of(&self, type_name: &str, field: &str) -> Arc<[Key]> {
         let keys = self
@@ -245,6 +216,22 @@ impl Schema {
             .get(type_name)
             .and_then(|fields| fields.get(field));
         keys.cloned().unwrap_or_default()
+    }
+
+    /// The object types of interfaces and unions.
+    pub fn abstract_members(&self) -> impl Iterator<Item = &str> {
+        self.shapes.keys().map(|name| &**name)
+    }
+
+    /// What values of an object type look like.
+    pub(crate) fn shape_of(&self, type_name: &str) -> Arc<Shape> {
+        let shape = self.shapes.get(type_name).cloned();
+        // Each type of an interface or a union has one.
+        shape.unwrap_or_else(|| {
+            Arc::new(Shape {
+                members: Box::default(),
+            })
+        })
     }
 
     /// The object types that a value of this interface or union may have.
@@ -377,8 +364,39 @@ fn field_keys(schema: &CompiledSchema, options: &SchemaOptions) -> (Vec<Arc<str>
     (interner.keys, field_keys)
 }
 
+/// What the types of interfaces and unions look like.
+fn shapes(
+    schema: &CompiledSchema,
+    implementers: &ApolloMap<Name, Implementers>,
+    field_keys: &FieldKeys,
+    options: &SchemaOptions,
+) -> HashMap<Arc<str>, Arc<Shape>> {
+    let unions = schema.types.values().filter_map(|ty| ty.as_union());
+    let members = unions.flat_map(|union| union.members.iter().map(|member| &member.name));
+    let implementing = implementers.values().flat_map(|found| &found.objects);
+    let names = members.chain(implementing);
+    names
+        .filter_map(|name| {
+            let object = schema.get_object(name)?;
+            let keys = field_keys.get(name.as_str())?;
+            let members = object.fields.iter().filter_map(|(field, definition)| {
+                let tags = options.tags.get(&(name.to_string(), field.to_string()));
+                Some(Member {
+                    keys: keys.get(field.as_str())?.clone(),
+                    is_required: definition.ty.is_non_null(),
+                    tags: tags.cloned().unwrap_or_default().into(),
+                })
+            });
+            let shape = Shape {
+                members: members.collect(),
+            };
+            Some((name.as_str().into(), Arc::new(shape)))
+        })
+        .collect()
+}
+
 /// The names a field is looked for without a source key: its own, then its snake_case form.
-fn names_of(field: &str) -> Vec<String> {
+pub(crate) fn names_of(field: &str) -> Vec<String> {
     let mut snake = String::with_capacity(field.len() + 4);
     let mut previous_is_upper = true;
     for (at, c) in field.char_indices() {
@@ -423,45 +441,6 @@ impl Interner {
         self.ids.insert(name.clone(), id);
         Key { id, name }
     }
-}
-
-fn enums(
-    schema: &CompiledSchema,
-    options: &SchemaOptions,
-) -> Result<HashMap<Arc<str>, Arc<EnumType>>, SchemaError> {
-    let mut enums = HashMap::new();
-    for (type_name, definition) in &schema.types {
-        let Some(definition) = definition.as_enum() else {
-            continue;
-        };
-        let given = options.enum_values.get(type_name.as_str());
-        let internal = |name: &Name| {
-            let given = given?.iter().find(|(given, _)| *given == name.as_str());
-            given.map(|(_, value)| value.clone())
-        };
-        let values = definition.values.keys();
-        let name = Arc::<str>::from(type_name.as_str());
-        let enum_type = EnumType {
-            name: name.clone(),
-            values: values
-                .map(|value| (value.as_str().into(), internal(value)))
-                .collect(),
-        };
-        enums.insert(name, Arc::new(enum_type));
-    }
-    for (type_name, values) in &options.enum_values {
-        let known = enums.get(type_name.as_str());
-        for (value, _) in values {
-            let is_known = |known: &Arc<EnumType>| known.values().any(|(name, _)| name == value);
-            if !known.is_some_and(is_known) {
-                return Err(SchemaError::UnknownEnumValue {
-                    type_name: type_name.clone(),
-                    value: value.clone(),
-                });
-            }
-        }
-    }
-    Ok(enums)
 }
 
 #[cfg(test)]

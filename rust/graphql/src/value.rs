@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use crate::enums::EnumType;
 use crate::error::ResolverError;
-use crate::schema::EnumType;
 
 /// The name under which a field is read from a value.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -36,6 +36,17 @@ pub enum Scalar<'a> {
     Other,
 }
 
+/// What a value says of its object type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TypeName<'a> {
+    /// The name of a type, which may be none of those that are possible.
+    Named(Cow<'a, str>),
+    /// Nothing, or that it is of a class that the schema does not have: its members tell.
+    Unnamed(Option<Cow<'a, str>>),
+    /// It is no object, or names its type by something else than a text.
+    Invalid,
+}
+
 /// A value of the host: read by the projection, cheap to clone.
 pub trait Value: Sized + Clone {
     /// Whether this is the host's null.
@@ -48,8 +59,8 @@ pub trait Value: Sized + Clone {
     /// [`ResolverError`] when reading it fails, such as a property that raises.
     fn field(&self, key: &Key) -> Result<Option<Self>, ResolverError>;
 
-    /// The name of the object type, for interfaces and unions: `__typename` or a class name.
-    fn type_name(&self) -> Option<Cow<'_, str>>;
+    /// The object type, for interfaces and unions: by `__typename`, or by its class.
+    fn type_name(&self, is_possible: &dyn Fn(&str) -> bool) -> TypeName<'_>;
 
     /// Whether this is a list. Strings and maps are not.
     fn is_list(&self) -> bool;

@@ -4,6 +4,8 @@ use std::io::Write;
 
 use serde_json::Value;
 
+use crate::json::TYPE_MEMBER;
+
 /// For each byte what follows the backslash; 0: the byte stands for itself.
 const ESCAPES: [u8; 256] = {
     let mut table = [0; 256];
@@ -90,6 +92,15 @@ pub fn write_float(value: f64, out: &mut Vec<u8>) {
 
 /// Writes a JSON value; integers keep all their digits.
 pub fn write_json(value: &Value, out: &mut Vec<u8>) {
+    write_members(value, &|_| true, out);
+}
+
+/// Writes the JSON of an event's data, without what the host noted in it.
+pub(crate) fn write_data(value: &Value, out: &mut Vec<u8>) {
+    write_members(value, &|key| key != TYPE_MEMBER, out);
+}
+
+fn write_members(value: &Value, is_written: &impl Fn(&str) -> bool, out: &mut Vec<u8>) {
     match value {
         Value::Null => out.extend_from_slice(b"null"),
         Value::Bool(true) => out.extend_from_slice(b"true"),
@@ -110,19 +121,20 @@ pub fn write_json(value: &Value, out: &mut Vec<u8>) {
                 if index > 0 {
                     out.push(b',');
                 }
-                write_json(item, out);
+                write_members(item, is_written, out);
             }
             out.push(b']');
         }
         Value::Object(members) => {
             out.push(b'{');
-            for (index, (key, member)) in members.iter().enumerate() {
+            let members = members.iter().filter(|(key, _)| is_written(key));
+            for (index, (key, member)) in members.enumerate() {
                 if index > 0 {
                     out.push(b',');
                 }
                 write_string(key, out);
                 out.push(b':');
-                write_json(member, out);
+                write_members(member, is_written, out);
             }
             out.push(b'}');
         }

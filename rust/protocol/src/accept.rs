@@ -2,6 +2,8 @@
 //!
 //! Source: RFC 9110, section 12.5.1; GraphQL over HTTP, "Media Types".
 
+use crate::transports::Transports;
+
 /// Media type of a response that tells request errors by its status.
 const GRAPHQL_RESPONSE: &str = "application/graphql-response+json";
 
@@ -54,11 +56,13 @@ pub(crate) struct Accepted {
     pub(crate) streaming: Option<Streaming>,
     /// Whether a page is preferred, as browsers do.
     pub(crate) html: bool,
+    /// What is offered at all.
+    pub(crate) offered: Transports,
 }
 
 impl Accepted {
     /// Reads the header; without one, or with an empty one, everything is accepted.
-    pub(crate) fn read(header: Option<&str>) -> Self {
+    pub(crate) fn read(header: Option<&str>, offered: Transports) -> Self {
         let header = header.filter(|header| !header.trim().is_empty());
         let ranges = ranges(header.unwrap_or("*/*"));
         let quality = |wanted: &str| quality(&ranges, wanted);
@@ -76,7 +80,7 @@ impl Accepted {
         ];
         let streaming = streams
             .into_iter()
-            .filter(|(_, name)| names(&ranges, name))
+            .filter(|(streaming, name)| offered.offer(*streaming) && names(&ranges, name))
             .map(|(streaming, name)| (streaming, quality(name)))
             .filter(|(_, quality)| *quality > 0.0)
             .reduce(|best, next| if next.1 > best.1 { next } else { best })
@@ -86,6 +90,7 @@ impl Accepted {
             single,
             streaming,
             html,
+            offered,
         }
     }
 }
@@ -136,16 +141,19 @@ mod tests {
     use super::*;
 
     fn single(header: &str) -> Option<Single> {
-        Accepted::read(Some(header)).single
+        Accepted::read(Some(header), Transports::default()).single
     }
 
     fn streaming(header: &str) -> Option<Streaming> {
-        Accepted::read(Some(header)).streaming
+        Accepted::read(Some(header), Transports::default()).streaming
     }
 
     #[test]
     fn a_client_that_names_neither_media_type_is_answered_with_json() {
-        assert_eq!(Accepted::read(None).single, Some(Single::Json));
+        assert_eq!(
+            Accepted::read(None, Transports::default()).single,
+            Some(Single::Json)
+        );
         assert_eq!(single(" "), Some(Single::Json));
         assert_eq!(single("*/*"), Some(Single::Json));
         assert_eq!(single("application/*"), Some(Single::Json));
@@ -176,7 +184,7 @@ mod tests {
     #[test]
     fn browsers_get_a_page() {
         let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
-        assert!(Accepted::read(Some(browser)).html);
-        assert!(!Accepted::read(Some("*/*")).html);
+        assert!(Accepted::read(Some(browser), Transports::default()).html);
+        assert!(!Accepted::read(Some("*/*"), Transports::default()).html);
     }
 }

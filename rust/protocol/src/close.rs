@@ -24,8 +24,11 @@ impl Close {
     /// The status of an HTTP response that is closed before it has begun.
     pub(crate) fn http_status(&self) -> u16 {
         match self.code {
+            4400 => 400,
             4401 => 401,
             4403 => 403,
+            4408 => 408,
+            4429 => 429,
             1001 | 1013 => 503,
             _ => 500,
         }
@@ -67,6 +70,12 @@ impl Close {
     #[must_use]
     pub fn slow_consumer() -> Self {
         Self::new(1013, "Results were taken too slowly")
+    }
+
+    /// 1013: pings were not answered, and nothing was taken. Clients connect again after this code.
+    #[must_use]
+    pub fn no_answer() -> Self {
+        Self::new(1013, "Pings were not answered")
     }
 
     /// 4400: the message cannot be understood; `fault` says why.
@@ -114,10 +123,10 @@ impl Close {
         Self::new(4429, "Too many initialisation requests")
     }
 
-    /// 4500: the server cannot go on.
+    /// 1013: the server cannot serve the client now.
     #[must_use]
-    pub fn internal_error(reason: &str) -> Self {
-        Self::new(4500, format!("Internal server error: {reason}"))
+    pub fn try_again_later(reason: &str) -> Self {
+        Self::new(1013, reason)
     }
 }
 

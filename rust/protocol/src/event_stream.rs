@@ -38,6 +38,8 @@ pub(crate) struct EventStream {
     is_open: bool,
     is_closed: bool,
     in_use: HashSet<OperationId>,
+    /// What a client that is refused reads: a JSON array of errors.
+    refusal: Option<Bytes>,
 }
 
 impl EventStream {
@@ -48,6 +50,7 @@ impl EventStream {
             is_open: false,
             is_closed: false,
             in_use: HashSet::new(),
+            refusal: None,
         }
     }
 
@@ -113,7 +116,19 @@ impl EventStream {
         if self.is_open {
             return Vec::new();
         }
-        vec![Action::Respond(Head::new(close.http_status()))]
+        let status = close.http_status();
+        match self.refusal.take() {
+            Some(errors) => vec![
+                Action::Respond(Head::of_type(status, "application/json; charset=utf-8")),
+                Action::Send(errors_only(&errors).into()),
+            ],
+            None => vec![Action::Respond(Head::new(status))],
+        }
+    }
+
+    /// The application refuses the client with these errors.
+    pub(crate) fn refuse(&mut self, errors: Bytes) {
+        self.refusal = Some(errors);
     }
 
     /// The stream is over.

@@ -9,10 +9,10 @@ use crate::accept::{Accepted, Single, Streaming};
 use crate::close::Close;
 use crate::event_stream;
 use crate::framing::Framing;
-use crate::head::Head;
-use crate::http;
+use crate::head::{Amendment, Head};
 use crate::multipart;
 use crate::operation::{OperationId, OperationKind, Request};
+use crate::response::{RETRY_AFTER, SHUTTING_DOWN};
 use crate::session::Action;
 
 /// How the response is sent.
@@ -37,14 +37,20 @@ enum Phase {
 pub struct Exchange {
     request: Option<Request>,
     accepted: Accepted,
+    /// A GET, or a HEAD, which must change nothing.
     is_get: bool,
+    /// Only the head is wanted.
+    is_head: bool,
     form: Form,
     phase: Phase,
+    amendment: Option<Amendment>,
+    /// What a client that is refused reads: a JSON array of errors.
+    refusal: Option<Bytes>,
 }
 
 impl Exchange {
     /// A request that was read.
-    pub(crate) fn new(request: Request, accepted: Accepted, is_get: bool) -> Self {
+    pub(crate) fn new(request: Request, accepted: Accepted) -> Self {
         // Until it is known what the operation is.
         let form = match (accepted.single, accepted.streaming) {
             (Some(single), _) => Form::Single(single),
@@ -54,9 +60,21 @@ impl Exchange {
         Self {
             request: Some(request),
             accepted,
-            is_get,
+            is_get: false,
+            is_head: false,
             form,
             phase: Phase::Silent,
+            amendment: None,
+            refusal: None,
+        }
+    }
+
+    /// It came by GET, or by HEAD.
+    pub(crate) fn by_get(self, is_head: bool) -> Self {
+        Self {
+            is_get: true,
+            is_head,
+            ..self
         }
     }
 
@@ -81,10 +99,9 @@ impl Exchange {
             }
             Some(OperationKind::Subscription) => {
                 let Some(streaming) = self.accepted.streaming else {
-                    return Err(self.fail(
-                        Head::new(406),
-                        "the response to a subscription goes on: accept text/event-stream or multipart/mixed, or connect with a WebSocket",
-                    ));
+                    return Err(
+                        self.fail(Head::new(406), &self.accepted.offered.streaming_advice())
+                    );
                 };
                 self.form = Form::Streaming(streaming);
             }
@@ -98,8 +115,12 @@ impl Exchange {
             Streaming::Events => (event_stream::CONTENT_TYPE, event_stream::HEARTBEAT),
             Streaming::Multipart => (multipart::CONTENT_TYPE, multipart::OPENING),
         };
-        // What opens the body shows at once that the subscription runs.
         let head = Action::Respond(Head::stream(media_type));
+        if self.is_head {
+            // What would run has nobody to run for.
+            return Err(self.end(vec![head]));
+        }
+        // What opens the body shows at once that the subscription runs.
         Ok(vec![head, Action::Send(opening.into())])
     }
 
@@ -117,10 +138,21 @@ impl Exchange {
         match self.form {
             Form::Single(single) if self.phase == Phase::Silent => {
                 self.phase = Phase::Answering;
-                Some(Head::of_type(200, single.content_type()))
+                let head = Head::of_type(200, single.content_type());
+                Some(head.amended(self.amendment.take()))
             }
             _ => None,
         }
+    }
+
+    /// What the application wants of the head, which may have been sent already.
+    pub(crate) fn amend(&mut self, amendment: Amendment) {
+        self.amendment = Some(amendment);
+    }
+
+    /// The application refuses the client with these errors.
+    pub(crate) fn refuse(&mut self, errors: Bytes) {
+        self.refusal = Some(errors);
     }
 
     /// The operation failed before it gave a result, or cannot go on.
@@ -133,6 +165,7 @@ impl Exchange {
             Form::Single(single) => {
                 if self.phase == Phase::Silent {
                     let head = Head::of_type(single.refused_status(), single.content_type());
+                    let head = head.amended(self.amendment.take());
                     actions.push(Action::Respond(head));
                     actions.push(Action::Send(event_stream::errors_only(errors).into()));
                 }
@@ -152,7 +185,7 @@ impl Exchange {
     pub(crate) fn complete(&mut self) -> Vec<Action> {
         match (self.phase, self.form) {
             (Phase::Ended, _) => Vec::new(),
-            (Phase::Silent, Form::Single(_)) => self.fail(Head::new(503), http::SHUTTING_DOWN),
+            (Phase::Silent, Form::Single(_)) => self.fail(Head::new(503), SHUTTING_DOWN),
             (_, Form::Single(_)) => self.end(Vec::new()),
             (_, Form::Streaming(streaming)) => {
                 let last = match streaming {
@@ -180,10 +213,14 @@ impl Exchange {
     /// The connection is closed before its operation has ended.
     pub(crate) fn farewell(&mut self, close: &Close) -> Vec<Action> {
         match (self.phase, self.form) {
-            (Phase::Silent, _) if close.is_going_away() => {
-                self.fail(Head::new(503), http::SHUTTING_DOWN)
+            (Phase::Silent, _) if close.is_going_away() => self.fail(Head::new(503), SHUTTING_DOWN),
+            (Phase::Silent, _) => {
+                let head = Head::new(close.http_status());
+                match self.refusal.take() {
+                    Some(errors) => self.fail_with(head, &errors),
+                    None => self.fail(head, &close.reason),
+                }
             }
-            (Phase::Silent, _) => self.fail(Head::new(close.http_status()), &close.reason),
             (Phase::Answering, Form::Streaming(Streaming::Multipart)) if !close.is_going_away() => {
                 self.phase = Phase::Ended;
                 let errors = json!([{ "message": close.reason }]).to_string();
@@ -195,12 +232,17 @@ impl Exchange {
     }
 
     fn fail(&mut self, head: Head, message: &str) -> Vec<Action> {
-        let media = self.accepted.single.unwrap_or(Single::Json);
-        let body = json!({"errors": [{"message": message}]}).to_string();
-        let mut head = head.with("content-type", media.content_type());
+        self.fail_with(head, json!([{"message": message}]).to_string().as_bytes())
+    }
+
+    /// Answers with a JSON array of errors.
+    fn fail_with(&mut self, mut head: Head, errors: &[u8]) -> Vec<Action> {
         if head.status == 503 {
-            head = head.with("retry-after", http::RETRY_AFTER);
+            head = head.with("retry-after", RETRY_AFTER);
         }
+        let media = self.accepted.single.unwrap_or(Single::Json);
+        let body = event_stream::errors_only(errors);
+        let head = head.with("content-type", media.content_type());
         self.end(vec![Action::Respond(head), Action::Send(body.into())])
     }
 
@@ -214,9 +256,16 @@ impl Exchange {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transports::Transports;
 
     fn exchange(accept: &str, is_get: bool) -> Exchange {
-        Exchange::new(Request::default(), Accepted::read(Some(accept)), is_get)
+        let accepted = Accepted::read(Some(accept), Transports::default());
+        let exchange = Exchange::new(Request::default(), accepted);
+        if is_get {
+            exchange.by_get(false)
+        } else {
+            exchange
+        }
     }
 
     fn status(actions: &[Action]) -> u16 {
@@ -315,5 +364,28 @@ mod tests {
         let part = String::from_utf8_lossy(part);
         assert!(part.contains(r#"{"payload":null,"errors":[{"message":"Forbidden"}]}"#));
         assert!(part.ends_with("--graphql--\r\n"));
+    }
+
+    #[test]
+    fn a_head_is_that_of_the_response_to_a_get_and_runs_no_subscription() {
+        let head = |accept| exchange(accept, true).by_get(true);
+        let mut query = head("application/json");
+        assert_eq!(query.starting(Some(OperationKind::Query)), Ok(vec![]));
+        let refused = head("*/*").starting(Some(OperationKind::Mutation));
+        assert_eq!(status(&refused.unwrap_err()), 405);
+        let ended = head("text/event-stream").starting(Some(OperationKind::Subscription));
+        let ended = ended.unwrap_err();
+        assert_eq!(status(&ended), 200);
+        assert_eq!(ended[1..], [Action::Close(Close::normal())]);
+    }
+
+    #[test]
+    fn what_is_tried_again_later_says_when() {
+        let actions = exchange("*/*", false).farewell(&Close::going_away());
+        let [Action::Respond(head), ..] = &actions[..] else {
+            panic!("no head");
+        };
+        assert_eq!(head.status, 503);
+        assert!(head.headers.contains(&("retry-after", "1".into())));
     }
 }

@@ -8,7 +8,18 @@ pub struct Head {
     /// Status code.
     pub status: u16,
     /// Names, in lower case, and values.
-    pub headers: Vec<(&'static str, Cow<'static, str>)>,
+    pub headers: Vec<(Cow<'static, str>, Cow<'static, str>)>,
+    /// Whether the body goes on, so that its length is not known.
+    pub goes_on: bool,
+}
+
+/// What an application wants the head of its answer to be like.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Amendment {
+    /// Status code in place of the usual one.
+    pub status: Option<u16>,
+    /// Further headers: names in lower case, and values. Both are those of RFC 9110.
+    pub headers: Vec<(String, String)>,
 }
 
 impl Head {
@@ -18,13 +29,27 @@ impl Head {
         Self {
             status,
             headers: Vec::new(),
+            goes_on: false,
         }
     }
 
     /// Adds a header.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
-        self.headers.push((name, value.into()));
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Does as the application wants.
+    #[must_use]
+    pub fn amended(mut self, amendment: Option<Amendment>) -> Self {
+        let Some(amendment) = amendment else {
+            return self;
+        };
+        self.status = amendment.status.unwrap_or(self.status);
+        let headers = amendment.headers.into_iter();
+        self.headers
+            .extend(headers.map(|(name, value)| (name.into(), value.into())));
         self
     }
 
@@ -36,9 +61,13 @@ impl Head {
 
     /// A body follows that goes on: nothing may keep it back on its way.
     pub(crate) fn stream(media_type: &'static str) -> Self {
-        Self::of_type(200, media_type)
-            .with("cache-control", "no-cache, no-transform")
-            // nginx and what follows its example collect a response otherwise.
-            .with("x-accel-buffering", "no")
+        let head = Self::of_type(200, media_type);
+        Self {
+            goes_on: true,
+            ..head
+        }
+        .with("cache-control", "no-cache, no-transform")
+        // nginx and what follows its example collect a response otherwise.
+        .with("x-accel-buffering", "no")
     }
 }

@@ -4,8 +4,7 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::accept::Accepted;
 use crate::event_stream;
@@ -13,18 +12,18 @@ use crate::exchange::Exchange;
 use crate::head::Head;
 use crate::members::{self, Fault};
 use crate::operation::{OperationId, Request};
+use crate::posted::posted;
+pub use crate::response::Response;
+use crate::transports::Transports;
 
 /// Header with the token of a reserved event stream.
 const TOKEN_HEADER: &str = "x-graphql-event-stream-token";
 
-/// Seconds after which a client that was told 503 may ask again.
-pub(crate) const RETRY_AFTER: &str = "1";
+/// Parameter that may have it as well, for clients that cannot set headers.
+const TOKEN_PARAMETER: &str = "token";
 
-/// What a client is told that comes too late.
-pub(crate) const SHUTTING_DOWN: &str = "the server is shutting down: try again";
-
-/// Methods with a meaning here.
-const ALLOW: &str = "GET, POST, PUT, DELETE, OPTIONS";
+/// Parameters of which one is there when a GET asks for something to be run.
+const DOCUMENT_PARAMETERS: [&str; 3] = ["query", "documentId", "extensions"];
 
 /// A request as it was received.
 #[derive(Debug, Clone, Copy)]
@@ -48,22 +47,50 @@ impl HttpRequest<'_> {
     }
 
     /// All headers of this name as the one list that they are; `None` without any.
-    fn list(&self, name: &str) -> Option<String> {
+    pub(crate) fn list(&self, name: &str) -> Option<String> {
         let found = self.headers.iter().filter(|(known, _)| known == name);
         let values: Vec<_> = found.map(|(_, value)| value.as_str()).collect();
         (!values.is_empty()).then(|| values.join(", "))
     }
 
+    /// The parameter of this name, unless it is empty.
     fn parameter(&self, name: &str) -> Option<String> {
-        form_urlencoded::parse(self.query.as_bytes())
-            .find(|(known, _)| known == name)
+        self.parameters(name).find(|value| !value.is_empty())
+    }
+
+    fn parameters(&self, name: &str) -> impl Iterator<Item = String> {
+        parameters(self.query)
+            .filter(move |(known, _)| known == name)
             .map(|(_, value)| value.into_owned())
     }
 
-    fn token(&self) -> Option<String> {
+    /// The token of the event stream that it is about. The header is for nothing else. The
+    /// parameter may as well be a credential of the application, unless it names a stream.
+    pub fn stream(&self, is_reserved: impl Fn(&str) -> bool) -> Option<String> {
         let header = self.header(TOKEN_HEADER).map(str::to_owned);
-        header.or_else(|| self.parameter("token"))
+        let mut parameters = self.parameters(TOKEN_PARAMETER);
+        header.or_else(|| parameters.find(|token| is_reserved(token)))
     }
+
+    /// Whether it has a token that names no stream, if [`Self::stream`] finds none.
+    fn has_token(&self) -> bool {
+        self.parameter(TOKEN_PARAMETER).is_some()
+    }
+
+    /// Whether a GET asks for something to be run.
+    fn asks(&self) -> bool {
+        let is_there = |name: &&str| self.parameter(name).is_some();
+        DOCUMENT_PARAMETERS.iter().any(is_there)
+    }
+
+    fn is_head(&self) -> bool {
+        self.method == "HEAD"
+    }
+}
+
+/// The parameters of a target, decoded: names and values.
+pub fn parameters(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    form_urlencoded::parse(query.as_bytes())
 }
 
 /// What a request asks for.
@@ -98,121 +125,45 @@ pub enum Asked {
     Page,
 }
 
-/// A whole response.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Response {
-    /// Status and headers.
-    pub head: Head,
-    /// The body.
-    pub body: Bytes,
-}
-
-impl Response {
-    /// A response that says in GraphQL's form what is wrong.
-    #[must_use]
-    pub fn error(status: u16, message: &str) -> Self {
-        let body = json!({"errors": [{"message": message}]}).to_string();
-        Self {
-            head: Head::of_type(status, "application/json; charset=utf-8"),
-            body: body.into(),
-        }
-    }
-
-    /// A response of a server that takes no further request.
-    #[must_use]
-    pub fn shutting_down() -> Self {
-        let mut response = Self::error(503, SHUTTING_DOWN);
-        response.head = response.head.with("retry-after", RETRY_AFTER);
-        response
-    }
-
-    /// A response to a document that is refused, with a JSON array of errors.
-    #[must_use]
-    pub fn refused(errors: &[u8]) -> Self {
-        Self {
-            head: Head::of_type(400, "application/json; charset=utf-8"),
-            body: event_stream::errors_only(errors).into(),
-        }
-    }
-
-    /// A response without a body.
-    #[must_use]
-    pub fn empty(status: u16) -> Self {
-        Self {
-            head: Head::new(status),
-            body: Bytes::new(),
-        }
-    }
-
-    /// A short text.
-    #[must_use]
-    pub fn text(status: u16, text: String) -> Self {
-        Self {
-            head: Head::of_type(status, "text/plain; charset=utf-8"),
-            body: text.into(),
-        }
-    }
-
-    /// A page for browsers.
-    #[must_use]
-    pub fn page(html: Bytes) -> Self {
-        Self {
-            head: Head::of_type(200, "text/html; charset=utf-8")
-                .with("cache-control", "no-cache")
-                .with("vary", "accept"),
-            body: html,
-        }
-    }
-
-    /// A request for more than the server takes.
-    #[must_use]
-    pub fn too_large(limit_bytes: usize) -> Self {
-        let message = format!("the body may have at most {limit_bytes} bytes");
-        Self::error(413, &message)
-    }
-
-    /// Tells the methods that have a meaning.
-    fn allowing(mut self) -> Self {
-        self.head = self.head.with("allow", ALLOW);
-        self
-    }
-
-    /// No stream has this token.
-    #[must_use]
-    pub fn no_stream() -> Self {
-        Self::error(404, "no event stream has this token: reserve one with PUT")
-    }
-}
-
 /// The head of the response that opens a reserved event stream.
 #[must_use]
 pub fn stream_head() -> Head {
     Head::stream(event_stream::CONTENT_TYPE)
 }
 
-/// Reads a request.
+/// Reads a request. `is_reserved`: whether a token names a reserved event stream.
 ///
 /// # Errors
 ///
 /// The response to one that asks for nothing: it says what is wrong, or what may be asked.
-pub fn read(request: HttpRequest<'_>) -> Result<Asked, Response> {
-    let accepted = Accepted::read(request.list("accept").as_deref());
-    let token = request.token();
-    match (request.method, token) {
-        ("PUT", _) => Ok(Asked::Reserve),
+pub fn read(
+    request: HttpRequest<'_>,
+    transports: Transports,
+    is_reserved: impl Fn(&str) -> bool,
+) -> Result<Asked, Response> {
+    let accepted = Accepted::read(request.list("accept").as_deref(), transports);
+    let stream = request.stream(is_reserved).filter(|_| transports.sse);
+    match (request.method, stream) {
+        ("PUT", _) if transports.sse => Ok(Asked::Reserve),
         ("GET", Some(token)) => Ok(Asked::Open { token }),
+        // Reading is what opens a stream, once; who asks for the head must not use that up.
+        ("HEAD", Some(_)) => Err(Response::of_head(stream_head())),
+        ("GET" | "HEAD", None) if !request.asks() && accepted.html => Ok(Asked::Page),
+        ("GET" | "HEAD", None) if !request.asks() && transports.sse && request.has_token() => {
+            Err(Response::no_stream())
+        }
+        ("GET" | "HEAD", None) if transports.get => {
+            run(request, asked_by_get(request.query)?, accepted)
+        }
         ("POST", Some(token)) => {
             let mut members = posted(request)?;
             let request = graphql_request(request, &mut members)?;
-            let id = request
-                .extensions
-                .get("operationId")
-                .and_then(Value::as_str);
-            let Some(id) = id.filter(|id| !id.is_empty()).map(OperationId::from) else {
+            let Some(id) = operation_id(&request) else {
                 return Err(Response::error(400, "`extensions.operationId` is missing"));
             };
             Ok(Asked::Start { token, id, request })
         }
+        ("POST", None) if transports.post => run(request, posted(request)?, accepted),
         ("DELETE", Some(token)) => match request.parameter("operationId") {
             Some(id) => Ok(Asked::Stop {
                 token,
@@ -223,13 +174,25 @@ pub fn read(request: HttpRequest<'_>) -> Result<Asked, Response> {
                 "the parameter `operationId` is missing",
             )),
         },
-        ("DELETE", None) => Err(Response::no_stream()),
-        ("GET", None) if accepted.html && request.parameter("query").is_none() => Ok(Asked::Page),
-        ("GET", None) => run(request, parameters(request.query)?, accepted),
-        ("POST", None) => run(request, posted(request)?, accepted),
-        ("OPTIONS", _) => Err(Response::empty(204).allowing()),
-        _ => Err(Response::error(405, "send GET or POST").allowing()),
+        ("DELETE", None) if transports.sse => Err(Response::no_stream()),
+        ("OPTIONS", _) => Err(allowing(Response::empty(204), transports)),
+        _ => {
+            let refusal = Response::error(405, transports.method_advice());
+            Err(allowing(refusal, transports))
+        }
     }
+}
+
+/// Tells the methods that have a meaning.
+fn allowing(mut response: Response, transports: Transports) -> Response {
+    response.head = response.head.with("allow", transports.methods());
+    response
+}
+
+/// The id under which an operation runs on an event stream.
+fn operation_id(request: &Request) -> Option<OperationId> {
+    let id = request.extensions.get("operationId")?.as_str()?;
+    (!id.is_empty()).then(|| OperationId::from(id))
 }
 
 fn run(
@@ -238,17 +201,20 @@ fn run(
     accepted: Accepted,
 ) -> Result<Asked, Response> {
     if accepted.single.is_none() && accepted.streaming.is_none() {
-        return Err(Response::error(
-            406,
-            "accept application/graphql-response+json, application/json, text/event-stream or multipart/mixed",
-        ));
+        let types = accepted.offered.media_types();
+        return Err(Response::error(406, &format!("accept one of {types}")));
     }
     let request = graphql_request(http, &mut members)?;
-    Ok(Asked::Run(Exchange::new(
-        request,
-        accepted,
-        http.method == "GET",
-    )))
+    let may_be_for_stream = accepted.offered.sse && http.method == "POST" && http.has_token();
+    if may_be_for_stream && operation_id(&request).is_some() {
+        // It is for a stream, which another process may have.
+        return Err(Response::no_stream());
+    }
+    let exchange = Exchange::new(request, accepted);
+    Ok(Asked::Run(match http.method {
+        "POST" => exchange,
+        _ => exchange.by_get(http.is_head()),
+    }))
 }
 
 fn graphql_request(
@@ -260,39 +226,14 @@ fn graphql_request(
     Ok(request)
 }
 
-/// The members of a posted JSON object.
-fn posted(request: HttpRequest<'_>) -> Result<Map<String, Value>, Response> {
-    let content_type = request.header("content-type").unwrap_or_default();
-    let mut parts = content_type.split(';').map(str::trim);
-    let is_json = parts
-        .next()
-        .is_some_and(|media| media.eq_ignore_ascii_case("application/json"));
-    let charset = parts
-        .filter_map(|parameter| parameter.split_once('='))
-        .find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"))
-        .map_or("utf-8", |(_, charset)| charset.trim().trim_matches('"'));
-    if !is_json || !charset.eq_ignore_ascii_case("utf-8") {
-        return Err(Response::error(
-            415,
-            "send the request as `content-type: application/json`, in UTF-8",
-        ));
-    }
-    members::object(request.body).map_err(bad_request)
-}
-
-/// The members that a GET has as parameters of its target.
-fn parameters(query: &str) -> Result<Map<String, Value>, Response> {
+/// The members that a GET has as parameters of its target. Empty ones are as if left out.
+fn asked_by_get(query: &str) -> Result<Map<String, Value>, Response> {
     let mut members = Map::new();
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        let value: Cow<'_, str> = value;
+    for (name, value) in parameters(query).filter(|(_, value)| !value.is_empty()) {
         let value = match &*name {
             "query" | "operationName" | "documentId" => Value::from(&*value),
-            "variables" | "extensions" if value.is_empty() => Value::Null,
-            "variables" | "extensions" => serde_json::from_str(&value).map_err(|error| {
-                Response::error(
-                    400,
-                    &format!("the parameter `{name}` is not JSON ({error})"),
-                )
+            "variables" | "extensions" => members::value(value.as_bytes()).map_err(|fault| {
+                Response::error(400, &format!("the parameter `{name}` is invalid: {fault}"))
             })?,
             _ => continue,
         };
@@ -301,7 +242,7 @@ fn parameters(query: &str) -> Result<Map<String, Value>, Response> {
     Ok(members)
 }
 
-fn bad_request(fault: Fault) -> Response {
+pub(crate) fn bad_request(fault: Fault) -> Response {
     Response::error(400, &format!("Invalid request: {fault}"))
 }
 
@@ -322,7 +263,8 @@ mod tests {
             headers: &headers,
             body: body.as_bytes(),
         };
-        read(request).map_or_else(|response| response.head.status, |_| 200)
+        read(request, Transports::default(), |token| token == "reserved")
+            .map_or_else(|response| response.head.status, |_| 200)
     }
 
     const JSON: (&str, &str) = ("content-type", "application/json; charset=utf-8");
@@ -367,10 +309,12 @@ mod tests {
                 "",
             ),
             (200, "PUT", "", &[], ""),
-            (200, "GET", "token=t", &[], ""),
-            (400, "POST", "token=t", &[JSON], body),
-            (400, "DELETE", "token=t", &[], ""),
+            (200, "GET", "token=reserved", &[], ""),
+            (200, "HEAD", "token=reserved", &[], ""),
+            (400, "POST", "token=reserved", &[JSON], body),
+            (400, "DELETE", "token=reserved", &[], ""),
             (404, "DELETE", "", &[], ""),
+            (404, "DELETE", "token=t&operationId=1", &[], ""),
         ] {
             let found = status(method, query, pairs, body);
             assert_eq!(found, expected, "{method} ?{query} {pairs:?} {body}");
@@ -386,7 +330,7 @@ mod tests {
             headers: &headers,
             body: b"",
         };
-        let Ok(Asked::Run(mut exchange)) = read(request) else {
+        let Ok(Asked::Run(mut exchange)) = read(request, Transports::default(), |_| false) else {
             panic!("not read");
         };
         let actions = exchange.accept();
@@ -395,5 +339,64 @@ mod tests {
         };
         let after = request.resume().unwrap().after;
         assert_eq!(after.as_deref(), Some("7"));
+    }
+
+    const STREAM: &str = r#"{"query":"{ a }","extensions":{"operationId":"1"}}"#;
+
+    #[test]
+    fn a_token_that_names_no_stream_is_none() {
+        let header = |token| [JSON, (TOKEN_HEADER, token)];
+        for (expected, method, query, pairs, body) in [
+            (200, "GET", "token=t&query=%7Ba%7D", &[][..], ""),
+            (200, "HEAD", "token=t&query=%7Ba%7D", &[], ""),
+            (200, "POST", "token=t", &[JSON], r#"{"query":"{ a }"}"#),
+            (200, "GET", "token=t&token=reserved", &[], ""),
+            (200, "GET", "token=t", &[("accept", "text/html")], ""),
+            // Nothing else can be meant.
+            (
+                404,
+                "GET",
+                "token=t",
+                &[("accept", "text/event-stream")],
+                "",
+            ),
+            (404, "POST", "token=t", &[JSON], STREAM),
+            // The header is for nothing else.
+            (200, "GET", "", &[(TOKEN_HEADER, "t")], ""),
+            (200, "POST", "token=t", &header("reserved"), STREAM),
+            (400, "POST", "", &header("t"), r#"{"query":"{ a }"}"#),
+            (400, "GET", "token=", &[], ""),
+        ] {
+            let found = status(method, query, pairs, body);
+            assert_eq!(found, expected, "{method} ?{query} {pairs:?} {body}");
+        }
+    }
+
+    #[test]
+    fn empty_parameters_are_as_if_left_out() {
+        for (expected, query) in [
+            (200, "query=%7Ba%7D&operationName=&variables=&extensions="),
+            (200, "query=%7Ba%7D&documentId="),
+            (200, "query=&documentId=a"),
+            (400, "query="),
+            (400, "query=&operationName=a"),
+            (400, "query=%7Ba%7D&variables=%22"),
+        ] {
+            assert_eq!(status("GET", query, &[], ""), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_unicode_is_a_400_wherever_it_stands() {
+        let query = "query=%7Ba%7D&variables=%7B%22a%22%3A%22%5Cud800%22%7D";
+        assert_eq!(status("GET", query, &[], ""), 400);
+        for body in [
+            r#"{"query":"{ a(b: \"\ud800\") }"}"#,
+            r#"{"query":"{ a }","operationName":"\udc00"}"#,
+            r#"{"query":"{ a }","variables":{"\ud800":1}}"#,
+            r#"{"query":"{ a }","extensions":{"a":["\ud800\ud800"]}}"#,
+        ] {
+            assert_eq!(status("POST", "", &[JSON], body), 400, "{body}");
+        }
     }
 }

@@ -8,32 +8,65 @@ use serde_json::{Map, Value, json};
 
 use crate::frame;
 use crate::members::{
-    Fault, object, operation_id, optional_object, payload_request, required_string,
+    Envelope, Fault, object, operation_id, optional_object, payload_request, required_string,
 };
 use crate::message::ClientMessage;
 use crate::operation::OperationId;
 
-/// Reads one text message. What cannot be understood is answered, and the connection goes on.
+/// A message that cannot be understood. It is answered, and the connection goes on.
+#[derive(Debug)]
+pub(crate) struct Misunderstood {
+    /// The operation that it names.
+    id: Option<OperationId>,
+    fault: Fault,
+}
+
+impl Misunderstood {
+    /// The answer: `error` where the message names an operation, `connection_error` else.
+    pub(crate) fn answer(&self) -> Bytes {
+        match &self.id {
+            Some(id) => {
+                let payload = json!({"message": self.text()}).to_string();
+                frame::operation(id, "error", payload.as_bytes())
+            }
+            None => self.connection_error(),
+        }
+    }
+
+    /// The answer when there can be no operation yet.
+    pub(crate) fn connection_error(&self) -> Bytes {
+        connection_error(&self.text())
+    }
+
+    fn text(&self) -> String {
+        format!("Invalid message: {}", self.fault)
+    }
+}
+
+/// Reads one text message.
 ///
 /// # Errors
 ///
-/// The answer: `error` where the message names an operation, `connection_error` else.
-pub(crate) fn decode(text: &str) -> Result<ClientMessage, Bytes> {
-    let mut message =
-        object(text.as_bytes()).map_err(|fault| connection_error(&explained(&fault)))?;
+/// [`Misunderstood`] has the answer.
+pub(crate) fn decode(text: &str) -> Result<ClientMessage, Misunderstood> {
+    let mut message = match object(text.as_bytes()) {
+        Ok(message) => message,
+        Err(fault @ Fault::Unreadable(_)) => return recognise(text, fault),
+        Err(fault) => return Err(Misunderstood { id: None, fault }),
+    };
     let id = message.get("id").and_then(Value::as_str);
     let id = id.filter(|id| !id.is_empty()).map(OperationId::from);
-    read(&mut message).map_err(|fault| match id {
-        Some(id) => {
-            let payload = json!({"message": explained(&fault)}).to_string();
-            frame::operation(&id, "error", payload.as_bytes())
-        }
-        None => connection_error(&explained(&fault)),
-    })
+    read(&mut message).map_err(|fault| Misunderstood { id, fault })
 }
 
-fn explained(fault: &Fault) -> String {
-    format!("Invalid message: {fault}")
+/// What a message with this fault is nevertheless.
+fn recognise(text: &str, fault: Fault) -> Result<ClientMessage, Misunderstood> {
+    let envelope = Envelope::of(text);
+    let id = envelope.as_ref().and_then(Envelope::operation_id);
+    match (envelope, id) {
+        (Some(envelope), Some(id)) if envelope.kind == "stop" => Ok(ClientMessage::Complete { id }),
+        (_, id) => Err(Misunderstood { id, fault }),
+    }
 }
 
 fn read(message: &mut Map<String, Value>) -> Result<ClientMessage, Fault> {
@@ -94,7 +127,7 @@ mod tests {
             (r#"{"type":"start","id":7}"#, None, "`id` must be a string"),
             (r#"{"type":"stop","id":""}"#, None, "`id` is empty"),
         ] {
-            let frame: Value = serde_json::from_slice(&decode(text).unwrap_err()).unwrap();
+            let frame: Value = serde_json::from_slice(&decode(text).unwrap_err().answer()).unwrap();
             let payload = json!({"message": format!("Invalid message: {message}")});
             let expected = match id {
                 Some(id) => json!({"type": "error", "id": id, "payload": payload}),

@@ -1,5 +1,7 @@
 //! Members of JSON objects that clients send. A fault names the member and what it should be.
 
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use crate::operation::{OperationId, Request};
@@ -9,6 +11,11 @@ use crate::operation::{OperationId, Request};
 pub(crate) enum Fault {
     #[error("it is not JSON ({0})")]
     Json(String),
+    /// JSON, but for what a value cannot hold.
+    #[error(
+        "it cannot be read ({0}): text must be Unicode without lone surrogates, numbers must fit a double, values may be 127 deep"
+    )]
+    Unreadable(String),
     #[error("it is no JSON object")]
     NoObject,
     #[error("`{0}` is missing")]
@@ -24,13 +31,43 @@ pub(crate) enum Fault {
     UnknownType(String),
 }
 
+/// Reads a JSON value.
+pub(crate) fn value(text: &[u8]) -> Result<Value, Fault> {
+    serde_json::from_slice(text).map_err(|error| {
+        let error = error.to_string();
+        match serde_json::from_slice::<IgnoredAny>(text) {
+            Ok(_) => Fault::Unreadable(error),
+            Err(_) => Fault::Json(error),
+        }
+    })
+}
+
 /// Reads a JSON object.
 pub(crate) fn object(text: &[u8]) -> Result<Map<String, Value>, Fault> {
-    let value: Value =
-        serde_json::from_slice(text).map_err(|error| Fault::Json(error.to_string()))?;
-    match value {
+    match value(text)? {
         Value::Object(object) => Ok(object),
         _ => Err(Fault::NoObject),
+    }
+}
+
+/// What a message is and what it is about.
+#[derive(Deserialize)]
+pub(crate) struct Envelope {
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    id: Option<String>,
+}
+
+impl Envelope {
+    /// Reads it off a message of which not all can be read. What is wrong with the rest concerns
+    /// its operation alone.
+    pub(crate) fn of(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+
+    pub(crate) fn operation_id(&self) -> Option<OperationId> {
+        let id = self.id.as_deref().filter(|id| !id.is_empty());
+        id.map(OperationId::from)
     }
 }
 
@@ -81,7 +118,9 @@ pub(crate) fn request(members: &mut Map<String, Value>, names: &Names) -> Result
     let request = Request {
         query: optional_string(members, "query", names.query)?,
         document_id: optional_string(members, "documentId", names.document_id)?,
-        operation_name: optional_string(members, "operationName", names.operation_name)?,
+        // No operation has an empty name: clients that write one mean none.
+        operation_name: optional_string(members, "operationName", names.operation_name)?
+            .filter(|name| !name.is_empty()),
         variables: optional_object(members, "variables", names.variables)?.unwrap_or_default(),
         extensions: optional_object(members, "extensions", names.extensions)?.unwrap_or_default(),
         last_event_id: None,

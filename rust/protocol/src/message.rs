@@ -3,24 +3,42 @@
 use serde_json::{Map, Value};
 
 use crate::members::{
-    Fault, object, operation_id, optional_object, payload_request, required_string,
+    Envelope, Fault, object, operation_id, optional_object, payload_request, required_string,
 };
 use crate::operation::{OperationId, Request};
 
 /// One message of a client, whatever its subprotocol calls it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum ClientMessage {
-    ConnectionInit { payload: Option<Map<String, Value>> },
-    Ping { payload: Option<Map<String, Value>> },
+    ConnectionInit {
+        payload: Option<Map<String, Value>>,
+    },
+    Ping {
+        payload: Option<Map<String, Value>>,
+    },
     Pong,
-    Subscribe { id: OperationId, request: Request },
-    Complete { id: OperationId },
+    Subscribe {
+        id: OperationId,
+        request: Request,
+    },
+    /// A request of which not all can be read.
+    Unreadable {
+        id: OperationId,
+        fault: Fault,
+    },
+    Complete {
+        id: OperationId,
+    },
     Terminate,
 }
 
 /// Reads one text message.
 pub(crate) fn decode(text: &str) -> Result<ClientMessage, Fault> {
-    let mut message = object(text.as_bytes())?;
+    let mut message = match object(text.as_bytes()) {
+        Ok(message) => message,
+        Err(fault @ Fault::Unreadable(_)) => return recognise(text, fault),
+        Err(fault) => return Err(fault),
+    };
     let kind = required_string(&mut message, "type", "type")?;
     Ok(match kind.as_str() {
         "connection_init" => ClientMessage::ConnectionInit {
@@ -42,6 +60,21 @@ pub(crate) fn decode(text: &str) -> Result<ClientMessage, Fault> {
         },
         _ => return Err(Fault::UnknownType(kind)),
     })
+}
+
+/// What a message with this fault is nevertheless.
+fn recognise(text: &str, fault: Fault) -> Result<ClientMessage, Fault> {
+    let Some(envelope) = Envelope::of(text) else {
+        return Err(fault);
+    };
+    match (envelope.kind.as_str(), envelope.operation_id()) {
+        ("subscribe", Some(id)) => Ok(ClientMessage::Unreadable { id, fault }),
+        ("complete", Some(id)) => Ok(ClientMessage::Complete { id }),
+        // A pong need not repeat the payload.
+        ("ping", _) => Ok(ClientMessage::Ping { payload: None }),
+        ("pong", _) => Ok(ClientMessage::Pong),
+        _ => Err(fault),
+    }
 }
 
 #[cfg(test)]

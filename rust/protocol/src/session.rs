@@ -1,13 +1,15 @@
 //! One connection, whichever protocol it speaks: what came in, what has to be done about it.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::close::Close;
 use crate::event_stream::EventStream;
 use crate::exchange::Exchange;
 use crate::framing::Framing;
-use crate::head::Head;
+use crate::head::{Amendment, Head};
 use crate::operation::{OperationId, OperationKind, Request};
 use crate::subprotocol::Subprotocol;
 use crate::websocket::WebSocket;
@@ -47,7 +49,7 @@ pub struct Session(Kind);
 #[derive(Debug)]
 enum Kind {
     WebSocket(WebSocket),
-    Exchange(Exchange),
+    Exchange(Box<Exchange>),
     EventStream(EventStream),
 }
 
@@ -58,10 +60,19 @@ impl Session {
         Self(Kind::WebSocket(WebSocket::new(subprotocol)))
     }
 
+    /// Signs of life will be asked for at this interval; `None`: never.
+    #[must_use]
+    pub fn with_keepalive(mut self, interval: Option<Duration>) -> Self {
+        if let Kind::WebSocket(session) = &mut self.0 {
+            session.set_keepalive(interval);
+        }
+        self
+    }
+
     /// An HTTP request with one operation.
     #[must_use]
     pub fn exchange(exchange: Exchange) -> Self {
-        Self(Kind::Exchange(exchange))
+        Self(Kind::Exchange(Box::new(exchange)))
     }
 
     /// A reserved event stream for many operations (GraphQL over SSE, single connection mode).
@@ -122,14 +133,31 @@ impl Session {
         }
     }
 
-    /// The application refused the client.
-    pub fn refuse(&mut self) -> Vec<Action> {
-        let told = match &self.0 {
-            Kind::WebSocket(session) => session.refusal().map(Action::Send),
-            Kind::Exchange(_) | Kind::EventStream(_) => None,
+    /// The application refused the client; `error` is what it wants it to read, an object of
+    /// GraphQL's form.
+    pub fn refuse(&mut self, error: Option<&Map<String, Value>>) -> Vec<Action> {
+        let told = match &mut self.0 {
+            Kind::WebSocket(session) => session.refusal(error).map(Action::Send),
+            Kind::Exchange(_) | Kind::EventStream(_) if error.is_none() => None,
+            Kind::Exchange(session) => {
+                session.refuse(json!([error]).to_string().into());
+                None
+            }
+            Kind::EventStream(session) => {
+                session.refuse(json!([error]).to_string().into());
+                None
+            }
         };
-        let close = Action::Close(Close::forbidden());
-        told.into_iter().chain([close]).collect()
+        let reason = error.and_then(|error| error.get("message")?.as_str());
+        let close = reason.map_or_else(Close::forbidden, |reason| Close::new(4403, reason));
+        told.into_iter().chain([Action::Close(close)]).collect()
+    }
+
+    /// What the application wants of the head of its answer; it is HTTP's alone.
+    pub fn amend(&mut self, amendment: Amendment) {
+        if let Kind::Exchange(session) = &mut self.0 {
+            session.amend(amendment);
+        }
     }
 
     /// An operation of this kind is about to start; `None`: its document is refused, which

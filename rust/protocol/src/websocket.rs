@@ -6,21 +6,29 @@
 //! subscriptions-transport-ws.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use bytes::Bytes;
 use hashbrown::HashSet;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::close::Close;
 use crate::framing::Framing;
+use crate::legacy_message::Misunderstood;
+use crate::members::Fault;
 use crate::message::{ClientMessage, decode};
 use crate::operation::{OperationId, Request};
 use crate::session::Action;
 use crate::subprotocol::Subprotocol;
 use crate::{frame, legacy_message};
 
-/// Operations that wait for the acknowledgement (count). Past it the connection is closed.
-const MAX_EARLY_OPERATIONS: usize = 100;
+/// Operations that wait for the acknowledgement, and answers (count). Past it the connection is
+/// closed.
+const MAX_EARLY: usize = 100;
+
+/// Clients of the older subprotocol that were sent one `ka` give up when the next is not there
+/// after this time; those that were sent none wait for ever.
+const KEEP_ALIVE_PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -39,7 +47,25 @@ pub(crate) struct WebSocket {
     phase: Phase,
     in_use: HashSet<OperationId>,
     /// Clients of the older subprotocol start operations without waiting for the acknowledgement.
-    early: VecDeque<(OperationId, Request)>,
+    early: VecDeque<Early>,
+    /// Whether clients of the older subprotocol are sent `ka`.
+    keeps_alive: bool,
+}
+
+/// What waits for the acknowledgement, which is the first message of the server.
+#[derive(Debug)]
+enum Early {
+    Subscribe {
+        id: OperationId,
+        request: Box<Request>,
+    },
+    Answer(Bytes),
+}
+
+impl Early {
+    fn starts(&self, started: &OperationId) -> bool {
+        matches!(self, Self::Subscribe { id, .. } if id == started)
+    }
 }
 
 impl WebSocket {
@@ -50,7 +76,13 @@ impl WebSocket {
             phase: Phase::Connected,
             in_use: HashSet::new(),
             early: VecDeque::new(),
+            keeps_alive: true,
         }
+    }
+
+    /// Signs of life will be asked for at this interval.
+    pub(crate) fn set_keepalive(&mut self, interval: Option<Duration>) {
+        self.keeps_alive = interval.is_some_and(|interval| interval < KEEP_ALIVE_PATIENCE);
     }
 
     pub(crate) fn subprotocol(&self) -> Subprotocol {
@@ -68,13 +100,23 @@ impl WebSocket {
         }
         let decoded = match self.subprotocol {
             Subprotocol::TransportWs => {
-                decode(text).map_err(|fault| self.end(Close::bad_request(fault.to_string())))
+                decode(text).map_err(|fault| Some(self.end(Close::bad_request(fault.to_string()))))
             }
-            Subprotocol::LegacyWs => legacy_message::decode(text).map_err(Action::Send),
+            Subprotocol::LegacyWs => {
+                legacy_message::decode(text).map_err(|fault| self.misunderstood(&fault))
+            }
         };
         match decoded {
             Ok(message) => self.receive(message),
-            Err(action) => vec![action],
+            Err(action) => action.into_iter().collect(),
+        }
+    }
+
+    fn misunderstood(&mut self, message: &Misunderstood) -> Option<Action> {
+        match self.phase {
+            Phase::Connected => Some(Action::Send(message.connection_error())),
+            Phase::Initialising => self.wait(Early::Answer(message.answer())),
+            Phase::Acknowledged | Phase::Closed => Some(Action::Send(message.answer())),
         }
     }
 
@@ -89,6 +131,7 @@ impl WebSocket {
             ClientMessage::Subscribe { id, request } => {
                 self.subscribe(id, request).into_iter().collect()
             }
+            ClientMessage::Unreadable { id, fault } => vec![self.unreadable(&id, &fault)],
             ClientMessage::Complete { id } => self.client_completed(id),
             ClientMessage::Terminate => vec![self.end(Close::normal())],
         }
@@ -112,35 +155,55 @@ impl WebSocket {
                 }
                 Some(Action::Subscribe { id, request })
             }
-            Phase::Initialising if self.is_legacy() => self.wait(id, request),
+            Phase::Initialising if self.is_legacy() => {
+                self.early.retain(|early| !early.starts(&id));
+                let request = Box::new(request);
+                self.wait(Early::Subscribe { id, request })
+            }
             _ => Some(self.end(Close::unauthorized())),
         }
     }
 
-    /// Keeps an operation until the client is accepted.
-    fn wait(&mut self, id: OperationId, request: Request) -> Option<Action> {
-        self.early.retain(|(early, _)| *early != id);
-        if self.early.len() == MAX_EARLY_OPERATIONS {
+    /// Keeps what is done, or said, when the client is accepted.
+    fn wait(&mut self, early: Early) -> Option<Action> {
+        if self.early.len() == MAX_EARLY {
             let fault = "too many operations before the acknowledgement";
             return Some(self.end(Close::bad_request(fault)));
         }
-        self.early.push_back((id, request));
+        self.early.push_back(early);
         None
+    }
+
+    /// An operation of which not all can be read: its own error, and the connection goes on.
+    fn unreadable(&mut self, id: &OperationId, fault: &Fault) -> Action {
+        if self.phase != Phase::Acknowledged {
+            return self.end(Close::unauthorized());
+        }
+        if self.in_use.contains(id) {
+            return self.end(Close::subscriber_exists(id.as_str()));
+        }
+        let message = format!("Invalid message: {fault}");
+        let errors = json!([{"message": message, "extensions": {"code": "BAD_USER_INPUT"}}]);
+        Action::Send(frame::operation(id, "error", errors.to_string().as_bytes()))
     }
 
     fn client_completed(&mut self, id: OperationId) -> Vec<Action> {
         let waited = self.early.len();
-        self.early.retain(|(early, _)| *early != id);
-        let was_early = self.early.len() < waited;
+        self.early.retain(|early| !early.starts(&id));
+        if self.early.len() < waited {
+            let answer = Early::Answer(frame::complete(&id));
+            return self.wait(answer).into_iter().collect();
+        }
         // An unknown id may have crossed our own `complete` on the way.
-        if !self.in_use.remove(&id) && !was_early {
+        if !self.in_use.remove(&id) {
             return Vec::new();
         }
         // Clients of the older subprotocol wait for this.
         let answer = self.is_legacy().then(|| frame::complete(&id));
-        let complete = (!was_early).then_some(Action::Complete { id });
         let answer = answer.map(Action::Send);
-        complete.into_iter().chain(answer).collect()
+        std::iter::once(Action::Complete { id })
+            .chain(answer)
+            .collect()
     }
 
     /// Takes one binary message; there are none in these protocols.
@@ -160,18 +223,27 @@ impl WebSocket {
         self.phase = Phase::Acknowledged;
         let mut actions = vec![Action::Send(frame::connection("connection_ack", payload))];
         actions.extend(self.heartbeat().map(Action::Send));
-        for (id, request) in std::mem::take(&mut self.early) {
-            self.in_use.insert(id.clone());
-            actions.push(Action::Subscribe { id, request });
+        for early in std::mem::take(&mut self.early) {
+            actions.push(match early {
+                Early::Subscribe { id, request } => {
+                    self.in_use.insert(id.clone());
+                    Action::Subscribe {
+                        id,
+                        request: *request,
+                    }
+                }
+                Early::Answer(answer) => Action::Send(answer),
+            });
         }
         actions
     }
 
-    /// What a client that is refused is told before the close, beside its code.
-    pub(crate) fn refusal(&self) -> Option<Bytes> {
-        let reason = Close::forbidden().reason;
-        self.is_legacy()
-            .then(|| legacy_message::connection_error(&reason))
+    /// What a client that is refused is told before the close, beside its code and reason.
+    pub(crate) fn refusal(&self, error: Option<&Map<String, Value>>) -> Option<Bytes> {
+        self.is_legacy().then(|| match error {
+            Some(error) => frame::connection("connection_error", Some(error)),
+            None => legacy_message::connection_error(&Close::forbidden().reason),
+        })
     }
 
     /// What surrounds the results of an operation.
@@ -204,12 +276,15 @@ impl WebSocket {
 
     /// A sign of life of the server that needs no answer, once the client is accepted.
     pub(crate) fn heartbeat(&self) -> Option<Bytes> {
-        (self.is_legacy() && self.phase == Phase::Acknowledged).then(legacy_message::keep_alive)
+        let is_sent = self.is_legacy() && self.keeps_alive && self.phase == Phase::Acknowledged;
+        is_sent.then(legacy_message::keep_alive)
     }
 
-    /// A message that the client has to answer, where the subprotocol has one.
+    /// A message that the client has to answer, where the subprotocol has one. Strict clients
+    /// take nothing before the acknowledgement.
     pub(crate) fn ping(&self) -> Option<Bytes> {
-        (!self.is_legacy()).then(|| frame::connection("ping", None))
+        let is_sent = !self.is_legacy() && self.phase == Phase::Acknowledged;
+        is_sent.then(|| frame::connection("ping", None))
     }
 
     /// The connection is over: every later message is ignored, every id is free.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use graphql::JsonMap;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -10,6 +11,7 @@ use runtime::{Authenticator, BoxFuture, Client, Refused, SubscriptionInfo};
 use security::Identity;
 
 use crate::bridge::Bridge;
+use crate::error::exceptions;
 use crate::failure::{Failures, exception_of};
 use crate::json::{map_to_python, to_json_map};
 
@@ -101,7 +103,7 @@ fn identity_object<'py>(py: Python<'py>, identity: &Identity) -> PyResult<Bound<
 
 fn connection_params<'py>(py: Python<'py>, client: &Client) -> PyResult<Bound<'py, PyAny>> {
     let headers = PyDict::new(py);
-    for (name, value) in &client.headers {
+    for (name, value) in client.headers.iter() {
         headers.set_item(name, value)?;
     }
     let arguments = PyDict::new(py);
@@ -111,6 +113,14 @@ fn connection_params<'py>(py: Python<'py>, client: &Client) -> PyResult<Bound<'p
         payload.map(|map| map_to_python(py, map)).transpose()?,
     )?;
     arguments.set_item("headers", headers)?;
+    let query = PyDict::new(py);
+    for (name, value) in client.parameters() {
+        if !query.contains(&name)? {
+            query.set_item(name, value)?;
+        }
+    }
+    arguments.set_item("query", query)?;
+    arguments.set_item("query_string", &client.query)?;
     arguments.set_item("remote_address", &client.peer)?;
     arguments.set_item("connection_id", &client.connection_id)?;
     let identity = client.identity.as_ref();
@@ -137,33 +147,41 @@ impl Authenticator for PyAuthenticator {
         let failures = self.failures.clone();
         Box::pin(async move {
             let asking = bridge.clone();
-            let asked = bridge.run(move |py| ask(py, &asking, &hook, &client).map(|a| (a, client)));
+            let telling = failures.clone();
+            let asked = bridge.run(move |py| {
+                let asked = ask(py, &asking, &hook, &client).map(|answer| (answer, client));
+                asked.map_err(|error| refused(py, &telling, error))
+            });
             let (answer, mut client) = match asked.await {
                 Ok(Ok(asked)) => asked,
-                Ok(Err(error)) => return refused(&bridge, failures, error),
-                Err(_) => return (Client::default(), Err(Refused)),
+                Ok(Err(refused)) => return (Client::default(), Err(refused)),
+                Err(_) => return (Client::default(), Err(Refused::default())),
             };
             let result = answer.future.await;
             let decided = bridge.run(move |py| {
-                let decision = result.and_then(|result| read_identity(result.bind(py)));
-                let Some(mut found) = decision.unwrap_or_else(|error| {
-                    log(py, &failures, error);
-                    None
-                }) else {
-                    return (client, Err(Refused));
+                let decision = match result.and_then(|result| read_decision(result.bind(py))) {
+                    Ok(Some(decision)) => decision,
+                    Ok(None) => return (client, Err(Refused::default())),
+                    Err(error) => return (client, Err(refused(py, &failures, error))),
                 };
-                // What the hook says may end before the token does, not after.
-                let token = client.identity.as_ref().and_then(|token| token.expires_at);
-                let hook = found.identity.expires_at;
-                found.identity.expires_at = match (token, hook) {
-                    (Some(token), Some(hook)) => Some(token.min(hook)),
-                    (token, hook) => token.or(hook),
-                };
-                client.identity = Some(found.identity);
+                client.ack = decision.ack;
+                let object = decision.found.map(|mut found| {
+                    // What the hook says may end before the token does, not after.
+                    let token = client.identity.as_ref().and_then(|token| token.expires_at);
+                    let hook = found.identity.expires_at;
+                    found.identity.expires_at = match (token, hook) {
+                        (Some(token), Some(hook)) => Some(token.min(hook)),
+                        (token, hook) => token.or(hook),
+                    };
+                    client.identity = Some(found.identity);
+                    found.object
+                });
+                // What resolvers read of them is in `params` from now on.
+                client.forget_head();
                 // What an adapter told stays.
                 let known = client.host.take().and_then(|host| host.downcast().ok());
                 let host = HostClient {
-                    identity: Some(found.object),
+                    identity: object,
                     params: Some(answer.params),
                     ..known.map_or_else(HostClient::default, |known| *known)
                 };
@@ -173,18 +191,9 @@ impl Authenticator for PyAuthenticator {
             });
             decided
                 .await
-                .unwrap_or_else(|_| (Client::default(), Err(Refused)))
+                .unwrap_or_else(|_| (Client::default(), Err(Refused::default())))
         })
     }
-}
-
-fn refused(
-    bridge: &Bridge,
-    failures: Arc<Failures>,
-    error: PyErr,
-) -> (Client, Result<(), Refused>) {
-    bridge.push(Box::new(move |py| log(py, &failures, error)));
-    (Client::default(), Err(Refused))
 }
 
 struct Answer {
@@ -210,6 +219,34 @@ fn ask(py: Python<'_>, bridge: &Bridge, hook: &Py<PyAny>, client: &Client) -> Py
 pub(crate) struct Found {
     pub(crate) identity: Identity,
     pub(crate) object: Py<PyAny>,
+}
+
+/// What the hook decided about a client that it lets in.
+struct Decision {
+    /// `None`: who the client is stays as it was known before.
+    found: Option<Found>,
+    ack: Option<JsonMap>,
+}
+
+/// Reads an identity, or an `Accepted` with one; `None` refuses.
+fn read_decision(object: &Bound<'_, PyAny>) -> PyResult<Option<Decision>> {
+    let py = object.py();
+    let accepted = py.import("fraiseql_subs.config")?.getattr("Accepted")?;
+    if !object.is_instance(&accepted)? {
+        let found = read_identity(object)?;
+        return Ok(found.map(|found| Decision {
+            found: Some(found),
+            ack: None,
+        }));
+    }
+    let payload = object.getattr("ack_payload")?;
+    let ack = to_json_map(Some(&payload)).map_err(|error| {
+        exceptions::ConfigurationError::new_err(error.message("Accepted.ack_payload"))
+    })?;
+    Ok(Some(Decision {
+        found: read_identity(&object.getattr("identity")?)?,
+        ack: (!payload.is_none()).then_some(ack),
+    }))
 }
 
 /// Reads an `Identity`, or a mapping with its members; `None` refuses.
@@ -245,9 +282,8 @@ pub(crate) fn read_identity(object: &Bound<'_, PyAny>) -> PyResult<Option<Found>
         tenant_id: text("tenant_id")?,
         roles: texts("roles")?,
         permissions: texts("permissions")?,
-        claims: claims.map_err(|error| {
-            crate::error::exceptions::ConfigurationError::new_err(error.message("claims"))
-        })?,
+        claims: claims
+            .map_err(|error| exceptions::ConfigurationError::new_err(error.message("claims")))?,
         expires_at: member("expires_at")?
             .map(|value| value.extract())
             .transpose()?,
@@ -258,9 +294,25 @@ pub(crate) fn read_identity(object: &Bound<'_, PyAny>) -> PyResult<Option<Found>
     }))
 }
 
-/// Writes an exception of the hook to the log; the client learns nothing of it.
-fn log(py: Python<'_>, failures: &Failures, error: PyErr) {
-    let what = "authenticate raised; the client was refused";
-    failures.log(what, &exception_of(py, &error), None);
+/// What the client is told of an exception of the hook: nothing, unless it was raised for it.
+fn refused(py: Python<'_>, failures: &Failures, error: PyErr) -> Refused {
+    let exception = exception_of(py, &error);
+    let told = failures.told(&exception);
+    if told.is_none() {
+        failures.log(
+            "authenticate raised; the client was refused",
+            &exception,
+            None,
+        );
+    }
     failures.pass_on(py, error);
+    let error = told.map(|told| {
+        let mut error = JsonMap::new();
+        error.insert("message".to_owned(), told.message.into());
+        if !told.extensions.is_empty() {
+            error.insert("extensions".to_owned(), told.extensions.into());
+        }
+        error
+    });
+    Refused { error }
 }

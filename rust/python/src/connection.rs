@@ -7,21 +7,25 @@ use std::task::Poll;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use protocol::http::HttpRequest;
-use protocol::{Close, Session, Subprotocol};
+use protocol::{Close, Head, Session, Subprotocol};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
-use runtime::{Body, CarrierHandle, Client, Opening, Outgoing, Remote, Reply, Waiter};
+use runtime::{Body, CarrierHandle, Client, Opening, Outgoing, Place, Remote, Reply, Waiter};
 
 use crate::bridge::Bridge;
 use crate::client::{HostClient, context_variables};
 use crate::future::{AtEnd, Promise, future};
 use crate::running::Running;
 
+/// Names, in lower case, and values.
+type Headers = Vec<(String, String)>;
+
 /// What a Python server knows about a client.
 #[derive(FromPyObject)]
 pub(crate) struct PyPeer {
     headers: Vec<(String, String)>,
     remote_address: Option<String>,
+    query_string: String,
     context: Option<Py<PyAny>>,
 }
 
@@ -35,7 +39,8 @@ impl PyPeer {
         };
         let client = Client {
             connection_id: format!("adapter-{}", LAST.fetch_add(1, Relaxed) + 1),
-            headers: self.headers,
+            headers: self.headers.into(),
+            query: self.query_string,
             peer: self.remote_address,
             ..Client::default()
         };
@@ -56,7 +61,7 @@ pub(crate) struct Connection {
     remote: Option<Remote>,
     bridge: Arc<Bridge>,
     subprotocol: Option<Subprotocol>,
-    refusal: Option<String>,
+    refusal: Option<protocol::http::Response>,
     ended: Py<PyAny>,
 }
 
@@ -70,15 +75,21 @@ impl Connection {
     ) -> PyResult<Self> {
         let responder = py.detach(|| running.runtime.responder());
         let client = peer.into_client(py)?;
-        let refusal = responder.refusal(client.header("origin"), client.header("host"));
-        let subprotocol = Subprotocol::negotiate(subprotocols.iter().map(String::as_str));
+        let admitted = responder.admit(client.header("origin"), client.header("host"));
+        let transports = responder.engine().transports;
+        let subprotocol = transports.negotiate(subprotocols.iter().map(String::as_str));
         let promise = Promise::new(py)?;
         let ended = promise.future(py).unbind();
-        let remote = refusal.is_none().then(|| {
+        let (place, refusal) = match admitted {
+            Ok(place) => (Some(place), None),
+            Err(refusal) => (None, Some(refusal)),
+        };
+        let remote = place.map(|place| {
             let speaks = subprotocol.unwrap_or(Subprotocol::TransportWs);
             let opening = Opening {
                 client,
-                session: Session::websocket(speaks),
+                session: Session::websocket(speaks)
+                    .with_keepalive(responder.engine().limits.keepalive),
                 close: subprotocol
                     .is_none()
                     .then(Close::subprotocol_not_acceptable),
@@ -86,7 +97,7 @@ impl Connection {
                     shut_down: waiter(py, &running.bridge, promise),
                     pulse: Some(running.pulse.clone()),
                 },
-                ended: Box::new(|| {}),
+                ended: Box::new(|| drop(place)),
             };
             responder.open(opening)
         });
@@ -94,7 +105,7 @@ impl Connection {
             remote,
             bridge: running.bridge.clone(),
             subprotocol,
-            refusal: refusal.map(|response| String::from_utf8_lossy(&response.body).into_owned()),
+            refusal,
             ended,
         })
     }
@@ -108,10 +119,17 @@ impl Connection {
         self.subprotocol.map(Subprotocol::name)
     }
 
-    /// Why the handshake has to be refused, if so.
+    /// Status, headers and body of the response that refuses the handshake, if it has to be.
     #[getter]
-    fn refusal(&self) -> Option<&str> {
-        self.refusal.as_deref()
+    fn refusal<'py>(&self, py: Python<'py>) -> Option<(u16, Headers, Bound<'py, PyBytes>)> {
+        self.refusal.clone().map(|response| {
+            let body = PyBytes::new(py, &response.body);
+            (
+                response.head.status,
+                headers(response.head, Some(&response.body)),
+                body,
+            )
+        })
     }
 
     /// A future that is done when the socket has to be closed at once, whatever is being written.
@@ -193,7 +211,6 @@ fn taken(py: Python<'_>, remote: &Remote, bridge: &Arc<Bridge>) -> PyResult<Take
 /// A request that a Python server received.
 pub(crate) struct PyRequest {
     pub(crate) method: String,
-    pub(crate) query: String,
     pub(crate) body: Vec<u8>,
 }
 
@@ -212,15 +229,19 @@ pub(crate) fn answer<'py>(
     };
     let client = peer.into_client(py)?;
     let responder = py.detach(|| running.runtime.responder());
+    let is_head = request.method == "HEAD";
     let work = async move {
-        let headers = client.headers.clone();
+        let (headers, query) = (client.headers.clone(), client.query.clone());
         let asked = HttpRequest {
             method: &request.method,
-            query: &request.query,
+            query: &query,
             headers: &headers,
             body: &request.body,
         };
-        responder.answer(asked, client, carrier).await
+        match responder.admit_request(&asked) {
+            Ok(place) => responder.answer(asked, client, place, carrier).await,
+            Err(refusal) => refusal,
+        }
     };
     let bridge = running.bridge.clone();
     future(
@@ -229,7 +250,7 @@ pub(crate) fn answer<'py>(
         &running.runtime,
         work,
         move |py, reply| {
-            let response = Response::new(reply, bridge, ended);
+            let response = Response::new(reply, is_head, bridge, ended);
             Ok(response.into_pyobject(py)?.into_any().unbind())
         },
     )
@@ -239,10 +260,12 @@ pub(crate) fn answer<'py>(
 #[pyclass(module = "fraiseql_subs._core", frozen)]
 pub(crate) struct Response {
     status: u16,
-    headers: Vec<(&'static str, String)>,
+    headers: Headers,
     body: Mutex<Rest>,
     bridge: Arc<Bridge>,
     ended: Py<PyAny>,
+    /// Held until the response was sent.
+    _place: Option<Place>,
 }
 
 /// What of a body is still to be taken.
@@ -255,20 +278,36 @@ enum Rest {
     Nothing,
 }
 
+/// The headers of a response, with the length of its body where that is known.
+fn headers(head: Head, body: Option<&Bytes>) -> Headers {
+    // RFC 9110, section 8.6: a 204 has none.
+    let length = body.filter(|body| head.status != 204 && !(head.goes_on && body.is_empty()));
+    let length = length.map(|body| ("content-length".to_owned(), body.len().to_string()));
+    let headers = head.headers.into_iter();
+    headers
+        .map(|(name, value)| (name.into_owned(), value.into_owned()))
+        .chain(length)
+        .collect()
+}
+
 impl Response {
-    fn new(reply: Reply, bridge: Arc<Bridge>, ended: Py<PyAny>) -> Self {
-        let headers = reply.head.headers.into_iter();
+    fn new(reply: Reply, is_head: bool, bridge: Arc<Bridge>, ended: Py<PyAny>) -> Self {
+        let known = match &reply.body {
+            Body::Whole(body, _) => Some(body),
+            Body::Stream(..) => None,
+        };
         Self {
             status: reply.head.status,
-            headers: headers
-                .map(|(name, value)| (name, value.into_owned()))
-                .collect(),
+            headers: headers(reply.head, known),
             body: Mutex::new(match reply.body {
+                // Servers differ in whether they keep the body of such a response back.
+                Body::Whole(_, remote) if is_head => Rest::Whole(Bytes::new(), remote),
                 Body::Whole(body, remote) => Rest::Whole(body, remote),
                 Body::Stream(ready, remote) => Rest::Ready(ready, remote),
             }),
             bridge,
             ended,
+            _place: reply.place,
         }
     }
 }
@@ -283,7 +322,7 @@ impl Response {
 
     /// Names, in lower case, and values.
     #[getter]
-    fn headers(&self) -> Vec<(&'static str, String)> {
+    fn headers(&self) -> Headers {
         self.headers.clone()
     }
 

@@ -19,7 +19,7 @@ use crate::error::{
     tls_error,
 };
 use crate::future::{Publication, future, running_loop};
-use crate::json::{to_json, to_json_map};
+use crate::json::{to_event, to_json_map};
 use crate::policy::PySecurity;
 use crate::publish;
 use crate::running::Running;
@@ -152,7 +152,7 @@ impl Drop for Core {
 #[pymethods]
 impl Core {
     #[new]
-    #[pyo3(signature = (*, schema, definitions, limits, history, security, trusted_documents, introspection, debug, page, workers))]
+    #[pyo3(signature = (*, schema, definitions, limits, history, security, trusted_documents, introspection, transports, debug, page, workers))]
     #[allow(
         clippy::too_many_arguments,
         reason = "keyword parameters of one Python call"
@@ -165,6 +165,7 @@ impl Core {
         security: PySecurity<'_>,
         trusted_documents: Option<Vec<(String, String)>>,
         introspection: bool,
+        transports: Vec<String>,
         debug: bool,
         page: Option<Vec<u8>>,
         workers: usize,
@@ -174,6 +175,7 @@ impl Core {
             history,
             trusted_documents,
             introspection,
+            transports,
             debug,
             page: page.map(Into::into),
             workers,
@@ -249,7 +251,8 @@ impl Core {
             event_type: event_type.map(Into::into),
             tenant_id: tenant_id.map(Into::into),
             id: event_id.map(Into::into),
-            data: to_json(data).map_err(|error| publish_error(&error, "data"))?,
+            data: to_event(data, self.setup.classes())
+                .map_err(|error| publish_error(&error, "data"))?,
         };
         publish::one(py, &running, draft)
     }
@@ -263,7 +266,7 @@ impl Core {
         tenant_id: Option<&str>,
     ) -> PyResult<Publication> {
         let running = self.running(py)?;
-        publish::many(py, &running, events, tenant_id)
+        publish::many(py, &running, self.setup.classes(), events, tenant_id)
     }
 
     /// Starts an in-process subscription. The future gives its `Responses` once it is registered.
@@ -457,15 +460,10 @@ impl Core {
         &self,
         py: Python<'py>,
         method: String,
-        query: String,
         body: Vec<u8>,
         peer: PyPeer,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let request = PyRequest {
-            method,
-            query,
-            body,
-        };
+        let request = PyRequest { method, body };
         connection::answer(py, &self.running(py)?, request, peer)
     }
 

@@ -27,13 +27,7 @@ pub(crate) fn schema_error(error: &SchemaError) -> PyErr {
 }
 
 pub(crate) fn definition_error(error: &DefinitionError) -> PyErr {
-    match error {
-        DefinitionError::UnknownField(_)
-        | DefinitionError::UnknownArgument { .. }
-        | DefinitionError::MissingArgument { .. }
-        | DefinitionError::Duplicate(_)
-        | DefinitionError::Channel { .. } => exceptions::SchemaError::new_err(error.to_string()),
-    }
+    exceptions::SchemaError::new_err(error.to_string())
 }
 
 pub(crate) fn rule_error(error: &RuleError) -> PyErr {

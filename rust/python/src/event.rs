@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use bus::Event;
+use graphql::TYPE_MEMBER;
 use pyo3::exceptions::{PyKeyError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyIterator};
+use pyo3::types::{PyBool, PyDict, PyIterator, PyMapping, PyNotImplemented, PyString};
 use serde_json::Value;
 
 use crate::json::to_python;
@@ -27,7 +28,7 @@ impl PyEvent {
     }
 
     /// The whole data, kept with the event so that it is built once.
-    fn whole<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    pub(crate) fn whole<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let kept = |event: &Event| {
             event
                 .host
@@ -50,16 +51,38 @@ impl PyEvent {
         })
     }
 
-    fn find(&self, key: &str) -> Option<&Value> {
-        self.0.data.as_object()?.get(key)
+    /// What stands under a key; a key that is no text is none.
+    fn find(&self, key: &Bound<'_, PyAny>) -> Option<&Value> {
+        let key = key.cast::<PyString>().ok()?.to_str().ok()?;
+        self.0
+            .data
+            .as_object()?
+            .get(key)
+            .filter(|_| key != TYPE_MEMBER)
     }
 
-    fn field<'py>(&self, py: Python<'py>, key: &str) -> PyResult<Option<Bound<'py, PyAny>>> {
+    fn field<'py>(&self, key: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = key.py();
         match self.find(key) {
             None => Ok(None),
             // Reading it twice has to give the same object.
             Some(Value::Array(_) | Value::Object(_)) => self.object(py)?.get_item(key),
             Some(scalar) => to_python(py, scalar).map(Some),
+        }
+    }
+
+    /// The whole data of an event, or a mapping as a dict.
+    fn comparable<'py>(other: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        if let Ok(event) = other.cast::<Self>() {
+            return event.get().whole(other.py()).map(Some);
+        }
+        match other.cast::<PyMapping>() {
+            Ok(mapping) => {
+                let dict = PyDict::new(other.py());
+                dict.update(mapping)?;
+                Ok(Some(dict.into_any()))
+            }
+            Err(_) => Ok(None),
         }
     }
 }
@@ -102,27 +125,40 @@ impl PyEvent {
         self.whole(py)
     }
 
-    fn __getitem__<'py>(&self, py: Python<'py>, key: &str) -> PyResult<Bound<'py, PyAny>> {
-        self.field(py, key)?
-            .ok_or_else(|| PyKeyError::new_err(key.to_owned()))
+    fn __getitem__<'py>(&self, key: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.field(&key)?
+            .ok_or_else(|| PyKeyError::new_err(key.unbind()))
     }
 
-    #[pyo3(signature = (key, default=None, /))]
+    #[pyo3(signature = (key, default=None))]
     fn get<'py>(
         &self,
-        py: Python<'py>,
-        key: &str,
+        key: Bound<'py, PyAny>,
         default: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        Ok(self.field(py, key)?.or(default))
+        Ok(self.field(&key)?.or(default))
     }
 
-    fn __contains__(&self, key: &str) -> bool {
-        self.find(key).is_some()
+    fn __contains__(&self, key: Bound<'_, PyAny>) -> bool {
+        self.find(&key).is_some()
     }
 
     fn __len__(&self) -> usize {
-        self.0.data.as_object().map_or(0, serde_json::Map::len)
+        let members = self.0.data.as_object();
+        members.map_or(0, |map| {
+            map.len() - usize::from(map.contains_key(TYPE_MEMBER))
+        })
+    }
+
+    /// As for any mapping, what counts is the data, not the envelope.
+    fn __eq__<'py>(&self, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let py = other.py();
+        match Self::comparable(&other)? {
+            Some(other) => Ok(PyBool::new(py, self.whole(py)?.eq(other)?)
+                .to_owned()
+                .into_any()),
+            None => Ok(PyNotImplemented::get(py).to_owned().into_any()),
+        }
     }
 
     fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {

@@ -106,7 +106,7 @@ impl Failures {
     }
 
     /// What the client is told if the exception is meant for it.
-    fn told(&self, exception: &Bound<'_, PyAny>) -> Option<ResolverError> {
+    pub(crate) fn told(&self, exception: &Bound<'_, PyAny>) -> Option<ResolverError> {
         let py = exception.py();
         let read = || -> PyResult<Option<ResolverError>> {
             let told = self.client_error.bind(py).call1((exception,))?;

@@ -2,15 +2,20 @@
 //!
 //! Not here: results of resolvers, which go straight to bytes (`value`).
 
+use graphql::TYPE_MEMBER;
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{
-    PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMapping, PyNone, PyString,
-    PyTuple, PyType,
+    PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMapping, PyNone,
+    PyNotImplemented, PyString, PyTuple, PyType,
 };
 use serde_json::{Map, Number, Value};
+
+use crate::classes::{self, Classes, typed_dict};
+use crate::event::PyEvent;
+use crate::iterables;
 
 /// Objects and lists inside each other (count) that are followed. Past it the value is refused:
 /// it is a cycle, or no JSON reader would take it.
@@ -67,10 +72,51 @@ impl NotJson {
 
 /// Makes a JSON value of a Python object.
 ///
-/// Takes what `json.dumps` takes, and dataclasses, pydantic models, enum members (their value),
-/// `datetime`, `date`, `time` (ISO 8601), `Decimal` and `UUID` (their text).
+/// Takes what `json.dumps` takes, and dataclasses, named tuples, pydantic models, any iterable, enum
+/// members (their value), `datetime`, `date`, `time` (ISO 8601), `Decimal` and `UUID` (their text).
 pub(crate) fn to_json(object: &Bound<'_, PyAny>) -> Result<Value, NotJson> {
-    convert(object, MAX_DEPTH)
+    let inside = Inside {
+        depth: MAX_DEPTH,
+        classes: None,
+    };
+    convert(object, inside)
+}
+
+/// Makes a JSON value of what is published, with the types of its objects noted in it.
+pub(crate) fn to_event(object: &Bound<'_, PyAny>, classes: &Classes) -> Result<Value, NotJson> {
+    let inside = Inside {
+        depth: MAX_DEPTH,
+        classes: Some(classes),
+    };
+    convert(object, inside)
+}
+
+/// Where in a value the conversion is.
+#[derive(Clone, Copy)]
+struct Inside<'c> {
+    /// Levels that may still follow (count).
+    depth: usize,
+    /// Types to note; `None`: none are.
+    classes: Option<&'c Classes>,
+}
+
+impl Inside<'_> {
+    fn deeper(self) -> Self {
+        Self {
+            depth: self.depth - 1,
+            ..self
+        }
+    }
+
+    /// The type of an object, if it is to be noted.
+    fn type_of(self, object: &Bound<'_, PyAny>) -> Result<Option<String>, NotJson> {
+        let Some(classes) = self.classes else {
+            return Ok(None);
+        };
+        classes
+            .published(object)
+            .map_err(|error| NotJson::raised(&error))
+    }
 }
 
 /// Makes a JSON object of a Python mapping; `None` stands for an empty one.
@@ -85,7 +131,7 @@ pub(crate) fn to_json_map(
     }
 }
 
-fn convert(object: &Bound<'_, PyAny>, depth: usize) -> Result<Value, NotJson> {
+fn convert(object: &Bound<'_, PyAny>, inside: Inside<'_>) -> Result<Value, NotJson> {
     if let Ok(text) = object.cast_exact::<PyString>() {
         return string(text).map(Value::String);
     }
@@ -101,21 +147,21 @@ fn convert(object: &Bound<'_, PyAny>, depth: usize) -> Result<Value, NotJson> {
     if let Ok(float) = object.cast_exact::<PyFloat>() {
         return finite(float.value());
     }
-    if depth == 0 {
+    if inside.depth == 0 {
         return Err(NotJson::new(format!(
             "nested deeper than {MAX_DEPTH} levels: is it a cycle?"
         )));
     }
     if let Ok(dict) = object.cast_exact::<PyDict>() {
-        return dictionary(dict, depth);
+        return dictionary(dict, inside);
     }
     if let Ok(list) = object.cast_exact::<PyList>() {
-        return sequence(list.iter(), list.len(), depth);
+        return sequence(list.iter().map(Ok), inside);
     }
     if let Ok(tuple) = object.cast_exact::<PyTuple>() {
-        return sequence(tuple.iter(), tuple.len(), depth);
+        return sequence(tuple.iter().map(Ok), inside);
     }
-    uncommon(object, depth)
+    uncommon(object, inside)
 }
 
 fn string(text: &Bound<'_, PyString>) -> Result<String, NotJson> {
@@ -144,10 +190,10 @@ fn finite(value: f64) -> Result<Value, NotJson> {
         .ok_or_else(|| NotJson::new(format!("{value} is no JSON number: send None or a string")))
 }
 
-fn dictionary(dict: &Bound<'_, PyDict>, depth: usize) -> Result<Value, NotJson> {
+fn dictionary(dict: &Bound<'_, PyDict>, inside: Inside<'_>) -> Result<Value, NotJson> {
     let mut map = Map::with_capacity(dict.len());
     for (key, value) in dict {
-        insert(&mut map, &key, &value, depth)?;
+        insert(&mut map, &key, &value, inside)?;
     }
     Ok(Value::Object(map))
 }
@@ -156,7 +202,7 @@ fn insert(
     map: &mut Map<String, Value>,
     key: &Bound<'_, PyAny>,
     value: &Bound<'_, PyAny>,
-    depth: usize,
+    inside: Inside<'_>,
 ) -> Result<(), NotJson> {
     let key = key.cast::<PyString>().map_err(|_| {
         NotJson::new(format!(
@@ -165,7 +211,7 @@ fn insert(
         ))
     })?;
     let key = string(key)?;
-    match convert(value, depth - 1) {
+    match convert(value, inside.deeper()) {
         Ok(value) => {
             map.insert(key, value);
             Ok(())
@@ -175,16 +221,24 @@ fn insert(
 }
 
 fn sequence<'py>(
-    items: impl Iterator<Item = Bound<'py, PyAny>>,
-    len: usize,
-    depth: usize,
+    items: impl Iterator<Item = PyResult<Bound<'py, PyAny>>>,
+    inside: Inside<'_>,
 ) -> Result<Value, NotJson> {
-    let mut list = Vec::with_capacity(len);
+    let mut list = Vec::with_capacity(items.size_hint().0);
     for (index, item) in items.enumerate() {
-        let item = convert(&item, depth - 1).map_err(|e| e.inside(Segment::Index(index)))?;
+        let item = item.map_err(|error| NotJson::raised(&error))?;
+        let item = convert(&item, inside.deeper()).map_err(|e| e.inside(Segment::Index(index)))?;
         list.push(item);
     }
     Ok(Value::Array(list))
+}
+
+/// Notes the type of an object in it.
+fn with_type(mut value: Value, type_name: Option<&str>) -> Value {
+    if let (Value::Object(map), Some(name)) = (&mut value, type_name) {
+        map.insert(TYPE_MEMBER.to_owned(), name.into());
+    }
+    value
 }
 
 /// Python types that are looked for once the exact built-in ones are excluded.
@@ -247,13 +301,13 @@ impl HostTypes {
     }
 }
 
-fn uncommon(object: &Bound<'_, PyAny>, depth: usize) -> Result<Value, NotJson> {
+fn uncommon(object: &Bound<'_, PyAny>, inside: Inside<'_>) -> Result<Value, NotJson> {
     let py = object.py();
     let raised = |error: PyErr| NotJson::raised(&error);
     let types = HostTypes::get(py).map_err(raised)?;
     // Before `str` and `int`, which an enum may also derive from.
     if let Some(value) = types.enum_value(object).map_err(raised)? {
-        return convert(&value, depth - 1);
+        return convert(&value, inside.deeper());
     }
     if let Some(text) = types.text(object).map_err(raised)? {
         return string(&text).map(Value::String);
@@ -267,21 +321,32 @@ fn uncommon(object: &Bound<'_, PyAny>, depth: usize) -> Result<Value, NotJson> {
     if let Ok(float) = object.cast::<PyFloat>() {
         return finite(float.value());
     }
-    if let Ok(list) = object.cast::<PyList>() {
-        return sequence(list.iter(), list.len(), depth);
+    if let Ok(dict) = object.cast::<PyDict>() {
+        let type_name = inside.classes.and_then(|_| classes::noted(dict));
+        let type_name = type_name.as_ref().and_then(|name| name.to_str().ok());
+        return dictionary(dict, inside).map(|value| with_type(value, type_name));
     }
-    if let Ok(tuple) = object.cast::<PyTuple>() {
-        return sequence(tuple.iter(), tuple.len(), depth);
+    if let Ok(list) = object.cast::<PyList>() {
+        return sequence(list.iter().map(Ok), inside);
+    }
+    if let Ok(event) = object.cast::<PyEvent>() {
+        let data = event.get().whole(py).map_err(raised)?;
+        return convert(&data, inside);
     }
     if let Some(dumped) = dumped(object).map_err(raised)? {
-        return convert(&dumped, depth - 1);
+        let value = convert(&dumped, inside.deeper())?;
+        return Ok(with_type(value, inside.type_of(object)?.as_deref()));
     }
     if let Some(fields) = fields_of(object).map_err(raised)? {
+        let type_name = inside.type_of(object)?;
         let mut map = Map::new();
         for (key, value) in fields {
-            insert(&mut map, &key, &value, depth)?;
+            insert(&mut map, &key, &value, inside)?;
         }
-        return Ok(Value::Object(map));
+        return Ok(with_type(Value::Object(map), type_name.as_deref()));
+    }
+    if iterables::is_list(object) {
+        return sequence(iterables::items(object).map_err(raised)?, inside);
     }
     if object.is_instance_of::<PyBytes>() || object.is_instance_of::<PyByteArray>() {
         return Err(NotJson::new(format!(
@@ -334,13 +399,21 @@ fn model_fields<'py>(
     object: &Bound<'py, PyAny>,
     infos: &Bound<'py, PyDict>,
 ) -> PyResult<Fields<'py>> {
+    // Past the descriptors of pydantic, which warn of fields that are deprecated.
+    let own = object.getattr_opt(intern!(object.py(), "__dict__"))?;
+    let own = own.and_then(|own| own.cast_into::<PyDict>().ok());
     let mut fields = Vec::with_capacity(infos.len());
     for (name, info) in infos {
-        let value = object.getattr(name.cast::<PyString>()?)?;
+        let known = own.as_ref().map(|own| own.get_item(&name)).transpose()?;
+        let value = match known.flatten() {
+            Some(value) => value,
+            None => object.getattr(name.cast::<PyString>()?)?,
+        };
         if !is_excluded(&info, &value)? {
             fields.push((name, value));
         }
     }
+    add_computed(object, &mut fields)?;
     Ok(fields)
 }
 
@@ -371,12 +444,17 @@ fn fields_of<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Fields<'py>>> {
                 let value = object.getattr(name.cast::<PyString>()?)?;
                 Ok((name, value))
             };
-            return names
-                .try_iter()?
-                .map(|name| read(name?))
-                .collect::<PyResult<_>>()
-                .map(Some);
+            let fields = names.try_iter()?.map(|name| read(name?));
+            let mut fields = fields.collect::<PyResult<Fields<'py>>>()?;
+            add_computed(object, &mut fields)?;
+            return Ok(Some(fields));
         }
+    }
+    if let Some(names) = tuple_fields(object)? {
+        let names = names.iter().zip(object.cast::<PyTuple>()?);
+        let mut fields = names.collect();
+        add_computed(object, &mut fields)?;
+        return Ok(Some(fields));
     }
     let Ok(mapping) = object.cast::<PyMapping>() else {
         return Ok(None);
@@ -387,6 +465,63 @@ fn fields_of<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Fields<'py>>> {
         .map(|pair| pair.extract())
         .collect::<PyResult<_>>()
         .map(Some)
+}
+
+/// The names of the fields of a named tuple, such as a row of a database.
+fn tuple_fields<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyTuple>>> {
+    if object.cast::<PyTuple>().is_err() {
+        return Ok(None);
+    }
+    let names = object.getattr_opt(intern!(object.py(), "_fields"))?;
+    Ok(names.and_then(|names| names.cast_into::<PyTuple>().ok()))
+}
+
+/// An attribute that is deprecated, without the warning for other callers; `None`: it is read as
+/// any other.
+pub(crate) fn read_quietly<'py>(
+    object: &Bound<'py, PyAny>,
+    name: &Bound<'py, PyString>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    static READ: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let py = object.py();
+    let read = READ.import(py, "fraiseql_subs.schema.deprecation", "read")?;
+    let found = read.call1((object, name))?;
+    Ok((!found.is(PyNotImplemented::get(py))).then_some(found))
+}
+
+fn read_member<'py>(
+    object: &Bound<'py, PyAny>,
+    name: &Bound<'py, PyString>,
+) -> PyResult<Bound<'py, PyAny>> {
+    match read_quietly(object, name)? {
+        Some(found) => Ok(found),
+        None => object.getattr(name),
+    }
+}
+
+/// Adds the fields that the class computes.
+fn add_computed<'py>(object: &Bound<'py, PyAny>, fields: &mut Fields<'py>) -> PyResult<()> {
+    let py = object.py();
+    let class = object.get_type();
+    let mut add = |name: Bound<'py, PyAny>| -> PyResult<()> {
+        let value = read_member(object, name.cast::<PyString>()?)?;
+        fields.push((name, value));
+        Ok(())
+    };
+    if let Some(decorators) = class.getattr_opt(intern!(py, "__pydantic_decorators__"))? {
+        let computed = decorators.getattr(intern!(py, "computed_fields"))?;
+        for name in computed.try_iter()? {
+            add(name?)?;
+        }
+    }
+    if class.hasattr(intern!(py, "__graphql_computed__"))? {
+        static NAMES: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let names = NAMES.import(py, "fraiseql_subs.schema.computed", "computed_names")?;
+        for name in names.call1((class,))?.try_iter()? {
+            add(name?)?;
+        }
+    }
+    Ok(())
 }
 
 /// Names an object in a message without calling its `repr`, which may be long or raise.
@@ -418,9 +553,14 @@ pub(crate) fn map_to_python<'py>(
     py: Python<'py>,
     map: &Map<String, Value>,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let dict = PyDict::new(py);
+    let dict = match map.get(TYPE_MEMBER).and_then(Value::as_str) {
+        Some(type_name) => typed_dict(py, type_name)?,
+        None => PyDict::new(py),
+    };
     for (key, value) in map {
-        dict.set_item(key, to_python(py, value)?)?;
+        if key != TYPE_MEMBER {
+            dict.set_item(key, to_python(py, value)?)?;
+        }
     }
     Ok(dict)
 }

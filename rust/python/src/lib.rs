@@ -4,6 +4,7 @@
 //! The GIL is only ever taken on that loop's thread.
 
 mod bridge;
+mod classes;
 mod client;
 mod connection;
 mod core;
@@ -11,6 +12,7 @@ mod error;
 mod event;
 mod failure;
 mod future;
+mod iterables;
 mod json;
 mod load;
 mod log;
@@ -24,7 +26,7 @@ mod stream;
 mod value;
 
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyMapping};
 
 /// The compiled half of `fraiseql_subs`.
 #[pymodule]
@@ -35,9 +37,14 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<core::Core>()?;
     module.add_class::<publish::Receipt>()?;
     module.add_class::<event::PyEvent>()?;
+    PyMapping::register::<event::PyEvent>(py)?;
     module.add_class::<future::Publication>()?;
     module.add_class::<stream::Responses>()?;
     module.add_function(wrap_pyfunction!(load::load, module)?)?;
+    module.add_function(wrap_pyfunction!(policy::check_hosts, module)?)?;
+    module.add_function(wrap_pyfunction!(policy::check_path, module)?)?;
+    module.add_function(wrap_pyfunction!(policy::check_rate, module)?)?;
+    module.add_function(wrap_pyfunction!(policy::check_rule, module)?)?;
     let stop_all = wrap_pyfunction!(core::stop_all, module)?;
     py.import("atexit")?.call_method1("register", (stop_all,))?;
     let after_fork = PyDict::new(py);

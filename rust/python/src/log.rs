@@ -138,11 +138,14 @@ struct ToLogging;
 impl Subscriber for ToLogging {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         // A client of HTTP/2 that leaves in the middle of a stream is a warning of actix-http.
-        *metadata.level() <= Level::WARN && !metadata.target().starts_with("actix_http::h2")
+        let is_warning =
+            *metadata.level() <= Level::WARN && !metadata.target().starts_with("actix_http::h2");
+        // What helps to find a mistake of the application, each said a bounded number of times.
+        is_warning || (*metadata.level() <= Level::DEBUG && metadata.target() == "fraiseql_subs")
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(LevelFilter::WARN)
+        Some(LevelFilter::DEBUG)
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
@@ -157,6 +160,9 @@ impl Subscriber for ToLogging {
     fn event(&self, event: &Event<'_>) {
         let mut fields = Fields::default();
         event.record(&mut fields);
+        if is_told_otherwise(event.metadata(), &fields.message) {
+            return;
+        }
         let record = Record {
             level: *event.metadata().level(),
             target: event.metadata().target(),
@@ -182,6 +188,12 @@ impl Subscriber for ToLogging {
     fn enter(&self, _: &span::Id) {}
 
     fn exit(&self, _: &span::Id) {}
+}
+
+/// Whether it is an attempt of the listener for want of a descriptor: there are two a second, and
+/// `server::descriptors` tells once.
+fn is_told_otherwise(metadata: &Metadata<'_>, message: &str) -> bool {
+    metadata.target() == "actix_server::accept" && message.contains("Too many open files")
 }
 
 #[derive(Default)]

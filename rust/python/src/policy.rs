@@ -45,6 +45,7 @@ struct PyJwt {
     permissions_claim: String,
     parameters: Vec<String>,
     header: Option<String>,
+    query: Option<String>,
     cookie: Option<String>,
 }
 
@@ -55,7 +56,8 @@ enum PyKey {
 }
 
 impl PyJwt {
-    fn read(&self) -> Result<TokenVerifier, JwtConfigError> {
+    /// What tokens have to satisfy, and the keys that are given.
+    fn read_rules(&self) -> Result<(TokenRules, Option<KeySet>), JwtConfigError> {
         let claims = ClaimNames {
             user: self.user_claim.clone(),
             tenant: self.tenant_claim.clone(),
@@ -66,19 +68,27 @@ impl PyJwt {
         rules.audience.clone_from(&self.audience);
         rules.issuer.clone_from(&self.issuer);
         rules.leeway = self.leeway;
+        let keys = match (&self.key, &self.jwks) {
+            (Some(PyKey::Text(key)), _) => Some(rules.key(key.as_bytes())?),
+            (Some(PyKey::Bytes(key)), _) => Some(rules.key(key)?),
+            (None, Some(jwks)) => Some(KeySet::from_jwks(jwks)?),
+            (None, None) => None,
+        };
+        Ok((rules, keys))
+    }
+
+    fn read(&self) -> Result<TokenVerifier, JwtConfigError> {
+        let (rules, keys) = self.read_rules()?;
         let source = TokenSource {
             parameters: self.parameters.clone(),
             header: self.header.clone(),
+            query: self.query.clone(),
             cookie: self.cookie.clone(),
         };
-        let keys = match (&self.key, &self.jwks, &self.jwks_url) {
-            (Some(PyKey::Text(key)), ..) => rules.key(key.as_bytes())?,
-            (Some(PyKey::Bytes(key)), ..) => rules.key(key)?,
-            (None, Some(jwks), _) => KeySet::from_jwks(jwks)?,
-            (None, None, Some(url)) => return Ok(TokenVerifier::fetching(source, rules, url)),
-            (None, None, None) => KeySet::default(),
-        };
-        Ok(TokenVerifier::new(source, rules, keys))
+        Ok(match (keys, &self.jwks_url) {
+            (None, Some(url)) => TokenVerifier::fetching(source, rules, url),
+            (keys, _) => TokenVerifier::new(source, rules, keys.unwrap_or_default()),
+        })
     }
 }
 
@@ -186,6 +196,56 @@ impl PySecurity<'_> {
         }
         Ok((!rbac.is_empty()).then_some(rbac))
     }
+}
+
+/// Refuses a rule that could not be used, where it is written. What needs a schema is checked when
+/// the manager is made.
+#[pyfunction]
+pub(crate) fn check_rule(rule: &Bound<'_, PyAny>, kind: &str) -> PyResult<()> {
+    match kind {
+        "JWT" => {
+            let jwt: PyJwt = rule.extract()?;
+            jwt.read_rules()
+                .map(drop)
+                .map_err(|error| jwt_error(&error))
+        }
+        "RowFilter" => rule.extract::<PyRowFilter<'_>>()?.read().map(drop),
+        "Scope" => rule.extract::<PyScope<'_>>()?.read().map(drop),
+        "Federation" => {
+            let federation: PyFederation = rule.extract()?;
+            federation
+                .read()
+                .map(drop)
+                .map_err(|error| rule_error(&error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a rate that cannot be read.
+#[pyfunction]
+pub(crate) fn check_rate(rate: &str) -> PyResult<()> {
+    Rate::parse(rate)
+        .map(drop)
+        .map_err(|error| rule_error(&error))
+}
+
+/// Refuses a dotted path that leads nowhere.
+#[pyfunction]
+pub(crate) fn check_path(path: &str) -> PyResult<()> {
+    Path::parse(path)
+        .map(drop)
+        .map_err(|error| rule_error(&error))
+}
+
+/// Refuses names under which no server can be reached.
+#[pyfunction]
+pub(crate) fn check_hosts(hosts: Vec<String>) -> PyResult<()> {
+    let refuse = |error: security::HostError| error.to_string();
+    let checked = Hosts::new(hosts).map_err(refuse);
+    checked
+        .map(drop)
+        .map_err(exceptions::ConfigurationError::new_err)
 }
 
 fn rules(rules: &Bound<'_, PyDict>, place: &str) -> PyResult<Map<String, Value>> {

@@ -6,9 +6,10 @@ use bus::{BusError, Draft};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
+use crate::classes::Classes;
 use crate::error::{bus_error, exceptions, publish_error};
 use crate::future::{Publication, future};
-use crate::json::to_json;
+use crate::json::to_event;
 use crate::running::Running;
 
 /// Id of a published event and its position on the bus.
@@ -56,12 +57,13 @@ pub(crate) fn one(py: Python<'_>, running: &Arc<Running>, draft: Draft) -> PyRes
 pub(crate) fn many(
     py: Python<'_>,
     running: &Arc<Running>,
+    classes: &Classes,
     events: &Bound<'_, PyAny>,
     tenant_id: Option<&str>,
 ) -> PyResult<Publication> {
     let intake = &running.runtime.engine().intake;
     let read = |(index, event): (usize, PyResult<Bound<'_, PyAny>>)| {
-        let mut draft = read_draft(index, &event?)?;
+        let mut draft = read_draft(index, &event?, classes)?;
         if let Some(tenant) = tenant_id {
             bind_tenant(&mut draft, tenant)?;
         }
@@ -91,7 +93,7 @@ pub(crate) fn many(
 }
 
 /// Reads `(channel, data)`, or a mapping of the parameters of `publish`.
-fn read_draft(index: usize, event: &Bound<'_, PyAny>) -> PyResult<Draft> {
+fn read_draft(index: usize, event: &Bound<'_, PyAny>, classes: &Classes) -> PyResult<Draft> {
     let refuse = |problem: &str| {
         exceptions::PublishError::new_err(format!(
             "events[{index}]: {problem}; give (channel, data), or a dict with `channel`, `data` and what else `publish` takes"
@@ -132,7 +134,8 @@ fn read_draft(index: usize, event: &Bound<'_, PyAny>) -> PyResult<Draft> {
         event_type: option("event_type")?,
         tenant_id: option("tenant_id")?,
         id: option("event_id")?,
-        data: to_json(&data).map_err(|e| publish_error(&e, &format!("events[{index}].data")))?,
+        data: to_event(&data, classes)
+            .map_err(|e| publish_error(&e, &format!("events[{index}].data")))?,
     })
 }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use graphql::{Fault, FieldFault, GraphQLError, ResolverError};
 use parking_lot::Mutex;
+use protocol::Amendment;
 use pyo3::intern;
 use pyo3::prelude::*;
 use runtime::{CallId, Lane, Outcome, Resolver, Subject};
@@ -17,6 +18,7 @@ use crate::error::exceptions;
 use crate::event::PyEvent;
 use crate::failure::{Failures, INTERNAL_ERROR, exception_of};
 use crate::future::{AtEnd, Promise};
+use crate::iterables::Drained;
 use crate::json::{map_to_python, to_json};
 use crate::value::{Names, PyValue};
 
@@ -31,6 +33,8 @@ pub(crate) struct Function {
     pub(crate) is_async: bool,
     /// Whether the call for the initial value gives a coroutine.
     pub(crate) is_initial_async: bool,
+    /// Whether the call for the initial value gives a generator of several.
+    pub(crate) is_initial_stream: bool,
 }
 
 /// `fraiseql_subs.definition.Bound`: the callables of one subscription.
@@ -54,6 +58,7 @@ pub(crate) struct Calls {
     names: Names,
     resolve: Py<PyAny>,
     pump: Py<PyAny>,
+    pump_initial: Py<PyAny>,
     abandon: Py<PyAny>,
     skip: Py<PyAny>,
     start_task: Py<PyAny>,
@@ -92,6 +97,7 @@ impl Calls {
             names,
             resolve: find("resolve")?,
             pump: find("pump")?,
+            pump_initial: find("pump_initial")?,
             abandon: find("abandon")?,
             skip: find("SKIP")?,
             start_task,
@@ -175,6 +181,7 @@ impl Calls {
             id,
             lane: lane.clone(),
             calls: self.clone(),
+            is_initial: matches!(subject, Subject::Initial),
             has_ended: AtomicBool::new(false),
         };
         match Bound::new(py, answer) {
@@ -203,6 +210,10 @@ impl Calls {
                 (&callables.resolve, Some(event), function.is_async)
             }
             Subject::Initial => match &callables.initial {
+                Some(initial) if function.is_initial_stream => {
+                    let coroutine = self.pump_initial.bind(py).call1((initial, answer))?;
+                    return self.run(answer, bound, &coroutine);
+                }
                 Some(initial) => (initial, None, function.is_initial_async),
                 None => {
                     answer.get().finish(py, Outcome::Skip);
@@ -316,6 +327,15 @@ fn refused_with(py: Python<'_>, exception: &Bound<'_, PyAny>) -> Option<Outcome>
     Some(Outcome::Refused(json.into()))
 }
 
+/// `fraiseql_subs.delegate.Reply`.
+#[derive(FromPyObject)]
+struct PyReply<'py> {
+    response: Bound<'py, PyAny>,
+    is_refusal: bool,
+    status: Option<u16>,
+    headers: Vec<(String, String)>,
+}
+
 /// The subscription field, for the log.
 fn field_of(lane: &Lane) -> &str {
     match &*lane.info.definition.field {
@@ -364,6 +384,8 @@ struct Answer {
     id: CallId,
     lane: Arc<Lane>,
     calls: Arc<Calls>,
+    /// Whether the call is for what comes before the events.
+    is_initial: bool,
     /// Read and written on the event loop's thread only.
     has_ended: AtomicBool,
 }
@@ -416,13 +438,25 @@ impl Answer {
         Ok(self.lane.when_room(kept.waiter()).then_some(future))
     }
 
-    /// The source stream has ended.
+    /// The source stream has ended, or the generator of initial values.
     fn ended(&self, py: Python<'_>) {
-        self.finish(py, Outcome::End);
+        let events_follow = self.is_initial;
+        self.finish(
+            py,
+            if events_follow {
+                Outcome::Skip
+            } else {
+                Outcome::End
+            },
+        );
     }
 
-    /// The source stream raised, which ends the subscription.
+    /// The source stream raised, which ends the subscription unless events follow.
     fn broke(&self, py: Python<'_>, exception: Bound<'_, PyAny>) {
+        if self.is_initial {
+            // An error in the place of a value, and events follow.
+            return self.raised(py, exception);
+        }
         let outcome =
             refused_with(py, &exception).unwrap_or_else(|| refused(self.describe(&exception)));
         self.finish(py, outcome);
@@ -452,22 +486,32 @@ impl Answer {
             // The event itself: its JSON is at hand.
             plan.project(&event.get().event().data, &mut response)
         } else {
-            plan.project(PyValue::new(value, &self.calls.names), &mut response)
+            let drained = Drained::default();
+            plan.project(
+                PyValue::new(value, &self.calls.names, &drained),
+                &mut response,
+            )
         };
         self.report(py, &faults);
         Outcome::Response(Bytes::from(response))
     }
 
-    /// The response of an executor, which is JSON but for values that its scalars left as they
-    /// were.
+    /// The reply of an executor, which is JSON but for values that its scalars left as they were.
     fn whole_response(&self, value: &Bound<'_, PyAny>, mut response: Vec<u8>) -> Outcome {
-        match to_json(value) {
+        let reply: PyReply<'_> = match value.extract() {
+            Ok(reply) => reply,
+            Err(error) => return refused(self.describe(&exception_of(value.py(), &error))),
+        };
+        let outcome = match to_json(&reply.response) {
             Ok(json) => {
                 graphql::write_json(&json, &mut response);
-                if json.get("errors").is_some() {
-                    return Outcome::Failed(response.into());
+                if reply.is_refusal {
+                    Outcome::Refused(response.into())
+                } else if json.get("errors").is_some() {
+                    Outcome::Failed(response.into())
+                } else {
+                    Outcome::Response(response.into())
                 }
-                Outcome::Response(response.into())
             }
             Err(error) => {
                 let fault = Fault {
@@ -486,7 +530,15 @@ impl Answer {
                 );
                 refused(ResolverError::new(INTERNAL_ERROR))
             }
+        };
+        if reply.status.is_none() && reply.headers.is_empty() {
+            return outcome;
         }
+        let amendment = Amendment {
+            status: reply.status,
+            headers: reply.headers,
+        };
+        Outcome::Headed(Box::new((amendment, outcome)))
     }
 
     fn report(&self, py: Python<'_>, faults: &[FieldFault]) {

@@ -1,21 +1,25 @@
 //! What a manager is made of, read from its Python configuration once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bus::HistoryLimits;
 use bytes::Bytes;
-use graphql::{DocumentLimits, Schema, SchemaOptions, TrustedDocuments};
+use graphql::{Comparison, DocumentLimits, EnumType, Schema, SchemaOptions, TrustedDocuments};
+use protocol::Transports;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 use runtime::{
-    Authenticator, Catalog, ChannelTemplate, Definition, Engine, EngineConfig, FilterValue, Limits,
-    ResolverKind, Runtime, SlowConsumer, TokenVerifier, field_path,
+    Authenticator, Catalog, ChannelTemplate, Condition, Definition, Engine, EngineConfig,
+    FilterValue, Limits, ResolverKind, Runtime, SlowConsumer, TokenVerifier, field_path,
 };
 use security::Policy;
+use serde_json::Value;
 
 use crate::bridge::Bridge;
+use crate::classes::Classes;
 use crate::client::PyAuthenticator;
 use crate::error::{definition_error, exceptions, runtime_error, schema_error};
 use crate::failure::Failures;
@@ -26,13 +30,21 @@ use crate::resolver::{Calls, Function, LoopResolver};
 use crate::running::Running;
 use crate::value::{Names, Serializers};
 
+/// Names of the members of an enum, with their values in Python.
+type EnumMembers<'py> = Vec<(String, Bound<'py, PyAny>)>;
+
 /// `fraiseql_subs.schema.SchemaSource`.
 #[derive(FromPyObject)]
 pub(crate) struct PySchemaSource<'py> {
     sdl: String,
     sources: HashMap<(String, String), String>,
-    enum_values: HashMap<String, Vec<(String, Bound<'py, PyAny>)>>,
+    enum_values: HashMap<String, EnumMembers<'py>>,
+    published_enums: Vec<(String, EnumMembers<'py>)>,
+    scalar_kinds: HashMap<String, String>,
     serializers: Serializers,
+    classes: Py<PyDict>,
+    deprecated: HashSet<String>,
+    tags: HashMap<(String, String), Vec<Bound<'py, PyAny>>>,
 }
 
 /// `fraiseql_subs.Limits`.
@@ -42,6 +54,9 @@ pub(crate) struct PyLimits {
     max_connections: Option<usize>,
     max_subscriptions_per_connection: usize,
     max_message_bytes: usize,
+    max_head_bytes: usize,
+    request_timeout: f64,
+    send_timeout: f64,
     max_depth: Option<usize>,
     max_complexity: Option<usize>,
     max_aliases: Option<usize>,
@@ -79,13 +94,41 @@ pub(crate) struct PyDefinition<'py> {
     channel: Option<String>,
     event_types: Option<Vec<String>>,
     filter: Vec<(String, bool, Bound<'py, PyAny>)>,
+    filter_types: HashMap<String, PyConstantType<'py>>,
     concurrency: usize,
     timeout: Option<f64>,
     bind: Py<PyAny>,
     is_async: bool,
     initial: Option<Py<PyAny>>,
     is_initial_async: bool,
+    is_initial_stream: bool,
     shared: bool,
+    partial: bool,
+}
+
+/// What the type of a constant in a filter says: the name of a scalar, or name and values of an enum.
+#[derive(FromPyObject)]
+enum PyConstantType<'py> {
+    Scalar(String),
+    Enum(String, EnumMembers<'py>),
+}
+
+impl PyConstantType<'_> {
+    fn comparison(&self) -> Comparison {
+        match self {
+            Self::Scalar(name) => Comparison::of_scalar(name),
+            Self::Enum(name, values) => {
+                Comparison::Enum(Arc::new(EnumType::new(name, published(values))))
+            }
+        }
+    }
+}
+
+/// The JSON of enum members; of those that have one, as the others cannot be published.
+fn published(values: &[(String, Bound<'_, PyAny>)]) -> Vec<(String, Value)> {
+    let json =
+        |(name, value): &(String, Bound<'_, PyAny>)| Some((name.clone(), to_json(value).ok()?));
+    values.iter().filter_map(json).collect()
 }
 
 /// Everything to start a manager from, as often as wanted.
@@ -93,12 +136,15 @@ pub(crate) struct Setup {
     sdl: String,
     keys: Vec<Arc<str>>,
     serializers: Arc<Serializers>,
+    classes: Arc<Classes>,
+    deprecated: HashSet<String>,
     catalog: Arc<Catalog>,
     functions: Arc<[Function]>,
     limits: Limits,
     history: Option<HistoryLimits>,
     authenticate: Option<Arc<Py<PyAny>>>,
     policy: Policy,
+    transports: Transports,
     tokens: Option<Arc<TokenVerifier>>,
     debug: bool,
     page: Option<Bytes>,
@@ -111,6 +157,7 @@ pub(crate) struct Options<'py> {
     pub(crate) history: Option<PyHistory>,
     pub(crate) trusted_documents: Option<Vec<(String, String)>>,
     pub(crate) introspection: bool,
+    pub(crate) transports: Vec<String>,
     pub(crate) debug: bool,
     pub(crate) page: Option<Bytes>,
     pub(crate) workers: usize,
@@ -124,7 +171,9 @@ impl Setup {
         limits: &PyLimits,
         options: Options<'_>,
     ) -> PyResult<Self> {
-        let (schema, serializers) = read_schema(schema)?;
+        let deprecated = schema.deprecated.clone();
+        let has_executor = definitions.iter().any(|found| found.kind == "delegate");
+        let (schema, serializers, classes) = read_schema(schema, has_executor)?;
         let (sdl, keys) = (schema.sdl().to_owned(), schema.keys().to_vec());
         let mut functions = Vec::with_capacity(definitions.len());
         let mut declared = Vec::with_capacity(definitions.len());
@@ -134,6 +183,7 @@ impl Setup {
                 bind: definition.bind,
                 is_async: definition.is_async,
                 is_initial_async: definition.is_initial_async,
+                is_initial_stream: definition.is_initial_stream,
             });
         }
         let document_limits = DocumentLimits {
@@ -155,17 +205,25 @@ impl Setup {
             sdl,
             keys,
             serializers: Arc::new(serializers),
+            classes: Arc::new(classes),
+            deprecated,
             catalog: Arc::new(catalog),
             functions: functions.into(),
             limits: read_limits(limits)?,
             history,
             authenticate: options.security.authenticate.map(Arc::new),
             policy,
+            transports: read_transports(&options.transports),
             tokens,
             debug: options.debug,
             page: options.page,
             workers: options.workers,
         })
+    }
+
+    /// The types of published objects.
+    pub(crate) fn classes(&self) -> &Classes {
+        &self.classes
     }
 
     /// The schema that is served.
@@ -181,9 +239,18 @@ impl Setup {
     /// Starts the actors and attaches them to the event loop, on whose thread this is called.
     pub(crate) fn start(&self, event_loop: &Bound<'_, PyAny>) -> PyResult<Running> {
         let py = event_loop.py();
+        // What is to be told may be that no file can be opened any more.
+        py.import("fraiseql_subs._logging")?;
         let bridge = Bridge::attach(event_loop)?;
         let failures = Arc::new(Failures::new(py, bridge.clone(), self.debug)?);
-        let names = Names::new(py, &self.keys, self.serializers.clone(), failures.clone());
+        let names = Names::new(
+            py,
+            &self.keys,
+            self.serializers.clone(),
+            self.classes.clone(),
+            &self.deprecated,
+            failures.clone(),
+        );
         log::attach(&bridge);
         let functions = self.functions.clone();
         let calls = Calls::new(bridge.clone(), functions, names, failures.clone(), py)?;
@@ -200,6 +267,7 @@ impl Setup {
             catalog: self.catalog.clone(),
             limits: self.limits.clone(),
             policy: self.policy.clone(),
+            transports: self.transports,
             resolver: Arc::new(LoopResolver(calls.clone())),
             tokens: self.tokens.clone(),
             authenticator,
@@ -217,24 +285,42 @@ impl Setup {
     }
 }
 
-fn read_schema(source: PySchemaSource<'_>) -> PyResult<(Schema, Serializers)> {
+/// `has_executor`: queries and mutations are served, so there need be no subscriptions.
+fn read_schema(
+    source: PySchemaSource<'_>,
+    has_executor: bool,
+) -> PyResult<(Schema, Serializers, Classes)> {
+    let json = |value: &Bound<'_, PyAny>, place: &str| {
+        to_json(value).map_err(|error| exceptions::SchemaError::new_err(error.message(place)))
+    };
     let mut enum_values = HashMap::new();
     for (name, values) in source.enum_values {
         let values = values.into_iter().map(|(value_name, value)| {
-            let value = to_json(&value).map_err(|error| {
-                exceptions::SchemaError::new_err(error.message(&format!("{name}.{value_name}")))
-            })?;
+            let value = json(&value, &format!("{name}.{value_name}"))?;
             Ok((value_name, value))
         });
         let values = values.collect::<PyResult<Vec<_>>>()?;
         enum_values.insert(name, values);
     }
+    let mut tags = HashMap::new();
+    for ((type_name, field), values) in source.tags {
+        let place = format!("{type_name}.{field}");
+        let values = values.iter().map(|value| json(value, &place));
+        tags.insert((type_name, field), values.collect::<PyResult<Vec<_>>>()?);
+    }
+    let published_enums = source.published_enums.iter();
+    let published_enums = published_enums.map(|(name, values)| (name.clone(), published(values)));
     let options = SchemaOptions {
         sources: source.sources,
         enum_values,
+        published_enums: published_enums.collect(),
+        scalar_kinds: source.scalar_kinds,
+        tags,
+        may_lack_subscription: has_executor,
     };
     let schema = Schema::parse(&source.sdl, options).map_err(|error| schema_error(&error))?;
-    Ok((schema, source.serializers))
+    let classes = Classes::new(source.classes, schema.abstract_members());
+    Ok((schema, source.serializers, classes))
 }
 
 fn read_definition(index: usize, definition: &PyDefinition<'_>) -> PyResult<Definition> {
@@ -255,7 +341,12 @@ fn read_definition(index: usize, definition: &PyDefinition<'_>) -> PyResult<Defi
             })?;
             FilterValue::Literal(value)
         };
-        filter.push((field_path(path), value));
+        let constant = definition.filter_types.get(path).filter(|_| !*is_argument);
+        filter.push(Condition {
+            path: field_path(path),
+            value,
+            comparison: constant.map_or(Comparison::Any, PyConstantType::comparison),
+        });
     }
     Ok(Definition {
         index,
@@ -276,7 +367,21 @@ fn read_definition(index: usize, definition: &PyDefinition<'_>) -> PyResult<Defi
             .transpose()?,
         has_initial: definition.initial.is_some(),
         is_shared: definition.shared,
+        is_partial: definition.partial,
     })
+}
+
+/// `manager.Transport`, whose names are checked there.
+fn read_transports(names: &[String]) -> Transports {
+    let has = |name: &str| names.iter().any(|known| known == name);
+    Transports {
+        transport_ws: has("graphql-transport-ws"),
+        legacy_ws: has("graphql-ws"),
+        get: has("get"),
+        post: has("post"),
+        sse: has("sse"),
+        multipart: has("multipart"),
+    }
 }
 
 fn read_limits(limits: &PyLimits) -> PyResult<Limits> {
@@ -293,6 +398,9 @@ fn read_limits(limits: &PyLimits) -> PyResult<Limits> {
         max_connections: limits.max_connections,
         max_subscriptions_per_connection: limits.max_subscriptions_per_connection,
         max_message_bytes: limits.max_message_bytes,
+        max_head_bytes: limits.max_head_bytes,
+        request_timeout: seconds("request_timeout", limits.request_timeout)?,
+        send_timeout: seconds("send_timeout", limits.send_timeout)?,
         max_pending_bytes: limits.max_pending_bytes,
         slow_consumer,
         keepalive: limits

@@ -3,27 +3,32 @@
 //! Straight to bytes; no JSON value is made between.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use graphql::{EnumType, Key, ResolverError, Scalar, Value};
+use graphql::{EnumType, Key, ResolverError, Scalar, TypeName, Value};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{
-    PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMapping, PyString, PyTuple,
-    PyType,
+    PyBool, PyCFunction, PyDict, PyFloat, PyInt, PyList, PyMapping, PyString, PyType,
 };
 
+use crate::classes::{self, Classes, Found};
+use crate::event::PyEvent;
 use crate::failure::Failures;
-use crate::json::{HostTypes, describe, to_json};
+use crate::iterables::{self, Drained};
+use crate::json::{HostTypes, describe, read_quietly, to_json};
 
 /// What a schema says of Python objects.
 pub(crate) struct Names {
     /// The names of all fields as Python strings, by the ids of their keys.
     fields: Vec<Py<PyString>>,
     serializers: Arc<Serializers>,
+    classes: Arc<Classes>,
+    /// Fields whose reading may warn, by the ids of their keys.
+    deprecated: Vec<bool>,
     failures: Arc<Failures>,
 }
 
@@ -35,12 +40,16 @@ impl Names {
         py: Python<'_>,
         keys: &[Arc<str>],
         serializers: Arc<Serializers>,
+        classes: Arc<Classes>,
+        deprecated: &HashSet<String>,
         failures: Arc<Failures>,
     ) -> Self {
         let fields = keys.iter().map(|key| PyString::intern(py, key).unbind());
         Self {
             fields: fields.collect(),
             serializers,
+            classes,
+            deprecated: keys.iter().map(|key| deprecated.contains(&**key)).collect(),
             failures,
         }
     }
@@ -55,15 +64,49 @@ impl Names {
 pub(crate) struct PyValue<'py, 'n> {
     object: Bound<'py, PyAny>,
     names: &'n Names,
+    drained: &'n Drained<'py>,
 }
 
 impl<'py, 'n> PyValue<'py, 'n> {
-    pub(crate) fn new(object: Bound<'py, PyAny>, names: &'n Names) -> Self {
-        Self { object, names }
+    pub(crate) fn new(
+        object: Bound<'py, PyAny>,
+        names: &'n Names,
+        drained: &'n Drained<'py>,
+    ) -> Self {
+        Self {
+            object,
+            names,
+            drained,
+        }
     }
 
     fn with(&self, object: Bound<'py, PyAny>) -> Self {
-        Self::new(object, self.names)
+        // An event stands for its data.
+        let data = object.cast::<PyEvent>().ok();
+        let data = data.and_then(|event| event.get().whole(object.py()).ok());
+        Self::new(data.unwrap_or(object), self.names, self.drained)
+    }
+
+    fn find_type(&self, is_possible: &dyn Fn(&str) -> bool) -> PyResult<TypeName<'static>> {
+        let py = self.object.py();
+        let owned = |name: &Bound<'_, PyString>| name.to_str().map(|name| name.to_owned().into());
+        if let Ok(mapping) = self.object.cast::<PyMapping>() {
+            let key = intern!(py, "__typename");
+            if mapping.contains(key)? {
+                let name = mapping.get_item(key)?.cast_into::<PyString>()?;
+                return Ok(TypeName::Named(owned(&name)?));
+            }
+            let noted = self.object.cast::<PyDict>().ok().and_then(classes::noted);
+            return Ok(match noted {
+                Some(name) if is_possible(name.to_str()?) => TypeName::Named(owned(&name)?),
+                _ => TypeName::Unnamed(None),
+            });
+        }
+        Ok(match self.names.classes.find(&self.object, is_possible)? {
+            Found::Possible(name) | Found::Other(name) => TypeName::Named(name.into()),
+            Found::Unknown if is_leaf(&self.object) => TypeName::Invalid,
+            Found::Unknown => TypeName::Unnamed(Some(owned(&self.object.get_type().name()?)?)),
+        })
     }
 
     /// What the client is told of an exception that came while this was read.
@@ -86,6 +129,8 @@ impl Value for PyValue<'_, '_> {
         let name = self.names.name(self.object.py(), key);
         let found = if let Ok(dict) = self.object.cast::<PyDict>() {
             dict.get_item(name)
+        } else if self.names.deprecated[key.id] {
+            deprecated_member(&self.object, name)
         } else {
             member(&self.object, name)
         };
@@ -95,27 +140,12 @@ impl Value for PyValue<'_, '_> {
         }
     }
 
-    fn type_name(&self) -> Option<Cow<'_, str>> {
-        let py = self.object.py();
-        let name = if let Ok(mapping) = self.object.cast::<PyMapping>() {
-            mapping
-                .get_item(intern!(py, "__typename"))
-                .ok()?
-                .cast_into::<PyString>()
-                .ok()?
-        } else {
-            self.object.get_type().name().ok()?
-        };
-        Some(Cow::Owned(name.to_str().ok()?.to_owned()))
+    fn type_name(&self, is_possible: &dyn Fn(&str) -> bool) -> TypeName<'_> {
+        self.find_type(is_possible).unwrap_or(TypeName::Invalid)
     }
 
     fn is_list(&self) -> bool {
-        let object = &self.object;
-        object.is_instance_of::<PyList>()
-            || object.is_instance_of::<PyTuple>()
-            || (!object.is_instance_of::<PyString>()
-                && !object.is_instance_of::<PyDict>()
-                && is_collection(object).unwrap_or(false))
+        iterables::is_list(&self.object)
     }
 
     fn for_each(
@@ -131,7 +161,8 @@ impl Value for PyValue<'_, '_> {
             return Ok(());
         }
         let failed = |error: PyErr| self.raised(error, "reading the items of");
-        for item in self.object.try_iter().map_err(failed)? {
+        let items = self.drained.of(&self.object).map_err(failed)?;
+        for item in iterables::items(&items).map_err(failed)? {
             if visit(self.with(item.map_err(failed)?)).is_break() {
                 break;
             }
@@ -204,22 +235,42 @@ fn member<'py>(
     object: &Bound<'py, PyAny>,
     name: &Bound<'py, PyString>,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
-    if let Some(found) = object.getattr_opt(name)? {
-        return Ok(Some(found));
+    let found = object.getattr_opt(name)?;
+    if let Some(found) = &found
+        && !is_method(found)?
+    {
+        return Ok(Some(found.clone()));
     }
+    // A mapping has methods such as `items`, and may have the key as well.
     match object.cast::<PyMapping>() {
         Ok(mapping) if mapping.contains(name)? => mapping.get_item(name).map(Some),
-        _ => Ok(None),
+        _ => Ok(found),
     }
 }
 
-fn is_collection(object: &Bound<'_, PyAny>) -> PyResult<bool> {
-    static COLLECTION: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-    let collection = COLLECTION.import(object.py(), "collections.abc", "Collection")?;
-    Ok(object.is_instance(collection)?
-        && !object.is_instance_of::<PyBytes>()
-        && !object.is_instance_of::<PyByteArray>()
-        && object.cast::<PyMapping>().is_err())
+/// An attribute whose reading warns other callers.
+fn deprecated_member<'py>(
+    object: &Bound<'py, PyAny>,
+    name: &Bound<'py, PyString>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    match read_quietly(object, name)? {
+        Some(found) => Ok(Some(found)),
+        None => member(object, name),
+    }
+}
+
+fn is_method(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    static METHOD: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    let method = METHOD.import(object.py(), "types", "MethodType")?;
+    Ok(object.is_instance_of::<PyCFunction>() || object.is_exact_instance(method))
+}
+
+/// Whether this can be no object with fields.
+fn is_leaf(object: &Bound<'_, PyAny>) -> bool {
+    object.is_instance_of::<PyString>()
+        || object.is_instance_of::<PyInt>()
+        || object.is_instance_of::<PyFloat>()
+        || iterables::is_list(object)
 }
 
 fn integer(object: &Bound<'_, PyAny>) -> Scalar<'static> {

@@ -35,6 +35,15 @@ pub enum Prepared {
     Response(Bytes),
 }
 
+/// What is to be done about a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checked {
+    /// Its operation may run.
+    Valid,
+    /// It is refused, by the host's executor, whose errors they are.
+    JudgedElsewhere,
+}
+
 /// An operation that is ready to run.
 #[derive(Debug)]
 pub struct PreparedOperation {
@@ -44,8 +53,13 @@ pub struct PreparedOperation {
     pub operation: Option<SubscriptionOperation>,
     /// Where its events are found; `None` for a source stream or the host's executor.
     pub route: Option<Route>,
-    /// What the host's executor is asked, as JSON: `type`, `query`, `variables`, `operationName`.
+    /// What the host's executor is asked, as JSON: `type`, `query`, `variables`, `operationName`,
+    /// `name` of the operation, `extensions`; `errors` of a document that is refused; `introspection`, where the executor
+    /// knows less of the schema.
     pub delegated: Option<JsonMap>,
+    /// Whether nothing but the schema can be read by it, or nothing at all: no rule about data
+    /// has to be asked.
+    pub tells_no_data: bool,
 }
 
 impl Catalog {
@@ -62,7 +76,7 @@ impl Catalog {
     ) -> Result<Self, DefinitionError> {
         let mut by_field = HashMap::new();
         let mut delegate = None;
-        for definition in definitions {
+        for mut definition in definitions {
             if definition.kind == ResolverKind::Delegate {
                 delegate = Some(Arc::new(definition));
                 continue;
@@ -96,11 +110,12 @@ impl Catalog {
         self.definitions.values()
     }
 
-    /// Whether the schema has this argument on a subscription field.
-    #[must_use]
-    pub fn has_argument(&self, field: &str, argument: &str) -> bool {
-        let signature = self.documents.schema().subscription_field(field);
-        signature.is_some_and(|field| field.arguments.iter().any(|a| *a.name == *argument))
+    /// Whether anything of the host sees who asks: passthrough fields have no function.
+    pub(crate) fn has_functions(&self) -> bool {
+        let is_function = |definition: &Definition| {
+            definition.kind != ResolverKind::Passthrough || definition.has_initial
+        };
+        self.delegate.is_some() || self.definitions().any(|found| is_function(found))
     }
 
     /// What kind of operation is asked for; `None` when [`Self::prepare`] would refuse it.
@@ -120,22 +135,102 @@ impl Catalog {
     /// # Errors
     ///
     /// What is wrong with it.
-    pub fn check(&self, request: &Request) -> Result<(), Vec<GraphQLError>> {
-        let document = self.document(request)?;
+    pub fn check(&self, request: &Request) -> Result<Checked, Vec<GraphQLError>> {
         let name = request.operation_name.as_deref();
+        let document = match self.document(request) {
+            Ok(document) => document,
+            Err(errors) => {
+                let judged = self.judged_elsewhere(request, errors);
+                return judged.map(|_| Checked::JudgedElsewhere);
+            }
+        };
         match document.kind(name) {
-            Some(_) => Ok(()),
-            None => document.operation(name, &request.variables).map(drop),
+            Some(_) => Ok(Checked::Valid),
+            None if self.delegate.is_some() => Ok(Checked::JudgedElsewhere),
+            None => {
+                let operation = document.operation(name, &request.variables);
+                operation.map(|_| Checked::Valid)
+            }
         }
     }
 
     fn document(&self, request: &Request) -> Result<Arc<Document>, Vec<GraphQLError>> {
-        self.documents.find(DocumentReference {
-            // Clients of automatic persisted queries send an empty text with their hash.
-            text: request.query.as_deref().filter(|text| !text.is_empty()),
-            sha256: request.sha256(),
-            id: request.document_id.as_deref(),
-        })
+        self.documents.find(reference(request))
+    }
+
+    /// What the host's executor is asked about a document that is refused here: it has errors and
+    /// hooks of its own. It runs nothing. Documents past the limits do not reach it.
+    fn judged_elsewhere(
+        &self,
+        request: &Request,
+        errors: Vec<GraphQLError>,
+    ) -> Result<Prepared, Vec<GraphQLError>> {
+        if self.delegate.is_none() {
+            return Err(errors);
+        }
+        match self.documents.judged_by_schema(reference(request)) {
+            Some(text) => self.refused(&text, request, errors),
+            None => Err(errors),
+        }
+    }
+
+    fn refused(
+        &self,
+        text: &str,
+        request: &Request,
+        errors: Vec<GraphQLError>,
+    ) -> Result<Prepared, Vec<GraphQLError>> {
+        let name = request.operation_name.as_deref();
+        let mut asked = delegated_request("refused", text, name, request);
+        let told = serde_json::from_slice(&graphql::errors_to_json(&errors)).unwrap_or_default();
+        asked.insert("errors".to_owned(), told);
+        self.delegated(asked, None, true).ok_or(errors)
+    }
+
+    fn delegated(
+        &self,
+        asked: JsonMap,
+        operation: Option<SubscriptionOperation>,
+        tells_no_data: bool,
+    ) -> Option<Prepared> {
+        Some(Prepared::Operation(Box::new(PreparedOperation {
+            definition: self.delegate.clone()?,
+            operation,
+            route: None,
+            delegated: Some(asked),
+            tells_no_data,
+        })))
+    }
+
+    /// What the host's executor is asked; `None` without one.
+    fn delegated_query(
+        &self,
+        document: &Arc<Document>,
+        request: &Request,
+    ) -> Result<Option<Prepared>, Vec<GraphQLError>> {
+        let Some(delegate) = &self.delegate else {
+            return Ok(None);
+        };
+        let name = request.operation_name.as_deref();
+        let mut asked = delegated_request(
+            "query",
+            document.text(),
+            document.operation_name(name),
+            request,
+        );
+        let is_introspection = match document.operation(name, &request.variables) {
+            Ok(Operation::Query(query)) if query.is_introspection() => {
+                if delegate.is_partial {
+                    let answer = serde_json::from_slice(&query.execute()).unwrap_or_default();
+                    asked.insert("introspection".to_owned(), answer);
+                }
+                true
+            }
+            // Variables are the executor's to judge.
+            Err(errors) if !is_of_variables(&errors) => return Err(errors),
+            Ok(_) | Err(_) => false,
+        };
+        Ok(self.delegated(asked, None, is_introspection))
     }
 
     /// Validates a request, coerces its variables and finds what serves it.
@@ -144,29 +239,34 @@ impl Catalog {
     ///
     /// The request errors of the GraphQL specification, section 7.1.2; nothing was started.
     pub fn prepare(&self, request: &Request) -> Result<Prepared, Vec<GraphQLError>> {
-        let document = self.document(request)?;
-        let delegated = |kind: &str, operation: Option<SubscriptionOperation>| {
-            let definition = self.delegate.clone()?;
-            Some(Prepared::Operation(Box::new(PreparedOperation {
-                definition,
-                operation,
-                route: None,
-                delegated: Some(delegated_request(kind, document.text(), request)),
-            })))
+        let document = match self.document(request) {
+            Ok(document) => document,
+            Err(errors) => return self.judged_elsewhere(request, errors),
         };
-        let operation =
-            document.operation(request.operation_name.as_deref(), &request.variables)?;
+        let name = request.operation_name.as_deref();
+        if document.kind(name) == Some(graphql::OperationKind::Query)
+            && let Some(prepared) = self.delegated_query(&document, request)?
+        {
+            return Ok(prepared);
+        }
+        let operation = match document.operation(name, &request.variables) {
+            Ok(operation) => operation,
+            Err(errors) if self.delegate.is_some() => {
+                return self.refused(document.text(), request, errors);
+            }
+            Err(errors) => return Err(errors),
+        };
         let operation = match operation {
             Operation::Subscription(operation) => operation,
-            Operation::Query(query) if query.is_introspection() => {
-                return Ok(Prepared::Response(query.execute().into()));
-            }
-            Operation::Query(query) => {
-                let answer = || Prepared::Response(query.execute().into());
-                return Ok(delegated("query", None).unwrap_or_else(answer));
-            }
+            Operation::Query(query) => return Ok(Prepared::Response(query.execute().into())),
             Operation::Mutation => {
-                return delegated("mutation", None).ok_or_else(|| {
+                let asked = delegated_request(
+                    "mutation",
+                    document.text(),
+                    document.operation_name(name),
+                    request,
+                );
+                return self.delegated(asked, None, false).ok_or_else(|| {
                     vec![GraphQLError::new(
                         "mutations are not served here: send them to your GraphQL server",
                     )]
@@ -175,32 +275,57 @@ impl Catalog {
         };
         let Some(definition) = self.definitions.get(&*operation.field_name) else {
             let field = operation.field_name.clone();
-            return delegated("subscription", Some(operation)).ok_or_else(|| {
+            let asked = delegated_request(
+                "subscription",
+                document.text(),
+                document.operation_name(name),
+                request,
+            );
+            return self.delegated(asked, Some(operation), false).ok_or_else(|| {
                 vec![GraphQLError::new(format!(
                     "no resolver serves `Subscription.{field}`: declare one with @subscription or passthrough"
                 ))]
             });
         };
         let route = definition
-            .route(&operation.arguments)
+            .route(&operation)
             .map_err(|error| vec![GraphQLError::new(error.to_string())])?;
         Ok(Prepared::Operation(Box::new(PreparedOperation {
             definition: definition.clone(),
             operation: Some(operation),
             route,
             delegated: None,
+            tells_no_data: false,
         })))
     }
 }
 
-fn delegated_request(kind: &str, text: &str, request: &Request) -> JsonMap {
+fn reference(request: &Request) -> DocumentReference<'_> {
+    DocumentReference {
+        // Clients of automatic persisted queries send an empty text with their hash.
+        text: request.query.as_deref().filter(|text| !text.is_empty()),
+        sha256: request.sha256(),
+        id: request.document_id.as_deref(),
+    }
+}
+
+fn is_of_variables(errors: &[GraphQLError]) -> bool {
+    let is_of_variables = |error: &GraphQLError| {
+        error.extensions.get("code").and_then(Value::as_str) == Some(graphql::CODE_BAD_USER_INPUT)
+    };
+    errors.iter().all(is_of_variables)
+}
+
+fn delegated_request(kind: &str, text: &str, name: Option<&str>, request: &Request) -> JsonMap {
     let variables = Value::Object(request.variables.clone());
-    let name = request.operation_name.as_deref();
+    let asked_for = request.operation_name.as_deref();
     [
         ("type", Value::from(kind)),
         ("query", Value::from(text)),
         ("variables", variables),
-        ("operationName", Value::from(name)),
+        ("operationName", Value::from(asked_for)),
+        ("name", Value::from(name)),
+        ("extensions", Value::Object(request.extensions.clone())),
     ]
     .map(|(key, value)| (key.to_owned(), value))
     .into_iter()

@@ -18,12 +18,20 @@ pub enum SlowConsumer {
 pub struct Limits {
     /// Time a client has to send `connection_init`; past it the close code is 4408.
     pub connection_init_timeout: Duration,
-    /// Connections of one manager (count); past it the handshake is refused with 503.
+    /// Connections and requests of one manager (count); past it further ones are refused with 503.
     pub max_connections: Option<usize>,
     /// Operations one connection may hold at once (count); past it `subscribe` gets an `error`.
     pub max_subscriptions_per_connection: usize,
     /// Largest message a client may send (bytes); past it the close code is 1009.
     pub max_message_bytes: usize,
+    /// Largest head of a request: target, and names and values of fields with 32 each (bytes); past
+    /// it the answer is 431.
+    pub max_head_bytes: usize,
+    /// Time a client has to send a head, and again a body. Past it the answer is 408, or the
+    /// connection ends.
+    pub request_timeout: Duration,
+    /// Time that a response waits for its client to take more of it; past it the response ends.
+    pub send_timeout: Duration,
     /// Results that wait for one client (bytes); past it `slow_consumer` acts.
     pub max_pending_bytes: usize,
     /// What happens past `max_pending_bytes`, and past [`MAX_PENDING_EVENTS`].

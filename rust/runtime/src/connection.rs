@@ -16,6 +16,7 @@ use graphql::{GraphQLError, JsonMap};
 use hashbrown::HashMap;
 use protocol::{Action, Close, OperationId, OperationKind, Request, Session};
 use security::{Check, Identity};
+use tokio::sync::oneshot;
 
 use crate::actors::SubscriptionActor;
 use crate::clock::{epoch_seconds, run_for};
@@ -28,8 +29,11 @@ use crate::roster::Connected;
 use crate::worker::{Deadline, Opened, Opening, Worker};
 
 mod operation_sink;
+mod verdict;
 
 use operation_sink::OperationSink;
+pub(crate) use verdict::Verdict;
+use verdict::VerdictSink;
 
 /// How long a client that is being closed has to take its close frame before the socket is shut.
 const CLOSE_GRACE: Duration = Duration::from_secs(5);
@@ -235,6 +239,24 @@ impl Connection {
         has_started
     }
 
+    /// Has the host's executor refuse a document, whose request waits for what it says.
+    pub(crate) fn judge(&self, request: &Request, reply: oneshot::Sender<Verdict>) {
+        let Some(client) = self.client() else { return };
+        let (sink, verdict) = VerdictSink::new();
+        // It tells no data, so no check is waited for.
+        if let Opening::Done(Ok(Opened::Subscription(actor))) =
+            self.worker.open(request, &client, Rc::new(sink))
+        {
+            actix::spawn(async move {
+                if let Ok(verdict) = verdict.await {
+                    // Fails only when its request is gone.
+                    reply.send(verdict).ok();
+                }
+                drop(actor);
+            });
+        }
+    }
+
     /// Ends an operation of an event stream.
     pub(crate) fn stop(self: &Rc<Self>, id: OperationId) {
         let action = self.session.borrow_mut().stop(id);
@@ -271,12 +293,15 @@ impl Connection {
             };
             match answer {
                 Ok((client, Ok(()))) => connection.accept(client),
-                Ok((_, Err(_))) => {
+                Ok((_, Err(refused))) => {
                     connection.denied(Check::Authentication, "connection denied");
-                    let actions = connection.session.borrow_mut().refuse();
+                    let actions = connection
+                        .session
+                        .borrow_mut()
+                        .refuse(refused.error.as_ref());
                     connection.act(actions);
                 }
-                Err(_) => connection.close(Close::internal_error("authentication is unavailable")),
+                Err(_) => connection.close(Close::try_again_later("Try again later")),
             }
         });
     }
@@ -288,9 +313,13 @@ impl Connection {
             }
             client.buckets = self.buckets.borrow().clone();
         }
+        if !self.worker.engine().catalog.has_functions() {
+            client.forget_head();
+        }
         let identity = client.identity.as_ref();
         let is_expired = identity.is_some_and(|identity| identity.is_expired(epoch_seconds()));
         let expiry = identity.and_then(|identity| identity.expires_at);
+        let ack = client.ack.take();
         let client = Arc::new(client);
         self.connected.set_client(client.clone());
         self.accepted.replace(Some(client));
@@ -307,7 +336,7 @@ impl Connection {
             self.expiry.set(Some(deadline));
             self.worker.expire_at(deadline, self.key);
         }
-        let actions = self.session.borrow_mut().accept(None);
+        let actions = self.session.borrow_mut().accept(ack.as_ref());
         self.act(actions);
     }
 
@@ -457,6 +486,10 @@ impl Connection {
     }
 
     pub(crate) fn keep_alive(&self) {
+        if self.is_websocket && self.outbox.is_closed() {
+            // It has the grace of its close. A body may be taken for longer, if it is taken.
+            return;
+        }
         let (heartbeat, ping) = {
             let session = self.session.borrow();
             let ping = if self.transport.has_pings() {
@@ -469,11 +502,18 @@ impl Connection {
         if let Some(heartbeat) = heartbeat {
             self.outbox.push_control(Outgoing::Text(heartbeat));
         }
-        if self.liveness.is_gone(self.transport.flow(), ping.is_some()) {
-            self.end();
-            self.transport.shut_down();
-        } else if let Some(ping) = ping {
-            self.outbox.push_control(ping);
+        match (
+            self.liveness.is_gone(self.transport.flow(), ping.is_some()),
+            ping,
+        ) {
+            (false, None) => {}
+            (false, Some(ping)) => self.outbox.push_control(ping),
+            // Should it read after all, it is told why.
+            (true, Some(_)) => self.close(Close::no_answer()),
+            (true, None) => {
+                self.end();
+                self.transport.shut_down();
+            }
         }
     }
 

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use graphql::{JsonMap, Schema};
-use serde_json::Value;
+use graphql::{Comparison, DataType, JsonMap, Schema, SubscriptionOperation};
+use security::ChannelPattern;
 
 use crate::error::DefinitionError;
-use crate::index::{FieldPath, Key, Route};
+use crate::filter::{Condition, FilterValue};
+use crate::index::Route;
 
 /// How the events of a field become its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,15 +30,6 @@ impl ResolverKind {
     }
 }
 
-/// One value of a filter.
-#[derive(Debug, Clone, PartialEq)]
-pub enum FilterValue {
-    /// Equal to this value.
-    Literal(Value),
-    /// Equal to this argument of the field.
-    Argument(String),
-}
-
 /// One declared subscription field.
 #[derive(Debug)]
 pub struct Definition {
@@ -51,8 +43,8 @@ pub struct Definition {
     pub channel: Option<ChannelTemplate>,
     /// Only these types of events; `None`: all.
     pub event_types: Option<Vec<String>>,
-    /// Dotted path into the event's data, and what must stand there.
-    pub filter: Vec<(FieldPath, FilterValue)>,
+    /// What must stand in the event's data.
+    pub filter: Vec<Condition>,
     /// Events of one subscription that are resolved at once (count, at least 1).
     pub concurrency: usize,
     /// Time of one resolver call; `None`: unlimited.
@@ -61,6 +53,9 @@ pub struct Definition {
     pub has_initial: bool,
     /// Whether subscribers with equal operation and arguments share one call for each event.
     pub is_shared: bool,
+    /// Of a delegate: whether its executor knows less of the schema than is served, so that it is
+    /// told what the schema looks like.
+    pub is_partial: bool,
 }
 
 impl Definition {
@@ -74,19 +69,23 @@ impl Definition {
         }
     }
 
-    /// Checks the definition against the schema that is served.
+    /// Checks the definition against the schema that is served, and finds how its filter and its
+    /// channel compare.
     ///
     /// # Errors
     ///
     /// [`DefinitionError`] names field, argument and remedy.
-    pub fn check(&self, schema: &Schema) -> Result<(), DefinitionError> {
+    pub fn check(&mut self, schema: &Schema) -> Result<(), DefinitionError> {
         let signature = schema
             .subscription_field(&self.field)
             .ok_or_else(|| DefinitionError::UnknownField(self.field.clone()))?;
-        let from_filter = self.filter.iter().filter_map(|(_, value)| match value {
-            FilterValue::Argument(name) => Some(name.as_str()),
-            FilterValue::Literal(_) => None,
-        });
+        let from_filter = self
+            .filter
+            .iter()
+            .filter_map(|condition| match &condition.value {
+                FilterValue::Argument(name) => Some(name.as_str()),
+                FilterValue::Literal(_) => None,
+            });
         let from_channel = self.channel.iter().flat_map(ChannelTemplate::arguments);
         for name in from_channel.chain(from_filter) {
             if !signature.arguments.iter().any(|a| *a.name == *name) {
@@ -102,41 +101,63 @@ impl Definition {
                 });
             }
         }
+        if let Some(channel) = &mut self.channel {
+            channel.check(schema, &self.field)?;
+        }
+        for condition in &mut self.filter {
+            let data = data_type(self.kind, schema, &self.field, &condition.path);
+            condition.check(schema, &self.field, &data)?;
+        }
         Ok(())
     }
 
-    /// Where the events of a subscription with these arguments are found; `None` for a source
-    /// stream.
+    /// How what stands at a path of an event's data is compared, where that is known.
+    pub(crate) fn data_comparison(&self, schema: &Schema, path: &[Box<str>]) -> Comparison {
+        let condition = self
+            .filter
+            .iter()
+            .find(|condition| *condition.path == *path);
+        if let Some(condition) = condition {
+            return condition.comparison.clone();
+        }
+        match data_type(self.kind, schema, &self.field, path) {
+            DataType::Known(comparison) => comparison,
+            DataType::Unknown | DataType::Nowhere(_) => Comparison::Any,
+        }
+    }
+
+    /// Where the events of a subscription are found; `None` for a source stream.
     ///
     /// A filter on an argument that the client left out is no condition.
     ///
     /// # Errors
     ///
     /// [`DefinitionError::MissingArgument`] when the channel needs an argument that is absent.
-    pub fn route(&self, arguments: &JsonMap) -> Result<Option<Route>, DefinitionError> {
+    pub fn route(
+        &self,
+        operation: &SubscriptionOperation,
+    ) -> Result<Option<Route>, DefinitionError> {
         let Some(channel) = &self.channel else {
             return Ok(None);
         };
-        let channel =
-            channel
-                .fill(arguments)
-                .map_err(|argument| DefinitionError::MissingArgument {
-                    field: self.field.clone(),
-                    argument,
-                })?;
-        let conditions = self
-            .filter
-            .iter()
-            .filter_map(|(path, value)| {
-                let value = match value {
-                    FilterValue::Literal(value) => value,
-                    FilterValue::Argument(name) => arguments.get(name)?,
-                };
-                Some((path.clone(), Key::of(value)))
-            })
-            .collect();
+        let channel = channel.fill(&operation.arguments).map_err(|argument| {
+            DefinitionError::MissingArgument {
+                field: self.field.clone(),
+                argument,
+            }
+        })?;
+        let conditions = self.filter.iter();
+        let conditions = conditions.filter_map(|condition| condition.wanted(operation));
         let event_types = self.event_types.as_deref();
-        Ok(Some(Route::new(channel, event_types, conditions)))
+        Ok(Some(Route::new(channel, event_types, conditions.collect())))
+    }
+}
+
+/// What the schema says of an event's data. Only of a passthrough the data is the field's value.
+fn data_type(kind: ResolverKind, schema: &Schema, field: &str, path: &[Box<str>]) -> DataType {
+    match kind {
+        ResolverKind::Passthrough => schema.data_type(field, path),
+        ResolverKind::Call | ResolverKind::Stream | ResolverKind::Delegate => DataType::Unknown,
     }
 }
 
@@ -149,7 +170,8 @@ pub struct ChannelTemplate {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Part {
     Text(String),
-    Argument(String),
+    /// An argument, and how its values are compared.
+    Argument(String, Comparison),
 }
 
 impl ChannelTemplate {
@@ -187,7 +209,7 @@ impl ChannelTemplate {
                     if !literal.is_empty() {
                         parts.push(Part::Text(std::mem::take(&mut literal)));
                     }
-                    parts.push(Part::Argument(name));
+                    parts.push(Part::Argument(name, Comparison::Any));
                 }
                 '}' => return Err(refuse("`}` without `{`")),
                 c => literal.push(c),
@@ -213,9 +235,41 @@ impl ChannelTemplate {
 
     fn arguments(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|part| match part {
-            Part::Argument(name) => Some(name.as_str()),
+            Part::Argument(name, _) => Some(name.as_str()),
             Part::Text(_) => None,
         })
+    }
+
+    /// Finds how the arguments are compared; lists and objects are no part of a name.
+    fn check(&mut self, schema: &Schema, field: &str) -> Result<(), DefinitionError> {
+        for part in &mut self.parts {
+            let Part::Argument(name, comparison) = part else {
+                continue;
+            };
+            let known = schema.argument_comparison(field, name);
+            *comparison = known.unwrap_or(Comparison::Any);
+            if matches!(comparison, Comparison::List(_) | Comparison::Object(_)) {
+                return Err(DefinitionError::NoName {
+                    field: field.to_owned(),
+                    argument: name.clone(),
+                    what: comparison.describe(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The channels that arguments can make of the template.
+    #[must_use]
+    pub(crate) fn pattern(&self) -> ChannelPattern {
+        let mut texts = vec![String::new()];
+        for part in &self.parts {
+            match (part, texts.last_mut()) {
+                (Part::Text(text), Some(last)) => last.push_str(text),
+                _ => texts.push(String::new()),
+            }
+        }
+        ChannelPattern::between(texts.into_iter().map(Box::from))
     }
 
     /// Puts the arguments in; the name of the first one that is absent is the error.
@@ -224,13 +278,11 @@ impl ChannelTemplate {
         for part in &self.parts {
             match part {
                 Part::Text(text) => channel.push_str(text),
-                Part::Argument(name) => match arguments.get(name) {
-                    Some(Value::String(text)) => channel.push_str(text),
-                    Some(value @ (Value::Number(_) | Value::Bool(_))) => {
-                        channel.push_str(&value.to_string());
-                    }
-                    _ => return Err(name.clone()),
-                },
+                Part::Argument(name, comparison) => {
+                    let value = arguments.get(name);
+                    let text = value.and_then(|value| comparison.channel_text(value));
+                    channel.push_str(&text.ok_or_else(|| name.clone())?);
+                }
             }
         }
         Ok(channel)
@@ -240,7 +292,7 @@ impl ChannelTemplate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn arguments(value: Value) -> JsonMap {
         value.as_object().cloned().unwrap_or_default()

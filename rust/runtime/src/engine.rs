@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bus::{BusError, Draft, History, HistoryLimits, Intake, Stamp};
 use bytes::Bytes;
+use protocol::Transports;
 use security::{Check, Policy, TenantIsolation, is_same_origin};
 
 use crate::catalog::Catalog;
 use crate::config::{INTAKE_CAPACITY, Limits};
 use crate::http::Streams;
 use crate::metrics::Metrics;
+use crate::places::Places;
 use crate::rates::RateTable;
 use crate::resolver::{Authenticator, Resolver};
 use crate::roster::Roster;
@@ -25,6 +27,8 @@ pub struct EngineConfig {
     pub limits: Limits,
     /// What clients have to pass.
     pub policy: Policy,
+    /// The ways to ask that are open.
+    pub transports: Transports,
     /// Calls the host's resolvers.
     pub resolver: Arc<dyn Resolver>,
     /// Verifies tokens; `None`: they are not looked at.
@@ -51,6 +55,9 @@ pub struct Engine {
     pub history: Option<Arc<History>>,
     /// What clients have to pass.
     pub policy: Policy,
+    /// The ways to ask that are open.
+    pub transports: Transports,
+    pub(crate) places: Arc<Places>,
     pub(crate) rates: Option<RateTable>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) resolver: Arc<dyn Resolver>,
@@ -78,12 +85,14 @@ impl Engine {
             intake = intake.with_stamp(Box::new(TenantStamp(tenant)));
         }
         Self {
+            places: Arc::new(Places::new(config.limits.max_connections)),
             limits: config.limits,
             metrics: Arc::default(),
             intake: Arc::new(intake),
             history: history.map(Arc::new),
             rates: config.policy.rates.map(RateTable::new),
             policy: config.policy,
+            transports: config.transports,
             catalog: config.catalog,
             resolver: config.resolver,
             tokens: config.tokens,

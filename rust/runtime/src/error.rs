@@ -30,6 +30,30 @@ pub enum DefinitionError {
         /// The argument.
         argument: String,
     },
+    /// The channel's argument has no text.
+    #[error(
+        "`Subscription.{field}`: its channel takes the argument `{argument}`, which is {what} and no part of a name: use a scalar or an enum"
+    )]
+    NoName {
+        /// The field.
+        field: String,
+        /// The argument.
+        argument: String,
+        /// What its values are.
+        what: String,
+    },
+    /// No event can satisfy a condition.
+    #[error(
+        "`Subscription.{field}`: filter `{path}` can never match: {problem}; name a path and a value of one type, or compare in a resolver that returns SKIP"
+    )]
+    NeverMatches {
+        /// The field.
+        field: String,
+        /// Where in the event's data.
+        path: String,
+        /// Why.
+        problem: String,
+    },
     /// Two definitions serve one field.
     #[error("`Subscription.{0}` is declared twice: rename one")]
     Duplicate(String),

@@ -11,13 +11,16 @@ use bytes::{Bytes, BytesMut};
 use dashmap::DashMap;
 use parking_lot::Mutex;
 use protocol::http::{self, Asked, HttpRequest, Response};
-use protocol::{Head, Session};
+use protocol::{Head, Request, Session, Transports};
 use tokio::sync::oneshot;
 
 use crate::actors::ShardActor;
+use crate::catalog::Checked;
+use crate::connection::Verdict;
 use crate::engine::Engine;
 use crate::lane::Waiter;
 use crate::outbox::Outgoing;
+use crate::places::Place;
 use crate::remote::{CarrierHandle, Incoming, Opening, Remote, Slot};
 use crate::resolver::Client;
 
@@ -30,6 +33,8 @@ pub struct Reply {
     pub head: Head,
     /// What follows.
     pub body: Body,
+    /// What the request counts for until the response is written; `None`: for nothing.
+    pub place: Option<Place>,
 }
 
 /// The body of a response.
@@ -45,6 +50,7 @@ impl From<Response> for Reply {
         Self {
             head: response.head,
             body: Body::Whole(response.body, None),
+            place: None,
         }
     }
 }
@@ -57,6 +63,8 @@ struct Stream {
     /// Until it is opened.
     reserved: Mutex<Option<Remote>>,
     slot: Arc<Slot>,
+    /// What it counts for, and the requests about it with it.
+    place: Place,
 }
 
 /// Answers requests on behalf of one worker.
@@ -96,67 +104,106 @@ impl Responder {
         Remote::open(&self.worker, opening, self.load.clone())
     }
 
-    /// Why no connection may be opened from a page of this origin, or to this host, if so.
-    #[must_use]
-    pub fn refusal(&self, origin: Option<&str>, host: Option<&str>) -> Option<Response> {
-        let (engine, metrics) = (&self.engine, &self.engine.metrics);
-        if let Err(check) = engine.admit_handshake(origin, host) {
-            let problem = format!("this {} may not connect", check.name());
-            return Some(Response::error(403, &problem));
-        }
-        if engine.is_draining() {
-            return Some(Response::shutting_down());
-        }
-        let limit = engine.limits.max_connections;
-        if limit.is_some_and(|limit| metrics.connections.get() >= limit as u64) {
-            return Some(Response::error(
-                503,
-                "too many connections: try again later",
-            ));
-        }
-        None
+    /// Lets in a client that asks from a page of this origin and for this host.
+    ///
+    /// # Errors
+    ///
+    /// The response that says why not.
+    pub fn admit(&self, origin: Option<&str>, host: Option<&str>) -> Result<Place, Response> {
+        self.may_enter(origin, host)?;
+        let place = self.engine.places.take();
+        place.ok_or_else(|| Response::unavailable("too many connections: try again later"))
     }
 
-    /// Answers a request, whose transport is carried by `carrier`.
+    fn may_enter(&self, origin: Option<&str>, host: Option<&str>) -> Result<(), Response> {
+        if let Err(check) = self.engine.admit_handshake(origin, host) {
+            let problem = format!("this {} may not connect", check.name());
+            return Err(Response::error(403, &problem));
+        }
+        if self.engine.is_draining() {
+            return Err(Response::shutting_down());
+        }
+        Ok(())
+    }
+
+    /// Lets in a request by its head, before any of its body is read.
+    ///
+    /// # Errors
+    ///
+    /// The response that says why not.
+    pub fn admit_request(&self, request: &HttpRequest<'_>) -> Result<Place, Reply> {
+        let (origin, host) = (request.header("origin"), request.header("host"));
+        let stream = request.stream(|token| self.is_reserved(token));
+        match stream.and_then(|token| self.place_of(&token)) {
+            Some(place) => self.may_enter(origin, host).map(|()| place),
+            None => self.admit(origin, host),
+        }
+        .map_err(|refusal| self.refuse(request, refusal))
+    }
+
+    /// A response that a page of an allowed origin may read.
+    #[must_use]
+    pub fn refuse(&self, request: &HttpRequest<'_>, refusal: Response) -> Reply {
+        let mut reply = Reply::from(refusal);
+        self.allow_origin(request, &mut reply.head);
+        reply
+    }
+
+    /// Answers a request that was let in, whose transport is carried by `carrier`.
     pub async fn answer(
         &self,
         request: HttpRequest<'_>,
         client: Client,
+        place: Place,
         carrier: CarrierHandle,
     ) -> Reply {
-        let mut reply = match self.refusal(request.header("origin"), request.header("host")) {
-            Some(refusal) => refusal.into(),
-            None if is_preflight(&request) => preflight(&request),
-            None if request.body.len() > self.engine.limits.max_message_bytes => {
-                Response::too_large(self.engine.limits.max_message_bytes).into()
-            }
-            None => match http::read(request) {
-                Ok(asked) => self.act(asked, client, carrier).await,
+        let mut reply = if is_preflight(&request) {
+            preflight(&request, self.engine.transports)
+        } else if request.body.len() > self.engine.limits.max_message_bytes {
+            Response::too_large(self.engine.limits.max_message_bytes).into()
+        } else {
+            match http::read(request, self.engine.transports, |token| {
+                self.is_reserved(token)
+            }) {
+                Ok(asked) => self.act(asked, client, &place, carrier).await,
                 Err(response) => response.into(),
-            },
+            }
         };
         self.allow_origin(&request, &mut reply.head);
+        reply.place = Some(place);
         reply
     }
 
-    async fn act(&self, asked: Asked, client: Client, carrier: CarrierHandle) -> Reply {
+    async fn act(
+        &self,
+        asked: Asked,
+        client: Client,
+        place: &Place,
+        carrier: CarrierHandle,
+    ) -> Reply {
         match asked {
             Asked::Run(exchange) => {
                 let session = Session::exchange(exchange);
-                begun(self.begin(session, client, carrier, Box::new(|| {}))).await
+                let remote = self.begin(session, client, carrier, Box::new(|| {}));
+                whole(begun(remote).await).await
             }
-            Asked::Reserve => self.reserve(client).await,
+            Asked::Reserve => self.reserve(client, place.clone()).await,
             Asked::Open { token } => self.open_stream(&token),
             Asked::Start { token, id, request } => {
                 let Some(slot) = self.slot(&token) else {
                     return Response::no_stream().into();
                 };
                 // Only what runs is told on the stream.
-                if let Err(errors) = self.engine.catalog.check(&request) {
-                    return Response::refused(&graphql::errors_to_json(&errors)).into();
+                let checked = self.engine.catalog.check(&request);
+                let request = Box::new(request);
+                match checked {
+                    Ok(Checked::Valid) => {}
+                    Ok(Checked::JudgedElsewhere) => return judged(&slot, request).await,
+                    Err(errors) => {
+                        return Response::refused(&graphql::errors_to_json(&errors)).into();
+                    }
                 }
                 let (reply, started) = oneshot::channel();
-                let request = Box::new(request);
                 slot.push(Incoming::Start { id, request, reply });
                 match started.await {
                     Ok(true) => Response::empty(202).into(),
@@ -198,9 +245,9 @@ impl Responder {
         self.open(opening)
     }
 
-    async fn reserve(&self, client: Client) -> Reply {
+    async fn reserve(&self, client: Client, place: Place) -> Reply {
         let Ok(token) = new_token() else {
-            return Response::error(503, "no random token can be had: try again later").into();
+            return Response::unavailable("no random token can be had: try again later").into();
         };
         let (engine, ending) = (self.engine.clone(), token.clone());
         let ended = move || {
@@ -226,6 +273,7 @@ impl Responder {
         let stream = Stream {
             slot: remote.slot().clone(),
             reserved: Mutex::new(Some(remote)),
+            place,
         };
         self.engine.streams.0.insert(token.clone(), stream);
         Response::text(201, token).into()
@@ -243,7 +291,17 @@ impl Responder {
             head: http::stream_head(),
             // A comment shows at once that it is open.
             body: Body::Stream(Bytes::from_static(b":\n\n"), remote),
+            place: None,
         }
+    }
+
+    fn is_reserved(&self, token: &str) -> bool {
+        self.engine.streams.0.contains_key(token)
+    }
+
+    fn place_of(&self, token: &str) -> Option<Place> {
+        let stream = self.engine.streams.0.get(token)?;
+        Some(stream.place.clone())
     }
 
     fn slot(&self, token: &str) -> Option<Arc<Slot>> {
@@ -257,18 +315,34 @@ impl Responder {
         else {
             return;
         };
-        head.headers.push(("vary", "origin".into()));
+        head.headers.push(("vary".into(), "origin".into()));
         if !origins.allow(Some(origin)) {
             return;
         }
         let is_any = origins.allow_any();
         let allowed = if is_any { "*" } else { origin };
-        head.headers
-            .push(("access-control-allow-origin", allowed.to_owned().into()));
+        head.headers.push((
+            "access-control-allow-origin".into(),
+            allowed.to_owned().into(),
+        ));
         if !is_any {
             head.headers
-                .push(("access-control-allow-credentials", "true".into()));
+                .push(("access-control-allow-credentials".into(), "true".into()));
         }
+    }
+}
+
+/// Answers a request whose document the host's executor refuses.
+async fn judged(slot: &Slot, request: Box<Request>) -> Reply {
+    let (reply, verdict) = oneshot::channel();
+    slot.push(Incoming::Judge { request, reply });
+    match verdict.await {
+        Ok(Verdict { errors, amendment }) => {
+            let mut response = Response::refused(&errors);
+            response.head = response.head.amended(amendment);
+            response.into()
+        }
+        Err(_) => Response::no_stream().into(),
     }
 }
 
@@ -276,13 +350,13 @@ fn is_preflight(request: &HttpRequest<'_>) -> bool {
     request.method == "OPTIONS" && request.header("access-control-request-method").is_some()
 }
 
-fn preflight(request: &HttpRequest<'_>) -> Reply {
+fn preflight(request: &HttpRequest<'_>, transports: Transports) -> Reply {
     let mut response = Response::empty(204);
     if request.header("origin").is_some() {
         let headers = request.header("access-control-request-headers");
         response.head = response
             .head
-            .with("access-control-allow-methods", "GET, POST, PUT, DELETE")
+            .with("access-control-allow-methods", transports.methods())
             .with(
                 "access-control-allow-headers",
                 headers.unwrap_or("content-type").to_owned(),
@@ -313,7 +387,39 @@ async fn begun(remote: Remote) -> Reply {
     } else {
         Body::Stream(ready, remote)
     };
-    Reply { head, body }
+    Reply {
+        head,
+        body,
+        place: None,
+    }
+}
+
+/// A response that does not go on, with all of its body: its length is told then, also to those
+/// who want the head only.
+async fn whole(reply: Reply) -> Reply {
+    let (head, mut body, remote) = match reply.body {
+        Body::Stream(ready, remote) if !reply.head.goes_on => {
+            (reply.head, BytesMut::from(ready), remote)
+        }
+        body => return Reply { body, ..reply },
+    };
+    while let Some(outgoing) = poll_fn(|cx| remote.poll_take(cx)).await {
+        for outgoing in outgoing {
+            match outgoing {
+                Outgoing::Text(part) => body.extend_from_slice(&part),
+                Outgoing::Close(_) => {
+                    let body = Body::Whole(body.freeze(), Some(remote));
+                    return Reply {
+                        head,
+                        body,
+                        place: None,
+                    };
+                }
+                Outgoing::Head(_) | Outgoing::Ping | Outgoing::Pong(_) => {}
+            }
+        }
+    }
+    unavailable()
 }
 
 fn unavailable() -> Reply {

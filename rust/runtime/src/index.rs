@@ -1,7 +1,8 @@
 //! The routing index: which subscriptions an event reaches, found by hash.
 //!
 //! Subscriptions are kept by channel, then by the *shape* of their conditions (which paths they
-//! look at), then by the values. An event costs one look-up for each shape of its channel, and
+//! look at, and how they compare), then by the values, each in the one form of all its spellings.
+//! An event costs one look-up for each shape of its channel, and
 //! there are only as many shapes as declared filters: the number of subscriptions that do not
 //! match never counts.
 
@@ -9,9 +10,9 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use bus::Event;
+use graphql::{Compared, Comparison};
 use hashbrown::HashMap;
 use indexmap::IndexSet;
-use security::spell;
 use serde_json::Value;
 
 /// A dotted path into an event's data, split at the dots.
@@ -23,33 +24,37 @@ pub fn field_path(dotted: &str) -> FieldPath {
     dotted.split('.').map(Box::from).collect()
 }
 
-/// A value as filters compare it.
-///
-/// A number equals the string that spells it, as GraphQL's `ID` makes a string of an integer
-/// while the event has the integer. Integral floats equal integers.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Key {
-    /// Null, or no value there.
-    Null,
-    /// `true` or `false`.
-    Bool(bool),
-    /// A string, or a number as it is spelt.
-    Text(Box<str>),
-    /// A list or object: compared by its JSON.
-    Json(Box<str>),
+/// What must stand at a path of an event's data, and how it is compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    place: Place,
+    value: Compared,
 }
 
-impl Key {
-    /// The key of a JSON value.
+/// What a filter looks at.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Place {
+    path: FieldPath,
+    comparison: Comparison,
+}
+
+impl Wanted {
+    /// What equals `value` at the path.
     #[must_use]
-    pub fn of(value: &Value) -> Self {
-        match value {
-            Value::Null => Self::Null,
-            Value::Bool(value) => Self::Bool(*value),
-            Value::String(text) => Self::Text(text.as_str().into()),
-            Value::Number(number) => Self::Text(spell(number, |text| Box::from(text))),
-            value @ (Value::Array(_) | Value::Object(_)) => Self::Json(value.to_string().into()),
+    pub fn new(path: FieldPath, comparison: Comparison, value: &Value) -> Self {
+        let value = comparison.of(value);
+        Self {
+            place: Place { path, comparison },
+            value,
         }
+    }
+}
+
+impl Place {
+    /// What the event has there.
+    fn read(&self, event: &Event) -> Compared {
+        let found = event.field(&self.path);
+        found.map_or(Compared::Null, |value| self.comparison.of(value))
     }
 }
 
@@ -60,15 +65,15 @@ pub struct Route {
     tenant: Option<Arc<str>>,
     event_types: Option<Box<[Box<str>]>>,
     shape: Shape,
-    values: Box<[Key]>,
+    values: Box<[Compared]>,
 }
 
-/// What a filter looks at: whether at type and tenant of the event, and which paths of its data.
+/// What a filter looks at: whether at type and tenant of the event, and what of its data.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Shape {
     typed: bool,
     tenanted: bool,
-    paths: Box<[FieldPath]>,
+    places: Box<[Place]>,
 }
 
 impl Route {
@@ -77,10 +82,13 @@ impl Route {
     pub fn new(
         channel: String,
         event_types: Option<&[String]>,
-        mut conditions: Vec<(FieldPath, Key)>,
+        mut conditions: Vec<Wanted>,
     ) -> Self {
-        conditions.sort_by(|(a, _), (b, _)| a.cmp(b));
-        let (paths, values): (Vec<_>, Vec<_>) = conditions.into_iter().unzip();
+        conditions.sort_by(|a, b| a.place.path.cmp(&b.place.path));
+        let conditions = conditions
+            .into_iter()
+            .map(|wanted| (wanted.place, wanted.value));
+        let (places, values): (Vec<_>, Vec<_>) = conditions.unzip();
         let event_types = event_types.map(|types| {
             let mut types: Vec<Box<str>> = types.iter().map(|t| t.as_str().into()).collect();
             types.sort();
@@ -93,7 +101,7 @@ impl Route {
             shape: Shape {
                 typed: event_types.is_some(),
                 tenanted: false,
-                paths: paths.into(),
+                places: places.into(),
             },
             event_types,
             values: values.into(),
@@ -127,13 +135,11 @@ impl Route {
             let event_type = event.event_type.as_deref();
             event_type.is_some_and(|event_type| types.iter().any(|known| **known == *event_type))
         };
-        let is_equal = |(path, value): (&FieldPath, &Key)| {
-            event.field(path).map_or(Key::Null, Key::of) == *value
-        };
+        let is_equal = |(place, value): (&Place, &Compared)| place.read(event) == *value;
         *event.channel == *self.channel
             && self.event_types.as_deref().is_none_or(is_typed)
             && (self.tenant.is_none() || self.tenant == event.tenant_id)
-            && self.shape.paths.iter().zip(&self.values).all(is_equal)
+            && self.shape.places.iter().zip(&self.values).all(is_equal)
     }
 
     /// The values under which a subscription of this route is found: one for each event type.
@@ -156,7 +162,7 @@ impl Route {
 struct Lookup {
     event_type: Option<Box<str>>,
     tenant: Option<Arc<str>>,
-    values: Box<[Key]>,
+    values: Box<[Compared]>,
 }
 
 /// Entries of type `T`, found by the event that they wait for.
@@ -238,16 +244,11 @@ impl<T: Clone + Eq + Hash> RoutingIndex<T> {
                 (true, tenant) => tenant.clone(),
                 (false, _) => None,
             };
-            let values = shelf
-                .shape
-                .paths
-                .iter()
-                .map(|path| event.field(path).map_or(Key::Null, Key::of))
-                .collect();
+            let values = shelf.shape.places.iter().map(|place| place.read(event));
             let lookup = Lookup {
                 event_type,
                 tenant,
-                values,
+                values: values.collect(),
             };
             if let Some(entries) = shelf.entries.get(&lookup) {
                 found.extend(entries.iter().cloned());
@@ -286,7 +287,7 @@ mod tests {
             types.as_deref(),
             conditions
                 .iter()
-                .map(|(path, value)| (field_path(path), Key::of(value)))
+                .map(|(path, value)| Wanted::new(field_path(path), Comparison::Any, value))
                 .collect(),
         )
     }

@@ -18,6 +18,7 @@ use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use graphql::{GraphQLError, JsonMap, Plan, ResolverError};
 use parking_lot::Mutex;
+use protocol::Amendment;
 
 use crate::actors::ShardActor;
 use crate::config::{
@@ -81,6 +82,22 @@ pub enum Outcome {
     Refused(Bytes),
     /// The subscription ends: its source has, or the host is gone.
     End,
+    /// An outcome that says of the response over HTTP what its head is like.
+    Headed(Box<(Amendment, Outcome)>),
+}
+
+impl Outcome {
+    /// Whether a resolver is at fault, as far as an item of a stream tells.
+    fn has_failed(&self) -> bool {
+        match self {
+            Self::Failed(_) => true,
+            Self::Headed(headed) => {
+                let (amendment, outcome) = &**headed;
+                amendment.status.is_some_and(|status| status >= 500) || outcome.has_failed()
+            }
+            _ => false,
+        }
+    }
 }
 
 /// Called once, on any thread.
@@ -356,10 +373,10 @@ impl Lane {
         if state.closed {
             return false;
         }
-        if let Outcome::Failed(_) = outcome {
-            self.metrics.resolver_errors.add(1);
-        }
+        let has_failed = outcome.has_failed();
+        self.metrics.resolver_errors.add(u64::from(has_failed));
         state.items.push_back(outcome);
+        state.restart_time_of_initial();
         let has_room = state.items.len() < STREAM_WINDOW;
         drop(state);
         self.waker.wake();
@@ -412,6 +429,9 @@ impl Lane {
         if let Some((outcome, offset)) = state.take_outcome() {
             let has_room = state.items.len() < STREAM_WINDOW / 2;
             let room = state.room.take_if(|_| has_room);
+            if room.is_some() {
+                state.restart_time_of_initial();
+            }
             self.schedule(state);
             if let Some(waiter) = room {
                 waiter();
@@ -437,13 +457,19 @@ impl Lane {
     ) -> Option<Duration> {
         let mut state = self.state.lock();
         let now = Instant::now();
+        // For the client, which does not take what there is.
+        let is_waiting = state.room.is_some();
         let mut expired = Vec::new();
         let mut next = None;
         for call in &mut state.running {
             if call.outcome.is_some() {
                 continue;
             }
-            let left = limit.saturating_sub(now.duration_since(call.since));
+            let left = if is_waiting {
+                limit
+            } else {
+                limit.saturating_sub(now.duration_since(call.since))
+            };
             if left.is_zero() {
                 let mut response = Vec::new();
                 if let Some(plan) = &self.info.plan {
@@ -542,6 +568,15 @@ impl State {
         self.unfinished -= 1;
         self.is_initial = false;
         true
+    }
+
+    /// Each of several initial values has its own time.
+    fn restart_time_of_initial(&mut self) {
+        if self.is_initial
+            && let Some(call) = self.running.back_mut()
+        {
+            call.since = Instant::now();
+        }
     }
 
     fn is_ready(&self) -> bool {

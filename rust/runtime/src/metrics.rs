@@ -160,6 +160,8 @@ metrics! {
     Counter denied_federation,
     /// Subscriptions and connections refused for their rate.
     Counter denied_rate,
+    /// Times the process had no file descriptor left for another client.
+    Counter descriptors_exhausted,
     /// Connections ended because their identity had.
     Counter connections_expired,
     /// Events that said no tenant under tenant isolation, and reached nobody.

@@ -10,7 +10,7 @@ use crate::catalog::Catalog;
 use crate::definition::ChannelTemplate;
 
 impl Catalog {
-    fn schema(&self) -> &Arc<Schema> {
+    pub(crate) fn schema(&self) -> &Arc<Schema> {
         self.documents().schema()
     }
 

@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 
 use crate::actors::ShardActor;
 use crate::clock::run_for;
-use crate::connection::{Connection, Transport};
+use crate::connection::{Connection, Transport, Verdict};
 use crate::lane::Waiter;
 use crate::liveness::Flow;
 use crate::messages::RunOnWorker;
@@ -48,6 +48,11 @@ pub(crate) enum Incoming {
         /// Whether it was started.
         reply: oneshot::Sender<bool>,
     },
+    /// The host's executor says what is wrong with a document.
+    Judge {
+        request: Box<Request>,
+        reply: oneshot::Sender<Verdict>,
+    },
     Stop(OperationId),
 }
 
@@ -55,7 +60,9 @@ impl Incoming {
     fn len(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
-            Self::Binary | Self::Open | Self::Start { .. } | Self::Stop(_) => 0,
+            Self::Binary | Self::Open | Self::Start { .. } | Self::Judge { .. } | Self::Stop(_) => {
+                0
+            }
         }
     }
 }
@@ -355,6 +362,7 @@ impl Pump {
                 // Fails only when its own request is gone.
                 reply.send(connection.start(id, *request)).ok();
             }
+            Incoming::Judge { request, reply } => connection.judge(&request, reply),
             Incoming::Stop(id) => connection.stop(id),
         }
     }

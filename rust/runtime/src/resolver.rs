@@ -3,6 +3,7 @@
 //! Nothing here blocks and nothing here knows the host. The Python bridge implements these traits.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -13,6 +14,9 @@ use security::Identity;
 use crate::lane::{CallId, Lane};
 use crate::rates::Buckets;
 
+/// Headers of a request, shared by all that read them; names in lower case.
+pub type Headers = Arc<[(String, String)]>;
+
 /// What is known about the client of an operation.
 #[derive(Debug, Default)]
 pub struct Client {
@@ -21,23 +25,44 @@ pub struct Client {
     /// Payload of `connection_init`.
     pub connection_params: Option<JsonMap>,
     /// Headers of the handshake, names in lower case.
-    pub headers: Vec<(String, String)>,
+    pub headers: Headers,
+    /// What followed the `?` of the target, undecoded.
+    pub query: String,
     /// Address of the peer.
     pub peer: Option<String>,
     /// Who it is, once authenticated.
     pub identity: Option<Identity>,
+    /// Payload of the acknowledgement.
+    pub ack: Option<JsonMap>,
     /// What bounds how often it acts.
     pub buckets: Option<Arc<Buckets>>,
     /// The host language's view, built when first needed.
     pub host: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
+/// Names the subgraph that a client asks for.
+pub(crate) const SUBGRAPH_HEADER: &str = "x-subgraph";
+
 impl Client {
+    /// Keeps of the head only what the core itself reads later: nothing else of what may have
+    /// 64 KiB stays for as long as a connection does.
+    pub fn forget_head(&mut self) {
+        let headers = self.headers.iter();
+        let kept = headers.filter(|(name, _)| name == SUBGRAPH_HEADER);
+        self.headers = kept.cloned().collect();
+        self.query = String::new();
+    }
+
     /// A header of the handshake; `name` in lower case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str())
+    }
+
+    /// The parameters of the target, decoded: names and values.
+    pub fn parameters(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+        protocol::http::parameters(&self.query)
     }
 }
 
@@ -54,9 +79,12 @@ pub trait Resolver: Send + Sync {
 }
 
 /// Why an authentication hook refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, thiserror::Error)]
 #[error("authentication refused")]
-pub struct Refused;
+pub struct Refused {
+    /// What the client is to read, in GraphQL's form; `None`: that it is refused.
+    pub error: Option<JsonMap>,
+}
 
 /// A future that another thread completes.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;

@@ -31,6 +31,8 @@ pub(crate) struct SharedKey {
     pub(crate) definition: usize,
     /// The coerced arguments as JSON.
     pub(crate) arguments: String,
+    /// Where the events are found: an argument that is null may be given or left out.
+    pub(crate) route: Route,
     pub(crate) plan: Arc<Plan>,
     /// The security view: who sees other events makes calls of its own.
     pub(crate) guard: Option<Arc<Guard>>,
@@ -38,10 +40,16 @@ pub(crate) struct SharedKey {
 
 impl SharedKey {
     /// What `info` has in common with others.
-    pub(crate) fn new(info: &SubscriptionInfo, plan: Arc<Plan>, guard: Option<Arc<Guard>>) -> Self {
+    pub(crate) fn new(
+        info: &SubscriptionInfo,
+        route: Route,
+        plan: Arc<Plan>,
+        guard: Option<Arc<Guard>>,
+    ) -> Self {
         Self {
             definition: info.definition.index,
             arguments: Value::from(info.arguments.clone()).to_string(),
+            route,
             plan,
             guard,
         }
@@ -118,7 +126,6 @@ impl SharedGroups {
         self: &Arc<Self>,
         key: SharedKey,
         worker: &Addr<ShardActor>,
-        route: Route,
         lane: impl FnOnce(&Addr<ShardActor>) -> Arc<Lane>,
     ) -> (Arc<SharedGroup>, u64) {
         let mut groups = self.groups.lock();
@@ -137,7 +144,7 @@ impl SharedGroups {
         let sent = group.add(worker);
         groups.0.insert(key, group.clone());
         let (groups, starting) = (self.clone(), group.clone());
-        let guard = group.key.guard.clone();
+        let (route, guard) = (group.key.route.clone(), group.key.guard.clone());
         // In line before every event that is published from now on.
         self.run_at_home(move |worker| {
             let registration =
@@ -277,7 +284,6 @@ impl ResponseSink for GroupSink {
 /// A subscriber that becomes a member.
 pub(crate) struct Joining {
     pub(crate) key: SharedKey,
-    pub(crate) route: Route,
     /// The last event before it subscribed.
     pub(crate) joined: u64,
     pub(crate) sink: Rc<dyn ResponseSink>,
@@ -306,7 +312,7 @@ impl SharedMembers {
         joining: Joining,
         lane: impl FnOnce(&Addr<ShardActor>) -> Arc<Lane>,
     ) -> Membership {
-        let (group, sent) = groups.join(joining.key, worker, joining.route, lane);
+        let (group, sent) = groups.join(joining.key, worker, lane);
         static LAST: AtomicU64 = AtomicU64::new(0);
         let member = LAST.fetch_add(1, Ordering::Relaxed);
         let mut members = self.members.borrow_mut();

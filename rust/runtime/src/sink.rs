@@ -3,6 +3,7 @@
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use protocol::Amendment;
 
 /// The receiving end of one operation, on the operation's own thread.
 pub trait ResponseSink {
@@ -18,6 +19,8 @@ pub trait ResponseSink {
     /// Tells the client after which event the subscription begins, and whether it has missed
     /// events before.
     fn standing(&self, _offset: Option<u64>, _missed: bool) {}
+    /// Says what the head of a response over HTTP is like, as long as it was not sent.
+    fn amend(&self, _amendment: Amendment) {}
     /// Ends the operation with a JSON array of errors.
     fn error(&self, errors: &[u8]);
     /// Ends the operation.

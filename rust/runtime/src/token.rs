@@ -1,5 +1,6 @@
 //! Where a client's token stands, and what it is verified with.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
@@ -15,6 +16,8 @@ pub struct TokenSource {
     pub parameters: Vec<String>,
     /// A header of the handshake, in lower case.
     pub header: Option<String>,
+    /// A parameter of the target.
+    pub query: Option<String>,
     /// A cookie.
     pub cookie: Option<String>,
 }
@@ -22,24 +25,39 @@ pub struct TokenSource {
 impl TokenSource {
     /// The token, without `Bearer`.
     #[must_use]
-    pub fn find<'c>(&self, client: &'c Client) -> Option<&'c str> {
+    pub fn find<'c>(&self, client: &'c Client) -> Option<Cow<'c, str>> {
         let payload = client.connection_params.as_ref();
         let from_payload = payload.and_then(|payload| {
             let mut found = self.parameters.iter().filter_map(|name| payload.get(name));
-            found.find_map(Value::as_str)
+            found.find_map(Value::as_str).map(Cow::from)
         });
-        let from_header = || client.header(self.header.as_deref()?);
-        let from_cookie = || cookie(client.header("cookie")?, self.cookie.as_deref()?);
+        let from_header = || client.header(self.header.as_deref()?).map(Cow::from);
+        let from_query = || {
+            let name = self.query.as_deref()?;
+            let mut found = client.parameters().filter(|(known, _)| known == name);
+            found.next().map(|(_, value)| value)
+        };
+        let from_cookie =
+            || cookie(client.header("cookie")?, self.cookie.as_deref()?).map(Cow::from);
         let token = from_payload
             .or_else(from_header)
-            .or_else(from_cookie)?
-            .trim();
-        let (scheme, rest) = token.split_once(' ').unwrap_or(("", token));
-        Some(if scheme.eq_ignore_ascii_case("bearer") {
-            rest.trim_start()
-        } else {
-            token
-        })
+            .or_else(from_query)
+            .or_else(from_cookie)?;
+        Some(without_scheme(token))
+    }
+}
+
+/// RFC 6750, section 2.1.
+fn without_scheme(token: Cow<'_, str>) -> Cow<'_, str> {
+    let bare = token.trim();
+    let bare = match bare.split_once(' ') {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("bearer") => rest.trim_start(),
+        _ => bare,
+    };
+    if bare.len() == token.len() {
+        token
+    } else {
+        Cow::Owned(bare.to_owned())
     }
 }
 
@@ -114,7 +132,7 @@ impl TokenVerifier {
             return Err(TokenError::UnknownKey);
         }
         let keys = self.keys.read().clone();
-        self.rules.verify(token, &keys, now)
+        self.rules.verify(&token, &keys, now)
     }
 }
 
@@ -124,9 +142,19 @@ mod tests {
     use serde_json::json;
 
     fn found(payload: &Value, header: Option<&str>, cookie: Option<&str>) -> Option<String> {
+        found_in(payload, header, "", cookie)
+    }
+
+    fn found_in(
+        payload: &Value,
+        header: Option<&str>,
+        query: &str,
+        cookie: Option<&str>,
+    ) -> Option<String> {
         let source = TokenSource {
             parameters: vec!["authorization".into(), "token".into()],
             header: Some("authorization".into()),
+            query: Some("access token".into()),
             cookie: Some("session".into()),
         };
         let headers = [("authorization", header), ("cookie", cookie)];
@@ -136,9 +164,10 @@ mod tests {
         let client = Client {
             connection_params: payload.as_object().cloned(),
             headers: headers.collect(),
+            query: query.to_owned(),
             ..Client::default()
         };
-        source.find(&client).map(str::to_owned)
+        source.find(&client).map(Cow::into_owned)
     }
 
     #[test]
@@ -157,5 +186,13 @@ mod tests {
         let cookies = Some("x=1; session=\"d\"; sessions=e");
         assert_eq!(of(json!({}), None, cookies).as_deref(), Some("d"));
         assert_eq!(of(json!(null), None, Some("sessions=e")), None);
+    }
+
+    #[test]
+    fn a_token_in_the_target_is_decoded_and_stands_behind_the_header() {
+        let query = "token=x&access%20token=Bearer+a%2Eb&access+token=c";
+        let found = |header| found_in(&json!(null), header, query, Some("session=d"));
+        assert_eq!(found(None).as_deref(), Some("a.b"));
+        assert_eq!(found(Some("Bearer e")).as_deref(), Some("e"));
     }
 }

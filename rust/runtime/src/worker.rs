@@ -12,6 +12,7 @@ use graphql::{GraphQLError, Plan};
 use hashbrown::HashMap;
 use protocol::{Close, Request, Resume};
 use security::Guard;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::actors::{
@@ -25,7 +26,7 @@ use crate::index::Route;
 use crate::lane::{Lane, SubscriptionInfo};
 use crate::messages::{Connect, Selector, Subscribe};
 use crate::replay::{Beginning, GoLive, Replay};
-use crate::resolver::Client;
+use crate::resolver::{Client, SUBGRAPH_HEADER};
 use crate::shard::{Registration, Shard};
 use crate::shared::{Joining, SharedKey, SharedMembers};
 use crate::sink::ResponseSink;
@@ -67,7 +68,7 @@ fn named_subgraph(request: &Request, client: &Client) -> Option<String> {
     match request.extensions.get("subgraph") {
         // What is no name is nobody's.
         Some(named) => Some(named.as_str().unwrap_or_default().to_owned()),
-        None => client.header("x-subgraph").map(str::to_owned),
+        None => client.header(SUBGRAPH_HEADER).map(str::to_owned),
     }
 }
 
@@ -163,7 +164,8 @@ impl Worker {
             }
             Ok(Prepared::Operation(prepared)) => prepared,
         };
-        let Some(checks) = &self.checks else {
+        let checks = self.checks.as_ref().filter(|_| !prepared.tells_no_data);
+        let Some(checks) = checks else {
             return Opening::Done(self.run(*prepared, None, client.clone(), &resume, sink));
         };
         let answer = checks.send(Subscribe(Box::new(Subscribing {
@@ -264,11 +266,10 @@ impl Worker {
         let address = self.address.get().ok_or_else(shutting_down)?;
         let worker = self.clone();
         let (operation_name, plan, arguments) = match (delegated, operation) {
-            (Some(request), operation) => (
-                operation.and_then(|operation| operation.name),
-                None,
-                request,
-            ),
+            (Some(request), _) => {
+                let name = request.get("name").and_then(Value::as_str);
+                (name.map(Arc::from), None, request)
+            }
             (None, Some(operation)) => (operation.name, Some(operation.plan), operation.arguments),
             (None, None) => return Err(shutting_down()),
         };
@@ -300,8 +301,9 @@ impl Worker {
                 let home = address.clone();
                 let go_live = Box::new(move |after| {
                     let info = info();
-                    let key = SharedKey::new(&info, key_plan.clone(), key_guard.clone());
-                    worker.join(key, info, route.clone(), &home, (after, sink.clone()))
+                    let (route, plan) = (route.clone(), key_plan.clone());
+                    let key = SharedKey::new(&info, route, plan, key_guard.clone());
+                    worker.join(key, info, &home, (after, sink.clone()))
                 });
                 (go_live, lane)
             }
@@ -339,19 +341,13 @@ impl Worker {
         &self,
         key: SharedKey,
         info: SubscriptionInfo,
-        route: Route,
         address: &Addr<ShardActor>,
         (joined, sink): (u64, Rc<dyn ResponseSink>),
     ) -> Option<Registration> {
         let membership = self.shared.join(
             &self.engine.shared,
             address,
-            Joining {
-                key,
-                route,
-                joined,
-                sink,
-            },
+            Joining { key, joined, sink },
             |home| self.lane(info, home),
         );
         // The results of an event before are on their way, and not to here.

@@ -8,7 +8,7 @@ use std::thread::ThreadId;
 use std::time::Duration;
 
 use graphql::{DocumentLimits, Schema, SchemaOptions};
-use protocol::{Session, Subprotocol};
+use protocol::{Session, Subprotocol, Transports};
 use runtime::{
     CallId, CarrierHandle, Catalog, Client, Engine, EngineConfig, Lane, Limits, Opening, Remote,
     Resolver, Runtime, SlowConsumer,
@@ -33,11 +33,15 @@ fn runtime(workers: usize) -> Runtime {
             max_connections: None,
             max_subscriptions_per_connection: 1,
             max_message_bytes: 1024,
+            max_head_bytes: 1024,
+            request_timeout: Duration::from_secs(60),
+            send_timeout: Duration::from_secs(60),
             max_pending_bytes: 1024,
             slow_consumer: SlowConsumer::Disconnect,
             keepalive: None,
         },
         policy: Policy::default(),
+        transports: Transports::default(),
         resolver: Arc::new(NoResolvers),
         tokens: None,
         authenticator: None,

@@ -11,6 +11,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
+use graphql::Comparison;
 use security::{
     Federation, Guard, Identity, Rbac, Requirement, RowFilter, Scope, Subject, TenantIsolation,
 };
@@ -57,10 +58,12 @@ fn main() {
         federation.check(Some(channel), None).unwrap();
         guard.bind_federation(federation.clone());
         guard.bind_tenant(isolation.tenant_of(client).unwrap());
-        scope.check(client, |_| true, &arguments).unwrap();
+        scope
+            .check(client, |_| Some(Comparison::Text), &arguments)
+            .unwrap();
         rbac.check_subscription(client, "orderUpdated").unwrap();
         assert!(!rbac.denies_field(client, "Order", "total"));
-        guard.add_rows(rows.rule(channel, &identity).unwrap());
+        guard.add_rows(rows.rule(channel, &identity, |_| Comparison::Any).unwrap());
         guard
     };
     let guard = compile();

@@ -19,6 +19,11 @@ impl ChannelPattern {
         Ok(Self(pattern.split('*').map(Box::from).collect()))
     }
 
+    /// Texts with any characters between each two, also none.
+    pub fn between(texts: impl IntoIterator<Item = Box<str>>) -> Self {
+        Self(texts.into_iter().collect())
+    }
+
     /// Whether the pattern covers a channel, whole.
     #[must_use]
     pub fn covers(&self, channel: &str) -> bool {

@@ -230,7 +230,7 @@ impl TokenRules {
         }
         let text = |name: &str| match claims.get(name)? {
             Value::String(text) if !text.is_empty() => Some(text.clone()),
-            Value::Number(number) => Some(crate::value::spell(number, str::to_owned)),
+            Value::Number(number) => Some(graphql::spell(number, str::to_owned)),
             _ => None,
         };
         Ok(Identity {

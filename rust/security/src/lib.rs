@@ -35,4 +35,4 @@ pub use rbac::{OnDenied, Rbac, Requirement};
 pub use rows::{RowFilter, RowRule};
 pub use scope::Scope;
 pub use tenant::{TenantConflict, TenantIsolation};
-pub use value::{Allowed, Path, Wanted, spell};
+pub use value::{Allowed, Path, Wanted};

@@ -1,5 +1,6 @@
 //! Row filtering: which events of a channel an identity may see.
 
+use graphql::Comparison;
 use serde_json::Value;
 
 use crate::channel::ChannelPattern;
@@ -39,15 +40,21 @@ impl RowFilter {
     }
 
     /// What must hold for each event of the channel; `None` when the filter does not apply.
+    /// `comparison` says how what stands at a path of the data is compared.
     #[must_use]
-    pub fn rule(&self, channel: &str, identity: &Identity) -> Option<RowRule> {
+    pub fn rule(
+        &self,
+        channel: &str,
+        identity: &Identity,
+        comparison: impl Fn(&[Box<str>]) -> Comparison,
+    ) -> Option<RowRule> {
         if !self.covers(channel) || identity.has_role(&self.unless) {
             return None;
         }
-        let conditions = self
-            .conditions
-            .iter()
-            .map(|(path, wanted)| (path.clone(), wanted.resolve(identity)));
+        let conditions = self.conditions.iter().map(|(path, wanted)| {
+            let comparison = comparison(path.parts());
+            (path.clone(), wanted.resolve(identity, comparison))
+        });
         Some(RowRule(conditions.collect()))
     }
 

@@ -1,5 +1,6 @@
 //! Scope verification: arguments that a client may only set to what is its own.
 
+use graphql::Comparison;
 use serde_json::{Map, Value};
 
 use crate::error::{Check, Denied, RuleError};
@@ -44,8 +45,9 @@ impl Scope {
         Ok(Self { rules, unless })
     }
 
-    /// Checks the coerced arguments of a field. A rule is about the fields that have its argument;
-    /// there the argument has to be given, as a subscription without it would be wider.
+    /// Checks the coerced arguments of a field. A rule is about the fields that have its argument,
+    /// of which `argument` says how it is compared; there it has to be given, as a subscription
+    /// without it would be wider.
     ///
     /// # Errors
     ///
@@ -53,17 +55,15 @@ impl Scope {
     pub fn check(
         &self,
         identity: Option<&Identity>,
-        has_argument: impl Fn(&str) -> bool,
+        argument: impl Fn(&str) -> Option<Comparison>,
         arguments: &Map<String, Value>,
     ) -> Result<(), Denied> {
         let mut rules = self
             .rules
             .iter()
-            .filter(|rule| {
-                rule.path
-                    .parts()
-                    .first()
-                    .is_some_and(|name| has_argument(name))
+            .filter_map(|rule| {
+                let (name, rest) = rule.path.parts().split_first()?;
+                Some((rule, name, rest, argument(name)?))
             })
             .peekable();
         if rules.peek().is_none() {
@@ -73,14 +73,16 @@ impl Scope {
         if identity.has_role(&self.unless) {
             return Ok(());
         }
-        for rule in rules {
-            let given = rule
-                .path
-                .parts()
-                .split_first()
-                .and_then(|(name, rest)| crate::value::follow(arguments.get(&**name)?, rest));
+        for (rule, name, rest, comparison) in rules {
+            let given = arguments
+                .get(&**name)
+                .and_then(|given| crate::value::follow(given, rest));
+            let comparison = comparison.at(rest);
             let is_own = given.is_some_and(|given| {
-                !given.is_null() && rule.wanted.resolve(identity).accepts_all(given)
+                let own = rule
+                    .wanted
+                    .resolve(identity, comparison.innermost().clone());
+                !given.is_null() && own.accepts_all(&comparison.published(given))
             });
             if !is_own {
                 return Err(Denied::Argument {
@@ -109,7 +111,10 @@ mod tests {
             ..Identity::default()
         };
         let arguments = arguments.as_object().unwrap();
-        let known = |name: &str| name == "region" || arguments.contains_key(name);
+        let known = |name: &str| {
+            let is_known = name == "region" || arguments.contains_key(name);
+            is_known.then_some(Comparison::Any)
+        };
         scope.check(Some(&identity), known, arguments)
     }
 
@@ -145,9 +150,13 @@ mod tests {
             user_id: "7".into(),
             ..Identity::default()
         };
-        assert!(scope.check(Some(&identity), |_| true, &Map::new()).is_err());
+        assert!(
+            scope
+                .check(Some(&identity), |_| Some(Comparison::Any), &Map::new())
+                .is_err()
+        );
         assert_eq!(
-            scope.check(None, |_| true, &Map::new()),
+            scope.check(None, |_| Some(Comparison::Any), &Map::new()),
             Err(Denied::Anonymous(Check::Scope))
         );
     }

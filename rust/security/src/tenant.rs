@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use graphql::spell;
 use serde_json::Value;
 
 use crate::error::{Check, Denied};
 use crate::identity::Identity;
-use crate::value::{Path, spell};
+use crate::value::Path;
 
 /// Events reach only subscribers of their own tenant.
 #[derive(Debug, Clone)]

@@ -1,11 +1,11 @@
 //! Values as rules compare them, and where they come from: a rule's own text or the identity.
 //!
-//! Comparison is that of subscription filters: a number equals the string that spells it, as
-//! identities have ids as strings while events have them as integers. Objects equal nothing.
+//! Comparison is that of subscription filters. Where no type is known a number equals the string that
+//! spells it, as identities have ids as strings while events have them as integers. Objects equal
+//! nothing.
 
-use std::fmt::Write as _;
-
-use serde_json::{Number, Value};
+use graphql::{Compared, Comparison};
+use serde_json::Value;
 
 use crate::error::RuleError;
 use crate::identity::Identity;
@@ -47,38 +47,22 @@ pub(crate) fn follow<'v>(value: &'v Value, parts: &[Box<str>]) -> Option<&'v Val
         .try_fold(value, |value, part| value.as_object()?.get(&**part))
 }
 
-/// Reads a number as filters and rules spell it: an integral float as the integer.
-pub fn spell<R>(number: &Number, read: impl FnOnce(&str) -> R) -> R {
-    if let Some(integer) = number.as_i64() {
-        return read(itoa::Buffer::new().format(integer));
-    }
-    match number.as_f64() {
-        // Past 2^53 a float no longer tells neighbouring integers apart.
-        Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() < 9e15 => {
-            #[expect(clippy::cast_possible_truncation, reason = "integral and below 2^53")]
-            let integer = float as i64;
-            read(itoa::Buffer::new().format(integer))
-        }
-        _ => {
-            let mut text = String::new();
-            // Writing to a string does not fail.
-            write!(text, "{number}").ok();
-            read(&text)
-        }
-    }
-}
-
 /// The values that a rule accepts, for one identity. Equal sets are equal, whatever their order.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Allowed {
-    null: bool,
-    yes: bool,
-    no: bool,
+    comparison: Comparison,
     /// Sorted, each once.
-    texts: Vec<Box<str>>,
+    values: Vec<Compared>,
 }
 
 impl Allowed {
+    fn new(comparison: Comparison) -> Self {
+        Self {
+            comparison,
+            values: Vec::new(),
+        }
+    }
+
     /// Adds a value; of a list each item. Objects and lists in lists accept nothing.
     fn add(&mut self, value: &Value) {
         match value {
@@ -87,18 +71,13 @@ impl Allowed {
                     self.add(item);
                 }
             }
-            Value::Null => self.null = true,
-            Value::Bool(true) => self.yes = true,
-            Value::Bool(false) => self.no = true,
-            Value::String(text) => self.add_text(text),
-            Value::Number(number) => spell(number, |text| self.add_text(text)),
             Value::Object(_) => {}
-        }
-    }
-
-    fn add_text(&mut self, text: &str) {
-        if let Err(place) = self.texts.binary_search_by(|known| (**known).cmp(text)) {
-            self.texts.insert(place, text.into());
+            value => {
+                let value = self.comparison.of(value);
+                if let Err(place) = self.values.binary_search(&value) {
+                    self.values.insert(place, value);
+                }
+            }
         }
     }
 
@@ -123,20 +102,10 @@ impl Allowed {
     }
 
     fn accepts_one(&self, value: &Value) -> bool {
-        match value {
-            Value::Null => self.null,
-            Value::Bool(true) => self.yes,
-            Value::Bool(false) => self.no,
-            Value::String(text) => self.has_text(text),
-            Value::Number(number) => spell(number, |text| self.has_text(text)),
-            Value::Array(_) | Value::Object(_) => false,
-        }
-    }
-
-    fn has_text(&self, text: &str) -> bool {
-        match self.texts.as_slice() {
-            [only] => **only == *text,
-            texts => texts.binary_search_by(|known| (**known).cmp(text)).is_ok(),
+        match (value, self.values.as_slice()) {
+            (Value::Array(_) | Value::Object(_), _) => false,
+            (value, [Compared::Text(only)]) => self.comparison.is_text(value, only),
+            (value, values) => values.binary_search(&self.comparison.of(value)).is_ok(),
         }
     }
 }
@@ -171,10 +140,11 @@ impl Wanted {
         }
     }
 
-    /// What is accepted for this identity. A reference to what it does not have adds nothing.
+    /// What is accepted for this identity, compared so. A reference to what it does not have adds
+    /// nothing.
     #[must_use]
-    pub fn resolve(&self, identity: &Identity) -> Allowed {
-        let mut allowed = Allowed::default();
+    pub fn resolve(&self, identity: &Identity, comparison: Comparison) -> Allowed {
+        let mut allowed = Allowed::new(comparison);
         for term in &self.0 {
             match term {
                 Term::Literal(value) => allowed.add(value),
@@ -223,7 +193,9 @@ mod tests {
                 .unwrap(),
             ..Identity::default()
         };
-        Wanted::parse(&value).unwrap().resolve(&identity)
+        Wanted::parse(&value)
+            .unwrap()
+            .resolve(&identity, Comparison::Any)
     }
 
     #[test]
@@ -292,6 +264,22 @@ mod tests {
         let teams = allowed(json!("$identity.teams"));
         assert!(teams.accepts_all(&json!([1, "2"])));
         assert!(!teams.accepts_all(&json!([1, 3])) && !teams.accepts_all(&json!([])));
+    }
+
+    #[test]
+    fn values_are_compared_as_their_type_means_them() {
+        let identity = Identity {
+            user_id: "123e4567-e89b-12d3-a456-426614174000".into(),
+            ..Identity::default()
+        };
+        let own = json!("123E4567-E89B-12D3-A456-426614174000");
+        let resolve = |comparison| {
+            let wanted = Wanted::parse(&json!("$identity.user_id")).unwrap();
+            wanted.resolve(&identity, comparison)
+        };
+        assert!(resolve(Comparison::Uuid).accepts(&own));
+        assert!(!resolve(Comparison::Any).accepts(&own));
+        assert!(!resolve(Comparison::Uuid).accepts(&json!(null)));
     }
 
     #[test]

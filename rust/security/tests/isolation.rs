@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use graphql::Comparison;
 use proptest::prelude::*;
 use security::{Check, Guard, Identity, RowFilter, Subject, TenantIsolation};
 use serde_json::{Map, Value, json};
@@ -153,7 +154,7 @@ proptest! {
         identity in identity(), conditions in conditions(),
         data in object(&["user_id", "team", "org"]),
     ) {
-        let rule = row_filter(&conditions).rule("orders.7", &identity);
+        let rule = row_filter(&conditions).rule("orders.7", &identity, |_| Comparison::Any);
         let data = Value::from(data);
         match rule {
             Some(rule) => {
@@ -207,7 +208,7 @@ proptest! {
             if let Some(tenant) = identity.tenant() {
                 guard.bind_tenant(tenant.into());
             }
-            if let Some(rule) = row_filter(&conditions).rule("orders", identity) {
+            if let Some(rule) = row_filter(&conditions).rule("orders", identity, |_| Comparison::Any) {
                 guard.add_rows(rule);
             }
             guard

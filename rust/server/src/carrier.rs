@@ -23,11 +23,14 @@ use runtime::{Connection, Flow, Transport};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::task::AbortHandle;
 
-use crate::frames::encode;
+use crate::frames::{encode, encode_ping};
 
 /// How long a client has to take our close and to close its side. What it sends meanwhile would
 /// otherwise be answered with a reset, and it might lose the close frame by that.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// What a client that is behind is sent between two pings (bytes).
+const ASK_BYTES: usize = 256 * 1024;
 
 /// The task that carries a connection, as the connection sees it.
 #[derive(Clone, Default)]
@@ -41,6 +44,10 @@ struct State {
     is_full: Cell<bool>,
     /// Whether the client has taken something of what waited since the flow was asked for.
     has_moved: Cell<bool>,
+    /// Whether the socket was full in this turn.
+    was_full: Cell<bool>,
+    /// What was written since the client was asked, while it was behind (bytes).
+    unasked: Cell<usize>,
 }
 
 impl Carriage {
@@ -50,6 +57,7 @@ impl Carriage {
             let written = poll(cx);
             if written.is_pending() {
                 self.0.is_full.set(true);
+                self.0.was_full.set(true);
             } else if self.0.is_full.take() {
                 // The kernel has room again, so the client has acknowledged something.
                 self.0.has_moved.set(true);
@@ -57,6 +65,20 @@ impl Carriage {
             written
         })
         .await
+    }
+
+    /// Whether a ping is due after a turn that has written `bytes`. A client that is behind is asked
+    /// in between, so that it answers while it reads, also where its network hides how far it is.
+    fn has_to_ask(&self, bytes: usize, is_more_waiting: bool) -> bool {
+        let is_behind = self.0.was_full.take() || is_more_waiting;
+        let unasked = if is_behind {
+            self.0.unasked.get() + bytes
+        } else {
+            0
+        };
+        let is_due = unasked >= ASK_BYTES;
+        self.0.unasked.set(if is_due { 0 } else { unasked });
+        is_due
     }
 }
 
@@ -227,15 +249,34 @@ async fn write_waiting<T: AsyncWrite + Unpin>(
     connection: &Connection,
     carriage: &Carriage,
 ) -> io::Result<()> {
+    let outbox = connection.outbox();
     let mut frames = BytesMut::new();
-    encode(connection.outbox(), &mut frames, connection.is_kept_alive());
-    let mut socket = Pin::new(socket);
+    encode(outbox, &mut frames);
+    let length = frames.len();
+    write_all(socket, &mut frames, carriage).await?;
+    if carriage.has_to_ask(length, !outbox.is_empty())
+        && connection.is_kept_alive()
+        && !outbox.is_closed()
+    {
+        encode_ping(&mut frames);
+        write_all(socket, &mut frames, carriage).await?;
+    }
+    carriage
+        .write(|cx| Pin::new(&mut *socket).poll_flush(cx))
+        .await
+}
+
+async fn write_all<T: AsyncWrite + Unpin>(
+    socket: &mut SharedSocket<T>,
+    frames: &mut BytesMut,
+    carriage: &Carriage,
+) -> io::Result<()> {
     while !frames.is_empty() {
-        let written = carriage.write(|cx| socket.as_mut().poll_write(cx, &frames));
+        let written = carriage.write(|cx| Pin::new(&mut *socket).poll_write(cx, frames));
         match written.await? {
             0 => return Err(io::ErrorKind::WriteZero.into()),
             written => frames.advance(written),
         }
     }
-    carriage.write(|cx| socket.as_mut().poll_flush(cx)).await
+    Ok(())
 }

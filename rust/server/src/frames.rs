@@ -8,9 +8,8 @@ use runtime::{Outbox, Outgoing};
 /// counted and where the slow-consumer policy can reach it.
 const WRITE_BATCH_BYTES: usize = 64 * 1024;
 
-/// Writes the frames of what waits. With `is_asking`, a full turn ends with a ping: a client that
-/// has much to read answers while it reads, also where its network hides how far it is.
-pub(crate) fn encode(outbox: &Outbox, frames: &mut BytesMut, is_asking: bool) {
+/// Writes the frames of what waits.
+pub(crate) fn encode(outbox: &Outbox, frames: &mut BytesMut) {
     while frames.len() < WRITE_BATCH_BYTES {
         let Some(outgoing) = outbox.pop() else { break };
         let (opcode, payload) = match outgoing {
@@ -30,7 +29,9 @@ pub(crate) fn encode(outbox: &Outbox, frames: &mut BytesMut, is_asking: bool) {
         };
         Parser::write_message(frames, payload, opcode, true, false);
     }
-    if is_asking && frames.len() >= WRITE_BATCH_BYTES && !outbox.is_closed() {
-        Parser::write_message(frames, Bytes::new(), OpCode::Ping, true, false);
-    }
+}
+
+/// Writes a ping.
+pub(crate) fn encode_ping(frames: &mut BytesMut) {
+    Parser::write_message(frames, Bytes::new(), OpCode::Ping, true, false);
 }

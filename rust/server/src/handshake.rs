@@ -14,15 +14,19 @@ use actix_web::{HttpResponse, ResponseError, web};
 use bytes::BytesMut;
 use protocol::http::Response;
 use protocol::{Close, Session, Subprotocol};
-use runtime::Connection;
+use runtime::{Connection, Place};
 use tokio::io::AsyncWriteExt;
 use tokio_util::codec::Encoder;
 
 use crate::carrier::{Carriage, SharedSocket, carry};
-use crate::http::respond;
+use crate::head::{client_of, is_too_large};
+use crate::http::{respond, too_large_head};
 use crate::messages::Messages;
+use crate::socket::SocketHandle;
 use crate::websocket::ConnectionActor;
-use crate::worker::{CurrentWorker, client_of};
+use crate::worker::CurrentWorker;
+
+type Accepted = (actix_http::Response<()>, Option<Subprotocol>, Place);
 
 /// Where WebSockets are taken, and by whom.
 pub(crate) struct Door {
@@ -42,7 +46,7 @@ where
     let mut parts = framed.into_parts();
     let head = request.head();
     let accepted = door.accept(head);
-    let (response, subprotocol) = match accepted {
+    let (response, subprotocol, place) = match accepted {
         Ok(accepted) => accepted,
         Err(refusal) => {
             let bytes = refusal_bytes(&mut parts.codec, *refusal).await?;
@@ -56,8 +60,13 @@ where
     parts.io.write_all(&bytes).await?;
     parts.io.flush().await?;
 
+    if let Some(socket) = request.conn_data::<SocketHandle>() {
+        socket.hand_over(place);
+    }
     let worker = &door.current.worker;
-    let session = Session::websocket(subprotocol.unwrap_or(Subprotocol::TransportWs));
+    let limits = &worker.engine().limits;
+    let session = Session::websocket(subprotocol.unwrap_or(Subprotocol::TransportWs))
+        .with_keepalive(limits.keepalive);
     let carriage = Carriage::default();
     let client = client_of(head, "ws");
     let connection = Connection::open(worker, client, session, Box::new(carriage.clone()));
@@ -65,7 +74,6 @@ where
         // A browser only tells its page about a close that follows a completed handshake.
         connection.close(Close::subprotocol_not_acceptable());
     }
-    let limits = &worker.engine().limits;
     let socket = SharedSocket::new(parts.io);
     let reader = Box::new(socket.clone());
     let messages = Messages::new(&parts.read_buf, reader, limits.max_message_bytes);
@@ -76,11 +84,9 @@ where
 }
 
 impl Door {
-    /// The answer of a completed handshake and the subprotocol it chose, or a refusal.
-    fn accept(
-        &self,
-        head: &RequestHead,
-    ) -> Result<(actix_http::Response<()>, Option<Subprotocol>), Box<HttpResponse>> {
+    /// The answer of a completed handshake, the subprotocol it chose and the place it took, or a
+    /// refusal.
+    fn accept(&self, head: &RequestHead) -> Result<Accepted, Box<HttpResponse>> {
         if !self.path.is_match(head.uri.path()) {
             return Err(HttpResponse::NotFound().finish().into());
         }
@@ -89,9 +95,12 @@ impl Door {
             .get(header::ORIGIN)
             .map(|v| v.to_str().unwrap_or(""));
         let host = headers.get(header::HOST).and_then(|v| v.to_str().ok());
-        if let Some(refusal) = self.current.responder.refusal(origin, host) {
-            return Err(respond(refusal.into(), None).into());
+        let limit = self.current.worker.engine().limits.max_head_bytes;
+        if is_too_large(head, limit) {
+            return Err(respond(too_large_head(limit).into(), None).into());
         }
+        let place = self.current.responder.admit(origin, host);
+        let place = place.map_err(|refusal| respond(refusal.into(), None))?;
         // RFC 6455, section 4.4. The handshake of actix-http lets drafts pass.
         if headers
             .get(header::SEC_WEBSOCKET_VERSION)
@@ -103,11 +112,12 @@ impl Door {
         }
         let mut response = ws::handshake(head).map_err(|error| Box::new(error.error_response()))?;
         let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL);
-        let subprotocol = Subprotocol::negotiate(offered.filter_map(|names| names.to_str().ok()));
+        let offered = offered.filter_map(|names| names.to_str().ok());
+        let subprotocol = self.current.worker.engine().transports.negotiate(offered);
         if let Some(subprotocol) = subprotocol {
             response.insert_header((header::SEC_WEBSOCKET_PROTOCOL, subprotocol.name()));
         }
-        Ok((response.finish().drop_body(), subprotocol))
+        Ok((response.finish().drop_body(), subprotocol, place))
     }
 }
 

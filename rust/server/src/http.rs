@@ -1,53 +1,72 @@
 //! HTTP requests on the GraphQL path: bytes in, a response out, part by part.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::task::{Context, Poll, ready};
 
-use actix_web::body::{BodySize, BodyStream, MessageBody};
-use actix_web::http::{StatusCode, Version, header};
-use actix_web::rt::time::{Interval, interval};
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
+use actix_http::ConnectionType;
+use actix_web::body::{BodySize, MessageBody, None as NoBody};
+use actix_web::http::{StatusCode, Version};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use bytes::{Bytes, BytesMut};
-use futures_util::{Stream, StreamExt};
+use futures_util::StreamExt;
 use protocol::Head;
 use protocol::http::Response;
-use runtime::{Body, CarrierHandle, Outgoing, Remote, Reply, stuck_time};
+use runtime::{Body, CarrierHandle, Outgoing, Place, Remote, Reply, stuck_time};
 
+use crate::deadline::within;
+use crate::head::{client_of, headers_of, is_too_large};
 use crate::socket::SocketHandle;
-use crate::worker::{CurrentWorker, client_of};
-
-/// How often a stream of HTTP/2 is asked whether its client has left.
-const DEPARTURE_INTERVAL: Duration = Duration::from_secs(1);
+use crate::worker::CurrentWorker;
 
 /// What of a body is handed to the socket at once (bytes).
-const PIECE_BYTES: usize = 64 * 1024;
+const PIECE_BYTES: usize = 32 * 1024;
 
 /// Answers a request that is no WebSocket handshake.
 pub(crate) async fn answer(
     request: &HttpRequest,
-    mut payload: web::Payload,
+    payload: web::Payload,
     worker: &CurrentWorker,
 ) -> HttpResponse {
-    let limit = worker.worker.engine().limits.max_message_bytes;
-    let body = match read(&mut payload, limit).await {
-        Ok(body) => body,
-        Err(response) => return respond(response.into(), None),
-    };
-    let client = client_of(request.head(), "http");
-    let headers = client.headers.clone();
-    let asked = protocol::http::HttpRequest {
+    let (limits, responder) = (&worker.worker.engine().limits, &worker.responder);
+    let socket = socket_of(request);
+    let mut asked = protocol::http::HttpRequest {
         method: request.method().as_str(),
         query: request.query_string(),
-        headers: &headers,
-        body: &body,
+        headers: &[],
+        body: &[],
     };
-    let is_multiplexed = request.version() == Version::HTTP_2;
+    if is_too_large(request.head(), limits.max_head_bytes) {
+        // Nothing else of it is looked at.
+        let headers = headers_of(request.head(), |name| name == "origin");
+        asked.headers = &headers;
+        let refusal = too_large_head(limits.max_head_bytes);
+        return respond(responder.refuse(&asked, refusal), None);
+    }
+    let client = client_of(request.head(), "http");
+    let headers = client.headers.clone();
+    asked.headers = &headers;
+    let place = match responder.admit_request(&asked) {
+        Ok(place) => place,
+        Err(refusal) => return respond(refusal, None),
+    };
+    let body = within(
+        limits.request_timeout,
+        read(payload, limits.max_message_bytes),
+    );
+    let body = match body.await {
+        Some(Ok(body)) => body,
+        Some(Err(refusal)) => return respond(responder.refuse(&asked, refusal), None),
+        None => {
+            let refusal = Response::error(408, "the body took too long: send it faster");
+            return respond(responder.refuse(&asked, refusal), None);
+        }
+    };
+    asked.body = &body;
     // The socket of HTTP/2 carries other streams, perhaps of other clients of a proxy. One whose
-    // client reads nothing holds back one batch, and ends when the client reads on or leaves.
-    let socket = request.conn_data::<SocketHandle>().cloned();
-    let socket = socket.filter(|_| !is_multiplexed);
-    let ended = socket.clone();
+    // client reads nothing holds back one batch, until it is ended for that.
+    let own_socket = socket.clone();
+    let own_socket = own_socket.filter(|_| request.version() != Version::HTTP_2);
+    let ended = own_socket.clone();
     let carrier = CarrierHandle {
         shut_down: Box::new(move || {
             if let Some(socket) = ended {
@@ -56,16 +75,35 @@ pub(crate) async fn answer(
         }),
         pulse: None,
     };
-    let reply = worker.responder.answer(asked, client, carrier).await;
-    if let (Body::Stream(..), Some(socket)) = (&reply.body, &socket)
-        && let Some(keepalive) = worker.worker.engine().limits.keepalive
+    let reply = responder.answer(asked, client, place, carrier).await;
+    if let (Body::Stream(..), Some(socket)) = (&reply.body, &own_socket)
+        && let Some(keepalive) = limits.keepalive
     {
         socket.end_when_unacknowledged(stuck_time(keepalive));
     }
-    respond(reply, is_multiplexed.then(|| Departure::of(payload)))
+    let mut response = respond(reply, socket);
+    if request.version() < Version::HTTP_11 && response.body().size() == BodySize::Stream {
+        // It knows no chunks: the body ends with the connection.
+        let head = response.head_mut();
+        head.no_chunking(true);
+        head.set_connection_type(ConnectionType::Close);
+    }
+    response
 }
 
-async fn read(payload: &mut web::Payload, limit_bytes: usize) -> Result<Bytes, Response> {
+fn socket_of(request: &HttpRequest) -> Option<SocketHandle> {
+    let of_stream = || request.extensions().get::<SocketHandle>().cloned();
+    let of_connection = request.conn_data::<SocketHandle>().cloned();
+    of_connection.or_else(of_stream)
+}
+
+/// The refusal of a head past the limit.
+pub(crate) fn too_large_head(limit_bytes: usize) -> Response {
+    let problem = format!("the head of a request may have at most {limit_bytes} bytes");
+    Response::error(431, &problem)
+}
+
+async fn read(mut payload: web::Payload, limit_bytes: usize) -> Result<Bytes, Response> {
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| Response::error(400, "the body is incomplete"))?;
@@ -77,83 +115,52 @@ async fn read(payload: &mut web::Payload, limit_bytes: usize) -> Result<Bytes, R
     Ok(body.freeze())
 }
 
-/// Puts a reply into the form of actix-web.
-pub(crate) fn respond(reply: Reply, departure: Option<Departure>) -> HttpResponse {
+/// Puts a reply into the form of actix-web; its place is free when the socket has written it.
+pub(crate) fn respond(reply: Reply, socket: Option<SocketHandle>) -> HttpResponse {
     let mut response = begin(&reply.head);
-    match reply.body {
-        Body::Whole(body, None) => response.body(body),
-        Body::Whole(body, remote) => response.body(Whole {
-            body: Some(body),
-            _remote: remote,
+    let (ready, length, remote) = match reply.body {
+        // Only the head was asked for.
+        Body::Whole(body, _) if reply.head.goes_on && body.is_empty() => {
+            return response.body(NoBody::new());
+        }
+        Body::Whole(body, remote) => {
+            let length = body.len() as u64;
+            (body, Some(length), remote)
+        }
+        Body::Stream(ready, remote) => (ready, None, Some(remote)),
+    };
+    response.body(Parts {
+        ready,
+        length,
+        is_over: length.is_some(),
+        remote,
+        _held: socket.zip(reply.place).map(|(socket, place)| Held {
+            socket,
+            place: Some(place),
         }),
-        Body::Stream(ready, remote) => response.body(BodyStream::new(Parts {
-            ready,
-            remote,
-            departure,
-            is_over: false,
-        })),
-    }
+    })
 }
 
 fn begin(head: &Head) -> HttpResponseBuilder {
     let status = StatusCode::from_u16(head.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = HttpResponse::build(status);
     for (name, value) in &head.headers {
-        response.append_header((header::HeaderName::from_static(name), value.as_ref()));
+        response.append_header((name.as_ref(), value.as_ref()));
     }
     response
 }
 
-/// A body whose request counts as connected until it is written.
-struct Whole {
-    body: Option<Bytes>,
-    _remote: Option<Remote>,
-}
-
-impl MessageBody for Whole {
-    type Error = std::convert::Infallible;
-
-    fn size(&self) -> BodySize {
-        BodySize::Sized(self.body.as_ref().map_or(0, |body| body.len() as u64))
-    }
-
-    fn poll_next(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        Poll::Ready(self.body.take().filter(|body| !body.is_empty()).map(Ok))
-    }
-}
-
-/// A body that goes on. It is polled only while the socket takes what it gives.
+/// A body. It is polled only while the socket takes what it gives.
 struct Parts {
     ready: Bytes,
-    remote: Remote,
-    departure: Option<Departure>,
+    /// `None`: it goes on.
+    length: Option<u64>,
+    /// Whether nothing follows what is ready.
     is_over: bool,
-}
-
-/// Notices that the client of one stream of HTTP/2 has left. actix-http would notice when it
-/// writes; of the request, which is read already, nothing wakes anybody, but it can be asked.
-pub(crate) struct Departure {
-    request: web::Payload,
-    interval: Interval,
-}
-
-impl Departure {
-    fn of(request: web::Payload) -> Self {
-        let interval = interval(DEPARTURE_INTERVAL);
-        Self { request, interval }
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while self.interval.poll_tick(cx).is_ready() {
-            if let Poll::Ready(Some(Err(_))) = self.request.poll_next_unpin(cx) {
-                return Poll::Ready(());
-            }
-        }
-        Poll::Pending
-    }
+    /// Where the rest comes from; of a whole body it is kept, as the request counts as connected
+    /// until it is written.
+    remote: Option<Remote>,
+    _held: Option<Held>,
 }
 
 impl Parts {
@@ -163,46 +170,60 @@ impl Parts {
         if self.ready.is_empty() {
             return None;
         }
-        self.remote.progressed();
+        if let Some(remote) = &self.remote {
+            remote.progressed();
+        }
         let length = self.ready.len().min(PIECE_BYTES);
         Some(self.ready.split_to(length))
     }
 }
 
-impl Stream for Parts {
-    type Item = Result<Bytes, std::io::Error>;
+/// The place of a request whose body is not handed over yet.
+struct Held {
+    socket: SocketHandle,
+    place: Option<Place>,
+}
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Some(piece) = self.next_piece() {
-            return Poll::Ready(Some(Ok(piece)));
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(place) = self.place.take() {
+            self.socket.free_when_written(place);
         }
-        if self.is_over {
-            return Poll::Ready(None);
-        }
-        let outgoing = match self.remote.poll_take(cx) {
-            Poll::Ready(Some(outgoing)) => outgoing,
-            Poll::Ready(None) => {
+    }
+}
+
+impl MessageBody for Parts {
+    type Error = std::io::Error;
+
+    fn size(&self) -> BodySize {
+        self.length.map_or(BodySize::Stream, BodySize::Sized)
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        loop {
+            if let Some(piece) = self.next_piece() {
+                return Poll::Ready(Some(Ok(piece)));
+            }
+            let Some(remote) = self.remote.as_ref().filter(|_| !self.is_over) else {
+                return Poll::Ready(None);
+            };
+            let Some(outgoing) = ready!(remote.poll_take(cx)) else {
                 // Ended by force: the client must not take what it has for the whole.
                 let error = std::io::ErrorKind::ConnectionAborted;
                 return Poll::Ready(Some(Err(error.into())));
+            };
+            let mut parts = BytesMut::new();
+            for outgoing in outgoing {
+                match outgoing {
+                    Outgoing::Text(part) => parts.extend_from_slice(&part),
+                    Outgoing::Close(_) => self.is_over = true,
+                    Outgoing::Head(_) | Outgoing::Ping | Outgoing::Pong(_) => {}
+                }
             }
-            Poll::Pending => {
-                let departure = self.departure.as_mut();
-                return match departure.map(|departure| departure.poll(cx)) {
-                    Some(Poll::Ready(())) => Poll::Ready(None),
-                    _ => Poll::Pending,
-                };
-            }
-        };
-        let mut parts = BytesMut::new();
-        for outgoing in outgoing {
-            match outgoing {
-                Outgoing::Text(part) => parts.extend_from_slice(&part),
-                Outgoing::Close(_) => self.is_over = true,
-                Outgoing::Head(_) | Outgoing::Ping | Outgoing::Pong(_) => {}
-            }
+            self.ready = parts.freeze();
         }
-        self.ready = parts.freeze();
-        Poll::Ready(self.next_piece().map(Ok))
     }
 }

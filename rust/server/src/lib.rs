@@ -3,9 +3,13 @@
 //! Not here: what a message means (`protocol`), what it starts (`runtime`).
 
 mod carrier;
+mod deadline;
+mod descriptors;
 mod frames;
 mod handshake;
+mod head;
 mod http;
+mod http2;
 mod listen;
 mod messages;
 mod server;
@@ -13,6 +17,8 @@ mod service;
 mod socket;
 mod status;
 mod tls;
+mod turn;
+mod watched;
 mod websocket;
 mod worker;
 

@@ -2,15 +2,14 @@
 
 use std::sync::mpsc;
 
-use actix_http::Protocol;
 use actix_server::ServerHandle;
-use actix_service::{ServiceFactoryExt, fn_service};
 use runtime::Runtime;
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::descriptors;
 use crate::listen::{Address, Endpoint, Listener};
-use crate::service::service;
-use crate::tls::{self, Tls};
+use crate::service::{plain, secured};
+use crate::tls::Tls;
 
 /// How a server listens.
 #[derive(Debug, Clone)]
@@ -68,6 +67,7 @@ impl Server {
             Listener::bind(&config.endpoint).map_err(refused(config.endpoint.clone()))?;
         let (started, handle) = mpsc::sync_channel(1);
         let (factory, endpoint) = (runtime.worker_factory(), config.endpoint.clone());
+        let metrics = factory.engine().metrics.clone();
         runtime.run_on_system(move || {
             let path = config.path;
             let server = actix_server::Server::build()
@@ -78,29 +78,28 @@ impl Server {
                 .max_concurrent_connections(1 << 20);
             const NAME: &str = "fraiseql-subs";
             let server = match (listener, config.tls) {
-                (Listener::Tcp(listener), Some(tls)) => server.listen(NAME, listener, move || {
-                    service(&factory, &path, tls::tcp_stream)
-                        .rustls_0_23(rustls::ServerConfig::clone(&tls.0))
-                }),
-                (Listener::Tcp(listener), None) => server.listen(NAME, listener, move || {
-                    service(&factory, &path, |stream: &TcpStream| stream).tcp()
-                }),
+                (Listener::Tcp(listener), Some(tls)) => {
+                    server.listen(NAME, listener, move || secured(&factory, &path, &tls))
+                }
+                (Listener::Tcp(listener), None) => {
+                    server.listen(NAME, listener, move || plain::<TcpStream>(&factory, &path))
+                }
                 // Nothing passes a network there.
-                (Listener::Unix(listener), _) => server.listen_uds(NAME, listener, move || {
-                    let service = service(&factory, &path, |stream: &UnixStream| stream);
-                    fn_service(|stream| async { Ok((stream, Protocol::Http1, None)) })
-                        .and_then(service)
-                }),
+                (Listener::Unix(listener), _) => {
+                    server.listen_uds(NAME, listener, move || plain::<UnixStream>(&factory, &path))
+                }
             };
             let server = server.map(actix_server::ServerBuilder::run);
             // The receiver waits for exactly this.
             started
                 .send(server.map(|server| {
                     let handle = server.handle();
+                    let watch = actix::spawn(descriptors::watch(metrics));
                     actix::spawn(async move {
                         if let Err(error) = server.await {
                             tracing::error!(%error, "the server ended with an error");
                         }
+                        watch.abort();
                     });
                     handle
                 }))

@@ -1,86 +1,196 @@
-//! What serves one connection: HTTP by an actix-web application, and WebSockets beside it.
+//! What serves one connection: TLS, then HTTP/1.1, HTTP/2 or, after its handshake, a WebSocket.
 //!
-//! `HttpServer` of actix-web keeps the socket of a WebSocket within its HTTP connection, and that
-//! connection keeps 16 KiB of buffers. Here the socket is handed over, which takes the service
-//! below `HttpServer`: ADR 0033.
+//! Requests are answered by an actix-web application, whichever HTTP they came by. `HttpServer` of
+//! actix-web has neither a service for WebSockets beside HTTP nor bounds of HTTP/2, so connections
+//! are served here, by what it is made of: ADR 0033, ADR 0047.
 
+use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use actix_codec::Framed;
 use actix_http::body::BoxBody;
-use actix_http::h1::{self, ExpectHandler};
-use actix_http::{HttpService, Request};
-use actix_service::boxed::{self, BoxServiceFactory};
-use actix_service::{IntoServiceFactory, fn_service, map_config};
-use actix_web::dev::{AppConfig, ResourceDef, ServiceResponse};
+use actix_http::error::DispatchError;
+use actix_http::{HttpService, KeepAlive, Protocol, Request, Response};
+use actix_service::boxed::{self, BoxService, RcService};
+use actix_service::{
+    IntoServiceFactory, Service, ServiceFactory, fn_factory, fn_service, map_config,
+};
+use actix_web::dev::{AppConfig, ResourceDef};
 use actix_web::{App, HttpRequest, HttpResponse, web};
-use runtime::WorkerFactory;
-use socket2::SockRef;
+use runtime::{Limits, WorkerFactory};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
+use crate::deadline::within;
 use crate::handshake::{self, Door};
 use crate::http;
-use crate::socket::SocketHandle;
+use crate::http2;
+use crate::socket::{Accepted, Socket, SocketHandle};
 use crate::status;
+use crate::tls::{HTTP_2, Tls};
+use crate::watched::Watched;
 use crate::worker::CurrentWorker;
 
-/// How long a connection without a request stays, and at least how long a client of HTTP/2 has for
-/// the answer to a ping.
-const HTTP_KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// How long what a client still sends is read after a response that did not wait for it, so that
+/// no reset overtakes the response.
+const LINGER: Duration = Duration::from_secs(1);
 
-/// HTTP/1 and, with TLS, HTTP/2; handshakes of WebSockets go their own way.
-pub(crate) type Service<T> = HttpService<
-    T,
-    BoxServiceFactory<(), Request, ServiceResponse, actix_web::Error, ()>,
-    BoxBody,
-    ExpectHandler,
-    BoxServiceFactory<(), (Request, Framed<T, h1::Codec>), (), actix_web::Error, ()>,
->;
+/// How long a handshake of TLS may take, unless `Limits.request_timeout` is shorter.
+const TLS_HANDSHAKE: Duration = Duration::from_secs(3);
 
-/// Makes the service of one worker thread, on that thread. `socket` finds the socket below `T`.
-pub(crate) fn service<T, S>(
+/// Answers requests.
+pub(crate) type Application = RcService<Request, Response<BoxBody>, actix_web::Error>;
+
+/// Serves a connection of HTTP/1.1.
+type Http1<T> = BoxService<(T, Protocol, Option<SocketAddr>), (), DispatchError>;
+
+/// What the connections of one worker thread share.
+struct Site {
+    application: Application,
+    door: Rc<Door>,
+    limits: Limits,
+}
+
+/// Makes the service of one worker thread, on that thread.
+pub(crate) fn plain<T: Accepted>(
     workers: &WorkerFactory,
     path: &str,
-    socket: impl Fn(&T) -> &S + 'static,
-) -> Service<T>
-where
-    T: AsyncRead + AsyncWrite + Unpin + 'static,
-    for<'s> SockRef<'s>: From<&'s S>,
+) -> impl ServiceFactory<T, Config = (), Response = (), Error = io::Error, InitError = ()> + use<T>
 {
-    let current = web::Data::new(CurrentWorker::start(workers));
-    let current_keepalive = current.worker.engine().limits.keepalive;
-    let door = Rc::new(Door {
-        path: ResourceDef::new(path),
-        current: current.clone(),
-    });
-    let app = App::new()
-        .app_data(current)
-        .route(path, web::to(graphql))
-        .configure(status::routes);
-    let handshakes = fn_service(move |(request, framed)| {
-        let door = door.clone();
-        async move { Ok(handshake::answer(&door, request, framed).await?) }
-    });
-    let keep_alive = current_keepalive.map_or(HTTP_KEEP_ALIVE, |time| time.max(HTTP_KEEP_ALIVE));
-    HttpService::build()
-        .keep_alive(keep_alive)
-        // A client that closes its side has left, and its operations end at once.
-        .h1_allow_half_closed(false)
-        // Results are small and must not wait for more of them.
-        .tcp_nodelay(true)
-        .on_connect_ext(
-            move |connection: &T, data| match SocketHandle::of(socket(connection)) {
-                Ok(handle) => {
-                    data.insert(handle);
+    let (workers, path) = (workers.clone(), path.to_owned());
+    fn_factory(move || {
+        let (workers, path) = (workers.clone(), path.clone());
+        async move {
+            let site = Rc::new(Site::open(&workers, &path).await?);
+            let http1 = Rc::new(site.http1(Socket::handle).await?);
+            let serve = move |stream: T| {
+                let (http1, peer) = (http1.clone(), stream.peer());
+                stream.set_up();
+                let socket = Socket::new(stream, &site.limits);
+                async move {
+                    // An error means that the client is gone.
+                    http1.call((socket, Protocol::Http1, peer)).await.ok();
+                    Ok::<_, io::Error>(())
                 }
-                Err(error) => tracing::warn!(%error, "a client that reads nothing cannot be ended"),
-            },
-        )
-        .upgrade(boxed::factory(handshakes))
-        .finish(boxed::factory(map_config(app.into_factory(), |()| {
-            AppConfig::default()
-        })))
+            };
+            Ok(fn_service::<_, _, _, _, _, ()>(serve))
+        }
+    })
+}
+
+/// As [`plain`], behind TLS, with HTTP/2 for clients that ask for it.
+pub(crate) fn secured(
+    workers: &WorkerFactory,
+    path: &str,
+    tls: &Tls,
+) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = io::Error, InitError = ()> + use<>
+{
+    let (workers, path, tls) = (workers.clone(), path.to_owned(), tls.clone());
+    fn_factory(move || {
+        let (workers, path, tls) = (workers.clone(), path.clone(), tls.clone());
+        async move {
+            let site = Rc::new(Site::open(&workers, &path).await?);
+            let socket_of = |stream: &TlsStream<Socket<TcpStream>>| stream.get_ref().0.handle();
+            let http1 = Rc::new(site.http1(socket_of).await?);
+            let acceptor = TlsAcceptor::from(Arc::clone(&tls.0));
+            let serve = move |stream: TcpStream| {
+                let (site, http1, acceptor) = (site.clone(), http1.clone(), acceptor.clone());
+                async move {
+                    serve_secured(stream, &site, &http1, &acceptor).await;
+                    Ok::<_, io::Error>(())
+                }
+            };
+            Ok(fn_service::<_, _, _, _, _, ()>(serve))
+        }
+    })
+}
+
+async fn serve_secured(
+    stream: TcpStream,
+    site: &Site,
+    http1: &Http1<TlsStream<Socket<TcpStream>>>,
+    acceptor: &TlsAcceptor,
+) {
+    let peer = stream.peer();
+    stream.set_up();
+    let socket = Socket::new(stream, &site.limits);
+    let handle = socket.handle();
+    let timeout = site.limits.request_timeout.min(TLS_HANDSHAKE);
+    let handshake = within(timeout, acceptor.accept(socket)).await;
+    let Some(Ok(stream)) = handshake else { return };
+    if stream.get_ref().1.alpn_protocol() == Some(HTTP_2) {
+        let application = site.application.clone();
+        http2::serve(stream, handle, peer, application, &site.limits).await;
+    } else {
+        // An error means that the client is gone.
+        http1.call((stream, Protocol::Http1, peer)).await.ok();
+    }
+}
+
+impl Site {
+    async fn open(workers: &WorkerFactory, path: &str) -> Result<Self, ()> {
+        let current = web::Data::new(CurrentWorker::start(workers));
+        let limits = current.worker.engine().limits.clone();
+        let door = Rc::new(Door {
+            path: ResourceDef::new(spellings(path)),
+            current: current.clone(),
+        });
+        let app = App::new()
+            .app_data(current)
+            .service(web::resource(spellings(path)).to(graphql))
+            .configure(status::pages);
+        let app = map_config(app.into_factory(), |()| AppConfig::default());
+        let application = boxed::rc_service(Watched::new(app.new_service(()).await?));
+        Ok(Self {
+            application,
+            door,
+            limits,
+        })
+    }
+
+    /// HTTP/1.1 on streams below which `socket_of` finds the socket.
+    async fn http1<T>(
+        &self,
+        socket_of: impl Fn(&T) -> SocketHandle + 'static,
+    ) -> Result<Http1<T>, ()>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
+        let (application, door) = (self.application.clone(), self.door.clone());
+        let handshakes = fn_service(move |(request, framed)| {
+            let door = door.clone();
+            async move {
+                handshake::answer(&door, request, framed).await?;
+                Ok::<_, actix_web::Error>(())
+            }
+        });
+        let service = HttpService::build()
+            .client_request_timeout(self.limits.request_timeout)
+            .keep_alive(KeepAlive::Timeout(self.limits.request_timeout))
+            .client_disconnect_timeout(LINGER)
+            // A client that closes its side has left, and its operations end at once.
+            .h1_allow_half_closed(false)
+            .on_connect_ext(move |connection: &T, data| {
+                data.insert(socket_of(connection));
+            })
+            .upgrade(handshakes)
+            .finish::<_, BoxBody>(fn_factory(move || {
+                std::future::ready(Ok::<_, ()>(application.clone()))
+            }));
+        Ok(boxed::service(service.new_service(()).await?))
+    }
+}
+
+/// A path without and with a slash at its end, which people and proxies add.
+pub(crate) fn spellings(path: &str) -> Vec<String> {
+    match path.trim_end_matches('/') {
+        "" => vec!["/".to_owned()],
+        path => vec![path.to_owned(), format!("{path}/")],
+    }
 }
 
 /// Serves the GraphQL path to whoever does not ask for a WebSocket.

@@ -1,10 +1,27 @@
-//! The socket below a connection: how much the kernel takes for it, and its end.
+//! The socket of a client, with what bounds it in time and what can end it from outside.
+//!
+//! The one descriptor of a client is here, below TLS and HTTP: whoever has to end a socket that is
+//! stuck has a [`SocketHandle`] of it, which wakes the task that reads and writes it.
 
-use std::net::Shutdown;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{
+    AtomicBool, AtomicU64, AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release},
+};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use socket2::{SockRef, Socket};
+use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
+use runtime::{Limits, Place};
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::deadline::Deadline;
 
 /// What the kernel takes beyond what is on its way (bytes). What waits past it stays in the outbox,
 /// where the slow-consumer policy can reach it, and a client that reads slowly is seen to read: the
@@ -12,36 +29,278 @@ use socket2::{SockRef, Socket};
 #[cfg(target_os = "linux")]
 const UNSENT_BYTES: u32 = 128 * 1024;
 
-/// A second descriptor of a socket, kept by `on_connect`. A WebSocket gives it up with its
-/// handshake: `carrier` has the socket itself.
-#[derive(Clone)]
-pub(crate) struct SocketHandle(Arc<Socket>);
-
-impl SocketHandle {
-    pub(crate) fn of<'s, S>(stream: &'s S) -> std::io::Result<Self>
-    where
-        SockRef<'s>: From<&'s S>,
-    {
-        let socket = SockRef::from(stream);
-        // Sockets of the file system know no such thing, and their buffers are small.
-        #[cfg(target_os = "linux")]
-        socket.set_tcp_notsent_lowat(UNSENT_BYTES).ok();
-        Ok(Self(Arc::new(socket.try_clone()?)))
-    }
-
-    /// Ends it at once, whatever still waits to be written.
-    pub(crate) fn shut_down(&self) {
-        // An error means that the peer has closed it already.
-        self.0.shutdown(Shutdown::Both).ok();
-    }
-
+/// What is accepted from a listener.
+pub(crate) trait Accepted: AsyncRead + AsyncWrite + Unpin + 'static {
+    /// Address of the peer, where it has one.
+    fn peer(&self) -> Option<SocketAddr>;
+    /// Sets what holds for all sockets of clients.
+    fn set_up(&self);
     /// Has the kernel end it when the network acknowledges nothing of what was written for `time`.
-    /// Of a client that answers nothing, as those of HTTP, nothing else tells that it is gone.
-    pub(crate) fn end_when_unacknowledged(&self, time: Duration) {
-        // Elsewhere, and for sockets of the file system, the system decides.
+    fn end_when_unacknowledged(&self, time: Duration);
+    /// Makes the close that follows drop what was not sent.
+    fn reset(&self);
+}
+
+// Options fail only on a socket that is gone, which the next read tells.
+impl Accepted for TcpStream {
+    fn peer(&self) -> Option<SocketAddr> {
+        self.peer_addr().ok()
+    }
+
+    fn set_up(&self) {
+        // Results are small and must not wait for more of them.
+        self.set_nodelay(true).ok();
         #[cfg(target_os = "linux")]
-        self.0.set_tcp_user_timeout(Some(time)).ok();
+        SockRef::from(self).set_tcp_notsent_lowat(UNSENT_BYTES).ok();
+    }
+
+    fn end_when_unacknowledged(&self, time: Duration) {
+        #[cfg(target_os = "linux")]
+        SockRef::from(self).set_tcp_user_timeout(Some(time)).ok();
+        // Elsewhere the system decides.
         #[cfg(not(target_os = "linux"))]
         let _ = time;
+    }
+
+    fn reset(&self) {
+        SockRef::from(self).set_linger(Some(Duration::ZERO)).ok();
+    }
+}
+
+// The kernel keeps nothing back here, neither before nor after the close.
+impl Accepted for UnixStream {
+    fn peer(&self) -> Option<SocketAddr> {
+        None
+    }
+
+    fn set_up(&self) {}
+
+    fn end_when_unacknowledged(&self, _: Duration) {}
+
+    fn reset(&self) {}
+}
+
+/// The socket of one client.
+pub(crate) struct Socket<T> {
+    stream: T,
+    shared: Arc<Shared>,
+    request_timeout: Duration,
+    send_timeout: Duration,
+    /// Until the head of a request is there, when none runs.
+    head: Option<Deadline>,
+    /// Until the client takes something, when it does not.
+    stall: Option<Deadline>,
+}
+
+#[derive(Default)]
+struct Shared {
+    is_ended: AtomicBool,
+    /// Others watch over it.
+    is_unwatched: AtomicBool,
+    /// Requests whose responses are not complete (count).
+    requests: AtomicUsize,
+    /// Reads that brought something (count).
+    reads: AtomicU64,
+    /// What was written (bytes).
+    sent: AtomicU64,
+    /// Time the network has to acknowledge what was written (ms), to be set; 0: nothing is.
+    unacknowledged: AtomicU64,
+    /// The task that reads and writes.
+    task: AtomicWaker,
+    /// Of requests whose responses are complete, but perhaps not written.
+    written: Mutex<Vec<Place>>,
+    /// Of what goes on for as long as the socket does.
+    lasting: Mutex<Option<Place>>,
+}
+
+/// Acts on a socket from anywhere.
+#[derive(Clone)]
+pub(crate) struct SocketHandle(Arc<Shared>);
+
+impl SocketHandle {
+    /// Ends the socket at once, whatever still waits to be written.
+    pub(crate) fn shut_down(&self) {
+        self.0.is_ended.store(true, Release);
+        self.0.task.wake();
+    }
+
+    /// A request has come; it runs until what this returns is dropped.
+    pub(crate) fn begin_request(&self) -> RunningRequest {
+        self.0.requests.fetch_add(1, Relaxed);
+        RunningRequest(self.clone())
+    }
+
+    /// Has the kernel end the socket when the network acknowledges nothing for `time`. Of a client
+    /// that answers nothing, as those of HTTP, nothing else tells that it is gone.
+    pub(crate) fn end_when_unacknowledged(&self, time: Duration) {
+        let milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.0.unacknowledged.store(milliseconds, Relaxed);
+    }
+
+    /// Changes whenever the client has sent something.
+    pub(crate) fn heard(&self) -> u64 {
+        self.0.reads.load(Relaxed)
+    }
+
+    /// What the socket has taken so far (bytes).
+    pub(crate) fn sent(&self) -> u64 {
+        self.0.sent.load(Relaxed)
+    }
+
+    /// Gives a place back once all that waits to be written now is written.
+    pub(crate) fn free_when_written(&self, place: Place) {
+        self.0.written.lock().push(place);
+    }
+
+    /// The socket carries a protocol that has bounds of its own, and keeps its place.
+    pub(crate) fn hand_over(&self, place: Place) {
+        self.0.is_unwatched.store(true, Relaxed);
+        self.0.lasting.lock().replace(place);
+    }
+}
+
+/// A request whose response is not complete.
+pub(crate) struct RunningRequest(SocketHandle);
+
+impl Drop for RunningRequest {
+    fn drop(&mut self) {
+        self.0.0.requests.fetch_sub(1, Relaxed);
+    }
+}
+
+impl<T: Accepted> Socket<T> {
+    pub(crate) fn new(stream: T, limits: &Limits) -> Self {
+        Self {
+            stream,
+            shared: Arc::default(),
+            request_timeout: limits.request_timeout,
+            send_timeout: limits.send_timeout,
+            head: None,
+            stall: None,
+        }
+    }
+
+    pub(crate) fn handle(&self) -> SocketHandle {
+        SocketHandle(self.shared.clone())
+    }
+
+    /// An error once the socket was ended; else the task is woken when it is.
+    fn poll_ended(&self, cx: &Context<'_>) -> io::Result<()> {
+        if self.is_unwatched() {
+            return Ok(());
+        }
+        if self.is_unwatched() {
+            return Ok(());
+        }
+        self.shared.task.register(cx.waker());
+        if self.shared.is_ended.load(Acquire) {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        Ok(())
+    }
+
+    fn is_unwatched(&self) -> bool {
+        self.shared.is_unwatched.load(Relaxed)
+    }
+
+    /// An error when the client takes too long to send the head of a request.
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.is_unwatched() || self.shared.requests.load(Relaxed) > 0 {
+            self.head = None;
+            return Ok(());
+        }
+        let span = self.request_timeout;
+        let head = self.head.get_or_insert_with(|| Deadline::new(span));
+        if head.poll(cx).is_ready() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        Ok(())
+    }
+
+    /// Sets before a write what was asked for by a handle.
+    fn set_options(&self) {
+        let asked = self.shared.unacknowledged.swap(0, Relaxed);
+        if asked > 0 {
+            let time = Duration::from_millis(asked);
+            self.stream.end_when_unacknowledged(time);
+        }
+    }
+
+    /// An error when the client has taken nothing for too long.
+    fn watch(
+        &mut self,
+        written: Poll<io::Result<usize>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if self.is_unwatched() {
+            return written;
+        }
+        if let Poll::Ready(written) = written {
+            self.stall = None;
+            let bytes = written.as_ref().map_or(0, |bytes| *bytes as u64);
+            self.shared.sent.fetch_add(bytes, Relaxed);
+            return Poll::Ready(written);
+        }
+        let span = self.send_timeout;
+        let stall = self.stall.get_or_insert_with(|| Deadline::new(span));
+        if stall.poll(cx).is_ready() {
+            self.stream.reset();
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        Poll::Pending
+    }
+}
+
+impl<T: Accepted> AsyncRead for Socket<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.poll_ended(cx)?;
+        self.poll_head(cx)?;
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if read.is_ready() {
+            self.shared.reads.fetch_add(1, Relaxed);
+        }
+        read
+    }
+}
+
+impl<T: Accepted> AsyncWrite for Socket<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_ended(cx)?;
+        self.set_options();
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.watch(written, cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_ended(cx)?;
+        self.set_options();
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.watch(written, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Layers above flush when they have written all they have.
+        self.shared.written.lock().clear();
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

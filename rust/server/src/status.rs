@@ -1,16 +1,36 @@
 //! `/health` and `/metrics`, for those who watch the server.
 
-use actix_web::{HttpResponse, web};
+use actix_web::guard::{Any, Get, Head};
+use actix_web::{Handler, HttpResponse, Resource, web};
 
+use crate::service::spellings;
 use crate::worker::CurrentWorker;
 
-/// Adds the routes.
-pub(crate) fn routes(config: &mut web::ServiceConfig) {
+/// Adds the pages.
+pub(crate) fn pages(config: &mut web::ServiceConfig) {
     config
-        .route("/health", web::get().to(ready))
-        .route("/health/ready", web::get().to(ready))
-        .route("/health/live", web::get().to(live))
-        .route("/metrics", web::get().to(metrics));
+        .service(page("/health", ready))
+        .service(page("/health/ready", ready))
+        .service(page("/health/live", live))
+        .service(page("/metrics", metrics));
+}
+
+/// A page to read; of a HEAD actix-http sends the head alone.
+fn page<F, Args>(path: &str, handler: F) -> Resource
+where
+    F: Handler<Args, Output = HttpResponse>,
+    Args: actix_web::FromRequest + 'static,
+{
+    let reads = web::route().guard(Any(Get()).or(Head()));
+    web::resource(spellings(path))
+        .route(reads.to(handler))
+        .default_service(web::to(not_allowed))
+}
+
+async fn not_allowed() -> HttpResponse {
+    HttpResponse::MethodNotAllowed()
+        .insert_header(("allow", "GET, HEAD"))
+        .finish()
 }
 
 /// Answers as long as the process does.

@@ -1,12 +1,13 @@
-//! TLS of the embedded server, by rustls: its certificate, and the socket below its streams.
+//! TLS of the embedded server, by rustls: its certificate, and what is spoken behind it.
 
 use std::sync::Arc;
 
-use actix_tls::accept::rustls_0_23::TlsStream;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::net::TcpStream;
+
+/// What ALPN calls HTTP/2 (RFC 9113, section 3.2).
+pub(crate) const HTTP_2: &[u8] = b"h2";
 
 /// Certificate and key of a server.
 #[derive(Clone)]
@@ -50,15 +51,11 @@ impl Tls {
         }
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| TlsError::Key)?;
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
+        let mut config = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_single_cert(chain, key)?;
+        config.alpn_protocols = vec![HTTP_2.to_vec(), b"http/1.1".to_vec()];
         Ok(Self(Arc::new(config)))
     }
-}
-
-/// The TCP socket below TLS.
-pub(crate) fn tcp_stream(connection: &TlsStream<TcpStream>) -> &TcpStream {
-    connection.get_ref().0
 }

@@ -80,6 +80,138 @@ fn the_acknowledgement_of_the_older_subprotocol_is_followed_by_a_sign_of_life_at
 }
 
 #[test]
+fn no_sign_of_life_comes_before_the_acknowledgement() {
+    for subprotocol in SUBPROTOCOLS {
+        for session in [connected(subprotocol), initialising(subprotocol)] {
+            assert_eq!((session.ping(), session.heartbeat()), (None, None));
+        }
+    }
+    let session = acknowledged(Subprotocol::TransportWs);
+    assert_eq!(session.ping(), Some(r#"{"type":"ping"}"#.into()));
+}
+
+#[test]
+fn nothing_comes_before_the_acknowledgement_in_the_older_subprotocol() {
+    let faults = [
+        (r#"{"id":"1","type":"start"}"#, "error"),
+        (r#"{"id":"1","type":"nonsense"}"#, "error"),
+        ("[]", "connection_error"),
+    ];
+    let mut session = initialising(Subprotocol::LegacyWs);
+    for (fault, _) in faults {
+        assert_eq!(session.receive_text(fault), []);
+    }
+    let accepted = session.accept(None);
+    assert_eq!(accepted[0], send(r#"{"type":"connection_ack"}"#));
+    for (told, (_, kind)) in accepted[2..].iter().zip(faults) {
+        let Action::Send(told) = told else {
+            panic!("not told");
+        };
+        let told: Value = serde_json::from_slice(told).unwrap();
+        assert_eq!(told["type"], kind);
+    }
+    assert_eq!(accepted.len(), 2 + faults.len());
+}
+
+#[test]
+fn before_connection_init_a_fault_is_one_of_the_connection() {
+    let mut session = connected(Subprotocol::LegacyWs);
+    let actions = session.receive_text(r#"{"id":"1","type":"nonsense"}"#);
+    let [Action::Send(told)] = &actions[..] else {
+        panic!("not told");
+    };
+    assert!(told.starts_with(br#"{"type":"connection_error""#));
+}
+
+#[test]
+fn a_keep_alive_is_sent_only_where_the_next_comes_before_clients_give_up() {
+    let seconds = |seconds| Some(Duration::from_secs(seconds));
+    for (interval, is_sent) in [
+        (seconds(12), true),
+        (seconds(29), true),
+        (seconds(30), false),
+        (seconds(60), false),
+        (None, false),
+    ] {
+        let mut session = initialising(Subprotocol::LegacyWs);
+        session.set_keepalive(interval);
+        let messages = if is_sent { 2 } else { 1 };
+        assert_eq!(session.accept(None).len(), messages, "{interval:?}");
+        assert_eq!(session.heartbeat().is_some(), is_sent, "{interval:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_of_an_operation_is_its_own_error() {
+    for (member, text) in [
+        ("query", r#""\ud800""#),
+        ("variables", r#"{"a":"\udc00"}"#),
+        ("variables", r#"{"\ud800":1}"#),
+        ("variables", r#"{"a":1e999}"#),
+        ("operationName", r#""\ud800\ud800""#),
+        ("extensions", r#"{"a":["\ud800x"]}"#),
+        (
+            "variables",
+            &format!("{}1{}", "[".repeat(500), "]".repeat(500)),
+        ),
+    ] {
+        let payload = format!(r#"{{"query":"q","{member}":{text}}}"#);
+        for (subprotocol, kind) in SUBPROTOCOLS.into_iter().zip(["subscribe", "start"]) {
+            let mut session = acknowledged(subprotocol);
+            let message = format!(r#"{{"id":"1","type":"{kind}","payload":{payload}}}"#);
+            let actions = session.receive_text(&message);
+            let [Action::Send(told)] = &actions[..] else {
+                panic!("{actions:?} to {message}");
+            };
+            let told: Value = serde_json::from_slice(told).unwrap();
+            assert_eq!((&told["type"], &told["id"]), (&json!("error"), &json!("1")));
+            // The connection goes on, and the id is free.
+            assert!(starts(&subscribe(&mut session, "1"), "1"));
+        }
+    }
+}
+
+#[test]
+fn other_messages_of_which_not_all_can_be_read_are_what_they_are() {
+    let mut session = acknowledged(Subprotocol::TransportWs);
+    let bad = r#""payload":{"a":"\ud800"}"#;
+    let pong = [send(r#"{"type":"pong"}"#)];
+    assert_eq!(
+        session.receive_text(&format!(r#"{{"type":"ping",{bad}}}"#)),
+        pong
+    );
+    assert_eq!(
+        session.receive_text(&format!(r#"{{"type":"pong",{bad}}}"#)),
+        []
+    );
+    for (subprotocol, kind) in SUBPROTOCOLS.into_iter().zip(["complete", "stop"]) {
+        let mut session = acknowledged(subprotocol);
+        subscribe(&mut session, "1");
+        let actions = session.receive_text(&format!(r#"{{"type":"{kind}","id":"1",{bad}}}"#));
+        assert_eq!(actions[0], Action::Complete { id: "1".into() });
+    }
+    // No answer could name such an id.
+    let id = r#"{"type":"subscribe","id":"\ud800","payload":{"query":"q"}}"#;
+    assert!(matches!(&session.receive_text(id)[..], [Action::Close(close)] if close.code == 4400));
+    let mut session = connected(Subprotocol::TransportWs);
+    let init = format!(r#"{{"type":"connection_init",{bad}}}"#);
+    assert!(
+        matches!(&session.receive_text(&init)[..], [Action::Close(close)] if close.code == 4400)
+    );
+}
+
+#[test]
+fn an_operation_that_cannot_be_read_has_the_place_of_any_other() {
+    let message = r#"{"type":"subscribe","id":"1","payload":{"query":"\ud800"}}"#;
+    let mut session = initialising(Subprotocol::TransportWs);
+    assert_eq!(session.receive_text(message), close(4401, "Unauthorized"));
+    let mut session = acknowledged(Subprotocol::TransportWs);
+    subscribe(&mut session, "1");
+    let expected = close(4409, "Subscriber for 1 already exists");
+    assert_eq!(session.receive_text(message), expected);
+}
+
+#[test]
 fn subscribe_before_connection_init_closes_with_4401() {
     for subprotocol in SUBPROTOCOLS {
         let actions = subscribe(&mut connected(subprotocol), "1");
@@ -99,15 +231,17 @@ fn in_the_older_subprotocol_early_operations_start_with_the_acknowledgement() {
     let mut session = initialising(Subprotocol::LegacyWs);
     assert_eq!(subscribe(&mut session, "1"), []);
     assert_eq!(subscribe(&mut session, "2"), []);
-    let stopped = [send(r#"{"id":"1","type":"complete"}"#)];
-    assert_eq!(complete(&mut session, "1"), stopped);
-    assert!(starts(&session.accept(None)[2..], "2"));
+    // It is answered when the acknowledgement has left.
+    assert_eq!(complete(&mut session, "1"), []);
+    let accepted = session.accept(None);
+    assert!(starts(&accepted[2..3], "2"));
+    assert_eq!(accepted[3..], [send(r#"{"id":"1","type":"complete"}"#)]);
 }
 
 #[test]
 fn early_operations_are_bounded() {
     let mut session = initialising(Subprotocol::LegacyWs);
-    for n in 0..MAX_EARLY_OPERATIONS {
+    for n in 0..MAX_EARLY {
         assert_eq!(subscribe(&mut session, &n.to_string()), []);
     }
     assert_eq!(subscribe(&mut session, "0"), []);

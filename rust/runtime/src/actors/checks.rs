@@ -125,7 +125,11 @@ pub(crate) fn start_chain(engine: &Engine) -> Option<Recipient<Subscribe>> {
     };
     // From the last to the first: what costs least, and stops most, comes first.
     if !rows.is_empty() {
-        chain.prepend(Rows(rows));
+        let catalog = engine.catalog.clone();
+        chain.prepend(Rows {
+            filters: rows,
+            catalog,
+        });
     }
     if let Some(rbac) = rbac.filter(|rbac| !rbac.is_empty()) {
         chain.prepend(rbac);
@@ -201,11 +205,10 @@ impl Middleware for ScopeCheck {
     fn check(&self, subscribing: &mut Subscribing) -> Result<(), Refusal> {
         let operation = subscribing.prepared.operation.as_ref();
         let operation = operation.ok_or(Denied::Undecided(Check::Scope))?;
-        let has_argument = |name: &str| self.catalog.has_argument(&operation.field_name, name);
+        let schema = self.catalog.schema();
+        let argument = |name: &str| schema.argument_comparison(&operation.field_name, name);
         let identity = subscribing.identity();
-        Ok(self
-            .scope
-            .check(identity, has_argument, &operation.arguments)?)
+        Ok(self.scope.check(identity, argument, &operation.arguments)?)
     }
 }
 
@@ -243,21 +246,27 @@ impl Middleware for Rbac {
     }
 }
 
-struct Rows(Vec<RowFilter>);
+struct Rows {
+    filters: Vec<RowFilter>,
+    catalog: Arc<Catalog>,
+}
 
 impl Middleware for Rows {
     fn check(&self, subscribing: &mut Subscribing) -> Result<(), Refusal> {
         let Some(route) = &subscribing.prepared.route else {
             return Ok(());
         };
+        let schema = self.catalog.schema();
+        let definition = &subscribing.prepared.definition;
+        let comparison = |path: &[Box<str>]| definition.data_comparison(schema, path);
         let covering = self
-            .0
+            .filters
             .iter()
             .filter(|filter| filter.covers(route.channel()));
         for filter in covering {
             let identity = subscribing.client.identity.as_ref();
             let identity = identity.ok_or(Denied::Anonymous(Check::Rows))?;
-            if let Some(rule) = filter.rule(route.channel(), identity) {
+            if let Some(rule) = filter.rule(route.channel(), identity, comparison) {
                 subscribing.guard.add_rows(rule);
             }
         }

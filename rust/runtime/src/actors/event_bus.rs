@@ -14,6 +14,8 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use crate::actors::ShardActor;
+use crate::catalog::Catalog;
+use crate::channels::{Channels, Undeclared};
 use crate::config::BROADCAST_BATCH;
 use crate::engine::Engine;
 use crate::messages::Broadcast;
@@ -47,6 +49,7 @@ pub struct EventBusActor {
     metrics: Arc<Metrics>,
     /// Whether events without a tenant reach nobody.
     is_isolated: bool,
+    catalog: Arc<Catalog>,
 }
 
 impl EventBusActor {
@@ -59,6 +62,7 @@ impl EventBusActor {
             history: engine.history.clone(),
             metrics: engine.metrics.clone(),
             is_isolated: engine.policy.tenant.is_some(),
+            catalog: engine.catalog.clone(),
         }
     }
 }
@@ -74,6 +78,7 @@ impl Actor for EventBusActor {
         );
         let is_isolated = self.is_isolated;
         let history = self.history.clone();
+        let mut undeclared = Undeclared::new(Channels::new(self.catalog.definitions()));
         // Held by the messages themselves, so that shards wake nobody while nothing waits.
         let turns = Arc::new(Semaphore::new(1));
         if let Some(history) = &self.history {
@@ -101,6 +106,9 @@ impl Actor for EventBusActor {
                 let turn = Arc::new(turn);
                 let mut events = intake.take(BROADCAST_BATCH);
                 let taken = events.len();
+                for event in &events {
+                    undeclared.look_at(&event.channel);
+                }
                 if is_isolated {
                     events.retain(|event| event.tenant_id.is_some());
                     let nobodys = taken - events.len();

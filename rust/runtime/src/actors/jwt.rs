@@ -55,14 +55,14 @@ impl Handler<Connect> for JwtActor {
                         reason = %error,
                         "token refused"
                     );
-                    return (client, Err(Refused));
+                    return (client, Err(Refused::default()));
                 }
             }
             match next {
                 None => (client, Ok(())),
                 Some(next) => {
                     let answer = next.send(Connect(client)).await;
-                    answer.unwrap_or_else(|_| (Client::default(), Err(Refused)))
+                    answer.unwrap_or_else(|_| (Client::default(), Err(Refused::default())))
                 }
             }
         })

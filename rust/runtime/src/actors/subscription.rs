@@ -205,6 +205,11 @@ impl StreamHandler<Found> for SubscriptionActor {
             Found::Outcome(Outcome::Skip, _) => self.end_when_idle(ctx),
             Found::Outcome(Outcome::Refused(errors), _) => self.fail(&errors, ctx),
             Found::Outcome(Outcome::End, _) => self.complete(ctx),
+            Found::Outcome(Outcome::Headed(headed), offset) => {
+                let (amendment, outcome) = *headed;
+                self.sink.amend(amendment);
+                StreamHandler::handle(self, Found::Outcome(outcome, offset), ctx);
+            }
             Found::Start(limit) => self.set_timer(limit, limit, ctx),
         }
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use protocol::{Framing, OperationId};
+use protocol::{Amendment, Framing, OperationId};
 
 use super::Connection;
 use crate::metrics::Metrics;
@@ -73,6 +73,12 @@ impl ResponseSink for OperationSink {
 
     fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
         self.outbox.poll_room(cx)
+    }
+
+    fn amend(&self, amendment: Amendment) {
+        if let Some(connection) = self.live_connection() {
+            connection.session.borrow_mut().amend(amendment);
+        }
     }
 
     fn error(&self, errors: &[u8]) {

@@ -1,0 +1,215 @@
+"""The executors of other libraries: graphql-core, Strawberry, and Ariadne's application.
+
+None of them is a dependency: each is there where a schema of it is.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from functools import cached_property
+from typing import Any, Protocol
+
+from .schema.enums import EnumTable
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Operation:
+    """What an executor is asked to run.
+
+    Attributes:
+        query: Text of the document.
+        variables: Values of its variables, as the client sent them.
+        name: Which operation of the document; None: the client named none.
+        extensions: Extensions of the request.
+        context: Context value for resolvers.
+        root: Root value for resolvers of root fields.
+    """
+
+    query: str
+    variables: Mapping[str, Any]
+    name: str | None
+    extensions: Mapping[str, Any]
+    context: Any
+    root: Any
+
+
+class Executor(Protocol):
+    """What runs operations of a schema.
+
+    Attributes:
+        core: The schema in the form of graphql-core.
+    """
+
+    core: Any
+
+    def execute(self, operation: Operation) -> Awaitable[Any]:
+        """Run a query or mutation; the result is an `ExecutionResult` of graphql-core."""
+
+    def subscribe(self, operation: Operation) -> Awaitable[Any]:
+        """Start a subscription; the result is an async iterator of results, or one result."""
+
+    def refuse(self, operation: Operation, message: str) -> Awaitable[list[Any] | None]:
+        """Return the executor's own errors for a document that was refused; run nothing.
+
+        None: it finds nothing wrong with the document. `message` is what was found.
+        """
+
+
+def find_executor(schema: object) -> Executor | None:
+    """Return what runs the operations of a schema; None: it is no schema that is known."""
+    if (core := _core_schema(schema)) is not None:
+        return CoreExecutor(core)
+    if (core := _core_schema(getattr(schema, "_schema", None))) is not None:
+        return StrawberryExecutor(schema, core)
+    return None
+
+
+def is_subscription(operation: Operation) -> bool:
+    """Whether the document has syntax, and its operation is a subscription."""
+    from graphql import GraphQLError, OperationType, get_operation_ast, parse
+
+    try:
+        found = get_operation_ast(parse(operation.query), operation.name)
+    except GraphQLError:
+        return False
+    return found is not None and found.operation is OperationType.SUBSCRIPTION
+
+
+def _core_schema(schema: object) -> Any:
+    try:
+        from graphql import GraphQLSchema
+    except ImportError:
+        return None
+    return schema if isinstance(schema, GraphQLSchema) else None
+
+
+def enum_tables(core: Any) -> list[EnumTable]:
+    """Return the enums of a schema with the values that its resolvers use."""
+    from graphql import GraphQLEnumType
+
+    return [
+        (name, [(member, known.value) for member, known in found.values.items()])
+        for name, found in core.type_map.items()
+        if isinstance(found, GraphQLEnumType) and not name.startswith("__")
+    ]
+
+
+class CoreExecutor:
+    """Runs operations with graphql-core; so for schemas of Ariadne."""
+
+    def __init__(self, core: Any) -> None:
+        self.core = core
+
+    async def execute(self, operation: Operation) -> Any:
+        """Run a query or mutation."""
+        from graphql import execute
+
+        return await self._run(execute, operation)
+
+    async def subscribe(self, operation: Operation) -> Any:
+        """Start a subscription."""
+        from graphql import subscribe
+
+        return await self._run(subscribe, operation)
+
+    async def refuse(self, operation: Operation, message: str) -> list[Any] | None:
+        """Parse and validate the document."""
+        from graphql import GraphQLError, parse, validate
+
+        try:
+            document = parse(operation.query)
+        except GraphQLError as error:
+            return [error]
+        return validate(self.core, document) or None
+
+    async def _run(self, run: Callable[..., Any], operation: Operation) -> Any:
+        from graphql import parse
+
+        result = run(
+            self.core,
+            parse(operation.query),
+            root_value=operation.root,
+            context_value=operation.context,
+            variable_values=dict(operation.variables),
+            operation_name=operation.name,
+        )
+        return await result if inspect.isawaitable(result) else result
+
+
+class StrawberryExecutor:
+    """Runs operations with Strawberry, its extensions included."""
+
+    def __init__(self, schema: Any, core: Any) -> None:
+        self.core = core
+        self._schema = schema
+
+    async def execute(self, operation: Operation) -> Any:
+        """Run a query or mutation."""
+        return await self._run(self._schema.execute, operation)
+
+    async def subscribe(self, operation: Operation) -> Any:
+        """Start a subscription."""
+        results = self._run(self._schema.subscribe, operation)
+        return await results if inspect.isawaitable(results) else results
+
+    async def refuse(self, operation: Operation, message: str) -> list[Any] | None:
+        """Run the document as far as its validation, with the extensions of the schema."""
+        from graphql import GraphQLError
+
+        refusal = GraphQLError(message)
+        schema = copy.copy(self._schema)
+        # The last one is entered when the others have said which rules there are.
+        schema.extensions = [*self._schema.extensions, self._refusing(refusal)]
+        try:
+            result = await self._run(schema.execute, operation)
+        except self._unresolved:
+            return None
+        errors: list[Any] = list(result.errors or [refusal])
+        return None if any(error is refusal for error in errors) else errors
+
+    def _run(self, run: Callable[..., Any], operation: Operation) -> Any:
+        options: dict[str, Any] = {}
+        # Older versions know of no extensions of requests.
+        if "operation_extensions" in inspect.signature(run).parameters:
+            options["operation_extensions"] = dict(operation.extensions)
+        return run(
+            operation.query,
+            variable_values=dict(operation.variables),
+            context_value=operation.context,
+            root_value=operation.root,
+            operation_name=operation.name,
+            **options,
+        )
+
+    @cached_property
+    def _unresolved(self) -> tuple[type[Exception], ...]:
+        """What Strawberry raises when a document has no operation of the name, or of the kind."""
+        from strawberry.schema import exceptions
+
+        names = ("CannotGetOperationTypeError", "InvalidOperationTypeError")
+        return tuple(getattr(exceptions, name) for name in names if hasattr(exceptions, name))
+
+    def _refusing(self, refusal: Any) -> Any:
+        """Return an extension that lets no document pass the validation."""
+        from graphql import validate
+        from strawberry.extensions import SchemaExtension
+
+        core = self.core
+
+        class Refusing(SchemaExtension):
+            def on_validate(self) -> Any:
+                context: Any = self.execution_context
+                name = (
+                    "pre_execution_errors" if hasattr(context, "pre_execution_errors") else "errors"
+                )
+                errors = getattr(context, name)
+                if errors is None and context.validation_rules:
+                    rules = context.validation_rules
+                    errors = validate(core, context.graphql_document, rules)
+                setattr(context, name, errors or [refusal])
+                yield
+
+        return Refusing

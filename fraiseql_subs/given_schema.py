@@ -1,0 +1,102 @@
+"""A schema that the application has already: SDL, or a schema with an executor of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from . import decorators
+from .definition import Definition
+from .delegate import ContextGetter, Delegate
+from .errors import ConfigurationError, SchemaError
+from .executors import enum_tables, find_executor
+from .schema import SchemaSource
+from .schema.build import scalar_value
+from .schema.enums import EnumTable
+from .schema.markers import Scalar
+
+
+def read_schema(
+    schema: object,
+    context_getter: ContextGetter | None,
+    root_value: Any = None,
+    *,
+    debug: bool = False,
+) -> str | Path | Delegate | None:
+    """Read what a manager is given as its schema.
+
+    Raises:
+        SchemaError: It is no schema of any kind that is known.
+        ConfigurationError: A `context_getter` or `root_value` has no executor to be for.
+    """
+    if schema is None or isinstance(schema, str | Path):
+        for name, value in (("context_getter", context_getter), ("root_value", root_value)):
+            if value is not None:
+                raise ConfigurationError(
+                    f"{name} is for the executor of a Strawberry, Ariadne or graphql-core"
+                    " schema: leave it out, or pass such a schema"
+                )
+        return schema
+    executor = find_executor(schema)
+    if executor is None:
+        raise SchemaError(
+            f"schema={schema!r} is no schema: pass SDL, a Path, or a schema of Strawberry, Ariadne"
+            " or graphql-core"
+        )
+    return Delegate(
+        field="",
+        kind="delegate",
+        channel=None,
+        executor=executor,
+        context_getter=context_getter,
+        root_value=root_value,
+        debug=debug,
+    )
+
+
+def add_subscriptions(
+    delegate: Delegate,
+    definitions: Sequence[Definition],
+    scalars: Iterable[Scalar],
+    enums: Iterable[EnumTable],
+) -> tuple[SchemaSource, list[Definition]]:
+    """Make the schema that is served, and the definitions that the core reads.
+
+    A schema with subscriptions has those that are declared already; one without gets them, built
+    from their type hints. Types that it has are used as they are.
+
+    Raises:
+        SchemaError: The declarations do not fit the schema.
+    """
+    from graphql import print_schema
+
+    core = delegate.executor.core
+    sdl = print_schema(core)
+    known = enum_tables(core)
+    tables = [*known, *enums]
+    values = {
+        name: [(member, scalar_value(member, value)) for member, value in members]
+        for name, members in known
+    }
+    if core.subscription_type is not None or not definitions:
+        source, resolved = decorators.resolve(definitions, sdl, scalars, tables, values)
+        return source, [*resolved, delegate]
+    if "Subscription" in core.type_map:
+        raise SchemaError(
+            "the schema has a type named `Subscription` that is not its subscription type: rename"
+            " it, so that subscriptions can be added"
+        )
+    given = frozenset(core.type_map)
+    added, resolved = decorators.resolve(definitions, None, scalars, given=given)
+    parts = [sdl, added.sdl]
+    if sdl.lstrip().startswith("schema") or "\nschema " in sdl:
+        parts.append("extend schema {\n  subscription: Subscription\n}")
+    source = dataclasses.replace(
+        added,
+        sdl="\n\n".join(parts),
+        enum_values={**values, **added.enum_values},
+        published_enums=[*tables, *added.published_enums],
+    )
+    return source, [*resolved, dataclasses.replace(delegate, partial=True)]

@@ -1,0 +1,35 @@
+"""Calls and reads of what is deprecated (PEP 702), without the warning.
+
+The warning is for other Python code. Clients are told by the schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+# Those whose `deprecated` wraps a function; later Pythons have the second in C and in Python.
+_MODULES = ("typing_extensions", "warnings", "_py_warnings")
+
+
+def without_warning(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function that `@deprecated` wraps; any other function itself."""
+    while True:
+        inner = getattr(function, "__wrapped__", None)
+        if inner is None or getattr(function, "__globals__", {}).get("__name__") not in _MODULES:
+            return function
+        function = inner
+
+
+def read(instance: object, name: str) -> Any:
+    """Return an attribute that is deprecated; `NotImplemented`: read it as any other."""
+    own = getattr(instance, "__dict__", None)
+    if own is not None and name in own:
+        return own[name]
+    for owner in type(instance).__mro__:
+        found = vars(owner).get(name)
+        if isinstance(found, property) and found.fget is not None:
+            return without_warning(found.fget)(instance)
+        if found is not None:
+            break
+    return NotImplemented

@@ -1,0 +1,97 @@
+//! The object type of a value that does not name it: told by the members that the value has.
+
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+
+use crate::value::{Key, Scalar, Value};
+
+/// What values of one object type look like.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    pub(crate) members: Box<[Member]>,
+}
+
+/// One field of the type.
+#[derive(Debug)]
+pub(crate) struct Member {
+    /// Where the value is looked for, in this order.
+    pub(crate) keys: Arc<[Key]>,
+    /// Whether it cannot be null.
+    pub(crate) is_required: bool,
+    /// The only values it has; empty: any.
+    pub(crate) tags: Box<[Json]>,
+}
+
+/// How well a value fits; greater is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Fit {
+    tags: usize,
+    is_whole: bool,
+    members: usize,
+}
+
+impl Shape {
+    /// `None`: the value is not of this type.
+    fn fit<V: Value>(&self, value: &V) -> Option<Fit> {
+        let mut fit = Fit {
+            tags: 0,
+            is_whole: true,
+            members: 0,
+        };
+        for member in &self.members {
+            let found = member
+                .keys
+                .iter()
+                .find_map(|key| value.field(key).ok().flatten());
+            match found {
+                Some(found) if !found.is_null() => {
+                    if !member.tags.is_empty() {
+                        let scalar = found.scalar();
+                        if !member.tags.iter().any(|tag| is_same(&scalar, tag)) {
+                            return None;
+                        }
+                        fit.tags += 1;
+                    }
+                    fit.members += 1;
+                }
+                Some(_) if !member.is_required => fit.members += 1,
+                _ if member.is_required => fit.is_whole = false,
+                _ => {}
+            }
+        }
+        // A tag decides, also for a value that lacks a member: the client is told of that.
+        (fit.is_whole || fit.tags > 0).then_some(fit)
+    }
+}
+
+/// The place of the one shape that fits the value best; `None`: none does, or several alike.
+pub(crate) fn best_fit<V: Value>(shapes: &[Arc<Shape>], value: &V) -> Option<usize> {
+    let mut best: Option<(Fit, usize)> = None;
+    let mut is_alone = true;
+    for (place, shape) in shapes.iter().enumerate() {
+        let Some(fit) = shape.fit(value) else {
+            continue;
+        };
+        match best {
+            Some((known, _)) if fit < known => {}
+            Some((known, _)) if fit == known => is_alone = false,
+            _ => {
+                best = Some((fit, place));
+                is_alone = true;
+            }
+        }
+    }
+    best.filter(|_| is_alone).map(|(_, place)| place)
+}
+
+/// Whether a leaf of the host is this JSON value.
+fn is_same(scalar: &Scalar<'_>, value: &Json) -> bool {
+    match (scalar, value) {
+        (Scalar::Bool(a), Json::Bool(b)) => a == b,
+        (Scalar::Int(a), Json::Number(b)) => b.as_i64() == Some(*a),
+        (Scalar::UInt(a), Json::Number(b)) => b.as_u64() == Some(*a),
+        (Scalar::String(a), Json::String(b)) => *a == *b,
+        _ => false,
+    }
+}

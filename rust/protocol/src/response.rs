@@ -1,0 +1,104 @@
+//! Whole responses over HTTP: what is wrong with a request, or all that there is to say.
+
+use bytes::Bytes;
+use serde_json::json;
+
+use crate::event_stream;
+use crate::head::Head;
+
+/// Seconds after which a client that was told 503 may ask again.
+pub(crate) const RETRY_AFTER: &str = "1";
+
+/// What a client is told that comes too late.
+pub(crate) const SHUTTING_DOWN: &str = "the server is shutting down: try again";
+
+/// A whole response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// Status and headers.
+    pub head: Head,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Response {
+    /// A response that says in GraphQL's form what is wrong.
+    #[must_use]
+    pub fn error(status: u16, message: &str) -> Self {
+        let body = json!({"errors": [{"message": message}]}).to_string();
+        Self {
+            head: Head::of_type(status, "application/json; charset=utf-8"),
+            body: body.into(),
+        }
+    }
+
+    /// A response to a document that is refused, with a JSON array of errors.
+    #[must_use]
+    pub fn refused(errors: &[u8]) -> Self {
+        Self {
+            head: Head::of_type(400, "application/json; charset=utf-8"),
+            body: event_stream::errors_only(errors).into(),
+        }
+    }
+
+    /// A response without a body.
+    #[must_use]
+    pub fn empty(status: u16) -> Self {
+        Self::of_head(Head::new(status))
+    }
+
+    /// A head that no body follows.
+    pub(crate) fn of_head(head: Head) -> Self {
+        Self {
+            head,
+            body: Bytes::new(),
+        }
+    }
+
+    /// A short text.
+    #[must_use]
+    pub fn text(status: u16, text: String) -> Self {
+        Self {
+            head: Head::of_type(status, "text/plain; charset=utf-8"),
+            body: text.into(),
+        }
+    }
+
+    /// A page for browsers.
+    #[must_use]
+    pub fn page(html: Bytes) -> Self {
+        Self {
+            head: Head::of_type(200, "text/html; charset=utf-8")
+                .with("cache-control", "no-cache")
+                .with("vary", "accept"),
+            body: html,
+        }
+    }
+
+    /// What cannot be done now, but may be soon.
+    #[must_use]
+    pub fn unavailable(message: &str) -> Self {
+        let mut response = Self::error(503, message);
+        response.head = response.head.with("retry-after", RETRY_AFTER);
+        response
+    }
+
+    /// A response of a server that takes no further request.
+    #[must_use]
+    pub fn shutting_down() -> Self {
+        Self::unavailable(SHUTTING_DOWN)
+    }
+
+    /// A request for more than the server takes.
+    #[must_use]
+    pub fn too_large(limit_bytes: usize) -> Self {
+        let message = format!("the body may have at most {limit_bytes} bytes");
+        Self::error(413, &message)
+    }
+
+    /// No stream has this token.
+    #[must_use]
+    pub fn no_stream() -> Self {
+        Self::error(404, "no event stream has this token: reserve one with PUT")
+    }
+}

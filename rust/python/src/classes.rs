@@ -1,0 +1,120 @@
+//! The object types of Python classes, where an interface or a union needs them.
+//!
+//! A published object becomes JSON and loses its class. What tells its type is noted in the JSON,
+//! in a member of its own ([`graphql::TYPE_MEMBER`]), and goes with the dict that resolvers read.
+
+use std::collections::HashSet;
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyList, PyString, PyType};
+
+/// Which classes are which types of interfaces and unions.
+pub(crate) struct Classes {
+    /// Names of types by class, and by `Page[Order]` for what is made of a generic class.
+    by_class: Py<PyDict>,
+    /// All types of interfaces and unions.
+    members: HashSet<String>,
+}
+
+/// The type of an object.
+pub(crate) enum Found {
+    /// One that is possible.
+    Possible(String),
+    /// One that is not.
+    Other(String),
+    /// The schema does not know its class, or has several types of it.
+    Unknown,
+}
+
+impl Classes {
+    pub(crate) fn new<'s>(by_class: Py<PyDict>, members: impl Iterator<Item = &'s str>) -> Self {
+        Self {
+            by_class,
+            members: members.map(str::to_owned).collect(),
+        }
+    }
+
+    /// The type that is noted of a published object.
+    pub(crate) fn published(&self, object: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+        if self.members.is_empty() {
+            return Ok(None);
+        }
+        match self.find(object, &|name| self.members.contains(name))? {
+            Found::Possible(name) => Ok(Some(name)),
+            Found::Other(_) | Found::Unknown => Ok(None),
+        }
+    }
+
+    /// The type of an object by its class, or by the nearest one that it derives from.
+    pub(crate) fn find(
+        &self,
+        object: &Bound<'_, PyAny>,
+        is_possible: &dyn Fn(&str) -> bool,
+    ) -> PyResult<Found> {
+        let by_class = self.by_class.bind(object.py());
+        let mut other = None;
+        for class in object.get_type().mro() {
+            if let Some(names) = by_class.get_item(&class)? {
+                let names: Vec<String> = names.extract()?;
+                let mut possible = names.iter().filter(|name| is_possible(name));
+                match (possible.next(), possible.next()) {
+                    (Some(name), None) => return Ok(Found::Possible(name.clone())),
+                    (Some(_), Some(_)) => return self.find_generic(object, is_possible),
+                    (None, _) => other = other.or(names.into_iter().next()),
+                }
+            }
+            let name = class.cast::<PyType>()?.name()?;
+            let name = name.to_str()?;
+            if is_possible(name) {
+                return Ok(Found::Possible(name.to_owned()));
+            }
+            if other.is_none() && self.members.contains(name) {
+                other = Some(name.to_owned());
+            }
+        }
+        Ok(other.map_or(Found::Unknown, Found::Other))
+    }
+
+    /// One of several types that were made of a generic class: made as `Page[Order](...)`.
+    fn find_generic(
+        &self,
+        object: &Bound<'_, PyAny>,
+        is_possible: &dyn Fn(&str) -> bool,
+    ) -> PyResult<Found> {
+        let py = object.py();
+        let Some(made_as) = object.getattr_opt(intern!(py, "__orig_class__"))? else {
+            return Ok(Found::Unknown);
+        };
+        let Some(names) = self.by_class.bind(py).get_item(made_as)? else {
+            return Ok(Found::Unknown);
+        };
+        let names: Vec<String> = names.cast::<PyList>()?.extract()?;
+        let found = names.into_iter().find(|name| is_possible(name));
+        Ok(found.map_or(Found::Unknown, Found::Possible))
+    }
+}
+
+/// Makes the dict of a JSON object whose type is noted.
+pub(crate) fn typed_dict<'py>(py: Python<'py>, type_name: &str) -> PyResult<Bound<'py, PyDict>> {
+    let class = typed_data(py)?;
+    let dict = class.call0()?.cast_into::<PyDict>()?;
+    dict.setattr(intern!(py, "type_name"), type_name)?;
+    Ok(dict)
+}
+
+/// The type that is noted of a dict.
+pub(crate) fn noted<'py>(dict: &Bound<'py, PyDict>) -> Option<Bound<'py, PyString>> {
+    let py = dict.py();
+    if dict.is_exact_instance_of::<PyDict>() || !dict.is_instance(typed_data(py).ok()?).ok()? {
+        return None;
+    }
+    let name = dict.getattr_opt(intern!(py, "type_name")).ok()??;
+    name.cast_into().ok()
+}
+
+fn typed_data(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    CLASS.import(py, "fraiseql_subs._typed_data", "TypedData")
+}

@@ -1,0 +1,44 @@
+//! Notices that the process has no file descriptor left, and tells once.
+//!
+//! The listener goes on by itself: it tries again twice a second, and clients wait until then.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use runtime::Metrics;
+use socket2::{Domain, Socket, Type};
+use tokio::time::{MissedTickBehavior, interval};
+
+/// How often it is looked whether there is a descriptor.
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// Looks until it is dropped.
+pub(crate) async fn watch(metrics: Arc<Metrics>) {
+    let mut interval = interval(INTERVAL);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut was_exhausted = false;
+    loop {
+        interval.tick().await;
+        let is_exhausted = is_exhausted();
+        if is_exhausted && !was_exhausted {
+            metrics.descriptors_exhausted.add(1);
+            tracing::error!(
+                "no file descriptor is left: clients that are connected are served, further ones \
+                 wait; raise the limit of open files, or set `Limits.max_connections` below it"
+            );
+        } else if was_exhausted && !is_exhausted {
+            tracing::warn!("there are file descriptors again: further clients are accepted");
+        }
+        was_exhausted = is_exhausted;
+    }
+}
+
+/// Whether the process, or the system, has no descriptor left.
+fn is_exhausted() -> bool {
+    // `EMFILE` and `ENFILE`, which have no kind of their own.
+    const CODES: [i32; 2] = [24, 23];
+    let error = Socket::new(Domain::UNIX, Type::DGRAM, None).err();
+    let code = error.as_ref().and_then(io::Error::raw_os_error);
+    code.is_some_and(|code| CODES.contains(&code))
+}

@@ -1,0 +1,69 @@
+//! Heads of requests: how large they are, and what is known of their clients.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use actix_http::RequestHead;
+use actix_web::http::header;
+use runtime::{Client, Headers};
+
+/// Fields of one head (count). HTTP/1.1 is read with at most 96; browsers send each cookie in a
+/// field of its own over HTTP/2.
+const MAX_FIELDS: usize = 256;
+
+/// What each field counts beside its name and value (RFC 9113, section 6.5.2).
+const FIELD_OVERHEAD: usize = 32;
+
+/// Size of a head: its target, and names and values of its fields with what each costs (bytes).
+pub(crate) fn head_bytes(head: &RequestHead) -> usize {
+    let target = head.uri.path_and_query().map_or(0, |t| t.as_str().len());
+    let authority = head.uri.authority().map_or(0, |a| a.as_str().len());
+    let fields = head.headers.iter();
+    let fields = fields.map(|(name, value)| name.as_str().len() + value.len() + FIELD_OVERHEAD);
+    target + authority + fields.sum::<usize>()
+}
+
+/// Whether a head is past the limit (bytes), or has too many fields.
+pub(crate) fn is_too_large(head: &RequestHead, limit_bytes: usize) -> bool {
+    head.headers.len() > MAX_FIELDS || head_bytes(head) > limit_bytes
+}
+
+/// Some headers of a request, names in lower case; all values as text.
+pub(crate) fn headers_of(head: &RequestHead, is_wanted: impl Fn(&str) -> bool) -> Headers {
+    let mut headers: Vec<(String, String)> = Vec::with_capacity(head.headers.len());
+    for (name, value) in &head.headers {
+        let (name, Ok(value)) = (name.as_str(), value.to_str()) else {
+            continue;
+        };
+        if !is_wanted(name) {
+            continue;
+        }
+        // HTTP/2 may send each cookie by itself; they are one header (RFC 9113, section 8.2.3).
+        let cookies = headers.iter_mut().find(|(known, _)| known == "cookie");
+        match cookies.filter(|_| name == "cookie") {
+            Some((_, cookies)) => {
+                cookies.push_str("; ");
+                cookies.push_str(value);
+            }
+            None => headers.push((name.to_owned(), value.to_owned())),
+        }
+    }
+    // What HTTP/2 calls `:authority`.
+    if let Some(authority) = head.uri.authority()
+        && !head.headers.contains_key(header::HOST)
+    {
+        headers.push(("host".to_owned(), authority.to_string()));
+    }
+    headers.into()
+}
+
+/// What a request tells about its client; `kind` begins the id of the connection.
+pub(crate) fn client_of(head: &RequestHead, kind: &str) -> Client {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    Client {
+        connection_id: format!("{kind}-{}", LAST.fetch_add(1, Relaxed) + 1),
+        headers: headers_of(head, |_| true),
+        query: head.uri.query().unwrap_or_default().to_owned(),
+        peer: head.peer_addr.map(|peer| peer.to_string()),
+        ..Client::default()
+    }
+}

@@ -1,0 +1,416 @@
+//! HTTP/2: the streams of one connection, each request answered by the application that answers
+//! those of HTTP/1.1, and what bounds a connection and a stream in bytes, time and number.
+//!
+//! actix-http has an HTTP/2 of its own, whose bounds cannot be set: ADR 0047.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, SystemTime};
+
+use actix_http::body::{BodySize, BoxBody, MessageBody};
+use actix_http::error::PayloadError;
+use actix_http::{BoxedPayloadStream, HttpMessage, Payload, Request, Response};
+use actix_web::http::header::{self, TryIntoHeaderValue};
+use actix_web::http::{Method, Version};
+use bytes::Bytes;
+use futures_util::Stream;
+use futures_util::task::AtomicWaker;
+use h2::server::{Builder, Connection, SendResponse};
+use h2::{Ping, PingPong, Reason, RecvStream, SendStream};
+use runtime::Limits;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::deadline::{Deadline, within};
+use crate::head::head_bytes;
+use crate::service::Application;
+use crate::socket::SocketHandle;
+use crate::turn::{Turn, Turns};
+
+/// Streams that one connection may have at once (count).
+const MAX_STREAMS: u32 = 100;
+
+/// Heads of the requests that run on one connection, in largest heads. Past it a further request is
+/// refused.
+const MAX_HEADS: usize = 16;
+
+/// What may be on its way to us and unread, of one stream and of a connection (bytes).
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+/// What one stream may have waiting to be written (bytes).
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// What all streams may have left to be written when they end (bytes).
+const MAX_LEFT: u64 = MAX_STREAMS as u64 * SEND_BUFFER as u64;
+
+/// What a stream writes at once (bytes), so that others have their turn.
+const CHUNK: usize = 16 * 1024;
+
+/// How long a client has to take our farewell.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Serves a connection until its client leaves, or has had no request for too long.
+pub(crate) async fn serve<T: AsyncRead + AsyncWrite + Unpin>(
+    io: T,
+    socket: SocketHandle,
+    peer: Option<SocketAddr>,
+    application: Application,
+    limits: &Limits,
+) {
+    // The socket waits for no head: that is done here, stream by stream.
+    let _watched = socket.begin_request();
+    let mut builder = Builder::new();
+    builder
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(u32::try_from(limits.max_head_bytes).unwrap_or(u32::MAX))
+        .max_send_buffer_size(SEND_BUFFER);
+    let (io, turn) = Turns::new(io);
+    let handshake = within(limits.request_timeout, builder.handshake(io)).await;
+    let Some(Ok(mut connection)) = handshake else {
+        return;
+    };
+    let pings = limits
+        .keepalive
+        .zip(connection.ping_pong())
+        .map(|(interval, ping_pong)| Pings::new(ping_pong, interval, socket.clone()));
+    let streams = Rc::new(Streams {
+        application,
+        socket,
+        peer,
+        send_timeout: limits.send_timeout,
+        max_heads: limits.max_head_bytes * MAX_HEADS,
+        running: Cell::new(0),
+        heads: Cell::new(0),
+        task: AtomicWaker::new(),
+    });
+    if accept(
+        &mut connection,
+        &turn,
+        &streams,
+        pings,
+        limits.request_timeout,
+    )
+    .await
+    {
+        connection.abrupt_shutdown(Reason::NO_ERROR);
+        within(
+            FAREWELL,
+            poll_fn(|cx| {
+                turn.begin();
+                connection.poll_closed(cx)
+            }),
+        )
+        .await;
+    }
+}
+
+/// Runs the streams of a connection until it ends; true when it has had none for too long.
+async fn accept<T: AsyncRead + AsyncWrite + Unpin>(
+    connection: &mut Connection<T, Bytes>,
+    turn: &Turn,
+    streams: &Rc<Streams>,
+    mut pings: Option<Pings>,
+    timeout: Duration,
+) -> bool {
+    let mut idle: Option<Idle> = None;
+    poll_fn(|cx| {
+        turn.begin();
+        while let Poll::Ready(accepted) = connection.poll_accept(cx) {
+            let Some(Ok((request, respond))) = accepted else {
+                return Poll::Ready(false);
+            };
+            Streams::start(streams, request, respond);
+        }
+        if pings
+            .as_mut()
+            .is_some_and(|pings| pings.poll(cx).is_ready())
+        {
+            return Poll::Ready(false);
+        }
+        if streams.running.get() > 0 {
+            idle = None;
+            return Poll::Pending;
+        }
+        streams.task.register(cx.waker());
+        let idle = idle.get_or_insert_with(|| Idle::new(timeout, streams.socket.sent()));
+        idle.poll(cx, &streams.socket).map(|()| true)
+    })
+    .await
+}
+
+/// A connection without a stream. What its streams have left to be written may still take its
+/// time.
+struct Idle {
+    deadline: Deadline,
+    /// What the socket had sent when the last stream ended, and at the last look (bytes).
+    begun: u64,
+    seen: u64,
+}
+
+impl Idle {
+    fn new(timeout: Duration, sent: u64) -> Self {
+        Self {
+            deadline: Deadline::new(timeout),
+            begun: sent,
+            seen: sent,
+        }
+    }
+
+    /// Ready when nothing has been left to write for the whole time. What is sent past all that
+    /// streams can have left are answers to pings and settings.
+    fn poll(&mut self, cx: &mut Context<'_>, socket: &SocketHandle) -> Poll<()> {
+        loop {
+            ready!(self.deadline.poll(cx));
+            let sent = socket.sent();
+            if sent == self.seen || sent - self.begun > MAX_LEFT {
+                return Poll::Ready(());
+            }
+            self.seen = sent;
+            self.deadline.restart();
+        }
+    }
+}
+
+/// What the streams of one connection share.
+struct Streams {
+    application: Application,
+    socket: SocketHandle,
+    peer: Option<SocketAddr>,
+    send_timeout: Duration,
+    max_heads: usize,
+    /// Requests whose responses are not complete (count).
+    running: Cell<usize>,
+    /// Their heads (bytes).
+    heads: Cell<usize>,
+    /// The task of the connection, which waits for the last of them to end.
+    task: AtomicWaker,
+}
+
+/// One request that runs.
+struct Running {
+    streams: Rc<Streams>,
+    head: usize,
+}
+
+impl Streams {
+    fn start(
+        this: &Rc<Self>,
+        request: http::Request<RecvStream>,
+        mut respond: SendResponse<Bytes>,
+    ) {
+        let request = this.read(request);
+        let head = head_bytes(request.head());
+        if this.heads.get() + head > this.max_heads {
+            return respond.send_reset(Reason::ENHANCE_YOUR_CALM);
+        }
+        this.running.set(this.running.get() + 1);
+        this.heads.set(this.heads.get() + head);
+        let running = Running {
+            streams: this.clone(),
+            head,
+        };
+        actix_rt::spawn(async move {
+            let is_head = request.method() == Method::HEAD;
+            let answered = running.streams.application.call(request);
+            // A client that leaves the stream wants no answer, and what runs for it ends.
+            if let Some(answered) = until_reset(&mut respond, answered).await {
+                let response = answered.unwrap_or_else(|error| error.error_response().into());
+                let timeout = running.streams.send_timeout;
+                // An error means that the client has left.
+                send(response, respond, is_head, timeout).await.ok();
+            }
+        });
+    }
+
+    /// Puts a request into the form of actix.
+    fn read(&self, request: http::Request<RecvStream>) -> Request {
+        let (parts, body) = request.into_parts();
+        let body: BoxedPayloadStream = Box::pin(RequestBody(body));
+        let mut request = Request::with_payload(Payload::from(body));
+        let head = request.head_mut();
+        head.uri = parts.uri;
+        head.method = parts.method;
+        head.version = Version::HTTP_2;
+        head.headers = parts.headers.into();
+        head.peer_addr = self.peer;
+        request.extensions_mut().insert(self.socket.clone());
+        request
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let streams = &self.streams;
+        streams.heads.set(streams.heads.get() - self.head);
+        streams.running.set(streams.running.get() - 1);
+        streams.task.wake();
+    }
+}
+
+/// Waits for a future; `None` when the client leaves the stream before.
+async fn until_reset<F: Future>(respond: &mut SendResponse<Bytes>, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => respond.poll_reset(cx).map(|_| None),
+    })
+    .await
+}
+
+/// Sends a response. Its body is dropped when the client leaves the stream, or takes none of it
+/// for too long.
+async fn send(
+    response: Response<BoxBody>,
+    mut respond: SendResponse<Bytes>,
+    is_head: bool,
+    timeout: Duration,
+) -> Result<(), h2::Error> {
+    let (response, body) = response.into_parts();
+    let is_whole = is_head || body.size().is_eof();
+    let mut stream = respond.send_response(head_of(&response, body.size()), is_whole)?;
+    if is_whole {
+        return Ok(());
+    }
+    let mut body = pin!(body);
+    while let Some(part) = poll_fn(|cx| poll_part(body.as_mut(), &mut stream, cx)).await {
+        let Ok(mut part) = part else {
+            // The client must not take what it has for the whole.
+            stream.send_reset(Reason::CANCEL);
+            return Ok(());
+        };
+        while !part.is_empty() {
+            stream.reserve_capacity(part.len().min(CHUNK));
+            let capacity = poll_fn(|cx| poll_capacity(&mut stream, cx));
+            match within(timeout, capacity).await {
+                Some(capacity) => {
+                    let taken = part.split_to(part.len().min(capacity?));
+                    stream.send_data(taken, false)?;
+                }
+                None => {
+                    stream.send_reset(Reason::CANCEL);
+                    return Ok(());
+                }
+            }
+        }
+    }
+    stream.send_data(Bytes::new(), true)
+}
+
+/// The next part of a body; `None` at its end, and when the client has left the stream.
+fn poll_part<B: MessageBody>(
+    body: Pin<&mut B>,
+    stream: &mut SendStream<Bytes>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Bytes, B::Error>>> {
+    match body.poll_next(cx) {
+        Poll::Pending => stream.poll_reset(cx).map(|_| None),
+        part => part,
+    }
+}
+
+/// Ready with the bytes that the client takes now, which are above 0.
+fn poll_capacity(
+    stream: &mut SendStream<Bytes>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<usize, h2::Error>> {
+    loop {
+        let capacity = stream.capacity();
+        if capacity > 0 {
+            return Poll::Ready(Ok(capacity));
+        }
+        match ready!(stream.poll_capacity(cx)) {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return Poll::Ready(Err(error)),
+            None => return Poll::Ready(Err(Reason::STREAM_CLOSED.into())),
+        }
+    }
+}
+
+/// Puts the head of a response into the form of HTTP/2.
+fn head_of(response: &Response<()>, size: BodySize) -> http::Response<()> {
+    let mut head = http::Response::new(());
+    *head.status_mut() = response.status();
+    for (name, value) in response.headers() {
+        // Fields that are of a connection are malformed here (RFC 9113, section 8.2.2).
+        if name != header::CONNECTION && name != header::TRANSFER_ENCODING {
+            head.headers_mut().append(name, value.clone());
+        }
+    }
+    if let BodySize::Sized(length) = size {
+        head.headers_mut()
+            .insert(header::CONTENT_LENGTH, length.into());
+    }
+    if let Ok(date) = header::HttpDate::from(SystemTime::now()).try_into_value() {
+        head.headers_mut().insert(header::DATE, date);
+    }
+    head
+}
+
+/// The body of a request.
+struct RequestBody(RecvStream);
+
+impl Stream for RequestBody {
+    type Item = Result<Bytes, PayloadError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let read = ready!(self.0.poll_data(cx)).map(|read| {
+            let part = read?;
+            // What was read may be sent again.
+            self.0.flow_control().release_capacity(part.len())?;
+            Ok(part)
+        });
+        Poll::Ready(read.map(|read| read.map_err(|_: h2::Error| PayloadError::Incomplete(None))))
+    }
+}
+
+/// Notices that nobody is at the other end any more.
+struct Pings {
+    ping_pong: PingPong,
+    socket: SocketHandle,
+    deadline: Deadline,
+    /// What was heard when a ping was sent that is not answered yet.
+    sent: Option<u64>,
+}
+
+impl Pings {
+    fn new(ping_pong: PingPong, interval: Duration, socket: SocketHandle) -> Self {
+        Self {
+            ping_pong,
+            socket,
+            deadline: Deadline::new(interval),
+            sent: None,
+        }
+    }
+
+    /// Ready when the client has neither answered a ping nor sent anything else for an interval.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if self.sent.is_some() {
+                match self.ping_pong.poll_pong(cx) {
+                    Poll::Ready(Ok(_)) => self.sent = None,
+                    Poll::Ready(Err(_)) => return Poll::Ready(()),
+                    Poll::Pending => {}
+                }
+            }
+            ready!(self.deadline.poll(cx));
+            let heard = self.socket.heard();
+            match self.sent {
+                // What it has to read before the ping may be much.
+                Some(before) if before == heard => return Poll::Ready(()),
+                Some(_) => {}
+                None if self.ping_pong.send_ping(Ping::opaque()).is_err() => {
+                    return Poll::Ready(());
+                }
+                None => {}
+            }
+            self.sent = Some(heard);
+            self.deadline.restart();
+        }
+    }
+}

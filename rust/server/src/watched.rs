@@ -1,0 +1,77 @@
+//! The application, with its requests counted at their sockets: while one runs, no other head is
+//! waited for.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use actix_http::body::{BodySize, BoxBody, MessageBody};
+use actix_http::{Request, Response};
+use actix_service::boxed::BoxFuture;
+use actix_service::{Service, forward_ready};
+use actix_web::dev::ServiceResponse;
+use bytes::Bytes;
+
+use crate::socket::{RunningRequest, SocketHandle};
+
+/// Answers by an actix-web application.
+pub(crate) struct Watched<S> {
+    service: S,
+}
+
+impl<S> Watched<S> {
+    pub(crate) fn new(service: S) -> Self {
+        Self { service }
+    }
+}
+
+impl<S> Service<Request> for Watched<S>
+where
+    S: Service<Request, Response = ServiceResponse, Error = actix_web::Error>,
+    S::Future: 'static,
+{
+    type Response = Response<BoxBody>;
+    type Error = actix_web::Error;
+    type Future = BoxFuture<Result<Self::Response, Self::Error>>;
+
+    forward_ready!(service);
+
+    fn call(&self, request: Request) -> Self::Future {
+        // Streams of HTTP/2 are counted with their connection.
+        let socket = request.conn_data::<SocketHandle>();
+        let running = socket.map(SocketHandle::begin_request);
+        let answered = self.service.call(request);
+        Box::pin(async move {
+            let response: Response<BoxBody> = answered.await?.into();
+            Ok(match running {
+                Some(running) => response.map_body(|_, body| {
+                    BoxBody::new(RunningBody {
+                        body,
+                        _running: running,
+                    })
+                }),
+                None => response,
+            })
+        })
+    }
+}
+
+/// A body whose request runs until it is sent.
+struct RunningBody {
+    body: BoxBody,
+    _running: RunningRequest,
+}
+
+impl MessageBody for RunningBody {
+    type Error = <BoxBody as MessageBody>::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        Pin::new(&mut self.body).poll_next(cx)
+    }
+}

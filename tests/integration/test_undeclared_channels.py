@@ -1,0 +1,61 @@
+"""A publish on a channel that nothing declares is said once, so that typing errors are found."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from support import eventually
+
+from fraiseql_subs import SubscriptionManager, passthrough
+
+
+@pytest.fixture
+def told(caplog):
+    """Return the channels that were told of, in order."""
+    caplog.set_level(logging.DEBUG, logger="fraiseql_subs")
+
+    def read() -> list[str]:
+        return [
+            record.fields["channel"]
+            for record in caplog.records
+            if record.name == "fraiseql_subs" and "no subscription is declared" in record.message
+        ]
+
+    return read
+
+
+SUBSCRIPTIONS = [
+    passthrough("orders", int, channel="orders"),
+    passthrough(
+        "mine", int, channel="orders.{userId}.{day}", arguments={"userId": int, "day": str}
+    ),
+]
+
+
+async def test_an_undeclared_channel_is_said_once_at_debug_level(told, caplog):
+    async with SubscriptionManager(SUBSCRIPTIONS) as manager:
+        for _ in range(3):
+            for channel in ["orders", "ordres", "orders.7.today", "orders.7", "Orders"]:
+                await manager.publish(channel, 1)
+        await manager.publish("the last", 1)
+        await eventually(lambda: "the last" in told(), "the last undeclared channel is said")
+    assert told() == ["ordres", "orders.7", "Orders", "the last"]
+    record = next(record for record in caplog.records if record.name == "fraiseql_subs")
+    assert record.levelno == logging.DEBUG
+    assert "channel='ordres'" in record.getMessage()
+
+
+async def test_a_channel_without_subscribers_is_no_undeclared_one(told):
+    async with SubscriptionManager(SUBSCRIPTIONS) as manager:
+        await manager.publish("orders", 1)
+        await manager.publish("orders.1.x", 1)
+        await manager.publish("the last", 1)
+        await eventually(lambda: told() == ["the last"], "only the last channel is said")
+
+
+async def test_how_many_are_said_is_bounded(told):
+    async with SubscriptionManager(SUBSCRIPTIONS) as manager:
+        await manager.publish_many((f"other.{number}", 1) for number in range(1000))
+        await eventually(lambda: len(told()) >= 256, "as many are said as are kept")
+    assert told() == [f"other.{number}" for number in range(256)]

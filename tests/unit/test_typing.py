@@ -1,0 +1,134 @@
+"""Programs of users under `mypy --strict`: what the types promise."""
+
+from __future__ import annotations
+
+import textwrap
+
+import pytest
+from mypy import api
+
+PREAMBLE = """
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+
+from fraiseql_subs import SKIP, Context, Event, Skip, computed_field, subscription
+
+
+@dataclass
+class Order:
+    id: int
+
+    @computed_field
+    def label(self) -> str:
+        return f"#{self.id}"
+"""
+
+PROGRAMS = {
+    "SKIP in the place of any value": """
+        @subscription(channel="orders")
+        async def order(event: Event) -> Order:
+            if event["id"] == 1:
+                return SKIP
+            return Order(event["id"])
+
+        @subscription(channel="orders")
+        def orders(event: Event) -> list[Order] | None:
+            return [] if event.get("id") else SKIP
+
+        @subscription(channel="orders")
+        async def said(event: Event) -> Order | Skip:
+            return SKIP if event.offset % 2 else Order(1)
+    """,
+    "SKIP in a test of a resolver": """
+        @subscription
+        async def ticks() -> AsyncIterator[int]:
+            yield SKIP
+            yield 1
+
+        @subscription(channel="orders")
+        async def order(event: Event) -> Order:
+            return SKIP
+
+        async def check(event: Event) -> int:
+            result = await order(event)
+            if result is SKIP:
+                return 0
+            return result.id
+    """,
+    "an event is a mapping": """
+        def takes(mapping: Mapping[str, object]) -> None: ...
+
+        def use(event: Event) -> str:
+            takes(event)
+            match event:
+                case {"status": str(status)}:
+                    return status
+            copied = {**event}
+            return f"{dict(event)} {copied} {event == copied} {event.get('a', default=1)}"
+    """,
+    "initial values": """
+        async def one(context: Context) -> Order:
+            return Order(1)
+
+        async def several() -> AsyncIterator[Order]:
+            yield Order(1)
+
+        def plain() -> Iterator[Order]:
+            yield Order(1)
+
+        @subscription(channel="a", initial=one)
+        async def a(event: Event) -> Order:
+            return Order(1)
+
+        @subscription(channel="b", initial=several)
+        async def b(event: Event) -> Order:
+            return Order(1)
+
+        @subscription(channel="c", initial=plain)
+        async def c(event: Event) -> Order:
+            return Order(1)
+    """,
+    "a computed field is its value": """
+        def length(order: Order) -> int:
+            label: str = order.label
+            return len(label)
+    """,
+}
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """What the checker knows of the package, read once for all programs."""
+    return tmp_path_factory.mktemp("cache")
+
+
+def check(tmp_path, cache, program: str) -> str:
+    path = tmp_path / "program.py"
+    path.write_text(PREAMBLE + textwrap.dedent(program))
+    options = ["--strict", "--warn-unreachable", "--no-error-summary"]
+    report, problem, _ = api.run([*options, f"--cache-dir={cache}", str(path)])
+    assert not problem
+    return report
+
+
+@pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
+def test_a_program_passes_strict_type_checking(tmp_path, cache, program):
+    assert check(tmp_path, cache, program) == ""
+
+
+def test_what_is_wrong_is_still_found(tmp_path, cache):
+    report = check(
+        tmp_path,
+        cache,
+        """
+        @subscription(channel="orders")
+        async def order(event: Event) -> Order:
+            return "text"
+
+        def length(order: Order) -> int:
+            return order.label
+        """,
+    )
+    assert report.count("error: Incompatible return value type") == 2
