@@ -165,7 +165,7 @@ pub struct ResolverError {
     /// More for programs; empty: left out.
     pub extensions: JsonMap,
     /// What the client is not told; `None`: the error is no fault of the host.
-    pub fault: Option<Fault>,
+    pub fault: Option<Box<Fault>>,
 }
 
 /// What went wrong in the host, for its log alone: values and exceptions may be confidential.
@@ -223,18 +223,19 @@ impl ResolverError {
     /// Makes it a fault of the host, whose problem is what the client is told.
     #[must_use]
     pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
-        self.fault = Some(Fault {
+        let fault = Fault {
             problem: self.message.clone(),
             detail: detail.into(),
             cause: None,
-        });
+        };
+        self.fault = Some(Box::new(fault));
         self
     }
 
     /// Makes it a fault of the host.
     #[must_use]
     pub fn with_fault(mut self, fault: Fault) -> Self {
-        self.fault = Some(fault);
+        self.fault = Some(Box::new(fault));
         self
     }
 

@@ -123,7 +123,7 @@ impl Projection<'_> {
                     field,
                     path: path.clone(),
                     count: 1,
-                    fault,
+                    fault: *fault,
                 }),
             }
         }
