@@ -18,14 +18,12 @@ class ScalarHint:
         scalar: What the application declares of it; None for one that this package provides.
         kind: Name of the scalar that the Python class of `scalar` has otherwise; None: it has none.
         values: The only values there are, of a `Literal`; empty: any.
-        kind: Of a custom scalar the name of the scalar that its Python class has otherwise.
     """
 
     name: str
     scalar: Scalar | None = None
     kind: str | None = None
     values: tuple[Any, ...] = ()
-    kind: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
