@@ -386,6 +386,6 @@ mod tests {
             panic!("no head");
         };
         assert_eq!(head.status, 503);
-        assert!(head.headers.contains(&("retry-after", "1".into())));
+        assert!(head.headers.contains(&("retry-after".into(), "1".into())));
     }
 }
