@@ -223,6 +223,11 @@ impl Schema {
         self.shapes.keys().map(|name| &**name)
     }
 
+    /// The names of all types.
+    pub fn type_names(&self) -> impl Iterator<Item = &str> {
+        self.compiled.types.keys().map(|name| name.as_str())
+    }
+
     /// What values of an object type look like.
     pub(crate) fn shape_of(&self, type_name: &str) -> Arc<Shape> {
         let shape = self.shapes.get(type_name).cloned();

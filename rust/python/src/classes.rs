@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 
+use graphql::Schema;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -14,8 +15,10 @@ use pyo3::types::{PyDict, PyList, PyString, PyType};
 pub(crate) struct Classes {
     /// Names of types by class, and by `Page[Order]` for what is made of a generic class.
     by_class: Py<PyDict>,
-    /// All types of interfaces and unions.
+    /// All object types of interfaces and unions.
     members: HashSet<String>,
+    /// All types of the schema.
+    types: HashSet<String>,
 }
 
 /// The type of an object.
@@ -29,10 +32,11 @@ pub(crate) enum Found {
 }
 
 impl Classes {
-    pub(crate) fn new<'s>(by_class: Py<PyDict>, members: impl Iterator<Item = &'s str>) -> Self {
+    pub(crate) fn new(by_class: Py<PyDict>, schema: &Schema) -> Self {
         Self {
             by_class,
-            members: members.map(str::to_owned).collect(),
+            members: schema.abstract_members().map(str::to_owned).collect(),
+            types: schema.type_names().map(str::to_owned).collect(),
         }
     }
 
@@ -70,7 +74,7 @@ impl Classes {
             if is_possible(name) {
                 return Ok(Found::Possible(name.to_owned()));
             }
-            if other.is_none() && self.members.contains(name) {
+            if other.is_none() && self.types.contains(name) {
                 other = Some(name.to_owned());
             }
         }

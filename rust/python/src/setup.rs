@@ -319,7 +319,7 @@ fn read_schema(
         may_lack_subscription: has_executor,
     };
     let schema = Schema::parse(&source.sdl, options).map_err(|error| schema_error(&error))?;
-    let classes = Classes::new(source.classes, schema.abstract_members());
+    let classes = Classes::new(source.classes, &schema);
     Ok((schema, source.serializers, classes))
 }
 

@@ -1,0 +1,90 @@
+//! How a connection ends: by the drain, by a close from either side, or with its transport.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use protocol::{Action, Close};
+
+use super::Connection;
+use crate::clock::run_for;
+use crate::messages::FinishSubscription;
+
+/// How long a client that is being closed has to take its close frame before the socket is shut.
+const CLOSE_GRACE: Duration = Duration::from_secs(5);
+
+impl Connection {
+    /// Closes the connection with 1001 once what is under way is answered.
+    pub(crate) fn leave(&self) {
+        self.leaving.set(true);
+        for running in self.operations.borrow().values() {
+            if let Some(actor) = &running.actor {
+                actor.do_send(FinishSubscription);
+            }
+        }
+        self.close_when_done();
+    }
+
+    pub(super) fn close_when_done(&self) {
+        let is_done = self.operations.borrow().is_empty() && !self.awaits_operation.get();
+        if self.leaving.get() && is_done {
+            self.close(Close::going_away());
+        }
+    }
+
+    /// What a body still has to say about its close, in place of [`Outgoing::Close`].
+    pub(crate) fn farewell(&self, close: &Close) -> Vec<Action> {
+        self.session.borrow_mut().farewell(close)
+    }
+
+    /// Closes the connection. Results that still wait are withdrawn with their operations;
+    /// messages of the protocol leave before the close.
+    pub fn close(&self, close: Close) {
+        // A response that is complete may take the time that its client needs.
+        let is_answered = !self.is_websocket && close == Close::normal();
+        self.outbox.close(close);
+        self.end_operations();
+        if self.session.borrow().is_unread() {
+            self.transport.shut_down();
+        } else if !is_answered {
+            self.shut_down_late();
+        }
+    }
+
+    /// Ends all operations of a client that has left or is shut out.
+    pub(super) fn end(&self) {
+        self.end_operations();
+        self.shut_down_late();
+    }
+
+    pub(super) fn end_operations(&self) {
+        self.session.borrow_mut().close();
+        let ended: Vec<_> = self.operations.borrow_mut().drain().collect();
+        for (_, running) in ended {
+            running.stop();
+        }
+    }
+
+    /// The socket is shut after a grace if the client does not take the close: a socket that
+    /// cannot be written would otherwise stay for ever.
+    fn shut_down_late(&self) {
+        let worker = Rc::downgrade(&self.worker);
+        let key = self.key;
+        actix::spawn(async move {
+            run_for(CLOSE_GRACE).await;
+            let connections = worker.upgrade().map(|worker| worker.connections());
+            let late = connections.into_iter().flatten().find(|c| c.key == key);
+            if let Some(connection) = late {
+                connection.transport.shut_down();
+            }
+        });
+    }
+
+    /// The transport is gone: ends what is left and takes the connection off its worker.
+    pub fn closed(&self) {
+        self.worker.remove_connection(self.key);
+        if let Some(deadline) = self.expiry.take() {
+            self.worker.forget_expiry(deadline, self.key);
+        }
+        self.end_operations();
+    }
+}
