@@ -73,7 +73,8 @@ class Limits:
             server (seconds, above 0). Past it the answer is 408, or the connection is closed. A
             connection without a request is closed after it as well.
         send_timeout: Time a response of the embedded server waits for its client to take more of
-            it (seconds, above 0); past it the response is ended.
+            it (seconds, above 0); past it the response is ended. HTTP streams are responses, also
+            with `keepalive=None`.
         max_depth: Deepest selection of a document (levels); None: no limit.
         max_complexity: Fields a document may select, fragments spread out (count); None: no limit.
         max_aliases: Aliased fields of one operation, fragments spread out (count); None: no limit.
@@ -87,8 +88,9 @@ class Limits:
             heartbeats of HTTP streams. Clients of the older `graphql-ws` subprotocol are sent `ka`
             where it is below 30 s, past which they give up. A client that answers no ping and takes
             nothing for two of these times is closed with 1013; one that takes nothing of what waits
-            for five of them is ended. Only time in which the server ran counts. None: no pings, no
-            heartbeats, and no client is ended for its silence.
+            for five of them is ended. HTTP streams of the embedded server end after `send_timeout`
+            as well. Only time in which the server ran counts. None: no pings, no heartbeats, and
+            no client is ended for its silence.
 
     Raises:
         ConfigurationError: A value is out of its range.
