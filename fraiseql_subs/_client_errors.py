@@ -15,7 +15,7 @@ from typing import Any
 from .errors import GraphQLError
 
 INTERNAL_ERROR = "Internal server error"
-"""What the client is told of an exception that is not meant for it."""
+"""What the client is told of an exception that is not meant for it; so in `rust/python`."""
 
 # Where graphql-core completes values: its own errors quote them.
 _COMPLETION = ("graphql.execution", "graphql.type")

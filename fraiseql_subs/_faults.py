@@ -126,6 +126,8 @@ class Faults:
         with self._lock:
             over = list(self._known.values())
             self._known.clear()
+            # Its event loop may have ended, and the timer with it.
+            self._has_timer = False
         _summarise(over)
 
     def _start_timer(self) -> None:

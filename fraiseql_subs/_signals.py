@@ -82,8 +82,9 @@ class Signals:
         if not servers or os.getpid() != self._process:
             return self._pass_on(number, frame)
         if self._count == 1:
-            previous = self._previous[number]
-            if _is_of_asyncio(previous) and not any(server.is_awaited for server in servers):
+            previous = self._previous.get(number)
+            is_awaited = any(server.is_awaited for server in servers)
+            if callable(previous) and _is_of_asyncio(previous) and not is_awaited:
                 # Cancels what asyncio.run runs, and raises KeyboardInterrupt after it.
                 previous(number, frame)
                 return
@@ -100,7 +101,9 @@ class Signals:
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:
         """Do what the signal does without us."""
-        previous = self._previous[number]
+        # A program may have kept this handler and call it when it is no longer installed.
+        default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        previous = self._previous.get(number, default)
         if callable(previous):
             previous(number, frame)
             return

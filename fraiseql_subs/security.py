@@ -314,6 +314,7 @@ class JWT:
             ("jwks_url", '"https://auth.example.com/jwks.json"'),
             ("header", "its name, or None"),
             ("cookie", "its name, or None"),
+            ("query", "the name of the parameter, or None"),
         ):
             if getattr(self, name) is not None:
                 check_text(f"JWT.{name}", getattr(self, name), example)

@@ -17,6 +17,18 @@ if TYPE_CHECKING:
     from ..manager import SubscriptionManager
 
 
+_CLOSED_BODY = b'{"errors":[{"message":"the server is shutting down: try again"}]}'
+_CLOSED = (
+    [
+        ("content-type", "application/json; charset=utf-8"),
+        ("content-length", str(len(_CLOSED_BODY))),
+        ("retry-after", "1"),
+    ],
+    _CLOSED_BODY,
+)
+"""Headers and body for clients of a manager that is closed already."""
+
+
 class WebSocketAdapter(ABC):
     """One WebSocket of some server. Subclass it: five methods, and what is known of the client.
 
@@ -125,10 +137,8 @@ class GraphQLTransportWSHandler:
         core = self._manager._core
         if core.is_closed:
             # The server goes on for a moment, and its clients try again.
-            headers = [("content-length", "0"), ("retry-after", "1")]
-            if not await adapter.refuse(503, headers, b""):
-                await adapter.close(1001, "Going away")
-            return
+            offered = next(iter(adapter.subprotocols), None)
+            return await _refuse(adapter, offered, 503, *_CLOSED)
         connection = core.connect(list(adapter.subprotocols), peer)
         if connection.refusal is not None:
             return await _refuse(adapter, connection.subprotocol, *connection.refusal)

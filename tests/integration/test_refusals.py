@@ -181,3 +181,13 @@ async def test_a_body_that_is_cut_off_is_told_to_the_page_as_well(serve):
     answer = await reader.readuntil(b"\r\n\r\n")
     writer.close()
     assert answer.startswith(b"HTTP/1.1 400")
+
+
+@pytest.mark.parametrize("protocol", ["graphql-transport-ws", "graphql-ws"])
+async def test_a_closed_manager_says_to_come_back_later_where_no_response_can_be_sent(protocol):
+    manager = make_manager()
+    async with without_responses(manager) as url:
+        await manager.close(drain=0)
+        late = await ProtocolClient.connect(url, subprotocols=[protocol])
+        assert late.socket.subprotocol == protocol
+        await late.expect_close(1013, "Try again later")

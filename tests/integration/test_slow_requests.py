@@ -249,3 +249,18 @@ async def test_others_are_served_when_slow_clients_had_all_descriptors(connected
         for sent in kinds * 60:
             await connected(server.port, sent)
         await eventually(server.answers, "a client is served in spite of them")
+
+
+async def test_a_connection_that_goes_on_asking_is_kept_however_long_it_lasts():
+    """A probe keeps its connection: each request has the time of `request_timeout` anew."""
+    async with ServerProcess(manager("limits=Limits(request_timeout=2.0)")) as server:
+        client = await Client.connect(server.port)
+        end = asyncio.get_running_loop().time() + 4
+        while asyncio.get_running_loop().time() < end:
+            client.writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            head = await asyncio.wait_for(client.reader.readuntil(b"\r\n\r\n"), PATIENCE)
+            assert head.startswith(b"HTTP/1.1 200")
+            length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+            await client.reader.readexactly(length)
+            await asyncio.sleep(0.02)
+        client.close()

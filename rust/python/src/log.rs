@@ -137,9 +137,7 @@ struct ToLogging;
 
 impl Subscriber for ToLogging {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        // A client of HTTP/2 that leaves in the middle of a stream is a warning of actix-http.
-        let is_warning =
-            *metadata.level() <= Level::WARN && !metadata.target().starts_with("actix_http::h2");
+        let is_warning = *metadata.level() <= Level::WARN;
         // What helps to find a mistake of the application, each said a bounded number of times.
         is_warning || (*metadata.level() <= Level::DEBUG && metadata.target() == "fraiseql_subs")
     }

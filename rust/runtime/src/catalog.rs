@@ -53,9 +53,12 @@ pub struct PreparedOperation {
     pub operation: Option<SubscriptionOperation>,
     /// Where its events are found; `None` for a source stream or the host's executor.
     pub route: Option<Route>,
-    /// What the host's executor is asked, as JSON: `type`, `query`, `variables`, `operationName`,
-    /// `name` of the operation, `extensions`; `errors` of a document that is refused; `introspection`, where the executor
-    /// knows less of the schema.
+    /// What the host's executor is asked, a JSON object:
+    ///
+    /// - `type`, `query`, `variables`, `operationName`, `extensions`: the request;
+    /// - `name`: that of the operation;
+    /// - `errors`: why the document is refused, if it is;
+    /// - `introspection`: our answer, where the executor does not know the whole schema.
     pub delegated: Option<JsonMap>,
     /// Whether nothing but the schema can be read by it, or nothing at all: no rule about data
     /// has to be asked.

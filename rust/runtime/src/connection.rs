@@ -59,6 +59,8 @@ pub struct Connection {
     transport: Box<dyn Transport>,
     is_websocket: bool,
     liveness: Liveness,
+    /// Held by each document that the host's executor is refusing.
+    judged: Rc<()>,
     /// Set when it has to go, as soon as what is under way is answered.
     leaving: Cell<bool>,
     /// Set until the operation of an HTTP request has come.
@@ -110,6 +112,7 @@ impl Connection {
             transport,
             is_websocket,
             liveness: Liveness::new(),
+            judged: Rc::default(),
             leaving: Cell::new(false),
             awaits_operation: Cell::new(is_exchange),
             buckets: RefCell::new(worker.engine().rates.as_ref().map(RateTable::of_connection)),
@@ -239,19 +242,28 @@ impl Connection {
     /// Has the host's executor refuse a document, whose request waits for what it says.
     pub(crate) fn judge(&self, request: &Request, reply: oneshot::Sender<Verdict>) {
         let Some(client) = self.client() else { return };
-        let (sink, verdict) = VerdictSink::new();
-        // It tells no data, so no check is waited for.
-        if let Opening::Done(Ok(Opened::Subscription(actor))) =
-            self.worker.open(request, &client, Rc::new(sink))
-        {
-            actix::spawn(async move {
-                if let Ok(verdict) = verdict.await {
-                    // Fails only when its request is gone.
-                    reply.send(verdict).ok();
-                }
-                drop(actor);
-            });
+        let limit = self.worker.engine().limits.max_subscriptions_per_connection;
+        if Rc::strong_count(&self.judged) > limit {
+            // The request is answered without the executor.
+            return;
         }
+        let (sink, verdict) = VerdictSink::new();
+        let opening = self.worker.open(request, &client, Rc::new(sink));
+        let judged = self.judged.clone();
+        actix::spawn(async move {
+            let opened = match opening {
+                Opening::Done(opened) => opened,
+                Opening::Checking(checked) => checked.await,
+            };
+            if opened.is_ok()
+                && let Ok(verdict) = verdict.await
+            {
+                // Fails only when its request is gone.
+                reply.send(verdict).ok();
+            }
+            stop_opened(opened);
+            drop(judged);
+        });
     }
 
     /// Ends an operation of an event stream.

@@ -59,16 +59,6 @@ pub struct Definition {
 }
 
 impl Definition {
-    /// Whether equal subscriptions share their results.
-    #[must_use]
-    pub fn is_grouped(&self) -> bool {
-        match self.kind {
-            ResolverKind::Passthrough => true,
-            ResolverKind::Call => self.is_shared,
-            ResolverKind::Stream | ResolverKind::Delegate => false,
-        }
-    }
-
     /// Checks the definition against the schema that is served, and finds how its filter and its
     /// channel compare.
     ///

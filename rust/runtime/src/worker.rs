@@ -164,8 +164,7 @@ impl Worker {
             }
             Ok(Prepared::Operation(prepared)) => prepared,
         };
-        let checks = self.checks.as_ref().filter(|_| !prepared.tells_no_data);
-        let Some(checks) = checks else {
+        let Some(checks) = &self.checks else {
             return Opening::Done(self.run(*prepared, None, client.clone(), &resume, sink));
         };
         let answer = checks.send(Subscribe(Box::new(Subscribing {

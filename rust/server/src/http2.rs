@@ -133,11 +133,12 @@ async fn accept<T: AsyncRead + AsyncWrite + Unpin>(
         {
             return Poll::Ready(false);
         }
+        // Before the look, so that a stream that ends behind it wakes this.
+        streams.task.register(cx.waker());
         if streams.running.get() > 0 {
             idle = None;
             return Poll::Pending;
         }
-        streams.task.register(cx.waker());
         let idle = idle.get_or_insert_with(|| Idle::new(timeout, streams.socket.sent()));
         idle.poll(cx, &streams.socket).map(|()| true)
     })

@@ -88,6 +88,8 @@ pub(crate) struct Socket<T> {
     send_timeout: Duration,
     /// Until the head of a request is there, when none runs.
     head: Option<Deadline>,
+    /// The requests that had come when `head` began (count).
+    begun: u64,
     /// Until the client takes something, when it does not.
     stall: Option<Deadline>,
 }
@@ -99,6 +101,8 @@ struct Shared {
     is_unwatched: AtomicBool,
     /// Requests whose responses are not complete (count).
     requests: AtomicUsize,
+    /// Requests that have come (count).
+    begun: AtomicU64,
     /// Reads that brought something (count).
     reads: AtomicU64,
     /// What was written (bytes).
@@ -127,6 +131,7 @@ impl SocketHandle {
     /// A request has come; it runs until what this returns is dropped.
     pub(crate) fn begin_request(&self) -> RunningRequest {
         self.0.requests.fetch_add(1, Relaxed);
+        self.0.begun.fetch_add(1, Relaxed);
         RunningRequest(self.clone())
     }
 
@@ -176,6 +181,7 @@ impl<T: Accepted> Socket<T> {
             request_timeout: limits.request_timeout,
             send_timeout: limits.send_timeout,
             head: None,
+            begun: 0,
             stall: None,
         }
     }
@@ -186,9 +192,6 @@ impl<T: Accepted> Socket<T> {
 
     /// An error once the socket was ended; else the task is woken when it is.
     fn poll_ended(&self, cx: &Context<'_>) -> io::Result<()> {
-        if self.is_unwatched() {
-            return Ok(());
-        }
         if self.is_unwatched() {
             return Ok(());
         }
@@ -208,6 +211,12 @@ impl<T: Accepted> Socket<T> {
         if self.is_unwatched() || self.shared.requests.load(Relaxed) > 0 {
             self.head = None;
             return Ok(());
+        }
+        // One that was answered before the next read was never seen running.
+        let begun = self.shared.begun.load(Relaxed);
+        if begun != self.begun {
+            self.begun = begun;
+            self.head = None;
         }
         let span = self.request_timeout;
         let head = self.head.get_or_insert_with(|| Deadline::new(span));

@@ -59,6 +59,9 @@ impl From<Denied> for Refusal {
 
 /// One check.
 trait Middleware: Unpin + 'static {
+    /// Whether it need not be asked about what tells no data.
+    const IS_ABOUT_DATA: bool = true;
+
     fn check(&self, subscribing: &mut Subscribing) -> Result<(), Refusal>;
 }
 
@@ -80,7 +83,13 @@ impl<M: Middleware> Handler<Subscribe> for CheckActor<M> {
         Subscribe(mut subscribing): Subscribe,
         _: &mut Context<Self>,
     ) -> Self::Result {
-        if let Err(refusal) = self.middleware.check(&mut subscribing) {
+        let is_exempt = M::IS_ABOUT_DATA && subscribing.prepared.tells_no_data;
+        let checked = if is_exempt {
+            Ok(())
+        } else {
+            self.middleware.check(&mut subscribing)
+        };
+        if let Err(refusal) = checked {
             self.metrics.denied(refusal.check);
             let name = subscribing.prepared.operation.as_ref();
             tracing::warn!(
@@ -169,6 +178,8 @@ impl Chain {
 struct SubscribeRate;
 
 impl Middleware for SubscribeRate {
+    const IS_ABOUT_DATA: bool = false;
+
     fn check(&self, subscribing: &mut Subscribing) -> Result<(), Refusal> {
         match &subscribing.client.buckets {
             Some(buckets) if !buckets.may_subscribe() => Err(Denied::Rate.into()),

@@ -15,7 +15,10 @@ const CLOSE_GRACE: Duration = Duration::from_secs(5);
 impl Connection {
     /// Closes the connection with 1001 once what is under way is answered.
     pub(crate) fn leave(&self) {
-        self.leaving.set(true);
+        if self.leaving.replace(true) {
+            // Its operations know it: a client may ask again and again.
+            return self.close_when_done();
+        }
         for running in self.operations.borrow().values() {
             if let Some(actor) = &running.actor {
                 actor.do_send(FinishSubscription);
