@@ -20,6 +20,8 @@ INTERNAL_ERROR = "Internal server error"
 # Where graphql-core completes values: its own errors quote them.
 _COMPLETION = ("graphql.execution", "graphql.type")
 _QUOTED_VALUE = re.compile(r": | but got| with value")
+# A type that the application's own function named, and that the schema does not have.
+_QUOTED_TYPE = re.compile(r"(was resolved to a type) '.*'", re.DOTALL)
 _NULL = re.compile(r"Cannot return null for non-nullable field \w+\.\w+\.")
 
 
@@ -43,7 +45,8 @@ def client_error(exception: BaseException) -> dict[str, Any] | None:
     if _is_core_error(cause):
         error = formatted(exception)
         if _is_of_completion(cause.__traceback__):
-            error["message"] = _QUOTED_VALUE.split(error["message"], maxsplit=1)[0]
+            message = _QUOTED_VALUE.split(error["message"], maxsplit=1)[0]
+            error["message"] = _QUOTED_TYPE.sub(r"\1", message)
         return error
     if isinstance(cause, GraphQLError) or _is_null_in_non_null(cause):
         return formatted(exception)

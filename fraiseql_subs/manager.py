@@ -51,6 +51,9 @@ _log = logging.getLogger("fraiseql_subs.manager")
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
+_LAST_STEP = 1.0
+"""Seconds that a `main` has which did not end before the drain, after it is cancelled again."""
+
 Main: TypeAlias = Callable[[], Awaitable[object]] | Coroutine[Any, Any, object]
 """What runs beside a server: an async function without parameters, or its coroutine."""
 
@@ -372,8 +375,9 @@ class SubscriptionManager:
 
         Takes the arguments of `serve`. `main` is what runs beside the server, such as what
         publishes: an async function without parameters, or its coroutine; None: the server runs
-        alone. At the end `main` is cancelled first and has `drain` seconds to clean up, so that
-        what it still publishes reaches the clients. When it returns, the server ends as well.
+        alone. At the end `main` is cancelled first and has half of `drain` to clean up, so that
+        what it still publishes reaches the clients; the server has the rest of `drain`. When
+        `main` returns, the server ends as well.
 
         Raises:
             ConfigurationError: As `serve`; or `main` cannot be awaited; or an event loop runs here
@@ -386,11 +390,11 @@ class SubscriptionManager:
         )
         # Ctrl-C before there is a server to end.
         with contextlib.suppress(KeyboardInterrupt):
-            asyncio.run(self._run(server, main, drain))
+            asyncio.run(self._run(server, main))
 
     @staticmethod
-    async def _run(server: Server, main: Main | None, drain: float) -> None:
-        program: asyncio.Future[object] | None = None
+    async def _run(server: Server, main: Main | None) -> None:
+        program: asyncio.Task[object] | None = None
         try:
             async with server:
                 print(f"serving GraphQL subscriptions on {server.url}", flush=True)
@@ -401,13 +405,15 @@ class SubscriptionManager:
                     await server.wait_closed()
                 finally:
                     if program is not None:
-                        program.cancel()
-                        # One that does not end is no reason to lose clients.
-                        await asyncio.wait([program], timeout=drain)
+                        await server.end_program(program)
         finally:
             if program is None and asyncio.iscoroutine(main):
                 main.close()
-        if program is not None and program.done() and not program.cancelled():
+        if program is None:
+            return
+        if not program.done():
+            await _give_up(program)
+        elif not program.cancelled():
             program.result()
 
     def subscribe(
@@ -505,6 +511,23 @@ class SubscriptionManager:
     def metrics(self) -> Metrics:
         """Read the counters of this moment."""
         return Metrics(**self._core.metrics())
+
+
+async def _give_up(program: asyncio.Task[object]) -> None:
+    """End a `main` that takes cancellation for nothing: asyncio would wait for it for ever."""
+    program.cancel()
+    await asyncio.wait([program], timeout=_LAST_STEP)
+    if program.done():
+        return
+    _log.warning("main has not ended since it was cancelled: it is ended where it stands")
+    coroutine: Any = program.get_coro()
+    with contextlib.suppress(RuntimeError):
+        coroutine.close()
+    program.cancel()
+    await asyncio.wait([program], timeout=_LAST_STEP)
+    if program.done() and not program.cancelled():
+        # That its coroutine is closed, which is no news.
+        program.exception()
 
 
 def _begin(main: Main) -> Awaitable[object]:

@@ -7,6 +7,7 @@ import contextlib
 import ipaddress
 import logging
 import signal
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -85,6 +86,7 @@ class Server:
         self._task: asyncio.Task[Any] | None = None
         self._event_loop: asyncio.AbstractEventLoop | None = None
         self._is_draining = False
+        self._hurried = asyncio.Event()
         self._interrupted_by: int | None = None
 
     @property
@@ -106,7 +108,7 @@ class Server:
 
     async def __aenter__(self) -> Self:
         core = self._manager._core
-        self._closing = asyncio.Event()
+        self._closing, self._hurried = asyncio.Event(), asyncio.Event()
         self._task, self._event_loop = asyncio.current_task(), asyncio.get_running_loop()
         self._is_draining, self._interrupted_by = False, None
         self._owns_manager = not core.is_running
@@ -144,10 +146,11 @@ class Server:
     ) -> None:
         self._is_draining = True
         try:
+            drain = 0 if self._hurried.is_set() else self._drain
             if self._owns_manager:
-                await self._manager.close(drain=self._drain)
+                await self._manager.close(drain=drain)
             elif self._manager._core.is_running:
-                await self._manager._core.drain(self._drain, False, True)
+                await self._manager._core.drain(drain, False, True)
         finally:
             self._is_draining = False
             self._closing.set()
@@ -176,6 +179,20 @@ class Server:
         finally:
             self._waiting -= 1
 
+    async def end_program(self, program: asyncio.Task[object]) -> None:
+        """Cancel what runs beside the server, and take its time off that of the drain.
+
+        Returns when it has ended, when half of the drain is over, or at a second signal.
+        """
+        self._is_draining = True
+        program.cancel()
+        begun = time.monotonic()
+        hurried = asyncio.ensure_future(self._hurried.wait())
+        either: list[asyncio.Future[Any]] = [program, hurried]
+        await asyncio.wait(either, timeout=self._drain / 2, return_when=asyncio.FIRST_COMPLETED)
+        hurried.cancel()
+        self._drain = max(0.0, self._drain - (time.monotonic() - begun))
+
     # What the handlers of signals need.
 
     @property
@@ -185,7 +202,7 @@ class Server:
 
     @property
     def is_draining(self) -> bool:
-        """Whether the block is left and the drain goes on."""
+        """Whether the end has begun: what runs beside the server ends, or the drain goes on."""
         return self._is_draining
 
     @property
@@ -207,6 +224,7 @@ class Server:
 
     def hurry(self) -> None:
         """End the drain: what is not answered by now never is."""
+        self._hurried.set()
         self._manager._core.hurry()
 
 

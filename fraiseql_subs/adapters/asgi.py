@@ -58,9 +58,13 @@ class GraphQLApp:
             await serve_http(self._manager, scope, receive, send, context, self._drain)
 
     async def _live(self, receive: Receive, send: Send) -> None:
+        is_owner = True
         while (await receive())["type"] == "lifespan.startup":
+            # Whoever has started the manager closes it.
+            is_owner = not self._manager._core.is_running
             await send({"type": "lifespan.startup.complete"})
-        await self._manager.close(drain=self._drain)
+        if is_owner:
+            await self._manager.close(drain=self._drain)
         await send({"type": "lifespan.shutdown.complete"})
 
 

@@ -47,11 +47,14 @@ def create_subscription_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        # Whoever has started the manager closes it.
+        is_owner = not manager._core.is_running
         await manager.start()
         try:
             yield
         finally:
-            await manager.close(drain=drain)
+            if is_owner:
+                await manager.close(drain=drain)
 
     served = GraphQLApp(manager, context=read_context, drain=drain)
     if path is None:

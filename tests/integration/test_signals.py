@@ -424,6 +424,48 @@ async def test_main_is_not_left_unawaited_where_the_server_cannot_listen():
     assert await finish(process) == (0, "True\n", "")
 
 
+@SIGNALS
+async def test_a_second_signal_ends_the_clean_up_of_main_and_the_drain(number):
+    process = await start("""
+        async def main():
+            try:
+                await asyncio.Event().wait()
+            finally:
+                print("cleaning", flush=True)
+                await asyncio.sleep(3600)
+        manager.run(port=0, drain=3600, main=main)
+        print("after run", flush=True)
+    """)
+    client = await subscriber(await line(process), "subscription { ticks }")
+    assert await client.receive_data() == {"ticks": 0}
+    assert await line(process) == "ticks"
+    process.send_signal(number)
+    assert await line(process) == "cleaning"
+    process.send_signal(number)
+    await client.expect_close(1001)
+    code, out, _ = await finish(process)
+    assert (code, out) == (0, "after run\n")
+
+
+async def test_run_ends_although_main_takes_every_cancellation_for_nothing():
+    process = await start("""
+        async def main():
+            while True:
+                try:
+                    await asyncio.sleep(3600)
+                except asyncio.CancelledError:
+                    print("swallowed", flush=True)
+        manager.run(port=0, drain=0.2, main=main)
+        print("after run", flush=True)
+    """)
+    await line(process)
+    process.send_signal(signal.SIGTERM)
+    code, out, err = await finish(process)
+    assert code == 0
+    assert out == "swallowed\nswallowed\nafter run\n"
+    assert "main has not ended" in err
+
+
 async def test_a_main_that_does_not_end_does_not_keep_the_server_from_draining():
     process = await start(
         """

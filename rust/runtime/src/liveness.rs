@@ -5,7 +5,9 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-/// Intervals in a row in which a client that is pinged says nothing and takes nothing (count).
+/// Intervals in a row in which a client that is pinged says nothing and takes nothing (count). One
+/// that was behind when it last took something has [`STUCK_INTERVALS`]: the ping is on its way
+/// behind all that the buffers of the network hold.
 const SILENT_INTERVALS: u32 = 2;
 
 /// Intervals in a row in which something waits for a client and it takes nothing (count). More than
@@ -36,6 +38,8 @@ pub enum Flow {
 pub(crate) struct Liveness {
     /// Whether anything was received since it was looked at before.
     is_heard: Cell<bool>,
+    /// Whether something has waited for it since it was heard.
+    was_behind: Cell<bool>,
     /// Intervals in a row (count).
     silent: Cell<u32>,
     /// Intervals in a row (count).
@@ -47,6 +51,7 @@ impl Liveness {
     pub(crate) fn new() -> Self {
         Self {
             is_heard: Cell::new(true),
+            was_behind: Cell::new(false),
             silent: Cell::new(0),
             stuck: Cell::new(0),
         }
@@ -61,11 +66,19 @@ impl Liveness {
     /// it has to answer.
     pub(crate) fn is_gone(&self, flow: Flow, is_asked: bool) -> bool {
         let is_heard = self.is_heard.replace(false);
+        let is_behind = matches!(flow, Flow::Moving | Flow::Stuck);
+        let was_behind = !is_heard && self.was_behind.get();
+        self.was_behind.set(is_behind || was_behind);
         let is_silent = is_asked && !is_heard && matches!(flow, Flow::Idle | Flow::Stuck);
         let silent = count(&self.silent, is_silent);
         // Whatever it sends: what waits for it has to end one day.
         let stuck = count(&self.stuck, flow == Flow::Stuck);
-        silent >= SILENT_INTERVALS || stuck >= STUCK_INTERVALS
+        let patience = if self.was_behind.get() {
+            STUCK_INTERVALS
+        } else {
+            SILENT_INTERVALS
+        };
+        silent >= patience || stuck >= STUCK_INTERVALS
     }
 }
 
@@ -87,7 +100,6 @@ mod tests {
     fn a_client_that_answers_no_ping_for_two_intervals_is_gone() {
         // In the first one it has come.
         assert_eq!(ends(&Liveness::new(), Flow::Idle, true), Some(3));
-        assert_eq!(ends(&Liveness::new(), Flow::Stuck, true), Some(3));
     }
 
     #[test]
@@ -99,7 +111,16 @@ mod tests {
             liveness.hear();
         }
         assert_eq!(ends(&liveness, Flow::Moving, true), None);
-        assert_eq!(ends(&liveness, Flow::Idle, true), Some(2));
+        liveness.hear();
+        assert_eq!(ends(&liveness, Flow::Idle, true), Some(3));
+    }
+
+    #[test]
+    fn a_client_that_was_behind_has_the_time_to_read_what_is_on_its_way() {
+        assert_eq!(ends(&Liveness::new(), Flow::Stuck, true), Some(5));
+        let liveness = Liveness::new();
+        assert!(!liveness.is_gone(Flow::Moving, true));
+        assert_eq!(ends(&liveness, Flow::Idle, true), Some(5));
     }
 
     #[test]
