@@ -297,10 +297,14 @@ async def test_a_forked_child_ends_at_sigterm_as_any_process():
 
         async def main():
             async with manager.serve(port=0):
+                ready, begun = os.pipe()
                 child = os.fork()
                 if child == 0:
+                    # Python drops the signals that come while it forks.
+                    os.write(begun, b"!")
                     while True:
                         time.sleep(0.01)
+                os.read(ready, 1)
                 os.kill(child, signal.SIGTERM)
                 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
