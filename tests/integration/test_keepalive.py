@@ -95,7 +95,7 @@ async def ended_within(beats: int, server_time: Metronome, manager: Subscription
 
 
 @TRANSPORTS
-async def test_a_client_that_reads_nothing_is_ended_when_it_has_answered_no_ping_for_two_intervals(
+async def test_a_client_that_takes_nothing_of_what_waits_is_ended_after_five_intervals(
     transport, authority, tmp_path
 ):
     manager = make_manager(slow_consumer="drop_oldest", max_pending_bytes=10 * MEGABYTE)
@@ -106,9 +106,9 @@ async def test_a_client_that_reads_nothing_is_ended_when_it_has_answered_no_ping
     ):
         await client.subscribe(FEED)
         await eventually(lambda: manager.metrics().subscriptions, "it is subscribed")
-        # Two intervals, those in which the network takes what it has room for, and the grace of its
-        # close, which it does not take.
-        await ended_within(16, server_time, manager)
+        # Five intervals, those in which the network takes what it has room for, and the grace of
+        # its close, which it does not take.
+        await ended_within(20, server_time, manager)
 
 
 @pytest.mark.parametrize("subprotocol", ["graphql-transport-ws", "graphql-ws"])
