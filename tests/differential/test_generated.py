@@ -27,7 +27,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
     event_loop.close()
 
 
-@pytest.mark.timeout(max(120, EXAMPLES))
+@pytest.mark.timeout(max(900, EXAMPLES))
 @settings(
     max_examples=EXAMPLES,
     derandomize="FUZZ_EXAMPLES" not in os.environ,
