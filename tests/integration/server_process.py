@@ -13,8 +13,9 @@ from pathlib import Path
 from types import TracebackType
 
 import httpx
+import psutil
 import trustme
-from support import PATIENCE
+from support import PATIENCE, eventually
 
 PROGRAM = """
 import asyncio, resource, sys
@@ -85,17 +86,24 @@ class ServerProcess:
         return self
 
     async def _wait_for_workers(self) -> None:
-        """Be answered once, so that what the server opens for itself is open."""
+        """Be answered once, so that what the server opens for itself is open, and nothing else."""
         context = None
         if self.has_tls:
             context = ssl.create_default_context()
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=context)
+        own_port = writer.get_extra_info("sockname")[1]
         writer.write(b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
         response = await asyncio.wait_for(reader.read(), PATIENCE)
         assert response.startswith(b"HTTP/1.1 200 "), response
         writer.close()
         await writer.wait_closed()
+        await eventually(lambda: not self._serves(own_port), "the server has closed its socket")
+
+    def _serves(self, port: int) -> bool:
+        """Tell whether the process holds a socket to this port."""
+        connections = psutil.Process(self.process.pid).net_connections("tcp")
+        return any(connection.raddr and connection.raddr.port == port for connection in connections)
 
     async def __aexit__(
         self,
