@@ -28,7 +28,7 @@ mod websocket;
 
 pub use close::Close;
 pub use exchange::Exchange;
-pub use framing::Framing;
+pub use framing::{EventId, Framing};
 pub use head::{Amendment, Head};
 pub use operation::{OperationId, OperationKind, Request, Resume, ResumeFault};
 pub use session::{Action, Session};

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bus::{BusError, Draft, History, HistoryLimits, Intake, Stamp};
+use bus::{
+    BusError, Draft, History, HistoryLimits, Intake, Stamp, Stream, Streams as EventStreams,
+};
 use bytes::Bytes;
 use protocol::Transports;
 use security::{Check, Policy, TenantIsolation, is_same_origin};
@@ -11,6 +13,7 @@ use security::{Check, Policy, TenantIsolation, is_same_origin};
 use crate::catalog::Catalog;
 use crate::config::{INTAKE_CAPACITY, Limits};
 use crate::http::Streams;
+use crate::index::Route;
 use crate::metrics::Metrics;
 use crate::places::Places;
 use crate::rates::RateTable;
@@ -39,8 +42,8 @@ pub struct EngineConfig {
     pub page: Option<Bytes>,
     /// What is kept for clients that return; `None`: nothing.
     pub history: Option<HistoryLimits>,
-    /// Prefix of generated event ids, unique for each start.
-    pub bus_name: String,
+    /// What makes the ids of this start, and none of any other: random.
+    pub key: [u8; 16],
 }
 
 /// The shared state of one started manager.
@@ -49,6 +52,8 @@ pub struct Engine {
     pub limits: Limits,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// What the offsets of events count.
+    pub event_streams: Arc<EventStreams>,
     /// Where events enter.
     pub intake: Arc<Intake>,
     /// What is kept for clients that return.
@@ -78,9 +83,9 @@ impl Engine {
     /// An engine without events and without subscriptions.
     #[must_use]
     pub fn new(config: EngineConfig) -> Self {
-        let run: Arc<str> = config.bus_name.as_str().into();
-        let history = config.history.map(|limits| History::new(run, limits));
-        let mut intake = Intake::new(config.bus_name, INTAKE_CAPACITY);
+        let by_tenant = config.policy.tenant.is_some();
+        let event_streams = Arc::new(EventStreams::new(config.key, by_tenant));
+        let mut intake = Intake::new(event_streams.clone(), INTAKE_CAPACITY);
         if let Some(tenant) = config.policy.tenant.clone() {
             intake = intake.with_stamp(Box::new(TenantStamp(tenant)));
         }
@@ -89,7 +94,8 @@ impl Engine {
             limits: config.limits,
             metrics: Arc::default(),
             intake: Arc::new(intake),
-            history: history.map(Arc::new),
+            event_streams,
+            history: config.history.map(History::new).map(Arc::new),
             rates: config.policy.rates.map(RateTable::new),
             policy: config.policy,
             transports: config.transports,
@@ -106,9 +112,14 @@ impl Engine {
         }
     }
 
-    /// What the ids of results belong to; `None`: there are none.
-    pub(crate) fn run(&self) -> Option<Arc<str>> {
-        self.history.as_ref().map(|history| history.run().clone())
+    /// Whether results have ids.
+    pub(crate) fn can_resume(&self) -> bool {
+        self.history.is_some()
+    }
+
+    /// The stream whose events are found on a route.
+    pub(crate) fn stream_of(&self, route: &Route) -> Arc<Stream> {
+        self.event_streams.of(route.channel(), route.tenant())
     }
 
     /// Whether clients have identities, which may end.

@@ -21,6 +21,7 @@ use crate::engine::Engine;
 use crate::lane::Waiter;
 use crate::outbox::Outgoing;
 use crate::places::Place;
+use crate::random::random_key;
 use crate::remote::{CarrierHandle, Incoming, Opening, Remote, Slot};
 use crate::resolver::Client;
 
@@ -428,7 +429,6 @@ fn unavailable() -> Reply {
 
 /// A token that cannot be guessed: whoever has it reads the stream.
 fn new_token() -> Result<String, getrandom::Error> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes)?;
+    let bytes = random_key()?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -1,5 +1,6 @@
 //! A started manager: its actors, its in-process operations, its end.
 
+use std::cell::OnceCell;
 use std::future::Future;
 use std::rc::Rc;
 use std::sync::mpsc;
@@ -189,7 +190,8 @@ impl Runtime {
         let asked = request.resume().is_ok_and(|resume| resume.is_asked);
         let sink = StreamSink {
             stream: stream.clone(),
-            framing: Framing::bare().with_ids(self.engine.run(), asked),
+            events: OnceCell::new(),
+            framing: Framing::bare().with_ids(self.engine.can_resume(), asked),
         };
         let operations = self.operations.clone();
         self.local.do_send(RunOnWorker(Box::new(move |worker| {
@@ -288,7 +290,7 @@ impl Runtime {
         let engine = &self.engine;
         engine.set_draining(true);
         let deadline = Instant::now() + limit;
-        let published = engine.intake.last_offset();
+        let published = engine.intake.accepted();
         self.wait_while(
             || engine.metrics.events_published.get() < published,
             deadline,

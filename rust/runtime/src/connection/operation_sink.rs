@@ -2,13 +2,14 @@
 //!
 //! Not here: what starts and ends an operation (the connection), what may wait (the outbox).
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bus::Stream;
 use bytes::Bytes;
-use protocol::{Amendment, Framing, OperationId};
+use protocol::{Amendment, EventId, Framing, OperationId};
 
 use super::Connection;
 use crate::metrics::Metrics;
@@ -21,6 +22,8 @@ pub(super) struct OperationSink {
     pub(super) connection: Weak<Connection>,
     pub(super) outbox: Rc<Outbox>,
     pub(super) framing: Framing,
+    /// What its events are of.
+    pub(super) events: OnceCell<Arc<Stream>>,
     /// Whether a head may have to precede the next result.
     pub(super) needs_head: Cell<bool>,
     pub(super) id: OperationId,
@@ -30,6 +33,11 @@ pub(super) struct OperationSink {
 }
 
 impl OperationSink {
+    fn event_id(&self, offset: Option<u64>) -> Option<EventId<'_>> {
+        let epoch = self.events.get()?.epoch();
+        offset.map(|offset| EventId { epoch, offset })
+    }
+
     fn live_connection(&self) -> Option<Rc<Connection>> {
         if self.mark.is_withdrawn() {
             return None;
@@ -39,6 +47,11 @@ impl OperationSink {
 }
 
 impl ResponseSink for OperationSink {
+    fn follow(&self, stream: Arc<Stream>) {
+        // An operation follows one stream.
+        self.events.set(stream).ok();
+    }
+
     fn next(&self, response: &Bytes) {
         self.next_of(response, None);
     }
@@ -58,13 +71,15 @@ impl ResponseSink for OperationSink {
         {
             self.outbox.push_control(Outgoing::Head(head));
         }
-        self.outbox
-            .push_result(self.framing.frame(response, offset), &self.mark);
+        self.outbox.push_result(
+            self.framing.frame(response, self.event_id(offset)),
+            &self.mark,
+        );
     }
 
     fn standing(&self, offset: Option<u64>, missed: bool) {
         // A client that waits for it is not left without because of others' results.
-        if let Some(message) = self.framing.standing(offset, missed)
+        if let Some(message) = self.framing.standing(self.event_id(offset), missed)
             && !self.mark.is_withdrawn()
         {
             self.outbox.push_control(Outgoing::Text(message));
