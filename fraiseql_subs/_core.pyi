@@ -86,6 +86,13 @@ class Publication:
     def close(self) -> None: ...
 
 @final
+class Admission:
+    def refusal(self) -> Response | None:
+        """Take the response that refuses the request, before its body is read."""
+    def answer(self, body: bytes) -> asyncio.Future[Response]:
+        """Answer a request that was let in."""
+
+@final
 class Responses:
     """Takes the pre-serialised responses of one in-process subscription."""
 
@@ -156,7 +163,7 @@ class Core:
         introspection: bool,
         transports: list[str],
         debug: bool,
-        page: bytes | None,
+        page: tuple[bytes, str] | None,
         workers: int,
     ) -> Self: ...
     @property
@@ -225,8 +232,8 @@ class Core:
         """Close the selected connections."""
     def connect(self, subprotocols: list[str], peer: Peer) -> Connection:
         """Open a WebSocket connection that a Python server carries."""
-    def answer(self, method: str, body: bytes, peer: Peer) -> asyncio.Future[Response]:
-        """Answer an HTTP request that a Python server received."""
+    def admit(self, method: str, peer: Peer) -> Admission:
+        """Let in or refuse an HTTP request that a Python server received, by its head."""
     def prometheus(self) -> str:
         """Counters in the text format of Prometheus; empty before the first start."""
     def metrics(self) -> dict[str, int]:
@@ -242,8 +249,11 @@ def load(arguments: Sequence[str], /) -> int:
         cannot be, 3 the load could not be run, 130 stopped.
     """
 
-def check_hosts(hosts: Sequence[str]) -> None:
-    """Refuse names under which no server can be reached."""
+def check_hosts(hosts: Sequence[str], with_any: bool) -> None:
+    """Refuse names under which no server can be reached; `with_any`: `*` stands for any."""
+
+def check_origins(origins: Sequence[str]) -> None:
+    """Refuse origins that no page can have."""
 
 def check_path(path: str) -> None:
     """Refuse a dotted path that leads nowhere."""

@@ -107,11 +107,16 @@ async def serve_http(
 async def _answer(
     manager: SubscriptionManager, scope: Scope, receive: Receive, send: Send, context: Any
 ) -> None:
+    peer = Peer(_headers(scope), _address(scope), context, _query_string(scope))
+    admission = manager._core.admit(scope["method"], peer)
+    refusal = admission.refusal()
+    if refusal is not None:
+        # Nothing is received: servers ask clients for a body when the application does.
+        return await _respond(refusal, send)
     body = await _body(receive, manager._limits.max_message_bytes)
     if body is None:
         return
-    peer = Peer(_headers(scope), _address(scope), context, _query_string(scope))
-    response = await manager._core.answer(scope["method"], body, peer)
+    response = await admission.answer(body)
     try:
         await first_of(response.ended, _respond(response, send), _departure(receive))
     except OSError:

@@ -21,6 +21,7 @@ _CLOSED_BODY = b'{"errors":[{"message":"the server is shutting down: try again"}
 _CLOSED = (
     [
         ("content-type", "application/json; charset=utf-8"),
+        ("x-content-type-options", "nosniff"),
         ("content-length", str(len(_CLOSED_BODY))),
         ("retry-after", "1"),
     ],

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use crate::accept::Accepted;
 use crate::event_stream;
 use crate::exchange::Exchange;
+use crate::fields;
 use crate::head::Head;
 use crate::members::{self, Fault};
 use crate::operation::{OperationId, Request};
@@ -42,8 +43,7 @@ impl HttpRequest<'_> {
     /// The first header of this name, which is in lower case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        let found = self.headers.iter().find(|(known, _)| known == name);
-        found.map(|(_, value)| value.as_str())
+        fields::value(self.headers, name)
     }
 
     /// All headers of this name as the one list that they are; `None` without any.

@@ -104,7 +104,12 @@ fn identity_object<'py>(py: Python<'py>, identity: &Identity) -> PyResult<Bound<
 fn connection_params<'py>(py: Python<'py>, client: &Client) -> PyResult<Bound<'py, PyAny>> {
     let headers = PyDict::new(py);
     for (name, value) in client.headers.iter() {
-        headers.set_item(name, value)?;
+        // A header that is repeated is one list (RFC 9110, section 5.3).
+        let separator = if name == "cookie" { "; " } else { ", " };
+        match headers.get_item(name)? {
+            Some(first) => headers.set_item(name, format!("{first}{separator}{value}"))?,
+            None => headers.set_item(name, value)?,
+        }
     }
     let arguments = PyDict::new(py);
     let payload = client.connection_params.as_ref();

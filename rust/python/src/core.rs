@@ -9,11 +9,11 @@ use parking_lot::Mutex;
 use protocol::{Close, Request};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use runtime::{Client, Selector};
+use runtime::{Client, Page, Selector};
 use server::{Address, Endpoint, Server, ServerConfig, Tls};
 
 use crate::client::{HostClient, context_variables, identity_of, read_identity};
-use crate::connection::{self, Connection, PyPeer, PyRequest};
+use crate::connection::{Admission, Connection, PyPeer};
 use crate::error::{
     exceptions, manager_closed, publish_error, request_errors, runtime_error, server_error,
     tls_error,
@@ -167,7 +167,7 @@ impl Core {
         introspection: bool,
         transports: Vec<String>,
         debug: bool,
-        page: Option<Vec<u8>>,
+        page: Option<(Vec<u8>, String)>,
         workers: usize,
     ) -> PyResult<Self> {
         let options = Options {
@@ -177,7 +177,10 @@ impl Core {
             introspection,
             transports,
             debug,
-            page: page.map(Into::into),
+            page: page.map(|(html, policy)| Page {
+                html: html.into(),
+                policy: policy.into(),
+            }),
             workers,
         };
         let setup = Setup::read(schema, definitions, &limits, options)?;
@@ -455,16 +458,9 @@ impl Core {
         Connection::open(py, &*self.running(py)?, &subprotocols, peer)
     }
 
-    /// Answers an HTTP request that a Python server received.
-    fn answer<'py>(
-        &self,
-        py: Python<'py>,
-        method: String,
-        body: Vec<u8>,
-        peer: PyPeer,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let request = PyRequest { method, body };
-        connection::answer(py, &self.running(py)?, request, peer)
+    /// Lets in or refuses an HTTP request that a Python server received, before its body is read.
+    fn admit(&self, py: Python<'_>, method: String, peer: PyPeer) -> PyResult<Admission> {
+        Admission::new(py, self.running(py)?, method, peer)
     }
 
     /// Who is connected, each as id, identity, peer, protocol, operations and since when.

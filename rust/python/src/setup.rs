@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bus::HistoryLimits;
-use bytes::Bytes;
 use graphql::{Comparison, DocumentLimits, EnumType, Schema, SchemaOptions, TrustedDocuments};
 use protocol::Transports;
 use pyo3::exceptions::PyOSError;
@@ -13,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use runtime::{
     Authenticator, Catalog, ChannelTemplate, Condition, Definition, Engine, EngineConfig,
-    FilterValue, Limits, ResolverKind, Runtime, SlowConsumer, TokenVerifier, field_path,
+    FilterValue, Limits, Page, ResolverKind, Runtime, SlowConsumer, TokenVerifier, field_path,
     random_key,
 };
 use security::Policy;
@@ -147,7 +146,7 @@ pub(crate) struct Setup {
     transports: Transports,
     tokens: Option<Arc<TokenVerifier>>,
     debug: bool,
-    page: Option<Bytes>,
+    page: Option<Page>,
     workers: usize,
 }
 
@@ -159,7 +158,7 @@ pub(crate) struct Options<'py> {
     pub(crate) introspection: bool,
     pub(crate) transports: Vec<String>,
     pub(crate) debug: bool,
-    pub(crate) page: Option<Bytes>,
+    pub(crate) page: Option<Page>,
     pub(crate) workers: usize,
 }
 

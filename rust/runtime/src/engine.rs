@@ -8,7 +8,7 @@ use bus::{
 };
 use bytes::Bytes;
 use protocol::Transports;
-use security::{Check, Policy, TenantIsolation, is_same_origin};
+use security::{Check, Policy, RequestSource, TenantIsolation};
 
 use crate::catalog::Catalog;
 use crate::config::{INTAKE_CAPACITY, Limits};
@@ -21,6 +21,15 @@ use crate::resolver::{Authenticator, Resolver};
 use crate::roster::Roster;
 use crate::shared::SharedGroups;
 use crate::token::TokenVerifier;
+
+/// A page for browsers.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// All of it.
+    pub html: Bytes,
+    /// What it may load and do: its `content-security-policy`.
+    pub policy: Arc<str>,
+}
 
 /// What an engine is made of.
 pub struct EngineConfig {
@@ -39,7 +48,7 @@ pub struct EngineConfig {
     /// Asks the host who a client is; `None`: everyone may connect.
     pub authenticator: Option<Arc<dyn Authenticator>>,
     /// The page for browsers.
-    pub page: Option<Bytes>,
+    pub page: Option<Page>,
     /// What is kept for clients that return; `None`: nothing.
     pub history: Option<HistoryLimits>,
     /// What makes the ids of this start, and none of any other: random.
@@ -72,7 +81,7 @@ pub struct Engine {
     pub(crate) streams: Streams,
     /// Who is connected.
     pub roster: Roster,
-    pub(crate) page: Option<Bytes>,
+    pub(crate) page: Option<Page>,
     /// Whether no further client is let in.
     draining: AtomicBool,
     /// Whether the drain is to end now.
@@ -128,37 +137,35 @@ impl Engine {
         self.authenticator.is_some() || self.tokens.is_some()
     }
 
-    /// Checks the headers of a handshake, before anything of the client is taken.
+    /// Checks where a request comes from.
     ///
     /// # Errors
     ///
     /// The check that it does not pass.
-    pub fn admit_handshake(&self, origin: Option<&str>, host: Option<&str>) -> Result<(), Check> {
-        // The host is known to be ours where hosts are listed, as it passed the check then.
-        let is_own_page = self.policy.hosts.is_some()
-            && origin
-                .zip(host)
-                .is_some_and(|(origin, host)| is_same_origin(origin, host));
-        let check = if self
-            .policy
-            .hosts
-            .as_ref()
-            .is_some_and(|hosts| !hosts.allow(host))
-        {
-            Check::Host
-        } else if self
-            .policy
-            .origins
-            .as_ref()
-            .is_some_and(|origins| !is_own_page && !origins.allow(origin))
-        {
-            Check::Origin
-        } else {
-            return Ok(());
+    pub(crate) fn admit(&self, source: &RequestSource<'_>) -> Result<(), Check> {
+        self.told(self.policy.admit(source), source)
+    }
+
+    /// Checks for which host `/health` or `/metrics` is asked.
+    ///
+    /// # Errors
+    ///
+    /// [`Check::Host`]: it is none of the server's.
+    pub fn admit_to_status(&self, host: Option<&str>) -> Result<(), Check> {
+        let source = RequestSource {
+            host,
+            ..RequestSource::default()
         };
-        self.metrics.denied(check);
-        tracing::warn!(target: "fraiseql_subs.audit", check = check.name(), origin, host, "handshake denied");
-        Err(check)
+        self.told(self.policy.admit_to_status(host), &source)
+    }
+
+    /// Counts and logs a denial.
+    fn told(&self, result: Result<(), Check>, source: &RequestSource<'_>) -> Result<(), Check> {
+        result.inspect_err(|check| {
+            let (origin, host) = (source.origin, source.host);
+            self.metrics.denied(*check);
+            tracing::warn!(target: "fraiseql_subs.audit", check = check.name(), origin, host, "handshake denied");
+        })
     }
 
     /// Whether connections are being drained, so that no further client is let in.

@@ -11,7 +11,8 @@ use bytes::{Bytes, BytesMut};
 use dashmap::DashMap;
 use parking_lot::Mutex;
 use protocol::http::{self, Asked, HttpRequest, Response};
-use protocol::{Head, Request, Session, Transports};
+use protocol::{Head, Request, Session, Transports, fields};
+use security::RequestSource;
 use tokio::sync::oneshot;
 
 use crate::actors::ShardActor;
@@ -27,6 +28,9 @@ use crate::resolver::Client;
 
 /// Seconds that a browser may remember the answer to a preflight.
 const PREFLIGHT_MAX_AGE: &str = "600";
+
+/// What a client is told that finds no place.
+const TOO_MANY: &str = "too many connections: try again later";
 
 /// The response to a request.
 pub struct Reply {
@@ -105,26 +109,48 @@ impl Responder {
         Remote::open(&self.worker, opening, self.load.clone())
     }
 
-    /// Lets in a client that asks from a page of this origin and for this host.
+    /// Lets in a client by the headers of its handshake: names in lower case.
     ///
     /// # Errors
     ///
     /// The response that says why not.
-    pub fn admit(&self, origin: Option<&str>, host: Option<&str>) -> Result<Place, Response> {
-        self.may_enter(origin, host)?;
+    pub fn admit(&self, headers: &[(String, String)]) -> Result<Place, Response> {
+        self.may_enter(headers)?;
         let place = self.engine.places.take();
-        place.ok_or_else(|| Response::unavailable("too many connections: try again later"))
+        place.ok_or_else(|| Response::unavailable(TOO_MANY))
     }
 
-    fn may_enter(&self, origin: Option<&str>, host: Option<&str>) -> Result<(), Response> {
-        if let Err(check) = self.engine.admit_handshake(origin, host) {
-            let problem = format!("this {} may not connect", check.name());
-            return Err(Response::error(403, &problem));
+    fn may_enter(&self, headers: &[(String, String)]) -> Result<(), Response> {
+        if let Some(name) = fields::repeated(headers) {
+            let problem = format!("the header `{name}` may be sent once only");
+            return Err(Response::error(400, &problem));
+        }
+        let value = |name| fields::value(headers, name);
+        let source = RequestSource {
+            origin: value("origin"),
+            host: value("host"),
+            fetch_site: value("sec-fetch-site"),
+            fetch_mode: value("sec-fetch-mode"),
+        };
+        if let Err(check) = self.engine.admit(&source) {
+            return Err(Response::denied(check.name()));
         }
         if self.engine.is_draining() {
             return Err(Response::shutting_down());
         }
-        Ok(())
+        self.may_be_sent(value("content-length"))
+    }
+
+    /// Whether a body of this length, as its head tells it, is waited for.
+    fn may_be_sent(&self, length: Option<&str>) -> Result<(), Response> {
+        let Some(length) = length else { return Ok(()) };
+        if length.is_empty() || !length.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(Response::error(400, "`content-length` is no number"));
+        }
+        let limit = self.engine.limits.max_message_bytes;
+        // Digits that are too many are of a body that is too large.
+        let fits = length.parse().is_ok_and(|bytes: u64| bytes <= limit as u64);
+        fits.then_some(()).ok_or_else(|| Response::too_large(limit))
     }
 
     /// Lets in a request by its head, before any of its body is read.
@@ -133,13 +159,32 @@ impl Responder {
     ///
     /// The response that says why not.
     pub fn admit_request(&self, request: &HttpRequest<'_>) -> Result<Place, Reply> {
-        let (origin, host) = (request.header("origin"), request.header("host"));
-        let stream = request.stream(|token| self.is_reserved(token));
-        match stream.and_then(|token| self.place_of(&token)) {
-            Some(place) => self.may_enter(origin, host).map(|()| place),
-            None => self.admit(origin, host),
+        match self.place_of_stream(request) {
+            Some(place) => self.may_enter(request.headers).map(|()| place),
+            None => self.admit(request.headers),
         }
         .map_err(|refusal| self.refuse(request, refusal))
+    }
+
+    /// Tells whether [`Self::admit_request`] would let a request in now, and takes nothing.
+    ///
+    /// # Errors
+    ///
+    /// The response that says why not.
+    pub fn look_at(&self, request: &HttpRequest<'_>) -> Result<(), Reply> {
+        let has_place = || self.place_of_stream(request).is_some() || self.engine.places.has_room();
+        self.may_enter(request.headers)
+            .and_then(|()| {
+                let refused = || Response::unavailable(TOO_MANY);
+                has_place().then_some(()).ok_or_else(refused)
+            })
+            .map_err(|refusal| self.refuse(request, refusal))
+    }
+
+    /// The place of the event stream that a request is about.
+    fn place_of_stream(&self, request: &HttpRequest<'_>) -> Option<Place> {
+        let token = request.stream(|token| self.is_reserved(token))?;
+        self.place_of(&token)
     }
 
     /// A response that a page of an allowed origin may read.
@@ -223,7 +268,7 @@ impl Responder {
                 None => Response::no_stream().into(),
             },
             Asked::Page => match &self.engine.page {
-                Some(page) => Response::page(page.clone()).into(),
+                Some(page) => Response::page(page.html.clone(), &page.policy).into(),
                 None => Response::error(400, "Invalid request: `query` is missing").into(),
             },
         }
@@ -312,14 +357,19 @@ impl Responder {
 
     /// Lets a page of an allowed origin read the response.
     fn allow_origin(&self, request: &HttpRequest<'_>, head: &mut Head) {
-        let (Some(origins), Some(origin)) = (&self.engine.policy.origins, request.header("origin"))
-        else {
+        let Some(origins) = &self.engine.policy.origins else {
             return;
         };
+        // Also without one: a cache must not take this response for that to a page.
         head.headers.push(("vary".into(), "origin".into()));
-        if !origins.allow(Some(origin)) {
+        let only = |name: &&str| *name == "origin";
+        if fields::repeated(request.headers).filter(only).is_some() {
             return;
         }
+        let origin = request.header("origin");
+        let Some(origin) = origin.filter(|origin| origins.allow(origin)) else {
+            return;
+        };
         let is_any = origins.allow_any();
         let allowed = if is_any { "*" } else { origin };
         head.headers.push((
@@ -354,7 +404,8 @@ fn is_preflight(request: &HttpRequest<'_>) -> bool {
 fn preflight(request: &HttpRequest<'_>, transports: Transports) -> Reply {
     let mut response = Response::empty(204);
     if request.header("origin").is_some() {
-        let headers = request.header("access-control-request-headers");
+        let asked = request.header("access-control-request-headers");
+        let headers = asked.filter(|names| fields::are_names(names));
         response.head = response
             .head
             .with("access-control-allow-methods", transports.methods())

@@ -47,7 +47,7 @@ pub use clock::run_for;
 pub use config::{Limits, SlowConsumer};
 pub use connection::{Connection, Transport};
 pub use definition::{ChannelTemplate, Definition, ResolverKind};
-pub use engine::{Engine, EngineConfig};
+pub use engine::{Engine, EngineConfig, Page};
 pub use error::{DefinitionError, RuntimeError};
 pub use filter::{Condition, FilterValue};
 pub use http::{Body, Reply, Responder};

@@ -5,6 +5,7 @@
 mod carrier;
 mod deadline;
 mod descriptors;
+mod expectation;
 mod frames;
 mod handshake;
 mod head;
@@ -12,6 +13,7 @@ mod http;
 mod http2;
 mod listen;
 mod messages;
+mod scan;
 mod server;
 mod service;
 mod socket;
@@ -20,6 +22,7 @@ mod tls;
 mod turn;
 mod watched;
 mod websocket;
+mod wire;
 mod worker;
 
 pub use listen::{Address, Endpoint};

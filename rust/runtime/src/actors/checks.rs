@@ -127,6 +127,7 @@ pub(crate) fn start_chain(engine: &Engine) -> Option<Recipient<Subscribe>> {
         rates,
         origins: _,
         hosts: _,
+        status_hosts: _,
     } = engine.policy.clone();
     let mut chain = Chain {
         first: None,
