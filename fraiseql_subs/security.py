@@ -426,8 +426,15 @@ class Security:
         if self.origins is None:
             return
         origins = strings("Security.origins", self.origins, '["https://app.example.com"]')
-        with _naming("Security.origins"):
-            check_origins(origins)
+        for origin in origins:
+            try:
+                check_origins([origin])
+            except ConfigurationError:
+                remedy = (
+                    "write scheme://host[:port] without a path and in ASCII, as a browser sends "
+                    'it, "https://*.example.com" for all hosts below, or "*" for any'
+                )
+                refuse("an origin in Security.origins", origin, remedy)
         object.__setattr__(self, "origins", origins)
 
     def _check_hosts(self) -> None:

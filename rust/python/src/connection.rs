@@ -1,7 +1,6 @@
 //! Connections and requests that a Python server carries: one crossing for a batch of messages.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::Poll;
 
 use bytes::Bytes;
@@ -13,6 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 use runtime::{
     Body, CarrierHandle, Client, Opening, Outgoing, Place, Remote, Reply, Responder, Waiter,
+    opaque_id,
 };
 
 use crate::bridge::Bridge;
@@ -34,14 +34,13 @@ pub(crate) struct PyPeer {
 
 impl PyPeer {
     fn into_client(self, py: Python<'_>) -> PyResult<Client> {
-        static LAST: AtomicU64 = AtomicU64::new(0);
         let host = HostClient {
             value: self.context.filter(|value| !value.is_none(py)),
             variables: Some(context_variables(py)?.unbind()),
             ..HostClient::default()
         };
         let client = Client {
-            connection_id: format!("adapter-{}", LAST.fetch_add(1, Relaxed) + 1),
+            connection_id: opaque_id("adapter"),
             headers: self.headers.into(),
             query: self.query_string,
             peer: self.remote_address,

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use protocol::{Close, Request};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use runtime::{Client, Page, Selector};
+use runtime::{Client, Page, Selector, opaque_id};
 use server::{Address, Endpoint, Server, ServerConfig, Tls};
 
 use crate::client::{HostClient, context_variables, identity_of, read_identity};
@@ -315,7 +315,7 @@ impl Core {
         };
         // It is new, so nothing is set yet.
         client.host.set(Box::new(host)).ok();
-        let id = id.unwrap_or_else(next_subscription_id);
+        let id = id.unwrap_or_else(|| opaque_id("local"));
         let (working, weak) = (running.clone(), Arc::downgrade(&running));
         let opening = id.clone();
         let work = async move { working.runtime.subscribe(opening, request, client).await };
@@ -489,9 +489,7 @@ impl Core {
     /// Counters in the text format of Prometheus; empty before the first start.
     fn prometheus(&self) -> String {
         match &*self.state.lock() {
-            State::Running(running) => {
-                runtime::prometheus(&running.runtime.engine().metrics.snapshot())
-            }
+            State::Running(running) => runtime::prometheus(&running.runtime.engine().snapshot()),
             State::New | State::Closed => String::new(),
         }
     }
@@ -500,16 +498,10 @@ impl Core {
     fn metrics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let metrics = PyDict::new(py);
         if let State::Running(running) = &*self.state.lock() {
-            for (name, value) in running.runtime.engine().metrics.snapshot().iter() {
+            for (name, value) in running.runtime.engine().snapshot().iter() {
                 metrics.set_item(name, value)?;
             }
         }
         Ok(metrics)
     }
-}
-
-fn next_subscription_id() -> String {
-    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-    static LAST: AtomicU64 = AtomicU64::new(0);
-    format!("local-{}", LAST.fetch_add(1, Relaxed) + 1)
 }

@@ -14,7 +14,7 @@ use crate::catalog::Catalog;
 use crate::config::{INTAKE_CAPACITY, Limits};
 use crate::http::Streams;
 use crate::index::Route;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Snapshot};
 use crate::places::Places;
 use crate::rates::RateTable;
 use crate::resolver::{Authenticator, Resolver};
@@ -166,6 +166,15 @@ impl Engine {
             self.metrics.denied(*check);
             tracing::warn!(target: "fraiseql_subs.audit", check = check.name(), origin, host, "handshake denied");
         })
+    }
+
+    /// The counters at this moment.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            events_accepted: self.intake.accepted(),
+            ..self.metrics.snapshot()
+        }
     }
 
     /// Whether connections are being drained, so that no further client is let in.

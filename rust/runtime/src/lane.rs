@@ -145,7 +145,6 @@ pub struct Lane {
     policy: SlowConsumer,
     concurrency: usize,
     metrics: Arc<Metrics>,
-    /// What its events are of; `None`: it has none.
     stream: Option<Arc<Stream>>,
     resolver: Arc<dyn Resolver>,
     /// The worker that its actor is on.
@@ -173,14 +172,13 @@ impl Lane {
             _ if info.definition.has_initial => Some(Subject::Initial),
             _ => None,
         };
-        let state = State {
-            first,
-            ..State::default()
-        };
         Self {
             concurrency: info.definition.concurrency.max(1),
             info,
-            state: Mutex::new(state),
+            state: Mutex::new(State {
+                first,
+                ..State::default()
+            }),
             policy: engine.limits.slow_consumer,
             metrics: engine.metrics.clone(),
             stream,
@@ -329,8 +327,7 @@ impl Lane {
     /// sees what the events up to now have told, so that they are not sent.
     pub fn initial_begins(&self) {
         let mut state = self.state.lock();
-        let stream = self.stream.as_ref();
-        let seen = stream.map_or(0, |stream| stream.last_offset());
+        let seen = self.stream.as_deref().map_or(0, Stream::last_offset);
         state.seen = seen;
         if state.is_initial
             && let Some(call) = state.running.back_mut()

@@ -59,7 +59,7 @@ pub use metrics::{Metrics, Snapshot};
 pub use outbox::{Outbox, Outgoing};
 pub use places::Place;
 pub use prometheus::prometheus;
-pub use random::random_key;
+pub use random::{opaque_id, random_key};
 pub use rates::Buckets;
 pub use remote::{CarrierHandle, Opening, Pulse, Remote};
 pub use resolver::{Authenticator, BoxFuture, Client, Headers, Refused, Resolver};

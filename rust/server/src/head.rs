@@ -1,10 +1,8 @@
 //! Heads of requests: how large they are, and what is known of their clients.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
 use actix_http::RequestHead;
 use actix_web::http::header::{self, HeaderValue};
-use runtime::{Client, Headers};
+use runtime::{Client, Headers, opaque_id};
 use security::is_same_host;
 
 /// Fields of one head (count). HTTP/1.1 is read with at most 96; browsers send each cookie in a
@@ -78,9 +76,8 @@ pub(crate) fn headers_of(head: &RequestHead, is_wanted: impl Fn(&str) -> bool) -
 
 /// What a request tells about its client; `kind` begins the id of the connection.
 pub(crate) fn client_of(head: &RequestHead, kind: &str) -> Client {
-    static LAST: AtomicU64 = AtomicU64::new(0);
     Client {
-        connection_id: format!("{kind}-{}", LAST.fetch_add(1, Relaxed) + 1),
+        connection_id: opaque_id(kind),
         headers: headers_of(head, |_| true),
         query: head.uri.query().unwrap_or_default().to_owned(),
         peer: head.peer_addr.map(|peer| peer.to_string()),

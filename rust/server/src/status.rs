@@ -25,7 +25,8 @@ fn page(path: &str, show: fn(&Engine) -> HttpResponse) -> Resource {
     let reads = web::route().guard(Any(Get()).or(Head()));
     let answer = move |request: HttpRequest, worker: web::Data<CurrentWorker>| {
         let engine = worker.worker.engine();
-        let response = admitted(&request, engine).map_or_else(|refusal| refusal, |()| show(engine));
+        let response =
+            admitted(&request, engine).map_or_else(|refusal| *refusal, |()| show(engine));
         std::future::ready(response)
     };
     web::resource(spellings(path))
@@ -34,18 +35,18 @@ fn page(path: &str, show: fn(&Engine) -> HttpResponse) -> Resource {
 }
 
 /// Lets in who asks for a host of the server's.
-fn admitted(request: &HttpRequest, engine: &Engine) -> Result<(), HttpResponse> {
+fn admitted(request: &HttpRequest, engine: &Engine) -> Result<(), Box<HttpResponse>> {
     let headers = headers_of(request.head(), |name| name == "host");
     let host = fields::value(&headers, "host").filter(|_| fields::repeated(&headers).is_none());
     engine.admit_to_status(host).map_err(|check| {
         let refusal = Response::denied(check.name());
-        respond(refusal.into(), None)
+        respond(refusal.into(), None).into()
     })
 }
 
 async fn not_allowed(request: HttpRequest, worker: web::Data<CurrentWorker>) -> HttpResponse {
     if let Err(refusal) = admitted(&request, worker.worker.engine()) {
-        return refusal;
+        return *refusal;
     }
     HttpResponse::MethodNotAllowed()
         .insert_header(("allow", "GET, HEAD"))
@@ -75,7 +76,7 @@ fn status(mut response: actix_web::HttpResponseBuilder, status: &str) -> HttpRes
 }
 
 fn metrics(engine: &Engine) -> HttpResponse {
-    let snapshot = engine.metrics.snapshot();
+    let snapshot = engine.snapshot();
     HttpResponse::Ok()
         .insert_header(NOSNIFF)
         .content_type("text/plain; version=0.0.4; charset=utf-8")
