@@ -10,6 +10,7 @@ use bytes::Bytes;
 use protocol::Transports;
 use security::{Check, Policy, RequestSource, TenantIsolation};
 
+use crate::background::Background;
 use crate::catalog::Catalog;
 use crate::config::{INTAKE_CAPACITY, Limits};
 use crate::http::Streams;
@@ -79,6 +80,7 @@ pub struct Engine {
     pub(crate) authenticator: Option<Arc<dyn Authenticator>>,
     pub(crate) shared: Arc<SharedGroups>,
     pub(crate) streams: Streams,
+    pub(crate) background: Background,
     /// Who is connected.
     pub roster: Roster,
     pub(crate) page: Option<Page>,
@@ -114,6 +116,7 @@ impl Engine {
             authenticator: config.authenticator,
             shared: Arc::default(),
             streams: Streams::default(),
+            background: Background::default(),
             roster: Roster::default(),
             page: config.page,
             draining: AtomicBool::new(false),
