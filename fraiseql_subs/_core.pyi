@@ -13,6 +13,7 @@ from .schema import SchemaSource
 from .security import Security
 
 __all__ = [
+    "Admission",
     "Connection",
     "Core",
     "Event",
@@ -21,6 +22,7 @@ __all__ = [
     "Response",
     "Responses",
     "check_hosts",
+    "check_origins",
     "check_path",
     "check_rate",
     "check_rule",
@@ -43,7 +45,7 @@ class Event(Mapping[str, Any]):
         """Unique id."""
     @property
     def offset(self) -> int:
-        """Position on the bus, counted from 1."""
+        """Position among the events of its channel, under tenant isolation of its tenant there."""
     @property
     def channel(self) -> str:
         """The channel it was published to."""
@@ -71,7 +73,7 @@ class Receipt:
         """The publisher's id, or one that the bus made."""
     @property
     def offset(self) -> int:
-        """Position on the bus, counted from 1."""
+        """Position among the events of its channel, under tenant isolation of its tenant there."""
     def __eq__(self, other: object, /) -> bool: ...
 
 @final

@@ -101,7 +101,9 @@ def _is_whole(received: bytes) -> bool:
     length = answer.headers.get("content-length")
     if answer.headers.get("transfer-encoding") == "chunked":
         return answer.body.endswith(b"0\r\n\r\n")
-    return answer.status in (101, 204) or (length is not None and len(answer.body) >= int(length))
+    return answer.status in (100, 101, 204) or (
+        length is not None and len(answer.body) >= int(length)
+    )
 
 
 def _answer(received: bytes, is_closed: bool) -> Answer:

@@ -232,14 +232,20 @@ impl Scanner {
         }
     }
 
+    /// No further line is looked for; who stays connected for days keeps nothing of them.
+    fn end(&mut self) -> State {
+        self.line = Line::default();
+        State::Off
+    }
+
     fn end_head(&mut self) -> State {
         self.heads += 1;
         self.body = 0;
         let framing = &self.framing;
         match framing.length {
             _ if framing.is_chunked => State::ChunkSize,
-            _ if framing.is_upgrade => State::Off,
-            0 if framing.is_connect => State::Off,
+            _ if framing.is_upgrade => self.end(),
+            0 if framing.is_connect => self.end(),
             0 => State::Start,
             length => State::Body(length),
         }
