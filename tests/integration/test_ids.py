@@ -77,6 +77,7 @@ async def test_a_tenant_is_told_nothing_of_the_events_of_others(serve, connect):
     await broadcast(manager)
     again = await stands(quiet, BEGIN)
     assert again["id"] == first["id"]
+    await quiet.complete(again["operation"])
     receipt = await manager.publish("feed", 7, tenant_id="quiet")
     result = await quiet.receive_next(first["operation"])
     assert result["extensions"]["resume"]["id"] == receipt.event_id
