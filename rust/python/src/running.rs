@@ -76,6 +76,7 @@ impl Running {
             this.bridge.detach(py);
         }
         this.calls.flush(py);
+        crate::log::flush(py);
         py.detach(|| {
             this.runtime.stop();
             drop(this);

@@ -192,7 +192,7 @@ impl Connection {
         };
         let Err(wait) = taken else { return true };
         if !self.outbox.is_closed() {
-            self.denied(Check::Rate, "connection denied");
+            self.denied(Check::Rate);
         }
         let actions = self.session.borrow_mut().too_many_messages(wait);
         self.act(actions);
@@ -208,7 +208,7 @@ impl Connection {
     }
 
     /// Counts a denial and leaves a trace of it.
-    fn denied(&self, check: Check, what: &'static str) {
+    fn denied(&self, check: Check) {
         self.worker.engine().metrics.denied(check);
         let client = self.client();
         let identity = client.as_ref().and_then(|client| client.identity.as_ref());
@@ -218,7 +218,7 @@ impl Connection {
             user_id = identity.map(|identity| identity.user_id.as_str()),
             tenant_id = identity.and_then(Identity::tenant),
             connection_id = self.id(),
-            "{what}"
+            "connection denied"
         );
     }
 
@@ -327,7 +327,7 @@ impl Connection {
                 Ok((client, Ok(()))) => connection.accept(client),
                 Ok((_, Err(refused))) => {
                     connection.came_to_nothing();
-                    connection.denied(Check::Authentication, "connection denied");
+                    connection.denied(Check::Authentication);
                     let actions = connection
                         .session
                         .borrow_mut()
@@ -462,7 +462,17 @@ impl Connection {
     }
 
     fn too_many_operations(&self) -> GraphQLError {
-        self.denied(Check::Rate, "operation denied");
+        self.worker.engine().metrics.denied(Check::Rate);
+        let client = self.client();
+        let identity = client.as_ref().and_then(|client| client.identity.as_ref());
+        tracing::warn!(
+            target: "fraiseql_subs.audit",
+            check = Check::Rate.name(),
+            user_id = identity.map(|identity| identity.user_id.as_str()),
+            tenant_id = identity.and_then(Identity::tenant),
+            connection_id = self.id(),
+            "operation denied"
+        );
         GraphQLError::new(Denied::Rate.to_string()).with_code(Denied::Rate.code())
     }
 

@@ -18,7 +18,8 @@ mod account;
 mod bucket;
 
 use account::{Key, Keys, Owner};
-use bucket::{Bucket, Moment, nanoseconds, now};
+pub use bucket::Bucket;
+use bucket::{Moment, nanoseconds, now};
 
 /// Accounts that no connection holds (count). Past it those are forgotten that would be full
 /// soonest, as they gain least by it. Each takes less than 300 bytes.

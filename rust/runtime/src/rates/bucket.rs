@@ -21,7 +21,7 @@ pub(crate) fn nanoseconds(time: Duration) -> u64 {
 
 /// What may be done how often.
 #[derive(Debug)]
-pub(crate) struct Bucket {
+pub struct Bucket {
     /// Time in which one is filled in (ns).
     step: u64,
     /// Time in which all but one are (ns).
@@ -30,7 +30,9 @@ pub(crate) struct Bucket {
 }
 
 impl Bucket {
-    pub(crate) fn new(rate: Rate) -> Self {
+    /// A full one.
+    #[must_use]
+    pub fn new(rate: Rate) -> Self {
         let count = u64::from(rate.count.get());
         let step = nanoseconds(rate.period) / count;
         Self {
@@ -38,6 +40,15 @@ impl Bucket {
             tolerance: step * (count - 1),
             full_at: AtomicU64::new(0),
         }
+    }
+
+    /// Takes one now.
+    ///
+    /// # Errors
+    ///
+    /// How long until there is one.
+    pub fn take_now(&self) -> Result<(), Duration> {
+        self.take(now())
     }
 
     /// Takes one.
