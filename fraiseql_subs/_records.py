@@ -149,7 +149,7 @@ class Records:
         count_unwritten(1)
 
     def _find(self, logger: logging.Logger, level: int, name: str) -> _Kind:
-        key = (logger.name, level, name)
+        key: tuple[str, int, str | None] = (logger.name, level, name)
         kind = self._kinds.get(key)
         if kind is None:
             if len(self._kinds) >= _MAX_KINDS:
