@@ -203,8 +203,8 @@ impl RateTable {
         account.or_insert_with(|| self.of_connection()).clone()
     }
 
-    /// Forgets accounts that are as if they were new, and past [`MAX_IDLE`] others that nobody
-    /// holds. Rare enough that a new account costs the same however many there are.
+    /// Forgets what can be forgotten, so rarely that a new account costs the same however many
+    /// there are.
     fn sweep(&self, now: Moment) {
         let Some(mut swept) = self.swept.try_lock() else {
             return;
@@ -214,6 +214,12 @@ impl RateTable {
             return;
         }
         *swept = now;
+        self.forget(now);
+    }
+
+    /// Forgets accounts that are as if they were new, and past [`MAX_IDLE`] others that no
+    /// connection holds.
+    fn forget(&self, now: Moment) {
         let mut idle = Vec::new();
         self.accounts.retain(|_, account| {
             let is_held = Arc::strong_count(account) > 1;
@@ -294,14 +300,12 @@ mod tests {
         let account = table.of_client(&client("ada", "x"), false).unwrap();
         account.subscribe().unwrap();
         let full_at = account.full_at();
-        table.sweep(full_at + table.period);
+        table.forget(full_at);
         assert_eq!(table.accounts.len(), 1, "a connection holds it");
         drop(account);
-        table.swept.lock().clone_from(&0);
-        table.sweep(full_at - 1);
+        table.forget(full_at - 1);
         assert_eq!(table.accounts.len(), 1);
-        table.swept.lock().clone_from(&0);
-        table.sweep(full_at);
+        table.forget(full_at);
         assert!(table.accounts.is_empty());
     }
 
