@@ -11,6 +11,7 @@ use protocol::Transports;
 use protocol::http::Response;
 use security::{Check, Denied, Identity, Policy, TenantIsolation, is_same_origin};
 
+use crate::background::Background;
 use crate::catalog::Catalog;
 use crate::config::{INTAKE_CAPACITY, Limits};
 use crate::http::Streams;
@@ -68,6 +69,7 @@ pub struct Engine {
     pub(crate) authenticator: Option<Arc<dyn Authenticator>>,
     pub(crate) shared: Arc<SharedGroups>,
     pub(crate) streams: Streams,
+    pub(crate) background: Background,
     /// Who is connected.
     pub roster: Roster,
     pub(crate) page: Option<Bytes>,
@@ -106,6 +108,7 @@ impl Engine {
             authenticator: config.authenticator,
             shared: Arc::default(),
             streams: Streams::default(),
+            background: Background::default(),
             roster: Roster::default(),
             page: config.page,
             draining: AtomicBool::new(false),
