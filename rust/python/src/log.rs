@@ -19,6 +19,7 @@ use tracing::{Event, Level, Metadata, Subscriber, span};
 
 use crate::bridge::Bridge;
 use crate::failure::is_exit;
+use crate::running::is_forked;
 
 mod foreign;
 mod kinds;
@@ -123,7 +124,10 @@ pub(crate) fn flush(py: Python<'_>) {
 /// As [`flush`], when the interpreter ends.
 #[pyfunction]
 pub(crate) fn flush_log(py: Python<'_>) {
-    flush(py);
+    // What a forked child has is its parent's, perhaps locked by a thread that is not here.
+    if !is_forked() {
+        flush(py);
+    }
 }
 
 /// Counts records that Python has not written.

@@ -96,6 +96,11 @@ impl Running {
     }
 }
 
+/// Whether this process was forked.
+pub(crate) fn is_forked() -> bool {
+    FORKS.load(Relaxed) > 0
+}
+
 /// In a forked child: what was started before is not there.
 #[pyfunction]
 pub(crate) fn after_fork() {
