@@ -1,7 +1,7 @@
 """The one way of this package to write a log record: so many of each kind, and no harm by handlers.
 
 A handler that raises, blocks or logs by itself is the application's. Whoever has something to say
-goes on all the same: nothing is raised, nothing recurses, and no lock is held meanwhile.
+continues all the same: nothing is raised, nothing recurses, and no lock is held while it writes.
 """
 
 from __future__ import annotations

@@ -122,7 +122,7 @@ async def test_what_waits_for_a_loop_that_stands_is_bounded(serve, watch):
     manager = make_manager()
     server = await serve(manager)
     count = 4_000
-    # The loop stands meanwhile.
+    # The loop stands until it has ended.
     arguments = [sys.executable, PROGRAM, str(server.port), str(count), "30000"]
     subprocess.run(arguments, check=True)  # noqa: ASYNC221
     await eventually(lambda: len(watch.written) + watch.counted() >= count, "all are told")

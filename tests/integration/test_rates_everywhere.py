@@ -9,12 +9,15 @@ import httpx
 import pytest
 import strawberry
 from event_stream_client import EVENTS, PARTS, opened
+from protocol_client import ProtocolClient
+from server_process import Credentials
 from servers import HTTP_SERVERS, SERVERS
 from support import eventually
 from ways_in import PAGE, WAYS, http_url, in_process, open_http
 from websockets.exceptions import InvalidStatus
 
 from fraiseql_subs import (
+    TLS,
     ConnectionParams,
     Identity,
     Rates,
@@ -172,6 +175,48 @@ async def test_who_is_counted_together_over_http(
             assert await statuses(client, server.url, 1) == [expected]
 
 
+@pytest.mark.parametrize("per", ["identity", "address", "connection"])
+async def test_streams_of_one_connection_of_http_2_are_counted_together(per, tmp_path, serve):
+    issued = Credentials(tmp_path)
+    manager = make_manager(messages="2/h", refusals="99/s", per=per)
+    server = await serve(manager, tls=TLS(cert=issued.cert, key=issued.key))
+    async with open_http(verify=False, http1=False, http2=True) as client:
+        assert await statuses(client, server.url, 3) == [200, 200, 429]
+
+
+@pytest.mark.parametrize("name", SERVERS)
+async def test_a_handshake_past_the_rate_is_refused_by_every_server(name):
+    manager = make_manager(refusals="1/h")
+    async with SERVERS[name](manager) as url:
+        client = await ProtocolClient.connect(url, origin=PAGE)
+        await client.send({"type": "connection_init", "payload": {"user": "mallory"}})
+        await client.expect_close(4403)
+        await client.close()
+        try:
+            late = await ProtocolClient.connect(url, origin=PAGE)
+        except InvalidStatus as refused:
+            assert refused.response.status_code == 429
+            assert int(refused.response.headers["retry-after"]) > 1000
+        else:
+            # It cannot answer a handshake.
+            await late.expect_close(1013, "Try again later")
+            await late.close()
+        assert manager.metrics().denied_rate == 1
+
+
+async def test_documents_that_are_not_trusted_count(serve):
+    ticks = passthrough("ticks", int, channel="ticks")
+    manager = SubscriptionManager(
+        [ticks],
+        trusted_documents={"known": "subscription { ticks }"},
+        security=Security(origins=[PAGE], rates=Rates(subscribes="2/h")),
+    )
+    server = await serve(manager)
+    async with WAYS["POST"](server.url) as run:
+        answers = [await run({"documentId": "unknown"}), await run(TICKS), await run(TICKS)]
+    assert [answer.is_limited for answer in answers] == [False, False, True]
+
+
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "HEAD", "PATCH"])
 @pytest.mark.parametrize("per", ["identity", "address", "connection"])
 @pytest.mark.parametrize("known", [True, False])
@@ -238,7 +283,7 @@ async def test_pings_of_the_transport_are_messages(serve, connect):
     await client.expect_close(4429, "Too many messages")
 
 
-# What a client may do that nobody knows, and what it is answered while it may.
+# What a client may do before it is known, and what it is answered while it may.
 UNKNOWN: dict[str, tuple[int, dict[str, Any]]] = {
     "refused by the application": (403, {"headers": {"authorization": "mallory"}}),
     "reserving": (403, {"method": "PUT", "headers": {"authorization": "mallory"}}),

@@ -56,7 +56,7 @@ def code_of(errors: Any) -> str | None:
 
 
 Run = Callable[[dict[str, Any]], Any]
-"""Runs a request, as `{"query": ...}`; gives its `Answer`."""
+"""Runs a request, as `{"query": ...}`; returns its `Answer`."""
 
 
 def http_url(url: str) -> str:

@@ -30,7 +30,7 @@ use kinds::{KINDS, Kind};
 use queue::QUEUE;
 use record::{Check, Record};
 
-/// Records that one turn of the event loop hands over (count), and how long it goes on with that.
+/// Records that one turn of the event loop hands over (count), and for how long.
 const TURN_RECORDS: usize = 16;
 const TURN: Duration = Duration::from_millis(2);
 
@@ -101,7 +101,7 @@ fn hand_over(py: Python<'_>, turn: Turn, loops: &Weak<Bridge>) {
         }
     }
     if written > 0 {
-        // Also when nothing is left, so that what comes meanwhile is not handed over in this turn.
+        // Also when nothing is left, so that what comes now is not handed over in this turn.
         let loops = loops.clone();
         return bridge.push_later(Box::new(move |py| hand_over(py, turn, &loops)));
     }

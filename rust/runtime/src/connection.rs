@@ -8,14 +8,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use actix::Addr;
 use bytes::Bytes;
 use graphql::{GraphQLError, JsonMap};
 use hashbrown::HashMap;
 use protocol::{Action, Close, OperationId, OperationKind, Request, Session};
-use security::{Check, Denied, Identity};
+use security::{Check, Identity};
 use tokio::sync::oneshot;
 
 use crate::actors::SubscriptionActor;
@@ -30,6 +29,7 @@ use crate::worker::{Deadline, Opened, Opening, Worker};
 
 mod ending;
 mod operation_sink;
+mod rates;
 mod verdict;
 
 use operation_sink::OperationSink;
@@ -181,29 +181,6 @@ impl Connection {
         if self.takes_message() {
             let actions = self.session.borrow_mut().receive_text(text);
             self.act(actions);
-        }
-    }
-
-    /// Counts a message; past the rate the client is told, and false.
-    fn takes_message(self: &Rc<Self>) -> bool {
-        let taken = match &*self.buckets.borrow() {
-            Some(buckets) => buckets.send(),
-            None => Ok(()),
-        };
-        let Err(wait) = taken else { return true };
-        if !self.outbox.is_closed() {
-            self.denied(Check::Rate);
-        }
-        let actions = self.session.borrow_mut().too_many_messages(wait);
-        self.act(actions);
-        false
-    }
-
-    /// Counts a client that is refused, or has left, before it was known.
-    pub(super) fn came_to_nothing(&self) {
-        if self.accepted.borrow().is_none() && !self.is_counted.replace(true) {
-            let peer = self.connected.peer.as_deref();
-            self.worker.engine().refused(peer);
         }
     }
 
@@ -450,41 +427,6 @@ impl Connection {
                 });
             }
         }
-    }
-
-    /// Counts an operation, whatever becomes of it. What runs on an event stream was counted with
-    /// its request.
-    fn takes_operation(&self, client: &Client) -> Result<(), Duration> {
-        match &client.buckets {
-            Some(buckets) if self.is_websocket || self.is_exchange => buckets.subscribe(),
-            _ => Ok(()),
-        }
-    }
-
-    fn too_many_operations(&self) -> GraphQLError {
-        self.worker.engine().metrics.denied(Check::Rate);
-        let client = self.client();
-        let identity = client.as_ref().and_then(|client| client.identity.as_ref());
-        tracing::warn!(
-            target: "fraiseql_subs.audit",
-            check = Check::Rate.name(),
-            user_id = identity.map(|identity| identity.user_id.as_str()),
-            tenant_id = identity.and_then(Identity::tenant),
-            connection_id = self.id(),
-            "operation denied"
-        );
-        GraphQLError::new(Denied::Rate.to_string()).with_code(Denied::Rate.code())
-    }
-
-    /// What bounds the results of an operation: none the one result of a query or a mutation,
-    /// without which its client would not know what has happened.
-    fn buckets_of_results(&self, client: &Client, request: &Request) -> Option<Arc<Buckets>> {
-        let buckets = client
-            .buckets
-            .as_ref()
-            .filter(|found| found.limits_results())?;
-        let kind = self.worker.engine().catalog.kind(request);
-        (kind == Some(OperationKind::Subscription)).then(|| buckets.clone())
     }
 
     /// Checks have decided about a subscription.

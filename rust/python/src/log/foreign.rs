@@ -4,11 +4,10 @@
 use super::record::Record;
 
 /// What records of a library are called, by the crate that writes them.
-const TEXTS: [(&str, &str); 12] = [
+const TEXTS: [(&str, &str); 11] = [
     ("actix_server", "the listener met a fault"),
     ("actix_http", "a connection of HTTP met a fault"),
     ("actix_web", "a response over HTTP met a fault"),
-    ("actix_web_actors", "a WebSocket met a fault"),
     ("h2", "a connection of HTTP/2 met a fault"),
     ("rustls", "a connection of TLS met a fault"),
     ("tokio_rustls", "a connection of TLS met a fault"),

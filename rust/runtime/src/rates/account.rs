@@ -91,7 +91,7 @@ fn translated(address: Ipv6Addr) -> Option<[u8; 4]> {
     }
 }
 
-/// Two hashes under keys that nobody knows: none can be found that meet, and a long name of a
+/// Two hashes under random keys: no client can find two names that meet, and a long name of a
 /// client takes no more than a short one.
 pub(crate) type Key = [u64; 2];
 
