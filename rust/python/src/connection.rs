@@ -77,7 +77,7 @@ impl Connection {
     ) -> PyResult<Self> {
         let responder = py.detach(|| running.runtime.responder());
         let client = peer.into_client(py)?;
-        let admitted = responder.admit(&client.headers);
+        let admitted = responder.admit(&client.headers, client.peer.as_deref());
         let transports = responder.engine().transports;
         let subprotocol = transports.negotiate(subprotocols.iter().map(String::as_str));
         let promise = Promise::new(py)?;
@@ -238,12 +238,13 @@ impl Admission {
         let client = peer.into_client(py)?;
         let responder = py.detach(|| running.runtime.responder());
         let is_head = method == "HEAD";
-        let admitted = responder.admit_request(&HttpRequest {
+        let asked = HttpRequest {
             method: &method,
             query: &client.query,
             headers: &client.headers,
             body: &[],
-        });
+        };
+        let admitted = responder.admit_request(&asked, client.peer.as_deref());
         let (request, refusal) = match admitted {
             Ok(place) => {
                 let admitted = Admitted {

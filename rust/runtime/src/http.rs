@@ -4,7 +4,7 @@
 //! kept here, so they are found by every thread of the process.
 
 use std::future::poll_fn;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use actix::Addr;
 use bytes::{Bytes, BytesMut};
@@ -23,6 +23,7 @@ use crate::lane::Waiter;
 use crate::outbox::Outgoing;
 use crate::places::Place;
 use crate::random::random_key;
+use crate::rates::Buckets;
 use crate::remote::{CarrierHandle, Incoming, Opening, Remote, Slot};
 use crate::resolver::Client;
 
@@ -68,6 +69,8 @@ struct Stream {
     /// Until it is opened.
     reserved: Mutex<Option<Remote>>,
     slot: Arc<Slot>,
+    /// What bounds how often its client acts.
+    account: Option<Arc<Buckets>>,
     /// What it counts for, and the requests about it with it.
     place: Place,
 }
@@ -109,18 +112,39 @@ impl Responder {
         Remote::open(&self.worker, opening, self.load.clone())
     }
 
-    /// Lets in a client by the headers of its handshake: names in lower case.
+    /// Lets in a client at `peer` by the headers of its handshake: names in lower case.
     ///
     /// # Errors
     ///
     /// The response that says why not.
-    pub fn admit(&self, headers: &[(String, String)]) -> Result<Place, Response> {
-        self.may_enter(headers)?;
+    pub fn admit(
+        &self,
+        headers: &[(String, String)],
+        peer: Option<&str>,
+    ) -> Result<Place, Response> {
+        self.engine.admit_peer(peer)?;
+        self.enter(headers, peer)
+    }
+
+    fn enter(&self, headers: &[(String, String)], peer: Option<&str>) -> Result<Place, Response> {
+        self.may_enter(headers, peer)?;
         let place = self.engine.places.take();
         place.ok_or_else(|| Response::unavailable(TOO_MANY))
     }
 
-    fn may_enter(&self, headers: &[(String, String)]) -> Result<(), Response> {
+    fn may_enter(&self, headers: &[(String, String)], peer: Option<&str>) -> Result<(), Response> {
+        self.has_source(headers)
+            .inspect_err(|_| self.engine.refused(peer))?;
+        if self.engine.is_draining() {
+            return Err(Response::shutting_down());
+        }
+        let length = fields::value(headers, "content-length");
+        self.may_be_sent(length)
+            .inspect_err(|_| self.engine.refused(peer))
+    }
+
+    /// Whether it is known, and let in, where a request comes from.
+    fn has_source(&self, headers: &[(String, String)]) -> Result<(), Response> {
         if let Some(name) = fields::repeated(headers) {
             let problem = format!("the header `{name}` may be sent once only");
             return Err(Response::error(400, &problem));
@@ -132,13 +156,8 @@ impl Responder {
             fetch_site: value("sec-fetch-site"),
             fetch_mode: value("sec-fetch-mode"),
         };
-        if let Err(check) = self.engine.admit(&source) {
-            return Err(Response::denied(check.name()));
-        }
-        if self.engine.is_draining() {
-            return Err(Response::shutting_down());
-        }
-        self.may_be_sent(value("content-length"))
+        let admitted = self.engine.admit(&source);
+        admitted.map_err(|check| Response::denied(check.name()))
     }
 
     /// Whether a body of this length, as its head tells it, is waited for.
@@ -158,12 +177,61 @@ impl Responder {
     /// # Errors
     ///
     /// The response that says why not.
-    pub fn admit_request(&self, request: &HttpRequest<'_>) -> Result<Place, Reply> {
-        match self.place_of_stream(request) {
-            Some(place) => self.may_enter(request.headers).map(|()| place),
-            None => self.admit(request.headers),
+    pub fn admit_request(
+        &self,
+        request: &HttpRequest<'_>,
+        peer: Option<&str>,
+    ) -> Result<Place, Reply> {
+        let headers = request.headers;
+        let admitted = match self.stream_of(request) {
+            Some((place, account)) => {
+                let entered = self.may_enter(headers, peer).map(|()| place);
+                entered.and_then(|place| self.take_message(account, peer).map(|()| place))
+            }
+            // A browser asks by itself, and could not tell its page.
+            None if is_preflight(request) => self.enter(headers, peer),
+            None => {
+                let admitted = self.engine.admit_request(peer);
+                admitted.and_then(|()| self.enter(headers, peer))
+            }
+        };
+        admitted.map_err(|refusal| self.told(request, refusal))
+    }
+
+    /// Takes a message of the client that has an event stream.
+    fn take_message(
+        &self,
+        account: Option<Arc<Buckets>>,
+        peer: Option<&str>,
+    ) -> Result<(), Response> {
+        match account.map_or(Ok(()), |account| account.send()) {
+            Ok(()) => Ok(()),
+            Err(wait) => Err(self.engine.rate_limited(peer, wait)),
         }
-        .map_err(|refusal| self.refuse(request, refusal))
+    }
+
+    /// Refuses a request of a client that is not known, or not yet.
+    #[must_use]
+    pub fn refuse(
+        &self,
+        request: &HttpRequest<'_>,
+        peer: Option<&str>,
+        refusal: Response,
+    ) -> Reply {
+        self.told(request, self.refuse_handshake(peer, refusal))
+    }
+
+    /// Refuses a client that is not known, which counts for its address: past the rate that is
+    /// what it is told.
+    #[must_use]
+    fn refuse_handshake(&self, peer: Option<&str>, refusal: Response) -> Response {
+        match self.engine.admit_peer(peer) {
+            Ok(()) => {
+                self.engine.refused(peer);
+                refusal
+            }
+            Err(limited) => limited,
+        }
     }
 
     /// Tells whether [`Self::admit_request`] would let a request in now, and takes nothing.
@@ -171,26 +239,28 @@ impl Responder {
     /// # Errors
     ///
     /// The response that says why not.
-    pub fn look_at(&self, request: &HttpRequest<'_>) -> Result<(), Reply> {
-        let has_place = || self.place_of_stream(request).is_some() || self.engine.places.has_room();
-        self.may_enter(request.headers)
+    pub fn look_at(&self, request: &HttpRequest<'_>, peer: Option<&str>) -> Result<(), Reply> {
+        let has_place = || self.engine.places.has_room() || self.stream_of(request).is_some();
+        let looked = self.engine.admit_peer(peer);
+        looked
+            .and_then(|()| self.may_enter(request.headers, peer))
             .and_then(|()| {
                 let refused = || Response::unavailable(TOO_MANY);
                 has_place().then_some(()).ok_or_else(refused)
             })
-            .map_err(|refusal| self.refuse(request, refusal))
+            .map_err(|refusal| self.told(request, refusal))
     }
 
-    /// The place of the event stream that a request is about.
-    fn place_of_stream(&self, request: &HttpRequest<'_>) -> Option<Place> {
+    /// The place of the event stream that a request is about, and what its messages count for.
+    fn stream_of(&self, request: &HttpRequest<'_>) -> Option<(Place, Option<Arc<Buckets>>)> {
         let token = request.stream(|token| self.is_reserved(token))?;
         self.place_of(&token)
     }
 
     /// A response that a page of an allowed origin may read.
     #[must_use]
-    pub fn refuse(&self, request: &HttpRequest<'_>, refusal: Response) -> Reply {
-        let mut reply = Reply::from(refusal);
+    pub fn told(&self, request: &HttpRequest<'_>, response: Response) -> Reply {
+        let mut reply = Reply::from(response);
         self.allow_origin(request, &mut reply.head);
         reply
     }
@@ -203,16 +273,21 @@ impl Responder {
         place: Place,
         carrier: CarrierHandle,
     ) -> Reply {
+        let peer = client.peer.clone();
+        let refused = |response: Response| -> Reply {
+            self.engine.refused(peer.as_deref());
+            response.into()
+        };
         let mut reply = if is_preflight(&request) {
             preflight(&request, self.engine.transports)
         } else if request.body.len() > self.engine.limits.max_message_bytes {
-            Response::too_large(self.engine.limits.max_message_bytes).into()
+            refused(Response::too_large(self.engine.limits.max_message_bytes))
         } else {
             match http::read(request, self.engine.transports, |token| {
                 self.is_reserved(token)
             }) {
                 Ok(asked) => self.act(asked, client, &place, carrier).await,
-                Err(response) => response.into(),
+                Err(response) => refused(response),
             }
         };
         self.allow_origin(&request, &mut reply.head);
@@ -234,11 +309,16 @@ impl Responder {
                 whole(begun(remote).await).await
             }
             Asked::Reserve => self.reserve(client, place.clone()).await,
-            Asked::Open { token } => self.open_stream(&token),
+            Asked::Open { token } if self.is_reserved(&token) => self.open_stream(&token),
+            Asked::Open { .. } => self.no_stream(&client),
             Asked::Start { token, id, request } => {
-                let Some(slot) = self.slot(&token) else {
-                    return Response::no_stream().into();
+                let Some((slot, account)) = self.slot(&token) else {
+                    return self.no_stream(&client);
                 };
+                if let Some(Err(wait)) = account.map(|account| account.subscribe()) {
+                    let peer = client.peer.as_deref();
+                    return self.engine.too_many_operations(peer, wait).into();
+                }
                 // Only what runs is told on the stream.
                 let checked = self.engine.catalog.check(&request);
                 let request = Box::new(request);
@@ -261,17 +341,27 @@ impl Responder {
                 }
             }
             Asked::Stop { token, id } => match self.slot(&token) {
-                Some(slot) => {
+                Some((slot, _)) => {
                     slot.push(Incoming::Stop(id));
                     Response::empty(200).into()
                 }
-                None => Response::no_stream().into(),
+                None => self.no_stream(&client),
             },
             Asked::Page => match &self.engine.page {
-                Some(page) => Response::page(page.html.clone(), &page.policy).into(),
+                // It is sent to whoever asks, so its reader is never known.
+                Some(page) => {
+                    self.engine.refused(client.peer.as_deref());
+                    Response::page(page.html.clone(), &page.policy).into()
+                }
                 None => Response::error(400, "Invalid request: `query` is missing").into(),
             },
         }
+    }
+
+    /// Answers a request about a stream that there is not; its token may be a guess.
+    fn no_stream(&self, client: &Client) -> Reply {
+        self.engine.refused(client.peer.as_deref());
+        Response::no_stream().into()
     }
 
     fn begin(
@@ -291,7 +381,9 @@ impl Responder {
         self.open(opening)
     }
 
-    async fn reserve(&self, client: Client, place: Place) -> Reply {
+    async fn reserve(&self, mut client: Client, place: Place) -> Reply {
+        let account = Arc::<OnceLock<Arc<Buckets>>>::default();
+        client.account = Some(account.clone());
         let Ok(token) = new_token() else {
             return Response::unavailable("no random token can be had: try again later").into();
         };
@@ -311,7 +403,7 @@ impl Responder {
         );
         let begun = begun(remote).await;
         if begun.head.status != 201 {
-            return begun;
+            return whole(begun).await;
         }
         let Body::Stream(_, remote) = begun.body else {
             return unavailable();
@@ -319,6 +411,7 @@ impl Responder {
         let stream = Stream {
             slot: remote.slot().clone(),
             reserved: Mutex::new(Some(remote)),
+            account: account.get().cloned(),
             place,
         };
         self.engine.streams.0.insert(token.clone(), stream);
@@ -345,14 +438,14 @@ impl Responder {
         self.engine.streams.0.contains_key(token)
     }
 
-    fn place_of(&self, token: &str) -> Option<Place> {
+    fn place_of(&self, token: &str) -> Option<(Place, Option<Arc<Buckets>>)> {
         let stream = self.engine.streams.0.get(token)?;
-        Some(stream.place.clone())
+        Some((stream.place.clone(), stream.account.clone()))
     }
 
-    fn slot(&self, token: &str) -> Option<Arc<Slot>> {
+    fn slot(&self, token: &str) -> Option<(Arc<Slot>, Option<Arc<Buckets>>)> {
         let stream = self.engine.streams.0.get(token)?;
-        Some(stream.slot.clone())
+        Some((stream.slot.clone(), stream.account.clone()))
     }
 
     /// Lets a page of an allowed origin read the response.
@@ -376,6 +469,10 @@ impl Responder {
             "access-control-allow-origin".into(),
             allowed.to_owned().into(),
         ));
+        if head.headers.iter().any(|(name, _)| name == "retry-after") {
+            let exposed = ("access-control-expose-headers".into(), "retry-after".into());
+            head.headers.push(exposed);
+        }
         if !is_any {
             head.headers
                 .push(("access-control-allow-credentials".into(), "true".into()));

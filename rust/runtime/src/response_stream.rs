@@ -15,6 +15,7 @@ use protocol::{EventId, Framing};
 use crate::config::SlowConsumer;
 use crate::lane::Waiter;
 use crate::metrics::Metrics;
+use crate::rates::Buckets;
 use crate::sink::ResponseSink;
 
 /// What a stream yields.
@@ -162,6 +163,9 @@ pub(crate) struct StreamSink {
     pub(crate) framing: Framing,
     /// What its events are of.
     pub(crate) events: OnceCell<Arc<Stream>>,
+    /// What bounds the results, if anything does.
+    pub(crate) buckets: Option<Arc<Buckets>>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl StreamSink {
@@ -182,6 +186,11 @@ impl ResponseSink for StreamSink {
     }
 
     fn next_of(&self, response: &Bytes, offset: Option<u64>) {
+        if let Some(buckets) = &self.buckets
+            && !buckets.may_receive()
+        {
+            return self.metrics.results_rate_limited.add(1);
+        }
         self.stream.push(if self.framing.is_plain() {
             response.clone()
         } else {

@@ -6,7 +6,7 @@ use actix_http::{Request, Response};
 use protocol::http::HttpRequest;
 
 use crate::handshake::Door;
-use crate::head::{fault_of, headers_of};
+use crate::head::{fault_of, headers_of, peer_of};
 use crate::http::{closing, malformed, respond};
 
 /// The response to a request that is refused by its head.
@@ -40,5 +40,7 @@ pub(crate) fn look(door: &Door, request: &Request) -> Result<(), Refused> {
         headers: &headers,
         body: &[],
     };
-    door.current.responder.look_at(&asked).or_else(refuse)
+    let peer = peer_of(head);
+    let responder = &door.current.responder;
+    responder.look_at(&asked, peer.as_deref()).or_else(refuse)
 }

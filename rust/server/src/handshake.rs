@@ -10,7 +10,7 @@ use actix_http::{ConnectionType, Request, RequestHead, ws};
 use actix_web::body::to_bytes;
 use actix_web::dev::ResourceDef;
 use actix_web::http::{Version, header};
-use actix_web::{HttpResponse, ResponseError, web};
+use actix_web::{HttpResponse, web};
 use bytes::BytesMut;
 use protocol::http::{HttpRequest, Response};
 use protocol::{Close, Session, Subprotocol};
@@ -19,7 +19,8 @@ use tokio::io::AsyncWriteExt;
 use tokio_util::codec::Encoder;
 
 use crate::carrier::{Carriage, SharedSocket, carry};
-use crate::head::{client_of, fault_of, headers_of, is_too_large};
+use crate::causes;
+use crate::head::{client_of, fault_of, headers_of, is_too_large, peer_of};
 use crate::http::{malformed, respond, too_large_head};
 use crate::messages::Messages;
 use crate::socket::SocketHandle;
@@ -93,14 +94,15 @@ impl Door {
         let limit = self.current.worker.engine().limits.max_head_bytes;
         let is_too_large = is_too_large(head, limit);
         let sent = headers_of(head, |name| !is_too_large || name == "origin");
+        let (responder, peer) = (&self.current.responder, peer_of(head));
+        let asked = HttpRequest {
+            method: head.method.as_str(),
+            query: "",
+            headers: &sent,
+            body: &[],
+        };
         let refuse = |refusal| {
-            let asked = HttpRequest {
-                method: head.method.as_str(),
-                query: "",
-                headers: &sent,
-                body: &[],
-            };
-            let reply = self.current.responder.refuse(&asked, refusal);
+            let reply = responder.refuse(&asked, peer.as_deref(), refusal);
             Box::new(respond(reply, None))
         };
         if is_too_large {
@@ -109,7 +111,8 @@ impl Door {
         if let Some(problem) = fault_of(head) {
             return Err(refuse(malformed(problem)));
         }
-        let place = self.current.responder.admit(&sent).map_err(refuse)?;
+        let place = responder.admit(&sent, peer.as_deref());
+        let place = place.map_err(|refusal| respond(responder.told(&asked, refusal), None))?;
         let headers = head.headers();
         // RFC 6455, section 4.4. The handshake of actix-http lets drafts pass.
         if headers
@@ -123,7 +126,7 @@ impl Door {
         if let Some(problem) = problem_of(head) {
             return Err(refuse(malformed(problem)));
         }
-        let mut response = ws::handshake(head).map_err(|error| Box::new(error.error_response()))?;
+        let mut response = ws::handshake(head).map_err(|error| refuse(causes::handshake(error)))?;
         let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL);
         let offered = offered.filter_map(|names| names.to_str().ok());
         let subprotocol = self.current.worker.engine().transports.negotiate(offered);

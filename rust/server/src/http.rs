@@ -15,7 +15,7 @@ use protocol::http::Response;
 use runtime::{Body, CarrierHandle, Outgoing, Place, Remote, Reply, stuck_time};
 
 use crate::deadline::within;
-use crate::head::{client_of, headers_of, is_too_large};
+use crate::head::{client_of, headers_of, is_too_large, peer_of};
 use crate::scan::BodyFault;
 use crate::socket::SocketHandle;
 use crate::worker::CurrentWorker;
@@ -42,12 +42,19 @@ pub(crate) async fn answer(
         let headers = headers_of(request.head(), |name| name == "origin");
         asked.headers = &headers;
         let refusal = too_large_head(limits.max_head_bytes);
-        return closing(respond(responder.refuse(&asked, refusal), None));
+        let peer = peer_of(request.head());
+        let reply = responder.refuse(&asked, peer.as_deref(), refusal);
+        return closing(respond(reply, None));
     }
     let client = client_of(request.head(), "http");
     let headers = client.headers.clone();
     asked.headers = &headers;
-    let place = match responder.admit_request(&asked) {
+    let peer = client.peer.clone();
+    let refuse = |asked, refusal| {
+        let reply = responder.refuse(asked, peer.as_deref(), refusal);
+        closing(respond(reply, None))
+    };
+    let place = match responder.admit_request(&asked, peer.as_deref()) {
         Ok(place) => place,
         Err(refusal) => return closing(respond(refusal, None)),
     };
@@ -57,10 +64,10 @@ pub(crate) async fn answer(
     );
     let body = match body.await {
         Some(Ok(body)) => body,
-        Some(Err(refusal)) => return closing(respond(responder.refuse(&asked, refusal), None)),
+        Some(Err(refusal)) => return refuse(&asked, refusal),
         None => {
             let refusal = Response::error(408, "the body took too long: send it faster");
-            return closing(respond(responder.refuse(&asked, refusal), None));
+            return refuse(&asked, refusal);
         }
     };
     asked.body = &body;
