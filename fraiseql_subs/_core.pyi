@@ -133,6 +133,9 @@ class Response:
     def is_whole(self) -> bool:
         """Whether the next part is the whole body."""
     @property
+    def is_cut_short(self) -> bool:
+        """Whether all was taken of a body that ends for another reason than that it is whole."""
+    @property
     def ended(self) -> asyncio.Future[None]:
         """Done when the transport has to be ended at once."""
     def take(self) -> bytes | asyncio.Future[None] | None:
@@ -214,6 +217,8 @@ class Core:
         """Let clients leave within `drain` seconds, then close the rest with 1001."""
     def hurry(self) -> None:
         """End the drain that is under way."""
+    def not_cut(self) -> None:
+        """Count a connection that was ended, and whose socket the server keeps."""
     def disconnect(
         self,
         user_id: str | None,

@@ -21,6 +21,7 @@ from typing_extensions import Self
 
 from . import decorators
 from ._core import Core, Receipt, Responses
+from ._texts import naming_lone_surrogates
 from .config import (
     DEFAULT_HISTORY,
     DRAIN,
@@ -166,19 +167,20 @@ class SubscriptionManager:
             source, definitions = decorators.resolve(
                 self._definitions, self._schema, self._scalars, self._enums
             )
-        return Core(
-            schema=source,
-            definitions=definitions,
-            limits=self._limits,
-            history=self._history,
-            security=self._security,
-            trusted_documents=self._trusted_documents,
-            introspection=self._introspection,
-            transports=self._transports,
-            debug=self._debug,
-            page=read_page() if self._graphiql else None,
-            workers=self.workers,
-        )
+        with naming_lone_surrogates(ConfigurationError):
+            return Core(
+                schema=source,
+                definitions=definitions,
+                limits=self._limits,
+                history=self._history,
+                security=self._security,
+                trusted_documents=self._trusted_documents,
+                introspection=self._introspection,
+                transports=self._transports,
+                debug=self._debug,
+                page=read_page() if self._graphiql else None,
+                workers=self.workers,
+            )
 
     @property
     def _core(self) -> Core:
@@ -497,7 +499,9 @@ class SubscriptionManager:
             )
         if code != 1000 and not 3000 <= code <= 4999:
             raise ConfigurationError(f"code={code!r}: give 1000, or 3000 to 4999")
-        user_id = None if identity is None else identity.user_id
+        if not (identity is None or isinstance(identity, Identity)):
+            raise ConfigurationError(f"identity={identity!r}: give an Identity, such as its user's")
+        user_id = None if identity is None else str(identity.user_id)
         return await self._core.disconnect(user_id, tenant_id, connection_id, code, reason)
 
     def connections(self) -> list[ConnectionInfo]:

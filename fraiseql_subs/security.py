@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 from fraiseql_subs._core import check_hosts, check_path, check_rate, check_rule
+from fraiseql_subs._texts import LONE_SURROGATE, has_utf8, naming_lone_surrogates
 from fraiseql_subs.config import (
     Accepted,
     ConnectionParams,
@@ -62,7 +63,8 @@ class TenantIsolation:
             return
         check_text("TenantIsolation.event_field", self.event_field, '"tenant_id", or None')
         with _naming("TenantIsolation.event_field"):
-            check_path(self.event_field)
+            with naming_lone_surrogates(ConfigurationError):
+                check_path(self.event_field)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,8 @@ class RowFilter:
         _check_keys("RowFilter.where", self.where, _IDENTITY)
         _take_roles(self)
         with _naming("RowFilter"):
-            check_rule(self, "RowFilter")
+            with naming_lone_surrogates(ConfigurationError):
+                check_rule(self, "RowFilter")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,8 @@ class Scope:
         _check_keys("Scope.arguments", self.arguments, example)
         _take_roles(self)
         with _naming("Scope"):
-            check_rule(self, "Scope")
+            with naming_lone_surrogates(ConfigurationError):
+                check_rule(self, "Scope")
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +198,8 @@ class Federation:
             channels = strings("Federation.channels", self.channels, '["orders*"]')
             object.__setattr__(self, "channels", channels)
         with _naming("Federation"):
-            check_rule(self, "Federation")
+            with naming_lone_surrogates(ConfigurationError):
+                check_rule(self, "Federation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +231,8 @@ class Rates:
             if rate is not None:
                 check_text(f"Rates.{name}", rate, '"10/s", or None for no limit')
                 with _naming(f"Rates.{name}"):
-                    check_rate(rate)
+                    with naming_lone_surrogates(ConfigurationError):
+                        check_rate(rate)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -302,13 +308,16 @@ class JWT:
             object.__setattr__(self, name, texts)
         if self.header is not None:
             object.__setattr__(self, "header", self.header.lower())
-        check_rule(self, "JWT")
+        with naming_lone_surrogates(ConfigurationError):
+            check_rule(self, "JWT")
 
     def _check_texts(self) -> None:
         if not (self.key is None or isinstance(self.key, str | bytes)):
             # Not the value: it may be a secret.
             kind = type(self.key).__name__
             raise ConfigurationError(f"JWT.key is of type {kind}: give PEM or a secret, as str")
+        if isinstance(self.key, str) and not has_utf8(self.key):
+            raise ConfigurationError(f"JWT.key: {LONE_SURROGATE}")
         for name, example in (
             ("jwks", "the text of a JSON Web Key Set"),
             ("jwks_url", '"https://auth.example.com/jwks.json"'),
@@ -421,7 +430,8 @@ class Security:
             hosts = strings("Security.hosts", self.hosts, '["api.example.com"]')
             object.__setattr__(self, "hosts", hosts)
             with _naming("Security.hosts"):
-                check_hosts(hosts)
+                with naming_lone_surrogates(ConfigurationError):
+                    check_hosts(hosts)
         if self.jwt is not None and self.jwt.cookie is not None and self.origins is None:
             raise ConfigurationError(
                 "JWT.cookie needs Security.origins: browsers send cookies for the pages of others"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import Self
 
 from ._signals import SIGNALS
+from ._texts import naming_lone_surrogates
 from .errors import ConfigurationError
 from .security import TLS
 
@@ -114,14 +115,15 @@ class Server:
         self._owns_manager = not core.is_running
         core.start()
         try:
-            bound = core.serve(
-                self.host,
-                self.port,
-                self.path,
-                None if self._tls is None else self._tls.read(),
-                self.unix,
-                self._reuse_port,
-            )
+            with naming_lone_surrogates(ConfigurationError):
+                bound = core.serve(
+                    self.host,
+                    self.port,
+                    self.path,
+                    None if self._tls is None else self._tls.read(),
+                    self.unix,
+                    self._reuse_port,
+                )
             if bound is not None:
                 self.host, self.port = bound
         except BaseException:

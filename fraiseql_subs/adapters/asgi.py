@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..config import DRAIN
 from ._shutdown import watch_shutdown
+from ._sockets import CLOSE_TIMEOUT, Ends, cut, cut_unless_closed, ends_of, limit
 from ._tasks import Peer, first_of, last_word
 from .websocket import GraphQLTransportWSHandler, WebSocketAdapter
 
@@ -105,7 +106,7 @@ async def serve_http(
 
 
 async def _answer(
-    manager: SubscriptionManager, scope: Scope, receive: Receive, send: Send, context: Any
+    manager: SubscriptionManager, scope: Scope, receive: Receive, send: _Sending, context: Any
 ) -> None:
     body = await _body(receive, manager._limits.max_message_bytes)
     if body is None:
@@ -114,11 +115,30 @@ async def _answer(
     response = await manager._core.answer(scope["method"], body, peer)
     try:
         await first_of(response.ended, _respond(response, send), _departure(receive))
+        if response.ended.done():
+            await _cut_response(manager, scope, receive, send)
+        elif response.is_cut_short:
+            # A client that takes nothing would otherwise keep the end of it waiting for ever.
+            limit(_ends(scope))
     except OSError:
         # Servers differ in whether writing to a client that has left is an error.
         pass
     finally:
         response.closed()
+
+
+async def _cut_response(
+    manager: SubscriptionManager, scope: Scope, receive: Receive, send: _Sending
+) -> None:
+    """End a response whose client takes nothing of it, or whose manager has ended."""
+    if manager._core.is_closed:
+        with contextlib.suppress(asyncio.TimeoutError):
+            return await asyncio.wait_for(send.end(), CLOSE_TIMEOUT)
+    # The streams of a connection of HTTP/2 share its socket.
+    if not str(scope.get("http_version", "")).startswith("2"):
+        if not await cut(_ends(scope)):
+            manager._core.not_cut()
+        await _until(_departure(receive))
 
 
 class _Sending:
@@ -171,8 +191,22 @@ async def _respond(response: Response, send: Send) -> None:
 
 
 async def _departure(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
+    while not (await receive())["type"].endswith(".disconnect"):
         pass
+
+
+NOTICE_TIMEOUT = 1.0
+"""Seconds in which a server notices that a socket was cut."""
+
+
+async def _until(departure: Awaitable[None]) -> None:
+    """Wait until the server has noticed; it takes an application that ends before for faulty."""
+    with contextlib.suppress(Exception):
+        await asyncio.wait_for(departure, NOTICE_TIMEOUT)
+
+
+_SERVICE_RESTART = 1012
+"""Close code that applications are told when their server ends; so of uvicorn."""
 
 
 class ASGIWebSocket(WebSocketAdapter):
@@ -183,16 +217,19 @@ class ASGIWebSocket(WebSocketAdapter):
         self.headers = _headers(scope)
         self.remote_address = _address(scope)
         self.query_string = _query_string(scope)
+        self._ends = _ends(scope)
         self._can_respond = "websocket.http.response" in scope.get("extensions", ())
         self._receive = receive
         self._send = send
         self._connected = True
+        self._is_accepted = False
 
     async def accept(self, subprotocol: str | None) -> None:
         """Complete the handshake."""
         message = await self._receive()
         if message["type"] == "websocket.connect":
             await self._send({"type": "websocket.accept", "subprotocol": subprotocol})
+            self._is_accepted = True
 
     async def refuse(self, status: int, headers: list[tuple[str, str]], body: bytes) -> bool:
         """Answer the handshake, where the server has a message for that."""
@@ -207,6 +244,9 @@ class ASGIWebSocket(WebSocketAdapter):
         message = await self._receive()
         if message["type"] != "websocket.receive":
             self._connected = False
+            if message.get("code") == _SERVICE_RESTART:
+                # The server has closed it, and waits until the client takes that.
+                cut_unless_closed(self._ends)
             return None
         text: str | None = message.get("text")
         return text if text is not None else bytes(message["bytes"])
@@ -228,6 +268,16 @@ class ASGIWebSocket(WebSocketAdapter):
         """Close the socket."""
         await self._send({"type": "websocket.close", "code": code, "reason": reason})
         self._connected = False
+        if self._is_accepted:
+            # Servers have the close in a buffer now, and wait until the client takes it.
+            cut_unless_closed(self._ends)
+
+    async def abort(self) -> bool:
+        """Cut the socket below the server."""
+        is_cut = await cut(self._ends)
+        self._connected = False
+        await _until(_departure(self._receive))
+        return is_cut
 
     def is_connected(self) -> bool:
         """Whether the socket is open."""
@@ -251,6 +301,10 @@ def _encoded(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
 def _query_string(scope: Scope) -> str:
     query: bytes = scope.get("query_string", b"")
     return query.decode(errors="replace")
+
+
+def _ends(scope: Scope) -> Ends | None:
+    return ends_of(scope.get("client"), scope.get("server"))
 
 
 def _address(scope: Scope) -> str | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..config import DRAIN
 from ._shutdown import watch_shutdown
+from ._sockets import CLOSE_TIMEOUT
 from ._tasks import Peer, first_of, last_word
 
 if TYPE_CHECKING:
@@ -85,6 +86,18 @@ class WebSocketAdapter(ABC):
         """
         return False
 
+    async def abort(self) -> bool:
+        """Cut the socket at once, whatever waits to be sent; override it where you can.
+
+        It is called for clients that do not take their close. Where sockets have an asyncio
+        transport, call its `abort()`.
+
+        Returns:
+            Whether it was cut. If not, as by default, `connections_not_cut` counts, and your
+            server holds the socket until the network gives up.
+        """
+        return False
+
     async def receive_text(self) -> str | bytes | None:
         """Wait for the next message as it is; override it to save the decoding.
 
@@ -152,7 +165,12 @@ class GraphQLTransportWSHandler:
             )
             # Not before nobody receives any more: granian lets a close wait for that.
             for code, reason in closing:
-                await adapter.close(code, reason)
+                await self._close(adapter, code, reason)
+            if connection.ended.done() and not closing:
+                if core.is_closed:
+                    await self._close(adapter, 1001, "Going away")
+                else:
+                    await self._cut(adapter)
         except asyncio.CancelledError:
             # The server ends. What it would say for us is an error, after which nobody returns.
             if adapter.is_connected():
@@ -163,6 +181,17 @@ class GraphQLTransportWSHandler:
                 raise
         finally:
             connection.closed()
+
+    async def _close(self, adapter: WebSocketAdapter, code: int, reason: str) -> None:
+        """Close a socket; cut it if the client does not take the close."""
+        try:
+            await asyncio.wait_for(adapter.close(code, reason), CLOSE_TIMEOUT)
+        except asyncio.TimeoutError:
+            await self._cut(adapter)
+
+    async def _cut(self, adapter: WebSocketAdapter) -> None:
+        if not await adapter.abort():
+            self._manager._core.not_cut()
 
 
 async def _refuse(

@@ -1,7 +1,7 @@
 //! Connections and requests that a Python server carries: one crossing for a batch of messages.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::task::Poll;
 
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use protocol::http::HttpRequest;
 use protocol::{Close, Head, Session, Subprotocol};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList};
+use pyo3::types::{PyBytes, PyList, PyString};
 use runtime::{Body, CarrierHandle, Client, Opening, Outgoing, Place, Remote, Reply, Waiter};
 
 use crate::bridge::Bridge;
@@ -23,9 +23,9 @@ type Headers = Vec<(String, String)>;
 /// What a Python server knows about a client.
 #[derive(FromPyObject)]
 pub(crate) struct PyPeer {
-    headers: Vec<(String, String)>,
-    remote_address: Option<String>,
-    query_string: String,
+    headers: Vec<(Lossy, Lossy)>,
+    remote_address: Option<Lossy>,
+    query_string: Lossy,
     context: Option<Py<PyAny>>,
 }
 
@@ -37,16 +37,33 @@ impl PyPeer {
             variables: Some(context_variables(py)?.unbind()),
             ..HostClient::default()
         };
+        let headers = self
+            .headers
+            .into_iter()
+            .map(|(name, value)| (name.0, value.0));
         let client = Client {
             connection_id: format!("adapter-{}", LAST.fetch_add(1, Relaxed) + 1),
-            headers: self.headers.into(),
-            query: self.query_string,
-            peer: self.remote_address,
+            headers: headers.collect(),
+            query: self.query_string.0,
+            peer: self.remote_address.map(|address| address.0),
             ..Client::default()
         };
         // It is new, so nothing is set yet.
         client.host.set(Box::new(host)).ok();
         Ok(client)
+    }
+}
+
+/// Text of a client. Some servers hand bytes that are no UTF-8 on as lone surrogates.
+pub(crate) struct Lossy(String);
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Lossy {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        Ok(Self(
+            object.cast::<PyString>()?.to_string_lossy().into_owned(),
+        ))
     }
 }
 
@@ -70,14 +87,14 @@ impl Connection {
     pub(crate) fn open(
         py: Python<'_>,
         running: &Running,
-        subprotocols: &[String],
+        subprotocols: &[Lossy],
         peer: PyPeer,
     ) -> PyResult<Self> {
         let responder = py.detach(|| running.runtime.responder());
         let client = peer.into_client(py)?;
         let admitted = responder.admit(client.header("origin"), client.header("host"));
         let transports = responder.engine().transports;
-        let subprotocol = transports.negotiate(subprotocols.iter().map(String::as_str));
+        let subprotocol = transports.negotiate(subprotocols.iter().map(|name| &*name.0));
         let promise = Promise::new(py)?;
         let ended = promise.future(py).unbind();
         let (place, refusal) = match admitted {
@@ -139,11 +156,11 @@ impl Connection {
     }
 
     /// Takes one text message; gives a future to await before the next one when too much waits.
-    fn receive_text(&self, py: Python<'_>, text: String) -> PyResult<Option<Py<PyAny>>> {
+    fn receive_text(&self, py: Python<'_>, text: Lossy) -> PyResult<Option<Py<PyAny>>> {
         let Some(remote) = &self.remote else {
             return Ok(None);
         };
-        if remote.receive_text(text) {
+        if remote.receive_text(text.0) {
             return Ok(None);
         }
         let promise = Promise::new(py)?;
@@ -262,6 +279,7 @@ pub(crate) struct Response {
     status: u16,
     headers: Headers,
     body: Mutex<Rest>,
+    is_cut_short: AtomicBool,
     bridge: Arc<Bridge>,
     ended: Py<PyAny>,
     /// Held until the response was sent.
@@ -305,6 +323,7 @@ impl Response {
                 Body::Whole(body, remote) => Rest::Whole(body, remote),
                 Body::Stream(ready, remote) => Rest::Ready(ready, remote),
             }),
+            is_cut_short: AtomicBool::new(false),
             bridge,
             ended,
             _place: reply.place,
@@ -330,6 +349,12 @@ impl Response {
     #[getter]
     fn is_whole(&self) -> bool {
         matches!(&*self.body.lock(), Rest::Whole(..))
+    }
+
+    /// Whether all was taken of a body that ends for another reason than that it is complete.
+    #[getter]
+    fn is_cut_short(&self) -> bool {
+        self.is_cut_short.load(Relaxed)
     }
 
     /// A future that is done when the transport has to be ended at once.
@@ -369,7 +394,10 @@ impl Response {
                 for outgoing in batch {
                     match outgoing {
                         Outgoing::Text(part) => parts.extend_from_slice(&part),
-                        Outgoing::Close(_) => is_over = true,
+                        Outgoing::Close(close) => {
+                            is_over = true;
+                            self.is_cut_short.store(close != Close::normal(), Relaxed);
+                        }
                         Outgoing::Head(_) | Outgoing::Ping | Outgoing::Pong(_) => {}
                     }
                 }

@@ -12,6 +12,7 @@ mod error;
 mod event;
 mod failure;
 mod future;
+mod hook;
 mod iterables;
 mod json;
 mod load;

@@ -78,6 +78,20 @@ struct Started {
     field: String,
 }
 
+/// Told by a task that has ended; until then the task is held, as the event loop does not.
+#[pyclass(frozen)]
+struct Release {
+    id: CallId,
+    calls: Arc<Calls>,
+}
+
+#[pymethods]
+impl Release {
+    fn __call__(&self, _task: &Bound<'_, PyAny>) {
+        self.calls.tasks.lock().remove(&self.id);
+    }
+}
+
 impl Calls {
     /// Looks up what calls need.
     pub(crate) fn new(
@@ -177,11 +191,15 @@ impl Calls {
         id: CallId,
         subject: Subject,
     ) {
+        let is_initial = matches!(subject, Subject::Initial);
+        let index = lane.info.definition.index;
         let answer = Answer {
             id,
             lane: lane.clone(),
             calls: self.clone(),
-            is_initial: matches!(subject, Subject::Initial),
+            is_initial,
+            is_stream: matches!(subject, Subject::Stream)
+                || is_initial && self.functions[index].is_initial_stream,
             has_ended: AtomicBool::new(false),
         };
         match Bound::new(py, answer) {
@@ -196,7 +214,7 @@ impl Calls {
     }
 
     fn enter(
-        &self,
+        self: &Arc<Self>,
         answer: &Bound<'_, Answer>,
         bound: &Bindings,
         subject: Subject,
@@ -240,7 +258,7 @@ impl Calls {
     }
 
     fn run(
-        &self,
+        self: &Arc<Self>,
         answer: &Bound<'_, Answer>,
         bound: &Bindings,
         coroutine: &Bound<'_, PyAny>,
@@ -250,7 +268,7 @@ impl Calls {
         let task = start.call1((coroutine, &bound.variables))?;
         let answer = answer.get();
         // An eager task may have ended already.
-        if answer.has_ended.load(Relaxed) {
+        if answer.has_ended.load(Relaxed) && !answer.is_stream {
             return Ok(());
         }
         if !self.starts_eagerly {
@@ -260,6 +278,9 @@ impl Calls {
             task: task.unbind(),
             field: field_of(&answer.lane).to_owned(),
         };
+        if answer.is_stream {
+            self.release_late(py, answer.id, &started)?;
+        }
         self.tasks.lock().insert(answer.id, started);
         if !answer.lane.wants(answer.id) {
             // The subscription ended while the task was made: its cancellation found no task.
@@ -268,17 +289,39 @@ impl Calls {
         Ok(())
     }
 
-    fn cancel(&self, py: Python<'_>, id: CallId) {
-        let task = self.tasks.lock().remove(&id);
-        if let Some(Started { task, .. }) = task
-            && let Err(error) = task.call_method0(py, intern!(py, "cancel"))
-        {
-            error.write_unraisable(py, Some(task.bind(py)));
+    /// Keeps a task until it has ended, which is later than it has answered.
+    fn release_late(
+        self: &Arc<Self>,
+        py: Python<'_>,
+        id: CallId,
+        started: &Started,
+    ) -> PyResult<()> {
+        let release = Release {
+            id,
+            calls: self.clone(),
+        };
+        let release = release.into_pyobject(py)?;
+        let add = intern!(py, "add_done_callback");
+        started.task.call_method1(py, add, (release,)).map(drop)
+    }
+
+    fn cancel(self: &Arc<Self>, py: Python<'_>, id: CallId) {
+        let started = self.tasks.lock().get(&id).map(|started| Started {
+            task: started.task.clone_ref(py),
+            field: String::new(),
+        });
+        let Some(started) = started else { return };
+        // It may be cancelled before its first step, and then never answers.
+        let cancelled = self
+            .release_late(py, id, &started)
+            .and_then(|()| started.task.call_method0(py, intern!(py, "cancel")));
+        if let Err(error) = cancelled {
+            error.write_unraisable(py, Some(started.task.bind(py)));
         }
     }
 
     /// Cancels all calls that have not ended.
-    pub(crate) fn cancel_all(&self, py: Python<'_>) {
+    pub(crate) fn cancel_all(self: &Arc<Self>, py: Python<'_>) {
         let ids: Vec<_> = self.tasks.lock().keys().copied().collect();
         for id in ids {
             self.cancel(py, id);
@@ -289,7 +332,8 @@ impl Calls {
     pub(crate) fn abandon_all(&self, py: Python<'_>) {
         let tasks: Vec<_> = self.tasks.lock().drain().collect();
         for (_, Started { task, field }) in tasks {
-            if let Err(error) = self.abandon.call1(py, (task, &*field)) {
+            let what = format!("the resolver of {field}");
+            if let Err(error) = self.abandon.call1(py, (task, what)) {
                 error.write_unraisable(py, None);
             }
         }
@@ -386,6 +430,8 @@ struct Answer {
     calls: Arc<Calls>,
     /// Whether the call is for what comes before the events.
     is_initial: bool,
+    /// Whether it gives several values, and cleans up after the last one.
+    is_stream: bool,
     /// Read and written on the event loop's thread only.
     has_ended: AtomicBool,
 }
@@ -466,7 +512,10 @@ impl Answer {
 impl Answer {
     fn finish(&self, py: Python<'_>, outcome: Outcome) {
         self.has_ended.store(true, Relaxed);
-        self.calls.tasks.lock().remove(&self.id);
+        if !self.is_stream {
+            // It has nothing more to do.
+            self.calls.tasks.lock().remove(&self.id);
+        }
         if let Some(wake) = self.lane.finish(self.id, outcome) {
             self.calls.bridge.wake(wake);
         }
@@ -519,6 +568,10 @@ impl Answer {
                     detail: error.message("the response"),
                     cause: None,
                 };
+                if let Some(exit) = error.into_exit(value.py()) {
+                    self.calls.failures.pass_on(value.py(), exit);
+                    return refused(ResolverError::new(INTERNAL_ERROR));
+                }
                 self.report(
                     value.py(),
                     &[FieldFault {
