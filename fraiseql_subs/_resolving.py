@@ -103,8 +103,11 @@ async def pump(generator: AsyncIterator[object], answer: Answer) -> None:
                 await room
     except Exception as exception:
         answer.broke(exception)
-    except BaseException:
+    except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
         answer.ended()
+        raise
+    except BaseException as exception:
+        answer.broke(exception)
         raise
     else:
         answer.ended()

@@ -289,8 +289,8 @@ class SubscriptionManager:
             The event's id and its offset on the bus, counted from 1.
 
         Raises:
-            PublishError: The data has no JSON form, the channel is empty, or the data names another
-                tenant than `tenant_id`. The message says where.
+            PublishError: The data has no JSON form, a text is none or has no UTF-8, the channel is
+                empty, or the data names another tenant than `tenant_id`. The message says where.
             ManagerClosed: The manager is closed.
         """
         return self._core.publish(channel, data, event_type, tenant_id, event_id)

@@ -1,8 +1,8 @@
 """Cuts the sockets of clients that take nothing, whichever server holds them: ADR 0055.
 
-ASGI has no message for that, and what servers do at the end of an application waits until the client
-has taken all. So the socket is found among the descriptors of the process by its two addresses, and
-shut down below the server, which then finds its client gone.
+ASGI has no message for that, and what servers do at the end of an application waits until the
+client has taken all. So the socket is found among the descriptors of the process by its two
+addresses, and shut down below the server, which then finds its client gone.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Held(NamedTuple):
 
 def ends_of(client: Any, server: Any) -> Ends | None:
     """Read the addresses that a server tells; None: they are no addresses of TCP."""
-    addresses = _address(client), _address(server)
-    return Ends(*addresses) if addresses[0] and addresses[1] else None
+    ours, theirs = _address(server), _address(client)
+    return None if ours is None or theirs is None else Ends(theirs, ours)
 
 
 def _address(told: Any) -> Address | None:
@@ -176,7 +176,7 @@ def _find(wanted: Collection[Ends]) -> dict[Ends, Held]:
             status = os.fstat(descriptor)
             if stat.S_ISSOCK(status.st_mode):
                 ends = _ends(descriptor)
-                if ends in wanted:
+                if ends is not None and ends in wanted:
                     found[ends] = Held(descriptor, status.st_ino)
     return found
 

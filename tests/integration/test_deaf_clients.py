@@ -17,7 +17,7 @@ from raw_websocket import RawWebSocket, open_connection
 from servers import uvicorn, ws_url
 from support import PATIENCE, eventually
 
-from fraiseql_subs import Limits, SubscriptionManager, passthrough
+from fraiseql_subs import SubscriptionManager, passthrough
 from fraiseql_subs.adapters.asgi import GraphQLApp
 
 SERVERS = [
@@ -164,24 +164,40 @@ async def test_a_close_that_stays_in_the_buffers_of_a_server_is_bounded(name):
         AdapterProcess(MANAGER.format("max_pending_bytes=64 * 1024 * 1024"), name) as server,
         over_websocket(server.url) as client,
     ):
-        pending = (
-            "[t.get_write_buffer_size() for t in __import__('gc').get_objects()"
-            " if type(t).__name__ == '_SelectorSocketTransport' and t.get_extra_info('peername')"
-            f" and t.get_extra_info('peername')[1] == {client.port}]"
-        )
-
-        async def is_subscribed() -> bool:
-            return await server.do("manager.metrics().subscriptions") == 1
-
-        await eventually(is_subscribed, "it is subscribed")
-        small = 'manager.publish("blob", "x" * 10_000)'
-        for _ in range(5000):
-            await server.do(small)
-            await server.do("asyncio.sleep(0.001)")
-            if any(await server.do(pending)):
-                break
+        await fill_buffers(server, client)
         assert await server.do(DISCONNECT) == 1
         await let_go(server, [client])
+
+
+@pytest.mark.parametrize("name", ["http:h11", "http:httptools"])
+async def test_the_end_of_a_stream_that_stays_in_the_buffers_of_a_server_is_bounded(name):
+    """The response is complete for the server, and its client takes nothing of it."""
+    shorter = "\n__import__('fraiseql_subs.adapters._sockets').adapters._sockets.TAKE_TIMEOUT = 2"
+    before = MANAGER.format("max_pending_bytes=64 * 1024 * 1024") + shorter
+    async with AdapterProcess(before, name) as server, over_event_stream(server.url) as client:
+        await fill_buffers(server, client)
+        assert await server.do(DISCONNECT) == 1
+        await let_go(server, [client])
+
+
+async def fill_buffers(server: AdapterProcess, client: Deaf) -> None:
+    """Publish until the server has something that the network does not take."""
+    pending = (
+        "[t.get_write_buffer_size() for t in __import__('gc').get_objects()"
+        " if type(t).__name__ == '_SelectorSocketTransport' and t.get_extra_info('peername')"
+        f" and t.get_extra_info('peername')[1] == {client.port}]"
+    )
+
+    async def is_subscribed() -> bool:
+        return await server.do("manager.metrics().subscriptions") == 1
+
+    await eventually(is_subscribed, "it is subscribed")
+    for _ in range(5000):
+        await server.do('manager.publish("blob", "x" * 10_000)')
+        await server.do("asyncio.sleep(0.001)")
+        if any(await server.do(pending)):
+            return
+    raise AssertionError("the network takes all")
 
 
 async def test_a_reading_client_is_told_why_and_keeps_its_http_connection():
@@ -196,7 +212,7 @@ async def test_a_reading_client_is_told_why_and_keeps_its_http_connection():
             await eventually(lambda: manager.metrics().subscriptions == 2, "both run")
             for listed in manager.connections():
                 await manager.disconnect(connection_id=listed.connection_id, code=4000, reason="x")
-            assert [line async for line in response.aiter_lines()] is not None
+            await response.aread()
             port = response.extensions["network_stream"].get_extra_info("client_addr")[1]
         await client.expect_close(4000, "x")
         await asyncio.sleep(1)

@@ -1,4 +1,4 @@
-"""Calls into an application that wait for what nothing else holds: the garbage collector spares them."""
+"""Calls that wait for what nothing else holds: the garbage collector spares them."""
 
 from __future__ import annotations
 
