@@ -13,6 +13,7 @@ from .schema import SchemaSource
 from .security import Security
 
 __all__ = [
+    "INTERNAL_ERROR",
     "Connection",
     "Core",
     "Event",
@@ -26,6 +27,9 @@ __all__ = [
     "check_rule",
     "load",
 ]
+
+INTERNAL_ERROR: str
+"""What the client is told of an exception that is not meant for it."""
 
 @final
 class Event(Mapping[str, Any]):
@@ -229,7 +233,7 @@ class Core:
     ) -> asyncio.Future[int]:
         """Close the selected connections."""
     def connect(self, subprotocols: list[str], peer: Peer) -> Connection:
-        """Open a WebSocket connection that a Python server carries."""
+        """Open a WebSocket connection that a Python server carries; refuse it once closed."""
     def answer(self, method: str, body: bytes, peer: Peer) -> asyncio.Future[Response]:
         """Answer an HTTP request that a Python server received."""
     def prometheus(self) -> str:

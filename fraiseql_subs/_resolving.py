@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextvars import Context
 from typing import Any, Protocol, TypeAlias
 
+from ._causes import ended_by
 from ._faults import faults
 from .types import SKIP
 
@@ -102,6 +103,7 @@ async def pump(generator: AsyncIterator[object], answer: Answer) -> None:
                     break
                 await room
     except Exception as exception:
+        ended_by(exception)
         answer.broke(exception)
     except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
         answer.ended()

@@ -220,6 +220,9 @@ class ConnectionParams:
             the first. Clients that cannot set headers, such as `EventSource`, have their
             credentials here; URLs are written to logs by proxies, so let those be short-lived.
         query_string: The same as it was sent, what follows the `?`; "" without.
+        in_process: Whether there is no connection, but an in-process subscription: then there is
+            no payload, no header, no query and no address, `connection_id` is "", and `context` and
+            `identity` are what `subscribe` was given.
     """
 
     payload: Mapping[str, Any] | None = None
@@ -230,6 +233,7 @@ class ConnectionParams:
     context: Any = None
     query: Mapping[str, str] = field(default_factory=dict)
     query_string: str = ""
+    in_process: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,9 @@ from typing import Any, TypeAlias, TypeVar
 from typing_extensions import Self
 
 from . import decorators
-from ._core import Core, Receipt, Responses
+from ._callables import check_callable
+from ._causes import Causes, watching
+from ._core import Core, Receipt
 from ._texts import naming_lone_surrogates
 from .config import (
     DEFAULT_HISTORY,
@@ -40,7 +42,7 @@ from .executor import Executor
 from .given_schema import add_subscriptions, read_schema
 from .graphiql import read_page
 from .metrics import ConnectionInfo, Metrics
-from .response_stream import ResponseStream
+from .response_stream import Opening, ResponseStream
 from .schema.enums import check_enums, enum_table
 from .schema.markers import Scalar
 from .security import TLS, Security
@@ -441,7 +443,8 @@ class SubscriptionManager:
                 after the `event_id` of a receipt.
 
         Raises:
-            ValidationError: At the first iteration: document or variables are refused.
+            ValidationError: At the first iteration: document or variables are refused. Later: a
+                source stream, `context_getter` or `root_value` raised, which is its `__cause__`.
             ManagerClosed: The manager is closed.
         """
         return ResponseStream(
@@ -464,10 +467,13 @@ class SubscriptionManager:
         subscription_id: str | None = None,
         identity: Identity | Mapping[str, Any] | None = None,
         extensions: Mapping[str, Any] | None = None,
-    ) -> Awaitable[Responses]:
-        return self._core.subscribe(
-            subscription_id, document, variables, operation_name, context, identity, extensions
-        )
+    ) -> Opening:
+        causes: Causes = []
+        with watching(causes):
+            responses = self._core.subscribe(
+                subscription_id, document, variables, operation_name, context, identity, extensions
+            )
+        return Opening(responses, causes)
 
     async def disconnect(
         self,
@@ -540,7 +546,11 @@ def _begin(main: Main) -> Awaitable[object]:
     Raises:
         ConfigurationError: It cannot be awaited.
     """
-    started = main if inspect.iscoroutine(main) or not callable(main) else main()
+    if inspect.iscoroutine(main) or not callable(main):
+        started: Any = main
+    else:
+        check_callable("main", main)
+        started = main()
     if not inspect.isawaitable(started):
         raise ConfigurationError(
             f"main={main!r} cannot be awaited: give an async function without parameters, or its"

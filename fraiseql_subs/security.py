@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
+from fraiseql_subs._callables import check_callable
 from fraiseql_subs._core import check_hosts, check_path, check_rate, check_rule
 from fraiseql_subs._texts import LONE_SURROGATE, has_utf8, naming_lone_surrogates
 from fraiseql_subs.config import (
@@ -413,9 +414,8 @@ class Security:
     hosts: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
-        if self.authenticate is not None and not _is_async(self.authenticate):
-            remedy = "write it as `async def authenticate(params: ConnectionParams)`"
-            refuse("Security.authenticate", self.authenticate, remedy)
+        if self.authenticate is not None:
+            _check_authenticate(self.authenticate)
         for name, kind in _RULES.items():
             rule = getattr(self, name)
             if rule is not None and not isinstance(rule, kind):
@@ -460,6 +460,13 @@ _RULES: dict[str, type] = {
     "federation": Federation,
     "rates": Rates,
 }
+
+
+def _check_authenticate(hook: object) -> None:
+    if not _is_async(hook):
+        remedy = "write it as `async def authenticate(params: ConnectionParams)`"
+        refuse("Security.authenticate", hook, remedy)
+    check_callable("Security.authenticate", hook, "params")
 
 
 def _is_async(function: object) -> bool:

@@ -7,8 +7,11 @@ import contextlib
 import inspect
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from .._callables import check_callable
+from .._ownership import Ownership
 from ..config import DRAIN
 from ._shutdown import watch_shutdown
 from ._sockets import CLOSE_TIMEOUT, Ends, cut, cut_unless_closed, ends_of, limit
@@ -42,6 +45,8 @@ class GraphQLApp:
         context: Callable[[Scope], Any] | None = None,
         drain: float = DRAIN,
     ) -> None:
+        if context is not None:
+            check_callable("context", context, "scope")
         self._manager = manager
         self._context = context
         self._drain = drain
@@ -53,70 +58,72 @@ class GraphQLApp:
         context = None if self._context is None else self._context(scope)
         if inspect.isawaitable(context):
             context = await context
+        call = ASGICall(self._manager, scope, receive, send, context, self._drain)
         if scope["type"] == "websocket":
-            await serve_websocket(self._manager, scope, receive, send, context, self._drain)
+            await serve_websocket(call)
         elif scope["type"] == "http":
-            await serve_http(self._manager, scope, receive, send, context, self._drain)
+            await serve_http(call)
 
     async def _live(self, receive: Receive, send: Send) -> None:
-        is_owner = True
+        ownership = Ownership(self._manager)
         while (await receive())["type"] == "lifespan.startup":
-            # Whoever has started the manager closes it.
-            is_owner = not self._manager._core.is_running
             await send({"type": "lifespan.startup.complete"})
-        if is_owner:
-            await self._manager.close(drain=self._drain)
+        await ownership.close(self._drain)
         await send({"type": "lifespan.shutdown.complete"})
 
 
-async def serve_websocket(
-    manager: SubscriptionManager,
-    scope: Scope,
-    receive: Receive,
-    send: Send,
-    context: Any,
-    drain: float,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class ASGICall:
+    """One call of an ASGI application.
+
+    Attributes:
+        manager: What is served.
+        scope: As in ASGI; so `receive` and `send`.
+        context: What resolvers find as `context.value`.
+        drain: Time that operations under way have when the server is told to end (seconds).
+    """
+
+    manager: SubscriptionManager
+    scope: Scope
+    receive: Receive
+    send: Send
+    context: Any
+    drain: float
+
+
+async def serve_websocket(call: ASGICall) -> None:
     """Serve one `websocket` scope until it ends."""
-    adapter = ASGIWebSocket(scope, receive, send)
-    handler = GraphQLTransportWSHandler(manager, drain=drain)
+    adapter = ASGIWebSocket(call.scope, call.receive, call.send)
+    handler = GraphQLTransportWSHandler(call.manager, drain=call.drain)
     # A server that ends cancels, and would log that as an error.
     with contextlib.suppress(asyncio.CancelledError):
-        await handler.handle_connection(adapter, context=context)
+        await handler.handle_connection(adapter, context=call.context)
 
 
-async def serve_http(
-    manager: SubscriptionManager,
-    scope: Scope,
-    receive: Receive,
-    send: Send,
-    context: Any,
-    drain: float,
-) -> None:
+async def serve_http(call: ASGICall) -> None:
     """Answer one `http` scope: a query, a mutation, or a subscription as a stream."""
-    watch_shutdown(manager, drain)
-    sending = _Sending(send)
+    watch_shutdown(call.manager, call.drain)
+    sending = _Sending(call.send)
     try:
-        if not manager._core.is_closed:
-            await _answer(manager, scope, receive, sending, context)
+        if not call.manager._core.is_closed:
+            await _answer(call, sending)
         else:
             await sending.end()
     except asyncio.CancelledError:
         await last_word(sending.end())
 
 
-async def _answer(
-    manager: SubscriptionManager, scope: Scope, receive: Receive, send: _Sending, context: Any
-) -> None:
-    body = await _body(receive, manager._limits.max_message_bytes)
+async def _answer(call: ASGICall, send: _Sending) -> None:
+    scope, core = call.scope, call.manager._core
+    body = await _body(call.receive, call.manager._limits.max_message_bytes)
     if body is None:
         return
-    peer = Peer(_headers(scope), _address(scope), context, _query_string(scope))
-    response = await manager._core.answer(scope["method"], body, peer)
+    peer = Peer(_headers(scope), _address(scope), call.context, _query_string(scope))
+    response = await core.answer(scope["method"], body, peer)
     try:
-        await first_of(response.ended, _respond(response, send), _departure(receive))
+        await first_of(response.ended, _respond(response, send), _departure(call.receive))
         if response.ended.done():
-            await _cut_response(manager, scope, receive, send)
+            await _cut_response(call, send)
         elif response.is_cut_short:
             # A client that takes nothing would otherwise keep the end of it waiting for ever.
             limit(_ends(scope))
@@ -127,18 +134,15 @@ async def _answer(
         response.closed()
 
 
-async def _cut_response(
-    manager: SubscriptionManager, scope: Scope, receive: Receive, send: _Sending
-) -> None:
+async def _cut_response(call: ASGICall, send: _Sending) -> None:
     """End a response whose client takes nothing of it, or whose manager has ended."""
-    if manager._core.is_closed:
+    core = call.manager._core
+    if core.is_closed:
         with contextlib.suppress(asyncio.TimeoutError):
             return await asyncio.wait_for(send.end(), CLOSE_TIMEOUT)
-    # The streams of a connection of HTTP/2 share its socket.
-    if not str(scope.get("http_version", "")).startswith("2"):
-        if not await cut(_ends(scope)):
-            manager._core.not_cut()
-        await _until(_departure(receive))
+    if not (_is_shared(call.scope) or await cut(_ends(call.scope))):
+        core.not_cut()
+    await _until(_departure(call.receive))
 
 
 class _Sending:
@@ -217,7 +221,7 @@ class ASGIWebSocket(WebSocketAdapter):
         self.headers = _headers(scope)
         self.remote_address = _address(scope)
         self.query_string = _query_string(scope)
-        self._ends = _ends(scope)
+        self._ends, self._is_shared = _ends(scope), _is_shared(scope)
         self._can_respond = "websocket.http.response" in scope.get("extensions", ())
         self._receive = receive
         self._send = send
@@ -274,7 +278,7 @@ class ASGIWebSocket(WebSocketAdapter):
 
     async def abort(self) -> bool:
         """Cut the socket below the server."""
-        is_cut = await cut(self._ends)
+        is_cut = self._is_shared or await cut(self._ends)
         self._connected = False
         await _until(_departure(self._receive))
         return is_cut
@@ -304,7 +308,15 @@ def _query_string(scope: Scope) -> str:
 
 
 def _ends(scope: Scope) -> Ends | None:
+    """Return the addresses of the socket that is the client's alone; None: unknown, or shared."""
+    if _is_shared(scope):
+        return None
     return ends_of(scope.get("client"), scope.get("server"))
+
+
+def _is_shared(scope: Scope) -> bool:
+    """Whether it is one of several streams of a socket: the server drops what one holds."""
+    return str(scope.get("http_version", "")).startswith(("2", "3"))
 
 
 def _address(scope: Scope) -> str | None:

@@ -18,18 +18,6 @@ if TYPE_CHECKING:
     from ..manager import SubscriptionManager
 
 
-_CLOSED_BODY = b'{"errors":[{"message":"the server is shutting down: try again"}]}'
-_CLOSED = (
-    [
-        ("content-type", "application/json; charset=utf-8"),
-        ("content-length", str(len(_CLOSED_BODY))),
-        ("retry-after", "1"),
-    ],
-    _CLOSED_BODY,
-)
-"""Headers and body for clients of a manager that is closed already."""
-
-
 class WebSocketAdapter(ABC):
     """One WebSocket of some server. Subclass it: five methods, and what is known of the client.
 
@@ -148,10 +136,6 @@ class GraphQLTransportWSHandler:
         watch_shutdown(self._manager, self._drain)
         peer = Peer(list(adapter.headers), adapter.remote_address, context, adapter.query_string)
         core = self._manager._core
-        if core.is_closed:
-            # The server goes on for a moment, and its clients try again.
-            offered = next(iter(adapter.subprotocols), None)
-            return await _refuse(adapter, offered, 503, *_CLOSED)
         connection = core.connect(list(adapter.subprotocols), peer)
         if connection.refusal is not None:
             return await _refuse(adapter, connection.subprotocol, *connection.refusal)

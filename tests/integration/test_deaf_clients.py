@@ -169,7 +169,7 @@ async def test_a_close_that_stays_in_the_buffers_of_a_server_is_bounded(name):
         await let_go(server, [client])
 
 
-@pytest.mark.parametrize("name", ["http:h11", "http:httptools"])
+@pytest.mark.parametrize("name", ["http:h11"])
 async def test_the_end_of_a_stream_that_stays_in_the_buffers_of_a_server_is_bounded(name):
     """The response is complete for the server, and its client takes nothing of it."""
     shorter = "\n__import__('fraiseql_subs.adapters._sockets').adapters._sockets.TAKE_TIMEOUT = 2"

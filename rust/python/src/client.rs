@@ -66,10 +66,8 @@ pub(crate) fn context<'py>(
         .and_then(|host| host.downcast_ref::<HostClient>());
     let connection_id = (!client.connection_id.is_empty()).then_some(&client.connection_id);
     let params = match host.and_then(|host| host.params.as_ref()) {
-        Some(params) => Some(params.clone_ref(py).into_bound(py)),
-        None => connection_id
-            .map(|_| connection_params(py, client))
-            .transpose()?,
+        Some(params) => params.clone_ref(py).into_bound(py),
+        None => connection_params(py, client)?,
     };
     let arguments = PyDict::new(py);
     let identity = match (host.and_then(|h| h.identity.as_ref()), &client.identity) {
@@ -129,6 +127,7 @@ fn connection_params<'py>(py: Python<'py>, client: &Client) -> PyResult<Bound<'p
     let host = client.host.get();
     let host = host.and_then(|host| host.downcast_ref::<HostClient>());
     arguments.set_item("context", host.and_then(|host| host.value.as_ref()))?;
+    arguments.set_item("in_process", client.connection_id.is_empty())?;
     py.import("fraiseql_subs.config")?
         .getattr("ConnectionParams")?
         .call((), Some(&arguments))

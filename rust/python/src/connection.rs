@@ -7,7 +7,7 @@ use std::task::Poll;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use protocol::http::HttpRequest;
-use protocol::{Close, Head, Session, Subprotocol};
+use protocol::{Close, Head, Session, Subprotocol, Transports};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString};
 use runtime::{Body, CarrierHandle, Client, Opening, Outgoing, Place, Remote, Reply, Waiter};
@@ -75,8 +75,8 @@ fn waiter(py: Python<'_>, bridge: &Arc<Bridge>, promise: Promise) -> Waiter {
 /// One WebSocket connection that a Python server carries.
 #[pyclass(module = "fraiseql_subs._core", frozen)]
 pub(crate) struct Connection {
-    remote: Option<Remote>,
-    bridge: Arc<Bridge>,
+    /// `None` where it is refused.
+    carried: Option<(Remote, Arc<Bridge>)>,
     subprotocol: Option<Subprotocol>,
     refusal: Option<protocol::http::Response>,
     ended: Py<PyAny>,
@@ -119,11 +119,24 @@ impl Connection {
             responder.open(opening)
         });
         Ok(Self {
-            remote,
-            bridge: running.bridge.clone(),
+            carried: remote.map(|remote| (remote, running.bridge.clone())),
             subprotocol,
             refusal,
             ended,
+        })
+    }
+
+    /// Refuses a client of a manager that is closed.
+    pub(crate) fn refused(
+        py: Python<'_>,
+        transports: Transports,
+        subprotocols: &[Lossy],
+    ) -> PyResult<Self> {
+        Ok(Self {
+            carried: None,
+            subprotocol: transports.negotiate(subprotocols.iter().map(|name| &*name.0)),
+            refusal: Some(protocol::http::Response::shutting_down()),
+            ended: Promise::new(py)?.future(py).unbind(),
         })
     }
 }
@@ -157,7 +170,7 @@ impl Connection {
 
     /// Takes one text message; gives a future to await before the next one when too much waits.
     fn receive_text(&self, py: Python<'_>, text: Lossy) -> PyResult<Option<Py<PyAny>>> {
-        let Some(remote) = &self.remote else {
+        let Some((remote, bridge)) = &self.carried else {
             return Ok(None);
         };
         if remote.receive_text(text.0) {
@@ -165,13 +178,13 @@ impl Connection {
         }
         let promise = Promise::new(py)?;
         let room = promise.future(py).unbind();
-        remote.when_room(waiter(py, &self.bridge, promise));
+        remote.when_room(waiter(py, bridge, promise));
         Ok(Some(room))
     }
 
     /// Takes one binary message.
     fn receive_binary(&self) {
-        if let Some(remote) = &self.remote {
+        if let Some((remote, _)) = &self.carried {
             remote.receive_binary();
         }
     }
@@ -179,10 +192,10 @@ impl Connection {
     /// Takes all messages that are ready: bytes of JSON, at the end code and reason of the close;
     /// a future to await before asking again when there is none; `None` when nothing follows.
     fn take(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        let Some(remote) = &self.remote else {
+        let Some((remote, bridge)) = &self.carried else {
             return Ok(None);
         };
-        let batch = match taken(py, remote, &self.bridge)? {
+        let batch = match taken(py, remote, bridge)? {
             Taken::Batch(batch) => batch,
             Taken::Future(future) => return Ok(Some(future)),
             Taken::End => return Ok(None),
@@ -200,7 +213,7 @@ impl Connection {
 
     /// The socket is gone.
     fn closed(&self) {
-        if let Some(remote) = &self.remote {
+        if let Some((remote, _)) = &self.carried {
             remote.closed();
         }
     }

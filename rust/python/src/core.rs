@@ -464,13 +464,16 @@ impl Core {
         })
     }
 
-    /// Opens a WebSocket connection that a Python server carries.
+    /// Opens a WebSocket connection that a Python server carries; refuses it once it is closed.
     fn connect(
         &self,
         py: Python<'_>,
         subprotocols: Vec<Lossy>,
         peer: PyPeer,
     ) -> PyResult<Connection> {
+        if self.is_closed() {
+            return Connection::refused(py, self.setup.transports(), &subprotocols);
+        }
         Connection::open(py, &*self.running(py)?, &subprotocols, peer)
     }
 

@@ -33,6 +33,7 @@ use pyo3::types::{PyDict, PyMapping};
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
+    module.add("INTERNAL_ERROR", failure::INTERNAL_ERROR)?;
     module.add_class::<connection::Connection>()?;
     module.add_class::<connection::Response>()?;
     module.add_class::<core::Core>()?;

@@ -234,6 +234,11 @@ impl Setup {
         &self.sdl
     }
 
+    /// Ways to ask that are open.
+    pub(crate) fn transports(&self) -> Transports {
+        self.transports
+    }
+
     /// Threads that host connections (count).
     pub(crate) fn workers(&self) -> usize {
         self.workers
