@@ -153,7 +153,7 @@ class SubscriptionManager:
         self._trusted_documents = read_trusted_documents(trusted_documents)
         self._debug = debug
         self._graphiql = graphiql
-        self._executor = Executor(self)
+        self._executor: Executor | None = None
         self._servers: weakref.WeakSet[Server] = weakref.WeakSet()
         self._built: Core | None = None
         if self._definitions or isinstance(self._schema, Delegate):
@@ -218,6 +218,9 @@ class SubscriptionManager:
     @property
     def executor(self) -> Executor:
         """The low level, for people who bring their own transport."""
+        if self._executor is None:
+            # Not before: it refers to the manager, so that only the garbage collector frees both.
+            self._executor = Executor(self)
         return self._executor
 
     async def start(self) -> None:

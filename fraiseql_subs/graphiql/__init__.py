@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 PAGE = Path(__file__).with_name("index.html")
@@ -12,4 +13,10 @@ PAGE = Path(__file__).with_name("index.html")
 
 def read_page() -> bytes | None:
     """Read the page; None in a checkout where it was not made."""
-    return PAGE.read_bytes() if PAGE.exists() else None
+    return _read(PAGE, PAGE.stat().st_mtime_ns) if PAGE.exists() else None
+
+
+@lru_cache(maxsize=1)
+def _read(page: Path, changed: int) -> bytes:
+    # All managers of a process share it.
+    return page.read_bytes()

@@ -5,9 +5,11 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bus::Draft;
+use bytes::Bytes;
 use parking_lot::Mutex;
 use protocol::{Close, Request};
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyDict;
 use runtime::{Client, Selector};
 use server::{Address, Endpoint, Server, ServerConfig, Tls};
@@ -167,7 +169,7 @@ impl Core {
         introspection: bool,
         transports: Vec<String>,
         debug: bool,
-        page: Option<Vec<u8>>,
+        page: Option<PyBackedBytes>,
         workers: usize,
     ) -> PyResult<Self> {
         let options = Options {
@@ -177,7 +179,7 @@ impl Core {
             introspection,
             transports,
             debug,
-            page: page.map(Into::into),
+            page: page.map(Bytes::from_owner),
             workers,
         };
         let setup = Setup::read(schema, definitions, &limits, options)?;
