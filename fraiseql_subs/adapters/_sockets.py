@@ -133,23 +133,35 @@ class _Finder:
         found = self._wanted.get(ends)
         if found is None:
             found = self._wanted[ends] = asyncio.get_running_loop().create_future()
-        if self._looking is None or self._looking.done():
+        if self._looking is None:
             self._looking = asyncio.ensure_future(self._look())
         return await asyncio.shield(found)
 
     async def _look(self) -> None:
-        while self._wanted:
-            await asyncio.sleep(_GATHER)
-            wanted, self._wanted = self._wanted, {}
-            found = await asyncio.to_thread(_find, wanted.keys())
-            for ends, future in wanted.items():
-                if not future.done():
-                    future.set_result(found.get(ends))
+        wanted: dict[Ends, asyncio.Future[Held | None]] = {}
+        found: dict[Ends, Held] = {}
+        try:
+            while self._wanted:
+                await asyncio.sleep(_GATHER)
+                wanted, self._wanted = self._wanted, {}
+                found = await asyncio.to_thread(_find, wanted.keys())
+                _tell(wanted, found)
+        finally:
+            # A task refers to its event loop, by which this finder is kept.
+            self._looking = None
+            _tell({**wanted, **self._wanted}, found)
+            self._wanted = {}
 
     def keep(self, work: Any) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _tell(wanted: dict[Ends, asyncio.Future[Held | None]], found: dict[Ends, Held]) -> None:
+    for ends, future in wanted.items():
+        if not future.done():
+            future.set_result(found.get(ends))
 
 
 _FINDERS: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Finder]

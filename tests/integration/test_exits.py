@@ -171,6 +171,13 @@ def to_handler():
     logging.getLogger("fraiseql_subs").addHandler(Handler())
     return results("text", object())
 
+async def deny(params):
+    return None
+
+def to_audit():
+    logging.getLogger("fraiseql_subs.audit").addHandler(Handler())
+    return connecting(deny)
+
 try:
     asyncio.run({work})
 except KeyboardInterrupt:
@@ -205,6 +212,7 @@ WORK = [
     'results("even", Dumped())',
     'results("even", [Mapping()])',
     "to_handler()",
+    "to_audit()",
     "publishing(Dumped())",
     "publishing(Mapping())",
     "publishing(Keys())",

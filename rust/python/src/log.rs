@@ -18,6 +18,7 @@ use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Metadata, Subscriber, span};
 
 use crate::bridge::Bridge;
+use crate::failure::is_exit;
 
 /// Events that wait for an event loop (count). Past it the newest are dropped and counted, as a
 /// flood begins with what is worth reading.
@@ -84,8 +85,8 @@ fn schedule() {
     }
     let bridges: Vec<_> = BRIDGES.lock().iter().filter_map(Weak::upgrade).collect();
     for bridge in bridges {
-        let turn = Turn;
-        bridge.push(Box::new(move |py| hand_over(py, turn)));
+        let (turn, taker) = (Turn, Arc::downgrade(&bridge));
+        bridge.push(Box::new(move |py| hand_over(py, &taker, turn)));
         if IS_SCHEDULED.load(Acquire) {
             return;
         }
@@ -104,7 +105,7 @@ impl Drop for Turn {
     }
 }
 
-fn hand_over(py: Python<'_>, turn: Turn) {
+fn hand_over(py: Python<'_>, bridge: &Weak<Bridge>, turn: Turn) {
     drop(turn);
     let (records, dropped) = {
         let mut waiting = WAITING.lock();
@@ -128,8 +129,15 @@ fn hand_over(py: Python<'_>, turn: Turn) {
         }
         Ok(())
     });
-    if let Err(error) = written {
-        error.write_unraisable(py, None);
+    match written {
+        // Raised by a handler.
+        Err(error) if is_exit(py, &error) => {
+            if let Some(bridge) = bridge.upgrade() {
+                bridge.interrupt(error);
+            }
+        }
+        Err(error) => error.write_unraisable(py, None),
+        Ok(()) => {}
     }
 }
 
