@@ -8,6 +8,7 @@ use bytes::Bytes;
 use protocol::Transports;
 use security::{Check, Policy, TenantIsolation, is_same_origin};
 
+use crate::background::Background;
 use crate::catalog::Catalog;
 use crate::config::{INTAKE_CAPACITY, Limits};
 use crate::http::Streams;
@@ -65,6 +66,7 @@ pub struct Engine {
     pub(crate) authenticator: Option<Arc<dyn Authenticator>>,
     pub(crate) shared: Arc<SharedGroups>,
     pub(crate) streams: Streams,
+    pub(crate) background: Background,
     /// Who is connected.
     pub roster: Roster,
     pub(crate) page: Option<Bytes>,
@@ -99,6 +101,7 @@ impl Engine {
             authenticator: config.authenticator,
             shared: Arc::default(),
             streams: Streams::default(),
+            background: Background::default(),
             roster: Roster::default(),
             page: config.page,
             draining: AtomicBool::new(false),

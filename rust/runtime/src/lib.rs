@@ -4,6 +4,7 @@
 //! GraphQL (`graphql`).
 
 mod actors;
+mod background;
 mod carriers;
 mod catalog;
 mod channels;
