@@ -104,7 +104,7 @@ def _limit_progress(copy: socket.socket) -> None:
 
 
 def _act(held: Held, act: Callable[[socket.socket], None]) -> bool:
-    """Do something to a socket, unless its descriptor was closed meanwhile."""
+    """Do something to a socket, unless its descriptor was closed since it was found."""
     try:
         descriptor = os.dup(held.descriptor)
     except OSError:

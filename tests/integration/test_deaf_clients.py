@@ -107,7 +107,7 @@ async def fill(server: AdapterProcess, until: str) -> None:
     raise AssertionError(f"{until}: {await server.do('manager.metrics()')}")
 
 
-async def let_go(server: AdapterProcess, clients: list[Deaf]) -> None:
+async def sockets_closed(server: AdapterProcess, clients: list[Deaf]) -> None:
     for client in clients:
         await eventually(lambda c=client: not server.serves(c.port), "the server closed its socket")
         await client.is_told()
@@ -122,7 +122,7 @@ async def test_the_socket_of_a_client_that_is_too_slow_is_closed(name):
     ):
         ended = f"manager.metrics().slow_consumer_disconnects == {len(clients)}"
         await fill(server, ended)
-        await let_go(server, clients)
+        await sockets_closed(server, clients)
         assert "ERROR" not in server.log, server.log
 
 
@@ -142,11 +142,11 @@ async def test_the_socket_of_a_client_that_is_disconnected_is_closed(name):
         assert len(listed) == len(clients)
         for connection_id in listed:
             assert await server.do(f"manager.disconnect(connection_id={connection_id!r})") == 1
-        await let_go(server, clients)
+        await sockets_closed(server, clients)
 
 
 @pytest.mark.parametrize("name", ["ws:websockets-sansio", "asgi-granian"])
-async def test_a_client_that_takes_nothing_for_five_intervals_is_let_go(name):
+async def test_a_client_that_takes_nothing_for_five_intervals_is_cut(name):
     async with (
         AdapterProcess(MANAGER.format("keepalive=0.5"), name) as server,
         deaf_clients(server, name) as clients,
@@ -154,7 +154,7 @@ async def test_a_client_that_takes_nothing_for_five_intervals_is_let_go(name):
         for _ in range(110):
             await server.do(PUBLISH)
             await server.do("asyncio.sleep(0.005)")
-        await let_go(server, clients)
+        await sockets_closed(server, clients)
 
 
 @pytest.mark.parametrize("name", ["ws:websockets-sansio", "ws:wsproto"])
@@ -166,7 +166,7 @@ async def test_a_close_that_stays_in_the_buffers_of_a_server_is_bounded(name):
     ):
         await fill_buffers(server, client)
         assert await server.do(DISCONNECT) == 1
-        await let_go(server, [client])
+        await sockets_closed(server, [client])
 
 
 @pytest.mark.parametrize("name", ["http:h11"])
@@ -177,7 +177,7 @@ async def test_the_end_of_a_stream_that_stays_in_the_buffers_of_a_server_is_boun
     async with AdapterProcess(before, name) as server, over_event_stream(server.url) as client:
         await fill_buffers(server, client)
         assert await server.do(DISCONNECT) == 1
-        await let_go(server, [client])
+        await sockets_closed(server, [client])
 
 
 async def fill_buffers(server: AdapterProcess, client: Deaf) -> None:

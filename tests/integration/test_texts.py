@@ -172,7 +172,7 @@ async def test_serving_refuses_it():
                 pass
 
 
-async def test_a_header_that_is_no_utf8_harms_nobody(within):
+async def test_a_header_that_is_no_utf8_is_taken(within):
     """Some servers decode it to lone surrogates."""
     manager = SubscriptionManager([feed])
     async with behind_aiohttp(manager) as url:

@@ -97,7 +97,7 @@ impl Done {
         self.hooks.0.lock().running.remove(&self.id);
         let result = task.call_method0(intern!(task.py(), "result"));
         if let Some(reply) = self.reply.lock().take() {
-            // Fails only when nobody waits any more.
+            // Fails only when the client has left.
             reply.send(result.map(Bound::unbind)).ok();
         }
     }

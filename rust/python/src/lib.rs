@@ -17,6 +17,7 @@ mod iterables;
 mod json;
 mod load;
 mod log;
+mod not_json;
 mod policy;
 mod publish;
 mod pulse;
@@ -24,6 +25,7 @@ mod resolver;
 mod running;
 mod setup;
 mod stream;
+mod tasks;
 mod value;
 
 use pyo3::prelude::*;

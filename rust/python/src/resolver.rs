@@ -1,12 +1,10 @@
 //! Calls resolvers on the event loop and makes responses of what they give.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use graphql::{Fault, FieldFault, GraphQLError, ResolverError};
-use parking_lot::Mutex;
 use protocol::Amendment;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -20,6 +18,7 @@ use crate::failure::{Failures, INTERNAL_ERROR, exception_of};
 use crate::future::{AtEnd, Promise};
 use crate::iterables::Drained;
 use crate::json::{map_to_python, to_json};
+use crate::tasks::Tasks;
 use crate::value::{Names, PyValue};
 
 /// Room for a response before its buffer grows (bytes).
@@ -66,30 +65,8 @@ pub(crate) struct Calls {
     starts_eagerly: bool,
     /// The context variables of the manager's start; each subscription has a copy.
     variables: Py<PyAny>,
-    /// Tasks that have not ended, for cancellation.
-    tasks: Mutex<HashMap<CallId, Started>>,
+    tasks: Arc<Tasks>,
     failures: Arc<Failures>,
-}
-
-/// The task of one call.
-struct Started {
-    task: Py<PyAny>,
-    /// The subscription field, for the log.
-    field: String,
-}
-
-/// Told by a task that has ended; until then the task is held, as the event loop does not.
-#[pyclass(frozen)]
-struct Release {
-    id: CallId,
-    calls: Arc<Calls>,
-}
-
-#[pymethods]
-impl Release {
-    fn __call__(&self, _task: &Bound<'_, PyAny>) {
-        self.calls.tasks.lock().remove(&self.id);
-    }
 }
 
 impl Calls {
@@ -117,7 +94,7 @@ impl Calls {
             start_task,
             starts_eagerly,
             variables: context_variables(py)?.unbind(),
-            tasks: Mutex::default(),
+            tasks: Arc::default(),
             bridge,
             failures,
         })
@@ -214,7 +191,7 @@ impl Calls {
     }
 
     fn enter(
-        self: &Arc<Self>,
+        &self,
         answer: &Bound<'_, Answer>,
         bound: &Bindings,
         subject: Subject,
@@ -258,7 +235,7 @@ impl Calls {
     }
 
     fn run(
-        self: &Arc<Self>,
+        &self,
         answer: &Bound<'_, Answer>,
         bound: &Bindings,
         coroutine: &Bound<'_, PyAny>,
@@ -274,69 +251,23 @@ impl Calls {
         if !self.starts_eagerly {
             self.bridge.task_follows();
         }
-        let started = Started {
-            task: task.unbind(),
-            field: field_of(&answer.lane).to_owned(),
-        };
-        if answer.is_stream {
-            self.release_late(py, answer.id, &started)?;
-        }
-        self.tasks.lock().insert(answer.id, started);
+        let field = field_of(&answer.lane);
+        self.tasks.hold(answer.id, &task, field, answer.is_stream)?;
         if !answer.lane.wants(answer.id) {
             // The subscription ended while the task was made: its cancellation found no task.
-            self.cancel(py, answer.id);
+            self.tasks.cancel(py, answer.id);
         }
         Ok(())
     }
 
-    /// Keeps a task until it has ended, which is later than it has answered.
-    fn release_late(
-        self: &Arc<Self>,
-        py: Python<'_>,
-        id: CallId,
-        started: &Started,
-    ) -> PyResult<()> {
-        let release = Release {
-            id,
-            calls: self.clone(),
-        };
-        let release = release.into_pyobject(py)?;
-        let add = intern!(py, "add_done_callback");
-        started.task.call_method1(py, add, (release,)).map(drop)
-    }
-
-    fn cancel(self: &Arc<Self>, py: Python<'_>, id: CallId) {
-        let started = self.tasks.lock().get(&id).map(|started| Started {
-            task: started.task.clone_ref(py),
-            field: String::new(),
-        });
-        let Some(started) = started else { return };
-        // It may be cancelled before its first step, and then never answers.
-        let cancelled = self
-            .release_late(py, id, &started)
-            .and_then(|()| started.task.call_method0(py, intern!(py, "cancel")));
-        if let Err(error) = cancelled {
-            error.write_unraisable(py, Some(started.task.bind(py)));
-        }
-    }
-
     /// Cancels all calls that have not ended.
-    pub(crate) fn cancel_all(self: &Arc<Self>, py: Python<'_>) {
-        let ids: Vec<_> = self.tasks.lock().keys().copied().collect();
-        for id in ids {
-            self.cancel(py, id);
-        }
+    pub(crate) fn cancel_all(&self, py: Python<'_>) {
+        self.tasks.cancel_all(py);
     }
 
     /// Ends all calls of an event loop that is closed.
     pub(crate) fn abandon_all(&self, py: Python<'_>) {
-        let tasks: Vec<_> = self.tasks.lock().drain().collect();
-        for (_, Started { task, field }) in tasks {
-            let what = format!("the resolver of {field}");
-            if let Err(error) = self.abandon.call1(py, (task, what)) {
-                error.write_unraisable(py, None);
-            }
-        }
+        self.tasks.abandon_all(py, &self.abandon);
     }
 
     /// Writes the counts of faults that are still to be written.
@@ -416,7 +347,7 @@ impl Resolver for LoopResolver {
         let calls = self.0.clone();
         self.0.bridge.push(Box::new(move |py| {
             for id in ids {
-                calls.cancel(py, id);
+                calls.tasks.cancel(py, id);
             }
         }));
     }
@@ -430,7 +361,7 @@ struct Answer {
     calls: Arc<Calls>,
     /// Whether the call is for what comes before the events.
     is_initial: bool,
-    /// Whether it gives several values, and cleans up after the last one.
+    /// Whether it has several values, and cleans up after the last one.
     is_stream: bool,
     /// Read and written on the event loop's thread only.
     has_ended: AtomicBool,
@@ -514,7 +445,7 @@ impl Answer {
         self.has_ended.store(true, Relaxed);
         if !self.is_stream {
             // It has nothing more to do.
-            self.calls.tasks.lock().remove(&self.id);
+            self.calls.tasks.release(self.id);
         }
         if let Some(wake) = self.lane.finish(self.id, outcome) {
             self.calls.bridge.wake(wake);
