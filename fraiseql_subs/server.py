@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import Self
 
 from ._ownership import Ownership
+from ._records import records
 from ._signals import SIGNALS
 from ._texts import naming_lone_surrogates
 from .errors import ConfigurationError
@@ -132,10 +133,13 @@ class Server:
                 core.stop()
             raise
         if self._manager._security.is_open and not ipaddress.ip_address(self.host).is_loopback:
-            _log.warning(
+            records.write(
+                _log,
+                logging.WARNING,
                 "anybody who reaches %s may subscribe, from any page: give the manager a"
                 " Security(...), or bind 127.0.0.1 behind a proxy that authenticates",
                 self.url,
+                kind="open servers",
             )
         self._manager._servers.add(self)
         SIGNALS.add(self)

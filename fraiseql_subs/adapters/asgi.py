@@ -321,4 +321,7 @@ def _is_shared(scope: Scope) -> bool:
 
 def _address(scope: Scope) -> str | None:
     client = scope.get("client")
-    return None if client is None else f"{client[0]}:{client[1]}"
+    if client is None:
+        return None
+    host, port = client
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
