@@ -73,6 +73,13 @@ class AiohttpAdapter(WebSocketAdapter):
         if self._socket is not None:
             await self._socket.close(code=code, message=reason.encode())
 
+    async def abort(self) -> bool:
+        """Cut the socket of a client that does not take its close."""
+        transport = self._request.transport
+        if transport is not None:
+            transport.abort()
+        return True
+
     def is_connected(self) -> bool:
         """Whether the socket is open."""
         return self._socket is not None and not self._socket.closed

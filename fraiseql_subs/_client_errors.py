@@ -12,10 +12,8 @@ import sys
 from types import TracebackType
 from typing import Any
 
+from ._core import INTERNAL_ERROR
 from .errors import GraphQLError
-
-INTERNAL_ERROR = "Internal server error"
-"""What the client is told of an exception that is not meant for it; so in `rust/python`."""
 
 # Where graphql-core completes values: its own errors quote them.
 _COMPLETION = ("graphql.execution", "graphql.type")

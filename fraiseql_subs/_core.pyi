@@ -13,6 +13,7 @@ from .schema import SchemaSource
 from .security import Security
 
 __all__ = [
+    "INTERNAL_ERROR",
     "Admission",
     "Connection",
     "Core",
@@ -29,6 +30,9 @@ __all__ = [
     "count_unwritten",
     "load",
 ]
+
+INTERNAL_ERROR: str
+"""What the client is told of an exception that is not meant for it."""
 
 @final
 class Event(Mapping[str, Any]):
@@ -143,6 +147,9 @@ class Response:
     def is_whole(self) -> bool:
         """Whether the next part is the whole body."""
     @property
+    def is_cut_short(self) -> bool:
+        """Whether all was taken of a body that ends for another reason than that it is whole."""
+    @property
     def ended(self) -> asyncio.Future[None]:
         """Done when the transport has to be ended at once."""
     def take(self) -> bytes | asyncio.Future[None] | None:
@@ -224,6 +231,8 @@ class Core:
         """Let clients leave within `drain` seconds, then close the rest with 1001."""
     def hurry(self) -> None:
         """End the drain that is under way."""
+    def not_cut(self) -> None:
+        """Count a connection that was ended, and whose socket the server keeps."""
     def disconnect(
         self,
         user_id: str | None,
@@ -234,7 +243,7 @@ class Core:
     ) -> asyncio.Future[int]:
         """Close the selected connections."""
     def connect(self, subprotocols: list[str], peer: Peer) -> Connection:
-        """Open a WebSocket connection that a Python server carries."""
+        """Open a WebSocket connection that a Python server carries; refuse it once closed."""
     def admit(self, method: str, peer: Peer) -> Admission:
         """Let in or refuse an HTTP request that a Python server received, by its head."""
     def prometheus(self) -> str:

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextvars import Context
 from typing import Any, Protocol, TypeAlias
 
+from ._causes import ended_by
 from ._faults import faults
 from .types import SKIP
 
@@ -102,9 +103,13 @@ async def pump(generator: AsyncIterator[object], answer: Answer) -> None:
                     break
                 await room
     except Exception as exception:
+        ended_by(exception)
         answer.broke(exception)
-    except BaseException:
+    except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
         answer.ended()
+        raise
+    except BaseException as exception:
+        answer.broke(exception)
         raise
     else:
         answer.ended()
@@ -133,12 +138,13 @@ async def close_stream(generator: AsyncIterator[object], field: str) -> None:
         faults.raised(f"the source stream of {field} raised while it was ended", exception)
 
 
-def abandon(task: asyncio.Task[None], field: str) -> None:
+def abandon(task: asyncio.Future[Any], what: str) -> None:
     """End a call whose event loop is closed: its clean-up runs as far as it needs no loop."""
     # The task itself cannot end any more, and is none that somebody forgot.
     with contextlib.suppress(AttributeError):
         task._log_destroy_pending = False  # type: ignore[attr-defined]
-    coroutine: Any = task.get_coro()
+    get_coro = getattr(task, "get_coro", None)
+    coroutine: Any = None if get_coro is None else get_coro()
     if coroutine is None:
         return
     try:
@@ -148,7 +154,7 @@ def abandon(task: asyncio.Task[None], field: str) -> None:
     except (StopIteration, asyncio.CancelledError):
         pass
     except Exception as exception:
-        faults.raised(f"the resolver of {field} raised while its event loop ended", exception)
+        faults.raised(f"{what} raised while its event loop ended", exception)
     finally:
         coroutine.close()
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn, TypeAlias, get_args
 
+from fraiseql_subs._texts import LONE_SURROGATE, has_utf8
 from fraiseql_subs.errors import ConfigurationError
 
 _MAX_EVENTS = 1_000_000
@@ -44,6 +45,8 @@ def check_text(setting: str, value: object, example: str) -> None:
     """Refuse what is no text, or an empty one."""
     if not (isinstance(value, str) and value):
         refuse(setting, value, f"give {example}")
+    if not has_utf8(value):
+        refuse(setting, value, LONE_SURROGATE)
 
 
 def _is_count(value: object) -> bool:
@@ -217,6 +220,9 @@ class ConnectionParams:
             the first. Clients that cannot set headers, such as `EventSource`, have their
             credentials here; URLs are written to logs by proxies, so let those be short-lived.
         query_string: The same as it was sent, what follows the `?`; "" without.
+        in_process: Whether there is no connection, but an in-process subscription: then there is
+            no payload, no header, no query and no address, `connection_id` is "", and `context` and
+            `identity` are what `subscribe` was given.
     """
 
     payload: Mapping[str, Any] | None = None
@@ -227,6 +233,7 @@ class ConnectionParams:
     context: Any = None
     query: Mapping[str, str] = field(default_factory=dict)
     query_string: str = ""
+    in_process: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +278,8 @@ class Identity:
 
 def _is_id(value: object) -> bool:
     """Whether a value may be an id: a text, or what a database has in its place."""
+    if isinstance(value, str):
+        return has_utf8(value)
     return value is not None and not isinstance(value, bool | bytes | list | tuple | set | Mapping)
 
 
@@ -313,5 +322,8 @@ def strings(setting: str, value: object, example: str) -> tuple[str, ...]:
     if isinstance(value, list | tuple | set | frozenset) and all(
         isinstance(item, str) for item in value
     ):
+        for item in value:
+            if not has_utf8(item):
+                refuse(f"an entry of {setting}", item, LONE_SURROGATE)
         return tuple(value)
     refuse(setting, value, f"give a list of strings, such as {example}")

@@ -184,7 +184,8 @@ def passthrough(
     Raises:
         SchemaError: A value is malformed.
     """
-    where = f'passthrough("{name}")'
+    # An error has to be printable.
+    where = f'passthrough("{name}")'.encode(errors="backslashreplace").decode()
     return Definition(
         field=check_name(name, where, "give the field a GraphQL name such as `orderUpdated`"),
         kind="passthrough",

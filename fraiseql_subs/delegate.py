@@ -13,7 +13,9 @@ import inspect
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from ._client_errors import INTERNAL_ERROR, client_error, fault_of, formatted, masked_error
+from ._causes import ended_by
+from ._client_errors import client_error, fault_of, formatted, masked_error
+from ._core import INTERNAL_ERROR
 from ._faults import faults
 from ._resolving import close_stream
 from .definition import Bound, Definition
@@ -139,6 +141,7 @@ class Delegate(Definition):
 
     def _failed(self, exception: Exception, request: Mapping[str, Any], what: str) -> Reply:
         """End an operation that could not be run, or not to its end."""
+        ended_by(exception)
         error = client_error(exception)
         if error is not None:
             return Reply([error], is_refusal=True)

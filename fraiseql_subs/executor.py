@@ -10,6 +10,7 @@ from .metrics import Metrics
 from .response_stream import next_response
 
 if TYPE_CHECKING:
+    from ._causes import Causes
     from ._core import Receipt, Responses
     from .config import Identity
     from .manager import SubscriptionManager
@@ -25,7 +26,7 @@ class Executor:
 
     def __init__(self, manager: SubscriptionManager) -> None:
         self._manager = manager
-        self._subscriptions: dict[str, Responses] = {}
+        self._subscriptions: dict[str, tuple[Responses, Causes]] = {}
 
     async def register_subscription(
         self,
@@ -57,10 +58,11 @@ class Executor:
             ValidationError: The document or the variables are refused, or the id is in use.
             ManagerClosed: The manager is closed.
         """
-        responses = await self._manager._open(
+        opening = self._manager._open(
             document, variables, operation_name, context, subscription_id, identity, extensions
         )
-        self._subscriptions[responses.id] = responses
+        responses = await opening.responses
+        self._subscriptions[responses.id] = responses, opening.causes
         return responses.id
 
     async def next_event(self, subscription_id: str) -> bytes | None:
@@ -73,13 +75,13 @@ class Executor:
             ConfigurationError: No subscription has this id.
             ValidationError: The subscription ended with errors.
         """
-        responses = self._subscriptions.get(subscription_id)
-        if responses is None:
+        found = self._subscriptions.get(subscription_id)
+        if found is None:
             raise ConfigurationError(
                 f"no subscription {subscription_id!r}: use an id that register_subscription() gave"
                 " and that was not completed"
             )
-        return await next_response(responses)
+        return await next_response(*found)
 
     async def publish_event(
         self,
@@ -101,9 +103,10 @@ class Executor:
         Returns:
             Whether there was one of this id.
         """
-        responses = self._subscriptions.pop(subscription_id, None)
-        if responses is None:
+        found = self._subscriptions.pop(subscription_id, None)
+        if found is None:
             return False
+        responses, _ = found
         responses.close()
         return True
 

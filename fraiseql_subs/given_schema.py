@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from . import decorators
+from ._callables import check_callable
 from .definition import Definition
 from .delegate import ContextGetter, Delegate
 from .errors import ConfigurationError, SchemaError
@@ -29,7 +30,8 @@ def read_schema(
 
     Raises:
         SchemaError: It is no schema of any kind that is known.
-        ConfigurationError: A `context_getter` or `root_value` has no executor to be for.
+        ConfigurationError: A `context_getter` or `root_value` has no executor to be for, or cannot
+            be called with a `Context`.
     """
     if schema is None or isinstance(schema, str | Path):
         for name, value in (("context_getter", context_getter), ("root_value", root_value)):
@@ -45,6 +47,10 @@ def read_schema(
             f"schema={schema!r} is no schema: pass SDL, a Path, or a schema of Strawberry, Ariadne"
             " or graphql-core"
         )
+    if context_getter is not None:
+        check_callable("context_getter", context_getter, "context")
+    if callable(root_value):
+        check_callable("root_value", root_value, "context")
     return Delegate(
         field="",
         kind="delegate",

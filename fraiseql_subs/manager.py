@@ -20,8 +20,11 @@ from typing import Any, TypeAlias, TypeVar
 from typing_extensions import Self
 
 from . import decorators
-from ._core import Core, Receipt, Responses
+from ._callables import check_callable
+from ._causes import Causes, watching
+from ._core import Core, Receipt
 from ._records import records
+from ._texts import naming_lone_surrogates
 from .config import (
     DEFAULT_HISTORY,
     DRAIN,
@@ -40,7 +43,7 @@ from .executor import Executor
 from .given_schema import add_subscriptions, read_schema
 from .graphiql import read_page
 from .metrics import ConnectionInfo, Metrics
-from .response_stream import ResponseStream
+from .response_stream import Opening, ResponseStream
 from .schema.enums import check_enums, enum_table
 from .schema.markers import Scalar
 from .security import TLS, Security
@@ -154,7 +157,7 @@ class SubscriptionManager:
         self._trusted_documents = read_trusted_documents(trusted_documents)
         self._debug = debug
         self._graphiql = graphiql
-        self._executor = Executor(self)
+        self._executor: Executor | None = None
         self._servers: weakref.WeakSet[Server] = weakref.WeakSet()
         self._built: Core | None = None
         if self._definitions or isinstance(self._schema, Delegate):
@@ -170,19 +173,20 @@ class SubscriptionManager:
             source, definitions = decorators.resolve(
                 self._definitions, self._schema, self._scalars, self._enums
             )
-        return Core(
-            schema=source,
-            definitions=definitions,
-            limits=self._limits,
-            history=self._history,
-            security=self._security,
-            trusted_documents=self._trusted_documents,
-            introspection=self._introspection,
-            transports=self._transports,
-            debug=self._debug,
-            page=read_page() if self._graphiql else None,
-            workers=self.workers,
-        )
+        with naming_lone_surrogates(ConfigurationError):
+            return Core(
+                schema=source,
+                definitions=definitions,
+                limits=self._limits,
+                history=self._history,
+                security=self._security,
+                trusted_documents=self._trusted_documents,
+                introspection=self._introspection,
+                transports=self._transports,
+                debug=self._debug,
+                page=read_page() if self._graphiql else None,
+                workers=self.workers,
+            )
 
     @property
     def _core(self) -> Core:
@@ -218,6 +222,9 @@ class SubscriptionManager:
     @property
     def executor(self) -> Executor:
         """The low level, for people who bring their own transport."""
+        if self._executor is None:
+            # Not before: it refers to the manager, so that only the garbage collector frees both.
+            self._executor = Executor(self)
         return self._executor
 
     async def start(self) -> None:
@@ -292,8 +299,8 @@ class SubscriptionManager:
             of its tenant there, counted from 1.
 
         Raises:
-            PublishError: The data has no JSON form, the channel is empty, or the data names another
-                tenant than `tenant_id`. The message says where.
+            PublishError: The data has no JSON form, a text is none or has no UTF-8, the channel is
+                empty, or the data names another tenant than `tenant_id`. The message says where.
             ManagerClosed: The manager is closed.
         """
         return self._core.publish(channel, data, event_type, tenant_id, event_id)
@@ -444,7 +451,8 @@ class SubscriptionManager:
                 after the `event_id` of a receipt.
 
         Raises:
-            ValidationError: At the first iteration: document or variables are refused.
+            ValidationError: At the first iteration: document or variables are refused. Later: a
+                source stream, `context_getter` or `root_value` raised, which is its `__cause__`.
             ManagerClosed: The manager is closed.
         """
         return ResponseStream(
@@ -467,10 +475,13 @@ class SubscriptionManager:
         subscription_id: str | None = None,
         identity: Identity | Mapping[str, Any] | None = None,
         extensions: Mapping[str, Any] | None = None,
-    ) -> Awaitable[Responses]:
-        return self._core.subscribe(
-            subscription_id, document, variables, operation_name, context, identity, extensions
-        )
+    ) -> Opening:
+        causes: Causes = []
+        with watching(causes):
+            responses = self._core.subscribe(
+                subscription_id, document, variables, operation_name, context, identity, extensions
+            )
+        return Opening(responses, causes)
 
     async def disconnect(
         self,
@@ -502,7 +513,9 @@ class SubscriptionManager:
             )
         if code != 1000 and not 3000 <= code <= 4999:
             raise ConfigurationError(f"code={code!r}: give 1000, or 3000 to 4999")
-        user_id = None if identity is None else identity.user_id
+        if not (identity is None or isinstance(identity, Identity)):
+            raise ConfigurationError(f"identity={identity!r}: give an Identity, such as its user's")
+        user_id = None if identity is None else str(identity.user_id)
         return await self._core.disconnect(user_id, tenant_id, connection_id, code, reason)
 
     def connections(self) -> list[ConnectionInfo]:
@@ -542,7 +555,11 @@ def _begin(main: Main) -> Awaitable[object]:
     Raises:
         ConfigurationError: It cannot be awaited.
     """
-    started = main if inspect.iscoroutine(main) or not callable(main) else main()
+    if inspect.iscoroutine(main) or not callable(main):
+        started: Any = main
+    else:
+        check_callable("main", main)
+        started = main()
     if not inspect.isawaitable(started):
         raise ConfigurationError(
             f"main={main!r} cannot be awaited: give an async function without parameters, or its"

@@ -39,6 +39,8 @@ class Metrics:
         denied_rate: Subscriptions refused and connections closed for their rate.
         descriptors_exhausted: Times the process had no file descriptor left for another client.
         connections_expired: Connections closed because their identity had ended.
+        connections_not_cut: Connections that were ended behind another server, which could not be
+            made to close the socket: it holds it until its client or the network gives up.
         events_without_tenant: Events that said no tenant under tenant isolation: nobody got them.
         events_denied: Events kept back by row filters, counted for each subscription or group.
         results_rate_limited: Results dropped because their rate was too high.
@@ -77,6 +79,7 @@ class Metrics:
     denied_rate: int = 0
     descriptors_exhausted: int = 0
     connections_expired: int = 0
+    connections_not_cut: int = 0
     events_without_tenant: int = 0
     events_denied: int = 0
     results_rate_limited: int = 0

@@ -10,20 +10,40 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import Self
 
+from ._causes import Causes
+from .errors import ValidationError
 from .types import ExecutionResult
 
 if TYPE_CHECKING:
     from ._core import Responses
 
 
-async def next_response(responses: Responses) -> bytes | None:
+class Opening:
+    """An in-process subscription that is being opened.
+
+    Attributes:
+        responses: Takes its responses, once it is registered.
+        causes: What has ended it.
+    """
+
+    __slots__ = ("causes", "responses")
+
+    def __init__(self, responses: Awaitable[Responses], causes: Causes) -> None:
+        self.responses = responses
+        self.causes = causes
+
+
+async def next_response(responses: Responses, causes: Causes) -> bytes | None:
     """Wait for the next pre-serialised response; None once the subscription has ended.
 
     Raises:
-        ValidationError: The subscription ended with errors.
+        ValidationError: The subscription ended with errors; from the exception behind them.
     """
-    while isinstance(taken := responses.take(), asyncio.Future):
-        await taken
+    try:
+        while isinstance(taken := responses.take(), asyncio.Future):
+            await taken
+    except ValidationError as error:
+        raise error from next(iter(causes), None)
     return taken
 
 
@@ -35,14 +55,17 @@ class ResponseStream:
     when nobody holds it any more.
 
     Raises:
-        ValidationError: When it is entered or first iterated, and the document is refused.
+        ValidationError: When it is entered or first iterated, and the document is refused; when it
+            is iterated, and a source stream, a `context_getter` or a `root_value` raised: that
+            exception is its `__cause__`.
     """
 
-    __slots__ = ("_opening", "_responses")
+    __slots__ = ("_causes", "_opening", "_responses")
 
-    def __init__(self, opening: Awaitable[Responses]) -> None:
-        self._opening: Awaitable[Responses] | None = opening
+    def __init__(self, opening: Opening) -> None:
+        self._opening: Awaitable[Responses] | None = opening.responses
         self._responses: Responses | None = None
+        self._causes = opening.causes
 
     async def _open(self) -> Responses | None:
         if self._opening is not None:
@@ -67,7 +90,7 @@ class ResponseStream:
 
     async def __anext__(self) -> ExecutionResult:
         responses = await self._open()
-        response = None if responses is None else await next_response(responses)
+        response = None if responses is None else await next_response(responses, self._causes)
         if response is None:
             raise StopAsyncIteration
         return ExecutionResult(**json.loads(response))

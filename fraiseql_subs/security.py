@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
+from fraiseql_subs._callables import check_callable
 from fraiseql_subs._core import check_hosts, check_origins, check_path, check_rate, check_rule
+from fraiseql_subs._texts import LONE_SURROGATE, has_utf8, naming_lone_surrogates
 from fraiseql_subs.config import (
     Accepted,
     ConnectionParams,
@@ -59,7 +61,8 @@ class TenantIsolation:
             return
         check_text("TenantIsolation.event_field", self.event_field, '"tenant_id", or None')
         with _naming("TenantIsolation.event_field"):
-            check_path(self.event_field)
+            with naming_lone_surrogates(ConfigurationError):
+                check_path(self.event_field)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,8 @@ class RowFilter:
         _check_keys("RowFilter.where", self.where, _IDENTITY)
         _take_roles(self)
         with _naming("RowFilter"):
-            check_rule(self, "RowFilter")
+            with naming_lone_surrogates(ConfigurationError):
+                check_rule(self, "RowFilter")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +125,8 @@ class Scope:
         _check_keys("Scope.arguments", self.arguments, example)
         _take_roles(self)
         with _naming("Scope"):
-            check_rule(self, "Scope")
+            with naming_lone_surrogates(ConfigurationError):
+                check_rule(self, "Scope")
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +196,8 @@ class Federation:
             channels = strings("Federation.channels", self.channels, '["orders*"]')
             object.__setattr__(self, "channels", channels)
         with _naming("Federation"):
-            check_rule(self, "Federation")
+            with naming_lone_surrogates(ConfigurationError):
+                check_rule(self, "Federation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +236,8 @@ class Rates:
             if rate is not None:
                 check_text(f"Rates.{name}", rate, '"10/s", or None for no limit')
                 with _naming(f"Rates.{name}"):
-                    check_rate(rate)
+                    with naming_lone_surrogates(ConfigurationError):
+                        check_rate(rate)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -306,13 +313,16 @@ class JWT:
             object.__setattr__(self, name, texts)
         if self.header is not None:
             object.__setattr__(self, "header", self.header.lower())
-        check_rule(self, "JWT")
+        with naming_lone_surrogates(ConfigurationError):
+            check_rule(self, "JWT")
 
     def _check_texts(self) -> None:
         if not (self.key is None or isinstance(self.key, str | bytes)):
             # Not the value: it may be a secret.
             kind = type(self.key).__name__
             raise ConfigurationError(f"JWT.key is of type {kind}: give PEM or a secret, as str")
+        if isinstance(self.key, str) and not has_utf8(self.key):
+            raise ConfigurationError(f"JWT.key: {LONE_SURROGATE}")
         for name, example in (
             ("jwks", "the text of a JSON Web Key Set"),
             ("jwks_url", '"https://auth.example.com/jwks.json"'),
@@ -412,9 +422,8 @@ class Security:
     status_hosts: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
-        if self.authenticate is not None and not _is_async(self.authenticate):
-            remedy = "write it as `async def authenticate(params: ConnectionParams)`"
-            refuse("Security.authenticate", self.authenticate, remedy)
+        if self.authenticate is not None:
+            _check_authenticate(self.authenticate)
         for name, kind in _RULES.items():
             rule = getattr(self, name)
             if rule is not None and not isinstance(rule, kind):
@@ -454,7 +463,7 @@ class Security:
                 remedy = f"no client could be answered: give {example}, or None"
                 refuse(f"Security.{name}", value, remedy)
             object.__setattr__(self, name, hosts)
-            with _naming(f"Security.{name}"):
+            with _naming(f"Security.{name}"), naming_lone_surrogates(ConfigurationError):
                 check_hosts(hosts, name == "status_hosts")
         if self.status_hosts is not None and self.hosts is None:
             raise ConfigurationError(
@@ -477,6 +486,13 @@ _RULES: dict[str, type] = {
     "federation": Federation,
     "rates": Rates,
 }
+
+
+def _check_authenticate(hook: object) -> None:
+    if not _is_async(hook):
+        remedy = "write it as `async def authenticate(params: ConnectionParams)`"
+        refuse("Security.authenticate", hook, remedy)
+    check_callable("Security.authenticate", hook, "params")
 
 
 def _is_async(function: object) -> bool:

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Self
 
+from ._ownership import Ownership
 from ._records import records
 from ._signals import SIGNALS
+from ._texts import naming_lone_surrogates
 from .errors import ConfigurationError
 from .security import TLS
 
@@ -81,7 +83,7 @@ class Server:
         self._manager = manager
         self._drain = drain
         self._tls = tls
-        self._owns_manager = False
+        self._ownership: Ownership | None = None
         self._closing = asyncio.Event()
         self._waiting = 0
         self._task: asyncio.Task[Any] | None = None
@@ -112,21 +114,22 @@ class Server:
         self._closing, self._hurried = asyncio.Event(), asyncio.Event()
         self._task, self._event_loop = asyncio.current_task(), asyncio.get_running_loop()
         self._is_draining, self._interrupted_by = False, None
-        self._owns_manager = not core.is_running
+        self._ownership = Ownership(self._manager)
         core.start()
         try:
-            bound = core.serve(
-                self.host,
-                self.port,
-                self.path,
-                None if self._tls is None else self._tls.read(),
-                self.unix,
-                self._reuse_port,
-            )
+            with naming_lone_surrogates(ConfigurationError):
+                bound = core.serve(
+                    self.host,
+                    self.port,
+                    self.path,
+                    None if self._tls is None else self._tls.read(),
+                    self.unix,
+                    self._reuse_port,
+                )
             if bound is not None:
                 self.host, self.port = bound
         except BaseException:
-            if self._owns_manager:
+            if self._ownership.is_owner:
                 core.stop()
             raise
         if self._manager._security.is_open and not ipaddress.ip_address(self.host).is_loopback:
@@ -151,9 +154,8 @@ class Server:
         self._is_draining = True
         try:
             drain = 0 if self._hurried.is_set() else self._drain
-            if self._owns_manager:
-                await self._manager.close(drain=drain)
-            elif self._manager._core.is_running:
+            assert self._ownership is not None, "it is entered"
+            if not await self._ownership.close(drain) and self._manager._core.is_running:
                 await self._manager._core.drain(drain, False, True)
         finally:
             self._is_draining = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from ._texts import LONE_SURROGATE, has_utf8
 from .config import refuse
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ class TenantPublisher:
     def __init__(self, manager: SubscriptionManager, tenant_id: str) -> None:
         if not (isinstance(tenant_id, str) and tenant_id):
             refuse("tenant_id", tenant_id, "give the tenant as a string, at least one character")
+        if not has_utf8(tenant_id):
+            refuse("tenant_id", tenant_id, LONE_SURROGATE)
         self._manager = manager
         self._tenant_id = tenant_id
 

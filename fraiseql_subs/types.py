@@ -75,7 +75,8 @@ class Context:
         identity: What `Security.authenticate` returned; None without authentication.
         connection_id: Connection of the client; None for an in-process subscription.
         operation_name: Name of the GraphQL operation; None when it has none.
-        params: How the client connected; None for an in-process subscription.
+        params: How the client connected. Of an in-process subscription it says so (`in_process`);
+            None where a `Context` is made by hand.
         value: The `context` argument of an in-process `subscribe`, or what the adapter of another
             server was given for the client; None otherwise.
     """

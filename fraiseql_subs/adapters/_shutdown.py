@@ -86,11 +86,24 @@ class _Watch:
         config = getattr(handler.__self__, "config", None)
         # How long uvicorn itself would wait; None: without an end.
         self._limit = getattr(config, "timeout_graceful_shutdown", None)
+        self._keep(self._look_at(handler.__self__))
         self._previous = {
             number: signal.signal(number, self._receive)
             for number in (signal.SIGTERM, signal.SIGINT)
             if signal.getsignal(number) == handler
         }
+
+    async def _look_at(self, server: Any) -> None:
+        """Drain when a program ends uvicorn by `should_exit`, which nothing tells of.
+
+        It cannot be held back: WebSockets are closed by uvicorn. Event streams end.
+        """
+        # uvicorn looks at it as often.
+        while not getattr(server, "should_exit", True):  # noqa: ASYNC110
+            await asyncio.sleep(POLL)
+        if not self._has_begun:
+            self._has_begun = True
+            await self._drain()
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         """Take a signal, at any point of the main thread."""

@@ -7,10 +7,14 @@ import contextlib
 import inspect
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from .._callables import check_callable
+from .._ownership import Ownership
 from ..config import DRAIN
 from ._shutdown import watch_shutdown
+from ._sockets import CLOSE_TIMEOUT, Ends, cut, cut_unless_closed, ends_of, limit
 from ._tasks import Peer, first_of, last_word
 from .websocket import GraphQLTransportWSHandler, WebSocketAdapter
 
@@ -41,6 +45,8 @@ class GraphQLApp:
         context: Callable[[Scope], Any] | None = None,
         drain: float = DRAIN,
     ) -> None:
+        if context is not None:
+            check_callable("context", context, "scope")
         self._manager = manager
         self._context = context
         self._drain = drain
@@ -52,78 +58,96 @@ class GraphQLApp:
         context = None if self._context is None else self._context(scope)
         if inspect.isawaitable(context):
             context = await context
+        call = ASGICall(self._manager, scope, receive, send, context, self._drain)
         if scope["type"] == "websocket":
-            await serve_websocket(self._manager, scope, receive, send, context, self._drain)
+            await serve_websocket(call)
         elif scope["type"] == "http":
-            await serve_http(self._manager, scope, receive, send, context, self._drain)
+            await serve_http(call)
 
     async def _live(self, receive: Receive, send: Send) -> None:
-        is_owner = True
+        ownership = Ownership(self._manager)
         while (await receive())["type"] == "lifespan.startup":
-            # Whoever has started the manager closes it.
-            is_owner = not self._manager._core.is_running
             await send({"type": "lifespan.startup.complete"})
-        if is_owner:
-            await self._manager.close(drain=self._drain)
+        await ownership.close(self._drain)
         await send({"type": "lifespan.shutdown.complete"})
 
 
-async def serve_websocket(
-    manager: SubscriptionManager,
-    scope: Scope,
-    receive: Receive,
-    send: Send,
-    context: Any,
-    drain: float,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class ASGICall:
+    """One call of an ASGI application.
+
+    Attributes:
+        manager: What is served.
+        scope: As in ASGI; so `receive` and `send`.
+        context: What resolvers find as `context.value`.
+        drain: Time that operations under way have when the server is told to end (seconds).
+    """
+
+    manager: SubscriptionManager
+    scope: Scope
+    receive: Receive
+    send: Send
+    context: Any
+    drain: float
+
+
+async def serve_websocket(call: ASGICall) -> None:
     """Serve one `websocket` scope until it ends."""
-    adapter = ASGIWebSocket(scope, receive, send)
-    handler = GraphQLTransportWSHandler(manager, drain=drain)
+    adapter = ASGIWebSocket(call.scope, call.receive, call.send)
+    handler = GraphQLTransportWSHandler(call.manager, drain=call.drain)
     # A server that ends cancels, and would log that as an error.
     with contextlib.suppress(asyncio.CancelledError):
-        await handler.handle_connection(adapter, context=context)
+        await handler.handle_connection(adapter, context=call.context)
 
 
-async def serve_http(
-    manager: SubscriptionManager,
-    scope: Scope,
-    receive: Receive,
-    send: Send,
-    context: Any,
-    drain: float,
-) -> None:
+async def serve_http(call: ASGICall) -> None:
     """Answer one `http` scope: a query, a mutation, or a subscription as a stream."""
-    watch_shutdown(manager, drain)
-    sending = _Sending(send)
+    watch_shutdown(call.manager, call.drain)
+    sending = _Sending(call.send)
     try:
-        if not manager._core.is_closed:
-            await _answer(manager, scope, receive, sending, context)
+        if not call.manager._core.is_closed:
+            await _answer(call, sending)
         else:
             await sending.end()
     except asyncio.CancelledError:
         await last_word(sending.end())
 
 
-async def _answer(
-    manager: SubscriptionManager, scope: Scope, receive: Receive, send: Send, context: Any
-) -> None:
-    peer = Peer(_headers(scope), _address(scope), context, _query_string(scope))
+async def _answer(call: ASGICall, send: _Sending) -> None:
+    scope, manager = call.scope, call.manager
+    peer = Peer(_headers(scope), _address(scope), call.context, _query_string(scope))
     admission = manager._core.admit(scope["method"], peer)
     refusal = admission.refusal()
     if refusal is not None:
         # Nothing is received: servers ask clients for a body when the application does.
         return await _respond(refusal, send)
-    body = await _body(receive, manager._limits.max_message_bytes)
+    body = await _body(call.receive, manager._limits.max_message_bytes)
     if body is None:
         return
     response = await admission.answer(body)
     try:
-        await first_of(response.ended, _respond(response, send), _departure(receive))
+        await first_of(response.ended, _respond(response, send), _departure(call.receive))
+        if response.ended.done():
+            await _cut_response(call, send)
+        elif response.is_cut_short:
+            # A client that takes nothing would otherwise keep the end of it waiting for ever.
+            limit(_ends(scope))
     except OSError:
         # Servers differ in whether writing to a client that has left is an error.
         pass
     finally:
         response.closed()
+
+
+async def _cut_response(call: ASGICall, send: _Sending) -> None:
+    """End a response whose client takes nothing of it, or whose manager has ended."""
+    core = call.manager._core
+    if core.is_closed:
+        with contextlib.suppress(asyncio.TimeoutError):
+            return await asyncio.wait_for(send.end(), CLOSE_TIMEOUT)
+    if not (_is_shared(call.scope) or await cut(_ends(call.scope))):
+        core.not_cut()
+    await _until(_departure(call.receive))
 
 
 class _Sending:
@@ -176,8 +200,22 @@ async def _respond(response: Response, send: Send) -> None:
 
 
 async def _departure(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
+    while not (await receive())["type"].endswith(".disconnect"):
         pass
+
+
+NOTICE_TIMEOUT = 1.0
+"""Seconds in which a server notices that a socket was cut."""
+
+
+async def _until(departure: Awaitable[None]) -> None:
+    """Wait until the server has noticed; it takes an application that ends before for faulty."""
+    with contextlib.suppress(Exception):
+        await asyncio.wait_for(departure, NOTICE_TIMEOUT)
+
+
+_SERVICE_RESTART = 1012
+"""Close code that applications are told when their server ends; so of uvicorn."""
 
 
 class ASGIWebSocket(WebSocketAdapter):
@@ -188,16 +226,19 @@ class ASGIWebSocket(WebSocketAdapter):
         self.headers = _headers(scope)
         self.remote_address = _address(scope)
         self.query_string = _query_string(scope)
+        self._ends, self._is_shared = _ends(scope), _is_shared(scope)
         self._can_respond = "websocket.http.response" in scope.get("extensions", ())
         self._receive = receive
         self._send = send
         self._connected = True
+        self._is_accepted = False
 
     async def accept(self, subprotocol: str | None) -> None:
         """Complete the handshake."""
         message = await self._receive()
         if message["type"] == "websocket.connect":
             await self._send({"type": "websocket.accept", "subprotocol": subprotocol})
+            self._is_accepted = True
 
     async def refuse(self, status: int, headers: list[tuple[str, str]], body: bytes) -> bool:
         """Answer the handshake, where the server has a message for that."""
@@ -212,6 +253,9 @@ class ASGIWebSocket(WebSocketAdapter):
         message = await self._receive()
         if message["type"] != "websocket.receive":
             self._connected = False
+            if message.get("code") == _SERVICE_RESTART:
+                # The server has closed it, and waits until the client takes that.
+                cut_unless_closed(self._ends)
             return None
         text: str | None = message.get("text")
         return text if text is not None else bytes(message["bytes"])
@@ -233,6 +277,16 @@ class ASGIWebSocket(WebSocketAdapter):
         """Close the socket."""
         await self._send({"type": "websocket.close", "code": code, "reason": reason})
         self._connected = False
+        if self._is_accepted:
+            # Servers have the close in a buffer now, and wait until the client takes it.
+            cut_unless_closed(self._ends)
+
+    async def abort(self) -> bool:
+        """Cut the socket below the server."""
+        is_cut = self._is_shared or await cut(self._ends)
+        self._connected = False
+        await _until(_departure(self._receive))
+        return is_cut
 
     def is_connected(self) -> bool:
         """Whether the socket is open."""
@@ -256,6 +310,18 @@ def _encoded(headers: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
 def _query_string(scope: Scope) -> str:
     query: bytes = scope.get("query_string", b"")
     return query.decode(errors="replace")
+
+
+def _ends(scope: Scope) -> Ends | None:
+    """Return the addresses of the socket that is the client's alone; None: unknown, or shared."""
+    if _is_shared(scope):
+        return None
+    return ends_of(scope.get("client"), scope.get("server"))
+
+
+def _is_shared(scope: Scope) -> bool:
+    """Whether it is one of several streams of a socket: the server drops what one holds."""
+    return str(scope.get("http_version", "")).startswith(("2", "3"))
 
 
 def _address(scope: Scope) -> str | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Depends, Request, Response, WebSocket, params
 
 from ..config import DRAIN
-from .asgi import Receive, Scope, Send, serve_http, serve_websocket, spellings
+from .asgi import ASGICall, Receive, Scope, Send, serve_http, serve_websocket, spellings
 
 if TYPE_CHECKING:
     from ..manager import SubscriptionManager
@@ -58,9 +58,8 @@ class SubscriptionRouterFactory:
             return _Answer(manager, context, drain)
 
         async def websocket(websocket: WebSocket, context: Any = provided) -> None:
-            await serve_websocket(
-                manager, websocket.scope, websocket.receive, websocket.send, context, drain
-            )
+            scope, receive, send = websocket.scope, websocket.receive, websocket.send
+            await serve_websocket(ASGICall(manager, scope, receive, send, context, drain))
 
         # FastAPI reads annotations as objects, and these are in a function.
         http.__annotations__ = {"request": Request, "context": Any, "return": Response}
@@ -85,4 +84,5 @@ class _Answer(Response):
         self._context = context
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await serve_http(self._manager, scope, receive, send, self._context, self._drain)
+        call = ASGICall(self._manager, scope, receive, send, self._context, self._drain)
+        await serve_http(call)

@@ -11,6 +11,8 @@ from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
+from .._callables import check_callable
+from .._ownership import Ownership
 from ..config import DRAIN
 from .asgi import GraphQLApp, Scope, spellings
 
@@ -37,7 +39,12 @@ def create_subscription_app(
         context: Function of the connection, async or not, that gives what resolvers find as
             `context.value` and `Security.authenticate` as `params.context`; None: nothing.
         drain: Time that operations under way have when the server is told to end (seconds).
+
+    Raises:
+        ConfigurationError: `context` cannot be called with a connection.
     """
+    if context is not None:
+        check_callable("context", context, "connection")
 
     async def read_context(scope: Scope) -> Any:
         if context is None:
@@ -47,14 +54,12 @@ def create_subscription_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        # Whoever has started the manager closes it.
-        is_owner = not manager._core.is_running
+        ownership = Ownership(manager)
         await manager.start()
         try:
             yield
         finally:
-            if is_owner:
-                await manager.close(drain=drain)
+            await ownership.close(drain)
 
     served = GraphQLApp(manager, context=read_context, drain=drain)
     if path is None:

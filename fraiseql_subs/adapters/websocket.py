@@ -10,24 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..config import DRAIN
 from ._shutdown import watch_shutdown
-from ._tasks import Peer, as_text, first_of, last_word
+from ._sockets import CLOSE_TIMEOUT
+from ._tasks import Peer, first_of, last_word
 
 if TYPE_CHECKING:
     from .._core import Connection
     from ..manager import SubscriptionManager
-
-
-_CLOSED_BODY = b'{"errors":[{"message":"the server is shutting down: try again"}]}'
-_CLOSED = (
-    [
-        ("content-type", "application/json; charset=utf-8"),
-        ("x-content-type-options", "nosniff"),
-        ("content-length", str(len(_CLOSED_BODY))),
-        ("retry-after", "1"),
-    ],
-    _CLOSED_BODY,
-)
-"""Headers and body for clients of a manager that is closed already."""
 
 
 class WebSocketAdapter(ABC):
@@ -87,6 +75,18 @@ class WebSocketAdapter(ABC):
         """
         return False
 
+    async def abort(self) -> bool:
+        """Cut the socket at once, whatever waits to be sent; override it where you can.
+
+        It is called for clients that do not take their close. Where sockets have an asyncio
+        transport, call its `abort()`.
+
+        Returns:
+            Whether it was cut. If not, as by default, `connections_not_cut` counts, and your
+            server holds the socket until the network gives up.
+        """
+        return False
+
     async def receive_text(self) -> str | bytes | None:
         """Wait for the next message as it is; override it to save the decoding.
 
@@ -135,15 +135,10 @@ class GraphQLTransportWSHandler:
             ManagerClosed: The manager was started by a process that has forked this one.
         """
         watch_shutdown(self._manager, self._drain)
-        headers = [(name.lower(), as_text(value)) for name, value in adapter.headers]
-        query = as_text(adapter.query_string)
-        peer = Peer(headers, adapter.remote_address, context, query)
-        offered = [as_text(name) for name in adapter.subprotocols]
+        headers = [(name.lower(), value) for name, value in adapter.headers]
+        peer = Peer(headers, adapter.remote_address, context, adapter.query_string)
         core = self._manager._core
-        if core.is_closed:
-            # The server goes on for a moment, and its clients try again.
-            return await _refuse(adapter, next(iter(offered), None), 503, *_CLOSED)
-        connection = core.connect(offered, peer)
+        connection = core.connect(list(adapter.subprotocols), peer)
         if connection.refusal is not None:
             return await _refuse(adapter, connection.subprotocol, *connection.refusal)
         try:
@@ -156,7 +151,12 @@ class GraphQLTransportWSHandler:
             )
             # Not before nobody receives any more: granian lets a close wait for that.
             for code, reason in closing:
-                await adapter.close(code, reason)
+                await self._close(adapter, code, reason)
+            if connection.ended.done() and not closing:
+                if core.is_closed:
+                    await self._close(adapter, 1001, "Going away")
+                else:
+                    await self._cut(adapter)
         except asyncio.CancelledError:
             # The server ends. What it would say for us is an error, after which nobody returns.
             if adapter.is_connected():
@@ -167,6 +167,17 @@ class GraphQLTransportWSHandler:
                 raise
         finally:
             connection.closed()
+
+    async def _close(self, adapter: WebSocketAdapter, code: int, reason: str) -> None:
+        """Close a socket; cut it if the client does not take the close."""
+        try:
+            await asyncio.wait_for(adapter.close(code, reason), CLOSE_TIMEOUT)
+        except asyncio.TimeoutError:
+            await self._cut(adapter)
+
+    async def _cut(self, adapter: WebSocketAdapter) -> None:
+        if not await adapter.abort():
+            self._manager._core.not_cut()
 
 
 async def _refuse(

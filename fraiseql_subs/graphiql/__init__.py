@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from base64 import b64encode
+from functools import lru_cache
 from pathlib import Path
 
 PAGE = Path(__file__).with_name("index.html")
@@ -28,9 +29,13 @@ Styles are made by the script as it runs, so they have no hash.
 
 def read_page() -> tuple[bytes, str] | None:
     """Read the page and its content policy; None in a checkout where it was not made."""
-    if not PAGE.exists():
-        return None
-    html = PAGE.read_bytes()
+    return _read(PAGE, PAGE.stat().st_mtime_ns) if PAGE.exists() else None
+
+
+@lru_cache(maxsize=1)
+def _read(page: Path, changed: int) -> tuple[bytes, str]:
+    # All managers of a process share it.
+    html = page.read_bytes()
     script = _SCRIPT.search(html)
     digest = hashlib.sha256(script[1] if script else b"").digest()
     return html, _POLICY.format(script=f"'sha256-{b64encode(digest).decode()}'")

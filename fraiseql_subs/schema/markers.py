@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from fraiseql_subs._callables import check_callable
 from fraiseql_subs.errors import ConfigurationError
 from fraiseql_subs.schema.names import is_name
 
@@ -31,7 +32,8 @@ class Scalar:
         specified_by: URL of its specification, for `@specifiedBy`.
 
     Raises:
-        ConfigurationError: The name is that of a built-in scalar or no GraphQL name.
+        ConfigurationError: The name is that of a built-in scalar or no GraphQL name, or a function
+            cannot be called with one value.
     """
 
     name: str
@@ -42,11 +44,9 @@ class Scalar:
 
     def __post_init__(self) -> None:
         for function in ("serialize", "parse"):
-            value = getattr(self, function)
-            if not (value is None or callable(value)):
-                raise ConfigurationError(
-                    f"Scalar({self.name!r}).{function} is {value!r}: give a function of one value"
-                )
+            if getattr(self, function) is not None:
+                place = f"Scalar({self.name!r}).{function}"
+                check_callable(place, getattr(self, function), "value")
         for text in ("description", "specified_by"):
             _check_text(f"Scalar({self.name!r}).{text}", getattr(self, text) or "")
         if not isinstance(self.name, str) or self.name in _BUILT_IN or not is_name(self.name):

@@ -369,3 +369,34 @@ async def test_types_of_a_schema_in_sdl_are_kept_as_well():
     async with manager, manager.subscribe(KIND) as stream:
         await manager.publish("c", Deleted(1))
         assert (await anext(stream)).data == {"changed": {"kind": "Deleted"}}
+
+
+class Stranger:
+    """No type of the schema, with the fields of both."""
+
+    order_id = 1
+
+
+@pytest.mark.parametrize(
+    ("value", "logged"),
+    [
+        ({"order_id": 1}, "an object of type `dict` has no `__typename`"),
+        (Stranger(), "an object of type `Stranger` has no `__typename`"),
+        ("text", "an object of type `str` has no `__typename`"),
+    ],
+)
+async def test_a_value_that_cannot_be_decided_is_told_of_in_the_log(value, logged, caplog):
+    @subscription(channel="events")
+    async def event(event) -> Created | Deleted | None:
+        return value
+
+    async with SubscriptionManager([event]) as manager:
+        async with manager.subscribe("subscription { event { __typename } }") as results:
+            await manager.publish("events", 1)
+            result = await anext(results)
+    assert result.data == {"event": None}
+    (error,) = result.errors
+    # As other servers say it; what the value is, is not the client's business.
+    assert error["message"].startswith('Abstract type "CreatedOrDeleted" must resolve to an Object')
+    assert "__typename" not in error["message"]
+    assert logged in caplog.text

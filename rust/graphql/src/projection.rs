@@ -301,8 +301,8 @@ fn unknown_type<V: Value>(
     value: &V,
 ) -> ResolverError {
     let found = match type_name {
-        TypeName::Named(name) | TypeName::Unnamed(Some(name)) => format!("its type is `{name}`"),
-        TypeName::Unnamed(None) => format!(
+        TypeName::Named(name) => format!("its type is `{name}`"),
+        TypeName::Unnamed(_) => format!(
             "{} has no `__typename`, and its fields do not tell which it is",
             value.describe()
         ),

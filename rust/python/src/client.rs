@@ -6,13 +6,13 @@ use graphql::JsonMap;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use pyo3_async_runtimes::{TaskLocals, into_future_with_locals};
 use runtime::{Authenticator, BoxFuture, Client, Refused, SubscriptionInfo};
 use security::Identity;
 
 use crate::bridge::Bridge;
-use crate::error::exceptions;
+use crate::error::{config_error, manager_closed, text as text_of};
 use crate::failure::{Failures, exception_of};
+use crate::hook::Hooks;
 use crate::json::{map_to_python, to_json_map};
 
 /// Python objects kept with a client.
@@ -66,10 +66,8 @@ pub(crate) fn context<'py>(
         .and_then(|host| host.downcast_ref::<HostClient>());
     let connection_id = (!client.connection_id.is_empty()).then_some(&client.connection_id);
     let params = match host.and_then(|host| host.params.as_ref()) {
-        Some(params) => Some(params.clone_ref(py).into_bound(py)),
-        None => connection_id
-            .map(|_| connection_params(py, client))
-            .transpose()?,
+        Some(params) => params.clone_ref(py).into_bound(py),
+        None => connection_params(py, client)?,
     };
     let arguments = PyDict::new(py);
     let identity = match (host.and_then(|h| h.identity.as_ref()), &client.identity) {
@@ -134,6 +132,7 @@ fn connection_params<'py>(py: Python<'py>, client: &Client) -> PyResult<Bound<'p
     let host = client.host.get();
     let host = host.and_then(|host| host.downcast_ref::<HostClient>());
     arguments.set_item("context", host.and_then(|host| host.value.as_ref()))?;
+    arguments.set_item("in_process", client.connection_id.is_empty())?;
     py.import("fraiseql_subs.config")?
         .getattr("ConnectionParams")?
         .call((), Some(&arguments))
@@ -142,6 +141,7 @@ fn connection_params<'py>(py: Python<'py>, client: &Client) -> PyResult<Bound<'p
 /// Asks an `authenticate` hook on the event loop.
 pub(crate) struct PyAuthenticator {
     pub(crate) hook: Arc<Py<PyAny>>,
+    pub(crate) hooks: Arc<Hooks>,
     pub(crate) bridge: Arc<Bridge>,
     pub(crate) failures: Arc<Failures>,
 }
@@ -149,13 +149,17 @@ pub(crate) struct PyAuthenticator {
 impl Authenticator for PyAuthenticator {
     fn authenticate(&self, client: Client) -> BoxFuture<(Client, Result<(), Refused>)> {
         let (hook, bridge) = (self.hook.clone(), self.bridge.clone());
-        let failures = self.failures.clone();
+        let (hooks, failures) = (self.hooks.clone(), self.failures.clone());
         Box::pin(async move {
             let asking = bridge.clone();
             let telling = failures.clone();
             let asked = bridge.run(move |py| {
-                let asked = ask(py, &asking, &hook, &client).map(|answer| (answer, client));
-                asked.map_err(|error| refused(py, &telling, error))
+                let asked = ask(py, &asking, &hooks, &hook, &client).map(|answer| (answer, client));
+                asked.map_err(|error| {
+                    let refused = refused(py, &telling, &error);
+                    telling.pass_on(py, error);
+                    refused
+                })
             });
             let (answer, mut client) = match asked.await {
                 Ok(Ok(asked)) => asked,
@@ -164,10 +168,19 @@ impl Authenticator for PyAuthenticator {
             };
             let result = answer.future.await;
             let decided = bridge.run(move |py| {
-                let decision = match result.and_then(|result| read_decision(result.bind(py))) {
+                let result = match result {
+                    Ok(result) => result,
+                    // What ends the program was raised by its task already.
+                    Err(error) => return (client, Err(refused(py, &failures, &error))),
+                };
+                let decision = match read_decision(result.bind(py)) {
                     Ok(Some(decision)) => decision,
                     Ok(None) => return (client, Err(Refused::default())),
-                    Err(error) => return (client, Err(refused(py, &failures, error))),
+                    Err(error) => {
+                        let refused = refused(py, &failures, &error);
+                        failures.pass_on(py, error);
+                        return (client, Err(refused));
+                    }
                 };
                 client.ack = decision.ack;
                 let object = decision.found.map(|mut found| {
@@ -206,7 +219,13 @@ struct Answer {
     future: BoxFuture<PyResult<Py<PyAny>>>,
 }
 
-fn ask(py: Python<'_>, bridge: &Bridge, hook: &Py<PyAny>, client: &Client) -> PyResult<Answer> {
+fn ask(
+    py: Python<'_>,
+    bridge: &Bridge,
+    hooks: &Arc<Hooks>,
+    hook: &Py<PyAny>,
+    client: &Client,
+) -> PyResult<Answer> {
     let params = connection_params(py, client)?;
     let result = hook.bind(py).call1((&params,))?;
     let params = params.unbind();
@@ -215,8 +234,8 @@ fn ask(py: Python<'_>, bridge: &Bridge, hook: &Py<PyAny>, client: &Client) -> Py
         let future = Box::pin(std::future::ready(Ok(result)));
         return Ok(Answer { params, future });
     }
-    let locals = TaskLocals::new(bridge.event_loop(py).clone()).copy_context(py)?;
-    let future = Box::pin(into_future_with_locals(&locals, result)?);
+    let answer = hooks.run(bridge, &result)?;
+    let future = Box::pin(async move { answer.await.unwrap_or_else(|_| Err(manager_closed())) });
     Ok(Answer { params, future })
 }
 
@@ -245,9 +264,8 @@ fn read_decision(object: &Bound<'_, PyAny>) -> PyResult<Option<Decision>> {
         }));
     }
     let payload = object.getattr("ack_payload")?;
-    let ack = to_json_map(Some(&payload)).map_err(|error| {
-        exceptions::ConfigurationError::new_err(error.message("Accepted.ack_payload"))
-    })?;
+    let ack = to_json_map(Some(&payload))
+        .map_err(|error| error.into_error(py, "Accepted.ack_payload", config_error))?;
     Ok(Some(Decision {
         found: read_identity(&object.getattr("identity")?)?,
         ack: (!payload.is_none()).then_some(ack),
@@ -271,11 +289,12 @@ pub(crate) fn read_identity(object: &Bound<'_, PyAny>) -> PyResult<Option<Found>
         let Some(values) = member(name)? else {
             return Ok(Vec::new());
         };
-        values.try_iter()?.map(|value| value?.extract()).collect()
+        let one = |value: PyResult<_>| Ok(text_of(&value?, name, config_error)?.to_owned());
+        values.try_iter()?.map(one).collect()
     };
     let text = |name: &str| -> PyResult<Option<String>> {
         member(name)?
-            .map(|value| Ok(value.str()?.to_string()))
+            .map(|value| Ok(text_of(value.str()?.as_any(), name, config_error)?.to_owned()))
             .transpose()
     };
     let claims = match mapping {
@@ -287,8 +306,7 @@ pub(crate) fn read_identity(object: &Bound<'_, PyAny>) -> PyResult<Option<Found>
         tenant_id: text("tenant_id")?,
         roles: texts("roles")?,
         permissions: texts("permissions")?,
-        claims: claims
-            .map_err(|error| exceptions::ConfigurationError::new_err(error.message("claims")))?,
+        claims: claims.map_err(|error| error.into_error(object.py(), "claims", config_error))?,
         expires_at: member("expires_at")?
             .map(|value| value.extract())
             .transpose()?,
@@ -300,8 +318,8 @@ pub(crate) fn read_identity(object: &Bound<'_, PyAny>) -> PyResult<Option<Found>
 }
 
 /// What the client is told of an exception of the hook: nothing, unless it was raised for it.
-fn refused(py: Python<'_>, failures: &Failures, error: PyErr) -> Refused {
-    let exception = exception_of(py, &error);
+fn refused(py: Python<'_>, failures: &Failures, error: &PyErr) -> Refused {
+    let exception = exception_of(py, error);
     let told = failures.told(&exception);
     if told.is_none() {
         failures.log(
@@ -310,7 +328,6 @@ fn refused(py: Python<'_>, failures: &Failures, error: PyErr) -> Refused {
             None,
         );
     }
-    failures.pass_on(py, error);
     let error = told.map(|told| {
         let mut error = JsonMap::new();
         error.insert("message".to_owned(), told.message.into());

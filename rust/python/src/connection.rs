@@ -1,15 +1,16 @@
 //! Connections and requests that a Python server carries: one crossing for a batch of messages.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::Poll;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use protocol::http::HttpRequest;
-use protocol::{Close, Head, Session, Subprotocol};
+use protocol::{Close, Head, Session, Subprotocol, Transports};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList};
+use pyo3::types::{PyBytes, PyList, PyString};
 use runtime::{
     Body, CarrierHandle, Client, Opening, Outgoing, Place, Remote, Reply, Responder, Waiter,
     opaque_id,
@@ -26,9 +27,9 @@ type Headers = Vec<(String, String)>;
 /// What a Python server knows about a client.
 #[derive(FromPyObject)]
 pub(crate) struct PyPeer {
-    headers: Vec<(String, String)>,
-    remote_address: Option<String>,
-    query_string: String,
+    headers: Vec<(Lossy, Lossy)>,
+    remote_address: Option<Lossy>,
+    query_string: Lossy,
     context: Option<Py<PyAny>>,
 }
 
@@ -39,16 +40,33 @@ impl PyPeer {
             variables: Some(context_variables(py)?.unbind()),
             ..HostClient::default()
         };
+        let headers = self
+            .headers
+            .into_iter()
+            .map(|(name, value)| (name.0, value.0));
         let client = Client {
             connection_id: opaque_id("adapter"),
-            headers: self.headers.into(),
-            query: self.query_string,
-            peer: self.remote_address,
+            headers: headers.collect::<Vec<_>>().into(),
+            query: self.query_string.0,
+            peer: self.remote_address.map(|address| address.0),
             ..Client::default()
         };
         // It is new, so nothing is set yet.
         client.host.set(Box::new(host)).ok();
         Ok(client)
+    }
+}
+
+/// Text of a client. Some servers hand bytes that are no UTF-8 on as lone surrogates.
+pub(crate) struct Lossy(String);
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Lossy {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        Ok(Self(
+            object.cast::<PyString>()?.to_string_lossy().into_owned(),
+        ))
     }
 }
 
@@ -60,8 +78,8 @@ fn waiter(py: Python<'_>, bridge: &Arc<Bridge>, promise: Promise) -> Waiter {
 /// One WebSocket connection that a Python server carries.
 #[pyclass(module = "fraiseql_subs._core", frozen)]
 pub(crate) struct Connection {
-    remote: Option<Remote>,
-    bridge: Arc<Bridge>,
+    /// `None` where it is refused.
+    carried: Option<(Remote, Arc<Bridge>)>,
     subprotocol: Option<Subprotocol>,
     refusal: Option<protocol::http::Response>,
     ended: Py<PyAny>,
@@ -72,14 +90,14 @@ impl Connection {
     pub(crate) fn open(
         py: Python<'_>,
         running: &Running,
-        subprotocols: &[String],
+        subprotocols: &[Lossy],
         peer: PyPeer,
     ) -> PyResult<Self> {
         let responder = py.detach(|| running.runtime.responder());
         let client = peer.into_client(py)?;
         let admitted = responder.admit(&client.headers, client.peer.as_deref());
         let transports = responder.engine().transports;
-        let subprotocol = transports.negotiate(subprotocols.iter().map(String::as_str));
+        let subprotocol = transports.negotiate(subprotocols.iter().map(|name| &*name.0));
         let promise = Promise::new(py)?;
         let ended = promise.future(py).unbind();
         let (place, refusal) = match admitted {
@@ -104,11 +122,24 @@ impl Connection {
             responder.open(opening)
         });
         Ok(Self {
-            remote,
-            bridge: running.bridge.clone(),
+            carried: remote.map(|remote| (remote, running.bridge.clone())),
             subprotocol,
             refusal,
             ended,
+        })
+    }
+
+    /// Refuses a client of a manager that is closed.
+    pub(crate) fn refused(
+        py: Python<'_>,
+        transports: Transports,
+        subprotocols: &[Lossy],
+    ) -> PyResult<Self> {
+        Ok(Self {
+            carried: None,
+            subprotocol: transports.negotiate(subprotocols.iter().map(|name| &*name.0)),
+            refusal: Some(protocol::http::Response::shutting_down()),
+            ended: Promise::new(py)?.future(py).unbind(),
         })
     }
 }
@@ -141,22 +172,22 @@ impl Connection {
     }
 
     /// Takes one text message; gives a future to await before the next one when too much waits.
-    fn receive_text(&self, py: Python<'_>, text: String) -> PyResult<Option<Py<PyAny>>> {
-        let Some(remote) = &self.remote else {
+    fn receive_text(&self, py: Python<'_>, text: Lossy) -> PyResult<Option<Py<PyAny>>> {
+        let Some((remote, bridge)) = &self.carried else {
             return Ok(None);
         };
-        if remote.receive_text(text) {
+        if remote.receive_text(text.0) {
             return Ok(None);
         }
         let promise = Promise::new(py)?;
         let room = promise.future(py).unbind();
-        remote.when_room(waiter(py, &self.bridge, promise));
+        remote.when_room(waiter(py, bridge, promise));
         Ok(Some(room))
     }
 
     /// Takes one binary message.
     fn receive_binary(&self) {
-        if let Some(remote) = &self.remote {
+        if let Some((remote, _)) = &self.carried {
             remote.receive_binary();
         }
     }
@@ -164,10 +195,10 @@ impl Connection {
     /// Takes all messages that are ready: bytes of JSON, at the end code and reason of the close;
     /// a future to await before asking again when there is none; `None` when nothing follows.
     fn take(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        let Some(remote) = &self.remote else {
+        let Some((remote, bridge)) = &self.carried else {
             return Ok(None);
         };
-        let batch = match taken(py, remote, &self.bridge)? {
+        let batch = match taken(py, remote, bridge)? {
             Taken::Batch(batch) => batch,
             Taken::Future(future) => return Ok(Some(future)),
             Taken::End => return Ok(None),
@@ -185,7 +216,7 @@ impl Connection {
 
     /// The socket is gone.
     fn closed(&self) {
-        if let Some(remote) = &self.remote {
+        if let Some((remote, _)) = &self.carried {
             remote.closed();
         }
     }
@@ -321,6 +352,7 @@ pub(crate) struct Response {
     status: u16,
     headers: Headers,
     body: Mutex<Rest>,
+    is_cut_short: AtomicBool,
     bridge: Arc<Bridge>,
     ended: Py<PyAny>,
     /// Held until the response was sent.
@@ -364,6 +396,7 @@ impl Response {
                 Body::Whole(body, remote) => Rest::Whole(body, remote),
                 Body::Stream(ready, remote) => Rest::Ready(ready, remote),
             }),
+            is_cut_short: AtomicBool::new(false),
             bridge,
             ended,
             _place: reply.place,
@@ -389,6 +422,12 @@ impl Response {
     #[getter]
     fn is_whole(&self) -> bool {
         matches!(&*self.body.lock(), Rest::Whole(..))
+    }
+
+    /// Whether all was taken of a body that ends for another reason than that it is complete.
+    #[getter]
+    fn is_cut_short(&self) -> bool {
+        self.is_cut_short.load(Relaxed)
     }
 
     /// A future that is done when the transport has to be ended at once.
@@ -428,7 +467,10 @@ impl Response {
                 for outgoing in batch {
                     match outgoing {
                         Outgoing::Text(part) => parts.extend_from_slice(&part),
-                        Outgoing::Close(_) => is_over = true,
+                        Outgoing::Close(close) => {
+                            is_over = true;
+                            self.is_cut_short.store(close != Close::normal(), Relaxed);
+                        }
                         Outgoing::Head(_) | Outgoing::Ping | Outgoing::Pong(_) => {}
                     }
                 }

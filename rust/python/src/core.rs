@@ -5,18 +5,20 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bus::Draft;
+use bytes::Bytes;
 use parking_lot::Mutex;
 use protocol::{Close, Request};
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyDict;
 use runtime::{Client, Page, Selector, opaque_id};
 use server::{Address, Endpoint, Server, ServerConfig, Tls};
 
 use crate::client::{HostClient, context_variables, identity_of, read_identity};
-use crate::connection::{Admission, Connection, PyPeer};
+use crate::connection::{Admission, Connection, Lossy, PyPeer};
 use crate::error::{
-    exceptions, manager_closed, publish_error, request_errors, runtime_error, server_error,
-    tls_error,
+    config_error, exceptions, manager_closed, optional_text, publish_error, request_errors,
+    runtime_error, server_error, text, tls_error,
 };
 use crate::future::{Publication, future, running_loop};
 use crate::json::{to_event, to_json_map};
@@ -167,7 +169,7 @@ impl Core {
         introspection: bool,
         transports: Vec<String>,
         debug: bool,
-        page: Option<(Vec<u8>, String)>,
+        page: Option<(PyBackedBytes, String)>,
         workers: usize,
     ) -> PyResult<Self> {
         let options = Options {
@@ -178,7 +180,7 @@ impl Core {
             transports,
             debug,
             page: page.map(|(html, policy)| Page {
-                html: html.into(),
+                html: Bytes::from_owner(html),
                 policy: policy.into(),
             }),
             workers,
@@ -242,20 +244,23 @@ impl Core {
     fn publish(
         &self,
         py: Python<'_>,
-        channel: &str,
+        channel: &Bound<'_, PyAny>,
         data: &Bound<'_, PyAny>,
-        event_type: Option<&str>,
-        tenant_id: Option<&str>,
-        event_id: Option<&str>,
+        event_type: Option<&Bound<'_, PyAny>>,
+        tenant_id: Option<&Bound<'_, PyAny>>,
+        event_id: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Publication> {
         let running = self.running(py)?;
+        let option = |value: Option<&Bound<'_, PyAny>>, name: &str| -> PyResult<_> {
+            Ok(optional_text(value, name, publish_error)?.map(Into::into))
+        };
         let draft = Draft {
-            channel: channel.into(),
-            event_type: event_type.map(Into::into),
-            tenant_id: tenant_id.map(Into::into),
-            id: event_id.map(Into::into),
+            channel: text(channel, "channel", publish_error)?.into(),
+            event_type: option(event_type, "event_type")?,
+            tenant_id: option(tenant_id, "tenant_id")?,
+            id: option(event_id, "event_id")?,
             data: to_event(data, self.setup.classes())
-                .map_err(|error| publish_error(&error, "data"))?,
+                .map_err(|error| error.into_error(py, "data", publish_error))?,
         };
         publish::one(py, &running, draft)
     }
@@ -266,9 +271,10 @@ impl Core {
         &self,
         py: Python<'_>,
         events: &Bound<'_, PyAny>,
-        tenant_id: Option<&str>,
+        tenant_id: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Publication> {
         let running = self.running(py)?;
+        let tenant_id = optional_text(tenant_id, "tenant_id", publish_error)?;
         publish::many(py, &running, self.setup.classes(), events, tenant_id)
     }
 
@@ -280,23 +286,28 @@ impl Core {
     fn subscribe<'py>(
         &self,
         py: Python<'py>,
-        id: Option<String>,
-        document: String,
+        id: Option<Bound<'py, PyAny>>,
+        document: Bound<'py, PyAny>,
         variables: Option<Bound<'py, PyAny>>,
-        operation_name: Option<String>,
+        operation_name: Option<Bound<'py, PyAny>>,
         context: Option<Py<PyAny>>,
         identity: Option<Bound<'py, PyAny>>,
         extensions: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let running = self.running(py)?;
-        let extensions = to_json_map(extensions.as_ref()).map_err(|error| {
-            exceptions::ConfigurationError::new_err(error.message("extensions"))
-        })?;
-        let variables = to_json_map(variables.as_ref())
-            .map_err(|error| exceptions::ConfigurationError::new_err(error.message("variables")))?;
+        let map = |map: Option<&Bound<'_, PyAny>>, name: &str| {
+            to_json_map(map).map_err(|error| error.into_error(py, name, config_error))
+        };
+        let option = |value: Option<&Bound<'_, PyAny>>, name: &str| -> PyResult<_> {
+            Ok(optional_text(value, name, config_error)?.map(str::to_owned))
+        };
+        let (extensions, variables) = (
+            map(extensions.as_ref(), "extensions")?,
+            map(variables.as_ref(), "variables")?,
+        );
         let request = Request {
-            query: Some(document),
-            operation_name,
+            query: Some(text(&document, "document", config_error)?.to_owned()),
+            operation_name: option(operation_name.as_ref(), "operation_name")?,
             variables,
             extensions,
             ..Request::default()
@@ -315,7 +326,7 @@ impl Core {
         };
         // It is new, so nothing is set yet.
         client.host.set(Box::new(host)).ok();
-        let id = id.unwrap_or_else(|| opaque_id("local"));
+        let id = option(id.as_ref(), "subscription_id")?.unwrap_or_else(|| opaque_id("local"));
         let (working, weak) = (running.clone(), Arc::downgrade(&running));
         let opening = id.clone();
         let work = async move { working.runtime.subscribe(opening, request, client).await };
@@ -424,23 +435,33 @@ impl Core {
         }
     }
 
+    /// Counts a connection that was ended, and whose socket the server keeps.
+    fn not_cut(&self) {
+        if let State::Running(running) = &*self.state.lock() {
+            running.runtime.engine().metrics.connections_not_cut.add(1);
+        }
+    }
+
     /// Closes the selected connections; the future gives their count.
     fn disconnect<'py>(
         &self,
         py: Python<'py>,
-        user_id: Option<String>,
-        tenant_id: Option<String>,
-        connection_id: Option<String>,
+        user_id: Option<&Bound<'_, PyAny>>,
+        tenant_id: Option<&Bound<'_, PyAny>>,
+        connection_id: Option<&Bound<'_, PyAny>>,
         code: u16,
-        reason: &str,
+        reason: &Bound<'_, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let running = self.running(py)?;
-        let selector = Selector {
-            user_id,
-            tenant_id,
-            connection_id,
+        let option = |value: Option<&Bound<'_, PyAny>>, name: &str| -> PyResult<_> {
+            Ok(optional_text(value, name, config_error)?.map(str::to_owned))
         };
-        let close = Close::new(code, reason);
+        let selector = Selector {
+            user_id: option(user_id, "identity.user_id")?,
+            tenant_id: option(tenant_id, "tenant_id")?,
+            connection_id: option(connection_id, "connection_id")?,
+        };
+        let close = Close::new(code, text(reason, "reason", config_error)?);
         let working = running.clone();
         let work = async move { working.runtime.disconnect(selector, close).await };
         future(py, &running.bridge, &running.runtime, work, |py, count| {
@@ -448,13 +469,16 @@ impl Core {
         })
     }
 
-    /// Opens a WebSocket connection that a Python server carries.
+    /// Opens a WebSocket connection that a Python server carries; refuses it once it is closed.
     fn connect(
         &self,
         py: Python<'_>,
-        subprotocols: Vec<String>,
+        subprotocols: Vec<Lossy>,
         peer: PyPeer,
     ) -> PyResult<Connection> {
+        if self.is_closed() {
+            return Connection::refused(py, self.setup.transports(), &subprotocols);
+        }
         Connection::open(py, &*self.running(py)?, &subprotocols, peer)
     }
 

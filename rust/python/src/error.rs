@@ -3,11 +3,12 @@
 use bus::BusError;
 use graphql::{GraphQLError, SchemaError};
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 use runtime::{DefinitionError, RuntimeError};
 use security::{JwtConfigError, RuleError};
 use server::{ServerError, TlsError};
 
-use crate::json::NotJson;
+use crate::json::{LONE_SURROGATE, describe};
 
 /// The exception classes, which are written in Python.
 pub(crate) mod exceptions {
@@ -77,9 +78,39 @@ pub(crate) fn manager_closed() -> PyErr {
     )
 }
 
-/// What was to be published has no JSON; `root` names it.
-pub(crate) fn publish_error(error: &NotJson, root: &str) -> PyErr {
-    exceptions::PublishError::new_err(error.message(root))
+/// What was to be published cannot be.
+pub(crate) fn publish_error(problem: String) -> PyErr {
+    exceptions::PublishError::new_err(problem)
+}
+
+/// What was given cannot work.
+pub(crate) fn config_error(problem: String) -> PyErr {
+    exceptions::ConfigurationError::new_err(problem)
+}
+
+/// The text of a parameter; `refuse` makes the exception where there is none.
+pub(crate) fn text<'a>(
+    value: &'a Bound<'_, PyAny>,
+    name: &str,
+    refuse: fn(String) -> PyErr,
+) -> PyResult<&'a str> {
+    let text = value
+        .cast::<PyString>()
+        .map_err(|_| refuse(format!("{name}: give a string, not {}", describe(value))))?;
+    text.to_str()
+        .map_err(|_| refuse(format!("{name}: {LONE_SURROGATE}")))
+}
+
+/// The text of a parameter that may be left out.
+pub(crate) fn optional_text<'a>(
+    value: Option<&'a Bound<'_, PyAny>>,
+    name: &str,
+    refuse: fn(String) -> PyErr,
+) -> PyResult<Option<&'a str>> {
+    value
+        .filter(|value| !value.is_none())
+        .map(|value| text(value, name, refuse))
+        .transpose()
 }
 
 /// A document was refused; `errors` is the JSON array that a client would be sent.

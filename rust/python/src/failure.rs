@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::bridge::Bridge;
+use crate::error::config_error;
 use crate::json::to_json_map;
 
 /// What the client is told of an exception that is not meant for it.
@@ -70,6 +71,15 @@ impl Failures {
         }
     }
 
+    /// A handler of the log raised.
+    fn not_written(&self, py: Python<'_>, error: PyErr) {
+        if is_exit(py, &error) {
+            self.bridge.interrupt(error);
+        } else {
+            error.write_unraisable(py, None);
+        }
+    }
+
     /// Writes an exception to the log.
     pub(crate) fn log(&self, what: &str, exception: &Bound<'_, PyAny>, path: Option<&str>) {
         let py = exception.py();
@@ -77,7 +87,7 @@ impl Failures {
             .faults
             .call_method1(py, "raised", (what, exception, path));
         if let Err(error) = logged {
-            error.write_unraisable(py, Some(exception));
+            self.not_written(py, error);
         }
     }
 
@@ -93,7 +103,7 @@ impl Failures {
             }
             let arguments = (&met.field, problem, &met.fault.detail, path, met.count);
             if let Err(error) = self.faults.call_method1(py, "misfit", arguments) {
-                error.write_unraisable(py, None);
+                self.not_written(py, error);
             }
         }
     }
@@ -115,14 +125,12 @@ impl Failures {
             }
             let told = told.cast_into::<PyDict>()?;
             let message: String = match told.get_item("message")? {
-                Some(message) => message.extract()?,
+                Some(message) => message.str()?.to_string_lossy().into_owned(),
                 None => String::new(),
             };
             let extensions = told.get_item("extensions")?;
-            let extensions = to_json_map(extensions.as_ref()).map_err(|error| {
-                let problem = error.message("extensions");
-                crate::error::exceptions::ConfigurationError::new_err(problem)
-            })?;
+            let extensions = to_json_map(extensions.as_ref())
+                .map_err(|error| error.into_error(py, "extensions", config_error))?;
             Ok(Some(
                 ResolverError::new(message).with_extensions(extensions),
             ))
@@ -133,6 +141,7 @@ impl Failures {
                 &exception_of(py, &error),
                 None,
             );
+            self.pass_on(py, error);
             None
         })
     }
@@ -140,9 +149,14 @@ impl Failures {
     fn masked(&self, exception: &Bound<'_, PyAny>) -> ResolverError {
         let text = || -> PyResult<String> {
             let class = exception.get_type().name()?;
-            Ok(format!("{class}: {}", exception.str()?))
+            Ok(format!("{class}: {}", exception.str()?.to_string_lossy()))
         };
-        let text = if self.debug { text().ok() } else { None };
+        let text = self.debug.then(|| {
+            text().unwrap_or_else(|error| {
+                self.pass_on(exception.py(), error);
+                INTERNAL_ERROR.to_owned()
+            })
+        });
         ResolverError::new(text.unwrap_or_else(|| INTERNAL_ERROR.to_owned()))
     }
 }

@@ -11,6 +11,8 @@ use pyo3::types::{
     PyString, PyTuple, PyType,
 };
 
+use crate::failure::is_exit;
+
 /// Items of an iterable without length (count). Past it the iterable is refused: it may be endless.
 const MAX_ITEMS: usize = 1_000_000;
 
@@ -25,16 +27,17 @@ fn declarations(py: Python<'_>) -> [&Bound<'_, PyString>; 4] {
 }
 
 /// Whether an object is read as a list.
-pub(crate) fn is_list(object: &Bound<'_, PyAny>) -> bool {
+pub(crate) fn is_list(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     if object.is_instance_of::<PyList>() || object.is_instance_of::<PyTuple>() {
-        return true;
+        return Ok(true);
     }
     if object.is_instance_of::<PyString>() || object.is_instance_of::<PyDict>() {
-        return false;
+        return Ok(false);
     }
-    object.is_instance_of::<PySet>()
-        || object.is_instance_of::<PyFrozenSet>()
-        || is_other_list(object).unwrap_or(false)
+    if object.is_instance_of::<PySet>() || object.is_instance_of::<PyFrozenSet>() {
+        return Ok(true);
+    }
+    is_other_list(object)
 }
 
 fn is_other_list(object: &Bound<'_, PyAny>) -> PyResult<bool> {
@@ -64,7 +67,10 @@ fn is_other_list(object: &Bound<'_, PyAny>) -> PyResult<bool> {
 pub(crate) fn items<'py>(
     object: &Bound<'py, PyAny>,
 ) -> PyResult<impl Iterator<Item = PyResult<Bound<'py, PyAny>>> + use<'py>> {
-    let has_length = object.len().is_ok();
+    let has_length = match object.len() {
+        Err(error) if is_exit(object.py(), &error) => return Err(error),
+        length => length.is_ok(),
+    };
     let items = object.try_iter()?;
     Ok(items.enumerate().map(move |(index, item)| {
         if index >= MAX_ITEMS && !has_length {

@@ -16,59 +16,15 @@ use serde_json::{Map, Number, Value};
 use crate::classes::{self, Classes, typed_dict};
 use crate::event::PyEvent;
 use crate::iterables;
+use crate::not_json::{NotJson, Segment};
 
 /// Objects and lists inside each other (count) that are followed. Past it the value is refused:
 /// it is a cycle, or no JSON reader would take it.
 const MAX_DEPTH: usize = 128;
 
-/// Why a Python object has no JSON, and where in it the fault is.
-#[derive(Debug)]
-pub(crate) struct NotJson {
-    /// From the inside out.
-    path: Vec<Segment>,
-    problem: String,
-}
-
-#[derive(Debug)]
-enum Segment {
-    Field(String),
-    Index(usize),
-}
-
-impl NotJson {
-    fn new(problem: impl Into<String>) -> Self {
-        Self {
-            path: Vec::new(),
-            problem: problem.into(),
-        }
-    }
-
-    fn raised(error: &PyErr) -> Self {
-        Self::new(format!("reading it raised {error}"))
-    }
-
-    fn inside(mut self, segment: Segment) -> Self {
-        self.path.push(segment);
-        self
-    }
-
-    /// Says where and what, with `root` as the name of the whole value.
-    pub(crate) fn message(&self, root: &str) -> String {
-        let mut message = String::from(root);
-        for segment in self.path.iter().rev() {
-            match segment {
-                Segment::Field(name) => {
-                    message.push('.');
-                    message.push_str(name);
-                }
-                Segment::Index(index) => message.push_str(&format!("[{index}]")),
-            }
-        }
-        message.push_str(": ");
-        message.push_str(&self.problem);
-        message
-    }
-}
+/// What is wrong with text that has no UTF-8.
+pub(crate) const LONE_SURROGATE: &str =
+    "a string with a lone surrogate cannot be sent: it has no UTF-8";
 
 /// Makes a JSON value of a Python object.
 ///
@@ -113,9 +69,7 @@ impl Inside<'_> {
         let Some(classes) = self.classes else {
             return Ok(None);
         };
-        classes
-            .published(object)
-            .map_err(|error| NotJson::raised(&error))
+        classes.published(object).map_err(NotJson::raised)
     }
 }
 
@@ -166,9 +120,7 @@ fn convert(object: &Bound<'_, PyAny>, inside: Inside<'_>) -> Result<Value, NotJs
 
 fn string(text: &Bound<'_, PyString>) -> Result<String, NotJson> {
     // A lone surrogate is the only text that has no UTF-8.
-    let text = text.to_str().map_err(|_| {
-        NotJson::new("a string with a lone surrogate cannot be sent: it has no UTF-8")
-    })?;
+    let text = text.to_str().map_err(|_| NotJson::new(LONE_SURROGATE))?;
     Ok(text.to_owned())
 }
 
@@ -226,7 +178,7 @@ fn sequence<'py>(
 ) -> Result<Value, NotJson> {
     let mut list = Vec::with_capacity(items.size_hint().0);
     for (index, item) in items.enumerate() {
-        let item = item.map_err(|error| NotJson::raised(&error))?;
+        let item = item.map_err(NotJson::raised)?;
         let item = convert(&item, inside.deeper()).map_err(|e| e.inside(Segment::Index(index)))?;
         list.push(item);
     }
@@ -303,7 +255,7 @@ impl HostTypes {
 
 fn uncommon(object: &Bound<'_, PyAny>, inside: Inside<'_>) -> Result<Value, NotJson> {
     let py = object.py();
-    let raised = |error: PyErr| NotJson::raised(&error);
+    let raised = NotJson::raised;
     let types = HostTypes::get(py).map_err(raised)?;
     // Before `str` and `int`, which an enum may also derive from.
     if let Some(value) = types.enum_value(object).map_err(raised)? {
@@ -345,7 +297,7 @@ fn uncommon(object: &Bound<'_, PyAny>, inside: Inside<'_>) -> Result<Value, NotJ
         }
         return Ok(with_type(Value::Object(map), type_name.as_deref()));
     }
-    if iterables::is_list(object) {
+    if iterables::is_list(object).map_err(raised)? {
         return sequence(iterables::items(object).map_err(raised)?, inside);
     }
     if object.is_instance_of::<PyBytes>() || object.is_instance_of::<PyByteArray>() {
@@ -366,7 +318,7 @@ type Fields<'py> = Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)>;
 fn dumped<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = object.py();
     let class = object.get_type();
-    let Ok(decorators) = class.getattr(intern!(py, "__pydantic_decorators__")) else {
+    let Some(decorators) = class.getattr_opt(intern!(py, "__pydantic_decorators__"))? else {
         return Ok(None);
     };
     for kind in [
@@ -424,7 +376,7 @@ fn fields_of<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Fields<'py>>> {
         return Ok(None);
     }
     let class = object.get_type();
-    if let Ok(infos) = class.getattr(intern!(py, "__pydantic_fields__"))
+    if let Some(infos) = class.getattr_opt(intern!(py, "__pydantic_fields__"))?
         && let Ok(infos) = infos.cast::<PyDict>()
     {
         return model_fields(object, infos).map(Some);
@@ -434,7 +386,7 @@ fn fields_of<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Fields<'py>>> {
         intern!(py, "__struct_fields__"),
         intern!(py, "__attrs_attrs__"),
     ] {
-        if let Ok(names) = class.getattr(declared) {
+        if let Some(names) = class.getattr_opt(declared)? {
             let read = |name: Bound<'py, PyAny>| {
                 // attrs has objects with the name in them.
                 let name = match name.cast::<PyString>() {

@@ -12,10 +12,12 @@ mod error;
 mod event;
 mod failure;
 mod future;
+mod hook;
 mod iterables;
 mod json;
 mod load;
 mod log;
+mod not_json;
 mod policy;
 mod publish;
 mod pulse;
@@ -23,6 +25,7 @@ mod resolver;
 mod running;
 mod setup;
 mod stream;
+mod tasks;
 mod value;
 
 use pyo3::prelude::*;
@@ -32,6 +35,7 @@ use pyo3::types::{PyDict, PyMapping};
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
+    module.add("INTERNAL_ERROR", failure::INTERNAL_ERROR)?;
     module.add_class::<connection::Connection>()?;
     module.add_class::<connection::Admission>()?;
     module.add_class::<connection::Response>()?;

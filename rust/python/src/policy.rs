@@ -12,7 +12,7 @@ use security::{
 };
 use serde_json::{Map, Value};
 
-use crate::error::{exceptions, jwt_error, rule_error};
+use crate::error::{config_error, exceptions, jwt_error, rule_error};
 use crate::json::to_json_map;
 
 /// `fraiseql_subs.Security`.
@@ -144,7 +144,6 @@ impl PySecurity<'_> {
     /// Reads the rules and holds them against what is served.
     pub(crate) fn read(&self, catalog: &Catalog) -> PyResult<Policy> {
         let refuse = |error: RuleError| rule_error(&error);
-        let config_error = |text: String| exceptions::ConfigurationError::new_err(text);
         let hosts = self.hosts.clone().map(Hosts::new).transpose();
         let status_hosts = self.status_hosts.clone().map(Hosts::with_any).transpose();
         let origins = self.origins.clone().map(Origins::new).transpose();
@@ -266,8 +265,7 @@ pub(crate) fn check_origins(origins: Vec<String>) -> PyResult<()> {
 }
 
 fn rules(rules: &Bound<'_, PyDict>, place: &str) -> PyResult<Map<String, Value>> {
-    to_json_map(Some(rules))
-        .map_err(|error| exceptions::ConfigurationError::new_err(error.message(place)))
+    to_json_map(Some(rules)).map_err(|error| error.into_error(rules.py(), place, config_error))
 }
 
 fn pairs(rules: &Map<String, Value>) -> impl Iterator<Item = (&str, &Value)> {

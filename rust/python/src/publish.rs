@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
 use crate::classes::Classes;
-use crate::error::{bus_error, exceptions, publish_error};
+use crate::error::{bus_error, exceptions, optional_text, publish_error, text};
 use crate::future::{Publication, future};
 use crate::json::to_event;
 use crate::running::Running;
@@ -102,7 +102,7 @@ fn read_draft(index: usize, event: &Bound<'_, PyAny>, classes: &Classes) -> PyRe
     };
     let (channel, data, options) = if let Ok(pair) = event.cast::<PyTuple>() {
         let (channel, data) = pair
-            .extract::<(String, Bound<'_, PyAny>)>()
+            .extract::<(Bound<'_, PyAny>, Bound<'_, PyAny>)>()
             .map_err(|_| refuse("it is no pair of a channel and data"))?;
         (channel, data, None)
     } else {
@@ -114,29 +114,24 @@ fn read_draft(index: usize, event: &Bound<'_, PyAny>, classes: &Classes) -> PyRe
                 .get_item(name)?
                 .ok_or_else(|| refuse(&format!("`{name}` is missing")))
         };
-        (
-            required("channel")?.extract()?,
-            required("data")?,
-            Some(options),
-        )
+        (required("channel")?, required("data")?, Some(options))
     };
+    let place = |name: &str| format!("events[{index}].{name}");
     let option = |name: &str| -> PyResult<Option<Arc<str>>> {
         let Some(options) = options else {
             return Ok(None);
         };
-        let value: Option<String> = match options.get_item(name)? {
-            Some(value) => value.extract()?,
-            None => None,
-        };
+        let value = options.get_item(name)?;
+        let value = optional_text(value.as_ref(), &place(name), publish_error)?;
         Ok(value.map(Into::into))
     };
     Ok(Draft {
-        channel: channel.into(),
+        channel: text(&channel, &place("channel"), publish_error)?.into(),
         event_type: option("event_type")?,
         tenant_id: option("tenant_id")?,
         id: option("event_id")?,
         data: to_event(&data, classes)
-            .map_err(|e| publish_error(&e, &format!("events[{index}].data")))?,
+            .map_err(|error| error.into_error(event.py(), &place("data"), publish_error))?,
     })
 }
 

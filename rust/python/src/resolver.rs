@@ -1,12 +1,10 @@
 //! Calls resolvers on the event loop and makes responses of what they give.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use graphql::{Fault, FieldFault, GraphQLError, ResolverError};
-use parking_lot::Mutex;
 use protocol::Amendment;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -20,6 +18,7 @@ use crate::failure::{Failures, INTERNAL_ERROR, exception_of};
 use crate::future::{AtEnd, Promise};
 use crate::iterables::Drained;
 use crate::json::{map_to_python, to_json};
+use crate::tasks::Tasks;
 use crate::value::{Names, PyValue};
 
 /// Room for a response before its buffer grows (bytes).
@@ -66,16 +65,8 @@ pub(crate) struct Calls {
     starts_eagerly: bool,
     /// The context variables of the manager's start; each subscription has a copy.
     variables: Py<PyAny>,
-    /// Tasks that have not ended, for cancellation.
-    tasks: Mutex<HashMap<CallId, Started>>,
+    tasks: Arc<Tasks>,
     failures: Arc<Failures>,
-}
-
-/// The task of one call.
-struct Started {
-    task: Py<PyAny>,
-    /// The subscription field, for the log.
-    field: String,
 }
 
 impl Calls {
@@ -103,7 +94,7 @@ impl Calls {
             start_task,
             starts_eagerly,
             variables: context_variables(py)?.unbind(),
-            tasks: Mutex::default(),
+            tasks: Arc::default(),
             bridge,
             failures,
         })
@@ -177,11 +168,15 @@ impl Calls {
         id: CallId,
         subject: Subject,
     ) {
+        let is_initial = matches!(subject, Subject::Initial);
+        let index = lane.info.definition.index;
         let answer = Answer {
             id,
             lane: lane.clone(),
             calls: self.clone(),
-            is_initial: matches!(subject, Subject::Initial),
+            is_initial,
+            is_stream: matches!(subject, Subject::Stream)
+                || is_initial && self.functions[index].is_initial_stream,
             has_ended: AtomicBool::new(false),
         };
         match Bound::new(py, answer) {
@@ -250,49 +245,29 @@ impl Calls {
         let task = start.call1((coroutine, &bound.variables))?;
         let answer = answer.get();
         // An eager task may have ended already.
-        if answer.has_ended.load(Relaxed) {
+        if answer.has_ended.load(Relaxed) && !answer.is_stream {
             return Ok(());
         }
         if !self.starts_eagerly {
             self.bridge.task_follows();
         }
-        let started = Started {
-            task: task.unbind(),
-            field: field_of(&answer.lane).to_owned(),
-        };
-        self.tasks.lock().insert(answer.id, started);
+        let field = field_of(&answer.lane);
+        self.tasks.hold(answer.id, &task, field, answer.is_stream)?;
         if !answer.lane.wants(answer.id) {
             // The subscription ended while the task was made: its cancellation found no task.
-            self.cancel(py, answer.id);
+            self.tasks.cancel(py, answer.id);
         }
         Ok(())
     }
 
-    fn cancel(&self, py: Python<'_>, id: CallId) {
-        let task = self.tasks.lock().remove(&id);
-        if let Some(Started { task, .. }) = task
-            && let Err(error) = task.call_method0(py, intern!(py, "cancel"))
-        {
-            error.write_unraisable(py, Some(task.bind(py)));
-        }
-    }
-
     /// Cancels all calls that have not ended.
     pub(crate) fn cancel_all(&self, py: Python<'_>) {
-        let ids: Vec<_> = self.tasks.lock().keys().copied().collect();
-        for id in ids {
-            self.cancel(py, id);
-        }
+        self.tasks.cancel_all(py);
     }
 
     /// Ends all calls of an event loop that is closed.
     pub(crate) fn abandon_all(&self, py: Python<'_>) {
-        let tasks: Vec<_> = self.tasks.lock().drain().collect();
-        for (_, Started { task, field }) in tasks {
-            if let Err(error) = self.abandon.call1(py, (task, &*field)) {
-                error.write_unraisable(py, None);
-            }
-        }
+        self.tasks.abandon_all(py, &self.abandon);
     }
 
     /// Writes the counts of faults that are still to be written.
@@ -372,7 +347,7 @@ impl Resolver for LoopResolver {
         let calls = self.0.clone();
         self.0.bridge.push(Box::new(move |py| {
             for id in ids {
-                calls.cancel(py, id);
+                calls.tasks.cancel(py, id);
             }
         }));
     }
@@ -386,6 +361,8 @@ struct Answer {
     calls: Arc<Calls>,
     /// Whether the call is for what comes before the events.
     is_initial: bool,
+    /// Whether it has several values, and cleans up after the last one.
+    is_stream: bool,
     /// Read and written on the event loop's thread only.
     has_ended: AtomicBool,
 }
@@ -466,7 +443,10 @@ impl Answer {
 impl Answer {
     fn finish(&self, py: Python<'_>, outcome: Outcome) {
         self.has_ended.store(true, Relaxed);
-        self.calls.tasks.lock().remove(&self.id);
+        if !self.is_stream {
+            // It has nothing more to do.
+            self.calls.tasks.release(self.id);
+        }
         if let Some(wake) = self.lane.finish(self.id, outcome) {
             self.calls.bridge.wake(wake);
         }
@@ -519,6 +499,10 @@ impl Answer {
                     detail: error.message("the response"),
                     cause: None,
                 };
+                if let Some(exit) = error.into_exit(value.py()) {
+                    self.calls.failures.pass_on(value.py(), exit);
+                    return refused(ResolverError::new(INTERNAL_ERROR));
+                }
                 self.report(
                     value.py(),
                     &[FieldFault {

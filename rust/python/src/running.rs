@@ -10,6 +10,7 @@ use runtime::Runtime;
 use server::Server;
 
 use crate::bridge::Bridge;
+use crate::hook::Hooks;
 use crate::pulse::Pulse;
 use crate::resolver::Calls;
 
@@ -27,16 +28,23 @@ pub(crate) struct Running {
     pub(crate) pulse: runtime::Pulse,
     pub(crate) server: Mutex<Option<Server>>,
     calls: Arc<Calls>,
+    hooks: Arc<Hooks>,
     forks: u32,
 }
 
 impl Running {
-    pub(crate) fn new(runtime: Runtime, bridge: Arc<Bridge>, calls: Arc<Calls>) -> Self {
+    pub(crate) fn new(
+        runtime: Runtime,
+        bridge: Arc<Bridge>,
+        calls: Arc<Calls>,
+        hooks: Arc<Hooks>,
+    ) -> Self {
         Self {
             runtime,
             pulse: Pulse::of(bridge.clone()),
             bridge,
             calls,
+            hooks,
             server: Mutex::default(),
             forks: FORKS.load(Relaxed),
         }
@@ -64,9 +72,13 @@ impl Running {
             // Nothing can be called any more, so nothing may be queued.
             this.bridge.detach(py);
             this.calls.abandon_all(py);
+            this.hooks.abandon_all(py);
         } else {
-            let calls = this.calls.clone();
-            this.bridge.on_loop(py, move |py| calls.cancel_all(py));
+            let (calls, hooks) = (this.calls.clone(), this.hooks.clone());
+            this.bridge.on_loop(py, move |py| {
+                calls.cancel_all(py);
+                hooks.cancel_all(py);
+            });
         }
         let server = this.server.lock().take();
         if let Some(server) = server {

@@ -23,6 +23,7 @@ use crate::classes::Classes;
 use crate::client::PyAuthenticator;
 use crate::error::{definition_error, exceptions, runtime_error, schema_error};
 use crate::failure::Failures;
+use crate::hook::Hooks;
 use crate::json::to_json;
 use crate::log;
 use crate::policy::PySecurity;
@@ -113,20 +114,22 @@ enum PyConstantType<'py> {
 }
 
 impl PyConstantType<'_> {
-    fn comparison(&self) -> Comparison {
-        match self {
+    fn comparison(&self) -> PyResult<Comparison> {
+        Ok(match self {
             Self::Scalar(name) => Comparison::of_scalar(name),
             Self::Enum(name, values) => {
-                Comparison::Enum(Arc::new(EnumType::new(name, published(values))))
+                Comparison::Enum(Arc::new(EnumType::new(name, published(values)?)))
             }
-        }
+        })
     }
 }
 
 /// The JSON of enum members; of those that have one, as the others cannot be published.
-fn published(values: &[(String, Bound<'_, PyAny>)]) -> Vec<(String, Value)> {
-    let json =
-        |(name, value): &(String, Bound<'_, PyAny>)| Some((name.clone(), to_json(value).ok()?));
+fn published(values: &[(String, Bound<'_, PyAny>)]) -> PyResult<Vec<(String, Value)>> {
+    let json = |(name, value): &(String, Bound<'_, PyAny>)| match to_json(value) {
+        Ok(json) => Some(Ok((name.clone(), json))),
+        Err(error) => error.into_exit(value.py()).map(Err),
+    };
     values.iter().filter_map(json).collect()
 }
 
@@ -230,6 +233,11 @@ impl Setup {
         &self.sdl
     }
 
+    /// Ways to ask that are open.
+    pub(crate) fn transports(&self) -> Transports {
+        self.transports
+    }
+
     /// Threads that host connections (count).
     pub(crate) fn workers(&self) -> usize {
         self.workers
@@ -255,10 +263,12 @@ impl Setup {
         let functions = self.functions.clone();
         let calls = Calls::new(bridge.clone(), functions, names, failures.clone(), py)?;
         let calls = Arc::new(calls);
+        let hooks = Arc::<Hooks>::default();
         let authenticator = self.authenticate.clone().map(|hook| {
-            let bridge = bridge.clone();
+            let (bridge, hooks) = (bridge.clone(), hooks.clone());
             Arc::new(PyAuthenticator {
                 hook,
+                hooks,
                 bridge,
                 failures,
             }) as Arc<dyn Authenticator>
@@ -276,7 +286,7 @@ impl Setup {
             key,
         });
         match py.detach(|| Runtime::start(engine, self.workers)) {
-            Ok(runtime) => Ok(Running::new(runtime, bridge, calls)),
+            Ok(runtime) => Ok(Running::new(runtime, bridge, calls, hooks)),
             Err(error) => {
                 bridge.detach(py);
                 Err(runtime_error(&error))
@@ -285,13 +295,18 @@ impl Setup {
     }
 }
 
+/// A declaration cannot be served.
+fn refused(problem: String) -> PyErr {
+    exceptions::SchemaError::new_err(problem)
+}
+
 /// `has_executor`: queries and mutations are served, so there need be no subscriptions.
 fn read_schema(
     source: PySchemaSource<'_>,
     has_executor: bool,
 ) -> PyResult<(Schema, Serializers, Classes)> {
     let json = |value: &Bound<'_, PyAny>, place: &str| {
-        to_json(value).map_err(|error| exceptions::SchemaError::new_err(error.message(place)))
+        to_json(value).map_err(|error| error.into_error(value.py(), place, refused))
     };
     let mut enum_values = HashMap::new();
     for (name, values) in source.enum_values {
@@ -309,11 +324,12 @@ fn read_schema(
         tags.insert((type_name, field), values.collect::<PyResult<Vec<_>>>()?);
     }
     let published_enums = source.published_enums.iter();
-    let published_enums = published_enums.map(|(name, values)| (name.clone(), published(values)));
+    let published_enums =
+        published_enums.map(|(name, values)| Ok((name.clone(), published(values)?)));
     let options = SchemaOptions {
         sources: source.sources,
         enum_values,
-        published_enums: published_enums.collect(),
+        published_enums: published_enums.collect::<PyResult<_>>()?,
         scalar_kinds: source.scalar_kinds,
         tags,
         may_lack_subscription: has_executor,
@@ -337,7 +353,7 @@ fn read_definition(index: usize, definition: &PyDefinition<'_>) -> PyResult<Defi
         } else {
             let value = to_json(value).map_err(|error| {
                 let place = format!("filter of `{}`, {path}", definition.field);
-                exceptions::SchemaError::new_err(error.message(&place))
+                error.into_error(value.py(), &place, refused)
             })?;
             FilterValue::Literal(value)
         };
@@ -345,7 +361,7 @@ fn read_definition(index: usize, definition: &PyDefinition<'_>) -> PyResult<Defi
         filter.push(Condition {
             path: field_path(path),
             value,
-            comparison: constant.map_or(Comparison::Any, PyConstantType::comparison),
+            comparison: constant.map_or(Ok(Comparison::Any), PyConstantType::comparison)?,
         });
     }
     Ok(Definition {

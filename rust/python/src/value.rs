@@ -104,7 +104,7 @@ impl<'py, 'n> PyValue<'py, 'n> {
         }
         Ok(match self.names.classes.find(&self.object, is_possible)? {
             Found::Possible(name) | Found::Other(name) => TypeName::Named(name.into()),
-            Found::Unknown if is_leaf(&self.object) => TypeName::Invalid,
+            Found::Unknown if is_leaf(&self.object)? => TypeName::Invalid,
             Found::Unknown => TypeName::Unnamed(Some(owned(&self.object.get_type().name()?)?)),
         })
     }
@@ -115,8 +115,20 @@ impl<'py, 'n> PyValue<'py, 'n> {
         self.names.failures.of_field(py, problem.to_owned(), error)
     }
 
-    fn enum_member(&self) -> PyResult<Option<Bound<'py, PyAny>>> {
-        HostTypes::get(self.object.py())?.enum_value(&self.object)
+    /// Goes on with `instead`, unless what was raised ends the program.
+    fn without<T>(&self, error: PyErr, instead: T) -> T {
+        self.names.failures.pass_on(self.object.py(), error);
+        instead
+    }
+
+    /// The name of an enum member.
+    fn member_name(&self) -> PyResult<Option<String>> {
+        let py = self.object.py();
+        if HostTypes::get(py)?.enum_value(&self.object)?.is_none() {
+            return Ok(None);
+        }
+        let name = self.object.getattr(intern!(py, "name"))?;
+        Ok(Some(name.cast::<PyString>()?.to_str()?.to_owned()))
     }
 }
 
@@ -141,11 +153,12 @@ impl Value for PyValue<'_, '_> {
     }
 
     fn type_name(&self, is_possible: &dyn Fn(&str) -> bool) -> TypeName<'_> {
-        self.find_type(is_possible).unwrap_or(TypeName::Invalid)
+        self.find_type(is_possible)
+            .unwrap_or_else(|error| self.without(error, TypeName::Invalid))
     }
 
     fn is_list(&self) -> bool {
-        iterables::is_list(&self.object)
+        iterables::is_list(&self.object).unwrap_or_else(|error| self.without(error, false))
     }
 
     fn for_each(
@@ -178,7 +191,7 @@ impl Value for PyValue<'_, '_> {
                 .map_or(Scalar::Other, |text| Scalar::String(Cow::Borrowed(text)));
         }
         if object.is_exact_instance_of::<PyInt>() {
-            return integer(object);
+            return integer(object).unwrap_or_else(|error| self.without(error, Scalar::Other));
         }
         if let Ok(boolean) = object.cast::<PyBool>() {
             return Scalar::Bool(boolean.is_true());
@@ -186,7 +199,7 @@ impl Value for PyValue<'_, '_> {
         if let Ok(float) = object.cast_exact::<PyFloat>() {
             return Scalar::Float(float.value());
         }
-        uncommon(object).unwrap_or(Scalar::Other)
+        uncommon(object).unwrap_or_else(|error| self.without(error, Scalar::Other))
     }
 
     fn enum_name<'e>(&self, enum_type: &'e EnumType) -> Option<&'e str> {
@@ -194,12 +207,9 @@ impl Value for PyValue<'_, '_> {
             return Some(name);
         }
         // A member whose value has no JSON goes by its name.
-        self.enum_member().ok()??;
         let name = self
-            .object
-            .getattr(intern!(self.object.py(), "name"))
-            .ok()?;
-        let name = name.cast::<PyString>().ok()?.to_str().ok()?.to_owned();
+            .member_name()
+            .unwrap_or_else(|error| self.without(error, None))?;
         enum_type.name_of(&Scalar::String(Cow::Owned(name)))
     }
 
@@ -212,10 +222,11 @@ impl Value for PyValue<'_, '_> {
                 .map_err(|error| self.raised(error, "serializing"))?;
         }
         let value = to_json(&object).map_err(|error| {
-            self.misfit(
-                format!("{scalar} cannot represent this value"),
-                error.message(scalar),
-            )
+            let detail = error.message(scalar);
+            match error.into_exit(object.py()) {
+                Some(exit) => self.raised(exit, "serializing"),
+                None => self.misfit(format!("{scalar} cannot represent this value"), detail),
+            }
         })?;
         graphql::write_json(&value, out);
         Ok(())
@@ -266,52 +277,50 @@ fn is_method(object: &Bound<'_, PyAny>) -> PyResult<bool> {
 }
 
 /// Whether this can be no object with fields.
-fn is_leaf(object: &Bound<'_, PyAny>) -> bool {
-    object.is_instance_of::<PyString>()
+fn is_leaf(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let is_scalar = object.is_instance_of::<PyString>()
         || object.is_instance_of::<PyInt>()
-        || object.is_instance_of::<PyFloat>()
-        || iterables::is_list(object)
+        || object.is_instance_of::<PyFloat>();
+    Ok(is_scalar || iterables::is_list(object)?)
 }
 
-fn integer(object: &Bound<'_, PyAny>) -> Scalar<'static> {
+fn integer(object: &Bound<'_, PyAny>) -> PyResult<Scalar<'static>> {
     if let Ok(value) = object.extract::<i64>() {
-        return Scalar::Int(value);
+        return Ok(Scalar::Int(value));
     }
     if let Ok(value) = object.extract::<u64>() {
-        return Scalar::UInt(value);
+        return Ok(Scalar::UInt(value));
     }
-    // Past 64 bits only `ID` and `String` could hold it, and they take text.
-    object.str().map_or(Scalar::Other, |text| {
-        Scalar::String(Cow::Owned(text.to_string()))
-    })
+    // Past 64 bits only `ID` and `String` could hold it, and they take text. Past 4,300 digits
+    // Python makes none of it.
+    let text = object.str()?;
+    Ok(Scalar::String(Cow::Owned(text.to_str()?.to_owned())))
 }
 
 fn uncommon(object: &Bound<'_, PyAny>) -> PyResult<Scalar<'static>> {
     let types = HostTypes::get(object.py())?;
     if let Some(value) = types.enum_value(object)? {
-        return Ok(leaf(&value));
+        return leaf(&value);
     }
     if let Some(text) = types.text(object)? {
         return Ok(Scalar::String(Cow::Owned(text.to_str()?.to_owned())));
     }
-    Ok(leaf(object))
+    leaf(object)
 }
 
 /// Built-in leaves and what derives from them.
-fn leaf(object: &Bound<'_, PyAny>) -> Scalar<'static> {
+fn leaf(object: &Bound<'_, PyAny>) -> PyResult<Scalar<'static>> {
     if let Ok(text) = object.cast::<PyString>() {
-        return text.to_str().map_or(Scalar::Other, |text| {
-            Scalar::String(Cow::Owned(text.to_owned()))
-        });
+        return Ok(Scalar::String(Cow::Owned(text.to_str()?.to_owned())));
     }
     if let Ok(boolean) = object.cast::<PyBool>() {
-        return Scalar::Bool(boolean.is_true());
+        return Ok(Scalar::Bool(boolean.is_true()));
     }
     if object.is_instance_of::<PyInt>() {
         return integer(object);
     }
-    match object.cast::<PyFloat>() {
+    Ok(match object.cast::<PyFloat>() {
         Ok(float) => Scalar::Float(float.value()),
         Err(_) => Scalar::Other,
-    }
+    })
 }

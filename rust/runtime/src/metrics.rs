@@ -180,6 +180,9 @@ metrics! {
     Counter descriptors_exhausted,
     /// Connections ended because their identity had.
     Counter connections_expired,
+    /// Connections that were ended, and whose socket the server that holds it could not be made to
+    /// close.
+    Counter connections_not_cut,
     /// Events that said no tenant under tenant isolation, and reached nobody.
     Counter events_without_tenant,
     /// Events kept back from a subscription by its guard.

@@ -1,0 +1,34 @@
+"""Text that cannot be sent: a lone surrogate has no UTF-8."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from .errors import FraiseQLSubsError
+
+LONE_SURROGATE = "a text with a lone surrogate cannot be sent: it has no UTF-8"
+
+
+def has_utf8(text: str) -> bool:
+    """Whether a text has a form in UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+@contextmanager
+def naming_lone_surrogates(refusal: type[FraiseQLSubsError]) -> Iterator[None]:
+    """Say which text of many it is that the core could not take."""
+    try:
+        yield
+    except (UnicodeEncodeError, TypeError) as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, UnicodeEncodeError):
+            # The core names the class and the member that it read.
+            cause = cause.__cause__
+        if cause is None:
+            raise
+        raise refusal(f"{cause.object!r}: {LONE_SURROGATE}") from None

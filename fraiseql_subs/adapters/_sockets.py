@@ -1,0 +1,203 @@
+"""Cuts the sockets of clients that take nothing, whichever server holds them: ADR 0055.
+
+ASGI has no message for that, and what servers do at the end of an application waits until the
+client has taken all. So the socket is found among the descriptors of the process by its two
+addresses, and shut down below the server, which then finds its client gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import os
+import socket
+import stat
+import struct
+import weakref
+from collections.abc import Callable, Collection
+from typing import Any, NamedTuple, TypeAlias
+
+CLOSE_TIMEOUT = 5.0
+"""Seconds that a client has to take its close; so for the embedded server."""
+
+TAKE_TIMEOUT = 60.0
+"""Seconds without progress that a client has to take the end of a stream over HTTP."""
+
+_GATHER = 0.5
+"""Seconds in which sockets to find are gathered: all descriptors are looked at once for them."""
+
+_DESCRIPTORS = "/dev/fd"
+_RESET = struct.pack("ii", 1, 0)
+
+Address: TypeAlias = tuple[str, int]
+
+
+class Ends(NamedTuple):
+    """The two addresses of a connection: there is one with both at a time."""
+
+    client: Address
+    server: Address
+
+
+class Held(NamedTuple):
+    """A socket that this process holds. A descriptor may be another file's later."""
+
+    descriptor: int
+    inode: int
+
+
+def ends_of(client: Any, server: Any) -> Ends | None:
+    """Read the addresses that a server tells; None: they are no addresses of TCP."""
+    ours, theirs = _address(server), _address(client)
+    return None if ours is None or theirs is None else Ends(theirs, ours)
+
+
+def _address(told: Any) -> Address | None:
+    try:
+        host, port = told[0], int(told[1])
+        ip = ipaddress.ip_address(host.partition("%")[0])
+    except (TypeError, ValueError, IndexError, AttributeError):
+        return None
+    # Servers differ in how they write a client of IPv4 at a socket of IPv6.
+    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
+    return (str(mapped or ip), port) if port > 0 else None
+
+
+async def cut(ends: Ends | None) -> bool:
+    """Cut a socket at once; False when it is not found."""
+    held = None if ends is None else await _finder().find(ends)
+    return held is not None and _act(held, _reset)
+
+
+def cut_unless_closed(ends: Ends | None) -> None:
+    """Cut a socket that has been told to close if it is open after `CLOSE_TIMEOUT`."""
+    if ends is not None:
+        _finder().keep(_cut_late(ends))
+
+
+def limit(ends: Ends | None) -> None:
+    """Have the network cut a socket if its client takes nothing of what waits for it."""
+    if ends is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+        _finder().keep(_limit(ends))
+
+
+async def _cut_late(ends: Ends) -> None:
+    if (held := await _finder().find(ends)) is not None:
+        await asyncio.sleep(CLOSE_TIMEOUT)
+        _act(held, _reset)
+
+
+async def _limit(ends: Ends) -> None:
+    if (held := await _finder().find(ends)) is not None:
+        _act(held, _limit_progress)
+
+
+def _reset(copy: socket.socket) -> None:
+    # What is not sent is dropped when the server closes it, and the client is told.
+    copy.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    copy.shutdown(socket.SHUT_RDWR)
+
+
+def _limit_progress(copy: socket.socket) -> None:
+    copy.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(TAKE_TIMEOUT * 1000))
+
+
+def _act(held: Held, act: Callable[[socket.socket], None]) -> bool:
+    """Do something to a socket, unless its descriptor was closed since it was found."""
+    try:
+        descriptor = os.dup(held.descriptor)
+    except OSError:
+        return False
+    try:
+        if os.fstat(descriptor).st_ino != held.inode:
+            return False
+        copy = socket.socket(fileno=descriptor)
+    except OSError:
+        os.close(descriptor)
+        return False
+    with copy, contextlib.suppress(OSError):
+        act(copy)
+    return True
+
+
+class _Finder:
+    """Finds sockets of one event loop's clients."""
+
+    def __init__(self) -> None:
+        self._wanted: dict[Ends, asyncio.Future[Held | None]] = {}
+        self._looking: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def find(self, ends: Ends) -> Held | None:
+        found = self._wanted.get(ends)
+        if found is None:
+            found = self._wanted[ends] = asyncio.get_running_loop().create_future()
+        if self._looking is None:
+            self._looking = asyncio.ensure_future(self._look())
+        return await asyncio.shield(found)
+
+    async def _look(self) -> None:
+        wanted: dict[Ends, asyncio.Future[Held | None]] = {}
+        found: dict[Ends, Held] = {}
+        try:
+            while self._wanted:
+                await asyncio.sleep(_GATHER)
+                wanted, self._wanted = self._wanted, {}
+                found = await asyncio.to_thread(_find, wanted.keys())
+                _tell(wanted, found)
+        finally:
+            # A task refers to its event loop, by which this finder is kept.
+            self._looking = None
+            _tell({**wanted, **self._wanted}, found)
+            self._wanted = {}
+
+    def keep(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _tell(wanted: dict[Ends, asyncio.Future[Held | None]], found: dict[Ends, Held]) -> None:
+    for ends, future in wanted.items():
+        if not future.done():
+            future.set_result(found.get(ends))
+
+
+_FINDERS: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Finder]
+_FINDERS = weakref.WeakKeyDictionary()
+
+
+def _finder() -> _Finder:
+    event_loop = asyncio.get_running_loop()
+    finder = _FINDERS.get(event_loop)
+    if finder is None:
+        finder = _FINDERS[event_loop] = _Finder()
+    return finder
+
+
+def _find(wanted: Collection[Ends]) -> dict[Ends, Held]:
+    """Look at all descriptors of the process."""
+    found: dict[Ends, Held] = {}
+    try:
+        descriptors = [int(name) for name in os.listdir(_DESCRIPTORS)]
+    except OSError:
+        return found
+    for descriptor in descriptors:
+        with contextlib.suppress(OSError):
+            status = os.fstat(descriptor)
+            if stat.S_ISSOCK(status.st_mode):
+                ends = _ends(descriptor)
+                if ends is not None and ends in wanted:
+                    found[ends] = Held(descriptor, status.st_ino)
+    return found
+
+
+def _ends(descriptor: int) -> Ends | None:
+    # Another thread may close the descriptor, so it is only looked at, and never closed here.
+    # What the address says counts, and one of IPv6 is the longest.
+    looked_at = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, 0, descriptor)
+    try:
+        return ends_of(looked_at.getpeername(), looked_at.getsockname())
+    finally:
+        looked_at.detach()

@@ -1,0 +1,85 @@
+//! Why a Python object has no JSON, where in it the fault is, and what was raised.
+
+use pyo3::prelude::*;
+
+use crate::failure::is_exit;
+
+/// Why a Python object has no JSON, and where in it the fault is.
+#[derive(Debug)]
+pub(crate) struct NotJson {
+    /// From the inside out.
+    path: Vec<Segment>,
+    problem: String,
+    /// What was raised while it was read.
+    cause: Option<PyErr>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Segment {
+    Field(String),
+    Index(usize),
+}
+
+impl NotJson {
+    pub(crate) fn new(problem: impl Into<String>) -> Self {
+        Self {
+            path: Vec::new(),
+            problem: problem.into(),
+            cause: None,
+        }
+    }
+
+    pub(crate) fn raised(error: PyErr) -> Self {
+        Self {
+            problem: format!("reading it raised {error}"),
+            path: Vec::new(),
+            cause: Some(error),
+        }
+    }
+
+    pub(crate) fn inside(mut self, segment: Segment) -> Self {
+        self.path.push(segment);
+        self
+    }
+
+    /// Says where and what, with `root` as the name of the whole value.
+    pub(crate) fn message(&self, root: &str) -> String {
+        let mut message = String::from(root);
+        for segment in self.path.iter().rev() {
+            match segment {
+                Segment::Field(name) => {
+                    message.push('.');
+                    message.push_str(name);
+                }
+                Segment::Index(index) => message.push_str(&format!("[{index}]")),
+            }
+        }
+        message.push_str(": ");
+        message.push_str(&self.problem);
+        message
+    }
+
+    /// What was raised, if it ends the program.
+    pub(crate) fn into_exit(self, py: Python<'_>) -> Option<PyErr> {
+        self.cause.filter(|error| is_exit(py, error))
+    }
+
+    /// The exception for who gave the value, with `root` as its name: what `refuse` makes of the
+    /// message, unless what was raised ends the program.
+    pub(crate) fn into_error(
+        self,
+        py: Python<'_>,
+        root: &str,
+        refuse: impl FnOnce(String) -> PyErr,
+    ) -> PyErr {
+        let message = self.message(root);
+        match self.cause {
+            Some(cause) if is_exit(py, &cause) => cause,
+            cause => {
+                let error = refuse(message);
+                error.set_cause(py, cause);
+                error
+            }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+"""uvicorn that is ended by `should_exit`: event streams do not hold it up."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+PROGRAM = """
+import asyncio, json
+import httpx, uvicorn
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+from fraiseql_subs import *
+from fraiseql_subs.adapters.asgi import GraphQLApp
+
+manager = SubscriptionManager([passthrough("feed", int, channel="feed")])
+config = uvicorn.Config(GraphQLApp(manager), port=0, log_level="error", ws="websockets-sansio")
+server = uvicorn.Server(config)
+
+async def read_stream(url):
+    query, events = {"query": "subscription { feed }"}, {"accept": "text/event-stream"}
+    async with httpx.AsyncClient(timeout=60) as http:
+        async with http.stream("POST", url, json=query, headers=events) as response:
+            text = "".join([part async for part in response.aiter_text()])
+    print("stream ended", "complete" in text, flush=True)
+
+async def read_socket(url):
+    async with connect(url, subprotocols=["graphql-transport-ws"]) as socket:
+        await socket.send('{"type":"connection_init"}')
+        try:
+            while True:
+                await socket.recv()
+        except ConnectionClosed as closed:
+            print("closed", closed.rcvd.code, flush=True)
+
+async def main():
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    clients = [
+        asyncio.create_task(read_stream(f"http://127.0.0.1:{port}/")),
+        asyncio.create_task(read_socket(f"ws://127.0.0.1:{port}/")),
+    ]
+    while manager.metrics().connections < 2 or not manager.metrics().subscriptions:
+        await asyncio.sleep(0.01)
+    server.should_exit = True
+    await serving
+    await asyncio.gather(*clients)
+    print("ended", flush=True)
+
+asyncio.run(main())
+"""
+
+
+def test_event_streams_end_with_it():
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(PROGRAM)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    lines = ended.stdout.splitlines()
+    assert ended.returncode == 0, ended.stderr
+    # Without `complete`, so that it comes back.
+    assert "stream ended False" in lines
+    assert lines[-1] == "ended"
+    assert any(line.startswith("closed 10") for line in lines), lines
