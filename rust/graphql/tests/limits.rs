@@ -176,7 +176,7 @@ fn interfaces_within_interfaces_cost_the_sum_of_their_types() {
         let selection = "next { id ".repeat(12) + &"}".repeat(12);
         let text = format!("subscription {{{spaces} node {{ {selection} }} }}");
         let document = Document::parse(schema.clone(), DocumentLimits::default(), &text);
-        let operation = Arc::new(document.unwrap()).operation(None, &object(json!({})));
+        let operation = Arc::new(document.unwrap()).operation(None, object(json!({})));
         let Operation::Subscription(operation) = operation.unwrap() else {
             panic!()
         };
@@ -261,7 +261,7 @@ fn hostile_validation_ends() {
         meshed,
     ];
     for text in documents {
-        let _ = parse(&text).map(|document| document.operation(None, &object(json!({}))).is_ok());
+        let _ = parse(&text).map(|document| document.operation(None, object(json!({}))).is_ok());
     }
 }
 

@@ -106,7 +106,7 @@ fn root_fields_are_counted_after_fragments_and_directives() {
 fn the_operation_is_chosen_by_name() {
     let document = parse("subscription A { tick } subscription B { b: any }").unwrap();
     let none = object(json!({}));
-    let Operation::Subscription(operation) = document.operation(Some("B"), &none).unwrap() else {
+    let Operation::Subscription(operation) = document.operation(Some("B"), none.clone()).unwrap() else {
         panic!()
     };
     assert_eq!(
@@ -114,7 +114,7 @@ fn the_operation_is_chosen_by_name() {
         ("any", "b")
     );
     for name in [None, Some("C"), Some("")] {
-        let errors = document.operation(name, &none).unwrap_err();
+        let errors = document.operation(name, none.clone()).unwrap_err();
         assert_eq!(code(&errors[0]), "OPERATION_RESOLUTION_FAILURE");
     }
     let document = parse("fragment F on Order { id }");
@@ -124,7 +124,7 @@ fn the_operation_is_chosen_by_name() {
 #[test]
 fn a_mutation_is_told_apart() {
     let document = parse("mutation { noop }").unwrap();
-    let operation = document.operation(None, &object(json!({}))).unwrap();
+    let operation = document.operation(None, object(json!({}))).unwrap();
     assert!(matches!(operation, Operation::Mutation));
 }
 

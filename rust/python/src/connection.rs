@@ -89,7 +89,8 @@ impl Connection {
             let opening = Opening {
                 client,
                 session: Session::websocket(speaks)
-                    .with_keepalive(responder.engine().limits.keepalive),
+                    .with_keepalive(responder.engine().limits.keepalive)
+                    .with_early_bytes(responder.engine().limits.max_message_bytes),
                 close: subprotocol
                     .is_none()
                     .then(Close::subprotocol_not_acceptable),

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use bus::Draft;
 use parking_lot::Mutex;
-use protocol::{Close, Request};
+use protocol::{Close, JsonObject, Request};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use runtime::{Client, Selector};
+use serde_json::Value;
 use server::{Address, Endpoint, Server, ServerConfig, Tls};
 
 use crate::client::{HostClient, context_variables, identity_of, read_identity};
@@ -286,11 +287,14 @@ impl Core {
         extensions: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let running = self.running(py)?;
-        let extensions = to_json_map(extensions.as_ref()).map_err(|error| {
-            exceptions::ConfigurationError::new_err(error.message("extensions"))
-        })?;
-        let variables = to_json_map(variables.as_ref())
-            .map_err(|error| exceptions::ConfigurationError::new_err(error.message("variables")))?;
+        let object = |given: Option<Bound<'py, PyAny>>, name: &str| {
+            let refuse = |message: String| exceptions::ConfigurationError::new_err(message);
+            let map = to_json_map(given.as_ref()).map_err(|error| refuse(error.message(name)))?;
+            let text = Value::Object(map).to_string();
+            JsonObject::parse(text).map_err(|error| refuse(format!("{name}: {error}")))
+        };
+        let extensions = object(extensions, "extensions")?;
+        let variables = object(variables, "variables")?;
         let request = Request {
             query: Some(document),
             operation_name,

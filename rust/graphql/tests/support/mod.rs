@@ -63,7 +63,7 @@ pub(crate) fn try_subscribe(
     text: &str,
     variables: Value,
 ) -> Result<SubscriptionOperation, Vec<GraphQLError>> {
-    match parse(text)?.operation(None, &object(variables))? {
+    match parse(text)?.operation(None, object(variables))? {
         Operation::Subscription(operation) => Ok(operation),
         other => panic!("no subscription: {other:?}"),
     }

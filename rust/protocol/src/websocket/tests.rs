@@ -58,7 +58,7 @@ fn send(message: &'static str) -> Action {
 fn connection_init_asks_the_application_and_the_ack_may_carry_a_payload() {
     let mut session = connected(Subprotocol::TransportWs);
     let actions = session.receive_text(r#"{"type":"connection_init","payload":{"token":"t"}}"#);
-    let payload = json!({"token": "t"}).as_object().cloned();
+    let payload = JsonObject::parse(r#"{"token":"t"}"#.into()).ok();
     let asked = Action::Initialise {
         payload: payload.clone(),
     };

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use graphql::GraphQLError;
 use protocol::{Amendment, Framing, OperationId};
 
 use super::Connection;
@@ -39,6 +40,13 @@ impl OperationSink {
 }
 
 impl ResponseSink for OperationSink {
+    fn retain(&self, bytes: usize) -> Result<(), GraphQLError> {
+        match self.live_connection() {
+            Some(connection) => connection.retain(&self.id, &self.mark, bytes),
+            None => Ok(()),
+        }
+    }
+
     fn next(&self, response: &Bytes) {
         self.next_of(response, None);
     }
