@@ -111,9 +111,21 @@ async def _answer(
     if body is None:
         return
     peer = Peer(_headers(scope), _address(scope), context, _query_string(scope))
-    response = await manager._core.answer(scope["method"], body, peer)
+    # A client may leave before it is answered: what runs for it ends then.
+    leaving = asyncio.ensure_future(_departure(receive))
+    answering = asyncio.ensure_future(manager._core.answer(scope["method"], body, peer))
     try:
-        await first_of(response.ended, _respond(response, send), _departure(receive))
+        await asyncio.wait([answering, leaving], return_when=asyncio.FIRST_COMPLETED)
+        if answering.done():
+            await _hand_over(answering.result(), send, leaving)
+    finally:
+        answering.cancel()
+        leaving.cancel()
+
+
+async def _hand_over(response: Response, send: Send, leaving: asyncio.Task[None]) -> None:
+    try:
+        await first_of(response.ended, _respond(response, send), leaving)
     except OSError:
         # Servers differ in whether writing to a client that has left is an error.
         pass

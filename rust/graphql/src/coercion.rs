@@ -34,7 +34,12 @@ fn units(value: &Json) -> usize {
         Json::Null | Json::Bool(_) | Json::Number(_) => 1,
         Json::String(text) => 1 + text.len() / 64,
         Json::Array(items) => 1 + items.iter().map(units).sum::<usize>(),
-        Json::Object(members) => 1 + members.values().map(|value| 1 + units(value)).sum::<usize>(),
+        Json::Object(members) => {
+            1 + members
+                .values()
+                .map(|value| 1 + units(value))
+                .sum::<usize>()
+        }
     }
 }
 
@@ -319,10 +324,7 @@ pub(crate) fn coerce_arguments(
 }
 
 /// Refuses arguments in which large variables stand again and again: each time is a copy.
-fn check_repeated(
-    field: &Field,
-    variables: &JsonMap,
-) -> Result<(), (String, Option<SourceSpan>)> {
+fn check_repeated(field: &Field, variables: &JsonMap) -> Result<(), (String, Option<SourceSpan>)> {
     let mut used = HashMap::new();
     for argument in &field.arguments {
         count_variables(&argument.value, &mut used);

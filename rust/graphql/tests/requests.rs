@@ -106,7 +106,8 @@ fn root_fields_are_counted_after_fragments_and_directives() {
 fn the_operation_is_chosen_by_name() {
     let document = parse("subscription A { tick } subscription B { b: any }").unwrap();
     let none = object(json!({}));
-    let Operation::Subscription(operation) = document.operation(Some("B"), none.clone()).unwrap() else {
+    let Operation::Subscription(operation) = document.operation(Some("B"), none.clone()).unwrap()
+    else {
         panic!()
     };
     assert_eq!(

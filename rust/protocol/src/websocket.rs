@@ -33,7 +33,7 @@ const EARLY_BYTES: usize = 1024 * 1024;
 /// What the payload of `connection_init` may take as objects of the host: its text so many times,
 /// and so many bytes for those that are small.
 const INIT_FACTOR: usize = 4;
-const INIT_BYTES: usize = 64 * 1024;
+const INIT_BYTES: usize = 128 * 1024;
 
 /// Clients of the older subprotocol that were sent one `ka` give up when the next is not there
 /// after this time; those that were sent none wait for ever.

@@ -110,7 +110,10 @@ fn params_of<'py>(py: Python<'py>, client: &Client) -> PyResult<Bound<'py, PyAny
     Ok(params)
 }
 
-pub(crate) fn connection_params<'py>(py: Python<'py>, client: &Client) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn connection_params<'py>(
+    py: Python<'py>,
+    client: &Client,
+) -> PyResult<Bound<'py, PyAny>> {
     let headers = PyDict::new(py);
     for (name, value) in client.headers.iter() {
         headers.set_item(name, value)?;

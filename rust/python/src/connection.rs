@@ -14,7 +14,7 @@ use runtime::{Body, CarrierHandle, Client, Opening, Outgoing, Place, Remote, Rep
 
 use crate::bridge::Bridge;
 use crate::client::{HostClient, context_variables};
-use crate::future::{AtEnd, Promise, future};
+use crate::future::{AtEnd, Promise, cancellable};
 use crate::running::Running;
 
 /// Names, in lower case, and values.
@@ -215,7 +215,7 @@ pub(crate) struct PyRequest {
     pub(crate) body: Vec<u8>,
 }
 
-/// Answers a request; the future gives its `Response`.
+/// Answers a request; the future gives its `Response`. Cancelled, it ends what runs for the request.
 pub(crate) fn answer<'py>(
     py: Python<'py>,
     running: &Arc<Running>,
@@ -245,7 +245,7 @@ pub(crate) fn answer<'py>(
         }
     };
     let bridge = running.bridge.clone();
-    future(
+    cancellable(
         py,
         &running.bridge,
         &running.runtime,

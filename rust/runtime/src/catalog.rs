@@ -193,7 +193,8 @@ impl Catalog {
     }
 
     fn document(&self, request: &Request) -> Result<Arc<Document>, Vec<GraphQLError>> {
-        self.documents.find(reference(request, request.sha256().as_deref()))
+        self.documents
+            .find(reference(request, request.sha256().as_deref()))
     }
 
     /// What the host's executor is asked about a document that is refused here: it has errors and
@@ -208,7 +209,8 @@ impl Catalog {
         }
         match self
             .documents
-            .judged_by_schema(reference(request, request.sha256().as_deref())) {
+            .judged_by_schema(reference(request, request.sha256().as_deref()))
+        {
             Some(text) => self.refused(&text, request, errors),
             None => Err(errors),
         }
@@ -354,9 +356,7 @@ impl Catalog {
 }
 
 /// The arguments as text: a tree of many small values is many times as large.
-fn take_arguments(
-    operation: &mut SubscriptionOperation,
-) -> Result<JsonObject, Vec<GraphQLError>> {
+fn take_arguments(operation: &mut SubscriptionOperation) -> Result<JsonObject, Vec<GraphQLError>> {
     let arguments = std::mem::take(&mut operation.arguments);
     JsonObject::parse(Value::Object(arguments).to_string()).map_err(|_| {
         // Variables stand deeper in a document than in the request.
