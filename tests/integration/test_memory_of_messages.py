@@ -21,11 +21,11 @@ COST = 4.0
 NOISE = 16.0
 """MiB that a server takes for itself while it works: buffers, arenas, what it loads late."""
 
-MESSAGES = 16
+MESSAGES = 8
 
 MESSAGE_BYTES = 1024 * 1024 - 512
 
-VALUES = ["0", "{}", "[]", '{"aa":0}', '"ab"', "0.5", "[[[[]]]]", '"\\u00e9\\ud83d\\ude00"']
+VALUES = {"numbers": "0", "objects": "{}", "members": '{"aa":0},"ab",[],0.5'}
 """Small values, a megabyte of which made twenty to sixty."""
 
 SUBPROTOCOLS = ["graphql-transport-ws", "graphql-ws"]
@@ -128,7 +128,7 @@ class Sockets:
         return True
 
 
-@pytest.mark.parametrize("value", VALUES)
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
 @pytest.mark.parametrize("subprotocol", SUBPROTOCOLS)
 async def test_payloads_of_connection_init(subprotocol, value, closing):
     server = await closing.enter_async_context(ServerProcess(HANGING))
@@ -164,7 +164,7 @@ async def test_payloads_that_no_hook_looks_at_are_kept_as_they_are(subprotocol, 
     meter.check()
 
 
-@pytest.mark.parametrize("value", VALUES)
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
 async def test_starts_before_the_acknowledgement(value, closing):
     server = await closing.enter_async_context(ServerProcess(HANGING))
     sockets = Sockets(server, "graphql-ws", closing)
@@ -195,7 +195,7 @@ QUERIES = {
 }
 
 
-@pytest.mark.parametrize("value", VALUES)
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
 @pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
 @pytest.mark.parametrize("subprotocol", SUBPROTOCOLS)
 async def test_variables_of_subscriptions(subprotocol, query, value, closing):
@@ -230,7 +230,7 @@ ACCEPT = {
 }
 
 
-@pytest.mark.parametrize("value", VALUES)
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
 @pytest.mark.parametrize("accept", ACCEPT.values(), ids=ACCEPT)
 async def test_requests_whose_hook_waits(accept, value, closing):
     server = await closing.enter_async_context(ServerProcess(HANGING))
@@ -248,7 +248,7 @@ async def test_requests_whose_hook_waits(accept, value, closing):
     await asyncio.wait(requests)
 
 
-@pytest.mark.parametrize("value", VALUES)
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
 async def test_parameters_of_requests(value, closing):
     server = await closing.enter_async_context(ServerProcess(HANGING))
     client = await closing.enter_async_context(client_of(server))
@@ -258,7 +258,7 @@ async def test_parameters_of_requests(value, closing):
     variables = f'{{"x":{many(value, 60_000)}}}'.replace('"', "%22").replace("\\", "%5C")
     target = f"/graphql?{query}&variables={variables}"[: 64 * 1024 - 500]
     target = target[: target.rindex(",")] + "]}"
-    count = 16 * MESSAGES
+    count = 8 * MESSAGES
     requests = [
         asyncio.ensure_future(
             client.send(httpx.Request("GET", f"{client.base_url}{meter.send(target)}"))
@@ -272,7 +272,7 @@ async def test_parameters_of_requests(value, closing):
     await asyncio.wait(requests)
 
 
-@pytest.mark.parametrize("value", VALUES)
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
 async def test_operations_of_a_reserved_event_stream(value, closing):
     server = await closing.enter_async_context(ServerProcess(OPEN))
     client = await closing.enter_async_context(client_of(server))
@@ -288,13 +288,12 @@ async def test_operations_of_a_reserved_event_stream(value, closing):
     meter.check()
 
 
-@pytest.mark.parametrize("value", VALUES)
-async def test_batches_are_refused_without_being_held(value, closing):
+async def test_batches_are_refused_without_being_held(closing):
     server = await closing.enter_async_context(ServerProcess(HANGING))
     client = await closing.enter_async_context(client_of(server))
     meter = Meter(server)
     for _ in range(MESSAGES):
-        body = f'[{{"query":"{{ a }}","variables":{{"x":{many(value, MESSAGE_BYTES - 200)}}}}}]'
+        body = f'[{{"query":"{{ a }}","variables":{{"x":{many("{}", MESSAGE_BYTES - 200)}}}}}]'
         response = await posting("application/json")(client, meter.send(body))
         assert response.status_code == 400 and "no JSON object" in response.text
     meter.check()
