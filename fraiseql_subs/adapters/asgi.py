@@ -115,7 +115,8 @@ async def _answer(
     leaving = asyncio.ensure_future(_departure(receive))
     answering = asyncio.ensure_future(manager._core.answer(scope["method"], body, peer))
     try:
-        await asyncio.wait([answering, leaving], return_when=asyncio.FIRST_COMPLETED)
+        either: list[asyncio.Future[Any]] = [answering, leaving]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if answering.done():
             await _hand_over(answering.result(), send, leaving)
     finally:

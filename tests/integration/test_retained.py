@@ -117,4 +117,4 @@ async def test_in_process_there_is_no_limit():
         first = asyncio.ensure_future(anext(stream))
         await eventually(lambda: manager.metrics().subscriptions == 1, "it runs")
         await manager.publish("ticks", 1)
-        assert (await first)["data"] == {"kept": 400}
+        assert (await first).data == {"kept": 400}

@@ -54,6 +54,20 @@ impl JsonObject {
         Footprint::of(self.text()).unwrap_or_default()
     }
 
+    /// What the values of the members that are wanted would take.
+    #[must_use]
+    pub fn footprint_of(&self, is_wanted: impl Fn(&str) -> bool) -> Footprint {
+        let mut footprint = Footprint::default();
+        self.each(|name, text| {
+            if is_wanted(name)
+                && let Ok(Footprint { tree, objects }) = Footprint::of(text)
+            {
+                footprint.add(tree, objects);
+            }
+        });
+        footprint
+    }
+
     /// The members that are wanted, as values.
     #[must_use]
     pub fn select(&self, is_wanted: impl Fn(&str) -> bool) -> Map<String, Value> {

@@ -24,15 +24,19 @@ pub(crate) struct PyAuthenticator {
 
 impl Authenticator for PyAuthenticator {
     /// Dropped, it cancels the hook.
-    fn authenticate(&self, client: Client) -> BoxFuture<(Client, Result<(), Refused>)> {
+    fn authenticate(&self, mut client: Client) -> BoxFuture<(Client, Result<(), Refused>)> {
         let (hook, bridge) = (self.hook.clone(), self.bridge.clone());
         let failures = self.failures.clone();
         Box::pin(async move {
             let asking = bridge.clone();
             let telling = failures.clone();
-            let asked = bridge.run(move |py| {
-                let asked = ask(py, &asking, &hook, &client).map(|asked| (asked, client));
-                asked.map_err(|error| refused(py, &telling, error))
+            let asked = bridge.run(move |py| match ask(py, &asking, &hook, &client) {
+                Ok(asked) => {
+                    // What the hook and resolvers read of it is in `params` from now on.
+                    client.forget_head();
+                    Ok((asked, client))
+                }
+                Err(error) => Err(refused(py, &telling, error)),
             });
             let (asked, mut client) = match asked.await {
                 Ok(Ok(asked)) => asked,
@@ -175,8 +179,6 @@ impl Decision {
             client.identity = Some(found.identity);
             found.object
         });
-        // What resolvers read of them is in `params` from now on.
-        client.forget_head();
         // What an adapter told stays.
         let known = client.host.take().and_then(|host| host.downcast().ok());
         let host = HostClient {

@@ -280,15 +280,14 @@ impl Catalog {
         request: &Request,
     ) -> Result<Operation, Vec<GraphQLError>> {
         let name = request.operation_name.as_deref();
-        let text = request.variables.kept_bytes();
+        let is_declared = |variable: &str| document.declares(name, variable);
         let limit = self.max_variables_bytes;
-        if text > 0 && request.variables.footprint().tree > limit {
+        if request.variables.footprint_of(is_declared).tree > limit {
             let error = GraphQLError::new(format!(
                 "the variables have too many values: they would take more than {limit} bytes of memory"
             ));
             return Err(vec![error.with_code(graphql::CODE_BAD_USER_INPUT)]);
         }
-        let is_declared = |variable: &str| document.declares(name, variable);
         document.operation(name, request.variables.select(is_declared))
     }
 

@@ -401,14 +401,14 @@ impl Connection {
         id: &OperationId,
         mark: &Rc<OperationMark>,
         bytes: usize,
-    ) -> Result<(), GraphQLError> {
+    ) -> Result<(), Vec<GraphQLError>> {
         // The id stands in each result as well.
         let bytes = bytes.saturating_add(2 * id.as_str().len());
         let charge = self.retained.charge(bytes).ok_or_else(|| {
-            GraphQLError::new(format!(
+            vec![GraphQLError::new(format!(
                 "the operations of this connection would keep more than {} bytes of ids and arguments, which is its limit (max_retained_bytes): complete one first, or send less",
                 self.retained.limit()
-            ))
+            ))]
         })?;
         let mut operations = self.operations.borrow_mut();
         let running = operations.get_mut(id);

@@ -13,7 +13,7 @@ pub trait ResponseSink {
     /// # Errors
     ///
     /// Its client keeps too much already.
-    fn retain(&self, _bytes: usize) -> Result<(), GraphQLError> {
+    fn retain(&self, _bytes: usize) -> Result<(), Vec<GraphQLError>> {
         Ok(())
     }
     /// Takes one response: `{"data": …}`.

@@ -165,8 +165,8 @@ impl Worker {
             Ok(Prepared::Operation(prepared)) => prepared,
         };
         let document = request.query.as_ref().map_or(0, String::len);
-        if let Err(error) = sink.retain(prepared.kept_bytes() + document) {
-            return Opening::Done(Err(vec![error]));
+        if let Err(errors) = sink.retain(prepared.kept_bytes() + document) {
+            return Opening::Done(Err(errors));
         }
         let Some(checks) = &self.checks else {
             return Opening::Done(self.run(*prepared, None, client.clone(), &resume, sink));

@@ -40,7 +40,7 @@ impl OperationSink {
 }
 
 impl ResponseSink for OperationSink {
-    fn retain(&self, bytes: usize) -> Result<(), GraphQLError> {
+    fn retain(&self, bytes: usize) -> Result<(), Vec<GraphQLError>> {
         match self.live_connection() {
             Some(connection) => connection.retain(&self.id, &self.mark, bytes),
             None => Ok(()),
