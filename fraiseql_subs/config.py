@@ -113,7 +113,7 @@ class Limits:
     max_aliases: int | None = 100
     max_directives: int | None = 50
     max_tokens: int | None = 5000
-    max_retained_bytes: int = 4 * 1024 * 1024
+    max_retained_bytes: int = 8 * 1024 * 1024
     max_pending_bytes: int = 1024 * 1024
     slow_consumer: SlowConsumer = "disconnect"
     keepalive: float | None = 12.0

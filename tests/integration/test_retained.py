@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import httpx
@@ -83,6 +84,24 @@ async def test_a_list_of_a_hundred_thousand_numbers_is_taken(serve, connect):
         await other.subscribe(PLAIN, {"ids": list(range(100_000))})
         await manager.publish("ticks", 2)
         assert await other.receive_data() == {"plain": 2}
+
+
+async def test_a_megabyte_of_records_is_taken_by_a_resolver(serve, connect):
+    @subscription(channel="ticks", name="stored")
+    async def stored(event, variables: dict[str, Any]) -> int:
+        return len(variables["records"])
+
+    sdl = "scalar JSON type Query { a: Int } type Subscription { stored(records: JSON): Int }"
+    async with SubscriptionManager([stored], schema=sdl) as manager:
+        client = await connect((await serve(manager)).url)
+        names = ["identifier", "first_name", "last_name", "email", "created_at"]
+        record = {name: f"the {name} of a record" for name in names}
+        records = [record] * 4_800
+        assert 900_000 < len(json.dumps(records)) < 1_040_000
+        query = "subscription($records: JSON) { stored(records: $records) }"
+        await client.subscribe(query, {"records": records})
+        await manager.publish("ticks", 1)
+        assert await client.receive_data() == {"stored": 4_800}
 
 
 async def test_what_arguments_would_take_while_they_are_coerced_is_bounded(serve, connect):

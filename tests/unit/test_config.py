@@ -27,7 +27,7 @@ def test_limits_have_the_documented_defaults():
         "max_aliases": 100,
         "max_directives": 50,
         "max_tokens": 5000,
-        "max_retained_bytes": 4 * 1024 * 1024,
+        "max_retained_bytes": 8 * 1024 * 1024,
         "max_pending_bytes": 1_048_576,
         "slow_consumer": "disconnect",
         "keepalive": 12.0,

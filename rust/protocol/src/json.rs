@@ -4,6 +4,7 @@
 //! as text, and only what is asked for is made into values.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -217,12 +218,15 @@ const STRING: usize = 64;
 const CONTAINER: usize = 64;
 
 /// What the first member adds to a container, of Python and of serde (bytes).
-const FIRST_MEMBER: usize = 192;
+const FIRST_MEMBER: usize = 168;
 const FIRST_ENTRY: usize = 448;
 
 /// What each member adds beside its name and its value (bytes).
-const MEMBER: usize = 48;
+const MEMBER: usize = 32;
 const ENTRY: usize = 136;
+
+/// Names of members that exist once as Python strings (count); those after them, each time.
+pub const SHARED_NAMES: usize = 256;
 
 impl Footprint {
     /// Reads a text as a value would be made of it, and makes none.
@@ -231,20 +235,40 @@ impl Footprint {
     ///
     /// As making a [`Value`] of it.
     pub fn of(text: &str) -> Result<Self, serde_json::Error> {
-        let mut footprint = Self::default();
+        let mut estimate = Estimate::default();
         let mut reader = serde_json::Deserializer::from_str(text);
-        footprint.deserialize(&mut reader)?;
+        estimate.deserialize(&mut reader)?;
         reader.end()?;
-        Ok(footprint)
+        Ok(estimate.footprint)
     }
 
     fn add(&mut self, tree: usize, objects: usize) {
         self.tree = self.tree.saturating_add(tree);
         self.objects = self.objects.saturating_add(objects);
     }
+}
 
+/// A text that is being read.
+#[derive(Default)]
+struct Estimate<'t> {
+    footprint: Footprint,
+    names: HashSet<Cow<'t, str>>,
+}
+
+impl<'t> Estimate<'t> {
     fn add_value(&mut self, tree: usize, objects: usize) {
-        self.add(size_of::<Value>() + tree, REFERENCE + objects);
+        self.footprint
+            .add(size_of::<Value>() + tree, REFERENCE + objects);
+    }
+
+    fn add_name(&mut self, name: Cow<'t, str>) {
+        let (tree, mut objects) = string_bytes(&name);
+        if self.names.contains(&name) {
+            objects = 0;
+        } else if self.names.len() < SHARED_NAMES {
+            self.names.insert(name);
+        }
+        self.footprint.add(ENTRY + tree, MEMBER + objects);
     }
 }
 
@@ -263,7 +287,7 @@ fn string_bytes(text: &str) -> (usize, usize) {
     (text.len().next_multiple_of(32), objects)
 }
 
-impl<'t> DeserializeSeed<'t> for &mut Footprint {
+impl<'t> DeserializeSeed<'t> for &mut Estimate<'t> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'t>>(self, reader: D) -> Result<(), D::Error> {
@@ -271,7 +295,7 @@ impl<'t> DeserializeSeed<'t> for &mut Footprint {
     }
 }
 
-impl<'t> Visitor<'t> for &mut Footprint {
+impl<'t> Visitor<'t> for &mut Estimate<'t> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -321,10 +345,9 @@ impl<'t> Visitor<'t> for &mut Footprint {
         let mut is_first = true;
         while let Some(name) = members.next_key_seed(Name)? {
             if std::mem::take(&mut is_first) {
-                self.add(FIRST_ENTRY, FIRST_MEMBER);
+                self.footprint.add(FIRST_ENTRY, FIRST_MEMBER);
             }
-            let (tree, objects) = string_bytes(&name);
-            self.add(ENTRY + tree, MEMBER + objects);
+            self.add_name(name);
             members.next_value_seed(&mut *self)?;
         }
         Ok(())

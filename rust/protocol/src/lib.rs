@@ -31,7 +31,7 @@ pub use close::Close;
 pub use exchange::Exchange;
 pub use framing::Framing;
 pub use head::{Amendment, Head};
-pub use json::{Footprint, JsonObject};
+pub use json::{Footprint, JsonObject, SHARED_NAMES};
 pub use operation::{OperationId, OperationKind, Request, Resume, ResumeFault};
 pub use session::{Action, Session};
 pub use subprotocol::Subprotocol;

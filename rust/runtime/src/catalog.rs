@@ -63,6 +63,7 @@ pub struct PreparedOperation {
     /// What the host's executor is asked, a JSON object:
     ///
     /// - `type`, `query`, `variables`, `operationName`, `extensions`: the request;
+    /// - `name`: that of the operation;
     /// - `errors`: why the document is refused, if it is;
     /// - `introspection`: our answer, where the executor does not know the whole schema.
     pub delegated: Option<JsonObject>,
@@ -222,9 +223,10 @@ impl Catalog {
         request: &Request,
         errors: Vec<GraphQLError>,
     ) -> Result<Prepared, Vec<GraphQLError>> {
+        let name = request.operation_name.as_deref();
         let errors_text = graphql::errors_to_json(&errors);
-        let asked = delegated_request("refused", text, request, [("errors", &errors_text)]);
-        self.delegated(asked, None, None, true).ok_or(errors)
+        let asked = delegated_request("refused", text, name, request, [("errors", &errors_text)]);
+        self.delegated(asked, name, None, true).ok_or(errors)
     }
 
     fn delegated(
@@ -267,8 +269,8 @@ impl Catalog {
             Ok(_) | Err(_) => false,
         };
         let introspection = introspection.iter().map(|answer| ("introspection", answer));
-        let asked = delegated_request("query", document.text(), request, introspection);
         let name = document.operation_name(name);
+        let asked = delegated_request("query", document.text(), name, request, introspection);
         Ok(self.delegated(asked, name, None, is_introspection))
     }
 
@@ -318,8 +320,8 @@ impl Catalog {
             Operation::Subscription(operation) => operation,
             Operation::Query(query) => return Ok(Prepared::Response(query.execute().into())),
             Operation::Mutation => {
-                let asked = delegated_request("mutation", document.text(), request, []);
                 let name = document.operation_name(name);
+                let asked = delegated_request("mutation", document.text(), name, request, []);
                 return self.delegated(asked, name, None, false).ok_or_else(|| {
                     vec![GraphQLError::new(
                         "mutations are not served here: send them to your GraphQL server",
@@ -330,8 +332,8 @@ impl Catalog {
         let Some(definition) = self.definitions.get(&*operation.field_name) else {
             let field = operation.field_name.clone();
             let arguments = take_arguments(&mut operation)?;
-            let asked = delegated_request("subscription", document.text(), request, []);
             let name = document.operation_name(name);
+            let asked = delegated_request("subscription", document.text(), name, request, []);
             let delegated = self.delegated(asked, name, Some((operation, arguments)), false);
             return delegated.ok_or_else(|| {
                 vec![GraphQLError::new(format!(
@@ -384,14 +386,16 @@ fn is_of_variables(errors: &[GraphQLError]) -> bool {
 fn delegated_request<'m>(
     kind: &str,
     text: &str,
+    name: Option<&str>,
     request: &Request,
     more: impl IntoIterator<Item = (&'m str, &'m Vec<u8>)>,
 ) -> JsonObject {
     let mut asked = format!(
-        r#"{{"type":"{kind}","query":{},"variables":{},"operationName":{},"extensions":{}"#,
+        r#"{{"type":"{kind}","query":{},"variables":{},"operationName":{},"name":{},"extensions":{}"#,
         Value::from(text),
         request.variables,
         Value::from(request.operation_name.as_deref()),
+        Value::from(name),
         request.extensions,
     );
     for (name, json) in more {
