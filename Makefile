@@ -66,6 +66,7 @@ check: lint types test test-pythons ## everything the gate runs
 
 bench: $(VENV)/.release ## measure; see docs/performance.md
 	cargo bench --package security --locked
+	cargo bench --package graphql --locked
 	$(BIN)/python -m pip install --quiet --group test
 	$(BIN)/python load_tests/micro.py
 	$(BIN)/python load_tests/documents.py

@@ -24,6 +24,7 @@ __all__ = [
     "check_path",
     "check_rate",
     "check_rule",
+    "count_unwritten",
     "load",
 ]
 
@@ -247,6 +248,9 @@ def check_hosts(hosts: Sequence[str]) -> None:
 
 def check_path(path: str) -> None:
     """Refuse a dotted path that leads nowhere."""
+
+def count_unwritten(count: int) -> None:
+    """Count log records that were not written."""
 
 def check_rate(rate: str) -> None:
     """Refuse a rate that cannot be read."""

@@ -16,11 +16,15 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Any
 
+from ._records import cut, records
+
 WINDOW = 60.0
 """How long a fault that repeats is only counted (seconds)."""
 
 CAPACITY = 512
 """Faults that are known at a time (count); past it the oldest is forgotten."""
+
+_TEXT_LENGTH = 1024
 
 _NO_FAULTS = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
 
@@ -112,14 +116,17 @@ class Faults:
                 self._start_timer()
                 return
             over = [] if known is None else [known]
-            self._known[key] = _Known(now, logger, level, text, count - 1)
+            self._known[key] = _Known(now, logger, level, cut(text, _TEXT_LENGTH), count - 1)
             self._known.move_to_end(key)
             if len(self._known) > self._capacity:
                 over.append(self._known.popitem(last=False)[1])
             if count > 1:
                 self._start_timer()
         _summarise(over)
-        logger.log(level, "%s", text, **options)
+        if not records.write(logger, level, text, kind="faults", **options):
+            # Counted as not written, it is new when there is room again.
+            with self._lock:
+                self._known.pop(key, None)
 
     def flush(self) -> None:
         """Log the counts that are not logged yet, and forget all faults."""
@@ -129,6 +136,7 @@ class Faults:
             # Its event loop may have ended, and the timer with it.
             self._has_timer = False
         _summarise(over)
+        records.flush()
 
     def _start_timer(self) -> None:
         if self._has_timer:
@@ -156,8 +164,13 @@ faults = Faults()
 def _summarise(over: list[_Known]) -> None:
     for known in over:
         if known.repeats:
-            known.logger.log(
-                known.level, "%s: counted %d more since it was logged", known.text, known.repeats
+            records.write(
+                known.logger,
+                known.level,
+                "%s: counted %d more since it was logged",
+                known.text,
+                known.repeats,
+                kind="counts of faults",
             )
 
 

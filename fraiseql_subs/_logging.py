@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 
 from ._faults import faults
+from ._records import records
 
 _CRATES = {"bus", "graphql", "protocol", "python", "runtime", "security", "server", "_core"}
-_LEVELS = {"DEBUG": logging.DEBUG}
+_LEVELS = {"DEBUG": logging.DEBUG, "ERROR": logging.ERROR}
 
 
 def write(level: str, target: str, message: str, fields: dict[str, str], count: int) -> None:
@@ -26,16 +27,28 @@ def write(level: str, target: str, message: str, fields: dict[str, str], count: 
     text = " ".join([message, *(f"{name}={value!r}" for name, value in fields.items())])
     extra = {"fields": fields}
     if level != "ERROR":
-        logger.log(_LEVELS.get(level, logging.WARNING), "%s", text, extra=extra)
+        # How many come here is bounded by the core.
+        records.emit(logger, _LEVELS.get(level, logging.WARNING), text, extra=extra)
         return
     place = tuple(item for item in fields.items() if item[0] != "detail")
     key = (target, message, place)
     faults.report(key, logger, logging.ERROR, text, count=count, extra=extra)
 
 
-def write_dropped(count: int) -> None:
-    """Say that events came faster than the event loop took them."""
-    logging.getLogger("fraiseql_subs").warning("%d log events were dropped", count)
+def write_count(level: str, target: str, message: str, check: str | None, count: int) -> None:
+    """Write how many events of one kind were not written.
+
+    Args:
+        level: As in `write`.
+        target: As in `write`.
+        message: That of the first of them.
+        check: The check that they are about; None: they are about none.
+        count: How many (count).
+    """
+    logger = logging.getLogger(_name(target))
+    fields = {} if check is None else {"check": check}
+    name = message if check is None else f"{message} check={check!r}"
+    records.tell(logger, _LEVELS.get(level, logging.WARNING), name, count, **fields)
 
 
 def _name(target: str) -> str:

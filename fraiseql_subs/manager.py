@@ -21,6 +21,7 @@ from typing_extensions import Self
 
 from . import decorators
 from ._core import Core, Receipt, Responses
+from ._records import records
 from .config import (
     DEFAULT_HISTORY,
     DRAIN,
@@ -138,12 +139,15 @@ class SubscriptionManager:
         self._security = security or Security()
         self._limits = limits or Limits()
         if self._limits.is_keepalive_slow:
-            _log.warning(
+            records.write(
+                _log,
+                logging.WARNING,
                 "Limits.keepalive is %g s: clients of the older graphql-ws subprotocol are sent no"
                 " `ka`, as they give up when one is not followed by the next within %g s; give less"
                 " than that if there are such clients",
                 self._limits.keepalive,
                 KEEPALIVE_PATIENCE,
+                kind="warnings about limits",
             )
         self._history = history
         self._introspection = introspection
@@ -519,7 +523,8 @@ async def _give_up(program: asyncio.Task[object]) -> None:
     await asyncio.wait([program], timeout=_LAST_STEP)
     if program.done():
         return
-    _log.warning("main has not ended since it was cancelled: it is ended where it stands")
+    text = "main has not ended since it was cancelled: it is ended where it stands"
+    records.write(_log, logging.WARNING, text, kind="ended programs")
     coroutine: Any = program.get_coro()
     with contextlib.suppress(RuntimeError):
         coroutine.close()

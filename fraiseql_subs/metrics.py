@@ -41,6 +41,8 @@ class Metrics:
         events_without_tenant: Events that said no tenant under tenant isolation: nobody got them.
         events_denied: Events kept back by row filters, counted for each subscription or group.
         results_rate_limited: Results dropped because their rate was too high.
+        log_records_unwritten: Log records of this process that were counted in place of being
+            written, as there were too many of their kind; also those whose handler raised.
         history_events: Events that are kept for clients that return, now.
         history_bytes: What they cost (bytes, about), now.
         subscriptions_resumed: Subscriptions that went on where they had been.
@@ -76,6 +78,7 @@ class Metrics:
     events_without_tenant: int = 0
     events_denied: int = 0
     results_rate_limited: int = 0
+    log_records_unwritten: int = 0
     history_events: int = 0
     history_bytes: int = 0
     subscriptions_resumed: int = 0

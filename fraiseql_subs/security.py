@@ -204,11 +204,17 @@ class Rates:
     The count is also what is allowed at once.
 
     Attributes:
-        subscribes: Subscriptions made; past it `subscribe` is answered with `RATE_LIMITED`.
-        messages: Messages of the client; past it the connection is closed with 4429.
-        events: Results sent; past it they are dropped and counted.
+        subscribes: Operations started: subscriptions, queries, mutations, and documents that are
+            refused; past it a WebSocket's is answered with `RATE_LIMITED`, a request with 429.
+        messages: Messages of the client, each request over HTTP is one; past it a WebSocket is
+            closed with 4429, and a request is answered with 429.
+        events: Results of subscriptions; past it they are dropped and counted.
+        refusals: Clients of one address that are refused, or leave, before it is known who they
+            are, whatever `per` says; past it handshakes and requests of that address are answered
+            with 429. None: as `messages`.
         per: Who is counted together: connections of one `"identity"`, of one `"address"`, or each
-            `"connection"` by itself. Without an identity it is the address.
+            `"connection"` by itself. Without an identity it is the address. Addresses of IPv6
+            count by their first 64 bits.
 
     Raises:
         ConfigurationError: `per` is none of these, or a rate cannot be read.
@@ -217,11 +223,12 @@ class Rates:
     subscribes: str | None = None
     messages: str | None = None
     events: str | None = None
+    refusals: str | None = None
     per: Per = "identity"
 
     def __post_init__(self) -> None:
         _check_choice("Rates.per", self.per, get_args(Per))
-        for name in ("subscribes", "messages", "events"):
+        for name in ("subscribes", "messages", "events", "refusals"):
             rate = getattr(self, name)
             if rate is not None:
                 check_text(f"Rates.{name}", rate, '"10/s", or None for no limit')

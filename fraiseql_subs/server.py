@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Self
 
+from ._records import records
 from ._signals import SIGNALS
 from .errors import ConfigurationError
 from .security import TLS
@@ -129,10 +130,13 @@ class Server:
                 core.stop()
             raise
         if self._manager._security.is_open and not ipaddress.ip_address(self.host).is_loopback:
-            _log.warning(
+            records.write(
+                _log,
+                logging.WARNING,
                 "anybody who reaches %s may subscribe, from any page: give the manager a"
                 " Security(...), or bind 127.0.0.1 behind a proxy that authenticates",
                 self.url,
+                kind="open servers",
             )
         self._manager._servers.add(self)
         SIGNALS.add(self)

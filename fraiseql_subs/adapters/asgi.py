@@ -268,4 +268,7 @@ def _query_string(scope: Scope) -> str:
 
 def _address(scope: Scope) -> str | None:
     client = scope.get("client")
-    return None if client is None else f"{client[0]}:{client[1]}"
+    if client is None:
+        return None
+    host, port = client
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -75,7 +75,8 @@ class WebSocketAdapter(ABC):
         """Answer the handshake with a response, before `accept`; override it where you can.
 
         Args:
-            status: 403, or 503 when there are too many connections or the manager closes.
+            status: 403, 429 past a rate, or 503 when there are too many connections or the
+                manager closes.
             headers: Names in lower case, and values; among them the length of the body.
             body: JSON that says why.
 
@@ -174,7 +175,7 @@ async def _refuse(
 ) -> None:
     if await adapter.refuse(status, headers, body):
         return
-    if status == 503:
+    if status in (429, 503):
         # Of a refused handshake clients learn nothing, of a close that they may come back.
         await adapter.accept(subprotocol)
         await adapter.close(1013, "Try again later")

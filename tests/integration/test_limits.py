@@ -142,3 +142,22 @@ async def test_keepalive_ends_a_client_that_is_silent(start):
     writer.close()
     await goes_on()
     assert manager.metrics().connections == 1
+
+
+async def test_a_worker_serves_events_while_it_describes_a_large_schema(serve, connect):
+    fields = " ".join(f"f{n}(a: Int, b: [String!]): [T{n}!]" for n in range(20))
+    types = " ".join(f"type T{n} {{ {fields} }}" for n in range(150))
+    sdl = f"type Subscription {{ ticks: Int }} {types}"
+    manager = SubscriptionManager([passthrough("ticks", channel="ticks")], schema=sdl, workers=1)
+    server = await serve(manager)
+    subscriber, curious = await connect(server.url), await connect(server.url)
+    await subscriber.subscribe("subscription { ticks }")
+    fields = "fields { name args { name type { name ofType { name } } } type { name } }"
+    query = f"{{ __schema {{ types {{ name {fields} }} }} }}"
+    await curious.send({"id": "1", "type": "subscribe", "payload": {"query": query}})
+    described = asyncio.ensure_future(curious.receive_data("1"))
+    await manager.publish("ticks", 1)
+    assert await subscriber.receive_data() == {"ticks": 1}
+    # A worker that did it itself would have sent this first.
+    assert not described.done()
+    assert len((await described)["__schema"]["types"]) > 150

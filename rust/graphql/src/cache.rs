@@ -23,6 +23,9 @@ use crate::schema::Schema;
 /// a client that sends rubbish does not push out what the others use.
 const FAILURES_KEPT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(127);
 
+/// Largest errors that are kept with a refused document (bytes, roughly).
+const MAX_FAILURE_BYTES: usize = 32 * 1024;
+
 /// Longest text that is kept (bytes). Longer documents are parsed for each request.
 const MAX_KEPT_BYTES: usize = 16 * 1024;
 
@@ -224,13 +227,21 @@ impl DocumentCache {
                 Ok(document)
             }
             Err(errors) => {
-                if is_kept {
+                if is_kept && weight(&errors) <= MAX_FAILURE_BYTES {
                     self.failures.lock().put(text.into(), errors.clone().into());
                 }
                 Err(errors)
             }
         }
     }
+}
+
+/// What errors take up (bytes, roughly).
+fn weight(errors: &[GraphQLError]) -> usize {
+    let of_one = |error: &GraphQLError| {
+        size_of::<GraphQLError>() + error.message.len() + size_of_val(error.locations.as_slice())
+    };
+    errors.iter().map(of_one).sum()
 }
 
 #[cfg(test)]

@@ -174,6 +174,17 @@ impl Document {
         })
     }
 
+    /// Whether the operation of this name asks for the schema, which takes long to describe.
+    #[must_use]
+    pub fn describes_schema(&self, name: Option<&str>) -> bool {
+        let Ok(definition) = self.select(name) else {
+            return false;
+        };
+        let mut fields = definition.root_fields(&self.executable);
+        definition.operation_type == OperationType::Query
+            && fields.any(|field| field.name == "__schema" || field.name == "__type")
+    }
+
     /// The name of the operation that a request with this `operationName` asks for.
     #[must_use]
     pub fn operation_name(&self, name: Option<&str>) -> Option<&str> {

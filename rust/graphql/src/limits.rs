@@ -5,7 +5,10 @@
 
 use std::collections::HashMap;
 
-use apollo_compiler::ast::{Definition, Document, FragmentDefinition, OperationType, Selection};
+use apollo_compiler::Node;
+use apollo_compiler::ast::{
+    Argument, Definition, Directive, Document, FragmentDefinition, OperationType, Selection, Value,
+};
 use apollo_parser::{Lexer, TokenKind};
 
 use crate::error::{CODE_VALIDATION_FAILED, GraphQLError, request_error};
@@ -17,13 +20,29 @@ pub(crate) const MAX_DOCUMENT_BYTES: usize = 64 * 1024;
 /// Tokens of a document, white space included (count). Past it the request is refused.
 pub(crate) const MAX_TOKENS: usize = 20_000;
 
+/// Longest name (bytes). A message of an error holds names, and one document has many errors.
+const MAX_NAME_BYTES: usize = 1_024;
+
 /// Nesting of braces and brackets (count). Past it the request is refused; the parser, the
 /// validation and the projection recurse this deep.
 pub(crate) const MAX_NESTING: usize = 128;
 
+/// Nesting of selection sets, fragments spread out (count). Past it the request is refused;
+/// measuring, the rules and the compiler recurse this deep.
+const MAX_LEVELS: usize = 512;
+
 /// Fields of any operation, fragments spread out (count). Holds where no limit is configured, as
 /// an exponential document would otherwise yield an exponential response.
 const MAX_FIELDS: usize = 50_000;
+
+/// What all operations and fragments of a document may select together, as a multiple of what one
+/// operation may. The validation goes through each of them with its fragments spread out, so that
+/// many operations that share one fragment would cost the product of both.
+const DOCUMENT_SHARE: usize = 10;
+
+/// Errors of one document that are reported (count), as in graphql-js. Past it the rest is left
+/// out.
+pub(crate) const MAX_ERRORS: usize = 100;
 
 /// Smallest bounds for introspection: the query of GraphiQL has 14 levels and some 250 fields.
 const INTROSPECTION_MIN_DEPTH: usize = 24;
@@ -53,12 +72,17 @@ struct Cost {
     complexity: usize,
     aliases: usize,
     directives: usize,
+    /// What a visitor comes to: selections, directives, and values of arguments.
+    nodes: usize,
 }
 
 impl Cost {
-    fn directives(count: usize) -> Self {
+    /// The cost of a selection without what it selects.
+    fn own(directives: &[Node<Directive>], arguments: &[Node<Argument>]) -> Self {
+        let of_directives = directives.iter().map(|one| 1 + values(&one.arguments));
         Self {
-            directives: count,
+            directives: directives.len(),
+            nodes: 1 + values(arguments) + of_directives.sum::<usize>(),
             ..Self::default()
         }
     }
@@ -70,28 +94,50 @@ impl Cost {
             complexity: self.complexity.saturating_add(other.complexity),
             aliases: self.aliases.saturating_add(other.aliases),
             directives: self.directives.saturating_add(other.directives),
+            nodes: self.nodes.saturating_add(other.nodes),
         }
     }
 }
 
-/// Refuses a text with too many tokens, before it is parsed.
+/// Values in arguments (count), those inside of lists and objects as well.
+fn values(arguments: &[Node<Argument>]) -> usize {
+    let values = arguments.iter().map(|argument| nested(&argument.value));
+    values.sum()
+}
+
+fn nested(value: &Value) -> usize {
+    1 + match value {
+        Value::List(items) => items.iter().map(|item| nested(item)).sum::<usize>(),
+        Value::Object(members) => members.iter().map(|(_, member)| nested(member)).sum(),
+        _ => 0,
+    }
+}
+
+/// Refuses a text with too many tokens or too long a name, before it is parsed.
 pub(crate) fn check_tokens(text: &str, limits: DocumentLimits) -> Result<(), Vec<GraphQLError>> {
-    let Some(limit) = limits.max_tokens else {
-        return Ok(());
-    };
-    let significant = Lexer::new(text).filter(|token| match token {
-        Ok(token) => !matches!(
-            token.kind(),
-            TokenKind::Whitespace | TokenKind::Comment | TokenKind::Comma | TokenKind::Eof
-        ),
-        // The parser says what is wrong with it.
-        Err(_) => false,
-    });
-    if significant.take(limit.saturating_add(1)).count() > limit {
-        let message = format!(
-            "the document has more tokens than the limit of {limit} (max_tokens): ask for less at once"
-        );
-        return Err(request_error(message, CODE_VALIDATION_FAILED));
+    let limit = limits.max_tokens.unwrap_or(MAX_TOKENS);
+    let mut count = 0;
+    // The parser says what is wrong with what is no token.
+    for token in Lexer::new(text).filter_map(Result::ok) {
+        match token.kind() {
+            TokenKind::Whitespace | TokenKind::Comment | TokenKind::Comma | TokenKind::Eof => {
+                continue;
+            }
+            TokenKind::Name if token.data().len() > MAX_NAME_BYTES => {
+                let message = format!(
+                    "a name of the document has {} bytes, over the limit of {MAX_NAME_BYTES}",
+                    token.data().len()
+                );
+                return Err(request_error(message, CODE_VALIDATION_FAILED));
+            }
+            _ => count += 1,
+        }
+        if count > limit {
+            let message = format!(
+                "the document has more tokens than the limit of {limit} (max_tokens): ask for less at once"
+            );
+            return Err(request_error(message, CODE_VALIDATION_FAILED));
+        }
     }
     Ok(())
 }
@@ -105,18 +151,27 @@ pub(crate) fn check(
     let mut measure = Measure {
         fragments: fragments(document),
         costs: HashMap::new(),
+        level: 0,
+        is_too_deep: false,
     };
     let mut errors = Vec::new();
     if limits.no_introspection {
         refuse_introspection(document, source, &mut errors);
     }
+    let mut total = 0_usize;
     for definition in &document.definitions {
-        let Definition::OperationDefinition(operation) = definition else {
-            continue;
+        let operation = match definition {
+            Definition::OperationDefinition(operation) => operation,
+            Definition::FragmentDefinition(fragment) => {
+                total = total.saturating_add(measure.fragment(&fragment.name).nodes);
+                continue;
+            }
+            _ => continue,
         };
         let cost = measure
             .selections(&operation.selection_set)
-            .and(Cost::directives(operation.directives.len()));
+            .and(Cost::own(&operation.directives, &[]));
+        total = total.saturating_add(cost.nodes);
         let (max_depth, max_complexity) = bounds(operation.operation_type, limits);
         let what = match &operation.name {
             Some(name) => format!("the operation `{name}`"),
@@ -158,11 +213,34 @@ pub(crate) fn check(
             ));
         }
     }
+    if measure.is_too_deep {
+        let message = format!(
+            "the document is over {MAX_LEVELS} levels deep, its fragments spread out: select less deeply"
+        );
+        return Err(request_error(message, CODE_VALIDATION_FAILED));
+    }
+    let limit = most_nodes(limits);
+    if errors.is_empty() && total > limit {
+        return Err(request_error(
+            format!(
+                "the operations and fragments of the document have {} fields, fragments, directives and arguments together, over the limit of {limit}: send each operation in a document of its own",
+                spell(total)
+            ),
+            CODE_VALIDATION_FAILED,
+        ));
+    }
     if errors.is_empty() {
         Ok(())
     } else {
+        errors.truncate(MAX_ERRORS);
         Err(errors)
     }
+}
+
+/// What all definitions of a document may have together, each with its fragments spread out.
+fn most_nodes(limits: DocumentLimits) -> usize {
+    let (_, complexity) = bounds(OperationType::Query, limits);
+    complexity.max(complexity.saturating_mul(DOCUMENT_SHARE).min(MAX_FIELDS))
 }
 
 /// Reports each introspection field, wherever it stands: its name is reserved, so it can be
@@ -230,12 +308,23 @@ pub(crate) fn fragments(document: &Document) -> HashMap<&str, &FragmentDefinitio
 struct Measure<'d> {
     fragments: HashMap<&'d str, &'d FragmentDefinition>,
     costs: HashMap<&'d str, Cost>,
+    /// Selection sets around the one that is measured (count).
+    level: usize,
+    /// Whether there were more than [`MAX_LEVELS`]; the costs are too low then.
+    is_too_deep: bool,
 }
 
 impl<'d> Measure<'d> {
     fn selections(&mut self, selections: &'d [Selection]) -> Cost {
+        if self.level > MAX_LEVELS {
+            self.is_too_deep = true;
+            return Cost::default();
+        }
+        self.level += 1;
         let cost = |total: Cost, selection| total.and(self.selection(selection));
-        selections.iter().fold(Cost::default(), cost)
+        let cost = selections.iter().fold(Cost::default(), cost);
+        self.level -= 1;
+        cost
     }
 
     fn selection(&mut self, selection: &'d Selection) -> Cost {
@@ -246,16 +335,16 @@ impl<'d> Measure<'d> {
                     depth: inner.depth + 1,
                     complexity: 1,
                     aliases: usize::from(field.alias.is_some()),
-                    directives: field.directives.len(),
+                    ..Cost::own(&field.directives, &field.arguments)
                 };
                 own.and(inner)
             }
             Selection::InlineFragment(fragment) => self
                 .selections(&fragment.selection_set)
-                .and(Cost::directives(fragment.directives.len())),
+                .and(Cost::own(&fragment.directives, &[])),
             Selection::FragmentSpread(spread) => self
                 .fragment(&spread.fragment_name)
-                .and(Cost::directives(spread.directives.len())),
+                .and(Cost::own(&spread.directives, &[])),
         }
     }
 
@@ -270,7 +359,7 @@ impl<'d> Measure<'d> {
         self.costs.insert(name, Cost::default());
         let cost = self
             .selections(&fragment.selection_set)
-            .and(Cost::directives(fragment.directives.len()));
+            .and(Cost::own(&fragment.directives, &[]));
         self.costs.insert(name, cost);
         cost
     }

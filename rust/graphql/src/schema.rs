@@ -18,6 +18,7 @@ use crate::defaults::find_cycle;
 use crate::directives::{self, FieldRequirement};
 use crate::enums::{EnumType, enums};
 use crate::error::{SchemaError, SchemaProblem};
+use crate::introspection::SchemaSize;
 use crate::shape::{Member, Shape};
 use crate::source::Source;
 use crate::value::Key;
@@ -84,6 +85,7 @@ pub struct Schema {
     shapes: HashMap<Arc<str>, Arc<Shape>>,
     enums: HashMap<Arc<str>, Arc<EnumType>>,
     scalar_kinds: HashMap<String, String>,
+    size: SchemaSize,
 }
 
 impl Schema {
@@ -125,6 +127,7 @@ impl Schema {
         let shapes = shapes(&compiled, &implementers, &field_keys, &options);
         Ok(Self {
             sdl,
+            size: SchemaSize::new(&compiled, &implementers),
             implementers,
             signatures,
             requirements,
@@ -198,6 +201,10 @@ impl Schema {
 
     pub(crate) fn implementers(&self) -> &ApolloMap<Name, Implementers> {
         &self.implementers
+    }
+
+    pub(crate) fn size(&self) -> &SchemaSize {
+        &self.size
     }
 
     pub(crate) fn enum_type(&self, name: &str) -> Option<&Arc<EnumType>> {

@@ -140,6 +140,24 @@ fn a_long_chain_of_fragments_does_not_overflow_the_stack() {
 }
 
 #[test]
+fn fragments_nested_in_fragments_do_not_overflow_the_stack() {
+    let (open, close) = ("parent{".repeat(60), "}".repeat(60));
+    let mut text = "subscription { order { ...F0 } }".to_owned();
+    for level in 0..100 {
+        let next = level + 1;
+        write!(
+            text,
+            "fragment F{level} on Order{{{open}...F{next}{close}}}"
+        )
+        .unwrap();
+    }
+    text.push_str("fragment F100 on Order{id}");
+    let errors = parse(&text).unwrap_err();
+    let message = &errors[0].message;
+    assert!(message.contains("over 512 levels deep"), "{message}");
+}
+
+#[test]
 fn large_documents_are_refused_by_bytes_and_tokens() {
     let errors = parse(&format!("subscription {{ tick }} #{}", "x".repeat(70_000))).unwrap_err();
     assert!(errors[0].message.contains("over the limit of 65536"));
@@ -222,6 +240,14 @@ fn a_schema_says_what_is_wrong_and_where() {
     assert!(error.contains("`Status.LOST`"), "{error}");
 }
 
+/// Fragments each of which spreads the next and the first.
+fn cycles(count: usize, more: &str) -> String {
+    let fragments: String = (0..count)
+        .map(|n| format!("fragment F{n} on Order {{ {more}...F{} ...F0 }} ", n + 1))
+        .collect();
+    format!("subscription {{ order {{ ...F0 }} }} {fragments} fragment F{count} on Order {{ id }}")
+}
+
 #[test]
 fn hostile_validation_ends() {
     let mut meshed = "subscription { order { ...F0 } }".to_owned();
@@ -259,6 +285,13 @@ fn hostile_validation_ends() {
         format!("subscription {{ tick(tags: [{}]) }}", "1 ".repeat(9_000)),
         operations + &chain + "fragment F400 on Order{id}",
         meshed,
+        cycles(150, ""),
+        cycles(600, ""),
+        cycles(150, "id "),
+        cycles(600, "id "),
+        cycles(150, "parent { ...F0 } "),
+        cycles(150, "parent { parent { ...F1 } ...F0 } "),
+        cycles(150, "... { ...F0 } ... on Node { ...F1 } "),
     ];
     for text in documents {
         let _ = parse(&text).map(|document| document.operation(None, object(json!({}))).is_ok());
@@ -339,4 +372,158 @@ fn introspection_that_is_switched_off_is_refused_wherever_it_stands() {
         )
         .is_empty()
     );
+}
+
+fn refusal(limits: DocumentLimits, text: &str) -> String {
+    refusals(limits, text)
+        .into_iter()
+        .next()
+        .unwrap_or_default()
+}
+
+fn complexity(max_complexity: usize) -> DocumentLimits {
+    DocumentLimits {
+        max_complexity: Some(max_complexity),
+        ..DocumentLimits::default()
+    }
+}
+
+#[test]
+fn operations_that_share_a_fragment_are_counted_together() {
+    let operations: String = (0..450)
+        .map(|n| format!("subscription S{n} {{ order {{ ...F }} }} "))
+        .collect();
+    let shared = |fields: usize| {
+        format!(
+            "{operations} fragment F on Order {{ {} }}",
+            "id ".repeat(fields)
+        )
+    };
+    // 450 times three (`order`, the spread and the field), and the fragment itself.
+    assert_eq!(refusal(complexity(1_000), &shared(1)), "");
+    let found = refusal(complexity(1_000), &shared(900));
+    assert!(
+        found.contains("together, over the limit of 10000"),
+        "{found}"
+    );
+    // Who allows more for an operation allows more for a document.
+    assert_eq!(refusal(complexity(5_000), &shared(90)), "");
+}
+
+#[test]
+fn a_chain_of_fragments_is_counted_for_each_of_them() {
+    let chain = |length: usize| {
+        let fragments: String = (0..length)
+            .map(|n| format!("fragment F{n} on Order {{ id ...F{} }} ", n + 1))
+            .collect();
+        format!(
+            "subscription {{ order {{ ...F0 }} }} {fragments} fragment F{length} on Order {{ id }}"
+        )
+    };
+    assert_eq!(refusal(complexity(1_000), &chain(50)), "");
+    assert!(refusal(complexity(1_000), &chain(300)).contains("over the limit of 10000"));
+}
+
+#[test]
+fn arguments_and_directives_are_counted_with_the_fields() {
+    let operations: String = (0..20)
+        .map(|n| format!("subscription S{n} {{ ...F }} "))
+        .collect();
+    let argument = |items: usize| {
+        let list = "\"a\" ".repeat(items);
+        format!("{operations} fragment F on Subscription {{ tick(tags: [{list}]) }}")
+    };
+    assert_eq!(refusal(complexity(1_000), &argument(10)), "");
+    assert!(refusal(complexity(1_000), &argument(600)).contains("over the limit of 10000"));
+}
+
+#[test]
+fn a_long_name_is_refused() {
+    let named = |bytes: usize| format!("subscription {} {{ tick }}", "S".repeat(bytes));
+    assert_eq!(refusal(DocumentLimits::default(), &named(1_024)), "");
+    assert_eq!(
+        refusal(DocumentLimits::default(), &named(1_025)),
+        "a name of the document has 1025 bytes, over the limit of 1024"
+    );
+}
+
+#[test]
+fn errors_of_one_document_are_bounded_in_number_and_places() {
+    let fields = "a: id a: status ".repeat(500);
+    for text in [
+        format!("subscription {{ order {{ {fields} }} }}"),
+        format!("subscription {{ order {{ {fields} }} order {{ {fields} }} }}"),
+        cycles(150, "id "),
+        format!("query ({}) {{ version }}", "$a: Int ".repeat(2_000)),
+        format!("subscription {{ {} }}", "nothing ".repeat(3_000)),
+    ] {
+        let errors = parse(&text).unwrap_err();
+        let places: usize = errors.iter().map(|error| error.locations.len()).sum();
+        assert!(errors.len() <= 100, "{} errors", errors.len());
+        assert!(places <= 1_100, "{places} places of {}", errors[0].message);
+    }
+}
+
+fn wide_schema() -> Arc<Schema> {
+    let mut sdl = "type Query { a: T0 } type Subscription { a: T0 }".to_owned();
+    for number in 0..100 {
+        write!(sdl, " type T{number} {{").unwrap();
+        for field in 0..10 {
+            let of = (number * 7 + field) % 100;
+            write!(sdl, " f{field}(a: Int, b: [String!]): [T{of}!]").unwrap();
+        }
+        sdl.push('}');
+    }
+    Arc::new(Schema::parse(&sdl, SchemaOptions::default()).unwrap())
+}
+
+fn introspect(schema: &Arc<Schema>, text: &str) -> Result<(), String> {
+    let document = Document::parse(schema.clone(), DocumentLimits::default(), text);
+    let operation = Arc::new(document.unwrap()).operation(None, &object(json!({})));
+    operation
+        .map(drop)
+        .map_err(|errors| errors[0].message.clone())
+}
+
+#[test]
+fn the_schema_is_described_once_for_a_query_and_not_thirty_times() {
+    let schema = wide_schema();
+    let types = "ofType { kind name ".repeat(9) + &"}".repeat(9);
+    let input = format!("name description defaultValue type {{ kind name {types} }}");
+    let tool = format!(
+        "{{ __schema {{ queryType {{ name }} types {{ kind name description
+            fields(includeDeprecated: true) {{
+                name description isDeprecated deprecationReason
+                args {{ {input} }} type {{ kind name {types} }}
+            }}
+            inputFields {{ {input} }} interfaces {{ kind name {types} }}
+            enumValues {{ name description isDeprecated deprecationReason }}
+            possibleTypes {{ kind name {types} }} }}
+        directives {{ name locations args {{ {input} }} }} }} }}"
+    );
+    assert_eq!(introspect(&schema, &tool), Ok(()));
+    let fields = "types { fields { name args { name type { name } } } }";
+    let aliases: String = (0..30)
+        .map(|n| format!("a{n}: __schema {{ {fields} }}"))
+        .collect();
+    let inner: String = (0..30)
+        .map(|n| format!("t{n}: types {{ fields {{ name args {{ name type {{ name }} }} }} }}"))
+        .collect();
+    let deep = "{ __schema { types { fields { type { ofType { ofType { fields { args { type { name } } } } } } } } } }";
+    let of_type: String = (0..90)
+        .map(|n| {
+            format!("a{n}: fields {{ type {{ ofType {{ ofType {{ fields {{ name }} }} }} }} }}")
+        })
+        .collect();
+    for text in [
+        format!("{{ {aliases} }}"),
+        format!("{{ __schema {{ {inner} }} }}"),
+        format!("{{ ...F }} fragment F on Query {{ {aliases} }}"),
+        format!("{{ __schema {{ types {{ {of_type} }} }} }}"),
+    ] {
+        let found = introspect(&schema, &text).unwrap_err();
+        assert!(found.contains("ask for each part of it once"), "{found}");
+    }
+    // Types of types, once.
+    assert_eq!(introspect(&schema, deep), Ok(()));
 }

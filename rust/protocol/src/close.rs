@@ -129,6 +129,18 @@ impl Close {
         Self::new(4429, "Too many initialisation requests")
     }
 
+    /// 4429: messages came faster than their rate.
+    #[must_use]
+    pub fn too_many_messages() -> Self {
+        Self::new(4429, "Too many messages")
+    }
+
+    /// Whether the server ends the connection for reasons of its own, for a client to come back.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        matches!(self.code, 1001 | 1013)
+    }
+
     /// 1013: the server cannot serve the client now.
     #[must_use]
     pub fn try_again_later(reason: &str) -> Self {

@@ -3,6 +3,8 @@
 //!
 //! Source: PROTOCOL.md of graphql-sse; WHATWG HTML, "Server-sent events".
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use hashbrown::HashSet;
 
@@ -10,7 +12,7 @@ use crate::close::Close;
 use crate::framing::Framing;
 use crate::head::Head;
 use crate::operation::{OperationId, Request};
-use crate::response::RETRY_AFTER;
+use crate::response::{RETRY_AFTER, Response};
 use crate::session::Action;
 
 /// Media type of the response.
@@ -133,6 +135,16 @@ impl EventStream {
             )],
             None => vec![Action::Respond(Head::new(status))],
         }
+    }
+
+    /// The client asks too often for streams, and is given none.
+    pub(crate) fn rate_limited(message: &str, wait: Duration) -> Vec<Action> {
+        let Response { head, body } = Response::rate_limited(message, wait);
+        vec![
+            Action::Respond(head),
+            Action::Send(body),
+            Action::Close(Close::normal()),
+        ]
     }
 
     /// The application refuses the client with these errors.

@@ -2,6 +2,8 @@
 //!
 //! Source: GraphQL over HTTP; PROTOCOL.md of graphql-sse, distinct connections mode.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use serde_json::json;
 
@@ -12,7 +14,7 @@ use crate::framing::Framing;
 use crate::head::{Amendment, Head};
 use crate::multipart;
 use crate::operation::{OperationId, OperationKind, Request};
-use crate::response::{RETRY_AFTER, SHUTTING_DOWN};
+use crate::response::{RETRY_AFTER, SHUTTING_DOWN, rate_limited_errors, rate_limited_head};
 use crate::session::Action;
 
 /// How the response is sent.
@@ -159,6 +161,11 @@ impl Exchange {
     /// The application refuses the client with these errors.
     pub(crate) fn refuse(&mut self, errors: Bytes) {
         self.refusal = Some(errors);
+    }
+
+    /// The client has done something too often; nothing was sent yet.
+    pub(crate) fn rate_limited(&mut self, message: &str, wait: Duration) -> Vec<Action> {
+        self.fail_with(rate_limited_head(wait), &rate_limited_errors(message))
     }
 
     /// The operation failed before it gave a result, or cannot go on.

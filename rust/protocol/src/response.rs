@@ -1,5 +1,7 @@
 //! Whole responses over HTTP: what is wrong with a request, or all that there is to say.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use serde_json::json;
 
@@ -11,6 +13,19 @@ pub(crate) const RETRY_AFTER: &str = "1";
 
 /// What a client is told that comes too late.
 pub(crate) const SHUTTING_DOWN: &str = "the server is shutting down: try again";
+
+/// The head of a response to a client that has done something too often.
+pub(crate) fn rate_limited_head(wait: Duration) -> Head {
+    // Whole seconds, and none of them too early.
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    Head::new(429).with("retry-after", seconds.max(1).to_string())
+}
+
+/// A JSON array of the one error.
+pub(crate) fn rate_limited_errors(message: &str) -> Vec<u8> {
+    let errors = json!([{"message": message, "extensions": {"code": "RATE_LIMITED"}}]);
+    errors.to_string().into_bytes()
+}
 
 /// A whole response.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +96,15 @@ impl Response {
         let mut response = Self::error(503, message);
         response.head = response.head.with("retry-after", RETRY_AFTER);
         response
+    }
+
+    /// What a client may do again after `wait`.
+    #[must_use]
+    pub fn rate_limited(message: &str, wait: Duration) -> Self {
+        Self {
+            head: rate_limited_head(wait).with("content-type", "application/json; charset=utf-8"),
+            body: event_stream::errors_only(&rate_limited_errors(message)).into(),
+        }
     }
 
     /// A response of a server that takes no further request.

@@ -169,6 +169,28 @@ impl Session {
         told.into_iter().chain([Action::Close(close)]).collect()
     }
 
+    /// The client has sent messages too often; `wait`: until it may again.
+    pub fn too_many_messages(&mut self, wait: Duration) -> Vec<Action> {
+        const TEXT: &str = "too many messages: try again later";
+        match &mut self.0 {
+            Kind::WebSocket(session) => {
+                session.close();
+                vec![Action::Close(Close::too_many_messages())]
+            }
+            Kind::Exchange(session) => session.rate_limited(TEXT, wait),
+            Kind::EventStream(_) => EventStream::rate_limited(TEXT, wait),
+        }
+    }
+
+    /// The client starts operations too often, where that is told in place of the response;
+    /// `None`: it is an error of the operation.
+    pub fn too_many_operations(&mut self, message: &str, wait: Duration) -> Option<Vec<Action>> {
+        match &mut self.0 {
+            Kind::Exchange(session) => Some(session.rate_limited(message, wait)),
+            Kind::WebSocket(_) | Kind::EventStream(_) => None,
+        }
+    }
+
     /// What the application wants of the head of its answer; it is HTTP's alone.
     pub fn amend(&mut self, amendment: Amendment) {
         if let Kind::Exchange(session) = &mut self.0 {

@@ -69,6 +69,8 @@ struct Gathering {
 #[derive(Default)]
 struct Queue {
     jobs: VecDeque<Job>,
+    /// What this turn leaves to the next.
+    later: Vec<Job>,
     /// Whether a turn is on its way.
     announced: bool,
     /// Whether it was announced by a byte, which it has to read.
@@ -177,7 +179,10 @@ impl Bridge {
         let dropped = {
             let mut queue = self.queue.lock();
             queue.closed = true;
-            std::mem::take(&mut queue.jobs)
+            (
+                std::mem::take(&mut queue.jobs),
+                std::mem::take(&mut queue.later),
+            )
         };
         drop(dropped);
         let mut gathering = self.gathering.lock();
@@ -244,6 +249,16 @@ impl Bridge {
             // One byte at most is under way, so there is room for it.
             (&self.wake).write_all(&[1]).ok();
         }
+    }
+
+    /// Has a job, which runs now, followed by another in the next turn.
+    pub(crate) fn push_later(&self, job: Job) {
+        let mut queue = self.queue.lock();
+        if queue.closed {
+            drop(queue);
+            return drop(job);
+        }
+        queue.later.push(job);
     }
 
     /// Queues a job on the thread of the event loop itself, which needs no waking.
@@ -326,6 +341,8 @@ impl Bridge {
         }
         let tasks_follow = std::mem::take(&mut self.gathering.lock().tasks_follow);
         let mut queue = self.queue.lock();
+        let later = std::mem::take(&mut queue.later);
+        queue.jobs.extend(later);
         queue.announced = (!queue.jobs.is_empty() || tasks_follow) && !queue.closed;
         if queue.announced {
             drop(queue);

@@ -75,7 +75,11 @@ impl Connection {
     ) -> PyResult<Self> {
         let responder = py.detach(|| running.runtime.responder());
         let client = peer.into_client(py)?;
-        let admitted = responder.admit(client.header("origin"), client.header("host"));
+        let admitted = responder.admit(
+            client.header("origin"),
+            client.header("host"),
+            client.peer.as_deref(),
+        );
         let transports = responder.engine().transports;
         let subprotocol = transports.negotiate(subprotocols.iter().map(String::as_str));
         let promise = Promise::new(py)?;
@@ -239,7 +243,7 @@ pub(crate) fn answer<'py>(
             headers: &headers,
             body: &request.body,
         };
-        match responder.admit_request(&asked) {
+        match responder.admit_request(&asked, client.peer.as_deref()) {
             Ok(place) => responder.answer(asked, client, place, carrier).await,
             Err(refusal) => refusal,
         }

@@ -43,12 +43,17 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<future::Publication>()?;
     module.add_class::<stream::Responses>()?;
     module.add_function(wrap_pyfunction!(load::load, module)?)?;
+    module.add_function(wrap_pyfunction!(log::count_unwritten, module)?)?;
     module.add_function(wrap_pyfunction!(policy::check_hosts, module)?)?;
     module.add_function(wrap_pyfunction!(policy::check_path, module)?)?;
     module.add_function(wrap_pyfunction!(policy::check_rate, module)?)?;
     module.add_function(wrap_pyfunction!(policy::check_rule, module)?)?;
     let stop_all = wrap_pyfunction!(core::stop_all, module)?;
-    py.import("atexit")?.call_method1("register", (stop_all,))?;
+    let flush_log = wrap_pyfunction!(log::flush_log, module)?;
+    let atexit = py.import("atexit")?;
+    // The last that is registered is called first.
+    atexit.call_method1("register", (flush_log,))?;
+    atexit.call_method1("register", (stop_all,))?;
     let after_fork = PyDict::new(py);
     after_fork.set_item(
         "after_in_child",

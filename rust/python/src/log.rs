@@ -1,71 +1,46 @@
 //! From `tracing` to Python's `logging`, without the GIL on the threads that have something to say.
 //!
-//! Events wait in one bounded queue until the event loop of any running manager takes them.
+//! Records wait in one bounded queue until the event loop of any running manager takes them, some
+//! in each of its turns. What comes too often is counted in place of being written (ADR 0052).
 
-use std::collections::VecDeque;
-use std::fmt::Write as _;
 use std::sync::atomic::{
     AtomicBool,
     Ordering::{AcqRel, Acquire, Release},
 };
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use tracing::field::{Field, Visit};
+use runtime::UNWRITTEN;
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Metadata, Subscriber, span};
 
 use crate::bridge::Bridge;
+use crate::failure::is_exit;
+use crate::running::is_forked;
 
-/// Events that wait for an event loop (count). Past it the newest are dropped and counted, as a
-/// flood begins with what is worth reading.
-const CAPACITY: usize = 1024;
+mod foreign;
+mod kinds;
+mod queue;
+mod record;
 
-/// How many of the latest records an error is compared with, so that one that repeats takes one
-/// place (count).
-const COMPARED: usize = 16;
+use kinds::{KINDS, Kind};
+use queue::QUEUE;
+use record::{Check, Record};
 
-static WAITING: Mutex<Waiting> = Mutex::new(Waiting {
-    records: VecDeque::new(),
-    dropped: 0,
-});
+/// Records that one turn of the event loop hands over (count), and for how long.
+const TURN_RECORDS: usize = 16;
+const TURN: Duration = Duration::from_millis(2);
+
+/// How long counts gather before they are told (seconds).
+const TOLD_AFTER: f64 = 1.0;
+
 static BRIDGES: Mutex<Vec<Weak<Bridge>>> = Mutex::new(Vec::new());
 static IS_SCHEDULED: AtomicBool = AtomicBool::new(false);
-
-struct Waiting {
-    records: VecDeque<Record>,
-    dropped: usize,
-}
-
-struct Record {
-    level: Level,
-    target: &'static str,
-    message: String,
-    fields: Vec<(&'static str, String)>,
-    /// How often it came since the last hand-over.
-    count: usize,
-}
-
-impl Record {
-    /// Whether two are the same error: what differs is in `detail` alone.
-    fn repeats(&self, other: &Self) -> bool {
-        let place = |record: &Self| {
-            record
-                .fields
-                .iter()
-                .filter(|(name, _)| *name != "detail")
-                .cloned()
-                .collect::<Vec<_>>()
-        };
-        self.level == Level::ERROR
-            && self.level == other.level
-            && self.target == other.target
-            && self.message == other.message
-            && place(self) == place(other)
-    }
-}
+/// Whether an event loop has a timer for the counts.
+static HAS_TIMER: AtomicBool = AtomicBool::new(false);
 
 /// Lets the events of this process reach Python's loggers, by the loop of this bridge.
 pub(crate) fn attach(bridge: &Arc<Bridge>) {
@@ -75,17 +50,21 @@ pub(crate) fn attach(bridge: &Arc<Bridge>) {
     drop(bridges);
     // Fails when it is set already, which is all that is wanted.
     tracing::subscriber::set_global_default(ToLogging).ok();
+    // The loop that had one may have ended.
+    HAS_TIMER.store(false, Release);
     schedule();
 }
 
+/// Has a hand-over run on the loop of any running manager, unless one is on its way.
 fn schedule() {
-    if WAITING.lock().records.is_empty() || IS_SCHEDULED.swap(true, AcqRel) {
+    let is_needed = !QUEUE.is_empty() || (KINDS.has_untold() && !HAS_TIMER.load(Acquire));
+    if !is_needed || IS_SCHEDULED.swap(true, AcqRel) {
         return;
     }
     let bridges: Vec<_> = BRIDGES.lock().iter().filter_map(Weak::upgrade).collect();
     for bridge in bridges {
-        let turn = Turn;
-        bridge.push(Box::new(move |py| hand_over(py, turn)));
+        let (turn, loops) = (Turn, Arc::downgrade(&bridge));
+        bridge.push(Box::new(move |py| hand_over(py, turn, &loops)));
         if IS_SCHEDULED.load(Acquire) {
             return;
         }
@@ -104,32 +83,112 @@ impl Drop for Turn {
     }
 }
 
-fn hand_over(py: Python<'_>, turn: Turn) {
-    drop(turn);
-    let (records, dropped) = {
-        let mut waiting = WAITING.lock();
-        (
-            std::mem::take(&mut waiting.records),
-            std::mem::take(&mut waiting.dropped),
-        )
+/// Hands over what one turn of the event loop may; what is left has another turn.
+fn hand_over(py: Python<'_>, turn: Turn, loops: &Weak<Bridge>) {
+    let Some(bridge) = loops.upgrade() else {
+        return;
     };
-    let written = py.import("fraiseql_subs._logging").and_then(|module| {
-        for record in records {
-            let fields = PyDict::new(py);
-            for (name, value) in record.fields {
-                fields.set_item(name, value)?;
-            }
-            let level = record.level.as_str();
-            let arguments = (level, record.target, record.message, fields, record.count);
-            module.call_method1("write", arguments)?;
+    start_timer(py, &bridge);
+    let started = Instant::now();
+    let mut written = 0;
+    while written < TURN_RECORDS
+        && let Some(record) = QUEUE.pop()
+    {
+        written += 1;
+        outcome(py, write(py, record), Some(&bridge));
+        if started.elapsed() > TURN {
+            break;
         }
-        if dropped > 0 {
-            module.call_method1("write_dropped", (dropped,))?;
+    }
+    if written > 0 {
+        // Also when nothing is left, so that what comes now is not handed over in this turn.
+        let loops = loops.clone();
+        return bridge.push_later(Box::new(move |py| hand_over(py, turn, &loops)));
+    }
+    drop(turn);
+    schedule();
+}
+
+/// Writes all that waits: a manager ends, and its event loop may be the last.
+pub(crate) fn flush(py: Python<'_>) {
+    // Its timer may never come.
+    HAS_TIMER.store(false, Release);
+    while let Some(record) = QUEUE.pop() {
+        outcome(py, write(py, record), None);
+    }
+    for kind in KINDS.take_untold(usize::MAX) {
+        outcome(py, tell(py, &kind), None);
+    }
+}
+
+/// As [`flush`], when the interpreter ends.
+#[pyfunction]
+pub(crate) fn flush_log(py: Python<'_>) {
+    // What a forked child has is its parent's, perhaps locked by a thread that is not here.
+    if !is_forked() {
+        flush(py);
+    }
+}
+
+/// Counts records that Python has not written.
+#[pyfunction]
+pub(crate) fn count_unwritten(count: u64) {
+    UNWRITTEN.add(count);
+}
+
+fn start_timer(py: Python<'_>, bridge: &Arc<Bridge>) {
+    if !KINDS.has_untold() || HAS_TIMER.swap(true, AcqRel) {
+        return;
+    }
+    let timer = Timer(Arc::downgrade(bridge));
+    let event_loop = bridge.event_loop(py);
+    let started = event_loop.call_method1("call_later", (TOLD_AFTER, timer));
+    if started.is_err() {
+        HAS_TIMER.store(false, Release);
+    }
+    outcome(py, started.map(drop), Some(bridge));
+}
+
+/// Tells the counts when it is time.
+#[pyclass(frozen)]
+struct Timer(Weak<Bridge>);
+
+#[pymethods]
+impl Timer {
+    fn __call__(&self, py: Python<'_>) {
+        HAS_TIMER.store(false, Release);
+        let bridge = self.0.upgrade();
+        for kind in KINDS.take_untold(TURN_RECORDS) {
+            outcome(py, tell(py, &kind), bridge.as_ref());
         }
-        Ok(())
-    });
-    if let Err(error) = written {
-        error.write_unraisable(py, None);
+        schedule();
+    }
+}
+
+fn write(py: Python<'_>, record: Record) -> PyResult<()> {
+    let fields = PyDict::new(py);
+    for (name, value) in record.fields {
+        fields.set_item(name, value)?;
+    }
+    let level = record.level.as_str();
+    let arguments = (level, record.target, record.message, fields, record.count);
+    let module = py.import("fraiseql_subs._logging")?;
+    module.call_method1("write", arguments).map(drop)
+}
+
+fn tell(py: Python<'_>, kind: &Kind) -> PyResult<()> {
+    let check = kind.check.as_deref();
+    let arguments = (kind.level, kind.target, &kind.message, check, kind.untold);
+    let module = py.import("fraiseql_subs._logging")?;
+    module.call_method1("write_count", arguments).map(drop)
+}
+
+/// A handler may have raised what ends the program; of all else only a line on stderr is left.
+fn outcome(py: Python<'_>, result: PyResult<()>, bridge: Option<&Arc<Bridge>>) {
+    match (result, bridge) {
+        (Ok(()), _) => {}
+        (Err(error), Some(bridge)) if is_exit(py, &error) => bridge.interrupt(error),
+        (Err(error), _) => error.write_unraisable(py, None),
     }
 }
 
@@ -156,63 +215,30 @@ impl Subscriber for ToLogging {
     fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
 
     fn event(&self, event: &Event<'_>) {
-        let mut fields = Fields::default();
-        event.record(&mut fields);
-        if is_told_otherwise(event.metadata(), &fields.message) {
+        let metadata = event.metadata();
+        let text = foreign::text(metadata.target());
+        // Errors of ours are faults: Python counts those that repeat.
+        let is_fault = *metadata.level() == Level::ERROR && text.is_none();
+        let check = Check::of(event);
+        if !is_fault && !KINDS.take(event, check.as_ref(), text) {
+            UNWRITTEN.add(1);
+            return schedule();
+        }
+        let mut record = Record::of(event);
+        if foreign::is_told_otherwise(&record) {
             return;
         }
-        let record = Record {
-            level: *event.metadata().level(),
-            target: event.metadata().target(),
-            message: fields.message,
-            fields: fields.others,
-            count: 1,
-        };
-        let mut waiting = WAITING.lock();
-        let latest = waiting.records.iter_mut().rev().take(COMPARED);
-        if let Some(same) = latest.into_iter().find(|known| known.repeats(&record)) {
-            same.count += 1;
-            return;
+        if let Some(text) = text {
+            record.rename(text);
         }
-        if waiting.records.len() >= CAPACITY {
-            waiting.dropped += 1;
-            return;
+        if QUEUE.push(record).is_err() {
+            KINDS.count(event, check.as_ref(), text);
+            UNWRITTEN.add(1);
         }
-        waiting.records.push_back(record);
-        drop(waiting);
         schedule();
     }
 
     fn enter(&self, _: &span::Id) {}
 
     fn exit(&self, _: &span::Id) {}
-}
-
-/// Whether it is an attempt of the listener for want of a descriptor: there are two a second, and
-/// `server::descriptors` tells once.
-fn is_told_otherwise(metadata: &Metadata<'_>, message: &str) -> bool {
-    metadata.target() == "actix_server::accept" && message.contains("Too many open files")
-}
-
-#[derive(Default)]
-struct Fields {
-    message: String,
-    others: Vec<(&'static str, String)>,
-}
-
-impl Visit for Fields {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        if field.name() == "message" {
-            self.message.push_str(value);
-        } else {
-            self.others.push((field.name(), value.to_owned()));
-        }
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        let mut text = String::new();
-        // Writing to a string does not fail.
-        write!(text, "{value:?}").ok();
-        self.record_str(field, &text);
-    }
 }

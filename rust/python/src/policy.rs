@@ -128,6 +128,7 @@ struct PyRates {
     subscribes: Option<String>,
     messages: Option<String>,
     events: Option<String>,
+    refusals: Option<String>,
     per: String,
 }
 
@@ -289,6 +290,7 @@ impl PyRates {
             subscribes: rate(&self.subscribes)?,
             messages: rate(&self.messages)?,
             events: rate(&self.events)?,
+            refusals: rate(&self.refusals)?,
             by: match self.per.as_str() {
                 "connection" => RateBy::Connection,
                 "address" => RateBy::Address,

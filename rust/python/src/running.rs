@@ -76,6 +76,7 @@ impl Running {
             this.bridge.detach(py);
         }
         this.calls.flush(py);
+        crate::log::flush(py);
         py.detach(|| {
             this.runtime.stop();
             drop(this);
@@ -93,6 +94,11 @@ impl Running {
             tracing::warn!("the server did not end in time");
         }
     }
+}
+
+/// Whether this process was forked.
+pub(crate) fn is_forked() -> bool {
+    FORKS.load(Relaxed) > 0
 }
 
 /// In a forked child: what was started before is not there.

@@ -8,6 +8,7 @@ use std::thread::ThreadId;
 
 use actix_rt::Arbiter;
 
+use crate::causes;
 use crate::http::Responder;
 use crate::runtime::WorkerFactory;
 
@@ -31,7 +32,8 @@ impl Carriers {
             match Carrier::start(factory) {
                 Ok(carrier) => carriers.0.push(carrier),
                 Err(error) => {
-                    tracing::error!(%error, "a worker thread cannot be started");
+                    let cause = causes::of_system(&error);
+                    tracing::error!(cause, "a worker thread cannot be started");
                     break;
                 }
             }

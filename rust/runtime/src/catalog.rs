@@ -168,6 +168,17 @@ impl Catalog {
         })
     }
 
+    /// Whether [`Self::prepare`] would describe the schema, which takes it long.
+    #[must_use]
+    pub(crate) fn describes_schema(&self, request: &Request) -> bool {
+        // Spares the look-up of most documents.
+        let may_describe = |text: &str| text.is_empty() || text.contains("__");
+        request.query.as_deref().is_none_or(may_describe)
+            && self
+                .document(request)
+                .is_ok_and(|found| found.describes_schema(request.operation_name.as_deref()))
+    }
+
     /// Whether the document is valid and has the operation that is asked for.
     ///
     /// # Errors

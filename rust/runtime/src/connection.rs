@@ -29,6 +29,7 @@ use crate::worker::{Deadline, Opened, Opening, Worker};
 mod ending;
 mod initialisation;
 mod operation_sink;
+mod rates;
 mod retained;
 mod verdict;
 
@@ -61,6 +62,9 @@ pub struct Connection {
     accepted: RefCell<Option<Arc<Client>>>,
     transport: Box<dyn Transport>,
     is_websocket: bool,
+    is_exchange: bool,
+    /// Whether it was counted as one that came to nothing.
+    is_counted: Cell<bool>,
     liveness: Liveness,
     /// Held by each document that the host's executor is refusing.
     judged: Rc<()>,
@@ -122,6 +126,8 @@ impl Connection {
             accepted: RefCell::new(None),
             transport,
             is_websocket,
+            is_exchange,
+            is_counted: Cell::new(false),
             liveness: Liveness::new(),
             judged: Rc::default(),
             leaving: Cell::new(false),
@@ -189,24 +195,14 @@ impl Connection {
     /// Takes one text message.
     pub fn receive_text(self: &Rc<Self>, text: &str) {
         self.liveness.hear();
-        if self.is_flooding() {
-            return self.close(Close::new(4429, "Too many messages"));
+        if self.takes_message() {
+            let actions = self.session.borrow_mut().receive_text(text);
+            self.act(actions);
         }
-        let actions = self.session.borrow_mut().receive_text(text);
-        self.act(actions);
-    }
-
-    fn is_flooding(&self) -> bool {
-        let buckets = self.buckets.borrow();
-        let is_flooding = buckets.as_ref().is_some_and(|buckets| !buckets.may_send());
-        if is_flooding && !self.outbox.is_closed() {
-            self.denied(Check::Rate, "connection denied");
-        }
-        is_flooding
     }
 
     /// Counts a denial and leaves a trace of it.
-    fn denied(&self, check: Check, what: &'static str) {
+    fn denied(&self, check: Check) {
         self.worker.engine().metrics.denied(check);
         let client = self.client();
         let identity = client.as_ref().and_then(|client| client.identity.as_ref());
@@ -216,20 +212,24 @@ impl Connection {
             user_id = identity.map(|identity| identity.user_id.as_str()),
             tenant_id = identity.and_then(Identity::tenant),
             connection_id = self.id(),
-            "{what}"
+            "connection denied"
         );
     }
 
     /// Takes one binary message, which the protocol does not know.
     pub fn receive_binary(self: &Rc<Self>) {
-        let action = self.session.borrow_mut().receive_binary();
-        self.act(action);
+        if self.takes_message() {
+            let action = self.session.borrow_mut().receive_binary();
+            self.act(action);
+        }
     }
 
     /// Takes a ping of the transport.
-    pub fn receive_ping(&self, payload: Bytes) {
+    pub fn receive_ping(self: &Rc<Self>, payload: Bytes) {
         self.liveness.hear();
-        self.outbox.push_control(Outgoing::Pong(payload));
+        if self.takes_message() {
+            self.outbox.push_control(Outgoing::Pong(payload));
+        }
     }
 
     /// Takes a pong of the transport.
@@ -301,9 +301,19 @@ impl Connection {
         // The session lets nobody subscribe who was not accepted.
         let Some(client) = self.client() else { return };
         self.client_completed(&id);
-        let kind = (!self.is_websocket).then(|| self.worker.engine().catalog.kind(request));
+        let catalog = &self.worker.engine().catalog;
+        let kind = (!self.is_websocket).then(|| catalog.kind(request));
         if self.is_too_late(kind.flatten()) {
             return self.leave();
+        }
+        if let Err(wait) = self.takes_operation(&client) {
+            let error = self.too_many_operations();
+            let told = error.message.clone();
+            let actions = self.session.borrow_mut().too_many_operations(&told, wait);
+            return match actions {
+                Some(actions) => self.act(actions),
+                None => self.refuse(&id, &[error]),
+            };
         }
         let limit = self.worker.engine().limits.max_subscriptions_per_connection;
         if self.operations.borrow().len() >= limit {
@@ -338,7 +348,7 @@ impl Connection {
             needs_head: Cell::new(!self.is_websocket),
             id: id.clone(),
             mark: mark.clone(),
-            buckets: client.buckets.clone(),
+            buckets: self.buckets_of_results(&client, request),
             metrics: self.worker.engine().metrics.clone(),
         });
         match self.worker.open(request, &client, sink) {

@@ -2,19 +2,23 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bus::{BusError, Draft, History, HistoryLimits, Intake, Stamp};
 use bytes::Bytes;
+use graphql::GraphQLError;
 use protocol::Transports;
-use security::{Check, Policy, TenantIsolation, is_same_origin};
+use protocol::http::Response;
+use security::{Check, Denied, Identity, Policy, TenantIsolation, is_same_origin};
 
+use crate::background::Background;
 use crate::catalog::Catalog;
 use crate::config::{INTAKE_CAPACITY, Limits};
 use crate::http::Streams;
 use crate::metrics::Metrics;
 use crate::places::Places;
-use crate::rates::RateTable;
-use crate::resolver::{Authenticator, Resolver};
+use crate::rates::{Buckets, RateTable};
+use crate::resolver::{Authenticator, Client, Resolver};
 use crate::roster::Roster;
 use crate::shared::SharedGroups;
 use crate::token::TokenVerifier;
@@ -65,6 +69,7 @@ pub struct Engine {
     pub(crate) authenticator: Option<Arc<dyn Authenticator>>,
     pub(crate) shared: Arc<SharedGroups>,
     pub(crate) streams: Streams,
+    pub(crate) background: Background,
     /// Who is connected.
     pub roster: Roster,
     pub(crate) page: Option<Bytes>,
@@ -80,6 +85,7 @@ impl Engine {
     pub fn new(config: EngineConfig) -> Self {
         let run: Arc<str> = config.bus_name.as_str().into();
         let history = config.history.map(|limits| History::new(run, limits));
+        let authenticates = config.authenticator.is_some() || config.tokens.is_some();
         let mut intake = Intake::new(config.bus_name, INTAKE_CAPACITY);
         if let Some(tenant) = config.policy.tenant.clone() {
             intake = intake.with_stamp(Box::new(TenantStamp(tenant)));
@@ -90,7 +96,10 @@ impl Engine {
             metrics: Arc::default(),
             intake: Arc::new(intake),
             history: history.map(Arc::new),
-            rates: config.policy.rates.map(RateTable::new),
+            rates: config
+                .policy
+                .rates
+                .map(|rates| RateTable::new(rates, authenticates)),
             policy: config.policy,
             transports: config.transports,
             catalog: config.catalog,
@@ -99,6 +108,7 @@ impl Engine {
             authenticator: config.authenticator,
             shared: Arc::default(),
             streams: Streams::default(),
+            background: Background::default(),
             roster: Roster::default(),
             page: config.page,
             draining: AtomicBool::new(false),
@@ -148,6 +158,77 @@ impl Engine {
         self.metrics.denied(check);
         tracing::warn!(target: "fraiseql_subs.audit", check = check.name(), origin, host, "handshake denied");
         Err(check)
+    }
+
+    /// Whether a client of an address that is not known yet may come; a denial is counted.
+    ///
+    /// # Errors
+    ///
+    /// The response that says when to come back.
+    pub(crate) fn admit_peer(&self, peer: Option<&str>) -> Result<(), Response> {
+        let Some(rates) = &self.rates else {
+            return Ok(());
+        };
+        rates
+            .look(peer)
+            .map_err(|wait| self.rate_limited(peer, wait))
+    }
+
+    /// As [`Self::admit_peer`], of a request, which is a message of its client.
+    ///
+    /// # Errors
+    ///
+    /// The response that says when to come back.
+    pub(crate) fn admit_request(&self, peer: Option<&str>) -> Result<(), Response> {
+        self.admit_peer(peer)?;
+        let Some(rates) = &self.rates else {
+            return Ok(());
+        };
+        let taken = rates.take_request(peer);
+        taken.map_err(|wait| self.rate_limited(peer, wait))
+    }
+
+    /// Counts a denial of a request, and tells it.
+    pub(crate) fn rate_limited(&self, peer: Option<&str>, wait: Duration) -> Response {
+        self.deny_request(peer);
+        Response::rate_limited("too many requests: try again later", wait)
+    }
+
+    /// As [`Self::rate_limited`], where it is the operation that is one too many.
+    pub(crate) fn too_many_operations(&self, peer: Option<&str>, wait: Duration) -> Response {
+        self.deny_request(peer);
+        Response::rate_limited(&Denied::Rate.to_string(), wait)
+    }
+
+    /// What bounds how often a client inside the process acts; `None`: nothing.
+    pub(crate) fn in_process_account(&self, client: &Client) -> Option<Arc<Buckets>> {
+        self.rates.as_ref()?.in_process(client)
+    }
+
+    /// Counts that a client inside the process starts operations too often, and tells it.
+    pub(crate) fn operation_denied(&self, client: &Client) -> GraphQLError {
+        self.metrics.denied(Check::Rate);
+        let identity = client.identity.as_ref();
+        tracing::warn!(
+            target: "fraiseql_subs.audit",
+            check = Check::Rate.name(),
+            user_id = identity.map(|identity| identity.user_id.as_str()),
+            tenant_id = identity.and_then(Identity::tenant),
+            "operation denied"
+        );
+        GraphQLError::new(Denied::Rate.to_string()).with_code(Denied::Rate.code())
+    }
+
+    fn deny_request(&self, peer: Option<&str>) {
+        self.metrics.denied(Check::Rate);
+        tracing::warn!(target: "fraiseql_subs.audit", check = Check::Rate.name(), peer, "request denied");
+    }
+
+    /// Counts a client that was refused, or has left, before it was known.
+    pub(crate) fn refused(&self, peer: Option<&str>) {
+        if let Some(rates) = &self.rates {
+            rates.refused(peer);
+        }
     }
 
     /// Whether connections are being drained, so that no further client is let in.

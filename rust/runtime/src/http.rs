@@ -4,7 +4,7 @@
 //! kept here, so they are found by every thread of the process.
 
 use std::future::poll_fn;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use actix::Addr;
 use bytes::{Bytes, BytesMut};
@@ -21,6 +21,7 @@ use crate::engine::Engine;
 use crate::lane::Waiter;
 use crate::outbox::Outgoing;
 use crate::places::Place;
+use crate::rates::Buckets;
 use crate::remote::{CarrierHandle, Incoming, Opening, Remote, Slot};
 use crate::resolver::Client;
 
@@ -63,6 +64,8 @@ struct Stream {
     /// Until it is opened.
     reserved: Mutex<Option<Remote>>,
     slot: Arc<Slot>,
+    /// What bounds how often its client acts.
+    account: Option<Arc<Buckets>>,
     /// What it counts for, and the requests about it with it.
     place: Place,
 }
@@ -104,19 +107,40 @@ impl Responder {
         Remote::open(&self.worker, opening, self.load.clone())
     }
 
-    /// Lets in a client that asks from a page of this origin and for this host.
+    /// Lets in a client at `peer` that asks from a page of this origin and for this host.
     ///
     /// # Errors
     ///
     /// The response that says why not.
-    pub fn admit(&self, origin: Option<&str>, host: Option<&str>) -> Result<Place, Response> {
-        self.may_enter(origin, host)?;
+    pub fn admit(
+        &self,
+        origin: Option<&str>,
+        host: Option<&str>,
+        peer: Option<&str>,
+    ) -> Result<Place, Response> {
+        self.engine.admit_peer(peer)?;
+        self.enter(origin, host, peer)
+    }
+
+    fn enter(
+        &self,
+        origin: Option<&str>,
+        host: Option<&str>,
+        peer: Option<&str>,
+    ) -> Result<Place, Response> {
+        self.may_enter(origin, host, peer)?;
         let place = self.engine.places.take();
         place.ok_or_else(|| Response::unavailable("too many connections: try again later"))
     }
 
-    fn may_enter(&self, origin: Option<&str>, host: Option<&str>) -> Result<(), Response> {
+    fn may_enter(
+        &self,
+        origin: Option<&str>,
+        host: Option<&str>,
+        peer: Option<&str>,
+    ) -> Result<(), Response> {
         if let Err(check) = self.engine.admit_handshake(origin, host) {
+            self.engine.refused(peer);
             let problem = format!("this {} may not connect", check.name());
             return Err(Response::error(403, &problem));
         }
@@ -131,20 +155,68 @@ impl Responder {
     /// # Errors
     ///
     /// The response that says why not.
-    pub fn admit_request(&self, request: &HttpRequest<'_>) -> Result<Place, Reply> {
+    pub fn admit_request(
+        &self,
+        request: &HttpRequest<'_>,
+        peer: Option<&str>,
+    ) -> Result<Place, Reply> {
         let (origin, host) = (request.header("origin"), request.header("host"));
         let stream = request.stream(|token| self.is_reserved(token));
-        match stream.and_then(|token| self.place_of(&token)) {
-            Some(place) => self.may_enter(origin, host).map(|()| place),
-            None => self.admit(origin, host),
+        let stream = stream.and_then(|token| self.place_of(&token));
+        let admitted = match stream {
+            Some((place, account)) => {
+                let entered = self.may_enter(origin, host, peer).map(|()| place);
+                entered.and_then(|place| self.take_message(account, peer).map(|()| place))
+            }
+            // A browser asks by itself, and could not tell its page.
+            None if is_preflight(request) => self.enter(origin, host, peer),
+            None => {
+                let admitted = self.engine.admit_request(peer);
+                admitted.and_then(|()| self.enter(origin, host, peer))
+            }
+        };
+        admitted.map_err(|refusal| self.told(request, refusal))
+    }
+
+    /// Takes a message of the client that has an event stream.
+    fn take_message(
+        &self,
+        account: Option<Arc<Buckets>>,
+        peer: Option<&str>,
+    ) -> Result<(), Response> {
+        match account.map_or(Ok(()), |account| account.send()) {
+            Ok(()) => Ok(()),
+            Err(wait) => Err(self.engine.rate_limited(peer, wait)),
         }
-        .map_err(|refusal| self.refuse(request, refusal))
+    }
+
+    /// Refuses a request of a client that is not known, or not yet.
+    #[must_use]
+    pub fn refuse(
+        &self,
+        request: &HttpRequest<'_>,
+        peer: Option<&str>,
+        refusal: Response,
+    ) -> Reply {
+        self.told(request, self.refuse_handshake(peer, refusal))
+    }
+
+    /// Refuses a client that is not known, which counts for its address: past the rate that is
+    /// what it is told.
+    #[must_use]
+    pub fn refuse_handshake(&self, peer: Option<&str>, refusal: Response) -> Response {
+        match self.engine.admit_peer(peer) {
+            Ok(()) => {
+                self.engine.refused(peer);
+                refusal
+            }
+            Err(limited) => limited,
+        }
     }
 
     /// A response that a page of an allowed origin may read.
-    #[must_use]
-    pub fn refuse(&self, request: &HttpRequest<'_>, refusal: Response) -> Reply {
-        let mut reply = Reply::from(refusal);
+    fn told(&self, request: &HttpRequest<'_>, response: Response) -> Reply {
+        let mut reply = Reply::from(response);
         self.allow_origin(request, &mut reply.head);
         reply
     }
@@ -157,16 +229,21 @@ impl Responder {
         place: Place,
         carrier: CarrierHandle,
     ) -> Reply {
+        let peer = client.peer.clone();
+        let refused = |response: Response| -> Reply {
+            self.engine.refused(peer.as_deref());
+            response.into()
+        };
         let mut reply = if is_preflight(&request) {
             preflight(&request, self.engine.transports)
         } else if request.body.len() > self.engine.limits.max_message_bytes {
-            Response::too_large(self.engine.limits.max_message_bytes).into()
+            refused(Response::too_large(self.engine.limits.max_message_bytes))
         } else {
             match http::read(request, self.engine.transports, |token| {
                 self.is_reserved(token)
             }) {
                 Ok(asked) => self.act(asked, client, &place, carrier).await,
-                Err(response) => response.into(),
+                Err(response) => refused(response),
             }
         };
         self.allow_origin(&request, &mut reply.head);
@@ -188,11 +265,16 @@ impl Responder {
                 whole(begun(remote).await).await
             }
             Asked::Reserve => self.reserve(client, place.clone()).await,
-            Asked::Open { token } => self.open_stream(&token),
+            Asked::Open { token } if self.is_reserved(&token) => self.open_stream(&token),
+            Asked::Open { .. } => self.no_stream(&client),
             Asked::Start { token, id, request } => {
-                let Some(slot) = self.slot(&token) else {
-                    return Response::no_stream().into();
+                let Some((slot, account)) = self.slot(&token) else {
+                    return self.no_stream(&client);
                 };
+                if let Some(Err(wait)) = account.map(|account| account.subscribe()) {
+                    let peer = client.peer.as_deref();
+                    return self.engine.too_many_operations(peer, wait).into();
+                }
                 // Only what runs is told on the stream.
                 let checked = self.engine.catalog.check(&request);
                 let request = Box::new(request);
@@ -215,17 +297,27 @@ impl Responder {
                 }
             }
             Asked::Stop { token, id } => match self.slot(&token) {
-                Some(slot) => {
+                Some((slot, _)) => {
                     slot.push(Incoming::Stop(id));
                     Response::empty(200).into()
                 }
-                None => Response::no_stream().into(),
+                None => self.no_stream(&client),
             },
             Asked::Page => match &self.engine.page {
-                Some(page) => Response::page(page.clone()).into(),
+                // It is sent to whoever asks, so its reader is never known.
+                Some(page) => {
+                    self.engine.refused(client.peer.as_deref());
+                    Response::page(page.clone()).into()
+                }
                 None => Response::error(400, "Invalid request: `query` is missing").into(),
             },
         }
+    }
+
+    /// Answers a request about a stream that there is not; its token may be a guess.
+    fn no_stream(&self, client: &Client) -> Reply {
+        self.engine.refused(client.peer.as_deref());
+        Response::no_stream().into()
     }
 
     fn begin(
@@ -245,7 +337,9 @@ impl Responder {
         self.open(opening)
     }
 
-    async fn reserve(&self, client: Client, place: Place) -> Reply {
+    async fn reserve(&self, mut client: Client, place: Place) -> Reply {
+        let account = Arc::<OnceLock<Arc<Buckets>>>::default();
+        client.account = Some(account.clone());
         let Ok(token) = new_token() else {
             return Response::unavailable("no random token can be had: try again later").into();
         };
@@ -265,7 +359,7 @@ impl Responder {
         );
         let begun = begun(remote).await;
         if begun.head.status != 201 {
-            return begun;
+            return whole(begun).await;
         }
         let Body::Stream(_, remote) = begun.body else {
             return unavailable();
@@ -273,6 +367,7 @@ impl Responder {
         let stream = Stream {
             slot: remote.slot().clone(),
             reserved: Mutex::new(Some(remote)),
+            account: account.get().cloned(),
             place,
         };
         self.engine.streams.0.insert(token.clone(), stream);
@@ -299,14 +394,14 @@ impl Responder {
         self.engine.streams.0.contains_key(token)
     }
 
-    fn place_of(&self, token: &str) -> Option<Place> {
+    fn place_of(&self, token: &str) -> Option<(Place, Option<Arc<Buckets>>)> {
         let stream = self.engine.streams.0.get(token)?;
-        Some(stream.place.clone())
+        Some((stream.place.clone(), stream.account.clone()))
     }
 
-    fn slot(&self, token: &str) -> Option<Arc<Slot>> {
+    fn slot(&self, token: &str) -> Option<(Arc<Slot>, Option<Arc<Buckets>>)> {
         let stream = self.engine.streams.0.get(token)?;
-        Some(stream.slot.clone())
+        Some((stream.slot.clone(), stream.account.clone()))
     }
 
     /// Lets a page of an allowed origin read the response.
@@ -325,6 +420,10 @@ impl Responder {
             "access-control-allow-origin".into(),
             allowed.to_owned().into(),
         ));
+        if head.headers.iter().any(|(name, _)| name == "retry-after") {
+            let exposed = ("access-control-expose-headers".into(), "retry-after".into());
+            head.headers.push(exposed);
+        }
         if !is_any {
             head.headers
                 .push(("access-control-allow-credentials".into(), "true".into()));

@@ -4,8 +4,10 @@
 //! GraphQL (`graphql`).
 
 mod actors;
+mod background;
 mod carriers;
 mod catalog;
+pub mod causes;
 mod channels;
 mod clock;
 mod config;
@@ -54,11 +56,11 @@ pub use index::{FieldPath, Route, RoutingIndex, Wanted, field_path};
 pub use lane::{CallId, Lane, Outcome, Subject, SubscriptionInfo, Waiter};
 pub use liveness::{Flow, stuck_time};
 pub use messages::Selector;
-pub use metrics::{Metrics, Snapshot};
+pub use metrics::{Metrics, Snapshot, UNWRITTEN};
 pub use outbox::{Outbox, Outgoing};
 pub use places::Place;
 pub use prometheus::prometheus;
-pub use rates::Buckets;
+pub use rates::{Bucket, Buckets};
 pub use remote::{CarrierHandle, Opening, Pulse, Remote};
 pub use resolver::{Authenticator, BoxFuture, Client, Headers, Refused, Resolver};
 pub use response_stream::{Response, ResponseStream};

@@ -95,6 +95,20 @@ impl Counter {
     }
 }
 
+/// Log records of this process that were not written, as there were too many.
+pub static UNWRITTEN: Counter = Counter(AtomicU64::new(0));
+
+/// The process's count of [`UNWRITTEN`]: the log is not one manager's.
+#[derive(Debug, Default)]
+pub struct Unwritten;
+
+impl Unwritten {
+    #[expect(clippy::unused_self, reason = "read as the other counters are")]
+    fn get(&self) -> u64 {
+        UNWRITTEN.get()
+    }
+}
+
 /// A number that goes up and down.
 #[derive(Debug, Default)]
 pub struct Gauge(AtomicI64);
@@ -170,6 +184,8 @@ metrics! {
     Counter events_denied,
     /// Results dropped because their rate was too high.
     Counter results_rate_limited,
+    /// Log records of this process that were counted in place of being written.
+    Unwritten log_records_unwritten,
     /// Events that are kept for clients that return.
     Gauge history_events,
     /// What they cost (bytes, about).

@@ -38,6 +38,8 @@ pub struct Client {
     pub ack: Option<JsonObject>,
     /// What bounds how often it acts.
     pub buckets: Option<Arc<Buckets>>,
+    /// Where others find `buckets` once it is known, such as requests about its event stream.
+    pub account: Option<Arc<OnceLock<Arc<Buckets>>>>,
     /// The host language's view, built when first needed.
     pub host: OnceLock<Box<dyn Any + Send + Sync>>,
 }

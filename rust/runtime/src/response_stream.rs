@@ -13,6 +13,7 @@ use protocol::Framing;
 use crate::config::SlowConsumer;
 use crate::lane::Waiter;
 use crate::metrics::Metrics;
+use crate::rates::Buckets;
 use crate::sink::ResponseSink;
 
 /// What a stream yields.
@@ -158,6 +159,9 @@ impl ResponseStream {
 pub(crate) struct StreamSink {
     pub(crate) stream: Arc<ResponseStream>,
     pub(crate) framing: Framing,
+    /// What bounds the results, if anything does.
+    pub(crate) buckets: Option<Arc<Buckets>>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl ResponseSink for StreamSink {
@@ -166,6 +170,11 @@ impl ResponseSink for StreamSink {
     }
 
     fn next_of(&self, response: &Bytes, offset: Option<u64>) {
+        if let Some(buckets) = &self.buckets
+            && !buckets.may_receive()
+        {
+            return self.metrics.results_rate_limited.add(1);
+        }
         self.stream.push(if self.framing.is_plain() {
             response.clone()
         } else {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use actix::{Actor, Addr};
 use dashmap::DashMap;
 use graphql::GraphQLError;
-use protocol::{Close, Framing, Request};
+use protocol::{Close, Framing, OperationKind, Request};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -22,6 +22,7 @@ use crate::messages::{
     CloseConnections, DrainConnections, FinishSubscription, RunOnWorker, Selector,
     StopSubscription, StopWorker,
 };
+use crate::rates::Buckets;
 use crate::resolver::Client;
 use crate::response_stream::{Response, ResponseStream, StreamSink};
 use crate::system::SystemThread;
@@ -167,6 +168,13 @@ impl Runtime {
         request: Request,
         client: Client,
     ) -> Result<Result<Arc<ResponseStream>, Vec<GraphQLError>>, RuntimeError> {
+        let mut client = client;
+        client.buckets = self.engine.in_process_account(&client);
+        if let Some(buckets) = &client.buckets
+            && buckets.subscribe().is_err()
+        {
+            return Ok(Err(vec![self.engine.operation_denied(&client)]));
+        }
         let limits = &self.engine.limits;
         let stream = Arc::new(ResponseStream::new(
             limits.max_pending_bytes,
@@ -187,8 +195,14 @@ impl Runtime {
         }
         let (reply, opened) = oneshot::channel();
         let asked = request.resume().is_ok_and(|resume| resume.is_asked);
+        let is_limited = |buckets: &Arc<Buckets>| {
+            let kind = || self.engine.catalog.kind(&request);
+            buckets.limits_results() && kind() == Some(OperationKind::Subscription)
+        };
         let sink = StreamSink {
             stream: stream.clone(),
+            buckets: client.buckets.clone().filter(is_limited),
+            metrics: self.engine.metrics.clone(),
             framing: Framing::bare().with_ids(self.engine.run(), asked),
         };
         let operations = self.operations.clone();

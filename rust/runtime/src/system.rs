@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use actix_rt::{ArbiterHandle, System};
 use parking_lot::Mutex;
 
+use crate::causes;
 use crate::error::RuntimeError;
 
 static CURRENT: Mutex<Weak<SystemThread>> = Mutex::new(Weak::new());
@@ -43,7 +44,8 @@ impl SystemThread {
                 if started.send((system, arbiter)).is_ok()
                     && let Err(error) = runner.run()
                 {
-                    tracing::error!(%error, "the actix system ended with an error");
+                    let cause = causes::of_system(&error);
+                    tracing::error!(cause, "the thread of the actors ended");
                 }
             })
             .map_err(RuntimeError::Thread)?;
@@ -77,7 +79,7 @@ impl Drop for SystemThread {
             && thread.thread().id() != std::thread::current().id()
             && thread.join().is_err()
         {
-            tracing::error!("the actix system's thread panicked");
+            tracing::error!("the thread of the actors panicked");
         }
     }
 }

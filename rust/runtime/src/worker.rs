@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use crate::actors::{
     AuthenticateActor, JwtActor, ShardActor, Subscribing, SubscriptionActor, start_chain,
 };
+use crate::background::Busy;
 use crate::catalog::{Prepared, PreparedOperation};
 use crate::connection::Connection;
 use crate::definition::ResolverKind;
@@ -53,13 +54,19 @@ pub(crate) type Deadline = u64;
 pub enum Opening {
     /// It runs, or never will.
     Done(Result<Opened, Vec<GraphQLError>>),
-    /// Checks decide; `sink` is not used before.
+    /// Checks decide, or the schema is being described.
     Checking(LocalBoxFuture<'static, Result<Opened, Vec<GraphQLError>>>),
 }
 
 fn shutting_down() -> Vec<GraphQLError> {
     vec![GraphQLError::new(
         "the server is shutting down: connect again",
+    )]
+}
+
+fn busy() -> Vec<GraphQLError> {
+    vec![GraphQLError::new(
+        "too many clients ask for the schema at once: try again",
     )]
 }
 
@@ -155,7 +162,35 @@ impl Worker {
                 return Opening::Done(Err(vec![error]));
             }
         };
-        let prepared = match self.engine.catalog.prepare(request) {
+        let catalog = &self.engine.catalog;
+        if !catalog.describes_schema(request) {
+            return self.proceed(catalog.prepare(request), request, client, resume, sink);
+        }
+        let (engine, worker) = (self.engine.clone(), Rc::downgrade(self));
+        let (catalog, request) = (catalog.clone(), Arc::new(request.clone()));
+        let client = client.clone();
+        Opening::Checking(Box::pin(async move {
+            let asked = request.clone();
+            let prepared = engine.background.run(move || catalog.prepare(&asked)).await;
+            let prepared = prepared.map_err(|Busy| busy())?;
+            let worker = worker.upgrade().ok_or_else(shutting_down)?;
+            match worker.proceed(prepared, &request, &client, resume, sink) {
+                Opening::Done(opened) => opened,
+                Opening::Checking(opening) => opening.await,
+            }
+        }))
+    }
+
+    /// Starts what was prepared, or answers it.
+    fn proceed(
+        self: &Rc<Self>,
+        prepared: Result<Prepared, Vec<GraphQLError>>,
+        request: &Request,
+        client: &Arc<Client>,
+        resume: Resume,
+        sink: Rc<dyn ResponseSink>,
+    ) -> Opening {
+        let prepared = match prepared {
             Err(errors) => return Opening::Done(Err(errors)),
             Ok(Prepared::Response(response)) => {
                 sink.next(&response);

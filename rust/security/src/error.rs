@@ -111,7 +111,7 @@ pub enum Denied {
     #[error("not permitted: this operation cannot be checked")]
     Undecided(Check),
     /// Too many in a time.
-    #[error("too many subscriptions: try again later")]
+    #[error("too many operations: try again later")]
     Rate,
 }
 

@@ -51,12 +51,14 @@ pub enum RateBy {
 /// The rates of one manager; `None`: unlimited.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Rates {
-    /// Subscriptions made.
+    /// Operations started.
     pub subscribes: Option<Rate>,
     /// Messages received.
     pub messages: Option<Rate>,
-    /// Results sent.
+    /// Results of subscriptions sent.
     pub events: Option<Rate>,
+    /// Clients of one address refused before they are known; `None`: as `messages`.
+    pub refusals: Option<Rate>,
     /// Whose are counted together.
     pub by: RateBy,
 }

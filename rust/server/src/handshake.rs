@@ -10,7 +10,7 @@ use actix_http::{ConnectionType, Request, RequestHead, ws};
 use actix_web::body::to_bytes;
 use actix_web::dev::ResourceDef;
 use actix_web::http::header;
-use actix_web::{HttpResponse, ResponseError, web};
+use actix_web::{HttpResponse, web};
 use bytes::BytesMut;
 use protocol::http::Response;
 use protocol::{Close, Session, Subprotocol};
@@ -19,7 +19,8 @@ use tokio::io::AsyncWriteExt;
 use tokio_util::codec::Encoder;
 
 use crate::carrier::{Carriage, SharedSocket, carry};
-use crate::head::{client_of, is_too_large};
+use crate::causes;
+use crate::head::{client_of, is_too_large, peer_of};
 use crate::http::{respond, too_large_head};
 use crate::messages::Messages;
 use crate::socket::SocketHandle;
@@ -96,10 +97,16 @@ impl Door {
             .map(|v| v.to_str().unwrap_or(""));
         let host = headers.get(header::HOST).and_then(|v| v.to_str().ok());
         let limit = self.current.worker.engine().limits.max_head_bytes;
+        let responder = &self.current.responder;
+        let peer = peer_of(head);
+        let refuse = |refusal| {
+            let refusal = responder.refuse_handshake(peer.as_deref(), refusal);
+            Box::new(respond(refusal.into(), None))
+        };
         if is_too_large(head, limit) {
-            return Err(respond(too_large_head(limit).into(), None).into());
+            return Err(refuse(too_large_head(limit)));
         }
-        let place = self.current.responder.admit(origin, host);
+        let place = responder.admit(origin, host, peer.as_deref());
         let place = place.map_err(|refusal| respond(refusal.into(), None))?;
         // RFC 6455, section 4.4. The handshake of actix-http lets drafts pass.
         if headers
@@ -108,9 +115,9 @@ impl Door {
         {
             let mut refusal = Response::error(426, "WebSockets are spoken in version 13 only");
             refusal.head = refusal.head.with("sec-websocket-version", "13");
-            return Err(respond(refusal.into(), None).into());
+            return Err(refuse(refusal));
         }
-        let mut response = ws::handshake(head).map_err(|error| Box::new(error.error_response()))?;
+        let mut response = ws::handshake(head).map_err(|error| refuse(causes::handshake(error)))?;
         let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL);
         let offered = offered.filter_map(|names| names.to_str().ok());
         let subprotocol = self.current.worker.engine().transports.negotiate(offered);

@@ -56,6 +56,11 @@ pub(crate) fn headers_of(head: &RequestHead, is_wanted: impl Fn(&str) -> bool) -
     headers.into()
 }
 
+/// The address that a request came from. What a head says of one is not believed.
+pub(crate) fn peer_of(head: &RequestHead) -> Option<String> {
+    head.peer_addr.map(|peer| peer.to_string())
+}
+
 /// What a request tells about its client; `kind` begins the id of the connection.
 pub(crate) fn client_of(head: &RequestHead, kind: &str) -> Client {
     static LAST: AtomicU64 = AtomicU64::new(0);
@@ -63,7 +68,7 @@ pub(crate) fn client_of(head: &RequestHead, kind: &str) -> Client {
         connection_id: format!("{kind}-{}", LAST.fetch_add(1, Relaxed) + 1),
         headers: headers_of(head, |_| true),
         query: head.uri.query().unwrap_or_default().to_owned(),
-        peer: head.peer_addr.map(|peer| peer.to_string()),
+        peer: peer_of(head),
         ..Client::default()
     }
 }

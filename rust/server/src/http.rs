@@ -14,7 +14,7 @@ use protocol::http::Response;
 use runtime::{Body, CarrierHandle, Outgoing, Place, Remote, Reply, stuck_time};
 
 use crate::deadline::within;
-use crate::head::{client_of, headers_of, is_too_large};
+use crate::head::{client_of, headers_of, is_too_large, peer_of};
 use crate::socket::SocketHandle;
 use crate::worker::CurrentWorker;
 
@@ -40,12 +40,15 @@ pub(crate) async fn answer(
         let headers = headers_of(request.head(), |name| name == "origin");
         asked.headers = &headers;
         let refusal = too_large_head(limits.max_head_bytes);
-        return respond(responder.refuse(&asked, refusal), None);
+        let peer = peer_of(request.head());
+        return respond(responder.refuse(&asked, peer.as_deref(), refusal), None);
     }
     let client = client_of(request.head(), "http");
     let headers = client.headers.clone();
     asked.headers = &headers;
-    let place = match responder.admit_request(&asked) {
+    let peer = client.peer.clone();
+    let refuse = |asked, refusal| respond(responder.refuse(asked, peer.as_deref(), refusal), None);
+    let place = match responder.admit_request(&asked, peer.as_deref()) {
         Ok(place) => place,
         Err(refusal) => return respond(refusal, None),
     };
@@ -55,10 +58,10 @@ pub(crate) async fn answer(
     );
     let body = match body.await {
         Some(Ok(body)) => body,
-        Some(Err(refusal)) => return respond(responder.refuse(&asked, refusal), None),
+        Some(Err(refusal)) => return refuse(&asked, refusal),
         None => {
             let refusal = Response::error(408, "the body took too long: send it faster");
-            return respond(responder.refuse(&asked, refusal), None);
+            return refuse(&asked, refusal);
         }
     };
     asked.body = &body;

@@ -3,6 +3,7 @@
 //! Not here: what a message means (`protocol`), what it starts (`runtime`).
 
 mod carrier;
+mod causes;
 mod deadline;
 mod descriptors;
 mod frames;

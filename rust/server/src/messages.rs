@@ -8,13 +8,15 @@ use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use actix_http::ws::{Codec, Frame, Item, ProtocolError};
+use actix_http::ws::{Codec, Frame, Item};
 use bytes::{Buf, Bytes, BytesMut};
 use bytestring::ByteString;
 use futures_util::Stream;
 use protocol::Close;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio_util::codec::Decoder;
+
+use crate::causes;
 
 /// One message from a client.
 #[derive(Debug, PartialEq, Eq)]
@@ -161,6 +163,10 @@ impl MessageDecoder {
 
     fn decode_message(&mut self) -> Result<Option<Incoming>, Close> {
         loop {
+            if let Some(close) = violation(&self.buffer) {
+                self.lose();
+                return Err(close);
+            }
             let length = announced_length(&self.buffer);
             if length > self.limit_bytes as u64 {
                 let whole = length.saturating_add(header_length(&self.buffer));
@@ -171,9 +177,8 @@ impl MessageDecoder {
                 return Err(Close::message_too_big(self.limit_bytes));
             }
             let frame = self.codec.decode(&mut self.buffer).map_err(|error| {
-                self.state = State::Lost;
-                self.buffer = BytesMut::new();
-                protocol_error(&error)
+                self.lose();
+                causes::frame(&error)
             })?;
             let Some(frame) = frame else { return Ok(None) };
             let message = match frame {
@@ -188,6 +193,12 @@ impl MessageDecoder {
                 return Ok(message);
             }
         }
+    }
+
+    /// Nothing that comes can be told from the rest any more.
+    fn lose(&mut self) {
+        self.state = State::Lost;
+        self.buffer = BytesMut::new();
     }
 
     fn join(&mut self, item: Item) -> Result<Option<Incoming>, Close> {
@@ -229,11 +240,25 @@ fn text(bytes: Bytes) -> Result<Incoming, Close> {
         .map_err(|_| Close::invalid_text())
 }
 
-fn protocol_error(error: &ProtocolError) -> Close {
-    Close {
-        code: 1002,
-        reason: format!("{error}").chars().take(40).collect(),
+/// What the frame at the head of `buffer` breaks, as far as it is here, that the codec does not
+/// tell apart.
+fn violation(buffer: &[u8]) -> Option<Close> {
+    const CLOSE: u8 = 0x88;
+    let [first, second, rest @ ..] = buffer else {
+        return None;
+    };
+    if let Some(close) = causes::head(*first, *second) {
+        return Some(close);
     }
+    let is_masked = second & 0x80 != 0;
+    let (mask, payload) = rest.split_at_checked(4).filter(|_| is_masked)?;
+    let payload = payload.get(..usize::from(second & 0x7f))?;
+    if *first != CLOSE {
+        return None;
+    }
+    let unmasked = payload.iter().zip(mask.iter().cycle());
+    let unmasked: Vec<u8> = unmasked.map(|(byte, mask)| byte ^ mask).collect();
+    causes::close(&unmasked)
 }
 
 /// The payload length that the frame at the head of `buffer` announces; 0 while it is not known.
@@ -365,14 +390,76 @@ mod tests {
     }
 
     #[test]
-    fn an_unmasked_frame_is_a_violation_1002() {
-        let messages = decode(&[&[0x81, 0x01, b'a']]);
-        assert!(matches!(
-            &messages[..],
-            [
-                Incoming::Violation(Close { code: 1002, .. }),
-                Incoming::Close
-            ]
-        ));
+    fn what_breaks_the_rules_is_told_in_our_words() {
+        let cases: [(Vec<u8>, u16, &str); 14] = [
+            (
+                vec![0x81, 1, b'a'],
+                1002,
+                "Frames of clients must be masked",
+            ),
+            (
+                frame(0xc1, b"a"),
+                1002,
+                "The reserved bits must be 0: no extension was agreed",
+            ),
+            (frame(0x83, b"a"), 1002, "The opcode is reserved"),
+            (frame(0x8b, b"a"), 1002, "The opcode is reserved"),
+            (
+                frame(0x80, b"a"),
+                1002,
+                "A continuation continues no message",
+            ),
+            (
+                frame(0x00, b"a"),
+                1002,
+                "A continuation continues no message",
+            ),
+            (
+                [frame(0x01, b"a"), frame(0x81, b"b")].concat(),
+                1002,
+                "A message began before the end of another",
+            ),
+            (
+                frame(0x09, b"a"),
+                1002,
+                "Control frames must not be fragmented",
+            ),
+            (
+                frame(0x89, &[0; 126]),
+                1002,
+                "Control frames may have at most 125 bytes",
+            ),
+            (
+                frame(0x88, b"a"),
+                1002,
+                "A close needs a code of two bytes, or none",
+            ),
+            (
+                frame(0x88, &1005u16.to_be_bytes()),
+                1002,
+                "The close code 1005 must not be sent",
+            ),
+            (
+                frame(0x88, &[0, 0]),
+                1002,
+                "The close code 0 must not be sent",
+            ),
+            (
+                frame(0x88, b"\x03\xe8\xff"),
+                1007,
+                "The reason of a close must be UTF-8",
+            ),
+            (frame(0x81, b"\xff"), 1007, "Text messages must be UTF-8"),
+        ];
+        for (bytes, code, reason) in cases {
+            for size in [1, bytes.len()] {
+                let chunks: Vec<&[u8]> = bytes.chunks(size).collect();
+                let messages = decode(&chunks);
+                let close = Close::new(code, reason);
+                assert_eq!(messages.first(), Some(&Incoming::Violation(close)));
+            }
+        }
+        let fine = frame(0x88, b"\x03\xe8bye");
+        assert_eq!(decode(&[&fine]), [Incoming::Close]);
     }
 }

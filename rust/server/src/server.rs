@@ -97,7 +97,8 @@ impl Server {
                     let watch = actix::spawn(descriptors::watch(metrics));
                     actix::spawn(async move {
                         if let Err(error) = server.await {
-                            tracing::error!(%error, "the server ended with an error");
+                            let cause = runtime::causes::of_system(&error);
+                            tracing::error!(cause, "the server has ended");
                         }
                         watch.abort();
                     });

@@ -23,13 +23,13 @@ use apollo_compiler::parser::SourceSpan;
 use apollo_compiler::schema::ExtendedType;
 
 use crate::error::{CODE_VALIDATION_FAILED, GraphQLError};
-use crate::limits::fragments;
+use crate::limits::{MAX_ERRORS, fragments};
 use crate::schema::Schema;
 use crate::source::Source;
 
-/// Errors of one document that are reported (count), as in graphql-js. Past it the rest is left
-/// out.
-const MAX_ERRORS: usize = 100;
+/// Places of all errors of one document that are reported (count). Past it an error has its first
+/// place only.
+const MAX_PLACES: usize = 1_000;
 
 /// Everything that is wrong with a document; empty when these rules find nothing.
 pub(crate) fn explain(
@@ -68,6 +68,8 @@ struct Rules<'d> {
     /// By name; of several of one name the last.
     fragments: HashMap<&'d str, &'d FragmentDefinition>,
     errors: Vec<GraphQLError>,
+    /// Places of those errors (count).
+    places: usize,
 }
 
 impl<'d> Rules<'d> {
@@ -79,7 +81,13 @@ impl<'d> Rules<'d> {
             source,
             fragments: fragments(document),
             errors: Vec::new(),
+            places: 0,
         }
+    }
+
+    /// Whether a further error would be left out, so that there is no need to look for one.
+    fn is_full(&self) -> bool {
+        self.errors.len() >= MAX_ERRORS
     }
 
     fn report(&mut self, message: String, places: impl IntoIterator<Item = Option<SourceSpan>>) {
@@ -89,13 +97,18 @@ impl<'d> Rules<'d> {
     }
 
     fn report_at(&mut self, message: String, offsets: &[usize]) {
-        if self.errors.len() >= MAX_ERRORS {
+        if self.is_full() {
             return;
         }
-        let places = offsets.iter().map(|offset| self.source.locate(*offset));
+        let left = MAX_PLACES.saturating_sub(self.places).max(1);
+        let places: Vec<_> = offsets
+            .iter()
+            .take(left)
+            .map(|offset| self.source.locate(*offset))
+            .collect();
+        self.places += places.len();
         let error = GraphQLError::new(message).with_code(CODE_VALIDATION_FAILED);
-        self.errors
-            .push(error.with_locations(places.collect::<Vec<_>>()));
+        self.errors.push(error.with_locations(places));
     }
 
     fn type_named(&self, name: &str) -> Option<&'d ExtendedType> {

@@ -15,10 +15,15 @@ use apollo_compiler::schema::ExtendedType;
 use apollo_compiler::{Name, Node};
 
 use super::Rules;
+use crate::limits::MAX_ERRORS;
 
 /// Pairs of fields and of fragments that are compared (count). Past it the rest is left out: the
 /// document is refused already.
-const MAX_COMPARISONS: usize = 100_000;
+const MAX_COMPARISONS: usize = 20_000;
+
+/// Comparisons inside of comparisons (count). A cycle of fragments nests as many as it has pairs.
+/// Past it the rest is left out.
+const MAX_LEVELS: usize = 512;
 
 /// A field with the type it is selected from.
 #[derive(Clone, Copy)]
@@ -49,6 +54,8 @@ struct Overlap<'r, 'd> {
     with_fragment: HashMap<(*const Fields<'d>, &'d str), bool>,
     fragment_pairs: HashMap<(&'d str, &'d str), bool>,
     compared: usize,
+    /// Comparisons that the one under way is a part of (count).
+    level: usize,
     conflicts: Vec<Conflict>,
 }
 
@@ -60,6 +67,7 @@ impl Rules<'_> {
             with_fragment: HashMap::new(),
             fragment_pairs: HashMap::new(),
             compared: 0,
+            level: 0,
             conflicts: Vec::new(),
         };
         overlap.document();
@@ -102,7 +110,7 @@ impl<'d> Overlap<'_, 'd> {
     }
 
     fn every_set(&mut self, selections: &'d [Selection], parent: Option<&'d str>) {
-        if selections.is_empty() {
+        if selections.is_empty() || self.conflicts.len() >= MAX_ERRORS {
             return;
         }
         let mut found = Vec::new();
@@ -180,6 +188,12 @@ impl<'d> Overlap<'_, 'd> {
         }
     }
 
+    /// Counts one more comparison.
+    fn may_compare(&mut self) -> bool {
+        self.compared += 1;
+        self.compared <= MAX_COMPARISONS && self.level < MAX_LEVELS
+    }
+
     fn within_set(
         &mut self,
         found: &mut Vec<Conflict>,
@@ -190,6 +204,9 @@ impl<'d> Overlap<'_, 'd> {
         for (key, same) in &fields.by_key {
             for (index, first) in same.iter().enumerate() {
                 for second in &same[index + 1..] {
+                    if found.len() >= MAX_ERRORS {
+                        return;
+                    }
                     found.extend(self.conflict(false, key, *first, *second));
                 }
             }
@@ -209,8 +226,7 @@ impl<'d> Overlap<'_, 'd> {
         fields: &Rc<Fields<'d>>,
         name: &'d str,
     ) {
-        self.compared += 1;
-        if fields.by_key.is_empty() || self.compared > MAX_COMPARISONS {
+        if fields.by_key.is_empty() || !self.may_compare() {
             return;
         }
         let pair = (Rc::as_ptr(fields), name);
@@ -225,10 +241,12 @@ impl<'d> Overlap<'_, 'd> {
         if Rc::ptr_eq(fields, &others) {
             return;
         }
+        self.level += 1;
         self.between(found, excluded, fields, &others);
         for name in &others.fragments {
             self.with_fragment(found, excluded, fields, name);
         }
+        self.level -= 1;
     }
 
     fn between_fragments(
@@ -238,8 +256,7 @@ impl<'d> Overlap<'_, 'd> {
         first: &'d str,
         second: &'d str,
     ) {
-        self.compared += 1;
-        if first == second || self.compared > MAX_COMPARISONS {
+        if first == second || !self.may_compare() {
             return;
         }
         let pair = if first < second {
@@ -256,6 +273,7 @@ impl<'d> Overlap<'_, 'd> {
         let (Some(fields), Some(others)) = (fields, self.fields_of_fragment(second)) else {
             return;
         };
+        self.level += 1;
         self.between(found, excluded, &fields, &others);
         for name in &others.fragments {
             self.between_fragments(found, excluded, first, name);
@@ -263,6 +281,7 @@ impl<'d> Overlap<'_, 'd> {
         for name in &fields.fragments {
             self.between_fragments(found, excluded, name, second);
         }
+        self.level -= 1;
     }
 
     fn between(
@@ -278,6 +297,9 @@ impl<'d> Overlap<'_, 'd> {
             };
             for first in firsts {
                 for second in seconds {
+                    if found.len() >= MAX_ERRORS {
+                        return;
+                    }
                     found.extend(self.conflict(excluded, key, *first, *second));
                 }
             }
@@ -291,8 +313,7 @@ impl<'d> Overlap<'_, 'd> {
         first: Selected<'d>,
         second: Selected<'d>,
     ) -> Option<Conflict> {
-        self.compared += 1;
-        if self.compared > MAX_COMPARISONS {
+        if !self.may_compare() {
             return None;
         }
         let excluded = parents_excluded
@@ -306,17 +327,18 @@ impl<'d> Overlap<'_, 'd> {
             (Some(a), Some(b)) => !self.types_conflict(&a.ty, &b.ty),
             _ => true,
         };
-        let mut conflict = Conflict {
+        let conflict = || Conflict {
             key: key.to_owned(),
             first: vec![a.location()],
             second: vec![b.location()],
         };
         if !is_same || !is_fit {
-            return Some(conflict);
+            return Some(conflict());
         }
         if a.selection_set.is_empty() || b.selection_set.is_empty() {
             return None;
         }
+        self.level += 1;
         let mut inner = Vec::new();
         let parent_of = |selected: Selected<'d>| {
             let definition = selected.definition?;
@@ -337,9 +359,11 @@ impl<'d> Overlap<'_, 'd> {
                 self.between_fragments(&mut inner, excluded, name, other);
             }
         }
+        self.level -= 1;
         if inner.is_empty() {
             return None;
         }
+        let mut conflict = conflict();
         for part in inner {
             conflict.first.extend(part.first);
             conflict.second.extend(part.second);

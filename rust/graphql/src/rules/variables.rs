@@ -6,6 +6,7 @@ use apollo_compiler::ast::{
     Argument, Definition, DirectiveList, DirectiveLocation, FragmentDefinition,
     InputValueDefinition, OperationDefinition, Selection, Type, Value, VariableDefinition,
 };
+use apollo_compiler::collections::IndexMap;
 use apollo_compiler::parser::SourceSpan;
 use apollo_compiler::schema::ExtendedType;
 use apollo_compiler::{Name, Node};
@@ -24,8 +25,10 @@ struct Usage<'d> {
 impl<'d> Rules<'d> {
     /// KnownTypeNames, VariablesAreInputTypes, UniqueVariableNames, defaults and directives.
     pub(super) fn variable_definitions(&mut self, variables: &'d [Node<VariableDefinition>]) {
-        let mut known = HashSet::new();
+        let mut places: IndexMap<&Name, Vec<_>> = IndexMap::default();
         for variable in variables {
+            let of_name = places.entry(&variable.name).or_default();
+            of_name.push(variable.name.location());
             let (name, ty) = (&variable.name, &variable.ty);
             let named = ty.inner_named_type();
             self.known_type(named);
@@ -41,16 +44,12 @@ impl<'d> Rules<'d> {
                 self.value(default, ty);
             }
             self.directives(&variable.directives, DirectiveLocation::VariableDefinition);
-            if known.insert(name) {
-                let same = variables.iter().filter(|other| other.name == *name);
-                let places: Vec<_> = same.map(|other| other.name.location()).collect();
-                if places.len() > 1 {
-                    self.report(
-                        format!("There can be only one variable named \"${name}\"."),
-                        places,
-                    );
-                }
-            }
+        }
+        for (name, places) in places.into_iter().filter(|(_, places)| places.len() > 1) {
+            self.report(
+                format!("There can be only one variable named \"${name}\"."),
+                places,
+            );
         }
     }
 
@@ -58,6 +57,9 @@ impl<'d> Rules<'d> {
     pub(super) fn variables(&mut self) {
         let mut of_fragments: HashMap<&str, Vec<Usage<'d>>> = HashMap::new();
         for definition in &self.document.definitions {
+            if self.is_full() {
+                return;
+            }
             let Definition::OperationDefinition(operation) = definition else {
                 continue;
             };
@@ -93,6 +95,9 @@ impl<'d> Rules<'d> {
             None => String::new(),
         };
         for usage in usages {
+            if self.is_full() {
+                return;
+            }
             let name = usage.name;
             let Some(variable) = declared.get(name) else {
                 self.report(

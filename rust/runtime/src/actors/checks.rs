@@ -59,9 +59,6 @@ impl From<Denied> for Refusal {
 
 /// One check.
 trait Middleware: Unpin + 'static {
-    /// Whether it need not be asked about what tells no data.
-    const IS_ABOUT_DATA: bool = true;
-
     fn check(&self, subscribing: &mut Subscribing) -> Result<(), Refusal>;
 }
 
@@ -83,8 +80,8 @@ impl<M: Middleware> Handler<Subscribe> for CheckActor<M> {
         Subscribe(mut subscribing): Subscribe,
         _: &mut Context<Self>,
     ) -> Self::Result {
-        let is_exempt = M::IS_ABOUT_DATA && subscribing.prepared.tells_no_data;
-        let checked = if is_exempt {
+        // The checks are about data.
+        let checked = if subscribing.prepared.tells_no_data {
             Ok(())
         } else {
             self.middleware.check(&mut subscribing)
@@ -124,7 +121,8 @@ pub(crate) fn start_chain(engine: &Engine) -> Option<Recipient<Subscribe>> {
         tenant,
         rows,
         federation,
-        rates,
+        // Rates come before a document is read, as one that is refused counts.
+        rates: _,
         origins: _,
         hosts: _,
     } = engine.policy.clone();
@@ -153,9 +151,6 @@ pub(crate) fn start_chain(engine: &Engine) -> Option<Recipient<Subscribe>> {
     if let Some(federation) = federation {
         chain.prepend(Subgraph(federation));
     }
-    if rates.is_some_and(|rates| rates.subscribes.is_some()) {
-        chain.prepend(SubscribeRate);
-    }
     chain.first
 }
 
@@ -172,19 +167,6 @@ impl Chain {
             metrics: self.metrics.clone(),
         };
         self.first = Some(actor.start().recipient());
-    }
-}
-
-struct SubscribeRate;
-
-impl Middleware for SubscribeRate {
-    const IS_ABOUT_DATA: bool = false;
-
-    fn check(&self, subscribing: &mut Subscribing) -> Result<(), Refusal> {
-        match &subscribing.client.buckets {
-            Some(buckets) if !buckets.may_subscribe() => Err(Denied::Rate.into()),
-            _ => Ok(()),
-        }
     }
 }
 

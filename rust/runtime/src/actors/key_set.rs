@@ -11,6 +11,7 @@ use actix::{Actor, Context, Handler, Message, ResponseFuture};
 use awc::Client as HttpClient;
 use security::KeySet;
 
+use crate::causes;
 use crate::clock::epoch_seconds;
 use crate::token::TokenVerifier;
 
@@ -83,15 +84,15 @@ async fn fetch(client: &HttpClient, url: &str) -> Result<KeySet, String> {
         .get(url)
         .send()
         .await
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| causes::of_request(&error))?;
     if !response.status().is_success() {
-        return Err(format!("answered {}", response.status()));
+        return Err(format!("answered {}", response.status().as_u16()));
     }
     let body = response
         .body()
         .limit(MAX_BYTES)
         .await
-        .map_err(|error| error.to_string())?;
-    let text = std::str::from_utf8(&body).map_err(|error| error.to_string())?;
+        .map_err(|error| causes::of_body(&error))?;
+    let text = std::str::from_utf8(&body).map_err(|_| "the answer is not UTF-8")?;
     KeySet::from_jwks(text).map_err(|error| error.to_string())
 }

@@ -42,6 +42,11 @@ impl Connection {
     /// Closes the connection. Results that still wait are withdrawn with their operations;
     /// messages of the protocol leave before the close.
     pub fn close(&self, close: Close) {
+        if close.is_ours() {
+            // Whoever is sent away by the server has done nothing.
+            self.is_counted.set(true);
+        }
+        self.came_to_nothing();
         // A response that is complete may take the time that its client needs.
         let is_answered = !self.is_websocket && close == Close::normal();
         self.outbox.close(close);
@@ -85,6 +90,7 @@ impl Connection {
 
     /// The transport is gone: ends what is left and takes the connection off its worker.
     pub fn closed(&self) {
+        self.came_to_nothing();
         self.worker.remove_connection(self.key);
         if let Some(deadline) = self.expiry.take() {
             self.worker.forget_expiry(deadline, self.key);

@@ -60,7 +60,8 @@ impl Connection {
         match decision {
             Some((client, Ok(()))) => self.accept(client),
             Some((_, Err(refused))) => {
-                self.denied(Check::Authentication, "connection denied");
+                self.came_to_nothing();
+                self.denied(Check::Authentication);
                 let error = refused.error.as_ref();
                 let actions = self.session.borrow_mut().refuse(error);
                 self.act(actions);
@@ -85,7 +86,14 @@ impl Connection {
     fn initialisation_timed_out(self: &Rc<Self>) {
         // What is asked about the client ends with this.
         if self.authenticating.take().is_some() {
-            self.denied(Check::Authentication, "authentication took too long");
+            self.came_to_nothing();
+            self.worker.engine().metrics.denied(Check::Authentication);
+            tracing::warn!(
+                target: "fraiseql_subs.audit",
+                check = Check::Authentication.name(),
+                connection_id = self.id(),
+                "authentication took too long"
+            );
         }
         let action = self.session.borrow_mut().initialisation_timed_out();
         self.act(action);
@@ -99,8 +107,11 @@ impl Connection {
 
     fn accept(self: &Rc<Self>, mut client: Client) {
         self.initialising.take();
+        let mut is_counted = true;
         if let Some(rates) = &self.worker.engine().rates {
-            if let Some(shared) = rates.of_client(&client) {
+            if let Some(shared) = rates.of_client(&client, self.is_exchange) {
+                // What asks to be let in is a message of the client that it turns out to be.
+                is_counted = !self.is_websocket && rates.knows_at_the_door();
                 self.buckets.replace(Some(shared));
             }
             client.buckets = self.buckets.borrow().clone();
@@ -112,9 +123,16 @@ impl Connection {
         let is_expired = identity.is_some_and(|identity| identity.is_expired(epoch_seconds()));
         let expiry = identity.and_then(|identity| identity.expires_at);
         let ack = client.ack.take();
+        if let Some((account, buckets)) = client.account.take().zip(client.buckets.clone()) {
+            // A client is accepted once.
+            account.set(buckets).ok();
+        }
         let client = Arc::new(client);
         self.connected.set_client(client.clone());
         self.accepted.replace(Some(client));
+        if !is_counted && !self.takes_message() {
+            return;
+        }
         if is_expired {
             return self.expired();
         }

@@ -1,6 +1,8 @@
 //! Queries. The schema answers for itself; fields of the host's query type are field errors, as
 //! nothing here can resolve them.
 
+mod cost;
+
 use std::sync::Arc;
 
 use apollo_compiler::Node;
@@ -16,6 +18,8 @@ use crate::document::Document;
 use crate::error::{CODE_VALIDATION_FAILED, GraphQLError, PathSegment, write_errors};
 use crate::schema::IS_ONE_OF;
 use crate::write::{write_json, write_string};
+
+pub(crate) use cost::SchemaSize;
 
 /// A query that is ready to run.
 #[derive(Debug)]
@@ -36,10 +40,26 @@ impl QueryOperation {
             definition,
             variables,
         };
-        match check_max_depth(query.document.executable(), &query.definition) {
-            Ok(()) => Ok(query),
-            Err(error) => Err(vec![query.request_error(&error)]),
+        let (document, definition) = (query.document.executable(), &query.definition);
+        if let Err(error) = check_max_depth(document, definition) {
+            return Err(vec![query.request_error(&error)]);
         }
+        let size = query.document.schema().size();
+        let (cost, limit) = (size.cost(document, &definition.selection_set), size.limit());
+        if cost > limit {
+            let place = definition
+                .location()
+                .map(|span| query.document.locate(span));
+            let error = GraphQLError::new(format!(
+                "the query asks for {cost} values of the schema, over the limit of {limit}: ask for each part of it once"
+            ));
+            return Err(vec![
+                error
+                    .with_code(CODE_VALIDATION_FAILED)
+                    .with_locations(place.into_iter().collect::<Vec<_>>()),
+            ]);
+        }
+        Ok(query)
     }
 
     /// Whether it asks for the schema alone.

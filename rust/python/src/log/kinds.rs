@@ -1,0 +1,121 @@
+//! Kinds of records: how many of each are written, and how many were not.
+//!
+//! A kind is a place in the code that writes, together with the check that denies, so there are as
+//! many as the code has, whatever clients do. A flood of one hides no other.
+
+use std::num::NonZeroU32;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use runtime::Bucket;
+use security::Rate;
+use tracing::Event;
+use tracing::callsite::Identifier;
+
+use super::record::{Check, Record};
+
+/// Records of one kind that are written (count): so many at once, and so many in `PERIOD`.
+const RECORDS: NonZeroU32 = NonZeroU32::new(100).unwrap();
+const PERIOD: Duration = Duration::from_secs(10);
+
+pub(super) static KINDS: LazyLock<Kinds> = LazyLock::new(Kinds::default);
+
+type Key = (Identifier, Option<Check>);
+
+#[derive(Default)]
+pub(super) struct Kinds(Mutex<Vec<(Key, Limited)>>);
+
+struct Limited {
+    kind: Kind,
+    bucket: Bucket,
+}
+
+/// What is told of those that were not written.
+#[derive(Debug, Clone)]
+pub(super) struct Kind {
+    pub(super) level: &'static str,
+    pub(super) target: &'static str,
+    pub(super) message: String,
+    pub(super) check: Option<Box<str>>,
+    /// Those that were not told yet (count).
+    pub(super) untold: u64,
+}
+
+impl Kinds {
+    /// Whether another record of its kind is written; one that is not is counted.
+    pub(super) fn take(
+        &self,
+        event: &Event<'_>,
+        check: Option<&Check>,
+        text: Option<&'static str>,
+    ) -> bool {
+        self.of(event, check, text, |limited| {
+            let is_written = limited.bucket.take_now().is_ok();
+            limited.kind.untold += u64::from(!is_written);
+            is_written
+        })
+    }
+
+    /// Counts a record that is not written.
+    pub(super) fn count(
+        &self,
+        event: &Event<'_>,
+        check: Option<&Check>,
+        text: Option<&'static str>,
+    ) {
+        self.of(event, check, text, |limited| limited.kind.untold += 1);
+    }
+
+    /// Whether there is a count that was not told yet.
+    pub(super) fn has_untold(&self) -> bool {
+        let kinds = self.0.lock();
+        kinds.iter().any(|(_, limited)| limited.kind.untold > 0)
+    }
+
+    /// Takes counts to tell them, of at most `limit` kinds.
+    pub(super) fn take_untold(&self, limit: usize) -> Vec<Kind> {
+        let mut kinds = self.0.lock();
+        let untold = kinds.iter_mut().map(|(_, limited)| &mut limited.kind);
+        let untold = untold.filter(|kind| kind.untold > 0).take(limit);
+        untold
+            .map(|kind| {
+                let told = kind.clone();
+                kind.untold = 0;
+                told
+            })
+            .collect()
+    }
+
+    fn of<T>(
+        &self,
+        event: &Event<'_>,
+        check: Option<&Check>,
+        text: Option<&'static str>,
+        act: impl FnOnce(&mut Limited) -> T,
+    ) -> T {
+        let metadata = event.metadata();
+        let callsite = metadata.callsite();
+        let mut kinds = self.0.lock();
+        let known = kinds.iter().position(|((place, of), _)| {
+            *place == callsite && of.as_ref().map(|of| &*of.0) == check.map(|check| &*check.0)
+        });
+        let known = known.unwrap_or_else(|| {
+            let kind = Kind {
+                level: metadata.level().as_str(),
+                target: metadata.target(),
+                message: text.map_or_else(|| Record::of(event).message, str::to_owned),
+                check: check.map(|check| check.0.clone()),
+                untold: 0,
+            };
+            let bucket = Bucket::new(Rate {
+                count: RECORDS,
+                period: PERIOD,
+            });
+            let key = (callsite, check.cloned());
+            kinds.push((key, Limited { kind, bucket }));
+            kinds.len() - 1
+        });
+        act(&mut kinds[known].1)
+    }
+}

@@ -1,0 +1,77 @@
+//! How often the client of a connection acts: what is counted, and what it is told past a rate.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use graphql::GraphQLError;
+use protocol::{OperationKind, Request};
+use security::{Check, Denied, Identity};
+
+use super::Connection;
+use crate::rates::Buckets;
+use crate::resolver::Client;
+
+impl Connection {
+    /// Counts a message; past the rate the client is told, and false.
+    pub(super) fn takes_message(self: &Rc<Self>) -> bool {
+        let taken = match &*self.buckets.borrow() {
+            Some(buckets) => buckets.send(),
+            None => Ok(()),
+        };
+        let Err(wait) = taken else { return true };
+        if !self.outbox.is_closed() {
+            self.denied(Check::Rate);
+        }
+        let actions = self.session.borrow_mut().too_many_messages(wait);
+        self.act(actions);
+        false
+    }
+
+    /// Counts a client that is refused, or has left, before it was known.
+    pub(super) fn came_to_nothing(&self) {
+        if self.accepted.borrow().is_none() && !self.is_counted.replace(true) {
+            let peer = self.connected.peer.as_deref();
+            self.worker.engine().refused(peer);
+        }
+    }
+
+    /// Counts an operation, whatever becomes of it. What runs on an event stream was counted with
+    /// its request.
+    pub(super) fn takes_operation(&self, client: &Client) -> Result<(), Duration> {
+        match &client.buckets {
+            Some(buckets) if self.is_websocket || self.is_exchange => buckets.subscribe(),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn too_many_operations(&self) -> GraphQLError {
+        self.worker.engine().metrics.denied(Check::Rate);
+        let client = self.client();
+        let identity = client.as_ref().and_then(|client| client.identity.as_ref());
+        tracing::warn!(
+            target: "fraiseql_subs.audit",
+            check = Check::Rate.name(),
+            user_id = identity.map(|identity| identity.user_id.as_str()),
+            tenant_id = identity.and_then(Identity::tenant),
+            connection_id = self.id(),
+            "operation denied"
+        );
+        GraphQLError::new(Denied::Rate.to_string()).with_code(Denied::Rate.code())
+    }
+
+    /// What bounds the results of an operation: none the one result of a query or a mutation,
+    /// without which its client would not know what has happened.
+    pub(super) fn buckets_of_results(
+        &self,
+        client: &Client,
+        request: &Request,
+    ) -> Option<Arc<Buckets>> {
+        let buckets = client
+            .buckets
+            .as_ref()
+            .filter(|found| found.limits_results())?;
+        let kind = self.worker.engine().catalog.kind(request);
+        (kind == Some(OperationKind::Subscription)).then(|| buckets.clone())
+    }
+}
