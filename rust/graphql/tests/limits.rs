@@ -479,7 +479,7 @@ fn wide_schema() -> Arc<Schema> {
 
 fn introspect(schema: &Arc<Schema>, text: &str) -> Result<(), String> {
     let document = Document::parse(schema.clone(), DocumentLimits::default(), text);
-    let operation = Arc::new(document.unwrap()).operation(None, &object(json!({})));
+    let operation = Arc::new(document.unwrap()).operation(None, object(json!({})));
     operation
         .map(drop)
         .map_err(|errors| errors[0].message.clone())
