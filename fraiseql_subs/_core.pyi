@@ -13,6 +13,7 @@ from .schema import SchemaSource
 from .security import Security
 
 __all__ = [
+    "Admission",
     "Connection",
     "Core",
     "Event",
@@ -21,6 +22,7 @@ __all__ = [
     "Response",
     "Responses",
     "check_hosts",
+    "check_origins",
     "check_path",
     "check_rate",
     "check_rule",
@@ -44,7 +46,7 @@ class Event(Mapping[str, Any]):
         """Unique id."""
     @property
     def offset(self) -> int:
-        """Position on the bus, counted from 1."""
+        """Position among the events of its channel, under tenant isolation of its tenant there."""
     @property
     def channel(self) -> str:
         """The channel it was published to."""
@@ -72,7 +74,7 @@ class Receipt:
         """The publisher's id, or one that the bus made."""
     @property
     def offset(self) -> int:
-        """Position on the bus, counted from 1."""
+        """Position among the events of its channel, under tenant isolation of its tenant there."""
     def __eq__(self, other: object, /) -> bool: ...
 
 @final
@@ -85,6 +87,13 @@ class Publication:
     def send(self, value: Any) -> Any: ...
     def throw(self, exception: BaseException) -> Any: ...
     def close(self) -> None: ...
+
+@final
+class Admission:
+    def refusal(self) -> Response | None:
+        """Take the response that refuses the request, before its body is read."""
+    def answer(self, body: bytes) -> asyncio.Future[Response]:
+        """Answer a request that was let in."""
 
 @final
 class Responses:
@@ -157,7 +166,7 @@ class Core:
         introspection: bool,
         transports: list[str],
         debug: bool,
-        page: bytes | None,
+        page: tuple[bytes, str] | None,
         workers: int,
     ) -> Self: ...
     @property
@@ -226,8 +235,8 @@ class Core:
         """Close the selected connections."""
     def connect(self, subprotocols: list[str], peer: Peer) -> Connection:
         """Open a WebSocket connection that a Python server carries."""
-    def answer(self, method: str, body: bytes, peer: Peer) -> asyncio.Future[Response]:
-        """Answer an HTTP request that a Python server received."""
+    def admit(self, method: str, peer: Peer) -> Admission:
+        """Let in or refuse an HTTP request that a Python server received, by its head."""
     def prometheus(self) -> str:
         """Counters in the text format of Prometheus; empty before the first start."""
     def metrics(self) -> dict[str, int]:
@@ -243,8 +252,11 @@ def load(arguments: Sequence[str], /) -> int:
         cannot be, 3 the load could not be run, 130 stopped.
     """
 
-def check_hosts(hosts: Sequence[str]) -> None:
-    """Refuse names under which no server can be reached."""
+def check_hosts(hosts: Sequence[str], with_any: bool) -> None:
+    """Refuse names under which no server can be reached; `with_any`: `*` stands for any."""
+
+def check_origins(origins: Sequence[str]) -> None:
+    """Refuse origins that no page can have."""
 
 def check_path(path: str) -> None:
     """Refuse a dotted path that leads nowhere."""

@@ -288,7 +288,8 @@ class SubscriptionManager:
             event_id: Id of your own; None: the bus makes one.
 
         Returns:
-            The event's id and its offset on the bus, counted from 1.
+            The event's id, and its offset among the events of its channel, under tenant isolation
+            of its tenant there, counted from 1.
 
         Raises:
             PublishError: The data has no JSON form, the channel is empty, or the data names another

@@ -16,7 +16,8 @@ class Metrics:
     Attributes:
         connections: Open client connections, now.
         subscriptions: Running subscriptions, in-process ones included, now.
-        events_published: Events the bus has broadcast.
+        events_accepted: Events the bus has taken from publishers.
+        events_published: Events the bus has broadcast; the others wait.
         events_matched: Events that reached at least one subscription, counted for each worker.
         results_sent: Results handed to subscribers.
         resolver_calls: Resolver calls started.
@@ -54,6 +55,7 @@ class Metrics:
 
     connections: int = 0
     subscriptions: int = 0
+    events_accepted: int = 0
     events_published: int = 0
     events_matched: int = 0
     results_sent: int = 0

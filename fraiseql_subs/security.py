@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
-from fraiseql_subs._core import check_hosts, check_path, check_rate, check_rule
+from fraiseql_subs._core import check_hosts, check_origins, check_path, check_rate, check_rule
 from fraiseql_subs.config import (
     Accepted,
     ConnectionParams,
@@ -29,9 +29,6 @@ from fraiseql_subs.errors import ConfigurationError
 OnDenied: TypeAlias = Literal["error", "null"]
 Per: TypeAlias = Literal["identity", "connection", "address"]
 
-_ORIGIN = re.compile(
-    r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[^\s/?#@:\[\]]+)(:\d{1,5})?", re.IGNORECASE
-)
 _KEYS_URL = re.compile(r"https://|http://(localhost|127\.0\.0\.1|\[::1\])[:/]")
 _FIELD = re.compile(r"[_A-Za-z]\w*\.[_A-Za-z]\w*", re.ASCII)
 _IDENTITY = 'such as {"user_id": "$identity.user_id"}'
@@ -389,11 +386,14 @@ class Security:
         rbac: Permissions of subscriptions and fields.
         federation: Only this subgraph's channels, events and requests.
         rates: How often clients may act.
-        origins: Origins whose pages may connect, such as `["https://app.example.com"]`, or `"*"`
-            among them for any. None: not looked at. Clients without an `Origin` header are no
-            browsers and pass, and so do pages of the server's own where `hosts` lists its name.
-        hosts: Names under which the server may be reached, such as `["api.example.com"]` or
-            `["*.example.com"]`. None: not looked at.
+        origins: Origins whose pages may connect, such as `["https://app.example.com"]`,
+            `"https://*.example.com"` for all hosts below, or `"*"` for any. None: not looked at.
+            Clients without an `Origin` header pass, unless `Sec-Fetch-Site` tells that a page has
+            embedded the request; so do pages of the server's own where `hosts` lists its name.
+        hosts: Names under which the server may be reached, such as `["api.example.com"]`, or
+            `["*.example.com"]` for all names below. None: not looked at.
+        status_hosts: Further names under which `/health` and `/metrics` of the embedded server may
+            be asked for, or `["*"]` for any, as orchestrators ask by address. None: `hosts` alone.
 
     Raises:
         ConfigurationError: `authenticate` is not `async`, or an origin or a host could never match.
@@ -409,6 +409,7 @@ class Security:
     rates: Rates | None = None
     origins: Sequence[str] | None = None
     hosts: Sequence[str] | None = None
+    status_hosts: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         if self.authenticate is not None and not _is_async(self.authenticate):
@@ -424,11 +425,7 @@ class Security:
         ):
             refuse("Security.rows", self.rows, "give a list of `RowFilter(...)`")
         object.__setattr__(self, "rows", tuple(self.rows))
-        if self.hosts is not None:
-            hosts = strings("Security.hosts", self.hosts, '["api.example.com"]')
-            object.__setattr__(self, "hosts", hosts)
-            with _naming("Security.hosts"):
-                check_hosts(hosts)
+        self._check_hosts()
         if self.jwt is not None and self.jwt.cookie is not None and self.origins is None:
             raise ConfigurationError(
                 "JWT.cookie needs Security.origins: browsers send cookies for the pages of others"
@@ -437,10 +434,33 @@ class Security:
             return
         origins = strings("Security.origins", self.origins, '["https://app.example.com"]')
         for origin in origins:
-            if origin != "*" and not _ORIGIN.fullmatch(origin):
-                remedy = 'write scheme://host[:port] without a path, as a browser sends it, or "*"'
+            try:
+                check_origins([origin])
+            except ConfigurationError:
+                remedy = (
+                    "write scheme://host[:port] without a path and in ASCII, as a browser sends "
+                    'it, "https://*.example.com" for all hosts below, or "*" for any'
+                )
                 refuse("an origin in Security.origins", origin, remedy)
         object.__setattr__(self, "origins", origins)
+
+    def _check_hosts(self) -> None:
+        for name, example in (("hosts", '["api.example.com"]'), ("status_hosts", '["*"]')):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            hosts = strings(f"Security.{name}", value, example)
+            if not hosts:
+                remedy = f"no client could be answered: give {example}, or None"
+                refuse(f"Security.{name}", value, remedy)
+            object.__setattr__(self, name, hosts)
+            with _naming(f"Security.{name}"):
+                check_hosts(hosts, name == "status_hosts")
+        if self.status_hosts is not None and self.hosts is None:
+            raise ConfigurationError(
+                "Security.status_hosts adds to Security.hosts, which is None: every host is "
+                "answered; give `hosts=` as well, or leave it out"
+            )
 
     @property
     def is_open(self) -> bool:

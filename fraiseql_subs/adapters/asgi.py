@@ -107,13 +107,23 @@ async def serve_http(
 async def _answer(
     manager: SubscriptionManager, scope: Scope, receive: Receive, send: Send, context: Any
 ) -> None:
+    peer = Peer(_headers(scope), _address(scope), context, _query_string(scope))
+    admission = manager._core.admit(scope["method"], peer)
+    refusal = admission.refusal()
+    if refusal is not None:
+        # Nothing is received: servers ask clients for a body when the application does.
+        return await _respond(refusal, send)
     body = await _body(receive, manager._limits.max_message_bytes)
     if body is None:
         return
+<<<<<<< HEAD
     peer = Peer(_headers(scope), _address(scope), context, _query_string(scope))
     # A client may leave before it is answered: what runs for it ends then.
     leaving = asyncio.ensure_future(_departure(receive))
     answering = asyncio.ensure_future(manager._core.answer(scope["method"], body, peer))
+=======
+    response = await admission.answer(body)
+>>>>>>> main
     try:
         either: list[asyncio.Future[Any]] = [answering, leaving]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..config import DRAIN
 from ._shutdown import watch_shutdown
-from ._tasks import Peer, first_of, last_word
+from ._tasks import Peer, as_text, first_of, last_word
 
 if TYPE_CHECKING:
     from .._core import Connection
@@ -21,6 +21,7 @@ _CLOSED_BODY = b'{"errors":[{"message":"the server is shutting down: try again"}
 _CLOSED = (
     [
         ("content-type", "application/json; charset=utf-8"),
+        ("x-content-type-options", "nosniff"),
         ("content-length", str(len(_CLOSED_BODY))),
         ("retry-after", "1"),
     ],
@@ -134,13 +135,15 @@ class GraphQLTransportWSHandler:
             ManagerClosed: The manager was started by a process that has forked this one.
         """
         watch_shutdown(self._manager, self._drain)
-        peer = Peer(list(adapter.headers), adapter.remote_address, context, adapter.query_string)
+        headers = [(name.lower(), as_text(value)) for name, value in adapter.headers]
+        query = as_text(adapter.query_string)
+        peer = Peer(headers, adapter.remote_address, context, query)
+        offered = [as_text(name) for name in adapter.subprotocols]
         core = self._manager._core
         if core.is_closed:
             # The server goes on for a moment, and its clients try again.
-            offered = next(iter(adapter.subprotocols), None)
-            return await _refuse(adapter, offered, 503, *_CLOSED)
-        connection = core.connect(list(adapter.subprotocols), peer)
+            return await _refuse(adapter, next(iter(offered), None), 503, *_CLOSED)
+        connection = core.connect(offered, peer)
         if connection.refusal is not None:
             return await _refuse(adapter, connection.subprotocol, *connection.refusal)
         try:

@@ -109,7 +109,7 @@ async def test_requests_take_places_from_their_heads_on(connected):
 
 
 async def test_whoever_is_refused_by_its_head_is_not_asked_for_a_body(connected):
-    options = 'security=Security(hosts=["localhost"], origins=["https://a.example"])'
+    options = 'security=Security(hosts=["localhost", "127.0.0.1"], origins=["https://a.example"])'
     async with ServerProcess(manager(options)) as server:
         for sent in (
             HEAD.replace(b"localhost", b"elsewhere.example"),

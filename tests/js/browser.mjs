@@ -16,6 +16,10 @@ page.on("request", (request) => {
     foreign.push(request.url());
   }
 });
+const refused = [];
+page.on("console", (message) => {
+  if (message.text().includes("Content Security Policy")) refused.push(message.text());
+});
 page.on("pageerror", (error) => print({ error: String(error) }));
 await page.goto(url);
 
@@ -72,7 +76,7 @@ const uses = {
         () => getComputedStyle(document.querySelector(".graphiql-container")).backgroundColor,
       );
       if (screenshot) await page.screenshot({ path: screenshot });
-      print({ result: JSON.parse(shown), background, foreign });
+      print({ result: JSON.parse(shown), background, foreign, refused });
     }
   },
 };

@@ -5,6 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 
+use crate::Stream;
+
 /// An event on its way into the bus, before it has an offset.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Draft {
@@ -23,9 +25,11 @@ pub struct Draft {
 /// One published event, shared by everything that handles it.
 #[derive(Debug)]
 pub struct Event {
-    /// Unique id: the publisher's, or `<bus>-<offset>`.
+    /// Unique id: the publisher's, or that of its place, [`Stream::id`].
     pub id: Arc<str>,
-    /// Position on the bus, counted from 1.
+    /// What its offset counts.
+    pub stream: Arc<Stream>,
+    /// Position in its stream, counted from 1.
     pub offset: u64,
     /// Routing key.
     pub channel: Arc<str>,
@@ -40,14 +44,13 @@ pub struct Event {
 }
 
 impl Event {
-    /// Gives a draft its place on the bus.
+    /// Gives a draft its place in a stream.
     #[must_use]
-    pub fn new(draft: Draft, offset: u64, bus: &str) -> Self {
-        let id = draft
-            .id
-            .unwrap_or_else(|| Arc::from(format!("{bus}-{offset}")));
+    pub fn new(draft: Draft, stream: Arc<Stream>, offset: u64) -> Self {
+        let id = draft.id.unwrap_or_else(|| stream.id(offset).into());
         Self {
             id,
+            stream,
             offset,
             channel: draft.channel,
             event_type: draft.event_type,
@@ -65,11 +68,11 @@ impl Event {
     }
 }
 
-/// What a publisher gets back: the event's id and its position on the bus.
+/// What a publisher gets back: the event's id and its position in its stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
     /// Id of the event.
     pub event_id: Arc<str>,
-    /// Position on the bus, counted from 1.
+    /// Position in the stream of the event, counted from 1.
     pub offset: u64,
 }

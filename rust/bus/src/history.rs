@@ -1,11 +1,10 @@
 //! What was broadcast lately, so that a client that returns can be sent what it missed.
 //!
-//! Each channel, and each tenant on it, keeps its newest events, up to a count and an age; all
+//! Each stream keeps its newest events, up to a count and an age; all
 //! together keep to a number of bytes. What is lost is known: [`History::after`] never leaves out an event silently.
 //! Written by the broadcast before it hands events on, read by every worker; both are short.
 //! Time comes in as an argument. Not here: whose events they are (`runtime::replay`).
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::mem::size_of;
 use std::sync::Arc;
@@ -15,7 +14,7 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use crate::Event;
+use crate::{Event, Stream};
 
 /// What a known channel costs beside its events and its name (bytes, about).
 const CHANNEL_BYTES: usize = 256;
@@ -30,15 +29,11 @@ pub struct HistoryLimits {
     /// Events of all channels, as far as they are this crate's (bytes). Past it the channels that
     /// hold most lose their oldest.
     pub bytes: usize,
-    /// Whether each tenant on a channel counts as a channel of its own, as nobody sees the events of
-    /// two.
-    pub by_tenant: bool,
 }
 
 /// The newest events of each channel.
 #[derive(Debug)]
 pub struct History {
-    run: Arc<str>,
     limits: HistoryLimits,
     state: Mutex<State>,
 }
@@ -46,37 +41,36 @@ pub struct History {
 #[derive(Debug, Default)]
 struct State {
     channels: HashMap<Arc<str>, Channel>,
-    /// Channels of which nothing is kept, with the last event that each has lost.
-    quiet: HashMap<Arc<str>, u64>,
-    /// No channel that is not known any more has lost a later event.
-    forgotten: u64,
-    last_offset: u64,
+    /// Streams of which nothing is kept; held, so that their ids are known.
+    quiet: HashMap<Arc<str>, Arc<Stream>>,
+    recorded: u64,
     events: usize,
     bytes: usize,
 }
 
 #[derive(Debug)]
 struct Channel {
-    /// In the order of their offsets.
+    stream: Arc<Stream>,
+    /// In the order of their offsets, without a gap.
     kept: VecDeque<Kept>,
     bytes: usize,
-    /// The last event that was lost; 0: none was.
-    lost: u64,
 }
 
 #[derive(Debug)]
 struct Kept {
     event: Arc<Event>,
+    /// How many of all streams were recorded before it.
+    number: u64,
     bytes: usize,
     since: Instant,
 }
 
-/// The events of a channel after some offset.
+/// The events of a stream after some offset.
 #[derive(Debug, Clone)]
 pub struct Since {
     /// The oldest of them, in order.
     pub events: Vec<Arc<Event>>,
-    /// The last event of any channel that has been recorded.
+    /// The last event of the stream that has been recorded; 0: none.
     pub last_offset: u64,
 }
 
@@ -85,31 +79,14 @@ pub struct Since {
 #[error("the events are not kept any more")]
 pub struct TooLate;
 
-impl HistoryLimits {
-    /// What is kept together.
-    fn name<'c>(&self, channel: &'c str, tenant: Option<&str>) -> Cow<'c, str> {
-        match tenant {
-            Some(tenant) if self.by_tenant => format!("{tenant}\0{channel}").into(),
-            _ => channel.into(),
-        }
-    }
-}
-
 impl History {
-    /// An empty history. `run` distinguishes its offsets from those of every other start.
+    /// An empty history.
     #[must_use]
-    pub fn new(run: impl Into<Arc<str>>, limits: HistoryLimits) -> Self {
+    pub fn new(limits: HistoryLimits) -> Self {
         Self {
-            run: run.into(),
             limits,
             state: Mutex::default(),
         }
-    }
-
-    /// What the offsets belong to.
-    #[must_use]
-    pub fn run(&self) -> &Arc<str> {
-        &self.run
     }
 
     /// How often [`Self::sweep`] should be called, so that no event stays much longer than it may.
@@ -150,61 +127,46 @@ impl History {
         (state.events, state.bytes)
     }
 
-    /// Up to `limit` events of a channel, and of a tenant where each has its own, after `offset`, the
-    /// oldest first.
+    /// Up to `limit` events of a stream after `offset`, the oldest first.
     ///
     /// # Errors
     ///
     /// [`TooLate`] when one of them is not kept any more, or may not be.
     pub fn after(
         &self,
-        (channel, tenant): (&str, Option<&str>),
+        stream: &Stream,
         offset: u64,
         limit: usize,
         now: Instant,
     ) -> Result<Since, TooLate> {
-        let name = self.limits.name(channel, tenant);
         let state = &mut *self.state.lock();
-        let mut since = Since {
-            events: Vec::new(),
-            last_offset: state.last_offset,
-        };
-        let lost = match state.channels.get_mut(&*name) {
-            Some(channel) => {
-                let dropped = channel.expire(self.limits.age, now);
-                state.events -= dropped.0;
-                state.bytes -= dropped.1;
-                let first = channel.kept.partition_point(|k| k.event.offset <= offset);
-                let missed = channel.kept.range(first..).take(limit);
-                since.events = missed.map(|kept| kept.event.clone()).collect();
-                channel.lost
-            }
-            None => *state.quiet.get(&*name).unwrap_or(&state.forgotten),
-        };
-        if offset < lost {
+        let (mut events, mut last_offset) = (Vec::new(), None);
+        if let Some(channel) = state.channels.get_mut(stream.name()) {
+            let dropped = channel.expire(self.limits.age, now);
+            state.events -= dropped.0;
+            state.bytes -= dropped.1;
+            let first = channel.kept.partition_point(|k| k.event.offset <= offset);
+            let missed = channel.kept.range(first..).take(limit);
+            events.extend(missed.map(|kept| kept.event.clone()));
+            last_offset = channel.kept.back().map(|kept| kept.event.offset);
+        }
+        if offset < stream.lost() {
             return Err(TooLate);
         }
-        Ok(since)
+        Ok(Since {
+            events,
+            // Of what was recorded and is not kept, all is lost.
+            last_offset: last_offset.unwrap_or_else(|| stream.lost()),
+        })
     }
 
-    /// The offset of the newest event of a channel, as in [`Self::after`], that `is_wanted`.
+    /// The offset of the newest event of a stream that `is_wanted`.
     #[must_use]
-    pub fn find(
-        &self,
-        (channel, tenant): (&str, Option<&str>),
-        is_wanted: impl Fn(&Event) -> bool,
-    ) -> Option<u64> {
-        let name = self.limits.name(channel, tenant);
+    pub fn find(&self, stream: &Stream, is_wanted: impl Fn(&Event) -> bool) -> Option<u64> {
         let state = self.state.lock();
-        let mut kept = state.channels.get(&*name)?.kept.iter().rev();
+        let mut kept = state.channels.get(stream.name())?.kept.iter().rev();
         let found = kept.find(|kept| is_wanted(&kept.event))?;
         Some(found.event.offset)
-    }
-
-    /// The last event that was recorded; 0 before the first.
-    #[must_use]
-    pub fn last_offset(&self) -> u64 {
-        self.state.lock().last_offset
     }
 
     /// Events that are kept, and what they and their channels cost (count, bytes).
@@ -217,17 +179,18 @@ impl History {
 
 impl State {
     fn record(&mut self, event: &Arc<Event>, limits: &HistoryLimits, now: Instant) {
-        self.last_offset = event.offset;
         let bytes = weight(event);
-        let name = limits.name(&event.channel, event.tenant_id.as_deref());
-        if !self.channels.contains_key(&*name) {
-            self.add((*name).into());
+        let name = event.stream.name();
+        if !self.channels.contains_key(name) {
+            self.add(&event.stream);
         }
-        let Some(channel) = self.channels.get_mut(&*name) else {
+        let Some(channel) = self.channels.get_mut(name) else {
             return;
         };
+        self.recorded += 1;
         channel.kept.push_back(Kept {
             event: event.clone(),
+            number: self.recorded,
             bytes,
             since: now,
         });
@@ -240,18 +203,15 @@ impl State {
         }
     }
 
-    fn add(&mut self, name: Arc<str>) {
-        let lost = match self.quiet.remove(&name) {
-            Some(lost) => lost,
-            None => {
-                self.bytes += name_bytes(&name);
-                self.forgotten
-            }
-        };
+    fn add(&mut self, stream: &Arc<Stream>) {
+        let name = stream.name().clone();
+        if self.quiet.remove(&name).is_none() {
+            self.bytes += name_bytes(&name);
+        }
         let channel = Channel {
+            stream: stream.clone(),
             kept: VecDeque::new(),
             bytes: 0,
-            lost,
         };
         self.channels.insert(name, channel);
     }
@@ -259,15 +219,14 @@ impl State {
     /// A channel of which nothing is kept.
     fn quieten(&mut self, name: Arc<str>) {
         if let Some(channel) = self.channels.remove(&name) {
-            self.quiet.insert(name, channel.lost);
+            self.quiet.insert(name, channel.stream);
         }
     }
 
-    /// Makes room. What quiet channels have lost is forgotten first; then the channels that hold
+    /// Makes room. Quiet streams are forgotten first; then the channels that hold
     /// most lose their oldest events, down to what each may hold when all share alike.
     fn relieve(&mut self, limit: usize) {
-        for (name, lost) in self.quiet.drain() {
-            self.forgotten = self.forgotten.max(lost);
+        for (name, _) in self.quiet.drain() {
             self.bytes -= name_bytes(&name);
         }
         if self.bytes <= limit {
@@ -279,7 +238,7 @@ impl State {
             .channels
             .iter()
             .map(|(name, channel)| {
-                let oldest = channel.kept.front().map_or(0, |kept| kept.event.offset);
+                let oldest = channel.kept.front().map_or(0, |kept| kept.number);
                 (channel.bytes + name_bytes(name), oldest, name.clone())
             })
             .collect();
@@ -298,7 +257,6 @@ impl State {
             }
             if channel.kept.is_empty() {
                 // Forgotten at once, as room is needed.
-                self.forgotten = self.forgotten.max(channel.lost);
                 self.bytes -= name_bytes(&name);
                 self.channels.remove(&name);
             }
@@ -330,7 +288,7 @@ impl Channel {
         let Some(oldest) = self.kept.pop_front() else {
             return 0;
         };
-        self.lost = oldest.event.offset;
+        self.stream.set_lost(oldest.event.offset);
         self.bytes -= oldest.bytes;
         oldest.bytes
     }

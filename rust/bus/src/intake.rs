@@ -1,6 +1,6 @@
 //! The bounded queue between publishers and the broadcast actor.
 //!
-//! Offsets are given in the order of acceptance, also when several threads publish. When the
+//! Each stream has its offsets in the order of acceptance, also when several threads publish. When the
 //! queue is full a publisher waits in line; nothing is dropped.
 
 use std::collections::VecDeque;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, TryAcquireError};
 
-use crate::{BusError, Draft, Event, Receipt};
+use crate::{BusError, Draft, Event, Receipt, Streams};
 
 /// Says of an event what its publisher may not decide alone, before it is taken.
 pub trait Stamp: std::fmt::Debug + Send + Sync {
@@ -24,7 +24,7 @@ pub trait Stamp: std::fmt::Debug + Send + Sync {
 /// Bounded first-in, first-out queue of published events.
 #[derive(Debug)]
 pub struct Intake {
-    name: String,
+    streams: Arc<Streams>,
     stamp: Option<Box<dyn Stamp>>,
     room: Semaphore,
     queue: Mutex<Queue>,
@@ -34,15 +34,15 @@ pub struct Intake {
 #[derive(Debug, Default)]
 struct Queue {
     events: VecDeque<Arc<Event>>,
-    last_offset: u64,
+    accepted: u64,
 }
 
 impl Intake {
-    /// Makes an empty queue for `capacity` events; `name` prefixes generated event ids.
+    /// Makes an empty queue for `capacity` events of these streams.
     #[must_use]
-    pub fn new(name: impl Into<String>, capacity: usize) -> Self {
+    pub fn new(streams: Arc<Streams>, capacity: usize) -> Self {
         Self {
-            name: name.into(),
+            streams,
             stamp: None,
             room: Semaphore::new(capacity),
             queue: Mutex::default(),
@@ -105,9 +105,11 @@ impl Intake {
     }
 
     fn push(&self, draft: Draft) -> Receipt {
+        let stream = self.streams.of(&draft.channel, draft.tenant_id.as_deref());
         let mut queue = self.queue.lock();
-        queue.last_offset += 1;
-        let event = Arc::new(Event::new(draft, queue.last_offset, &self.name));
+        queue.accepted += 1;
+        let offset = stream.next_offset();
+        let event = Arc::new(Event::new(draft, stream, offset));
         let receipt = Receipt {
             event_id: event.id.clone(),
             offset: event.offset,
@@ -132,10 +134,10 @@ impl Intake {
         events
     }
 
-    /// The offset of the event that was accepted last; 0 before the first.
+    /// Events that were accepted so far (a count).
     #[must_use]
-    pub fn last_offset(&self) -> u64 {
-        self.queue.lock().last_offset
+    pub fn accepted(&self) -> u64 {
+        self.queue.lock().accepted
     }
 
     /// Waits until there may be events to take, or the intake was closed.
@@ -173,6 +175,10 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    fn intake(capacity: usize) -> Intake {
+        Intake::new(Arc::new(Streams::new([1; 16], false)), capacity)
+    }
+
     fn draft(n: u64) -> Draft {
         Draft {
             channel: "orders".into(),
@@ -185,11 +191,12 @@ mod tests {
 
     #[test]
     fn offsets_count_from_one_and_events_leave_in_order() {
-        let intake = Intake::new("bus", 8);
+        let intake = intake(8);
         for n in 1..=3 {
             let receipt = intake.try_publish(draft(n)).unwrap().unwrap();
             assert_eq!(receipt.offset, n);
-            assert_eq!(&*receipt.event_id, format!("bus-{n}"));
+            let stream = intake.streams.of("orders", None);
+            assert_eq!(&*receipt.event_id, stream.id(n));
         }
         let events = intake.take(2);
         assert_eq!(events.iter().map(|e| e.offset).collect::<Vec<_>>(), [1, 2]);
@@ -197,8 +204,21 @@ mod tests {
     }
 
     #[test]
+    fn offsets_count_the_events_of_one_channel() {
+        let intake = intake(8);
+        let other = Draft {
+            channel: "other".into(),
+            ..draft(1)
+        };
+        for (draft, offset) in [(draft(1), 1), (other.clone(), 1), (draft(2), 2), (other, 2)] {
+            assert_eq!(intake.try_publish(draft).unwrap().unwrap().offset, offset);
+        }
+        assert_eq!(intake.accepted(), 4);
+    }
+
+    #[test]
     fn a_full_intake_gives_the_draft_back_until_events_are_taken() {
-        let intake = Intake::new("bus", 1);
+        let intake = intake(1);
         intake.try_publish(draft(1)).unwrap().unwrap();
         assert_eq!(intake.try_publish(draft(2)).unwrap(), Err(draft(2)));
         assert_eq!(intake.take(1).len(), 1);
@@ -207,7 +227,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_waiting_publisher_is_served_when_room_appears() {
-        let intake = Arc::new(Intake::new("bus", 1));
+        let intake = Arc::new(intake(1));
         intake.try_publish(draft(1)).unwrap().unwrap();
         let waiting = tokio::spawn({
             let intake = intake.clone();
@@ -220,14 +240,14 @@ mod tests {
 
     #[test]
     fn a_closed_intake_refuses() {
-        let intake = Intake::new("bus", 1);
+        let intake = intake(1);
         intake.close();
         assert_eq!(intake.try_publish(draft(1)), Err(BusError::Closed));
     }
 
     #[test]
     fn an_empty_channel_is_refused() {
-        let intake = Intake::new("bus", 1);
+        let intake = intake(1);
         let nameless = Draft {
             channel: "".into(),
             ..draft(1)
@@ -242,8 +262,8 @@ mod tests {
                 data: json!({"user": {"id": 7}}),
                 ..draft(1)
             },
+            Streams::new([1; 16], false).of("orders", None),
             1,
-            "bus",
         );
         assert_eq!(event.field(&["user".into(), "id".into()]), Some(&json!(7)));
         assert_eq!(event.field(&["user".into(), "name".into()]), None);

@@ -2,15 +2,18 @@
 //!
 //! An [`Event`] is decoded once, when it is published, and shared as `Arc<Event>` from then on.
 //! The [`Intake`] is the bounded queue in front of the broadcast: it gives offsets and makes
-//! publishers wait when it is full; the [`History`] keeps what was broadcast lately.
+//! publishers wait when it is full; the [`History`] keeps what was broadcast lately. Offsets count the
+//! events of one [`Stream`].
 //! Not here: who receives an event (`runtime::index`) and security stamps.
 
 mod error;
 mod event;
 mod history;
 mod intake;
+mod stream;
 
 pub use error::BusError;
 pub use event::{Draft, Event, Receipt};
 pub use history::{History, HistoryLimits, Since, TooLate};
 pub use intake::{Intake, Stamp};
+pub use stream::{Stream, Streams};

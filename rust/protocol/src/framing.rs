@@ -1,7 +1,7 @@
 //! How the results of one operation are put on the wire: what stands before and after each, and
 //! where a client reads from which id it could go on.
 
-use std::sync::Arc;
+use std::fmt;
 
 use bytes::Bytes;
 
@@ -18,8 +18,23 @@ pub struct Framing {
     id_lines: IdLines,
     /// Whether ids are told in `extensions.resume`.
     tells_ids: bool,
-    /// What the offsets belong to; `None`: there are no ids.
-    run: Option<Arc<str>>,
+    /// Whether anything can be resumed.
+    has_ids: bool,
+}
+
+/// Where an event stands: an offset, and what it counts. Both are safe in JSON and on a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventId<'a> {
+    /// Distinguishes the offset from those of other streams and other starts.
+    pub epoch: &'a str,
+    /// Position in the stream.
+    pub offset: u64,
+}
+
+impl fmt::Display for EventId<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.epoch, self.offset)
+    }
 }
 
 /// Where a protocol has ids of its own.
@@ -76,15 +91,15 @@ impl Framing {
             after,
             id_lines,
             tells_ids: false,
-            run: None,
+            has_ids: false,
         }
     }
 
-    /// Lets results tell where they stand among the events of `run`: where the protocol has ids,
-    /// and in `extensions.resume` when the client `asked`. `None`: nothing can be resumed.
+    /// Lets results tell where they stand, if anything `can_resume`: where the protocol has ids,
+    /// and in `extensions.resume` when the client `asked`.
     #[must_use]
-    pub fn with_ids(mut self, run: Option<Arc<str>>, asked: bool) -> Self {
-        self.run = run;
+    pub fn with_ids(mut self, can_resume: bool, asked: bool) -> Self {
+        self.has_ids = can_resume;
         self.tells_ids = asked;
         self
     }
@@ -95,13 +110,13 @@ impl Framing {
         self.before.is_empty() && self.after.is_empty() && !self.tells_ids
     }
 
-    /// Puts this response on the wire. `offset`: position of its event, if it has one.
+    /// Puts this response on the wire. `id`: that of its event, if it has one.
     #[must_use]
-    pub fn frame(&self, response: &[u8], offset: Option<u64>) -> Bytes {
-        let id = self.run.as_deref().zip(offset);
+    pub fn frame(&self, response: &[u8], id: Option<EventId<'_>>) -> Bytes {
+        let id = id.filter(|_| self.has_ids);
         let extension = id
             .filter(|_| self.tells_ids)
-            .map(|(run, offset)| format!(r#","extensions":{{"resume":{{"id":"{run}-{offset}"}}}}"#))
+            .map(|id| format!(r#","extensions":{{"resume":{{"id":"{id}"}}}}"#))
             .unwrap_or_default();
         self.surround(response, &extension, id)
     }
@@ -109,25 +124,23 @@ impl Framing {
     /// Says where a subscription begins, and whether events are missing before: as a result, for
     /// who asked or has missed something, or as an id alone.
     #[must_use]
-    pub fn standing(&self, offset: Option<u64>, missed: bool) -> Option<Bytes> {
-        let id = self.run.as_deref().zip(offset);
+    pub fn standing(&self, id: Option<EventId<'_>>, missed: bool) -> Option<Bytes> {
+        let id = id.filter(|_| self.has_ids);
         if self.tells_ids || (missed && self.id_lines != IdLines::Nowhere) {
-            let id_member = id
-                .map(|(run, offset)| format!(r#""id":"{run}-{offset}","#))
-                .unwrap_or_default();
+            let id_member = id.map(|id| format!(r#""id":"{id}","#)).unwrap_or_default();
             let extension =
                 format!(r#","extensions":{{"resume":{{{id_member}"missed":{missed}}}}}"#);
             return Some(self.surround(br#"{"data":null}"#, &extension, id));
         }
-        let (run, offset) = id.filter(|_| self.id_lines == IdLines::Anywhere)?;
-        Some(format!("id: {run}-{offset}\n\n").into())
+        let id = id.filter(|_| self.id_lines == IdLines::Anywhere)?;
+        Some(format!("id: {id}\n\n").into())
     }
 
     /// `extension`: one more member of the response.
-    fn surround(&self, response: &[u8], extension: &str, id: Option<(&str, u64)>) -> Bytes {
+    fn surround(&self, response: &[u8], extension: &str, id: Option<EventId<'_>>) -> Bytes {
         let id_line = id
             .filter(|_| self.id_lines != IdLines::Nowhere)
-            .map(|(run, offset)| format!("id: {run}-{offset}\n"))
+            .map(|id| format!("id: {id}\n"))
             .unwrap_or_default();
         let end = response.len() - usize::from(response.ends_with(b"}"));
         let (response, end) = response.split_at(end);
@@ -152,25 +165,26 @@ mod tests {
     fn ids_are_escaped() {
         let id = OperationId::from("a\"\u{1}\n");
         for framing in [Framing::transport_ws(&id), Framing::legacy_ws(&id)] {
-            let frame = framing.frame(br#"{"data":null}"#, Some(1));
+            let frame = framing.frame(br#"{"data":null}"#, SEVENTH);
             let value: Value = serde_json::from_slice(&frame).unwrap();
             assert_eq!(value["id"], "a\"\u{1}\n");
             assert_eq!(value["payload"]["data"], Value::Null);
         }
     }
 
-    fn run() -> Option<Arc<str>> {
-        Some("run".into())
-    }
+    const SEVENTH: Option<EventId<'static>> = Some(EventId {
+        epoch: "run",
+        offset: 7,
+    });
 
     #[test]
     fn an_event_of_a_stream_has_its_id() {
-        let framing = Framing::distinct_events().with_ids(run(), false);
-        let frame = framing.frame(b"{}", Some(7));
+        let framing = Framing::distinct_events().with_ids(true, false);
+        let frame = framing.frame(b"{}", SEVENTH);
         assert_eq!(frame, "id: run-7\nevent: next\ndata: {}\n\n");
         let frame = framing.frame(b"{}", None);
         assert_eq!(frame, "event: next\ndata: {}\n\n");
-        let frame = Framing::distinct_events().frame(b"{}", Some(7));
+        let frame = Framing::distinct_events().frame(b"{}", SEVENTH);
         assert_eq!(frame, "event: next\ndata: {}\n\n");
     }
 
@@ -178,33 +192,33 @@ mod tests {
     fn who_asked_is_told_the_id_beside_the_data() {
         let id = OperationId::from("1");
         let response = br#"{"data":{"n":{}}}"#;
-        let plain = Framing::transport_ws(&id).with_ids(run(), false);
+        let plain = Framing::transport_ws(&id).with_ids(true, false);
         let expected = r#"{"id":"1","type":"next","payload":{"data":{"n":{}}}}"#;
-        assert_eq!(plain.frame(response, Some(7)), expected);
-        let asked = Framing::transport_ws(&id).with_ids(run(), true);
+        assert_eq!(plain.frame(response, SEVENTH), expected);
+        let asked = Framing::transport_ws(&id).with_ids(true, true);
         let expected = r#"{"id":"1","type":"next","payload":{"data":{"n":{}},"extensions":{"resume":{"id":"run-7"}}}}"#;
-        assert_eq!(asked.frame(response, Some(7)), expected);
-        let without_history = Framing::transport_ws(&id).with_ids(None, true);
+        assert_eq!(asked.frame(response, SEVENTH), expected);
+        let without_history = Framing::transport_ws(&id).with_ids(false, true);
         let expected = r#"{"id":"1","type":"next","payload":{"data":{"n":{}}}}"#;
-        assert_eq!(without_history.frame(response, Some(7)), expected);
+        assert_eq!(without_history.frame(response, SEVENTH), expected);
     }
 
     #[test]
     fn a_beginning_is_told_to_who_asked_or_has_missed_something() {
         let id = OperationId::from("1");
-        let socket = |asked| Framing::transport_ws(&id).with_ids(run(), asked);
+        let socket = |asked| Framing::transport_ws(&id).with_ids(true, asked);
         let expected = r#"{"id":"1","type":"next","payload":{"data":null,"extensions":{"resume":{"id":"run-7","missed":false}}}}"#;
-        assert_eq!(socket(true).standing(Some(7), false).unwrap(), expected);
-        assert_eq!(socket(false).standing(Some(7), true), None);
-        let events = Framing::distinct_events().with_ids(run(), false);
-        assert_eq!(events.standing(Some(7), false).unwrap(), "id: run-7\n\n");
+        assert_eq!(socket(true).standing(SEVENTH, false).unwrap(), expected);
+        assert_eq!(socket(false).standing(SEVENTH, true), None);
+        let events = Framing::distinct_events().with_ids(true, false);
+        assert_eq!(events.standing(SEVENTH, false).unwrap(), "id: run-7\n\n");
         let expected = "id: run-7\nevent: next\ndata: {\"data\":null,\"extensions\":{\"resume\":{\"id\":\"run-7\",\"missed\":true}}}\n\n";
-        assert_eq!(events.standing(Some(7), true).unwrap(), expected);
+        assert_eq!(events.standing(SEVENTH, true).unwrap(), expected);
         let expected =
             "event: next\ndata: {\"data\":null,\"extensions\":{\"resume\":{\"missed\":true}}}\n\n";
         assert_eq!(events.standing(None, true).unwrap(), expected);
-        let shared = Framing::shared_events(&id).with_ids(run(), false);
-        assert_eq!(shared.standing(Some(7), false), None);
+        let shared = Framing::shared_events(&id).with_ids(true, false);
+        assert_eq!(shared.standing(SEVENTH, false), None);
     }
 
     #[test]
@@ -218,7 +232,7 @@ mod tests {
 
     #[test]
     fn a_part_ends_with_the_delimiter_of_the_next() {
-        let frame = Framing::part().frame(b"{}", Some(7));
+        let frame = Framing::part().frame(b"{}", SEVENTH);
         let expected = "\r\ncontent-type: application/json\r\n\r\n{\"payload\":{}}\r\n--graphql";
         assert_eq!(frame, expected);
     }

@@ -2,6 +2,9 @@
 
 use std::borrow::Cow;
 
+/// Has browsers take a body for what its type says, and nothing else.
+pub const NOSNIFF: (&str, &str) = ("x-content-type-options", "nosniff");
+
 /// What precedes a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
@@ -56,7 +59,10 @@ impl Head {
     /// A body of this media type follows.
     #[must_use]
     pub fn of_type(status: u16, media_type: &'static str) -> Self {
-        Self::new(status).with("content-type", media_type)
+        let (name, value) = NOSNIFF;
+        Self::new(status)
+            .with("content-type", media_type)
+            .with(name, value)
     }
 
     /// A body follows that goes on: nothing may keep it back on its way.

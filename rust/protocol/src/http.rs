@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use crate::accept::Accepted;
 use crate::event_stream;
 use crate::exchange::Exchange;
+use crate::fields;
 use crate::head::Head;
 use crate::json::JsonObject;
 use crate::members::{self, Fault};
@@ -41,8 +42,7 @@ impl HttpRequest<'_> {
     /// The first header of this name, which is in lower case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        let found = self.headers.iter().find(|(known, _)| known == name);
-        found.map(|(_, value)| value.as_str())
+        fields::value(self.headers, name)
     }
 
     /// All headers of this name as the one list that they are; `None` without any.

@@ -38,15 +38,16 @@ fn is_json(content_type: &str) -> bool {
     let is_json = parts
         .next()
         .is_some_and(|media| media.eq_ignore_ascii_case("application/json"));
-    let charset = parts
+    let mut charsets = parts
         .filter_map(|parameter| parameter.split_once('='))
-        .find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"))
-        .map_or("", |(_, charset)| charset.trim().trim_matches(['"', '\'']));
+        .filter(|(name, _)| name.trim().eq_ignore_ascii_case("charset"))
+        .map(|(_, charset)| charset.trim().trim_matches(['"', '\'']));
     // "utf8" is no name of RFC 3629, but what many clients write.
-    let is_utf_8 = ["", "utf-8", "utf8"]
-        .iter()
-        .any(|name| charset.eq_ignore_ascii_case(name));
-    is_json && is_utf_8
+    let is_utf_8 = |charset: &str| {
+        let names = ["", "utf-8", "utf8"];
+        names.iter().any(|name| charset.eq_ignore_ascii_case(name))
+    };
+    is_json && charsets.all(is_utf_8)
 }
 
 #[cfg(test)]
@@ -71,7 +72,15 @@ mod tests {
         ] {
             assert!(is_json(&format!("application/json{charset}")), "{charset}");
         }
-        for other in ["latin-1", "utf-16", "utf-7", "iso-8859-1", "utf_8x", "8"] {
+        for other in [
+            "latin-1",
+            "utf-16",
+            "utf-7",
+            "iso-8859-1",
+            "utf_8x",
+            "8",
+            "utf-8; charset=utf-16",
+        ] {
             assert!(!is_json(&format!("application/json; charset={other}")));
         }
     }
@@ -98,6 +107,8 @@ mod tests {
             &["br"],
             &["identity, gzip"],
             &["identity", "x"],
+            &["identity;q=1"],
+            &["\u{e9}"],
         ] {
             assert_eq!(status(refused), 415, "{refused:?}");
         }

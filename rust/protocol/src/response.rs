@@ -56,6 +56,12 @@ impl Response {
         }
     }
 
+    /// A response to a client that a check of where it comes from does not let in.
+    #[must_use]
+    pub fn denied(check: &str) -> Self {
+        Self::error(403, &format!("this {check} may not connect"))
+    }
+
     /// A response without a body.
     #[must_use]
     pub fn empty(status: u16) -> Self {
@@ -79,13 +85,19 @@ impl Response {
         }
     }
 
-    /// A page for browsers.
+    /// A page for browsers, whose content policy is `policy`.
     #[must_use]
-    pub fn page(html: Bytes) -> Self {
+    pub fn page(html: Bytes, policy: &str) -> Self {
         Self {
             head: Head::of_type(200, "text/html; charset=utf-8")
                 .with("cache-control", "no-cache")
-                .with("vary", "accept"),
+                .with("vary", "accept")
+                .with("content-security-policy", policy.to_owned())
+                // For browsers that do not know `frame-ancestors`.
+                .with("x-frame-options", "DENY")
+                // Its address may have a token.
+                .with("referrer-policy", "same-origin")
+                .with("cross-origin-resource-policy", "same-origin"),
             body: html,
         }
     }

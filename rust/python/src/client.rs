@@ -116,7 +116,12 @@ pub(crate) fn connection_params<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let headers = PyDict::new(py);
     for (name, value) in client.headers.iter() {
-        headers.set_item(name, value)?;
+        // A header that is repeated is one list (RFC 9110, section 5.3).
+        let separator = if name == "cookie" { "; " } else { ", " };
+        match headers.get_item(name)? {
+            Some(first) => headers.set_item(name, format!("{first}{separator}{value}"))?,
+            None => headers.set_item(name, value)?,
+        }
     }
     let arguments = PyDict::new(py);
     // Kept as objects from now on, and as text no longer.

@@ -1,16 +1,19 @@
 //! Connections and requests that a Python server carries: one crossing for a batch of messages.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::Poll;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use protocol::http::HttpRequest;
 use protocol::{Close, Head, Session, Subprotocol};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
-use runtime::{Body, CarrierHandle, Client, Opening, Outgoing, Place, Remote, Reply, Waiter};
+use runtime::{
+    Body, CarrierHandle, Client, Opening, Outgoing, Place, Remote, Reply, Responder, Waiter,
+    opaque_id,
+};
 
 use crate::bridge::Bridge;
 use crate::client::{HostClient, context_variables};
@@ -31,14 +34,13 @@ pub(crate) struct PyPeer {
 
 impl PyPeer {
     fn into_client(self, py: Python<'_>) -> PyResult<Client> {
-        static LAST: AtomicU64 = AtomicU64::new(0);
         let host = HostClient {
             value: self.context.filter(|value| !value.is_none(py)),
             variables: Some(context_variables(py)?.unbind()),
             ..HostClient::default()
         };
         let client = Client {
-            connection_id: format!("adapter-{}", LAST.fetch_add(1, Relaxed) + 1),
+            connection_id: opaque_id("adapter"),
             headers: self.headers.into(),
             query: self.query_string,
             peer: self.remote_address,
@@ -75,11 +77,7 @@ impl Connection {
     ) -> PyResult<Self> {
         let responder = py.detach(|| running.runtime.responder());
         let client = peer.into_client(py)?;
-        let admitted = responder.admit(
-            client.header("origin"),
-            client.header("host"),
-            client.peer.as_deref(),
-        );
+        let admitted = responder.admit(&client.headers, client.peer.as_deref());
         let transports = responder.engine().transports;
         let subprotocol = transports.negotiate(subprotocols.iter().map(String::as_str));
         let promise = Promise::new(py)?;
@@ -213,12 +211,16 @@ fn taken(py: Python<'_>, remote: &Remote, bridge: &Arc<Bridge>) -> PyResult<Take
     })
 }
 
-/// A request that a Python server received.
-pub(crate) struct PyRequest {
-    pub(crate) method: String,
-    pub(crate) body: Vec<u8>,
+/// A request that a Python server received, let in or refused by its head.
+#[pyclass(module = "fraiseql_subs._core", frozen)]
+pub(crate) struct Admission {
+    running: Arc<Running>,
+    request: Mutex<Option<Admitted>>,
+    refusal: Mutex<Option<Reply>>,
+    is_head: bool,
 }
 
+<<<<<<< HEAD
 /// Answers a request; the future gives its `Response`. Cancelled, it ends what runs for the request.
 pub(crate) fn answer<'py>(
     py: Python<'py>,
@@ -237,12 +239,34 @@ pub(crate) fn answer<'py>(
     let is_head = request.method == "HEAD";
     let work = async move {
         let (headers, query) = (client.headers.clone(), client.query.clone());
+=======
+/// A request that was let in, until its body is there.
+struct Admitted {
+    method: String,
+    client: Client,
+    responder: Responder,
+    place: Place,
+}
+
+impl Admission {
+    /// Looks at a head.
+    pub(crate) fn new(
+        py: Python<'_>,
+        running: Arc<Running>,
+        method: String,
+        peer: PyPeer,
+    ) -> PyResult<Self> {
+        let client = peer.into_client(py)?;
+        let responder = py.detach(|| running.runtime.responder());
+        let is_head = method == "HEAD";
+>>>>>>> main
         let asked = HttpRequest {
-            method: &request.method,
-            query: &query,
-            headers: &headers,
-            body: &request.body,
+            method: &method,
+            query: &client.query,
+            headers: &client.headers,
+            body: &[],
         };
+<<<<<<< HEAD
         match responder.admit_request(&asked, client.peer.as_deref()) {
             Ok(place) => responder.answer(asked, client, place, carrier).await,
             Err(refusal) => refusal,
@@ -255,10 +279,77 @@ pub(crate) fn answer<'py>(
         &running.runtime,
         work,
         move |py, reply| {
+=======
+        let admitted = responder.admit_request(&asked, client.peer.as_deref());
+        let (request, refusal) = match admitted {
+            Ok(place) => {
+                let admitted = Admitted {
+                    method,
+                    client,
+                    responder,
+                    place,
+                };
+                (Some(admitted), None)
+            }
+            Err(refusal) => (None, Some(refusal)),
+        };
+        Ok(Self {
+            running,
+            request: Mutex::new(request),
+            refusal: Mutex::new(refusal),
+            is_head,
+        })
+    }
+}
+
+#[pymethods]
+impl Admission {
+    /// The response that refuses the request, whose body need not be read then; it is given once.
+    fn refusal(&self, py: Python<'_>) -> PyResult<Option<Response>> {
+        let Some(refusal) = self.refusal.lock().take() else {
+            return Ok(None);
+        };
+        let ended = Promise::new(py)?.future(py).unbind();
+        let bridge = self.running.bridge.clone();
+        Ok(Some(Response::new(refusal, self.is_head, bridge, ended)))
+    }
+
+    /// Answers a request that was let in; the future gives its `Response`.
+    fn answer<'py>(&self, py: Python<'py>, body: Vec<u8>) -> PyResult<Bound<'py, PyAny>> {
+        let admitted = self.request.lock().take();
+        let admitted = admitted
+            .ok_or_else(|| PyRuntimeError::new_err("the request was refused, or is answered"))?;
+        let running = &self.running;
+        let promise = Promise::new(py)?;
+        let ended = promise.future(py).unbind();
+        let carrier = CarrierHandle {
+            shut_down: waiter(py, &running.bridge, promise),
+            pulse: Some(running.pulse.clone()),
+        };
+        let work = async move {
+            let Admitted {
+                method,
+                client,
+                responder,
+                place,
+            } = admitted;
+            let (headers, query) = (client.headers.clone(), client.query.clone());
+            let asked = HttpRequest {
+                method: &method,
+                query: &query,
+                headers: &headers,
+                body: &body,
+            };
+            responder.answer(asked, client, place, carrier).await
+        };
+        let (bridge, is_head) = (running.bridge.clone(), self.is_head);
+        let finish = move |py: Python<'_>, reply| {
+>>>>>>> main
             let response = Response::new(reply, is_head, bridge, ended);
             Ok(response.into_pyobject(py)?.into_any().unbind())
-        },
-    )
+        };
+        future(py, &running.bridge, &running.runtime, work, finish)
+    }
 }
 
 /// The response to a request that a Python server carries.

@@ -9,12 +9,16 @@ use parking_lot::Mutex;
 use protocol::{Close, JsonObject, Request};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+<<<<<<< HEAD
 use runtime::{Client, Selector};
 use serde_json::Value;
+=======
+use runtime::{Client, Page, Selector, opaque_id};
+>>>>>>> main
 use server::{Address, Endpoint, Server, ServerConfig, Tls};
 
 use crate::client::{HostClient, context_variables, identity_of, read_identity};
-use crate::connection::{self, Connection, PyPeer, PyRequest};
+use crate::connection::{Admission, Connection, PyPeer};
 use crate::error::{
     exceptions, manager_closed, publish_error, request_errors, runtime_error, server_error,
     tls_error,
@@ -168,7 +172,7 @@ impl Core {
         introspection: bool,
         transports: Vec<String>,
         debug: bool,
-        page: Option<Vec<u8>>,
+        page: Option<(Vec<u8>, String)>,
         workers: usize,
     ) -> PyResult<Self> {
         let options = Options {
@@ -178,7 +182,10 @@ impl Core {
             introspection,
             transports,
             debug,
-            page: page.map(Into::into),
+            page: page.map(|(html, policy)| Page {
+                html: html.into(),
+                policy: policy.into(),
+            }),
             workers,
         };
         let setup = Setup::read(schema, definitions, &limits, options)?;
@@ -316,7 +323,7 @@ impl Core {
         };
         // It is new, so nothing is set yet.
         client.host.set(Box::new(host)).ok();
-        let id = id.unwrap_or_else(next_subscription_id);
+        let id = id.unwrap_or_else(|| opaque_id("local"));
         let (working, weak) = (running.clone(), Arc::downgrade(&running));
         let opening = id.clone();
         let work = async move { working.runtime.subscribe(opening, request, client).await };
@@ -459,16 +466,9 @@ impl Core {
         Connection::open(py, &*self.running(py)?, &subprotocols, peer)
     }
 
-    /// Answers an HTTP request that a Python server received.
-    fn answer<'py>(
-        &self,
-        py: Python<'py>,
-        method: String,
-        body: Vec<u8>,
-        peer: PyPeer,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let request = PyRequest { method, body };
-        connection::answer(py, &self.running(py)?, request, peer)
+    /// Lets in or refuses an HTTP request that a Python server received, before its body is read.
+    fn admit(&self, py: Python<'_>, method: String, peer: PyPeer) -> PyResult<Admission> {
+        Admission::new(py, self.running(py)?, method, peer)
     }
 
     /// Who is connected, each as id, identity, peer, protocol, operations and since when.
@@ -497,9 +497,7 @@ impl Core {
     /// Counters in the text format of Prometheus; empty before the first start.
     fn prometheus(&self) -> String {
         match &*self.state.lock() {
-            State::Running(running) => {
-                runtime::prometheus(&running.runtime.engine().metrics.snapshot())
-            }
+            State::Running(running) => runtime::prometheus(&running.runtime.engine().snapshot()),
             State::New | State::Closed => String::new(),
         }
     }
@@ -508,16 +506,10 @@ impl Core {
     fn metrics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let metrics = PyDict::new(py);
         if let State::Running(running) = &*self.state.lock() {
-            for (name, value) in running.runtime.engine().metrics.snapshot().iter() {
+            for (name, value) in running.runtime.engine().snapshot().iter() {
                 metrics.set_item(name, value)?;
             }
         }
         Ok(metrics)
     }
-}
-
-fn next_subscription_id() -> String {
-    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-    static LAST: AtomicU64 = AtomicU64::new(0);
-    format!("local-{}", LAST.fetch_add(1, Relaxed) + 1)
 }

@@ -95,7 +95,8 @@ impl PyEvent {
         &self.0.id
     }
 
-    /// Position on the bus, counted from 1.
+    /// Position among the events of its channel, under tenant isolation of its tenant there;
+    /// counted from 1.
     #[getter]
     fn offset(&self) -> u64 {
         self.0.offset

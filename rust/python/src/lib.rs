@@ -35,6 +35,7 @@ use pyo3::types::{PyDict, PyMapping};
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     module.add_class::<connection::Connection>()?;
+    module.add_class::<connection::Admission>()?;
     module.add_class::<connection::Response>()?;
     module.add_class::<core::Core>()?;
     module.add_class::<publish::Receipt>()?;
@@ -45,6 +46,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(load::load, module)?)?;
     module.add_function(wrap_pyfunction!(log::count_unwritten, module)?)?;
     module.add_function(wrap_pyfunction!(policy::check_hosts, module)?)?;
+    module.add_function(wrap_pyfunction!(policy::check_origins, module)?)?;
     module.add_function(wrap_pyfunction!(policy::check_path, module)?)?;
     module.add_function(wrap_pyfunction!(policy::check_rate, module)?)?;
     module.add_function(wrap_pyfunction!(policy::check_rule, module)?)?;

@@ -21,6 +21,7 @@ pub(crate) struct PySecurity<'py> {
     pub(crate) authenticate: Option<Py<PyAny>>,
     origins: Option<Vec<String>>,
     hosts: Option<Vec<String>>,
+    status_hosts: Option<Vec<String>>,
     tenant: Option<PyTenantIsolation>,
     rows: Vec<PyRowFilter<'py>>,
     scope: Option<PyScope<'py>>,
@@ -145,6 +146,7 @@ impl PySecurity<'_> {
         let refuse = |error: RuleError| rule_error(&error);
         let config_error = |text: String| exceptions::ConfigurationError::new_err(text);
         let hosts = self.hosts.clone().map(Hosts::new).transpose();
+        let status_hosts = self.status_hosts.clone().map(Hosts::with_any).transpose();
         let origins = self.origins.clone().map(Origins::new).transpose();
         let rows = self.rows.iter().map(PyRowFilter::read);
         let federation = self.federation.as_ref().map(PyFederation::read);
@@ -155,6 +157,7 @@ impl PySecurity<'_> {
         Ok(Policy {
             origins: origins.map_err(|error| config_error(error.to_string()))?,
             hosts: hosts.map_err(|error| config_error(error.to_string()))?,
+            status_hosts: status_hosts.map_err(|error| config_error(error.to_string()))?,
             scope: self.scope.as_ref().map(PyScope::read).transpose()?,
             rbac: self.read_rbac(catalog).map_err(refuse)?,
             tenant: match &self.tenant {
@@ -239,11 +242,24 @@ pub(crate) fn check_path(path: &str) -> PyResult<()> {
         .map_err(|error| rule_error(&error))
 }
 
-/// Refuses names under which no server can be reached.
+/// Refuses names under which no server can be reached; `with_any`: `*` stands for any.
 #[pyfunction]
-pub(crate) fn check_hosts(hosts: Vec<String>) -> PyResult<()> {
-    let refuse = |error: security::HostError| error.to_string();
-    let checked = Hosts::new(hosts).map_err(refuse);
+pub(crate) fn check_hosts(hosts: Vec<String>, with_any: bool) -> PyResult<()> {
+    let checked = if with_any {
+        Hosts::with_any(hosts)
+    } else {
+        Hosts::new(hosts)
+    };
+    let checked = checked.map_err(|error| error.to_string());
+    checked
+        .map(drop)
+        .map_err(exceptions::ConfigurationError::new_err)
+}
+
+/// Refuses origins that no page can have.
+#[pyfunction]
+pub(crate) fn check_origins(origins: Vec<String>) -> PyResult<()> {
+    let checked = Origins::new(origins).map_err(|error| error.to_string());
     checked
         .map(drop)
         .map_err(exceptions::ConfigurationError::new_err)

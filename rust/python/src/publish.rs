@@ -12,7 +12,7 @@ use crate::future::{Publication, future};
 use crate::json::to_event;
 use crate::running::Running;
 
-/// Id of a published event and its position on the bus.
+/// Id of a published event and its position in its stream.
 #[pyclass(module = "fraiseql_subs", frozen, eq)]
 #[derive(PartialEq)]
 pub(crate) struct Receipt(bus::Receipt);
@@ -25,7 +25,8 @@ impl Receipt {
         &self.0.event_id
     }
 
-    /// Position on the bus, counted from 1.
+    /// Position among the events of its channel, under tenant isolation of its tenant there;
+    /// counted from 1.
     #[getter]
     fn offset(&self) -> u64 {
         self.0.offset

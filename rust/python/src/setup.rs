@@ -2,18 +2,18 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bus::HistoryLimits;
-use bytes::Bytes;
 use graphql::{Comparison, DocumentLimits, EnumType, Schema, SchemaOptions, TrustedDocuments};
 use protocol::Transports;
+use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use runtime::{
     Authenticator, Catalog, ChannelTemplate, Condition, Definition, Engine, EngineConfig,
-    FilterValue, Limits, ResolverKind, Runtime, SlowConsumer, TokenVerifier, field_path,
+    FilterValue, Limits, Page, ResolverKind, Runtime, SlowConsumer, TokenVerifier, field_path,
+    random_key,
 };
 use security::Policy;
 use serde_json::Value;
@@ -77,12 +77,11 @@ pub(crate) struct PyHistory {
 }
 
 impl PyHistory {
-    fn read(&self, policy: &Policy) -> PyResult<HistoryLimits> {
+    fn read(&self) -> PyResult<HistoryLimits> {
         Ok(HistoryLimits {
             events: self.events,
             age: seconds("History.seconds", self.seconds)?,
             bytes: self.max_bytes,
-            by_tenant: policy.tenant.is_some(),
         })
     }
 }
@@ -148,7 +147,7 @@ pub(crate) struct Setup {
     transports: Transports,
     tokens: Option<Arc<TokenVerifier>>,
     debug: bool,
-    page: Option<Bytes>,
+    page: Option<Page>,
     workers: usize,
 }
 
@@ -160,7 +159,7 @@ pub(crate) struct Options<'py> {
     pub(crate) introspection: bool,
     pub(crate) transports: Vec<String>,
     pub(crate) debug: bool,
-    pub(crate) page: Option<Bytes>,
+    pub(crate) page: Option<Page>,
     pub(crate) workers: usize,
 }
 
@@ -201,7 +200,7 @@ impl Setup {
             .with_max_message_bytes(limits.max_message_bytes);
         let policy = options.security.read(&catalog)?;
         let tokens = options.security.read_tokens()?;
-        let history = options.history.map(|history| history.read(&policy));
+        let history = options.history.map(|history| history.read());
         let history = history.transpose()?;
         Ok(Self {
             sdl,
@@ -243,6 +242,7 @@ impl Setup {
         let py = event_loop.py();
         // What is to be told may be that no file can be opened any more.
         py.import("fraiseql_subs._logging")?;
+        let key = random_key().map_err(|error| PyOSError::new_err(error.to_string()))?;
         let bridge = Bridge::attach(event_loop)?;
         let failures = Arc::new(Failures::new(py, bridge.clone(), self.debug)?);
         let names = Names::new(
@@ -275,7 +275,7 @@ impl Setup {
             authenticator,
             page: self.page.clone(),
             history: self.history.clone(),
-            bus_name: bus_name(),
+            key,
         });
         match py.detach(|| Runtime::start(engine, self.workers)) {
             Ok(runtime) => Ok(Running::new(runtime, bridge, calls)),
@@ -419,18 +419,4 @@ fn seconds(name: &str, value: f64) -> PyResult<Duration> {
             "{name}={value} is no span of seconds: give a number of at least 0"
         ))
     })
-}
-
-/// Distinguishes the events of this start from those of any other process and start.
-fn bus_name() -> String {
-    static STARTS: AtomicU64 = AtomicU64::new(0);
-    let started = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let process = std::process::id();
-    format!(
-        "{:x}-{process:x}-{:x}",
-        started.as_millis(),
-        STARTS.fetch_add(1, Relaxed)
-    )
 }

@@ -3,7 +3,7 @@
 //! The transport that carries it (`server::websocket`, [`Remote`](crate::Remote)) hands in what it
 //! receives and writes what the [`Outbox`] holds; everything in between happens here, on one thread.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -344,7 +344,8 @@ impl Connection {
         let sink = Rc::new(OperationSink {
             connection: Rc::downgrade(self),
             outbox: self.outbox.clone(),
-            framing: framing.with_ids(self.worker.engine().run(), asks_ids),
+            framing: framing.with_ids(self.worker.engine().can_resume(), asks_ids),
+            events: OnceCell::new(),
             needs_head: Cell::new(!self.is_websocket),
             id: id.clone(),
             mark: mark.clone(),

@@ -4,24 +4,36 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bus::{BusError, Draft, History, HistoryLimits, Intake, Stamp};
+use bus::{
+    BusError, Draft, History, HistoryLimits, Intake, Stamp, Stream, Streams as EventStreams,
+};
 use bytes::Bytes;
 use graphql::GraphQLError;
 use protocol::Transports;
 use protocol::http::Response;
-use security::{Check, Denied, Identity, Policy, TenantIsolation, is_same_origin};
+use security::{Check, Denied, Identity, Policy, RequestSource, TenantIsolation};
 
 use crate::background::Background;
 use crate::catalog::Catalog;
 use crate::config::{INTAKE_CAPACITY, Limits};
 use crate::http::Streams;
-use crate::metrics::Metrics;
+use crate::index::Route;
+use crate::metrics::{Metrics, Snapshot};
 use crate::places::Places;
 use crate::rates::{Buckets, RateTable};
 use crate::resolver::{Authenticator, Client, Resolver};
 use crate::roster::Roster;
 use crate::shared::SharedGroups;
 use crate::token::TokenVerifier;
+
+/// A page for browsers.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// All of it.
+    pub html: Bytes,
+    /// What it may load and do: its `content-security-policy`.
+    pub policy: Arc<str>,
+}
 
 /// What an engine is made of.
 pub struct EngineConfig {
@@ -40,11 +52,11 @@ pub struct EngineConfig {
     /// Asks the host who a client is; `None`: everyone may connect.
     pub authenticator: Option<Arc<dyn Authenticator>>,
     /// The page for browsers.
-    pub page: Option<Bytes>,
+    pub page: Option<Page>,
     /// What is kept for clients that return; `None`: nothing.
     pub history: Option<HistoryLimits>,
-    /// Prefix of generated event ids, unique for each start.
-    pub bus_name: String,
+    /// What makes the ids of this start, and none of any other: random.
+    pub key: [u8; 16],
 }
 
 /// The shared state of one started manager.
@@ -53,6 +65,8 @@ pub struct Engine {
     pub limits: Limits,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// What the offsets of events count.
+    pub event_streams: Arc<EventStreams>,
     /// Where events enter.
     pub intake: Arc<Intake>,
     /// What is kept for clients that return.
@@ -72,7 +86,7 @@ pub struct Engine {
     pub(crate) background: Background,
     /// Who is connected.
     pub roster: Roster,
-    pub(crate) page: Option<Bytes>,
+    pub(crate) page: Option<Page>,
     /// Whether no further client is let in.
     draining: AtomicBool,
     /// Whether the drain is to end now.
@@ -83,10 +97,10 @@ impl Engine {
     /// An engine without events and without subscriptions.
     #[must_use]
     pub fn new(config: EngineConfig) -> Self {
-        let run: Arc<str> = config.bus_name.as_str().into();
-        let history = config.history.map(|limits| History::new(run, limits));
+        let by_tenant = config.policy.tenant.is_some();
+        let event_streams = Arc::new(EventStreams::new(config.key, by_tenant));
         let authenticates = config.authenticator.is_some() || config.tokens.is_some();
-        let mut intake = Intake::new(config.bus_name, INTAKE_CAPACITY);
+        let mut intake = Intake::new(event_streams.clone(), INTAKE_CAPACITY);
         if let Some(tenant) = config.policy.tenant.clone() {
             intake = intake.with_stamp(Box::new(TenantStamp(tenant)));
         }
@@ -95,7 +109,8 @@ impl Engine {
             limits: config.limits,
             metrics: Arc::default(),
             intake: Arc::new(intake),
-            history: history.map(Arc::new),
+            event_streams,
+            history: config.history.map(History::new).map(Arc::new),
             rates: config
                 .policy
                 .rates
@@ -116,9 +131,14 @@ impl Engine {
         }
     }
 
-    /// What the ids of results belong to; `None`: there are none.
-    pub(crate) fn run(&self) -> Option<Arc<str>> {
-        self.history.as_ref().map(|history| history.run().clone())
+    /// Whether results have ids.
+    pub(crate) fn can_resume(&self) -> bool {
+        self.history.is_some()
+    }
+
+    /// The stream whose events are found on a route.
+    pub(crate) fn stream_of(&self, route: &Route) -> Arc<Stream> {
+        self.event_streams.of(route.channel(), route.tenant())
     }
 
     /// Whether clients have identities, which may end.
@@ -127,37 +147,44 @@ impl Engine {
         self.authenticator.is_some() || self.tokens.is_some()
     }
 
-    /// Checks the headers of a handshake, before anything of the client is taken.
+    /// Checks where a request comes from.
     ///
     /// # Errors
     ///
     /// The check that it does not pass.
-    pub fn admit_handshake(&self, origin: Option<&str>, host: Option<&str>) -> Result<(), Check> {
-        // The host is known to be ours where hosts are listed, as it passed the check then.
-        let is_own_page = self.policy.hosts.is_some()
-            && origin
-                .zip(host)
-                .is_some_and(|(origin, host)| is_same_origin(origin, host));
-        let check = if self
-            .policy
-            .hosts
-            .as_ref()
-            .is_some_and(|hosts| !hosts.allow(host))
-        {
-            Check::Host
-        } else if self
-            .policy
-            .origins
-            .as_ref()
-            .is_some_and(|origins| !is_own_page && !origins.allow(origin))
-        {
-            Check::Origin
-        } else {
-            return Ok(());
+    pub(crate) fn admit(&self, source: &RequestSource<'_>) -> Result<(), Check> {
+        self.told(self.policy.admit(source), source)
+    }
+
+    /// Checks for which host `/health` or `/metrics` is asked.
+    ///
+    /// # Errors
+    ///
+    /// [`Check::Host`]: it is none of the server's.
+    pub fn admit_to_status(&self, host: Option<&str>) -> Result<(), Check> {
+        let source = RequestSource {
+            host,
+            ..RequestSource::default()
         };
-        self.metrics.denied(check);
-        tracing::warn!(target: "fraiseql_subs.audit", check = check.name(), origin, host, "handshake denied");
-        Err(check)
+        self.told(self.policy.admit_to_status(host), &source)
+    }
+
+    /// Counts and logs a denial.
+    fn told(&self, result: Result<(), Check>, source: &RequestSource<'_>) -> Result<(), Check> {
+        result.inspect_err(|check| {
+            let (origin, host) = (source.origin, source.host);
+            self.metrics.denied(*check);
+            tracing::warn!(target: "fraiseql_subs.audit", check = check.name(), origin, host, "handshake denied");
+        })
+    }
+
+    /// The counters at this moment.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            events_accepted: self.intake.accepted(),
+            ..self.metrics.snapshot()
+        }
     }
 
     /// Whether a client of an address that is not known yet may come; a denial is counted.

@@ -11,7 +11,8 @@ use bytes::{Bytes, BytesMut};
 use dashmap::DashMap;
 use parking_lot::Mutex;
 use protocol::http::{self, Asked, HttpRequest, Response};
-use protocol::{Head, Request, Session, Transports};
+use protocol::{Head, Request, Session, Transports, fields};
+use security::RequestSource;
 use tokio::sync::oneshot;
 
 use crate::actors::ShardActor;
@@ -21,12 +22,16 @@ use crate::engine::Engine;
 use crate::lane::Waiter;
 use crate::outbox::Outgoing;
 use crate::places::Place;
+use crate::random::random_key;
 use crate::rates::Buckets;
 use crate::remote::{CarrierHandle, Incoming, Opening, Remote, Slot};
 use crate::resolver::Client;
 
 /// Seconds that a browser may remember the answer to a preflight.
 const PREFLIGHT_MAX_AGE: &str = "600";
+
+/// What a client is told that finds no place.
+const TOO_MANY: &str = "too many connections: try again later";
 
 /// The response to a request.
 pub struct Reply {
@@ -107,47 +112,64 @@ impl Responder {
         Remote::open(&self.worker, opening, self.load.clone())
     }
 
-    /// Lets in a client at `peer` that asks from a page of this origin and for this host.
+    /// Lets in a client at `peer` by the headers of its handshake: names in lower case.
     ///
     /// # Errors
     ///
     /// The response that says why not.
     pub fn admit(
         &self,
-        origin: Option<&str>,
-        host: Option<&str>,
+        headers: &[(String, String)],
         peer: Option<&str>,
     ) -> Result<Place, Response> {
         self.engine.admit_peer(peer)?;
-        self.enter(origin, host, peer)
+        self.enter(headers, peer)
     }
 
-    fn enter(
-        &self,
-        origin: Option<&str>,
-        host: Option<&str>,
-        peer: Option<&str>,
-    ) -> Result<Place, Response> {
-        self.may_enter(origin, host, peer)?;
+    fn enter(&self, headers: &[(String, String)], peer: Option<&str>) -> Result<Place, Response> {
+        self.may_enter(headers, peer)?;
         let place = self.engine.places.take();
-        place.ok_or_else(|| Response::unavailable("too many connections: try again later"))
+        place.ok_or_else(|| Response::unavailable(TOO_MANY))
     }
 
-    fn may_enter(
-        &self,
-        origin: Option<&str>,
-        host: Option<&str>,
-        peer: Option<&str>,
-    ) -> Result<(), Response> {
-        if let Err(check) = self.engine.admit_handshake(origin, host) {
-            self.engine.refused(peer);
-            let problem = format!("this {} may not connect", check.name());
-            return Err(Response::error(403, &problem));
-        }
+    fn may_enter(&self, headers: &[(String, String)], peer: Option<&str>) -> Result<(), Response> {
+        self.has_source(headers)
+            .inspect_err(|_| self.engine.refused(peer))?;
         if self.engine.is_draining() {
             return Err(Response::shutting_down());
         }
-        Ok(())
+        let length = fields::value(headers, "content-length");
+        self.may_be_sent(length)
+            .inspect_err(|_| self.engine.refused(peer))
+    }
+
+    /// Whether it is known, and let in, where a request comes from.
+    fn has_source(&self, headers: &[(String, String)]) -> Result<(), Response> {
+        if let Some(name) = fields::repeated(headers) {
+            let problem = format!("the header `{name}` may be sent once only");
+            return Err(Response::error(400, &problem));
+        }
+        let value = |name| fields::value(headers, name);
+        let source = RequestSource {
+            origin: value("origin"),
+            host: value("host"),
+            fetch_site: value("sec-fetch-site"),
+            fetch_mode: value("sec-fetch-mode"),
+        };
+        let admitted = self.engine.admit(&source);
+        admitted.map_err(|check| Response::denied(check.name()))
+    }
+
+    /// Whether a body of this length, as its head tells it, is waited for.
+    fn may_be_sent(&self, length: Option<&str>) -> Result<(), Response> {
+        let Some(length) = length else { return Ok(()) };
+        if length.is_empty() || !length.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(Response::error(400, "`content-length` is no number"));
+        }
+        let limit = self.engine.limits.max_message_bytes;
+        // Digits that are too many are of a body that is too large.
+        let fits = length.parse().is_ok_and(|bytes: u64| bytes <= limit as u64);
+        fits.then_some(()).ok_or_else(|| Response::too_large(limit))
     }
 
     /// Lets in a request by its head, before any of its body is read.
@@ -160,19 +182,17 @@ impl Responder {
         request: &HttpRequest<'_>,
         peer: Option<&str>,
     ) -> Result<Place, Reply> {
-        let (origin, host) = (request.header("origin"), request.header("host"));
-        let stream = request.stream(|token| self.is_reserved(token));
-        let stream = stream.and_then(|token| self.place_of(&token));
-        let admitted = match stream {
+        let headers = request.headers;
+        let admitted = match self.stream_of(request) {
             Some((place, account)) => {
-                let entered = self.may_enter(origin, host, peer).map(|()| place);
+                let entered = self.may_enter(headers, peer).map(|()| place);
                 entered.and_then(|place| self.take_message(account, peer).map(|()| place))
             }
             // A browser asks by itself, and could not tell its page.
-            None if is_preflight(request) => self.enter(origin, host, peer),
+            None if is_preflight(request) => self.enter(headers, peer),
             None => {
                 let admitted = self.engine.admit_request(peer);
-                admitted.and_then(|()| self.enter(origin, host, peer))
+                admitted.and_then(|()| self.enter(headers, peer))
             }
         };
         admitted.map_err(|refusal| self.told(request, refusal))
@@ -204,7 +224,7 @@ impl Responder {
     /// Refuses a client that is not known, which counts for its address: past the rate that is
     /// what it is told.
     #[must_use]
-    pub fn refuse_handshake(&self, peer: Option<&str>, refusal: Response) -> Response {
+    fn refuse_handshake(&self, peer: Option<&str>, refusal: Response) -> Response {
         match self.engine.admit_peer(peer) {
             Ok(()) => {
                 self.engine.refused(peer);
@@ -214,8 +234,32 @@ impl Responder {
         }
     }
 
+    /// Tells whether [`Self::admit_request`] would let a request in now, and takes nothing.
+    ///
+    /// # Errors
+    ///
+    /// The response that says why not.
+    pub fn look_at(&self, request: &HttpRequest<'_>, peer: Option<&str>) -> Result<(), Reply> {
+        let has_place = || self.engine.places.has_room() || self.stream_of(request).is_some();
+        let looked = self.engine.admit_peer(peer);
+        looked
+            .and_then(|()| self.may_enter(request.headers, peer))
+            .and_then(|()| {
+                let refused = || Response::unavailable(TOO_MANY);
+                has_place().then_some(()).ok_or_else(refused)
+            })
+            .map_err(|refusal| self.told(request, refusal))
+    }
+
+    /// The place of the event stream that a request is about, and what its messages count for.
+    fn stream_of(&self, request: &HttpRequest<'_>) -> Option<(Place, Option<Arc<Buckets>>)> {
+        let token = request.stream(|token| self.is_reserved(token))?;
+        self.place_of(&token)
+    }
+
     /// A response that a page of an allowed origin may read.
-    fn told(&self, request: &HttpRequest<'_>, response: Response) -> Reply {
+    #[must_use]
+    pub fn told(&self, request: &HttpRequest<'_>, response: Response) -> Reply {
         let mut reply = Reply::from(response);
         self.allow_origin(request, &mut reply.head);
         reply
@@ -307,7 +351,7 @@ impl Responder {
                 // It is sent to whoever asks, so its reader is never known.
                 Some(page) => {
                     self.engine.refused(client.peer.as_deref());
-                    Response::page(page.clone()).into()
+                    Response::page(page.html.clone(), &page.policy).into()
                 }
                 None => Response::error(400, "Invalid request: `query` is missing").into(),
             },
@@ -406,14 +450,19 @@ impl Responder {
 
     /// Lets a page of an allowed origin read the response.
     fn allow_origin(&self, request: &HttpRequest<'_>, head: &mut Head) {
-        let (Some(origins), Some(origin)) = (&self.engine.policy.origins, request.header("origin"))
-        else {
+        let Some(origins) = &self.engine.policy.origins else {
             return;
         };
+        // Also without one: a cache must not take this response for that to a page.
         head.headers.push(("vary".into(), "origin".into()));
-        if !origins.allow(Some(origin)) {
+        let only = |name: &&str| *name == "origin";
+        if fields::repeated(request.headers).filter(only).is_some() {
             return;
         }
+        let origin = request.header("origin");
+        let Some(origin) = origin.filter(|origin| origins.allow(origin)) else {
+            return;
+        };
         let is_any = origins.allow_any();
         let allowed = if is_any { "*" } else { origin };
         head.headers.push((
@@ -452,7 +501,8 @@ fn is_preflight(request: &HttpRequest<'_>) -> bool {
 fn preflight(request: &HttpRequest<'_>, transports: Transports) -> Reply {
     let mut response = Response::empty(204);
     if request.header("origin").is_some() {
-        let headers = request.header("access-control-request-headers");
+        let asked = request.header("access-control-request-headers");
+        let headers = asked.filter(|names| fields::are_names(names));
         response.head = response
             .head
             .with("access-control-allow-methods", transports.methods())
@@ -527,7 +577,6 @@ fn unavailable() -> Reply {
 
 /// A token that cannot be guessed: whoever has it reads the stream.
 fn new_token() -> Result<String, getrandom::Error> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes)?;
+    let bytes = random_key()?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -286,7 +286,7 @@ mod tests {
             id: None,
             data,
         };
-        Event::new(draft, 1, "bus")
+        Event::new(draft, Arc::new(bus::Stream::new("c", "bus")), 1)
     }
 
     fn route(channel: &str, types: Option<&[&str]>, conditions: &[(&str, Value)]) -> Route {

@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use actix::Addr;
-use bus::{Event, Intake};
+use bus::{Event, Stream};
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use graphql::{GraphQLError, Plan, ResolverError};
@@ -146,7 +146,7 @@ pub struct Lane {
     policy: SlowConsumer,
     concurrency: usize,
     metrics: Arc<Metrics>,
-    intake: Arc<Intake>,
+    stream: Option<Arc<Stream>>,
     resolver: Arc<dyn Resolver>,
     /// The worker that its actor is on.
     worker: Addr<ShardActor>,
@@ -162,23 +162,27 @@ pub(crate) enum Found {
 }
 
 impl Lane {
-    pub(crate) fn new(info: SubscriptionInfo, engine: &Engine, worker: Addr<ShardActor>) -> Self {
+    pub(crate) fn new(
+        info: SubscriptionInfo,
+        stream: Option<Arc<Stream>>,
+        engine: &Engine,
+        worker: Addr<ShardActor>,
+    ) -> Self {
         let first = match info.definition.kind {
             kind if kind.is_stream() => Some(Subject::Stream),
             _ if info.definition.has_initial => Some(Subject::Initial),
             _ => None,
         };
-        let state = State {
-            first,
-            ..State::default()
-        };
         Self {
             concurrency: info.definition.concurrency.max(1),
             info,
-            state: Mutex::new(state),
+            state: Mutex::new(State {
+                first,
+                ..State::default()
+            }),
             policy: engine.limits.slow_consumer,
             metrics: engine.metrics.clone(),
-            intake: engine.intake.clone(),
+            stream,
             resolver: engine.resolver.clone(),
             worker,
             waker: AtomicWaker::new(),
@@ -324,7 +328,7 @@ impl Lane {
     /// sees what the events up to now have told, so that they are not sent.
     pub fn initial_begins(&self) {
         let mut state = self.state.lock();
-        let seen = self.intake.last_offset();
+        let seen = self.stream.as_deref().map_or(0, Stream::last_offset);
         state.seen = seen;
         if state.is_initial
             && let Some(call) = state.running.back_mut()

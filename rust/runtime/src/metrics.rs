@@ -136,7 +136,9 @@ metrics! {
     Gauge connections,
     /// Running subscriptions, in-process ones included.
     Gauge subscriptions,
-    /// Events the bus has taken.
+    /// Events the bus has taken from publishers.
+    Counter events_accepted,
+    /// Events the bus has broadcast.
     Counter events_published,
     /// Events that reached at least one subscription, counted for each worker.
     Counter events_matched,

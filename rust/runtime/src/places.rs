@@ -26,6 +26,11 @@ impl Places {
         }
     }
 
+    /// Whether there is a place at this moment.
+    pub(crate) fn has_room(&self) -> bool {
+        self.taken.load(Relaxed) < self.limit
+    }
+
     /// Takes a place; `None` when there is none.
     pub(crate) fn take(self: &Arc<Self>) -> Option<Place> {
         let one_more = |taken| (taken < self.limit).then_some(taken + 1);

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bus::{Event, History, Intake, Since, TooLate};
+use bus::{Event, History, Since, Stream, TooLate};
 use graphql::Plan;
 use protocol::Resume;
 use security::Guard;
@@ -54,7 +54,7 @@ impl Replay {
         lane: Option<&Arc<Lane>>,
         sink: &Rc<dyn ResponseSink>,
     ) -> u64 {
-        let now = self.missed.intake.last_offset();
+        let now = self.missed.stream.last_offset();
         let has_initial = lane.is_some_and(|lane| lane.begin_anew());
         sink.standing((!has_initial).then_some(now), true);
         self.missed.position = now;
@@ -78,7 +78,7 @@ pub(crate) enum Beginning {
 #[derive(Debug)]
 pub(crate) struct Missed {
     history: Arc<History>,
-    intake: Arc<Intake>,
+    stream: Arc<Stream>,
     metrics: Arc<Metrics>,
     route: Route,
     guard: Option<Arc<Guard>>,
@@ -103,13 +103,13 @@ impl Beginning {
     pub(crate) fn find(
         engine: &Engine,
         resume: &Resume,
-        route: Option<&Route>,
+        place: Option<(&Route, &Arc<Stream>)>,
         guard: Option<&Arc<Guard>>,
     ) -> Self {
         let Some(after) = resume.after.as_deref() else {
             return Self::Now { missed: false };
         };
-        let missed = Missed::find(engine, after, route, guard);
+        let missed = Missed::find(engine, after, place, guard);
         let counter = match missed {
             Some(_) => &engine.metrics.subscriptions_resumed,
             None => &engine.metrics.resumes_too_late,
@@ -124,26 +124,23 @@ impl Missed {
     fn find(
         engine: &Engine,
         after: &str,
-        route: Option<&Route>,
+        place: Option<(&Route, &Arc<Stream>)>,
         guard: Option<&Arc<Guard>>,
     ) -> Option<Self> {
-        let (history, route) = (engine.history.as_ref()?, route?);
+        let (history, (route, stream)) = (engine.history.as_ref()?, place?);
         let guard = guard.cloned();
-        let of_run = after.strip_prefix(&**history.run());
-        let position = of_run.and_then(|rest| rest.strip_prefix('-')?.parse().ok());
-        let position = position
-            // What was never given is nobody's id.
-            .filter(|position| *position <= engine.intake.last_offset())
+        let position = stream
+            .offset_of(after)
             // Nobody learns of events that are not for it.
             .or_else(|| {
                 let is_it = |event: &Event| {
                     *event.id == *after && route.matches(event) && admits(guard.as_deref(), event)
                 };
-                history.find((route.channel(), route.tenant()), is_it)
+                history.find(stream, is_it)
             })?;
         let mut missed = Self {
             history: history.clone(),
-            intake: engine.intake.clone(),
+            stream: stream.clone(),
             metrics: engine.metrics.clone(),
             route: route.clone(),
             guard,
@@ -155,13 +152,12 @@ impl Missed {
 
     /// Reads on; gives the last event that the history knows of.
     fn read(&mut self) -> Result<u64, TooLate> {
-        let place = (self.route.channel(), self.route.tenant());
         let Since {
             events,
             last_offset,
         } = self
             .history
-            .after(place, self.position, REPLAY_BATCH, Instant::now())?;
+            .after(&self.stream, self.position, REPLAY_BATCH, Instant::now())?;
         self.read.extend(events);
         // The client may have learnt of an event that is not broadcast yet.
         Ok(last_offset.max(self.position))

@@ -57,10 +57,16 @@ impl Client {
         self.query = String::new();
     }
 
-    /// A header of the handshake; `name` in lower case.
+    /// A header of the handshake; `name` in lower case. One that is repeated is none: which of them
+    /// counts cannot be told.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        let found = self.headers.iter().find(|(known, _)| known == name);
+        only(self.all(name))
+    }
+
+    /// All headers of a name, which is in lower case.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        let found = self.headers.iter().filter(move |(known, _)| known == name);
         found.map(|(_, value)| value.as_str())
     }
 
@@ -97,4 +103,10 @@ pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 pub trait Authenticator: Send + Sync {
     /// Decides about the client. An error of the hook denies.
     fn authenticate(&self, client: Client) -> BoxFuture<(Client, Result<(), Refused>)>;
+}
+
+/// The one value there is; `None`: there is none, or they differ.
+pub(crate) fn only<T: PartialEq>(mut values: impl Iterator<Item = T>) -> Option<T> {
+    let first = values.next()?;
+    values.all(|other| other == first).then_some(first)
 }

@@ -1,14 +1,16 @@
 //! The responses of an operation that no socket carries: in-process subscribers and adapters
 //! of other transports take them from here, on any thread.
 
+use std::cell::OnceCell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use bus::Stream;
 use bytes::Bytes;
 use graphql::GraphQLError;
 use parking_lot::Mutex;
-use protocol::Framing;
+use protocol::{EventId, Framing};
 
 use crate::config::SlowConsumer;
 use crate::lane::Waiter;
@@ -159,12 +161,26 @@ impl ResponseStream {
 pub(crate) struct StreamSink {
     pub(crate) stream: Arc<ResponseStream>,
     pub(crate) framing: Framing,
+    /// What its events are of.
+    pub(crate) events: OnceCell<Arc<Stream>>,
     /// What bounds the results, if anything does.
     pub(crate) buckets: Option<Arc<Buckets>>,
     pub(crate) metrics: Arc<Metrics>,
 }
 
+impl StreamSink {
+    fn event_id(&self, offset: Option<u64>) -> Option<EventId<'_>> {
+        let epoch = self.events.get()?.epoch();
+        offset.map(|offset| EventId { epoch, offset })
+    }
+}
+
 impl ResponseSink for StreamSink {
+    fn follow(&self, stream: Arc<Stream>) {
+        // An operation follows one stream.
+        self.events.set(stream).ok();
+    }
+
     fn next(&self, response: &Bytes) {
         self.next_of(response, None);
     }
@@ -178,12 +194,12 @@ impl ResponseSink for StreamSink {
         self.stream.push(if self.framing.is_plain() {
             response.clone()
         } else {
-            self.framing.frame(response, offset)
+            self.framing.frame(response, self.event_id(offset))
         });
     }
 
     fn standing(&self, offset: Option<u64>, missed: bool) {
-        if let Some(response) = self.framing.standing(offset, missed) {
+        if let Some(response) = self.framing.standing(self.event_id(offset), missed) {
             self.stream.push(response);
         }
     }

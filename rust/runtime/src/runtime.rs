@@ -1,5 +1,6 @@
 //! A started manager: its actors, its in-process operations, its end.
 
+use std::cell::OnceCell;
 use std::future::Future;
 use std::rc::Rc;
 use std::sync::mpsc;
@@ -201,9 +202,10 @@ impl Runtime {
         };
         let sink = StreamSink {
             stream: stream.clone(),
+            events: OnceCell::new(),
             buckets: client.buckets.clone().filter(is_limited),
             metrics: self.engine.metrics.clone(),
-            framing: Framing::bare().with_ids(self.engine.run(), asked),
+            framing: Framing::bare().with_ids(self.engine.can_resume(), asked),
         };
         let operations = self.operations.clone();
         self.local.do_send(RunOnWorker(Box::new(move |worker| {
@@ -302,7 +304,7 @@ impl Runtime {
         let engine = &self.engine;
         engine.set_draining(true);
         let deadline = Instant::now() + limit;
-        let published = engine.intake.last_offset();
+        let published = engine.intake.accepted();
         self.wait_while(
             || engine.metrics.events_published.get() < published,
             deadline,

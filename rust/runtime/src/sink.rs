@@ -1,7 +1,9 @@
 //! Where the responses of one operation go: a connection's outbox or an in-process stream.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bus::Stream;
 use bytes::Bytes;
 use graphql::GraphQLError;
 use protocol::Amendment;
@@ -21,6 +23,8 @@ pub trait ResponseSink {
     /// Ready when less than half of what may wait for the client does. A source stream is
     /// advanced then only.
     fn poll_room(&self, cx: &Context<'_>) -> Poll<()>;
+    /// Tells what the offsets count; the stream is held as long as there may be more.
+    fn follow(&self, _stream: Arc<Stream>) {}
     /// Takes the response to the event with this offset, if it has one.
     fn next_of(&self, response: &Bytes, _offset: Option<u64>) {
         self.next(response);

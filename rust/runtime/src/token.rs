@@ -6,9 +6,9 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 use security::{FetchTimes, Identity, KeySet, TokenError, TokenRules};
 
-use crate::resolver::Client;
+use crate::resolver::{Client, only};
 
-/// Where a token is looked for, in this order.
+/// Where a token is looked for, in this order. A place that has two different ones has none.
 #[derive(Debug, Clone, Default)]
 pub struct TokenSource {
     /// Members of the payload of `connection_init`.
@@ -34,11 +34,17 @@ impl TokenSource {
         let from_header = || client.header(self.header.as_deref()?).map(Cow::from);
         let from_query = || {
             let name = self.query.as_deref()?;
-            let mut found = client.parameters().filter(|(known, _)| known == name);
-            found.next().map(|(_, value)| value)
+            let found = client.parameters().filter(|(known, _)| known == name);
+            only(found.map(|(_, value)| value))
         };
-        let from_cookie =
-            || cookie(client.header("cookie")?, self.cookie.as_deref()?).map(Cow::from);
+        let from_cookie = || {
+            let name = self.cookie.as_deref()?;
+            // HTTP/2 may send each by itself.
+            let found = client
+                .all("cookie")
+                .flat_map(|header| cookies(header, name));
+            only(found).map(Cow::from)
+        };
         let token = from_payload
             .or_else(from_header)
             .or_else(from_query)
@@ -62,8 +68,8 @@ fn without_scheme(token: Cow<'_, str>) -> Cow<'_, str> {
 }
 
 /// RFC 6265, section 5.4.
-fn cookie<'h>(header: &'h str, name: &str) -> Option<&'h str> {
-    header.split(';').find_map(|pair| {
+fn cookies<'h>(header: &'h str, name: &str) -> impl Iterator<Item = &'h str> {
+    header.split(';').filter_map(move |pair| {
         let (known, value) = pair.trim().split_once('=')?;
         (known == name).then(|| value.trim_matches('"'))
     })
@@ -187,13 +193,20 @@ mod tests {
         let cookies = Some("x=1; session=\"d\"; sessions=e");
         assert_eq!(of(json!({}), None, cookies).as_deref(), Some("d"));
         assert_eq!(of(json!(null), None, Some("sessions=e")), None);
+        // A neighbour below the same domain may have set the other one.
+        let two = Some("session=d; session=e");
+        assert_eq!(of(json!(null), None, two), None);
+        let same = Some("session=d; session=d");
+        assert_eq!(of(json!(null), None, same).as_deref(), Some("d"));
     }
 
     #[test]
     fn a_token_in_the_target_is_decoded_and_stands_behind_the_header() {
-        let query = "token=x&access%20token=Bearer+a%2Eb&access+token=c";
+        let query = "token=x&access%20token=Bearer+a%2Eb";
         let found = |header| found_in(&json!(null), header, query, Some("session=d"));
         assert_eq!(found(None).as_deref(), Some("a.b"));
         assert_eq!(found(Some("Bearer e")).as_deref(), Some("e"));
+        let two = "access%20token=a&access+token=c";
+        assert_eq!(found_in(&json!(null), None, two, None), None);
     }
 }

@@ -242,11 +242,15 @@ impl Worker {
             Some(tenant) => route.for_tenant(tenant.clone()),
             None => route,
         });
-        let has_events = route.is_some();
+        let stream = route.as_ref().map(|route| self.engine.stream_of(route));
+        if let Some(stream) = &stream {
+            sink.follow(stream.clone());
+        }
         let is_subscription = prepared.operation.is_some();
         let has_initial = prepared.definition.has_initial;
+        let place = route.as_ref().zip(stream.as_ref());
         let beginning = if is_subscription {
-            Beginning::find(&self.engine, resume, route.as_ref(), guard.as_ref())
+            Beginning::find(&self.engine, resume, place, guard.as_ref())
         } else {
             Beginning::Now { missed: false }
         };
@@ -269,14 +273,14 @@ impl Worker {
             Beginning::Now { missed } => {
                 // Events that are on their way already are none of its.
                 let (now, registration) = loop {
-                    let now = self.engine.intake.last_offset();
-                    if let Some(registration) = go_live(now) {
+                    let now = stream.as_ref().map(|stream| stream.last_offset());
+                    if let Some(registration) = go_live(now.unwrap_or_default()) {
                         break (now, registration);
                     }
                 };
                 if is_subscription {
                     // With an initial value it stands somewhere once it has that.
-                    sink.standing((has_events && !has_initial).then_some(now), missed);
+                    sink.standing(now.filter(|_| !has_initial), missed);
                 }
                 SubscriptionActor::new(sink, registration, lane)
             }
@@ -335,7 +339,7 @@ impl Worker {
                     host: OnceLock::new(),
                 };
                 // What it has missed is its alone.
-                let lane = is_late.then(|| self.lane(info(), address));
+                let lane = is_late.then(|| self.lane(info(), Some(&route), address));
                 let home = address.clone();
                 let go_live = Box::new(move |after| {
                     let info = info();
@@ -360,7 +364,7 @@ impl Worker {
                     client,
                     host: OnceLock::new(),
                 };
-                let lane = self.lane(info, address);
+                let lane = self.lane(info, route.as_ref(), address);
                 let registered = lane.clone();
                 let go_live = Box::new(move |after| {
                     let Some(route) = route.clone() else {
@@ -388,19 +392,26 @@ impl Worker {
         address: &Addr<ShardActor>,
         (joined, sink): (u64, Rc<dyn ResponseSink>),
     ) -> Option<Registration> {
+        let route = key.route.clone();
         let membership = self.shared.join(
             &self.engine.shared,
             address,
             Joining { key, joined, sink },
-            |home| self.lane(info, home),
+            |home| self.lane(info, Some(&route), home),
         );
         // The results of an event before are on their way, and not to here.
         (membership.sent() <= joined).then(|| self.shard.register_member(membership))
     }
 
     /// Makes a lane whose actor will be on the worker `home`.
-    fn lane(&self, info: SubscriptionInfo, home: &Addr<ShardActor>) -> Arc<Lane> {
-        Arc::new(Lane::new(info, &self.engine, home.clone()))
+    fn lane(
+        &self,
+        info: SubscriptionInfo,
+        route: Option<&Route>,
+        home: &Addr<ShardActor>,
+    ) -> Arc<Lane> {
+        let stream = route.map(|route| self.engine.stream_of(route));
+        Arc::new(Lane::new(info, stream, &self.engine, home.clone()))
     }
 
     pub(crate) fn add_connection(&self, key: u64, connection: &Rc<Connection>) {

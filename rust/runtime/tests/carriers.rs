@@ -47,7 +47,7 @@ fn runtime(workers: usize) -> Runtime {
         tokens: None,
         authenticator: None,
         page: None,
-        bus_name: "test".into(),
+        key: [0; 16],
         history: None,
     });
     Runtime::start(engine, workers).unwrap()

@@ -5,10 +5,12 @@
 //! check that cannot decide denies.
 //! Not here: when checks run (`runtime::actors::checks`).
 
+mod authority;
 mod channel;
 mod error;
 mod federation;
 mod guard;
+mod host;
 mod identity;
 mod jwks;
 mod jwt;
@@ -25,11 +27,12 @@ pub use channel::ChannelPattern;
 pub use error::{Check, Denied, RuleError};
 pub use federation::Federation;
 pub use guard::{Guard, Subject};
+pub use host::{HostError, Hosts, is_same_host};
 pub use identity::Identity;
 pub use jwks::FetchTimes;
 pub use jwt::{ClaimNames, JwtConfigError, KeySet, TokenError, TokenRules};
-pub use origin::{HostError, Hosts, OriginError, Origins, is_same_origin};
-pub use policy::Policy;
+pub use origin::{OriginError, Origins, is_same_origin};
+pub use policy::{Policy, RequestSource};
 pub use rate::{Rate, RateBy, Rates};
 pub use rbac::{OnDenied, Rbac, Requirement};
 pub use rows::{RowFilter, RowRule};

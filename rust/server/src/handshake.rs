@@ -9,10 +9,10 @@ use actix_http::h1::{self, Message};
 use actix_http::{ConnectionType, Request, RequestHead, ws};
 use actix_web::body::to_bytes;
 use actix_web::dev::ResourceDef;
-use actix_web::http::header;
+use actix_web::http::{Version, header};
 use actix_web::{HttpResponse, web};
 use bytes::BytesMut;
-use protocol::http::Response;
+use protocol::http::{HttpRequest, Response};
 use protocol::{Close, Session, Subprotocol};
 use runtime::{Connection, Place};
 use tokio::io::AsyncWriteExt;
@@ -20,8 +20,8 @@ use tokio_util::codec::Encoder;
 
 use crate::carrier::{Carriage, SharedSocket, carry};
 use crate::causes;
-use crate::head::{client_of, is_too_large, peer_of};
-use crate::http::{respond, too_large_head};
+use crate::head::{client_of, fault_of, headers_of, is_too_large, peer_of};
+use crate::http::{malformed, respond, too_large_head};
 use crate::messages::Messages;
 use crate::socket::SocketHandle;
 use crate::websocket::ConnectionActor;
@@ -91,23 +91,29 @@ impl Door {
         if !self.path.is_match(head.uri.path()) {
             return Err(HttpResponse::NotFound().finish().into());
         }
-        let headers = head.headers();
-        let origin = headers
-            .get(header::ORIGIN)
-            .map(|v| v.to_str().unwrap_or(""));
-        let host = headers.get(header::HOST).and_then(|v| v.to_str().ok());
         let limit = self.current.worker.engine().limits.max_head_bytes;
-        let responder = &self.current.responder;
-        let peer = peer_of(head);
-        let refuse = |refusal| {
-            let refusal = responder.refuse_handshake(peer.as_deref(), refusal);
-            Box::new(respond(refusal.into(), None))
+        let is_too_large = is_too_large(head, limit);
+        let sent = headers_of(head, |name| !is_too_large || name == "origin");
+        let (responder, peer) = (&self.current.responder, peer_of(head));
+        let asked = HttpRequest {
+            method: head.method.as_str(),
+            query: "",
+            headers: &sent,
+            body: &[],
         };
-        if is_too_large(head, limit) {
+        let refuse = |refusal| {
+            let reply = responder.refuse(&asked, peer.as_deref(), refusal);
+            Box::new(respond(reply, None))
+        };
+        if is_too_large {
             return Err(refuse(too_large_head(limit)));
         }
-        let place = responder.admit(origin, host, peer.as_deref());
-        let place = place.map_err(|refusal| respond(refusal.into(), None))?;
+        if let Some(problem) = fault_of(head) {
+            return Err(refuse(malformed(problem)));
+        }
+        let place = responder.admit(&sent, peer.as_deref());
+        let place = place.map_err(|refusal| respond(responder.told(&asked, refusal), None))?;
+        let headers = head.headers();
         // RFC 6455, section 4.4. The handshake of actix-http lets drafts pass.
         if headers
             .get(header::SEC_WEBSOCKET_VERSION)
@@ -116,6 +122,9 @@ impl Door {
             let mut refusal = Response::error(426, "WebSockets are spoken in version 13 only");
             refusal.head = refusal.head.with("sec-websocket-version", "13");
             return Err(refuse(refusal));
+        }
+        if let Some(problem) = problem_of(head) {
+            return Err(refuse(malformed(problem)));
         }
         let mut response = ws::handshake(head).map_err(|error| refuse(causes::handshake(error)))?;
         let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL);
@@ -126,6 +135,25 @@ impl Door {
         }
         Ok((response.finish().drop_body(), subprotocol, place))
     }
+}
+
+/// What of a handshake actix-http does not look at (RFC 6455, section 4.2.1).
+fn problem_of(head: &RequestHead) -> Option<&'static str> {
+    if head.version < Version::HTTP_11 {
+        return Some("a WebSocket begins with HTTP/1.1");
+    }
+    // Who takes it for a body, and who for frames, would differ.
+    let length = head.headers().get(header::CONTENT_LENGTH);
+    if length.is_some_and(|length| length != "0") {
+        return Some("a handshake has no body");
+    }
+    let key = head.headers().get(header::SEC_WEBSOCKET_KEY)?;
+    (!is_key(key.as_bytes())).then_some("`sec-websocket-key` is not 16 bytes in Base64")
+}
+
+fn is_key(key: &[u8]) -> bool {
+    let is_digit = |b: &u8| b.is_ascii_alphanumeric() || b"+/".contains(b);
+    key.len() == 24 && key.ends_with(b"==") && key[..22].iter().all(is_digit)
 }
 
 /// A whole response, after which the connection is closed: the bytes that follow the head of the

@@ -1,10 +1,9 @@
 //! Heads of requests: how large they are, and what is known of their clients.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
 use actix_http::RequestHead;
-use actix_web::http::header;
-use runtime::{Client, Headers};
+use actix_web::http::header::{self, HeaderValue};
+use runtime::{Client, Headers, opaque_id};
+use security::is_same_host;
 
 /// Fields of one head (count). HTTP/1.1 is read with at most 96; browsers send each cookie in a
 /// field of its own over HTTP/2.
@@ -27,24 +26,43 @@ pub(crate) fn is_too_large(head: &RequestHead, limit_bytes: usize) -> bool {
     head.headers.len() > MAX_FIELDS || head_bytes(head) > limit_bytes
 }
 
+/// Why a head cannot be acted on, whatever it asks for: it has two names for the server.
+pub(crate) fn fault_of(head: &RequestHead) -> Option<&'static str> {
+    let authority = head.uri.authority()?.as_str();
+    if authority.contains('@') {
+        return Some("the target has credentials: leave them out");
+    }
+    let scheme = head.uri.scheme_str();
+    let is_other = |host: &HeaderValue| !is_same_host(&text_of(host), authority, scheme);
+    let mut hosts = head.headers.get_all(header::HOST);
+    hosts
+        .any(is_other)
+        .then_some("the target and `host` name different servers")
+}
+
+/// A value as text. What is not ASCII is read byte by byte, as Python servers do: left out it would
+/// pass for a header that was not sent.
+fn text_of(value: &HeaderValue) -> String {
+    value.as_bytes().iter().copied().map(char::from).collect()
+}
+
 /// Some headers of a request, names in lower case; all values as text.
 pub(crate) fn headers_of(head: &RequestHead, is_wanted: impl Fn(&str) -> bool) -> Headers {
     let mut headers: Vec<(String, String)> = Vec::with_capacity(head.headers.len());
     for (name, value) in &head.headers {
-        let (name, Ok(value)) = (name.as_str(), value.to_str()) else {
-            continue;
-        };
+        let name = name.as_str();
         if !is_wanted(name) {
             continue;
         }
+        let value = text_of(value);
         // HTTP/2 may send each cookie by itself; they are one header (RFC 9113, section 8.2.3).
         let cookies = headers.iter_mut().find(|(known, _)| known == "cookie");
         match cookies.filter(|_| name == "cookie") {
             Some((_, cookies)) => {
                 cookies.push_str("; ");
-                cookies.push_str(value);
+                cookies.push_str(&value);
             }
-            None => headers.push((name.to_owned(), value.to_owned())),
+            None => headers.push((name.to_owned(), value)),
         }
     }
     // What HTTP/2 calls `:authority`.
@@ -63,9 +81,8 @@ pub(crate) fn peer_of(head: &RequestHead) -> Option<String> {
 
 /// What a request tells about its client; `kind` begins the id of the connection.
 pub(crate) fn client_of(head: &RequestHead, kind: &str) -> Client {
-    static LAST: AtomicU64 = AtomicU64::new(0);
     Client {
-        connection_id: format!("{kind}-{}", LAST.fetch_add(1, Relaxed) + 1),
+        connection_id: opaque_id(kind),
         headers: headers_of(head, |_| true),
         query: head.uri.query().unwrap_or_default().to_owned(),
         peer: peer_of(head),

@@ -1,5 +1,6 @@
 //! HTTP requests on the GraphQL path: bytes in, a response out, part by part.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -15,6 +16,7 @@ use runtime::{Body, CarrierHandle, Outgoing, Place, Remote, Reply, stuck_time};
 
 use crate::deadline::within;
 use crate::head::{client_of, headers_of, is_too_large, peer_of};
+use crate::scan::BodyFault;
 use crate::socket::SocketHandle;
 use crate::worker::CurrentWorker;
 
@@ -41,20 +43,24 @@ pub(crate) async fn answer(
         asked.headers = &headers;
         let refusal = too_large_head(limits.max_head_bytes);
         let peer = peer_of(request.head());
-        return respond(responder.refuse(&asked, peer.as_deref(), refusal), None);
+        let reply = responder.refuse(&asked, peer.as_deref(), refusal);
+        return closing(respond(reply, None));
     }
     let client = client_of(request.head(), "http");
     let headers = client.headers.clone();
     asked.headers = &headers;
     let peer = client.peer.clone();
-    let refuse = |asked, refusal| respond(responder.refuse(asked, peer.as_deref(), refusal), None);
+    let refuse = |asked, refusal| {
+        let reply = responder.refuse(asked, peer.as_deref(), refusal);
+        closing(respond(reply, None))
+    };
     let place = match responder.admit_request(&asked, peer.as_deref()) {
         Ok(place) => place,
-        Err(refusal) => return respond(refusal, None),
+        Err(refusal) => return closing(respond(refusal, None)),
     };
     let body = within(
         limits.request_timeout,
-        read(payload, limits.max_message_bytes),
+        read(payload, limits.max_message_bytes, socket.as_ref()),
     );
     let body = match body.await {
         Some(Ok(body)) => body,
@@ -106,9 +112,42 @@ pub(crate) fn too_large_head(limit_bytes: usize) -> Response {
     Response::error(431, &problem)
 }
 
-async fn read(mut payload: web::Payload, limit_bytes: usize) -> Result<Bytes, Response> {
+/// What is wrong with a head that has two readings.
+pub(crate) fn malformed(problem: &str) -> Response {
+    Response::error(400, problem)
+}
+
+/// A response after which the connection of HTTP/1.1 is closed, as what follows on it is not known.
+pub(crate) fn closing(mut response: HttpResponse) -> HttpResponse {
+    let head = response.head_mut();
+    head.set_connection_type(ConnectionType::Close);
+    response
+}
+
+async fn read(
+    mut payload: web::Payload,
+    limit_bytes: usize,
+    socket: Option<&SocketHandle>,
+) -> Result<Bytes, Response> {
+    let request = socket.map(SocketHandle::request).unwrap_or_default();
     let mut body = BytesMut::new();
-    while let Some(chunk) = payload.next().await {
+    loop {
+        let next = poll_fn(|cx| {
+            if let Some(socket) = socket
+                && let Poll::Ready(fault) = socket.poll_body_refused(cx, request)
+            {
+                return Poll::Ready(Err(fault));
+            }
+            payload.poll_next_unpin(cx).map(Ok)
+        });
+        let chunk = match next.await {
+            Ok(Some(chunk)) => chunk,
+            Ok(None) => break,
+            Err(BodyFault::TooLarge) => return Err(Response::too_large(limit_bytes)),
+            Err(BodyFault::Malformed) => {
+                return Err(malformed("a line of the chunked body ends without CR"));
+            }
+        };
         let chunk = chunk.map_err(|_| Response::error(400, "the body is incomplete"))?;
         if body.len() + chunk.len() > limit_bytes {
             return Err(Response::too_large(limit_bytes));

@@ -26,18 +26,20 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::deadline::within;
+use crate::expectation;
 use crate::handshake::{self, Door};
 use crate::http;
 use crate::http2;
-use crate::socket::{Accepted, Socket, SocketHandle};
+use crate::socket::{Accepted, Socket};
 use crate::status;
 use crate::tls::{HTTP_2, Tls};
 use crate::watched::Watched;
+use crate::wire::Wire;
 use crate::worker::CurrentWorker;
 
 /// How long what a client still sends is read after a response that did not wait for it, so that
 /// no reset overtakes the response.
-const LINGER: Duration = Duration::from_secs(1);
+pub(crate) const LINGER: Duration = Duration::from_secs(1);
 
 /// How long a handshake of TLS may take, unless `Limits.request_timeout` is shorter.
 const TLS_HANDSHAKE: Duration = Duration::from_secs(3);
@@ -46,7 +48,7 @@ const TLS_HANDSHAKE: Duration = Duration::from_secs(3);
 pub(crate) type Application = RcService<Request, Response<BoxBody>, actix_web::Error>;
 
 /// Serves a connection of HTTP/1.1.
-type Http1<T> = BoxService<(T, Protocol, Option<SocketAddr>), (), DispatchError>;
+type Http1<T> = BoxService<(Wire<T>, Protocol, Option<SocketAddr>), (), DispatchError>;
 
 /// What the connections of one worker thread share.
 struct Site {
@@ -66,14 +68,16 @@ pub(crate) fn plain<T: Accepted>(
         let (workers, path) = (workers.clone(), path.clone());
         async move {
             let site = Rc::new(Site::open(&workers, &path).await?);
-            let http1 = Rc::new(site.http1(Socket::handle).await?);
+            let http1 = Rc::new(site.http1().await?);
             let serve = move |stream: T| {
                 let (http1, peer) = (http1.clone(), stream.peer());
                 stream.set_up();
                 let socket = Socket::new(stream, &site.limits);
+                let handle = socket.handle();
+                let wire = Wire::new(socket, handle, site.limits.max_message_bytes);
                 async move {
                     // An error means that the client is gone.
-                    http1.call((socket, Protocol::Http1, peer)).await.ok();
+                    http1.call((wire, Protocol::Http1, peer)).await.ok();
                     Ok::<_, io::Error>(())
                 }
             };
@@ -94,8 +98,7 @@ pub(crate) fn secured(
         let (workers, path, tls) = (workers.clone(), path.clone(), tls.clone());
         async move {
             let site = Rc::new(Site::open(&workers, &path).await?);
-            let socket_of = |stream: &TlsStream<Socket<TcpStream>>| stream.get_ref().0.handle();
-            let http1 = Rc::new(site.http1(socket_of).await?);
+            let http1 = Rc::new(site.http1().await?);
             let acceptor = TlsAcceptor::from(Arc::clone(&tls.0));
             let serve = move |stream: TcpStream| {
                 let (site, http1, acceptor) = (site.clone(), http1.clone(), acceptor.clone());
@@ -127,7 +130,8 @@ async fn serve_secured(
         http2::serve(stream, handle, peer, application, &site.limits).await;
     } else {
         // An error means that the client is gone.
-        http1.call((stream, Protocol::Http1, peer)).await.ok();
+        let wire = Wire::new(stream, handle, site.limits.max_message_bytes);
+        http1.call((wire, Protocol::Http1, peer)).await.ok();
     }
 }
 
@@ -152,11 +156,8 @@ impl Site {
         })
     }
 
-    /// HTTP/1.1 on streams below which `socket_of` finds the socket.
-    async fn http1<T>(
-        &self,
-        socket_of: impl Fn(&T) -> SocketHandle + 'static,
-    ) -> Result<Http1<T>, ()>
+    /// HTTP/1.1.
+    async fn http1<T>(&self) -> Result<Http1<T>, ()>
     where
         T: AsyncRead + AsyncWrite + Unpin + 'static,
     {
@@ -168,15 +169,21 @@ impl Site {
                 Ok::<_, actix_web::Error>(())
             }
         });
+        let door = self.door.clone();
+        let expectations = fn_service(move |request: Request| {
+            let answered = expectation::look(&door, &request).map(|()| request);
+            std::future::ready(answered)
+        });
         let service = HttpService::build()
             .client_request_timeout(self.limits.request_timeout)
             .keep_alive(KeepAlive::Timeout(self.limits.request_timeout))
             .client_disconnect_timeout(LINGER)
             // A client that closes its side has left, and its operations end at once.
             .h1_allow_half_closed(false)
-            .on_connect_ext(move |connection: &T, data| {
-                data.insert(socket_of(connection));
+            .on_connect_ext(|connection: &Wire<T>, data| {
+                data.insert(connection.socket().clone());
             })
+            .expect(expectations)
             .upgrade(handshakes)
             .finish::<_, BoxBody>(fn_factory(move || {
                 std::future::ready(Ok::<_, ()>(application.clone()))

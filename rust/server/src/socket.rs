@@ -22,6 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::deadline::Deadline;
+use crate::scan::BodyFault;
 
 /// What the kernel takes beyond what is on its way (bytes). What waits past it stays in the outbox,
 /// where the slow-consumer policy can reach it, and a client that reads slowly is seen to read: the
@@ -113,6 +114,10 @@ struct Shared {
     task: AtomicWaker,
     /// Of requests whose responses are complete, but perhaps not written.
     written: Mutex<Vec<Place>>,
+    /// The request whose body is refused, counted from 1, and why.
+    refused_body: Mutex<Option<(u64, BodyFault)>>,
+    /// Who reads a body.
+    body: AtomicWaker,
     /// Of what goes on for as long as the socket does.
     lasting: Mutex<Option<Place>>,
 }
@@ -133,6 +138,27 @@ impl SocketHandle {
         self.0.requests.fetch_add(1, Relaxed);
         self.0.begun.fetch_add(1, Relaxed);
         RunningRequest(self.clone())
+    }
+
+    /// Which request of the connection runs, of those that are answered one after the other;
+    /// counted from 1.
+    pub(crate) fn request(&self) -> u64 {
+        self.0.begun.load(Relaxed)
+    }
+
+    /// Nothing of the body of a request is handed on any more.
+    pub(crate) fn refuse_body(&self, request: u64, fault: BodyFault) {
+        self.0.refused_body.lock().replace((request, fault));
+        self.0.body.wake();
+    }
+
+    /// Ready when the body of a request is refused.
+    pub(crate) fn poll_body_refused(&self, cx: &Context<'_>, request: u64) -> Poll<BodyFault> {
+        self.0.body.register(cx.waker());
+        match *self.0.refused_body.lock() {
+            Some((refused, fault)) if refused == request => Poll::Ready(fault),
+            _ => Poll::Pending,
+        }
     }
 
     /// Has the kernel end the socket when the network acknowledges nothing for `time`. Of a client

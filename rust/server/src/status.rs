@@ -1,8 +1,13 @@
 //! `/health` and `/metrics`, for those who watch the server.
 
 use actix_web::guard::{Any, Get, Head};
-use actix_web::{Handler, HttpResponse, Resource, web};
+use actix_web::{HttpRequest, HttpResponse, Resource, web};
+use protocol::http::Response;
+use protocol::{NOSNIFF, fields};
+use runtime::Engine;
 
+use crate::head::headers_of;
+use crate::http::respond;
 use crate::service::spellings;
 use crate::worker::CurrentWorker;
 
@@ -16,31 +21,46 @@ pub(crate) fn pages(config: &mut web::ServiceConfig) {
 }
 
 /// A page to read; of a HEAD actix-http sends the head alone.
-fn page<F, Args>(path: &str, handler: F) -> Resource
-where
-    F: Handler<Args, Output = HttpResponse>,
-    Args: actix_web::FromRequest + 'static,
-{
+fn page(path: &str, show: fn(&Engine) -> HttpResponse) -> Resource {
     let reads = web::route().guard(Any(Get()).or(Head()));
+    let answer = move |request: HttpRequest, worker: web::Data<CurrentWorker>| {
+        let engine = worker.worker.engine();
+        let response =
+            admitted(&request, engine).map_or_else(|refusal| *refusal, |()| show(engine));
+        std::future::ready(response)
+    };
     web::resource(spellings(path))
-        .route(reads.to(handler))
+        .route(reads.to(answer))
         .default_service(web::to(not_allowed))
 }
 
-async fn not_allowed() -> HttpResponse {
+/// Lets in who asks for a host of the server's.
+fn admitted(request: &HttpRequest, engine: &Engine) -> Result<(), Box<HttpResponse>> {
+    let headers = headers_of(request.head(), |name| name == "host");
+    let host = fields::value(&headers, "host").filter(|_| fields::repeated(&headers).is_none());
+    engine.admit_to_status(host).map_err(|check| {
+        let refusal = Response::denied(check.name());
+        respond(refusal.into(), None).into()
+    })
+}
+
+async fn not_allowed(request: HttpRequest, worker: web::Data<CurrentWorker>) -> HttpResponse {
+    if let Err(refusal) = admitted(&request, worker.worker.engine()) {
+        return *refusal;
+    }
     HttpResponse::MethodNotAllowed()
         .insert_header(("allow", "GET, HEAD"))
         .finish()
 }
 
 /// Answers as long as the process does.
-async fn live() -> HttpResponse {
+fn live(_: &Engine) -> HttpResponse {
     status(HttpResponse::Ok(), "live")
 }
 
 /// 503 from the begin of a drain on, so that a balancer sends clients elsewhere.
-async fn ready(worker: web::Data<CurrentWorker>) -> HttpResponse {
-    if worker.worker.engine().is_draining() {
+fn ready(engine: &Engine) -> HttpResponse {
+    if engine.is_draining() {
         status(HttpResponse::ServiceUnavailable(), "draining")
     } else {
         status(HttpResponse::Ok(), "ready")
@@ -51,12 +71,14 @@ fn status(mut response: actix_web::HttpResponseBuilder, status: &str) -> HttpRes
     response
         .content_type("application/json")
         .insert_header(("cache-control", "no-store"))
+        .insert_header(NOSNIFF)
         .body(format!(r#"{{"status":"{status}"}}"#))
 }
 
-async fn metrics(worker: web::Data<CurrentWorker>) -> HttpResponse {
-    let snapshot = worker.worker.engine().metrics.snapshot();
+fn metrics(engine: &Engine) -> HttpResponse {
+    let snapshot = engine.snapshot();
     HttpResponse::Ok()
+        .insert_header(NOSNIFF)
         .content_type("text/plain; version=0.0.4; charset=utf-8")
         .body(runtime::prometheus(&snapshot))
 }

@@ -11,6 +11,8 @@ use actix_service::{Service, forward_ready};
 use actix_web::dev::ServiceResponse;
 use bytes::Bytes;
 
+use crate::head::fault_of;
+use crate::http::{closing, malformed, respond};
 use crate::socket::{RunningRequest, SocketHandle};
 
 /// Answers by an actix-web application.
@@ -36,6 +38,10 @@ where
     forward_ready!(service);
 
     fn call(&self, request: Request) -> Self::Future {
+        if let Some(problem) = fault_of(request.head()) {
+            let refusal = closing(respond(malformed(problem).into(), None));
+            return Box::pin(std::future::ready(Ok(refusal.into())));
+        }
         // Streams of HTTP/2 are counted with their connection.
         let socket = request.conn_data::<SocketHandle>();
         let running = socket.map(SocketHandle::begin_request);

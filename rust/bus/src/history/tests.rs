@@ -6,159 +6,173 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::Draft;
+use crate::{Draft, Streams};
 
 const AGE: Duration = Duration::from_secs(10);
 
-fn event(channel: &str, offset: u64, data: Value) -> Arc<Event> {
-    let draft = Draft {
-        channel: channel.into(),
-        event_type: None,
-        tenant_id: None,
-        id: None,
-        data,
-    };
-    Arc::new(Event::new(draft, offset, "run"))
+/// Streams, and the history of what is published on them.
+struct Log {
+    streams: Streams,
+    history: History,
 }
 
-fn history(events: usize, bytes: usize) -> History {
-    let (age, by_tenant) = (AGE, false);
-    let limits = HistoryLimits {
-        events,
-        age,
-        bytes,
-        by_tenant,
-    };
-    History::new("run", limits)
-}
+impl Log {
+    fn new(events: usize, bytes: usize) -> Self {
+        let age = AGE;
+        Self {
+            streams: Streams::new([1; 16], true),
+            history: History::new(HistoryLimits { events, age, bytes }),
+        }
+    }
 
-fn offsets(since: Result<Since, TooLate>) -> Option<Vec<u64>> {
-    let since = since.ok()?;
-    Some(since.events.iter().map(|event| event.offset).collect())
+    fn stream(&self, channel: &str) -> Arc<Stream> {
+        self.streams.of(channel, Some("t"))
+    }
+
+    fn event(&self, channel: &str, tenant: &str, data: Value) -> Arc<Event> {
+        let draft = Draft {
+            channel: channel.into(),
+            event_type: None,
+            tenant_id: Some(tenant.into()),
+            id: None,
+            data,
+        };
+        let stream = self.streams.of(channel, Some(tenant));
+        let offset = stream.next_offset();
+        Arc::new(Event::new(draft, stream, offset))
+    }
+
+    fn publish(&self, channel: &str, data: Value, now: Instant) {
+        self.history.record(&[self.event(channel, "t", data)], now);
+    }
+
+    /// The offsets of the events after one; `None`: it is too late.
+    fn after(&self, channel: &str, offset: u64, limit: usize, now: Instant) -> Option<Vec<u64>> {
+        let stream = self.stream(channel);
+        let since = self.history.after(&stream, offset, limit, now).ok()?;
+        Some(since.events.iter().map(|event| event.offset).collect())
+    }
 }
 
 #[test]
 fn a_busy_channel_takes_nothing_from_a_quiet_one() {
-    let (history, now) = (history(10, usize::MAX), Instant::now());
-    history.record(&[event("quiet", 1, json!(1))], now);
-    for offset in 2..100 {
-        history.record(&[event("busy", offset, json!(1))], now);
+    let (log, now) = (Log::new(10, usize::MAX), Instant::now());
+    log.publish("quiet", json!(1), now);
+    for _ in 0..98 {
+        log.publish("busy", json!(1), now);
     }
-    assert_eq!(
-        offsets(history.after(("quiet", None), 0, 9, now)),
-        Some(vec![1])
-    );
-    assert_eq!(offsets(history.after(("busy", None), 0, 99, now)), None);
-    let newest = offsets(history.after(("busy", None), 89, 99, now)).unwrap();
-    assert_eq!(newest, (90..100).collect::<Vec<_>>());
-    assert_eq!(history.size().0, 11);
+    assert_eq!(log.after("quiet", 0, 9, now), Some(vec![1]));
+    assert_eq!(log.after("busy", 0, 99, now), None);
+    let newest = log.after("busy", 88, 99, now).unwrap();
+    assert_eq!(newest, (89..99).collect::<Vec<_>>());
+    assert_eq!(log.history.size().0, 11);
 }
 
 #[test]
 fn memory_is_bounded_and_the_channels_that_hold_most_pay() {
-    let (history, now) = (history(1_000, 100_000), Instant::now());
-    history.record(&[event("small", 1, json!("x".repeat(100)))], now);
-    for offset in 2..500 {
-        let channel = ["large", "larger"][usize::from(offset % 3 == 0)];
-        history.record(&[event(channel, offset, json!("x".repeat(1_000)))], now);
-        assert!(history.size().1 <= 100_000);
+    let (log, now) = (Log::new(1_000, 100_000), Instant::now());
+    log.publish("small", json!("x".repeat(100)), now);
+    for n in 2..500 {
+        let channel = ["large", "larger"][usize::from(n % 3 == 0)];
+        log.publish(channel, json!("x".repeat(1_000)), now);
+        assert!(log.history.size().1 <= 100_000);
     }
-    assert_eq!(
-        offsets(history.after(("small", None), 0, 9, now)),
-        Some(vec![1])
-    );
+    assert_eq!(log.after("small", 0, 9, now), Some(vec![1]));
     for channel in ["large", "larger"] {
-        assert_eq!(offsets(history.after((channel, None), 0, 9, now)), None);
-        assert!(
-            !offsets(history.after((channel, None), 480, 99, now))
-                .unwrap()
-                .is_empty()
-        );
+        assert_eq!(log.after(channel, 0, 9, now), None);
+        let last = log.stream(channel).last_offset();
+        assert!(!log.after(channel, last - 9, 99, now).unwrap().is_empty());
     }
 }
 
 #[test]
 fn an_event_larger_than_all_of_history_is_known_to_be_lost() {
-    let (history, now) = (history(10, 10_000), Instant::now());
-    history.record(&[event("a", 1, json!("x".repeat(100_000)))], now);
-    assert_eq!(offsets(history.after(("a", None), 0, 9, now)), None);
-    assert_eq!(offsets(history.after(("a", None), 1, 9, now)), Some(vec![]));
-    assert_eq!(history.size(), (0, 0));
+    let (log, now) = (Log::new(10, 10_000), Instant::now());
+    let id = log.stream("a").id(1);
+    log.publish("a", json!("x".repeat(100_000)), now);
+    assert_eq!(log.after("a", 0, 9, now), None);
+    assert_eq!(log.after("a", 1, 9, now), Some(vec![]));
+    assert_eq!(log.history.size(), (0, 0));
+    // Once it is forgotten as well, its ids are unknown.
+    log.streams.sweep();
+    assert_eq!(log.stream("a").offset_of(&id), None);
 }
 
 #[test]
 fn many_channels_with_one_event_each_lose_the_oldest_and_not_all() {
-    let (history, now) = (history(10, 100_000), Instant::now());
-    for offset in 1..=1_000 {
-        history.record(&[event(&format!("user.{offset}"), offset, json!(1))], now);
-        assert!(history.size().1 <= 100_000);
+    let (log, now) = (Log::new(10, 100_000), Instant::now());
+    for n in 1..=1_000 {
+        log.publish(&format!("user.{n:04}"), json!(1), now);
+        assert!(log.history.size().1 <= 100_000);
     }
-    assert!(history.size().0 > 100);
-    assert_eq!(offsets(history.after(("user.1000", None), 0, 9, now)), None);
-    assert_eq!(
-        offsets(history.after(("user.1000", None), 999, 9, now)),
-        Some(vec![1_000])
-    );
+    assert!(log.history.size().0 > 100);
+    assert_eq!(log.after("user.0001", 0, 9, now), None);
+    assert_eq!(log.after("user.1000", 0, 9, now), Some(vec![1]));
+}
+
+#[test]
+fn a_stream_that_something_refers_to_is_too_late_also_when_history_has_forgotten_it() {
+    let (log, now) = (Log::new(10, 100_000), Instant::now());
+    let held = log.stream("held.0000");
+    log.publish("held.0000", json!(1), now);
+    for n in 1..=1_000 {
+        log.publish(&format!("user.{n:04}"), json!(1), now);
+    }
+    log.streams.sweep();
+    assert_eq!(log.after("held.0000", 0, 9, now), None);
+    log.publish("held.0000", json!(1), now);
+    assert_eq!(log.after("held.0000", 1, 9, now), Some(vec![2]));
+    assert_eq!(held.offset_of(&held.id(2)), Some(2));
 }
 
 #[test]
 fn a_channel_that_has_gone_quiet_still_knows_what_it_lost() {
-    let (history, now) = (history(10, usize::MAX), Instant::now());
-    history.record(&[event("a", 1, json!(1)), event("b", 2, json!(1))], now);
-    history.sweep(now + AGE * 2);
-    assert_eq!(history.size().0, 0);
+    let (log, now) = (Log::new(10, usize::MAX), Instant::now());
+    log.publish("a", json!(1), now);
+    log.publish("b", json!(1), now);
     let later = now + AGE * 2;
-    history.record(&[event("b", 3, json!(1))], later);
-    assert_eq!(offsets(history.after(("a", None), 0, 9, later)), None);
+    log.history.sweep(later);
+    log.streams.sweep();
+    assert_eq!(log.history.size().0, 0);
+    log.publish("b", json!(1), later);
+    assert_eq!(log.after("a", 0, 9, later), None);
     // Whoever has seen its last event has missed nothing, however long that was ago.
-    assert_eq!(
-        offsets(history.after(("a", None), 1, 9, later)),
-        Some(vec![])
-    );
-    assert_eq!(
-        offsets(history.after(("b", None), 2, 9, later)),
-        Some(vec![3])
-    );
-    assert_eq!(offsets(history.after(("b", None), 1, 9, later)), None);
-    assert_eq!(
-        offsets(history.after(("never", None), 0, 9, later)),
-        Some(vec![])
-    );
+    assert_eq!(log.after("a", 1, 9, later), Some(vec![]));
+    assert_eq!(log.after("b", 1, 9, later), Some(vec![2]));
+    assert_eq!(log.after("b", 0, 9, later), None);
+    assert_eq!(log.after("never", 0, 9, later), Some(vec![]));
 }
 
 #[test]
 fn the_newest_event_of_an_id_is_found() {
-    let (history, now) = (history(10, usize::MAX), Instant::now());
-    history.record(&[event("a", 1, json!(7)), event("a", 2, json!(8))], now);
-    assert_eq!(history.find(("a", None), |event| event.data == 7), Some(1));
-    assert_eq!(history.find(("b", None), |event| event.data == 7), None);
+    let (log, now) = (Log::new(10, usize::MAX), Instant::now());
+    log.publish("a", json!(7), now);
+    log.publish("a", json!(8), now);
+    let find = |channel| {
+        let is_seven = |event: &Event| event.data == 7;
+        log.history.find(&log.stream(channel), is_seven)
+    };
+    assert_eq!(find("a"), Some(1));
+    assert_eq!(find("b"), None);
 }
 
 #[test]
 fn a_busy_tenant_takes_nothing_from_others_on_its_channel() {
-    let limits = HistoryLimits {
-        events: 2,
-        age: AGE,
-        bytes: usize::MAX,
-        by_tenant: true,
-    };
-    let (history, now) = (History::new("run", limits), Instant::now());
-    for offset in 1..10 {
-        let tenant = if offset == 1 { "quiet" } else { "busy" };
-        let draft = Draft {
-            channel: "a".into(),
-            event_type: None,
-            tenant_id: Some(tenant.into()),
-            id: None,
-            data: json!(1),
-        };
-        history.record(&[Arc::new(Event::new(draft, offset, "run"))], now);
+    let (log, now) = (Log::new(2, usize::MAX), Instant::now());
+    for n in 1..10 {
+        let tenant = if n == 1 { "quiet" } else { "busy" };
+        log.history.record(&[log.event("a", tenant, json!(1))], now);
     }
-    let of = |tenant| offsets(history.after(("a", Some(tenant)), 0, 9, now));
+    let of = |tenant| {
+        let stream = log.streams.of("a", Some(tenant));
+        let since = log.history.after(&stream, 0, 9, now).ok()?;
+        Some(since.events.iter().map(|e| e.offset).collect::<Vec<_>>())
+    };
     assert_eq!(of("quiet"), Some(vec![1]));
     assert_eq!(of("busy"), None);
     assert_eq!(of("never"), Some(vec![]));
-    assert_eq!(history.find(("a", Some("busy")), |_| true), Some(9));
+    let busy = log.streams.of("a", Some("busy"));
+    assert_eq!(log.history.find(&busy, |_| true), Some(8));
 }
 
 #[derive(Debug, Clone)]
@@ -186,32 +200,42 @@ proptest! {
         events in 1..12usize,
         bytes in prop::sample::select(vec![4_000, 20_000, usize::MAX]),
     ) {
-        let history = history(events, bytes);
+        let log = Log::new(events, bytes);
         let mut now = Instant::now();
-        // Channel and time of each event; its offset is its place, counted from 1.
-        let mut published: Vec<(u8, Instant)> = Vec::new();
+        // The time of each event of each channel; its offset is its place, counted from 1.
+        let mut published: [Vec<Instant>; 5] = Default::default();
         for step in steps {
             match step {
                 Step::Publish(batch) => {
                     let batch: Vec<_> = batch.into_iter().map(|(channel, size)| {
-                        published.push((channel, now));
+                        published[usize::from(channel)].push(now);
                         let data = json!("x".repeat(size.into()));
-                        event(&channel.to_string(), published.len() as u64, data)
+                        log.event(&channel.to_string(), "t", data)
                     }).collect();
-                    history.record(&batch, now);
-                    prop_assert!(history.size().1 <= bytes);
+                    log.history.record(&batch, now);
+                    prop_assert!(log.history.size().1 <= bytes);
                 }
                 Step::Wait(seconds) => now += Duration::from_secs(seconds),
                 Step::Sweep => {
-                    history.sweep(now);
+                    log.history.sweep(now);
+                    log.streams.sweep();
+                    if bytes == usize::MAX {
+                        continue;
+                    }
+                    // What was forgotten for want of room begins anew, with other ids.
+                    for (channel, published) in published.iter_mut().enumerate() {
+                        if log.stream(&channel.to_string()).last_offset() == 0 {
+                            published.clear();
+                        }
+                    }
                 }
                 Step::Ask(channel, place, limit) => {
+                    let published = &published[usize::from(channel)];
                     let after = place.index(published.len() + 1);
-                    let missed: Vec<_> = (after + 1..=published.len())
-                        .filter(|offset| published[offset - 1].0 == channel)
-                        .collect();
-                    let is_young = missed.iter().all(|offset| now - published[offset - 1].1 <= AGE);
-                    match history.after((&channel.to_string(), None), after as u64, limit, now) {
+                    let missed: Vec<_> = (after + 1..=published.len()).collect();
+                    let is_young = missed.iter().all(|offset| now - published[offset - 1] <= AGE);
+                    let stream = log.stream(&channel.to_string());
+                    match log.history.after(&stream, after as u64, limit, now) {
                         Ok(since) => {
                             let found: Vec<_> = since.events.iter().map(|e| e.offset as usize).collect();
                             let expected: Vec<_> = missed.iter().copied().take(limit).collect();

@@ -125,6 +125,7 @@ pub(crate) fn start_chain(engine: &Engine) -> Option<Recipient<Subscribe>> {
         rates: _,
         origins: _,
         hosts: _,
+        status_hosts: _,
     } = engine.policy.clone();
     let mut chain = Chain {
         first: None,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, WrapFuture};
-use bus::{Event, History, Intake};
+use bus::{Event, History, Intake, Streams};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
@@ -46,6 +46,7 @@ pub struct EventBusActor {
     intake: Arc<Intake>,
     shards: Arc<ShardList>,
     history: Option<Arc<History>>,
+    event_streams: Arc<Streams>,
     metrics: Arc<Metrics>,
     /// Whether events without a tenant reach nobody.
     is_isolated: bool,
@@ -60,6 +61,7 @@ impl EventBusActor {
             intake: engine.intake.clone(),
             shards,
             history: engine.history.clone(),
+            event_streams: engine.event_streams.clone(),
             metrics: engine.metrics.clone(),
             is_isolated: engine.policy.tenant.is_some(),
             catalog: engine.catalog.clone(),
@@ -85,6 +87,7 @@ impl Actor for EventBusActor {
             ctx.run_interval(history.sweep_interval(), |actor, _| {
                 if let Some(history) = &actor.history {
                     actor.metrics.set_history(history.sweep(Instant::now()));
+                    actor.event_streams.sweep();
                 }
             });
         }

@@ -2,14 +2,19 @@
 //!
 //! Not here: what starts and ends an operation (the connection), what may wait (the outbox).
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bus::Stream;
 use bytes::Bytes;
+<<<<<<< HEAD
 use graphql::GraphQLError;
 use protocol::{Amendment, Framing, OperationId};
+=======
+use protocol::{Amendment, EventId, Framing, OperationId};
+>>>>>>> main
 
 use super::Connection;
 use crate::metrics::Metrics;
@@ -22,6 +27,8 @@ pub(super) struct OperationSink {
     pub(super) connection: Weak<Connection>,
     pub(super) outbox: Rc<Outbox>,
     pub(super) framing: Framing,
+    /// What its events are of.
+    pub(super) events: OnceCell<Arc<Stream>>,
     /// Whether a head may have to precede the next result.
     pub(super) needs_head: Cell<bool>,
     pub(super) id: OperationId,
@@ -31,6 +38,11 @@ pub(super) struct OperationSink {
 }
 
 impl OperationSink {
+    fn event_id(&self, offset: Option<u64>) -> Option<EventId<'_>> {
+        let epoch = self.events.get()?.epoch();
+        offset.map(|offset| EventId { epoch, offset })
+    }
+
     fn live_connection(&self) -> Option<Rc<Connection>> {
         if self.mark.is_withdrawn() {
             return None;
@@ -40,11 +52,17 @@ impl OperationSink {
 }
 
 impl ResponseSink for OperationSink {
+<<<<<<< HEAD
     fn retain(&self, bytes: usize) -> Result<(), Vec<GraphQLError>> {
         match self.live_connection() {
             Some(connection) => connection.retain(&self.id, &self.mark, bytes),
             None => Ok(()),
         }
+=======
+    fn follow(&self, stream: Arc<Stream>) {
+        // An operation follows one stream.
+        self.events.set(stream).ok();
+>>>>>>> main
     }
 
     fn next(&self, response: &Bytes) {
@@ -66,13 +84,15 @@ impl ResponseSink for OperationSink {
         {
             self.outbox.push_control(Outgoing::Head(head));
         }
-        self.outbox
-            .push_result(self.framing.frame(response, offset), &self.mark);
+        self.outbox.push_result(
+            self.framing.frame(response, self.event_id(offset)),
+            &self.mark,
+        );
     }
 
     fn standing(&self, offset: Option<u64>, missed: bool) {
         // A client that waits for it is not left without because of others' results.
-        if let Some(message) = self.framing.standing(offset, missed)
+        if let Some(message) = self.framing.standing(self.event_id(offset), missed)
             && !self.mark.is_withdrawn()
         {
             self.outbox.push_control(Outgoing::Text(message));

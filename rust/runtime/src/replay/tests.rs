@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bus::{Draft, HistoryLimits};
+use bus::{Draft, HistoryLimits, Stream};
 use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::json;
@@ -72,6 +72,7 @@ struct Returning {
 
 struct World {
     history: Arc<History>,
+    stream: Arc<Stream>,
     metrics: Arc<Metrics>,
     shard: Rc<Shard>,
     plan: Arc<Plan>,
@@ -87,14 +88,14 @@ impl World {
             events: 1_000,
             age: Duration::from_secs(1_000),
             bytes: usize::MAX,
-            by_tenant: false,
         };
         let away = || Returning {
             received: Rc::default(),
             phase: Phase::Away,
         };
         Self {
-            history: Arc::new(History::new("run", limits)),
+            history: Arc::new(History::new(limits)),
+            stream: Arc::new(Stream::new("orders", "run")),
             shard: Rc::new(Shard::new(metrics.clone())),
             metrics,
             plan: plan(),
@@ -113,7 +114,11 @@ impl World {
             id: None,
             data: json!({"n": 1}),
         };
-        let event = Arc::new(Event::new(draft, self.tenants.len() as u64, "run"));
+        let event = Arc::new(Event::new(
+            draft,
+            self.stream.clone(),
+            self.tenants.len() as u64,
+        ));
         self.history
             .record(std::slice::from_ref(&event), Instant::now());
         self.on_their_way.push_back(event);
@@ -132,7 +137,7 @@ impl World {
         guard.bind_tenant(tenant.clone());
         Missed {
             history: self.history.clone(),
-            intake: Arc::new(Intake::new("run", 1)),
+            stream: self.stream.clone(),
             metrics: self.metrics.clone(),
             route: Route::new("orders".into(), None, Vec::new()),
             guard: Some(Arc::new(guard)),

@@ -115,6 +115,7 @@ proptest! {
         let shard = Rc::new(Shard::new(metrics.clone()));
         let plan = plan();
         let mut subscribers: Vec<Subscriber> = Vec::new();
+        let events = Arc::new(bus::Stream::new("orders", "run"));
         for (n, step) in steps.into_iter().enumerate() {
             // Offsets are counted from 1.
             let n = n as u64 + 1;
@@ -139,7 +140,7 @@ proptest! {
                         id: None,
                         data,
                     };
-                    shard.deliver(&Arc::new(Event::new(draft, n, "bus")));
+                    shard.deliver(&Arc::new(Event::new(draft, events.clone(), n)));
                     let live = subscribers.iter_mut().filter(|s| s.registration.is_some());
                     for subscriber in live {
                         let is_own = user == Some(subscriber.user) || subscriber.sees_all;

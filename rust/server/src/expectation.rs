@@ -1,0 +1,46 @@
+//! Requests whose clients wait to be asked for their bodies (RFC 9110, section 10.1.1): who would be
+//! refused by the head is not asked.
+
+use actix_http::body::BoxBody;
+use actix_http::{Request, Response};
+use protocol::http::HttpRequest;
+
+use crate::handshake::Door;
+use crate::head::{fault_of, headers_of, peer_of};
+use crate::http::{closing, malformed, respond};
+
+/// The response to a request that is refused by its head.
+#[derive(Debug)]
+pub(crate) struct Refused(Response<BoxBody>);
+
+impl From<Refused> for Response<BoxBody> {
+    fn from(refused: Refused) -> Self {
+        refused.0
+    }
+}
+
+/// Looks at the head of a request whose client waits.
+///
+/// # Errors
+///
+/// Its body is not wanted.
+pub(crate) fn look(door: &Door, request: &Request) -> Result<(), Refused> {
+    let head = request.head();
+    let refuse = |reply| Err(Refused(closing(respond(reply, None)).into()));
+    if let Some(problem) = fault_of(head) {
+        return refuse(malformed(problem).into());
+    }
+    if !door.path.is_match(head.uri.path()) {
+        return Ok(());
+    }
+    let headers = headers_of(head, |_| true);
+    let asked = HttpRequest {
+        method: head.method.as_str(),
+        query: head.uri.query().unwrap_or_default(),
+        headers: &headers,
+        body: &[],
+    };
+    let peer = peer_of(head);
+    let responder = &door.current.responder;
+    responder.look_at(&asked, peer.as_deref()).or_else(refuse)
+}

@@ -1,0 +1,382 @@
+//! The messages of one connection of HTTP/1.1, seen as bytes: where each head and body ends, and what
+//! of them nobody may send.
+//!
+//! actix-http parses them; it takes a line that ends without a carriage return, and lets extensions
+//! of chunks and trailers be as long as they like: ADR 0053. Source: RFC 9112, sections 2.2, 6 and 7.
+
+/// What of a line is looked at (bytes). Fields that frame a body are shorter.
+const LINE_BYTES: usize = 128;
+
+/// What is wrong with a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyFault {
+    /// Its bytes on the wire are more than a body may have.
+    TooLarge,
+    /// Its lines can be read in two ways.
+    Malformed,
+}
+
+/// What is wrong with what was sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The head can be read in two ways, from this byte of the read on.
+    Head(usize),
+    /// The body of a request.
+    Body {
+        /// Which, counted from 1.
+        request: u64,
+        fault: BodyFault,
+        /// The first byte of the read that need not be handed on.
+        at: usize,
+    },
+}
+
+/// Follows the messages of one connection.
+#[derive(Debug)]
+pub(crate) struct Scanner {
+    state: State,
+    line: Line,
+    framing: Framing,
+    max_body: u64,
+    /// What of the chunked body has come (bytes).
+    body: u64,
+    /// Heads that have come (count).
+    heads: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Before the first line of a head.
+    Start,
+    Head,
+    /// Bytes of a body that are still to come.
+    Body(u64),
+    ChunkSize,
+    /// Bytes of a chunk that are still to come, with the end of its line.
+    Chunk(u64),
+    Trailers,
+    /// No further message is looked for: another protocol follows, or what parses has refused it.
+    Off,
+}
+
+/// What the fields of a head say about its body.
+#[derive(Debug, Default)]
+struct Framing {
+    length: u64,
+    is_chunked: bool,
+    is_upgrade: bool,
+    is_connect: bool,
+}
+
+/// The begin of a line.
+#[derive(Debug, Default)]
+struct Line {
+    bytes: Vec<u8>,
+    length: usize,
+    last: u8,
+}
+
+impl Line {
+    fn push(&mut self, byte: u8) {
+        if self.bytes.len() < LINE_BYTES {
+            self.bytes.push(byte);
+        }
+        self.length += 1;
+        self.last = byte;
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.length = 0;
+        self.last = 0;
+    }
+
+    /// Whether all of it is known.
+    fn is_whole(&self) -> bool {
+        self.length == self.bytes.len()
+    }
+
+    /// Without its end.
+    fn text(&self) -> &[u8] {
+        self.bytes.strip_suffix(b"\r").unwrap_or(&self.bytes)
+    }
+}
+
+impl Scanner {
+    /// Bodies that are chunked may have `max_body` bytes on the wire.
+    pub(crate) fn new(max_body: usize) -> Self {
+        Self {
+            state: State::Start,
+            line: Line::default(),
+            framing: Framing::default(),
+            max_body: max_body as u64,
+            body: 0,
+            heads: 0,
+        }
+    }
+
+    /// Looks at what was read; an error is the last thing it finds.
+    pub(crate) fn read(&mut self, read: &[u8]) -> Result<(), Fault> {
+        let mut at = 0;
+        while at < read.len() {
+            let rest = read.len() - at;
+            match &mut self.state {
+                State::Off => return Ok(()),
+                State::Body(left) | State::Chunk(left) => {
+                    let taken = rest.min(usize::try_from(*left).unwrap_or(rest));
+                    *left -= taken as u64;
+                    let is_over = *left == 0;
+                    at += taken;
+                    if let State::Chunk(_) = self.state {
+                        self.count(taken, at - taken)?;
+                        if is_over {
+                            self.state = State::ChunkSize;
+                        }
+                    } else if is_over {
+                        self.state = State::Start;
+                    }
+                }
+                State::Start | State::Head | State::ChunkSize | State::Trailers => {
+                    let byte = read[at];
+                    if byte == b'\n' {
+                        self.end_line(at)?;
+                    } else {
+                        self.line.push(byte);
+                    }
+                    if matches!(self.state, State::ChunkSize | State::Trailers) {
+                        self.count(1, at)?;
+                    }
+                    at += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, bytes: usize, at: usize) -> Result<(), Fault> {
+        self.body += bytes as u64;
+        if self.body > self.max_body {
+            return Err(self.body_fault(BodyFault::TooLarge, at));
+        }
+        Ok(())
+    }
+
+    fn body_fault(&mut self, fault: BodyFault, at: usize) -> Fault {
+        self.state = State::Off;
+        Fault::Body {
+            request: self.heads,
+            fault,
+            at,
+        }
+    }
+
+    fn end_line(&mut self, at: usize) -> Result<(), Fault> {
+        let is_head = matches!(self.state, State::Start | State::Head);
+        let is_ended = self.line.last == b'\r' && self.is_known();
+        if !is_ended && is_head {
+            self.state = State::Off;
+            return Err(Fault::Head(at));
+        }
+        if !is_ended {
+            return Err(self.body_fault(BodyFault::Malformed, at));
+        }
+        let is_empty = self.line.text().is_empty();
+        self.state = match self.state {
+            // An empty line before a request is skipped (RFC 9112, section 2.2).
+            State::Start if is_empty => State::Start,
+            State::Start => {
+                let is_connect = self.line.text().starts_with(b"CONNECT ");
+                self.framing = Framing {
+                    is_connect,
+                    ..Framing::default()
+                };
+                State::Head
+            }
+            State::Head if is_empty => self.end_head(),
+            State::Head => {
+                self.read_field();
+                State::Head
+            }
+            State::ChunkSize => match chunk_size(self.line.text()) {
+                Some(0) => State::Trailers,
+                // With the end of its line.
+                Some(size) => State::Chunk(size.saturating_add(2)),
+                None => State::Off,
+            },
+            State::Trailers if is_empty => State::Start,
+            state => state,
+        };
+        self.line.clear();
+        Ok(())
+    }
+
+    /// Whether of the line that ends enough is known to follow what it says.
+    fn is_known(&self) -> bool {
+        if self.state != State::Head || self.line.is_whole() {
+            return true;
+        }
+        let (name, _) = field(self.line.text());
+        !FRAMING.iter().any(|known| name.eq_ignore_ascii_case(known))
+    }
+
+    /// Reads a field as actix-http does. What that refuses may be read in any way.
+    fn read_field(&mut self) {
+        let (name, value) = field(self.line.text());
+        if name.eq_ignore_ascii_case(CONTENT_LENGTH) {
+            let length = std::str::from_utf8(value).ok();
+            self.framing.length = length.and_then(|l| l.parse().ok()).unwrap_or(0);
+        } else if name.eq_ignore_ascii_case(TRANSFER_ENCODING) {
+            self.framing.is_chunked |= value.eq_ignore_ascii_case(b"chunked");
+        } else if name.eq_ignore_ascii_case(UPGRADE) {
+            self.framing.is_upgrade |= value.eq_ignore_ascii_case(b"websocket");
+        }
+    }
+
+    /// No further line is looked for; who stays connected for days keeps nothing of them.
+    fn end(&mut self) -> State {
+        self.line = Line::default();
+        State::Off
+    }
+
+    fn end_head(&mut self) -> State {
+        self.heads += 1;
+        self.body = 0;
+        let framing = &self.framing;
+        match framing.length {
+            _ if framing.is_chunked => State::ChunkSize,
+            _ if framing.is_upgrade => self.end(),
+            0 if framing.is_connect => self.end(),
+            0 => State::Start,
+            length => State::Body(length),
+        }
+    }
+}
+
+const CONTENT_LENGTH: &[u8] = b"content-length";
+const TRANSFER_ENCODING: &[u8] = b"transfer-encoding";
+const UPGRADE: &[u8] = b"upgrade";
+
+/// Fields that say where a body ends.
+const FRAMING: [&[u8]; 3] = [CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE];
+
+/// Name and value of a field.
+fn field(line: &[u8]) -> (&[u8], &[u8]) {
+    let colon = line.iter().position(|byte| *byte == b':');
+    let (name, value) = line.split_at(colon.unwrap_or(line.len()));
+    (name, value.get(1..).unwrap_or_default().trim_ascii())
+}
+
+/// The size at the begin of a line, before white space and extensions.
+fn chunk_size(line: &[u8]) -> Option<u64> {
+    let end = line.iter().position(|byte| !byte.is_ascii_hexdigit());
+    let digits = std::str::from_utf8(&line[..end.unwrap_or(line.len())]).ok()?;
+    u64::from_str_radix(digits, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+
+    fn scan(parts: &[&str], max_body: usize) -> Result<(u64, State), Fault> {
+        let mut scanner = Scanner::new(max_body);
+        for part in parts {
+            scanner.read(part.as_bytes())?;
+        }
+        Ok((scanner.heads, scanner.state))
+    }
+
+    #[test]
+    fn messages_are_followed_however_they_are_cut() {
+        let text = [
+            "\r\nGET /a HTTP/1.1\r\nHost: a\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length:  5 \r\n\r\n\nGE\n\n",
+            HEAD,
+            "3;a=b\r\n\n\n\n\r\n0A \r\n0123456789\r\n0\r\nX: y\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nCookie: ",
+            &"x".repeat(1_000),
+            "\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: WebSocket\r\n\r\n",
+            "\n\n\x00 anything",
+        ]
+        .concat();
+        for size in [1, 2, 3, 7, text.len()] {
+            let chunks: Vec<_> = text.as_bytes().chunks(size).collect();
+            let mut scanner = Scanner::new(100);
+            for chunk in chunks {
+                scanner.read(chunk).unwrap();
+            }
+            assert_eq!((scanner.heads, scanner.state), (5, State::Off), "{size}");
+        }
+    }
+
+    #[test]
+    fn a_line_of_a_head_that_ends_without_a_return_is_a_fault() {
+        for (text, at) in [
+            ("GET / HTTP/1.1\nHost: a\r\n\r\n", 14),
+            ("GET / HTTP/1.1\r\nHost: a\n\r\n", 23),
+            ("GET / HTTP/1.1\r\nHost: a\r\n\n", 25),
+            ("\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", 0),
+        ] {
+            assert_eq!(scan(&[text], 10), Err(Fault::Head(at)), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_framing_field_past_what_is_looked_at_is_a_fault() {
+        for name in ["Content-Length", "transfer-encoding", "Upgrade"] {
+            let text = format!("GET / HTTP/1.1\r\n{name}:{}5\r\n", " ".repeat(LINE_BYTES));
+            assert!(matches!(scan(&[&text], 10), Err(Fault::Head(_))), "{name}");
+        }
+    }
+
+    fn body_fault(text: &[&str], max_body: usize) -> Option<BodyFault> {
+        match scan(text, max_body) {
+            Err(Fault::Body {
+                request: 1, fault, ..
+            }) => Some(fault),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn all_bytes_of_a_chunked_body_count() {
+        let fault = Some(BodyFault::TooLarge);
+        assert_eq!(
+            scan(&[HEAD, "5\r\nabcde\r\n0\r\n\r\n"], 15),
+            Ok((1, State::Start))
+        );
+        assert_eq!(body_fault(&[HEAD, "5\r\nabcde\r\n0\r\n\r\n"], 13), fault);
+        for endless in [
+            "1;",
+            "0\r\nX: ",
+            "5   ",
+            "0\r\na:b\r\na:b\r\n",
+            "ffffffff\r\n",
+        ] {
+            let filler = "y".repeat(1_000);
+            assert_eq!(
+                body_fault(&[HEAD, endless, &filler], 500),
+                fault,
+                "{endless:?}"
+            );
+        }
+        // The next body begins at 0.
+        let twice = [
+            HEAD,
+            "5\r\nabcde\r\n0\r\n\r\n",
+            HEAD,
+            "5\r\nabcde\r\n0\r\n\r\n",
+        ];
+        assert_eq!(scan(&twice, 15), Ok((2, State::Start)));
+    }
+
+    #[test]
+    fn a_line_of_a_body_that_ends_without_a_return_is_a_fault() {
+        let fault = Some(BodyFault::Malformed);
+        for body in ["0\n\r\n", "0\r\n\n", "0\r\nX: y\n\nGET /", "1\na"] {
+            assert_eq!(body_fault(&[HEAD, body], 100), fault, "{body:?}");
+        }
+    }
+}
