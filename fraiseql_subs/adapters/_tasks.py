@@ -26,11 +26,6 @@ class Peer:
     query_string: str = ""
 
 
-<<<<<<< HEAD
-async def first_of(
-    ended: asyncio.Future[None], *work: Coroutine[Any, Any, None] | asyncio.Task[None]
-) -> None:
-=======
 def as_text(value: str) -> str:
     """Read what a server could not decode as it came, byte by byte; other texts are left alone."""
     try:
@@ -40,8 +35,9 @@ def as_text(value: str) -> str:
     return value
 
 
-async def first_of(ended: asyncio.Future[None], *work: Coroutine[Any, Any, None]) -> None:
->>>>>>> main
+async def first_of(
+    ended: asyncio.Future[None], *work: Coroutine[Any, Any, None] | asyncio.Task[None]
+) -> None:
     """Run until one of several is done, or `ended` is; cancel the others and wait for them.
 
     Raises:

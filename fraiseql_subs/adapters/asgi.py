@@ -116,14 +116,9 @@ async def _answer(
     body = await _body(receive, manager._limits.max_message_bytes)
     if body is None:
         return
-<<<<<<< HEAD
-    peer = Peer(_headers(scope), _address(scope), context, _query_string(scope))
     # A client may leave before it is answered: what runs for it ends then.
     leaving = asyncio.ensure_future(_departure(receive))
-    answering = asyncio.ensure_future(manager._core.answer(scope["method"], body, peer))
-=======
-    response = await admission.answer(body)
->>>>>>> main
+    answering = asyncio.ensure_future(admission.answer(body))
     try:
         either: list[asyncio.Future[Any]] = [answering, leaving]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)

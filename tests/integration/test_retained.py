@@ -67,7 +67,7 @@ async def test_ids_and_documents_count_as_well(what, serve, connect):
             elif what == "document":
                 query += " #" + long
             else:
-                query = f"subscription {long[:1000]} {{ kept }}" + " " * 8_000
+                query = f"subscription {long[:1000]} {{ kept }}" + " " * 7_000
             await client.subscribe(query, id=id)
         (error,) = await client.receive_errors(id)
         assert "max_retained_bytes" in error["message"]

@@ -30,14 +30,9 @@ mod websocket;
 
 pub use close::Close;
 pub use exchange::Exchange;
-<<<<<<< HEAD
-pub use framing::Framing;
-pub use head::{Amendment, Head};
-pub use json::{Footprint, JsonObject, SHARED_NAMES};
-=======
 pub use framing::{EventId, Framing};
 pub use head::{Amendment, Head, NOSNIFF};
->>>>>>> main
+pub use json::{Footprint, JsonObject, SHARED_NAMES};
 pub use operation::{OperationId, OperationKind, Request, Resume, ResumeFault};
 pub use session::{Action, Session};
 pub use subprotocol::Subprotocol;

@@ -220,26 +220,6 @@ pub(crate) struct Admission {
     is_head: bool,
 }
 
-<<<<<<< HEAD
-/// Answers a request; the future gives its `Response`. Cancelled, it ends what runs for the request.
-pub(crate) fn answer<'py>(
-    py: Python<'py>,
-    running: &Arc<Running>,
-    request: PyRequest,
-    peer: PyPeer,
-) -> PyResult<Bound<'py, PyAny>> {
-    let promise = Promise::new(py)?;
-    let ended = promise.future(py).unbind();
-    let carrier = CarrierHandle {
-        shut_down: waiter(py, &running.bridge, promise),
-        pulse: Some(running.pulse.clone()),
-    };
-    let client = peer.into_client(py)?;
-    let responder = py.detach(|| running.runtime.responder());
-    let is_head = request.method == "HEAD";
-    let work = async move {
-        let (headers, query) = (client.headers.clone(), client.query.clone());
-=======
 /// A request that was let in, until its body is there.
 struct Admitted {
     method: String,
@@ -259,27 +239,12 @@ impl Admission {
         let client = peer.into_client(py)?;
         let responder = py.detach(|| running.runtime.responder());
         let is_head = method == "HEAD";
->>>>>>> main
         let asked = HttpRequest {
             method: &method,
             query: &client.query,
             headers: &client.headers,
             body: &[],
         };
-<<<<<<< HEAD
-        match responder.admit_request(&asked, client.peer.as_deref()) {
-            Ok(place) => responder.answer(asked, client, place, carrier).await,
-            Err(refusal) => refusal,
-        }
-    };
-    let bridge = running.bridge.clone();
-    cancellable(
-        py,
-        &running.bridge,
-        &running.runtime,
-        work,
-        move |py, reply| {
-=======
         let admitted = responder.admit_request(&asked, client.peer.as_deref());
         let (request, refusal) = match admitted {
             Ok(place) => {
@@ -314,7 +279,8 @@ impl Admission {
         Ok(Some(Response::new(refusal, self.is_head, bridge, ended)))
     }
 
-    /// Answers a request that was let in; the future gives its `Response`.
+    /// Answers a request that was let in; the future gives its `Response`. Cancelled, it ends what
+    /// runs for the request.
     fn answer<'py>(&self, py: Python<'py>, body: Vec<u8>) -> PyResult<Bound<'py, PyAny>> {
         let admitted = self.request.lock().take();
         let admitted = admitted
@@ -344,11 +310,10 @@ impl Admission {
         };
         let (bridge, is_head) = (running.bridge.clone(), self.is_head);
         let finish = move |py: Python<'_>, reply| {
->>>>>>> main
             let response = Response::new(reply, is_head, bridge, ended);
             Ok(response.into_pyobject(py)?.into_any().unbind())
         };
-        future(py, &running.bridge, &running.runtime, work, finish)
+        cancellable(py, &running.bridge, &running.runtime, work, finish)
     }
 }
 

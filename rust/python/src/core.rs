@@ -9,12 +9,8 @@ use parking_lot::Mutex;
 use protocol::{Close, JsonObject, Request};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-<<<<<<< HEAD
-use runtime::{Client, Selector};
-use serde_json::Value;
-=======
 use runtime::{Client, Page, Selector, opaque_id};
->>>>>>> main
+use serde_json::Value;
 use server::{Address, Endpoint, Server, ServerConfig, Tls};
 
 use crate::client::{HostClient, context_variables, identity_of, read_identity};

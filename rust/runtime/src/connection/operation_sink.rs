@@ -9,12 +9,8 @@ use std::task::{Context, Poll};
 
 use bus::Stream;
 use bytes::Bytes;
-<<<<<<< HEAD
 use graphql::GraphQLError;
-use protocol::{Amendment, Framing, OperationId};
-=======
 use protocol::{Amendment, EventId, Framing, OperationId};
->>>>>>> main
 
 use super::Connection;
 use crate::metrics::Metrics;
@@ -52,17 +48,16 @@ impl OperationSink {
 }
 
 impl ResponseSink for OperationSink {
-<<<<<<< HEAD
     fn retain(&self, bytes: usize) -> Result<(), Vec<GraphQLError>> {
         match self.live_connection() {
             Some(connection) => connection.retain(&self.id, &self.mark, bytes),
             None => Ok(()),
         }
-=======
+    }
+
     fn follow(&self, stream: Arc<Stream>) {
         // An operation follows one stream.
         self.events.set(stream).ok();
->>>>>>> main
     }
 
     fn next(&self, response: &Bytes) {
