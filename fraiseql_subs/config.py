@@ -62,8 +62,9 @@ class Limits:
     """Limits of one manager; each bounds a queue, a size or a time.
 
     Attributes:
-        connection_init_timeout: Time a client has to send `connection_init` (seconds, above 0);
-            past it the socket is closed with 4408.
+        connection_init_timeout: Time from the handshake of a WebSocket until its client is
+            accepted: `connection_init`, fetching keys and `Security.authenticate` included
+            (seconds, above 0). Past it the hook is cancelled and the socket closed with 4408.
         max_connections: Connections at once, and requests from their heads until their responses
             are written (count); past it a handshake or request is refused with 503. None: no limit.
         max_subscriptions_per_connection: Subscriptions one connection may hold at once (count);
@@ -74,7 +75,8 @@ class Limits:
             of its name and value and 32 more (bytes, at most 131072); past it the answer is 431.
         request_timeout: Time a client has to send a head, and again a body, to the embedded
             server (seconds, above 0). Past it the answer is 408, or the connection is closed. A
-            connection without a request is closed after it as well.
+            connection without a request is closed after it as well. As long, with any server,
+            `Security.authenticate` may take for a request, past it the answer is 503.
         send_timeout: Time a response of the embedded server waits for its client to take more of
             it (seconds, above 0); past it the response is ended. HTTP streams are responses, also
             with `keepalive=None`.
@@ -83,6 +85,9 @@ class Limits:
         max_aliases: Aliased fields of one operation, fragments spread out (count); None: no limit.
         max_directives: Directives of one operation, fragments spread out (count); None: no limit.
         max_tokens: Lexical tokens of a document (count); None: no limit.
+        max_retained_bytes: What the operations of one connection may keep of their requests: their
+            ids, names and documents, and their arguments, as what these take in memory (bytes);
+            past it the next one is answered with an error.
         max_pending_bytes: Results that may wait for one slow connection (bytes); past it
             `slow_consumer` acts.
         slow_consumer: `"disconnect"` ends the connection with 1013, `"drop_oldest"` drops the
@@ -111,6 +116,7 @@ class Limits:
     max_aliases: int | None = 100
     max_directives: int | None = 50
     max_tokens: int | None = 5000
+    max_retained_bytes: int = 8 * 1024 * 1024
     max_pending_bytes: int = 1024 * 1024
     slow_consumer: SlowConsumer = "disconnect"
     keepalive: float | None = 12.0
@@ -123,6 +129,7 @@ class Limits:
             "max_subscriptions_per_connection",
             "max_message_bytes",
             "max_head_bytes",
+            "max_retained_bytes",
             "max_pending_bytes",
         ):
             self._check_count(name, optional=False)

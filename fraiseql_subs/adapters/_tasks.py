@@ -26,7 +26,9 @@ class Peer:
     query_string: str = ""
 
 
-async def first_of(ended: asyncio.Future[None], *work: Coroutine[Any, Any, None]) -> None:
+async def first_of(
+    ended: asyncio.Future[None], *work: Coroutine[Any, Any, None] | asyncio.Task[None]
+) -> None:
     """Run until one of several is done, or `ended` is; cancel the others and wait for them.
 
     Raises:

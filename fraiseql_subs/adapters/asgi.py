@@ -124,14 +124,29 @@ async def _answer(call: ASGICall, send: _Sending) -> None:
     body = await _body(call.receive, manager._limits.max_message_bytes)
     if body is None:
         return
-    response = await admission.answer(body)
+    # A client may leave before it is answered: what runs for it ends then.
+    leaving = asyncio.ensure_future(_departure(call.receive))
+    answering = asyncio.ensure_future(admission.answer(body))
     try:
-        await first_of(response.ended, _respond(response, send), _departure(call.receive))
+        either: list[asyncio.Future[Any]] = [answering, leaving]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if answering.done():
+            await _hand_over(call, answering.result(), send, leaving)
+    finally:
+        answering.cancel()
+        leaving.cancel()
+
+
+async def _hand_over(
+    call: ASGICall, response: Response, send: _Sending, leaving: asyncio.Task[None]
+) -> None:
+    try:
+        await first_of(response.ended, _respond(response, send), leaving)
         if response.ended.done():
             await _cut_response(call, send)
         elif response.is_cut_short:
             # A client that takes nothing would otherwise keep the end of it waiting for ever.
-            limit(_ends(scope))
+            limit(_ends(call.scope))
     except OSError:
         # Servers differ in whether writing to a client that has left is an error.
         pass

@@ -6,7 +6,7 @@ import asyncio
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..config import DRAIN
 from ._shutdown import watch_shutdown
@@ -198,11 +198,23 @@ async def _refuse(
 
 
 async def _receive(adapter: WebSocketAdapter, connection: Connection) -> None:
-    while (message := await adapter.receive_text()) is not None:
-        if isinstance(message, bytes):
-            connection.receive_binary()
-        elif (room := connection.receive_text(message)) is not None:
+    # No message is held while the next one is waited for.
+    while (room := await _hand_in(adapter, connection)) is not False:
+        if room is not None:
             await room
+
+
+async def _hand_in(
+    adapter: WebSocketAdapter, connection: Connection
+) -> asyncio.Future[None] | Literal[False] | None:
+    """Wait for a message and hand it in; give what to await before the next, False at the end."""
+    message = await adapter.receive_text()
+    if message is None:
+        return False
+    if isinstance(message, bytes):
+        connection.receive_binary()
+        return None
+    return connection.receive_text(message)
 
 
 async def _send(

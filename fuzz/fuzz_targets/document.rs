@@ -21,7 +21,7 @@ fuzz_target!(|text: &str| {
     let Ok(document) = Document::parse(SCHEMA.clone(), DocumentLimits::default(), text) else {
         return;
     };
-    let Ok(operation) = Arc::new(document).operation(None, &JsonMap::new()) else {
+    let Ok(operation) = Arc::new(document).operation(None, JsonMap::new()) else {
         return;
     };
     match operation {

@@ -53,6 +53,7 @@ class Door:
         self.behaviour = behaviour
         self.entered = asyncio.Event()
         self.opened = asyncio.Event()
+        self.ended = asyncio.Event()
 
     async def __call__(self, params: ConnectionParams) -> Identity | None:
         self.entered.set()
@@ -60,7 +61,10 @@ class Door:
             return None
         if self.behaviour == "raise":
             raise RuntimeError("not for clients")
-        await self.opened.wait()
+        try:
+            await self.opened.wait()
+        finally:
+            self.ended.set()
         return Identity("guest")
 
 

@@ -127,6 +127,8 @@ class HttpRun(Run):
         await asyncio.wait_for(self.body.cut(), PATIENCE)
 
     async def leave(self, _: Any) -> None:
+        for request in self.waiting:
+            request.cancel()
         await self.stream.aclose()
 
 

@@ -7,6 +7,7 @@ protocols; here are those of the other side, which all protocols share:
 - `close_server`: the manager closes; a number is its drain in seconds
 - `let_go`: the query `held` and the stream `finite` have their value
 - `wait_for_authentication`, `let_in`: the hook was entered; the hook accepts
+- `authentication_ends`: the hook has ended, perhaps because it was cancelled
 - `running`, `connected`: as many operations run, or clients are connected, neither more nor less
 - `generator_ends`: the generator of `endless` has run its `finally`
 - `pause`: seconds in which a timer could fire that must not
@@ -69,6 +70,9 @@ class Run:
 
     async def wait_for_authentication(self, _: Any) -> None:
         await asyncio.wait_for(self.application.door.entered.wait(), PATIENCE)
+
+    async def authentication_ends(self, _: Any) -> None:
+        await asyncio.wait_for(self.application.door.ended.wait(), PATIENCE)
 
     async def let_in(self, _: Any) -> None:
         self.application.door.opened.set()

@@ -19,6 +19,7 @@ from fraiseql_subs import (
     ConnectionParams,
     Context,
     Identity,
+    Limits,
     Security,
     SubscriptionManager,
     TenantIsolation,
@@ -275,3 +276,22 @@ async def test_without_keys_nobody_is_accepted(serve, connect, caplog, within):
 def test_keys_are_fetched_over_tls_only(url):
     with pytest.raises(ConfigurationError, match="https://"):
         make_manager(key=None, jwks_url=url)
+
+
+async def test_keys_that_do_not_come_in_time_end_the_wait_of_a_client(serve, connect):
+    silent = asyncio.Event()
+
+    async def say_nothing(_reader, writer):
+        await silent.wait()
+        writer.close()
+
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as keys:
+        url = f"http://127.0.0.1:{keys.sockets[0].getsockname()[1]}/"
+        security = Security(jwt=JWT(jwks_url=url, algorithms=["HS256"]))
+        limits = Limits(connection_init_timeout=1.0)
+        server = await serve(SubscriptionManager([who], security=security, limits=limits))
+        client = await connect(server.url, init=False)
+        token = of_key("one", SECRET)
+        await client.send({"type": "connection_init", "payload": {"token": token}})
+        await client.expect_close(4408, "Connection initialisation timeout")
+        silent.set()

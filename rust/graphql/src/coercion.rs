@@ -3,6 +3,8 @@
 //!
 //! Enum values become what the host uses for them; everything else keeps its JSON form.
 
+use std::collections::HashMap;
+
 use apollo_compiler::ast::{Type, Value as Literal};
 use apollo_compiler::executable::{Field, Operation};
 use apollo_compiler::parser::SourceSpan;
@@ -22,11 +24,31 @@ use crate::write::write_float;
 /// Errors of one request that are reported (count). Past it the rest is left out.
 const MAX_ERRORS: usize = 50;
 
-/// CoerceVariableValues() of the specification.
+/// What may be copied of values that stand in a request once: variables that are used again, and
+/// defaults that are put into many objects (values, and each 64 characters of their texts).
+const MAX_COPIED: usize = 100_000;
+
+/// What a value counts for where it is copied.
+fn units(value: &Json) -> usize {
+    match value {
+        Json::Null | Json::Bool(_) | Json::Number(_) => 1,
+        Json::String(text) => 1 + text.len() / 64,
+        Json::Array(items) => 1 + items.iter().map(units).sum::<usize>(),
+        Json::Object(members) => {
+            1 + members
+                .values()
+                .map(|value| 1 + units(value))
+                .sum::<usize>()
+        }
+    }
+}
+
+/// CoerceVariableValues() of the specification. Values become what they are coerced to, so that
+/// large ones are there once.
 pub(crate) fn coerce_variables(
     schema: &Schema,
     operation: &Operation,
-    values: &JsonMap,
+    mut values: JsonMap,
     source: &Source,
 ) -> Result<JsonMap, Vec<GraphQLError>> {
     let mut coerced = JsonMap::new();
@@ -40,7 +62,7 @@ pub(crate) fn coerce_variables(
             let error = GraphQLError::new(message).with_code(CODE_BAD_USER_INPUT);
             errors.push(error.with_locations(place.into_iter().collect::<Vec<_>>()));
         };
-        match values.get(name) {
+        match values.remove(name) {
             None => {
                 if let Some(default) = &definition.default_value {
                     if let Some(value) = literal(schema, &definition.ty, default, None) {
@@ -88,6 +110,8 @@ struct Input<'a> {
     variable: &'a str,
     path: Vec<PathSegment>,
     problems: Vec<String>,
+    /// What defaults have added.
+    copied: usize,
 }
 
 impl<'a> Input<'a> {
@@ -97,10 +121,15 @@ impl<'a> Input<'a> {
             variable,
             path: Vec::new(),
             problems: Vec::new(),
+            copied: 0,
         }
     }
 
     fn refuse(&mut self, value: &Json, problem: &str) -> Json {
+        self.refuse_described(&value.describe(), problem)
+    }
+
+    fn refuse_described(&mut self, value: &str, problem: &str) -> Json {
         if self.problems.len() <= MAX_ERRORS {
             let mut place = String::new();
             if !self.path.is_empty() {
@@ -114,19 +143,18 @@ impl<'a> Input<'a> {
                 place.push('"');
             }
             self.problems.push(format!(
-                "Variable \"${}\" got an invalid value{place}: {}; {problem}",
+                "Variable \"${}\" got an invalid value{place}: {value}; {problem}",
                 self.variable,
-                (&value).describe()
             ));
         }
         Json::Null
     }
 
-    fn value(&mut self, ty: &Type, value: &Json) -> Json {
+    fn value(&mut self, ty: &Type, value: Json) -> Json {
         if value.is_null() {
             if ty.is_non_null() {
                 let problem = format!("Expected non-nullable type \"{ty}\" not to be null.");
-                self.refuse(value, &problem);
+                self.refuse(&value, &problem);
             }
             return Json::Null;
         }
@@ -139,7 +167,7 @@ impl<'a> Input<'a> {
                         self.path.pop();
                         value
                     };
-                    items.iter().enumerate().map(item).collect()
+                    Json::Array(items.into_iter().enumerate().map(item).collect())
                 }
                 single => Json::Array(vec![self.value(item, single)]),
             },
@@ -147,22 +175,29 @@ impl<'a> Input<'a> {
         }
     }
 
-    fn named(&mut self, type_name: &str, value: &Json) -> Json {
+    fn named(&mut self, type_name: &str, value: Json) -> Json {
         match self.schema.compiled().types.get(type_name) {
             Some(ExtendedType::InputObject(definition)) => {
-                let Json::Object(members) = value else {
+                let Json::Object(mut members) = value else {
                     let problem = format!("Expected type \"{type_name}\" to be an object.");
-                    return self.refuse(value, &problem);
+                    return self.refuse(&value, &problem);
                 };
+                // As an object is described; its members leave it.
+                let described = "an object";
                 let mut coerced = JsonMap::new();
                 for (name, field) in &definition.fields {
-                    if let Some(member) = members.get(name.as_str()) {
+                    if let Some(member) = members.get_mut(name.as_str()).map(Json::take) {
                         self.path.push(PathSegment::Key(name.as_str().into()));
                         let member = self.value(&field.ty, member);
                         self.path.pop();
                         coerced.insert(name.to_string(), member);
                     } else if let Some(default) = &field.default_value {
+                        if self.copied > MAX_COPIED {
+                            let problem = "It has too many objects with default values.";
+                            return self.refuse_described(described, problem);
+                        }
                         if let Some(default) = literal(self.schema, &field.ty, default, None) {
+                            self.copied += 1 + units(&default);
                             coerced.insert(name.to_string(), default);
                         }
                     } else if field.ty.is_non_null() {
@@ -170,7 +205,7 @@ impl<'a> Input<'a> {
                             "Field \"{name}\" of required type \"{}\" was not provided.",
                             field.ty
                         );
-                        self.refuse(value, &problem);
+                        self.refuse_described(described, &problem);
                     }
                 }
                 for name in members.keys() {
@@ -178,17 +213,17 @@ impl<'a> Input<'a> {
                         let name = describe_string(name);
                         let problem =
                             format!("type \"{type_name}\" does not define the field {name}.");
-                        self.refuse(value, &problem);
+                        self.refuse_described(described, &problem);
                     }
                 }
                 Json::Object(coerced)
             }
-            Some(ExtendedType::Enum(_)) => self.enum_value(type_name, value),
-            Some(ExtendedType::Scalar(_)) => match scalar(type_name, value) {
-                Ok(value) => value,
-                Err(problem) => self.refuse(value, problem),
+            Some(ExtendedType::Enum(_)) => self.enum_value(type_name, &value),
+            Some(ExtendedType::Scalar(_)) => match scalar(type_name, &value) {
+                Ok(coerced) => coerced.unwrap_or(value),
+                Err(problem) => self.refuse(&value, problem),
             },
-            _ => self.refuse(value, "its type is no input type."),
+            _ => self.refuse(&value, "its type is no input type."),
         }
     }
 
@@ -208,39 +243,40 @@ impl<'a> Input<'a> {
     }
 }
 
-/// Input coercion of a scalar from JSON; the error says what it cannot represent.
-pub(crate) fn scalar(type_name: &str, value: &Json) -> Result<Json, &'static str> {
+/// Input coercion of a scalar from JSON: what it becomes, `None` if it stays as it is. The error says
+/// what it cannot represent.
+pub(crate) fn scalar(type_name: &str, value: &Json) -> Result<Option<Json>, &'static str> {
     match type_name {
         "Int" => match value.as_number().and_then(whole) {
             Some(number) => i32::try_from(number)
-                .map(Json::from)
+                .map(|number| Some(Json::from(number)))
                 .map_err(|_| "Int cannot represent non 32-bit signed integer value."),
             None if value.is_number() && value.as_f64().is_some_and(|n| n.trunc() == n) => {
                 Err("Int cannot represent non 32-bit signed integer value.")
             }
             None => Err("Int cannot represent non-integer value."),
         },
-        "Float" if value.is_number() => Ok(value.clone()),
+        "Float" if value.is_number() => Ok(None),
         "Float" => Err("Float cannot represent non numeric value."),
-        "String" if value.is_string() => Ok(value.clone()),
+        "String" if value.is_string() => Ok(None),
         "String" => Err("String cannot represent a non string value."),
-        "Boolean" if value.is_boolean() => Ok(value.clone()),
+        "Boolean" if value.is_boolean() => Ok(None),
         "Boolean" => Err("Boolean cannot represent a non boolean value."),
         "ID" => match value {
-            Json::String(_) => Ok(value.clone()),
+            Json::String(_) => Ok(None),
             Json::Number(number) => match (whole(number), number.as_f64()) {
-                (Some(number), _) => Ok(number.to_string().into()),
+                (Some(number), _) => Ok(Some(number.to_string().into())),
                 // A whole number beyond 64 bits, as JavaScript writes it.
                 (None, Some(number)) if number.trunc() == number => {
                     let mut digits = Vec::new();
                     write_float(number, &mut digits);
-                    Ok(String::from_utf8_lossy(&digits).into())
+                    Ok(Some(String::from_utf8_lossy(&digits).into()))
                 }
                 _ => Err("ID cannot represent this value."),
             },
             _ => Err("ID cannot represent this value."),
         },
-        _ => Ok(value.clone()),
+        _ => Ok(None),
     }
 }
 
@@ -268,6 +304,7 @@ pub(crate) fn coerce_arguments(
 ) -> Result<Arguments, (String, Option<SourceSpan>)> {
     let mut coerced = JsonMap::new();
     let mut left_out = Vec::new();
+    check_repeated(field, variables)?;
     for definition in &field.definition.arguments {
         let given = field
             .arguments
@@ -284,6 +321,39 @@ pub(crate) fn coerce_arguments(
         }
     }
     Ok((coerced, left_out))
+}
+
+/// Refuses arguments in which large variables stand again and again: each time is a copy.
+fn check_repeated(field: &Field, variables: &JsonMap) -> Result<(), (String, Option<SourceSpan>)> {
+    let mut used = HashMap::new();
+    for argument in &field.arguments {
+        count_variables(&argument.value, &mut used);
+    }
+    let mut copied = 0_usize;
+    for (name, times) in used {
+        if let Some(value) = variables.get(name).filter(|_| times > 1) {
+            copied = copied.saturating_add(units(value).saturating_mul(times - 1));
+        }
+        if copied > MAX_COPIED {
+            let message = format!(
+                "Variable \"${name}\" is used {times} times in the arguments of one field, which is too often for its size."
+            );
+            return Err((message, None));
+        }
+    }
+    Ok(())
+}
+
+fn count_variables<'d>(value: &'d Literal, used: &mut HashMap<&'d str, usize>) {
+    match value {
+        Literal::Variable(name) => *used.entry(name.as_str()).or_default() += 1,
+        Literal::List(items) => items.iter().for_each(|item| count_variables(item, used)),
+        Literal::Object(members) => {
+            let values = members.iter().map(|(_, value)| value);
+            values.for_each(|value| count_variables(value, used));
+        }
+        _ => {}
+    }
 }
 
 /// Whether a client gave no value: no argument, or a variable without a value.

@@ -144,7 +144,7 @@ impl Document {
     pub fn operation(
         self: &Arc<Self>,
         name: Option<&str>,
-        variables: &JsonMap,
+        variables: JsonMap,
     ) -> Result<Operation, Vec<GraphQLError>> {
         let definition = self.select(name)?;
         if definition.operation_type == OperationType::Mutation {
@@ -189,6 +189,16 @@ impl Document {
     #[must_use]
     pub fn operation_name(&self, name: Option<&str>) -> Option<&str> {
         self.select(name).ok()?.name.as_deref()
+    }
+
+    /// Whether that operation declares a variable of this name.
+    #[must_use]
+    pub fn declares(&self, name: Option<&str>, variable: &str) -> bool {
+        let declared = |definition: &Node<Definition>| {
+            let mut variables = definition.variables.iter();
+            variables.any(|known| known.name == variable)
+        };
+        self.select(name).is_ok_and(declared)
     }
 
     /// Its text.

@@ -12,7 +12,7 @@
 //! let schema = Arc::new(Schema::parse(sdl, SchemaOptions::default())?);
 //! let text = "subscription { orderUpdated { total: totalAmount } }";
 //! let document = Arc::new(Document::parse(schema, DocumentLimits::default(), text).unwrap());
-//! let operation = document.operation(None, &JsonMap::new()).unwrap();
+//! let operation = document.operation(None, JsonMap::new()).unwrap();
 //! if let Operation::Subscription(operation) = operation {
 //!     let value = serde_json::json!({"id": 7, "total_amount": 12.5});
 //!     let mut response = Vec::new();

@@ -83,7 +83,10 @@ fn named_literal(
             let json = untyped(value, variables)?;
             match (type_name, value) {
                 ("ID", Literal::Int(digits)) => Some(digits.as_str().into()),
-                ("Int" | "Float" | "String" | "Boolean" | "ID", _) => scalar(type_name, &json).ok(),
+                ("Int" | "Float" | "String" | "Boolean" | "ID", _) => {
+                    let coerced = scalar(type_name, &json).ok()?;
+                    Some(coerced.unwrap_or(json))
+                }
                 _ => Some(json),
             }
         }

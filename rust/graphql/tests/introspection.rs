@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use support::{object, parse};
 
 fn execute(document: &Arc<Document>, variables: Value) -> Result<String, Vec<GraphQLError>> {
-    let Operation::Query(query) = document.operation(None, &object(variables))? else {
+    let Operation::Query(query) = document.operation(None, object(variables))? else {
         panic!()
     };
     Ok(String::from_utf8(query.execute()).unwrap())

@@ -194,7 +194,7 @@ fn interfaces_within_interfaces_cost_the_sum_of_their_types() {
         let selection = "next { id ".repeat(12) + &"}".repeat(12);
         let text = format!("subscription {{{spaces} node {{ {selection} }} }}");
         let document = Document::parse(schema.clone(), DocumentLimits::default(), &text);
-        let operation = Arc::new(document.unwrap()).operation(None, &object(json!({})));
+        let operation = Arc::new(document.unwrap()).operation(None, object(json!({})));
         let Operation::Subscription(operation) = operation.unwrap() else {
             panic!()
         };
@@ -294,7 +294,7 @@ fn hostile_validation_ends() {
         cycles(150, "... { ...F0 } ... on Node { ...F1 } "),
     ];
     for text in documents {
-        let _ = parse(&text).map(|document| document.operation(None, &object(json!({}))).is_ok());
+        let _ = parse(&text).map(|document| document.operation(None, object(json!({}))).is_ok());
     }
 }
 
@@ -479,7 +479,7 @@ fn wide_schema() -> Arc<Schema> {
 
 fn introspect(schema: &Arc<Schema>, text: &str) -> Result<(), String> {
     let document = Document::parse(schema.clone(), DocumentLimits::default(), text);
-    let operation = Arc::new(document.unwrap()).operation(None, &object(json!({})));
+    let operation = Arc::new(document.unwrap()).operation(None, object(json!({})));
     operation
         .map(drop)
         .map_err(|errors| errors[0].message.clone())

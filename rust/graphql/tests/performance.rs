@@ -50,7 +50,7 @@ fn documents_are_read_and_results_are_projected() {
     });
     let document = Arc::new(parse());
     print("operation of a cached document", 100_000, || {
-        black_box(document.operation(None, &JsonMap::new()).unwrap());
+        black_box(document.operation(None, JsonMap::new()).unwrap());
     });
     let row: JsonMap = (0..10)
         .map(|n| (format!("f{n}"), json!("a value of text")))
@@ -65,7 +65,7 @@ fn documents_are_read_and_results_are_projected() {
     ];
     for (what, text, value) in values {
         let document = Document::parse(schema.clone(), DocumentLimits::default(), text).unwrap();
-        let operation = Arc::new(document).operation(None, &JsonMap::new()).unwrap();
+        let operation = Arc::new(document).operation(None, JsonMap::new()).unwrap();
         let Operation::Subscription(operation) = operation else {
             panic!()
         };

@@ -59,7 +59,7 @@ fn a_source_key_replaces_the_names_of_a_field() {
         graphql::DocumentLimits::default(),
         "subscription { order { total id } }",
     );
-    let operation = std::sync::Arc::new(document.unwrap()).operation(None, &object(json!({})));
+    let operation = std::sync::Arc::new(document.unwrap()).operation(None, object(json!({})));
     let graphql::Operation::Subscription(operation) = operation.unwrap() else {
         panic!()
     };

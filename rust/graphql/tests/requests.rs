@@ -106,7 +106,8 @@ fn root_fields_are_counted_after_fragments_and_directives() {
 fn the_operation_is_chosen_by_name() {
     let document = parse("subscription A { tick } subscription B { b: any }").unwrap();
     let none = object(json!({}));
-    let Operation::Subscription(operation) = document.operation(Some("B"), &none).unwrap() else {
+    let Operation::Subscription(operation) = document.operation(Some("B"), none.clone()).unwrap()
+    else {
         panic!()
     };
     assert_eq!(
@@ -114,7 +115,7 @@ fn the_operation_is_chosen_by_name() {
         ("any", "b")
     );
     for name in [None, Some("C"), Some("")] {
-        let errors = document.operation(name, &none).unwrap_err();
+        let errors = document.operation(name, none.clone()).unwrap_err();
         assert_eq!(code(&errors[0]), "OPERATION_RESOLUTION_FAILURE");
     }
     let document = parse("fragment F on Order { id }");
@@ -124,7 +125,7 @@ fn the_operation_is_chosen_by_name() {
 #[test]
 fn a_mutation_is_told_apart() {
     let document = parse("mutation { noop }").unwrap();
-    let operation = document.operation(None, &object(json!({}))).unwrap();
+    let operation = document.operation(None, object(json!({}))).unwrap();
     assert!(matches!(operation, Operation::Mutation));
 }
 
@@ -231,4 +232,35 @@ fn what_follows_from_another_error_is_not_reported() {
     }
     let errors = parse("subscription { order { a } any(b: 1) node }").unwrap_err();
     assert_eq!(errors.len(), 4, "{errors:#?}");
+}
+
+#[test]
+fn large_variables_are_not_copied_again_and_again() {
+    let repeated = |times: usize| {
+        let items = vec!["$x"; times].join(",");
+        format!("subscription($x: JSON) {{ typed(json: [{items}]) }}")
+    };
+    let large = json!({"x": vec![0; 60_000]});
+    assert!(try_subscribe(&repeated(2), large.clone()).is_ok());
+    assert!(try_subscribe(&repeated(1000), json!({"x": vec![0; 50]})).is_ok());
+    for wrong in [
+        try_subscribe(&repeated(1000), large).unwrap_err(),
+        try_subscribe(&repeated(1000), json!({"x": "x".repeat(100_000)})).unwrap_err(),
+    ] {
+        assert_eq!(code(&wrong[0]), "BAD_USER_INPUT");
+        assert!(wrong[0].message.contains("too often for its size"));
+    }
+}
+
+#[test]
+fn defaults_are_not_put_into_objects_without_end() {
+    let text = "subscription($x: [Defaults!]) { typed(defaults: $x) }";
+    assert!(try_subscribe(text, json!({"x": vec![json!({}); 10_000]})).is_ok());
+    let wrong = try_subscribe(text, json!({"x": vec![json!({}); 60_000]})).unwrap_err();
+    assert_eq!(code(&wrong[0]), "BAD_USER_INPUT");
+    assert!(
+        wrong[0]
+            .message
+            .contains("too many objects with default values")
+    );
 }

@@ -181,7 +181,7 @@ fn enums_are_also_found_by_their_internal_values() {
     let document = Document::parse(schema, DocumentLimits::default(), text).map(Arc::new);
     let operation = document
         .unwrap()
-        .operation(None, &object(json!({"s": "OPEN"})));
+        .operation(None, object(json!({"s": "OPEN"})));
     let Operation::Subscription(operation) = operation.unwrap() else {
         panic!()
     };

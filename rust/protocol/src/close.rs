@@ -108,6 +108,12 @@ impl Close {
         Self::new(4408, "Connection initialisation timeout")
     }
 
+    /// 1013: the application did not say in time who the client is.
+    #[must_use]
+    pub fn authentication_timeout() -> Self {
+        Self::try_again_later("Authentication took too long")
+    }
+
     /// 4409: the id is in use.
     #[must_use]
     pub fn subscriber_exists(id: &str) -> Self {

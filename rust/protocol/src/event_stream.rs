@@ -12,7 +12,7 @@ use crate::close::Close;
 use crate::framing::Framing;
 use crate::head::Head;
 use crate::operation::{OperationId, Request};
-use crate::response::Response;
+use crate::response::{RETRY_AFTER, Response};
 use crate::session::Action;
 
 /// Media type of the response.
@@ -104,9 +104,14 @@ impl EventStream {
         self.in_use.remove(id).then(|| data.into())
     }
 
-    /// The time in which the stream should have been opened is over.
-    pub(crate) fn open_timed_out(&mut self) -> Option<Action> {
-        (!self.is_open).then(|| Action::Close(Close::initialisation_timeout()))
+    /// The time in which the client should have been accepted, or have opened it, is over.
+    pub(crate) fn initialisation_timed_out(&mut self) -> Option<Action> {
+        let close = match (self.is_reserved, self.is_open) {
+            (_, true) => return None,
+            (true, false) => Close::initialisation_timeout(),
+            (false, false) => Close::authentication_timeout(),
+        };
+        Some(Action::Close(close))
     }
 
     /// A sign of life.
@@ -125,6 +130,9 @@ impl EventStream {
                 Action::Respond(Head::of_type(status, "application/json; charset=utf-8")),
                 Action::Send(errors_only(&errors).into()),
             ],
+            None if status == 503 => vec![Action::Respond(
+                Head::new(status).with("retry-after", RETRY_AFTER),
+            )],
             None => vec![Action::Respond(Head::new(status))],
         }
     }
@@ -184,8 +192,13 @@ mod tests {
     #[test]
     fn a_stream_that_is_not_opened_in_time_is_closed() {
         let mut stream = EventStream::new();
-        assert!(matches!(stream.open_timed_out(), Some(Action::Close(_))));
+        let close = |close| Some(Action::Close(close));
+        let too_late = stream.initialisation_timed_out();
+        assert_eq!(too_late, close(Close::authentication_timeout()));
+        stream.accept();
+        let too_late = stream.initialisation_timed_out();
+        assert_eq!(too_late, close(Close::initialisation_timeout()));
         stream.open();
-        assert_eq!(stream.open_timed_out(), None);
+        assert_eq!(stream.initialisation_timed_out(), None);
     }
 }

@@ -89,6 +89,12 @@ impl Exchange {
         subscribe.into_iter().collect()
     }
 
+    /// The time in which the client should have been accepted is over.
+    pub(crate) fn initialisation_timed_out(&mut self) -> Option<Action> {
+        self.request.take()?;
+        Some(Action::Close(Close::authentication_timeout()))
+    }
+
     /// An operation of this kind is about to start.
     pub(crate) fn starting(
         &mut self,

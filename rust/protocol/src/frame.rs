@@ -1,7 +1,6 @@
 //! Messages of the server to WebSocket clients, encoded.
 
 use bytes::Bytes;
-use serde_json::{Map, Value};
 
 use crate::operation::OperationId;
 
@@ -18,13 +17,12 @@ pub(crate) fn complete(id: &OperationId) -> Bytes {
     format!(r#"{{"id":{},"type":"complete"}}"#, id.to_json()).into()
 }
 
-/// A message of the connection; without payload the member is left out.
-pub(crate) fn connection(kind: &str, payload: Option<&Map<String, Value>>) -> Bytes {
-    let mut message = Map::from_iter([("type".to_owned(), Value::from(kind))]);
-    if let Some(payload) = payload {
-        message.insert("payload".to_owned(), Value::Object(payload.clone()));
+/// A message of the connection with this JSON as payload; without payload the member is left out.
+pub(crate) fn connection(kind: &str, payload: Option<&str>) -> Bytes {
+    match payload {
+        Some(payload) => format!(r#"{{"type":"{kind}","payload":{payload}}}"#).into(),
+        None => format!(r#"{{"type":"{kind}"}}"#).into(),
     }
-    Value::Object(message).to_string().into()
 }
 
 #[cfg(test)]

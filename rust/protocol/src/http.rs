@@ -4,13 +4,12 @@
 
 use std::borrow::Cow;
 
-use serde_json::{Map, Value};
-
 use crate::accept::Accepted;
 use crate::event_stream;
 use crate::exchange::Exchange;
 use crate::fields;
 use crate::head::Head;
+use crate::json::JsonObject;
 use crate::members::{self, Fault};
 use crate::operation::{OperationId, Request};
 use crate::posted::posted;
@@ -153,17 +152,16 @@ pub fn read(
             Err(Response::no_stream())
         }
         ("GET" | "HEAD", None) if transports.get => {
-            run(request, asked_by_get(request.query)?, accepted)
+            run(request, || asked_by_get(request), accepted)
         }
         ("POST", Some(token)) => {
-            let mut members = posted(request)?;
-            let request = graphql_request(request, &mut members)?;
+            let request = asked_by_post(request)?;
             let Some(id) = operation_id(&request) else {
                 return Err(Response::error(400, "`extensions.operationId` is missing"));
             };
             Ok(Asked::Start { token, id, request })
         }
-        ("POST", None) if transports.post => run(request, posted(request)?, accepted),
+        ("POST", None) if transports.post => run(request, || asked_by_post(request), accepted),
         ("DELETE", Some(token)) => match request.parameter("operationId") {
             Some(id) => Ok(Asked::Stop {
                 token,
@@ -191,21 +189,21 @@ fn allowing(mut response: Response, transports: Transports) -> Response {
 
 /// The id under which an operation runs on an event stream.
 fn operation_id(request: &Request) -> Option<OperationId> {
-    let id = request.extensions.get("operationId")?.as_str()?;
-    (!id.is_empty()).then(|| OperationId::from(id))
+    let id = request.extensions.string("operationId")?;
+    (!id.is_empty()).then(|| OperationId::from(id.as_str()))
 }
 
 fn run(
     http: HttpRequest<'_>,
-    mut members: Map<String, Value>,
+    read: impl FnOnce() -> Result<Request, Response>,
     accepted: Accepted,
 ) -> Result<Asked, Response> {
     if accepted.single.is_none() && accepted.streaming.is_none() {
         let types = accepted.offered.media_types();
         return Err(Response::error(406, &format!("accept one of {types}")));
     }
-    let request = graphql_request(http, &mut members)?;
     let may_be_for_stream = accepted.offered.sse && http.method == "POST" && http.has_token();
+    let request = read()?;
     if may_be_for_stream && operation_id(&request).is_some() {
         // It is for a stream, which another process may have.
         return Err(Response::no_stream());
@@ -217,29 +215,37 @@ fn run(
     }))
 }
 
-fn graphql_request(
-    http: HttpRequest<'_>,
-    members: &mut Map<String, Value>,
-) -> Result<Request, Response> {
-    let mut request = members::request(members, &members::PLAIN).map_err(bad_request)?;
+fn asked_by_post(http: HttpRequest<'_>) -> Result<Request, Response> {
+    let mut request = members::request(posted(http)?, &members::PLAIN).map_err(bad_request)?;
     request.last_event_id = http.header("last-event-id").map(Into::into);
     Ok(request)
 }
 
-/// The members that a GET has as parameters of its target. Empty ones are as if left out.
-fn asked_by_get(query: &str) -> Result<Map<String, Value>, Response> {
-    let mut members = Map::new();
-    for (name, value) in parameters(query).filter(|(_, value)| !value.is_empty()) {
-        let value = match &*name {
-            "query" | "operationName" | "documentId" => Value::from(&*value),
-            "variables" | "extensions" => members::value(value.as_bytes()).map_err(|fault| {
-                Response::error(400, &format!("the parameter `{name}` is invalid: {fault}"))
-            })?,
-            _ => continue,
-        };
-        members.insert(name.into_owned(), value);
+/// A GET has the members as parameters of its target. Empty ones are as if left out.
+fn asked_by_get(http: HttpRequest<'_>) -> Result<Request, Response> {
+    let mut request = Request {
+        last_event_id: http.header("last-event-id").map(Into::into),
+        ..Request::default()
+    };
+    for (name, value) in parameters(http.query).filter(|(_, value)| !value.is_empty()) {
+        match &*name {
+            "query" => request.query = Some(value.into_owned()),
+            "operationName" => request.operation_name = Some(value.into_owned()),
+            "documentId" => request.document_id = Some(value.into_owned()),
+            "variables" => request.variables = object_parameter("variables", &value)?,
+            "extensions" => request.extensions = object_parameter("extensions", &value)?,
+            _ => {}
+        }
     }
-    Ok(members)
+    request.checked(&members::PLAIN).map_err(bad_request)
+}
+
+fn object_parameter(name: &'static str, text: &str) -> Result<JsonObject, Response> {
+    let value = members::value(text).map_err(|fault| {
+        Response::error(400, &format!("the parameter `{name}` is invalid: {fault}"))
+    })?;
+    let object = members::optional_object(Some(value), name).map_err(bad_request)?;
+    Ok(object.unwrap_or_default())
 }
 
 pub(crate) fn bad_request(fault: Fault) -> Response {

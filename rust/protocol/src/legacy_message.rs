@@ -4,13 +4,14 @@
 //! Source: PROTOCOL.md of subscriptions-transport-ws.
 
 use bytes::Bytes;
-use serde_json::{Map, Value, json};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use crate::frame;
 use crate::members::{
     Envelope, Fault, object, operation_id, optional_object, payload_request, required_string,
 };
-use crate::message::ClientMessage;
+use crate::message::{ClientMessage, MESSAGE};
 use crate::operation::OperationId;
 
 /// A message that cannot be understood. It is answered, and the connection goes on.
@@ -49,14 +50,15 @@ impl Misunderstood {
 ///
 /// [`Misunderstood`] has the answer.
 pub(crate) fn decode(text: &str) -> Result<ClientMessage, Misunderstood> {
-    let mut message = match object(text.as_bytes()) {
-        Ok(message) => message,
+    let members = match object(text, MESSAGE) {
+        Ok(members) => members,
         Err(fault @ Fault::Unreadable(_)) => return recognise(text, fault),
         Err(fault) => return Err(Misunderstood { id: None, fault }),
     };
-    let id = message.get("id").and_then(Value::as_str);
-    let id = id.filter(|id| !id.is_empty()).map(OperationId::from);
-    read(&mut message).map_err(|fault| Misunderstood { id, fault })
+    read(members).map_err(|fault| Misunderstood {
+        id: operation_id(members[1]).ok(),
+        fault,
+    })
 }
 
 /// What a message with this fault is nevertheless.
@@ -69,18 +71,18 @@ fn recognise(text: &str, fault: Fault) -> Result<ClientMessage, Misunderstood> {
     }
 }
 
-fn read(message: &mut Map<String, Value>) -> Result<ClientMessage, Fault> {
-    let kind = required_string(message, "type", "type")?;
+fn read([kind, id, payload]: [Option<&RawValue>; 3]) -> Result<ClientMessage, Fault> {
+    let kind = required_string(kind, "type")?;
     Ok(match kind.as_str() {
         "connection_init" => ClientMessage::ConnectionInit {
-            payload: optional_object(message, "payload", "payload")?,
+            payload: optional_object(payload, "payload")?,
         },
         "start" => ClientMessage::Subscribe {
-            id: operation_id(message)?,
-            request: payload_request(message)?,
+            id: operation_id(id)?,
+            request: payload_request(payload)?,
         },
         "stop" => ClientMessage::Complete {
-            id: operation_id(message)?,
+            id: operation_id(id)?,
         },
         "connection_terminate" => ClientMessage::Terminate,
         _ => return Err(Fault::UnknownType(kind)),
@@ -89,7 +91,7 @@ fn read(message: &mut Map<String, Value>) -> Result<ClientMessage, Fault> {
 
 /// What a client is told about its connection.
 pub(crate) fn connection_error(message: &str) -> Bytes {
-    let payload = Map::from_iter([("message".to_owned(), message.into())]);
+    let payload = json!({"message": message}).to_string();
     frame::connection("connection_error", Some(&payload))
 }
 

@@ -2,8 +2,9 @@
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
 
+use crate::json::{self, Footprint, JsonObject};
 use crate::operation::{OperationId, Request};
 
 /// Why a message cannot be understood.
@@ -31,23 +32,34 @@ pub(crate) enum Fault {
     UnknownType(String),
 }
 
-/// Reads a JSON value.
-pub(crate) fn value(text: &[u8]) -> Result<Value, Fault> {
-    serde_json::from_slice(text).map_err(|error| {
+/// Takes a JSON value that can be made into one.
+pub(crate) fn value(text: &str) -> Result<&RawValue, Fault> {
+    let readable = Footprint::of(text).and_then(|_| serde_json::from_str(text));
+    readable.map_err(|error| {
         let error = error.to_string();
-        match serde_json::from_slice::<IgnoredAny>(text) {
+        match serde_json::from_str::<IgnoredAny>(text) {
             Ok(_) => Fault::Unreadable(error),
             Err(_) => Fault::Json(error),
         }
     })
 }
 
-/// Reads a JSON object.
-pub(crate) fn object(text: &[u8]) -> Result<Map<String, Value>, Fault> {
-    match value(text)? {
-        Value::Object(object) => Ok(object),
-        _ => Err(Fault::NoObject),
-    }
+/// Takes the members of these names from the text of a JSON object.
+pub(crate) fn object<'t, const N: usize>(
+    text: &'t str,
+    names: [&str; N],
+) -> Result<[Option<&'t RawValue>; N], Fault> {
+    let value = value(text)?;
+    members(value, names).ok_or(Fault::NoObject)
+}
+
+/// Takes members of a value that is an object.
+fn members<'t, const N: usize>(
+    value: &'t RawValue,
+    names: [&str; N],
+) -> Option<[Option<&'t RawValue>; N]> {
+    // It was read before: what is wrong with it can only be that it is none.
+    json::pick(value.get(), names).ok()
 }
 
 /// What a message is and what it is about.
@@ -71,21 +83,33 @@ impl Envelope {
     }
 }
 
-/// Takes the member `id`.
-pub(crate) fn operation_id(message: &mut Map<String, Value>) -> Result<OperationId, Fault> {
-    let id = required_string(message, "id", "id")?;
+/// Reads the member `id`.
+pub(crate) fn operation_id(id: Option<&RawValue>) -> Result<OperationId, Fault> {
+    let id = required_string(id, "id")?;
     if id.is_empty() {
         return Err(Fault::EmptyId);
     }
     Ok(OperationId::from(id.as_str()))
 }
 
-/// Takes the request in the member `payload`.
-pub(crate) fn payload_request(message: &mut Map<String, Value>) -> Result<Request, Fault> {
-    let mut payload =
-        optional_object(message, "payload", "payload")?.ok_or(Fault::Missing("payload"))?;
-    request(&mut payload, &PAYLOAD)
+/// Reads the request in the member `payload`.
+pub(crate) fn payload_request(payload: Option<&RawValue>) -> Result<Request, Fault> {
+    let payload = given(payload).ok_or(Fault::Missing("payload"))?;
+    let members = members(payload, REQUEST).ok_or(Fault::WrongType {
+        member: "payload",
+        expected: "an object",
+    })?;
+    request(members, &PAYLOAD)
 }
+
+/// The members of a request.
+pub(crate) const REQUEST: [&str; 5] = [
+    "query",
+    "documentId",
+    "operationName",
+    "variables",
+    "extensions",
+];
 
 /// What the members of a request are called in messages about them.
 pub(crate) struct Names {
@@ -113,60 +137,66 @@ pub(crate) const PLAIN: Names = Names {
     extensions: "extensions",
 };
 
-/// Takes the members of a request.
-pub(crate) fn request(members: &mut Map<String, Value>, names: &Names) -> Result<Request, Fault> {
-    let request = Request {
-        query: optional_string(members, "query", names.query)?,
-        document_id: optional_string(members, "documentId", names.document_id)?,
-        // No operation has an empty name: clients that write one mean none.
-        operation_name: optional_string(members, "operationName", names.operation_name)?
-            .filter(|name| !name.is_empty()),
-        variables: optional_object(members, "variables", names.variables)?.unwrap_or_default(),
-        extensions: optional_object(members, "extensions", names.extensions)?.unwrap_or_default(),
+/// Reads a request from the members that [`REQUEST`] names.
+pub(crate) fn request(
+    [query, document_id, operation_name, variables, extensions]: [Option<&RawValue>; 5],
+    names: &Names,
+) -> Result<Request, Fault> {
+    Request {
+        query: optional_string(query, names.query)?,
+        document_id: optional_string(document_id, names.document_id)?,
+        operation_name: optional_string(operation_name, names.operation_name)?,
+        variables: optional_object(variables, names.variables)?.unwrap_or_default(),
+        extensions: optional_object(extensions, names.extensions)?.unwrap_or_default(),
         last_event_id: None,
-    };
-    if request.query.is_none() && request.document_id.is_none() && request.sha256().is_none() {
-        return Err(Fault::Missing(names.query));
     }
-    Ok(request)
+    .checked(names)
 }
 
-/// Takes a member; `null` is as if it were left out.
-fn take(object: &mut Map<String, Value>, key: &str) -> Option<Value> {
-    object.remove(key).filter(|value| !value.is_null())
+impl Request {
+    /// Refuses a request that asks for nothing.
+    pub(crate) fn checked(mut self, names: &Names) -> Result<Self, Fault> {
+        if self.query.is_none() && self.document_id.is_none() && self.sha256().is_none() {
+            return Err(Fault::Missing(names.query));
+        }
+        // No operation has an empty name: clients that write one mean none.
+        self.operation_name.take_if(|name| name.is_empty());
+        Ok(self)
+    }
+}
+
+/// A member that is there; `null` is as if it were left out.
+fn given(member: Option<&RawValue>) -> Option<&RawValue> {
+    member.filter(|value| value.get() != "null")
 }
 
 pub(crate) fn optional_string(
-    object: &mut Map<String, Value>,
-    key: &str,
+    value: Option<&RawValue>,
     member: &'static str,
 ) -> Result<Option<String>, Fault> {
-    match take(object, key) {
-        None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(_) => Err(Fault::WrongType {
-            member,
-            expected: "a string",
-        }),
-    }
+    let Some(value) = given(value) else {
+        return Ok(None);
+    };
+    serde_json::from_str(value.get()).map_err(|_| Fault::WrongType {
+        member,
+        expected: "a string",
+    })
 }
 
 pub(crate) fn required_string(
-    object: &mut Map<String, Value>,
-    key: &str,
+    value: Option<&RawValue>,
     member: &'static str,
 ) -> Result<String, Fault> {
-    optional_string(object, key, member)?.ok_or(Fault::Missing(member))
+    optional_string(value, member)?.ok_or(Fault::Missing(member))
 }
 
 pub(crate) fn optional_object(
-    object: &mut Map<String, Value>,
-    key: &str,
+    value: Option<&RawValue>,
     member: &'static str,
-) -> Result<Option<Map<String, Value>>, Fault> {
-    match take(object, key) {
+) -> Result<Option<JsonObject>, Fault> {
+    match given(value) {
         None => Ok(None),
-        Some(Value::Object(map)) => Ok(Some(map)),
+        Some(value) if value.get().starts_with('{') => Ok(Some(JsonObject::of(value))),
         Some(_) => Err(Fault::WrongType {
             member,
             expected: "an object",

@@ -1,7 +1,6 @@
 //! Messages of WebSocket clients, and how those of graphql-transport-ws are decoded.
 
-use serde_json::{Map, Value};
-
+use crate::json::JsonObject;
 use crate::members::{
     Envelope, Fault, object, operation_id, optional_object, payload_request, required_string,
 };
@@ -11,10 +10,10 @@ use crate::operation::{OperationId, Request};
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum ClientMessage {
     ConnectionInit {
-        payload: Option<Map<String, Value>>,
+        payload: Option<JsonObject>,
     },
     Ping {
-        payload: Option<Map<String, Value>>,
+        payload: Option<JsonObject>,
     },
     Pong,
     Subscribe {
@@ -32,31 +31,34 @@ pub(crate) enum ClientMessage {
     Terminate,
 }
 
+/// The members of a message.
+pub(crate) const MESSAGE: [&str; 3] = ["type", "id", "payload"];
+
 /// Reads one text message.
 pub(crate) fn decode(text: &str) -> Result<ClientMessage, Fault> {
-    let mut message = match object(text.as_bytes()) {
-        Ok(message) => message,
+    let [kind, id, payload] = match object(text, MESSAGE) {
+        Ok(members) => members,
         Err(fault @ Fault::Unreadable(_)) => return recognise(text, fault),
         Err(fault) => return Err(fault),
     };
-    let kind = required_string(&mut message, "type", "type")?;
+    let kind = required_string(kind, "type")?;
     Ok(match kind.as_str() {
         "connection_init" => ClientMessage::ConnectionInit {
-            payload: optional_object(&mut message, "payload", "payload")?,
+            payload: optional_object(payload, "payload")?,
         },
         "ping" => ClientMessage::Ping {
-            payload: optional_object(&mut message, "payload", "payload")?,
+            payload: optional_object(payload, "payload")?,
         },
         "pong" => {
-            optional_object(&mut message, "payload", "payload")?;
+            optional_object(payload, "payload")?;
             ClientMessage::Pong
         }
         "subscribe" => ClientMessage::Subscribe {
-            id: operation_id(&mut message)?,
-            request: payload_request(&mut message)?,
+            id: operation_id(id)?,
+            request: payload_request(payload)?,
         },
         "complete" => ClientMessage::Complete {
-            id: operation_id(&mut message)?,
+            id: operation_id(id)?,
         },
         _ => return Err(Fault::UnknownType(kind)),
     })

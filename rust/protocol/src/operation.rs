@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use crate::json::JsonObject;
 
 /// The id that a client chose for one operation. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -18,8 +18,8 @@ impl OperationId {
     }
 
     /// The id as a JSON string.
-    pub(crate) fn to_json(&self) -> Value {
-        Value::from(self.as_str())
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        serde_json::Value::from(self.as_str())
     }
 }
 
@@ -62,9 +62,9 @@ pub struct Request {
     /// Which of its operations.
     pub operation_name: Option<String>,
     /// Values of its variables.
-    pub variables: Map<String, Value>,
+    pub variables: JsonObject,
     /// Whatever client and server agreed on.
-    pub extensions: Map<String, Value>,
+    pub extensions: JsonObject,
     /// Header `Last-Event-ID` of GraphQL over SSE.
     pub last_event_id: Option<String>,
 }
@@ -94,11 +94,23 @@ pub enum ResumeFault {
 impl Request {
     /// SHA-256 of the document, as automatic persisted queries give it.
     #[must_use]
-    pub fn sha256(&self) -> Option<&str> {
+    pub fn sha256(&self) -> Option<String> {
         self.extensions
-            .get("persistedQuery")?
-            .get("sha256Hash")?
-            .as_str()
+            .object("persistedQuery")?
+            .string("sha256Hash")
+    }
+
+    /// What it keeps (bytes).
+    #[must_use]
+    pub fn kept_bytes(&self) -> usize {
+        let texts = [
+            &self.query,
+            &self.document_id,
+            &self.operation_name,
+            &self.last_event_id,
+        ];
+        let texts = texts.into_iter().flatten().map(String::len);
+        texts.sum::<usize>() + self.variables.kept_bytes() + self.extensions.kept_bytes()
     }
 
     /// What it says in `extensions.resume` and `Last-Event-ID`. The header wins: a browser repeats
@@ -109,17 +121,17 @@ impl Request {
     /// [`ResumeFault`] says what the extension must be.
     pub fn resume(&self) -> Result<Resume, ResumeFault> {
         let mut resume = Resume::default();
-        match self.extensions.get("resume") {
-            None | Some(Value::Null) => {}
-            Some(Value::Object(asked)) => {
+        match self.extensions.member("resume") {
+            None | Some("null") => {}
+            Some(_) => {
+                let asked = self.extensions.object("resume");
+                let asked = asked.ok_or(ResumeFault::NoObject)?;
                 resume.is_asked = true;
-                resume.after = match asked.get("after") {
-                    None | Some(Value::Null) => None,
-                    Some(Value::String(after)) => Some(after.clone()),
-                    Some(_) => return Err(ResumeFault::NoString),
+                resume.after = match asked.member("after") {
+                    None | Some("null") => None,
+                    Some(_) => Some(asked.string("after").ok_or(ResumeFault::NoString)?),
                 };
             }
-            Some(_) => return Err(ResumeFault::NoObject),
         }
         let newest = self.last_event_id.clone().or(resume.after.take());
         resume.after = newest.filter(|id| !id.is_empty());
@@ -130,12 +142,12 @@ impl Request {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn resume(extension: Value, header: Option<&str>) -> Result<Resume, ResumeFault> {
-        let extensions = json!({ "resume": extension });
+        let extensions = json!({ "resume": extension }).to_string();
         Request {
-            extensions: extensions.as_object().cloned().unwrap_or_default(),
+            extensions: JsonObject::parse(extensions).unwrap(),
             last_event_id: header.map(Into::into),
             ..Request::default()
         }

@@ -2,14 +2,14 @@
 //!
 //! Source: RFC 9110, sections 8.3, 8.4 and 15.5.16; GraphQL over HTTP, "Encoding".
 
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
 
 use crate::http::{HttpRequest, bad_request};
-use crate::members;
+use crate::members::{self, Fault};
 use crate::response::Response;
 
-/// The members of a posted JSON object.
-pub(crate) fn posted(request: HttpRequest<'_>) -> Result<Map<String, Value>, Response> {
+/// The members of a posted JSON object that make a request.
+pub(crate) fn posted(request: HttpRequest<'_>) -> Result<[Option<&RawValue>; 5], Response> {
     let codings = request.list("content-encoding").unwrap_or_default();
     if !codings.split(',').all(is_identity) {
         let mut refusal = Response::error(415, "send the body as it is, without content-encoding");
@@ -22,7 +22,9 @@ pub(crate) fn posted(request: HttpRequest<'_>) -> Result<Map<String, Value>, Res
             "send the request as `content-type: application/json`, in UTF-8",
         ));
     }
-    members::object(request.body).map_err(bad_request)
+    let text = std::str::from_utf8(request.body);
+    let text = text.map_err(|error| bad_request(Fault::Json(error.to_string())))?;
+    members::object(text, members::REQUEST).map_err(bad_request)
 }
 
 fn is_identity(coding: &str) -> bool {

@@ -10,6 +10,7 @@ use crate::event_stream::EventStream;
 use crate::exchange::Exchange;
 use crate::framing::Framing;
 use crate::head::{Amendment, Head};
+use crate::json::JsonObject;
 use crate::operation::{OperationId, OperationKind, Request};
 use crate::subprotocol::Subprotocol;
 use crate::websocket::WebSocket;
@@ -20,7 +21,7 @@ pub enum Action {
     /// Decide about the client, then call [`Session::accept`] or [`Session::refuse`].
     Initialise {
         /// Payload of `connection_init`.
-        payload: Option<Map<String, Value>>,
+        payload: Option<JsonObject>,
     },
     /// Send status and headers of an HTTP response; a body follows.
     Respond(Head),
@@ -69,6 +70,15 @@ impl Session {
         self
     }
 
+    /// What a client of the older subprotocol may ask for before it is accepted (bytes).
+    #[must_use]
+    pub fn with_early_bytes(mut self, limit: usize) -> Self {
+        if let Kind::WebSocket(session) = &mut self.0 {
+            session.set_early_bytes(limit);
+        }
+        self
+    }
+
     /// An HTTP request with one operation.
     #[must_use]
     pub fn exchange(exchange: Exchange) -> Self {
@@ -103,6 +113,12 @@ impl Session {
         matches!(self.0, Kind::Exchange(_))
     }
 
+    /// Whether it is a reserved event stream.
+    #[must_use]
+    pub fn is_event_stream(&self) -> bool {
+        matches!(self.0, Kind::EventStream(_))
+    }
+
     /// The transport is ready. HTTP has no `connection_init`: its client is decided about now.
     pub fn begin(&mut self) -> Option<Action> {
         (!self.is_websocket()).then_some(Action::Initialise { payload: None })
@@ -125,7 +141,7 @@ impl Session {
     }
 
     /// The application accepted the client. Empty when the client has not asked or is gone.
-    pub fn accept(&mut self, payload: Option<&Map<String, Value>>) -> Vec<Action> {
+    pub fn accept(&mut self, payload: Option<&JsonObject>) -> Vec<Action> {
         match &mut self.0 {
             Kind::WebSocket(session) => session.accept(payload),
             Kind::Exchange(session) => session.accept(),
@@ -232,12 +248,12 @@ impl Session {
         }
     }
 
-    /// The time for the client to say who it is, or to open its stream, is over.
+    /// The time in which the client should have been accepted, or have opened its stream, is over.
     pub fn initialisation_timed_out(&mut self) -> Option<Action> {
         match &mut self.0 {
             Kind::WebSocket(session) => session.initialisation_timed_out(),
-            Kind::Exchange(_) => None,
-            Kind::EventStream(session) => session.open_timed_out(),
+            Kind::Exchange(session) => session.initialisation_timed_out(),
+            Kind::EventStream(session) => session.initialisation_timed_out(),
         }
     }
 

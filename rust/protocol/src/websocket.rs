@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 
 use crate::close::Close;
 use crate::framing::Framing;
+use crate::json::JsonObject;
 use crate::legacy_message::Misunderstood;
 use crate::members::Fault;
 use crate::message::{ClientMessage, decode};
@@ -25,6 +26,14 @@ use crate::{frame, legacy_message};
 /// Operations that wait for the acknowledgement, and answers (count). Past it the connection is
 /// closed.
 const MAX_EARLY: usize = 100;
+
+/// What those may keep, unless the server says otherwise (bytes).
+const EARLY_BYTES: usize = 1024 * 1024;
+
+/// What the payload of `connection_init` may take as objects of the host: its text so many times,
+/// and so many bytes for those that are small.
+const INIT_FACTOR: usize = 4;
+const INIT_BYTES: usize = 128 * 1024;
 
 /// Clients of the older subprotocol that were sent one `ka` give up when the next is not there
 /// after this time; those that were sent none wait for ever.
@@ -48,6 +57,8 @@ pub(crate) struct WebSocket {
     in_use: HashSet<OperationId>,
     /// Clients of the older subprotocol start operations without waiting for the acknowledgement.
     early: VecDeque<Early>,
+    /// What of them is kept at most (bytes).
+    max_early_bytes: usize,
     /// Whether clients of the older subprotocol are sent `ka`.
     keeps_alive: bool,
 }
@@ -63,6 +74,13 @@ enum Early {
 }
 
 impl Early {
+    fn kept_bytes(&self) -> usize {
+        match self {
+            Self::Subscribe { id, request } => id.as_str().len() + request.kept_bytes(),
+            Self::Answer(answer) => answer.len(),
+        }
+    }
+
     fn starts(&self, started: &OperationId) -> bool {
         matches!(self, Self::Subscribe { id, .. } if id == started)
     }
@@ -76,6 +94,7 @@ impl WebSocket {
             phase: Phase::Connected,
             in_use: HashSet::new(),
             early: VecDeque::new(),
+            max_early_bytes: EARLY_BYTES,
             keeps_alive: true,
         }
     }
@@ -83,6 +102,11 @@ impl WebSocket {
     /// Signs of life will be asked for at this interval.
     pub(crate) fn set_keepalive(&mut self, interval: Option<Duration>) {
         self.keeps_alive = interval.is_some_and(|interval| interval < KEEP_ALIVE_PATIENCE);
+    }
+
+    /// What may be kept of operations that come early (bytes).
+    pub(crate) fn set_early_bytes(&mut self, limit: usize) {
+        self.max_early_bytes = limit;
     }
 
     pub(crate) fn subprotocol(&self) -> Subprotocol {
@@ -124,7 +148,8 @@ impl WebSocket {
         match message {
             ClientMessage::ConnectionInit { payload } => vec![self.initialise(payload)],
             ClientMessage::Ping { payload } => {
-                vec![Action::Send(frame::connection("pong", payload.as_ref()))]
+                let payload = payload.as_ref().map(JsonObject::text);
+                vec![Action::Send(frame::connection("pong", payload))]
             }
             // Asked for or not, a pong needs no answer.
             ClientMessage::Pong => Vec::new(),
@@ -137,9 +162,13 @@ impl WebSocket {
         }
     }
 
-    fn initialise(&mut self, payload: Option<Map<String, Value>>) -> Action {
+    fn initialise(&mut self, payload: Option<JsonObject>) -> Action {
         if self.phase != Phase::Connected {
             return self.end(Close::too_many_initialisation_requests());
+        }
+        if payload.as_ref().is_some_and(has_too_many_values) {
+            let fault = "the payload of connection_init has too many small values";
+            return self.end(Close::bad_request(fault));
         }
         self.phase = Phase::Initialising;
         Action::Initialise { payload }
@@ -166,6 +195,14 @@ impl WebSocket {
 
     /// Keeps what is done, or said, when the client is accepted.
     fn wait(&mut self, early: Early) -> Option<Action> {
+        let kept = self.early.iter().chain([&early]).map(Early::kept_bytes);
+        if kept.sum::<usize>() > self.max_early_bytes {
+            let fault = format!(
+                "more than {} bytes of operations before the acknowledgement",
+                self.max_early_bytes
+            );
+            return Some(self.end(Close::bad_request(fault)));
+        }
         if self.early.len() == MAX_EARLY {
             let fault = "too many operations before the acknowledgement";
             return Some(self.end(Close::bad_request(fault)));
@@ -216,12 +253,13 @@ impl WebSocket {
 
     /// The application accepted the client: the acknowledgement, and the operations that came
     /// early. Empty when the client has not asked or is gone.
-    pub(crate) fn accept(&mut self, payload: Option<&Map<String, Value>>) -> Vec<Action> {
+    pub(crate) fn accept(&mut self, payload: Option<&JsonObject>) -> Vec<Action> {
         if self.phase != Phase::Initialising {
             return Vec::new();
         }
         self.phase = Phase::Acknowledged;
-        let mut actions = vec![Action::Send(frame::connection("connection_ack", payload))];
+        let ack = frame::connection("connection_ack", payload.map(JsonObject::text));
+        let mut actions = vec![Action::Send(ack)];
         actions.extend(self.heartbeat().map(Action::Send));
         for early in std::mem::take(&mut self.early) {
             actions.push(match early {
@@ -241,7 +279,10 @@ impl WebSocket {
     /// What a client that is refused is told before the close, beside its code and reason.
     pub(crate) fn refusal(&self, error: Option<&Map<String, Value>>) -> Option<Bytes> {
         self.is_legacy().then(|| match error {
-            Some(error) => frame::connection("connection_error", Some(error)),
+            Some(error) => {
+                let error = JsonObject::from(error);
+                frame::connection("connection_error", Some(error.text()))
+            }
             None => legacy_message::connection_error(&Close::forbidden().reason),
         })
     }
@@ -269,9 +310,10 @@ impl WebSocket {
         self.in_use.remove(id).then(|| frame::complete(id))
     }
 
-    /// The time for `connection_init` is over; nothing happens when it came in time.
+    /// The time until the acknowledgement is over; nothing happens when it was sent in time.
     pub(crate) fn initialisation_timed_out(&mut self) -> Option<Action> {
-        (self.phase == Phase::Connected).then(|| self.end(Close::initialisation_timeout()))
+        let is_late = matches!(self.phase, Phase::Connected | Phase::Initialising);
+        is_late.then(|| self.end(Close::initialisation_timeout()))
     }
 
     /// A sign of life of the server that needs no answer, once the client is accepted.
@@ -298,6 +340,12 @@ impl WebSocket {
         self.close();
         Action::Close(close)
     }
+}
+
+/// Whether the host would make more of a payload than its text can account for.
+fn has_too_many_values(payload: &JsonObject) -> bool {
+    let room = INIT_FACTOR * payload.kept_bytes() + INIT_BYTES;
+    payload.footprint().objects > room
 }
 
 #[cfg(test)]

@@ -284,15 +284,18 @@ impl Bridge {
         Ok(())
     }
 
-    /// Runs `function` on the event loop's thread; the receiver fails when it never ran.
+    /// Runs `function` on the event loop's thread, unless nobody waits any more; the receiver fails
+    /// when it never ran.
     pub(crate) fn run<T: Send + 'static>(
         &self,
         function: impl FnOnce(Python<'_>) -> T + Send + 'static,
     ) -> oneshot::Receiver<T> {
         let (reply, answer) = oneshot::channel();
         self.push(Box::new(move |py| {
-            // Fails only when nobody waits any more.
-            reply.send(function(py)).ok();
+            if !reply.is_closed() {
+                // Fails only when nobody waits any more.
+                reply.send(function(py)).ok();
+            }
         }));
         answer
     }

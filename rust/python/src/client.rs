@@ -1,27 +1,26 @@
-//! The client of an operation as Python sees it, and the hook that says who it is.
+//! The client of an operation as Python sees it.
+//!
+//! Not here: the hook that says who it is (`hook`).
 
-use std::sync::Arc;
+use std::sync::OnceLock;
 
-use graphql::JsonMap;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use runtime::{Authenticator, BoxFuture, Client, Refused, SubscriptionInfo};
+use runtime::{Client, SubscriptionInfo};
 use security::Identity;
 
-use crate::bridge::Bridge;
-use crate::error::{config_error, manager_closed, text as text_of};
-use crate::failure::{Failures, exception_of};
-use crate::hook::Hooks;
+use crate::error::{config_error, text as text_of};
 use crate::json::{map_to_python, to_json_map};
+use crate::json_text::text_to_python;
 
 /// Python objects kept with a client.
 #[derive(Default)]
 pub(crate) struct HostClient {
     /// What the hook returned.
     pub(crate) identity: Option<Py<PyAny>>,
-    /// `ConnectionParams` that the hook was given.
-    pub(crate) params: Option<Py<PyAny>>,
+    /// `ConnectionParams`, once they are asked for.
+    pub(crate) params: OnceLock<Py<PyAny>>,
     /// `context=` of an in-process subscription.
     pub(crate) value: Option<Py<PyAny>>,
     /// Context variables at an in-process `subscribe`.
@@ -65,10 +64,7 @@ pub(crate) fn context<'py>(
         .get()
         .and_then(|host| host.downcast_ref::<HostClient>());
     let connection_id = (!client.connection_id.is_empty()).then_some(&client.connection_id);
-    let params = match host.and_then(|host| host.params.as_ref()) {
-        Some(params) => params.clone_ref(py).into_bound(py),
-        None => connection_params(py, client)?,
-    };
+    let params = params_of(py, client)?;
     let arguments = PyDict::new(py);
     let identity = match (host.and_then(|h| h.identity.as_ref()), &client.identity) {
         (Some(object), _) => Some(object.clone_ref(py).into_bound(py)),
@@ -99,7 +95,25 @@ fn identity_object<'py>(py: Python<'py>, identity: &Identity) -> PyResult<Bound<
         .call((), Some(&arguments))
 }
 
-fn connection_params<'py>(py: Python<'py>, client: &Client) -> PyResult<Bound<'py, PyAny>> {
+/// The `ConnectionParams` of a client, which are made once.
+fn params_of<'py>(py: Python<'py>, client: &Client) -> PyResult<Bound<'py, PyAny>> {
+    let host = client.host.get_or_init(|| Box::<HostClient>::default());
+    let known = host.downcast_ref::<HostClient>().map(|host| &host.params);
+    if let Some(params) = known.and_then(OnceLock::get) {
+        return Ok(params.clone_ref(py).into_bound(py));
+    }
+    let params = connection_params(py, client)?;
+    if let Some(known) = known {
+        // Only the event loop's thread makes them.
+        known.set(params.clone().unbind()).ok();
+    }
+    Ok(params)
+}
+
+pub(crate) fn connection_params<'py>(
+    py: Python<'py>,
+    client: &Client,
+) -> PyResult<Bound<'py, PyAny>> {
     let headers = PyDict::new(py);
     for (name, value) in client.headers.iter() {
         // A header that is repeated is one list (RFC 9110, section 5.3).
@@ -110,11 +124,10 @@ fn connection_params<'py>(py: Python<'py>, client: &Client) -> PyResult<Bound<'p
         }
     }
     let arguments = PyDict::new(py);
-    let payload = client.connection_params.as_ref();
-    arguments.set_item(
-        "payload",
-        payload.map(|map| map_to_python(py, map)).transpose()?,
-    )?;
+    // Kept as objects from now on, and as text no longer.
+    let payload = client.connection_params.lock().take();
+    let payload = payload.map(|payload| text_to_python(py, payload.text()));
+    arguments.set_item("payload", payload.transpose()?)?;
     arguments.set_item("headers", headers)?;
     let query = PyDict::new(py);
     for (name, value) in client.parameters() {
@@ -138,138 +151,10 @@ fn connection_params<'py>(py: Python<'py>, client: &Client) -> PyResult<Bound<'p
         .call((), Some(&arguments))
 }
 
-/// Asks an `authenticate` hook on the event loop.
-pub(crate) struct PyAuthenticator {
-    pub(crate) hook: Arc<Py<PyAny>>,
-    pub(crate) hooks: Arc<Hooks>,
-    pub(crate) bridge: Arc<Bridge>,
-    pub(crate) failures: Arc<Failures>,
-}
-
-impl Authenticator for PyAuthenticator {
-    fn authenticate(&self, client: Client) -> BoxFuture<(Client, Result<(), Refused>)> {
-        let (hook, bridge) = (self.hook.clone(), self.bridge.clone());
-        let (hooks, failures) = (self.hooks.clone(), self.failures.clone());
-        Box::pin(async move {
-            let asking = bridge.clone();
-            let telling = failures.clone();
-            let asked = bridge.run(move |py| {
-                let asked = ask(py, &asking, &hooks, &hook, &client).map(|answer| (answer, client));
-                asked.map_err(|error| {
-                    let refused = refused(py, &telling, &error);
-                    telling.pass_on(py, error);
-                    refused
-                })
-            });
-            let (answer, mut client) = match asked.await {
-                Ok(Ok(asked)) => asked,
-                Ok(Err(refused)) => return (Client::default(), Err(refused)),
-                Err(_) => return (Client::default(), Err(Refused::default())),
-            };
-            let result = answer.future.await;
-            let decided = bridge.run(move |py| {
-                let result = match result {
-                    Ok(result) => result,
-                    // What ends the program was raised by its task already.
-                    Err(error) => return (client, Err(refused(py, &failures, &error))),
-                };
-                let decision = match read_decision(result.bind(py)) {
-                    Ok(Some(decision)) => decision,
-                    Ok(None) => return (client, Err(Refused::default())),
-                    Err(error) => {
-                        let refused = refused(py, &failures, &error);
-                        failures.pass_on(py, error);
-                        return (client, Err(refused));
-                    }
-                };
-                client.ack = decision.ack;
-                let object = decision.found.map(|mut found| {
-                    // What the hook says may end before the token does, not after.
-                    let token = client.identity.as_ref().and_then(|token| token.expires_at);
-                    let hook = found.identity.expires_at;
-                    found.identity.expires_at = match (token, hook) {
-                        (Some(token), Some(hook)) => Some(token.min(hook)),
-                        (token, hook) => token.or(hook),
-                    };
-                    client.identity = Some(found.identity);
-                    found.object
-                });
-                // What resolvers read of them is in `params` from now on.
-                client.forget_head();
-                // What an adapter told stays.
-                let known = client.host.take().and_then(|host| host.downcast().ok());
-                let host = HostClient {
-                    identity: object,
-                    params: Some(answer.params),
-                    ..known.map_or_else(HostClient::default, |known| *known)
-                };
-                // It was taken before.
-                client.host.set(Box::new(host)).ok();
-                (client, Ok(()))
-            });
-            decided
-                .await
-                .unwrap_or_else(|_| (Client::default(), Err(Refused::default())))
-        })
-    }
-}
-
-struct Answer {
-    params: Py<PyAny>,
-    future: BoxFuture<PyResult<Py<PyAny>>>,
-}
-
-fn ask(
-    py: Python<'_>,
-    bridge: &Bridge,
-    hooks: &Arc<Hooks>,
-    hook: &Py<PyAny>,
-    client: &Client,
-) -> PyResult<Answer> {
-    let params = connection_params(py, client)?;
-    let result = hook.bind(py).call1((&params,))?;
-    let params = params.unbind();
-    if !result.hasattr(intern!(py, "__await__"))? {
-        let result = result.unbind();
-        let future = Box::pin(std::future::ready(Ok(result)));
-        return Ok(Answer { params, future });
-    }
-    let answer = hooks.run(bridge, &result)?;
-    let future = Box::pin(async move { answer.await.unwrap_or_else(|_| Err(manager_closed())) });
-    Ok(Answer { params, future })
-}
-
 /// An identity, for the core and for Python.
 pub(crate) struct Found {
     pub(crate) identity: Identity,
     pub(crate) object: Py<PyAny>,
-}
-
-/// What the hook decided about a client that it lets in.
-struct Decision {
-    /// `None`: who the client is stays as it was known before.
-    found: Option<Found>,
-    ack: Option<JsonMap>,
-}
-
-/// Reads an identity, or an `Accepted` with one; `None` refuses.
-fn read_decision(object: &Bound<'_, PyAny>) -> PyResult<Option<Decision>> {
-    let py = object.py();
-    let accepted = py.import("fraiseql_subs.config")?.getattr("Accepted")?;
-    if !object.is_instance(&accepted)? {
-        let found = read_identity(object)?;
-        return Ok(found.map(|found| Decision {
-            found: Some(found),
-            ack: None,
-        }));
-    }
-    let payload = object.getattr("ack_payload")?;
-    let ack = to_json_map(Some(&payload))
-        .map_err(|error| error.into_error(py, "Accepted.ack_payload", config_error))?;
-    Ok(Some(Decision {
-        found: read_identity(&object.getattr("identity")?)?,
-        ack: (!payload.is_none()).then_some(ack),
-    }))
 }
 
 /// Reads an `Identity`, or a mapping with its members; `None` refuses.
@@ -315,26 +200,4 @@ pub(crate) fn read_identity(object: &Bound<'_, PyAny>) -> PyResult<Option<Found>
         identity,
         object: object.clone().unbind(),
     }))
-}
-
-/// What the client is told of an exception of the hook: nothing, unless it was raised for it.
-fn refused(py: Python<'_>, failures: &Failures, error: &PyErr) -> Refused {
-    let exception = exception_of(py, error);
-    let told = failures.told(&exception);
-    if told.is_none() {
-        failures.log(
-            "authenticate raised; the client was refused",
-            &exception,
-            None,
-        );
-    }
-    let error = told.map(|told| {
-        let mut error = JsonMap::new();
-        error.insert("message".to_owned(), told.message.into());
-        if !told.extensions.is_empty() {
-            error.insert("extensions".to_owned(), told.extensions.into());
-        }
-        error
-    });
-    Refused { error }
 }

@@ -18,7 +18,7 @@ use runtime::{
 
 use crate::bridge::Bridge;
 use crate::client::{HostClient, context_variables};
-use crate::future::{AtEnd, Promise, future};
+use crate::future::{AtEnd, Promise, cancellable};
 use crate::running::Running;
 
 /// Names, in lower case, and values.
@@ -109,7 +109,8 @@ impl Connection {
             let opening = Opening {
                 client,
                 session: Session::websocket(speaks)
-                    .with_keepalive(responder.engine().limits.keepalive),
+                    .with_keepalive(responder.engine().limits.keepalive)
+                    .with_early_bytes(responder.engine().limits.max_message_bytes),
                 close: subprotocol
                     .is_none()
                     .then(Close::subprotocol_not_acceptable),
@@ -309,7 +310,8 @@ impl Admission {
         Ok(Some(Response::new(refusal, self.is_head, bridge, ended)))
     }
 
-    /// Answers a request that was let in; the future gives its `Response`.
+    /// Answers a request that was let in; the future gives its `Response`. Cancelled, it ends what
+    /// runs for the request.
     fn answer<'py>(&self, py: Python<'py>, body: Vec<u8>) -> PyResult<Bound<'py, PyAny>> {
         let admitted = self.request.lock().take();
         let admitted = admitted
@@ -342,7 +344,7 @@ impl Admission {
             let response = Response::new(reply, is_head, bridge, ended);
             Ok(response.into_pyobject(py)?.into_any().unbind())
         };
-        future(py, &running.bridge, &running.runtime, work, finish)
+        cancellable(py, &running.bridge, &running.runtime, work, finish)
     }
 }
 

@@ -7,11 +7,12 @@ use std::time::Duration;
 use bus::Draft;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use protocol::{Close, Request};
+use protocol::{Close, JsonObject, Request};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyDict;
 use runtime::{Client, Page, Selector, opaque_id};
+use serde_json::Value;
 use server::{Address, Endpoint, Server, ServerConfig, Tls};
 
 use crate::client::{HostClient, context_variables, identity_of, read_identity};
@@ -295,16 +296,17 @@ impl Core {
         extensions: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let running = self.running(py)?;
-        let map = |map: Option<&Bound<'_, PyAny>>, name: &str| {
-            to_json_map(map).map_err(|error| error.into_error(py, name, config_error))
+        let object = |given: Option<&Bound<'_, PyAny>>, name: &str| {
+            let map = to_json_map(given);
+            let map = map.map_err(|error| error.into_error(py, name, config_error))?;
+            let text = Value::Object(map).to_string();
+            JsonObject::parse(text).map_err(|error| config_error(format!("{name}: {error}")))
         };
         let option = |value: Option<&Bound<'_, PyAny>>, name: &str| -> PyResult<_> {
             Ok(optional_text(value, name, config_error)?.map(str::to_owned))
         };
-        let (extensions, variables) = (
-            map(extensions.as_ref(), "extensions")?,
-            map(variables.as_ref(), "variables")?,
-        );
+        let extensions = object(extensions.as_ref(), "extensions")?;
+        let variables = object(variables.as_ref(), "variables")?;
         let request = Request {
             query: Some(text(&document, "document", config_error)?.to_owned()),
             operation_name: option(operation_name.as_ref(), "operation_name")?,

@@ -1,14 +1,17 @@
 //! asyncio futures that Rust completes, and an awaitable that is done already.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 
+use futures_util::future::{Either, select};
 use parking_lot::Mutex;
 use pyo3::exceptions::PyStopIteration;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use runtime::{Runtime, Waiter};
+use tokio::sync::oneshot;
 
 use crate::bridge::Bridge;
 use crate::error::manager_closed;
@@ -30,6 +33,39 @@ pub(crate) fn future<'py, T: Send + 'static>(
         kept.complete(move |py| finish(py, output));
     });
     Ok(future)
+}
+
+/// As [`future`], for work that ends, wherever it is, when its future is cancelled.
+pub(crate) fn cancellable<'py, T: Send + 'static>(
+    py: Python<'py>,
+    bridge: &Arc<Bridge>,
+    runtime: &Runtime,
+    work: impl Future<Output = T> + Send + 'static,
+    finish: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
+) -> PyResult<Bound<'py, PyAny>> {
+    let promise = Promise::new(py)?;
+    let future = promise.future(py);
+    let (wanted, unwanted) = oneshot::channel::<()>();
+    let wanted = Wanted(Mutex::new(Some(wanted)));
+    future.call_method1(intern!(py, "add_done_callback"), (wanted,))?;
+    let kept = bridge.keep(py, promise, AtEnd::Closed);
+    runtime.spawn(async move {
+        if let Either::Left((output, _)) = select(pin!(work), unwanted).await {
+            kept.complete(move |py| finish(py, output));
+        }
+    });
+    Ok(future)
+}
+
+/// Held by a future until it is done.
+#[pyclass(frozen)]
+struct Wanted(Mutex<Option<oneshot::Sender<()>>>);
+
+#[pymethods]
+impl Wanted {
+    fn __call__(&self, _future: &Bound<'_, PyAny>) {
+        self.0.lock().take();
+    }
 }
 
 /// What a promise is completed with when its bridge is detached first.

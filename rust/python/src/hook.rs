@@ -1,16 +1,106 @@
-//! The tasks of hooks, such as `authenticate`: held until they are done, as an event loop holds
-//! them weakly.
+//! The `authenticate` hook, which says on the event loop who a client is.
+//!
+//! Its tasks are held until they are done, as an event loop holds them weakly.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use graphql::JsonMap;
 use parking_lot::Mutex;
+use protocol::JsonObject;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use tokio::sync::oneshot;
+use pyo3_async_runtimes::{TaskLocals, into_future_with_locals};
+use runtime::{Authenticator, BoxFuture, Client, Refused};
 
 use crate::bridge::Bridge;
+use crate::client::{Found, HostClient, connection_params, read_identity};
+use crate::error::config_error;
+use crate::failure::{Failures, exception_of};
+use crate::json::to_json_map;
+
+/// Asks an `authenticate` hook.
+pub(crate) struct PyAuthenticator {
+    pub(crate) hook: Arc<Py<PyAny>>,
+    pub(crate) hooks: Arc<Hooks>,
+    pub(crate) bridge: Arc<Bridge>,
+    pub(crate) failures: Arc<Failures>,
+}
+
+impl Authenticator for PyAuthenticator {
+    /// Dropped, it cancels the hook.
+    fn authenticate(&self, mut client: Client) -> BoxFuture<(Client, Result<(), Refused>)> {
+        let (hook, bridge) = (self.hook.clone(), self.bridge.clone());
+        let (hooks, failures) = (self.hooks.clone(), self.failures.clone());
+        Box::pin(async move {
+            let asking = bridge.clone();
+            let telling = failures.clone();
+            let asked = bridge.run(move |py| match ask(py, &asking, &hooks, &hook, &client) {
+                Ok(asked) => {
+                    // What the hook and resolvers read of it is in `params` from now on.
+                    client.forget_head();
+                    Ok((asked, client))
+                }
+                Err(error) => {
+                    let refused = refused(py, &telling, &error);
+                    telling.pass_on(py, error);
+                    Err(refused)
+                }
+            });
+            let (asked, mut client) = match asked.await {
+                Ok(Ok(asked)) => asked,
+                Ok(Err(refused)) => return (Client::default(), Err(refused)),
+                Err(_) => return (Client::default(), Err(Refused::default())),
+            };
+            let Asked { params, answer } = asked;
+            let answer = answer.get().await;
+            let decided = bridge.run(move |py| {
+                let answer = match answer {
+                    Ok(answer) => answer,
+                    // What ends the program was raised by its task already.
+                    Err(error) => return (client, Err(refused(py, &failures, &error))),
+                };
+                let decision = match read_decision(answer.bind(py)) {
+                    Ok(Some(decision)) => decision,
+                    Ok(None) => return (client, Err(Refused::default())),
+                    Err(error) => {
+                        let refused = refused(py, &failures, &error);
+                        failures.pass_on(py, error);
+                        return (client, Err(refused));
+                    }
+                };
+                decision.complete(&mut client, params);
+                (client, Ok(()))
+            });
+            decided
+                .await
+                .unwrap_or_else(|_| (Client::default(), Err(Refused::default())))
+        })
+    }
+}
+
+/// A hook that was called.
+struct Asked {
+    params: Py<PyAny>,
+    answer: Answer,
+}
+
+enum Answer {
+    /// It has returned.
+    Ready(Py<PyAny>),
+    /// Its coroutine runs.
+    Running(Running),
+}
+
+impl Answer {
+    async fn get(self) -> PyResult<Py<PyAny>> {
+        match self {
+            Self::Ready(answer) => Ok(answer),
+            Self::Running(mut running) => (&mut running.answer).await,
+        }
+    }
+}
 
 /// The tasks of the hooks of one started manager.
 #[derive(Default)]
@@ -24,18 +114,18 @@ struct Tasks {
 
 impl Hooks {
     /// Has the event loop run what a hook returned; called on its thread.
-    pub(crate) fn run(
+    fn run(
         self: &Arc<Self>,
-        bridge: &Bridge,
+        bridge: &Arc<Bridge>,
         awaitable: &Bound<'_, PyAny>,
-    ) -> PyResult<oneshot::Receiver<PyResult<Py<PyAny>>>> {
+    ) -> PyResult<Running> {
         let py = awaitable.py();
+        let event_loop = bridge.event_loop(py);
         let on_loop = PyDict::new(py);
-        on_loop.set_item("loop", bridge.event_loop(py))?;
+        on_loop.set_item("loop", event_loop)?;
         let asyncio = py.import(intern!(py, "asyncio"))?;
         let ensure = intern!(py, "ensure_future");
         let task = asyncio.call_method(ensure, (awaitable,), Some(&on_loop))?;
-        let (reply, answer) = oneshot::channel();
         let id = {
             let mut tasks = self.0.lock();
             tasks.last += 1;
@@ -43,29 +133,37 @@ impl Hooks {
             tasks.running.insert(id, task.clone().unbind());
             id
         };
-        let done = Done {
+        let release = Release {
             id,
             hooks: self.clone(),
-            reply: Mutex::new(Some(reply)),
         };
-        let done = done.into_pyobject(py)?;
-        task.call_method1(intern!(py, "add_done_callback"), (done,))?;
-        Ok(answer)
+        let release = release.into_pyobject(py)?;
+        task.call_method1(intern!(py, "add_done_callback"), (release,))?;
+        let locals = TaskLocals::new(event_loop.clone()).copy_context(py)?;
+        Ok(Running {
+            id,
+            answer: Box::pin(into_future_with_locals(&locals, task)?),
+            hooks: self.clone(),
+            bridge: bridge.clone(),
+        })
     }
 
     /// Cancels all; called on the thread of the event loop.
     pub(crate) fn cancel_all(&self, py: Python<'_>) {
-        let tasks = self
-            .0
-            .lock()
-            .running
-            .values()
-            .map(|task| task.clone_ref(py))
-            .collect::<Vec<_>>();
-        for task in tasks {
-            if let Err(error) = task.call_method0(py, intern!(py, "cancel")) {
-                error.write_unraisable(py, Some(task.bind(py)));
-            }
+        let ids: Vec<_> = self.0.lock().running.keys().copied().collect();
+        for id in ids {
+            self.cancel(py, id);
+        }
+    }
+
+    /// Cancels one, if it has not ended; called on the thread of the event loop.
+    fn cancel(&self, py: Python<'_>, id: u64) {
+        let tasks = self.0.lock();
+        let task = tasks.running.get(&id).map(|task| task.clone_ref(py));
+        drop(tasks);
+        let Some(task) = task else { return };
+        if let Err(error) = task.call_method0(py, intern!(py, "cancel")) {
+            error.write_unraisable(py, Some(task.bind(py)));
         }
     }
 
@@ -85,20 +183,127 @@ impl Hooks {
 
 /// Called by a task that has ended.
 #[pyclass(frozen)]
-struct Done {
+struct Release {
     id: u64,
     hooks: Arc<Hooks>,
-    reply: Mutex<Option<oneshot::Sender<PyResult<Py<PyAny>>>>>,
 }
 
 #[pymethods]
-impl Done {
-    fn __call__(&self, task: &Bound<'_, PyAny>) {
+impl Release {
+    fn __call__(&self, _task: &Bound<'_, PyAny>) {
         self.hooks.0.lock().running.remove(&self.id);
-        let result = task.call_method0(intern!(task.py(), "result"));
-        if let Some(reply) = self.reply.lock().take() {
-            // Fails only when the client has left.
-            reply.send(result.map(Bound::unbind)).ok();
+    }
+}
+
+/// A hook whose task runs; dropped before it has answered, the task is cancelled.
+struct Running {
+    id: u64,
+    answer: BoxFuture<PyResult<Py<PyAny>>>,
+    hooks: Arc<Hooks>,
+    bridge: Arc<Bridge>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let (hooks, id) = (self.hooks.clone(), self.id);
+        if hooks.0.lock().running.contains_key(&id) {
+            self.bridge.push(Box::new(move |py| hooks.cancel(py, id)));
         }
     }
+}
+
+fn ask(
+    py: Python<'_>,
+    bridge: &Arc<Bridge>,
+    hooks: &Arc<Hooks>,
+    hook: &Py<PyAny>,
+    client: &Client,
+) -> PyResult<Asked> {
+    let params = connection_params(py, client)?;
+    let result = hook.bind(py).call1((&params,))?;
+    let answer = if result.hasattr(intern!(py, "__await__"))? {
+        Answer::Running(hooks.run(bridge, &result)?)
+    } else {
+        Answer::Ready(result.unbind())
+    };
+    Ok(Asked {
+        params: params.unbind(),
+        answer,
+    })
+}
+
+/// What the hook decided about a client that it lets in.
+struct Decision {
+    /// `None`: who the client is stays as it was known before.
+    found: Option<Found>,
+    ack: Option<JsonObject>,
+}
+
+/// Reads an identity, or an `Accepted` with one; `None` refuses.
+fn read_decision(object: &Bound<'_, PyAny>) -> PyResult<Option<Decision>> {
+    let py = object.py();
+    let accepted = py.import("fraiseql_subs.config")?.getattr("Accepted")?;
+    if !object.is_instance(&accepted)? {
+        let found = read_identity(object)?;
+        return Ok(found.map(|found| Decision {
+            found: Some(found),
+            ack: None,
+        }));
+    }
+    let payload = object.getattr("ack_payload")?;
+    let ack = to_json_map(Some(&payload))
+        .map_err(|error| error.into_error(py, "Accepted.ack_payload", config_error))?;
+    Ok(Some(Decision {
+        found: read_identity(&object.getattr("identity")?)?,
+        ack: (!payload.is_none()).then(|| JsonObject::from(&ack)),
+    }))
+}
+
+impl Decision {
+    /// Notes in a client what is known of it now.
+    fn complete(self, client: &mut Client, params: Py<PyAny>) {
+        client.ack = self.ack;
+        let object = self.found.map(|mut found| {
+            // What the hook says may end before the token does, not after.
+            let token = client.identity.as_ref().and_then(|token| token.expires_at);
+            let hook = found.identity.expires_at;
+            found.identity.expires_at = match (token, hook) {
+                (Some(token), Some(hook)) => Some(token.min(hook)),
+                (token, hook) => token.or(hook),
+            };
+            client.identity = Some(found.identity);
+            found.object
+        });
+        // What an adapter told stays.
+        let known = client.host.take().and_then(|host| host.downcast().ok());
+        let host = HostClient {
+            identity: object,
+            params: params.into(),
+            ..known.map_or_else(HostClient::default, |known| *known)
+        };
+        // It was taken before.
+        client.host.set(Box::new(host)).ok();
+    }
+}
+
+/// What the client is told of an exception of the hook: nothing, unless it was raised for it.
+fn refused(py: Python<'_>, failures: &Failures, error: &PyErr) -> Refused {
+    let exception = exception_of(py, error);
+    let told = failures.told(&exception);
+    if told.is_none() {
+        failures.log(
+            "authenticate raised; the client was refused",
+            &exception,
+            None,
+        );
+    }
+    let error = told.map(|told| {
+        let mut error = JsonMap::new();
+        error.insert("message".to_owned(), told.message.into());
+        if !told.extensions.is_empty() {
+            error.insert("extensions".to_owned(), told.extensions.into());
+        }
+        error
+    });
+    Refused { error }
 }

@@ -15,6 +15,7 @@ mod future;
 mod hook;
 mod iterables;
 mod json;
+mod json_text;
 mod load;
 mod log;
 mod not_json;

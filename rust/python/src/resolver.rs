@@ -17,7 +17,8 @@ use crate::event::PyEvent;
 use crate::failure::{Failures, INTERNAL_ERROR, exception_of};
 use crate::future::{AtEnd, Promise};
 use crate::iterables::Drained;
-use crate::json::{map_to_python, to_json};
+use crate::json::to_json;
+use crate::json_text::text_to_python;
 use crate::tasks::Tasks;
 use crate::value::{Names, PyValue};
 
@@ -135,7 +136,9 @@ impl Calls {
         let host: &OnceLock<_> = &lane.info.host;
         if host.get().is_none() {
             let function = &self.functions[lane.info.definition.index];
-            let arguments = map_to_python(py, &lane.info.arguments)?;
+            // Kept as objects from now on, and as text no longer.
+            let arguments = lane.info.arguments.lock().take().unwrap_or_default();
+            let arguments = text_to_python(py, arguments.text())?;
             let context = context(py, &lane.info)?;
             let bound = Bindings {
                 callables: function

@@ -20,10 +20,9 @@ use serde_json::Value;
 
 use crate::bridge::Bridge;
 use crate::classes::Classes;
-use crate::client::PyAuthenticator;
 use crate::error::{definition_error, exceptions, runtime_error, schema_error};
 use crate::failure::Failures;
-use crate::hook::Hooks;
+use crate::hook::{Hooks, PyAuthenticator};
 use crate::json::to_json;
 use crate::log;
 use crate::policy::PySecurity;
@@ -64,6 +63,7 @@ pub(crate) struct PyLimits {
     max_directives: Option<usize>,
     max_tokens: Option<usize>,
     max_pending_bytes: usize,
+    max_retained_bytes: usize,
     slow_consumer: String,
     keepalive: Option<f64>,
 }
@@ -198,7 +198,8 @@ impl Setup {
         };
         let trusted = options.trusted_documents.map(TrustedDocuments::new);
         let catalog = Catalog::new(schema, declared, document_limits, trusted)
-            .map_err(|error| definition_error(&error))?;
+            .map_err(|error| definition_error(&error))?
+            .with_max_message_bytes(limits.max_message_bytes);
         let policy = options.security.read(&catalog)?;
         let tokens = options.security.read_tokens()?;
         let history = options.history.map(|history| history.read());
@@ -417,6 +418,7 @@ fn read_limits(limits: &PyLimits) -> PyResult<Limits> {
         max_head_bytes: limits.max_head_bytes,
         request_timeout: seconds("request_timeout", limits.request_timeout)?,
         send_timeout: seconds("send_timeout", limits.send_timeout)?,
+        max_retained_bytes: limits.max_retained_bytes,
         max_pending_bytes: limits.max_pending_bytes,
         slow_consumer,
         keepalive: limits

@@ -11,10 +11,10 @@ use graphql::{
     Schema, SubscriptionOperation, TrustedDocuments,
 };
 use hashbrown::HashMap;
-use protocol::{OperationKind, Request};
+use protocol::{JsonObject, OperationKind, Request};
 use serde_json::Value;
 
-use crate::config::DOCUMENT_CACHE_CAPACITY;
+use crate::config::{DOCUMENT_CACHE_CAPACITY, MAX_VARIABLES_BYTES, MAX_VARIABLES_FACTOR};
 use crate::definition::{Definition, ResolverKind};
 use crate::error::DefinitionError;
 use crate::index::Route;
@@ -25,6 +25,8 @@ pub struct Catalog {
     definitions: HashMap<String, Arc<Definition>>,
     /// Answers what no definition serves: queries, mutations, other subscriptions.
     delegate: Option<Arc<Definition>>,
+    /// What the variables of one request may take as values (bytes).
+    max_variables_bytes: usize,
 }
 
 /// What a client asked for.
@@ -49,8 +51,13 @@ pub enum Checked {
 pub struct PreparedOperation {
     /// What was declared, or the host's executor.
     pub definition: Arc<Definition>,
-    /// What was asked; `None` for a query or mutation, which only the host's executor knows.
+    /// What was asked; `None` for a query or mutation, which only the host's executor knows. Its
+    /// arguments have moved to [`Self::arguments`].
     pub operation: Option<SubscriptionOperation>,
+    /// The coerced arguments, as text.
+    pub arguments: JsonObject,
+    /// Name of the operation in the document.
+    pub name: Option<Arc<str>>,
     /// Where its events are found; `None` for a source stream or the host's executor.
     pub route: Option<Route>,
     /// What the host's executor is asked, a JSON object:
@@ -59,10 +66,29 @@ pub struct PreparedOperation {
     /// - `name`: that of the operation;
     /// - `errors`: why the document is refused, if it is;
     /// - `introspection`: our answer, where the executor does not know the whole schema.
-    pub delegated: Option<JsonMap>,
+    pub delegated: Option<JsonObject>,
     /// Whether nothing but the schema can be read by it, or nothing at all: no rule about data
     /// has to be asked.
     pub tells_no_data: bool,
+}
+
+impl PreparedOperation {
+    /// What it keeps of its request for as long as it runs, estimated (bytes).
+    #[must_use]
+    pub fn kept_bytes(&self) -> usize {
+        let given = self.delegated.as_ref().unwrap_or(&self.arguments);
+        let text = given.kept_bytes();
+        let has_function =
+            self.definition.kind != ResolverKind::Passthrough || self.definition.has_initial;
+        let given = if has_function {
+            // The host makes objects of it, and the text goes.
+            text.max(given.footprint().objects)
+        } else {
+            text
+        };
+        let route = self.route.as_ref().map_or(0, Route::kept_bytes);
+        given + route + self.name.as_deref().map_or(0, str::len)
+    }
 }
 
 impl Catalog {
@@ -102,7 +128,16 @@ impl Catalog {
             documents,
             definitions: by_field,
             delegate,
+            max_variables_bytes: MAX_VARIABLES_BYTES,
         })
+    }
+
+    /// Bounds variables by the largest message that clients may send.
+    #[must_use]
+    pub fn with_max_message_bytes(mut self, limit: usize) -> Self {
+        let bytes = limit.saturating_mul(MAX_VARIABLES_FACTOR);
+        self.max_variables_bytes = bytes.max(MAX_VARIABLES_BYTES);
+        self
     }
 
     pub(crate) fn documents(&self) -> &DocumentCache {
@@ -162,14 +197,16 @@ impl Catalog {
             Some(_) => Ok(Checked::Valid),
             None if self.delegate.is_some() => Ok(Checked::JudgedElsewhere),
             None => {
-                let operation = document.operation(name, &request.variables);
+                // It says what is wrong before it looks at any variable.
+                let operation = document.operation(name, JsonMap::new());
                 operation.map(|_| Checked::Valid)
             }
         }
     }
 
     fn document(&self, request: &Request) -> Result<Arc<Document>, Vec<GraphQLError>> {
-        self.documents.find(reference(request))
+        self.documents
+            .find(reference(request, request.sha256().as_deref()))
     }
 
     /// What the host's executor is asked about a document that is refused here: it has errors and
@@ -182,7 +219,10 @@ impl Catalog {
         if self.delegate.is_none() {
             return Err(errors);
         }
-        match self.documents.judged_by_schema(reference(request)) {
+        match self
+            .documents
+            .judged_by_schema(reference(request, request.sha256().as_deref()))
+        {
             Some(text) => self.refused(&text, request, errors),
             None => Err(errors),
         }
@@ -195,21 +235,24 @@ impl Catalog {
         errors: Vec<GraphQLError>,
     ) -> Result<Prepared, Vec<GraphQLError>> {
         let name = request.operation_name.as_deref();
-        let mut asked = delegated_request("refused", text, name, request);
-        let told = serde_json::from_slice(&graphql::errors_to_json(&errors)).unwrap_or_default();
-        asked.insert("errors".to_owned(), told);
-        self.delegated(asked, None, true).ok_or(errors)
+        let errors_text = graphql::errors_to_json(&errors);
+        let asked = delegated_request("refused", text, name, request, [("errors", &errors_text)]);
+        self.delegated(asked, name, None, true).ok_or(errors)
     }
 
     fn delegated(
         &self,
-        asked: JsonMap,
-        operation: Option<SubscriptionOperation>,
+        asked: JsonObject,
+        name: Option<&str>,
+        subscription: Option<(SubscriptionOperation, JsonObject)>,
         tells_no_data: bool,
     ) -> Option<Prepared> {
+        let (operation, arguments) = subscription.unzip();
         Some(Prepared::Operation(Box::new(PreparedOperation {
             definition: self.delegate.clone()?,
             operation,
+            arguments: arguments.unwrap_or_default(),
+            name: name.map(Into::into),
             route: None,
             delegated: Some(asked),
             tells_no_data,
@@ -226,25 +269,39 @@ impl Catalog {
             return Ok(None);
         };
         let name = request.operation_name.as_deref();
-        let mut asked = delegated_request(
-            "query",
-            document.text(),
-            document.operation_name(name),
-            request,
-        );
-        let is_introspection = match document.operation(name, &request.variables) {
+        let mut introspection = None;
+        let is_introspection = match self.operation(document, request) {
             Ok(Operation::Query(query)) if query.is_introspection() => {
-                if delegate.is_partial {
-                    let answer = serde_json::from_slice(&query.execute()).unwrap_or_default();
-                    asked.insert("introspection".to_owned(), answer);
-                }
+                introspection = delegate.is_partial.then(|| query.execute());
                 true
             }
             // Variables are the executor's to judge.
             Err(errors) if !is_of_variables(&errors) => return Err(errors),
             Ok(_) | Err(_) => false,
         };
-        Ok(self.delegated(asked, None, is_introspection))
+        let introspection = introspection.iter().map(|answer| ("introspection", answer));
+        let name = document.operation_name(name);
+        let asked = delegated_request("query", document.text(), name, request, introspection);
+        Ok(self.delegated(asked, name, None, is_introspection))
+    }
+
+    /// Chooses the operation and coerces its variables. Only those that it declares are made into
+    /// values, and no more than may be held for a moment.
+    fn operation(
+        &self,
+        document: &Arc<Document>,
+        request: &Request,
+    ) -> Result<Operation, Vec<GraphQLError>> {
+        let name = request.operation_name.as_deref();
+        let is_declared = |variable: &str| document.declares(name, variable);
+        let limit = self.max_variables_bytes;
+        if request.variables.footprint_of(is_declared).tree > limit {
+            let error = GraphQLError::new(format!(
+                "the variables have too many values: they would take more than {limit} bytes of memory"
+            ));
+            return Err(vec![error.with_code(graphql::CODE_BAD_USER_INPUT)]);
+        }
+        document.operation(name, request.variables.select(is_declared))
     }
 
     /// Validates a request, coerces its variables and finds what serves it.
@@ -263,24 +320,20 @@ impl Catalog {
         {
             return Ok(prepared);
         }
-        let operation = match document.operation(name, &request.variables) {
+        let operation = match self.operation(&document, request) {
             Ok(operation) => operation,
             Err(errors) if self.delegate.is_some() => {
                 return self.refused(document.text(), request, errors);
             }
             Err(errors) => return Err(errors),
         };
-        let operation = match operation {
+        let mut operation = match operation {
             Operation::Subscription(operation) => operation,
             Operation::Query(query) => return Ok(Prepared::Response(query.execute().into())),
             Operation::Mutation => {
-                let asked = delegated_request(
-                    "mutation",
-                    document.text(),
-                    document.operation_name(name),
-                    request,
-                );
-                return self.delegated(asked, None, false).ok_or_else(|| {
+                let name = document.operation_name(name);
+                let asked = delegated_request("mutation", document.text(), name, request, []);
+                return self.delegated(asked, name, None, false).ok_or_else(|| {
                     vec![GraphQLError::new(
                         "mutations are not served here: send them to your GraphQL server",
                     )]
@@ -289,13 +342,11 @@ impl Catalog {
         };
         let Some(definition) = self.definitions.get(&*operation.field_name) else {
             let field = operation.field_name.clone();
-            let asked = delegated_request(
-                "subscription",
-                document.text(),
-                document.operation_name(name),
-                request,
-            );
-            return self.delegated(asked, Some(operation), false).ok_or_else(|| {
+            let arguments = take_arguments(&mut operation)?;
+            let name = document.operation_name(name);
+            let asked = delegated_request("subscription", document.text(), name, request, []);
+            let delegated = self.delegated(asked, name, Some((operation, arguments)), false);
+            return delegated.ok_or_else(|| {
                 vec![GraphQLError::new(format!(
                     "no resolver serves `Subscription.{field}`: declare one with @subscription or passthrough"
                 ))]
@@ -306,6 +357,8 @@ impl Catalog {
             .map_err(|error| vec![GraphQLError::new(error.to_string())])?;
         Ok(Prepared::Operation(Box::new(PreparedOperation {
             definition: definition.clone(),
+            arguments: take_arguments(&mut operation)?,
+            name: operation.name.clone(),
             operation: Some(operation),
             route,
             delegated: None,
@@ -314,11 +367,21 @@ impl Catalog {
     }
 }
 
-fn reference(request: &Request) -> DocumentReference<'_> {
+/// The arguments as text: a tree of many small values is many times as large.
+fn take_arguments(operation: &mut SubscriptionOperation) -> Result<JsonObject, Vec<GraphQLError>> {
+    let arguments = std::mem::take(&mut operation.arguments);
+    JsonObject::parse(Value::Object(arguments).to_string()).map_err(|_| {
+        // Variables stand deeper in a document than in the request.
+        let error = GraphQLError::new("the arguments are nested too deeply: 127 levels are taken");
+        vec![error.with_code(graphql::CODE_BAD_USER_INPUT)]
+    })
+}
+
+fn reference<'r>(request: &'r Request, sha256: Option<&'r str>) -> DocumentReference<'r> {
     DocumentReference {
         // Clients of automatic persisted queries send an empty text with their hash.
         text: request.query.as_deref().filter(|text| !text.is_empty()),
-        sha256: request.sha256(),
+        sha256,
         id: request.document_id.as_deref(),
     }
 }
@@ -330,18 +393,25 @@ fn is_of_variables(errors: &[GraphQLError]) -> bool {
     errors.iter().all(is_of_variables)
 }
 
-fn delegated_request(kind: &str, text: &str, name: Option<&str>, request: &Request) -> JsonMap {
-    let variables = Value::Object(request.variables.clone());
-    let asked_for = request.operation_name.as_deref();
-    [
-        ("type", Value::from(kind)),
-        ("query", Value::from(text)),
-        ("variables", variables),
-        ("operationName", Value::from(asked_for)),
-        ("name", Value::from(name)),
-        ("extensions", Value::Object(request.extensions.clone())),
-    ]
-    .map(|(key, value)| (key.to_owned(), value))
-    .into_iter()
-    .collect()
+/// What the host's executor is asked, with `more` members.
+fn delegated_request<'m>(
+    kind: &str,
+    text: &str,
+    name: Option<&str>,
+    request: &Request,
+    more: impl IntoIterator<Item = (&'m str, &'m Vec<u8>)>,
+) -> JsonObject {
+    let mut asked = format!(
+        r#"{{"type":"{kind}","query":{},"variables":{},"operationName":{},"name":{},"extensions":{}"#,
+        Value::from(text),
+        request.variables,
+        Value::from(request.operation_name.as_deref()),
+        Value::from(name),
+        request.extensions,
+    );
+    for (name, json) in more {
+        asked.push_str(&format!(r#","{name}":{}"#, String::from_utf8_lossy(json)));
+    }
+    asked.push('}');
+    JsonObject::parse(asked).unwrap_or_default()
 }

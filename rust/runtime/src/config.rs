@@ -16,7 +16,8 @@ pub enum SlowConsumer {
 /// Limits of one manager. Every queue between publisher and socket is bounded by one of these.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Time a client has to send `connection_init`; past it the close code is 4408.
+    /// Time until a WebSocket client is accepted, `connection_init` and authentication included;
+    /// past it the close code is 4408.
     pub connection_init_timeout: Duration,
     /// Connections and requests of one manager (count); past it further ones are refused with 503.
     pub max_connections: Option<usize>,
@@ -28,10 +29,13 @@ pub struct Limits {
     /// it the answer is 431.
     pub max_head_bytes: usize,
     /// Time a client has to send a head, and again a body. Past it the answer is 408, or the
-    /// connection ends.
+    /// connection ends. So long authentication may take for a request, past it the answer is 503.
     pub request_timeout: Duration,
     /// Time that a response waits for its client to take more of it; past it the response ends.
     pub send_timeout: Duration,
+    /// What the operations of one connection keep of their requests: ids, names, arguments
+    /// (bytes); past it an operation gets an `error`.
+    pub max_retained_bytes: usize,
     /// Results that wait for one client (bytes); past it `slow_consumer` acts.
     pub max_pending_bytes: usize,
     /// What happens past `max_pending_bytes`, and past [`MAX_PENDING_EVENTS`].
@@ -67,6 +71,11 @@ pub(crate) const INTAKE_CAPACITY: usize = 4_096;
 
 /// Events in one message to a shard (count). Connections write between two messages.
 pub(crate) const BROADCAST_BATCH: usize = 64;
+
+/// What the variables of one request may take as values while they are coerced (bytes): so many
+/// times `max_message_bytes`, and so much at least. Past it the request is refused.
+pub(crate) const MAX_VARIABLES_FACTOR: usize = 16;
+pub(crate) const MAX_VARIABLES_BYTES: usize = 16 * 1024 * 1024;
 
 /// Validated documents that are kept by text (count).
 pub(crate) const DOCUMENT_CACHE_CAPACITY: usize = 1_024;

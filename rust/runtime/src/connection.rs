@@ -11,16 +11,15 @@ use std::task::{Context, Poll, Waker};
 
 use actix::Addr;
 use bytes::Bytes;
-use graphql::{GraphQLError, JsonMap};
+use graphql::GraphQLError;
 use hashbrown::HashMap;
 use protocol::{Action, Close, OperationId, OperationKind, Request, Session};
 use security::{Check, Identity};
 use tokio::sync::oneshot;
 
 use crate::actors::SubscriptionActor;
-use crate::clock::epoch_seconds;
 use crate::liveness::{Flow, Liveness};
-use crate::messages::{Connect, FinishSubscription, StopSubscription};
+use crate::messages::{FinishSubscription, StopSubscription};
 use crate::outbox::{OperationMark, Outbox, Outgoing};
 use crate::rates::{Buckets, RateTable};
 use crate::resolver::Client;
@@ -28,11 +27,15 @@ use crate::roster::Connected;
 use crate::worker::{Deadline, Opened, Opening, Worker};
 
 mod ending;
+mod initialisation;
 mod operation_sink;
 mod rates;
+mod retained;
 mod verdict;
 
+use initialisation::Task;
 use operation_sink::OperationSink;
+use retained::{Charge, Retained};
 pub(crate) use verdict::Verdict;
 use verdict::VerdictSink;
 
@@ -72,6 +75,12 @@ pub struct Connection {
     buckets: RefCell<Option<Arc<Buckets>>>,
     /// When the identity ends.
     expiry: Cell<Option<Deadline>>,
+    /// Waits for who the client is.
+    authenticating: RefCell<Option<Task>>,
+    /// Ends a client that is not accepted in time, or does not open its stream.
+    initialising: RefCell<Option<Task>>,
+    /// What its operations keep of their requests.
+    retained: Retained,
     /// Subscriptions that wait for their checks (count).
     checking: Cell<usize>,
     /// The reader, when it waits for those.
@@ -82,6 +91,8 @@ struct Running {
     mark: Rc<OperationMark>,
     /// Set once the operation runs.
     actor: Option<Addr<SubscriptionActor>>,
+    /// What it keeps of its request.
+    charge: Option<Charge>,
 }
 
 impl Connection {
@@ -123,6 +134,9 @@ impl Connection {
             awaits_operation: Cell::new(is_exchange),
             buckets: RefCell::new(worker.engine().rates.as_ref().map(RateTable::of_connection)),
             expiry: Cell::new(None),
+            authenticating: RefCell::new(None),
+            initialising: RefCell::new(None),
+            retained: Retained::new(limits.max_retained_bytes),
             checking: Cell::new(0),
             reader: RefCell::new(None),
         });
@@ -133,6 +147,9 @@ impl Connection {
                 connection.end();
             }
         });
+        if is_websocket {
+            connection.set_initialisation_time(limits.connection_init_timeout);
+        }
         let action = connection.session.borrow_mut().begin();
         connection.act(action);
         if worker.engine().is_draining() {
@@ -220,14 +237,9 @@ impl Connection {
         self.liveness.hear();
     }
 
-    /// The time for `connection_init` is over.
-    pub fn initialisation_timed_out(self: &Rc<Self>) {
-        let action = self.session.borrow_mut().initialisation_timed_out();
-        self.act(action);
-    }
-
     /// The client reads its reserved stream from now on.
     pub(crate) fn open_stream(&self) {
+        self.initialising.take();
         self.session.borrow_mut().open();
     }
 
@@ -285,81 +297,6 @@ impl Connection {
         }
     }
 
-    fn initialise(self: &Rc<Self>, payload: Option<JsonMap>) {
-        let Some(mut client) = self.client.take() else {
-            return;
-        };
-        client.connection_params = payload;
-        let Some(authenticate) = self.worker.authenticate() else {
-            return self.accept(client);
-        };
-        let answer = authenticate.send(Connect(client));
-        let connection = Rc::downgrade(self);
-        actix::spawn(async move {
-            let answer = answer.await;
-            let Some(connection) = connection.upgrade() else {
-                return;
-            };
-            match answer {
-                Ok((client, Ok(()))) => connection.accept(client),
-                Ok((_, Err(refused))) => {
-                    connection.came_to_nothing();
-                    connection.denied(Check::Authentication);
-                    let actions = connection
-                        .session
-                        .borrow_mut()
-                        .refuse(refused.error.as_ref());
-                    connection.act(actions);
-                }
-                Err(_) => connection.close(Close::try_again_later("Try again later")),
-            }
-        });
-    }
-
-    fn accept(self: &Rc<Self>, mut client: Client) {
-        let mut is_counted = true;
-        if let Some(rates) = &self.worker.engine().rates {
-            if let Some(shared) = rates.of_client(&client, self.is_exchange) {
-                // What asks to be let in is a message of the client that it turns out to be.
-                is_counted = !self.is_websocket && rates.knows_at_the_door();
-                self.buckets.replace(Some(shared));
-            }
-            client.buckets = self.buckets.borrow().clone();
-        }
-        if !self.worker.engine().catalog.has_functions() {
-            client.forget_head();
-        }
-        let identity = client.identity.as_ref();
-        let is_expired = identity.is_some_and(|identity| identity.is_expired(epoch_seconds()));
-        let expiry = identity.and_then(|identity| identity.expires_at);
-        let ack = client.ack.take();
-        if let Some((account, buckets)) = client.account.take().zip(client.buckets.clone()) {
-            // A client is accepted once.
-            account.set(buckets).ok();
-        }
-        let client = Arc::new(client);
-        self.connected.set_client(client.clone());
-        self.accepted.replace(Some(client));
-        if !is_counted && !self.takes_message() {
-            return;
-        }
-        if is_expired {
-            return self.expired();
-        }
-        if let Some(seconds) = expiry {
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "past now, and saturating: the end of time is late enough"
-            )]
-            let deadline = (seconds * 1000.0).ceil() as Deadline;
-            self.expiry.set(Some(deadline));
-            self.worker.expire_at(deadline, self.key);
-        }
-        let actions = self.session.borrow_mut().accept(ack.as_ref());
-        self.act(actions);
-    }
-
     fn subscribe(self: &Rc<Self>, id: OperationId, request: &Request) {
         // The session lets nobody subscribe who was not accepted.
         let Some(client) = self.client() else { return };
@@ -398,6 +335,7 @@ impl Connection {
             Running {
                 mark: mark.clone(),
                 actor: None,
+                charge: None,
             },
         );
         self.count_operations();
@@ -466,6 +404,29 @@ impl Connection {
             Ok(Opened::Answered) => {}
             Err(errors) => self.refuse(id, &errors),
         }
+    }
+
+    /// Counts what an operation keeps of its request, its id included.
+    fn retain(
+        &self,
+        id: &OperationId,
+        mark: &Rc<OperationMark>,
+        bytes: usize,
+    ) -> Result<(), Vec<GraphQLError>> {
+        // The id stands in each result as well.
+        let bytes = bytes.saturating_add(2 * id.as_str().len());
+        let charge = self.retained.charge(bytes).ok_or_else(|| {
+            vec![GraphQLError::new(format!(
+                "the operations of this connection would keep more than {} bytes of ids and arguments, which is its limit (max_retained_bytes): complete one first, or send less",
+                self.retained.limit()
+            ))]
+        })?;
+        let mut operations = self.operations.borrow_mut();
+        let running = operations.get_mut(id);
+        if let Some(running) = running.filter(|running| Rc::ptr_eq(&running.mark, mark)) {
+            running.charge = Some(charge);
+        }
+        Ok(())
     }
 
     /// The identity has ended.

@@ -77,6 +77,15 @@ struct Shape {
 }
 
 impl Route {
+    /// What it keeps of a client's arguments, and more (bytes).
+    pub(crate) fn kept_bytes(&self) -> usize {
+        let texts = self.values.iter().map(|value| match value {
+            Compared::Null | Compared::Bool(_) => 0,
+            Compared::Text(text) | Compared::Json(text) => text.len(),
+        });
+        self.channel.len() + texts.sum::<usize>()
+    }
+
     /// A route; the order in which conditions are given does not matter.
     #[must_use]
     pub fn new(

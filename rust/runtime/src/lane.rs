@@ -16,9 +16,9 @@ use actix::Addr;
 use bus::{Event, Stream};
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
-use graphql::{GraphQLError, JsonMap, Plan, ResolverError};
+use graphql::{GraphQLError, Plan, ResolverError};
 use parking_lot::Mutex;
-use protocol::Amendment;
+use protocol::{Amendment, JsonObject};
 
 use crate::actors::ShardActor;
 use crate::config::{
@@ -35,8 +35,9 @@ use crate::wakes::Wake;
 pub struct SubscriptionInfo {
     /// What is called.
     pub definition: Arc<Definition>,
-    /// Coerced arguments by GraphQL name; of a delegated operation the request.
-    pub arguments: JsonMap,
+    /// Coerced arguments by GraphQL name; of a delegated operation the request. The host takes them
+    /// when it makes itself ready.
+    pub arguments: Mutex<Option<JsonObject>>,
     /// How values become responses; `None` for a delegated operation, whose responses come whole.
     pub plan: Option<Arc<Plan>>,
     /// Name of the operation in the client's document.

@@ -1,5 +1,7 @@
 //! Messages that cross actors.
 
+use std::future::Future;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
@@ -7,10 +9,11 @@ use std::time::Duration;
 
 use actix::Message;
 use bus::Event;
+use futures_util::future::{Either, select};
 use graphql::GraphQLError;
 use protocol::Close;
 use security::Identity;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::actors::Subscribing;
 use crate::resolver::{Client, Refused};
@@ -108,11 +111,32 @@ pub(crate) struct DeliverShared {
 #[rtype(result = "()")]
 pub(crate) struct WakeActors(pub(crate) Vec<Waker>);
 
-/// Query: may this client connect, and who is it?
-/// Sender: a connection that received `connection_init`. Reply: the client, completed.
+/// Command: decide whether this client may connect, and who it is.
+/// Sender: a connection whose client has asked; then each check to the next. Reply: `()`; the
+/// decision goes to `reply`. Its receiver is dropped when the client has left or its time is over,
+/// and whatever is under way for it ends then.
 #[derive(Debug, Message)]
-#[rtype(result = "(Client, Result<(), Refused>)")]
-pub(crate) struct Connect(pub Client);
+#[rtype(result = "()")]
+pub(crate) struct Connect {
+    pub(crate) client: Client,
+    pub(crate) reply: oneshot::Sender<Decision>,
+}
+
+/// The client, completed, unless it is refused.
+pub(crate) type Decision = (Client, Result<(), Refused>);
+
+impl Connect {
+    /// Does `work` for the client; `None` as soon as nobody waits for the decision.
+    pub(crate) async fn wanted<T>(
+        reply: &mut oneshot::Sender<Decision>,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
+        match select(pin!(work), pin!(reply.closed())).await {
+            Either::Left((done, _)) => Some(done),
+            Either::Right(_) => None,
+        }
+    }
+}
 
 /// Query: may this subscription start, and what has to hold for its events?
 /// Sender: `worker::Worker::open`; then each check to the next. Reply: the subscription with its

@@ -15,13 +15,11 @@ use std::task::{Context, Poll, Waker};
 
 use actix::Addr;
 use futures_util::Stream;
-use futures_util::future::LocalBoxFuture;
 use parking_lot::Mutex;
 use protocol::{Action, Close, OperationId, Request, Session};
 use tokio::sync::oneshot;
 
 use crate::actors::ShardActor;
-use crate::clock::run_for;
 use crate::connection::{Connection, Transport, Verdict};
 use crate::lane::Waiter;
 use crate::liveness::Flow;
@@ -179,7 +177,7 @@ impl Remote {
         let CarrierHandle { shut_down, pulse } = opening.carrier;
         worker.do_send(RunOnWorker(Box::new(move |worker| {
             let limits = &worker.engine().limits;
-            let (timeout, limit) = (limits.connection_init_timeout, limits.max_message_bytes);
+            let limit = limits.max_message_bytes;
             let transport = Carrier {
                 slot: end.slot.clone(),
                 shut_down: Cell::new(Some(shut_down)),
@@ -192,7 +190,6 @@ impl Remote {
             }
             actix::spawn(Pump {
                 signal: SignalStream::new(connection.outbox().signal()),
-                timer: Some(Box::pin(run_for(timeout))),
                 max_message_bytes: limit,
                 connection,
                 end,
@@ -343,7 +340,6 @@ impl Drop for End {
 struct Pump {
     connection: Rc<Connection>,
     signal: SignalStream,
-    timer: Option<LocalBoxFuture<'static, ()>>,
     max_message_bytes: usize,
     end: End,
 }
@@ -410,12 +406,6 @@ impl Future for Pump {
             && let Some(incoming) = self.end.slot.next()
         {
             self.receive(incoming);
-        }
-        if let Some(timer) = &mut self.timer
-            && timer.as_mut().poll(cx).is_ready()
-        {
-            self.timer = None;
-            self.connection.initialisation_timed_out();
         }
         // Leaves its waker with the signal.
         while let Poll::Ready(Some(())) = Pin::new(&mut self.signal).poll_next(cx) {}

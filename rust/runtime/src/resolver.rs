@@ -9,6 +9,8 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
 use graphql::JsonMap;
+use parking_lot::Mutex;
+use protocol::JsonObject;
 use security::Identity;
 
 use crate::lane::{CallId, Lane};
@@ -22,8 +24,8 @@ pub type Headers = Arc<[(String, String)]>;
 pub struct Client {
     /// Id of the connection.
     pub connection_id: String,
-    /// Payload of `connection_init`.
-    pub connection_params: Option<JsonMap>,
+    /// Payload of `connection_init`. The host takes it when it makes its view of it.
+    pub connection_params: Mutex<Option<JsonObject>>,
     /// Headers of the handshake, names in lower case.
     pub headers: Headers,
     /// What followed the `?` of the target, undecoded.
@@ -33,7 +35,7 @@ pub struct Client {
     /// Who it is, once authenticated.
     pub identity: Option<Identity>,
     /// Payload of the acknowledgement.
-    pub ack: Option<JsonMap>,
+    pub ack: Option<JsonObject>,
     /// What bounds how often it acts.
     pub buckets: Option<Arc<Buckets>>,
     /// Where others find `buckets` once it is known, such as requests about its event stream.

@@ -15,13 +15,13 @@ use futures_util::task::AtomicWaker;
 use graphql::Plan;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
+use protocol::JsonObject;
 use security::Guard;
-use serde_json::Value;
 
 use crate::actors::{ShardActor, SubscriptionActor};
 use crate::config::SHARED_IN_FLIGHT;
 use crate::index::Route;
-use crate::lane::{Lane, SubscriptionInfo};
+use crate::lane::Lane;
 use crate::messages::{DeliverShared, RunOnWorker, StopSubscription};
 use crate::sink::ResponseSink;
 
@@ -29,31 +29,13 @@ use crate::sink::ResponseSink;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct SharedKey {
     pub(crate) definition: usize,
-    /// The coerced arguments as JSON.
-    pub(crate) arguments: String,
+    /// The coerced arguments, of which it is the text that counts.
+    pub(crate) arguments: JsonObject,
     /// Where the events are found: an argument that is null may be given or left out.
     pub(crate) route: Route,
     pub(crate) plan: Arc<Plan>,
     /// The security view: who sees other events makes calls of its own.
     pub(crate) guard: Option<Arc<Guard>>,
-}
-
-impl SharedKey {
-    /// What `info` has in common with others.
-    pub(crate) fn new(
-        info: &SubscriptionInfo,
-        route: Route,
-        plan: Arc<Plan>,
-        guard: Option<Arc<Guard>>,
-    ) -> Self {
-        Self {
-            definition: info.definition.index,
-            arguments: Value::from(info.arguments.clone()).to_string(),
-            route,
-            plan,
-            guard,
-        }
-    }
 }
 
 /// The groups of one manager.

@@ -5,10 +5,19 @@ use std::task::{Context, Poll};
 
 use bus::Stream;
 use bytes::Bytes;
+use graphql::GraphQLError;
 use protocol::Amendment;
 
 /// The receiving end of one operation, on the operation's own thread.
 pub trait ResponseSink {
+    /// Makes room for what the operation keeps of its request (bytes), before it starts.
+    ///
+    /// # Errors
+    ///
+    /// Its client keeps too much already.
+    fn retain(&self, _bytes: usize) -> Result<(), Vec<GraphQLError>> {
+        Ok(())
+    }
     /// Takes one response: `{"data": …}`.
     fn next(&self, response: &Bytes);
     /// Ready when less than half of what may wait for the client does. A source stream is

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 use security::{FetchTimes, Identity, KeySet, TokenError, TokenRules};
-use serde_json::Value;
 
 use crate::resolver::{Client, only};
 
@@ -26,11 +25,12 @@ impl TokenSource {
     /// The token, without `Bearer`.
     #[must_use]
     pub fn find<'c>(&self, client: &'c Client) -> Option<Cow<'c, str>> {
-        let payload = client.connection_params.as_ref();
-        let from_payload = payload.and_then(|payload| {
-            let mut found = self.parameters.iter().filter_map(|name| payload.get(name));
-            found.find_map(Value::as_str).map(Cow::from)
+        let payload = client.connection_params.lock();
+        let from_payload = payload.as_ref().and_then(|payload| {
+            let mut names = self.parameters.iter();
+            names.find_map(|name| payload.string(name)).map(Cow::from)
         });
+        drop(payload);
         let from_header = || client.header(self.header.as_deref()?).map(Cow::from);
         let from_query = || {
             let name = self.query.as_deref()?;
@@ -145,7 +145,8 @@ impl TokenVerifier {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use protocol::JsonObject;
+    use serde_json::{Value, json};
 
     fn found(payload: &Value, header: Option<&str>, cookie: Option<&str>) -> Option<String> {
         found_in(payload, header, "", cookie)
@@ -168,7 +169,7 @@ mod tests {
             .into_iter()
             .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
         let client = Client {
-            connection_params: payload.as_object().cloned(),
+            connection_params: Mutex::new(JsonObject::parse(payload.to_string()).ok()),
             headers: headers.collect(),
             query: query.to_owned(),
             ..Client::default()

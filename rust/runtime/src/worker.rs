@@ -10,9 +10,9 @@ use actix::{Actor, Addr, Recipient};
 use futures_util::future::LocalBoxFuture;
 use graphql::{GraphQLError, Plan};
 use hashbrown::HashMap;
+use parking_lot::Mutex;
 use protocol::{Close, Request, Resume};
 use security::Guard;
-use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::actors::{
@@ -72,9 +72,9 @@ fn busy() -> Vec<GraphQLError> {
 
 /// The subgraph that a request says it is for: by its extensions, or by a header.
 fn named_subgraph(request: &Request, client: &Client) -> Option<String> {
-    match request.extensions.get("subgraph") {
+    match request.extensions.member("subgraph") {
         // What is no name is nobody's.
-        Some(named) => Some(named.as_str().unwrap_or_default().to_owned()),
+        Some(_) => Some(request.extensions.string("subgraph").unwrap_or_default()),
         None => client.header(SUBGRAPH_HEADER).map(str::to_owned),
     }
 }
@@ -199,6 +199,10 @@ impl Worker {
             }
             Ok(Prepared::Operation(prepared)) => prepared,
         };
+        let document = request.query.as_ref().map_or(0, String::len);
+        if let Err(errors) = sink.retain(prepared.kept_bytes() + document) {
+            return Opening::Done(Err(errors));
+        }
         let Some(checks) = &self.checks else {
             return Opening::Done(self.run(*prepared, None, client.clone(), &resume, sink));
         };
@@ -298,17 +302,16 @@ impl Worker {
         let PreparedOperation {
             definition,
             operation,
+            arguments,
+            name: operation_name,
             delegated,
             ..
         } = prepared;
         let address = self.address.get().ok_or_else(shutting_down)?;
         let worker = self.clone();
-        let (operation_name, plan, arguments) = match (delegated, operation) {
-            (Some(request), _) => {
-                let name = request.get("name").and_then(Value::as_str);
-                (name.map(Arc::from), None, request)
-            }
-            (None, Some(operation)) => (operation.name, Some(operation.plan), operation.arguments),
+        let (plan, arguments) = match (delegated, operation) {
+            (Some(request), _) => (None, request),
+            (None, Some(operation)) => (Some(operation.plan), arguments),
             (None, None) => return Err(shutting_down()),
         };
         let projected = plan.clone();
@@ -325,9 +328,10 @@ impl Worker {
             }
             (Some(plan), Some(route)) if definition.is_shared => {
                 let (key_plan, key_guard) = (plan.clone(), guard);
+                let key_arguments = arguments.clone();
                 let info = move || SubscriptionInfo {
                     definition: definition.clone(),
-                    arguments: arguments.clone(),
+                    arguments: Mutex::new(Some(arguments.clone())),
                     plan: Some(plan.clone()),
                     // Members may have different ones.
                     operation_name: None,
@@ -340,7 +344,13 @@ impl Worker {
                 let go_live = Box::new(move |after| {
                     let info = info();
                     let (route, plan) = (route.clone(), key_plan.clone());
-                    let key = SharedKey::new(&info, route, plan, key_guard.clone());
+                    let key = SharedKey {
+                        definition: info.definition.index,
+                        arguments: key_arguments.clone(),
+                        route,
+                        plan,
+                        guard: key_guard.clone(),
+                    };
                     worker.join(key, info, &home, (after, sink.clone()))
                 });
                 (go_live, lane)
@@ -348,7 +358,7 @@ impl Worker {
             (plan, route) => {
                 let info = SubscriptionInfo {
                     definition,
-                    arguments,
+                    arguments: Mutex::new(Some(arguments)),
                     plan,
                     operation_name,
                     client,

@@ -36,6 +36,7 @@ fn runtime(workers: usize) -> Runtime {
             max_head_bytes: 1024,
             request_timeout: Duration::from_secs(60),
             send_timeout: Duration::from_secs(60),
+            max_retained_bytes: 1024 * 1024,
             max_pending_bytes: 1024,
             slow_consumer: SlowConsumer::Disconnect,
             keepalive: None,

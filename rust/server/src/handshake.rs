@@ -67,7 +67,8 @@ where
     let worker = &door.current.worker;
     let limits = &worker.engine().limits;
     let session = Session::websocket(subprotocol.unwrap_or(Subprotocol::TransportWs))
-        .with_keepalive(limits.keepalive);
+        .with_keepalive(limits.keepalive)
+        .with_early_bytes(limits.max_message_bytes);
     let carriage = Carriage::default();
     let client = client_of(head, "ws");
     let connection = Connection::open(worker, client, session, Box::new(carriage.clone()));
@@ -78,8 +79,7 @@ where
     let socket = SharedSocket::new(parts.io);
     let reader = Box::new(socket.clone());
     let messages = Messages::new(&parts.read_buf, reader, limits.max_message_bytes);
-    let timeout = limits.connection_init_timeout;
-    let actor = ConnectionActor::start(connection.clone(), messages, timeout);
+    let actor = ConnectionActor::start(connection.clone(), messages);
     carry(actor, socket, connection, &carriage);
     Ok(())
 }

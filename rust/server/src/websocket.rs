@@ -7,14 +7,13 @@
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
-use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, StreamHandler, WrapFuture};
+use actix::{Actor, ActorContext, AsyncContext, StreamHandler};
 use actix_web_actors::ws;
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use protocol::Close;
-use runtime::{Connection, run_for};
+use runtime::Connection;
 
 use crate::messages::{Incoming, Messages};
 
@@ -24,7 +23,6 @@ pub(crate) struct ConnectionActor {
     connection: Rc<Connection>,
     /// Taken when the actor starts.
     messages: Option<Messages>,
-    init_timeout: Duration,
 }
 
 impl ConnectionActor {
@@ -33,12 +31,10 @@ impl ConnectionActor {
     pub(crate) fn start(
         connection: Rc<Connection>,
         messages: Messages,
-        init_timeout: Duration,
     ) -> impl Stream<Item = Result<Bytes, actix_web::Error>> {
         let actor = Self {
             connection,
             messages: Some(messages),
-            init_timeout,
         };
         // The actor reads `Messages`; the context's own reader gets nothing to read.
         ws::WebsocketContext::create(actor, stream::pending())
@@ -61,8 +57,6 @@ impl Actor for ConnectionActor {
                 connection: self.connection.clone(),
             });
         }
-        let timeout = run_for(self.init_timeout).into_actor(self);
-        ctx.spawn(timeout.map(|(), actor, _| actor.connection.initialisation_timed_out()));
     }
 }
 

@@ -25,6 +25,7 @@ type Subscription {
   tick(every: Int! = 5, tags: [String!]): Int
   scalars: Scalars
   any: JSON
+  typed(json: JSON, defaults: [Defaults!]): Int
 }
 type Query { version: String strict: Int! }
 type Mutation { noop: Boolean }
@@ -45,6 +46,7 @@ union Found = Order | Customer
 enum Status { OPEN PAID }
 scalar JSON
 input Filter { minTotal: Float = 1.5 statuses: [Status!] region: String! }
+input Defaults { a: Int = 1 b: String = "x" }
 "#;
 
 pub(crate) fn schema() -> Arc<Schema> {
@@ -63,7 +65,7 @@ pub(crate) fn try_subscribe(
     text: &str,
     variables: Value,
 ) -> Result<SubscriptionOperation, Vec<GraphQLError>> {
-    match parse(text)?.operation(None, &object(variables))? {
+    match parse(text)?.operation(None, object(variables))? {
         Operation::Subscription(operation) => Ok(operation),
         other => panic!("no subscription: {other:?}"),
     }

@@ -58,7 +58,7 @@ fn send(message: &'static str) -> Action {
 fn connection_init_asks_the_application_and_the_ack_may_carry_a_payload() {
     let mut session = connected(Subprotocol::TransportWs);
     let actions = session.receive_text(r#"{"type":"connection_init","payload":{"token":"t"}}"#);
-    let payload = json!({"token": "t"}).as_object().cloned();
+    let payload = JsonObject::parse(r#"{"token":"t"}"#.into()).ok();
     let asked = Action::Initialise {
         payload: payload.clone(),
     };
@@ -261,12 +261,68 @@ fn a_second_connection_init_closes_with_4429_acknowledged_or_not() {
 }
 
 #[test]
-fn no_connection_init_in_time_closes_with_4408() {
+fn no_acknowledgement_in_time_closes_with_4408() {
     for subprotocol in SUBPROTOCOLS {
-        let action = connected(subprotocol).initialisation_timed_out();
-        let expected = close(4408, "Connection initialisation timeout");
-        assert_eq!(action.into_iter().collect::<Vec<_>>(), expected);
-        assert_eq!(initialising(subprotocol).initialisation_timed_out(), None);
+        for mut session in [connected(subprotocol), initialising(subprotocol)] {
+            let action = session.initialisation_timed_out();
+            let expected = close(4408, "Connection initialisation timeout");
+            assert_eq!(action.into_iter().collect::<Vec<_>>(), expected);
+        }
+        let mut session = acknowledged(subprotocol);
+        assert_eq!(session.initialisation_timed_out(), None);
+    }
+}
+
+#[test]
+fn a_payload_of_many_small_values_closes_with_4400() {
+    let reason = "Invalid message: the payload of connection_init has too many small values";
+    for subprotocol in SUBPROTOCOLS {
+        let init = |item: &str, count: usize| {
+            let items = vec![item; count].join(",");
+            let text = format!(r#"{{"type":"connection_init","payload":{{"a":[{items}]}}}}"#);
+            connected(subprotocol).receive_text(&text)
+        };
+        for item in ["{}", "[]", r#"{"aa":0}"#, "\"ab\"", "0.5"] {
+            assert_eq!(init(item, 100_000), close(4400, reason), "{item}");
+            let accepted = init(item, 200);
+            assert!(
+                matches!(accepted[..], [Action::Initialise { .. }]),
+                "{item}"
+            );
+        }
+        let text = format!("\"{}\"", "x".repeat(1_000_000));
+        assert!(matches!(init(&text, 1)[..], [Action::Initialise { .. }]));
+    }
+}
+
+#[test]
+fn what_comes_before_the_acknowledgement_is_bounded_in_bytes() {
+    let reason = "Invalid message: more than 1000 bytes of operations before the acknowledgement";
+    let start = |id: u32, variables: &str| {
+        let payload = format!(r#"{{"query":"q","variables":{variables}}}"#);
+        format!(r#"{{"type":"start","id":"{id}","payload":{payload}}}"#)
+    };
+    let variables = format!(r#"{{"a":"{}"}}"#, "x".repeat(400));
+    let starts = |id: u32| start(id, &variables);
+    let answered = |id: u32| format!(r#"{{"type":"{}","id":"{id}"}}"#, "x".repeat(400));
+    let named = |id: u32| {
+        format!(
+            r#"{{"type":"start","id":"{id}{}","payload":{{"query":"q"}}}}"#,
+            "x".repeat(400)
+        )
+    };
+    for message in [&starts as &dyn Fn(u32) -> String, &answered, &named] {
+        let mut session = initialising(Subprotocol::LegacyWs);
+        session.set_early_bytes(1000);
+        assert_eq!(session.receive_text(&message(1)), []);
+        assert_eq!(session.receive_text(&message(2)), []);
+        assert_eq!(session.receive_text(&message(3)), close(4400, reason));
+    }
+    // What takes the place of another is counted once.
+    let mut session = initialising(Subprotocol::LegacyWs);
+    session.set_early_bytes(1000);
+    for _ in 0..10 {
+        assert_eq!(session.receive_text(&starts(1)), []);
     }
 }
 

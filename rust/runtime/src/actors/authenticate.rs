@@ -8,7 +8,7 @@ use std::sync::Arc;
 use actix::{Actor, Context, Handler, ResponseFuture};
 
 use crate::messages::Connect;
-use crate::resolver::{Authenticator, Client, Refused};
+use crate::resolver::Authenticator;
 
 /// Passes clients to the application's `authenticate` hook.
 pub(crate) struct AuthenticateActor {
@@ -28,9 +28,16 @@ impl Actor for AuthenticateActor {
 }
 
 impl Handler<Connect> for AuthenticateActor {
-    type Result = ResponseFuture<(Client, Result<(), Refused>)>;
+    type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, Connect(client): Connect, _: &mut Context<Self>) -> Self::Result {
-        self.authenticator.authenticate(client)
+    fn handle(&mut self, connect: Connect, _: &mut Context<Self>) -> Self::Result {
+        let Connect { client, mut reply } = connect;
+        let asked = self.authenticator.authenticate(client);
+        Box::pin(async move {
+            if let Some(decision) = Connect::wanted(&mut reply, asked).await {
+                // Fails only when the client has just left.
+                reply.send(decision).ok();
+            }
+        })
     }
 }

@@ -202,7 +202,8 @@ impl Middleware for ScopeCheck {
         let schema = self.catalog.schema();
         let argument = |name: &str| schema.argument_comparison(&operation.field_name, name);
         let identity = subscribing.identity();
-        Ok(self.scope.check(identity, argument, &operation.arguments)?)
+        let arguments = subscribing.prepared.arguments.select(|_| true);
+        Ok(self.scope.check(identity, argument, &arguments)?)
     }
 }
 

@@ -39,15 +39,29 @@ impl Actor for JwtActor {
 }
 
 impl Handler<Connect> for JwtActor {
-    type Result = ResponseFuture<(Client, Result<(), Refused>)>;
+    type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, Connect(mut client): Connect, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, connect: Connect, _: &mut Context<Self>) -> Self::Result {
+        let Connect {
+            mut client,
+            mut reply,
+        } = connect;
         let (verifier, next) = (self.verifier.clone(), self.next.clone());
         let keys = self.keys.clone();
         Box::pin(async move {
-            match verify(&verifier, keys, &client).await {
-                Ok(identity) => client.identity = Some(identity),
-                Err(error) => {
+            let verified = verify(&verifier, keys, &client);
+            let Some(verified) = Connect::wanted(&mut reply, verified).await else {
+                return;
+            };
+            let decision = match (verified, next) {
+                (Ok(identity), next) => {
+                    client.identity = Some(identity);
+                    if let Some(next) = next {
+                        return next.do_send(Connect { client, reply });
+                    }
+                    Ok(())
+                }
+                (Err(error), _) => {
                     tracing::warn!(
                         target: "fraiseql_subs.audit",
                         check = "authentication",
@@ -55,16 +69,11 @@ impl Handler<Connect> for JwtActor {
                         reason = %error,
                         "token refused"
                     );
-                    return (client, Err(Refused::default()));
+                    Err(Refused::default())
                 }
-            }
-            match next {
-                None => (client, Ok(())),
-                Some(next) => {
-                    let answer = next.send(Connect(client)).await;
-                    answer.unwrap_or_else(|_| (Client::default(), Err(Refused::default())))
-                }
-            }
+            };
+            // Fails only when the client has just left.
+            reply.send((client, decision)).ok();
         })
     }
 }

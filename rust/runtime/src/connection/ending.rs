@@ -65,6 +65,7 @@ impl Connection {
     }
 
     pub(super) fn end_operations(&self) {
+        self.stop_initialising();
         self.session.borrow_mut().close();
         let ended: Vec<_> = self.operations.borrow_mut().drain().collect();
         for (_, running) in ended {

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 
 use bus::Stream;
 use bytes::Bytes;
+use graphql::GraphQLError;
 use protocol::{Amendment, EventId, Framing, OperationId};
 
 use super::Connection;
@@ -47,6 +48,13 @@ impl OperationSink {
 }
 
 impl ResponseSink for OperationSink {
+    fn retain(&self, bytes: usize) -> Result<(), Vec<GraphQLError>> {
+        match self.live_connection() {
+            Some(connection) => connection.retain(&self.id, &self.mark, bytes),
+            None => Ok(()),
+        }
+    }
+
     fn follow(&self, stream: Arc<Stream>) {
         // An operation follows one stream.
         self.events.set(stream).ok();

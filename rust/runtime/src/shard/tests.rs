@@ -63,7 +63,7 @@ pub(crate) fn plan() -> Arc<Plan> {
     let schema = Arc::new(Schema::parse(sdl, SchemaOptions::default()).unwrap());
     let text = "subscription { order { n } }";
     let document = Document::parse(schema, DocumentLimits::default(), text);
-    match Arc::new(document.unwrap()).operation(None, &JsonMap::new()) {
+    match Arc::new(document.unwrap()).operation(None, JsonMap::new()) {
         Ok(Operation::Subscription(operation)) => operation.plan,
         other => panic!("{other:?}"),
     }

@@ -1,0 +1,155 @@
+//! How a client becomes known: its checks, the time that they have, and what ends them.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::{Close, JsonObject};
+use security::Check;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::Connection;
+use crate::clock::{epoch_seconds, run_for};
+use crate::messages::{Connect, Decision};
+use crate::resolver::Client;
+use crate::worker::Deadline;
+
+/// A task that ends when this is dropped.
+pub(super) struct Task(JoinHandle<()>);
+
+impl Task {
+    fn spawn(work: impl Future<Output = ()> + 'static) -> Self {
+        Self(actix::spawn(work))
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Connection {
+    pub(super) fn initialise(self: &Rc<Self>, payload: Option<JsonObject>) {
+        let Some(mut client) = self.client.take() else {
+            return;
+        };
+        *client.connection_params.get_mut() = payload;
+        let Some(authenticate) = self.worker.authenticate() else {
+            return self.accept(client);
+        };
+        let (reply, decision) = oneshot::channel();
+        authenticate.do_send(Connect { client, reply });
+        if !self.is_websocket {
+            // It has no time of its own yet.
+            self.set_initialisation_time(self.worker.engine().limits.request_timeout);
+        }
+        let connection = Rc::downgrade(self);
+        let waiting = Task::spawn(async move {
+            let decision = decision.await;
+            if let Some(connection) = connection.upgrade() {
+                connection.decided(decision.ok());
+            }
+        });
+        self.authenticating.replace(Some(waiting));
+    }
+
+    /// `None`: nobody decides any more.
+    fn decided(self: &Rc<Self>, decision: Option<Decision>) {
+        match decision {
+            Some((client, Ok(()))) => self.accept(client),
+            Some((_, Err(refused))) => {
+                self.came_to_nothing();
+                self.denied(Check::Authentication);
+                let error = refused.error.as_ref();
+                let actions = self.session.borrow_mut().refuse(error);
+                self.act(actions);
+            }
+            None => self.close(Close::try_again_later("Try again later")),
+        }
+        self.authenticating.take();
+    }
+
+    /// Ends the client unless it is accepted, or has opened its stream, within `time`.
+    pub(super) fn set_initialisation_time(self: &Rc<Self>, time: Duration) {
+        let connection = Rc::downgrade(self);
+        let waiting = Task::spawn(async move {
+            run_for(time).await;
+            if let Some(connection) = connection.upgrade() {
+                connection.initialisation_timed_out();
+            }
+        });
+        self.initialising.replace(Some(waiting));
+    }
+
+    fn initialisation_timed_out(self: &Rc<Self>) {
+        // What is asked about the client ends with this.
+        if self.authenticating.take().is_some() {
+            self.came_to_nothing();
+            self.worker.engine().metrics.denied(Check::Authentication);
+            tracing::warn!(
+                target: "fraiseql_subs.audit",
+                check = Check::Authentication.name(),
+                connection_id = self.id(),
+                "authentication took too long"
+            );
+        }
+        let action = self.session.borrow_mut().initialisation_timed_out();
+        self.act(action);
+    }
+
+    /// Ends what is under way for a client that is not accepted yet.
+    pub(super) fn stop_initialising(&self) {
+        self.authenticating.take();
+        self.initialising.take();
+    }
+
+    fn accept(self: &Rc<Self>, mut client: Client) {
+        self.initialising.take();
+        let mut is_counted = true;
+        if let Some(rates) = &self.worker.engine().rates {
+            if let Some(shared) = rates.of_client(&client, self.is_exchange) {
+                // What asks to be let in is a message of the client that it turns out to be.
+                is_counted = !self.is_websocket && rates.knows_at_the_door();
+                self.buckets.replace(Some(shared));
+            }
+            client.buckets = self.buckets.borrow().clone();
+        }
+        if !self.worker.engine().catalog.has_functions() {
+            client.forget_head();
+        }
+        let identity = client.identity.as_ref();
+        let is_expired = identity.is_some_and(|identity| identity.is_expired(epoch_seconds()));
+        let expiry = identity.and_then(|identity| identity.expires_at);
+        let ack = client.ack.take();
+        if let Some((account, buckets)) = client.account.take().zip(client.buckets.clone()) {
+            // A client is accepted once.
+            account.set(buckets).ok();
+        }
+        let client = Arc::new(client);
+        self.connected.set_client(client.clone());
+        self.accepted.replace(Some(client));
+        if !is_counted && !self.takes_message() {
+            return;
+        }
+        if is_expired {
+            return self.expired();
+        }
+        if let Some(seconds) = expiry {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "past now, and saturating: the end of time is late enough"
+            )]
+            let deadline = (seconds * 1000.0).ceil() as Deadline;
+            self.expiry.set(Some(deadline));
+            self.worker.expire_at(deadline, self.key);
+        }
+        if self.session.borrow().is_event_stream() {
+            self.set_initialisation_time(self.worker.engine().limits.connection_init_timeout);
+        }
+        let actions = self.session.borrow_mut().accept(ack.as_ref());
+        self.act(actions);
+    }
+}
