@@ -390,12 +390,18 @@ async def ask(app: GraphQLApp, client: tuple[str, int] | None, *headers: tuple[s
     """Ask as a client at an address; return the status."""
     body, sent = b'{"query":"{ __typename }"}', []
     messages = iter([{"type": "http.request", "body": body}])
+    is_answered = asyncio.Event()
 
     async def receive() -> Any:
-        return next(messages, None) or {"type": "http.disconnect"}
+        if message := next(messages, None):
+            return message
+        await is_answered.wait()
+        return {"type": "http.disconnect"}
 
     async def send(message: Any) -> None:
         sent.append(message)
+        if message["type"] == "http.response.body" and not message.get("more_body"):
+            is_answered.set()
 
     fields = [("content-type", "application/json"), ("origin", PAGE), *headers]
     scope = {
