@@ -5,101 +5,26 @@
 //! its own thread, the subscription's actor takes outcomes and minds the time. None waits for
 //! another: the lock is held for a few moves, and no call is made under it.
 
-use std::any::Any;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use actix::Addr;
 use bus::{Event, Stream};
-use bytes::Bytes;
 use futures_util::task::AtomicWaker;
-use graphql::{GraphQLError, Plan, ResolverError};
+use graphql::{GraphQLError, ResolverError};
 use parking_lot::Mutex;
-use protocol::{Amendment, JsonObject};
 
 use crate::actors::ShardActor;
+use crate::call::{CallId, Outcome, Subject, SubscriptionInfo};
 use crate::config::{
     MAX_PENDING_EVENTS, OUTCOMES_AHEAD, REPLAY_WINDOW, STREAM_WINDOW, SlowConsumer,
 };
-use crate::definition::Definition;
 use crate::engine::Engine;
 use crate::metrics::Metrics;
-use crate::resolver::{Client, Resolver};
+use crate::resolver::Resolver;
 use crate::wakes::Wake;
-
-/// What stays the same for all calls of one subscription.
-#[derive(Debug)]
-pub struct SubscriptionInfo {
-    /// What is called.
-    pub definition: Arc<Definition>,
-    /// Coerced arguments by GraphQL name; of a delegated operation the request. The host takes them
-    /// when it makes itself ready.
-    pub arguments: Mutex<Option<JsonObject>>,
-    /// How values become responses; `None` for a delegated operation, whose responses come whole.
-    pub plan: Option<Arc<Plan>>,
-    /// Name of the operation in the client's document.
-    pub operation_name: Option<Arc<str>>,
-    /// Who subscribed.
-    pub client: Arc<Client>,
-    /// The host language's state of this subscription.
-    pub host: OnceLock<Box<dyn Any + Send + Sync>>,
-}
-
-/// Identifies a call; unique within the process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct CallId(u64);
-
-impl CallId {
-    fn next() -> Self {
-        static LAST: AtomicU64 = AtomicU64::new(0);
-        Self(LAST.fetch_add(1, Relaxed))
-    }
-}
-
-/// What a call is made for.
-#[derive(Debug, Clone)]
-pub enum Subject {
-    /// The value that is sent before any event; [`Lane::initial_begins`] goes before it.
-    Initial,
-    /// One event.
-    Event(Arc<Event>),
-    /// The source stream itself: its items go to [`Lane::item`], its end to [`Lane::finish`].
-    Stream,
-}
-
-/// How a call ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// One response, already serialised.
-    Response(Bytes),
-    /// One response that says what went wrong.
-    Failed(Bytes),
-    /// Nothing is sent.
-    Skip,
-    /// The subscription ends with these errors: a JSON array.
-    Refused(Bytes),
-    /// The subscription ends: its source has, or the host is gone.
-    End,
-    /// An outcome that says of the response over HTTP what its head is like.
-    Headed(Box<(Amendment, Outcome)>),
-}
-
-impl Outcome {
-    /// Whether a resolver is at fault, as far as an item of a stream tells.
-    fn has_failed(&self) -> bool {
-        match self {
-            Self::Failed(_) => true,
-            Self::Headed(headed) => {
-                let (amendment, outcome) = &**headed;
-                amendment.status.is_some_and(|status| status >= 500) || outcome.has_failed()
-            }
-            _ => false,
-        }
-    }
-}
 
 /// Called once, on any thread.
 pub type Waiter = Box<dyn FnOnce() + Send>;

@@ -5,6 +5,7 @@
 
 mod actors;
 mod background;
+mod call;
 mod carriers;
 mod catalog;
 pub mod causes;
@@ -44,6 +45,7 @@ mod wakes;
 mod worker;
 
 pub use actors::{EventBusActor, ShardActor, SubscriptionActor};
+pub use call::{CallId, Outcome, Subject, SubscriptionInfo};
 pub use catalog::{Catalog, Prepared, PreparedOperation};
 pub use clock::run_for;
 pub use config::{Limits, SlowConsumer};
@@ -54,7 +56,7 @@ pub use error::{DefinitionError, RuntimeError};
 pub use filter::{Condition, FilterValue};
 pub use http::{Body, Reply, Responder};
 pub use index::{FieldPath, Route, RoutingIndex, Wanted, field_path};
-pub use lane::{CallId, Lane, Outcome, Subject, SubscriptionInfo, Waiter};
+pub use lane::{Lane, Waiter};
 pub use liveness::{Flow, stuck_time};
 pub use messages::Selector;
 pub use metrics::{Metrics, Snapshot, UNWRITTEN};

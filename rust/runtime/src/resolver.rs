@@ -13,7 +13,8 @@ use parking_lot::Mutex;
 use protocol::JsonObject;
 use security::Identity;
 
-use crate::lane::{CallId, Lane};
+use crate::call::CallId;
+use crate::lane::Lane;
 use crate::rates::Buckets;
 
 /// Headers of a request, shared by all that read them; names in lower case.

@@ -19,12 +19,13 @@ use crate::actors::{
     AuthenticateActor, JwtActor, ShardActor, Subscribing, SubscriptionActor, start_chain,
 };
 use crate::background::Busy;
+use crate::call::SubscriptionInfo;
 use crate::catalog::{Prepared, PreparedOperation};
 use crate::connection::Connection;
 use crate::definition::ResolverKind;
 use crate::engine::Engine;
 use crate::index::Route;
-use crate::lane::{Lane, SubscriptionInfo};
+use crate::lane::Lane;
 use crate::messages::{Connect, Selector, Subscribe};
 use crate::replay::{Beginning, GoLive, Replay};
 use crate::resolver::{Client, SUBGRAPH_HEADER};

@@ -15,7 +15,8 @@ use futures_util::Stream;
 use graphql::ResolverError;
 
 use crate::actors::catch_up::CatchUp;
-use crate::lane::{Found, Lane, Outcome};
+use crate::call::Outcome;
+use crate::lane::{Found, Lane};
 use crate::messages::{FinishSubscription, StopSubscription};
 use crate::replay::Replay;
 use crate::shard::Registration;
