@@ -96,6 +96,8 @@ class Publication:
 class Admission:
     def refusal(self) -> Response | None:
         """Take the response that refuses the request, before its body is read."""
+    def abandoned(self) -> None:
+        """Note that the client has left before its body was there."""
     def answer(self, body: bytes) -> asyncio.Future[Response]:
         """Answer a request that was let in."""
 

@@ -238,6 +238,12 @@ class Rates:
                 with _naming(f"Rates.{name}"):
                     with naming_lone_surrogates(ConfigurationError):
                         check_rate(rate)
+        rates = (self.subscribes, self.messages, self.events, self.refusals)
+        if all(rate is None for rate in rates):
+            raise ConfigurationError(
+                'Rates without a rate limits nothing: give one, such as messages="100/s", or leave '
+                "Security.rates out"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -193,10 +193,14 @@ def _find(wanted: Collection[Ends]) -> dict[Ends, Held]:
     return found
 
 
+_LOOKED_AT = socket.SOCK_STREAM | getattr(socket, "SOCK_NONBLOCK", 0)
+"""A socket of this kind leaves its descriptor as it is, whatever the default timeout is."""
+
+
 def _ends(descriptor: int) -> Ends | None:
     # Another thread may close the descriptor, so it is only looked at, and never closed here.
     # What the address says counts, and one of IPv6 is the longest.
-    looked_at = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, 0, descriptor)
+    looked_at = socket.socket(socket.AF_INET6, _LOOKED_AT, 0, descriptor)
     try:
         return ends_of(looked_at.getpeername(), looked_at.getsockname())
     finally:

@@ -120,10 +120,12 @@ async def _answer(call: ASGICall, send: _Sending) -> None:
     refusal = admission.refusal()
     if refusal is not None:
         # Nothing is received: servers ask clients for a body when the application does.
-        return await _respond(refusal, send)
+        with contextlib.suppress(OSError):
+            await _respond(refusal, send)
+        return
     body = await _body(call.receive, manager._limits.max_message_bytes)
     if body is None:
-        return
+        return admission.abandoned()
     # A client may leave before it is answered: what runs for it ends then.
     leaving = asyncio.ensure_future(_departure(call.receive))
     answering = asyncio.ensure_future(admission.answer(body))

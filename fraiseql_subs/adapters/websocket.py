@@ -139,9 +139,9 @@ class GraphQLTransportWSHandler:
         peer = Peer(headers, adapter.remote_address, context, adapter.query_string)
         core = self._manager._core
         connection = core.connect(list(adapter.subprotocols), peer)
-        if connection.refusal is not None:
-            return await _refuse(adapter, connection.subprotocol, *connection.refusal)
         try:
+            if connection.refusal is not None:
+                return await self._refuse(adapter, connection.subprotocol, *connection.refusal)
             await adapter.accept(connection.subprotocol)
             closing: list[tuple[int, str]] = []
             await first_of(
@@ -168,6 +168,23 @@ class GraphQLTransportWSHandler:
         finally:
             connection.closed()
 
+    async def _refuse(
+        self,
+        adapter: WebSocketAdapter,
+        subprotocol: str | None,
+        status: int,
+        headers: list[tuple[str, str]],
+        body: bytes,
+    ) -> None:
+        if await adapter.refuse(status, headers, body):
+            return
+        if status in (429, 503):
+            # Of a refused handshake clients learn nothing, of a close that they may come back.
+            await adapter.accept(subprotocol)
+            await self._close(adapter, 1013, "Try again later")
+        else:
+            await self._close(adapter, 4403, "Forbidden")
+
     async def _close(self, adapter: WebSocketAdapter, code: int, reason: str) -> None:
         """Close a socket; cut it if the client does not take the close."""
         try:
@@ -178,23 +195,6 @@ class GraphQLTransportWSHandler:
     async def _cut(self, adapter: WebSocketAdapter) -> None:
         if not await adapter.abort():
             self._manager._core.not_cut()
-
-
-async def _refuse(
-    adapter: WebSocketAdapter,
-    subprotocol: str | None,
-    status: int,
-    headers: list[tuple[str, str]],
-    body: bytes,
-) -> None:
-    if await adapter.refuse(status, headers, body):
-        return
-    if status in (429, 503):
-        # Of a refused handshake clients learn nothing, of a close that they may come back.
-        await adapter.accept(subprotocol)
-        await adapter.close(1013, "Try again later")
-    else:
-        await adapter.close(4403, "Forbidden")
 
 
 async def _receive(adapter: WebSocketAdapter, connection: Connection) -> None:

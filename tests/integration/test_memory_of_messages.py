@@ -1,4 +1,4 @@
-"""What a megabyte of a client costs while the server holds it, whatever it says: ADR 0049."""
+"""What a megabyte of a client costs while the server holds it, whatever it says: ADR 0050."""
 
 from __future__ import annotations
 

@@ -208,6 +208,46 @@ async def test_a_forked_child_may_have_a_manager_of_its_own():
     ) == (0, "{'feed': 2}\n{'feed': 2}\n0\n", "")
 
 
+async def test_the_log_of_a_forked_child_is_its_own():
+    code, out, err = await run(
+        """
+        import logging, time, warnings
+        warnings.simplefilter("ignore")
+        from fraiseql_subs import Security
+        logging.basicConfig(format="%(message)s")
+
+        def guarded():
+            return SubscriptionManager([feed], security=Security(hosts=["a.example"]))
+
+        async def be_denied(manager):
+            async with manager.serve(port=0) as server:
+                reader, writer = await asyncio.open_connection(server.host, server.port)
+                writer.write(b"GET /graphql HTTP/1.1\\r\\nHost: b.example\\r\\n\\r\\n")
+                while not await reader.readline():
+                    pass
+                writer.close()
+
+        async def main():
+            async with guarded().serve(port=0):
+                child = os.fork()
+                if child == 0:
+                    asyncio.events._set_running_loop(None)
+                    asyncio.run(be_denied(guarded()))
+                    os._exit(0)
+                while os.waitpid(child, os.WNOHANG) == (0, 0):
+                    await asyncio.sleep(0.05)
+                # The loop of the parent has nothing to do any more.
+                before = time.process_time()
+                await asyncio.sleep(1)
+                print(time.process_time() - before < 0.5)
+
+        asyncio.run(main())
+        """
+    )
+    assert (code, out) == (0, "True\n")
+    assert err.count("denied") == 1
+
+
 async def test_a_subinterpreter_is_refused_with_a_clear_error():
     code, out, err = await run(
         """

@@ -99,6 +99,11 @@ def test_a_rate_that_cannot_be_read_is_refused(rate):
         Rates(events=rate)
 
 
+def test_rates_without_a_rate_are_refused():
+    with pytest.raises(ConfigurationError, match=r"Rates without a rate .* leave Security\.rates"):
+        Rates()
+
+
 def test_rates_are_counted_per_something_known():
     with pytest.raises(ConfigurationError, match='"identity", "connection", "address"'):
         Rates(per="user")

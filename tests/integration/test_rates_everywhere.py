@@ -387,6 +387,19 @@ async def test_the_answer_to_a_query_is_no_event(way, serve):
     assert mutation.json() == {"data": {"change": True}}
 
 
+def post_scope(client: tuple[str, int] | None, *headers: tuple[str, str]) -> dict[str, Any]:
+    """The scope of a POST that an ASGI server received from this address."""
+    fields = [("content-type", "application/json"), ("origin", PAGE), *headers]
+    return {
+        "type": "http",
+        "method": "POST",
+        "path": "/",
+        "query_string": b"",
+        "client": client,
+        "headers": [(name.encode(), value.encode()) for name, value in fields],
+    }
+
+
 async def ask(app: GraphQLApp, client: tuple[str, int] | None, *headers: tuple[str, str]) -> int:
     """Ask as a client at an address; return the status."""
     body, sent = b'{"query":"{ __typename }"}', []
@@ -404,16 +417,7 @@ async def ask(app: GraphQLApp, client: tuple[str, int] | None, *headers: tuple[s
         if message["type"] == "http.response.body" and not message.get("more_body"):
             is_answered.set()
 
-    fields = [("content-type", "application/json"), ("origin", PAGE), *headers]
-    scope = {
-        "type": "http",
-        "method": "POST",
-        "path": "/",
-        "query_string": b"",
-        "client": client,
-        "headers": [(name.encode(), value.encode()) for name, value in fields],
-    }
-    await app(scope, receive, send)
+    await app(post_scope(client, *headers), receive, send)
     return sent[0]["status"]
 
 
@@ -435,6 +439,20 @@ async def test_addresses_that_one_client_can_have_are_one(first, second, is_one)
         app = GraphQLApp(manager)
         assert await ask(app, first) == 200
         assert await ask(app, second) == (429 if is_one else 200)
+
+
+async def test_who_leaves_before_the_body_is_there_counts_for_the_address():
+    manager = make_manager(known=False, refusals="2/h", per="address")
+    async with manager:
+        app = GraphQLApp(manager)
+
+        async def leave() -> Any:
+            return {"type": "http.disconnect"}
+
+        for _ in range(2):
+            await app(post_scope(("10.0.0.1", 1)), leave, leave)
+        assert await ask(app, ("10.0.0.1", 2)) == 429
+        assert await ask(app, ("10.0.0.2", 1)) == 200
 
 
 FORWARDED = [

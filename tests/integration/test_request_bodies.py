@@ -199,6 +199,8 @@ async def test_a_line_that_asks_for_nothing_is_a_400(line, url):
         b"-1\r\n",
         b"\r\n\r\n",
         b"1ffffffffffffffff\r\n",
+        b"0" * 128 + b"5\r\nhello\r\n0\r\n\r\n",
+        b"0" * 127 + b"10\r\n%b\r\n0\r\n\r\n" % BODY,
         b"1 0\r\n",
         b"%x\r\n%bXX0\r\n\r\n" % (len(BODY), BODY),
     ],

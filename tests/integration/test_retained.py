@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -43,15 +44,17 @@ async def test_past_the_limit_an_operation_is_refused_until_another_has_ended(se
 
 
 async def test_an_operation_that_ends_by_itself_makes_room(serve, connect):
-    manager = manager_of(max_retained_bytes=20_000)
-    async with manager:
+    @subscription
+    async def once(ids: list[int] | None = None) -> AsyncIterator[int]:
+        yield len(ids or [])
+
+    async with SubscriptionManager([once], limits=Limits(max_retained_bytes=20_000)) as manager:
         client = await connect((await serve(manager)).url)
-        padding = {"ids": [1000] * 400}
         for _ in range(5):
-            id = await client.subscribe("query($ids: [Int!]) { __typename }", padding)
-            await client.receive_errors(id)
-        await client.subscribe(KEPT, padding)
-        assert not client.has_received
+            query = "subscription($ids: [Int!]) { once(ids: $ids) }"
+            id = await client.subscribe(query, {"ids": [1000] * 400})
+            assert await client.receive_data(id) == {"once": 400}
+            await client.receive_complete(id)
 
 
 @pytest.mark.parametrize("what", ["id", "document", "operation"])

@@ -310,6 +310,16 @@ impl Admission {
         Ok(Some(Response::new(refusal, self.is_head, bridge, ended)))
     }
 
+    /// The client of a request that was let in has left before its body was there.
+    fn abandoned(&self) {
+        let Some(admitted) = self.request.lock().take() else {
+            return;
+        };
+        admitted
+            .responder
+            .abandoned(admitted.client.peer.as_deref());
+    }
+
     /// Answers a request that was let in; the future gives its `Response`. Cancelled, it ends what
     /// runs for the request.
     fn answer<'py>(&self, py: Python<'py>, body: Vec<u8>) -> PyResult<Bound<'py, PyAny>> {

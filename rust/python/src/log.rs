@@ -55,6 +55,16 @@ pub(crate) fn attach(bridge: &Arc<Bridge>) {
     schedule();
 }
 
+/// In a forked child: the loops of its parent are not here.
+pub(crate) fn after_fork() {
+    // A thread of the parent may have held it.
+    if let Some(mut bridges) = BRIDGES.try_lock() {
+        bridges.clear();
+    }
+    IS_SCHEDULED.store(false, Release);
+    HAS_TIMER.store(false, Release);
+}
+
 /// Has a hand-over run on the loop of any running manager, unless one is on its way.
 fn schedule() {
     let is_needed = !QUEUE.is_empty() || (KINDS.has_untold() && !HAS_TIMER.load(Acquire));

@@ -118,4 +118,5 @@ pub(crate) fn is_forked() -> bool {
 pub(crate) fn after_fork() {
     FORKS.fetch_add(1, Relaxed);
     Runtime::after_fork();
+    crate::log::after_fork();
 }

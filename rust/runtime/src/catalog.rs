@@ -236,7 +236,7 @@ impl Catalog {
     ) -> Result<Prepared, Vec<GraphQLError>> {
         let name = request.operation_name.as_deref();
         let errors_text = graphql::errors_to_json(&errors);
-        let asked = delegated_request("refused", text, name, request, [("errors", &errors_text)]);
+        let asked = delegated_request("refused", text, name, request, [("errors", &errors_text)])?;
         self.delegated(asked, name, None, true).ok_or(errors)
     }
 
@@ -281,7 +281,7 @@ impl Catalog {
         };
         let introspection = introspection.iter().map(|answer| ("introspection", answer));
         let name = document.operation_name(name);
-        let asked = delegated_request("query", document.text(), name, request, introspection);
+        let asked = delegated_request("query", document.text(), name, request, introspection)?;
         Ok(self.delegated(asked, name, None, is_introspection))
     }
 
@@ -332,7 +332,7 @@ impl Catalog {
             Operation::Query(query) => return Ok(Prepared::Response(query.execute().into())),
             Operation::Mutation => {
                 let name = document.operation_name(name);
-                let asked = delegated_request("mutation", document.text(), name, request, []);
+                let asked = delegated_request("mutation", document.text(), name, request, [])?;
                 return self.delegated(asked, name, None, false).ok_or_else(|| {
                     vec![GraphQLError::new(
                         "mutations are not served here: send them to your GraphQL server",
@@ -344,7 +344,7 @@ impl Catalog {
             let field = operation.field_name.clone();
             let arguments = take_arguments(&mut operation)?;
             let name = document.operation_name(name);
-            let asked = delegated_request("subscription", document.text(), name, request, []);
+            let asked = delegated_request("subscription", document.text(), name, request, [])?;
             let delegated = self.delegated(asked, name, Some((operation, arguments)), false);
             return delegated.ok_or_else(|| {
                 vec![GraphQLError::new(format!(
@@ -400,7 +400,7 @@ fn delegated_request<'m>(
     name: Option<&str>,
     request: &Request,
     more: impl IntoIterator<Item = (&'m str, &'m Vec<u8>)>,
-) -> JsonObject {
+) -> Result<JsonObject, Vec<GraphQLError>> {
     let mut asked = format!(
         r#"{{"type":"{kind}","query":{},"variables":{},"operationName":{},"name":{},"extensions":{}"#,
         Value::from(text),
@@ -413,5 +413,9 @@ fn delegated_request<'m>(
         asked.push_str(&format!(r#","{name}":{}"#, String::from_utf8_lossy(json)));
     }
     asked.push('}');
-    JsonObject::parse(asked).unwrap_or_default()
+    // Its members are one level deeper than they were sent.
+    JsonObject::parse(asked).map_err(|error| {
+        let message = format!("the request cannot be handed to your GraphQL server: {error}");
+        vec![GraphQLError::new(message).with_code(graphql::CODE_BAD_USER_INPUT)]
+    })
 }

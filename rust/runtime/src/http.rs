@@ -221,6 +221,11 @@ impl Responder {
         self.told(request, self.refuse_handshake(peer, refusal))
     }
 
+    /// A client that is not known has left before it has asked, which counts for its address.
+    pub fn abandoned(&self, peer: Option<&str>) {
+        self.engine.refused(peer);
+    }
+
     /// Refuses a client that is not known, which counts for its address: past the rate that is
     /// what it is told.
     #[must_use]
@@ -455,8 +460,8 @@ impl Responder {
         };
         // Also without one: a cache must not take this response for that to a page.
         head.headers.push(("vary".into(), "origin".into()));
-        let only = |name: &&str| *name == "origin";
-        if fields::repeated(request.headers).filter(only).is_some() {
+        let named = request.headers.iter().filter(|(name, _)| name == "origin");
+        if named.count() > 1 {
             return;
         }
         let origin = request.header("origin");

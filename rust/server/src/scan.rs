@@ -212,11 +212,18 @@ impl Scanner {
 
     /// Whether of the line that ends enough is known to follow what it says.
     fn is_known(&self) -> bool {
-        if self.state != State::Head || self.line.is_whole() {
+        if self.line.is_whole() {
             return true;
         }
-        let (name, _) = field(self.line.text());
-        !FRAMING.iter().any(|known| name.eq_ignore_ascii_case(known))
+        match self.state {
+            State::Head => {
+                let (name, _) = field(self.line.text());
+                !FRAMING.iter().any(|known| name.eq_ignore_ascii_case(known))
+            }
+            // Digits that are cut off would say another size.
+            State::ChunkSize => !self.line.text().iter().all(u8::is_ascii_hexdigit),
+            _ => true,
+        }
     }
 
     /// Reads a field as actix-http does. What that refuses may be read in any way.
