@@ -54,7 +54,7 @@ async def test_an_operation_that_ends_by_itself_makes_room(serve, connect):
             query = "subscription($ids: [Int!]) { once(ids: $ids) }"
             id = await client.subscribe(query, {"ids": [1000] * 400})
             assert await client.receive_data(id) == {"once": 400}
-            await client.receive_complete(id)
+            assert await client.receive() == {"id": id, "type": "complete"}
 
 
 @pytest.mark.parametrize("what", ["id", "document", "operation"])
