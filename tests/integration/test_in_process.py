@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import graphql
@@ -102,3 +103,20 @@ async def test_a_refused_document_has_no_cause():
         with pytest.raises(ValidationError) as refused:
             await anext(manager.subscribe("subscription { nothing }"))
         assert refused.value.__cause__ is None
+
+
+async def test_what_was_published_is_answered_before_the_manager_closes():
+    may_go_on = asyncio.Event()
+
+    @subscription(channel="numbers")
+    async def slow(event) -> int:
+        await may_go_on.wait()
+        return event.data
+
+    manager = SubscriptionManager([slow])
+    async with manager:
+        results = await manager.subscribe("subscription { slow }").__aenter__()
+        for number in range(3):
+            await manager.publish("numbers", number)
+        asyncio.get_running_loop().call_later(0.2, may_go_on.set)
+    assert [result.data async for result in results] == [{"slow": n} for n in range(3)]

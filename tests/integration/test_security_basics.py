@@ -64,7 +64,17 @@ async def nonsense(params: ConnectionParams) -> Any:
     return 42
 
 
-@pytest.mark.parametrize("hook", [refuse, fail, nonsense])
+def answering(answer: Any) -> Any:
+    async def authenticate(params: ConnectionParams) -> Any:
+        return answer
+
+    return authenticate
+
+
+WITHOUT_USER = [answering({}), answering({"user": "ada"}), answering({"user_id": None})]
+
+
+@pytest.mark.parametrize("hook", [refuse, fail, nonsense, *WITHOUT_USER])
 async def test_whom_the_hook_does_not_accept_is_closed_with_4403(hook, serve, connect, caplog):
     server = await serve(make_manager(hook))
     client = await connect(server.url, init=False)

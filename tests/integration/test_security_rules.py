@@ -223,6 +223,12 @@ async def test_arguments_must_be_the_identitys():
         assert await received(own, 9) == [9]
 
 
+@pytest.mark.parametrize("name", ["userID", "user_id", "nothing.id"])
+async def test_a_scope_of_an_argument_that_no_subscription_has_is_refused(name):
+    with pytest.raises(ConfigurationError, match="no subscription has an argument"):
+        await make_manager(scope=Scope({name: "$identity.user_id"})).start()
+
+
 @subscription
 async def ticks(*, user_id: str) -> AsyncIterator[int]:
     yield 1

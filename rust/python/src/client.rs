@@ -170,6 +170,13 @@ pub(crate) fn read_identity(object: &Bound<'_, PyAny>) -> PyResult<Option<Found>
         };
         Ok(found.filter(|value| !value.is_none()))
     };
+    if mapping.is_none() && !object.hasattr("user_id")? {
+        return Err(config_error(format!(
+            "{} is no identity: return Identity(user_id=...), a dict with \"user_id\", or None for \
+             nobody",
+            object.repr()?
+        )));
+    }
     let texts = |name: &str| -> PyResult<Vec<String>> {
         let Some(values) = member(name)? else {
             return Ok(Vec::new());
@@ -186,8 +193,12 @@ pub(crate) fn read_identity(object: &Bound<'_, PyAny>) -> PyResult<Option<Found>
         Some(mapping) => to_json_map(Some(mapping)),
         None => to_json_map(member("claims")?.as_ref()),
     };
+    let user_id = text("user_id")?.filter(|id| !id.is_empty());
+    let user_id = user_id.ok_or_else(|| {
+        config_error("an identity needs a \"user_id\": the dict has none".to_owned())
+    })?;
     let identity = Identity {
-        user_id: text("user_id")?.unwrap_or_default(),
+        user_id,
         tenant_id: text("tenant_id")?,
         roles: texts("roles")?,
         permissions: texts("permissions")?,

@@ -153,11 +153,15 @@ impl PySecurity<'_> {
         if let Some(federation) = &federation {
             catalog.check_channels(federation).map_err(refuse)?;
         }
+        let scope = self.scope.as_ref().map(PyScope::read).transpose()?;
+        if let Some(scope) = &scope {
+            catalog.check_scope(scope).map_err(refuse)?;
+        }
         Ok(Policy {
             origins: origins.map_err(|error| config_error(error.to_string()))?,
             hosts: hosts.map_err(|error| config_error(error.to_string()))?,
             status_hosts: status_hosts.map_err(|error| config_error(error.to_string()))?,
-            scope: self.scope.as_ref().map(PyScope::read).transpose()?,
+            scope,
             rbac: self.read_rbac(catalog).map_err(refuse)?,
             tenant: match &self.tenant {
                 Some(tenant) => Some(TenantIsolation {

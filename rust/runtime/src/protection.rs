@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use graphql::Schema;
-use security::{Federation, Rbac, Requirement, RuleError};
+use security::{Federation, Rbac, Requirement, RuleError, Scope};
 
 use crate::catalog::Catalog;
 use crate::definition::ChannelTemplate;
@@ -70,6 +70,27 @@ impl Catalog {
             rbac.protect_field(type_name, field, requirement.clone());
         }
         Ok(())
+    }
+
+    /// Checks that the arguments of a scope are arguments of subscriptions.
+    ///
+    /// # Errors
+    ///
+    /// [`RuleError::UnknownArgument`] names the first that no subscription has.
+    pub fn check_scope(&self, scope: &Scope) -> Result<(), RuleError> {
+        let fields = self.schema().subscription_fields();
+        let is_known = |name: &str| {
+            fields.iter().any(|field| {
+                field
+                    .arguments
+                    .iter()
+                    .any(|argument| *argument.name == *name)
+            })
+        };
+        match scope.arguments().find(|name| !is_known(name)) {
+            Some(name) => Err(RuleError::UnknownArgument(name.to_owned())),
+            None => Ok(()),
+        }
     }
 
     /// Checks that the channels of declared subscriptions are the subgraph's own. Those that

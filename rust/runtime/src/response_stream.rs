@@ -135,6 +135,12 @@ impl ResponseStream {
         Self::wake(state);
     }
 
+    /// Whether no further response is pushed.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.state.lock().end.is_some()
+    }
+
     /// Ends the stream; what was pushed before can still be taken.
     pub fn end(&self, end: Response) {
         let state = self.state.lock();

@@ -289,8 +289,14 @@ impl Runtime {
             actor.do_send(FinishSubscription);
         }
         let metrics = &self.engine.metrics;
-        self.wait_while(|| metrics.subscriptions.get() > 0, deadline)
-            .await;
+        // Operations that take no further event are no subscriptions any more, and have calls
+        // under way.
+        let is_answering = || self.operations.iter().any(|one| !one.stream.is_over());
+        self.wait_while(
+            || metrics.subscriptions.get() > 0 || is_answering(),
+            deadline,
+        )
+        .await;
         let ids: Vec<_> = self.operations.iter().map(|o| o.key().clone()).collect();
         for id in ids {
             self.complete(&id);

@@ -30,6 +30,11 @@ pub enum RuleError {
         "the schema has no `{0}`, which a permission is asked for: correct its name, as a misspelt one would protect nothing"
     )]
     UnknownField(String),
+    /// An argument that no subscription has.
+    #[error(
+        "no subscription has an argument `{0}`, which Scope asks for: correct its name as it is in the schema, as a misspelt one would protect nothing"
+    )]
+    UnknownArgument(String),
     /// A channel of a declared subscription that no subgraph channel is.
     #[error(
         "`Subscription.{field}` listens on `{channel}`, which is no channel of subgraph `{subgraph}`: rename the channel, or list it in Federation(channels=...)"

@@ -45,6 +45,12 @@ impl Scope {
         Ok(Self { rules, unless })
     }
 
+    /// The arguments that it is about: the first names of their paths.
+    pub fn arguments(&self) -> impl Iterator<Item = &str> {
+        let first = |rule: &'_ Rule| rule.text.split('.').next().unwrap_or_default().len();
+        self.rules.iter().map(move |rule| &rule.text[..first(rule)])
+    }
+
     /// Checks the coerced arguments of a field. A rule is about the fields that have its argument,
     /// of which `argument` says how it is compared; there it has to be given, as a subscription
     /// without it would be wider.
