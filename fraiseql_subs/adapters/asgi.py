@@ -329,9 +329,13 @@ def _query_string(scope: Scope) -> str:
     return query.decode(errors="replace")
 
 
+_FORWARDED = (b"x-forwarded-for", b"x-real-ip", b"forwarded")
+
+
 def _ends(scope: Scope) -> Ends | None:
     """Return the addresses of the socket that is the client's alone; None: unknown, or shared."""
-    if _is_shared(scope):
+    if _is_shared(scope) or any(name in _FORWARDED for name, _ in scope["headers"]):
+        # A server may believe such a header, in which a client can write the address of another.
         return None
     return ends_of(scope.get("client"), scope.get("server"))
 

@@ -10,20 +10,22 @@ import sys
 import threading
 
 PIPELINED = 16
+"""Small requests that are sent together (count); a large one is refused before the next is read."""
 
 
 def refuse(port: int, count: int, size: int) -> None:
-    """Be refused `count` times on one connection."""
+    """Be refused `count` times; a refusal ends its connection, after what came with it."""
     head = (
         "POST /graphql HTTP/1.1\r\nHost: 127.0.0.1\r\n"
         f"Origin: https://{'x' * size}.example\r\nContent-Length: 0\r\n\r\n"
     )
-    requests = head.encode() * PIPELINED
-    with socket.create_connection(("127.0.0.1", port)) as connection:
-        responses = connection.makefile("rb")
-        for _ in range(0, count, PIPELINED):
+    pipelined = PIPELINED if size < 100 else 1
+    requests = head.encode() * pipelined
+    for _ in range(0, count, pipelined):
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            responses = connection.makefile("rb")
             connection.sendall(requests)
-            for _ in range(PIPELINED):
+            for _ in range(pipelined):
                 status, length = responses.readline(), 0
                 assert status.startswith(b"HTTP/1.1 403 "), status
                 while (line := responses.readline()) != b"\r\n":

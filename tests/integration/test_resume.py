@@ -174,7 +174,8 @@ async def follow(url: str, last: int, kill: asyncio.Event) -> list[int]:
 @pytest.mark.parametrize("server", ["embedded", "starlette", "aiohttp"])
 async def test_connections_die_under_load_and_nothing_is_lost_or_doubled(kind, server, within):
     count, clients = 3_000, 4
-    manager = SubscriptionManager([KINDS[kind]()], history=History(events=count), workers=2)
+    limits = Limits(keepalive=None)
+    manager = SubscriptionManager([KINDS[kind]()], history=History(events=count), limits=limits)
     async with SERVERS[server](manager) as url:
         kills = [asyncio.Event() for _ in range(clients)]
         followers = [asyncio.ensure_future(follow(url, count, kill)) for kill in kills]

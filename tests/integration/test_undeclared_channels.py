@@ -19,7 +19,9 @@ def told(caplog):
         return [
             record.fields["channel"]
             for record in caplog.records
-            if record.name == "fraiseql_subs" and "no subscription is declared" in record.message
+            if record.name == "fraiseql_subs"
+            and "no subscription is declared" in record.message
+            and "channel" in record.fields
         ]
 
     return read
@@ -57,5 +59,7 @@ async def test_a_channel_without_subscribers_is_no_undeclared_one(told):
 async def test_how_many_are_said_is_bounded(told):
     async with SubscriptionManager(SUBSCRIPTIONS) as manager:
         await manager.publish_many((f"other.{number}", 1) for number in range(1000))
-        await eventually(lambda: len(told()) >= 256, "as many are said as are kept")
-    assert told() == [f"other.{number}" for number in range(256)]
+        await eventually(lambda: len(told()) >= 100, "as many are said as a kind may say at once")
+    assert told()[:100] == [f"other.{number}" for number in range(100)]
+    # What is said of each is kept of so many.
+    assert len(told()) <= 256

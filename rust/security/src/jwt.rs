@@ -43,6 +43,11 @@ pub enum JwtConfigError {
     /// A secret that can be guessed.
     #[error("the secret has {0} bytes: RFC 7518 asks for at least 32")]
     WeakSecret(usize),
+    /// A key that others have.
+    #[error(
+        "the secret is a PEM key, which others have: list the algorithms of that key, such as RS256"
+    )]
+    PemSecret,
     /// The key set cannot be read.
     #[error("the key set is no JWKS: {0}")]
     KeySet(String),
@@ -156,6 +161,10 @@ impl TokenRules {
                 // RFC 7518, section 3.2.
                 AlgorithmFamily::Hmac if key.len() < 32 => {
                     return Err(JwtConfigError::WeakSecret(key.len()));
+                }
+                // RFC 8725, section 2.1: whoever has the public key could sign.
+                AlgorithmFamily::Hmac if key.trim_ascii_start().starts_with(b"-----BEGIN") => {
+                    return Err(JwtConfigError::PemSecret);
                 }
                 AlgorithmFamily::Hmac => DecodingKey::from_secret(key),
                 AlgorithmFamily::Rsa => DecodingKey::from_rsa_pem(key).map_err(refuse)?,
@@ -332,6 +341,8 @@ impl Key {
                 _ => return None,
             },
             AlgorithmParameters::OctetKeyPair(_) => vec![Algorithm::EdDSA],
+            // In base64, 32 bytes have 43 digits: the least that RFC 7518 asks for.
+            AlgorithmParameters::OctetKey(secret) if secret.value.len() < 43 => return None,
             AlgorithmParameters::OctetKey(_) => AlgorithmFamily::Hmac.algorithms().to_vec(),
             _ => return None,
         };

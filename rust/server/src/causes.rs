@@ -4,6 +4,9 @@ use actix_http::ws::{HandshakeError, ProtocolError};
 use protocol::Close;
 use protocol::http::Response;
 
+/// Of a handshake without a key, or with another one than RFC 6455 asks for.
+pub(crate) const BAD_KEY: &str = "the header `sec-websocket-key` must be 16 bytes in base64";
+
 /// What is wrong with a handshake of a WebSocket (RFC 6455, section 4.2.1).
 pub(crate) fn handshake(error: HandshakeError) -> Response {
     let (status, text) = match error {
@@ -13,10 +16,7 @@ pub(crate) fn handshake(error: HandshakeError) -> Response {
         HandshakeError::NoVersionHeader | HandshakeError::UnsupportedVersion => {
             (426, "WebSockets are spoken in version 13 only")
         }
-        HandshakeError::BadWebsocketKey => (
-            400,
-            "the header `sec-websocket-key` must be 16 bytes in base64",
-        ),
+        HandshakeError::BadWebsocketKey => (400, BAD_KEY),
     };
     let mut response = Response::error(status, text);
     if status == 405 {

@@ -148,7 +148,7 @@ fn problem_of(head: &RequestHead) -> Option<&'static str> {
         return Some("a handshake has no body");
     }
     let key = head.headers().get(header::SEC_WEBSOCKET_KEY)?;
-    (!is_key(key.as_bytes())).then_some("`sec-websocket-key` is not 16 bytes in Base64")
+    (!is_key(key.as_bytes())).then_some(causes::BAD_KEY)
 }
 
 fn is_key(key: &[u8]) -> bool {

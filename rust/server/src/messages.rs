@@ -41,6 +41,9 @@ pub(crate) struct Messages {
 /// What one read takes at most.
 const READ_BYTES: usize = 16 * 1024;
 
+/// Reads of one turn (count).
+const TURN_READS: usize = 4;
+
 impl Messages {
     /// `received` came with the handshake.
     pub(crate) fn new(
@@ -58,7 +61,7 @@ impl Stream for Messages {
     type Item = Incoming;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
-        loop {
+        for _ in 0..TURN_READS {
             if let Some(message) = self.decoder.decode() {
                 return Poll::Ready(Some(message));
             }
@@ -71,6 +74,9 @@ impl Stream for Messages {
                 Ok(()) | Err(_) => return Poll::Ready(None),
             }
         }
+        // The rest when others had their turns: fragments without end are no message.
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 

@@ -15,6 +15,9 @@ const VALUES_OF_AN_ELEMENT: usize = 40;
 /// Values that a query may ask for of any schema (count).
 const VALUES: usize = 20_000;
 
+/// Bytes of a response key that count as one more value.
+const KEY_BYTES: usize = 32;
+
 /// Elements of one kind (count).
 #[derive(Debug, Clone, Copy, Default)]
 struct Elements {
@@ -158,7 +161,9 @@ impl Estimate<'_> {
             Selection::Field(field) => {
                 let children = self.children(set.ty.as_str(), field.name.as_str(), parents);
                 let inner = self.of(&field.selection_set, children);
-                parents.count.saturating_add(inner)
+                // A long alias stands in the response as often as its value.
+                let size = 1 + field.response_key().len() / KEY_BYTES;
+                parents.count.saturating_mul(size).saturating_add(inner)
             }
             Selection::InlineFragment(fragment) => self.of(&fragment.selection_set, parents),
             Selection::FragmentSpread(spread) => match spread.fragment_def(self.document) {
