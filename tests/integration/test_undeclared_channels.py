@@ -56,6 +56,7 @@ async def test_a_channel_without_subscribers_is_no_undeclared_one(told):
         await eventually(lambda: told() == ["the last"], "only the last channel is said")
 
 
+@pytest.mark.alone
 async def test_how_many_are_said_is_bounded(told):
     async with SubscriptionManager(SUBSCRIPTIONS) as manager:
         await manager.publish_many((f"other.{number}", 1) for number in range(1000))
