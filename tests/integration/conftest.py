@@ -17,6 +17,36 @@ Serve: TypeAlias = Callable[..., Awaitable[Server]]
 Connect: TypeAlias = Callable[..., Awaitable[ProtocolClient]]
 
 
+ATTACKS = {
+    "test_backpressure",
+    "test_deaf_clients",
+    "test_descriptors",
+    "test_floods",
+    "test_http2_bounds",
+    "test_ids",
+    "test_limits",
+    "test_log_bounds",
+    "test_memory_of_messages",
+    "test_pauses",
+    "test_rates_everywhere",
+    "test_request_bodies",
+    "test_request_sources",
+    "test_retained",
+    "test_robustness",
+    "test_slow_bodies",
+    "test_slow_requests",
+    "test_tokens",
+}
+"""Files whose tests are clients that mean harm: `make attack`."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the attacks."""
+    for item in items:
+        if item.path.stem in ATTACKS:
+            item.add_marker("attack")
+
+
 @pytest.fixture
 async def stack() -> AsyncIterator[AsyncExitStack]:
     """Close what a test has opened, the newest first."""
