@@ -3,7 +3,7 @@
 //! The measure spreads fragments out, so it is exponential in the text at worst; it is computed
 //! once for each fragment and saturates, so measuring is linear.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use apollo_compiler::Node;
 use apollo_compiler::ast::{
@@ -172,7 +172,10 @@ pub(crate) fn check(
             .selections(&operation.selection_set)
             .and(Cost::own(&operation.directives, &[]));
         total = total.saturating_add(cost.nodes);
-        let (max_depth, max_complexity) = bounds(operation.operation_type, limits);
+        let asks_schema = operation.operation_type == OperationType::Query
+            && !measure.is_too_deep
+            && measure.asks_schema_only(&operation.selection_set, &mut HashSet::new());
+        let (max_depth, max_complexity) = bounds(asks_schema, limits);
         let what = match &operation.name {
             Some(name) => format!("the operation `{name}`"),
             None => "the operation".to_owned(),
@@ -239,7 +242,7 @@ pub(crate) fn check(
 
 /// What all definitions of a document may have together, each with its fragments spread out.
 fn most_nodes(limits: DocumentLimits) -> usize {
-    let (_, complexity) = bounds(OperationType::Query, limits);
+    let (_, complexity) = bounds(true, limits);
     complexity.max(complexity.saturating_mul(DOCUMENT_SHARE).min(MAX_FIELDS))
 }
 
@@ -281,17 +284,17 @@ fn spell(count: usize) -> String {
     }
 }
 
-fn bounds(operation_type: OperationType, limits: DocumentLimits) -> (usize, usize) {
+/// Depth and complexity of one operation; `asks_schema`: of nothing but the schema.
+fn bounds(asks_schema: bool, limits: DocumentLimits) -> (usize, usize) {
     let depth = limits.max_depth.unwrap_or(MAX_NESTING);
     let complexity = limits.max_complexity.unwrap_or(MAX_FIELDS);
-    match operation_type {
-        // Queries reach nothing but the schema here.
-        OperationType::Query => (
+    if asks_schema {
+        return (
             depth.max(INTROSPECTION_MIN_DEPTH),
             complexity.max(INTROSPECTION_MIN_COMPLEXITY),
-        ),
-        OperationType::Mutation | OperationType::Subscription => (depth, complexity),
+        );
     }
+    (depth, complexity)
 }
 
 /// Fragments by name; of several of one name the last.
@@ -346,6 +349,23 @@ impl<'d> Measure<'d> {
                 .fragment(&spread.fragment_name)
                 .and(Cost::own(&spread.directives, &[])),
         }
+    }
+
+    /// Whether all root fields are of introspection.
+    fn asks_schema_only(&self, roots: &'d [Selection], seen: &mut HashSet<&'d str>) -> bool {
+        roots.iter().all(|selection| match selection {
+            Selection::Field(field) => field.name.starts_with("__"),
+            Selection::InlineFragment(fragment) => {
+                self.asks_schema_only(&fragment.selection_set, seen)
+            }
+            Selection::FragmentSpread(spread) => {
+                let name = spread.fragment_name.as_str();
+                let fragment = self.fragments.get(name).copied();
+                !seen.insert(name)
+                    || fragment
+                        .is_none_or(|fragment| self.asks_schema_only(&fragment.selection_set, seen))
+            }
+        })
     }
 
     fn fragment(&mut self, name: &'d str) -> Cost {

@@ -61,6 +61,31 @@ fn the_query_of_graphiql_is_within_any_limit() {
 }
 
 #[test]
+fn queries_of_data_have_the_limits_of_every_operation() {
+    let sdl = "type Query { a: A } type A { a: A } type Subscription { a: A }";
+    let schema = Arc::new(Schema::parse(sdl, SchemaOptions::default()).unwrap());
+    let limits = DocumentLimits {
+        max_depth: Some(3),
+        max_complexity: Some(5),
+        ..DocumentLimits::default()
+    };
+    let parse = |text: &str| Document::parse(schema.clone(), limits, text).map(drop);
+    assert!(parse("{ a { a { __typename } } }").is_ok());
+    let deep = "a { a { a { __typename } } }";
+    for text in [
+        format!("{{ {deep} }}"),
+        format!("{{ ... {{ {deep} }} }}"),
+        format!("{{ ...F }} fragment F on Query {{ {deep} }}"),
+        format!("{{ __typename __schema {{ queryType {{ name }} }} {deep} }}"),
+        "{ a { __typename x: __typename y: __typename z: __typename w: __typename } }".to_owned(),
+    ] {
+        let errors = parse(&text).unwrap_err();
+        assert!(errors[0].message.contains("over the limit of"), "{text}");
+    }
+    assert!(parse("{ __schema { types { fields { type { ofType { name } } } } } }").is_ok());
+}
+
+#[test]
 fn exponential_fragments_are_refused() {
     let mut text = "subscription { order { ...F0 } }".to_owned();
     for level in 0..100 {
@@ -137,6 +162,7 @@ fn a_long_chain_of_fragments_does_not_overflow_the_stack() {
     }
     text.push_str("fragment F1500 on Order{id}");
     let _ = parse(&text);
+    let _ = parse(&text.replace("subscription { order { ...F0 } }", "{ ...F0 }"));
 }
 
 #[test]
