@@ -33,7 +33,7 @@ test-rust: ## Rust unit, property and integration tests
 	cargo test --workspace --locked
 
 test-python: $(VENV)/.debug tests/js/node_modules/.installed $(PAGE) .chromium .proxies ## Python tests, with real clients
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 test-pythons: $(VENV)/.debug tests/js/node_modules/.installed $(PAGE) .chromium .proxies ## Python tests on every other version that is installed
 	set -e; for python in $(PYTHONS); do \
@@ -44,7 +44,7 @@ test-pythons: $(VENV)/.debug tests/js/node_modules/.installed $(PAGE) .chromium 
 			$$venv/bin/python -m pip install --quiet --group test; \
 			echo '$(CURDIR)' >$$($$venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/fraiseql_subs.pth; \
 			touch $$venv/.tools; }; \
-		$$venv/bin/python -m pytest; \
+		$$venv/bin/python -m pytest -n 2; \
 	done
 
 attack: $(VENV)/.debug ## clients that mean harm: what they may take, and who is served beside them; ATTACK_CLIENTS=10000
