@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import psutil
-from support import PATIENCE
+from support import PATIENCE, log_file
 
 HERE = Path(__file__).parent
 FOLDERS = [HERE, HERE.parent, HERE.parent.parent / "examples"]
@@ -65,7 +64,7 @@ class AdapterProcess:
         self.code = PROGRAM.format(folders=folders, before=before, serve=serving(name))
 
     async def __aenter__(self) -> AdapterProcess:
-        self._log = tempfile.TemporaryFile("w+")
+        self._log = log_file()
         pipe = asyncio.subprocess.PIPE
         self.process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", self.code, stdin=pipe, stdout=pipe, stderr=self._log

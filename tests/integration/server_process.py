@@ -7,7 +7,6 @@ import os
 import re
 import ssl
 import sys
-import tempfile
 import textwrap
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +14,7 @@ from types import TracebackType
 import httpx
 import psutil
 import trustme
-from support import PATIENCE, eventually
+from support import PATIENCE, eventually, log_file
 
 PROGRAM = """
 import asyncio, resource, sys
@@ -73,7 +72,7 @@ class ServerProcess:
         self.code = PROGRAM.format(limit=limit, before=textwrap.dedent(before), options=options)
 
     async def __aenter__(self) -> ServerProcess:
-        self._log = tempfile.TemporaryFile("w+")
+        self._log = log_file()
         pipe = asyncio.subprocess.PIPE
         self.process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", self.code, stdin=pipe, stdout=pipe, stderr=self._log

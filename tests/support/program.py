@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
+import os
 import sys
+import tempfile
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
+from typing import IO
 
 from support.waiting import PATIENCE
 
@@ -30,3 +34,13 @@ async def program(code: str, *arguments: str) -> AsyncIterator[tuple[Process, st
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.communicate()
+
+
+def log_file() -> IO[str]:
+    """Open a file that a process writes while the test reads it.
+
+    Both share one place in it, which reading moves; so what is written always goes to the end.
+    """
+    log = tempfile.TemporaryFile("w+")
+    fcntl.fcntl(log, fcntl.F_SETFL, fcntl.fcntl(log, fcntl.F_GETFL) | os.O_APPEND)
+    return log
