@@ -81,10 +81,11 @@ class ServerProcess:
         line = await asyncio.wait_for(self.process.stdout.readline(), PATIENCE)
         assert line, self.log
         self.port = int(line)
-        await self._wait_for_workers()
+        # Where a test sets short deadlines, a busy machine may miss one.
+        await eventually(self._is_answered, "the server answers")
         return self
 
-    async def _wait_for_workers(self) -> None:
+    async def _is_answered(self) -> bool:
         """Be answered once, so that what the server opens for itself is open, and nothing else."""
         context = None
         if self.has_tls:
@@ -98,6 +99,7 @@ class ServerProcess:
         writer.close()
         await writer.wait_closed()
         await eventually(lambda: not self._serves(own_port), "the server has closed its socket")
+        return True
 
     def _serves(self, port: int) -> bool:
         """Tell whether the process holds a socket to this port."""

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from support import eventually
 
-from fraiseql_subs import Identity, Security, SubscriptionManager, passthrough, subscription
+from fraiseql_subs import Identity, Limits, Security, SubscriptionManager, passthrough, subscription
 from fraiseql_subs.adapters._tasks import Peer
 
 
@@ -85,7 +85,8 @@ async def test_authenticate(kind):
             return Identity("ada")
         return await Awaitable(waiting)
 
-    async with SubscriptionManager([feed], security=Security(authenticate=authenticate)) as manager:
+    security, limits = Security(authenticate=authenticate), Limits(connection_init_timeout=600)
+    async with SubscriptionManager([feed], security=security, limits=limits) as manager:
         await acknowledged(manager, waiting)
 
 
