@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-import psutil
-from support import PATIENCE, log_file
+from logged_process import LoggedProcess
+from support import PATIENCE
 
 HERE = Path(__file__).parent
 FOLDERS = [HERE, HERE.parent, HERE.parent.parent / "examples"]
@@ -55,7 +53,7 @@ def serving(name: str) -> str:
     return f"servers.SERVERS[{name!r}](manager)"
 
 
-class AdapterProcess:
+class AdapterProcess(LoggedProcess):
     """One server; `async with AdapterProcess("manager = ...", "asgi-hypercorn") as server`."""
 
     def __init__(self, before: str, name: str) -> None:
@@ -64,11 +62,7 @@ class AdapterProcess:
         self.code = PROGRAM.format(folders=folders, before=before, serve=serving(name))
 
     async def __aenter__(self) -> AdapterProcess:
-        self._log = log_file()
-        pipe = asyncio.subprocess.PIPE
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", self.code, stdin=pipe, stdout=pipe, stderr=self._log
-        )
+        await self.start(self.code)
         self.url = (await self._read())["url"]
         return self
 
@@ -81,29 +75,8 @@ class AdapterProcess:
                 return found
         raise AssertionError(self.log)
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self.process.returncode is None:
-            self.process.kill()
-        await self.process.wait()
-        self._log.close()
-
     async def do(self, expression: str) -> Any:
         """Evaluate an expression in the process; one that can be awaited is."""
         assert self.process.stdin is not None
         self.process.stdin.write(f"{expression}\n".encode())
         return (await self._read())["answer"]
-
-    def serves(self, port: int) -> bool:
-        """Tell whether the process holds a socket to this port of a client."""
-        connections = psutil.Process(self.process.pid).net_connections("tcp")
-        return any(connection.raddr and connection.raddr.port == port for connection in connections)
-
-    @property
-    def log(self) -> str:
-        self._log.seek(0)
-        return self._log.read()

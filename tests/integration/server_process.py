@@ -6,15 +6,13 @@ import asyncio
 import os
 import re
 import ssl
-import sys
 import textwrap
 from pathlib import Path
-from types import TracebackType
 
 import httpx
-import psutil
 import trustme
-from support import PATIENCE, eventually, log_file
+from logged_process import LoggedProcess
+from support import PATIENCE, eventually
 
 PROGRAM = """
 import asyncio, resource, sys
@@ -55,7 +53,7 @@ class Credentials:
         return f", tls=TLS(cert={str(self.cert)!r}, key={str(self.key)!r})"
 
 
-class ServerProcess:
+class ServerProcess(LoggedProcess):
     """One server; `async with ServerProcess(manager("limits=Limits(...)")) as server`.
 
     Args:
@@ -72,11 +70,7 @@ class ServerProcess:
         self.code = PROGRAM.format(limit=limit, before=textwrap.dedent(before), options=options)
 
     async def __aenter__(self) -> ServerProcess:
-        self._log = log_file()
-        pipe = asyncio.subprocess.PIPE
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", self.code, stdin=pipe, stdout=pipe, stderr=self._log
-        )
+        await self.start(self.code)
         assert self.process.stdout is not None
         line = await asyncio.wait_for(self.process.stdout.readline(), PATIENCE)
         assert line, self.log
@@ -98,33 +92,8 @@ class ServerProcess:
         assert response.startswith(b"HTTP/1.1 200 "), response
         writer.close()
         await writer.wait_closed()
-        await eventually(lambda: not self._serves(own_port), "the server has closed its socket")
+        await eventually(lambda: not self.serves(own_port), "the server has closed its socket")
         return True
-
-    def _serves(self, port: int) -> bool:
-        """Tell whether the process holds a socket to this port."""
-        connections = psutil.Process(self.process.pid).net_connections("tcp")
-        return any(connection.raddr and connection.raddr.port == port for connection in connections)
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self.is_running:
-            self.process.kill()
-        await self.process.wait()
-        self._log.close()
-
-    @property
-    def is_running(self) -> bool:
-        return self.process.returncode is None
-
-    @property
-    def log(self) -> str:
-        self._log.seek(0)
-        return self._log.read()
 
     @property
     def memory(self) -> float:

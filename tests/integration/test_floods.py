@@ -93,7 +93,7 @@ def flood(port: int, sent: bytes, count: int) -> Iterator[list[socket.socket]]:
 
 @pytest.fixture
 def neighbour(connect):
-    """Connect a client that was served before; gives what publishes an event and receives it."""
+    """Connect a client that was served before; returns what publishes an event and receives it."""
 
     async def begin(server: ServerProcess) -> Callable[[], Awaitable[None]]:
         client = await connect(f"ws://127.0.0.1:{server.port}/graphql")

@@ -143,7 +143,7 @@ TWO_READINGS = {
     "chunks inside another": ("Transfer-Encoding: chunked, identity",),
     "chunks around another": ("Transfer-Encoding: gzip, chunked",),
     "no chunks": ("Transfer-Encoding: identity",),
-    "a coding nobody knows": ("Transfer-Encoding: xchunked",),
+    "an unknown coding": ("Transfer-Encoding: xchunked",),
     "a coding in quotes": ('Transfer-Encoding: "chunked"',),
     "a coding with a tab": ("Transfer-Encoding:\x0bchunked",),
     "a space before a colon": (f"Content-Length : {len(BODY)}",),

@@ -44,7 +44,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// Gives a draft its place in a stream.
+    /// Sets the place of a draft in a stream.
     #[must_use]
     pub fn new(draft: Draft, stream: Arc<Stream>, offset: u64) -> Self {
         let id = draft.id.unwrap_or_else(|| stream.id(offset).into());

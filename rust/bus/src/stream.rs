@@ -156,7 +156,7 @@ impl Streams {
     }
 }
 
-/// Begins the names of streams that reach nobody, under tenant isolation.
+/// Begins the names of streams that no subscription receives, under tenant isolation.
 const NOBODYS: char = ':';
 
 impl Known {

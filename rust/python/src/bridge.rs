@@ -284,7 +284,7 @@ impl Bridge {
         Ok(())
     }
 
-    /// Runs `function` on the event loop's thread, unless nobody waits any more; the receiver fails
+    /// Runs `function` on the event loop's thread, unless its receiver was dropped; the receiver fails
     /// when it never ran.
     pub(crate) fn run<T: Send + 'static>(
         &self,
@@ -293,7 +293,7 @@ impl Bridge {
         let (reply, answer) = oneshot::channel();
         self.push(Box::new(move |py| {
             if !reply.is_closed() {
-                // Fails only when nobody waits any more.
+                // Fails only when the receiver was dropped.
                 reply.send(function(py)).ok();
             }
         }));

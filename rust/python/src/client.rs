@@ -172,8 +172,8 @@ pub(crate) fn read_identity(object: &Bound<'_, PyAny>) -> PyResult<Option<Found>
     };
     if mapping.is_none() && !object.hasattr("user_id")? {
         return Err(config_error(format!(
-            "{} is no identity: return Identity(user_id=...), a dict with \"user_id\", or None for \
-             nobody",
+            "{} is no identity: return Identity(user_id=...), a dict with \"user_id\", or None to \
+             refuse",
             object.repr()?
         )));
     }

@@ -320,7 +320,7 @@ impl Admission {
             .abandoned(admitted.client.peer.as_deref());
     }
 
-    /// Answers a request that was let in; the future gives its `Response`. Cancelled, it ends what
+    /// Answers a request that was let in; the future returns its `Response`. Cancelled, it ends what
     /// runs for the request.
     fn answer<'py>(&self, py: Python<'py>, body: Vec<u8>) -> PyResult<Bound<'py, PyAny>> {
         let admitted = self.request.lock().take();

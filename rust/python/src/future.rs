@@ -27,11 +27,8 @@ pub(crate) fn future<'py, T: Send + 'static>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let promise = Promise::new(py)?;
     let future = promise.future(py);
-    let kept = bridge.keep(py, promise, AtEnd::Closed);
-    runtime.spawn(async move {
-        let output = work.await;
-        kept.complete(move |py| finish(py, output));
-    });
+    let work = async move { Some(work.await) };
+    complete(py, bridge, runtime, promise, work, finish);
     Ok(future)
 }
 
@@ -48,13 +45,31 @@ pub(crate) fn cancellable<'py, T: Send + 'static>(
     let (wanted, unwanted) = oneshot::channel::<()>();
     let wanted = Wanted(Mutex::new(Some(wanted)));
     future.call_method1(intern!(py, "add_done_callback"), (wanted,))?;
+    let work = async move {
+        match select(pin!(work), unwanted).await {
+            Either::Left((output, _)) => Some(output),
+            Either::Right(_) => None,
+        }
+    };
+    complete(py, bridge, runtime, promise, work, finish);
+    Ok(future)
+}
+
+/// Has `work` complete a promise; without output the promise is not wanted any more.
+fn complete<T: Send + 'static>(
+    py: Python<'_>,
+    bridge: &Arc<Bridge>,
+    runtime: &Runtime,
+    promise: Promise,
+    work: impl Future<Output = Option<T>> + Send + 'static,
+    finish: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
+) {
     let kept = bridge.keep(py, promise, AtEnd::Closed);
     runtime.spawn(async move {
-        if let Either::Left((output, _)) = select(pin!(work), unwanted).await {
+        if let Some(output) = work.await {
             kept.complete(move |py| finish(py, output));
         }
     });
-    Ok(future)
 }
 
 /// Held by a future until it is done.

@@ -126,7 +126,7 @@ pub(crate) struct Connect {
 pub(crate) type Decision = (Client, Result<(), Refused>);
 
 impl Connect {
-    /// Does `work` for the client; `None` as soon as nobody waits for the decision.
+    /// Does `work` for the client; `None` as soon as the decision is not awaited.
     pub(crate) async fn wanted<T>(
         reply: &mut oneshot::Sender<Decision>,
         work: impl Future<Output = T>,

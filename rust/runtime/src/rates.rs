@@ -151,7 +151,7 @@ impl RateTable {
     }
 
     /// Whether who sends requests is known before they are read.
-    pub(crate) fn knows_at_the_door(&self) -> bool {
+    pub(crate) fn knows_by_head(&self) -> bool {
         self.rates.by != RateBy::Identity || !self.authenticates
     }
 
@@ -161,7 +161,7 @@ impl RateTable {
     ///
     /// How long to wait for one.
     pub(crate) fn take_request(&self, peer: Option<&str>) -> Result<(), Duration> {
-        if !self.knows_at_the_door() || self.rates.messages.is_none() {
+        if !self.knows_by_head() || self.rates.messages.is_none() {
             return Ok(());
         }
         let owner = match self.rates.by {

@@ -35,7 +35,7 @@ pub struct Policy {
     pub rates: Option<Rates>,
 }
 
-/// What the headers of a request tell about who has sent it, and to whom. None of them is repeated.
+/// What the headers of a request tell about its page and its host. None of them is repeated.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RequestSource<'a> {
     /// `Origin`.

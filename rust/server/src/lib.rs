@@ -25,6 +25,7 @@ mod watched;
 mod websocket;
 mod wire;
 mod worker;
+mod write_through;
 
 pub use listen::{Address, Endpoint};
 pub use server::{Server, ServerConfig, ServerError};

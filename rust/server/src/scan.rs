@@ -1,5 +1,5 @@
 //! The messages of one connection of HTTP/1.1, seen as bytes: where each head and body ends, and what
-//! of them nobody may send.
+//! of them no client may send.
 //!
 //! actix-http parses them; it takes a line that ends without a carriage return, and lets extensions
 //! of chunks and trailers be as long as they like: ADR 0053. Source: RFC 9112, sections 2.2, 6 and 7.

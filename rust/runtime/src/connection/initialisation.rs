@@ -55,7 +55,7 @@ impl Connection {
         self.authenticating.replace(Some(waiting));
     }
 
-    /// `None`: nobody decides any more.
+    /// `None`: no check decides any more.
     fn decided(self: &Rc<Self>, decision: Option<Decision>) {
         match decision {
             Some((client, Ok(()))) => self.accept(client),
@@ -111,7 +111,7 @@ impl Connection {
         if let Some(rates) = &self.worker.engine().rates {
             if let Some(shared) = rates.of_client(&client, self.is_exchange) {
                 // What asks to be let in is a message of the client that it turns out to be.
-                is_counted = !self.is_websocket && rates.knows_at_the_door();
+                is_counted = !self.is_websocket && rates.knows_by_head();
                 self.buckets.replace(Some(shared));
             }
             client.buckets = self.buckets.borrow().clone();
