@@ -24,6 +24,20 @@ from ._callables import check_callable
 from ._causes import Causes, watching
 from ._core import Core, Receipt
 from ._records import records
+from ._settings import (
+    DEFAULT_HOST,
+    DEFAULT_PORT,
+    DefaultHost,
+    DefaultPort,
+    check_drain,
+    check_endpoint,
+    check_flag,
+    check_host,
+    check_main,
+    check_port,
+    check_unix,
+    items,
+)
 from ._texts import naming_lone_surrogates
 from .config import (
     DEFAULT_HISTORY,
@@ -45,7 +59,7 @@ from .graphiql import read_page
 from .metrics import ConnectionInfo, Metrics
 from .response_stream import Opening, ResponseStream
 from .schema.enums import check_enums, enum_table
-from .schema.markers import Scalar
+from .schema.markers import Scalar, check_scalars
 from .security import TLS, Security
 from .server import Server, refuse_running_loop
 from .tenant import TenantPublisher
@@ -134,10 +148,14 @@ class SubscriptionManager:
         if not (is_count and 1 <= workers <= 256):
             raise ConfigurationError(f"workers={workers!r}: give a count from 1 to 256")
         self.workers = workers
+        self._debug = check_flag("debug", debug)
+        self._introspection = check_flag("introspection", introspection)
+        self._graphiql = check_flag("graphiql", graphiql)
         self._definitions = decorators.collect(subscriptions)
         self._schema = read_schema(schema, context_getter, root_value, debug=debug)
         self._transports = check_transports(transports)
-        self._scalars = list(scalars)
+        self._scalars = check_scalars(items("scalars", scalars, 'scalars=[Scalar("Base64")]'))
+        enums = items("enums", enums, "enums=[Status]")
         self._enums = [enum_table(cls) for cls in check_enums(enums)]
         self._security = security or Security()
         self._limits = limits or Limits()
@@ -153,10 +171,7 @@ class SubscriptionManager:
                 kind="warnings about limits",
             )
         self._history = history
-        self._introspection = introspection
         self._trusted_documents = read_trusted_documents(trusted_documents)
-        self._debug = debug
-        self._graphiql = graphiql
         self._executor: Executor | None = None
         self._servers: weakref.WeakSet[Server] = weakref.WeakSet()
         self._built: Core | None = None
@@ -253,7 +268,11 @@ class SubscriptionManager:
 
         Args:
             drain: Time that operations under way have (seconds, at least 0).
+
+        Raises:
+            ConfigurationError: `drain` is no such time; nothing was closed.
         """
+        check_drain(drain)
         core = self._core
         try:
             if core.is_running:
@@ -335,8 +354,8 @@ class SubscriptionManager:
 
     def serve(
         self,
-        host: str = "127.0.0.1",
-        port: int = 8000,
+        host: str = DEFAULT_HOST,
+        port: int = DEFAULT_PORT,
         *,
         path: str = "/graphql",
         tls: TLS | None = None,
@@ -351,30 +370,45 @@ class SubscriptionManager:
         Args:
             host: Name or address to bind.
             port: Port to bind; 0 picks a free one, found as `server.port`.
-            path: Path of the GraphQL endpoint.
+            path: Path of the GraphQL endpoint, as it is and no pattern; none of those above.
             tls: Certificate and key; None: no TLS.
             drain: Time that operations under way have at the end (seconds); see `close`.
-            unix: Path of a unix socket to listen at in place of host and port; it is removed at
-                the end.
+            unix: Path of a unix socket to listen at in place of host and port, which are not given
+                then; it is removed at the end.
             reuse_port: Whether other processes may listen on the same port, so that the system
                 spreads clients over them (`SO_REUSEPORT`).
 
         Raises:
-            ConfigurationError: When entered: the address cannot be bound, the path is wrong, or
-                certificate and key cannot be used.
+            ConfigurationError: An argument is out of its range. When entered: the address cannot be
+                bound, or certificate and key cannot be used.
         """
-        if not 0 <= port <= 65535:
-            raise ConfigurationError(f"port={port!r}: give 0 to 65535")
-        if unix is not None and tls is not None:
-            raise ConfigurationError(
-                "unix= and tls=: nothing passes a network there; give one of them"
-            )
+        check_host(host)
+        check_port(port)
+        check_endpoint(path)
+        check_drain(drain)
+        check_flag("reuse_port", reuse_port)
+        if not (tls is None or isinstance(tls, TLS)):
+            # Not the value: it may be a secret.
+            kind = type(tls).__name__
+            raise ConfigurationError(f"tls is of type {kind}: give TLS(cert=..., key=...), or None")
+        if unix is not None:
+            check_unix(unix)
+            network = {
+                "tls": tls is not None,
+                "host": not isinstance(host, DefaultHost),
+                "port": not isinstance(port, DefaultPort),
+                "reuse_port": reuse_port,
+            }
+            for name in (name for name, is_given in network.items() if is_given):
+                raise ConfigurationError(
+                    f"unix= and {name}=: nothing passes a network there; give one of them"
+                )
         return Server(self, host, port, path, drain, tls, unix=unix, reuse_port=reuse_port)
 
     def run(
         self,
-        host: str = "127.0.0.1",
-        port: int = 8000,
+        host: str = DEFAULT_HOST,
+        port: int = DEFAULT_PORT,
         *,
         path: str = "/graphql",
         tls: TLS | None = None,
@@ -397,9 +431,15 @@ class SubscriptionManager:
             Exception: What `main` raised, after the drain.
         """
         refuse_running_loop(main)
-        server = self.serve(
-            host, port, path=path, tls=tls, drain=drain, unix=unix, reuse_port=reuse_port
-        )
+        try:
+            check_main(main)
+            server = self.serve(
+                host, port, path=path, tls=tls, drain=drain, unix=unix, reuse_port=reuse_port
+            )
+        except ConfigurationError:
+            if asyncio.iscoroutine(main):
+                main.close()
+            raise
         # Ctrl-C before there is a server to end.
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(self._run(server, main))
@@ -511,7 +551,8 @@ class SubscriptionManager:
             raise ConfigurationError(
                 "disconnect() needs identity, tenant_id or connection_id; close() ends all"
             )
-        if code != 1000 and not 3000 <= code <= 4999:
+        is_code = isinstance(code, int) and (code == 1000 or 3000 <= code <= 4999)
+        if not is_code:
             raise ConfigurationError(f"code={code!r}: give 1000, or 3000 to 4999")
         if not (identity is None or isinstance(identity, Identity)):
             raise ConfigurationError(f"identity={identity!r}: give an Identity, such as its user's")

@@ -17,6 +17,16 @@ const DESCRIBED_CHARACTERS: usize = 60;
 /// have classes. It is no part of the data: nothing that leaves has it.
 pub const TYPE_MEMBER: &str = "__fraiseql_subs_type";
 
+/// As [`TYPE_MEMBER`]: a list of the members that scalars of the host have made JSON of, so that
+/// they do it once.
+pub const SERIALIZED_MEMBER: &str = "__fraiseql_subs_serialized";
+
+/// Whether a member is a note of the host, and no data.
+#[must_use]
+pub fn is_note(key: &str) -> bool {
+    key == TYPE_MEMBER || key == SERIALIZED_MEMBER
+}
+
 impl Value for &Json {
     fn is_null(&self) -> bool {
         Json::is_null(self)

@@ -48,6 +48,7 @@ mod plan;
 mod projection;
 mod reference;
 mod restrict;
+mod returned;
 mod rules;
 mod scalar;
 mod schema;
@@ -68,13 +69,14 @@ pub use error::{
     SchemaError, SchemaProblem, errors_to_json,
 };
 pub use introspection::QueryOperation;
-pub use json::{TYPE_MEMBER, describe_string};
+pub use json::{SERIALIZED_MEMBER, TYPE_MEMBER, describe_string, is_note};
 pub use limits::DocumentLimits;
 pub use operation::{Operation, OperationKind, SubscriptionOperation};
 pub use plan::Plan;
 pub use reference::{
     CODE_DOCUMENT_NOT_TRUSTED, CODE_PERSISTED_QUERY_NOT_FOUND, DocumentReference, TrustedDocuments,
 };
+pub use returned::{Kind, Returned};
 pub use schema::{ArgumentSignature, FieldSignature, Schema, SchemaOptions};
 pub use value::{Key, Scalar, TypeName, Value};
 pub use write::{write_float, write_integer, write_json, write_string};

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde_json::Value;
 
-use crate::json::TYPE_MEMBER;
+use crate::json::is_note;
 
 /// For each byte what follows the backslash; 0: the byte stands for itself.
 const ESCAPES: [u8; 256] = {
@@ -97,7 +97,7 @@ pub fn write_json(value: &Value, out: &mut Vec<u8>) {
 
 /// Writes the JSON of an event's data, without what the host noted in it.
 pub(crate) fn write_data(value: &Value, out: &mut Vec<u8>) {
-    write_members(value, &|key| key != TYPE_MEMBER, out);
+    write_members(value, &|key| !is_note(key), out);
 }
 
 fn write_members(value: &Value, is_written: &impl Fn(&str) -> bool, out: &mut Vec<u8>) {

@@ -1,8 +1,11 @@
 //! Between Python objects and JSON values, in both directions.
 //!
-//! Not here: results of resolvers, which go straight to bytes (`value`).
+//! Not here: results of resolvers, which go straight to bytes (`value`), and what resolvers read of an
+//! event (`event_data`).
 
-use graphql::TYPE_MEMBER;
+use std::collections::HashSet;
+
+use graphql::{SERIALIZED_MEMBER, TYPE_MEMBER};
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -13,8 +16,9 @@ use pyo3::types::{
 };
 use serde_json::{Map, Number, Value};
 
-use crate::classes::{self, Classes, typed_dict};
+use crate::classes::Classes;
 use crate::event::PyEvent;
+use crate::event_data;
 use crate::iterables;
 use crate::not_json::{NotJson, Segment};
 
@@ -64,12 +68,28 @@ impl Inside<'_> {
         }
     }
 
-    /// The type of an object, if it is to be noted.
-    fn type_of(self, object: &Bound<'_, PyAny>) -> Result<Option<String>, NotJson> {
+    /// What is noted of an object, if anything is to be.
+    fn notes_of(self, object: &Bound<'_, PyAny>) -> Result<Notes, NotJson> {
+        let type_name = match self.classes {
+            Some(classes) => classes.published(object).map_err(NotJson::raised)?,
+            None => None,
+        };
+        Ok(Notes {
+            type_name,
+            serialized: Vec::new(),
+        })
+    }
+
+    /// What makes JSON of the fields of a published object that have scalars of the application,
+    /// by their names.
+    fn scalars_of<'py>(
+        self,
+        object: &Bound<'py, PyAny>,
+    ) -> Result<Option<Bound<'py, PyDict>>, NotJson> {
         let Some(classes) = self.classes else {
             return Ok(None);
         };
-        classes.published(object).map_err(NotJson::raised)
+        classes.scalars.of(object).map_err(NotJson::raised)
     }
 }
 
@@ -109,13 +129,40 @@ fn convert(object: &Bound<'_, PyAny>, inside: Inside<'_>) -> Result<Value, NotJs
     if let Ok(dict) = object.cast_exact::<PyDict>() {
         return dictionary(dict, inside);
     }
-    if let Ok(list) = object.cast_exact::<PyList>() {
+    if let Ok(list) = object.cast::<PyList>()
+        && (list.is_exact_instance_of::<PyList>() || event_data::is_list(object))
+    {
         return sequence(list.iter().map(Ok), inside);
     }
     if let Ok(tuple) = object.cast_exact::<PyTuple>() {
         return sequence(tuple.iter().map(Ok), inside);
     }
+    if event_data::is_object(object) {
+        return of_event(object, inside);
+    }
     uncommon(object, inside)
+}
+
+/// An object of an event, which is published again or is part of a result.
+fn of_event(object: &Bound<'_, PyAny>, inside: Inside<'_>) -> Result<Value, NotJson> {
+    let dict = object
+        .cast::<PyDict>()
+        .map_err(|e| NotJson::raised(e.into()))?;
+    let value = dictionary(dict, inside)?;
+    if inside.classes.is_none() {
+        return Ok(value);
+    }
+    let type_name = event_data::type_name(object);
+    let serialized = event_data::serialized(object);
+    let notes = Notes {
+        type_name: type_name.and_then(|name| name.extract().ok()),
+        serialized: serialized
+            .and_then(|names| names.extract::<HashSet<_>>().ok())
+            .into_iter()
+            .flatten()
+            .collect(),
+    };
+    Ok(notes.put_into(value))
 }
 
 fn string(text: &Bound<'_, PyString>) -> Result<String, NotJson> {
@@ -172,6 +219,33 @@ fn insert(
     }
 }
 
+/// Writes a field of an object, as its scalar makes JSON of it if it has one.
+fn write_field(
+    map: &mut Map<String, Value>,
+    key: &Bound<'_, PyAny>,
+    value: Bound<'_, PyAny>,
+    scalars: Option<&Bound<'_, PyDict>>,
+    notes: &mut Notes,
+    inside: Inside<'_>,
+) -> Result<(), NotJson> {
+    let serialize = match scalars {
+        Some(scalars) if !value.is_none() => scalars.get_item(key).map_err(NotJson::raised)?,
+        _ => None,
+    };
+    let Some(serialize) = serialize else {
+        return insert(map, key, &value, inside);
+    };
+    let name = string(
+        key.cast::<PyString>()
+            .map_err(|e| NotJson::raised(e.into()))?,
+    )?;
+    let json = serialize.call1((value,));
+    let json = json.map_err(|e| NotJson::raised(e).inside(Segment::Field(name.clone())))?;
+    insert(map, key, &json, inside)?;
+    notes.serialized.push(name);
+    Ok(())
+}
+
 fn sequence<'py>(
     items: impl Iterator<Item = PyResult<Bound<'py, PyAny>>>,
     inside: Inside<'_>,
@@ -185,12 +259,27 @@ fn sequence<'py>(
     Ok(Value::Array(list))
 }
 
-/// Notes the type of an object in it.
-fn with_type(mut value: Value, type_name: Option<&str>) -> Value {
-    if let (Value::Object(map), Some(name)) = (&mut value, type_name) {
-        map.insert(TYPE_MEMBER.to_owned(), name.into());
+/// What is noted of an object of a class, which is lost when it becomes JSON.
+#[derive(Default)]
+struct Notes {
+    type_name: Option<String>,
+    /// Members that scalars of the application have made JSON of.
+    serialized: Vec<String>,
+}
+
+impl Notes {
+    /// Notes them in the object.
+    fn put_into(self, mut value: Value) -> Value {
+        if let Value::Object(map) = &mut value {
+            if let Some(name) = self.type_name {
+                map.insert(TYPE_MEMBER.to_owned(), name.into());
+            }
+            if !self.serialized.is_empty() {
+                map.insert(SERIALIZED_MEMBER.to_owned(), self.serialized.into());
+            }
+        }
+        value
     }
-    value
 }
 
 /// Python types that are looked for once the exact built-in ones are excluded.
@@ -274,9 +363,7 @@ fn uncommon(object: &Bound<'_, PyAny>, inside: Inside<'_>) -> Result<Value, NotJ
         return finite(float.value());
     }
     if let Ok(dict) = object.cast::<PyDict>() {
-        let type_name = inside.classes.and_then(|_| classes::noted(dict));
-        let type_name = type_name.as_ref().and_then(|name| name.to_str().ok());
-        return dictionary(dict, inside).map(|value| with_type(value, type_name));
+        return dictionary(dict, inside);
     }
     if let Ok(list) = object.cast::<PyList>() {
         return sequence(list.iter().map(Ok), inside);
@@ -286,23 +373,40 @@ fn uncommon(object: &Bound<'_, PyAny>, inside: Inside<'_>) -> Result<Value, NotJ
         return convert(&data, inside);
     }
     if let Some(dumped) = dumped(object).map_err(raised)? {
-        let value = convert(&dumped, inside.deeper())?;
-        return Ok(with_type(value, inside.type_of(object)?.as_deref()));
+        let mut notes = inside.notes_of(object)?;
+        let Ok(dict) = dumped.cast::<PyDict>() else {
+            let value = convert(&dumped, inside.deeper())?;
+            return Ok(notes.put_into(value));
+        };
+        // What the model has made of a field itself is what it is written as.
+        let is_own = |key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>| {
+            let own = key.cast::<PyString>().ok().map(|key| object.getattr(key));
+            own.is_some_and(|own| own.is_ok_and(|own| own.is(value)))
+        };
+        let scalars = inside.scalars_of(object)?;
+        let scalars = scalars.as_ref();
+        let mut map = Map::with_capacity(dict.len());
+        for (key, value) in dict {
+            let scalars = scalars.filter(|_| is_own(&key, &value));
+            write_field(&mut map, &key, value, scalars, &mut notes, inside)?;
+        }
+        return Ok(notes.put_into(Value::Object(map)));
     }
     if let Some(fields) = fields_of(object).map_err(raised)? {
-        let type_name = inside.type_of(object)?;
-        let mut map = Map::new();
+        let mut notes = inside.notes_of(object)?;
+        let scalars = inside.scalars_of(object)?;
+        let mut map = Map::with_capacity(fields.len());
         for (key, value) in fields {
-            insert(&mut map, &key, &value, inside)?;
+            write_field(&mut map, &key, value, scalars.as_ref(), &mut notes, inside)?;
         }
-        return Ok(with_type(Value::Object(map), type_name.as_deref()));
+        return Ok(notes.put_into(Value::Object(map)));
     }
     if iterables::is_list(object).map_err(raised)? {
         return sequence(iterables::items(object).map_err(raised)?, inside);
     }
     if object.is_instance_of::<PyBytes>() || object.is_instance_of::<PyByteArray>() {
         return Err(NotJson::new(format!(
-            "{} has no JSON form: make text of it, such as Base64, or declare a `Scalar` that does",
+            "{} has no JSON form: make text of it, such as Base64, or publish an object of a class that declares the field with a `Scalar` that does",
             describe(object)
         )));
     }
@@ -505,14 +609,9 @@ pub(crate) fn map_to_python<'py>(
     py: Python<'py>,
     map: &Map<String, Value>,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let dict = match map.get(TYPE_MEMBER).and_then(Value::as_str) {
-        Some(type_name) => typed_dict(py, type_name)?,
-        None => PyDict::new(py),
-    };
+    let dict = PyDict::new(py);
     for (key, value) in map {
-        if key != TYPE_MEMBER {
-            dict.set_item(key, to_python(py, value)?)?;
-        }
+        dict.set_item(key, to_python(py, value)?)?;
     }
     Ok(dict)
 }

@@ -10,6 +10,7 @@ mod connection;
 mod core;
 mod error;
 mod event;
+mod event_data;
 mod failure;
 mod future;
 mod hook;
