@@ -17,6 +17,8 @@ from .errors import GraphQLError
 
 # Where graphql-core completes values: its own errors quote them.
 _COMPLETION = ("graphql.execution", "graphql.type")
+# Where it takes the values of arguments.
+_ARGUMENTS = "graphql.execution.values"
 # How the kinds of nodes end that clients write values with, and declare variables.
 _INPUT = ("_value", "variable", "variable_definition", "argument", "object_field")
 # What functions that read a value raise for one that they do not take.
@@ -84,7 +86,8 @@ def is_of_input(exception: Any) -> bool:
         return False
     # Errors of resolvers, and of their values, are at the nodes of fields.
     nodes = getattr(exception, "nodes", None) or ()
-    return bool(nodes) and getattr(nodes[0], "kind", "").endswith(_INPUT)
+    is_at_input = bool(nodes) and getattr(nodes[0], "kind", "").endswith(_INPUT)
+    return is_at_input or _ARGUMENTS in _modules(cause.__traceback__)
 
 
 def masked_error(exception: BaseException) -> dict[str, Any]:
@@ -121,12 +124,17 @@ def formatted(error: Any) -> dict[str, Any]:
 
 def _is_of_completion(traceback: TracebackType | None) -> bool:
     """Whether graphql-core itself raised, since a value does not fit the schema."""
-    if traceback is None:
-        return False
-    while traceback.tb_next is not None:
+    modules = _modules(traceback)
+    return bool(modules) and modules[-1].startswith(_COMPLETION)
+
+
+def _modules(traceback: TracebackType | None) -> list[str]:
+    """Return the names of the modules that an exception came through, the one that raised last."""
+    modules = []
+    while traceback is not None:
+        modules.append(str(traceback.tb_frame.f_globals.get("__name__", "")))
         traceback = traceback.tb_next
-    module = traceback.tb_frame.f_globals.get("__name__", "")
-    return isinstance(module, str) and module.startswith(_COMPLETION)
+    return modules
 
 
 def _is_null_in_non_null(exception: BaseException) -> bool:

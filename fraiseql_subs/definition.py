@@ -175,7 +175,7 @@ class Definition:
     def returned(self) -> tuple[int, str, str, str] | None:
         """What its values are said to be, beside a schema in SDL; None: it cannot be told.
 
-        Lists around them (count), "object" or "leaf", the GraphQL name, and the annotation.
+        Lists around them (count), "object", "leaf" or "any", the GraphQL name, and the annotation.
         """
         if self.typed:
             return None
@@ -188,9 +188,9 @@ class Definition:
         while isinstance(hint, OptionalHint | ListHint):
             lists += isinstance(hint, ListHint)
             hint = hint.of if isinstance(hint, OptionalHint) else hint.item
-        if hint == ScalarHint("JSON"):
-            return None
         kind = "object" if isinstance(hint, ObjectHint | UnionHint) else "leaf"
+        if hint == ScalarHint("JSON"):
+            kind = "any"
         written = self._return_annotation()
         text = written if isinstance(written, str) else inspect.formatannotation(written)
         return lists, kind, hint.name, text

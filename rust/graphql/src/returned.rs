@@ -23,6 +23,8 @@ pub enum Kind {
     Object,
     /// Scalars of this name, or members of an enum.
     Leaf(String),
+    /// Anything, lists as well.
+    Any,
 }
 
 /// Scalars that have no value in common with those of [`NUMBERS`].
@@ -42,9 +44,10 @@ impl Schema {
                 // It may be anything, lists and objects as well.
                 returned.lists >= lists(ty)
             }
+            _ if returned.kind == Kind::Any => returned.lists <= lists(ty),
             _ if returned.lists != lists(ty) => false,
             ExtendedType::Scalar(_) => match &returned.kind {
-                Kind::Object => false,
+                Kind::Object | Kind::Any => false,
                 Kind::Leaf(name) => {
                     !(MOMENTS.contains(&name.as_str()) && NUMBERS.contains(&type_name.as_str()))
                 }
