@@ -85,7 +85,7 @@ def is_of_input(exception: Any) -> bool:
     if not (_is_core_error(cause) or isinstance(cause, _REFUSALS)):
         return False
     # Errors of resolvers, and of their values, are at the nodes of fields.
-    nodes = getattr(exception, "nodes", None) or ()
+    nodes: list[Any] = list(getattr(exception, "nodes", None) or ())
     is_at_input = bool(nodes) and getattr(nodes[0], "kind", "").endswith(_INPUT)
     return is_at_input or _ARGUMENTS in _modules(cause.__traceback__)
 
@@ -130,7 +130,7 @@ def _is_of_completion(traceback: TracebackType | None) -> bool:
 
 def _modules(traceback: TracebackType | None) -> list[str]:
     """Return the names of the modules that an exception came through, the one that raised last."""
-    modules = []
+    modules: list[str] = []
     while traceback is not None:
         modules.append(str(traceback.tb_frame.f_globals.get("__name__", "")))
         traceback = traceback.tb_next

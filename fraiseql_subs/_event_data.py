@@ -1,7 +1,8 @@
 """The data of an event as resolvers read it: dicts and lists that cannot be changed.
 
-All resolvers of an event are given the same objects, so a change would reach the others. To read them
-costs what it costs to read a dict or a list. Copies are plain: `{**event.data}`, `copy.deepcopy`.
+All resolvers of an event are given the same objects, so a change would reach the others. To read
+them costs what it costs to read a dict or a list. Copies are plain: `{**event.data}`,
+`copy.deepcopy`.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 _ADVICE = (
-    "the data of an event is shared by all its resolvers and cannot be changed: copy it first, such as"
-    " {**event.data}, or copy.deepcopy(event.data) where what is inside it changes"
+    "the data of an event is shared by all its resolvers and cannot be changed: copy it first, such"
+    " as {**event.data}, or copy.deepcopy(event.data) where what is inside it changes"
 )
 
 
@@ -50,9 +51,9 @@ class EventList(list[Any]):
 class NotedObject(EventObject):
     """An object whose publisher gave an object of a class instead of a dict.
 
-    It has the fields of that object and nothing else. A resolver that returns it for an interface or
-    a union need not say which type it is, and what scalars have made JSON of they are not asked for
-    again. A copy is a plain dict, which knows neither.
+    It has the fields of that object and nothing else. A resolver that returns it for an interface
+    or a union need not say which type it is, and what scalars have made JSON of they are not asked
+    for again. A copy is a plain dict, which knows neither.
 
     Attributes:
         type_name: GraphQL type of the object; None: no interface or union has it.

@@ -128,7 +128,7 @@ async def ask(hook: Awaitable[object]) -> object:
     """Await what a hook returned.
 
     Raises:
-        RuntimeError: It raised `CancelledError` though nothing cancelled it, which is a fault as any.
+        RuntimeError: It raised `CancelledError` though nothing cancelled it, which is a fault.
     """
     try:
         return await hook

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ._callables import check_callable
-from ._texts import LONE_SURROGATE, has_utf8
+from ._texts import has_utf8
 from .config import is_number, refuse
 
 MAX_DRAIN = 24 * 3600
@@ -66,7 +66,9 @@ def check_manager(value: object) -> None:
 
 def check_host(value: object) -> None:
     """Refuse what is no name or address."""
-    if not (isinstance(value, str) and value and has_utf8(value) and not re.search(r"[\s/]", value)):
+    if not (
+        isinstance(value, str) and value and has_utf8(value) and not re.search(r"[\s/]", value)
+    ):
         refuse("host", value, 'give a name or an address to bind, such as "127.0.0.1" or "0.0.0.0"')
 
 
@@ -87,13 +89,19 @@ def check_endpoint(value: object) -> None:
     """Refuse a path that is none for the GraphQL endpoint of the embedded server."""
     example = 'such as "/graphql"'
     if not (isinstance(value, str) and _PATH.fullmatch(value)):
-        remedy = f"give one that begins with `/`, of letters, digits and -._~ and no pattern, {example}"
+        remedy = (
+            f"give one that begins with `/`, of letters, digits and -._~ and no pattern, {example}"
+        )
         refuse("path", value, remedy)
     bare = value.rstrip("/")
     if bare in _STATUS_PATHS:
-        refuse("path", value, f"that is served to those who watch the server: give another, {example}")
+        refuse(
+            "path", value, f"that is served to those who watch the server: give another, {example}"
+        )
     if any(segment in ("", ".", "..") for segment in bare.split("/")[1:]):
-        refuse("path", value, f"clients ask for it as another path: give one without gaps, {example}")
+        refuse(
+            "path", value, f"clients ask for it as another path: give one without gaps, {example}"
+        )
 
 
 def check_route(value: object, *, may_be_empty: bool = False) -> None:

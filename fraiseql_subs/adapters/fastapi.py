@@ -43,7 +43,9 @@ class SubscriptionRouterFactory:
         check_manager(manager)
         check_drain(drain)
         if not (context is None or callable(context)):
-            refuse("context", context, "give a dependency: a function, or a class, that FastAPI calls")
+            refuse(
+                "context", context, "give a dependency: a function, or a class, that FastAPI calls"
+            )
         self._drain = drain
         self._manager = manager
         self._context = context or _nothing

@@ -1,4 +1,4 @@
-"""`CancelledError` and `GeneratorExit` that the application raises by itself are faults as any other."""
+"""`CancelledError` and `GeneratorExit` that the application raises by itself are faults."""
 
 from __future__ import annotations
 

@@ -94,7 +94,9 @@ def serve(field: str, annotation: Any) -> SubscriptionManager:
     ],
 )
 def test_what_can_never_be_of_the_type_is_refused(field, annotation):
-    with pytest.raises(SchemaError, match=f"`Subscription.{field}` is of type .* in the schema") as e:
+    with pytest.raises(
+        SchemaError, match=f"`Subscription.{field}` is of type .* in the schema"
+    ) as e:
         serve(field, annotation)
     assert "correct the annotation, or the schema" in str(e.value)
 
@@ -152,8 +154,8 @@ def test_so_of_source_streams_and_passthroughs():
     async def order() -> AsyncIterator[int]:
         yield 1
 
-    with pytest.raises(SchemaError, match="`Subscription.order` is of type"):
+    with pytest.raises(SchemaError, match=r"`Subscription\.order` is of type"):
         SubscriptionManager([order], schema=SDL)
-    with pytest.raises(SchemaError, match="`Subscription.order` is of type"):
+    with pytest.raises(SchemaError, match=r"`Subscription\.order` is of type"):
         SubscriptionManager([passthrough("order", int, channel="c")], schema=SDL)
     SubscriptionManager([passthrough("order", channel="c")], schema=SDL)

@@ -128,6 +128,11 @@ MANAGER = [None, SubscriptionManager, "manager", 5]
 FUNCTION = [5, "f", lambda: None, lambda a, b: None]
 PATTERN = ["/{x}", "/a{x}", "/a*", "/a?b", "/a#b", "/a b", "/é", "/a\\b", "/%7Bx%7D", "/a\n"]
 
+
+def each(names: list[str], values: list[Any]) -> dict[str, list[Any]]:
+    return {name: values for name in names}
+
+
 CASES: dict[Callable[..., Any], dict[str, list[Any]]] = {
     SubscriptionManager: {
         "subscriptions": [None, 5, "orders", [5], [None]],
@@ -151,8 +156,20 @@ CASES: dict[Callable[..., Any], dict[str, list[Any]]] = {
         "host": [None, 5, "", "a b", "http://localhost", LONE],
         "port": [None, "8000", -1, 99999, 1.5, True, []],
         "path": [
-            None, 5, "", "graphql", *PATTERN, "/health", "/health/", "/health/live",
-            "/health/ready", "/metrics", "//graphql", "/a//b", "/../a", "/a/.",
+            None,
+            5,
+            "",
+            "graphql",
+            *PATTERN,
+            "/health",
+            "/health/",
+            "/health/live",
+            "/health/ready",
+            "/metrics",
+            "//graphql",
+            "/a//b",
+            "/../a",
+            "/a/.",
         ],
         "tls": [True, 5, "cert.pem", TLS, ("cert.pem", "key.pem")],
         "drain": DRAIN,
@@ -170,30 +187,35 @@ CASES: dict[Callable[..., Any], dict[str, list[Any]]] = {
         "main": [5, "main", lambda a: None],
     },
     Limits: {
-        **dict.fromkeys(
+        **each(
             [
-                "max_subscriptions_per_connection", "max_message_bytes", "max_head_bytes",
-                "max_retained_bytes", "max_pending_bytes",
+                "max_subscriptions_per_connection",
+                "max_message_bytes",
+                "max_head_bytes",
+                "max_retained_bytes",
+                "max_pending_bytes",
             ],
             [None, *COUNT],
         ),
-        **dict.fromkeys(
+        **each(
             [
-                "max_connections", "max_depth", "max_complexity", "max_aliases", "max_directives",
+                "max_connections",
+                "max_depth",
+                "max_complexity",
+                "max_aliases",
+                "max_directives",
                 "max_tokens",
             ],
             COUNT,
         ),
-        **dict.fromkeys(
-            ["connection_init_timeout", "request_timeout", "send_timeout"], [None, *SECONDS]
-        ),
+        **each(["connection_init_timeout", "request_timeout", "send_timeout"], [None, *SECONDS]),
         "keepalive": SECONDS,
         "slow_consumer": [None, 5, "", "drop", []],
     },
     History: {"events": [None, *COUNT], "seconds": [None, *SECONDS], "max_bytes": [None, *COUNT]},
     Security: {
         "authenticate": [5, lambda params: None, "x"],
-        **dict.fromkeys(["jwt", "tenant", "scope", "rbac", "federation", "rates"], [5, True, "x"]),
+        **each(["jwt", "tenant", "scope", "rbac", "federation", "rates"], [5, True, "x"]),
         "rows": [None, 5, [5], row_filter()],
         "origins": [5, "https://a.test", ["a"], [5], [LONE]],
         "hosts": [5, "a.test", [], [5], ["a b"], [LONE]],
@@ -211,11 +233,9 @@ CASES: dict[Callable[..., Any], dict[str, list[Any]]] = {
         "audience": [5, [5], [LONE]],
         "issuer": [5, [5]],
         "leeway": [None, -1, "1", math.nan, True],
-        **dict.fromkeys(
-            ["user_claim", "tenant_claim", "roles_claim", "permissions_claim"], [None, *TEXT]
-        ),
+        **each(["user_claim", "tenant_claim", "roles_claim", "permissions_claim"], [None, *TEXT]),
         "parameters": [None, *TEXTS],
-        **dict.fromkeys(["header", "query", "cookie"], TEXT),
+        **each(["header", "query", "cookie"], TEXT),
     },
     tls: {"cert": [None, 5, "", []], "key": [None, 5, "", []]},
     TenantIsolation: {"event_field": [5, "", "a..b", [], LONE]},
@@ -358,7 +378,9 @@ def test_every_public_setting_is_tried(function):
     assert declared == set(CASES[public.made_by]) | set(public.elsewhere)
 
 
-@pytest.mark.parametrize("path", ["/", "/graphql", "/graphql/", "/a/b-c_d.e~1", "/healthz", "/a:b@c"])
+@pytest.mark.parametrize(
+    "path", ["/", "/graphql", "/graphql/", "/a/b-c_d.e~1", "/healthz", "/a:b@c"]
+)
 def test_a_path_that_is_none_of_these_is_taken(path):
     assert serve(path=path).path == path
 
