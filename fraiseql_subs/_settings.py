@@ -5,14 +5,11 @@ Each refuses with the name of the setting, its value, and what to write instead.
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ._callables import check_callable
 from ._texts import has_utf8
 from .config import is_number, refuse
 
@@ -109,13 +106,6 @@ def check_route(value: object, *, may_be_empty: bool = False) -> None:
     begins = isinstance(value, str) and (value.startswith("/") or (may_be_empty and not value))
     if not begins or not has_utf8(str(value)) or re.search(r"[?#\s]", str(value)):
         refuse("path", value, 'give a path that begins with `/`, without `?` and `#`: "/graphql"')
-
-
-def check_main(value: object) -> None:
-    """Refuse what cannot run beside a server."""
-    if value is None or asyncio.iscoroutine(value) or inspect.isawaitable(value):
-        return
-    check_callable("main", value)
 
 
 def items(setting: str, value: object, example: str) -> list[Any]:

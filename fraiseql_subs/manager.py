@@ -8,21 +8,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
-import inspect
 import logging
 import os
 import weakref
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 from typing_extensions import Self
 
 from . import decorators
-from ._callables import check_callable
 from ._causes import Causes, watching
 from ._core import Core, Receipt
+from ._program import Main, begin, check_main, give_up
 from ._records import records
 from ._settings import (
     DEFAULT_HOST,
@@ -33,7 +32,6 @@ from ._settings import (
     check_endpoint,
     check_flag,
     check_host,
-    check_main,
     check_port,
     check_unix,
     items,
@@ -68,12 +66,6 @@ from .trusted import TrustedDocuments, read_trusted_documents
 _log = logging.getLogger("fraiseql_subs.manager")
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-
-_LAST_STEP = 1.0
-"""Seconds that a `main` has which did not end before the drain, after it is cancelled again."""
-
-Main: TypeAlias = Callable[[], Awaitable[object]] | Coroutine[Any, Any, object]
-"""What runs beside a server: an async function without parameters, or its coroutine."""
 
 
 class SubscriptionManager:
@@ -451,7 +443,7 @@ class SubscriptionManager:
             async with server:
                 print(f"serving GraphQL subscriptions on {server.url}", flush=True)
                 if main is not None:
-                    program = asyncio.ensure_future(_begin(main))
+                    program = asyncio.ensure_future(begin(main))
                     program.add_done_callback(lambda _: server.close())
                 try:
                     await server.wait_closed()
@@ -464,7 +456,7 @@ class SubscriptionManager:
         if program is None:
             return
         if not program.done():
-            await _give_up(program)
+            await give_up(program)
         elif not program.cancelled():
             program.result()
 
@@ -570,40 +562,3 @@ class SubscriptionManager:
     def metrics(self) -> Metrics:
         """Read the counters of this moment."""
         return Metrics(**self._core.metrics())
-
-
-async def _give_up(program: asyncio.Task[object]) -> None:
-    """End a `main` that takes cancellation for nothing: asyncio would wait for it for ever."""
-    program.cancel()
-    await asyncio.wait([program], timeout=_LAST_STEP)
-    if program.done():
-        return
-    text = "main has not ended since it was cancelled: it is ended where it stands"
-    records.write(_log, logging.WARNING, text, kind="ended programs")
-    coroutine: Any = program.get_coro()
-    with contextlib.suppress(RuntimeError):
-        coroutine.close()
-    program.cancel()
-    await asyncio.wait([program], timeout=_LAST_STEP)
-    if program.done() and not program.cancelled():
-        # That its coroutine is closed, which is no news.
-        program.exception()
-
-
-def _begin(main: Main) -> Awaitable[object]:
-    """Start what runs beside a server.
-
-    Raises:
-        ConfigurationError: It cannot be awaited.
-    """
-    if inspect.iscoroutine(main) or not callable(main):
-        started: Any = main
-    else:
-        check_callable("main", main)
-        started = main()
-    if not inspect.isawaitable(started):
-        raise ConfigurationError(
-            f"main={main!r} cannot be awaited: give an async function without parameters, or its"
-            " coroutine"
-        )
-    return started

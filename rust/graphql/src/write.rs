@@ -4,7 +4,19 @@ use std::io::Write;
 
 use serde_json::Value;
 
-use crate::json::is_note;
+/// Member of an object with the name of its type, which the host writes into events whose objects
+/// have classes. It is no part of the data: nothing that leaves has it.
+pub const TYPE_MEMBER: &str = "__fraiseql_subs_type";
+
+/// As [`TYPE_MEMBER`]: a list of the members that scalars of the host have made JSON of, so that
+/// they do it once.
+pub const SERIALIZED_MEMBER: &str = "__fraiseql_subs_serialized";
+
+/// Whether a member is a note of the host, and no data.
+#[must_use]
+pub fn is_note(key: &str) -> bool {
+    key == TYPE_MEMBER || key == SERIALIZED_MEMBER
+}
 
 /// For each byte what follows the backslash; 0: the byte stands for itself.
 const ESCAPES: [u8; 256] = {

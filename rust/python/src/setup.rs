@@ -423,7 +423,7 @@ fn read_definition(index: usize, definition: &PyDefinition<'_>) -> PyResult<Defi
                 lists: *lists,
                 kind: match kind.as_str() {
                     "object" => Kind::Object,
-                "any" => Kind::Any,
+                    "any" => Kind::Any,
                     _ => Kind::Leaf(name.clone()),
                 },
                 text: text.clone(),

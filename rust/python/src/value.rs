@@ -20,7 +20,8 @@ use crate::event::PyEvent;
 use crate::event_data;
 use crate::failure::Failures;
 use crate::iterables::{self, Drained};
-use crate::json::{HostTypes, describe, read_quietly, to_json};
+use crate::json::{HostTypes, describe, to_json};
+use crate::members::read_quietly;
 
 /// What a schema says of Python objects.
 pub(crate) struct Names {

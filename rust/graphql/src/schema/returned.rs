@@ -3,7 +3,7 @@
 use apollo_compiler::ast::Type;
 use apollo_compiler::schema::ExtendedType;
 
-use crate::schema::Schema;
+use super::Schema;
 
 /// What a function says that it returns.
 #[derive(Debug, Clone, PartialEq, Eq)]
