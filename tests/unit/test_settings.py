@@ -312,10 +312,11 @@ CASES: dict[Callable[..., Any], dict[str, list[Any]]] = {
 }
 
 EVERY = [
-    pytest.param(make, setting, value, id=f"{make.__name__}-{setting}-{value!r:.30}")
+    # Processes that share the tests need the same names, which `repr` does not make of functions.
+    pytest.param(make, setting, value, id=f"{make.__name__}-{setting}-{number}")
     for make, settings in CASES.items()
     for setting, values in settings.items()
-    for value in values
+    for number, value in enumerate(values)
 ]
 
 
