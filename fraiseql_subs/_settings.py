@@ -61,8 +61,14 @@ def check_manager(value: object) -> None:
         refuse("manager", value, remedy)
 
 
+def _check_utf8(setting: str, value: object) -> None:
+    if isinstance(value, str | Path) and not has_utf8(str(value)):
+        refuse(setting, value, LONE_SURROGATE)
+
+
 def check_host(value: object) -> None:
     """Refuse what is no name or address."""
+    _check_utf8("host", value)
     if not (
         isinstance(value, str) and value and has_utf8(value) and not re.search(r"[\s/]", value)
     ):
@@ -77,13 +83,15 @@ def check_port(value: object) -> None:
 
 def check_unix(value: object) -> None:
     """Refuse what is no path of a unix socket."""
+    _check_utf8("unix", value)
     is_path = isinstance(value, str | Path) and str(value) not in ("", ".")
-    if not (is_path and has_utf8(str(value)) and "\0" not in str(value)):
+    if not (is_path and "\0" not in str(value)):
         refuse("unix", value, 'give the path of a socket, such as "/run/app.sock", or None')
 
 
 def check_endpoint(value: object) -> None:
     """Refuse a path that is none for the GraphQL endpoint of the embedded server."""
+    _check_utf8("path", value)
     example = 'such as "/graphql"'
     if not (isinstance(value, str) and _PATH.fullmatch(value)):
         remedy = (
@@ -103,8 +111,9 @@ def check_endpoint(value: object) -> None:
 
 def check_route(value: object, *, may_be_empty: bool = False) -> None:
     """Refuse a path that no router of an application finds; it may have parameters."""
+    _check_utf8("path", value)
     begins = isinstance(value, str) and (value.startswith("/") or (may_be_empty and not value))
-    if not begins or not has_utf8(str(value)) or re.search(r"[?#\s]", str(value)):
+    if not begins or re.search(r"[?#\s]", str(value)):
         refuse("path", value, 'give a path that begins with `/`, without `?` and `#`: "/graphql"')
 
 
