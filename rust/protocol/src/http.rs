@@ -7,9 +7,10 @@ use std::borrow::Cow;
 use crate::accept::Accepted;
 use crate::event_stream;
 use crate::exchange::Exchange;
+use crate::extensions::{Extensions, FoundExtensions};
 use crate::fields;
 use crate::head::Head;
-use crate::json::JsonObject;
+use crate::json::{JsonObject, Reader, Unreadable};
 use crate::members::{self, Fault};
 use crate::operation::{OperationId, Request};
 use crate::posted::posted;
@@ -156,7 +157,7 @@ pub fn read(
         }
         ("POST", Some(token)) => {
             let request = asked_by_post(request)?;
-            let Some(id) = operation_id(&request) else {
+            let Some(id) = request.extensions.operation_id().cloned() else {
                 return Err(Response::error(400, "`extensions.operationId` is missing"));
             };
             Ok(Asked::Start { token, id, request })
@@ -187,12 +188,6 @@ fn allowing(mut response: Response, transports: Transports) -> Response {
     response
 }
 
-/// The id under which an operation runs on an event stream.
-fn operation_id(request: &Request) -> Option<OperationId> {
-    let id = request.extensions.string("operationId")?;
-    (!id.is_empty()).then(|| OperationId::from(id.as_str()))
-}
-
 fn run(
     http: HttpRequest<'_>,
     read: impl FnOnce() -> Result<Request, Response>,
@@ -204,7 +199,7 @@ fn run(
     }
     let may_be_for_stream = accepted.offered.sse && http.method == "POST" && http.has_token();
     let request = read()?;
-    if may_be_for_stream && operation_id(&request).is_some() {
+    if may_be_for_stream && request.extensions.operation_id().is_some() {
         // It is for a stream, which another process may have.
         return Err(Response::no_stream());
     }
@@ -216,7 +211,9 @@ fn run(
 }
 
 fn asked_by_post(http: HttpRequest<'_>) -> Result<Request, Response> {
-    let mut request = members::request(posted(http)?, &members::PLAIN).map_err(bad_request)?;
+    let mut request = posted(http)?
+        .request(&members::PLAIN)
+        .map_err(bad_request)?;
     request.last_event_id = http.header("last-event-id").map(Into::into);
     Ok(request)
 }
@@ -232,20 +229,39 @@ fn asked_by_get(http: HttpRequest<'_>) -> Result<Request, Response> {
             "query" => request.query = Some(value.into_owned()),
             "operationName" => request.operation_name = Some(value.into_owned()),
             "documentId" => request.document_id = Some(value.into_owned()),
-            "variables" => request.variables = object_parameter("variables", &value)?,
-            "extensions" => request.extensions = object_parameter("extensions", &value)?,
+            "variables" => request.variables = variables(&value)?,
+            "extensions" => request.extensions = extensions(&value)?,
             _ => {}
         }
     }
     request.checked(&members::PLAIN).map_err(bad_request)
 }
 
-fn object_parameter(name: &'static str, text: &str) -> Result<JsonObject, Response> {
-    let value = members::value(text).map_err(|fault| {
-        Response::error(400, &format!("the parameter `{name}` is invalid: {fault}"))
-    })?;
-    let object = members::optional_object(Some(value), name).map_err(bad_request)?;
+fn variables(text: &str) -> Result<JsonObject, Response> {
+    let name = "variables";
+    let found = parameter(name, text, Reader::value)?.given();
+    let object = members::optional_object(found, name).map_err(bad_request)?;
     Ok(object.unwrap_or_default())
+}
+
+fn extensions(text: &str) -> Result<Extensions, Response> {
+    let name = "extensions";
+    let found = parameter(name, text, FoundExtensions::read)?;
+    match found.whole.given() {
+        None => Ok(Extensions::default()),
+        Some(_) => members::checked_extensions(&found, name).map_err(bad_request),
+    }
+}
+
+/// Reads a parameter that is JSON.
+fn parameter<'t, T>(
+    name: &str,
+    text: &'t str,
+    read: impl FnOnce(&mut Reader<'t>) -> Result<T, Unreadable>,
+) -> Result<T, Response> {
+    members::read(text, read).map_err(|fault| {
+        Response::error(400, &format!("the parameter `{name}` is invalid: {fault}"))
+    })
 }
 
 pub(crate) fn bad_request(fault: Fault) -> Response {
