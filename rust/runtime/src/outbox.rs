@@ -45,18 +45,35 @@ impl Outgoing {
 #[derive(Debug, Default)]
 pub struct OperationMark {
     withdrawn: Cell<bool>,
+    /// What opens the operation, as long as it does.
+    opener: RefCell<Option<Waker>>,
 }
 
 impl OperationMark {
     /// No result of the operation leaves from now on, also none that waits already.
     pub fn withdraw(&self) {
         self.withdrawn.set(true);
+        if let Some(opener) = self.opener.take() {
+            opener.wake();
+        }
     }
 
     /// Whether [`Self::withdraw`] was called.
     #[must_use]
     pub fn is_withdrawn(&self) -> bool {
         self.withdrawn.get()
+    }
+
+    /// Waits until [`Self::withdraw`] is called. One may wait.
+    pub(crate) async fn withdrawn(&self) {
+        std::future::poll_fn(|cx| {
+            if self.is_withdrawn() {
+                return Poll::Ready(());
+            }
+            self.opener.replace(Some(cx.waker().clone()));
+            Poll::Pending
+        })
+        .await;
     }
 }
 
