@@ -13,7 +13,12 @@ from .schema import SchemaSource
 from .security import Security
 
 __all__ = [
+    "CLOSE_TIMEOUT",
     "INTERNAL_ERROR",
+    "LONE_SURROGATE",
+    "RECORDS_AT_ONCE",
+    "RECORDS_PER_SECOND",
+    "RECORDS_TOLD_AFTER",
     "Admission",
     "Connection",
     "Core",
@@ -30,6 +35,21 @@ __all__ = [
     "count_unwritten",
     "load",
 ]
+
+CLOSE_TIMEOUT: float
+"""How long a client has to take its close before its socket is cut (seconds)."""
+
+LONE_SURROGATE: str
+"""Why a text with a lone surrogate is refused."""
+
+RECORDS_AT_ONCE: int
+"""Records of the log of one kind that are written at once (count)."""
+
+RECORDS_PER_SECOND: int
+"""Records of the log of one kind that are written in each second after that (count)."""
+
+RECORDS_TOLD_AFTER: float
+"""How long counts of records gather before they are written (seconds)."""
 
 INTERNAL_ERROR: str
 """What the client is told of an exception that is not meant for it."""

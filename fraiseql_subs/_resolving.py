@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextvars import Context
 from typing import Any, Protocol, TypeAlias
 
-from ._causes import ended_by
+from ._causes import add_cause
 from ._faults import faults
 from .types import SKIP
 
@@ -103,7 +103,7 @@ async def pump(generator: AsyncIterator[object], answer: Answer) -> None:
                     break
                 await room
     except Exception as exception:
-        ended_by(exception)
+        add_cause(exception)
         answer.broke(exception)
     except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
         answer.ended()

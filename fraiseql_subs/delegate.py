@@ -13,7 +13,7 @@ import inspect
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from ._causes import ended_by
+from ._causes import add_cause
 from ._client_errors import client_error, fault_of, formatted, masked_error
 from ._core import INTERNAL_ERROR
 from ._faults import faults
@@ -141,7 +141,7 @@ class Delegate(Definition):
 
     def _failed(self, exception: Exception, request: Mapping[str, Any], what: str) -> Reply:
         """End an operation that could not be run, or not to its end."""
-        ended_by(exception)
+        add_cause(exception)
         error = client_error(exception)
         if error is not None:
             return Reply([error], is_refusal=True)

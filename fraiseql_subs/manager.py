@@ -21,7 +21,7 @@ from typing_extensions import Self
 
 from . import decorators
 from ._callables import check_callable
-from ._causes import Causes, watching
+from ._causes import Causes, CollectCauses
 from ._core import Core, Receipt
 from ._records import records
 from ._texts import naming_lone_surrogates
@@ -477,7 +477,7 @@ class SubscriptionManager:
         extensions: Mapping[str, Any] | None = None,
     ) -> Opening:
         causes: Causes = []
-        with watching(causes):
+        with CollectCauses(causes):
             responses = self._core.subscribe(
                 subscription_id, document, variables, operation_name, context, identity, extensions
             )

@@ -28,8 +28,8 @@ class Metrics:
         slow_consumer_disconnects: Subscribers ended because they were too slow.
         results_dropped: Results dropped because their subscriber was too slow.
         events_dropped: Events dropped before their resolver because it was too slow.
-        denied_origin: Handshakes refused for their `Origin`.
-        denied_host: Handshakes refused for their `Host`.
+        denied_origin: Handshakes and requests refused for their `Origin`.
+        denied_host: Handshakes and requests refused for their `Host`.
         denied_authentication: Clients refused by their token or by `authenticate`.
         denied_scope: Subscriptions refused for an argument that is not the identity's.
         denied_rbac: Subscriptions refused for a missing permission.

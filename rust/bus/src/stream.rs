@@ -96,7 +96,8 @@ pub struct Streams {
 #[derive(Debug, Default)]
 struct Known {
     streams: HashMap<Arc<str>, Arc<Stream>>,
-    /// How often streams with events were forgotten: what comes in their place has another epoch.
+    /// Counts the sweeps that have forgotten streams with events. It is part of the epoch of each
+    /// stream that is made later: the offsets of one that was forgotten begin anew, with other ids.
     generation: u64,
     /// How many may be known before some are forgotten (count).
     limit: usize,

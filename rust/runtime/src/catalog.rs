@@ -205,8 +205,7 @@ impl Catalog {
     }
 
     fn document(&self, request: &Request) -> Result<Arc<Document>, Vec<GraphQLError>> {
-        self.documents
-            .find(reference(request, request.sha256().as_deref()))
+        self.documents.find(reference(request))
     }
 
     /// What the host's executor is asked about a document that is refused here: it has errors and
@@ -219,10 +218,7 @@ impl Catalog {
         if self.delegate.is_none() {
             return Err(errors);
         }
-        match self
-            .documents
-            .judged_by_schema(reference(request, request.sha256().as_deref()))
-        {
+        match self.documents.judged_by_schema(reference(request)) {
             Some(text) => self.refused(&text, request, errors),
             None => Err(errors),
         }
@@ -295,7 +291,10 @@ impl Catalog {
         let name = request.operation_name.as_deref();
         let is_declared = |variable: &str| document.declares(name, variable);
         let limit = self.max_variables_bytes;
-        if request.variables.footprint_of(is_declared).tree > limit {
+        // Most are read no further for this: all of them take no more.
+        if request.variables.footprint().tree > limit
+            && request.variables.footprint_of(is_declared).tree > limit
+        {
             let error = GraphQLError::new(format!(
                 "the variables have too many values: they would take more than {limit} bytes of memory"
             ));
@@ -377,11 +376,11 @@ fn take_arguments(operation: &mut SubscriptionOperation) -> Result<JsonObject, V
     })
 }
 
-fn reference<'r>(request: &'r Request, sha256: Option<&'r str>) -> DocumentReference<'r> {
+fn reference(request: &Request) -> DocumentReference<'_> {
     DocumentReference {
         // Clients of automatic persisted queries send an empty text with their hash.
         text: request.query.as_deref().filter(|text| !text.is_empty()),
-        sha256,
+        sha256: request.extensions.sha256(),
         id: request.document_id.as_deref(),
     }
 }

@@ -14,17 +14,18 @@ use bytes::Bytes;
 use graphql::GraphQLError;
 use hashbrown::HashMap;
 use protocol::{Action, Close, OperationId, OperationKind, Request, Session};
-use security::{Check, Identity};
+use security::Check;
 use tokio::sync::oneshot;
 
 use crate::actors::SubscriptionActor;
+use crate::audit;
 use crate::liveness::{Flow, Liveness};
 use crate::messages::{FinishSubscription, StopSubscription};
 use crate::outbox::{OperationMark, Outbox, Outgoing};
 use crate::rates::{Buckets, RateTable};
 use crate::resolver::Client;
 use crate::roster::Connected;
-use crate::worker::{Deadline, Opened, Opening, Worker};
+use crate::worker::{Deadline, Opened, Opening, Worker, opened_unless};
 
 mod ending;
 mod initialisation;
@@ -206,14 +207,7 @@ impl Connection {
         self.worker.engine().metrics.denied(check);
         let client = self.client();
         let identity = client.as_ref().and_then(|client| client.identity.as_ref());
-        tracing::warn!(
-            target: "fraiseql_subs.audit",
-            check = check.name(),
-            user_id = identity.map(|identity| identity.user_id.as_str()),
-            tenant_id = identity.and_then(Identity::tenant),
-            connection_id = self.id(),
-            "connection denied"
-        );
+        audit::connection_denied(check, identity, self.id());
     }
 
     /// Takes one binary message, which the protocol does not know.
@@ -252,7 +246,7 @@ impl Connection {
     }
 
     /// Has the host's executor refuse a document, whose request waits for what it says.
-    pub(crate) fn judge(&self, request: &Request, reply: oneshot::Sender<Verdict>) {
+    pub(crate) fn judge(&self, request: &Request, mut reply: oneshot::Sender<Verdict>) {
         let Some(client) = self.client() else { return };
         let limit = self.worker.engine().limits.max_subscriptions_per_connection;
         if Rc::strong_count(&self.judged) > limit {
@@ -265,7 +259,7 @@ impl Connection {
         actix::spawn(async move {
             let opened = match opening {
                 Opening::Done(opened) => opened,
-                Opening::Checking(checked) => checked.await,
+                Opening::Checking(opening) => opened_unless(opening, reply.closed()).await,
             };
             if opened.is_ok()
                 && let Ok(verdict) = verdict.await
@@ -358,7 +352,7 @@ impl Connection {
                 self.checking.set(self.checking.get() + 1);
                 let connection = Rc::downgrade(self);
                 actix::spawn(async move {
-                    let opened = opening.await;
+                    let opened = opened_unless(opening, mark.withdrawn()).await;
                     match connection.upgrade() {
                         Some(connection) => connection.checked(&id, &mark, opened),
                         None => stop_opened(opened),

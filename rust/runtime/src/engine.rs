@@ -11,8 +11,9 @@ use bytes::Bytes;
 use graphql::GraphQLError;
 use protocol::Transports;
 use protocol::http::Response;
-use security::{Check, Denied, Identity, Policy, RequestSource, TenantIsolation};
+use security::{Check, Denied, Policy, RequestSource, TenantIsolation};
 
+use crate::audit;
 use crate::background::Background;
 use crate::catalog::Catalog;
 use crate::config::{INTAKE_CAPACITY, Limits};
@@ -174,7 +175,7 @@ impl Engine {
         result.inspect_err(|check| {
             let (origin, host) = (source.origin, source.host);
             self.metrics.denied(*check);
-            tracing::warn!(target: "fraiseql_subs.audit", check = check.name(), origin, host, "handshake denied");
+            audit::handshake_denied(*check, origin, host);
         })
     }
 
@@ -235,20 +236,13 @@ impl Engine {
     /// Counts that a client inside the process starts operations too often, and tells it.
     pub(crate) fn operation_denied(&self, client: &Client) -> GraphQLError {
         self.metrics.denied(Check::Rate);
-        let identity = client.identity.as_ref();
-        tracing::warn!(
-            target: "fraiseql_subs.audit",
-            check = Check::Rate.name(),
-            user_id = identity.map(|identity| identity.user_id.as_str()),
-            tenant_id = identity.and_then(Identity::tenant),
-            "operation denied"
-        );
+        audit::operation_denied(client.identity.as_ref(), None);
         GraphQLError::new(Denied::Rate.to_string()).with_code(Denied::Rate.code())
     }
 
     fn deny_request(&self, peer: Option<&str>) {
         self.metrics.denied(Check::Rate);
-        tracing::warn!(target: "fraiseql_subs.audit", check = Check::Rate.name(), peer, "request denied");
+        audit::request_denied(peer);
     }
 
     /// Counts a client that was refused, or has left, before it was known.

@@ -4,6 +4,7 @@
 //! GraphQL (`graphql`).
 
 mod actors;
+mod audit;
 mod background;
 mod call;
 mod carriers;
@@ -48,7 +49,7 @@ pub use actors::{EventBusActor, ShardActor, SubscriptionActor};
 pub use call::{CallId, Outcome, Subject, SubscriptionInfo};
 pub use catalog::{Catalog, Prepared, PreparedOperation};
 pub use clock::run_for;
-pub use config::{Limits, SlowConsumer};
+pub use config::{CLOSE_TIMEOUT, Limits, SlowConsumer};
 pub use connection::{Connection, Transport};
 pub use definition::{ChannelTemplate, Definition, ResolverKind};
 pub use engine::{Engine, EngineConfig, Page};

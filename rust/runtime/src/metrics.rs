@@ -158,9 +158,9 @@ metrics! {
     Counter results_dropped,
     /// Events dropped before their resolver, because it was too slow.
     Counter events_dropped,
-    /// Handshakes refused for their `Origin`.
+    /// Handshakes and requests refused for their `Origin`.
     Counter denied_origin,
-    /// Handshakes refused for their `Host`.
+    /// Handshakes and requests refused for their `Host`.
     Counter denied_host,
     /// Clients refused by their token or by the application.
     Counter denied_authentication,

@@ -27,7 +27,7 @@ use crate::rates::Buckets;
 use crate::resolver::Client;
 use crate::response_stream::{Response, ResponseStream, StreamSink};
 use crate::system::SystemThread;
-use crate::worker::{Opened, Opening, Worker};
+use crate::worker::{Opened, Opening, Worker, opened_unless};
 
 /// How often the drain looks whether everything has ended.
 const DRAIN_POLL: Duration = Duration::from_millis(5);
@@ -194,7 +194,7 @@ impl Runtime {
                 });
             }
         }
-        let (reply, opened) = oneshot::channel();
+        let (mut reply, opened) = oneshot::channel();
         let asked = request.resume().is_ok_and(|resume| resume.is_asked);
         let is_limited = |buckets: &Arc<Buckets>| {
             let kind = || self.engine.catalog.kind(&request);
@@ -209,7 +209,7 @@ impl Runtime {
         };
         let operations = self.operations.clone();
         self.local.do_send(RunOnWorker(Box::new(move |worker| {
-            let finish = move |opened| {
+            let finish = move |reply: oneshot::Sender<_>, opened| {
                 let result = match opened {
                     Ok(Opened::Subscription(actor)) => {
                         match operations.get_mut(&id) {
@@ -229,9 +229,12 @@ impl Runtime {
                 reply.send(result).ok();
             };
             match worker.open(&request, &Arc::new(client), Rc::new(sink)) {
-                Opening::Done(opened) => finish(opened),
+                Opening::Done(opened) => finish(reply, opened),
                 Opening::Checking(opening) => {
-                    actix::spawn(async move { finish(opening.await) });
+                    actix::spawn(async move {
+                        let opened = opened_unless(opening, reply.closed()).await;
+                        finish(reply, opened);
+                    });
                 }
             }
         })));

@@ -26,10 +26,10 @@ impl TokenSource {
     #[must_use]
     pub fn find<'c>(&self, client: &'c Client) -> Option<Cow<'c, str>> {
         let payload = client.connection_params.lock();
-        let from_payload = payload.as_ref().and_then(|payload| {
-            let mut names = self.parameters.iter();
-            names.find_map(|name| payload.string(name)).map(Cow::from)
-        });
+        let from_payload = payload
+            .as_ref()
+            .and_then(|payload| payload.first_string(&self.parameters))
+            .map(Cow::from);
         drop(payload);
         let from_header = || client.header(self.header.as_deref()?).map(Cow::from);
         let from_query = || {

@@ -2,12 +2,13 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use actix::{Actor, Addr, Recipient};
-use futures_util::future::LocalBoxFuture;
+use futures_util::future::{Either, LocalBoxFuture, select};
 use graphql::{GraphQLError, Plan};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
@@ -24,6 +25,7 @@ use crate::catalog::{Prepared, PreparedOperation};
 use crate::connection::Connection;
 use crate::definition::ResolverKind;
 use crate::engine::Engine;
+use crate::error::shutting_down;
 use crate::index::Route;
 use crate::lane::Lane;
 use crate::messages::{Connect, Selector, Subscribe};
@@ -59,10 +61,16 @@ pub enum Opening {
     Checking(LocalBoxFuture<'static, Result<Opened, Vec<GraphQLError>>>),
 }
 
-fn shutting_down() -> Vec<GraphQLError> {
-    vec![GraphQLError::new(
-        "the server is shutting down: connect again",
-    )]
+/// Waits for an operation that is being opened, and drops what is left to do when nothing wants it
+/// any more: `gone` is done.
+pub(crate) async fn opened_unless(
+    opening: LocalBoxFuture<'static, Result<Opened, Vec<GraphQLError>>>,
+    gone: impl Future<Output = ()>,
+) -> Result<Opened, Vec<GraphQLError>> {
+    match select(opening, pin!(gone)).await {
+        Either::Left((opened, _)) => opened,
+        Either::Right(_) => Err(Vec::new()),
+    }
 }
 
 fn busy() -> Vec<GraphQLError> {
@@ -73,11 +81,8 @@ fn busy() -> Vec<GraphQLError> {
 
 /// The subgraph that a request says it is for: by its extensions, or by a header.
 fn named_subgraph(request: &Request, client: &Client) -> Option<String> {
-    match request.extensions.member("subgraph") {
-        // What is no name is nobody's.
-        Some(_) => Some(request.extensions.string("subgraph").unwrap_or_default()),
-        None => client.header(SUBGRAPH_HEADER).map(str::to_owned),
-    }
+    let named = request.extensions.subgraph();
+    named.or(client.header(SUBGRAPH_HEADER)).map(str::to_owned)
 }
 
 /// Where a subscription has its place.

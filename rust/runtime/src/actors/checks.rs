@@ -13,8 +13,10 @@ use security::{
     TenantIsolation,
 };
 
+use crate::audit;
 use crate::catalog::{Catalog, PreparedOperation};
 use crate::engine::Engine;
+use crate::error::shutting_down;
 use crate::index::Route;
 use crate::messages::Subscribe;
 use crate::metrics::Metrics;
@@ -88,26 +90,16 @@ impl<M: Middleware> Handler<Subscribe> for CheckActor<M> {
         };
         if let Err(refusal) = checked {
             self.metrics.denied(refusal.check);
-            let name = subscribing.prepared.operation.as_ref();
-            tracing::warn!(
-                target: "fraiseql_subs.audit",
-                check = refusal.check.name(),
-                user_id = subscribing.identity().map(|identity| identity.user_id.as_str()),
-                tenant_id = subscribing.identity().and_then(Identity::tenant),
-                connection_id = subscribing.client.connection_id,
-                subscription = name.map(|operation| &*operation.field_name),
-                "subscription denied"
-            );
+            let operation = subscribing.prepared.operation.as_ref();
+            let subscription = operation.map(|operation| &*operation.field_name);
+            audit::subscription_denied(refusal.check, &subscribing.client, subscription);
             return Box::pin(std::future::ready(Err(refusal.errors)));
         }
         match self.next.clone() {
             None => Box::pin(std::future::ready(Ok(subscribing))),
             Some(next) => Box::pin(async move {
                 let answer = next.send(Subscribe(subscribing)).await;
-                answer.unwrap_or_else(|_| {
-                    let error = GraphQLError::new("the server is shutting down: connect again");
-                    Err(vec![error])
-                })
+                answer.unwrap_or_else(|_| Err(shutting_down()))
             }),
         }
     }

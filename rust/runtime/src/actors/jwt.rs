@@ -8,6 +8,7 @@ use actix::{Actor, Addr, Context, Handler, Recipient, ResponseFuture};
 use security::{Identity, TokenError};
 
 use crate::actors::key_set::{KeySetActor, RefreshKeys};
+use crate::audit;
 use crate::clock::epoch_seconds;
 use crate::messages::Connect;
 use crate::resolver::{Client, Refused};
@@ -62,13 +63,7 @@ impl Handler<Connect> for JwtActor {
                     Ok(())
                 }
                 (Err(error), _) => {
-                    tracing::warn!(
-                        target: "fraiseql_subs.audit",
-                        check = "authentication",
-                        connection_id = client.connection_id,
-                        reason = %error,
-                        "token refused"
-                    );
+                    audit::token_refused(&client, &error);
                     Err(Refused::default())
                 }
             };

@@ -1,16 +1,13 @@
 //! How a connection ends: by the drain, by a close from either side, or with its transport.
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use protocol::{Action, Close};
 
 use super::Connection;
 use crate::clock::run_for;
+use crate::config::CLOSE_TIMEOUT;
 use crate::messages::FinishSubscription;
-
-/// How long a client that is being closed has to take its close frame before the socket is shut.
-const CLOSE_GRACE: Duration = Duration::from_secs(5);
 
 impl Connection {
     /// Closes the connection with 1001 once what is under way is answered.
@@ -79,7 +76,7 @@ impl Connection {
         let worker = Rc::downgrade(&self.worker);
         let key = self.key;
         actix::spawn(async move {
-            run_for(CLOSE_GRACE).await;
+            run_for(CLOSE_TIMEOUT).await;
             let connections = worker.upgrade().map(|worker| worker.connections());
             let late = connections.into_iter().flatten().find(|c| c.key == key);
             if let Some(connection) = late {

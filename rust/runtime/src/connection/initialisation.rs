@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::Connection;
+use crate::audit;
 use crate::clock::{epoch_seconds, run_for};
 use crate::messages::{Connect, Decision};
 use crate::resolver::Client;
@@ -88,12 +89,7 @@ impl Connection {
         if self.authenticating.take().is_some() {
             self.came_to_nothing();
             self.worker.engine().metrics.denied(Check::Authentication);
-            tracing::warn!(
-                target: "fraiseql_subs.audit",
-                check = Check::Authentication.name(),
-                connection_id = self.id(),
-                "authentication took too long"
-            );
+            audit::authentication_timed_out(self.id());
         }
         let action = self.session.borrow_mut().initialisation_timed_out();
         self.act(action);

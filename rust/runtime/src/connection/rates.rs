@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use graphql::GraphQLError;
 use protocol::{OperationKind, Request};
-use security::{Check, Denied, Identity};
+use security::{Check, Denied};
 
 use super::Connection;
+use crate::audit;
 use crate::rates::Buckets;
 use crate::resolver::Client;
 
@@ -49,14 +50,7 @@ impl Connection {
         self.worker.engine().metrics.denied(Check::Rate);
         let client = self.client();
         let identity = client.as_ref().and_then(|client| client.identity.as_ref());
-        tracing::warn!(
-            target: "fraiseql_subs.audit",
-            check = Check::Rate.name(),
-            user_id = identity.map(|identity| identity.user_id.as_str()),
-            tenant_id = identity.and_then(Identity::tenant),
-            connection_id = self.id(),
-            "operation denied"
-        );
+        audit::operation_denied(identity, Some(self.id()));
         GraphQLError::new(Denied::Rate.to_string()).with_code(Denied::Rate.code())
     }
 

@@ -1,0 +1,81 @@
+//! The audit log: what is written of each denial, in one place. Counting is not done here.
+
+use security::{Check, Identity};
+
+use crate::resolver::Client;
+
+/// The logger.
+const AUDIT: &str = "fraiseql_subs.audit";
+
+fn user_of(identity: Option<&Identity>) -> Option<&str> {
+    identity.map(|identity| identity.user_id.as_str())
+}
+
+/// A request, or a handshake, whose source is not allowed.
+pub(crate) fn handshake_denied(check: Check, origin: Option<&str>, host: Option<&str>) {
+    tracing::warn!(target: AUDIT, check = check.name(), origin, host, "handshake denied");
+}
+
+/// A request of a client that sends too many.
+pub(crate) fn request_denied(peer: Option<&str>) {
+    tracing::warn!(target: AUDIT, check = Check::Rate.name(), peer, "request denied");
+}
+
+/// A token that was not accepted.
+pub(crate) fn token_refused(client: &Client, reason: &dyn std::fmt::Display) {
+    tracing::warn!(
+        target: AUDIT,
+        check = Check::Authentication.name(),
+        connection_id = client.connection_id,
+        reason = %reason,
+        "token refused"
+    );
+}
+
+/// A client of which it was not found in time who it is.
+pub(crate) fn authentication_timed_out(connection_id: &str) {
+    tracing::warn!(
+        target: AUDIT,
+        check = Check::Authentication.name(),
+        connection_id,
+        "authentication took too long"
+    );
+}
+
+/// A connection that is closed.
+pub(crate) fn connection_denied(check: Check, identity: Option<&Identity>, connection_id: &str) {
+    tracing::warn!(
+        target: AUDIT,
+        check = check.name(),
+        user_id = user_of(identity),
+        tenant_id = identity.and_then(Identity::tenant),
+        connection_id,
+        "connection denied"
+    );
+}
+
+/// An operation of a client that starts too many; without a connection it is in process.
+pub(crate) fn operation_denied(identity: Option<&Identity>, connection_id: Option<&str>) {
+    tracing::warn!(
+        target: AUDIT,
+        check = Check::Rate.name(),
+        user_id = user_of(identity),
+        tenant_id = identity.and_then(Identity::tenant),
+        connection_id,
+        "operation denied"
+    );
+}
+
+/// A subscription that a check has refused.
+pub(crate) fn subscription_denied(check: Check, client: &Client, subscription: Option<&str>) {
+    let identity = client.identity.as_ref();
+    tracing::warn!(
+        target: AUDIT,
+        check = check.name(),
+        user_id = user_of(identity),
+        tenant_id = identity.and_then(Identity::tenant),
+        connection_id = client.connection_id,
+        subscription,
+        "subscription denied"
+    );
+}
