@@ -13,7 +13,7 @@ import pytest
 import trustme
 from endless import Endless
 from npm import NodeProcess
-from support import eventually
+from support import PATIENCE, eventually
 
 from fraiseql_subs import (
     TLS,
@@ -76,7 +76,9 @@ PARTS = 'multipart/mixed;boundary="graphql";subscriptionSpec="1.0"'
 @pytest.fixture
 async def http2(trusting):
     """A client that speaks HTTP/2 only."""
-    async with httpx.AsyncClient(verify=trusting, http1=False, http2=True, timeout=30) as client:
+    async with httpx.AsyncClient(
+        verify=trusting, http1=False, http2=True, timeout=PATIENCE
+    ) as client:
         yield client
 
 
