@@ -52,7 +52,7 @@ RECORDS_TOLD_AFTER: float
 """How long counts of records gather before they are written (seconds)."""
 
 INTERNAL_ERROR: str
-"""What the client is told of an exception that is not meant for it."""
+"""What the client is sent of an exception that is not meant for it."""
 
 @final
 class Event(Mapping[str, Any]):
@@ -147,7 +147,7 @@ class Connection:
     def ended(self) -> asyncio.Future[None]:
         """Done when the socket has to be closed at once, whatever is being written."""
     def receive_text(self, text: str) -> asyncio.Future[None] | None:
-        """Take one text message; gives a future to await before the next one, if so."""
+        """Take one text message; returns a future to await before the next one, if any."""
     def receive_binary(self) -> None:
         """Take one binary message."""
     def take(self) -> list[bytes | tuple[int, str]] | asyncio.Future[None] | None:
@@ -244,7 +244,7 @@ class Core:
         unix: str | None,
         reuse_port: bool,
     ) -> tuple[str, int] | None:
-        """Bind and serve; gives the address and the port, unless it listens at a path."""
+        """Bind and serve; returns the address and the port, unless it listens at a path."""
     def connections(
         self,
     ) -> list[tuple[str, Identity | Mapping[str, Any] | None, str | None, str, int, float]]:

@@ -48,7 +48,7 @@ class Records:
     Args:
         burst: Records of one kind that are written at once (count).
         per_second: Records of one kind that are written in each second after that (count).
-        told_after: How long counts gather before they are told (seconds).
+        told_after: How long counts gather before they are written (seconds).
     """
 
     def __init__(

@@ -24,10 +24,10 @@ __all__ = ["SKIP", "abandon", "close_stream", "pump", "pump_initial", "resolve",
 _log = logging.getLogger("fraiseql_subs")
 
 _MAX_YIELDS = 100
-"""Values that a generator may yield after it was told to end (count)."""
+"""Values that a generator may yield after it was asked to end (count)."""
 
 _STUBBORN = (
-    "the source stream of %s yielded after it was told to end: leave it when `yield` or `await`"
+    "the source stream of %s yielded after it was asked to end: leave it when `yield` or `await`"
     " raises CancelledError or GeneratorExit"
 )
 
@@ -57,7 +57,7 @@ class Answer(Protocol):
         """Take one value of a stream; False: await `room` before the next one."""
 
     def room(self) -> Awaitable[None] | None:
-        """Give a future that is done when there is room for another value; None: nobody reads."""
+        """Return a future that is done when there is room for a value; None: its client is gone."""
 
     def ended(self) -> None:
         """Take the end of a stream."""
@@ -166,7 +166,7 @@ async def pump_initial(function: Callable[[], AsyncIterator[object]], answer: An
 
 
 def task_factory(event_loop: asyncio.AbstractEventLoop) -> tuple[StartTask, bool]:
-    """Give what starts a task on the loop, and whether it does so eagerly: from Python 3.12 on.
+    """Return what starts a task on the loop, and whether it does so eagerly: from Python 3.12 on.
 
     A loop that has a task factory of its own keeps it.
     """

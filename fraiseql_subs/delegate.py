@@ -53,7 +53,7 @@ class Delegate(Definition):
             `Context` itself.
         root_value: What resolvers of root fields find as their first parameter, or a function of
             a `Context`, async or not, that returns it.
-        debug: Whether clients are told what an exception says that is not meant for them.
+        debug: Whether clients are sent what an exception says that is not meant for them.
     """
 
     executor: Executor = dataclasses.field(kw_only=True)
@@ -166,7 +166,7 @@ class Delegate(Definition):
         return Reply(response)
 
     def _error(self, error: Any) -> dict[str, Any]:
-        """Return what the client is told of an error; what it is not told is logged."""
+        """Return what the client is sent of an error; what it is not sent is logged."""
         told = client_error(error)
         fault = fault_of(error)
         if fault is not None:

@@ -41,7 +41,7 @@ class Metrics:
         connections_expired: Connections closed because their identity had ended.
         connections_not_cut: Connections that were ended behind another server, which could not be
             made to close the socket: it holds it until its client or the network gives up.
-        events_without_tenant: Events that said no tenant under tenant isolation: nobody got them.
+        events_without_tenant: Events without a tenant under tenant isolation, which are dropped.
         events_denied: Events kept back by row filters, counted for each subscription or group.
         results_rate_limited: Results dropped because their rate was too high.
         log_records_unwritten: Log records of this process that were counted in place of being

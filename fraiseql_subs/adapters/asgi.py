@@ -33,9 +33,9 @@ class GraphQLApp:
     Args:
         manager: What is served. It is started by the first client, and closed when a server
             runs this application alone and ends; where it is mounted, its owner closes it.
-        context: Function of the ASGI scope, async or not, that gives what resolvers find as
+        context: Function of the ASGI scope, async or not, that returns what resolvers find as
             `context.value` and `Security.authenticate` as `params.context`; None: nothing.
-        drain: Time that operations under way have when the server is told to end (seconds).
+        drain: Time that operations under way have when the server is asked to end (seconds).
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class ASGICall:
         manager: What is served.
         scope: As in ASGI; so `receive` and `send`.
         context: What resolvers find as `context.value`.
-        drain: Time that operations under way have when the server is told to end (seconds).
+        drain: Time that operations under way have when the server is asked to end (seconds).
     """
 
     manager: SubscriptionManager
@@ -232,7 +232,7 @@ async def _until(departure: Awaitable[None]) -> None:
 
 
 _SERVICE_RESTART = 1012
-"""Close code that applications are told when their server ends; so of uvicorn."""
+"""Close code that applications receive when their server ends; so of uvicorn."""
 
 
 class ASGIWebSocket(WebSocketAdapter):

@@ -111,7 +111,7 @@ class GraphQLTransportWSHandler:
 
     Args:
         manager: What is served. It is started with the first connection if it never was.
-        drain: Time that operations under way have when the program is told to end (seconds).
+        drain: Time that operations under way have when the program is asked to end (seconds).
             SIGTERM is noticed where uvicorn or the event loop handles it
             (`loop.add_signal_handler`), and handed on when all connections have left; elsewhere
             call `SubscriptionManager.close`.
@@ -149,7 +149,7 @@ class GraphQLTransportWSHandler:
                 _receive(adapter, connection),
                 _send(adapter, connection, closing),
             )
-            # Not before nobody receives any more: granian lets a close wait for that.
+            # Not before the last receive has ended: granian lets a close wait for that.
             for code, reason in closing:
                 await self._close(adapter, code, reason)
             if connection.ended.done() and not closing:
@@ -158,7 +158,7 @@ class GraphQLTransportWSHandler:
                 else:
                     await self._cut(adapter)
         except asyncio.CancelledError:
-            # The server ends. What it would say for us is an error, after which nobody returns.
+            # The server ends. What it would say for us is an error, after which no client returns.
             if adapter.is_connected():
                 await last_word(adapter.close(1001, "Going away"))
             raise
@@ -207,7 +207,7 @@ async def _receive(adapter: WebSocketAdapter, connection: Connection) -> None:
 async def _hand_in(
     adapter: WebSocketAdapter, connection: Connection
 ) -> asyncio.Future[None] | Literal[False] | None:
-    """Wait for a message and hand it in; give what to await before the next, False at the end."""
+    """Wait for a message and hand it in; return what to await before the next, False at the end."""
     message = await adapter.receive_text()
     if message is None:
         return False

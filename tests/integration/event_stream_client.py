@@ -22,7 +22,7 @@ async def opened(
     extensions: dict[str, Any] | None = None,
     **headers: str,
 ) -> AsyncIterator[Any]:
-    """Subscribe by POST; gives the response and what is read of its body."""
+    """Subscribe by POST; yield the response and what is read of its body."""
     headers = {"accept": accept, **{name.replace("_", "-"): headers[name] for name in headers}}
     request = {"query": query, "extensions": extensions}
     async with (

@@ -52,8 +52,8 @@ async def identity(event, context: Context) -> str:
 
 
 async def settled(manager: SubscriptionManager) -> None:
-    """Return when nobody is connected and nothing runs."""
-    await eventually(lambda: not manager.metrics().connections, "nobody is connected")
+    """Return when no client is connected and nothing runs."""
+    await eventually(lambda: not manager.metrics().connections, "no client is connected")
     await eventually(lambda: not manager.metrics().subscriptions, "nothing runs")
 
 

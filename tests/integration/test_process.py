@@ -316,5 +316,5 @@ async def test_the_example_of_an_own_server_serves_the_example_of_a_client():
     code, _, err = await finish(subscribing)
     if sys.version_info >= (3, 11):
         # It was told that the server goes, which is no error. Before, asyncio.run cancels every
-        # task at once, and nobody is told.
+        # task at once, and no client is told.
         assert (code, err) == (0, "")

@@ -74,7 +74,7 @@ async def connected():
 
 
 async def all_gone(server: ServerProcess, before: int) -> None:
-    await eventually(lambda: server.descriptors <= before, "the server has let go of all sockets")
+    await eventually(lambda: server.descriptors <= before, "the server has closed all sockets")
 
 
 async def test_a_body_that_trickles_is_answered_with_408_and_its_socket_is_closed(connected):

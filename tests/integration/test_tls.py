@@ -131,7 +131,7 @@ async def test_many_streams_share_a_connection_of_http_2(accept, authority, tls,
 
 async def test_a_stream_of_http_2_that_its_client_leaves_ends(authority, tls, serve, within):
     endless = Endless()
-    # No heartbeat shows that nobody reads.
+    # No heartbeat shows that it is not read.
     manager = SubscriptionManager([endless.declare()], limits=Limits(keepalive=None))
     server = await serve(manager, tls=tls)
     left = {"query": "subscription { endless }", "accept": EVENTS, "until": "begun", "leave": True}

@@ -181,7 +181,7 @@ impl<'a> Crowd<'a> {
         self.queue.push_back(number);
     }
 
-    /// Lets the slow clients read what there is, to see whom the server has ended.
+    /// Lets the slow clients read what there is, to see which ones the server has ended.
     pub(crate) fn wake_slow(&mut self) {
         for number in 0..self.seats.len() {
             if self.roles[number] == Role::Slow {

@@ -198,7 +198,7 @@ impl Ledger {
         Delivery::Delivered
     }
 
-    /// A subscription ended before its time: nobody waits for it any more. What it has not
+    /// A subscription ended before its time: nothing waits for it any more. What it has not
     /// received of the events so far is lost, and later ones are not expected.
     pub(crate) fn end(&mut self, number: u32) {
         let Some(subscription) = self.subscriptions.get_mut(number as usize) else {

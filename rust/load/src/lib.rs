@@ -47,7 +47,7 @@ pub enum Exit {
     Interrupted = 130,
 }
 
-/// Runs a load and gives what it found; `interrupted` is asked ten times a second whether to stop.
+/// Runs a load and returns what it found; `interrupted` is asked ten times a second whether to stop.
 ///
 /// # Errors
 ///

@@ -17,7 +17,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Why events cannot be published.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
-    /// Nobody listens, or the connection broke.
+    /// Nothing listens, or the connection broke.
     #[error("events cannot be published to {address}: {source}")]
     Io {
         /// Where to.

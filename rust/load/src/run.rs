@@ -401,7 +401,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// An error when nobody is there any more.
+    /// An error when no subscriber is left.
     fn attended(&self) -> Result<(), LoadError> {
         let checked = self.crowd.roles().iter();
         let checked = checked.filter(|role| matches!(role, Role::Broadcast | Role::Selective));

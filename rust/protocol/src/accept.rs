@@ -7,7 +7,7 @@ use crate::transports::Transports;
 /// Media type of a response that tells request errors by its status.
 const GRAPHQL_RESPONSE: &str = "application/graphql-response+json";
 
-/// Media type of old clients, to whom every well-formed request is a 200.
+/// Media type of old clients: the answer to each well-formed request is a 200.
 const JSON: &str = "application/json";
 
 /// How a single response is sent.

@@ -57,13 +57,13 @@ impl EventStream {
         }
     }
 
-    /// The application accepted the client: its token may be told.
+    /// The application accepted the client: its token may be sent.
     pub(crate) fn accept(&mut self) -> Vec<Action> {
         self.is_reserved = true;
         vec![Action::Respond(Head::new(201))]
     }
 
-    /// Whether its token was told and nobody has come to read.
+    /// Whether its token was sent and it is not read yet.
     pub(crate) fn is_unread(&self) -> bool {
         self.is_reserved && !self.is_open
     }
@@ -119,7 +119,7 @@ impl EventStream {
         self.is_open.then(|| HEARTBEAT.into())
     }
 
-    /// A stream that nobody reads was refused, or is given up.
+    /// A stream that is not read was refused, or is abandoned.
     pub(crate) fn farewell(&mut self, close: &Close) -> Vec<Action> {
         if self.is_open {
             return Vec::new();

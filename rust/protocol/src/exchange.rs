@@ -125,7 +125,7 @@ impl Exchange {
         };
         let head = Action::Respond(Head::stream(media_type));
         if self.is_head {
-            // What would run has nobody to run for.
+            // What would run has no reader.
             return Err(self.end(vec![head]));
         }
         // What opens the body shows at once that the subscription runs.
@@ -168,7 +168,7 @@ impl Exchange {
         self.fail_with(rate_limited_head(wait), &rate_limited_errors(message))
     }
 
-    /// The operation failed before it gave a result, or cannot go on.
+    /// The operation failed before it had a result, or cannot go on.
     pub(crate) fn error(&mut self, errors: &[u8]) -> Vec<Action> {
         if self.phase == Phase::Ended {
             return Vec::new();

@@ -16,7 +16,7 @@ pub struct Framing {
     before: Box<[u8]>,
     after: &'static [u8],
     id_lines: IdLines,
-    /// Whether ids are told in `extensions.resume`.
+    /// Whether ids are sent in `extensions.resume`.
     tells_ids: bool,
     /// Whether anything can be resumed.
     has_ids: bool,

@@ -86,7 +86,7 @@ fn read(message: &Message<'_>) -> Result<ClientMessage, Fault> {
     })
 }
 
-/// What a client is told about its connection.
+/// What a client is sent about its connection.
 pub(crate) fn connection_error(message: &str) -> Bytes {
     let payload = json!({"message": message}).to_string();
     frame::connection("connection_error", Some(&payload))

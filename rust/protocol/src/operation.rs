@@ -1,4 +1,4 @@
-//! What a client asks for, and the name it gives to it.
+//! What a client asks for, and the name it has for it.
 
 use std::borrow::Borrow;
 use std::fmt;

@@ -8,10 +8,10 @@ use serde_json::json;
 use crate::event_stream;
 use crate::head::Head;
 
-/// Seconds after which a client that was told 503 may ask again.
+/// Seconds after which a client that was sent 503 may ask again.
 pub(crate) const RETRY_AFTER: &str = "1";
 
-/// What a client is told that comes too late.
+/// What a client is sent that comes too late.
 pub(crate) const SHUTTING_DOWN: &str = "the server is shutting down: try again";
 
 /// The head of a response to a client that has done something too often.

@@ -199,7 +199,7 @@ impl Session {
     }
 
     /// An operation of this kind is about to start; `None`: its document is refused, which
-    /// [`Self::error`] tells. Gives what has to be done before.
+    /// [`Self::error`] tells. Returns what has to be done before.
     ///
     /// # Errors
     ///
@@ -264,7 +264,7 @@ impl Session {
         }
     }
 
-    /// Whether nobody is there to be told of a close.
+    /// Whether there is no reader to send a close to.
     #[must_use]
     pub fn is_unread(&self) -> bool {
         matches!(&self.0, Kind::EventStream(session) if session.is_unread())

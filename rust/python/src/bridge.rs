@@ -175,7 +175,7 @@ impl Bridge {
         self.push(Box::new(|_| {}));
     }
 
-    /// Gives the event loop free. Jobs that wait are dropped, later ones too; who awaits one is
+    /// Detaches from the event loop. Jobs that wait are dropped, later ones too; who awaits one is
     /// told.
     pub(crate) fn detach(self: &Arc<Self>, py: Python<'_>) {
         let dropped = {

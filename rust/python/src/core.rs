@@ -87,7 +87,7 @@ impl Core {
         let running = Arc::new(self.setup.start(&event_loop)?);
         let mut state = self.state.lock();
         if let State::Running(first) = &*state {
-            // Another thread started it meanwhile.
+            // Another thread has just started it.
             let first = first.clone();
             drop(state);
             Running::stop(running, py);
@@ -279,7 +279,7 @@ impl Core {
         publish::many(py, &running, self.setup.classes(), events, tenant_id)
     }
 
-    /// Starts an in-process subscription. The future gives its `Responses` once it is registered.
+    /// Starts an in-process subscription. The future returns its `Responses` once it is registered.
     #[allow(
         clippy::too_many_arguments,
         reason = "positional parameters of one private Python call"
@@ -351,7 +351,7 @@ impl Core {
         )
     }
 
-    /// Binds and serves; gives host and port, unless `unix` is where it listens.
+    /// Binds and serves; returns host and port, unless `unix` is where it listens.
     #[allow(
         clippy::too_many_arguments,
         reason = "keyword parameters of one Python call"
@@ -446,7 +446,7 @@ impl Core {
         }
     }
 
-    /// Closes the selected connections; the future gives their count.
+    /// Closes the selected connections; the future returns their count.
     fn disconnect<'py>(
         &self,
         py: Python<'py>,

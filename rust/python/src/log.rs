@@ -32,7 +32,7 @@ use record::{Check, Record};
 const TURN_RECORDS: usize = 16;
 const TURN: Duration = Duration::from_millis(2);
 
-/// How long counts gather before they are told (seconds).
+/// How long counts gather before they are written (seconds).
 pub(crate) const TOLD_AFTER: f64 = 1.0;
 
 /// Lets the events of this process reach Python's loggers, by the loop of this bridge.

@@ -14,7 +14,7 @@ use crate::hook::Hooks;
 use crate::pulse::Pulse;
 use crate::resolver::Calls;
 
-/// How long the end of a server is waited for when nobody can await it.
+/// How long the end of a server is waited for when it cannot be awaited.
 const SERVER_STOP_TIME: Duration = Duration::from_secs(5);
 
 /// Counted up in every forked child.

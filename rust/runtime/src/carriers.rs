@@ -23,7 +23,7 @@ struct Carrier {
 }
 
 impl Carriers {
-    /// Starts `count` threads, or as many as the operating system gives. Blocks until they run.
+    /// Starts `count` threads, or as many as the operating system allows. Blocks until they run.
     ///
     /// Must be called on the system's thread, as arbiters belong to its system.
     pub(crate) fn start(count: usize, factory: &WorkerFactory) -> Self {

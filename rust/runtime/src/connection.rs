@@ -154,7 +154,7 @@ impl Connection {
         let action = connection.session.borrow_mut().begin();
         connection.act(action);
         if worker.engine().is_draining() {
-            // It passed the door just before.
+            // It was admitted just before.
             connection.leave();
         }
         connection
@@ -166,7 +166,7 @@ impl Connection {
         &self.connected.id
     }
 
-    /// What others are told about it.
+    /// What others see of it.
     pub(crate) fn connected(&self) -> &Arc<Connected> {
         &self.connected
     }
@@ -292,7 +292,7 @@ impl Connection {
     }
 
     fn subscribe(self: &Rc<Self>, id: OperationId, request: &Request) {
-        // The session lets nobody subscribe who was not accepted.
+        // The session lets no client subscribe before it is accepted.
         let Some(client) = self.client() else { return };
         self.client_completed(&id);
         let catalog = &self.worker.engine().catalog;
@@ -383,7 +383,7 @@ impl Connection {
         opened: Result<Opened, Vec<GraphQLError>>,
     ) {
         if mark.is_withdrawn() {
-            // The client, or the connection, has ended it meanwhile.
+            // The client, or the connection, has ended it since.
             return stop_opened(opened);
         }
         match opened {
@@ -510,7 +510,7 @@ impl Connection {
     }
 
     /// Whether an operation of this kind, if it is known, comes when no more are taken. An HTTP
-    /// request came before, as none passes the door of a server that drains.
+    /// request came before, as a server that drains admits none.
     fn is_too_late(&self, kind: Option<OperationKind>) -> bool {
         let is_draining = self.leaving.get() || self.worker.engine().is_draining();
         let may_go_on = self.is_websocket || kind == Some(OperationKind::Subscription);

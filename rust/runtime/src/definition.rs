@@ -49,7 +49,7 @@ pub struct Definition {
     pub concurrency: usize,
     /// Time of one resolver call; `None`: unlimited.
     pub timeout: Option<Duration>,
-    /// Whether the host gives a value that is sent before any event.
+    /// Whether the host has a value that is sent before any event.
     pub has_initial: bool,
     /// Whether subscribers with equal operation and arguments share one call for each event.
     pub is_shared: bool,

@@ -82,7 +82,7 @@ pub struct Lane {
 pub(crate) enum Found {
     /// The next outcome, and the offset of its event.
     Outcome(Outcome, Option<u64>),
-    /// A call has started and nobody minds the time: set a timer.
+    /// A call has started and no timer is armed: set one.
     Start(Duration),
 }
 
@@ -164,7 +164,7 @@ impl Lane {
     }
 
     /// The client has missed events: the initial value, if there is one, tells what they did.
-    /// Gives whether there is one.
+    /// Returns whether there is one.
     pub(crate) fn begin_anew(self: &Arc<Self>) -> bool {
         if self.info.definition.has_initial {
             let mut state = self.state.lock();
@@ -274,7 +274,7 @@ impl Lane {
         true
     }
 
-    /// For the host: a call has ended. Gives the wake-up of the actor when there is something for
+    /// For the host: a call has ended. Returns the wake-up of the actor when there is something for
     /// it.
     #[must_use]
     pub fn finish(&self, id: CallId, outcome: Outcome) -> Option<Wake> {
@@ -379,7 +379,7 @@ impl Lane {
     }
 
     /// For the actor, when its timer fires: ends the calls that took too long with `timed_out`
-    /// and gives the time until the next one may have. `None`: no timer is needed.
+    /// and returns the time until the next one may have. `None`: no timer is needed.
     pub(crate) fn expire(
         self: &Arc<Self>,
         limit: Duration,

@@ -50,7 +50,7 @@ pub struct DrainConnections {
     pub window: Duration,
 }
 
-/// Command: end the worker's actor, which lets go of the worker.
+/// Command: end the worker's actor, which drops the worker.
 /// Sender: the runtime when it is dropped. Reply: `()`.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
@@ -63,7 +63,7 @@ pub struct StopWorker;
 pub struct CloseConnections {
     /// Which connections.
     pub selector: Selector,
-    /// What their clients are told.
+    /// What their clients are sent.
     pub close: Close,
 }
 

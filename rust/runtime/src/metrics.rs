@@ -183,7 +183,7 @@ metrics! {
     /// Connections that were ended, and whose socket the server that holds it could not be made to
     /// close.
     Counter connections_not_cut,
-    /// Events that said no tenant under tenant isolation, and reached nobody.
+    /// Events without a tenant under tenant isolation, which are dropped.
     Counter events_without_tenant,
     /// Events kept back from a subscription by its guard.
     Counter events_denied,

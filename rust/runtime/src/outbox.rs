@@ -1,7 +1,7 @@
 //! The bounded queue between the operations of a connection and its socket.
 //!
 //! Operations push, the connection's own task pops and writes. When the client takes its results
-//! slower than they come, the slow-consumer policy acts here, and nobody else notices.
+//! slower than they come, the slow-consumer policy acts here, and no other client notices.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

@@ -75,9 +75,9 @@ struct State {
     taken: u64,
     outgoing_filled: Option<Waiter>,
     pump: Option<Waker>,
-    /// The carrier has let go.
+    /// The carrier has dropped the connection.
     is_abandoned: bool,
-    /// The worker has let go.
+    /// The worker has dropped the connection.
     is_over: bool,
 }
 
@@ -139,7 +139,7 @@ pub struct Remote {
     _load: Arc<()>,
 }
 
-/// Gives a number that has grown when the carrier's event loop has run since it was asked before.
+/// Returns a number that has grown when the carrier's event loop has run since it was asked before.
 pub type Pulse = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// Whoever carries a connection, as the connection acts on it; used on any thread.
@@ -321,7 +321,7 @@ impl Transport for Carrier {
     }
 }
 
-/// Tells the carrier that the worker has let go, also when the worker was never reached.
+/// Tells the carrier that the worker has dropped the connection, also when the worker was never reached.
 struct End {
     slot: Arc<Slot>,
     ended: Option<Waiter>,

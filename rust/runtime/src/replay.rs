@@ -2,7 +2,7 @@
 //! comes.
 //!
 //! What was missed is read from the history bit by bit, as fast as the client takes results.
-//! Meanwhile the subscription is not in the index: what is published is in the history, too. Once
+//! During the replay the subscription is not in the index: what is published is in the history, too. Once
 //! nothing is left there it is registered, on the same thread and in the same step, for the events
 //! after the last that the history knew of. So no event is lost between the two, none comes twice.
 //! Not here: what is kept (`bus::History`), whose turn it is (`actors::subscription`).
@@ -48,7 +48,7 @@ impl Replay {
         }
     }
 
-    /// Tells the client that events are missing, and begins anew; gives after which event.
+    /// Tells the client that events are missing, and begins anew; returns after which event.
     pub(crate) fn begin_anew(
         &mut self,
         lane: Option<&Arc<Lane>>,
@@ -131,7 +131,7 @@ impl Missed {
         let guard = guard.cloned();
         let position = stream
             .offset_of(after)
-            // Nobody learns of events that are not for it.
+            // No client learns of events that are not for it.
             .or_else(|| {
                 let is_it = |event: &Event| {
                     *event.id == *after && route.matches(event) && admits(guard.as_deref(), event)
@@ -150,7 +150,7 @@ impl Missed {
         missed.read().is_ok().then_some(missed)
     }
 
-    /// Reads on; gives the last event that the history knows of.
+    /// Reads on; returns the last event of the history.
     fn read(&mut self) -> Result<u64, TooLate> {
         let Since {
             events,

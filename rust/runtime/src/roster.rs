@@ -8,7 +8,7 @@ use dashmap::DashMap;
 
 use crate::resolver::Client;
 
-/// One connection, as it is told about.
+/// One connection, as others see it.
 #[derive(Debug)]
 pub struct Connected {
     /// Id of the connection.

@@ -78,7 +78,7 @@ impl Runtime {
             let (_, shard) = Worker::start(shared);
             groups.set_home(shard.clone());
             list.add(shard.clone());
-            // Fails only when the caller is gone, and then nobody needs the address.
+            // Fails only when the caller is gone, and then the address is not needed.
             started.send(shard).ok();
         });
         let local = local.recv().map_err(|_| RuntimeError::Closed)?;

@@ -102,7 +102,7 @@ impl SharedGroups {
         self.home.set(home).ok();
     }
 
-    /// Joins the group of `key`; the first member makes its lane. Gives the last event whose result
+    /// Joins the group of `key`; the first member makes its lane. Returns the last event whose result
     /// was sent before.
     fn join(
         self: &Arc<Self>,

@@ -40,7 +40,7 @@ impl SystemThread {
                 let runner = System::new();
                 let system = System::current();
                 let arbiter = system.arbiter().clone();
-                // The receiver waits for exactly this; without it nobody wants the system.
+                // The receiver waits for exactly this; without it the system is not wanted.
                 if started.send((system, arbiter)).is_ok()
                     && let Err(error) = runner.run()
                 {

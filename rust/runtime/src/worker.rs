@@ -103,7 +103,7 @@ pub enum Opened {
 }
 
 impl Worker {
-    /// Starts a worker on the current thread and gives its actor's address.
+    /// Starts a worker on the current thread and returns its actor's address.
     ///
     /// Must be called inside an actix arbiter, as its actors run there.
     #[must_use]
@@ -277,7 +277,7 @@ impl Worker {
                 SubscriptionActor::new(sink, waiting, lane).with_replay(replay)
             }
             Beginning::Now { missed } => {
-                // Events that are on their way already are none of its.
+                // Events already on their way are not delivered to this subscription.
                 let (now, registration) = loop {
                     let now = stream.as_ref().map(|stream| stream.last_offset());
                     if let Some(registration) = go_live(now.unwrap_or_default()) {
@@ -285,7 +285,7 @@ impl Worker {
                     }
                 };
                 if is_subscription {
-                    // With an initial value it stands somewhere once it has that.
+                    // With an initial value its position is known once it has that.
                     sink.standing(now.filter(|_| !has_initial), missed);
                 }
                 SubscriptionActor::new(sink, registration, lane)
@@ -344,7 +344,7 @@ impl Worker {
                     client: Arc::default(),
                     host: OnceLock::new(),
                 };
-                // What it has missed is its alone.
+                // What it has missed is replayed for it alone, outside of the group.
                 let lane = is_late.then(|| self.lane(info(), Some(&route), address));
                 let home = address.clone();
                 let go_live = Box::new(move |after| {

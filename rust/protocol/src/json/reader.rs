@@ -90,7 +90,7 @@ impl<'t> Reader<'t> {
         self.found(Self::pass)
     }
 
-    /// Reads the next value; of an object each member is read by `member`, which is told its name.
+    /// Reads the next value; of an object each member is read by `member`, which is passed its name.
     pub(crate) fn object(
         &mut self,
         member: impl FnMut(&mut Self, &str) -> Result<(), Unreadable>,

@@ -42,7 +42,7 @@ impl Subscribing {
     }
 }
 
-/// What a client is told.
+/// What a client is sent.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     check: Check,
@@ -105,7 +105,7 @@ impl<M: Middleware> Handler<Subscribe> for CheckActor<M> {
     }
 }
 
-/// Starts the actors of the checks that are configured and gives the first.
+/// Starts the actors of the checks that are configured and returns the first.
 pub(crate) fn start_chain(engine: &Engine) -> Option<Recipient<Subscribe>> {
     let Policy {
         scope,

@@ -48,7 +48,7 @@ pub struct EventBusActor {
     history: Option<Arc<History>>,
     event_streams: Arc<Streams>,
     metrics: Arc<Metrics>,
-    /// Whether events without a tenant reach nobody.
+    /// Whether events without a tenant are dropped.
     is_isolated: bool,
     catalog: Arc<Catalog>,
 }
@@ -81,7 +81,7 @@ impl Actor for EventBusActor {
         let is_isolated = self.is_isolated;
         let history = self.history.clone();
         let mut undeclared = Undeclared::new(Channels::new(self.catalog.definitions()));
-        // Held by the messages themselves, so that shards wake nobody while nothing waits.
+        // Held by the messages themselves, so that shards wake no publisher while none waits.
         let turns = Arc::new(Semaphore::new(1));
         if let Some(history) = &self.history {
             ctx.run_interval(history.sweep_interval(), |actor, _| {
@@ -114,8 +114,8 @@ impl Actor for EventBusActor {
                 }
                 if is_isolated {
                     events.retain(|event| event.tenant_id.is_some());
-                    let nobodys = taken - events.len();
-                    metrics.events_without_tenant.add(nobodys as u64);
+                    let dropped = taken - events.len();
+                    metrics.events_without_tenant.add(dropped as u64);
                 }
                 let events: Arc<[Arc<Event>]> = events.into();
                 if let Some(history) = &history {

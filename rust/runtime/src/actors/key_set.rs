@@ -2,7 +2,7 @@
 //!
 //! One per worker whose manager has a URL, started with it, beside its `JwtActor`. The keys are the
 //! manager's, so one worker fetches for all; a restart loses nothing. It runs one fetch at a time,
-//! and who asks meanwhile waits for it.
+//! and later requests wait for it.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -40,7 +40,7 @@ pub struct SubscriptionActor {
     replay: Option<Replay>,
     /// Set while it catches up.
     is_catching_up: bool,
-    /// Whom to wake when the lane has moved, meanwhile.
+    /// Woken when the lane has moved while it catches up.
     catch_up: Option<Waker>,
     /// It ends when it has caught up.
     is_finishing: bool,

@@ -38,7 +38,7 @@ impl ResponseSink for Received {
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// Of a tenant, or of nobody whom a client is.
+    /// Of a tenant of a client, or of none.
     Publish(usize),
     /// So many events reach the worker.
     Broadcast(usize),
