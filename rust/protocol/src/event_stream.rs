@@ -120,7 +120,7 @@ impl EventStream {
     }
 
     /// A stream that is not read was refused, or is abandoned.
-    pub(crate) fn farewell(&mut self, close: &Close) -> Vec<Action> {
+    pub(crate) fn closing_actions(&mut self, close: &Close) -> Vec<Action> {
         if self.is_open {
             return Vec::new();
         }

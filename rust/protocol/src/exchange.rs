@@ -224,7 +224,7 @@ impl Exchange {
     }
 
     /// The connection is closed before its operation has ended.
-    pub(crate) fn farewell(&mut self, close: &Close) -> Vec<Action> {
+    pub(crate) fn closing_actions(&mut self, close: &Close) -> Vec<Action> {
         match (self.phase, self.form) {
             (Phase::Silent, _) if close.is_going_away() => self.fail(Head::new(503), SHUTTING_DOWN),
             (Phase::Silent, _) => {
@@ -352,7 +352,7 @@ mod tests {
     #[test]
     fn a_server_that_goes_away_leaves_no_last_word_but_a_503() {
         let close = Close::going_away();
-        let silent = exchange("*/*", false).farewell(&close);
+        let silent = exchange("*/*", false).closing_actions(&close);
         assert_eq!(status(&silent), 503);
         let Action::Respond(head) = &silent[0] else {
             panic!("no head");
@@ -361,17 +361,17 @@ mod tests {
         for accept in ["text/event-stream", "multipart/mixed"] {
             let mut stream = exchange(accept, false);
             stream.starting(Some(OperationKind::Subscription)).unwrap();
-            assert_eq!(stream.farewell(&close), [], "{accept}");
+            assert_eq!(stream.closing_actions(&close), [], "{accept}");
         }
     }
 
     #[test]
     fn a_close_is_told_by_a_status_or_by_the_last_part() {
         let close = Close::forbidden();
-        assert_eq!(status(&exchange("*/*", false).farewell(&close)), 403);
+        assert_eq!(status(&exchange("*/*", false).closing_actions(&close)), 403);
         let mut parts = exchange("multipart/mixed", false);
         parts.starting(Some(OperationKind::Subscription)).unwrap();
-        let [Action::Send(part)] = &parts.farewell(&close)[..] else {
+        let [Action::Send(part)] = &parts.closing_actions(&close)[..] else {
             panic!("no part");
         };
         let part = String::from_utf8_lossy(part);
@@ -394,7 +394,7 @@ mod tests {
 
     #[test]
     fn what_is_tried_again_later_says_when() {
-        let actions = exchange("*/*", false).farewell(&Close::going_away());
+        let actions = exchange("*/*", false).closing_actions(&Close::going_away());
         let [Action::Respond(head), ..] = &actions[..] else {
             panic!("no head");
         };

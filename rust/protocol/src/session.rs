@@ -307,10 +307,10 @@ impl Session {
     }
 
     /// What a body still has to say when its connection is closed.
-    pub fn farewell(&mut self, close: &Close) -> Vec<Action> {
+    pub fn closing_actions(&mut self, close: &Close) -> Vec<Action> {
         match &mut self.0 {
-            Kind::Exchange(session) => session.farewell(close),
-            Kind::EventStream(session) => session.farewell(close),
+            Kind::Exchange(session) => session.closing_actions(close),
+            Kind::EventStream(session) => session.closing_actions(close),
             Kind::WebSocket(_) => Vec::new(),
         }
     }

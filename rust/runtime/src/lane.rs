@@ -165,7 +165,7 @@ impl Lane {
 
     /// The client has missed events: the initial value, if there is one, tells what they did.
     /// Returns whether there is one.
-    pub(crate) fn begin_anew(self: &Arc<Self>) -> bool {
+    pub(crate) fn restart(self: &Arc<Self>) -> bool {
         if self.info.definition.has_initial {
             let mut state = self.state.lock();
             state.first = Some(Subject::Initial);

@@ -371,8 +371,8 @@ impl Pump {
             match outbox.pop() {
                 None => break,
                 Some(Outgoing::Close(close)) => {
-                    let farewell = self.connection.farewell(&close);
-                    batch.extend(farewell.into_iter().filter_map(|action| match action {
+                    let actions = self.connection.closing_actions(&close);
+                    batch.extend(actions.into_iter().filter_map(|action| match action {
                         Action::Respond(head) => Some(Outgoing::Head(head)),
                         Action::Send(message) => Some(Outgoing::Text(message)),
                         _ => None,

@@ -49,14 +49,10 @@ impl Replay {
     }
 
     /// Tells the client that events are missing, and begins anew; returns after which event.
-    pub(crate) fn begin_anew(
-        &mut self,
-        lane: Option<&Arc<Lane>>,
-        sink: &Rc<dyn ResponseSink>,
-    ) -> u64 {
+    pub(crate) fn restart(&mut self, lane: Option<&Arc<Lane>>, sink: &Rc<dyn ResponseSink>) -> u64 {
         let now = self.missed.stream.last_offset();
-        let has_initial = lane.is_some_and(|lane| lane.begin_anew());
-        sink.standing((!has_initial).then_some(now), true);
+        let has_initial = lane.is_some_and(|lane| lane.restart());
+        sink.announce_position((!has_initial).then_some(now), true);
         self.missed.position = now;
         now
     }
@@ -64,7 +60,7 @@ impl Replay {
 
 /// Where a subscription begins.
 #[derive(Debug)]
-pub(crate) enum Beginning {
+pub(crate) enum StartPosition {
     /// With what is published from now on.
     Now {
         /// Whether events are missing before.
@@ -98,7 +94,7 @@ pub(crate) enum Found {
     TooLate,
 }
 
-impl Beginning {
+impl StartPosition {
     /// Where a subscription begins that asks for `resume`.
     pub(crate) fn find(
         engine: &Engine,

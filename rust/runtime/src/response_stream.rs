@@ -204,8 +204,11 @@ impl ResponseSink for StreamSink {
         });
     }
 
-    fn standing(&self, offset: Option<u64>, missed: bool) {
-        if let Some(response) = self.framing.standing(self.event_id(offset), missed) {
+    fn announce_position(&self, offset: Option<u64>, missed: bool) {
+        if let Some(response) = self
+            .framing
+            .announce_position(self.event_id(offset), missed)
+        {
             self.stream.push(response);
         }
     }

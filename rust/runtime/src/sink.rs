@@ -31,7 +31,7 @@ pub trait ResponseSink {
     }
     /// Tells the client after which event the subscription begins, and whether it has missed
     /// events before.
-    fn standing(&self, _offset: Option<u64>, _missed: bool) {}
+    fn announce_position(&self, _offset: Option<u64>, _missed: bool) {}
     /// Says what the head of a response over HTTP is like, as long as it was not sent.
     fn amend(&self, _amendment: Amendment) {}
     /// Ends the operation with a JSON array of errors.

@@ -29,7 +29,7 @@ use crate::error::shutting_down;
 use crate::index::Route;
 use crate::lane::Lane;
 use crate::messages::{Connect, Selector, Subscribe};
-use crate::replay::{Beginning, GoLive, Replay};
+use crate::replay::{GoLive, Replay, StartPosition};
 use crate::resolver::{Client, SUBGRAPH_HEADER};
 use crate::shard::{Registration, Shard};
 use crate::shared::{Joining, SharedKey, SharedMembers};
@@ -255,19 +255,19 @@ impl Worker {
         let is_subscription = prepared.operation.is_some();
         let has_initial = prepared.definition.has_initial;
         let place = route.as_ref().zip(stream.as_ref());
-        let beginning = if is_subscription {
-            Beginning::find(&self.engine, resume, place, guard.as_ref())
+        let start = if is_subscription {
+            StartPosition::find(&self.engine, resume, place, guard.as_ref())
         } else {
-            Beginning::Now { missed: false }
+            StartPosition::Now { missed: false }
         };
-        let is_late = matches!(beginning, Beginning::Replay(_));
+        let is_late = matches!(start, StartPosition::Replay(_));
         let Placed {
             mut go_live,
             lane,
             plan,
         } = self.place(prepared, route, guard, client, is_late, sink.clone())?;
-        let actor = match beginning {
-            Beginning::Replay(missed) => {
+        let actor = match start {
+            StartPosition::Replay(missed) => {
                 let waiting = self.shard.register_stream();
                 let replay = Replay {
                     missed,
@@ -276,7 +276,7 @@ impl Worker {
                 };
                 SubscriptionActor::new(sink, waiting, lane).with_replay(replay)
             }
-            Beginning::Now { missed } => {
+            StartPosition::Now { missed } => {
                 // Events already on their way are not delivered to this subscription.
                 let (now, registration) = loop {
                     let now = stream.as_ref().map(|stream| stream.last_offset());
@@ -286,7 +286,7 @@ impl Worker {
                 };
                 if is_subscription {
                     // With an initial value its position is known once it has that.
-                    sink.standing(now.filter(|_| !has_initial), missed);
+                    sink.announce_position(now.filter(|_| !has_initial), missed);
                 }
                 SubscriptionActor::new(sink, registration, lane)
             }

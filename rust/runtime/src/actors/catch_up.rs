@@ -46,7 +46,7 @@ impl CatchUp {
                 return Stepped::Waits;
             }
             self.is_too_late = false;
-            return Stepped::CaughtUp(replay.begin_anew(lane, actor.sink()));
+            return Stepped::CaughtUp(replay.restart(lane, actor.sink()));
         }
         if lane.is_some_and(|lane| !lane.has_replay_room()) {
             return Stepped::Waits;

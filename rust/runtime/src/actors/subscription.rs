@@ -145,7 +145,7 @@ impl SubscriptionActor {
         }
     }
 
-    fn mind_the_time(&mut self, limit: Duration, ctx: &mut Context<Self>) {
+    fn check_timeouts(&mut self, limit: Duration, ctx: &mut Context<Self>) {
         let Some(lane) = &self.lane else { return };
         let timed_out = ResolverError::new(format!(
             "the resolver of `{}` did not answer within {} s",
@@ -158,7 +158,7 @@ impl SubscriptionActor {
     }
 
     fn set_timer(&mut self, left: Duration, limit: Duration, ctx: &mut Context<Self>) {
-        ctx.run_later(left, move |actor, ctx| actor.mind_the_time(limit, ctx));
+        ctx.run_later(left, move |actor, ctx| actor.check_timeouts(limit, ctx));
     }
 }
 

@@ -32,8 +32,8 @@ impl Connection {
     }
 
     /// What a body still has to say about its close, in place of [`Outgoing::Close`].
-    pub(crate) fn farewell(&self, close: &Close) -> Vec<Action> {
-        self.session.borrow_mut().farewell(close)
+    pub(crate) fn closing_actions(&self, close: &Close) -> Vec<Action> {
+        self.session.borrow_mut().closing_actions(close)
     }
 
     /// Closes the connection. Results that still wait are withdrawn with their operations;
