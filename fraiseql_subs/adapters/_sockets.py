@@ -18,7 +18,7 @@ import weakref
 from collections.abc import Callable, Collection
 from typing import Any, NamedTuple, TypeAlias
 
-from fraiseql_subs._core import CLOSE_TIMEOUT
+from .._core import CLOSE_TIMEOUT
 
 TAKE_TIMEOUT = 60.0
 """Seconds without progress that a client has to take the end of a stream over HTTP."""

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .._callables import check_callable
+from .._core import CLOSE_TIMEOUT
 from .._ownership import Ownership
 from ..config import DRAIN
 from ._shutdown import watch_shutdown
-from ._sockets import CLOSE_TIMEOUT, Ends, cut, cut_unless_closed, ends_of, limit
+from ._sockets import Ends, cut, cut_unless_closed, ends_of, limit
 from ._tasks import Peer, first_of, last_word
 from .websocket import GraphQLTransportWSHandler, WebSocketAdapter
 

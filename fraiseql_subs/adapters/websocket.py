@@ -8,9 +8,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from .._core import CLOSE_TIMEOUT
 from ..config import DRAIN
 from ._shutdown import watch_shutdown
-from ._sockets import CLOSE_TIMEOUT
 from ._tasks import Peer, first_of, last_word
 
 if TYPE_CHECKING:
