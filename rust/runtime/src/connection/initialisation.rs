@@ -7,28 +7,13 @@ use std::time::Duration;
 use protocol::{Close, JsonObject};
 use security::Check;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
 use super::Connection;
 use super::registry::Deadline;
+use super::task::Task;
 use crate::admission::{Connect, Decision};
 use crate::client::Client;
 use crate::clock::{epoch_seconds, run_for};
-
-/// A task that ends when this is dropped.
-pub(super) struct Task(JoinHandle<()>);
-
-impl Task {
-    fn spawn(work: impl Future<Output = ()> + 'static) -> Self {
-        Self(actix::spawn(work))
-    }
-}
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
 
 impl Connection {
     pub(super) fn initialise(self: &Rc<Self>, payload: Option<JsonObject>) {

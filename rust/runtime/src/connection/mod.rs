@@ -30,9 +30,9 @@ mod rates;
 mod registry;
 mod retained;
 mod signal;
+mod task;
 mod verdict;
 
-use initialisation::Task;
 use liveness::Liveness;
 pub use liveness::{Flow, stuck_time};
 use operation_sink::OperationSink;
@@ -42,6 +42,7 @@ use registry::Deadline;
 pub use registry::Registry;
 use retained::{Charge, Retained};
 pub use signal::SignalStream;
+use task::Task;
 pub(crate) use verdict::Verdict;
 use verdict::VerdictSink;
 

@@ -1,6 +1,6 @@
 //! One operation: its place in the shard, the outcomes of its lane, the time of its calls.
 //!
-//! Started by `worker::Worker::open`, on the thread of its connection; ended by its connection,
+//! Started by `operation::Opener`, on the thread of its connection; ended by its connection,
 //! by the drain, or by itself when its resolver is too slow. It ends with the operation.
 
 use std::cell::Cell;

@@ -5,7 +5,7 @@
 //! Meanwhile the subscription is not in the index: what is published is in the history, too. Once
 //! nothing is left there it is registered, on the same thread and in the same step, for the events
 //! after the last that the history knew of. So no event is lost between the two, none comes twice.
-//! Not here: what is kept (`bus::History`), whose turn it is (`actors::subscription`).
+//! Not here: what is kept (`bus::History`), whose turn it is (`subscription::actor`).
 
 use std::collections::VecDeque;
 use std::rc::Rc;
