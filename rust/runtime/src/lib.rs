@@ -1,5 +1,21 @@
 //! The actors of fraiseql-subs and what they share: routing, connections, subscriptions, drain.
 //!
+//! # Layout
+//!
+//! Each folder uses those below it only:
+//!
+//! - `manager`: a started manager, its bus actor, its threads, drain and end;
+//! - `transport`: handles of connections on other threads, HTTP, event streams, in-process results;
+//! - `worker`: one thread, and the actor in front of its subscriptions and connections;
+//! - `connection`: one client, and the registry of a worker's connections;
+//! - `operation`: opens operations;
+//! - `engine`: what all threads of a manager share;
+//! - `subscription`: which events reach a subscription, its calls, its results in order;
+//! - `admission`: the middleware actors;
+//! - `client`: who asks;
+//! - `catalog`: what is served;
+//! - `routing`: the index that finds the subscriptions of an event.
+//!
 //! Not here: sockets and HTTP (`server`), Python (`python`), protocol rules (`protocol`),
 //! GraphQL (`graphql`).
 
