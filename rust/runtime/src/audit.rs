@@ -1,8 +1,8 @@
 //! The audit log: what is written of each denial, in one place. Counting is not done here.
 
-use security::{Check, Identity};
+use std::fmt::Display;
 
-use crate::resolver::Client;
+use security::{Check, Identity};
 
 /// The logger.
 const AUDIT: &str = "fraiseql_subs.audit";
@@ -22,11 +22,11 @@ pub(crate) fn request_denied(peer: Option<&str>) {
 }
 
 /// A token that was not accepted.
-pub(crate) fn token_refused(client: &Client, reason: &dyn std::fmt::Display) {
+pub(crate) fn token_refused(connection_id: &str, reason: &dyn Display) {
     tracing::warn!(
         target: AUDIT,
         check = Check::Authentication.name(),
-        connection_id = client.connection_id,
+        connection_id,
         reason = %reason,
         "token refused"
     );
@@ -67,14 +67,18 @@ pub(crate) fn operation_denied(identity: Option<&Identity>, connection_id: Optio
 }
 
 /// A subscription that a check has refused.
-pub(crate) fn subscription_denied(check: Check, client: &Client, subscription: Option<&str>) {
-    let identity = client.identity.as_ref();
+pub(crate) fn subscription_denied(
+    check: Check,
+    identity: Option<&Identity>,
+    connection_id: &str,
+    subscription: Option<&str>,
+) {
     tracing::warn!(
         target: AUDIT,
         check = check.name(),
         user_id = user_of(identity),
         tenant_id = identity.and_then(Identity::tenant),
-        connection_id = client.connection_id,
+        connection_id,
         subscription,
         "subscription denied"
     );

@@ -3,7 +3,7 @@
 //! Rules are read once ([`Policy`]), checked when a subscription is made, and what has to hold for
 //! each event is compiled into a [`Guard`]. No I/O and no clock: time comes in as an argument. A
 //! check that cannot decide denies.
-//! Not here: when checks run (`runtime::actors::checks`).
+//! Not here: when checks run (`runtime::admission`).
 
 mod authority;
 mod channel;

@@ -71,7 +71,12 @@ where
         .with_early_bytes(limits.max_message_bytes);
     let carriage = Carriage::default();
     let client = client_of(head, "ws");
-    let connection = Connection::open(worker, client, session, Box::new(carriage.clone()));
+    let connection = Connection::open(
+        worker.registry(),
+        client,
+        session,
+        Box::new(carriage.clone()),
+    );
     if subprotocol.is_none() {
         // A browser only tells its page about a close that follows a completed handshake.
         connection.close(Close::subprotocol_not_acceptable());

@@ -7,7 +7,7 @@ use protocol::{Action, Close};
 use super::Connection;
 use crate::clock::run_for;
 use crate::config::CLOSE_TIMEOUT;
-use crate::messages::FinishSubscription;
+use crate::subscription::FinishSubscription;
 
 impl Connection {
     /// Closes the connection with 1001 once what is under way is answered.
@@ -73,11 +73,11 @@ impl Connection {
     /// The socket is shut after a grace if the client does not take the close: a socket that
     /// cannot be written would otherwise stay for ever.
     fn shut_down_late(&self) {
-        let worker = Rc::downgrade(&self.worker);
+        let registry = Rc::downgrade(&self.registry);
         let key = self.key;
         actix::spawn(async move {
             run_for(CLOSE_TIMEOUT).await;
-            let connections = worker.upgrade().map(|worker| worker.connections());
+            let connections = registry.upgrade().map(|registry| registry.live());
             let late = connections.into_iter().flatten().find(|c| c.key == key);
             if let Some(connection) = late {
                 connection.transport.shut_down();
@@ -88,9 +88,9 @@ impl Connection {
     /// The transport is gone: ends what is left and takes the connection off its worker.
     pub fn closed(&self) {
         self.came_to_nothing();
-        self.worker.remove_connection(self.key);
+        self.registry.remove(self.key);
         if let Some(deadline) = self.expiry.take() {
-            self.worker.forget_expiry(deadline, self.key);
+            self.registry.forget_expiry(deadline, self.key);
         }
         self.end_operations();
     }
