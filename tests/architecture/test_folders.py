@@ -32,7 +32,10 @@ RUNTIME = [
 
 @pytest.mark.parametrize("crate", CRATES)
 def test_folders_of_a_crate_depend_in_one_direction(crate):
-    assert circles(folders(read_graph(RUST / crate / "src"))) == []
+    source = RUST / crate / "src"
+    found = circles(folders(read_graph(source)))
+    # Files that lie beside the folders may use each other as those in one folder may.
+    assert [circle for circle in found if any((source / room).is_dir() for room in circle)] == []
 
 
 @pytest.mark.parametrize("crate", CRATES)

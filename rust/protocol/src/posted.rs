@@ -2,9 +2,14 @@
 //!
 //! Source: RFC 9110, sections 8.3, 8.4 and 15.5.16; GraphQL over HTTP, "Encoding".
 
-use crate::http::{HttpRequest, bad_request};
+use crate::http_request::HttpRequest;
 use crate::members::{self, Fault, Members};
 use crate::response::Response;
+
+/// The answer to a request that cannot be read.
+pub(crate) fn bad_request(fault: Fault) -> Response {
+    Response::error(400, &format!("Invalid request: {fault}"))
+}
 
 /// The members of a posted request.
 pub(crate) fn posted(request: HttpRequest<'_>) -> Result<Members<'_>, Response> {

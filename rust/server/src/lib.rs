@@ -2,6 +2,7 @@
 //!
 //! Not here: what a message means (`protocol`), what it starts (`runtime`).
 
+mod application;
 mod carrier;
 mod causes;
 mod deadline;

@@ -7,9 +7,8 @@ use std::task::{Context, Poll};
 
 use actix_codec::{AsyncRead, ReadBuf};
 
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, LINGER};
 use crate::scan::{Fault, Scanner};
-use crate::service::LINGER;
 use crate::socket::SocketHandle;
 use crate::write_through::write_through;
 
