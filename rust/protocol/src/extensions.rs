@@ -10,7 +10,8 @@ use crate::operation::{OperationId, Resume, ResumeFault};
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Extensions {
     object: JsonObject,
-    known: Known,
+    /// `None`: none of its members means anything here.
+    known: Option<Arc<Known>>,
 }
 
 /// What was found while the text was read.
@@ -61,30 +62,31 @@ impl Extensions {
         };
         Self {
             object: JsonObject::of(&found.whole),
-            known,
+            known: (known != Known::default()).then(|| Arc::new(known)),
         }
     }
 
     /// SHA-256 of the document, as clients of automatic persisted queries send it.
     #[must_use]
     pub fn sha256(&self) -> Option<&str> {
-        self.known.sha256.as_deref()
+        self.known.as_ref()?.sha256.as_deref()
     }
 
     /// The subgraph that a request is for; empty if it is no string.
     #[must_use]
     pub fn subgraph(&self) -> Option<&str> {
-        self.known.subgraph.as_deref()
+        self.known.as_ref()?.subgraph.as_deref()
     }
 
     /// The id under which an operation runs on an event stream.
     pub(crate) fn operation_id(&self) -> Option<&OperationId> {
-        self.known.operation_id.as_ref()
+        self.known.as_ref()?.operation_id.as_ref()
     }
 
     /// What it says about the past of a subscription.
     pub(crate) fn resume(&self) -> Result<Resume, ResumeFault> {
-        let Some(asked) = self.known.resume.clone() else {
+        let asked = self.known.as_ref().and_then(|known| known.resume.clone());
+        let Some(asked) = asked else {
             return Ok(Resume::default());
         };
         Ok(Resume {
@@ -95,16 +97,21 @@ impl Extensions {
 
     /// What it keeps (bytes).
     pub(crate) fn kept_bytes(&self) -> usize {
-        let after = self.known.resume.as_ref().map(Result::as_ref);
-        let after = after.and_then(Result::ok).and_then(Option::as_ref);
-        let texts = [
-            self.known.sha256.as_ref(),
-            self.known.subgraph.as_ref(),
-            after,
-        ];
+        let known = self.known.as_ref().map_or(0, |known| known.kept_bytes());
+        self.object.kept_bytes() + known
+    }
+}
+
+impl Known {
+    fn kept_bytes(&self) -> usize {
+        let after = match &self.resume {
+            Some(Ok(after)) => after.as_ref(),
+            None | Some(Err(_)) => None,
+        };
+        let texts = [self.sha256.as_ref(), self.subgraph.as_ref(), after];
         let texts = texts.into_iter().flatten().map(|text| text.len());
-        let id = self.known.operation_id.as_ref();
-        self.object.kept_bytes() + texts.sum::<usize>() + id.map_or(0, |id| id.as_str().len())
+        let id = self.operation_id.as_ref().map_or(0, |id| id.as_str().len());
+        texts.sum::<usize>() + id
     }
 }
 

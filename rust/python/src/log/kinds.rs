@@ -105,9 +105,11 @@ impl Kinds {
         };
         let is_known = position(&self.0.lock()).is_some();
         // Formatting may run code of others, which may log itself: not below the lock.
-        let message = (!is_known)
-            .then(|| text.map_or_else(|| Record::of(event).message, str::to_owned))
-            .unwrap_or_default();
+        let message = match text {
+            _ if is_known => String::new(),
+            Some(text) => text.to_owned(),
+            None => Record::of(event).message,
+        };
         let mut kinds = self.0.lock();
         let known = position(&kinds).unwrap_or_else(|| {
             let kind = Kind {
