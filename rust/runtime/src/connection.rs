@@ -24,7 +24,7 @@ use crate::outbox::{OperationMark, Outbox, Outgoing};
 use crate::rates::{Buckets, RateTable};
 use crate::resolver::Client;
 use crate::roster::Connected;
-use crate::worker::{Deadline, Opened, Opening, Worker};
+use crate::worker::{Opened, Opening, Worker};
 
 mod ending;
 mod initialisation;
@@ -73,8 +73,6 @@ pub struct Connection {
     /// Set until the operation of an HTTP request has come.
     awaits_operation: Cell<bool>,
     buckets: RefCell<Option<Arc<Buckets>>>,
-    /// When the identity ends.
-    expiry: Cell<Option<Deadline>>,
     /// Waits for who the client is.
     authenticating: RefCell<Option<Task>>,
     /// Ends a client that is not accepted in time, or does not open its stream.
@@ -133,7 +131,6 @@ impl Connection {
             leaving: Cell::new(false),
             awaits_operation: Cell::new(is_exchange),
             buckets: RefCell::new(worker.engine().rates.as_ref().map(RateTable::of_connection)),
-            expiry: Cell::new(None),
             authenticating: RefCell::new(None),
             initialising: RefCell::new(None),
             retained: Retained::new(limits.max_retained_bytes),

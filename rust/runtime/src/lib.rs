@@ -16,6 +16,7 @@ mod connection;
 mod definition;
 mod engine;
 mod error;
+mod expiry;
 mod filter;
 mod http;
 mod index;

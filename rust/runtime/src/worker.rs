@@ -1,7 +1,6 @@
 //! One worker thread: its shard, its connections, and how operations are opened on it.
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::BTreeSet;
 use std::rc::{Rc, Weak};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -24,6 +23,7 @@ use crate::catalog::{Prepared, PreparedOperation};
 use crate::connection::Connection;
 use crate::definition::ResolverKind;
 use crate::engine::Engine;
+use crate::expiry::{Expiries, Moment};
 use crate::index::Route;
 use crate::lane::Lane;
 use crate::messages::{Connect, Selector, Subscribe};
@@ -44,12 +44,9 @@ pub struct Worker {
     authenticate: Option<Recipient<Connect>>,
     /// The first check that subscriptions pass.
     checks: Option<Recipient<Subscribe>>,
-    /// When identities end, and whose connections those are.
-    expiries: RefCell<BTreeSet<(Deadline, u64)>>,
+    /// When the identities of connections end.
+    expiries: RefCell<Expiries>,
 }
-
-/// Milliseconds since the epoch.
-pub(crate) type Deadline = u64;
 
 /// An operation that is being opened.
 pub enum Opening {
@@ -442,24 +439,23 @@ impl Worker {
         }
     }
 
-    /// Ends a connection when its identity does.
-    pub(crate) fn expire_at(&self, deadline: Deadline, key: u64) {
-        self.expiries.borrow_mut().insert((deadline, key));
+    /// Ends a connection so many seconds after the epoch, with its identity.
+    pub(crate) fn expire_at(&self, seconds: f64, key: u64) {
+        let mut expiries = self.expiries.borrow_mut();
+        expiries.add(key, seconds, Moment::now());
     }
 
     /// The connection ends otherwise.
-    pub(crate) fn forget_expiry(&self, deadline: Deadline, key: u64) {
-        self.expiries.borrow_mut().remove(&(deadline, key));
+    pub(crate) fn forget_expiry(&self, key: u64) {
+        self.expiries.borrow_mut().remove(key);
     }
 
-    /// Ends the connections whose identity has ended at `now`.
-    pub(crate) fn expire(&self, now: Deadline) {
+    /// Ends the connections whose identity has ended.
+    pub(crate) fn expire(&self) {
+        let now = Moment::now();
         loop {
-            let first = self.expiries.borrow().first().copied();
-            let Some((deadline, key)) = first.filter(|(deadline, _)| *deadline <= now) else {
-                return;
-            };
-            self.expiries.borrow_mut().remove(&(deadline, key));
+            let ended = self.expiries.borrow_mut().take(now);
+            let Some(key) = ended else { return };
             let connection = self.connections.borrow().get(&key).and_then(Weak::upgrade);
             if let Some(connection) = connection {
                 connection.expired();

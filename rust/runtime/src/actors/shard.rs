@@ -10,7 +10,7 @@ use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, MessageResult, WrapFuture,
 };
 
-use crate::clock::{epoch_millis, run_for};
+use crate::clock::run_for;
 use crate::messages::{
     Broadcast, CloseConnections, DeliverShared, DrainConnections, RunOnWorker, StopWorker,
     WakeActors,
@@ -52,7 +52,7 @@ impl Actor for ShardActor {
         }
         if self.worker.engine().authenticates() {
             ctx.run_interval(EXPIRY_INTERVAL, |actor, _| {
-                actor.worker.expire(epoch_millis());
+                actor.worker.expire();
             });
         }
     }

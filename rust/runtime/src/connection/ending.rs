@@ -92,9 +92,7 @@ impl Connection {
     pub fn closed(&self) {
         self.came_to_nothing();
         self.worker.remove_connection(self.key);
-        if let Some(deadline) = self.expiry.take() {
-            self.worker.forget_expiry(deadline, self.key);
-        }
+        self.worker.forget_expiry(self.key);
         self.end_operations();
     }
 }

@@ -13,7 +13,6 @@ use super::Connection;
 use crate::clock::{epoch_seconds, run_for};
 use crate::messages::{Connect, Decision};
 use crate::resolver::Client;
-use crate::worker::Deadline;
 
 /// A task that ends when this is dropped.
 pub(super) struct Task(JoinHandle<()>);
@@ -137,14 +136,7 @@ impl Connection {
             return self.expired();
         }
         if let Some(seconds) = expiry {
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "past now, and saturating: the end of time is late enough"
-            )]
-            let deadline = (seconds * 1000.0).ceil() as Deadline;
-            self.expiry.set(Some(deadline));
-            self.worker.expire_at(deadline, self.key);
+            self.worker.expire_at(seconds, self.key);
         }
         if self.session.borrow().is_event_stream() {
             self.set_initialisation_time(self.worker.engine().limits.connection_init_timeout);
