@@ -219,7 +219,11 @@ fn keys_that_a_token_brings_along_are_not_used() {
     let rules = rules(&["RS256"]);
     let rsa = EncodingKey::from_rsa_pem(RSA_KEY).unwrap();
     let own = jwk(&rsa, Algorithm::RS256, "own");
-    let ec = jwk(&EncodingKey::from_ec_pem(EC_KEY).unwrap(), Algorithm::ES256, "own");
+    let ec = jwk(
+        &EncodingKey::from_ec_pem(EC_KEY).unwrap(),
+        Algorithm::ES256,
+        "own",
+    );
     let keys = KeySet::from_jwks(&json!({"keys": [ec]}).to_string()).unwrap();
     let mut header = Header::new(Algorithm::RS256);
     header.kid = Some("own".into());
@@ -228,7 +232,10 @@ fn keys_that_a_token_brings_along_are_not_used() {
     header.x5u = Some("https://evil.example/chain".into());
     header.x5c = Some(vec!["AAAA".into()]);
     let token = encode(&header, &claims(json!({})), &rsa).unwrap();
-    assert_eq!(rules.verify(&token, &keys, NOW), Err(TokenError::UnknownKey));
+    assert_eq!(
+        rules.verify(&token, &keys, NOW),
+        Err(TokenError::UnknownKey)
+    );
 }
 
 fn jwk(key: &EncodingKey, algorithm: Algorithm, id: &str) -> Value {
@@ -273,9 +280,15 @@ fn a_key_is_used_for_what_it_says_alone() {
     let verified = |more: Value| {
         let mut key = jwk(&rsa, Algorithm::RS256, "one");
         key.as_object_mut().unwrap().remove("alg");
-        key.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
+        key.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().cloned().unwrap());
         // The other one keeps the set from being empty.
-        let other = jwk(&EncodingKey::from_ec_pem(EC_KEY).unwrap(), Algorithm::ES256, "two");
+        let other = jwk(
+            &EncodingKey::from_ec_pem(EC_KEY).unwrap(),
+            Algorithm::ES256,
+            "two",
+        );
         let keys = KeySet::from_jwks(&json!({"keys": [key, other]}).to_string()).unwrap();
         rules.verify(&token, &keys, NOW).map(|_| ())
     };
@@ -306,7 +319,11 @@ fn a_key_is_used_for_what_it_says_alone() {
         json!({"kid": null}),
         json!({"kid": 7}),
     ] {
-        assert_eq!(verified(more.clone()), Err(TokenError::UnknownKey), "{more}");
+        assert_eq!(
+            verified(more.clone()),
+            Err(TokenError::UnknownKey),
+            "{more}"
+        );
     }
 }
 

@@ -81,12 +81,7 @@ where
     }
     let socket = SharedSocket::new(parts.io);
     let reader = Box::new(socket.clone());
-    let messages = Messages::new(
-        &parts.read_buf,
-        reader,
-        limits.max_message_bytes,
-        allowance,
-    );
+    let messages = Messages::new(&parts.read_buf, reader, limits.max_message_bytes, allowance);
     let actor = ConnectionActor::start(connection.clone(), messages);
     carry(actor, socket, connection, &carriage);
     Ok(())

@@ -193,11 +193,7 @@ pub(crate) fn respond(reply: Reply, socket: Option<SocketHandle>) -> HttpRespons
 }
 
 /// As [`respond`], of a reply whose bytes are counted.
-fn respond_keeping(
-    reply: Reply,
-    socket: Option<SocketHandle>,
-    kept: Option<Kept>,
-) -> HttpResponse {
+fn respond_keeping(reply: Reply, socket: Option<SocketHandle>, kept: Option<Kept>) -> HttpResponse {
     let mut response = begin(&reply.head);
     let (ready, length, remote) = match reply.body {
         // Only the head was asked for.
@@ -215,8 +211,7 @@ fn respond_keeping(
         length,
         is_over: length.is_some(),
         remote,
-        kept,
-        socket: socket.clone(),
+        _kept: kept,
         _held: socket.zip(reply.place).map(|(socket, place)| Held {
             socket,
             place: Some(place),
@@ -243,9 +238,8 @@ struct Parts {
     /// Where the rest comes from; of a whole body it is kept, as the request counts as connected
     /// until it is written.
     remote: Option<Remote>,
-    /// What is ready, counted for the connection that it is kept for.
-    kept: Option<Kept>,
-    socket: Option<SocketHandle>,
+    /// What was ready at the begin, counted for the connection that it is kept for.
+    _kept: Option<Kept>,
     _held: Option<Held>,
 }
 
@@ -261,16 +255,6 @@ impl Parts {
         }
         let length = self.ready.len().min(PIECE_BYTES);
         Some(self.ready.split_to(length))
-    }
-
-    /// Counts what has become ready; false when too much is kept for the connection.
-    fn keep(&mut self) -> bool {
-        self.kept = None;
-        let Some(socket) = &self.socket else {
-            return true;
-        };
-        self.kept = socket.keep(self.ready.len());
-        self.kept.is_some()
     }
 }
 
@@ -306,10 +290,10 @@ impl MessageBody for Parts {
             let Some(remote) = self.remote.as_ref().filter(|_| !self.is_over) else {
                 return Poll::Ready(None);
             };
-            // Of what is ended by force the client must not take what it has for the whole.
-            let ended = || Poll::Ready(Some(Err(std::io::ErrorKind::ConnectionAborted.into())));
             let Some(outgoing) = ready!(remote.poll_take(cx)) else {
-                return ended();
+                // Ended by force: the client must not take what it has for the whole.
+                let error = std::io::ErrorKind::ConnectionAborted;
+                return Poll::Ready(Some(Err(error.into())));
             };
             let mut parts = BytesMut::new();
             for outgoing in outgoing {
@@ -320,9 +304,6 @@ impl MessageBody for Parts {
                 }
             }
             self.ready = parts.freeze();
-            if !self.keep() {
-                return ended();
-            }
         }
     }
 }

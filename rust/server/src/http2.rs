@@ -21,7 +21,7 @@ use futures_util::Stream;
 use futures_util::task::AtomicWaker;
 use h2::server::{Builder, Connection, SendResponse};
 use h2::{Ping, PingPong, Reason, RecvStream, SendStream};
-use runtime::{Limits, Responder};
+use runtime::Responder;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::deadline::{Deadline, Pace, within};
@@ -138,8 +138,14 @@ async fn accept<T: AsyncRead + AsyncWrite + Unpin>(
     poll_fn(|cx| {
         turn.begin();
         while let Poll::Ready(accepted) = connection.poll_accept(cx) {
-            let Some(Ok((request, respond))) = accepted else {
-                return Poll::Ready(None);
+            let (request, respond) = match accepted {
+                Some(Ok(asked)) => asked,
+                // Told by `h2`, such as floods that it counts itself.
+                Some(Err(error)) if error.is_go_away() && error.is_library() => {
+                    streams.refuse();
+                    return Poll::Ready(None);
+                }
+                Some(Err(_)) | None => return Poll::Ready(None),
             };
             Streams::start(streams, request, respond);
         }

@@ -64,7 +64,11 @@ impl<T: AsyncRead + Unpin> AsyncRead for Wire<T> {
                 buf.set_filled(before + at);
                 this.refused = Some(Linger::new());
                 this.socket.refuse_body(request, fault);
-                if at > 0 { read } else { Pin::new(this).poll_read(cx, buf) }
+                if at > 0 {
+                    read
+                } else {
+                    Pin::new(this).poll_read(cx, buf)
+                }
             }
         }
     }
