@@ -26,58 +26,34 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
 
-mod cache;
-mod canonical;
 mod coercion;
-mod collect;
-mod compared;
 mod comparison;
-mod compile;
-mod defaults;
-mod diagnostics;
-mod directives;
 mod document;
-mod enums;
 mod error;
-mod introspection;
-mod json;
 mod limits;
-mod literal;
-mod operation;
 mod plan;
-mod projection;
-mod reference;
-mod restrict;
 mod rules;
-mod scalar;
 mod schema;
-mod shape;
 mod source;
 mod value;
 mod write;
 
-pub use cache::DocumentCache;
-pub use compared::DataType;
-pub use comparison::{Compared, Comparison, Member, spell};
-pub use directives::FieldRequirement;
-pub use document::Document;
-pub use enums::EnumType;
+pub use comparison::{Compared, Comparison, DataType, Member, spell};
+pub use document::{
+    CODE_DOCUMENT_NOT_TRUSTED, CODE_PERSISTED_QUERY_NOT_FOUND, Document, DocumentCache,
+    DocumentReference, Operation, OperationKind, QueryOperation, SubscriptionOperation,
+    TrustedDocuments,
+};
 pub use error::{
     CODE_BAD_USER_INPUT, CODE_FORBIDDEN, CODE_OPERATION_RESOLUTION_FAILED, CODE_PARSE_FAILED,
     CODE_VALIDATION_FAILED, Fault, FieldFault, GraphQLError, Location, PathSegment, ResolverError,
     SchemaError, SchemaProblem, errors_to_json,
 };
-pub use introspection::QueryOperation;
-pub use json::{TYPE_MEMBER, describe_string};
 pub use limits::DocumentLimits;
-pub use operation::{Operation, OperationKind, SubscriptionOperation};
 pub use plan::Plan;
-pub use reference::{
-    CODE_DOCUMENT_NOT_TRUSTED, CODE_PERSISTED_QUERY_NOT_FOUND, DocumentReference, TrustedDocuments,
-};
-pub use schema::{ArgumentSignature, FieldSignature, Schema, SchemaOptions};
-pub use value::{Key, Scalar, TypeName, Value};
-pub use write::{write_float, write_integer, write_json, write_string};
+pub use schema::{ArgumentSignature, FieldRequirement, FieldSignature, Schema, SchemaOptions};
+pub use value::{EnumType, Key, Scalar, TypeName, Value, describe_string};
+pub use write::{TYPE_MEMBER, write_float, write_integer, write_json, write_string};
 
 /// A JSON object that keeps the order of its members.
 pub type JsonMap = serde_json::Map<String, serde_json::Value>;

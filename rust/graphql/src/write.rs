@@ -4,7 +4,9 @@ use std::io::Write;
 
 use serde_json::Value;
 
-use crate::json::TYPE_MEMBER;
+/// Member of an object with the name of its type, which the host writes into events whose objects
+/// have classes. It is no part of the data: nothing that leaves has it.
+pub const TYPE_MEMBER: &str = "__fraiseql_subs_type";
 
 /// For each byte what follows the backslash; 0: the byte stands for itself.
 const ESCAPES: [u8; 256] = {

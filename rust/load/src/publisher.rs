@@ -7,7 +7,7 @@ use std::time::Duration;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
-use crate::options::Target;
+use crate::plan::Target;
 
 /// Bytes that may wait for the control socket. Past it no event is published until it takes them.
 const MAX_WAITING_BYTES: usize = 1024 * 1024;

@@ -32,6 +32,11 @@ mod value;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMapping};
 
+/// The memory of the core, not that of Python: the allocator of glibc keeps what was freed.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// The compiled half of `fraiseql_subs`.
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -5,8 +5,8 @@ use apollo_compiler::ast::{Type, Value as Literal};
 use apollo_compiler::schema::ExtendedType;
 use serde_json::Value as Json;
 
+use super::scalar::scalar;
 use crate::JsonMap;
-use crate::coercion::scalar;
 use crate::schema::Schema;
 
 /// `valueFromAST` of graphql-js: the value of a literal, `None` when it does not fit the type.

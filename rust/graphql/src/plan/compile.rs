@@ -11,9 +11,9 @@ use apollo_compiler::executable::{Field, SelectionSet};
 use apollo_compiler::schema::ExtendedType;
 use apollo_compiler::{Name, Node};
 
-use crate::collect::{Collected, Collector};
+use super::collect::{Collected, Collector};
+use super::{AbstractPlan, BuiltInScalar, FieldPlan, Kind, Plan, SelectionPlan, TypePlan};
 use crate::error::{CODE_VALIDATION_FAILED, GraphQLError, request_error};
-use crate::plan::{AbstractPlan, BuiltInScalar, FieldPlan, Kind, Plan, SelectionPlan, TypePlan};
 use crate::source::Source;
 use crate::write::write_string;
 

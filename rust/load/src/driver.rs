@@ -17,7 +17,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::client::{Client, Record, Stage};
 use crate::error::LoadError;
 use crate::frames::{put_close, put_text};
-use crate::options::{Mode, Plan};
+use crate::options::Mode;
+use crate::plan::{Plan, Role};
 use crate::publisher::Publisher;
 
 /// Bytes that one read can take; many sockets have less, a slow server's backlog has more.
@@ -34,30 +35,17 @@ const SLOW_BUFFER_BYTES: usize = 4 * 1024;
 
 const PUBLISHER: Token = Token(usize::MAX);
 
-/// What a connection is there for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
-    /// Receives every event.
-    Broadcast,
-    /// Receives the events of its subscriptions' keys.
-    Selective,
-    /// Leaves and returns.
-    Guest,
-    /// Never reads.
-    Slow,
-}
-
 /// A client with its socket.
-struct Seat {
+struct Slot {
     client: Client,
     socket: TcpStream,
     /// Whether it reads no more.
-    deaf: bool,
+    paused: bool,
 }
 
 /// How many connections are in which state (counts).
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Attendance {
+pub(crate) struct ConnectionCounts {
     /// Checked connections that have ended.
     pub(crate) ended: u32,
     /// Slow connections that the server has ended.
@@ -67,11 +55,11 @@ pub(crate) struct Attendance {
 }
 
 /// All connections.
-pub(crate) struct Crowd<'a> {
+pub(crate) struct ConnectionDriver<'a> {
     plan: &'a Plan,
     poll: Poll,
     events: Events,
-    seats: Vec<Option<Seat>>,
+    slots: Vec<Option<Slot>>,
     roles: Vec<Role>,
     /// Connections to be made.
     queue: VecDeque<u32>,
@@ -80,13 +68,13 @@ pub(crate) struct Crowd<'a> {
     buffer: Vec<u8>,
     pub(crate) record: Record,
     pub(crate) publisher: Option<Publisher>,
-    pub(crate) attendance: Attendance,
+    pub(crate) counts: ConnectionCounts,
     began: Instant,
     interrupted: &'a mut dyn FnMut() -> bool,
     asked: Instant,
 }
 
-impl<'a> Crowd<'a> {
+impl<'a> ConnectionDriver<'a> {
     pub(crate) fn new(
         plan: &'a Plan,
         roles: Vec<Role>,
@@ -104,14 +92,14 @@ impl<'a> Crowd<'a> {
             plan,
             poll,
             events: Events::with_capacity(EVENTS_PER_TURN),
-            seats: roles.iter().map(|_| None).collect(),
+            slots: roles.iter().map(|_| None).collect(),
             queue: (0..roles.len() as u32).collect(),
             roles,
             connecting: 0,
             buffer: vec![0; READ_BYTES],
             record,
             publisher,
-            attendance: Attendance::default(),
+            counts: ConnectionCounts::default(),
             began: now,
             interrupted,
             asked: now,
@@ -124,7 +112,7 @@ impl<'a> Crowd<'a> {
     }
 
     /// Connections that have yet to be acknowledged.
-    pub(crate) fn absent(&self) -> u32 {
+    pub(crate) fn unacknowledged(&self) -> u32 {
         self.queue.len() as u32 + self.connecting
     }
 
@@ -164,17 +152,17 @@ impl<'a> Crowd<'a> {
         Ok(())
     }
 
-    /// Closes the connection of a guest, if the server has not done so, and lets it return.
+    /// Closes the connection of a churning, if the server has not done so, and lets it return.
     pub(crate) fn leave(&mut self, number: u32) {
-        if let Some(mut seat) = self.seats[number as usize].take() {
+        if let Some(mut slot) = self.slots[number as usize].take() {
             // Half of them say so, as people close a page or lose their network.
-            if self.attendance.left.is_multiple_of(2) {
+            if self.counts.left.is_multiple_of(2) {
                 let mut close = Vec::new();
                 put_close(&mut close, 1000);
-                let _ = seat.socket.write(&close);
+                let _ = slot.socket.write(&close);
             }
-            self.connecting -= u32::from(!matches!(seat.client.stage, Stage::Subscribed));
-            self.attendance.left += 1;
+            self.connecting -= u32::from(!matches!(slot.client.stage, Stage::Subscribed));
+            self.counts.left += 1;
         } else if self.queue.contains(&number) {
             return;
         }
@@ -183,10 +171,10 @@ impl<'a> Crowd<'a> {
 
     /// Lets the slow clients read what there is, to see whom the server has ended.
     pub(crate) fn wake_slow(&mut self) {
-        for number in 0..self.seats.len() {
+        for number in 0..self.slots.len() {
             if self.roles[number] == Role::Slow {
-                if let Some(seat) = &mut self.seats[number] {
-                    seat.deaf = false;
+                if let Some(slot) = &mut self.slots[number] {
+                    slot.paused = false;
                 }
                 self.read(number, true);
             }
@@ -217,10 +205,10 @@ impl<'a> Crowd<'a> {
                 subscribe(self.plan, number, role),
             );
             self.connecting += 1;
-            self.seats[number as usize] = Some(Seat {
+            self.slots[number as usize] = Some(Slot {
                 client,
                 socket,
-                deaf: false,
+                paused: false,
             });
         }
         Ok(())
@@ -228,22 +216,22 @@ impl<'a> Crowd<'a> {
 
     fn happened(&mut self, event: &Event) {
         let number = event.token().0;
-        let Some(Some(seat)) = self.seats.get_mut(number) else {
+        let Some(Some(slot)) = self.slots.get_mut(number) else {
             return;
         };
         if event.is_error() {
-            let error = seat.socket.take_error().ok().flatten();
+            let error = slot.socket.take_error().ok().flatten();
             let error = error.map_or_else(|| "for no reason".to_owned(), |e| e.to_string());
             self.end(number, format!("a connection broke: {error}"));
             return;
         }
-        if event.is_writable() && !seat.client.outgoing.is_empty() {
+        if event.is_writable() && !slot.client.outgoing.is_empty() {
             self.write(number);
         }
-        let Some(Some(seat)) = self.seats.get_mut(number) else {
+        let Some(Some(slot)) = self.slots.get_mut(number) else {
             return;
         };
-        if seat.deaf {
+        if slot.paused {
             if event.is_read_closed() {
                 self.end(number, String::new());
             }
@@ -257,10 +245,10 @@ impl<'a> Crowd<'a> {
     /// Reads what there is; `closed` if nothing will follow it.
     fn read(&mut self, number: usize, closed: bool) {
         loop {
-            let Some(Some(seat)) = self.seats.get_mut(number) else {
+            let Some(Some(slot)) = self.slots.get_mut(number) else {
                 return;
             };
-            let length = match seat.socket.read(&mut self.buffer) {
+            let length = match slot.socket.read(&mut self.buffer) {
                 Ok(0) => {
                     let reason = "the server ended a connection without a close frame";
                     return self.end(number, reason.to_owned());
@@ -271,34 +259,34 @@ impl<'a> Crowd<'a> {
                 Err(error) => return self.end(number, format!("a connection broke: {error}")),
             };
             self.record.now = self.began.elapsed().as_micros() as u64;
-            let acknowledged = matches!(seat.client.stage, Stage::Subscribed);
-            seat.client.take(&self.buffer[..length], &mut self.record);
-            if !acknowledged && matches!(seat.client.stage, Stage::Subscribed) {
+            let acknowledged = matches!(slot.client.stage, Stage::Subscribed);
+            slot.client.take(&self.buffer[..length], &mut self.record);
+            if !acknowledged && matches!(slot.client.stage, Stage::Subscribed) {
                 self.connecting -= 1;
-                seat.deaf = self.roles[number] == Role::Slow;
+                slot.paused = self.roles[number] == Role::Slow;
             }
-            let deaf = seat.deaf;
-            if let Some(reason) = seat.client.ended.take() {
+            let paused = slot.paused;
+            if let Some(reason) = slot.client.ended.take() {
                 return self.end(number, reason);
             }
-            if !seat.client.outgoing.is_empty() {
+            if !slot.client.outgoing.is_empty() {
                 self.write(number);
             }
             // A socket that gave less than was asked for is empty: the next bytes are a new event.
             // An end that was there already makes no event of its own.
-            if deaf || (length < READ_BYTES && !closed) {
+            if paused || (length < READ_BYTES && !closed) {
                 return;
             }
         }
     }
 
     fn write(&mut self, number: usize) {
-        let Some(Some(seat)) = self.seats.get_mut(number) else {
+        let Some(Some(slot)) = self.slots.get_mut(number) else {
             return;
         };
-        let outgoing = &mut seat.client.outgoing;
+        let outgoing = &mut slot.client.outgoing;
         while !outgoing.is_empty() {
-            match seat.socket.write(outgoing) {
+            match slot.socket.write(outgoing) {
                 Ok(sent) => {
                     outgoing.drain(..sent);
                 }
@@ -320,26 +308,26 @@ impl<'a> Crowd<'a> {
 
     /// A connection was ended by the other side.
     fn end(&mut self, number: usize, reason: String) {
-        let Some(seat) = self.seats[number].take() else {
+        let Some(slot) = self.slots[number].take() else {
             return;
         };
-        let _ = seat.socket.shutdown(Shutdown::Both);
-        let acknowledged = matches!(seat.client.stage, Stage::Subscribed);
+        let _ = slot.socket.shutdown(Shutdown::Both);
+        let acknowledged = matches!(slot.client.stage, Stage::Subscribed);
         self.connecting -= u32::from(!acknowledged);
         match self.roles[number] {
             Role::Slow if acknowledged => {
-                self.attendance.slow_ended += 1;
+                self.counts.slow_ended += 1;
                 if self.plan.options.mode == Mode::Mixed {
                     self.queue.push_back(number as u32);
                 }
             }
-            // A guest returns when it is its turn to leave.
-            Role::Slow | Role::Guest => self.record.error(reason),
+            // A churning returns when it is its turn to leave.
+            Role::Slow | Role::Churning => self.record.error(reason),
             Role::Broadcast | Role::Selective => {
                 self.record.error(reason);
-                self.attendance.ended += 1;
-                for operation in seat.client.operations() {
-                    self.record.ledger.end(operation);
+                self.counts.ended += 1;
+                for operation in slot.client.operations() {
+                    self.record.tracker.end(operation);
                 }
             }
         }

@@ -9,7 +9,7 @@ use serde::de::IgnoredAny;
 
 /// What stands in a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Mark {
+pub(crate) struct EventStamp {
     /// Number of the event.
     pub sequence: u32,
     /// When it was published (microseconds since the load began), if the result has it.
@@ -18,14 +18,14 @@ pub(crate) struct Mark {
 
 /// The searches, prepared once.
 #[derive(Debug)]
-pub(crate) struct Marks {
+pub(crate) struct ResultScanner {
     sequence: Finder<'static>,
     sent_at: Finder<'static>,
     id: Finder<'static>,
     payload: Finder<'static>,
 }
 
-impl Default for Marks {
+impl Default for ResultScanner {
     fn default() -> Self {
         Self {
             sequence: Finder::new(b"\"sequence\""),
@@ -36,12 +36,12 @@ impl Default for Marks {
     }
 }
 
-impl Marks {
-    /// The mark of a message, if it is a result of an event.
+impl ResultScanner {
+    /// The stamp of a message, if it is a result of an event.
     #[must_use]
-    pub(crate) fn mark(&self, message: &[u8]) -> Option<Mark> {
+    pub(crate) fn stamp(&self, message: &[u8]) -> Option<EventStamp> {
         let sequence = number(&self.sequence, message)?;
-        Some(Mark {
+        Some(EventStamp {
             sequence: u32::try_from(sequence).ok()?,
             sent_at: number(&self.sent_at, message),
         })
@@ -93,8 +93,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn marks_are_found_however_the_server_writes_its_json() {
-        let expected = Some(Mark {
+    fn stamps_are_found_however_the_server_writes_its_json() {
+        let expected = Some(EventStamp {
             sequence: 12,
             sent_at: Some(345),
         });
@@ -105,7 +105,7 @@ mod tests {
             "{\"payload\":{\n\"note\":\"sequence\",\n\"sequence\":\n12,\"sentAt\":345.0}}",
         ] {
             assert_eq!(
-                Marks::default().mark(message.as_bytes()),
+                ResultScanner::default().stamp(message.as_bytes()),
                 expected,
                 "{message}"
             );
@@ -113,21 +113,25 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_result_has_no_mark() {
+    fn what_is_no_result_has_no_stamp() {
         for message in [
             r#"{"type":"connection_ack"}"#,
             r#"{"id":"1","type":"complete"}"#,
             r#"{"payload":{"data":{"feed":{"sequence":null}}}}"#,
             r#"{"payload":[{"message":"no \"sequence\": 12"}]}"#,
         ] {
-            assert_eq!(Marks::default().mark(message.as_bytes()), None, "{message}");
+            assert_eq!(
+                ResultScanner::default().stamp(message.as_bytes()),
+                None,
+                "{message}"
+            );
         }
     }
 
     #[test]
-    fn a_result_without_a_time_has_a_mark() {
-        let mark = Marks::default().mark(br#"{"payload":{"data":{"sequence":1}}}"#);
-        assert_eq!(mark.unwrap().sent_at, None);
+    fn a_result_without_a_time_has_a_stamp() {
+        let stamp = ResultScanner::default().stamp(br#"{"payload":{"data":{"sequence":1}}}"#);
+        assert_eq!(stamp.unwrap().sent_at, None);
     }
 
     #[test]
@@ -139,7 +143,7 @@ mod tests {
             r#"{"type":"complete","id":"7"}"#,
         ] {
             assert_eq!(
-                Marks::default().operation(message.as_bytes()),
+                ResultScanner::default().operation(message.as_bytes()),
                 Some(7),
                 "{message}"
             );

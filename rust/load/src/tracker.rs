@@ -1,4 +1,4 @@
-//! Counts what was published against what was delivered: lost, doubled, reordered, astray.
+//! Counts what was published against what was delivered: lost, duplicated, reordered, misrouted.
 //!
 //! Events are numbered from 0, warm-up included. A subscription either gets every event, or those of
 //! its own key, which is its number; one that is not checked is only counted.
@@ -29,9 +29,9 @@ pub(crate) enum Delivery {
     /// To a subscription that is not checked.
     Unchecked,
     /// Received before.
-    Doubled,
+    Duplicated,
     /// Not meant for this subscription, or never published.
-    Astray,
+    Misrouted,
 }
 
 /// Deliveries so far (counts).
@@ -44,11 +44,11 @@ pub struct Counts {
     /// Those that did not come.
     pub lost: u64,
     /// Deliveries of what had been delivered before.
-    pub doubled: u64,
+    pub duplicated: u64,
     /// Deliveries that came after one of a later event; they are in `delivered` as well.
     pub reordered: u64,
     /// Deliveries to a subscription that they were not meant for.
-    pub astray: u64,
+    pub misrouted: u64,
     /// Deliveries to subscriptions that are not checked.
     pub unchecked: u64,
 }
@@ -75,7 +75,7 @@ struct Event {
 
 /// The book of one run.
 #[derive(Debug)]
-pub(crate) struct Ledger {
+pub(crate) struct DeliveryTracker {
     subscriptions: Vec<Subscription>,
     /// The measured events, in order.
     events: Vec<Event>,
@@ -92,7 +92,7 @@ pub(crate) struct Ledger {
     counts: Counts,
 }
 
-impl Ledger {
+impl DeliveryTracker {
     /// Opens the book on these subscriptions, numbered in their order.
     #[must_use]
     pub(crate) fn new(audiences: impl IntoIterator<Item = Audience>) -> Self {
@@ -154,8 +154,8 @@ impl Ledger {
     /// Enters a delivery of the event `sequence` to a subscription.
     pub(crate) fn deliver(&mut self, number: u32, sequence: u32) -> Delivery {
         let Some(subscription) = self.subscriptions.get_mut(number as usize) else {
-            self.counts.astray += 1;
-            return Delivery::Astray;
+            self.counts.misrouted += 1;
+            return Delivery::Misrouted;
         };
         if subscription.audience == Audience::Unchecked {
             self.counts.unchecked += 1;
@@ -169,20 +169,20 @@ impl Ledger {
             return Delivery::WarmUp;
         };
         let Some(event) = self.events.get_mut(index as usize) else {
-            self.counts.astray += 1;
-            return Delivery::Astray;
+            self.counts.misrouted += 1;
+            return Delivery::Misrouted;
         };
         let (new, late) = match subscription.audience {
             Audience::All => subscription.take(index),
             _ if event.key != number => {
-                self.counts.astray += 1;
-                return Delivery::Astray;
+                self.counts.misrouted += 1;
+                return Delivery::Misrouted;
             }
             _ => subscription.take_own(event, index),
         };
         if !new {
-            self.counts.doubled += 1;
-            return Delivery::Doubled;
+            self.counts.duplicated += 1;
+            return Delivery::Duplicated;
         }
         self.counts.reordered += u64::from(late);
         self.counts.delivered += 1;
@@ -313,107 +313,107 @@ mod tests {
 
     use super::*;
 
-    fn book(audiences: &[Audience], events: &[u32]) -> Ledger {
-        let mut ledger = Ledger::new(audiences.iter().copied());
+    fn tracker_of(audiences: &[Audience], events: &[u32]) -> DeliveryTracker {
+        let mut tracker = DeliveryTracker::new(audiences.iter().copied());
         for key in events {
-            ledger.publish(*key);
+            tracker.publish(*key);
         }
-        ledger
+        tracker
     }
 
     #[test]
     fn what_comes_once_and_in_order_is_delivered() {
-        let mut ledger = book(&[Audience::All, Audience::All], &[0, 0]);
-        assert_eq!(ledger.pending(), 2);
+        let mut tracker = tracker_of(&[Audience::All, Audience::All], &[0, 0]);
+        assert_eq!(tracker.pending(), 2);
         for (subscription, sequence) in [(0, 0), (1, 0), (0, 1)] {
-            assert_eq!(ledger.deliver(subscription, sequence), Delivery::Delivered);
+            assert_eq!(tracker.deliver(subscription, sequence), Delivery::Delivered);
         }
-        assert_eq!(ledger.pending(), 1);
-        ledger.deliver(1, 1);
+        assert_eq!(tracker.pending(), 1);
+        tracker.deliver(1, 1);
         let expected = Counts {
             expected: 4,
             delivered: 4,
             ..Counts::default()
         };
-        assert_eq!(ledger.counts(), expected);
-        assert_eq!(ledger.pending(), 0);
+        assert_eq!(tracker.counts(), expected);
+        assert_eq!(tracker.pending(), 0);
     }
 
     #[test]
-    fn lost_doubled_and_reordered_are_told_apart() {
-        let mut ledger = book(&[Audience::All], &[0; 6]);
+    fn lost_duplicated_and_reordered_are_told_apart() {
+        let mut tracker = tracker_of(&[Audience::All], &[0; 6]);
         for sequence in [0, 0, 3, 1, 1, 5] {
-            ledger.deliver(0, sequence);
+            tracker.deliver(0, sequence);
         }
         let expected = Counts {
             expected: 6,
             delivered: 4,
             lost: 2,
-            doubled: 2,
+            duplicated: 2,
             reordered: 1,
             ..Counts::default()
         };
-        assert_eq!(ledger.counts(), expected);
+        assert_eq!(tracker.counts(), expected);
     }
 
     #[test]
     fn an_event_with_a_key_is_expected_by_the_subscription_of_that_number() {
-        let mut ledger = book(&[Audience::Own, Audience::Own, Audience::All], &[1, 0, 1]);
-        assert_eq!(ledger.counts().expected, 6);
-        assert_eq!(ledger.deliver(1, 2), Delivery::Delivered);
-        assert_eq!(ledger.deliver(1, 0), Delivery::Delivered);
-        assert_eq!(ledger.deliver(1, 0), Delivery::Doubled);
-        assert_eq!(ledger.deliver(0, 0), Delivery::Astray);
-        assert_eq!(ledger.deliver(2, 1), Delivery::Delivered);
-        let counts = ledger.counts();
-        assert_eq!((counts.reordered, counts.astray), (1, 1));
-        assert_eq!((counts.doubled, counts.lost), (1, 3));
+        let mut tracker = tracker_of(&[Audience::Own, Audience::Own, Audience::All], &[1, 0, 1]);
+        assert_eq!(tracker.counts().expected, 6);
+        assert_eq!(tracker.deliver(1, 2), Delivery::Delivered);
+        assert_eq!(tracker.deliver(1, 0), Delivery::Delivered);
+        assert_eq!(tracker.deliver(1, 0), Delivery::Duplicated);
+        assert_eq!(tracker.deliver(0, 0), Delivery::Misrouted);
+        assert_eq!(tracker.deliver(2, 1), Delivery::Delivered);
+        let counts = tracker.counts();
+        assert_eq!((counts.reordered, counts.misrouted), (1, 1));
+        assert_eq!((counts.duplicated, counts.lost), (1, 3));
     }
 
     #[test]
     fn warm_up_makes_live_and_counts_nothing() {
-        let mut ledger = book(&[Audience::All, Audience::All], &[0]);
-        ledger.deliver(0, 0);
-        assert_eq!(ledger.waiting(), 1);
-        ledger.start();
-        assert_eq!(ledger.publish(0), 1);
-        assert_eq!(ledger.deliver(1, 0), Delivery::WarmUp);
-        assert_eq!(ledger.waiting(), 0);
-        assert_eq!(ledger.deliver(1, 1), Delivery::Delivered);
-        let counts = ledger.counts();
+        let mut tracker = tracker_of(&[Audience::All, Audience::All], &[0]);
+        tracker.deliver(0, 0);
+        assert_eq!(tracker.waiting(), 1);
+        tracker.start();
+        assert_eq!(tracker.publish(0), 1);
+        assert_eq!(tracker.deliver(1, 0), Delivery::WarmUp);
+        assert_eq!(tracker.waiting(), 0);
+        assert_eq!(tracker.deliver(1, 1), Delivery::Delivered);
+        let counts = tracker.counts();
         assert_eq!((counts.expected, counts.delivered), (2, 1));
     }
 
     #[test]
     fn nobody_waits_for_a_subscription_that_has_ended() {
-        let mut ledger = book(&[Audience::All, Audience::All], &[0, 0]);
-        ledger.deliver(0, 0);
-        ledger.deliver(0, 1);
-        ledger.deliver(1, 0);
-        assert_eq!(ledger.pending(), 1);
-        ledger.end(1);
-        assert_eq!(ledger.pending(), 0);
-        ledger.publish(0);
-        ledger.deliver(0, 2);
-        let counts = ledger.counts();
+        let mut tracker = tracker_of(&[Audience::All, Audience::All], &[0, 0]);
+        tracker.deliver(0, 0);
+        tracker.deliver(0, 1);
+        tracker.deliver(1, 0);
+        assert_eq!(tracker.pending(), 1);
+        tracker.end(1);
+        assert_eq!(tracker.pending(), 0);
+        tracker.publish(0);
+        tracker.deliver(0, 2);
+        let counts = tracker.counts();
         assert_eq!((counts.expected, counts.lost), (5, 1));
     }
 
     #[test]
     fn what_was_given_up_and_comes_yet_is_not_lost() {
-        let mut ledger = book(&[Audience::All], &[0]);
-        ledger.give_up();
-        assert_eq!((ledger.pending(), ledger.counts().lost), (0, 1));
-        ledger.deliver(0, 0);
-        assert_eq!((ledger.pending(), ledger.counts().lost), (0, 0));
+        let mut tracker = tracker_of(&[Audience::All], &[0]);
+        tracker.give_up();
+        assert_eq!((tracker.pending(), tracker.counts().lost), (0, 1));
+        tracker.deliver(0, 0);
+        assert_eq!((tracker.pending(), tracker.counts().lost), (0, 0));
     }
 
     #[test]
-    fn what_was_never_published_is_astray() {
-        let mut ledger = book(&[Audience::All, Audience::Unchecked], &[0]);
-        assert_eq!(ledger.deliver(0, 1), Delivery::Astray);
-        assert_eq!(ledger.deliver(2, 0), Delivery::Astray);
-        assert_eq!(ledger.deliver(1, 0), Delivery::Unchecked);
+    fn what_was_never_published_is_misrouted() {
+        let mut tracker = tracker_of(&[Audience::All, Audience::Unchecked], &[0]);
+        assert_eq!(tracker.deliver(0, 1), Delivery::Misrouted);
+        assert_eq!(tracker.deliver(2, 0), Delivery::Misrouted);
+        assert_eq!(tracker.deliver(1, 0), Delivery::Unchecked);
     }
 
     proptest! {
@@ -421,23 +421,23 @@ mod tests {
         fn any_order_of_deliveries_is_counted_as_a_set_counts_it(
             sequences in prop::collection::vec(0_u32..20, 0..60),
         ) {
-            let mut ledger = book(&[Audience::All], &[0; 20]);
+            let mut tracker = tracker_of(&[Audience::All], &[0; 20]);
             let (mut seen, mut latest) = (std::collections::HashSet::new(), 0);
-            let (mut doubled, mut reordered) = (0, 0);
+            let (mut duplicated, mut reordered) = (0, 0);
             for sequence in sequences {
-                ledger.deliver(0, sequence);
+                tracker.deliver(0, sequence);
                 if !seen.insert(sequence) {
-                    doubled += 1;
+                    duplicated += 1;
                 } else if sequence < latest {
                     reordered += 1;
                 }
                 latest = latest.max(sequence);
             }
-            let counts = ledger.counts();
+            let counts = tracker.counts();
             prop_assert_eq!(counts.delivered, seen.len() as u64);
             prop_assert_eq!(counts.lost, 20 - seen.len() as u64);
-            prop_assert_eq!((counts.doubled, counts.reordered), (doubled, reordered));
-            prop_assert_eq!(ledger.pending(), 20 - seen.len());
+            prop_assert_eq!((counts.duplicated, counts.reordered), (duplicated, reordered));
+            prop_assert_eq!(tracker.pending(), 20 - seen.len());
         }
     }
 }

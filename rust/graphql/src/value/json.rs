@@ -5,17 +5,12 @@ use std::ops::ControlFlow;
 
 use serde_json::Value as Json;
 
-use crate::enums::EnumType;
+use super::{EnumType, Key, Scalar, TypeName, Value};
 use crate::error::ResolverError;
-use crate::value::{Key, Scalar, TypeName, Value};
-use crate::write::write_data;
+use crate::write::{TYPE_MEMBER, write_data};
 
 /// Characters of a string that an error text shows (count). Past it the text is cut.
 const DESCRIBED_CHARACTERS: usize = 60;
-
-/// Member of an object with the name of its type, which the host writes into events whose objects
-/// have classes. It is no part of the data: nothing that leaves has it.
-pub const TYPE_MEMBER: &str = "__fraiseql_subs_type";
 
 impl Value for &Json {
     fn is_null(&self) -> bool {

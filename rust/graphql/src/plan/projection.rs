@@ -7,10 +7,10 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use super::restrict::forbidden;
+use super::scalar::write_built_in;
+use super::{AbstractPlan, FieldPlan, Kind, Plan, SelectionPlan, TypePlan};
 use crate::error::{FieldFault, GraphQLError, PathSegment, ResolverError, write_errors};
-use crate::plan::{AbstractPlan, FieldPlan, Kind, Plan, SelectionPlan, TypePlan};
-use crate::restrict::forbidden;
-use crate::scalar::write_built_in;
 use crate::value::{TypeName, Value};
 use crate::write::write_string;
 

@@ -11,12 +11,12 @@ use std::sync::Arc;
 use lru::LruCache;
 use parking_lot::Mutex;
 
-use crate::document::Document;
-use crate::error::{CODE_BAD_USER_INPUT, GraphQLError, request_error};
-use crate::limits::DocumentLimits;
-use crate::reference::{
+use super::Document;
+use super::reference::{
     CODE_PERSISTED_QUERY_NOT_FOUND, DocumentReference, TrustedDocuments, sha256,
 };
+use crate::error::{CODE_BAD_USER_INPUT, GraphQLError, request_error};
+use crate::limits::DocumentLimits;
 use crate::schema::Schema;
 
 /// Refused documents that are kept with their errors (count). They have a cache of their own:

@@ -1,5 +1,11 @@
 //! One document of a client: parsed, within the limits, valid, and its plans.
 
+mod cache;
+mod diagnostics;
+mod introspection;
+mod operation;
+mod reference;
+
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -11,24 +17,26 @@ use apollo_compiler::validation::Valid;
 use apollo_compiler::{Name, Node};
 use lru::LruCache;
 use parking_lot::Mutex;
-use serde_json::Value as Json;
 
 use crate::JsonMap;
-use crate::coercion::{coerce_arguments, coerce_variables};
-use crate::collect::{Collected, Collector, condition_variables};
-use crate::compile::Compiler;
-use crate::diagnostics::{self, report};
 use crate::error::{
-    CODE_BAD_USER_INPUT, CODE_OPERATION_RESOLUTION_FAILED, CODE_PARSE_FAILED,
-    CODE_VALIDATION_FAILED, GraphQLError, Location, PathSegment, request_error,
+    CODE_OPERATION_RESOLUTION_FAILED, CODE_PARSE_FAILED, CODE_VALIDATION_FAILED, GraphQLError,
+    Location, request_error,
 };
-use crate::introspection::QueryOperation;
 use crate::limits::{self, DocumentLimits, MAX_DOCUMENT_BYTES, MAX_NESTING, MAX_TOKENS};
-use crate::operation::{Operation, OperationKind, SubscriptionOperation};
-use crate::plan::Plan;
+use crate::plan::{Collector, Plan, condition_variables};
 use crate::rules;
 use crate::schema::Schema;
 use crate::source::Source;
+
+use diagnostics::report;
+
+pub use cache::DocumentCache;
+pub use introspection::QueryOperation;
+pub use operation::{Operation, SubscriptionOperation};
+pub use reference::{
+    CODE_DOCUMENT_NOT_TRUSTED, CODE_PERSISTED_QUERY_NOT_FOUND, DocumentReference, TrustedDocuments,
+};
 
 /// Plans of one document that are kept (count): one for each operation and each combination of
 /// its `@skip` and `@include` variables. Past it the one used longest ago is compiled anew.
@@ -44,6 +52,17 @@ pub struct Document {
     /// By operation: the variables that its `@skip` and `@include` depend on.
     conditions: HashMap<Option<Name>, Vec<Name>>,
     plans: Mutex<LruCache<PlanKey, Arc<Plan>>>,
+}
+
+/// The kinds of operations of the specification, section 2.3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OperationKind {
+    /// Reads.
+    Query,
+    /// Changes something.
+    Mutation,
+    /// Goes on.
+    Subscription,
 }
 
 /// Operation name, and the values of the variables that its `@skip` and `@include` depend on.
@@ -136,33 +155,6 @@ impl Document {
         }
     }
 
-    /// Chooses the operation, coerces variables and arguments, and finds the plan.
-    ///
-    /// # Errors
-    ///
-    /// The request errors of the specification, section 7.1.2.
-    pub fn operation(
-        self: &Arc<Self>,
-        name: Option<&str>,
-        variables: JsonMap,
-    ) -> Result<Operation, Vec<GraphQLError>> {
-        let definition = self.select(name)?;
-        if definition.operation_type == OperationType::Mutation {
-            return Ok(Operation::Mutation);
-        }
-        let variables = coerce_variables(&self.schema, definition, variables, &self.source)?;
-        if definition.operation_type == OperationType::Query {
-            self.check_conditions(definition, &variables)?;
-        }
-        match definition.operation_type {
-            OperationType::Subscription => self
-                .subscription(definition, &variables)
-                .map(Operation::Subscription),
-            _ => QueryOperation::new(self.clone(), definition.clone(), variables)
-                .map(Operation::Query),
-        }
-    }
-
     /// The kind of the operation of this name; `None` when there is no such operation.
     #[must_use]
     pub fn kind(&self, name: Option<&str>) -> Option<OperationKind> {
@@ -245,119 +237,5 @@ impl Document {
             },
         };
         found.map_err(|message| request_error(message, CODE_OPERATION_RESOLUTION_FAILED))
-    }
-
-    fn conditions(&self, definition: &Definition) -> &[Name] {
-        self.conditions
-            .get(&definition.name)
-            .map_or(&[], Vec::as_slice)
-    }
-
-    /// A variable of `@skip` or `@include` may be declared nullable if it has a default, and be
-    /// null all the same.
-    fn check_conditions(
-        &self,
-        definition: &Definition,
-        variables: &JsonMap,
-    ) -> Result<(), Vec<GraphQLError>> {
-        for name in self.conditions(definition) {
-            if variables.get(name.as_str()).is_some_and(Json::is_null) {
-                return Err(request_error(
-                    format!(
-                        "Variable \"${name}\" decides about @skip or @include and must not be null."
-                    ),
-                    CODE_BAD_USER_INPUT,
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    fn subscription(
-        &self,
-        definition: &Node<Definition>,
-        variables: &JsonMap,
-    ) -> Result<SubscriptionOperation, Vec<GraphQLError>> {
-        let root_type = definition.object_type();
-        let collector = self.collector(variables);
-        let collected = collector
-            .collect(root_type, [&definition.selection_set])
-            .map_err(|error| {
-                vec![self.refuse(error.message, CODE_BAD_USER_INPUT, [error.place])]
-            })?;
-        self.check_root_fields(definition, &collected)?;
-        let first = collected.first();
-        let Some((response_key, nodes, field)) =
-            first.and_then(|(key, nodes)| Some((key, nodes, nodes.first()?)))
-        else {
-            let message =
-                "The subscription selects no field: all are left out by @skip or @include.";
-            let place = definition.location();
-            return Err(vec![self.refuse(message, CODE_VALIDATION_FAILED, [place])]);
-        };
-        let (arguments, left_out) =
-            coerce_arguments(&self.schema, field, variables).map_err(|(message, place)| {
-                let places = [place.or_else(|| field.location())];
-                let error = self.refuse(message, CODE_BAD_USER_INPUT, places);
-                vec![error.with_path(vec![PathSegment::Key((*response_key).into())])]
-            })?;
-        let conditions = self.conditions(definition);
-        let values = conditions
-            .iter()
-            .map(|name| variables.get(name.as_str())?.as_bool());
-        let key: PlanKey = (definition.name.clone(), values.collect());
-        let kept = self.plans.lock().get(&key).cloned();
-        let plan = match kept {
-            Some(plan) => plan,
-            None => {
-                let compiler = Compiler::new(collector, &self.source);
-                let plan = Arc::new(compiler.compile(root_type, response_key, nodes)?);
-                self.plans.lock().put(key, plan.clone());
-                plan
-            }
-        };
-        Ok(SubscriptionOperation {
-            name: definition.name.as_ref().map(|name| name.as_str().into()),
-            field_name: field.name.as_str().into(),
-            response_key: (*response_key).into(),
-            arguments,
-            left_out: left_out.iter().map(|name| name.as_str().into()).collect(),
-            plan,
-        })
-    }
-
-    /// A subscription has one root field, which is none of introspection.
-    fn check_root_fields(
-        &self,
-        definition: &Definition,
-        collected: &Collected<'_>,
-    ) -> Result<(), Vec<GraphQLError>> {
-        let fields: Vec<_> = collected
-            .values()
-            .map(|nodes| {
-                let name = nodes.first().map_or("", |node| node.name.as_str());
-                (name, nodes.iter().map(|node| node.location()).collect())
-            })
-            .collect();
-        let errors: Vec<_> = rules::root_field_errors(definition.name.as_deref(), &fields)
-            .into_iter()
-            .map(|(message, places)| self.refuse(message, CODE_VALIDATION_FAILED, places))
-            .collect();
-        if errors.is_empty() {
-            Ok(())
-        } else {
-            Err(errors)
-        }
-    }
-
-    fn refuse(
-        &self,
-        message: impl Into<String>,
-        code: &str,
-        places: impl IntoIterator<Item = Option<SourceSpan>>,
-    ) -> GraphQLError {
-        let places = places.into_iter().flatten().map(|span| self.locate(span));
-        let error = GraphQLError::new(message).with_code(code);
-        error.with_locations(places.collect::<Vec<_>>())
     }
 }

@@ -3,16 +3,24 @@
 //! Plans are trees with shared parts. Two plans are equal when they give equal data for every
 //! value; the places of their fields in the documents they come from do not count.
 
+mod collect;
+mod compile;
+mod projection;
+mod restrict;
+mod scalar;
+
 use std::collections::HashSet;
 use std::collections::hash_map::DefaultHasher;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use crate::enums::EnumType;
 use crate::error::{GraphQLError, Location};
-use crate::shape::{Shape, best_fit};
-use crate::value::{Key, Value};
+use crate::value::shape::{Shape, best_fit};
+use crate::value::{EnumType, Key, Value};
+
+pub(crate) use collect::{Collected, Collector, condition_variables};
+pub(crate) use compile::Compiler;
 
 /// The compiled selection of one subscription: cheap to clone, equal by structure.
 #[derive(Clone)]

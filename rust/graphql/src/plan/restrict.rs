@@ -6,9 +6,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::{AbstractPlan, FieldPlan, Kind, Plan, SelectionPlan, TypePlan};
 use crate::JsonMap;
 use crate::error::{CODE_FORBIDDEN, GraphQLError, PathSegment, ResolverError};
-use crate::plan::{AbstractPlan, FieldPlan, Kind, Plan, SelectionPlan, TypePlan};
 
 /// Denied fields of one operation that its errors list (count). Past it the rest is left out.
 const MAX_LISTED_FIELDS: usize = 50;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
-use crate::value::{Key, Scalar, Value};
+use super::{Key, Scalar, Value};
 
 /// What values of one object type look like.
 #[derive(Debug)]

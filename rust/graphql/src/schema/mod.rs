@@ -1,5 +1,12 @@
 //! A valid schema with a subscription type, and how its fields are read from values.
 
+mod defaults;
+mod directives;
+mod enums;
+mod keys;
+mod options;
+mod size;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -12,42 +19,26 @@ use apollo_compiler::parser::Parser;
 use apollo_compiler::schema::{ExtendedType, Implementers};
 use apollo_compiler::validation::{DiagnosticData, DiagnosticList, Valid};
 use apollo_compiler::{Name, Schema as CompiledSchema, name};
-use serde_json::Value as Json;
 
-use crate::defaults::find_cycle;
-use crate::directives::{self, FieldRequirement};
-use crate::enums::{EnumType, enums};
 use crate::error::{SchemaError, SchemaProblem};
-use crate::introspection::SchemaSize;
-use crate::shape::{Member, Shape};
 use crate::source::Source;
-use crate::value::Key;
+use crate::value::shape::{Member, Shape};
+use crate::value::{EnumType, Key};
+
+use defaults::find_cycle;
+use enums::enums;
+use keys::{FieldKeys, field_keys};
+
+pub use directives::FieldRequirement;
+pub(crate) use keys::names_of;
+pub use options::SchemaOptions;
+pub(crate) use size::{Elements, SchemaSize};
 
 /// Problems of one schema that its error lists (count). Past it the rest is left out.
 const MAX_LISTED_PROBLEMS: usize = 5;
 
 /// Introspection field that the compiler does not answer.
 pub(crate) const IS_ONE_OF: Name = name!("isOneOf");
-
-/// What a host knows beyond the definition language.
-#[derive(Debug, Clone, Default)]
-pub struct SchemaOptions {
-    /// By type and field: the key under which the field is read from the value.
-    /// Other fields are read by their GraphQL name, then by its snake_case form.
-    pub sources: HashMap<(String, String), String>,
-    /// By enum type: GraphQL names with the value that the host uses for each.
-    pub enum_values: HashMap<String, Vec<(String, Json)>>,
-    /// Enums of the host by their names: GraphQL names with the JSON in which the host publishes
-    /// each. They are of the type of the same name, or else of the only one with the same values.
-    pub published_enums: Vec<(String, Vec<(String, Json)>)>,
-    /// By custom scalar: the scalar whose values it has, such as `Decimal`.
-    pub scalar_kinds: HashMap<String, String>,
-    /// By type and field: the only values that the field has. They tell the types of an interface
-    /// or a union apart.
-    pub tags: HashMap<(String, String), Vec<Json>>,
-    /// Whether there may be no subscription type: the host serves queries and mutations as well.
-    pub may_lack_subscription: bool,
-}
 
 /// One subscription field and its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -342,40 +333,6 @@ fn check_sources(schema: &CompiledSchema, options: &SchemaOptions) -> Result<(),
     Ok(())
 }
 
-/// By type and field: where a field is looked for.
-type FieldKeys = HashMap<Arc<str>, HashMap<Arc<str>, Arc<[Key]>>>;
-
-fn field_keys(schema: &CompiledSchema, options: &SchemaOptions) -> (Vec<Arc<str>>, FieldKeys) {
-    let mut interner = Interner::default();
-    let mut field_keys = FieldKeys::new();
-    for (type_name, definition) in &schema.types {
-        let ExtendedType::Object(object) = definition else {
-            continue;
-        };
-        if definition.is_built_in() {
-            continue;
-        }
-        let mut fields = HashMap::new();
-        for field in object.fields.keys() {
-            let of = |owner: &str| options.sources.get(&(owner.to_owned(), field.to_string()));
-            let source = of(type_name).or_else(|| {
-                object
-                    .implements_interfaces
-                    .iter()
-                    .find_map(|interface| of(interface.name.as_str()))
-            });
-            let names = match source {
-                Some(source) => vec![source.clone()],
-                None => names_of(field),
-            };
-            let keys = names.iter().map(|name| interner.key(name)).collect();
-            fields.insert(field.as_str().into(), keys);
-        }
-        field_keys.insert(type_name.as_str().into(), fields);
-    }
-    (interner.keys, field_keys)
-}
-
 /// What the types of interfaces and unions look like.
 fn shapes(
     schema: &CompiledSchema,
@@ -407,68 +364,9 @@ fn shapes(
         .collect()
 }
 
-/// The names a field is looked for without a source key: its own, then its snake_case form.
-pub(crate) fn names_of(field: &str) -> Vec<String> {
-    let mut snake = String::with_capacity(field.len() + 4);
-    let mut previous_is_upper = true;
-    for (at, c) in field.char_indices() {
-        let next_is_lower = field[at + 1..]
-            .chars()
-            .next()
-            .is_some_and(|c| c.is_ascii_lowercase());
-        if c.is_ascii_uppercase() {
-            if at > 0 && !snake.ends_with('_') && (!previous_is_upper || next_is_lower) {
-                snake.push('_');
-            }
-            snake.push(c.to_ascii_lowercase());
-        } else {
-            snake.push(c);
-        }
-        previous_is_upper = c.is_ascii_uppercase();
-    }
-    if snake == field {
-        vec![snake]
-    } else {
-        vec![field.to_owned(), snake]
-    }
-}
-
-#[derive(Default)]
-struct Interner {
-    keys: Vec<Arc<str>>,
-    ids: HashMap<Arc<str>, usize>,
-}
-
-impl Interner {
-    fn key(&mut self, name: &str) -> Key {
-        if let Some((name, id)) = self.ids.get_key_value(name) {
-            return Key {
-                id: *id,
-                name: name.clone(),
-            };
-        }
-        let name = Arc::<str>::from(name);
-        let id = self.keys.len();
-        self.keys.push(name.clone());
-        self.ids.insert(name.clone(), id);
-        Key { id, name }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn snake_case_splits_words_and_keeps_acronyms_together() {
-        assert_eq!(names_of("totalAmount"), ["totalAmount", "total_amount"]);
-        assert_eq!(names_of("orderID"), ["orderID", "order_id"]);
-        assert_eq!(names_of("HTTPStatus"), ["HTTPStatus", "http_status"]);
-        assert_eq!(names_of("line2Text"), ["line2Text", "line2_text"]);
-        for same in ["id", "total_amount", "_private", "a1"] {
-            assert_eq!(names_of(same), [same]);
-        }
-    }
 
     #[test]
     fn a_default_value_that_contains_itself_is_refused() {

@@ -3,10 +3,9 @@
 //! The depth of introspection is bounded by the compiler. Aliases and types of types still
 //! multiply: 900 bytes of a document could ask for a schema thirty times over.
 
-use apollo_compiler::Name;
-use apollo_compiler::collections::HashMap;
 use apollo_compiler::executable::{ExecutableDocument, Selection, SelectionSet};
-use apollo_compiler::schema::{ExtendedType, Implementers, Schema as CompiledSchema};
+
+use crate::schema::{Elements, SchemaSize};
 
 /// Values for each element of the schema that a query may ask for (count). The query that tools
 /// send asks for some thirty.
@@ -18,104 +17,25 @@ const VALUES: usize = 20_000;
 /// Bytes of a response key that count as one more value.
 const KEY_BYTES: usize = 32;
 
-/// Elements of one kind (count).
-#[derive(Debug, Clone, Copy, Default)]
-struct Elements {
-    /// In the whole schema.
-    all: usize,
-    /// The most that one parent has.
-    most: usize,
+/// Values that a query may ask for (count).
+pub(super) fn limit(size: &SchemaSize) -> usize {
+    let elements = [
+        size.fields,
+        size.arguments,
+        size.arguments_of_directives,
+        size.input_fields,
+        size.enum_values,
+        size.interfaces,
+        size.possible_types,
+    ];
+    let elements = elements.iter().map(|elements| elements.all).sum::<usize>();
+    VALUES + VALUES_OF_AN_ELEMENT * (size.types + size.directives + elements)
 }
 
-impl Elements {
-    fn add(&mut self, count: usize) {
-        self.all += count;
-        self.most = self.most.max(count);
-    }
-}
-
-/// What a schema consists of.
-#[derive(Debug, Default)]
-pub(crate) struct SchemaSize {
-    types: usize,
-    directives: usize,
-    fields: Elements,
-    /// Of fields.
-    arguments: Elements,
-    arguments_of_directives: Elements,
-    input_fields: Elements,
-    enum_values: Elements,
-    interfaces: Elements,
-    possible_types: Elements,
-}
-
-impl SchemaSize {
-    pub(crate) fn new(schema: &CompiledSchema, implementers: &HashMap<Name, Implementers>) -> Self {
-        let mut size = Self {
-            types: schema.types.len(),
-            directives: schema.directive_definitions.len(),
-            ..Self::default()
-        };
-        for directive in schema.directive_definitions.values() {
-            size.arguments_of_directives.add(directive.arguments.len());
-        }
-        for (name, definition) in &schema.types {
-            let fields = match definition {
-                ExtendedType::Object(object) => {
-                    size.interfaces.add(object.implements_interfaces.len());
-                    &object.fields
-                }
-                ExtendedType::Interface(interface) => {
-                    size.interfaces.add(interface.implements_interfaces.len());
-                    let objects = implementers.get(name).map(|found| found.objects.len());
-                    size.possible_types.add(objects.unwrap_or_default());
-                    &interface.fields
-                }
-                ExtendedType::Union(union) => {
-                    size.possible_types.add(union.members.len());
-                    continue;
-                }
-                ExtendedType::Enum(definition) => {
-                    size.enum_values.add(definition.values.len());
-                    continue;
-                }
-                ExtendedType::InputObject(input) => {
-                    size.input_fields.add(input.fields.len());
-                    continue;
-                }
-                ExtendedType::Scalar(_) => continue,
-            };
-            size.fields.add(fields.len());
-            for field in fields.values() {
-                size.arguments.add(field.arguments.len());
-            }
-        }
-        size
-    }
-
-    /// Values that a query may ask for (count).
-    pub(super) fn limit(&self) -> usize {
-        let elements = [
-            self.fields,
-            self.arguments,
-            self.arguments_of_directives,
-            self.input_fields,
-            self.enum_values,
-            self.interfaces,
-            self.possible_types,
-        ];
-        let elements = elements.iter().map(|elements| elements.all).sum::<usize>();
-        VALUES + VALUES_OF_AN_ELEMENT * (self.types + self.directives + elements)
-    }
-
-    /// Values that a selection set of the query type asks for (count), at most; saturates.
-    pub(super) fn cost(&self, document: &ExecutableDocument, set: &SelectionSet) -> usize {
-        let estimate = Estimate {
-            size: self,
-            document,
-        };
-        estimate.of(set, Parents::of_count(1))
-    }
+/// Values that a selection set of the query type asks for (count), at most; saturates.
+pub(super) fn cost(size: &SchemaSize, document: &ExecutableDocument, set: &SelectionSet) -> usize {
+    let estimate = Estimate { size, document };
+    estimate.of(set, Parents::of_count(1))
 }
 
 /// The values that a selection set is about.

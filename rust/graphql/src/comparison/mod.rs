@@ -5,14 +5,18 @@
 //! as hashes, so that they can be looked up. The table of what is equal is in
 //! `docs/how-to/filter-events.md`.
 
+mod canonical;
+mod compared;
+
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde_json::{Number, Value as Json};
 
-use crate::canonical;
-use crate::enums::EnumType;
+use crate::value::EnumType;
+
+pub use compared::DataType;
 
 /// What a type means by equal values.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use apollo_compiler::ast::Type;
 use apollo_compiler::schema::ExtendedType;
 
-use crate::comparison::{Comparison, Member};
+use super::{Comparison, Member};
 use crate::schema::{Schema, names_of};
 
 /// What the schema says of a path into the data of an event.

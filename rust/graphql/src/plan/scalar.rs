@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::BuiltInScalar;
 use crate::error::ResolverError;
-use crate::plan::BuiltInScalar;
 use crate::value::{Scalar, Value};
 use crate::write::{write_float, write_integer, write_string};
 

@@ -1,14 +1,21 @@
 //! What the projection needs to know of a host's value, and nothing more.
 //!
 //! One implementation of CompleteValue() works over every [`Value`]: `&serde_json::Value` here
-//! (`json.rs`), objects of the host language elsewhere.
+//! (`value/json.rs`), objects of the host language elsewhere.
+
+mod enum_type;
+mod json;
+pub(crate) mod shape;
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::enums::EnumType;
 use crate::error::ResolverError;
+
+pub use enum_type::EnumType;
+pub(crate) use enum_type::EnumValue;
+pub use json::describe_string;
 
 /// The name under which a field is read from a value.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

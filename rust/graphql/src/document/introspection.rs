@@ -13,13 +13,11 @@ use apollo_compiler::response::{GraphQLError as ResponseError, serde_json_bytes 
 use apollo_compiler::validation::Valid;
 use serde_json::Value as Json;
 
+use super::Document;
 use crate::JsonMap;
-use crate::document::Document;
 use crate::error::{CODE_VALIDATION_FAILED, GraphQLError, PathSegment, write_errors};
 use crate::schema::IS_ONE_OF;
 use crate::write::{write_json, write_string};
-
-pub(crate) use cost::SchemaSize;
 
 /// A query that is ready to run.
 #[derive(Debug)]
@@ -45,7 +43,8 @@ impl QueryOperation {
             return Err(vec![query.request_error(&error)]);
         }
         let size = query.document.schema().size();
-        let (cost, limit) = (size.cost(document, &definition.selection_set), size.limit());
+        let cost = cost::cost(size, document, &definition.selection_set);
+        let limit = cost::limit(size);
         if cost > limit {
             let place = definition
                 .location()
