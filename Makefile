@@ -17,10 +17,16 @@ PYTHONS = $(shell for version in 3.10 3.11 3.12 3.13; do \
 	for python in python$$version $$HOME/.pyenv/versions/$$version.*/bin/python; do \
 	$$python -c '' 2>/dev/null && echo $$python && break; done; done)
 
-.PHONY: help attack demo .built .page graphiql test test-rust test-python test-pythons lint types check bench compare fuzz fuzz-graphql clean .chromium .node .proxies .faketime
+.PHONY: help setup fmt test-one deny attack demo .built .page graphiql test test-rust test-python test-pythons lint types check bench compare fuzz fuzz-graphql clean .chromium .node .proxies .faketime
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+setup: $(VENV)/.debug ## once, to work on the code: tools and a debug build
+
+fmt: $(VENV)/.tools ## format Rust and Python
+	cargo fmt
+	$(BIN)/ruff format .
 
 graphiql: $(PAGE) ## make the page for browsers, which the wheel carries
 
@@ -46,6 +52,10 @@ test-pythons: $(VENV)/.debug tests/js/node_modules/.installed $(PAGE) .chromium 
 			touch $$venv/.tools; }; \
 		$$venv/bin/python -m pytest -n 2; \
 	done
+
+T ?= tests/unit
+test-one: $(VENV)/.debug ## some Python tests; T="tests -k drain", by default tests/unit
+	$(BIN)/python -m pytest $(T)
 
 attack: $(VENV)/.debug ## clients that mean harm: what they may take, and who is served beside them; ATTACK_CLIENTS=10000
 	$(BIN)/python -m pytest -m attack
@@ -99,6 +109,10 @@ fuzz: ## fuzz protocol, tokens, documents, WebSocket frames and HTTP/1.1, each f
 		RUSTC_BOOTSTRAP=1 cargo fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
 			-max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; \
 	done
+
+deny: ## licences, sources and known faults of the Rust dependencies
+	command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+	cargo deny --workspace --all-features check
 
 clean: ## remove what was built
 	rm -rf $(VENV) .venvs target tests/js/node_modules load_tests/compare/node_modules $(PEERS)/target graphiql/node_modules $(PAGE)

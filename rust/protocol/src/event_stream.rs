@@ -8,12 +8,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use hashbrown::HashSet;
 
+use crate::action::Action;
 use crate::close::Close;
 use crate::framing::Framing;
 use crate::head::Head;
 use crate::operation::{OperationId, Request};
-use crate::response::{RETRY_AFTER, Response};
-use crate::session::Action;
+use crate::response::{RETRY_AFTER, Response, errors_only};
 
 /// Media type of the response.
 pub(crate) const CONTENT_TYPE: &str = "text/event-stream; charset=utf-8";
@@ -27,11 +27,6 @@ pub(crate) const COMPLETE: &str = "event: complete\ndata:\n\n";
 /// `next` with the errors that ended an operation of the distinct connections mode.
 pub(crate) fn failure(errors: &[u8]) -> Bytes {
     Framing::distinct_events().frame(&errors_only(errors), None)
-}
-
-/// A response that has errors only.
-pub(crate) fn errors_only(errors: &[u8]) -> Vec<u8> {
-    [br#"{"errors":"#, errors, b"}"].concat()
 }
 
 /// The server side of one reserved stream.

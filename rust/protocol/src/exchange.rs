@@ -7,15 +7,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::json;
 
-use crate::accept::{Accepted, Single, Streaming};
+use crate::accept::{Accepted, Single};
+use crate::action::Action;
 use crate::close::Close;
 use crate::event_stream;
 use crate::framing::Framing;
 use crate::head::{Amendment, Head};
 use crate::multipart;
 use crate::operation::{OperationId, OperationKind, Request};
-use crate::response::{RETRY_AFTER, SHUTTING_DOWN, rate_limited_errors, rate_limited_head};
-use crate::session::Action;
+use crate::response::{
+    RETRY_AFTER, SHUTTING_DOWN, errors_only, rate_limited_errors, rate_limited_head,
+};
+use crate::transports::Streaming;
 
 /// How the response is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -180,7 +183,7 @@ impl Exchange {
                     let head = Head::of_type(single.refused_status(), single.content_type());
                     let head = head.amended(self.amendment.take());
                     actions.push(Action::Respond(head));
-                    actions.push(Action::Send(event_stream::errors_only(errors).into()));
+                    actions.push(Action::Send(errors_only(errors).into()));
                 }
             }
             Form::Streaming(Streaming::Events) => {
@@ -254,7 +257,7 @@ impl Exchange {
             head = head.with("retry-after", RETRY_AFTER);
         }
         let media = self.accepted.single.unwrap_or(Single::Json);
-        let body = event_stream::errors_only(errors);
+        let body = errors_only(errors);
         let head = head.with("content-type", media.content_type());
         self.end(vec![Action::Respond(head), Action::Send(body.into())])
     }

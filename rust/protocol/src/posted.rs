@@ -4,9 +4,14 @@
 
 use serde_json::value::RawValue;
 
-use crate::http::{HttpRequest, bad_request};
+use crate::http_request::HttpRequest;
 use crate::members::{self, Fault};
 use crate::response::Response;
+
+/// What a client is told whose request cannot be read.
+pub(crate) fn bad_request(fault: Fault) -> Response {
+    Response::error(400, &format!("Invalid request: {fault}"))
+}
 
 /// The members of a posted JSON object that make a request.
 pub(crate) fn posted(request: HttpRequest<'_>) -> Result<[Option<&RawValue>; 5], Response> {

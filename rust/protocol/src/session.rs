@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
+use crate::action::Action;
 use crate::close::Close;
 use crate::event_stream::EventStream;
 use crate::exchange::Exchange;
@@ -14,34 +15,6 @@ use crate::json::JsonObject;
 use crate::operation::{OperationId, OperationKind, Request};
 use crate::subprotocol::Subprotocol;
 use crate::websocket::WebSocket;
-
-/// What the caller has to do.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Action {
-    /// Decide about the client, then call [`Session::accept`] or [`Session::refuse`].
-    Initialise {
-        /// Payload of `connection_init`.
-        payload: Option<JsonObject>,
-    },
-    /// Send status and headers of an HTTP response; a body follows.
-    Respond(Head),
-    /// Send this text message, or this part of a body.
-    Send(Bytes),
-    /// Start an operation; one that has the id already ends without a word.
-    Subscribe {
-        /// Its id, in use from now on.
-        id: OperationId,
-        /// What it asks for.
-        request: Request,
-    },
-    /// End an operation without a word; its id is free.
-    Complete {
-        /// Its id.
-        id: OperationId,
-    },
-    /// Close the socket, or end the body; the session is over.
-    Close(Close),
-}
 
 /// The server side of one connection.
 #[derive(Debug)]

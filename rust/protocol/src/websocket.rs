@@ -12,6 +12,7 @@ use bytes::Bytes;
 use hashbrown::HashSet;
 use serde_json::{Map, Value, json};
 
+use crate::action::Action;
 use crate::close::Close;
 use crate::framing::Framing;
 use crate::json::JsonObject;
@@ -19,7 +20,6 @@ use crate::legacy_message::Misunderstood;
 use crate::members::Fault;
 use crate::message::{ClientMessage, decode};
 use crate::operation::{OperationId, Request};
-use crate::session::Action;
 use crate::subprotocol::Subprotocol;
 use crate::{frame, legacy_message};
 

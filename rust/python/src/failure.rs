@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
+use crate::exit::is_exit;
 use graphql::{Fault, FieldFault, ResolverError};
-use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -164,9 +164,4 @@ impl Failures {
 /// The exception with its traceback.
 pub(crate) fn exception_of<'py>(py: Python<'py>, error: &PyErr) -> Bound<'py, PyAny> {
     error.clone_ref(py).into_value(py).into_bound(py).into_any()
-}
-
-/// Whether an exception ends the program, so that it must not end here.
-pub(crate) fn is_exit(py: Python<'_>, error: &PyErr) -> bool {
-    error.is_instance_of::<PyKeyboardInterrupt>(py) || error.is_instance_of::<PySystemExit>(py)
 }

@@ -10,7 +10,9 @@ mod connection;
 mod core;
 mod error;
 mod event;
+mod exit;
 mod failure;
+mod fork;
 mod future;
 mod hook;
 mod iterables;
@@ -64,12 +66,17 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     // The last that is registered is called first.
     atexit.call_method1("register", (flush_log,))?;
     atexit.call_method1("register", (stop_all,))?;
-    let after_fork = PyDict::new(py);
-    after_fork.set_item(
-        "after_in_child",
-        wrap_pyfunction!(running::after_fork, module)?,
-    )?;
+    let hooks = PyDict::new(py);
+    hooks.set_item("after_in_child", wrap_pyfunction!(after_fork, module)?)?;
     py.import("os")?
-        .call_method("register_at_fork", (), Some(&after_fork))?;
+        .call_method("register_at_fork", (), Some(&hooks))?;
     Ok(())
+}
+
+/// In a forked child: what was started before is not there.
+#[pyfunction]
+fn after_fork() {
+    fork::note();
+    runtime::Runtime::after_fork();
+    log::after_fork();
 }

@@ -18,8 +18,8 @@ use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Metadata, Subscriber, span};
 
 use crate::bridge::Bridge;
-use crate::failure::is_exit;
-use crate::running::is_forked;
+use crate::exit::is_exit;
+use crate::fork::is_forked;
 
 mod foreign;
 mod kinds;

@@ -13,18 +13,15 @@ use protocol::Transports;
 use protocol::http::Response;
 use security::{Check, Denied, Identity, Policy, RequestSource, TenantIsolation};
 
+use crate::admission::Authenticator;
 use crate::background::Background;
 use crate::catalog::Catalog;
+use crate::client::{Buckets, Client, RateTable, Roster, TokenVerifier};
 use crate::config::{INTAKE_CAPACITY, Limits};
-use crate::http::Streams;
-use crate::index::Route;
 use crate::metrics::{Metrics, Snapshot};
 use crate::places::Places;
-use crate::rates::{Buckets, RateTable};
-use crate::resolver::{Authenticator, Client, Resolver};
-use crate::roster::Roster;
-use crate::shared::SharedGroups;
-use crate::token::TokenVerifier;
+use crate::routing::Route;
+use crate::subscription::{Kept, LaneContext, Resolver, SharedGroups};
 
 /// A page for browsers.
 #[derive(Debug, Clone)]
@@ -82,7 +79,6 @@ pub struct Engine {
     pub(crate) tokens: Option<Arc<TokenVerifier>>,
     pub(crate) authenticator: Option<Arc<dyn Authenticator>>,
     pub(crate) shared: Arc<SharedGroups>,
-    pub(crate) streams: Streams,
     pub(crate) background: Background,
     /// Who is connected.
     pub roster: Roster,
@@ -122,12 +118,28 @@ impl Engine {
             tokens: config.tokens,
             authenticator: config.authenticator,
             shared: Arc::default(),
-            streams: Streams::default(),
             background: Background::default(),
             roster: Roster::default(),
             page: config.page,
             draining: AtomicBool::new(false),
             hurried: AtomicBool::new(false),
+        }
+    }
+
+    /// What lanes need of it.
+    pub(crate) fn lane_context(&self) -> LaneContext {
+        LaneContext {
+            policy: self.limits.slow_consumer,
+            metrics: self.metrics.clone(),
+            resolver: self.resolver.clone(),
+        }
+    }
+
+    /// What is kept for subscriptions that return.
+    pub(crate) fn kept(&self) -> Kept<'_> {
+        Kept {
+            history: self.history.as_ref(),
+            metrics: &self.metrics,
         }
     }
 

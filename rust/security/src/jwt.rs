@@ -2,7 +2,7 @@
 //!
 //! Source: RFC 7519 and the advice of RFC 8725. The algorithm is one that the configuration lists
 //! and that fits the key; what the token says about keys is not listened to, but for `kid`.
-//! Not here: fetching keys (`runtime::actors::jwt`).
+//! Not here: fetching keys (`runtime::admission`).
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

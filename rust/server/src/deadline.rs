@@ -11,6 +11,10 @@ use tokio::time::{Instant, Sleep, sleep};
 /// machine that stood still: what the client has sent by then is not read yet.
 const LATE: Duration = Duration::from_secs(1);
 
+/// How long what a client still sends is read after a response that did not wait for it, so that
+/// no reset overtakes the response.
+pub(crate) const LINGER: Duration = Duration::from_secs(1);
+
 /// Least that a client takes of what waits for it (bytes in a second).
 const MIN_RATE: u64 = 1024;
 

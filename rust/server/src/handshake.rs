@@ -74,7 +74,12 @@ where
     let allowance = Rc::new(Allowance::new());
     let carriage = Carriage::new(allowance.clone());
     let client = client_of(head, "ws");
-    let connection = Connection::open(worker, client, session, Box::new(carriage.clone()));
+    let connection = Connection::open(
+        worker.registry(),
+        client,
+        session,
+        Box::new(carriage.clone()),
+    );
     if subprotocol.is_none() {
         // A browser only tells its page about a close that follows a completed handshake.
         connection.close(Close::subprotocol_not_acceptable());

@@ -24,9 +24,9 @@ use h2::{Ping, PingPong, Reason, RecvStream, SendStream};
 use runtime::Responder;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::application::Application;
 use crate::deadline::{Deadline, Pace, within};
 use crate::head::head_bytes;
-use crate::service::Application;
 use crate::socket::SocketHandle;
 use crate::turn::{Turn, Turns};
 

@@ -3,6 +3,7 @@
 //! Not here: what a message means (`protocol`), what it starts (`runtime`).
 
 mod allowance;
+mod application;
 mod carrier;
 mod causes;
 mod deadline;

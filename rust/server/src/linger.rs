@@ -3,15 +3,10 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use actix_codec::{AsyncRead, ReadBuf};
 
-use crate::deadline::Deadline;
-
-/// How long what a client still sends is read after a response that did not wait for it, so that
-/// no reset overtakes the response.
-pub(crate) const LINGER: Duration = Duration::from_secs(1);
+use crate::deadline::{Deadline, LINGER};
 
 /// What is read at once (bytes).
 const DROPPED: usize = 16 * 1024;

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use actix_http::body::BoxBody;
 use actix_http::error::{DispatchError, ParseError};
-use actix_http::{HttpService, KeepAlive, Protocol, Request, Response};
-use actix_service::boxed::{self, BoxService, RcService};
+use actix_http::{HttpService, KeepAlive, Protocol, Request};
+use actix_service::boxed::{self, BoxService};
 use actix_service::{
     IntoServiceFactory, Service, ServiceFactory, fn_factory, fn_service, map_config,
 };
@@ -25,12 +25,12 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::deadline::within;
+use crate::application::{Application, spellings};
+use crate::deadline::{LINGER, within};
 use crate::expectation;
 use crate::handshake::{self, Door};
 use crate::http;
 use crate::http2;
-use crate::linger::LINGER;
 use crate::socket::{Accepted, Socket, SocketHandle};
 use crate::status;
 use crate::tls::{HTTP_2, Tls};
@@ -40,9 +40,6 @@ use crate::worker::CurrentWorker;
 
 /// How long a handshake of TLS may take, unless `Limits.request_timeout` is shorter.
 const TLS_HANDSHAKE: Duration = Duration::from_secs(3);
-
-/// Answers requests.
-pub(crate) type Application = RcService<Request, Response<BoxBody>, actix_web::Error>;
 
 /// Serves a connection of HTTP/1.1.
 type Http1<T> = BoxService<(Wire<T>, Protocol, Option<SocketAddr>), (), DispatchError>;
@@ -205,14 +202,6 @@ impl Site {
                 std::future::ready(Ok::<_, ()>(application.clone()))
             }));
         Ok(boxed::service(service.new_service(()).await?))
-    }
-}
-
-/// A path without and with a slash at its end, which people and proxies add.
-pub(crate) fn spellings(path: &str) -> Vec<String> {
-    match path.trim_end_matches('/') {
-        "" => vec!["/".to_owned()],
-        path => vec![path.to_owned(), format!("{path}/")],
     }
 }
 

@@ -7,7 +7,7 @@ use protocol::{Action, Close};
 
 use super::Connection;
 use crate::clock::run_for;
-use crate::messages::FinishSubscription;
+use crate::subscription::FinishSubscription;
 
 /// How long a client that is being closed has to take its close frame before the socket is shut.
 const CLOSE_GRACE: Duration = Duration::from_secs(5);
@@ -76,11 +76,11 @@ impl Connection {
     /// The socket is shut after a grace if the client does not take the close: a socket that
     /// cannot be written would otherwise stay for ever.
     fn shut_down_late(&self) {
-        let worker = Rc::downgrade(&self.worker);
+        let registry = Rc::downgrade(&self.registry);
         let key = self.key;
         actix::spawn(async move {
             run_for(CLOSE_GRACE).await;
-            let connections = worker.upgrade().map(|worker| worker.connections());
+            let connections = registry.upgrade().map(|registry| registry.live());
             let late = connections.into_iter().flatten().find(|c| c.key == key);
             if let Some(connection) = late {
                 connection.transport.shut_down();
@@ -91,8 +91,8 @@ impl Connection {
     /// The transport is gone: ends what is left and takes the connection off its worker.
     pub fn closed(&self) {
         self.came_to_nothing();
-        self.worker.remove_connection(self.key);
-        self.worker.forget_expiry(self.key);
+        self.registry.remove(self.key);
+        self.registry.forget_expiry(self.key);
         self.end_operations();
     }
 }

@@ -13,10 +13,10 @@ use graphql::GraphQLError;
 use protocol::{Amendment, EventId, Framing, OperationId};
 
 use super::Connection;
+use super::outbox::{OperationMark, Outbox, Outgoing};
+use crate::client::Buckets;
 use crate::metrics::Metrics;
-use crate::outbox::{OperationMark, Outbox, Outgoing};
-use crate::rates::Buckets;
-use crate::sink::ResponseSink;
+use crate::subscription::ResponseSink;
 
 /// Puts the results of one operation into the outbox of its connection.
 pub(super) struct OperationSink {

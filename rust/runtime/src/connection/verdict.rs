@@ -7,7 +7,7 @@ use bytes::Bytes;
 use protocol::Amendment;
 use tokio::sync::oneshot;
 
-use crate::sink::ResponseSink;
+use crate::subscription::ResponseSink;
 
 /// Why a document is refused.
 #[derive(Debug)]
