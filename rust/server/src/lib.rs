@@ -2,6 +2,7 @@
 //!
 //! Not here: what a message means (`protocol`), what it starts (`runtime`).
 
+mod allowance;
 mod application;
 mod carrier;
 mod causes;
@@ -9,10 +10,13 @@ mod deadline;
 mod descriptors;
 mod expectation;
 mod frames;
+#[doc(hidden)]
+pub mod fuzzing;
 mod handshake;
 mod head;
 mod http;
 mod http2;
+mod linger;
 mod listen;
 mod messages;
 mod scan;

@@ -85,7 +85,7 @@ async fn verify(
     let is_known = !matches!(result, Err(TokenError::UnknownKey));
     match keys {
         // A fetch that another client has begun is waited for as well.
-        Some(keys) if !is_known || verifier.is_fetch_due(now, is_known) => {
+        Some(keys) if !is_known || verifier.is_fetch_due(is_known) => {
             let refreshed = keys.send(RefreshKeys { is_known });
             if is_known {
                 // Who is known need not wait.

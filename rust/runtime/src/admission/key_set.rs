@@ -13,7 +13,6 @@ use security::KeySet;
 
 use crate::causes;
 use crate::client::TokenVerifier;
-use crate::clock::epoch_seconds;
 
 /// Time of one fetch.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -66,11 +65,11 @@ impl Handler<RefreshKeys> for KeySetActor {
         Box::pin(async move {
             // Of several that wait, the first fetches for all.
             let _turn = verifier.fetching.lock().await;
-            if !verifier.begin_fetch(epoch_seconds(), is_known) {
+            if !verifier.begin_fetch(is_known) {
                 return;
             }
             match fetch(&client, &url).await {
-                Ok(keys) => verifier.replace_keys(keys, epoch_seconds()),
+                Ok(keys) => verifier.replace_keys(keys),
                 Err(problem) => {
                     tracing::error!(target: "fraiseql_subs.jwt", url = &*url, problem, "the key set could not be fetched");
                 }

@@ -2,11 +2,11 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use dashmap::DashMap;
 
 use super::Client;
+use crate::clock::epoch_seconds;
 
 /// One connection, as others see it.
 #[derive(Debug)]
@@ -25,12 +25,11 @@ pub struct Connected {
 
 impl Connected {
     pub(crate) fn new(client: &Client, protocol: &'static str) -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
         Self {
             id: client.connection_id.clone(),
             peer: client.peer.clone(),
             protocol,
-            since: since.unwrap_or_default().as_secs_f64(),
+            since: epoch_seconds(),
             client: OnceLock::new(),
             operations: AtomicUsize::new(0),
         }

@@ -7,6 +7,7 @@ use parking_lot::{Mutex, RwLock};
 use security::{FetchTimes, Identity, KeySet, TokenError, TokenRules};
 
 use super::{Client, only};
+use crate::clock::running_seconds;
 
 /// Where a token is looked for, in this order. A place that has two different ones has none.
 #[derive(Debug, Clone, Default)]
@@ -112,13 +113,13 @@ impl TokenVerifier {
     }
 
     /// Whether the keys should be fetched.
-    pub(crate) fn is_fetch_due(&self, now: f64, is_known: bool) -> bool {
-        self.url.is_some() && self.times.lock().is_due(now, is_known)
+    pub(crate) fn is_fetch_due(&self, is_known: bool) -> bool {
+        self.url.is_some() && self.times.lock().is_due(running_seconds(), is_known)
     }
 
     /// As [`Self::is_fetch_due`]; if so, the caller has to fetch them.
-    pub(crate) fn begin_fetch(&self, now: f64, is_known: bool) -> bool {
-        let mut times = self.times.lock();
+    pub(crate) fn begin_fetch(&self, is_known: bool) -> bool {
+        let (mut times, now) = (self.times.lock(), running_seconds());
         let is_due = times.is_due(now, is_known);
         if is_due {
             times.begin(now);
@@ -126,15 +127,15 @@ impl TokenVerifier {
         is_due
     }
 
-    pub(crate) fn replace_keys(&self, keys: KeySet, now: f64) {
+    pub(crate) fn replace_keys(&self, keys: KeySet) {
         *self.keys.write() = Arc::new(keys);
-        self.times.lock().succeed(now);
+        self.times.lock().succeed(running_seconds());
     }
 
-    /// Verifies a client's token with the keys of this moment.
+    /// Verifies a client's token at `now`, in seconds since the epoch, with the keys of this moment.
     pub(crate) fn verify(&self, client: &Client, now: f64) -> Result<Identity, TokenError> {
         let token = self.source.find(client).ok_or(TokenError::Missing)?;
-        if self.url.is_some() && !self.times.lock().is_fresh(now) {
+        if self.url.is_some() && !self.times.lock().is_fresh(running_seconds()) {
             return Err(TokenError::UnknownKey);
         }
         let keys = self.keys.read().clone();

@@ -89,9 +89,7 @@ impl Connection {
     pub fn closed(&self) {
         self.came_to_nothing();
         self.registry.remove(self.key);
-        if let Some(deadline) = self.expiry.take() {
-            self.registry.forget_expiry(deadline, self.key);
-        }
+        self.registry.forget_expiry(self.key);
         self.end_operations();
     }
 }

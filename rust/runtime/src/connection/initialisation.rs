@@ -9,7 +9,6 @@ use security::Check;
 use tokio::sync::oneshot;
 
 use super::Connection;
-use super::registry::Deadline;
 use super::task::Task;
 use crate::admission::{Connect, Decision};
 use crate::audit;
@@ -118,14 +117,7 @@ impl Connection {
             return self.expired();
         }
         if let Some(seconds) = expiry {
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "past now, and saturating: the end of time is late enough"
-            )]
-            let deadline = (seconds * 1000.0).ceil() as Deadline;
-            self.expiry.set(Some(deadline));
-            self.registry.expire_at(deadline, self.key);
+            self.registry.expire_at(seconds, self.key);
         }
         if self.session.borrow().is_event_stream() {
             self.set_initialisation_time(self.registry.engine().limits.connection_init_timeout);

@@ -23,6 +23,7 @@ use crate::operation::{Opened, Opening, opened_unless};
 use crate::subscription::{FinishSubscription, StopSubscription, SubscriptionActor};
 
 mod ending;
+mod expiry;
 mod initialisation;
 mod liveness;
 mod operation_sink;
@@ -39,7 +40,6 @@ pub use liveness::{Flow, stuck_time};
 use operation_sink::OperationSink;
 use outbox::OperationMark;
 pub use outbox::{Outbox, Outgoing};
-use registry::Deadline;
 pub use registry::Registry;
 use retained::{Charge, Retained};
 pub use signal::SignalStream;
@@ -81,8 +81,6 @@ pub struct Connection {
     /// Set until the operation of an HTTP request has come.
     awaits_operation: Cell<bool>,
     buckets: RefCell<Option<Arc<Buckets>>>,
-    /// When the identity ends.
-    expiry: Cell<Option<Deadline>>,
     /// Waits for who the client is.
     authenticating: RefCell<Option<Task>>,
     /// Ends a client that is not accepted in time, or does not open its stream.
@@ -147,7 +145,6 @@ impl Connection {
                     .as_ref()
                     .map(RateTable::of_connection),
             ),
-            expiry: Cell::new(None),
             authenticating: RefCell::new(None),
             initialising: RefCell::new(None),
             retained: Retained::new(limits.max_retained_bytes),

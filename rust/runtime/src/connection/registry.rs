@@ -1,7 +1,6 @@
 //! The live connections of one worker: kept alive, expired, drained, closed.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,13 +11,11 @@ use protocol::Close;
 use tokio::time::Instant;
 
 use super::Connection;
+use super::expiry::{Expiries, Moment};
 use crate::admission::{Connect, start_authentication};
 use crate::client::Selector;
 use crate::engine::Engine;
 use crate::operation::Opener;
-
-/// Milliseconds since the epoch.
-pub(crate) type Deadline = u64;
 
 /// The live connections of one worker, and what they need of it.
 pub struct Registry {
@@ -26,8 +23,8 @@ pub struct Registry {
     /// The first check that clients pass.
     authenticate: Option<Recipient<Connect>>,
     connections: RefCell<HashMap<u64, Weak<Connection>>>,
-    /// When identities end, and whose connections those are.
-    expiries: RefCell<BTreeSet<(Deadline, u64)>>,
+    /// When their identities end.
+    expiries: RefCell<Expiries>,
 }
 
 impl Registry {
@@ -88,24 +85,23 @@ impl Registry {
         }
     }
 
-    /// Ends a connection when its identity does.
-    pub(crate) fn expire_at(&self, deadline: Deadline, key: u64) {
-        self.expiries.borrow_mut().insert((deadline, key));
+    /// Ends a connection so many seconds after the epoch, with its identity.
+    pub(crate) fn expire_at(&self, seconds: f64, key: u64) {
+        let mut expiries = self.expiries.borrow_mut();
+        expiries.add(key, seconds, Moment::now());
     }
 
     /// The connection ends otherwise.
-    pub(crate) fn forget_expiry(&self, deadline: Deadline, key: u64) {
-        self.expiries.borrow_mut().remove(&(deadline, key));
+    pub(crate) fn forget_expiry(&self, key: u64) {
+        self.expiries.borrow_mut().remove(key);
     }
 
-    /// Ends the connections whose identity has ended at `now`.
-    pub(crate) fn expire(&self, now: Deadline) {
+    /// Ends the connections whose identity has ended.
+    pub(crate) fn expire(&self) {
+        let now = Moment::now();
         loop {
-            let first = self.expiries.borrow().first().copied();
-            let Some((deadline, key)) = first.filter(|(deadline, _)| *deadline <= now) else {
-                return;
-            };
-            self.expiries.borrow_mut().remove(&(deadline, key));
+            let ended = self.expiries.borrow_mut().take(now);
+            let Some(key) = ended else { return };
             let connection = self.connections.borrow().get(&key).and_then(Weak::upgrade);
             if let Some(connection) = connection {
                 connection.expired();

@@ -409,7 +409,13 @@ impl Responder {
             account: account.get().cloned(),
             place,
         };
+        let slot = stream.slot.clone();
         self.streams.0.insert(token.clone(), stream);
+        if slot.is_over() {
+            // It has ended since it was accepted, so nobody else takes it away.
+            self.streams.0.remove(&token);
+            return unavailable();
+        }
         Response::text(201, token).into()
     }
 

@@ -95,6 +95,11 @@ impl Slot {
         has_room
     }
 
+    /// Whether the worker has let go.
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.lock().is_over
+    }
+
     /// Takes the next thing that was handed in, which may make room for another.
     fn next(&self) -> Option<Incoming> {
         let mut state = self.0.lock();

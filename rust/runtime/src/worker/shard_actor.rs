@@ -12,7 +12,7 @@ use actix::{
 
 use super::Worker;
 use super::messages::{Broadcast, CloseConnections, DrainConnections, RunOnWorker, StopWorker};
-use crate::clock::{epoch_millis, run_for};
+use crate::clock::run_for;
 use crate::subscription::{GroupCommand, WakeActors};
 
 /// How often a worker looks whose identity has ended; so long an ended one may stay.
@@ -50,7 +50,7 @@ impl Actor for ShardActor {
         }
         if self.worker.engine().authenticates() {
             ctx.run_interval(EXPIRY_INTERVAL, |actor, _| {
-                actor.worker.registry().expire(epoch_millis());
+                actor.worker.registry().expire();
             });
         }
     }
