@@ -71,8 +71,9 @@ lint: $(VENV)/.tools ## formatting and lints, Rust and Python
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 
-types: $(VENV)/.debug ## static types: the package, and the stubs against the compiled module
+types: $(VENV)/.debug ## static types: the package, the examples, and the stubs against the compiled module
 	$(BIN)/mypy
+	$(BIN)/mypy examples
 	$(BIN)/python -m mypy.stubtest fraiseql_subs._core --ignore-disjoint-bases
 
 check: lint types test test-pythons ## everything the gate runs

@@ -21,7 +21,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from fraiseql_subs import Context, SubscriptionManager, subscription
+from fraiseql_subs import Context, Event, SubscriptionManager, subscription
 from fraiseql_subs.adapters import GraphQLTransportWSHandler, WebSocketAdapter
 
 
@@ -36,13 +36,15 @@ class AiohttpAdapter(WebSocketAdapter):
         self.query_string = request.rel_url.raw_query_string
         self.response: web.StreamResponse = web.Response(status=403)
         self._request = request
-        self._socket: web.WebSocketResponse | None = None
+        self._socket = web.WebSocketResponse()
+        self._is_accepted = False
 
     async def accept(self, subprotocol: str | None) -> None:
         """Complete the handshake."""
         protocols = () if subprotocol is None else (subprotocol,)
         # Clients of the older subprotocol answer to pings only.
         self.response = self._socket = web.WebSocketResponse(protocols=protocols, heartbeat=20.0)
+        self._is_accepted = True
         await self._socket.prepare(self._request)
 
     async def refuse(self, status: int, headers: list[tuple[str, str]], body: bytes) -> bool:
@@ -70,7 +72,7 @@ class AiohttpAdapter(WebSocketAdapter):
 
     async def close(self, code: int, reason: str) -> None:
         """Close the socket, if it was accepted; else the handshake is answered with 403."""
-        if self._socket is not None:
+        if self._is_accepted:
             await self._socket.close(code=code, message=reason.encode())
 
     async def abort(self) -> bool:
@@ -82,7 +84,7 @@ class AiohttpAdapter(WebSocketAdapter):
 
     def is_connected(self) -> bool:
         """Whether the socket is open."""
-        return self._socket is not None and not self._socket.closed
+        return self._is_accepted and not self._socket.closed
 
 
 def create_app(manager: SubscriptionManager, path: str = "/graphql") -> web.Application:
@@ -109,7 +111,7 @@ class Order:
 
 
 @subscription(channel="orders")
-async def order_updated(event, variables, context: Context) -> Order:
+async def order_updated(event: Event, variables: dict[str, Any], context: Context) -> Order:
     """Tell about each order."""
     return event.data
 

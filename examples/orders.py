@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 from fraiseql_subs import Event, Server, SubscriptionManager, passthrough, subscription
 from fraiseql_subs.graphiql import read_page
@@ -42,7 +43,9 @@ class Order:
 
 
 @subscription(channel="orders", filter={"user_id": "$userId"})
-async def order_updated(event: Event, variables: dict, *, user_id: int | None = None) -> Order:
+async def order_updated(
+    event: Event, variables: dict[str, Any], *, user_id: int | None = None
+) -> Order:
     """Tell about each change of an order, of one user or of all."""
     return event.data
 

@@ -17,6 +17,12 @@ from .errors import GraphQLError
 
 # Where graphql-core completes values: its own errors quote them.
 _COMPLETION = ("graphql.execution", "graphql.type")
+# Where it takes the values of arguments.
+_ARGUMENTS = "graphql.execution.values"
+# How the kinds of nodes end that clients write values with, and declare variables.
+_INPUT = ("_value", "variable", "variable_definition", "argument", "object_field")
+# What functions that read a value raise for one that they do not take.
+_REFUSALS = (ValueError, TypeError, ArithmeticError, LookupError, GraphQLError)
 _QUOTED_VALUE = re.compile(r": | but got| with value")
 # A type that the application's own function named, and that the schema does not have.
 _QUOTED_TYPE = re.compile(r"(was resolved to a type) '.*'", re.DOTALL)
@@ -39,6 +45,8 @@ def client_error(exception: BaseException) -> dict[str, Any] | None:
         return error
     if not _is_core_error(exception):
         return None
+    if is_of_input(exception):
+        return formatted(exception)
     cause = original(exception)
     if _is_core_error(cause):
         error = formatted(exception)
@@ -58,11 +66,28 @@ def fault_of(exception: BaseException) -> BaseException | None:
     schema.
     """
     cause = original(exception)
-    if isinstance(cause, GraphQLError):
+    if isinstance(cause, GraphQLError) or is_of_input(exception):
         return None
     if _is_core_error(cause) and not _is_of_completion(cause.__traceback__):
         return None
     return cause
+
+
+def is_of_input(exception: Any) -> bool:
+    """Whether graphql-core refuses a value that the client wrote, in its document or a variable.
+
+    A scalar refuses one with an exception of a kind that values cause. Any other is a fault of the
+    scalar.
+    """
+    if not _is_core_error(exception):
+        return False
+    cause = original(exception)
+    if not (_is_core_error(cause) or isinstance(cause, _REFUSALS)):
+        return False
+    # Errors of resolvers, and of their values, are at the nodes of fields.
+    nodes: list[Any] = list(getattr(exception, "nodes", None) or ())
+    is_at_input = bool(nodes) and getattr(nodes[0], "kind", "").endswith(_INPUT)
+    return is_at_input or _ARGUMENTS in _modules(cause.__traceback__)
 
 
 def masked_error(exception: BaseException) -> dict[str, Any]:
@@ -99,12 +124,17 @@ def formatted(error: Any) -> dict[str, Any]:
 
 def _is_of_completion(traceback: TracebackType | None) -> bool:
     """Whether graphql-core itself raised, since a value does not fit the schema."""
-    if traceback is None:
-        return False
-    while traceback.tb_next is not None:
+    modules = _modules(traceback)
+    return bool(modules) and modules[-1].startswith(_COMPLETION)
+
+
+def _modules(traceback: TracebackType | None) -> list[str]:
+    """Return the names of the modules that an exception came through, the one that raised last."""
+    modules: list[str] = []
+    while traceback is not None:
+        modules.append(str(traceback.tb_frame.f_globals.get("__name__", "")))
         traceback = traceback.tb_next
-    module = traceback.tb_frame.f_globals.get("__name__", "")
-    return isinstance(module, str) and module.startswith(_COMPLETION)
+    return modules
 
 
 def _is_null_in_non_null(exception: BaseException) -> bool:

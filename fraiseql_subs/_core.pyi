@@ -54,6 +54,9 @@ RECORDS_TOLD_AFTER: float
 INTERNAL_ERROR: str
 """What the client is sent of an exception that is not meant for it."""
 
+class _Data(Any):  # type: ignore[misc]
+    """Fits any annotation, so that a resolver annotated `-> Order` may return `event.data`."""
+
 @final
 class Event(Mapping[str, Any]):
     """One published event: its envelope as attributes, its data also as a read-only mapping.
@@ -81,8 +84,12 @@ class Event(Mapping[str, Any]):
     def tenant_id(self) -> str | None:
         """The tenant it belongs to, if it was published with one."""
     @property
-    def data(self) -> Any:
-        """The published data. Shared by all resolvers of the event: do not change it."""
+    def data(self) -> _Data:
+        """The published data. Shared by all resolvers of the event, so it cannot be changed.
+
+        Its objects and lists are dicts and lists whose methods that change them raise `TypeError`.
+        A copy, such as `{**event.data}` or `copy.deepcopy(event.data)`, is plain.
+        """
     def __getitem__(self, key: str, /) -> Any: ...
     def get(self, key: str, default: Any = None) -> Any: ...
     def __eq__(self, other: object, /) -> bool: ...

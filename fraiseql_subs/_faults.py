@@ -27,7 +27,7 @@ CAPACITY = 512
 
 _TEXT_LENGTH = 1024
 
-_NO_FAULTS = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
+_EXITS = (KeyboardInterrupt, SystemExit)
 
 _log = logging.getLogger("fraiseql_subs")
 
@@ -58,7 +58,7 @@ class Faults:
     def raised(self, what: str, exception: BaseException, path: str | None = None) -> None:
         """Report an exception, which is logged with its traceback.
 
-        Cancellation and exit are no faults.
+        What ends the program is no fault.
 
         Args:
             what: What happened, such as `"the resolver of orders raised"`. Part of what tells
@@ -66,7 +66,7 @@ class Faults:
             exception: What was raised.
             path: Where in the response, such as `"orders.0.total"`; None: unknown.
         """
-        if isinstance(exception, _NO_FAULTS):
+        if isinstance(exception, _EXITS):
             return
         kind = type(exception)
         key = (what, kind.__module__, kind.__qualname__, _line(exception))

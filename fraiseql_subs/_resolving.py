@@ -12,14 +12,24 @@ import inspect
 import logging
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextvars import Context
+from contextvars import Context, ContextVar
 from typing import Any, Protocol, TypeAlias
 
 from ._causes import add_cause
 from ._faults import faults
 from .types import SKIP
 
-__all__ = ["SKIP", "abandon", "close_stream", "pump", "pump_initial", "resolve", "task_factory"]
+__all__ = [
+    "SKIP",
+    "abandon",
+    "ask",
+    "close_stream",
+    "make_task",
+    "pump",
+    "pump_initial",
+    "resolve",
+    "task_factory",
+]
 
 _log = logging.getLogger("fraiseql_subs")
 
@@ -33,6 +43,9 @@ _STUBBORN = (
 
 _MAX_AWAITS = 10
 """Awaits in its clean-up that a call is cancelled at when there is no event loop (count)."""
+
+_ABANDONED: ContextVar[bool] = ContextVar("fraiseql_subs_abandoned", default=False)
+"""Whether a call is ended because its event loop is closed."""
 
 StartTask: TypeAlias = Callable[[Coroutine[Any, Any, None], Context], asyncio.Task[None]]
 """Starts a coroutine as a task in the context of a subscription."""
@@ -52,6 +65,9 @@ class Answer(Protocol):
 
     def raised(self, exception: BaseException) -> None:
         """Take the resolver's exception."""
+
+    def cancelled(self) -> None:
+        """Take that the call was cancelled."""
 
     def item(self, value: object) -> bool:
         """Take one value of a stream; False: await `room` before the next one."""
@@ -79,14 +95,47 @@ async def resolve(
             value = await function()
         else:
             value = await function(event)
-    except Exception as exception:
-        answer.raised(exception)
-    except BaseException as exception:
-        # Cancellation, Ctrl-C and exit go on; the client is told that there is no result.
+    except asyncio.CancelledError as exception:
+        # Goes on as Ctrl-C and exit do; the client is told that there is no result.
+        if is_cancelled():
+            answer.cancelled()
+        else:
+            answer.raised(exception)
+        raise
+    except (KeyboardInterrupt, SystemExit) as exception:
         answer.raised(exception)
         raise
+    except BaseException as exception:
+        answer.raised(exception)
     else:
         answer.returned(value)
+
+
+def is_cancelled() -> bool:
+    """Whether the running call was told to end, and has not raised `CancelledError` on its own."""
+    if _ABANDONED.get():
+        return True
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return True
+    # A loop may have tasks of its own; until Python 3.11 they do not tell.
+    cancelling = getattr(task, "cancelling", None)
+    return cancelling is None or cancelling() > 0
+
+
+async def ask(hook: Awaitable[object]) -> object:
+    """Await what a hook returned.
+
+    Raises:
+        RuntimeError: It raised `CancelledError` though nothing cancelled it, which is a fault.
+    """
+    try:
+        return await hook
+    except asyncio.CancelledError as exception:
+        if is_cancelled():
+            raise
+        raise RuntimeError("CancelledError was raised, and nothing had cancelled it") from exception
 
 
 async def pump(generator: AsyncIterator[object], answer: Answer) -> None:
@@ -102,15 +151,18 @@ async def pump(generator: AsyncIterator[object], answer: Answer) -> None:
                 if room is None:
                     break
                 await room
-    except Exception as exception:
-        add_cause(exception)
-        answer.broke(exception)
-    except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+    except (KeyboardInterrupt, SystemExit):
         answer.ended()
         raise
     except BaseException as exception:
-        answer.broke(exception)
-        raise
+        is_told_to_end = isinstance(exception, asyncio.CancelledError) and is_cancelled()
+        if is_told_to_end:
+            answer.ended()
+        else:
+            add_cause(exception)
+            answer.broke(exception)
+        if isinstance(exception, asyncio.CancelledError):
+            raise
     else:
         answer.ended()
     finally:
@@ -147,6 +199,7 @@ def abandon(task: asyncio.Future[Any], what: str) -> None:
     coroutine: Any = None if get_coro is None else get_coro()
     if coroutine is None:
         return
+    token = _ABANDONED.set(True)
     try:
         # Not `close`, which Pythons before 3.13 do not pass on to a generator that awaits.
         for _ in range(_MAX_AWAITS):
@@ -157,6 +210,7 @@ def abandon(task: asyncio.Future[Any], what: str) -> None:
         faults.raised(f"{what} raised while its event loop ended", exception)
     finally:
         coroutine.close()
+        _ABANDONED.reset(token)
 
 
 async def pump_initial(function: Callable[[], AsyncIterator[object]], answer: Answer) -> None:
@@ -165,14 +219,39 @@ async def pump_initial(function: Callable[[], AsyncIterator[object]], answer: An
     await pump(function(), answer)
 
 
+class _Task(asyncio.Task[Any]):
+    """A task that tells whether it was cancelled, as those of Python 3.11 do."""
+
+    _requests = 0
+
+    def cancel(self, msg: Any = None) -> bool:
+        self._requests += 1
+        return super().cancel(msg)
+
+    def cancelling(self) -> int:
+        return self._requests
+
+
+def make_task(
+    event_loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any]
+) -> asyncio.Task[Any]:
+    """Start a coroutine as a task that tells whether it was cancelled."""
+    if sys.version_info < (3, 11) and event_loop.get_task_factory() is None:
+        return _Task(coroutine, loop=event_loop)
+    return event_loop.create_task(coroutine)
+
+
 def task_factory(event_loop: asyncio.AbstractEventLoop) -> tuple[StartTask, bool]:
     """Return what starts a task on the loop, and whether it does so eagerly: from Python 3.12 on.
 
     A loop that has a task factory of its own keeps it.
     """
-    if event_loop.get_task_factory() is not None or sys.version_info < (3, 11):
-        # The task runs in a copy: only later Pythons let a task take a context.
+    if event_loop.get_task_factory() is not None:
+        # The task runs in a copy.
         return lambda coroutine, context: context.run(event_loop.create_task, coroutine), False
+    if sys.version_info < (3, 11):
+        # As well: only later Pythons let a task take a context.
+        return lambda coroutine, context: context.run(make_task, event_loop, coroutine), False
     if sys.version_info < (3, 12):
         return (
             lambda coroutine, context: asyncio.Task(coroutine, loop=event_loop, context=context),

@@ -299,10 +299,21 @@ class Accepted:
             its token says, or has no identity: then rules that need an identity deny.
         ack_payload: Payload of `connection_ack`, a JSON object; None: it has none. Clients over
             HTTP have no acknowledgement.
+
+    Raises:
+        ConfigurationError: One is of the wrong type.
     """
 
     identity: Identity | Mapping[str, Any] | None = None
     ack_payload: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if not (self.identity is None or isinstance(self.identity, Identity | Mapping)):
+            remedy = 'give Identity("ada"), a mapping with its members, or None'
+            refuse("Accepted.identity", self.identity, remedy)
+        if not (self.ack_payload is None or isinstance(self.ack_payload, Mapping)):
+            remedy = 'give a mapping, such as {"version": 2}, or None'
+            refuse("Accepted.ack_payload", self.ack_payload, remedy)
 
 
 def check_transports(transports: object) -> list[str]:

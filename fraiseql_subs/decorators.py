@@ -128,6 +128,8 @@ def subscription(
 
     def declare(function: _F) -> _F:
         where = _check_function(function)
+        _check_flag("shared", shared, where)
+        _check_text("description", description, where)
         field = camel_case(function.__name__) if name is None else name
         is_stream = inspect.isasyncgenfunction(inspect.unwrap(function))
         if is_stream:
@@ -186,6 +188,11 @@ def passthrough(
     """
     # An error has to be printable.
     where = f'passthrough("{name}")'.encode(errors="backslashreplace").decode()
+    _check_text("description", description, where)
+    if not (arguments is None or isinstance(arguments, Mapping)):
+        raise SchemaError(
+            f'{where}: arguments is {arguments!r}: give types by name, such as {{"userId": int}}'
+        )
     return Definition(
         field=check_name(name, where, "give the field a GraphQL name such as `orderUpdated`"),
         kind="passthrough",
@@ -346,6 +353,16 @@ def _check_initial(
                 f"of {where}: take it out, or give it a default"
             )
     return initial
+
+
+def _check_flag(option: str, value: Any, where: str) -> None:
+    if not isinstance(value, bool):
+        raise SchemaError(f"{where}: {option} is {value!r}: give True or False")
+
+
+def _check_text(option: str, value: Any, where: str) -> None:
+    if not (value is None or isinstance(value, str)):
+        raise SchemaError(f"{where}: {option} is {value!r}: give a text, or leave it out")
 
 
 def _check_concurrency(concurrency: Any, where: str) -> int:

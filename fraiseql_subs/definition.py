@@ -24,7 +24,15 @@ from fraiseql_subs.schema.build import SubscriptionField
 from fraiseql_subs.schema.classes import MISSING, Field, make_field
 from fraiseql_subs.schema.deprecation import without_warning
 from fraiseql_subs.schema.enums import EnumTable
-from fraiseql_subs.schema.hints import Hint, is_nullable
+from fraiseql_subs.schema.hints import (
+    Hint,
+    ListHint,
+    ObjectHint,
+    OptionalHint,
+    ScalarHint,
+    UnionHint,
+    is_nullable,
+)
 from fraiseql_subs.schema.inputs import Converter, converter
 from fraiseql_subs.schema.names import check_name
 from fraiseql_subs.schema.routing import Condition
@@ -163,6 +171,30 @@ class Definition:
         with contextlib.suppress(SchemaError):
             yield from (argument.hint for argument in self.arguments)
 
+    @property
+    def returned(self) -> tuple[int, str, str, str] | None:
+        """What its values are said to be, beside a schema in SDL; None: it cannot be told.
+
+        Lists around them (count), "object", "leaf" or "any", the GraphQL name, and the annotation.
+        """
+        if self.typed:
+            return None
+        try:
+            hint = self._read_returns()
+        except SchemaError:
+            # Beside a schema in SDL an annotation need not be a GraphQL type.
+            return None
+        lists = 0
+        while isinstance(hint, OptionalHint | ListHint):
+            lists += isinstance(hint, ListHint)
+            hint = hint.of if isinstance(hint, OptionalHint) else hint.item
+        kind = "object" if isinstance(hint, ObjectHint | UnionHint) else "leaf"
+        if hint == ScalarHint("JSON"):
+            kind = "any"
+        written = self._return_annotation()
+        text = written if isinstance(written, str) else inspect.formatannotation(written)
+        return lists, kind, hint.name, text
+
     def root_field(self) -> SubscriptionField:
         """Return the field as the schema has it.
 
@@ -270,18 +302,21 @@ class Definition:
 
     def _read_returns(self) -> Hint:
         place = f"{self.where}, return type"
-        annotation = self.returns
-        if self.function is not None:
-            annotation = inspect.signature(self.function).return_annotation
-            if annotation is inspect.Signature.empty:
-                raise SchemaError(
-                    f"{place}: there is none to build the schema from: annotate it, such as "
-                    "`-> Order`, or give the manager a `schema=`"
-                )
+        annotation = self._return_annotation()
+        if annotation is inspect.Signature.empty:
+            raise SchemaError(
+                f"{place}: there is none to build the schema from: annotate it, such as "
+                "`-> Order`, or give the manager a `schema=`"
+            )
         annotation = evaluate(annotation, self._namespace(), place)
         if self.kind == "stream":
             annotation = _yielded(annotation, place)
         return read_return_hint(annotation, place)
+
+    def _return_annotation(self) -> Any:
+        if self.function is None:
+            return self.returns
+        return inspect.signature(self.function).return_annotation
 
     def _namespace(self) -> Mapping[str, Any]:
         if self.function is not None:

@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from ._causes import add_cause
-from ._client_errors import client_error, fault_of, formatted, masked_error
+from ._client_errors import client_error, fault_of, formatted, is_of_input, masked_error
 from ._core import INTERNAL_ERROR
 from ._faults import faults
 from ._resolving import close_stream
@@ -33,12 +33,14 @@ class Reply:
     Attributes:
         response: A GraphQL response; of a refusal a list of errors.
         is_refusal: Whether the operation ends with it, without data.
+        has_failed: Whether it has errors that the client did not cause.
         status: Status code of the answer over HTTP; None: the usual one.
         headers: Further headers of that answer.
     """
 
     response: Any
     is_refusal: bool = False
+    has_failed: bool = False
     status: int | None = None
     headers: Sequence[tuple[str, str]] = ()
 
@@ -163,7 +165,8 @@ class Delegate(Definition):
         response["data"] = result.data
         if result.extensions:
             response["extensions"] = result.extensions
-        return Reply(response)
+        has_failed = any(not is_of_input(error) for error in result.errors or ())
+        return Reply(response, has_failed=has_failed)
 
     def _error(self, error: Any) -> dict[str, Any]:
         """Return what the client is sent of an error; what it is not sent is logged."""

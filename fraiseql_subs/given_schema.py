@@ -13,7 +13,7 @@ from .definition import Definition
 from .delegate import ContextGetter, Delegate
 from .errors import ConfigurationError, SchemaError
 from .executors import enum_tables, find_executor
-from .schema import SchemaSource
+from .schema import SchemaSource, load_sdl
 from .schema.build import scalar_value
 from .schema.enums import EnumTable
 from .schema.markers import Scalar
@@ -25,8 +25,8 @@ def read_schema(
     root_value: Any = None,
     *,
     debug: bool = False,
-) -> str | Path | Delegate | None:
-    """Read what a manager is given as its schema.
+) -> str | Delegate | None:
+    """Read what a manager is given as its schema; SDL as its text.
 
     Raises:
         SchemaError: It is no schema of any kind that is known.
@@ -40,7 +40,8 @@ def read_schema(
                     f"{name} is for the executor of a Strawberry, Ariadne or graphql-core"
                     " schema: leave it out, or pass such a schema"
                 )
-        return schema
+        # With a line break, by which it is known as SDL from now on.
+        return None if schema is None else f"{load_sdl(schema)}\n"
     executor = find_executor(schema)
     if executor is None:
         raise SchemaError(

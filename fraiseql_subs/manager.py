@@ -8,22 +8,34 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
-import inspect
 import logging
 import os
 import weakref
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 from typing_extensions import Self
 
 from . import decorators
-from ._callables import check_callable
 from ._causes import Causes, CollectCauses
 from ._core import Core, Receipt
+from ._program import Main, begin, check_main, give_up
 from ._records import records
+from ._settings import (
+    DEFAULT_HOST,
+    DEFAULT_PORT,
+    DefaultHost,
+    DefaultPort,
+    check_drain,
+    check_endpoint,
+    check_flag,
+    check_host,
+    check_port,
+    check_unix,
+    items,
+)
 from ._texts import naming_lone_surrogates
 from .config import (
     DEFAULT_HISTORY,
@@ -45,7 +57,7 @@ from .graphiql import read_page
 from .metrics import ConnectionInfo, Metrics
 from .response_stream import Opening, ResponseStream
 from .schema.enums import check_enums, enum_table
-from .schema.markers import Scalar
+from .schema.markers import Scalar, check_scalars
 from .security import TLS, Security
 from .server import Server, refuse_running_loop
 from .tenant import TenantPublisher
@@ -54,12 +66,6 @@ from .trusted import TrustedDocuments, read_trusted_documents
 _log = logging.getLogger("fraiseql_subs.manager")
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-
-_LAST_STEP = 1.0
-"""Seconds that a `main` has which did not end before the drain, after it is cancelled again."""
-
-Main: TypeAlias = Callable[[], Awaitable[object]] | Coroutine[Any, Any, object]
-"""What runs beside a server: an async function without parameters, or its coroutine."""
 
 
 class SubscriptionManager:
@@ -134,10 +140,14 @@ class SubscriptionManager:
         if not (is_count and 1 <= workers <= 256):
             raise ConfigurationError(f"workers={workers!r}: give a count from 1 to 256")
         self.workers = workers
+        self._debug = check_flag("debug", debug)
+        self._introspection = check_flag("introspection", introspection)
+        self._graphiql = check_flag("graphiql", graphiql)
         self._definitions = decorators.collect(subscriptions)
         self._schema = read_schema(schema, context_getter, root_value, debug=debug)
         self._transports = check_transports(transports)
-        self._scalars = list(scalars)
+        self._scalars = check_scalars(items("scalars", scalars, 'scalars=[Scalar("Base64")]'))
+        enums = items("enums", enums, "enums=[Status]")
         self._enums = [enum_table(cls) for cls in check_enums(enums)]
         self._security = security or Security()
         self._limits = limits or Limits()
@@ -153,10 +163,7 @@ class SubscriptionManager:
                 kind="warnings about limits",
             )
         self._history = history
-        self._introspection = introspection
         self._trusted_documents = read_trusted_documents(trusted_documents)
-        self._debug = debug
-        self._graphiql = graphiql
         self._executor: Executor | None = None
         self._servers: weakref.WeakSet[Server] = weakref.WeakSet()
         self._built: Core | None = None
@@ -253,7 +260,11 @@ class SubscriptionManager:
 
         Args:
             drain: Time that operations under way have (seconds, at least 0).
+
+        Raises:
+            ConfigurationError: `drain` is no such time; nothing was closed.
         """
+        check_drain(drain)
         core = self._core
         try:
             if core.is_running:
@@ -335,8 +346,8 @@ class SubscriptionManager:
 
     def serve(
         self,
-        host: str = "127.0.0.1",
-        port: int = 8000,
+        host: str = DEFAULT_HOST,
+        port: int = DEFAULT_PORT,
         *,
         path: str = "/graphql",
         tls: TLS | None = None,
@@ -351,30 +362,45 @@ class SubscriptionManager:
         Args:
             host: Name or address to bind.
             port: Port to bind; 0 picks a free one, found as `server.port`.
-            path: Path of the GraphQL endpoint.
+            path: Path of the GraphQL endpoint, as it is and no pattern; none of those above.
             tls: Certificate and key; None: no TLS.
             drain: Time that operations under way have at the end (seconds); see `close`.
-            unix: Path of a unix socket to listen at in place of host and port; it is removed at
-                the end.
+            unix: Path of a unix socket to listen at in place of host and port, which are not given
+                then; it is removed at the end.
             reuse_port: Whether other processes may listen on the same port, so that the system
                 spreads clients over them (`SO_REUSEPORT`).
 
         Raises:
-            ConfigurationError: When entered: the address cannot be bound, the path is wrong, or
-                certificate and key cannot be used.
+            ConfigurationError: An argument is out of its range. When entered: the address cannot be
+                bound, or certificate and key cannot be used.
         """
-        if not 0 <= port <= 65535:
-            raise ConfigurationError(f"port={port!r}: give 0 to 65535")
-        if unix is not None and tls is not None:
-            raise ConfigurationError(
-                "unix= and tls=: nothing passes a network there; give one of them"
-            )
+        check_host(host)
+        check_port(port)
+        check_endpoint(path)
+        check_drain(drain)
+        check_flag("reuse_port", reuse_port)
+        if not (tls is None or isinstance(tls, TLS)):
+            # Not the value: it may be a secret.
+            kind = type(tls).__name__
+            raise ConfigurationError(f"tls is of type {kind}: give TLS(cert=..., key=...), or None")
+        if unix is not None:
+            check_unix(unix)
+            network = {
+                "tls": tls is not None,
+                "host": not isinstance(host, DefaultHost),
+                "port": not isinstance(port, DefaultPort),
+                "reuse_port": reuse_port,
+            }
+            for name in (name for name, is_given in network.items() if is_given):
+                raise ConfigurationError(
+                    f"unix= and {name}=: nothing passes a network there; give one of them"
+                )
         return Server(self, host, port, path, drain, tls, unix=unix, reuse_port=reuse_port)
 
     def run(
         self,
-        host: str = "127.0.0.1",
-        port: int = 8000,
+        host: str = DEFAULT_HOST,
+        port: int = DEFAULT_PORT,
         *,
         path: str = "/graphql",
         tls: TLS | None = None,
@@ -397,9 +423,15 @@ class SubscriptionManager:
             Exception: What `main` raised, after the drain.
         """
         refuse_running_loop(main)
-        server = self.serve(
-            host, port, path=path, tls=tls, drain=drain, unix=unix, reuse_port=reuse_port
-        )
+        try:
+            check_main(main)
+            server = self.serve(
+                host, port, path=path, tls=tls, drain=drain, unix=unix, reuse_port=reuse_port
+            )
+        except ConfigurationError:
+            if asyncio.iscoroutine(main):
+                main.close()
+            raise
         # Ctrl-C before there is a server to end.
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(self._run(server, main))
@@ -411,7 +443,7 @@ class SubscriptionManager:
             async with server:
                 print(f"serving GraphQL subscriptions on {server.url}", flush=True)
                 if main is not None:
-                    program = asyncio.ensure_future(_begin(main))
+                    program = asyncio.ensure_future(begin(main))
                     program.add_done_callback(lambda _: server.close())
                 try:
                     await server.wait_closed()
@@ -424,7 +456,7 @@ class SubscriptionManager:
         if program is None:
             return
         if not program.done():
-            await _give_up(program)
+            await give_up(program)
         elif not program.cancelled():
             program.result()
 
@@ -511,7 +543,8 @@ class SubscriptionManager:
             raise ConfigurationError(
                 "disconnect() needs identity, tenant_id or connection_id; close() ends all"
             )
-        if code != 1000 and not 3000 <= code <= 4999:
+        is_code = isinstance(code, int) and (code == 1000 or 3000 <= code <= 4999)
+        if not is_code:
             raise ConfigurationError(f"code={code!r}: give 1000, or 3000 to 4999")
         if not (identity is None or isinstance(identity, Identity)):
             raise ConfigurationError(f"identity={identity!r}: give an Identity, such as its user's")
@@ -529,40 +562,3 @@ class SubscriptionManager:
     def metrics(self) -> Metrics:
         """Read the counters of this moment."""
         return Metrics(**self._core.metrics())
-
-
-async def _give_up(program: asyncio.Task[object]) -> None:
-    """End a `main` that takes cancellation for nothing: asyncio would wait for it for ever."""
-    program.cancel()
-    await asyncio.wait([program], timeout=_LAST_STEP)
-    if program.done():
-        return
-    text = "main has not ended since it was cancelled: it is ended where it stands"
-    records.write(_log, logging.WARNING, text, kind="ended programs")
-    coroutine: Any = program.get_coro()
-    with contextlib.suppress(RuntimeError):
-        coroutine.close()
-    program.cancel()
-    await asyncio.wait([program], timeout=_LAST_STEP)
-    if program.done() and not program.cancelled():
-        # That its coroutine is closed, which is no news.
-        program.exception()
-
-
-def _begin(main: Main) -> Awaitable[object]:
-    """Start what runs beside a server.
-
-    Raises:
-        ConfigurationError: It cannot be awaited.
-    """
-    if inspect.iscoroutine(main) or not callable(main):
-        started: Any = main
-    else:
-        check_callable("main", main)
-        started = main()
-    if not inspect.isawaitable(started):
-        raise ConfigurationError(
-            f"main={main!r} cannot be awaited: give an async function without parameters, or its"
-            " coroutine"
-        )
-    return started

@@ -92,7 +92,7 @@ class RowFilter:
         check_text("RowFilter.channel", self.channel, '"orders*"')
         _check_keys("RowFilter.where", self.where, _IDENTITY)
         _take_roles(self)
-        with _naming("RowFilter"):
+        with _naming("RowFilter.where"):
             with naming_lone_surrogates(ConfigurationError):
                 check_rule(self, "RowFilter")
 
@@ -124,7 +124,7 @@ class Scope:
             refuse("Scope.arguments", self.arguments, f"give at least one, {example}")
         _check_keys("Scope.arguments", self.arguments, example)
         _take_roles(self)
-        with _naming("Scope"):
+        with _naming("Scope.arguments"):
             with naming_lone_surrogates(ConfigurationError):
                 check_rule(self, "Scope")
 
@@ -192,10 +192,12 @@ class Federation:
     def __post_init__(self) -> None:
         if not (isinstance(self.subgraph, str) and self.subgraph and "*" not in self.subgraph):
             refuse("Federation.subgraph", self.subgraph, 'give its name, such as "orders"')
+        if not has_utf8(self.subgraph):
+            refuse("Federation.subgraph", self.subgraph, LONE_SURROGATE)
         if self.channels is not None:
             channels = strings("Federation.channels", self.channels, '["orders*"]')
             object.__setattr__(self, "channels", channels)
-        with _naming("Federation"):
+        with _naming("Federation.channels"):
             with naming_lone_surrogates(ConfigurationError):
                 check_rule(self, "Federation")
 

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from typing_extensions import Self
 
@@ -57,8 +58,8 @@ class Server:
     signal ends the drain at once. Outside, the handlers before are in place again.
 
     Attributes:
-        host: Address it is bound to.
-        port: Port it is bound to; known once it listens.
+        host: Address it is bound to; "" with `unix`.
+        port: Port it is bound to, known once it listens; 0 with `unix`.
         path: Path of the GraphQL endpoint.
         unix: Path of the unix socket it listens at; None: it listens at host and port.
     """
@@ -75,10 +76,11 @@ class Server:
         unix: str | Path | None = None,
         reuse_port: bool = False,
     ) -> None:
-        self.host = host
-        self.port = port
-        self.path = path
         self.unix = None if unix is None else str(unix)
+        # As built-in values, also those that were not given.
+        self.host = str(host) if unix is None else ""
+        self.port = int(port) if unix is None else 0
+        self.path = path
         self._reuse_port = reuse_port
         self._manager = manager
         self._drain = drain
@@ -94,15 +96,30 @@ class Server:
 
     @property
     def url(self) -> str:
-        """URL for WebSocket clients, such as `ws://127.0.0.1:8000/graphql`; `wss` with TLS."""
+        """URL for WebSocket clients, such as `ws://127.0.0.1:8000/graphql`; `wss` with TLS.
+
+        Of a unix socket `ws+unix:/run/app.sock:/graphql`, as npm's `ws` takes it.
+        """
+        if self.unix is not None:
+            return f"ws+unix:{self.unix}:{self.path}"
         scheme = "ws" if self._tls is None else "wss"
         return f"{scheme}://{self._authority}{self.path}"
 
     @property
     def http_url(self) -> str:
-        """URL for HTTP clients and browsers, `http://127.0.0.1:8000/graphql`; `https` with TLS."""
+        """URL for HTTP clients and browsers, `http://127.0.0.1:8000/graphql`; `https` with TLS.
+
+        Of a unix socket `http+unix://%2Frun%2Fapp.sock/graphql`, as requests-unixsocket takes it.
+        """
+        if self.unix is not None:
+            return f"http+unix://{quote(self.unix, safe='')}{self.path}"
         scheme = "http" if self._tls is None else "https"
         return f"{scheme}://{self._authority}{self.path}"
+
+    @property
+    def _is_local(self) -> bool:
+        """Whether nobody beyond this machine reaches it."""
+        return self.unix is not None or ipaddress.ip_address(self.host).is_loopback
 
     @property
     def _authority(self) -> str:
@@ -132,7 +149,7 @@ class Server:
             if self._ownership.is_owner:
                 core.stop()
             raise
-        if self._manager._security.is_open and not ipaddress.ip_address(self.host).is_loopback:
+        if self._manager._security.is_open and not self._is_local:
             records.write(
                 _log,
                 logging.WARNING,

@@ -26,6 +26,11 @@ def read_trusted_documents(source: TrustedDocuments | None) -> list[tuple[str, s
         return None
     if isinstance(source, Mapping):
         return _pairs(source, "trusted_documents")
+    if not isinstance(source, str | Path) or not str(source):
+        raise ConfigurationError(
+            f"trusted_documents is {source!r}: give an object of texts by id, such as"
+            ' {"Ticks": "subscription Ticks { tick }"}, or the path of a JSON file'
+        )
     where = f"trusted_documents={str(source)!r}"
     try:
         manifest = json.loads(Path(source).read_text(encoding="utf-8"))

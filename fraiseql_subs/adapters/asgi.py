@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from .._callables import check_callable
 from .._core import CLOSE_TIMEOUT
 from .._ownership import Ownership
+from .._settings import check_drain, check_manager
 from ..config import DRAIN
 from ._shutdown import watch_shutdown
 from ._sockets import Ends, cut, cut_unless_closed, ends_of, limit
@@ -37,6 +38,9 @@ class GraphQLApp:
         context: Function of the ASGI scope, async or not, that returns what resolvers find as
             `context.value` and `Security.authenticate` as `params.context`; None: nothing.
         drain: Time that operations under way have when the server is asked to end (seconds).
+
+    Raises:
+        ConfigurationError: An argument is out of its range.
     """
 
     def __init__(
@@ -46,6 +50,8 @@ class GraphQLApp:
         context: Callable[[Scope], Any] | None = None,
         drain: float = DRAIN,
     ) -> None:
+        check_manager(manager)
+        check_drain(drain)
         if context is not None:
             check_callable("context", context, "scope")
         self._manager = manager

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Depends, Request, Response, WebSocket, params
 
-from ..config import DRAIN
+from .._settings import check_drain, check_manager, check_route, items
+from ..config import DRAIN, refuse
 from .asgi import ASGICall, Receive, Scope, Send, serve_http, serve_websocket, spellings
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ class SubscriptionRouterFactory:
             `Security.authenticate` as `params.context`. It may have dependencies of its own, and
             takes `fastapi.requests.HTTPConnection` where it wants the request or socket.
         drain: Time that operations under way have when the server is asked to end (seconds).
+
+    Raises:
+        ConfigurationError: An argument is out of its range.
     """
 
     def __init__(
@@ -36,6 +40,12 @@ class SubscriptionRouterFactory:
         context: Callable[..., Any] | None = None,
         drain: float = DRAIN,
     ) -> None:
+        check_manager(manager)
+        check_drain(drain)
+        if not (context is None or callable(context)):
+            refuse(
+                "context", context, "give a dependency: a function, or a class, that FastAPI calls"
+            )
         self._drain = drain
         self._manager = manager
         self._context = context or _nothing
@@ -49,7 +59,15 @@ class SubscriptionRouterFactory:
             path: Path of the GraphQL endpoint.
             dependencies: Dependencies of both routes whose value is not needed, such as checks
                 that raise.
+
+        Raises:
+            ConfigurationError: `path` is none, or a dependency is none.
         """
+        check_route(path, may_be_empty=True)
+        if dependencies is not None:
+            for dependency in items("dependencies", dependencies, "[Depends(check)]"):
+                if not isinstance(dependency, params.Depends):
+                    refuse("one of dependencies", dependency, "give Depends(...) of FastAPI")
         router = APIRouter(dependencies=dependencies)
         manager, drain = self._manager, self._drain
         provided = Depends(self._context)

@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
 from .._callables import check_callable
 from .._ownership import Ownership
+from .._settings import check_drain, check_manager, check_route
 from ..config import DRAIN
 from .asgi import GraphQLApp, Scope, spellings
 
@@ -41,8 +42,12 @@ def create_subscription_app(
         drain: Time that operations under way have when the server is asked to end (seconds).
 
     Raises:
-        ConfigurationError: `context` cannot be called with a connection.
+        ConfigurationError: An argument is out of its range.
     """
+    check_manager(manager)
+    check_drain(drain)
+    if path is not None:
+        check_route(path)
     if context is not None:
         check_callable("context", context, "connection")
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from .._core import CLOSE_TIMEOUT
+from .._settings import check_drain, check_manager
 from ..config import DRAIN
 from ._shutdown import watch_shutdown
 from ._tasks import Peer, first_of, last_word
@@ -115,9 +116,14 @@ class GraphQLTransportWSHandler:
             SIGTERM is noticed where uvicorn or the event loop handles it
             (`loop.add_signal_handler`), and handed on when all connections have left; elsewhere
             call `SubscriptionManager.close`.
+
+    Raises:
+        ConfigurationError: An argument is out of its range.
     """
 
     def __init__(self, manager: SubscriptionManager, *, drain: float = DRAIN) -> None:
+        check_manager(manager)
+        check_drain(drain)
         self._manager = manager
         self._drain = drain
 

@@ -24,8 +24,10 @@ class Scalar:
 
     Attributes:
         name: GraphQL name.
-        serialize: Makes of a value what has a JSON form; None: the value has one. Not asked for
-            the data of events that a passthrough sends: those are JSON already.
+        serialize: Makes of a value what has a JSON form; None: the value has one. Asked when an
+            object is published whose class declares the scalar, for the fields that have it, and
+            for what resolvers return. What it has made of a published object is JSON, and it is not
+            asked for that again: `event.data` has the JSON.
         parse: Makes a value of coerced JSON, for arguments; a `ValueError` refuses the operation
             with its text. None: the JSON value is the argument.
         description: Text for the schema.
@@ -48,12 +50,28 @@ class Scalar:
                 place = f"Scalar({self.name!r}).{function}"
                 check_callable(place, getattr(self, function), "value")
         for text in ("description", "specified_by"):
-            _check_text(f"Scalar({self.name!r}).{text}", getattr(self, text) or "")
+            if getattr(self, text) is not None:
+                _check_text(f"Scalar({self.name!r}).{text}", getattr(self, text))
         if not isinstance(self.name, str) or self.name in _BUILT_IN or not is_name(self.name):
             raise ConfigurationError(
                 f"Scalar({self.name!r}): give it a GraphQL name other than those of the built-in "
                 "scalars, such as `Base64`"
             )
+
+
+def check_scalars(scalars: list[Any]) -> list[Scalar]:
+    """Return the scalars that a manager is given.
+
+    Raises:
+        ConfigurationError: One is no `Scalar`.
+    """
+    for scalar in scalars:
+        if not isinstance(scalar, Scalar):
+            raise ConfigurationError(
+                f"scalars holds {scalar!r}: give Scalar(...), such as"
+                ' scalars=[Scalar("Base64", serialize=...)]'
+            )
+    return scalars
 
 
 @dataclass(frozen=True, slots=True)

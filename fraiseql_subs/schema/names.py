@@ -11,12 +11,13 @@ _VALUES_NO_ENUM_MAY_HAVE = frozenset({"true", "false", "null"})
 _NAME = re.compile(r"[_A-Za-z][_0-9A-Za-z]*")
 
 
-def is_name(text: str) -> bool:
+def is_name(text: object) -> bool:
     """Tell whether `text` is a name that a GraphQL schema may define.
 
     Names that begin with two underscores belong to introspection.
     """
-    return bool(_NAME.fullmatch(text)) and not text.startswith("__")
+    is_spelled = isinstance(text, str) and _NAME.fullmatch(text) is not None
+    return is_spelled and not str(text).startswith("__")
 
 
 def is_enum_value(text: str) -> bool:

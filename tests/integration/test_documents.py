@@ -153,3 +153,26 @@ def test_a_file_without_documents_is_refused(content, problem, tmp_path):
         path.write_text(content)
     with pytest.raises(ConfigurationError, match=problem):
         make_manager(trusted_documents=path)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("subscription {", r"Syntax Error.*line 1, column"),
+        ("", "Syntax Error"),
+        ("subscription { nothing }", r"`?nothing`?.*line 1, column 16"),
+        ("subscription($a: No) { orders { id } }", "No"),
+        ("{ __schema { types { name } } }", "introspection"),
+    ],
+)
+def test_trusted_documents_that_no_client_could_run_are_refused_by_their_ids(text, problem):
+    documents = {"Fine": ORDERS, "Broken": text}
+    with pytest.raises(ConfigurationError, match=f'trusted_documents .*"Broken": .*{problem}') as e:
+        make_manager(trusted_documents=documents, introspection=False)
+    assert "Fine" not in str(e.value)
+
+
+def test_many_broken_trusted_documents_are_counted():
+    documents = {f"Broken{number}": "{" for number in range(9)}
+    with pytest.raises(ConfigurationError, match=r'"Broken0": .*"Broken4": .*and 4 more'):
+        make_manager(trusted_documents=documents)

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import collections
 import collections.abc
+import copy
+import json
+import pickle
 import types
 from typing import Any
 
+import msgspec
+import pydantic
 import pytest
 
 from fraiseql_subs import Event, SubscriptionManager, passthrough, subscription
@@ -125,3 +130,108 @@ async def test_it_can_be_published_again():
         await anext(first)
         await manager.publish("d", seen[0])
         assert (await anext(second)).data == {"again": DATA}
+
+
+def read_only(data: Any) -> list[Any]:
+    """All changes that a dict or a list can be asked for."""
+    if isinstance(data, dict):
+        return [
+            lambda: data.__setitem__("x", 1),
+            lambda: data.__delitem__("id"),
+            lambda: data.__ior__({"x": 1}),
+            data.clear,
+            lambda: data.pop("id"),
+            data.popitem,
+            lambda: data.setdefault("x", 1),
+            lambda: data.update(x=1),
+        ]
+    return [
+        lambda: data.__setitem__(0, 1),
+        lambda: data.__setitem__(slice(0, 1), []),
+        lambda: data.__delitem__(0),
+        lambda: data.__iadd__([1]),
+        lambda: data.__imul__(2),
+        lambda: data.append(1),
+        data.clear,
+        lambda: data.extend([1]),
+        lambda: data.insert(0, 1),
+        data.pop,
+        lambda: data.remove(1),
+        data.reverse,
+        data.sort,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "part"),
+    [
+        (DATA, lambda event: event.data),
+        (DATA, lambda event: event["deep"]),
+        (DATA, lambda event: event.data["deep"]["a"]),
+        (DATA, lambda event: dict(event)["deep"]),
+        ([1, {"a": 2}], lambda event: event.data),
+        ([1, {"a": 2}], lambda event: event.data[1]),
+    ],
+)
+async def test_data_cannot_be_changed_and_the_error_says_what_to_do(data, part):
+    (event,) = await events(data)
+    for change in read_only(part(event)):
+        with pytest.raises(TypeError, match=r"shared by all its resolvers.*\{\*\*event.data\}"):
+            change()
+    assert event.data == data
+
+
+async def test_a_resolver_that_changes_data_changes_nothing_for_others():
+    @subscription(channel="c")
+    def careless(event) -> int:
+        event.data["id"] = 0
+        return 1
+
+    @subscription(channel="c")
+    def copying(event) -> int:
+        own = copy.deepcopy(event.data)
+        own["deep"]["a"].append(2)
+        own["id"] = 0
+        return own["deep"]["a"][1]
+
+    feed = passthrough("feed", dict, channel="c")
+    manager = SubscriptionManager([careless, copying, feed])
+    async with (
+        manager,
+        manager.subscribe("subscription { careless }") as refused,
+        manager.subscribe("subscription { copying }") as copied,
+        manager.subscribe("subscription { feed }") as fed,
+    ):
+        await manager.publish("c", DATA)
+        assert (await anext(refused)).errors is not None
+        assert (await anext(copied)).data == {"copying": 2}
+        assert (await anext(fed)).data == {"feed": DATA}
+
+
+async def test_data_is_taken_wherever_a_dict_is():
+    (event,) = await events(DATA)
+    data = event.data
+    assert isinstance(data, dict) and isinstance(data["deep"]["a"], list)
+    assert json.loads(json.dumps(data)) == DATA and repr(data) == repr(DATA)
+    assert {**data, "id": 6} == data | {"id": 6} == {**DATA, "id": 6}
+    assert msgspec.convert({**data, "none": 1}, Plain) == Plain(5)
+    assert msgspec.json.decode(msgspec.json.encode(data)) == DATA
+    assert PlainModel.model_validate(data) == PlainModel(id=5)
+    for copied in (
+        copy.copy(data),
+        copy.deepcopy(data),
+        data.copy(),
+        pickle.loads(pickle.dumps(data)),
+    ):
+        copied["x"] = 1
+        assert type(copied) is dict and copied == {**DATA, "x": 1}
+    assert type(copy.deepcopy(data)["deep"]["a"]) is list
+    assert type(pickle.loads(pickle.dumps(data))["deep"]["a"]) is list
+
+
+class Plain(msgspec.Struct):
+    id: int
+
+
+class PlainModel(pydantic.BaseModel):
+    id: int

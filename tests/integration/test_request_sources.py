@@ -12,7 +12,7 @@ import pytest
 from raw_http import ANSWER, ask, handshake, post, request
 from server_process import Credentials
 from servers import HTTP_SERVERS, SERVERS
-from support import PATIENCE
+from support import PATIENCE, eventually
 
 from fraiseql_subs import (
     JWT,
@@ -20,6 +20,7 @@ from fraiseql_subs import (
     ConfigurationError,
     ConnectionParams,
     Identity,
+    Rates,
     Security,
     SubscriptionManager,
     passthrough,
@@ -318,6 +319,54 @@ async def test_a_hook_sees_all_of_a_header_that_is_repeated(serve):
     assert seen == ["a, b", "\xe9"]
 
 
+FEED = "subscription%7Bfeed%7D"
+
+
+async def test_every_refusal_with_a_body_has_the_type_that_it_says(serve):
+    async def authenticate(params: ConnectionParams) -> Identity | None:
+        return None if "x-refused" in params.headers else Identity("ada")
+
+    rates = Rates(messages="3/h", subscribes="1/h", per="address")
+    manager = make_manager(authenticate=authenticate, rates=rates)
+    server = await serve(manager)
+    statuses = set()
+    for sent in (
+        post("X-Refused: 1"),
+        request("Accept: application/json", line=f"GET /graphql?query={FEED} HTTP/1.1"),
+        *[post()] * 3,
+    ):
+        answer = await ask(server.url, sent)
+        statuses.add(answer.status)
+        assert answer.headers["x-content-type-options"] == "nosniff", answer
+    assert {403, 406, 429} <= statuses
+
+
+@pytest.mark.parametrize(
+    ("sent", "what", "setting"),
+    [
+        (handshake("Origin: https://evil.test"), "handshake denied", "Security.origins"),
+        (handshake(host="evil.test"), "handshake denied", "Security.hosts"),
+        (post("Origin: https://evil.test"), "request denied", "Security.origins"),
+        (post(host="evil.test"), "request denied", "Security.hosts"),
+        (
+            request(line="GET /health HTTP/1.1", host="evil.test"),
+            "request denied",
+            "Security.hosts or Security.status_hosts",
+        ),
+    ],
+)
+async def test_the_log_of_a_denial_names_the_setting_that_lets_it_in(
+    sent, what, setting, serve, caplog
+):
+    server = await serve(make_manager())
+    assert (await ask(server.url, sent)).status == 403
+    await eventually(lambda: caplog.records, "the denial is logged")
+    (record,) = caplog.records
+    assert record.name == "fraiseql_subs.audit"
+    assert record.getMessage().startswith(f"{what} ")
+    assert f"setting='{setting}'" in record.getMessage()
+
+
 @pytest.mark.parametrize("name", HTTP_SERVERS)
 async def test_responses_have_the_type_that_they_say(name):
     page = request("Accept: text/html", line="GET /graphql HTTP/1.1")
@@ -329,6 +378,9 @@ async def test_responses_have_the_type_that_they_say(name):
             request(line="GET /graphql HTTP/1.1"),
             request(line="PATCH /graphql HTTP/1.1"),
             request(line="PUT /graphql HTTP/1.1"),
+            request("Accept: application/json", line=f"GET /graphql?query={FEED} HTTP/1.1"),
+            request("Accept: text/html", line="GET /graphql?query=mutation%7Ba%7D HTTP/1.1"),
+            request("Accept: image/png", line="GET /graphql?query=%7Ba%7D HTTP/1.1"),
             page,
         ):
             answer = await ask(url, sent)

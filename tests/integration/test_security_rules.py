@@ -368,7 +368,7 @@ def test_a_channel_of_another_subgraph_is_refused_when_declared():
         (lambda: RBAC(fields={5: "orders"}), "RBAC.fields is 5"),
         (lambda: RBAC(fields={"Order.total": 5}), "name of a permission"),
         (lambda: RBAC(subscriptions={"order updated": "orders"}), '"orderUpdated"'),
-        (lambda: Federation("orders", channels=[""]), "Federation: "),
+        (lambda: Federation("orders", channels=[""]), "Federation.channels: "),
         (lambda: Rates("10 per second"), "Rates.subscribes: rate `10 per second`"),
         (lambda: Rates(messages="10/d"), "Rates.messages: rate `10/d`"),
         (lambda: Rates(events=10), "Rates.events is 10"),

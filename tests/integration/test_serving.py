@@ -159,3 +159,49 @@ async def test_several_servers_may_share_a_port(stack):
         with pytest.raises(ConfigurationError, match="cannot listen"):
             async with SubscriptionManager([feed]).serve(port=server.port):
                 pass
+
+
+async def test_a_unix_socket_has_urls_of_its_own(tmp_path, capsys):
+    path = tmp_path / "graphql.sock"
+    server = SubscriptionManager([feed]).serve(unix=path, path="/api")
+    for _ in range(2):
+        assert server.url == f"ws+unix:{path}:/api"
+        assert server.http_url == f"http+unix://{str(path).replace('/', '%2F')}/api"
+        assert (server.host, server.port) == ("", 0)
+        async with server:
+            pass
+
+    async def main() -> None: ...
+
+    manager = SubscriptionManager([feed])
+    await asyncio.to_thread(manager.run, unix=path, main=main)
+    assert f"serving GraphQL subscriptions on ws+unix:{path}:/graphql" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"host": "192.0.2.1"}, r"192\.0\.2\.1:0: .*no such address.*`host=`"),
+        ({"host": "no.such.host.invalid"}, r"no\.such\.host\.invalid:0: .*as `host=`"),
+        ({"unix": "/no/such/directory/a.sock"}, r"a\.sock: .*the directory is not there"),
+        ({"unix": "/tmp/" + "a" * 200}, "at most 107 bytes"),
+    ],
+)
+async def test_an_address_that_cannot_be_bound_is_told_with_what_to_do(options, problem):
+    options = options if "unix" in options else {"port": 0, **options}
+    with pytest.raises(ConfigurationError, match=f"cannot listen on .*{problem}"):
+        async with SubscriptionManager([feed]).serve(**options):
+            pass
+
+
+async def test_a_port_and_a_socket_in_use_are_told_with_what_to_do(serve, tmp_path):
+    server = await serve(SubscriptionManager([feed]))
+    taken = rf"127\.0\.0\.1:{server.port}: .*another program listens there.*`port=`"
+    with pytest.raises(ConfigurationError, match=taken):
+        async with SubscriptionManager([feed]).serve(port=server.port):
+            pass
+    path = tmp_path / "a.sock"
+    async with SubscriptionManager([feed]).serve(unix=path):
+        with pytest.raises(ConfigurationError, match=r"a\.sock: .*another program.*`unix=`"):
+            async with SubscriptionManager([feed]).serve(unix=path):
+                pass

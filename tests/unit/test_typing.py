@@ -68,6 +68,16 @@ PROGRAMS = {
             copied = {**event}
             return f"{dict(event)} {copied} {event == copied} {event.get('a', default=1)}"
     """,
+    "the data of an event in the place of any value": """
+        @subscription(channel="orders")
+        async def order(event: Event) -> Order:
+            return event.data
+
+        @subscription(channel="orders")
+        def numbers(event: Event) -> list[int] | None:
+            data: dict[str, object] = event.data
+            return event.data["numbers"] if data.get("numbers") else None
+    """,
     "initial values": """
         async def one(context: Context) -> Order:
             return Order(1)

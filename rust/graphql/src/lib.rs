@@ -51,9 +51,13 @@ pub use error::{
 };
 pub use limits::DocumentLimits;
 pub use plan::Plan;
-pub use schema::{ArgumentSignature, FieldRequirement, FieldSignature, Schema, SchemaOptions};
+pub use schema::{
+    ArgumentSignature, FieldRequirement, FieldSignature, Kind, Returned, Schema, SchemaOptions,
+};
 pub use value::{EnumType, Key, Scalar, TypeName, Value, describe_string};
-pub use write::{TYPE_MEMBER, write_float, write_integer, write_json, write_string};
+pub use write::{
+    SERIALIZED_MEMBER, TYPE_MEMBER, is_note, write_float, write_integer, write_json, write_string,
+};
 
 /// A JSON object that keeps the order of its members.
 pub type JsonMap = serde_json::Map<String, serde_json::Value>;

@@ -8,6 +8,16 @@ use serde_json::Value;
 /// have classes. It is no part of the data: nothing that leaves has it.
 pub const TYPE_MEMBER: &str = "__fraiseql_subs_type";
 
+/// As [`TYPE_MEMBER`]: a list of the members that scalars of the host have made JSON of, so that
+/// they do it once.
+pub const SERIALIZED_MEMBER: &str = "__fraiseql_subs_serialized";
+
+/// Whether a member is a note of the host, and no data.
+#[must_use]
+pub fn is_note(key: &str) -> bool {
+    key == TYPE_MEMBER || key == SERIALIZED_MEMBER
+}
+
 /// For each byte what follows the backslash; 0: the byte stands for itself.
 const ESCAPES: [u8; 256] = {
     let mut table = [0; 256];
@@ -99,7 +109,7 @@ pub fn write_json(value: &Value, out: &mut Vec<u8>) {
 
 /// Writes the JSON of an event's data, without what the host noted in it.
 pub(crate) fn write_data(value: &Value, out: &mut Vec<u8>) {
-    write_members(value, &|key| key != TYPE_MEMBER, out);
+    write_members(value, &|key| !is_note(key), out);
 }
 
 fn write_members(value: &Value, is_written: &impl Fn(&str) -> bool, out: &mut Vec<u8>) {

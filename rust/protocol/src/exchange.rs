@@ -258,7 +258,7 @@ impl Exchange {
         }
         let media = self.accepted.single.unwrap_or(Single::Json);
         let body = errors_only(errors);
-        let head = head.with("content-type", media.content_type());
+        let head = head.with_type(media.content_type());
         self.end(vec![Action::Respond(head), Action::Send(body.into())])
     }
 

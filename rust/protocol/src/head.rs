@@ -59,10 +59,14 @@ impl Head {
     /// A body of this media type follows.
     #[must_use]
     pub fn of_type(status: u16, media_type: &'static str) -> Self {
+        Self::new(status).with_type(media_type)
+    }
+
+    /// Adds that a body of this media type follows.
+    #[must_use]
+    pub(crate) fn with_type(self, media_type: &'static str) -> Self {
         let (name, value) = NOSNIFF;
-        Self::new(status)
-            .with("content-type", media_type)
-            .with(name, value)
+        self.with("content-type", media_type).with(name, value)
     }
 
     /// A body follows that goes on: nothing may keep it back on its way.

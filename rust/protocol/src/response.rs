@@ -118,7 +118,7 @@ impl Response {
     #[must_use]
     pub fn rate_limited(message: &str, wait: Duration) -> Self {
         Self {
-            head: rate_limited_head(wait).with("content-type", "application/json; charset=utf-8"),
+            head: rate_limited_head(wait).with_type("application/json; charset=utf-8"),
             body: errors_only(&rate_limited_errors(message)).into(),
         }
     }

@@ -9,7 +9,7 @@ use graphql::Schema;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyList, PyString, PyType};
+use pyo3::types::{PyDict, PyList, PyType};
 
 /// Which classes are which types of interfaces and unions.
 pub(crate) struct Classes {
@@ -19,6 +19,8 @@ pub(crate) struct Classes {
     members: HashSet<String>,
     /// All types of the schema.
     types: HashSet<String>,
+    /// The fields of classes that have scalars of the application.
+    pub(crate) scalars: Scalars,
 }
 
 /// The type of an object.
@@ -34,6 +36,7 @@ pub(crate) enum Found {
 impl Classes {
     pub(crate) fn new(by_class: Py<PyDict>, schema: &Schema) -> Self {
         Self {
+            scalars: Scalars(PyOnceLock::new()),
             by_class,
             members: schema.abstract_members().map(str::to_owned).collect(),
             types: schema.type_names().map(str::to_owned).collect(),
@@ -100,25 +103,39 @@ impl Classes {
     }
 }
 
-/// Makes the dict of a JSON object whose type is noted.
-pub(crate) fn typed_dict<'py>(py: Python<'py>, type_name: &str) -> PyResult<Bound<'py, PyDict>> {
-    let class = typed_data(py)?;
-    let dict = class.call0()?.cast_into::<PyDict>()?;
-    dict.setattr(intern!(py, "type_name"), type_name)?;
-    Ok(dict)
-}
+/// The fields of classes that have scalars of the application, read once for each class.
+pub(crate) struct Scalars(PyOnceLock<Py<PyDict>>);
 
-/// The type that is noted of a dict.
-pub(crate) fn noted<'py>(dict: &Bound<'py, PyDict>) -> Option<Bound<'py, PyString>> {
-    let py = dict.py();
-    if dict.is_exact_instance_of::<PyDict>() || !dict.is_instance(typed_data(py).ok()?).ok()? {
-        return None;
+impl Scalars {
+    /// What makes JSON of the fields of an object, by their names; `None`: of none.
+    pub(crate) fn of<'py>(
+        &self,
+        object: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, PyDict>>> {
+        static READ: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let (py, class) = (object.py(), object.get_type());
+        let known = self.0.get_or_init(py, || PyDict::new(py).unbind()).bind(py);
+        let found = match known.get_item(&class)? {
+            Some(found) => found,
+            None => {
+                let read = READ.import(py, "fraiseql_subs.schema.published", "scalar_fields")?;
+                let found = read.call1((&class,))?;
+                if known.len() >= MAX_CLASSES {
+                    known.clear();
+                }
+                known.set_item(&class, &found)?;
+                found
+            }
+        };
+        // Of a generic class they depend on what it was made as.
+        let found = if found.is_callable() {
+            found.call1((object,))?
+        } else {
+            found
+        };
+        Ok(found.cast_into().ok())
     }
-    let name = dict.getattr_opt(intern!(py, "type_name")).ok()??;
-    name.cast_into().ok()
 }
 
-fn typed_data(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
-    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-    CLASS.import(py, "fraiseql_subs._typed_data", "TypedData")
-}
+/// Classes that are known at a time (count): past it they are read again.
+const MAX_CLASSES: usize = 1024;

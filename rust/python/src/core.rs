@@ -1,7 +1,7 @@
 //! The manager as Python drives it: start, publish, subscribe, serve, end.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use bus::Draft;
@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use protocol::{Close, Extensions, JsonObject, Request, Unreadable};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
+use pyo3::sync::MutexExt;
 use pyo3::types::PyDict;
 use runtime::{Client, Page, Selector, opaque_id};
 use serde_json::Value;
@@ -50,6 +51,8 @@ enum State {
 pub(crate) struct Core {
     setup: Setup,
     state: Arc<Mutex<State>>,
+    /// Held while it starts, so that threads that use it at once start it once.
+    starting: std::sync::Mutex<()>,
 }
 
 /// The managers that may still run, for the end of the interpreter.
@@ -64,7 +67,7 @@ impl Core {
             State::New => None,
         };
         let Some(running) = running else {
-            return self.launch(py);
+            return self.launch(py, false);
         };
         if running.is_foreign() {
             return Err(exceptions::ManagerClosed::new_err(
@@ -73,28 +76,36 @@ impl Core {
         }
         if running.is_abandoned(py) {
             end(&self.state, running, py);
-            return self.launch(py);
+            return self.launch(py, false);
         }
         Ok(running)
     }
 
-    fn launch(&self, py: Python<'_>) -> PyResult<Arc<Running>> {
+    /// Starts it on the running event loop, unless another thread has meanwhile; `again`: also when
+    /// it is closed.
+    fn launch(&self, py: Python<'_>, again: bool) -> PyResult<Arc<Running>> {
         let event_loop = running_loop(py).map_err(|_| {
             exceptions::ManagerClosed::new_err(
                 "the manager is not started and no event loop runs here: use it inside `async with manager`",
             )
         })?;
-        let running = Arc::new(self.setup.start(&event_loop)?);
-        let mut state = self.state.lock();
-        if let State::Running(first) = &*state {
-            // Another thread has just started it.
-            let first = first.clone();
-            drop(state);
-            Running::stop(running, py);
-            return Ok(first);
+        // Nothing that panics leaves anything behind that the next start would meet.
+        let _starting = self
+            .starting
+            .lock_py_attached(py)
+            .unwrap_or_else(PoisonError::into_inner);
+        match &*self.state.lock() {
+            State::Running(first) if !first.is_foreign() => return Ok(first.clone()),
+            State::Closed if !again => return Err(manager_closed()),
+            State::New | State::Running(_) | State::Closed => {}
         }
-        *state = State::Running(running.clone());
-        drop(state);
+        let running = Arc::new(self.setup.start(&event_loop)?);
+        let previous = std::mem::replace(&mut *self.state.lock(), State::Running(running.clone()));
+        if matches!(previous, State::Closed) && !again {
+            // Another thread has closed it meanwhile.
+            self.stop(py);
+            return Err(manager_closed());
+        }
         let (state, started) = (Arc::downgrade(&self.state), Arc::downgrade(&running));
         running.bridge.when_loop_ends(move |py| {
             if let (Some(state), Some(started)) = (state.upgrade(), started.upgrade()) {
@@ -192,7 +203,11 @@ impl Core {
         states.retain(|state| state.strong_count() > 0);
         states.push(Arc::downgrade(&state));
         drop(states);
-        Ok(Self { setup, state })
+        Ok(Self {
+            setup,
+            state,
+            starting: std::sync::Mutex::new(()),
+        })
     }
 
     /// Starts the manager on the running event loop, also after it was closed.
@@ -202,19 +217,22 @@ impl Core {
             State::Running(running) => Some(running.clone()),
             State::New | State::Closed => None,
         };
-        if let Some(running) = running {
-            if !running.is_foreign() {
-                if running.bridge.is_elsewhere(py) {
-                    return Err(exceptions::ConfigurationError::new_err(
-                        "the manager runs on an event loop of another thread, which calls its resolvers: close it there first, or make a manager for each event loop",
-                    ));
+        let running = match running {
+            Some(running) if !running.is_foreign() => running,
+            foreign => {
+                if foreign.is_some() {
+                    drop(foreign);
+                    self.stop(py);
                 }
-                return Ok(());
+                self.launch(py, true)?
             }
-            drop(running);
-            self.stop(py);
+        };
+        if running.bridge.is_elsewhere(py) {
+            return Err(exceptions::ConfigurationError::new_err(
+                "the manager runs on an event loop of another thread, which calls its resolvers: close it there first, or make a manager for each event loop",
+            ));
         }
-        self.launch(py).map(drop)
+        Ok(())
     }
 
     /// Ends everything at once and waits for the threads.

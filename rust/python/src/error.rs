@@ -61,9 +61,7 @@ pub(crate) fn runtime_error(error: &RuntimeError) -> PyErr {
 
 pub(crate) fn server_error(error: &ServerError) -> PyErr {
     match error {
-        ServerError::Bind { .. } | ServerError::Path(_) => {
-            exceptions::ConfigurationError::new_err(error.to_string())
-        }
+        ServerError::Bind { .. } => exceptions::ConfigurationError::new_err(error.to_string()),
         ServerError::Closed => manager_closed(),
     }
 }

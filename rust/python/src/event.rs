@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use bus::Event;
-use graphql::TYPE_MEMBER;
+use graphql::is_note;
 use pyo3::exceptions::{PyKeyError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyIterator, PyMapping, PyNotImplemented, PyString};
 use serde_json::Value;
 
+use crate::event_data;
 use crate::json::to_python;
 
 /// One published event: envelope as attributes, data also as a read-only mapping.
@@ -39,7 +40,7 @@ impl PyEvent {
         if let Some(data) = kept(&self.0) {
             return Ok(data.into_bound(py));
         }
-        let data = to_python(py, &self.0.data)?;
+        let data = event_data::shared(py, &self.0.data)?;
         // Another thread may have been first; then its object is the one.
         self.0.host.set(Box::new(data.clone().unbind())).ok();
         Ok(kept(&self.0).map_or(data, |data| data.into_bound(py)))
@@ -54,11 +55,7 @@ impl PyEvent {
     /// What stands under a key; a key that is no text is none.
     fn find(&self, key: &Bound<'_, PyAny>) -> Option<&Value> {
         let key = key.cast::<PyString>().ok()?.to_str().ok()?;
-        self.0
-            .data
-            .as_object()?
-            .get(key)
-            .filter(|_| key != TYPE_MEMBER)
+        self.0.data.as_object()?.get(key).filter(|_| !is_note(key))
     }
 
     fn field<'py>(&self, key: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
@@ -120,7 +117,7 @@ impl PyEvent {
         self.0.tenant_id.as_deref()
     }
 
-    /// The published data. Shared by all resolvers of the event: do not change it.
+    /// The published data. Shared by all resolvers of the event, so it cannot be changed.
     #[getter]
     fn data<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.whole(py)
@@ -146,9 +143,7 @@ impl PyEvent {
 
     fn __len__(&self) -> usize {
         let members = self.0.data.as_object();
-        members.map_or(0, |map| {
-            map.len() - usize::from(map.contains_key(TYPE_MEMBER))
-        })
+        members.map_or(0, |map| map.keys().filter(|key| !is_note(key)).count())
     }
 
     /// As for any mapping, what counts is the data, not the envelope.

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use graphql::JsonMap;
 use parking_lot::Mutex;
 use protocol::JsonObject;
+use pyo3::exceptions::asyncio::CancelledError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 use pyo3_async_runtimes::{TaskLocals, into_future_with_locals};
 use runtime::{Authenticator, BoxFuture, Client, Refused};
 
@@ -121,11 +121,9 @@ impl Hooks {
     ) -> PyResult<Running> {
         let py = awaitable.py();
         let event_loop = bridge.event_loop(py);
-        let on_loop = PyDict::new(py);
-        on_loop.set_item("loop", event_loop)?;
-        let asyncio = py.import(intern!(py, "asyncio"))?;
-        let ensure = intern!(py, "ensure_future");
-        let task = asyncio.call_method(ensure, (awaitable,), Some(&on_loop))?;
+        let module = py.import(intern!(py, "fraiseql_subs._resolving"))?;
+        let coroutine = module.call_method1(intern!(py, "ask"), (awaitable,))?;
+        let task = module.call_method1(intern!(py, "make_task"), (event_loop, coroutine))?;
         let id = {
             let mut tasks = self.0.lock();
             tasks.last += 1;
@@ -290,7 +288,9 @@ impl Decision {
 fn refused(py: Python<'_>, failures: &Failures, error: &PyErr) -> Refused {
     let exception = exception_of(py, error);
     let told = failures.told(&exception);
-    if told.is_none() {
+    // Its own would be another one: the client has left, or the event loop ends.
+    let is_cancelled = error.is_instance_of::<CancelledError>(py);
+    if told.is_none() && !is_cancelled {
         failures.log(
             "authenticate raised; the client was refused",
             &exception,

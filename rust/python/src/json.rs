@@ -1,21 +1,25 @@
 //! Between Python objects and JSON values, in both directions.
 //!
-//! Not here: results of resolvers, which go straight to bytes (`value`).
+//! Not here: results of resolvers, which go straight to bytes (`value`), and what resolvers read of an
+//! event (`event_data`).
 
-use graphql::TYPE_MEMBER;
+use std::collections::HashSet;
+
+use graphql::{SERIALIZED_MEMBER, TYPE_MEMBER};
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{
-    PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMapping, PyNone,
-    PyNotImplemented, PyString, PyTuple, PyType,
+    PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyNone, PyString, PyTuple, PyType,
 };
 use serde_json::{Map, Number, Value};
 
-use crate::classes::{self, Classes, typed_dict};
+use crate::classes::Classes;
 use crate::event::PyEvent;
+use crate::event_data;
 use crate::iterables;
+use crate::members::{dumped, fields_of};
 use crate::not_json::{NotJson, Segment};
 
 /// Objects and lists inside each other (count) that are followed. Past it the value is refused:
@@ -64,12 +68,28 @@ impl Inside<'_> {
         }
     }
 
-    /// The type of an object, if it is to be noted.
-    fn type_of(self, object: &Bound<'_, PyAny>) -> Result<Option<String>, NotJson> {
+    /// What is noted of an object, if anything is to be.
+    fn notes_of(self, object: &Bound<'_, PyAny>) -> Result<Notes, NotJson> {
+        let type_name = match self.classes {
+            Some(classes) => classes.published(object).map_err(NotJson::raised)?,
+            None => None,
+        };
+        Ok(Notes {
+            type_name,
+            serialized: Vec::new(),
+        })
+    }
+
+    /// What makes JSON of the fields of a published object that have scalars of the application,
+    /// by their names.
+    fn scalars_of<'py>(
+        self,
+        object: &Bound<'py, PyAny>,
+    ) -> Result<Option<Bound<'py, PyDict>>, NotJson> {
         let Some(classes) = self.classes else {
             return Ok(None);
         };
-        classes.published(object).map_err(NotJson::raised)
+        classes.scalars.of(object).map_err(NotJson::raised)
     }
 }
 
@@ -109,13 +129,40 @@ fn convert(object: &Bound<'_, PyAny>, inside: Inside<'_>) -> Result<Value, NotJs
     if let Ok(dict) = object.cast_exact::<PyDict>() {
         return dictionary(dict, inside);
     }
-    if let Ok(list) = object.cast_exact::<PyList>() {
+    if let Ok(list) = object.cast::<PyList>()
+        && (list.is_exact_instance_of::<PyList>() || event_data::is_list(object))
+    {
         return sequence(list.iter().map(Ok), inside);
     }
     if let Ok(tuple) = object.cast_exact::<PyTuple>() {
         return sequence(tuple.iter().map(Ok), inside);
     }
+    if event_data::is_object(object) {
+        return of_event(object, inside);
+    }
     uncommon(object, inside)
+}
+
+/// An object of an event, which is published again or is part of a result.
+fn of_event(object: &Bound<'_, PyAny>, inside: Inside<'_>) -> Result<Value, NotJson> {
+    let dict = object
+        .cast::<PyDict>()
+        .map_err(|e| NotJson::raised(e.into()))?;
+    let value = dictionary(dict, inside)?;
+    if inside.classes.is_none() {
+        return Ok(value);
+    }
+    let type_name = event_data::type_name(object);
+    let serialized = event_data::serialized(object);
+    let notes = Notes {
+        type_name: type_name.and_then(|name| name.extract().ok()),
+        serialized: serialized
+            .and_then(|names| names.extract::<HashSet<_>>().ok())
+            .into_iter()
+            .flatten()
+            .collect(),
+    };
+    Ok(notes.put_into(value))
 }
 
 fn string(text: &Bound<'_, PyString>) -> Result<String, NotJson> {
@@ -172,6 +219,33 @@ fn insert(
     }
 }
 
+/// Writes a field of an object, as its scalar makes JSON of it if it has one.
+fn write_field(
+    map: &mut Map<String, Value>,
+    key: &Bound<'_, PyAny>,
+    value: Bound<'_, PyAny>,
+    scalars: Option<&Bound<'_, PyDict>>,
+    notes: &mut Notes,
+    inside: Inside<'_>,
+) -> Result<(), NotJson> {
+    let serialize = match scalars {
+        Some(scalars) if !value.is_none() => scalars.get_item(key).map_err(NotJson::raised)?,
+        _ => None,
+    };
+    let Some(serialize) = serialize else {
+        return insert(map, key, &value, inside);
+    };
+    let name = string(
+        key.cast::<PyString>()
+            .map_err(|e| NotJson::raised(e.into()))?,
+    )?;
+    let json = serialize.call1((value,));
+    let json = json.map_err(|e| NotJson::raised(e).inside(Segment::Field(name.clone())))?;
+    insert(map, key, &json, inside)?;
+    notes.serialized.push(name);
+    Ok(())
+}
+
 fn sequence<'py>(
     items: impl Iterator<Item = PyResult<Bound<'py, PyAny>>>,
     inside: Inside<'_>,
@@ -185,12 +259,27 @@ fn sequence<'py>(
     Ok(Value::Array(list))
 }
 
-/// Notes the type of an object in it.
-fn with_type(mut value: Value, type_name: Option<&str>) -> Value {
-    if let (Value::Object(map), Some(name)) = (&mut value, type_name) {
-        map.insert(TYPE_MEMBER.to_owned(), name.into());
+/// What is noted of an object of a class, which is lost when it becomes JSON.
+#[derive(Default)]
+struct Notes {
+    type_name: Option<String>,
+    /// Members that scalars of the application have made JSON of.
+    serialized: Vec<String>,
+}
+
+impl Notes {
+    /// Notes them in the object.
+    fn put_into(self, mut value: Value) -> Value {
+        if let Value::Object(map) = &mut value {
+            if let Some(name) = self.type_name {
+                map.insert(TYPE_MEMBER.to_owned(), name.into());
+            }
+            if !self.serialized.is_empty() {
+                map.insert(SERIALIZED_MEMBER.to_owned(), self.serialized.into());
+            }
+        }
+        value
     }
-    value
 }
 
 /// Python types that are looked for once the exact built-in ones are excluded.
@@ -274,9 +363,7 @@ fn uncommon(object: &Bound<'_, PyAny>, inside: Inside<'_>) -> Result<Value, NotJ
         return finite(float.value());
     }
     if let Ok(dict) = object.cast::<PyDict>() {
-        let type_name = inside.classes.and_then(|_| classes::noted(dict));
-        let type_name = type_name.as_ref().and_then(|name| name.to_str().ok());
-        return dictionary(dict, inside).map(|value| with_type(value, type_name));
+        return dictionary(dict, inside);
     }
     if let Ok(list) = object.cast::<PyList>() {
         return sequence(list.iter().map(Ok), inside);
@@ -286,23 +373,40 @@ fn uncommon(object: &Bound<'_, PyAny>, inside: Inside<'_>) -> Result<Value, NotJ
         return convert(&data, inside);
     }
     if let Some(dumped) = dumped(object).map_err(raised)? {
-        let value = convert(&dumped, inside.deeper())?;
-        return Ok(with_type(value, inside.type_of(object)?.as_deref()));
+        let mut notes = inside.notes_of(object)?;
+        let Ok(dict) = dumped.cast::<PyDict>() else {
+            let value = convert(&dumped, inside.deeper())?;
+            return Ok(notes.put_into(value));
+        };
+        // What the model has made of a field itself is what it is written as.
+        let is_own = |key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>| {
+            let own = key.cast::<PyString>().ok().map(|key| object.getattr(key));
+            own.is_some_and(|own| own.is_ok_and(|own| own.is(value)))
+        };
+        let scalars = inside.scalars_of(object)?;
+        let scalars = scalars.as_ref();
+        let mut map = Map::with_capacity(dict.len());
+        for (key, value) in dict {
+            let scalars = scalars.filter(|_| is_own(&key, &value));
+            write_field(&mut map, &key, value, scalars, &mut notes, inside)?;
+        }
+        return Ok(notes.put_into(Value::Object(map)));
     }
     if let Some(fields) = fields_of(object).map_err(raised)? {
-        let type_name = inside.type_of(object)?;
-        let mut map = Map::new();
+        let mut notes = inside.notes_of(object)?;
+        let scalars = inside.scalars_of(object)?;
+        let mut map = Map::with_capacity(fields.len());
         for (key, value) in fields {
-            insert(&mut map, &key, &value, inside)?;
+            write_field(&mut map, &key, value, scalars.as_ref(), &mut notes, inside)?;
         }
-        return Ok(with_type(Value::Object(map), type_name.as_deref()));
+        return Ok(notes.put_into(Value::Object(map)));
     }
     if iterables::is_list(object).map_err(raised)? {
         return sequence(iterables::items(object).map_err(raised)?, inside);
     }
     if object.is_instance_of::<PyBytes>() || object.is_instance_of::<PyByteArray>() {
         return Err(NotJson::new(format!(
-            "{} has no JSON form: make text of it, such as Base64, or declare a `Scalar` that does",
+            "{} has no JSON form: make text of it, such as Base64, or publish an object of a class that declares the field with a `Scalar` that does",
             describe(object)
         )));
     }
@@ -310,170 +414,6 @@ fn uncommon(object: &Bound<'_, PyAny>, inside: Inside<'_>) -> Result<Value, NotJ
         "{} has no JSON form: publish dicts, lists, strings, numbers, dataclasses or pydantic models",
         describe(object)
     )))
-}
-
-type Fields<'py> = Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)>;
-
-/// What a pydantic model makes of itself, when it has serializers of its own.
-fn dumped<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let py = object.py();
-    let class = object.get_type();
-    let Some(decorators) = class.getattr_opt(intern!(py, "__pydantic_decorators__"))? else {
-        return Ok(None);
-    };
-    for kind in [
-        intern!(py, "model_serializers"),
-        intern!(py, "field_serializers"),
-    ] {
-        if decorators.getattr(kind)?.is_truthy()? && object.hasattr("model_dump")? {
-            return object.call_method0("model_dump").map(Some);
-        }
-    }
-    Ok(None)
-}
-
-/// Whether a field of a pydantic model is kept out of what the model is written as.
-fn is_excluded(info: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<bool> {
-    let py = info.py();
-    if let Some(exclude) = info.getattr_opt(intern!(py, "exclude"))?
-        && exclude.is_truthy()?
-    {
-        return Ok(true);
-    }
-    match info.getattr_opt(intern!(py, "exclude_if"))? {
-        Some(exclude_if) if !exclude_if.is_none() => exclude_if.call1((value,))?.is_truthy(),
-        _ => Ok(false),
-    }
-}
-
-/// Names and values of the fields of a pydantic model or dataclass.
-fn model_fields<'py>(
-    object: &Bound<'py, PyAny>,
-    infos: &Bound<'py, PyDict>,
-) -> PyResult<Fields<'py>> {
-    // Past the descriptors of pydantic, which warn of fields that are deprecated.
-    let own = object.getattr_opt(intern!(object.py(), "__dict__"))?;
-    let own = own.and_then(|own| own.cast_into::<PyDict>().ok());
-    let mut fields = Vec::with_capacity(infos.len());
-    for (name, info) in infos {
-        let known = own.as_ref().map(|own| own.get_item(&name)).transpose()?;
-        let value = match known.flatten() {
-            Some(value) => value,
-            None => object.getattr(name.cast::<PyString>()?)?,
-        };
-        if !is_excluded(&info, &value)? {
-            fields.push((name, value));
-        }
-    }
-    add_computed(object, &mut fields)?;
-    Ok(fields)
-}
-
-/// Names and values of a dataclass, a model, an attrs class, a struct or a mapping.
-fn fields_of<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Fields<'py>>> {
-    let py = object.py();
-    if object.is_instance_of::<PyType>() {
-        return Ok(None);
-    }
-    let class = object.get_type();
-    if let Some(infos) = class.getattr_opt(intern!(py, "__pydantic_fields__"))?
-        && let Ok(infos) = infos.cast::<PyDict>()
-    {
-        return model_fields(object, infos).map(Some);
-    }
-    for declared in [
-        intern!(py, "__dataclass_fields__"),
-        intern!(py, "__struct_fields__"),
-        intern!(py, "__attrs_attrs__"),
-    ] {
-        if let Some(names) = class.getattr_opt(declared)? {
-            let read = |name: Bound<'py, PyAny>| {
-                // attrs has objects with the name in them.
-                let name = match name.cast::<PyString>() {
-                    Ok(_) => name,
-                    Err(_) => name.getattr(intern!(py, "name"))?,
-                };
-                let value = object.getattr(name.cast::<PyString>()?)?;
-                Ok((name, value))
-            };
-            let fields = names.try_iter()?.map(|name| read(name?));
-            let mut fields = fields.collect::<PyResult<Fields<'py>>>()?;
-            add_computed(object, &mut fields)?;
-            return Ok(Some(fields));
-        }
-    }
-    if let Some(names) = tuple_fields(object)? {
-        let names = names.iter().zip(object.cast::<PyTuple>()?);
-        let mut fields = names.collect();
-        add_computed(object, &mut fields)?;
-        return Ok(Some(fields));
-    }
-    let Ok(mapping) = object.cast::<PyMapping>() else {
-        return Ok(None);
-    };
-    let pairs = mapping.items()?;
-    pairs
-        .iter()
-        .map(|pair| pair.extract())
-        .collect::<PyResult<_>>()
-        .map(Some)
-}
-
-/// The names of the fields of a named tuple, such as a row of a database.
-fn tuple_fields<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyTuple>>> {
-    if object.cast::<PyTuple>().is_err() {
-        return Ok(None);
-    }
-    let names = object.getattr_opt(intern!(object.py(), "_fields"))?;
-    Ok(names.and_then(|names| names.cast_into::<PyTuple>().ok()))
-}
-
-/// An attribute that is deprecated, without the warning for other callers; `None`: it is read as
-/// any other.
-pub(crate) fn read_quietly<'py>(
-    object: &Bound<'py, PyAny>,
-    name: &Bound<'py, PyString>,
-) -> PyResult<Option<Bound<'py, PyAny>>> {
-    static READ: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let py = object.py();
-    let read = READ.import(py, "fraiseql_subs.schema.deprecation", "read")?;
-    let found = read.call1((object, name))?;
-    Ok((!found.is(PyNotImplemented::get(py))).then_some(found))
-}
-
-fn read_member<'py>(
-    object: &Bound<'py, PyAny>,
-    name: &Bound<'py, PyString>,
-) -> PyResult<Bound<'py, PyAny>> {
-    match read_quietly(object, name)? {
-        Some(found) => Ok(found),
-        None => object.getattr(name),
-    }
-}
-
-/// Adds the fields that the class computes.
-fn add_computed<'py>(object: &Bound<'py, PyAny>, fields: &mut Fields<'py>) -> PyResult<()> {
-    let py = object.py();
-    let class = object.get_type();
-    let mut add = |name: Bound<'py, PyAny>| -> PyResult<()> {
-        let value = read_member(object, name.cast::<PyString>()?)?;
-        fields.push((name, value));
-        Ok(())
-    };
-    if let Some(decorators) = class.getattr_opt(intern!(py, "__pydantic_decorators__"))? {
-        let computed = decorators.getattr(intern!(py, "computed_fields"))?;
-        for name in computed.try_iter()? {
-            add(name?)?;
-        }
-    }
-    if class.hasattr(intern!(py, "__graphql_computed__"))? {
-        static NAMES: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        let names = NAMES.import(py, "fraiseql_subs.schema.computed", "computed_names")?;
-        for name in names.call1((class,))?.try_iter()? {
-            add(name?)?;
-        }
-    }
-    Ok(())
 }
 
 /// Names an object in a message without calling its `repr`, which may be long or raise.
@@ -505,14 +445,9 @@ pub(crate) fn map_to_python<'py>(
     py: Python<'py>,
     map: &Map<String, Value>,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let dict = match map.get(TYPE_MEMBER).and_then(Value::as_str) {
-        Some(type_name) => typed_dict(py, type_name)?,
-        None => PyDict::new(py),
-    };
+    let dict = PyDict::new(py);
     for (key, value) in map {
-        if key != TYPE_MEMBER {
-            dict.set_item(key, to_python(py, value)?)?;
-        }
+        dict.set_item(key, to_python(py, value)?)?;
     }
     Ok(dict)
 }

@@ -8,8 +8,8 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 
 use crate::classes::Classes;
 use crate::error::{bus_error, exceptions, optional_text, publish_error, text};
-use crate::future::{Publication, future};
-use crate::json::to_event;
+use crate::future::{Publication, future, running_loop};
+use crate::json::{describe, to_event};
 use crate::running::Running;
 
 /// Id of a published event and its position in its stream.
@@ -74,7 +74,13 @@ pub(crate) fn many(
             .map_err(|error| bus_error(&error))?;
         Ok(draft)
     };
-    let drafts = events.try_iter()?.enumerate().map(read);
+    let Ok(events) = events.try_iter() else {
+        return Err(publish_error(format!(
+            "events is {}: give a list of (channel, data), or of dicts of what `publish` takes",
+            describe(events)
+        )));
+    };
+    let drafts = events.enumerate().map(read);
     let drafts = drafts.collect::<PyResult<Vec<_>>>()?;
     let mut receipts = Vec::with_capacity(drafts.len());
     let mut drafts = drafts.into_iter();
@@ -156,6 +162,12 @@ fn publish_later(
     mut receipts: Vec<bus::Receipt>,
     result: fn(Python<'_>, Vec<bus::Receipt>) -> PyResult<Py<PyAny>>,
 ) -> PyResult<Publication> {
+    if running_loop(py).is_err() {
+        return Err(exceptions::BusError::new_err((
+            "the bus is behind, and no event loop runs on this thread that could wait for it: publish on an event loop, as with asyncio.run_coroutine_threadsafe, or try again later",
+            true,
+        )));
+    }
     let intake = running.runtime.engine().intake.clone();
     let work = async move {
         for draft in drafts {

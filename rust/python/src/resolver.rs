@@ -6,6 +6,8 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use graphql::{Fault, FieldFault, GraphQLError, ResolverError};
 use protocol::Amendment;
+use pyo3::exceptions::PyGeneratorExit;
+use pyo3::exceptions::asyncio::CancelledError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use runtime::{CallId, Lane, Outcome, Resolver, Subject};
@@ -293,6 +295,11 @@ fn call_in<'py>(
     }
 }
 
+/// Whether this is how a coroutine is told to end.
+fn is_end_of_call(exception: &Bound<'_, PyAny>) -> bool {
+    exception.is_instance_of::<CancelledError>() || exception.is_instance_of::<PyGeneratorExit>()
+}
+
 /// The errors that an executor refused an operation with.
 fn refused_with(py: Python<'_>, exception: &Bound<'_, PyAny>) -> Option<Outcome> {
     let class = py.get_type::<exceptions::ValidationError>();
@@ -310,6 +317,7 @@ fn refused_with(py: Python<'_>, exception: &Bound<'_, PyAny>) -> Option<Outcome>
 struct PyReply<'py> {
     response: Bound<'py, PyAny>,
     is_refusal: bool,
+    has_failed: bool,
     status: Option<u16>,
     headers: Vec<(String, String)>,
 }
@@ -386,12 +394,12 @@ impl Answer {
     /// The resolver raised.
     fn raised(&self, py: Python<'_>, exception: Bound<'_, PyAny>) {
         let error = self.describe(&exception);
-        let Some(plan) = &self.lane.info.plan else {
-            return self.finish(py, refused(error));
-        };
-        let mut response = Vec::with_capacity(RESPONSE_BYTES);
-        plan.project_error(error, &mut response);
-        self.finish(py, Outcome::Failed(response.into()));
+        self.failed(py, error);
+    }
+
+    /// The call was cancelled, which is no fault of the resolver.
+    fn cancelled(&self, py: Python<'_>) {
+        self.failed(py, ResolverError::new(INTERNAL_ERROR));
     }
 
     /// The source stream yielded a value. False: await `room` before the next one.
@@ -444,6 +452,15 @@ impl Answer {
 }
 
 impl Answer {
+    fn failed(&self, py: Python<'_>, error: ResolverError) {
+        let Some(plan) = &self.lane.info.plan else {
+            return self.finish(py, refused(error));
+        };
+        let mut response = Vec::with_capacity(RESPONSE_BYTES);
+        plan.project_error(error, &mut response);
+        self.finish(py, Outcome::Failed(response.into()));
+    }
+
     fn finish(&self, py: Python<'_>, outcome: Outcome) {
         self.has_ended.store(true, Relaxed);
         if !self.is_stream {
@@ -490,7 +507,7 @@ impl Answer {
                 graphql::write_json(&json, &mut response);
                 if reply.is_refusal {
                     Outcome::Refused(response.into())
-                } else if json.get("errors").is_some() {
+                } else if reply.has_failed {
                     Outcome::Failed(response.into())
                 } else {
                     Outcome::Response(response.into())
@@ -537,6 +554,10 @@ impl Answer {
     }
 
     fn describe(&self, exception: &Bound<'_, PyAny>) -> ResolverError {
+        if self.calls.bridge.is_closed() && is_end_of_call(exception) {
+            // Its event loop has ended, and the call with it.
+            return ResolverError::new(INTERNAL_ERROR);
+        }
         self.calls.failures.describe(&place(&self.lane), exception)
     }
 }

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bus::HistoryLimits;
-use graphql::{Comparison, DocumentLimits, EnumType, Schema, SchemaOptions, TrustedDocuments};
+use graphql::{
+    Comparison, DocumentLimits, EnumType, GraphQLError, Kind, Returned, Schema, SchemaOptions,
+    TrustedDocuments,
+};
 use protocol::Transports;
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
@@ -20,7 +23,7 @@ use serde_json::Value;
 
 use crate::bridge::Bridge;
 use crate::classes::Classes;
-use crate::error::{definition_error, exceptions, runtime_error, schema_error};
+use crate::error::{config_error, definition_error, exceptions, runtime_error, schema_error};
 use crate::failure::Failures;
 use crate::hook::{Hooks, PyAuthenticator};
 use crate::json::to_json;
@@ -104,6 +107,7 @@ pub(crate) struct PyDefinition<'py> {
     is_initial_stream: bool,
     shared: bool,
     partial: bool,
+    returned: Option<(usize, String, String, String)>,
 }
 
 /// What the type of a constant in a filter says: the name of a scalar, or name and values of an enum.
@@ -200,6 +204,7 @@ impl Setup {
         let catalog = Catalog::new(schema, declared, document_limits, trusted)
             .map_err(|error| definition_error(&error))?
             .with_max_message_bytes(limits.max_message_bytes);
+        check_trusted(&catalog)?;
         let policy = options.security.read(&catalog)?;
         let tokens = options.security.read_tokens()?;
         let history = options.history.map(|history| history.read());
@@ -296,6 +301,32 @@ impl Setup {
     }
 }
 
+/// Trusted documents that are told in one error (count).
+const MAX_TOLD: usize = 5;
+
+/// Refuses trusted documents that every client would be refused.
+fn check_trusted(catalog: &Catalog) -> PyResult<()> {
+    let refused = catalog.refused_trusted();
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let told = |(id, errors): &(&str, Vec<GraphQLError>)| {
+        let told = errors.iter().map(|error| match error.locations.first() {
+            Some(at) => format!("{} (line {}, column {})", error.message, at.line, at.column),
+            None => error.message.clone(),
+        });
+        format!("{id:?}: {}", told.collect::<Vec<_>>().join("; "))
+    };
+    let mut documents: Vec<_> = refused.iter().take(MAX_TOLD).map(told).collect();
+    if refused.len() > MAX_TOLD {
+        documents.push(format!("and {} more", refused.len() - MAX_TOLD));
+    }
+    Err(config_error(format!(
+        "trusted_documents holds what no client could run: correct these documents, or take them out: {}",
+        documents.join(", ")
+    )))
+}
+
 /// A declaration cannot be served.
 fn refused(problem: String) -> PyErr {
     exceptions::SchemaError::new_err(problem)
@@ -385,6 +416,18 @@ fn read_definition(index: usize, definition: &PyDefinition<'_>) -> PyResult<Defi
         has_initial: definition.initial.is_some(),
         is_shared: definition.shared,
         is_partial: definition.partial,
+        returned: definition
+            .returned
+            .as_ref()
+            .map(|(lists, kind, name, text)| Returned {
+                lists: *lists,
+                kind: match kind.as_str() {
+                    "object" => Kind::Object,
+                    "any" => Kind::Any,
+                    _ => Kind::Leaf(name.clone()),
+                },
+                text: text.clone(),
+            }),
     })
 }
 

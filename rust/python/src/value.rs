@@ -15,11 +15,13 @@ use pyo3::types::{
     PyBool, PyCFunction, PyDict, PyFloat, PyInt, PyList, PyMapping, PyString, PyType,
 };
 
-use crate::classes::{self, Classes, Found};
+use crate::classes::{Classes, Found};
 use crate::event::PyEvent;
+use crate::event_data;
 use crate::failure::Failures;
 use crate::iterables::{self, Drained};
-use crate::json::{HostTypes, describe, read_quietly, to_json};
+use crate::json::{HostTypes, describe, to_json};
+use crate::members::read_quietly;
 
 /// What a schema says of Python objects.
 pub(crate) struct Names {
@@ -65,6 +67,8 @@ pub(crate) struct PyValue<'py, 'n> {
     object: Bound<'py, PyAny>,
     names: &'n Names,
     drained: &'n Drained<'py>,
+    /// Whether scalars of the application have made JSON of it already.
+    is_serialized: bool,
 }
 
 impl<'py, 'n> PyValue<'py, 'n> {
@@ -77,6 +81,7 @@ impl<'py, 'n> PyValue<'py, 'n> {
             object,
             names,
             drained,
+            is_serialized: false,
         }
     }
 
@@ -85,6 +90,21 @@ impl<'py, 'n> PyValue<'py, 'n> {
         let data = object.cast::<PyEvent>().ok();
         let data = data.and_then(|event| event.get().whole(object.py()).ok());
         Self::new(data.unwrap_or(object), self.names, self.drained)
+    }
+
+    /// An item of this list.
+    fn item(&self, object: Bound<'py, PyAny>) -> Self {
+        Self {
+            is_serialized: self.is_serialized,
+            ..self.with(object)
+        }
+    }
+
+    /// Whether this is an object of an event whose publisher had a scalar make JSON of a field.
+    fn has_serialized(&self, field: &Bound<'py, PyString>) -> bool {
+        !self.names.serializers.is_empty()
+            && event_data::serialized(&self.object)
+                .is_some_and(|names| names.contains(field).unwrap_or(false))
     }
 
     fn find_type(&self, is_possible: &dyn Fn(&str) -> bool) -> PyResult<TypeName<'static>> {
@@ -96,7 +116,7 @@ impl<'py, 'n> PyValue<'py, 'n> {
                 let name = mapping.get_item(key)?.cast_into::<PyString>()?;
                 return Ok(TypeName::Named(owned(&name)?));
             }
-            let noted = self.object.cast::<PyDict>().ok().and_then(classes::noted);
+            let noted = event_data::type_name(&self.object);
             return Ok(match noted {
                 Some(name) if is_possible(name.to_str()?) => TypeName::Named(owned(&name)?),
                 _ => TypeName::Unnamed(None),
@@ -147,7 +167,10 @@ impl Value for PyValue<'_, '_> {
             member(&self.object, name)
         };
         match found {
-            Ok(found) => Ok(found.map(|object| self.with(object))),
+            Ok(found) => Ok(found.map(|object| Self {
+                is_serialized: self.has_serialized(name),
+                ..self.with(object)
+            })),
             Err(error) => Err(self.raised(error, "reading")),
         }
     }
@@ -165,9 +188,11 @@ impl Value for PyValue<'_, '_> {
         &self,
         mut visit: impl FnMut(Self) -> ControlFlow<()>,
     ) -> Result<(), ResolverError> {
-        if let Ok(list) = self.object.cast_exact::<PyList>() {
+        if let Ok(list) = self.object.cast::<PyList>()
+            && (list.is_exact_instance_of::<PyList>() || event_data::is_list(&self.object))
+        {
             for item in list.iter() {
-                if visit(self.with(item)).is_break() {
+                if visit(self.item(item)).is_break() {
                     break;
                 }
             }
@@ -176,7 +201,7 @@ impl Value for PyValue<'_, '_> {
         let failed = |error: PyErr| self.raised(error, "reading the items of");
         let items = self.drained.of(&self.object).map_err(failed)?;
         for item in iterables::items(&items).map_err(failed)? {
-            if visit(self.with(item.map_err(failed)?)).is_break() {
+            if visit(self.item(item.map_err(failed)?)).is_break() {
                 break;
             }
         }
@@ -215,7 +240,9 @@ impl Value for PyValue<'_, '_> {
 
     fn write_scalar(&self, scalar: &str, out: &mut Vec<u8>) -> Result<(), ResolverError> {
         let mut object = self.object.clone();
-        if let Some(serialize) = self.names.serializers.get(scalar) {
+        if !self.is_serialized
+            && let Some(serialize) = self.names.serializers.get(scalar)
+        {
             object = serialize
                 .bind(object.py())
                 .call1((&object,))

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use security::{Check, Identity};
+use security::{Check, Identity, RequestSource};
 
 /// The logger.
 const AUDIT: &str = "fraiseql_subs.audit";
@@ -11,9 +11,16 @@ fn user_of(identity: Option<&Identity>) -> Option<&str> {
     identity.map(|identity| identity.user_id.as_str())
 }
 
-/// A request, or a handshake, whose source is not allowed.
-pub(crate) fn handshake_denied(check: Check, origin: Option<&str>, host: Option<&str>) {
-    tracing::warn!(target: AUDIT, check = check.name(), origin, host, "handshake denied");
+/// A handshake from a source that is not allowed; `setting` allows sources.
+pub(crate) fn handshake_denied(check: Check, source: &RequestSource<'_>, setting: &str) {
+    let (origin, host) = (source.origin, source.host);
+    tracing::warn!(target: AUDIT, check = check.name(), origin, host, setting, "handshake denied");
+}
+
+/// As [`handshake_denied`], of a request.
+pub(crate) fn source_denied(check: Check, source: &RequestSource<'_>, setting: &str) {
+    let (origin, host) = (source.origin, source.host);
+    tracing::warn!(target: AUDIT, check = check.name(), origin, host, setting, "request denied");
 }
 
 /// A request of a client that sends too many.

@@ -165,8 +165,12 @@ impl Engine {
     /// # Errors
     ///
     /// The check that it does not pass.
-    pub(crate) fn admit(&self, source: &RequestSource<'_>) -> Result<(), Check> {
-        self.told(self.policy.admit(source), source)
+    pub(crate) fn admit(
+        &self,
+        source: &RequestSource<'_>,
+        arriving: Arriving,
+    ) -> Result<(), Check> {
+        self.told(self.policy.admit(source), source, arriving)
     }
 
     /// Checks for which host `/health` or `/metrics` is asked.
@@ -179,15 +183,33 @@ impl Engine {
             host,
             ..RequestSource::default()
         };
-        self.told(self.policy.admit_to_status(host), &source)
+        self.told(
+            self.policy.admit_to_status(host),
+            &source,
+            Arriving::ForStatus,
+        )
     }
 
-    /// Counts and logs a denial.
-    fn told(&self, result: Result<(), Check>, source: &RequestSource<'_>) -> Result<(), Check> {
+    /// Counts and logs a denial, with the setting that lets such a client in.
+    fn told(
+        &self,
+        result: Result<(), Check>,
+        source: &RequestSource<'_>,
+        arriving: Arriving,
+    ) -> Result<(), Check> {
         result.inspect_err(|check| {
-            let (origin, host) = (source.origin, source.host);
+            let setting = match (check, arriving) {
+                (Check::Host, Arriving::ForStatus) => "Security.hosts or Security.status_hosts",
+                (Check::Host, _) => "Security.hosts",
+                _ => "Security.origins",
+            };
             self.metrics.denied(*check);
-            audit::handshake_denied(*check, origin, host);
+            match arriving {
+                Arriving::Handshake => audit::handshake_denied(*check, source, setting),
+                Arriving::Request | Arriving::ForStatus => {
+                    audit::source_denied(*check, source, setting);
+                }
+            }
         })
     }
 
@@ -281,6 +303,17 @@ impl Engine {
     pub(crate) fn set_hurried(&self, hurried: bool) {
         self.hurried.store(hurried, Ordering::Relaxed);
     }
+}
+
+/// What a client comes with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arriving {
+    /// The handshake of a WebSocket.
+    Handshake,
+    /// A request over HTTP.
+    Request,
+    /// A request for `/health` or `/metrics`.
+    ForStatus,
 }
 
 /// Says of events whose they are.

@@ -23,6 +23,18 @@ pub enum DefinitionError {
         /// Those that are.
         known: String,
     },
+    /// No value that the function says it returns can be of the type of the field.
+    #[error(
+        "`Subscription.{field}` is of type `{type_text}` in the schema, and what serves it says that it is `{returned}`: correct the annotation, or the schema"
+    )]
+    Returns {
+        /// The field.
+        field: String,
+        /// What the function says.
+        returned: String,
+        /// What the schema says.
+        type_text: String,
+    },
     /// The channel's argument was left out or null.
     #[error("`{field}` needs a value for its argument `{argument}`")]
     MissingArgument {

@@ -21,37 +21,37 @@ const MAX_TOKEN_BYTES: usize = 16 * 1024;
 pub enum JwtConfigError {
     /// Not an algorithm that is verified here.
     #[error(
-        "`{0}` is no algorithm that is verified here: use HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 or EdDSA"
+        "`{0}` in `algorithms` is none that is verified here: use HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 or EdDSA"
     )]
     Algorithm(String),
     /// None at all.
     #[error(
-        "no algorithm is listed: name those that your tokens are signed with, such as [\"RS256\"]"
+        "no algorithm is listed: give those that your tokens are signed with as `algorithms`, such as [\"RS256\"]"
     )]
     NoAlgorithm,
     /// Both a secret's and a public key's.
     #[error(
-        "HS algorithms and those of public keys cannot be mixed: a public key would be taken for a secret"
+        "`algorithms` mixes HS algorithms and those of public keys: give those of one kind, as a public key would be taken for a secret"
     )]
     Mixed,
     /// The key does not fit.
     #[error(
-        "the key cannot be used with {algorithm}: give a PEM public key for RS, PS, ES and EdDSA, a secret for HS"
+        "`key` cannot be used with {algorithm}: give a PEM public key for RS, PS, ES and EdDSA, a secret for HS"
     )]
     Key {
         /// What it was to be used with.
         algorithm: String,
     },
     /// A secret that can be guessed.
-    #[error("the secret has {0} bytes: RFC 7518 asks for at least 32")]
+    #[error("the secret in `key` has {0} bytes: give at least 32, as RFC 7518 asks for")]
     WeakSecret(usize),
     /// A key that others have.
     #[error(
-        "the secret is a PEM key, which others have: list the algorithms of that key, such as RS256"
+        "the secret in `key` is a PEM key, which others have: list the `algorithms` of that key, such as RS256"
     )]
     PemSecret,
     /// The key set cannot be read.
-    #[error("the key set is no JWKS: {0}")]
+    #[error("`jwks` is no JSON Web Key Set: {0}; give the text of one")]
     KeySet(String),
 }
 

@@ -1,5 +1,6 @@
 //! The HTTP server: binding, workers, end.
 
+use std::io;
 use std::sync::mpsc;
 
 use actix_server::ServerHandle;
@@ -28,21 +29,47 @@ pub struct ServerConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// The address could not be bound.
-    #[error(
-        "cannot listen on {endpoint}: {source}; is another server running there? port=0 picks a free one"
-    )]
+    #[error("cannot listen on {endpoint}: {source}; {}", advice(endpoint, source))]
     Bind {
         /// As configured.
         endpoint: Endpoint,
         /// What the system said.
-        source: std::io::Error,
+        source: io::Error,
     },
-    /// The path does not start with a slash.
-    #[error("path `{0}` must start with `/`, such as `/graphql`")]
-    Path(String),
     /// The manager was closed meanwhile.
     #[error("the manager is closed")]
     Closed,
+}
+
+/// What to do about an address that cannot be bound.
+fn advice(endpoint: &Endpoint, error: &io::Error) -> &'static str {
+    use io::ErrorKind::{AddrInUse, AddrNotAvailable, NotFound, PermissionDenied};
+    match (endpoint, error.kind()) {
+        (Endpoint::Tcp { .. }, AddrInUse) => {
+            "another program listens there: end it, or give another `port=`; port=0 picks a free one"
+        }
+        (Endpoint::Tcp { .. }, AddrNotAvailable) => {
+            "this machine has no such address: give one that it has as `host=`, or \"0.0.0.0\" for all"
+        }
+        (Endpoint::Tcp { .. }, PermissionDenied) => {
+            "ports below 1024 need a privilege: give a `port=` from 1024 on"
+        }
+        (Endpoint::Tcp { .. }, _) => {
+            "give a name or an address of this machine as `host=`, such as \"127.0.0.1\", and the port as `port=`"
+        }
+        (Endpoint::Unix(_), AddrInUse) => {
+            "another program listens there, or the file is no socket: end it, or give another path as `unix=`"
+        }
+        (Endpoint::Unix(_), NotFound) => {
+            "the directory is not there: make it, or give another path as `unix=`"
+        }
+        (Endpoint::Unix(_), PermissionDenied) => {
+            "this user may not write there: give another path as `unix=`"
+        }
+        (Endpoint::Unix(_), _) => {
+            "give the path of a file that is to be made as `unix=`, with at most 107 bytes"
+        }
+    }
 }
 
 /// A listening server.
@@ -59,9 +86,6 @@ impl Server {
     ///
     /// [`ServerError`] when the address cannot be bound; nothing was started then.
     pub fn start(runtime: &Runtime, config: ServerConfig) -> Result<Self, ServerError> {
-        if !config.path.starts_with('/') {
-            return Err(ServerError::Path(config.path));
-        }
         let refused = |endpoint| move |source| ServerError::Bind { endpoint, source };
         let (listener, address) =
             Listener::bind(&config.endpoint).map_err(refused(config.endpoint.clone()))?;

@@ -124,6 +124,14 @@ impl DocumentCache {
         self
     }
 
+    /// The ids of trusted documents that would be refused, each with what is wrong.
+    #[must_use]
+    pub fn refused_trusted(&self) -> Vec<(&str, Vec<GraphQLError>)> {
+        let documents = self.trusted.iter().flat_map(TrustedDocuments::iter);
+        let refused = documents.filter_map(|(id, text)| Some((id, self.get(text).err()?)));
+        refused.collect()
+    }
+
     /// The schema that documents are validated against.
     #[must_use]
     pub fn schema(&self) -> &Arc<Schema> {
@@ -341,6 +349,23 @@ mod tests {
             CODE_BAD_USER_INPUT
         );
         assert!(cache.documents.lock().by_sha256.is_empty());
+    }
+
+    #[test]
+    fn trusted_documents_that_would_be_refused_are_told_with_their_ids() {
+        let documents = [
+            ("b", "{ nothing }"),
+            ("a", "subscription {"),
+            ("c", "subscription { tick }"),
+        ];
+        let documents = documents.map(|(id, text)| (id.to_owned(), text.to_owned()));
+        let cache = cache(4).with_trusted(TrustedDocuments::new(documents));
+        let refused = cache.refused_trusted();
+        assert_eq!(
+            refused.iter().map(|(id, _)| *id).collect::<Vec<_>>(),
+            ["a", "b"]
+        );
+        assert!(refused[1].1[0].message.contains("nothing"));
     }
 
     #[test]

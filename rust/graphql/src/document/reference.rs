@@ -58,6 +58,13 @@ impl TrustedDocuments {
         trusted
     }
 
+    /// The documents with their ids, in the order of these.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        let mut documents: Vec<_> = self.by_id.iter().collect();
+        documents.sort_unstable_by_key(|(id, _)| *id);
+        documents.into_iter().map(|(id, text)| (&**id, &**text))
+    }
+
     /// The text of the document that is referred to.
     pub(crate) fn find(
         &self,

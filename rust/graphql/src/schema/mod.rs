@@ -5,6 +5,7 @@ mod directives;
 mod enums;
 mod keys;
 mod options;
+mod returned;
 mod size;
 
 use std::collections::HashMap;
@@ -32,6 +33,7 @@ use keys::{FieldKeys, field_keys};
 pub use directives::FieldRequirement;
 pub(crate) use keys::names_of;
 pub use options::SchemaOptions;
+pub use returned::{Kind, Returned};
 pub(crate) use size::{Elements, SchemaSize};
 
 /// Problems of one schema that its error lists (count). Past it the rest is left out.

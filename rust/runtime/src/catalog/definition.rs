@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use graphql::{Comparison, DataType, JsonMap, Schema, SubscriptionOperation};
+use graphql::{Comparison, DataType, JsonMap, Returned, Schema, SubscriptionOperation};
 use security::ChannelPattern;
 
 use super::filter::{Condition, FilterValue};
@@ -56,6 +56,8 @@ pub struct Definition {
     /// Of a delegate: whether its executor knows less of the schema than is served, so that it is
     /// told what the schema looks like.
     pub is_partial: bool,
+    /// What the host says of its values; `None`: nothing.
+    pub returned: Option<Returned>,
 }
 
 impl Definition {
@@ -69,6 +71,15 @@ impl Definition {
         let signature = schema
             .subscription_field(&self.field)
             .ok_or_else(|| DefinitionError::UnknownField(self.field.clone()))?;
+        if let Some(returned) = &self.returned
+            && let Some(type_text) = schema.misfit(&self.field, returned)
+        {
+            return Err(DefinitionError::Returns {
+                field: self.field.clone(),
+                returned: returned.text.clone(),
+                type_text,
+            });
+        }
         let from_filter = self
             .filter
             .iter()

@@ -147,6 +147,12 @@ impl Catalog {
         self
     }
 
+    /// The ids of trusted documents that would be refused, each with what is wrong.
+    #[must_use]
+    pub fn refused_trusted(&self) -> Vec<(&str, Vec<GraphQLError>)> {
+        self.documents.refused_trusted()
+    }
+
     pub(crate) fn documents(&self) -> &DocumentCache {
         &self.documents
     }

@@ -19,7 +19,7 @@ use super::remote::{CarrierHandle, Incoming, Opening, Remote, Slot};
 use crate::catalog::Checked;
 use crate::client::{Buckets, Client};
 use crate::connection::{Outgoing, Verdict};
-use crate::engine::Engine;
+use crate::engine::{Arriving, Engine};
 use crate::places::Place;
 use crate::random::random_key;
 use crate::subscription::Waiter;
@@ -113,17 +113,27 @@ impl Responder {
         peer: Option<&str>,
     ) -> Result<Place, Response> {
         self.engine.admit_peer(peer)?;
-        self.enter(headers, peer)
+        self.enter(headers, peer, Arriving::Handshake)
     }
 
-    fn enter(&self, headers: &[(String, String)], peer: Option<&str>) -> Result<Place, Response> {
-        self.may_enter(headers, peer)?;
+    fn enter(
+        &self,
+        headers: &[(String, String)],
+        peer: Option<&str>,
+        arriving: Arriving,
+    ) -> Result<Place, Response> {
+        self.may_enter(headers, peer, arriving)?;
         let place = self.engine.places.take();
         place.ok_or_else(|| Response::unavailable(TOO_MANY))
     }
 
-    fn may_enter(&self, headers: &[(String, String)], peer: Option<&str>) -> Result<(), Response> {
-        self.has_source(headers)
+    fn may_enter(
+        &self,
+        headers: &[(String, String)],
+        peer: Option<&str>,
+        arriving: Arriving,
+    ) -> Result<(), Response> {
+        self.has_source(headers, arriving)
             .inspect_err(|_| self.engine.refused(peer))?;
         if self.engine.is_draining() {
             return Err(Response::shutting_down());
@@ -134,7 +144,7 @@ impl Responder {
     }
 
     /// Whether it is known, and let in, where a request comes from.
-    fn has_source(&self, headers: &[(String, String)]) -> Result<(), Response> {
+    fn has_source(&self, headers: &[(String, String)], arriving: Arriving) -> Result<(), Response> {
         if let Some(name) = fields::repeated(headers) {
             let problem = format!("the header `{name}` may be sent once only");
             return Err(Response::error(400, &problem));
@@ -146,7 +156,7 @@ impl Responder {
             fetch_site: value("sec-fetch-site"),
             fetch_mode: value("sec-fetch-mode"),
         };
-        let admitted = self.engine.admit(&source);
+        let admitted = self.engine.admit(&source, arriving);
         admitted.map_err(|check| Response::denied(check.name()))
     }
 
@@ -172,17 +182,17 @@ impl Responder {
         request: &HttpRequest<'_>,
         peer: Option<&str>,
     ) -> Result<Place, Reply> {
-        let headers = request.headers;
+        let (headers, arriving) = (request.headers, Arriving::Request);
         let admitted = match self.stream_of(request) {
             Some((place, account)) => {
-                let entered = self.may_enter(headers, peer).map(|()| place);
+                let entered = self.may_enter(headers, peer, arriving).map(|()| place);
                 entered.and_then(|place| self.take_message(account, peer).map(|()| place))
             }
             // A browser asks by itself, and could not tell its page.
-            None if is_preflight(request) => self.enter(headers, peer),
+            None if is_preflight(request) => self.enter(headers, peer, arriving),
             None => {
                 let admitted = self.engine.admit_request(peer);
-                admitted.and_then(|()| self.enter(headers, peer))
+                admitted.and_then(|()| self.enter(headers, peer, arriving))
             }
         };
         admitted.map_err(|refusal| self.told(request, refusal))
@@ -238,7 +248,7 @@ impl Responder {
         let has_place = || self.engine.places.has_room() || self.stream_of(request).is_some();
         let looked = self.engine.admit_peer(peer);
         looked
-            .and_then(|()| self.may_enter(request.headers, peer))
+            .and_then(|()| self.may_enter(request.headers, peer, Arriving::Request))
             .and_then(|()| {
                 let refused = || Response::unavailable(TOO_MANY);
                 has_place().then_some(()).ok_or_else(refused)

@@ -1,0 +1,65 @@
+"""What runs beside a server: `main` of `SubscriptionManager.run`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeAlias
+
+from ._callables import check_callable
+from ._records import records
+from .errors import ConfigurationError
+
+_log = logging.getLogger("fraiseql_subs.manager")
+
+_LAST_STEP = 1.0
+"""Seconds that a `main` has which did not end before the drain, after it is cancelled again."""
+
+Main: TypeAlias = Callable[[], Awaitable[object]] | Coroutine[Any, Any, object]
+"""What runs beside a server: an async function without parameters, or its coroutine."""
+
+
+async def give_up(program: asyncio.Task[object]) -> None:
+    """End a `main` that takes cancellation for nothing: asyncio would wait for it for ever."""
+    program.cancel()
+    await asyncio.wait([program], timeout=_LAST_STEP)
+    if program.done():
+        return
+    text = "main has not ended since it was cancelled: it is ended where it stands"
+    records.write(_log, logging.WARNING, text, kind="ended programs")
+    coroutine: Any = program.get_coro()
+    with contextlib.suppress(RuntimeError):
+        coroutine.close()
+    program.cancel()
+    await asyncio.wait([program], timeout=_LAST_STEP)
+    if program.done() and not program.cancelled():
+        # That its coroutine is closed, which is no news.
+        program.exception()
+
+
+def check_main(main: object) -> None:
+    """Refuse what cannot run beside a server.
+
+    Raises:
+        ConfigurationError: It is neither awaitable nor a function without parameters.
+    """
+    if main is not None and not inspect.isawaitable(main):
+        check_callable("main", main)
+
+
+def begin(main: Main) -> Awaitable[object]:
+    """Start what runs beside a server.
+
+    Raises:
+        ConfigurationError: It cannot be awaited.
+    """
+    started: Any = main() if callable(main) and not inspect.iscoroutine(main) else main
+    if not inspect.isawaitable(started):
+        raise ConfigurationError(
+            f"main={main!r} cannot be awaited: give an async function without parameters, or its"
+            " coroutine"
+        )
+    return started

@@ -1,0 +1,115 @@
+"""Checks of settings that several parts of the package take, where they are written.
+
+Each refuses with the name of the setting, its value, and what to write instead.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ._texts import has_utf8
+from .config import is_number, refuse
+
+MAX_DRAIN = 24 * 3600
+"""Seconds that a drain may take at most."""
+
+_PATH = re.compile(r"/[A-Za-z0-9\-._~!$&'()+,;=:@/]*")
+
+# Served beside the GraphQL endpoint.
+_STATUS_PATHS = ("/health", "/health/live", "/health/ready", "/metrics")
+
+
+class DefaultHost(str):
+    """A host that was not given, which `unix=` may stand beside."""
+
+    __slots__ = ()
+
+
+class DefaultPort(int):
+    """A port that was not given."""
+
+    __slots__ = ()
+
+
+DEFAULT_HOST = DefaultHost("127.0.0.1")
+DEFAULT_PORT = DefaultPort(8000)
+
+
+def check_flag(setting: str, value: object) -> bool:
+    """Refuse what is neither True nor False."""
+    if not isinstance(value, bool):
+        refuse(setting, value, "give True or False")
+    return value
+
+
+def check_drain(value: object) -> float:
+    """Refuse what is no time that operations under way may have."""
+    if not (is_number(value) and isinstance(value, int | float) and 0 <= value <= MAX_DRAIN):
+        refuse("drain", value, f"give a number of seconds from 0 to {MAX_DRAIN}")
+    return value
+
+
+def check_manager(value: object) -> None:
+    """Refuse what is no manager, such as the class itself."""
+    from .manager import SubscriptionManager
+
+    if not isinstance(value, SubscriptionManager):
+        remedy = "give an instance, such as SubscriptionManager(subscriptions=[...])"
+        refuse("manager", value, remedy)
+
+
+def check_host(value: object) -> None:
+    """Refuse what is no name or address."""
+    if not (
+        isinstance(value, str) and value and has_utf8(value) and not re.search(r"[\s/]", value)
+    ):
+        refuse("host", value, 'give a name or an address to bind, such as "127.0.0.1" or "0.0.0.0"')
+
+
+def check_port(value: object) -> None:
+    """Refuse what is no port."""
+    if not (isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 65535):
+        refuse("port", value, "give a whole number from 0 to 65535; 0 picks a free port")
+
+
+def check_unix(value: object) -> None:
+    """Refuse what is no path of a unix socket."""
+    is_path = isinstance(value, str | Path) and str(value) not in ("", ".")
+    if not (is_path and has_utf8(str(value)) and "\0" not in str(value)):
+        refuse("unix", value, 'give the path of a socket, such as "/run/app.sock", or None')
+
+
+def check_endpoint(value: object) -> None:
+    """Refuse a path that is none for the GraphQL endpoint of the embedded server."""
+    example = 'such as "/graphql"'
+    if not (isinstance(value, str) and _PATH.fullmatch(value)):
+        remedy = (
+            f"give one that begins with `/`, of letters, digits and -._~ and no pattern, {example}"
+        )
+        refuse("path", value, remedy)
+    bare = value.rstrip("/")
+    if bare in _STATUS_PATHS:
+        refuse(
+            "path", value, f"that is served to those who watch the server: give another, {example}"
+        )
+    if any(segment in ("", ".", "..") for segment in bare.split("/")[1:]):
+        refuse(
+            "path", value, f"clients ask for it as another path: give one without gaps, {example}"
+        )
+
+
+def check_route(value: object, *, may_be_empty: bool = False) -> None:
+    """Refuse a path that no router of an application finds; it may have parameters."""
+    begins = isinstance(value, str) and (value.startswith("/") or (may_be_empty and not value))
+    if not begins or not has_utf8(str(value)) or re.search(r"[?#\s]", str(value)):
+        refuse("path", value, 'give a path that begins with `/`, without `?` and `#`: "/graphql"')
+
+
+def items(setting: str, value: object, example: str) -> list[Any]:
+    """Take a collection of anything but characters."""
+    if not isinstance(value, Iterable) or isinstance(value, str | bytes):
+        refuse(setting, value, f"give a list, such as {example}")
+    return list(value)

@@ -1,0 +1,171 @@
+//! The fields of Python objects: dataclasses, models, attrs classes, structs, named tuples, mappings.
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyMapping, PyNotImplemented, PyString, PyTuple, PyType};
+
+/// Names and values.
+pub(crate) type Fields<'py> = Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)>;
+
+/// What a pydantic model makes of itself, when it has serializers of its own.
+pub(crate) fn dumped<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = object.py();
+    let class = object.get_type();
+    let Some(decorators) = class.getattr_opt(intern!(py, "__pydantic_decorators__"))? else {
+        return Ok(None);
+    };
+    for kind in [
+        intern!(py, "model_serializers"),
+        intern!(py, "field_serializers"),
+    ] {
+        if decorators.getattr(kind)?.is_truthy()? && object.hasattr("model_dump")? {
+            return object.call_method0("model_dump").map(Some);
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a field of a pydantic model is kept out of what the model is written as.
+fn is_excluded(info: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = info.py();
+    if let Some(exclude) = info.getattr_opt(intern!(py, "exclude"))?
+        && exclude.is_truthy()?
+    {
+        return Ok(true);
+    }
+    match info.getattr_opt(intern!(py, "exclude_if"))? {
+        Some(exclude_if) if !exclude_if.is_none() => exclude_if.call1((value,))?.is_truthy(),
+        _ => Ok(false),
+    }
+}
+
+/// Names and values of the fields of a pydantic model or dataclass.
+fn model_fields<'py>(
+    object: &Bound<'py, PyAny>,
+    infos: &Bound<'py, PyDict>,
+) -> PyResult<Fields<'py>> {
+    // Past the descriptors of pydantic, which warn of fields that are deprecated.
+    let own = object.getattr_opt(intern!(object.py(), "__dict__"))?;
+    let own = own.and_then(|own| own.cast_into::<PyDict>().ok());
+    let mut fields = Vec::with_capacity(infos.len());
+    for (name, info) in infos {
+        let known = own.as_ref().map(|own| own.get_item(&name)).transpose()?;
+        let value = match known.flatten() {
+            Some(value) => value,
+            None => object.getattr(name.cast::<PyString>()?)?,
+        };
+        if !is_excluded(&info, &value)? {
+            fields.push((name, value));
+        }
+    }
+    add_computed(object, &mut fields)?;
+    Ok(fields)
+}
+
+/// Names and values of a dataclass, a model, an attrs class, a struct or a mapping.
+pub(crate) fn fields_of<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Fields<'py>>> {
+    let py = object.py();
+    if object.is_instance_of::<PyType>() {
+        return Ok(None);
+    }
+    let class = object.get_type();
+    if let Some(infos) = class.getattr_opt(intern!(py, "__pydantic_fields__"))?
+        && let Ok(infos) = infos.cast::<PyDict>()
+    {
+        return model_fields(object, infos).map(Some);
+    }
+    for declared in [
+        intern!(py, "__dataclass_fields__"),
+        intern!(py, "__struct_fields__"),
+        intern!(py, "__attrs_attrs__"),
+    ] {
+        if let Some(names) = class.getattr_opt(declared)? {
+            let read = |name: Bound<'py, PyAny>| {
+                // attrs has objects with the name in them.
+                let name = match name.cast::<PyString>() {
+                    Ok(_) => name,
+                    Err(_) => name.getattr(intern!(py, "name"))?,
+                };
+                let value = object.getattr(name.cast::<PyString>()?)?;
+                Ok((name, value))
+            };
+            let fields = names.try_iter()?.map(|name| read(name?));
+            let mut fields = fields.collect::<PyResult<Fields<'py>>>()?;
+            add_computed(object, &mut fields)?;
+            return Ok(Some(fields));
+        }
+    }
+    if let Some(names) = tuple_fields(object)? {
+        let names = names.iter().zip(object.cast::<PyTuple>()?);
+        let mut fields = names.collect();
+        add_computed(object, &mut fields)?;
+        return Ok(Some(fields));
+    }
+    let Ok(mapping) = object.cast::<PyMapping>() else {
+        return Ok(None);
+    };
+    let pairs = mapping.items()?;
+    pairs
+        .iter()
+        .map(|pair| pair.extract())
+        .collect::<PyResult<_>>()
+        .map(Some)
+}
+
+/// The names of the fields of a named tuple, such as a row of a database.
+fn tuple_fields<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyTuple>>> {
+    if object.cast::<PyTuple>().is_err() {
+        return Ok(None);
+    }
+    let names = object.getattr_opt(intern!(object.py(), "_fields"))?;
+    Ok(names.and_then(|names| names.cast_into::<PyTuple>().ok()))
+}
+
+/// An attribute that is deprecated, without the warning for other callers; `None`: it is read as
+/// any other.
+pub(crate) fn read_quietly<'py>(
+    object: &Bound<'py, PyAny>,
+    name: &Bound<'py, PyString>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    static READ: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let py = object.py();
+    let read = READ.import(py, "fraiseql_subs.schema.deprecation", "read")?;
+    let found = read.call1((object, name))?;
+    Ok((!found.is(PyNotImplemented::get(py))).then_some(found))
+}
+
+fn read_member<'py>(
+    object: &Bound<'py, PyAny>,
+    name: &Bound<'py, PyString>,
+) -> PyResult<Bound<'py, PyAny>> {
+    match read_quietly(object, name)? {
+        Some(found) => Ok(found),
+        None => object.getattr(name),
+    }
+}
+
+/// Adds the fields that the class computes.
+fn add_computed<'py>(object: &Bound<'py, PyAny>, fields: &mut Fields<'py>) -> PyResult<()> {
+    let py = object.py();
+    let class = object.get_type();
+    let mut add = |name: Bound<'py, PyAny>| -> PyResult<()> {
+        let value = read_member(object, name.cast::<PyString>()?)?;
+        fields.push((name, value));
+        Ok(())
+    };
+    if let Some(decorators) = class.getattr_opt(intern!(py, "__pydantic_decorators__"))? {
+        let computed = decorators.getattr(intern!(py, "computed_fields"))?;
+        for name in computed.try_iter()? {
+            add(name?)?;
+        }
+    }
+    if class.hasattr(intern!(py, "__graphql_computed__"))? {
+        static NAMES: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let names = NAMES.import(py, "fraiseql_subs.schema.computed", "computed_names")?;
+        for name in names.call1((class,))?.try_iter()? {
+            add(name?)?;
+        }
+    }
+    Ok(())
+}
