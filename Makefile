@@ -17,10 +17,16 @@ PYTHONS = $(shell for version in 3.10 3.11 3.12 3.13; do \
 	for python in python$$version $$HOME/.pyenv/versions/$$version.*/bin/python; do \
 	$$python -c '' 2>/dev/null && echo $$python && break; done; done)
 
-.PHONY: help attack demo .built .page graphiql test test-rust test-python test-pythons lint types check bench compare fuzz fuzz-graphql clean .chromium .node .proxies
+.PHONY: help setup fmt test-one deny attack demo .built .page graphiql test test-rust test-python test-pythons lint types check bench compare fuzz fuzz-graphql clean .chromium .node .proxies .faketime
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+setup: $(VENV)/.debug ## once, to work on the code: tools and a debug build
+
+fmt: $(VENV)/.tools ## format Rust and Python
+	cargo fmt
+	$(BIN)/ruff format .
 
 graphiql: $(PAGE) ## make the page for browsers, which the wheel carries
 
@@ -32,10 +38,10 @@ test: test-rust test-python ## build and run every test
 test-rust: ## Rust unit, property and integration tests
 	cargo test --workspace --locked
 
-test-python: $(VENV)/.debug tests/js/node_modules/.installed $(PAGE) .chromium .proxies ## Python tests, with real clients
+test-python: $(VENV)/.debug tests/js/node_modules/.installed $(PAGE) .chromium .proxies .faketime ## Python tests, with real clients
 	$(BIN)/python -m pytest -n 2
 
-test-pythons: $(VENV)/.debug tests/js/node_modules/.installed $(PAGE) .chromium .proxies ## Python tests on every other version that is installed
+test-pythons: $(VENV)/.debug tests/js/node_modules/.installed $(PAGE) .chromium .proxies .faketime ## Python tests on every other version that is installed
 	set -e; for python in $(PYTHONS); do \
 		version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); venv=.venvs/$$version; \
 		test $$version != "$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')" || continue; \
@@ -46,6 +52,10 @@ test-pythons: $(VENV)/.debug tests/js/node_modules/.installed $(PAGE) .chromium 
 			touch $$venv/.tools; }; \
 		$$venv/bin/python -m pytest -n 2; \
 	done
+
+T ?= tests/unit
+test-one: $(VENV)/.debug ## some Python tests; T="tests -k drain", by default tests/unit
+	$(BIN)/python -m pytest $(T)
 
 attack: $(VENV)/.debug ## clients that mean harm: what they may take, and who is served beside them; ATTACK_CLIENTS=10000
 	$(BIN)/python -m pytest -m attack
@@ -94,12 +104,16 @@ $(PEERS)/target/release/floor: $(PEERS)/Cargo.toml $(PEERS)/Cargo.lock $(wildcar
 
 # libFuzzer needs compiler flags that stable Rust has but does not admit to.
 FUZZ_SECONDS ?= 600
-fuzz: ## fuzz protocol, tokens and documents, each for FUZZ_SECONDS (600)
+fuzz: ## fuzz protocol, tokens, documents, WebSocket frames and HTTP/1.1, each for FUZZ_SECONDS (600)
 	command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz
-	for target in protocol token document; do mkdir -p fuzz/corpus/$$target; \
+	for target in protocol token document frames scan; do mkdir -p fuzz/corpus/$$target; \
 		RUSTC_BOOTSTRAP=1 cargo fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
 			-max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; \
 	done
+
+deny: ## licences, sources and known faults of the Rust dependencies
+	command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+	cargo deny --workspace --all-features check
 
 clean: ## remove what was built
 	rm -rf $(VENV) .venvs target tests/js/node_modules load_tests/compare/node_modules $(PEERS)/target graphiql/node_modules $(PAGE)
@@ -156,6 +170,11 @@ WHEEL ?= $(shell ls -t target/wheels/fraiseql_subs-*.whl dist/fraiseql_subs-*.wh
 .proxies:
 	@(command -v nginx && command -v curl) >/dev/null || \
 		(apt-get update -qq && apt-get install -qq -y --no-install-recommends nginx-light curl)
+
+# What sets the clock of one process; without it tests are skipped.
+.faketime:
+	@ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || \
+		(apt-get update -qq && apt-get install -qq -y --no-install-recommends faketime)
 
 %/node_modules/.installed: %/package.json %/package-lock.json | .node
 	cd $* && npm ci --silent --no-audit --no-fund

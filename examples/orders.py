@@ -1,4 +1,4 @@
-"""A shop: orders change, subscribers are told. Run it with `make demo`."""
+"""A shop: orders change, subscribers are notified. Run it with `make demo`."""
 
 import argparse
 import asyncio

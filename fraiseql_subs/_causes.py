@@ -10,8 +10,8 @@ Causes = list[BaseException]
 _CAUSES: ContextVar[Causes | None] = ContextVar("fraiseql_subs_causes", default=None)
 
 
-class watching:
-    """Inside it a subscription is opened, whose calls have the context variables of then."""
+class CollectCauses:
+    """Opens a subscription within it: what ends the subscription is added to `causes`."""
 
     def __init__(self, causes: Causes) -> None:
         self._causes = causes
@@ -23,7 +23,7 @@ class watching:
         _CAUSES.reset(self._token)
 
 
-def ended_by(exception: BaseException) -> None:
+def add_cause(exception: BaseException) -> None:
     """Note what ends the subscription in whose name this runs, if somebody reads it in process."""
     causes = _CAUSES.get()
     if causes is not None and not causes:

@@ -1,4 +1,4 @@
-"""What a client is told of an exception: the one place that decides it.
+"""What a client is sent of an exception: the one place that decides it.
 
 Raised on purpose for the client: `GraphQLError` of this package and of graphql-core. Any other
 exception is a fault of the application; its text may be confidential, so the client reads

@@ -13,7 +13,12 @@ from .schema import SchemaSource
 from .security import Security
 
 __all__ = [
+    "CLOSE_TIMEOUT",
     "INTERNAL_ERROR",
+    "LONE_SURROGATE",
+    "RECORDS_AT_ONCE",
+    "RECORDS_PER_SECOND",
+    "RECORDS_TOLD_AFTER",
     "Admission",
     "Connection",
     "Core",
@@ -31,8 +36,23 @@ __all__ = [
     "load",
 ]
 
+CLOSE_TIMEOUT: float
+"""How long a client has to take its close before its socket is cut (seconds)."""
+
+LONE_SURROGATE: str
+"""Why a text with a lone surrogate is refused."""
+
+RECORDS_AT_ONCE: int
+"""Records of the log of one kind that are written at once (count)."""
+
+RECORDS_PER_SECOND: int
+"""Records of the log of one kind that are written in each second after that (count)."""
+
+RECORDS_TOLD_AFTER: float
+"""How long counts of records gather before they are written (seconds)."""
+
 INTERNAL_ERROR: str
-"""What the client is told of an exception that is not meant for it."""
+"""What the client is sent of an exception that is not meant for it."""
 
 class _Data(Any):  # type: ignore[misc]
     """Fits any annotation, so that a resolver annotated `-> Order` may return `event.data`."""
@@ -134,7 +154,7 @@ class Connection:
     def ended(self) -> asyncio.Future[None]:
         """Done when the socket has to be closed at once, whatever is being written."""
     def receive_text(self, text: str) -> asyncio.Future[None] | None:
-        """Take one text message; gives a future to await before the next one, if so."""
+        """Take one text message; returns a future to await before the next one, if any."""
     def receive_binary(self) -> None:
         """Take one binary message."""
     def take(self) -> list[bytes | tuple[int, str]] | asyncio.Future[None] | None:
@@ -231,7 +251,7 @@ class Core:
         unix: str | None,
         reuse_port: bool,
     ) -> tuple[str, int] | None:
-        """Bind and serve; gives the address and the port, unless it listens at a path."""
+        """Bind and serve; returns the address and the port, unless it listens at a path."""
     def connections(
         self,
     ) -> list[tuple[str, Identity | Mapping[str, Any] | None, str | None, str, int, float]]:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import logging
-import threading
 import time
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 from ._records import cut, records
+from ._section import Section
 
 WINDOW = 60.0
 """How long a fault that repeats is only counted (seconds)."""
@@ -51,8 +52,8 @@ class Faults:
         self._window = window
         self._capacity = capacity
         self._known: OrderedDict[Hashable, _Known] = OrderedDict()
-        self._lock = threading.Lock()
-        self._has_timer = False
+        self._section = Section()
+        self._timer_due = 0.0
 
     def raised(self, what: str, exception: BaseException, path: str | None = None) -> None:
         """Report an exception, which is logged with its traceback.
@@ -108,52 +109,65 @@ class Faults:
             count: How often (count).
             options: `exc_info` and `extra` of `logging`.
         """
-        now = time.monotonic()
-        with self._lock:
-            known = self._known.get(key)
-            if known is not None and now - known.since < self._window:
-                known.repeats += count
-                self._start_timer()
-                return
-            over = [] if known is None else [known]
-            self._known[key] = _Known(now, logger, level, cut(text, _TEXT_LENGTH), count - 1)
-            self._known.move_to_end(key)
-            if len(self._known) > self._capacity:
-                over.append(self._known.popitem(last=False)[1])
-            if count > 1:
-                self._start_timer()
+        if self._section.is_entered:
+            # Called by a finalizer or a signal handler.
+            again = functools.partial(self.report, count=count, **options)
+            self._section.postpone(functools.partial(again, key, logger, level, text))
+            return
+        new = _Known(time.monotonic(), logger, level, cut(text, _TEXT_LENGTH), count - 1)
+        over, is_new = self._section.run(lambda: self._note(key, new))
         _summarise(over)
-        if not records.write(logger, level, text, kind="faults", **options):
+        if not is_new or count > 1:
+            self._start_timer()
+        if is_new and not records.write(logger, level, text, kind="faults", **options):
             # Counted as not written, it is new when there is room again.
-            with self._lock:
-                self._known.pop(key, None)
+            self._section.run(lambda: self._known.pop(key, None))
 
     def flush(self) -> None:
         """Log the counts that are not logged yet, and forget all faults."""
-        with self._lock:
-            over = list(self._known.values())
-            self._known.clear()
-            # Its event loop may have ended, and the timer with it.
-            self._has_timer = False
-        _summarise(over)
+        if self._section.is_entered:
+            self._section.postpone(self.flush)
+            return
+        self._timer_due = 0.0
+        _summarise(self._section.run(lambda: self._take(lambda known: True)))
         records.flush()
 
+    def _note(self, key: Hashable, new: _Known) -> tuple[list[_Known], bool]:
+        """Count a fault; return those whose count is over, and whether it is new."""
+        known = self._known.get(key)
+        if known is not None and new.since - known.since < self._window:
+            known.repeats += new.repeats + 1
+            return [], False
+        over = [] if known is None else [known]
+        self._known[key] = new
+        self._known.move_to_end(key)
+        if len(self._known) > self._capacity:
+            over.append(self._known.popitem(last=False)[1])
+        return over, True
+
+    def _take(self, is_over: Callable[[_Known], bool]) -> list[_Known]:
+        keys = [key for key, known in self._known.items() if is_over(known)]
+        return [self._known.pop(key) for key in keys]
+
     def _start_timer(self) -> None:
-        if self._has_timer:
+        now = time.monotonic()
+        if now < self._timer_due:
             return
-        # Without a loop the count is logged with the next occurrence, or at the end.
+        # There is none, or its event loop has ended or stands. Without a loop the count is logged
+        # with the next occurrence, or at the end.
         with contextlib.suppress(RuntimeError):
             asyncio.get_running_loop().call_later(self._window, self._expire)
-            self._has_timer = True
+            self._timer_due = now + self._window
 
     def _expire(self) -> None:
+        if self._section.is_entered:
+            self._section.postpone(self._expire)
+            return
+        self._timer_due = 0.0
         now = time.monotonic()
-        with self._lock:
-            self._has_timer = False
-            ended = [k for k, known in self._known.items() if now - known.since >= self._window]
-            over = [self._known.pop(key) for key in ended]
-            if any(known.repeats for known in self._known.values()):
-                self._start_timer()
+        over = self._section.run(lambda: self._take(lambda k: now - k.since >= self._window))
+        if self._section.run(lambda: any(known.repeats for known in self._known.values())):
+            self._start_timer()
         _summarise(over)
 
 

@@ -17,7 +17,7 @@ def refuse_subinterpreters() -> None:
             interpreters: Any = importlib.import_module(name)
         except ImportError:
             continue
-        # Some Pythons give the id beside other things, some as a kind of integer.
+        # Some Pythons return the id beside other things, some as a kind of integer.
         current, main = interpreters.get_current(), interpreters.get_main()
         if current != main:
             raise ImportError(

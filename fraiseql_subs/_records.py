@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import sys
 import threading
@@ -17,16 +18,13 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
-from ._core import count_unwritten
-
-BURST = 100
-"""Records of one kind that are written at once (count)."""
-
-PER_SECOND = 10.0
-"""Records of one kind that are written in each second after that (count)."""
-
-TOLD_AFTER = 1.0
-"""How long counts gather before they are told (seconds)."""
+from ._core import (
+    RECORDS_AT_ONCE,
+    RECORDS_PER_SECOND,
+    RECORDS_TOLD_AFTER,
+    count_unwritten,
+)
+from ._section import Section
 
 TEXT_LENGTH = 4096
 """What is kept of a text (characters)."""
@@ -50,21 +48,21 @@ class Records:
     Args:
         burst: Records of one kind that are written at once (count).
         per_second: Records of one kind that are written in each second after that (count).
-        told_after: How long counts gather before they are told (seconds).
+        told_after: How long counts gather before they are written (seconds).
     """
 
     def __init__(
         self,
-        burst: int = BURST,
-        per_second: float = PER_SECOND,
-        told_after: float = TOLD_AFTER,
+        burst: int = RECORDS_AT_ONCE,
+        per_second: float = RECORDS_PER_SECOND,
+        told_after: float = RECORDS_TOLD_AFTER,
     ) -> None:
         self._tolerance = (burst - 1) / per_second
         self._step = 1 / per_second
         self._told_after = told_after
         self._kinds: OrderedDict[Hashable, _Kind] = OrderedDict()
-        self._lock = threading.Lock()
-        self._has_timer = False
+        self._section = Section()
+        self._timer_due = 0.0
         self._writing = threading.local()
         self._complained = -float("inf")
 
@@ -88,13 +86,22 @@ class Records:
             options: `exc_info` and `extra` of `logging`.
 
         Returns:
-            Whether it was written.
+            Whether it was written, or will be at once.
         """
         if not logger.isEnabledFor(level):
             return True
+        if self._section.is_entered:
+            # Called by a finalizer or a signal handler.
+            again = functools.partial(self.write, logger, level, text, *args, kind=kind, **options)
+            if not (is_postponed := self._section.postpone(again)):
+                count_unwritten(1)
+            return is_postponed
         depth = getattr(self._writing, "depth", 0)
-        if depth >= _MAX_DEPTH or not self._take(logger, level, kind):
-            self._count(logger, level, kind)
+        is_taken = depth < _MAX_DEPTH and self._section.run(lambda: self._take(logger, level, kind))
+        if not is_taken:
+            self._section.run(lambda: self._count(logger, level, kind))
+            self._start_timer()
+            count_unwritten(1)
             return False
         self.emit(logger, level, text, *args, **options)
         return True
@@ -115,14 +122,11 @@ class Records:
 
     def flush(self) -> None:
         """Tell the counts that are not told yet."""
-        with self._lock:
-            # Its event loop may have ended, and the timer with it.
-            self._has_timer = False
-            untold = [kind for kind in self._kinds.values() if kind.untold]
-            counts = [kind.untold for kind in untold]
-            for kind in untold:
-                kind.untold = 0
-        for kind, count in zip(untold, counts, strict=True):
+        if self._section.is_entered:
+            self._section.postpone(self.flush)
+            return
+        self._timer_due = 0.0
+        for kind, count in self._section.run(self._take_untold):
             self.tell(kind.logger, kind.level, kind.name, count)
 
     def tell(
@@ -135,18 +139,20 @@ class Records:
 
     def _take(self, logger: logging.Logger, level: int, name: str) -> bool:
         now = time.monotonic()
-        with self._lock:
-            kind = self._find(logger, level, name)
-            if kind.full_at - now > self._tolerance:
-                return False
-            kind.full_at = max(kind.full_at, now) + self._step
-            return True
+        kind = self._find(logger, level, name)
+        if kind.full_at - now > self._tolerance:
+            return False
+        kind.full_at = max(kind.full_at, now) + self._step
+        return True
+
+    def _take_untold(self) -> list[tuple[_Kind, int]]:
+        untold = [(kind, kind.untold) for kind in self._kinds.values() if kind.untold]
+        for kind, _ in untold:
+            kind.untold = 0
+        return untold
 
     def _count(self, logger: logging.Logger, level: int, name: str) -> None:
-        with self._lock:
-            self._find(logger, level, name).untold += 1
-            self._start_timer()
-        count_unwritten(1)
+        self._find(logger, level, name).untold += 1
 
     def _find(self, logger: logging.Logger, level: int, name: str) -> _Kind:
         key: tuple[str, int, str | None] = (logger.name, level, name)
@@ -160,12 +166,14 @@ class Records:
         return kind
 
     def _start_timer(self) -> None:
-        if self._has_timer:
+        now = time.monotonic()
+        if now < self._timer_due:
             return
-        # Without a loop they are told at the end of a manager.
+        # There is none, or its event loop has ended or stands. Without a loop they are told at the
+        # end of a manager.
         with contextlib.suppress(RuntimeError):
             asyncio.get_running_loop().call_later(self._told_after, self.flush)
-            self._has_timer = True
+            self._timer_due = now + self._told_after
 
     def _complain(self, exception: Exception) -> None:
         """Say once in a minute on stderr that a handler raises."""

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextvars import Context, ContextVar
 from typing import Any, Protocol, TypeAlias
 
-from ._causes import ended_by
+from ._causes import add_cause
 from ._faults import faults
 from .types import SKIP
 
@@ -34,10 +34,10 @@ __all__ = [
 _log = logging.getLogger("fraiseql_subs")
 
 _MAX_YIELDS = 100
-"""Values that a generator may yield after it was told to end (count)."""
+"""Values that a generator may yield after it was asked to end (count)."""
 
 _STUBBORN = (
-    "the source stream of %s yielded after it was told to end: leave it when `yield` or `await`"
+    "the source stream of %s yielded after it was asked to end: leave it when `yield` or `await`"
     " raises CancelledError or GeneratorExit"
 )
 
@@ -73,7 +73,7 @@ class Answer(Protocol):
         """Take one value of a stream; False: await `room` before the next one."""
 
     def room(self) -> Awaitable[None] | None:
-        """Give a future that is done when there is room for another value; None: nobody reads."""
+        """Return a future that is done when there is room for a value; None: its client is gone."""
 
     def ended(self) -> None:
         """Take the end of a stream."""
@@ -159,7 +159,7 @@ async def pump(generator: AsyncIterator[object], answer: Answer) -> None:
         if is_told_to_end:
             answer.ended()
         else:
-            ended_by(exception)
+            add_cause(exception)
             answer.broke(exception)
         if isinstance(exception, asyncio.CancelledError):
             raise
@@ -242,7 +242,7 @@ def make_task(
 
 
 def task_factory(event_loop: asyncio.AbstractEventLoop) -> tuple[StartTask, bool]:
-    """Give what starts a task on the loop, and whether it does so eagerly: from Python 3.12 on.
+    """Return what starts a task on the loop, and whether it does so eagerly: from Python 3.12 on.
 
     A loop that has a task factory of its own keeps it.
     """

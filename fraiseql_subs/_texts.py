@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ._core import LONE_SURROGATE
 from .errors import FraiseQLSubsError
 
-LONE_SURROGATE = "a text with a lone surrogate cannot be sent: it has no UTF-8"
+__all__ = ["LONE_SURROGATE", "has_utf8", "naming_lone_surrogates"]
 
 
 def has_utf8(text: str) -> bool:

@@ -296,7 +296,7 @@ class Accepted:
 
     Attributes:
         identity: Who the client is, an `Identity` or a mapping with its members. None: whoever
-            its token says, or nobody: then rules that need an identity deny.
+            its token says, or has no identity: then rules that need an identity deny.
         ack_payload: Payload of `connection_ack`, a JSON object; None: it has none. Clients over
             HTTP have no acknowledgement.
 

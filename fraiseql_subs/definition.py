@@ -45,8 +45,8 @@ class Bound:
     """What resolves one client subscription.
 
     Attributes:
-        resolve: Takes an event; gives a coroutine, a value, or, without an event, a source stream.
-        initial: Gives the coroutine or value that is sent first; None: nothing is.
+        resolve: Takes an event; returns a coroutine or a value, and without an event a stream.
+        initial: Returns the coroutine or value that is sent first; None: nothing is.
     """
 
     resolve: Callable[..., Any]
@@ -66,7 +66,7 @@ class Definition:
 
     Attributes:
         field: GraphQL name.
-        kind: `"call"`: `bind` gives what makes a value of an event; `"stream"`: what yields the
+        kind: `"call"`: `bind` returns what makes a value of an event; `"stream"`: what yields the
             values; `"passthrough"`: the event's data is the value, and Python is not asked;
             `"delegate"`: whole responses are yielded for all that no other definition serves.
         channel: Channel, or a template over arguments such as `"orders.{userId}"`; None for a
@@ -118,17 +118,17 @@ class Definition:
 
     @property
     def is_async(self) -> bool:
-        """Whether calls give coroutines, also those of an `async def` inside a decorator."""
+        """Whether calls return coroutines, also those of an `async def` inside a decorator."""
         return _is_async(self.function)
 
     @property
     def is_initial_async(self) -> bool:
-        """Whether calls of `initial` give coroutines."""
+        """Whether calls of `initial` return coroutines."""
         return _is_async(self.initial)
 
     @property
     def is_initial_stream(self) -> bool:
-        """Whether calls of `initial` give generators of several values."""
+        """Whether calls of `initial` return generators of several values."""
         return self.initial is not None and _is_generator(inspect.unwrap(self.initial))
 
     @cached_property

@@ -13,7 +13,7 @@ import inspect
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from ._causes import ended_by
+from ._causes import add_cause
 from ._client_errors import client_error, fault_of, formatted, is_of_input, masked_error
 from ._core import INTERNAL_ERROR
 from ._faults import faults
@@ -55,7 +55,7 @@ class Delegate(Definition):
             `Context` itself.
         root_value: What resolvers of root fields find as their first parameter, or a function of
             a `Context`, async or not, that returns it.
-        debug: Whether clients are told what an exception says that is not meant for them.
+        debug: Whether clients are sent what an exception says that is not meant for them.
     """
 
     executor: Executor = dataclasses.field(kw_only=True)
@@ -143,7 +143,7 @@ class Delegate(Definition):
 
     def _failed(self, exception: Exception, request: Mapping[str, Any], what: str) -> Reply:
         """End an operation that could not be run, or not to its end."""
-        ended_by(exception)
+        add_cause(exception)
         error = client_error(exception)
         if error is not None:
             return Reply([error], is_refusal=True)
@@ -169,7 +169,7 @@ class Delegate(Definition):
         return Reply(response, has_failed=has_failed)
 
     def _error(self, error: Any) -> dict[str, Any]:
-        """Return what the client is told of an error; what it is not told is logged."""
+        """Return what the client is sent of an error; what it is not sent is logged."""
         told = client_error(error)
         fault = fault_of(error)
         if fault is not None:

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from typing_extensions import Self
 
 from . import decorators
-from ._causes import Causes, watching
+from ._causes import Causes, CollectCauses
 from ._core import Core, Receipt
 from ._program import Main, begin, check_main, give_up
 from ._records import records
@@ -82,7 +82,7 @@ class SubscriptionManager:
         limits: Bounds of queues, messages and documents.
         history: What a client that returns can be sent again; None: nothing.
         workers: Threads that host connections (count); None: one for each core, at most 4.
-        debug: Whether clients are told what a resolver raised. Not for production.
+        debug: Whether clients are sent what a resolver raised. Not for production.
         introspection: Whether clients may ask for the schema.
         trusted_documents: None: any document is served, and clients may send the hash of one they
             have sent before (automatic persisted queries). Or the only documents that are served:
@@ -223,7 +223,7 @@ class SubscriptionManager:
         return register
 
     def sdl(self) -> str:
-        """Give the schema that is served, in SDL."""
+        """Return the schema that is served, in SDL."""
         return self._core.sdl
 
     @property
@@ -334,7 +334,7 @@ class SubscriptionManager:
         return self._core.publish_many(events)
 
     def for_tenant(self, tenant_id: str) -> TenantPublisher:
-        """Give code that acts for one tenant a publisher that cannot name another.
+        """Return a publisher for code that acts for one tenant, which cannot name another.
 
         Args:
             tenant_id: The tenant, at least one character.
@@ -509,7 +509,7 @@ class SubscriptionManager:
         extensions: Mapping[str, Any] | None = None,
     ) -> Opening:
         causes: Causes = []
-        with watching(causes):
+        with CollectCauses(causes):
             responses = self._core.subscribe(
                 subscription_id, document, variables, operation_name, context, identity, extensions
             )

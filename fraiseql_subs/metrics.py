@@ -28,8 +28,8 @@ class Metrics:
         slow_consumer_disconnects: Subscribers ended because they were too slow.
         results_dropped: Results dropped because their subscriber was too slow.
         events_dropped: Events dropped before their resolver because it was too slow.
-        denied_origin: Handshakes refused for their `Origin`.
-        denied_host: Handshakes refused for their `Host`.
+        denied_origin: Handshakes and requests refused for their `Origin`.
+        denied_host: Handshakes and requests refused for their `Host`.
         denied_authentication: Clients refused by their token or by `authenticate`.
         denied_scope: Subscriptions refused for an argument that is not the identity's.
         denied_rbac: Subscriptions refused for a missing permission.
@@ -41,7 +41,7 @@ class Metrics:
         connections_expired: Connections closed because their identity had ended.
         connections_not_cut: Connections that were ended behind another server, which could not be
             made to close the socket: it holds it until its client or the network gives up.
-        events_without_tenant: Events that said no tenant under tenant isolation: nobody got them.
+        events_without_tenant: Events without a tenant under tenant isolation, which are dropped.
         events_denied: Events kept back by row filters, counted for each subscription or group.
         results_rate_limited: Results dropped because their rate was too high.
         log_records_unwritten: Log records of this process that were counted in place of being

@@ -101,7 +101,7 @@ class ResponseHead:
 
     @property
     def status_code(self) -> int | None:
-        """The same as `status`, under the name that Starlette and Django give it."""
+        """The same as `status`, under the name that Starlette and Django use."""
         return self._status
 
     @status_code.setter

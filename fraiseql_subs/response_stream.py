@@ -52,7 +52,7 @@ class ResponseStream:
 
     Iterate over it, or enter it first: inside `async with` the subscription is registered, so an
     event published from then on reaches it. It ends with `aclose()`, with the `async with`, and
-    when nobody holds it any more.
+    when nothing refers to it any more.
 
     Raises:
         ValidationError: When it is entered or first iterated, and the document is refused; when it

@@ -42,7 +42,7 @@ Authenticate: TypeAlias = Callable[
 
 @dataclass(frozen=True, slots=True)
 class TenantIsolation:
-    """Events reach only subscribers of their own tenant; an event that says none reaches nobody.
+    """Events reach only subscribers of their own tenant; an event without one is dropped.
 
     A client needs an identity with a `tenant_id` to subscribe.
 

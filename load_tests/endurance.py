@@ -38,7 +38,7 @@ async def follow(manager: SubscriptionManager, ready: asyncio.Semaphore, events:
 
 
 async def longest_gap() -> float:
-    """Run until cancelled; give the longest time between two steps (seconds)."""
+    """Run until cancelled; return the longest time between two steps (seconds)."""
     longest, last = 0.0, time.perf_counter()
     try:
         while True:

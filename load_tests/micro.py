@@ -89,7 +89,7 @@ def measure_calls(manager: SubscriptionManager) -> Cost:
 
 
 def new_manager() -> SubscriptionManager:
-    """A manager whose in-process subscribers keep the newest result only: nobody takes them."""
+    """A manager whose in-process subscribers keep the newest result only, as it is not taken."""
     limits = Limits(slow_consumer="latest", max_pending_bytes=1)
     return SubscriptionManager(subscriptions=[resolved, feed], limits=limits)
 

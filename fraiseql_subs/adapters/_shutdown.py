@@ -1,4 +1,4 @@
-"""Notices that the server which the application runs in is told to end, and drains before it does.
+"""Notices that the server which the application runs in is asked to end, and drains before it does.
 
 ASGI tells an application last, when all connections are closed: too late to answer what is under
 way, and never while an event stream is open. So the signal itself is noticed, and handed to the
@@ -29,7 +29,7 @@ POLL = 0.1
 
 
 def watch_shutdown(manager: SubscriptionManager, drain: float) -> None:
-    """Let a manager drain when the server is told to end. Call it on the server's event loop.
+    """Let a manager drain when the server is asked to end. Call it on the server's event loop.
 
     Does nothing where no server that is known here handles SIGTERM.
 
@@ -115,7 +115,7 @@ class _Watch:
             # The loop is closed, and who replaced it has left the handler.
             previous(number, frame)
 
-    # An event loop is told of signals through a file descriptor.
+    # An event loop is notified of signals through a file descriptor.
 
     def _listen(self, handler: Any, event_loop: asyncio.AbstractEventLoop) -> None:
         numbers = (signal.SIGTERM, signal.SIGINT)
@@ -169,7 +169,7 @@ class _Watch:
         for manager, drain in list(self._drains.items()):
             if manager._core.is_running:
                 seconds = drain if self._limit is None else min(drain, self._limit)
-                # Nobody is let in again: this process ends.
+                # No client is let in again: this process ends.
                 draining.append(manager._core.drain(seconds, False, False))
         if draining:
             await asyncio.gather(*draining, return_exceptions=True)

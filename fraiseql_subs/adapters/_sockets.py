@@ -18,8 +18,7 @@ import weakref
 from collections.abc import Callable, Collection
 from typing import Any, NamedTuple, TypeAlias
 
-CLOSE_TIMEOUT = 5.0
-"""Seconds that a client has to take its close; so for the embedded server."""
+from .._core import CLOSE_TIMEOUT
 
 TAKE_TIMEOUT = 60.0
 """Seconds without progress that a client has to take the end of a stream over HTTP."""

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .._callables import check_callable
+from .._core import CLOSE_TIMEOUT
 from .._ownership import Ownership
 from .._settings import check_drain, check_manager
 from ..config import DRAIN
 from ._shutdown import watch_shutdown
-from ._sockets import CLOSE_TIMEOUT, Ends, cut, cut_unless_closed, ends_of, limit
+from ._sockets import Ends, cut, cut_unless_closed, ends_of, limit
 from ._tasks import Peer, first_of, last_word
 from .websocket import GraphQLTransportWSHandler, WebSocketAdapter
 
@@ -34,9 +35,9 @@ class GraphQLApp:
     Args:
         manager: What is served. It is started by the first client, and closed when a server
             runs this application alone and ends; where it is mounted, its owner closes it.
-        context: Function of the ASGI scope, async or not, that gives what resolvers find as
+        context: Function of the ASGI scope, async or not, that returns what resolvers find as
             `context.value` and `Security.authenticate` as `params.context`; None: nothing.
-        drain: Time that operations under way have when the server is told to end (seconds).
+        drain: Time that operations under way have when the server is asked to end (seconds).
 
     Raises:
         ConfigurationError: An argument is out of its range.
@@ -86,7 +87,7 @@ class ASGICall:
         manager: What is served.
         scope: As in ASGI; so `receive` and `send`.
         context: What resolvers find as `context.value`.
-        drain: Time that operations under way have when the server is told to end (seconds).
+        drain: Time that operations under way have when the server is asked to end (seconds).
     """
 
     manager: SubscriptionManager
@@ -238,7 +239,7 @@ async def _until(departure: Awaitable[None]) -> None:
 
 
 _SERVICE_RESTART = 1012
-"""Close code that applications are told when their server ends; so of uvicorn."""
+"""Close code that applications receive when their server ends; so of uvicorn."""
 
 
 class ASGIWebSocket(WebSocketAdapter):

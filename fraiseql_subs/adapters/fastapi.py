@@ -24,10 +24,10 @@ class SubscriptionRouterFactory:
     Args:
         manager: What is served. The first client starts it; close it in the application's
             lifespan.
-        context: A dependency: what it gives is what resolvers find as `context.value` and
+        context: A dependency: what it returns is what resolvers find as `context.value` and
             `Security.authenticate` as `params.context`. It may have dependencies of its own, and
             takes `fastapi.requests.HTTPConnection` where it wants the request or socket.
-        drain: Time that operations under way have when the server is told to end (seconds).
+        drain: Time that operations under way have when the server is asked to end (seconds).
 
     Raises:
         ConfigurationError: An argument is out of its range.

@@ -37,9 +37,9 @@ def create_subscription_app(
         manager: What is served.
         path: The one path that is served; None: every path below where it is mounted, so that
             `app.mount("/graphql", create_subscription_app(manager))` serves `/graphql/`.
-        context: Function of the connection, async or not, that gives what resolvers find as
+        context: Function of the connection, async or not, that returns what resolvers find as
             `context.value` and `Security.authenticate` as `params.context`; None: nothing.
-        drain: Time that operations under way have when the server is told to end (seconds).
+        drain: Time that operations under way have when the server is asked to end (seconds).
 
     Raises:
         ConfigurationError: An argument is out of its range.

@@ -8,10 +8,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from .._core import CLOSE_TIMEOUT
 from .._settings import check_drain, check_manager
 from ..config import DRAIN
 from ._shutdown import watch_shutdown
-from ._sockets import CLOSE_TIMEOUT
 from ._tasks import Peer, first_of, last_word
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class GraphQLTransportWSHandler:
 
     Args:
         manager: What is served. It is started with the first connection if it never was.
-        drain: Time that operations under way have when the program is told to end (seconds).
+        drain: Time that operations under way have when the program is asked to end (seconds).
             SIGTERM is noticed where uvicorn or the event loop handles it
             (`loop.add_signal_handler`), and handed on when all connections have left; elsewhere
             call `SubscriptionManager.close`.
@@ -155,7 +155,7 @@ class GraphQLTransportWSHandler:
                 _receive(adapter, connection),
                 _send(adapter, connection, closing),
             )
-            # Not before nobody receives any more: granian lets a close wait for that.
+            # Not before the last receive has ended: granian lets a close wait for that.
             for code, reason in closing:
                 await self._close(adapter, code, reason)
             if connection.ended.done() and not closing:
@@ -164,7 +164,7 @@ class GraphQLTransportWSHandler:
                 else:
                     await self._cut(adapter)
         except asyncio.CancelledError:
-            # The server ends. What it would say for us is an error, after which nobody returns.
+            # The server ends. What it would say for us is an error, after which no client returns.
             if adapter.is_connected():
                 await last_word(adapter.close(1001, "Going away"))
             raise
@@ -213,7 +213,7 @@ async def _receive(adapter: WebSocketAdapter, connection: Connection) -> None:
 async def _hand_in(
     adapter: WebSocketAdapter, connection: Connection
 ) -> asyncio.Future[None] | Literal[False] | None:
-    """Wait for a message and hand it in; give what to await before the next, False at the end."""
+    """Wait for a message and hand it in; return what to await before the next, False at the end."""
     message = await adapter.receive_text()
     if message is None:
         return False

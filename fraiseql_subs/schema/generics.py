@@ -45,7 +45,7 @@ def substitute(annotation: Any, values: Substitution) -> Any:
 
 
 def ancestors(cls: Any, arguments: tuple[Any, ...] = ()) -> Iterator[tuple[Any, Substitution]]:
-    """Give a class and those it derives from, nearest first, each with its type arguments."""
+    """Yield a class and those it derives from, nearest first, each with its type arguments."""
     values = dict(zip(parameters(cls), arguments, strict=False))
     yield cls, values
     # What a class derives from, `Generic` and arguments included.

@@ -94,7 +94,7 @@ def _member(cls: type[Enum]) -> Converter:
     members = cls.__members__
 
     def convert(value: Any) -> Enum:
-        # The core gives the member's value; its name when the value has no JSON form, or when the
+        # The core passes the member's value; its name when the value has no JSON form, or when the
         # schema was written in SDL.
         try:
             return cls(value)

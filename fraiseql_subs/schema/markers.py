@@ -20,7 +20,7 @@ _BUILT_IN = frozenset({"Int", "Float", "String", "Boolean", "ID"})
 class Scalar:
     """A custom scalar: `Base64 = Annotated[bytes, Scalar("Base64", serialize=..., parse=...)]`.
 
-    With a schema in SDL give it to the manager as `scalars=[...]`.
+    With a schema in SDL pass it to the manager as `scalars=[...]`.
 
     Attributes:
         name: GraphQL name.

@@ -95,7 +95,7 @@ def outcome(done: subprocess.CompletedProcess[str]) -> tuple[dict[str, Any] | No
         return None, lines[-1]
     result = json.loads(done.stdout)
     kept = {name: value for name, value in result.items() if name not in BULKY}
-    faults = [f"{kept[name]} {name}" for name in ("lost", "doubled", "reordered") if kept[name]]
+    faults = [f"{kept[name]} {name}" for name in ("lost", "duplicated", "reordered") if kept[name]]
     return kept, ", ".join([*faults, *map(str, kept["errors"])]) or None
 
 

@@ -39,7 +39,7 @@ SVG = {
 
 
 def draw(data: dict[str, Any], folder: Path) -> dict[str, str]:
-    """Draw each table that has figures, and give the Markdown that shows it."""
+    """Draw each table that has figures, and return the Markdown that shows it."""
     images = {}
     folder.mkdir(exist_ok=True)
     for table in TABLES:

@@ -96,7 +96,7 @@ TABLES = (
 
 
 def figures(data: dict[str, Any], column: Column, server: str) -> dict[int, float]:
-    """Give a server's figure of each round in which nothing went wrong."""
+    """Return a server's figure of each round in which nothing went wrong."""
     found = {}
     for run in data["runs"]:
         if (run["scenario"], run["server"]) != (column.scenario, server) or run["error"]:

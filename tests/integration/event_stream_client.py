@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
+from support import PATIENCE
 
 EVENTS = "text/event-stream"
 PARTS = 'multipart/mixed;boundary="graphql";subscriptionSpec="1.0"'
@@ -21,11 +22,11 @@ async def opened(
     extensions: dict[str, Any] | None = None,
     **headers: str,
 ) -> AsyncIterator[Any]:
-    """Subscribe by POST; gives the response and what is read of its body."""
+    """Subscribe by POST; yield the response and what is read of its body."""
     headers = {"accept": accept, **{name.replace("_", "-"): headers[name] for name in headers}}
     request = {"query": query, "extensions": extensions}
     async with (
-        httpx.AsyncClient(timeout=30) as client,
+        httpx.AsyncClient(timeout=PATIENCE) as client,
         client.stream("POST", url, json=request, headers=headers) as response,
     ):
         yield response, Body(response)

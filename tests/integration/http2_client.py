@@ -17,6 +17,7 @@ DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONT
 )  # fmt: skip
 END_STREAM = ACK = 1
 END_HEADERS = 4
+PADDED = 8
 NO_ERROR, REFUSED_STREAM, CANCEL, ENHANCE_YOUR_CALM = 0, 7, 8, 11
 MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE, MAX_HEADER_LIST_SIZE = 3, 4, 6
 
@@ -40,6 +41,11 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
     return length + bytes([kind, flags]) + struct.pack(">I", stream) + payload
 
 
+def window(stream: int, size: int) -> bytes:
+    """Let so much more of a stream come (bytes); 0 is all of the connection."""
+    return frame(WINDOW_UPDATE, 0, stream, struct.pack(">I", size))
+
+
 @dataclass
 class Response:
     """What was received of one stream."""
@@ -61,6 +67,7 @@ class Http2Client:
         self.responses: dict[int, Response] = {}
         self.goaway: int | None = None
         self.is_closed = asyncio.Event()
+        self.acknowledged = 0
         self.answers_pings = True
         self.windows = True
         self._last_stream = -1
@@ -140,6 +147,8 @@ class Http2Client:
         if kind == SETTINGS and not flags & ACK:
             self.settings.update(struct.iter_unpack(">HI", payload))
             self.send(frame(SETTINGS, ACK, 0))
+        elif kind in (SETTINGS, PING) and flags & ACK:
+            self.acknowledged += 1
         elif kind == PING and not flags & ACK and self.answers_pings:
             self.send(frame(PING, ACK, 0, payload))
         elif kind == GOAWAY:
@@ -157,8 +166,7 @@ class Http2Client:
             response.body += payload
             response.is_over = bool(flags & END_STREAM)
             if payload and self.windows:
-                size = struct.pack(">I", len(payload))
-                self.send(frame(WINDOW_UPDATE, 0, 0, size) + frame(WINDOW_UPDATE, 0, stream, size))
+                self.send(window(0, len(payload)) + window(stream, len(payload)))
 
     async def close(self) -> None:
         """Leave at once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from types import TracebackType
 
@@ -13,12 +14,18 @@ from support import log_file
 class LoggedProcess:
     """Starts and ends the program; stderr is its log."""
 
-    async def start(self, code: str) -> None:
-        """Run this code, with pipes to and from it."""
+    async def start(self, code: str, **environment: str) -> None:
+        """Run this code, with pipes to and from it and more variables of the environment."""
         self._log = log_file()
         pipe = asyncio.subprocess.PIPE
         self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", code, stdin=pipe, stdout=pipe, stderr=self._log
+            sys.executable,
+            "-c",
+            code,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=self._log,
+            env={**os.environ, **environment},
         )
 
     async def __aexit__(

@@ -60,9 +60,17 @@ class ServerProcess(LoggedProcess):
         before: Code that makes `manager`.
         options: More parameters of `serve`, each with its comma.
         descriptors: Files the process may have open (count); None: as many as here.
+        environment: More variables of its environment.
     """
 
-    def __init__(self, before: str, options: str = "", descriptors: int | None = None) -> None:
+    def __init__(
+        self,
+        before: str,
+        options: str = "",
+        descriptors: int | None = None,
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        self.environment = environment or {}
         self.has_tls = "tls=" in options
         limit = ""
         if descriptors is not None:
@@ -70,7 +78,7 @@ class ServerProcess(LoggedProcess):
         self.code = PROGRAM.format(limit=limit, before=textwrap.dedent(before), options=options)
 
     async def __aenter__(self) -> ServerProcess:
-        await self.start(self.code)
+        await self.start(self.code, **self.environment)
         assert self.process.stdout is not None
         line = await asyncio.wait_for(self.process.stdout.readline(), PATIENCE)
         assert line, self.log

@@ -19,7 +19,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.routing import Mount
-from support import eventually
+from support import PATIENCE, eventually
 from websockets.exceptions import InvalidStatus
 
 from fraiseql_subs import (
@@ -52,8 +52,8 @@ async def identity(event, context: Context) -> str:
 
 
 async def settled(manager: SubscriptionManager) -> None:
-    """Return when nobody is connected and nothing runs."""
-    await eventually(lambda: not manager.metrics().connections, "nobody is connected")
+    """Return when no client is connected and nothing runs."""
+    await eventually(lambda: not manager.metrics().connections, "no client is connected")
     await eventually(lambda: not manager.metrics().subscriptions, "nothing runs")
 
 
@@ -132,7 +132,7 @@ async def ask_by_http(url: str, field: str, **headers: str) -> Any:
     """Return the initial value of a field over an event stream."""
     url, body = url.replace("ws:", "http:"), {"query": f"subscription {{ {field} }}"}
     async with (
-        httpx.AsyncClient(timeout=30) as client,
+        httpx.AsyncClient(timeout=PATIENCE) as client,
         client.stream("POST", url, json=body, headers={**EVENTS, **headers}) as response,
     ):
         response.raise_for_status()

@@ -18,6 +18,7 @@ from servers import uvicorn, ws_url
 from support import PATIENCE, eventually
 
 from fraiseql_subs import SubscriptionManager, passthrough
+from fraiseql_subs.adapters import _sockets
 from fraiseql_subs.adapters.asgi import GraphQLApp
 
 SERVERS = [
@@ -200,7 +201,8 @@ async def fill_buffers(server: AdapterProcess, client: Deaf) -> None:
     raise AssertionError("the network takes all")
 
 
-async def test_a_reading_client_is_told_why_and_keeps_its_http_connection():
+async def test_a_reading_client_is_told_why_and_keeps_its_http_connection(monkeypatch):
+    monkeypatch.setattr(_sockets, "CLOSE_TIMEOUT", 0.0)
     manager = SubscriptionManager([passthrough("blob", str, channel="blob")])
     async with manager, uvicorn(GraphQLApp(manager)) as host, httpx.AsyncClient() as http:
         client = await ProtocolClient.connect(ws_url(host))
@@ -215,7 +217,7 @@ async def test_a_reading_client_is_told_why_and_keeps_its_http_connection():
             await response.aread()
             port = response.extensions["network_stream"].get_extra_info("client_addr")[1]
         await client.expect_close(4000, "x")
-        await asyncio.sleep(1)
+        await eventually(lambda: not _sockets._finder()._tasks, "all that was to be cut is cut")
         answer = await http.post(url, json={"query": "{ __typename }"})
         assert answer.status_code == 200
         stream = answer.extensions["network_stream"]

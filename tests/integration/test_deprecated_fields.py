@@ -1,4 +1,4 @@
-"""Fields that are deprecated: told in the schema, and reading them for a client warns nobody."""
+"""Fields that are deprecated: the schema says so, and a client causes no warning."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ import pytest
 from event_stream_client import EVENTS, PARTS, opened
 from protocol_client import ProtocolClient
 from servers import HTTP_SERVERS, SERVERS
-from support import eventually
+from support import PATIENCE, eventually
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from fraiseql_subs import Identity, Security, SubscriptionManager, passthrough, subscription
@@ -48,7 +48,7 @@ class Held:
 
 async def asked_to_come_back(url: str) -> httpx.Response:
     """Return when the server refuses requests, with what it says."""
-    async with httpx.AsyncClient(timeout=30) as client:
+    async with httpx.AsyncClient(timeout=PATIENCE) as client:
 
         async def refused() -> httpx.Response | None:
             response = await client.post(url, json={"query": "{ __typename }"})
@@ -65,7 +65,7 @@ def http(url: str) -> str:
 async def test_a_mutation_under_way_may_publish_and_is_answered_over_http(name, within):
     held = Held()
     async with SERVERS[name](held.manager) as url:
-        async with httpx.AsyncClient(timeout=30) as client:
+        async with httpx.AsyncClient(timeout=PATIENCE) as client:
             request = client.post(http(url), json={"query": "mutation { pay }"})
             asking = asyncio.ensure_future(request)
             await within(held.begun.wait())
@@ -187,7 +187,7 @@ async def test_a_request_that_was_let_in_is_answered_though_its_client_is_still_
 
     held = Held(security=Security(authenticate=authenticate))
     held.let_go.set()
-    async with held.manager.serve(port=0) as server, httpx.AsyncClient(timeout=30) as client:
+    async with held.manager.serve(port=0) as server, httpx.AsyncClient(timeout=PATIENCE) as client:
         request = {"query": "mutation { pay }"}
         asking = asyncio.ensure_future(client.post(server.http_url, json=request))
         await within(entered.wait())

@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
+from raw_websocket import CLOSE, RawWebSocket
 from server_process import ServerProcess, manager
 from support import PATIENCE, eventually
 
@@ -163,3 +164,53 @@ async def test_a_hostile_document_is_refused_and_others_are_served(name, neighbo
             assert len(answer.content) < 200_000
         await goes_on()
         assert server.peak_memory < 400
+
+
+def masked(first: int, payload: bytes = b"") -> bytes:
+    return bytes([first, 0x80 | len(payload)]) + bytes(4) + payload
+
+
+FRAMES = {
+    "pings": (b"", masked(0x89)),
+    "pongs that answer no ping": (b"", masked(0x8A, b"a")),
+    "empty fragments": (masked(0x01), masked(0x00)),
+    "fragments of one byte": (masked(0x01), masked(0x00, b"a")),
+    "fragments of a binary message": (masked(0x02), masked(0x00, b"a")),
+    "pongs between fragments": (masked(0x01), masked(0x00, b"a") + masked(0x8A)),
+}
+
+
+@pytest.mark.parametrize(("begin", "one"), FRAMES.values(), ids=FRAMES)
+async def test_a_flood_of_frames_that_bring_nothing_is_closed(begin, one, neighbour):
+    async with ServerProcess(manager()) as server:
+        goes_on = await neighbour(server)
+        url = f"ws://127.0.0.1:{server.port}/graphql"
+        async with RawWebSocket.connect(url) as client:
+            client.writer.write(begin + one * 20_000)
+            received = await client.ended()
+        close = received[-1]
+        assert close.opcode == CLOSE
+        assert close.payload[:2] == struct.pack(">H", 1008)
+        assert close.payload[2:] == b"Too many pings, pongs or small fragments"
+        await goes_on()
+
+
+RESERVE = """
+manager = SubscriptionManager(
+    [passthrough("ticks", str, channel="ticks")],
+    workers=1,
+    limits=Limits(connection_init_timeout=0.001, max_connections=5),
+)
+"""
+
+
+async def test_an_event_stream_that_ends_as_it_is_reserved_leaves_its_place():
+    async with ServerProcess(RESERVE) as server:
+        url = f"http://127.0.0.1:{server.port}/graphql"
+        async with httpx.AsyncClient(timeout=PATIENCE) as client:
+
+            async def reserve() -> bool:
+                return (await client.put(url)).status_code == 201
+
+            for _ in range(200):
+                await eventually(reserve, "there is a place for another stream")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import hpack
 import pytest
 from http2_client import (
+    ACK,
     CANCEL,
     CONTINUATION,
     DATA,
@@ -21,6 +22,7 @@ from http2_client import (
     MAX_CONCURRENT_STREAMS,
     MAX_HEADER_LIST_SIZE,
     NO_ERROR,
+    PADDED,
     PING,
     POST,
     PRIORITY,
@@ -31,6 +33,7 @@ from http2_client import (
     SUBSCRIBE,
     Http2Client,
     frame,
+    window,
 )
 from server_process import Credentials, ServerProcess, manager
 from support import PATIENCE, eventually
@@ -301,50 +304,164 @@ async def test_a_flood_that_no_client_needs_ends_its_connection(attack, connect,
         assert server.peak_memory - before < 200
 
 
-def pings(_: Http2Client) -> Iterator[bytes]:
-    while True:
-        yield frame(PING, 0, 0, b"12345678") * 100
+def pings(_: Http2Client) -> bytes:
+    return frame(PING, 0, 0, b"12345678")
 
 
-def settings(_: Http2Client) -> Iterator[bytes]:
-    while True:
-        yield frame(SETTINGS, 0, 0, struct.pack(">HI", 4, 65535)) * 100
+def answers_to_no_ping(_: Http2Client) -> bytes:
+    return frame(PING, ACK, 0, b"12345678")
 
 
-def empty_data(client: Http2Client) -> Iterator[bytes]:
-    stream = client.ask(EVENTS, is_whole=False)
-    while True:
-        yield frame(DATA, 0, stream) * 100
+def windows_of_all_streams(_: Http2Client) -> bytes:
+    sizes = (frame(SETTINGS, 0, 0, struct.pack(">HI", 4, size)) for size in (0, 65535))
+    return b"".join(sizes)
 
 
-def priorities(client: Http2Client) -> Iterator[bytes]:
-    while True:
-        yield frame(PRIORITY, 0, 1, struct.pack(">IB", 3, 1)) * 100
+def windows(_: Http2Client) -> bytes:
+    return window(0, 1)
 
 
-FLOODS = {"PING": pings, "SETTINGS": settings, "empty DATA": empty_data, "PRIORITY": priorities}
+def priorities(_: Http2Client) -> bytes:
+    return frame(PRIORITY, 0, 1, struct.pack(">IB", 3, 1))
+
+
+def unknown_frames(_: Http2Client) -> bytes:
+    return frame(0xBE, 0, 0, b"a")
+
+
+def resets(_: Http2Client) -> bytes:
+    return frame(RST_STREAM, 0, 1, struct.pack(">I", CANCEL))
+
+
+def empty_data(client: Http2Client) -> bytes:
+    return frame(DATA, 0, client.ask(POST, is_whole=False))
+
+
+def data_of_one_byte(client: Http2Client) -> bytes:
+    return frame(DATA, 0, client.ask(POST, is_whole=False), b" ")
+
+
+def padding(client: Http2Client) -> bytes:
+    return frame(DATA, PADDED, client.ask(POST, is_whole=False), b"\x40" + bytes(0x40))
+
+
+FLOODS = {
+    "PING": pings,
+    "answers to no PING": answers_to_no_ping,
+    "SETTINGS": windows_of_all_streams,
+    "WINDOW_UPDATE": windows,
+    "PRIORITY": priorities,
+    "RST_STREAM": resets,
+    "frames of a kind that is not known": unknown_frames,
+    "empty DATA": empty_data,
+    "DATA of one byte": data_of_one_byte,
+    "padding": padding,
+}
 
 
 @pytest.mark.parametrize("attack", FLOODS.values(), ids=FLOODS)
-async def test_others_are_answered_during_a_flood(attack, connect, tls):
-    limits = "limits=Limits(request_timeout=2)"
-    async with ServerProcess(manager(limits), tls.option) as server:
+async def test_a_flood_that_brings_nothing_ends_its_connection_alone(attack, connect, tls):
+    async with ServerProcess(manager(), tls.option) as server:
         before = server.memory
         other = await connect(server)
+        events = other.ask(EVENTS, SUBSCRIBE)
         client = await connect(server)
-        flood = attack(client)
-
-        async def attack_on() -> None:
-            while not client.writer.transport.is_closing():
-                client.send(next(flood))
-                await client.writer.drain()
-                await asyncio.sleep(0)
-
-        attacking = asyncio.create_task(attack_on())
-        for _ in range(20):
-            assert await is_answered(other)
-        # A connection that is kept busy without a stream is ended all the same.
-        await client.closed()
-        attacking.cancel()
-        await asyncio.gather(attacking, return_exceptions=True)
+        # What changes all windows would reach each of these.
+        streams = [client.ask(EVENTS, SUBSCRIBE) for _ in range(60)]
+        await client.until(lambda: all(client.responses[stream].body for stream in streams))
+        flood = attack(client) * 100
+        while not client.is_closed.is_set():
+            client.send(flood)
+            await asyncio.sleep(0)
+        assert client.goaway == ENHANCE_YOUR_CALM
+        # So many at once, and few in each second after that.
+        assert client.acknowledged < (100 if attack is windows_of_all_streams else 3_000)
+        await server.publish()
+        await other.until(lambda: b"tick" in other.responses[events].body)
+        assert await is_answered(other)
         assert server.peak_memory - before < 200
+
+
+async def test_what_a_client_does_with_what_it_receives_is_no_flood(connect, tls):
+    """One that has a word for each of many small pieces, as simple clients do."""
+    async with ServerProcess(manager(), tls.option) as server:
+        client = await connect(server)
+        streams = [client.ask(EVENTS, SUBSCRIBE) for _ in range(50)]
+        await client.until(lambda: all(client.responses[stream].body for stream in streams))
+        for count in range(1, 41):
+            await server.publish()
+            await client.until(
+                lambda count=count: all(
+                    client.responses[stream].body.count(b"tick") >= count for stream in streams
+                )
+            )
+        assert not client.is_closed.is_set()
+
+
+ANSWERS = """
+from typing import AsyncIterator
+
+import strawberry
+
+@strawberry.type
+class Query:
+    @strawberry.field
+    def text(self) -> str:
+        return "a" * 1_000_000
+
+@subscription
+async def texts() -> AsyncIterator[str]:
+    yield "a" * 1_000_000
+
+manager = SubscriptionManager(
+    [texts],
+    workers=1,
+    schema=strawberry.Schema(Query),
+    limits=Limits({limits}),
+)
+"""
+LARGE = b'{"query":"{ text }"}'
+LARGE_EVENT = b'{"query":"subscription { texts }"}'
+WAYS = {"an answer": (POST, LARGE), "an answer as an event": (EVENTS, LARGE)}
+WAYS["an event"] = (EVENTS, LARGE_EVENT)
+
+
+@pytest.mark.parametrize(("fields", "query"), WAYS.values(), ids=WAYS)
+async def test_a_client_that_takes_drops_is_given_up(fields, query, connect, tls):
+    async with ServerProcess(ANSWERS.format(limits="send_timeout=1.0"), tls.option) as server:
+        client = await connect(server, window=1)
+        streams = [client.ask(fields, query) for _ in range(10)]
+        over = asyncio.Event()
+
+        async def take_drops() -> None:
+            while not over.is_set():
+                client.send(window(0, 10) + b"".join(window(stream, 1) for stream in streams))
+                await asyncio.sleep(0.05)
+
+        dropping = asyncio.create_task(take_drops())
+        for stream in streams:
+            assert (await client.answer(stream)).reset == CANCEL
+            assert len(client.responses[stream].body) < 100_000
+        over.set()
+        await dropping
+        assert await is_answered_by_another(server, connect)
+
+
+async def test_answers_that_wait_for_one_client_are_bounded_together(connect, tls):
+    async with ServerProcess(ANSWERS.format(limits=""), tls.option) as server:
+        before = server.memory
+        client = await connect(server, window=0)
+        streams = [client.ask(POST, LARGE) for _ in range(60)]
+        responses = [client.responses[stream] for stream in streams]
+        await client.until(lambda: all(response.status for response in responses))
+        refused = [response for response in responses if response.status == 503]
+        # 16 MiB are 16 of them.
+        assert len(refused) == 44
+        assert all(response.headers["retry-after"] for response in refused)
+        assert server.memory - before < 100
+        for stream in streams:
+            client.send(frame(RST_STREAM, 0, stream, struct.pack(">I", CANCEL)))
+        await client.until(lambda: True)
+        again = client.ask(POST, LARGE)
+        await client.until(lambda: client.responses[again].status)
+        assert client.responses[again].status == 200

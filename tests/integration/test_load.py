@@ -110,10 +110,10 @@ async def ours(manager, serve, stack) -> Loaded:
 
 
 def faults(result: dict) -> dict[str, int]:
-    return {name: result[name] for name in ("lost", "doubled", "reordered", "astray")}
+    return {name: result[name] for name in ("lost", "duplicated", "reordered", "misrouted")}
 
 
-NONE = {"lost": 0, "doubled": 0, "reordered": 0, "astray": 0}
+NONE = {"lost": 0, "duplicated": 0, "reordered": 0, "misrouted": 0}
 
 
 async def test_fan_out_reaches_every_subscription_and_is_measured(ours):
@@ -132,7 +132,7 @@ async def test_fan_out_reaches_every_subscription_and_is_measured(ours):
     latency = result["latency_us"]
     assert 0 < latency["p50"] <= latency["p99"] <= latency["p99_9"] <= latency["max"]
     assert result["server"]["rss_after_bytes"] > 1_000_000
-    assert result["server"]["cpu_us_per_delivery"] >= 0
+    assert isinstance(result["server"]["cpu_us_per_delivery"], float)
     assert result["client"]["cpu_us_per_delivery"] > 0
 
 
@@ -329,7 +329,7 @@ async def test_any_server_can_be_loaded(faulty):
     assert server.inits == [{"token": "t"}] * 2
 
 
-@pytest.mark.parametrize(("fault", "name"), [("lose", "lost"), ("double", "doubled")])
+@pytest.mark.parametrize(("fault", "name"), [("lose", "lost"), ("double", "duplicated")])
 async def test_a_server_that_loses_or_doubles_is_found_out(faulty, fault, name):
     _, loaded = await faulty(fault)
     result = await loaded.load("rate", *FIFTY)
@@ -346,11 +346,11 @@ async def test_a_server_that_reorders_is_found_out(faulty):
     assert faults(result) == {**NONE, "lost": result["lost"], "reordered": 20 - result["lost"]}
 
 
-async def test_a_server_that_sends_events_astray_is_found_out(faulty):
+async def test_a_server_that_misroutes_events_is_found_out(faulty):
     _, loaded = await faulty("nothing")
     result = await loaded.load("selective", "--connections=2", "--events=50", "--warm-up=0")
     assert result["status"] == 1
-    assert faults(result) == {**NONE, "astray": 50}
+    assert faults(result) == {**NONE, "misrouted": 50}
 
 
 @pytest.mark.parametrize(

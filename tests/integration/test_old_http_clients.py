@@ -91,7 +91,7 @@ async def test_a_large_answer_has_its_length(name):
     text = "x" * 300_000
     schema.query_type.fields["text"].resolve = lambda *_: text
     manager = SubscriptionManager(schema=schema)
-    async with SERVERS[name](manager) as url, httpx.AsyncClient(timeout=30) as client:
+    async with SERVERS[name](manager) as url, httpx.AsyncClient(timeout=PATIENCE) as client:
         asked = {"query": "{ text }"}
         response = await client.post(http_url(url), json=asked)
         assert response.json() == {"data": {"text": text}}
@@ -130,7 +130,7 @@ async def test_a_page_that_is_watched_answers_head(page, serve):
 @pytest.mark.parametrize("name", HTTP_SERVERS)
 async def test_head_is_answered_wherever_get_is(name):
     html = {"accept": "text/html"}
-    async with SERVERS[name](make_manager()) as url, httpx.AsyncClient(timeout=30) as client:
+    async with SERVERS[name](make_manager()) as url, httpx.AsyncClient(timeout=PATIENCE) as client:
         url = http_url(url)
         await ask_head(client, url, headers=html)
         await ask_head(client, url, headers=JSON, params={"query": QUERY})
@@ -141,7 +141,7 @@ async def test_head_is_answered_wherever_get_is(name):
 
 @pytest.mark.parametrize("name", HTTP_SERVERS)
 async def test_a_slash_at_the_end_of_the_path_makes_no_difference(name):
-    async with SERVERS[name](make_manager()) as url, httpx.AsyncClient(timeout=30) as client:
+    async with SERVERS[name](make_manager()) as url, httpx.AsyncClient(timeout=PATIENCE) as client:
         http = http_url(f"{url}/")
         for response in (
             await client.get(http, params={"query": QUERY}),
@@ -175,7 +175,7 @@ async def test_a_fastapi_router_is_served_in_both_spellings(prefix, path):
     router = SubscriptionRouterFactory(manager).create_router(path)
     app.include_router(router, prefix=prefix)
     bare = f"{prefix}{path}".rstrip("/")
-    async with manager, uvicorn(app) as host, httpx.AsyncClient(timeout=30) as client:
+    async with manager, uvicorn(app) as host, httpx.AsyncClient(timeout=PATIENCE) as client:
         for spelling in (bare, f"{bare}/"):
             response = await client.post(f"http://{host}{spelling}", json={"query": QUERY})
             assert response.status_code == 200, spelling

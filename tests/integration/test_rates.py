@@ -1,4 +1,4 @@
-"""Rates: what happens past each, and to whom not."""
+"""Rates: what happens past each, and to which clients not."""
 
 from __future__ import annotations
 

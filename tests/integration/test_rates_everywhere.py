@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from typing import Any
 
+import hpack
+import http2_client
 import httpx
 import pytest
+import raw_http
 import strawberry
 from event_stream_client import EVENTS, PARTS, opened
 from protocol_client import ProtocolClient
@@ -326,6 +330,85 @@ async def test_who_is_refused_before_being_known_counts_for_its_address(what, pe
         assert await statuses(client, server.url, 1) == [429]
     async with client_at("127.0.0.2") as client:
         assert await statuses(client, server.url, 1) == [200]
+
+
+OTHER = "POST http://other.example/graphql HTTP/1.1"
+
+# Heads that can be read in two ways, or in none.
+UNREADABLE = {
+    "two names": raw_http.post(line=OTHER),
+    "two names, and the body waits": raw_http.post("Expect: 100-continue", line=OTHER),
+    "two names in a handshake": raw_http.handshake().replace(
+        b"GET /graphql", b"GET http://other.example/graphql"
+    ),
+    "credentials": raw_http.post(line="POST http://a:b@localhost/graphql HTTP/1.1"),
+    "a line without CR": b"GET /graphql HTTP/1.1\nHost: localhost\r\n\r\n",
+    "no HTTP": b"hello\r\n\r\n",
+    "a body without CR": raw_http.request(
+        "Content-Type: application/json", "Transfer-Encoding: chunked"
+    )
+    + b"1\na",
+    "a chunk without a size": raw_http.request(
+        "Content-Type: application/json", "Transfer-Encoding: chunked"
+    )
+    + b"zz\r\n",
+}
+
+
+@pytest.mark.parametrize("what", UNREADABLE)
+async def test_a_request_that_cannot_be_read_counts_for_its_address_once(what, serve):
+    manager = make_manager(refusals="2/h")
+    server = await serve(manager)
+    url = http_url(server.url)
+    assert (await raw_http.ask(url, UNREADABLE[what])).status == 400
+    async with client_at("127.0.0.1") as client:
+        assert await statuses(client, server.url, 1) == [200]
+    assert (await raw_http.ask(url, UNREADABLE[what])).status == 400
+
+    async def is_limited() -> bool:
+        async with client_at("127.0.0.1") as client:
+            return await statuses(client, server.url, 1) == [429]
+
+    # The end of a connection may come after its answer.
+    await eventually(is_limited, "the address has to wait")
+
+
+@pytest.mark.parametrize("what", ["two names", "no HTTP/2", "flood", "heads"])
+async def test_what_is_refused_over_http_2_counts_for_its_address(what, tmp_path, serve):
+    issued = Credentials(tmp_path)
+    manager = make_manager(known=False, refusals="1/h")
+    server = await serve(manager, tls=TLS(cert=issued.cert, key=issued.key))
+    trusting = ssl.create_default_context()
+    issued.authority.configure_trust(trusting)
+    client = await http2_client.Http2Client.connect(server.port, trusting)
+    try:
+        if what == "two names":
+            fields = [*http2_client.POST, ("host", "other.example"), ("origin", PAGE)]
+            refused = await client.answer(client.ask(fields, http2_client.QUERY))
+            assert refused.status == 400
+            assert refused.headers["access-control-allow-origin"] == PAGE
+        elif what == "no HTTP/2":
+            client.send(http2_client.frame(http2_client.HEADERS, 4, 2, b"\x82"))
+            assert await client.closed() == 1
+        elif what == "flood":
+            client.send(http2_client.frame(http2_client.PING, 0, 0, bytes(8)) * 3_000)
+            assert await client.closed() == http2_client.ENHANCE_YOUR_CALM
+        else:
+            # 52 kB each: what the table of HPACK has as 62 stands in each 15 times.
+            fields = [*http2_client.POST, ("x", "a" * 3500)]
+            for _ in range(25):
+                head = hpack.Encoder().encode(fields, huffman=False) + b"\xbe" * 14
+                stream, flags = client.next_stream(), http2_client.END_HEADERS
+                client.send(http2_client.frame(http2_client.HEADERS, flags, stream, head))
+            responses = client.responses.values()
+            await client.until(
+                lambda: any(one.reset == http2_client.ENHANCE_YOUR_CALM for one in responses)
+            )
+            assert not client.is_closed.is_set()
+    finally:
+        await client.close()
+    async with open_http(verify=False, http1=False, http2=True) as other:
+        assert await statuses(other, server.url, 1) == [429]
 
 
 @pytest.mark.parametrize("end", ["refused", "leaves", "too early", "no subprotocol", "no JSON"])

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from protocol_client import ProtocolClient
 from servers import HTTP_SERVERS, SERVERS, hypercorn, uvicorn, ws_url
-from support import eventually
+from support import PATIENCE, eventually
 from websockets.exceptions import InvalidStatus
 
 from fraiseql_subs import Identity, Limits, Security, SubscriptionManager, passthrough
@@ -55,7 +55,7 @@ async def test_past_max_connections_a_handshake_is_a_503(name):
 @pytest.mark.parametrize("name", HTTP_SERVERS)
 async def test_past_max_connections_a_request_is_a_503(name):
     manager = make_manager(limits=Limits(max_connections=1))
-    async with SERVERS[name](manager) as url, httpx.AsyncClient(timeout=30) as http:
+    async with SERVERS[name](manager) as url, httpx.AsyncClient(timeout=PATIENCE) as http:
         client = await ProtocolClient.connect(url)
         await client.init()
         response = await http.post(url.replace("ws:", "http:"), json=QUERY)
@@ -144,7 +144,7 @@ async def test_a_page_of_an_allowed_origin_may_read_every_error(name, what):
     security = Security(origins=[ORIGIN], authenticate=authenticate)
     manager = make_manager(security=security, limits=Limits(max_message_bytes=1000))
     headers = {"origin": ORIGIN, **headers}
-    async with SERVERS[name](manager) as url, httpx.AsyncClient(timeout=30) as http:
+    async with SERVERS[name](manager) as url, httpx.AsyncClient(timeout=PATIENCE) as http:
         url = url.replace("ws:", "http:") + query
         response = await http.request(method, url, headers=headers, content=body)
     assert response.status_code == status
@@ -159,7 +159,7 @@ async def test_a_page_of_an_allowed_origin_may_read_a_503(name):
     manager = make_manager(security=security, limits=Limits(max_connections=1))
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(SERVERS[name](manager))
-        http = await stack.enter_async_context(httpx.AsyncClient(timeout=30))
+        http = await stack.enter_async_context(httpx.AsyncClient(timeout=PATIENCE))
         client = await ProtocolClient.connect(url)
         stack.push_async_callback(client.close)
         await client.init()

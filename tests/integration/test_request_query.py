@@ -11,6 +11,7 @@ import httpx
 import pytest
 from protocol_client import ProtocolClient
 from servers import HTTP_SERVERS, SERVERS
+from support import PATIENCE
 from test_tokens import SECRET, token
 
 from fraiseql_subs import (
@@ -48,7 +49,7 @@ class Asked:
 async def client_of(name: str, manager: SubscriptionManager) -> AsyncIterator[httpx.AsyncClient]:
     async with SERVERS[name](manager) as url:
         base = url.replace("ws:", "http:")
-        async with httpx.AsyncClient(base_url=base, timeout=30) as client:
+        async with httpx.AsyncClient(base_url=base, timeout=PATIENCE) as client:
             yield client
 
 

@@ -12,7 +12,7 @@ import pytest
 from raw_http import ANSWER, ask, handshake, post, request
 from server_process import Credentials
 from servers import HTTP_SERVERS, SERVERS
-from support import eventually
+from support import PATIENCE, eventually
 
 from fraiseql_subs import (
     JWT,
@@ -416,7 +416,7 @@ async def test_http_2_has_one_name_for_the_server(serve, tmp_path):
         connection.send_data(1, json.dumps({"query": "{ __typename }"}).encode(), end_stream=True)
         writer.write(connection.data_to_send())
         try:
-            while data := await asyncio.wait_for(reader.read(65536), 10):
+            while data := await asyncio.wait_for(reader.read(65536), PATIENCE):
                 for event in connection.receive_data(data):
                     if isinstance(event, h2.events.ResponseReceived):
                         return dict(event.headers)[":status"]

@@ -1,4 +1,4 @@
-"""Deploys: clients of npm come back by themselves from a server that was told to end."""
+"""Deploys: clients of npm come back by themselves from a server that was asked to end."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import pytest
 from event_stream_client import EVENTS, PARTS, Body, opened
 from npm import NodeProcess
 from servers import SERVERS
-from support import eventually
+from support import PATIENCE, eventually
 
 from fraiseql_subs import History, SubscriptionManager, passthrough, subscription
 
@@ -159,7 +159,7 @@ async def test_operations_of_one_stream_go_on_each_where_it_was(how, serve):
                 received[field].append(result["data"][field])
         return received
 
-    async with httpx.AsyncClient(timeout=30) as client:
+    async with httpx.AsyncClient(timeout=PATIENCE) as client:
         stream = Reserved(server.http_url, client)
         async with stream.opened(stands, how) as body:
             assert await receive(body, 2) == {"feed": [], "other": []}

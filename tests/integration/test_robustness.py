@@ -1,4 +1,4 @@
-"""Clients of every kind that come, misbehave and go: nothing is left, and nobody else notices."""
+"""Clients of every kind that come, misbehave and go: nothing is left, others notice nothing."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from servers import HTTP_SERVERS, SERVERS
 from streams import Events, Parts
-from support import eventually
+from support import PATIENCE, eventually
 
 from fraiseql_subs import Limits, SubscriptionManager, passthrough
 
@@ -47,7 +47,7 @@ async def subscribed(url: str, field: str, form: tuple[str, Any]) -> AsyncIterat
     accept, make_body = form
     request = {"query": f"subscription {{ {field} }}"}
     async with (
-        httpx.AsyncClient(timeout=30) as client,
+        httpx.AsyncClient(timeout=PATIENCE) as client,
         client.stream(
             "POST", url.replace("ws:", "http:"), json=request, headers={"accept": accept}
         ) as response,

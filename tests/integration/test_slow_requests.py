@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 
 import pytest
@@ -74,7 +75,7 @@ async def connected():
 
 
 async def all_gone(server: ServerProcess, before: int) -> None:
-    await eventually(lambda: server.descriptors <= before, "the server has let go of all sockets")
+    await eventually(lambda: server.descriptors <= before, "the server has closed all sockets")
 
 
 async def test_a_body_that_trickles_is_answered_with_408_and_its_socket_is_closed(connected):
@@ -213,6 +214,21 @@ async def test_a_response_that_is_not_written_holds_its_place(connected):
         clients = [await connected(server.port, is_small=True) for _ in range(2)]
         await asyncio.gather(*(fill(client, PAGE) for client in clients))
         await eventually(server.answers, "the places of those who read nothing are free")
+
+
+async def test_a_client_that_takes_drops_of_an_answer_is_ended(connected):
+    async with ServerProcess(manager(f"limits=Limits({QUICK})")) as server:
+        before = server.descriptors
+        client = await connected(server.port, PAGE, is_small=True)
+        client.writer.transport.pause_reading()
+        plain = client.writer.transport.get_extra_info("socket")
+
+        def take_a_drop() -> bool:
+            with contextlib.suppress(OSError):
+                os.read(plain.fileno(), 1)
+            return server.descriptors <= before
+
+        await eventually(take_a_drop, "its socket is closed")
 
 
 @pytest.mark.parametrize("policy", ["drop_oldest", "latest"])

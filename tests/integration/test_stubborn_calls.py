@@ -17,7 +17,7 @@ from fraiseql_subs import Event, GraphQLError, SubscriptionManager, subscription
 
 @pytest.fixture
 async def noise() -> list[Any]:
-    """What the event loop is told in vain: exceptions and tasks that nobody looks at."""
+    """What the event loop is told in vain: exceptions and tasks that are ignored."""
     told: list[Any] = []
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context))
     return told
@@ -119,7 +119,7 @@ async def test_a_stream_that_never_ends_is_given_up_and_said_once(tidy, caplog):
     async with SubscriptionManager([immortal]) as manager:
         for _ in range(3):
             await leave(manager, "subscription { immortal }")
-        await eventually(lambda: "after it was told to end" in caplog.text, "it is said")
+        await eventually(lambda: "after it was asked to end" in caplog.text, "it is said")
         full = [r for r in caplog.records if r.getMessage().endswith("GeneratorExit")]
         assert len(full) == 1
         assert "the source stream of immortal" in full[0].getMessage()

@@ -13,7 +13,7 @@ import pytest
 import trustme
 from endless import Endless
 from npm import NodeProcess
-from support import eventually
+from support import PATIENCE, eventually
 
 from fraiseql_subs import (
     TLS,
@@ -76,7 +76,9 @@ PARTS = 'multipart/mixed;boundary="graphql";subscriptionSpec="1.0"'
 @pytest.fixture
 async def http2(trusting):
     """A client that speaks HTTP/2 only."""
-    async with httpx.AsyncClient(verify=trusting, http1=False, http2=True, timeout=30) as client:
+    async with httpx.AsyncClient(
+        verify=trusting, http1=False, http2=True, timeout=PATIENCE
+    ) as client:
         yield client
 
 
@@ -129,7 +131,7 @@ async def test_many_streams_share_a_connection_of_http_2(accept, authority, tls,
 
 async def test_a_stream_of_http_2_that_its_client_leaves_ends(authority, tls, serve, within):
     endless = Endless()
-    # No heartbeat shows that nobody reads.
+    # No heartbeat shows that it is not read.
     manager = SubscriptionManager([endless.declare()], limits=Limits(keepalive=None))
     server = await serve(manager, tls=tls)
     left = {"query": "subscription { endless }", "accept": EVENTS, "until": "begun", "leave": True}

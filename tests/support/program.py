@@ -17,7 +17,7 @@ from support.waiting import PATIENCE
 
 @contextlib.asynccontextmanager
 async def program(code: str, *arguments: str) -> AsyncIterator[tuple[Process, str]]:
-    """Run Python code; gives the process and the first line it prints, and kills it at the end.
+    """Run Python code; yield the process and the first line it prints, and kills it at the end.
 
     Raises:
         AssertionError: It ended without a line; what it wrote to stderr is shown by pytest.

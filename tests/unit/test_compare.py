@@ -91,7 +91,7 @@ def finished(result: dict | None, stderr: str = "") -> subprocess.CompletedProce
 
 
 def test_a_result_that_is_not_whole_is_a_failure():
-    counts = {"lost": 0, "doubled": 0, "reordered": 0, "errors": []}
+    counts = {"lost": 0, "duplicated": 0, "reordered": 0, "errors": []}
     assert outcome(finished(counts)) == (counts, None)
     assert outcome(finished({**counts, "lost": 2}))[1] == "2 lost"
     assert outcome(finished({**counts, "errors": ["closed"]}))[1] == "closed"

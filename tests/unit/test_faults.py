@@ -84,6 +84,4 @@ def test_a_handler_that_reports_a_fault_of_its_own_does_not_deadlock(caplog):
         table.raised("a", caught(ValueError("x")))
     finally:
         logging.getLogger("fraiseql_subs").removeHandler(reports)
-    assert [record.getMessage() for record in caplog.records] == ["b", "a"] or len(
-        caplog.records
-    ) == 2
+    assert sorted(record.getMessage() for record in caplog.records) == ["a", "b"]

@@ -23,7 +23,7 @@ def events(_: Any, info: Any, key: int | None = None) -> AsyncGenerator[dict[str
 
 @root.field("feed")
 def feed(event: dict[str, Any], info: Any, key: int | None = None) -> dict[str, Any]:
-    """Give the event as it is."""
+    """Return the event as it is."""
     return event
 
 

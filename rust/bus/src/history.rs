@@ -97,7 +97,7 @@ impl History {
     }
 
     /// Keeps events, in the order of their offsets. They must not have been handed on before.
-    /// Gives what is kept then, as [`Self::size`] does.
+    /// Returns what is kept then, as [`Self::size`] does.
     pub fn record(&self, events: &[Arc<Event>], now: Instant) -> (usize, usize) {
         let mut state = self.state.lock();
         for event in events {
@@ -109,7 +109,7 @@ impl History {
         (state.events, state.bytes)
     }
 
-    /// Lets go of what is too old. Gives what is kept then, as [`Self::size`] does.
+    /// Drops what is too old. Returns what is kept then, as [`Self::size`] does.
     pub fn sweep(&self, now: Instant) -> (usize, usize) {
         let state = &mut *self.state.lock();
         let mut emptied = Vec::new();
@@ -283,7 +283,7 @@ fn share(total: usize, sizes: impl ExactSizeIterator<Item = usize>) -> usize {
 }
 
 impl Channel {
-    /// Drops the oldest event; gives its bytes.
+    /// Drops the oldest event; returns its bytes.
     fn drop_oldest(&mut self) -> usize {
         let Some(oldest) = self.kept.pop_front() else {
             return 0;
@@ -293,7 +293,7 @@ impl Channel {
         oldest.bytes
     }
 
-    /// Drops what is older than `age`; gives how many, and their bytes.
+    /// Drops what is older than `age`; returns how many, and their bytes.
     fn expire(&mut self, age: Duration, now: Instant) -> (usize, usize) {
         let (mut count, mut bytes) = (0, 0);
         while let Some(oldest) = self.kept.front()

@@ -71,7 +71,7 @@ impl Intake {
             .map_or(Ok(()), |stamp| stamp.stamp(draft))
     }
 
-    /// Takes the event when there is room at once; gives the draft back when there is none.
+    /// Takes the event when there is room at once; returns the draft when there is none.
     ///
     /// # Errors
     ///

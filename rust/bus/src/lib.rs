@@ -1,7 +1,7 @@
 //! Events and the bus that carries them.
 //!
 //! An [`Event`] is decoded once, when it is published, and shared as `Arc<Event>` from then on.
-//! The [`Intake`] is the bounded queue in front of the broadcast: it gives offsets and makes
+//! The [`Intake`] is the bounded queue in front of the broadcast: it assigns offsets and makes
 //! publishers wait when it is full; the [`History`] keeps what was broadcast lately. Offsets count the
 //! events of one [`Stream`].
 //! Not here: who receives an event (`runtime::index`) and security stamps.

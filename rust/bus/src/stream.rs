@@ -96,7 +96,8 @@ pub struct Streams {
 #[derive(Debug, Default)]
 struct Known {
     streams: HashMap<Arc<str>, Arc<Stream>>,
-    /// How often streams with events were forgotten: what comes in their place has another epoch.
+    /// Counts the sweeps that have forgotten streams with events. It is part of the epoch of each
+    /// stream that is made later: the offsets of one that was forgotten begin anew, with other ids.
     generation: u64,
     /// How many may be known before some are forgotten (count).
     limit: usize,
@@ -142,7 +143,7 @@ impl Streams {
         match tenant {
             _ if !self.by_tenant => channel.into(),
             Some(tenant) => format!("{}:{tenant}{channel}", tenant.len()).into(),
-            None => format!("{NOBODYS}{channel}").into(),
+            None => format!("{UNREAD}{channel}").into(),
         }
     }
 
@@ -157,7 +158,7 @@ impl Streams {
 }
 
 /// Begins the names of streams that no subscription receives, under tenant isolation.
-const NOBODYS: char = ':';
+const UNREAD: char = ':';
 
 impl Known {
     /// Who has an id of a stream without events finds it again: the next record of it is equal.
@@ -165,7 +166,7 @@ impl Known {
         let mut has_forgotten = false;
         self.streams.retain(|name, stream| {
             let is_held = Arc::strong_count(stream) > 1;
-            has_forgotten |= !is_held && stream.last_offset() > 0 && !name.starts_with(NOBODYS);
+            has_forgotten |= !is_held && stream.last_offset() > 0 && !name.starts_with(UNREAD);
             is_held
         });
         self.generation += u64::from(has_forgotten);

@@ -160,7 +160,7 @@ fn write_list<T>(items: &[T], out: &mut Vec<u8>, mut write: impl FnMut(&T, &mut 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ResolverError {
-    /// What the client is told.
+    /// What the client is sent.
     pub message: String,
     /// More for programs; empty: left out.
     pub extensions: JsonMap,
@@ -220,7 +220,7 @@ impl ResolverError {
         }
     }
 
-    /// Makes it a fault of the host, whose problem is what the client is told.
+    /// Makes it a fault of the host, whose problem is what the client is sent.
     #[must_use]
     pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
         let fault = Fault {

@@ -1,7 +1,7 @@
 //! One client: its handshake, and its side of graphql-transport-ws.
 //!
 //! Takes bytes and leaves bytes to be sent; what arrives is entered in the [`Record`] of the run.
-//! Not here: sockets (`crowd`).
+//! Not here: sockets (`driver`).
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::frames::{FrameReader, Incoming, put_pong, put_text};
-use crate::ledger::{Delivery, Ledger};
-use crate::marks::Marks;
+use crate::scan::ResultScanner;
+use crate::tracker::{Delivery, DeliveryTracker};
 
 /// Different errors that are kept; of further ones there are mostly many alike.
 const MAX_ERRORS: usize = 20;
@@ -24,10 +24,10 @@ const MAX_HANDSHAKE_BYTES: usize = 64 * 1024;
 
 /// What the clients of a run have in common: what they send, and where they enter what they get.
 pub(crate) struct Record {
-    pub(crate) ledger: Ledger,
+    pub(crate) tracker: DeliveryTracker,
     /// Microseconds from publishing to reading.
     pub(crate) latencies: Histogram<u64>,
-    marks: Marks,
+    scanner: ResultScanner,
     /// Time of the read under way (microseconds since the load began).
     pub(crate) now: u64,
     /// Messages about events since the load began (a count).
@@ -65,7 +65,7 @@ pub(crate) struct Client {
 }
 
 impl Record {
-    pub(crate) fn new(ledger: Ledger, init_payload: Option<&str>) -> Self {
+    pub(crate) fn new(tracker: DeliveryTracker, init_payload: Option<&str>) -> Self {
         let mut init = Vec::new();
         let message = match init_payload {
             Some(payload) => format!(r#"{{"type":"connection_init","payload":{payload}}}"#),
@@ -73,9 +73,9 @@ impl Record {
         };
         put_text(&mut init, message.as_bytes());
         Self {
-            ledger,
+            tracker,
             latencies: histogram(),
-            marks: Marks::default(),
+            scanner: ResultScanner::default(),
             now: 0,
             results: 0,
             errors: BTreeMap::new(),
@@ -108,19 +108,19 @@ impl Record {
 
     /// Forgets what was measured.
     pub(crate) fn start(&mut self) {
-        self.ledger.start();
+        self.tracker.start();
         self.latencies = histogram();
     }
 
     /// Enters a message that is about an event. Whether it was one.
     fn result(&mut self, client: u32, subscriptions: u32, message: &[u8]) -> bool {
-        let Some(mark) = self.marks.mark(message) else {
+        let Some(stamp) = self.scanner.stamp(message) else {
             return false;
         };
         // With one subscription each there is no question whose it is.
         let operation = match subscriptions {
             1 => 1,
-            _ => self.marks.operation(message).unwrap_or(0),
+            _ => self.scanner.operation(message).unwrap_or(0),
         };
         self.results += 1;
         if operation == 0 || operation > subscriptions {
@@ -130,8 +130,8 @@ impl Record {
             ));
             return true;
         }
-        let delivery = self.ledger.deliver(client + operation - 1, mark.sequence);
-        if let (Delivery::Delivered, Some(sent_at)) = (delivery, mark.sent_at) {
+        let delivery = self.tracker.deliver(client + operation - 1, stamp.sequence);
+        if let (Delivery::Delivered, Some(sent_at)) = (delivery, stamp.sent_at) {
             self.latencies
                 .saturating_record(self.now.saturating_sub(sent_at));
         }
@@ -245,7 +245,7 @@ impl Client {
                 let operation = message.id.and_then(|id| id.parse::<u32>().ok());
                 if let Some(operation) = operation.filter(|n| (1..=self.subscriptions).contains(n))
                 {
-                    record.ledger.end(self.first + operation - 1);
+                    record.tracker.end(self.first + operation - 1);
                 }
             }
             _ => record.error(format!("an unexpected message: {}", quoted(bytes))),
@@ -290,7 +290,7 @@ fn upgraded(answer: &[u8]) -> Result<Option<usize>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::Audience;
+    use crate::tracker::Audience;
 
     const ACCEPTED: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\n\
         Upgrade: websocket\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n";
@@ -303,7 +303,7 @@ mod tests {
 
     fn subscribed(subscriptions: u32) -> (Client, Record) {
         let audiences = vec![Audience::All; subscriptions as usize];
-        let mut record = Record::new(Ledger::new(audiences), None);
+        let mut record = Record::new(DeliveryTracker::new(audiences), None);
         let mut client = Client::new(
             0,
             subscriptions,
@@ -322,19 +322,22 @@ mod tests {
         let sent = String::from_utf8_lossy(&client.outgoing).into_owned();
         assert!(sent.contains("connection_init"), "{sent}");
         assert!(sent.ends_with("subscribe"), "{sent}");
-        record.ledger.publish(0);
+        record.tracker.publish(0);
         record.now = 1_500;
         client.take(
             &text(r#"{"payload":{"sequence":0,"sentAt":500}}"#),
             &mut record,
         );
-        assert_eq!(record.ledger.counts().delivered, 1);
+        assert_eq!(record.tracker.counts().delivered, 1);
         assert_eq!(record.latencies.max(), 1_000);
     }
 
     #[test]
     fn a_handshake_may_come_in_pieces_and_with_frames_behind_it() {
-        let mut record = Record::new(Ledger::new([Audience::All]), Some(r#"{"token":1}"#));
+        let mut record = Record::new(
+            DeliveryTracker::new([Audience::All]),
+            Some(r#"{"token":1}"#),
+        );
         let mut client = Client::new(0, 1, Vec::new(), b"subscribe".to_vec());
         let mut bytes = ACCEPTED.to_vec();
         bytes.extend(text(r#"{"type":"connection_ack"}"#));
@@ -349,13 +352,13 @@ mod tests {
     #[test]
     fn results_are_told_apart_by_their_operation() {
         let (mut client, mut record) = subscribed(2);
-        record.ledger.publish(0);
+        record.tracker.publish(0);
         for id in ["1", "2", "2", "3"] {
             let message = format!(r#"{{"id":"{id}","payload":{{"sequence":0}}}}"#);
             client.take(&text(&message), &mut record);
         }
-        let counts = record.ledger.counts();
-        assert_eq!((counts.delivered, counts.doubled), (2, 1));
+        let counts = record.tracker.counts();
+        assert_eq!((counts.delivered, counts.duplicated), (2, 1));
         assert!(record.errors()[0].contains("an operation that is none"));
     }
 
@@ -395,7 +398,7 @@ mod tests {
             (b"HTTP/1.1 101 X\r\n\r\n", "graphql-transport-ws"),
             (b"SSH-2.0\r\n\r\n", "not HTTP"),
         ] {
-            let mut record = Record::new(Ledger::new([Audience::All]), None);
+            let mut record = Record::new(DeliveryTracker::new([Audience::All]), None);
             let mut client = Client::new(0, 1, Vec::new(), Vec::new());
             client.take(answer, &mut record);
             let ended = client.ended.unwrap();

@@ -58,7 +58,7 @@ pub enum LoadError {
         /// The first cause.
         reason: String,
     },
-    /// Nobody is left to receive anything.
+    /// No subscriber is left.
     #[error("the server ended every connection: {0}")]
     Alone(String),
     /// Events cannot be published.

@@ -2,7 +2,7 @@
 //!
 //! [`FrameReader`] takes bytes as they come off a socket, cut anywhere, and hands out whole messages
 //! in place: nothing is copied as long as a read ends with a frame.
-//! Not here: what the messages say (`marks`, `client`).
+//! Not here: what the messages say (`scanner`, `client`).
 
 /// A message longer than this ends the connection (bytes); a server that sends one is broken.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;

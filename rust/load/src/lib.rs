@@ -4,18 +4,19 @@
 //! of what any server does. It knows nothing of the runtime beside it: a server is a URL.
 
 mod client;
-mod crowd;
+mod driver;
 mod error;
 mod frames;
-mod ledger;
-mod marks;
 mod options;
+mod plan;
 mod processes;
 mod progress;
 mod publisher;
 mod report;
 mod run;
+mod scan;
 mod template;
+mod tracker;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -24,12 +25,12 @@ use std::path::Path;
 use clap::{CommandFactory, FromArgMatches};
 
 pub use error::LoadError;
-pub use ledger::Counts;
 pub use options::{Mode, OptionError, Options};
 pub use processes::{NoProcess, Usage};
 pub use publisher::PublishError;
 pub use report::{Churn, Client, Latency, Report, Sample, Server, Slow};
 pub use template::TemplateError;
+pub use tracker::Counts;
 
 /// How the command ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +38,7 @@ pub use template::TemplateError;
 pub enum Exit {
     /// Every delivery came once and in order.
     Clean = 0,
-    /// Something was lost, doubled, reordered or astray, or connections broke.
+    /// Something was lost, duplicated, reordered or misrouted, or connections broke.
     Faults = 1,
     /// Options that cannot be.
     Usage = 2,
@@ -47,13 +48,13 @@ pub enum Exit {
     Interrupted = 130,
 }
 
-/// Runs a load and gives what it found; `interrupted` is asked ten times a second whether to stop.
+/// Runs a load and returns what it found; `interrupted` is asked ten times a second whether to stop.
 ///
 /// # Errors
 ///
 /// [`LoadError`] when the load could not be run. Lost deliveries are no error but in the report.
 pub fn run(options: Options, interrupted: &mut dyn FnMut() -> bool) -> Result<Report, LoadError> {
-    run::run(&options::Plan::new(options)?, interrupted)
+    run::run(&plan::Plan::new(options)?, interrupted)
 }
 
 /// Runs the command `program` with these arguments: prints what was found, and says how to exit.

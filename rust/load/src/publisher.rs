@@ -7,7 +7,7 @@ use std::time::Duration;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
-use crate::options::Target;
+use crate::plan::Target;
 
 /// Bytes that may wait for the control socket. Past it no event is published until it takes them.
 const MAX_WAITING_BYTES: usize = 1024 * 1024;
@@ -17,7 +17,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Why events cannot be published.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
-    /// Nobody listens, or the connection broke.
+    /// Nothing listens, or the connection broke.
     #[error("events cannot be published to {address}: {source}")]
     Io {
         /// Where to.

@@ -6,10 +6,11 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use crate::crowd::{Crowd, Role};
-use crate::ledger::Counts;
-use crate::options::{Mode, Options, Plan};
+use crate::driver::ConnectionDriver;
+use crate::options::{Mode, Options};
+use crate::plan::{Plan, Role};
 use crate::processes::Usage;
+use crate::tracker::Counts;
 
 /// What the server's processes used up to a time.
 #[derive(Debug, Clone, Serialize)]
@@ -142,32 +143,32 @@ pub(crate) struct Measured {
 }
 
 impl Report {
-    pub(crate) fn new(plan: &Plan, crowd: &Crowd<'_>, measured: Measured) -> Self {
+    pub(crate) fn new(plan: &Plan, driver: &ConnectionDriver<'_>, measured: Measured) -> Self {
         let options = plan.options.clone();
-        let (ledger, mode) = (&crowd.record.ledger, options.mode);
+        let (tracker, mode) = (&driver.record.tracker, options.mode);
         let each = |seconds: f64, count: u64| (count > 0).then(|| seconds * 1e6 / count as f64);
         let (before, after) = (measured.before, measured.after);
         let added = after.rss_bytes as f64 - before.usage.rss_bytes as f64;
         let server = (!options.pid.is_empty()).then(|| Server {
             cpu_seconds: measured.server_cpu_seconds,
             cpu_us_per_delivery: each(measured.server_cpu_seconds, measured.results),
-            cpu_us_per_event: each(measured.server_cpu_seconds, ledger.events()),
+            cpu_us_per_event: each(measured.server_cpu_seconds, tracker.events()),
             rss_before_bytes: before.usage.rss_bytes,
             rss_after_bytes: after.rss_bytes,
             pss_before_bytes: before.pss,
             pss_after_bytes: measured.pss_after,
             bytes_per_connection: added / f64::from(options.connections),
         });
-        let attendance = crowd.attendance;
-        let slow = crowd.roles().iter().filter(|role| **role == Role::Slow);
+        let counts = driver.counts;
+        let slow = driver.roles().iter().filter(|role| **role == Role::Slow);
         Self {
             mode,
             connections: options.connections,
             subscriptions: u64::from(options.connections) * u64::from(options.subscriptions),
-            events: ledger.events(),
-            counts: ledger.counts(),
+            events: tracker.events(),
+            counts: tracker.counts(),
             seconds: measured.seconds,
-            latency_us: latency(&crowd.record.latencies),
+            latency_us: latency(&driver.record.latencies),
             server,
             client: Client {
                 cpu_seconds: measured.client_cpu_seconds,
@@ -176,14 +177,12 @@ impl Report {
             },
             slow: matches!(mode, Mode::Slow | Mode::Mixed).then_some(Slow {
                 connections: slow.count() as u32,
-                disconnected: attendance.slow_ended,
+                disconnected: counts.slow_ended,
             }),
-            churn: matches!(mode, Mode::Churn | Mode::Mixed).then_some(Churn {
-                left: attendance.left,
-            }),
+            churn: matches!(mode, Mode::Churn | Mode::Mixed).then_some(Churn { left: counts.left }),
             samples: measured.samples,
             interrupted: measured.interrupted,
-            errors: crowd.record.errors(),
+            errors: driver.record.errors(),
             options,
         }
     }
@@ -192,7 +191,7 @@ impl Report {
     #[must_use]
     pub fn is_clean(&self) -> bool {
         let counts = &self.counts;
-        counts.lost + counts.doubled + counts.reordered + counts.astray == 0
+        counts.lost + counts.duplicated + counts.reordered + counts.misrouted == 0
             && self.errors.is_empty()
     }
 }
@@ -238,9 +237,9 @@ impl fmt::Display for Report {
                 ),
             )?;
             row("lost", format!("{}", counts.lost))?;
-            row("doubled", format!("{}", counts.doubled))?;
+            row("duplicated", format!("{}", counts.duplicated))?;
             row("reordered", format!("{}", counts.reordered))?;
-            row("astray", format!("{}", counts.astray))?;
+            row("misrouted", format!("{}", counts.misrouted))?;
             if counts.unchecked > 0 {
                 row("delivered, unchecked", format!("{}", counts.unchecked))?;
             }

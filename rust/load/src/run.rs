@@ -1,17 +1,18 @@
 //! One run: connect, see that every subscription is live, publish, wait, count.
 //!
-//! Not here: sockets (`crowd`), what a delivery was (`ledger`), how it is printed (`report`).
+//! Not here: sockets (`driver`), what a delivery was (`tracker`), how it is printed (`report`).
 
 use std::time::{Duration, Instant};
 
 use crate::client::Record;
-use crate::crowd::{Crowd, Role};
+use crate::driver::ConnectionDriver;
 use crate::error::LoadError;
-use crate::ledger::{Audience, Ledger};
-use crate::options::{Mode, Plan};
+use crate::options::Mode;
+use crate::plan::{Plan, Role};
 use crate::processes::{allow_files, shared_out, thread_cpu, usage};
 use crate::progress::Progress;
 use crate::report::{Before, Measured, Report, Sample};
+use crate::tracker::{Audience, DeliveryTracker};
 
 /// Files that are open beside the connections.
 const OTHER_FILES: u64 = 64;
@@ -38,13 +39,13 @@ enum Pace {
 
 struct Run<'a> {
     plan: &'a Plan,
-    crowd: Crowd<'a>,
+    driver: ConnectionDriver<'a>,
     progress: Progress,
     random: fastrand::Rng,
     event: Vec<u8>,
     /// Numbers of the subscriptions that receive the events of their key.
     keys: Vec<u32>,
-    guests: Vec<u32>,
+    churning: Vec<u32>,
     samples: Vec<Sample>,
     /// How late an event left that was due, at worst.
     lateness: Duration,
@@ -75,24 +76,27 @@ pub(crate) fn run(plan: &Plan, interrupted: &mut dyn FnMut() -> bool) -> Result<
         first..first + options.subscriptions
     };
     let keys = of(Role::Selective).flat_map(subscriptions).collect();
-    let guests = of(Role::Guest).collect();
+    let churning = of(Role::Churning).collect();
     let audiences = roles.iter().flat_map(|role| {
         let audience = match role {
             Role::Broadcast => Audience::All,
             Role::Selective => Audience::Own,
-            Role::Guest | Role::Slow => Audience::Unchecked,
+            Role::Churning | Role::Slow => Audience::Unchecked,
         };
         std::iter::repeat_n(audience, options.subscriptions as usize)
     });
-    let record = Record::new(Ledger::new(audiences), options.init_payload.as_deref());
+    let record = Record::new(
+        DeliveryTracker::new(audiences),
+        options.init_payload.as_deref(),
+    );
     let mut run = Run {
         plan,
-        crowd: Crowd::new(plan, roles.clone(), record, interrupted)?,
+        driver: ConnectionDriver::new(plan, roles.clone(), record, interrupted)?,
         progress: Progress::new(),
         random: fastrand::Rng::with_seed(1),
         event: Vec::new(),
         keys,
-        guests,
+        churning,
         samples: Vec::new(),
         lateness: Duration::ZERO,
         interrupted: false,
@@ -108,16 +112,17 @@ impl Run<'_> {
         let connections = self.plan.options.connections;
         let patience = Duration::from_secs_f64(self.plan.options.patience);
         self.progress.begin("connecting", u64::from(connections));
-        let (mut absent, mut since) = (connections, Instant::now());
-        while absent > 0 {
-            self.crowd.turn(QUIET)?;
-            let now = self.crowd.absent();
-            if now < absent {
-                (absent, since) = (now, Instant::now());
-                self.progress.reached(u64::from(connections - absent));
+        let (mut unacknowledged, mut since) = (connections, Instant::now());
+        while unacknowledged > 0 {
+            self.driver.turn(QUIET)?;
+            let now = self.driver.unacknowledged();
+            if now < unacknowledged {
+                (unacknowledged, since) = (now, Instant::now());
+                self.progress
+                    .reached(u64::from(connections - unacknowledged));
             }
-            let ended = self.crowd.attendance.ended;
-            if self.crowd.record.has_errors() || since.elapsed() > patience {
+            let ended = self.driver.counts.ended;
+            if self.driver.record.has_errors() || since.elapsed() > patience {
                 return Err(LoadError::SetUp {
                     ready: connections.saturating_sub(now + ended),
                     connections,
@@ -130,16 +135,16 @@ impl Run<'_> {
 
     /// Publishes until every subscription has received something, then what is asked for.
     fn warm_up(&mut self) -> Result<(), LoadError> {
-        if self.crowd.publisher.is_none() {
+        if self.driver.publisher.is_none() {
             self.settle(QUIET * 4)?;
-            return match self.crowd.record.has_errors() {
+            return match self.driver.record.has_errors() {
                 true => Err(self.not_live()),
                 false => Ok(()),
             };
         }
         self.probe()?;
         self.settle(QUIET)?;
-        self.crowd.record.start();
+        self.driver.record.start();
         let pace = Pace::Closed {
             events: u64::from(self.plan.options.warm_up),
             pending: self.plan.options.pending as usize,
@@ -154,50 +159,50 @@ impl Run<'_> {
     /// acknowledge a `subscribe`.
     fn probe(&mut self) -> Result<(), LoadError> {
         let patience = Duration::from_secs_f64(self.plan.options.patience);
-        let all = self.crowd.record.ledger.waiting();
+        let all = self.driver.record.tracker.waiting();
         self.progress.begin("subscribing", all as u64);
         let (mut waiting, mut since) = (all, Instant::now());
-        let (mut results, mut heard) = (self.crowd.record.results, None::<Instant>);
+        let (mut results, mut heard) = (self.driver.record.results, None::<Instant>);
         // Keys of this round that have yet to be probed, and how many were live before it.
         let (mut round, mut sent) = (Vec::new(), 0);
-        while self.crowd.record.ledger.waiting() > 0 {
+        while self.driver.record.tracker.waiting() > 0 {
             // What waits only for somebody slow must not be asked for again and again.
             let quiet = heard.is_none_or(|heard| heard.elapsed() >= QUIET);
             if round.is_empty() && quiet && self.is_ready() {
-                let ledger = &self.crowd.record.ledger;
-                let silent = self.keys.iter().filter(|key| !ledger.is_live(**key));
+                let tracker = &self.driver.record.tracker;
+                let silent = self.keys.iter().filter(|key| !tracker.is_live(**key));
                 round = silent.copied().collect();
                 sent = 0;
-                waiting = ledger.waiting();
+                waiting = tracker.waiting();
                 if round.is_empty() {
-                    self.publish(0, self.crowd.elapsed());
+                    self.publish(0, self.driver.elapsed());
                 }
                 heard = Some(Instant::now());
             }
-            let answered = waiting.saturating_sub(self.crowd.record.ledger.waiting());
+            let answered = waiting.saturating_sub(self.driver.record.tracker.waiting());
             while !round.is_empty() && sent < answered + PROBES && self.is_ready() {
                 let key = round.pop().unwrap_or_default();
-                self.publish(key, self.crowd.elapsed());
+                self.publish(key, self.driver.elapsed());
                 sent += 1;
             }
-            self.crowd.turn(QUIET)?;
-            if self.crowd.record.results > results {
-                results = self.crowd.record.results;
+            self.driver.turn(QUIET)?;
+            if self.driver.record.results > results {
+                results = self.driver.record.results;
                 heard = Some(Instant::now());
             } else if heard.is_some_and(|heard| heard.elapsed() >= QUIET) {
                 // Those that were probed and did not answer are for the next round.
                 round.clear();
             }
-            let now = self.crowd.record.ledger.waiting();
+            let now = self.driver.record.tracker.waiting();
             if now < all - self.progress.position() as usize {
                 since = Instant::now();
                 self.progress.reached((all - now) as u64);
             }
-            if self.crowd.record.has_errors() || since.elapsed() > patience {
+            if self.driver.record.has_errors() || since.elapsed() > patience {
                 return Err(self.not_live());
             }
         }
-        match self.crowd.record.has_errors() {
+        match self.driver.record.has_errors() {
             true => Err(self.not_live()),
             false => Ok(()),
         }
@@ -206,7 +211,7 @@ impl Run<'_> {
     fn not_live(&self) -> LoadError {
         let options = &self.plan.options;
         LoadError::NotLive {
-            missing: self.crowd.record.ledger.silent(),
+            missing: self.driver.record.tracker.silent(),
             subscriptions: u64::from(options.connections) * u64::from(options.subscriptions),
             reason: self.reason("do `--channel` and `--data` match `--query` and `--variables`?"),
         }
@@ -214,12 +219,12 @@ impl Run<'_> {
 
     /// Waits until nothing has come for so long.
     fn settle(&mut self, quiet: Duration) -> Result<(), LoadError> {
-        let (mut results, mut since) = (self.crowd.record.results, Instant::now());
+        let (mut results, mut since) = (self.driver.record.results, Instant::now());
         let begun = Instant::now();
         while since.elapsed() < quiet && begun.elapsed() < quiet * 20 {
-            self.crowd.turn(quiet)?;
-            if self.crowd.record.results > results {
-                (results, since) = (self.crowd.record.results, Instant::now());
+            self.driver.turn(quiet)?;
+            if self.driver.record.results > results {
+                (results, since) = (self.driver.record.results, Instant::now());
             }
         }
         Ok(())
@@ -228,8 +233,8 @@ impl Run<'_> {
     /// Measures, and reports.
     fn measure(&mut self, before: Before) -> Result<Report, LoadError> {
         let pids = &self.plan.options.pid;
-        self.crowd.record.start();
-        let (results, start) = (self.crowd.record.results, Instant::now());
+        self.driver.record.start();
+        let (results, start) = (self.driver.record.results, Instant::now());
         let (server, client) = (usage(pids)?, thread_cpu());
         let ran = match self.plan.options.mode {
             Mode::Idle => self.idle(),
@@ -238,7 +243,7 @@ impl Run<'_> {
         let client_cpu_seconds = thread_cpu().saturating_sub(client).as_secs_f64();
         self.tell(ran);
         let seconds = start.elapsed().as_secs_f64();
-        let results = self.crowd.record.results - results;
+        let results = self.driver.record.results - results;
         // Of a process that has ended, the last sample is what is known.
         let sampled = self.samples.last().map_or(server, |sample| sample.usage);
         let after = usage(pids).unwrap_or(sampled);
@@ -256,7 +261,7 @@ impl Run<'_> {
             samples: std::mem::take(&mut self.samples),
             interrupted: self.interrupted,
         };
-        Ok(Report::new(self.plan, &self.crowd, measured))
+        Ok(Report::new(self.plan, &self.driver, measured))
     }
 
     fn pace(&self) -> Pace {
@@ -278,10 +283,10 @@ impl Run<'_> {
         // A delivery that comes twice may do so after the last one was there.
         self.settle(QUIET)?;
         if self.plan.options.mode == Mode::Slow {
-            self.crowd.wake_slow();
+            self.driver.wake_slow();
             let reading = Instant::now();
             while reading.elapsed() < SLOW_READING {
-                self.crowd.turn(QUIET)?;
+                self.driver.turn(QUIET)?;
             }
         }
         Ok(())
@@ -292,7 +297,7 @@ impl Run<'_> {
         match result {
             Ok(()) => {}
             Err(LoadError::Interrupted) => self.interrupted = true,
-            Err(error) => self.crowd.record.error(error.to_string()),
+            Err(error) => self.driver.record.error(error.to_string()),
         }
     }
 
@@ -301,7 +306,7 @@ impl Run<'_> {
         self.progress.begin("idle, seconds", duration.as_secs());
         let start = Instant::now();
         while let Some(left) = duration.checked_sub(start.elapsed()) {
-            self.crowd.turn(left)?;
+            self.driver.turn(left)?;
             self.sample(start)?;
             self.attended()?;
             self.progress.reached(start.elapsed().as_secs());
@@ -313,13 +318,13 @@ impl Run<'_> {
     fn publish_all(&mut self, pace: &Pace, what: &'static str) -> Result<(), LoadError> {
         let patience = Duration::from_secs_f64(self.plan.options.patience);
         let start = Instant::now();
-        let began = self.crowd.elapsed();
+        let began = self.driver.elapsed();
         let (Pace::Closed { events: total, .. } | Pace::Open { events: total, .. }) = *pace;
         self.progress.begin(what, total);
-        let (mut results, mut since, mut churned) = (self.crowd.record.results, start, 0);
+        let (mut results, mut since, mut churned) = (self.driver.record.results, start, 0);
         loop {
-            let published = self.crowd.record.ledger.events();
-            let pending = self.crowd.record.ledger.pending();
+            let published = self.driver.record.tracker.events();
+            let pending = self.driver.record.tracker.pending();
             if published >= total && pending == 0 {
                 return Ok(());
             }
@@ -327,17 +332,17 @@ impl Run<'_> {
                 Pace::Closed { pending, .. } => self.fill(total, *pending),
                 Pace::Open { rate, .. } => self.catch_up(began, *rate, total),
             };
-            self.crowd.turn(wait)?;
+            self.driver.turn(wait)?;
             self.sample(start)?;
             self.attended()?;
             if published < total && matches!(pace, Pace::Open { .. }) {
                 self.churn(start, &mut churned);
             }
             self.progress.reached(published);
-            if self.crowd.record.results > results || self.crowd.record.ledger.pending() == 0 {
-                (results, since) = (self.crowd.record.results, Instant::now());
+            if self.driver.record.results > results || self.driver.record.tracker.pending() == 0 {
+                (results, since) = (self.driver.record.results, Instant::now());
             } else if since.elapsed() > patience {
-                self.crowd.record.ledger.give_up();
+                self.driver.record.tracker.give_up();
                 since = Instant::now();
             }
         }
@@ -345,12 +350,12 @@ impl Run<'_> {
 
     /// Publishes as many events as may be under way; returns how long there is nothing else to do.
     fn fill(&mut self, total: u64, pending: usize) -> Duration {
-        while self.crowd.record.ledger.events() < total
-            && self.crowd.record.ledger.pending() < pending
+        while self.driver.record.tracker.events() < total
+            && self.driver.record.tracker.pending() < pending
             && self.is_ready()
         {
             let key = self.key();
-            self.publish(key, self.crowd.elapsed());
+            self.publish(key, self.driver.elapsed());
         }
         QUIET
     }
@@ -358,12 +363,12 @@ impl Run<'_> {
     /// Publishes the events that are due; returns the time until the next one is.
     fn catch_up(&mut self, began: Duration, rate: f64, total: u64) -> Duration {
         loop {
-            let number = self.crowd.record.ledger.events();
+            let number = self.driver.record.tracker.events();
             if number >= total {
                 return QUIET;
             }
             let due = began + Duration::from_secs_f64(number as f64 / rate);
-            let now = self.crowd.elapsed();
+            let now = self.driver.elapsed();
             if let Some(wait) = due.checked_sub(now).filter(|wait| !wait.is_zero()) {
                 return wait;
             }
@@ -377,15 +382,15 @@ impl Run<'_> {
         }
     }
 
-    /// Lets guests leave, and return, at their rate.
+    /// Lets churning leave, and return, at their rate.
     fn churn(&mut self, start: Instant, churned: &mut u64) {
-        if self.guests.is_empty() {
+        if self.churning.is_empty() {
             return;
         }
         let due = (start.elapsed().as_secs_f64() * self.plan.options.churn_rate) as u64;
         while *churned < due {
-            let guest = self.guests[*churned as usize % self.guests.len()];
-            self.crowd.leave(guest);
+            let churning = self.churning[*churned as usize % self.churning.len()];
+            self.driver.leave(churning);
             *churned += 1;
         }
     }
@@ -401,18 +406,18 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// An error when nobody is there any more.
+    /// An error when no subscriber is left.
     fn attended(&self) -> Result<(), LoadError> {
-        let checked = self.crowd.roles().iter();
+        let checked = self.driver.roles().iter();
         let checked = checked.filter(|role| matches!(role, Role::Broadcast | Role::Selective));
-        if (self.crowd.attendance.ended as usize) < checked.count() {
+        if (self.driver.counts.ended as usize) < checked.count() {
             return Ok(());
         }
         Err(LoadError::Alone(self.reason("no reason was given")))
     }
 
     fn is_ready(&self) -> bool {
-        let publisher = self.crowd.publisher.as_ref();
+        let publisher = self.driver.publisher.as_ref();
         publisher.is_some_and(crate::publisher::Publisher::is_ready)
     }
 
@@ -423,10 +428,10 @@ impl Run<'_> {
 
     /// Publishes one event, as if at `time` since the load began.
     fn publish(&mut self, key: u32, time: Duration) {
-        let Some(publisher) = &mut self.crowd.publisher else {
+        let Some(publisher) = &mut self.driver.publisher else {
             return;
         };
-        let sequence = self.crowd.record.ledger.publish(key);
+        let sequence = self.driver.record.tracker.publish(key);
         self.event.clear();
         let values = [u64::from(sequence), time.as_micros() as u64, u64::from(key)];
         self.plan.event.render(&values, &mut self.event);
@@ -435,7 +440,7 @@ impl Run<'_> {
 
     /// The first error that was met.
     fn reason(&self, otherwise: &str) -> String {
-        let errors = self.crowd.record.errors();
+        let errors = self.driver.record.errors();
         errors
             .into_iter()
             .next()

@@ -2,12 +2,12 @@
 //!
 //! Source: RFC 9110, section 12.5.1; GraphQL over HTTP, "Media Types".
 
-use crate::transports::Transports;
+use crate::transports::{Streaming, Transports};
 
 /// Media type of a response that tells request errors by its status.
 const GRAPHQL_RESPONSE: &str = "application/graphql-response+json";
 
-/// Media type of old clients, to whom every well-formed request is a 200.
+/// Media type of old clients: the answer to each well-formed request is a 200.
 const JSON: &str = "application/json";
 
 /// How a single response is sent.
@@ -36,15 +36,6 @@ impl Single {
             Self::Json => 200,
         }
     }
-}
-
-/// How a response that goes on is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Streaming {
-    /// GraphQL over SSE.
-    Events,
-    /// Multipart subscriptions.
-    Multipart,
 }
 
 /// What a client accepts.

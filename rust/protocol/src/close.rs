@@ -57,6 +57,12 @@ impl Close {
         Self::new(1007, "Text messages must be UTF-8")
     }
 
+    /// 1008: more pings, pongs and small fragments came than a client needs.
+    #[must_use]
+    pub fn too_many_frames() -> Self {
+        Self::new(1008, "Too many pings, pongs or small fragments")
+    }
+
     /// 1009: a message was larger than the server takes.
     #[must_use]
     pub fn message_too_big(limit_bytes: usize) -> Self {

@@ -8,12 +8,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use hashbrown::HashSet;
 
+use crate::action::Action;
 use crate::close::Close;
 use crate::framing::Framing;
 use crate::head::Head;
 use crate::operation::{OperationId, Request};
-use crate::response::{RETRY_AFTER, Response};
-use crate::session::Action;
+use crate::response::{RETRY_AFTER, Response, errors_only};
 
 /// Media type of the response.
 pub(crate) const CONTENT_TYPE: &str = "text/event-stream; charset=utf-8";
@@ -27,11 +27,6 @@ pub(crate) const COMPLETE: &str = "event: complete\ndata:\n\n";
 /// `next` with the errors that ended an operation of the distinct connections mode.
 pub(crate) fn failure(errors: &[u8]) -> Bytes {
     Framing::distinct_events().frame(&errors_only(errors), None)
-}
-
-/// A response that has errors only.
-pub(crate) fn errors_only(errors: &[u8]) -> Vec<u8> {
-    [br#"{"errors":"#, errors, b"}"].concat()
 }
 
 /// The server side of one reserved stream.
@@ -57,13 +52,13 @@ impl EventStream {
         }
     }
 
-    /// The application accepted the client: its token may be told.
+    /// The application accepted the client: its token may be sent.
     pub(crate) fn accept(&mut self) -> Vec<Action> {
         self.is_reserved = true;
         vec![Action::Respond(Head::new(201))]
     }
 
-    /// Whether its token was told and nobody has come to read.
+    /// Whether its token was sent and it is not read yet.
     pub(crate) fn is_unread(&self) -> bool {
         self.is_reserved && !self.is_open
     }
@@ -119,8 +114,8 @@ impl EventStream {
         self.is_open.then(|| HEARTBEAT.into())
     }
 
-    /// A stream that nobody reads was refused, or is given up.
-    pub(crate) fn farewell(&mut self, close: &Close) -> Vec<Action> {
+    /// A stream that is not read was refused, or is abandoned.
+    pub(crate) fn closing_actions(&mut self, close: &Close) -> Vec<Action> {
         if self.is_open {
             return Vec::new();
         }

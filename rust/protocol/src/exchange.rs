@@ -7,15 +7,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::json;
 
-use crate::accept::{Accepted, Single, Streaming};
+use crate::accept::{Accepted, Single};
+use crate::action::Action;
 use crate::close::Close;
 use crate::event_stream;
 use crate::framing::Framing;
 use crate::head::{Amendment, Head};
 use crate::multipart;
 use crate::operation::{OperationId, OperationKind, Request};
-use crate::response::{RETRY_AFTER, SHUTTING_DOWN, rate_limited_errors, rate_limited_head};
-use crate::session::Action;
+use crate::response::{
+    RETRY_AFTER, SHUTTING_DOWN, errors_only, rate_limited_errors, rate_limited_head,
+};
+use crate::transports::Streaming;
 
 /// How the response is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,7 +128,7 @@ impl Exchange {
         };
         let head = Action::Respond(Head::stream(media_type));
         if self.is_head {
-            // What would run has nobody to run for.
+            // What would run has no reader.
             return Err(self.end(vec![head]));
         }
         // What opens the body shows at once that the subscription runs.
@@ -168,7 +171,7 @@ impl Exchange {
         self.fail_with(rate_limited_head(wait), &rate_limited_errors(message))
     }
 
-    /// The operation failed before it gave a result, or cannot go on.
+    /// The operation failed before it had a result, or cannot go on.
     pub(crate) fn error(&mut self, errors: &[u8]) -> Vec<Action> {
         if self.phase == Phase::Ended {
             return Vec::new();
@@ -180,7 +183,7 @@ impl Exchange {
                     let head = Head::of_type(single.refused_status(), single.content_type());
                     let head = head.amended(self.amendment.take());
                     actions.push(Action::Respond(head));
-                    actions.push(Action::Send(event_stream::errors_only(errors).into()));
+                    actions.push(Action::Send(errors_only(errors).into()));
                 }
             }
             Form::Streaming(Streaming::Events) => {
@@ -224,7 +227,7 @@ impl Exchange {
     }
 
     /// The connection is closed before its operation has ended.
-    pub(crate) fn farewell(&mut self, close: &Close) -> Vec<Action> {
+    pub(crate) fn closing_actions(&mut self, close: &Close) -> Vec<Action> {
         match (self.phase, self.form) {
             (Phase::Silent, _) if close.is_going_away() => self.fail(Head::new(503), SHUTTING_DOWN),
             (Phase::Silent, _) => {
@@ -254,7 +257,7 @@ impl Exchange {
             head = head.with("retry-after", RETRY_AFTER);
         }
         let media = self.accepted.single.unwrap_or(Single::Json);
-        let body = event_stream::errors_only(errors);
+        let body = errors_only(errors);
         let head = head.with_type(media.content_type());
         self.end(vec![Action::Respond(head), Action::Send(body.into())])
     }
@@ -352,7 +355,7 @@ mod tests {
     #[test]
     fn a_server_that_goes_away_leaves_no_last_word_but_a_503() {
         let close = Close::going_away();
-        let silent = exchange("*/*", false).farewell(&close);
+        let silent = exchange("*/*", false).closing_actions(&close);
         assert_eq!(status(&silent), 503);
         let Action::Respond(head) = &silent[0] else {
             panic!("no head");
@@ -361,17 +364,17 @@ mod tests {
         for accept in ["text/event-stream", "multipart/mixed"] {
             let mut stream = exchange(accept, false);
             stream.starting(Some(OperationKind::Subscription)).unwrap();
-            assert_eq!(stream.farewell(&close), [], "{accept}");
+            assert_eq!(stream.closing_actions(&close), [], "{accept}");
         }
     }
 
     #[test]
     fn a_close_is_told_by_a_status_or_by_the_last_part() {
         let close = Close::forbidden();
-        assert_eq!(status(&exchange("*/*", false).farewell(&close)), 403);
+        assert_eq!(status(&exchange("*/*", false).closing_actions(&close)), 403);
         let mut parts = exchange("multipart/mixed", false);
         parts.starting(Some(OperationKind::Subscription)).unwrap();
-        let [Action::Send(part)] = &parts.farewell(&close)[..] else {
+        let [Action::Send(part)] = &parts.closing_actions(&close)[..] else {
             panic!("no part");
         };
         let part = String::from_utf8_lossy(part);
@@ -394,7 +397,7 @@ mod tests {
 
     #[test]
     fn what_is_tried_again_later_says_when() {
-        let actions = exchange("*/*", false).farewell(&Close::going_away());
+        let actions = exchange("*/*", false).closing_actions(&Close::going_away());
         let [Action::Respond(head), ..] = &actions[..] else {
             panic!("no head");
         };

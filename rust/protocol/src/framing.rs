@@ -16,7 +16,7 @@ pub struct Framing {
     before: Box<[u8]>,
     after: &'static [u8],
     id_lines: IdLines,
-    /// Whether ids are told in `extensions.resume`.
+    /// Whether ids are sent in `extensions.resume`.
     tells_ids: bool,
     /// Whether anything can be resumed.
     has_ids: bool,
@@ -124,7 +124,7 @@ impl Framing {
     /// Says where a subscription begins, and whether events are missing before: as a result, for
     /// who asked or has missed something, or as an id alone.
     #[must_use]
-    pub fn standing(&self, id: Option<EventId<'_>>, missed: bool) -> Option<Bytes> {
+    pub fn announce_position(&self, id: Option<EventId<'_>>, missed: bool) -> Option<Bytes> {
         let id = id.filter(|_| self.has_ids);
         if self.tells_ids || (missed && self.id_lines != IdLines::Nowhere) {
             let id_member = id.map(|id| format!(r#""id":"{id}","#)).unwrap_or_default();
@@ -208,17 +208,23 @@ mod tests {
         let id = OperationId::from("1");
         let socket = |asked| Framing::transport_ws(&id).with_ids(true, asked);
         let expected = r#"{"id":"1","type":"next","payload":{"data":null,"extensions":{"resume":{"id":"run-7","missed":false}}}}"#;
-        assert_eq!(socket(true).standing(SEVENTH, false).unwrap(), expected);
-        assert_eq!(socket(false).standing(SEVENTH, true), None);
+        assert_eq!(
+            socket(true).announce_position(SEVENTH, false).unwrap(),
+            expected
+        );
+        assert_eq!(socket(false).announce_position(SEVENTH, true), None);
         let events = Framing::distinct_events().with_ids(true, false);
-        assert_eq!(events.standing(SEVENTH, false).unwrap(), "id: run-7\n\n");
+        assert_eq!(
+            events.announce_position(SEVENTH, false).unwrap(),
+            "id: run-7\n\n"
+        );
         let expected = "id: run-7\nevent: next\ndata: {\"data\":null,\"extensions\":{\"resume\":{\"id\":\"run-7\",\"missed\":true}}}\n\n";
-        assert_eq!(events.standing(SEVENTH, true).unwrap(), expected);
+        assert_eq!(events.announce_position(SEVENTH, true).unwrap(), expected);
         let expected =
             "event: next\ndata: {\"data\":null,\"extensions\":{\"resume\":{\"missed\":true}}}\n\n";
-        assert_eq!(events.standing(None, true).unwrap(), expected);
+        assert_eq!(events.announce_position(None, true).unwrap(), expected);
         let shared = Framing::shared_events(&id).with_ids(true, false);
-        assert_eq!(shared.standing(SEVENTH, false), None);
+        assert_eq!(shared.announce_position(SEVENTH, false), None);
     }
 
     #[test]

@@ -2,95 +2,18 @@
 //!
 //! Source: GraphQL over HTTP; PROTOCOL.md of graphql-sse.
 
-use std::borrow::Cow;
-
 use crate::accept::Accepted;
 use crate::event_stream;
 use crate::exchange::Exchange;
-use crate::fields;
+use crate::extensions::{Extensions, FoundExtensions};
 use crate::head::Head;
-use crate::json::JsonObject;
-use crate::members::{self, Fault};
+pub use crate::http_request::{HttpRequest, parameters};
+use crate::json::{JsonObject, Reader, Unreadable};
+use crate::members;
 use crate::operation::{OperationId, Request};
-use crate::posted::posted;
+use crate::posted::{bad_request, posted};
 pub use crate::response::Response;
 use crate::transports::Transports;
-
-/// Header with the token of a reserved event stream.
-const TOKEN_HEADER: &str = "x-graphql-event-stream-token";
-
-/// Parameter that may have it as well, for clients that cannot set headers.
-const TOKEN_PARAMETER: &str = "token";
-
-/// Parameters of which one is there when a GET asks for something to be run.
-const DOCUMENT_PARAMETERS: [&str; 3] = ["query", "documentId", "extensions"];
-
-/// A request as it was received.
-#[derive(Debug, Clone, Copy)]
-pub struct HttpRequest<'a> {
-    /// Method, in capitals.
-    pub method: &'a str,
-    /// What follows the `?` of the target, undecoded.
-    pub query: &'a str,
-    /// Headers, names in lower case.
-    pub headers: &'a [(String, String)],
-    /// The body.
-    pub body: &'a [u8],
-}
-
-impl HttpRequest<'_> {
-    /// The first header of this name, which is in lower case.
-    #[must_use]
-    pub fn header(&self, name: &str) -> Option<&str> {
-        fields::value(self.headers, name)
-    }
-
-    /// All headers of this name as the one list that they are; `None` without any.
-    pub(crate) fn list(&self, name: &str) -> Option<String> {
-        let found = self.headers.iter().filter(|(known, _)| known == name);
-        let values: Vec<_> = found.map(|(_, value)| value.as_str()).collect();
-        (!values.is_empty()).then(|| values.join(", "))
-    }
-
-    /// The parameter of this name, unless it is empty.
-    fn parameter(&self, name: &str) -> Option<String> {
-        self.parameters(name).find(|value| !value.is_empty())
-    }
-
-    fn parameters(&self, name: &str) -> impl Iterator<Item = String> {
-        parameters(self.query)
-            .filter(move |(known, _)| known == name)
-            .map(|(_, value)| value.into_owned())
-    }
-
-    /// The token of the event stream that it is about. The header is for nothing else. The
-    /// parameter may as well be a credential of the application, unless it names a stream.
-    pub fn stream(&self, is_reserved: impl Fn(&str) -> bool) -> Option<String> {
-        let header = self.header(TOKEN_HEADER).map(str::to_owned);
-        let mut parameters = self.parameters(TOKEN_PARAMETER);
-        header.or_else(|| parameters.find(|token| is_reserved(token)))
-    }
-
-    /// Whether it has a token that names no stream, if [`Self::stream`] finds none.
-    fn has_token(&self) -> bool {
-        self.parameter(TOKEN_PARAMETER).is_some()
-    }
-
-    /// Whether a GET asks for something to be run.
-    fn asks(&self) -> bool {
-        let is_there = |name: &&str| self.parameter(name).is_some();
-        DOCUMENT_PARAMETERS.iter().any(is_there)
-    }
-
-    fn is_head(&self) -> bool {
-        self.method == "HEAD"
-    }
-}
-
-/// The parameters of a target, decoded: names and values.
-pub fn parameters(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
-    form_urlencoded::parse(query.as_bytes())
-}
 
 /// What a request asks for.
 #[derive(Debug)]
@@ -156,7 +79,7 @@ pub fn read(
         }
         ("POST", Some(token)) => {
             let request = asked_by_post(request)?;
-            let Some(id) = operation_id(&request) else {
+            let Some(id) = request.extensions.operation_id().cloned() else {
                 return Err(Response::error(400, "`extensions.operationId` is missing"));
             };
             Ok(Asked::Start { token, id, request })
@@ -187,12 +110,6 @@ fn allowing(mut response: Response, transports: Transports) -> Response {
     response
 }
 
-/// The id under which an operation runs on an event stream.
-fn operation_id(request: &Request) -> Option<OperationId> {
-    let id = request.extensions.string("operationId")?;
-    (!id.is_empty()).then(|| OperationId::from(id.as_str()))
-}
-
 fn run(
     http: HttpRequest<'_>,
     read: impl FnOnce() -> Result<Request, Response>,
@@ -204,7 +121,7 @@ fn run(
     }
     let may_be_for_stream = accepted.offered.sse && http.method == "POST" && http.has_token();
     let request = read()?;
-    if may_be_for_stream && operation_id(&request).is_some() {
+    if may_be_for_stream && request.extensions.operation_id().is_some() {
         // It is for a stream, which another process may have.
         return Err(Response::no_stream());
     }
@@ -216,7 +133,9 @@ fn run(
 }
 
 fn asked_by_post(http: HttpRequest<'_>) -> Result<Request, Response> {
-    let mut request = members::request(posted(http)?, &members::PLAIN).map_err(bad_request)?;
+    let mut request = posted(http)?
+        .request(&members::PLAIN)
+        .map_err(bad_request)?;
     request.last_event_id = http.header("last-event-id").map(Into::into);
     Ok(request)
 }
@@ -232,29 +151,45 @@ fn asked_by_get(http: HttpRequest<'_>) -> Result<Request, Response> {
             "query" => request.query = Some(value.into_owned()),
             "operationName" => request.operation_name = Some(value.into_owned()),
             "documentId" => request.document_id = Some(value.into_owned()),
-            "variables" => request.variables = object_parameter("variables", &value)?,
-            "extensions" => request.extensions = object_parameter("extensions", &value)?,
+            "variables" => request.variables = variables(&value)?,
+            "extensions" => request.extensions = extensions(&value)?,
             _ => {}
         }
     }
     request.checked(&members::PLAIN).map_err(bad_request)
 }
 
-fn object_parameter(name: &'static str, text: &str) -> Result<JsonObject, Response> {
-    let value = members::value(text).map_err(|fault| {
-        Response::error(400, &format!("the parameter `{name}` is invalid: {fault}"))
-    })?;
-    let object = members::optional_object(Some(value), name).map_err(bad_request)?;
+fn variables(text: &str) -> Result<JsonObject, Response> {
+    let name = "variables";
+    let found = parameter(name, text, Reader::value)?.given();
+    let object = members::optional_object(found, name).map_err(bad_request)?;
     Ok(object.unwrap_or_default())
 }
 
-pub(crate) fn bad_request(fault: Fault) -> Response {
-    Response::error(400, &format!("Invalid request: {fault}"))
+fn extensions(text: &str) -> Result<Extensions, Response> {
+    let name = "extensions";
+    let found = parameter(name, text, FoundExtensions::read)?;
+    match found.whole.given() {
+        None => Ok(Extensions::default()),
+        Some(_) => members::checked_extensions(&found, name).map_err(bad_request),
+    }
+}
+
+/// Reads a parameter that is JSON.
+fn parameter<'t, T>(
+    name: &str,
+    text: &'t str,
+    read: impl FnOnce(&mut Reader<'t>) -> Result<T, Unreadable>,
+) -> Result<T, Response> {
+    members::read(text, read).map_err(|fault| {
+        Response::error(400, &format!("the parameter `{name}` is invalid: {fault}"))
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http_request::TOKEN_HEADER;
 
     fn headers(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());

@@ -4,14 +4,11 @@
 //! Source: PROTOCOL.md of subscriptions-transport-ws.
 
 use bytes::Bytes;
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::frame;
-use crate::members::{
-    Envelope, Fault, object, operation_id, optional_object, payload_request, required_string,
-};
-use crate::message::{ClientMessage, MESSAGE};
+use crate::members::{Envelope, Fault, Message, operation_id, required_string};
+use crate::message::ClientMessage;
 use crate::operation::OperationId;
 
 /// A message that cannot be understood. It is answered, and the connection goes on.
@@ -50,13 +47,13 @@ impl Misunderstood {
 ///
 /// [`Misunderstood`] has the answer.
 pub(crate) fn decode(text: &str) -> Result<ClientMessage, Misunderstood> {
-    let members = match object(text, MESSAGE) {
-        Ok(members) => members,
+    let message = match Message::read(text) {
+        Ok(message) => message,
         Err(fault @ Fault::Unreadable(_)) => return recognise(text, fault),
         Err(fault) => return Err(Misunderstood { id: None, fault }),
     };
-    read(members).map_err(|fault| Misunderstood {
-        id: operation_id(members[1]).ok(),
+    read(&message).map_err(|fault| Misunderstood {
+        id: operation_id(message.id).ok(),
         fault,
     })
 }
@@ -71,25 +68,25 @@ fn recognise(text: &str, fault: Fault) -> Result<ClientMessage, Misunderstood> {
     }
 }
 
-fn read([kind, id, payload]: [Option<&RawValue>; 3]) -> Result<ClientMessage, Fault> {
-    let kind = required_string(kind, "type")?;
+fn read(message: &Message<'_>) -> Result<ClientMessage, Fault> {
+    let kind = required_string(message.kind, "type")?;
     Ok(match kind.as_str() {
         "connection_init" => ClientMessage::ConnectionInit {
-            payload: optional_object(payload, "payload")?,
+            payload: message.payload()?,
         },
         "start" => ClientMessage::Subscribe {
-            id: operation_id(id)?,
-            request: payload_request(payload)?,
+            id: operation_id(message.id)?,
+            request: message.request()?,
         },
         "stop" => ClientMessage::Complete {
-            id: operation_id(id)?,
+            id: operation_id(message.id)?,
         },
         "connection_terminate" => ClientMessage::Terminate,
         _ => return Err(Fault::UnknownType(kind)),
     })
 }
 
-/// What a client is told about its connection.
+/// What a client is sent about its connection.
 pub(crate) fn connection_error(message: &str) -> Bytes {
     let payload = json!({"message": message}).to_string();
     frame::connection("connection_error", Some(&payload))

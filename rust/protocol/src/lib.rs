@@ -7,14 +7,17 @@
 //! Not here: frames and connections (`server`), what an operation does (`runtime`).
 
 mod accept;
+mod action;
 mod close;
 mod event_stream;
 mod exchange;
+mod extensions;
 pub mod fields;
 mod frame;
 mod framing;
 mod head;
 pub mod http;
+mod http_request;
 mod json;
 mod legacy_message;
 mod members;
@@ -28,12 +31,14 @@ mod subprotocol;
 mod transports;
 mod websocket;
 
+pub use action::Action;
 pub use close::Close;
 pub use exchange::Exchange;
+pub use extensions::Extensions;
 pub use framing::{EventId, Framing};
 pub use head::{Amendment, Head, NOSNIFF};
-pub use json::{Footprint, JsonObject, SHARED_NAMES};
+pub use json::{Footprint, JsonObject, SHARED_NAMES, Unreadable};
 pub use operation::{OperationId, OperationKind, Request, Resume, ResumeFault};
-pub use session::{Action, Session};
+pub use session::Session;
 pub use subprotocol::Subprotocol;
 pub use transports::Transports;

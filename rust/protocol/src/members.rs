@@ -2,9 +2,9 @@
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::value::RawValue;
 
-use crate::json::{self, Footprint, JsonObject};
+use crate::extensions::{Extensions, FoundExtensions};
+use crate::json::{Found, JsonObject, Reader, Unreadable};
 use crate::operation::{OperationId, Request};
 
 /// Why a message cannot be understood.
@@ -16,7 +16,7 @@ pub(crate) enum Fault {
     #[error(
         "it cannot be read ({0}): text must be Unicode without lone surrogates, numbers must fit a double, values may be 127 deep"
     )]
-    Unreadable(String),
+    Unreadable(Unreadable),
     #[error("it is no JSON object")]
     NoObject,
     #[error("`{0}` is missing")]
@@ -32,34 +32,138 @@ pub(crate) enum Fault {
     UnknownType(String),
 }
 
-/// Takes a JSON value that can be made into one.
-pub(crate) fn value(text: &str) -> Result<&RawValue, Fault> {
-    let readable = Footprint::of(text).and_then(|_| serde_json::from_str(text));
-    readable.map_err(|error| {
-        let error = error.to_string();
-        match serde_json::from_str::<IgnoredAny>(text) {
-            Ok(_) => Fault::Unreadable(error),
-            Err(_) => Fault::Json(error),
-        }
-    })
-}
-
-/// Takes the members of these names from the text of a JSON object.
-pub(crate) fn object<'t, const N: usize>(
+/// Reads a text once, by `read`.
+pub(crate) fn read<'t, T>(
     text: &'t str,
-    names: [&str; N],
-) -> Result<[Option<&'t RawValue>; N], Fault> {
-    let value = value(text)?;
-    members(value, names).ok_or(Fault::NoObject)
+    read: impl FnOnce(&mut Reader<'t>) -> Result<T, Unreadable>,
+) -> Result<T, Fault> {
+    Reader::read(text, read).map_err(
+        |unreadable| match serde_json::from_str::<IgnoredAny>(text) {
+            Ok(_) => Fault::Unreadable(unreadable),
+            Err(error) => Fault::Json(error.to_string()),
+        },
+    )
 }
 
-/// Takes members of a value that is an object.
-fn members<'t, const N: usize>(
-    value: &'t RawValue,
-    names: [&str; N],
-) -> Option<[Option<&'t RawValue>; N]> {
-    // It was read before: what is wrong with it can only be that it is none.
-    json::pick(value.get(), names).ok()
+/// The members of a message, read.
+pub(crate) struct Message<'t> {
+    pub(crate) kind: Option<Found<'t>>,
+    pub(crate) id: Option<Found<'t>>,
+    /// As the members of a request, whatever the message is.
+    pub(crate) payload: Option<Members<'t>>,
+}
+
+impl<'t> Message<'t> {
+    /// Reads one text message.
+    pub(crate) fn read(text: &'t str) -> Result<Self, Fault> {
+        let (mut kind, mut id, mut payload) = (None, None, None);
+        let whole = read(text, |reader| {
+            reader.object(|reader, name| {
+                match name {
+                    "type" => kind = reader.value()?.given(),
+                    "id" => id = reader.value()?.given(),
+                    "payload" => {
+                        let found = Members::read(reader)?;
+                        payload = found.whole.given().map(|_| found);
+                    }
+                    _ => reader.pass()?,
+                }
+                Ok(())
+            })
+        })?;
+        if !whole.is_object() {
+            return Err(Fault::NoObject);
+        }
+        Ok(Self { kind, id, payload })
+    }
+
+    /// Reads the member `payload` as an object.
+    pub(crate) fn payload(&self) -> Result<Option<JsonObject>, Fault> {
+        let payload = self.payload.as_ref().map(|payload| payload.whole);
+        optional_object(payload, "payload")
+    }
+
+    /// Reads the request in the member `payload`.
+    pub(crate) fn request(&self) -> Result<Request, Fault> {
+        let payload = self.payload.as_ref().ok_or(Fault::Missing("payload"))?;
+        if !payload.whole.is_object() {
+            return Err(Fault::WrongType {
+                member: "payload",
+                expected: "an object",
+            });
+        }
+        payload.request(&PAYLOAD)
+    }
+}
+
+/// The members of a request, read.
+pub(crate) struct Members<'t> {
+    pub(crate) whole: Found<'t>,
+    query: Option<Found<'t>>,
+    document_id: Option<Found<'t>>,
+    operation_name: Option<Found<'t>>,
+    variables: Option<Found<'t>>,
+    extensions: Option<FoundExtensions<'t>>,
+}
+
+impl<'t> Members<'t> {
+    pub(crate) fn read(reader: &mut Reader<'t>) -> Result<Self, Unreadable> {
+        let (mut query, mut document_id, mut operation_name) = (None, None, None);
+        let (mut variables, mut extensions) = (None, None);
+        let whole = reader.object(|reader, name| {
+            match name {
+                "query" => query = reader.value()?.given(),
+                "documentId" => document_id = reader.value()?.given(),
+                "operationName" => operation_name = reader.value()?.given(),
+                "variables" => variables = reader.value()?.given(),
+                "extensions" => {
+                    let found = FoundExtensions::read(reader)?;
+                    extensions = found.whole.given().map(|_| found);
+                }
+                _ => reader.pass()?,
+            }
+            Ok(())
+        })?;
+        Ok(Self {
+            whole,
+            query,
+            document_id,
+            operation_name,
+            variables,
+            extensions,
+        })
+    }
+
+    /// Makes a request of them.
+    pub(crate) fn request(&self, names: &Names) -> Result<Request, Fault> {
+        let extensions = self.extensions.as_ref();
+        Request {
+            query: optional_string(self.query, names.query)?,
+            document_id: optional_string(self.document_id, names.document_id)?,
+            operation_name: optional_string(self.operation_name, names.operation_name)?,
+            variables: optional_object(self.variables, names.variables)?.unwrap_or_default(),
+            extensions: extensions
+                .map(|found| checked_extensions(found, names.extensions))
+                .transpose()?
+                .unwrap_or_default(),
+            last_event_id: None,
+        }
+        .checked(names)
+    }
+}
+
+/// Takes `extensions`, which must be an object.
+pub(crate) fn checked_extensions(
+    found: &FoundExtensions<'_>,
+    member: &'static str,
+) -> Result<Extensions, Fault> {
+    if !found.whole.is_object() {
+        return Err(Fault::WrongType {
+            member,
+            expected: "an object",
+        });
+    }
+    Ok(Extensions::of(found))
 }
 
 /// What a message is and what it is about.
@@ -84,32 +188,13 @@ impl Envelope {
 }
 
 /// Reads the member `id`.
-pub(crate) fn operation_id(id: Option<&RawValue>) -> Result<OperationId, Fault> {
+pub(crate) fn operation_id(id: Option<Found<'_>>) -> Result<OperationId, Fault> {
     let id = required_string(id, "id")?;
     if id.is_empty() {
         return Err(Fault::EmptyId);
     }
     Ok(OperationId::from(id.as_str()))
 }
-
-/// Reads the request in the member `payload`.
-pub(crate) fn payload_request(payload: Option<&RawValue>) -> Result<Request, Fault> {
-    let payload = given(payload).ok_or(Fault::Missing("payload"))?;
-    let members = members(payload, REQUEST).ok_or(Fault::WrongType {
-        member: "payload",
-        expected: "an object",
-    })?;
-    request(members, &PAYLOAD)
-}
-
-/// The members of a request.
-pub(crate) const REQUEST: [&str; 5] = [
-    "query",
-    "documentId",
-    "operationName",
-    "variables",
-    "extensions",
-];
 
 /// What the members of a request are called in messages about them.
 pub(crate) struct Names {
@@ -137,26 +222,11 @@ pub(crate) const PLAIN: Names = Names {
     extensions: "extensions",
 };
 
-/// Reads a request from the members that [`REQUEST`] names.
-pub(crate) fn request(
-    [query, document_id, operation_name, variables, extensions]: [Option<&RawValue>; 5],
-    names: &Names,
-) -> Result<Request, Fault> {
-    Request {
-        query: optional_string(query, names.query)?,
-        document_id: optional_string(document_id, names.document_id)?,
-        operation_name: optional_string(operation_name, names.operation_name)?,
-        variables: optional_object(variables, names.variables)?.unwrap_or_default(),
-        extensions: optional_object(extensions, names.extensions)?.unwrap_or_default(),
-        last_event_id: None,
-    }
-    .checked(names)
-}
-
 impl Request {
     /// Refuses a request that asks for nothing.
     pub(crate) fn checked(mut self, names: &Names) -> Result<Self, Fault> {
-        if self.query.is_none() && self.document_id.is_none() && self.sha256().is_none() {
+        if self.query.is_none() && self.document_id.is_none() && self.extensions.sha256().is_none()
+        {
             return Err(Fault::Missing(names.query));
         }
         // No operation has an empty name: clients that write one mean none.
@@ -165,38 +235,34 @@ impl Request {
     }
 }
 
-/// A member that is there; `null` is as if it were left out.
-fn given(member: Option<&RawValue>) -> Option<&RawValue> {
-    member.filter(|value| value.get() != "null")
-}
-
-pub(crate) fn optional_string(
-    value: Option<&RawValue>,
+fn optional_string(
+    value: Option<Found<'_>>,
     member: &'static str,
 ) -> Result<Option<String>, Fault> {
-    let Some(value) = given(value) else {
+    let Some(value) = value else {
         return Ok(None);
     };
-    serde_json::from_str(value.get()).map_err(|_| Fault::WrongType {
+    let text = value.string().ok_or(Fault::WrongType {
         member,
         expected: "a string",
-    })
+    })?;
+    Ok(Some(text))
 }
 
 pub(crate) fn required_string(
-    value: Option<&RawValue>,
+    value: Option<Found<'_>>,
     member: &'static str,
 ) -> Result<String, Fault> {
     optional_string(value, member)?.ok_or(Fault::Missing(member))
 }
 
 pub(crate) fn optional_object(
-    value: Option<&RawValue>,
+    value: Option<Found<'_>>,
     member: &'static str,
 ) -> Result<Option<JsonObject>, Fault> {
-    match given(value) {
+    match value {
         None => Ok(None),
-        Some(value) if value.get().starts_with('{') => Ok(Some(JsonObject::of(value))),
+        Some(value) if value.is_object() => Ok(Some(JsonObject::of(&value))),
         Some(_) => Err(Fault::WrongType {
             member,
             expected: "an object",

@@ -1,9 +1,7 @@
 //! Messages of WebSocket clients, and how those of graphql-transport-ws are decoded.
 
 use crate::json::JsonObject;
-use crate::members::{
-    Envelope, Fault, object, operation_id, optional_object, payload_request, required_string,
-};
+use crate::members::{Envelope, Fault, Message, operation_id, required_string};
 use crate::operation::{OperationId, Request};
 
 /// One message of a client, whatever its subprotocol calls it.
@@ -31,34 +29,31 @@ pub(crate) enum ClientMessage {
     Terminate,
 }
 
-/// The members of a message.
-pub(crate) const MESSAGE: [&str; 3] = ["type", "id", "payload"];
-
 /// Reads one text message.
 pub(crate) fn decode(text: &str) -> Result<ClientMessage, Fault> {
-    let [kind, id, payload] = match object(text, MESSAGE) {
-        Ok(members) => members,
+    let message = match Message::read(text) {
+        Ok(message) => message,
         Err(fault @ Fault::Unreadable(_)) => return recognise(text, fault),
         Err(fault) => return Err(fault),
     };
-    let kind = required_string(kind, "type")?;
+    let kind = required_string(message.kind, "type")?;
     Ok(match kind.as_str() {
         "connection_init" => ClientMessage::ConnectionInit {
-            payload: optional_object(payload, "payload")?,
+            payload: message.payload()?,
         },
         "ping" => ClientMessage::Ping {
-            payload: optional_object(payload, "payload")?,
+            payload: message.payload()?,
         },
         "pong" => {
-            optional_object(payload, "payload")?;
+            message.payload()?;
             ClientMessage::Pong
         }
         "subscribe" => ClientMessage::Subscribe {
-            id: operation_id(id)?,
-            request: payload_request(payload)?,
+            id: operation_id(message.id)?,
+            request: message.request()?,
         },
         "complete" => ClientMessage::Complete {
-            id: operation_id(id)?,
+            id: operation_id(message.id)?,
         },
         _ => return Err(Fault::UnknownType(kind)),
     })

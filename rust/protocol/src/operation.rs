@@ -1,9 +1,10 @@
-//! What a client asks for, and the name it gives to it.
+//! What a client asks for, and the name it has for it.
 
 use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::extensions::Extensions;
 use crate::json::JsonObject;
 
 /// The id that a client chose for one operation. Cheap to clone.
@@ -64,7 +65,7 @@ pub struct Request {
     /// Values of its variables.
     pub variables: JsonObject,
     /// Whatever client and server agreed on.
-    pub extensions: JsonObject,
+    pub extensions: Extensions,
     /// Header `Last-Event-ID` of GraphQL over SSE.
     pub last_event_id: Option<String>,
 }
@@ -92,14 +93,6 @@ pub enum ResumeFault {
 }
 
 impl Request {
-    /// SHA-256 of the document, as automatic persisted queries give it.
-    #[must_use]
-    pub fn sha256(&self) -> Option<String> {
-        self.extensions
-            .object("persistedQuery")?
-            .string("sha256Hash")
-    }
-
     /// What it keeps (bytes).
     #[must_use]
     pub fn kept_bytes(&self) -> usize {
@@ -120,19 +113,7 @@ impl Request {
     ///
     /// [`ResumeFault`] says what the extension must be.
     pub fn resume(&self) -> Result<Resume, ResumeFault> {
-        let mut resume = Resume::default();
-        match self.extensions.member("resume") {
-            None | Some("null") => {}
-            Some(_) => {
-                let asked = self.extensions.object("resume");
-                let asked = asked.ok_or(ResumeFault::NoObject)?;
-                resume.is_asked = true;
-                resume.after = match asked.member("after") {
-                    None | Some("null") => None,
-                    Some(_) => Some(asked.string("after").ok_or(ResumeFault::NoString)?),
-                };
-            }
-        }
+        let mut resume = self.extensions.resume()?;
         let newest = self.last_event_id.clone().or(resume.after.take());
         resume.after = newest.filter(|id| !id.is_empty());
         Ok(resume)
@@ -147,7 +128,7 @@ mod tests {
     fn resume(extension: Value, header: Option<&str>) -> Result<Resume, ResumeFault> {
         let extensions = json!({ "resume": extension }).to_string();
         Request {
-            extensions: JsonObject::parse(extensions).unwrap(),
+            extensions: Extensions::parse(&extensions).unwrap(),
             last_event_id: header.map(Into::into),
             ..Request::default()
         }

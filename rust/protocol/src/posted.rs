@@ -2,14 +2,17 @@
 //!
 //! Source: RFC 9110, sections 8.3, 8.4 and 15.5.16; GraphQL over HTTP, "Encoding".
 
-use serde_json::value::RawValue;
-
-use crate::http::{HttpRequest, bad_request};
-use crate::members::{self, Fault};
+use crate::http_request::HttpRequest;
+use crate::members::{self, Fault, Members};
 use crate::response::Response;
 
-/// The members of a posted JSON object that make a request.
-pub(crate) fn posted(request: HttpRequest<'_>) -> Result<[Option<&RawValue>; 5], Response> {
+/// The answer to a request that cannot be read.
+pub(crate) fn bad_request(fault: Fault) -> Response {
+    Response::error(400, &format!("Invalid request: {fault}"))
+}
+
+/// The members of a posted request.
+pub(crate) fn posted(request: HttpRequest<'_>) -> Result<Members<'_>, Response> {
     let codings = request.list("content-encoding").unwrap_or_default();
     if !codings.split(',').all(is_identity) {
         let mut refusal = Response::error(415, "send the body as it is, without content-encoding");
@@ -24,7 +27,11 @@ pub(crate) fn posted(request: HttpRequest<'_>) -> Result<[Option<&RawValue>; 5],
     }
     let text = std::str::from_utf8(request.body);
     let text = text.map_err(|error| bad_request(Fault::Json(error.to_string())))?;
-    members::object(text, members::REQUEST).map_err(bad_request)
+    let members = members::read(text, Members::read).map_err(bad_request)?;
+    if !members.whole.is_object() {
+        return Err(bad_request(Fault::NoObject));
+    }
+    Ok(members)
 }
 
 fn is_identity(coding: &str) -> bool {

@@ -5,13 +5,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::json;
 
-use crate::event_stream;
 use crate::head::Head;
 
-/// Seconds after which a client that was told 503 may ask again.
+/// Seconds after which a client that was sent 503 may ask again.
 pub(crate) const RETRY_AFTER: &str = "1";
 
-/// What a client is told that comes too late.
+/// What a client is sent that comes too late.
 pub(crate) const SHUTTING_DOWN: &str = "the server is shutting down: try again";
 
 /// The head of a response to a client that has done something too often.
@@ -25,6 +24,11 @@ pub(crate) fn rate_limited_head(wait: Duration) -> Head {
 pub(crate) fn rate_limited_errors(message: &str) -> Vec<u8> {
     let errors = json!([{"message": message, "extensions": {"code": "RATE_LIMITED"}}]);
     errors.to_string().into_bytes()
+}
+
+/// A response that has errors only.
+pub(crate) fn errors_only(errors: &[u8]) -> Vec<u8> {
+    [br#"{"errors":"#, errors, b"}"].concat()
 }
 
 /// A whole response.
@@ -52,7 +56,7 @@ impl Response {
     pub fn refused(errors: &[u8]) -> Self {
         Self {
             head: Head::of_type(400, "application/json; charset=utf-8"),
-            body: event_stream::errors_only(errors).into(),
+            body: errors_only(errors).into(),
         }
     }
 
@@ -115,7 +119,7 @@ impl Response {
     pub fn rate_limited(message: &str, wait: Duration) -> Self {
         Self {
             head: rate_limited_head(wait).with_type("application/json; charset=utf-8"),
-            body: event_stream::errors_only(&rate_limited_errors(message)).into(),
+            body: errors_only(&rate_limited_errors(message)).into(),
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
+use crate::action::Action;
 use crate::close::Close;
 use crate::event_stream::EventStream;
 use crate::exchange::Exchange;
@@ -14,34 +15,6 @@ use crate::json::JsonObject;
 use crate::operation::{OperationId, OperationKind, Request};
 use crate::subprotocol::Subprotocol;
 use crate::websocket::WebSocket;
-
-/// What the caller has to do.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Action {
-    /// Decide about the client, then call [`Session::accept`] or [`Session::refuse`].
-    Initialise {
-        /// Payload of `connection_init`.
-        payload: Option<JsonObject>,
-    },
-    /// Send status and headers of an HTTP response; a body follows.
-    Respond(Head),
-    /// Send this text message, or this part of a body.
-    Send(Bytes),
-    /// Start an operation; one that has the id already ends without a word.
-    Subscribe {
-        /// Its id, in use from now on.
-        id: OperationId,
-        /// What it asks for.
-        request: Request,
-    },
-    /// End an operation without a word; its id is free.
-    Complete {
-        /// Its id.
-        id: OperationId,
-    },
-    /// Close the socket, or end the body; the session is over.
-    Close(Close),
-}
 
 /// The server side of one connection.
 #[derive(Debug)]
@@ -199,7 +172,7 @@ impl Session {
     }
 
     /// An operation of this kind is about to start; `None`: its document is refused, which
-    /// [`Self::error`] tells. Gives what has to be done before.
+    /// [`Self::error`] tells. Returns what has to be done before.
     ///
     /// # Errors
     ///
@@ -264,7 +237,7 @@ impl Session {
         }
     }
 
-    /// Whether nobody is there to be told of a close.
+    /// Whether there is no reader to send a close to.
     #[must_use]
     pub fn is_unread(&self) -> bool {
         matches!(&self.0, Kind::EventStream(session) if session.is_unread())
@@ -307,10 +280,10 @@ impl Session {
     }
 
     /// What a body still has to say when its connection is closed.
-    pub fn farewell(&mut self, close: &Close) -> Vec<Action> {
+    pub fn closing_actions(&mut self, close: &Close) -> Vec<Action> {
         match &mut self.0 {
-            Kind::Exchange(session) => session.farewell(close),
-            Kind::EventStream(session) => session.farewell(close),
+            Kind::Exchange(session) => session.closing_actions(close),
+            Kind::EventStream(session) => session.closing_actions(close),
             Kind::WebSocket(_) => Vec::new(),
         }
     }

@@ -1,7 +1,15 @@
 //! Which of the ways to ask are open: a server may offer fewer than there are.
 
-use crate::accept::Streaming;
 use crate::subprotocol::Subprotocol;
+
+/// How a response that goes on is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Streaming {
+    /// GraphQL over SSE.
+    Events,
+    /// Multipart subscriptions.
+    Multipart,
+}
 
 /// The ways that are open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

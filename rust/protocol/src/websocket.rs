@@ -12,6 +12,7 @@ use bytes::Bytes;
 use hashbrown::HashSet;
 use serde_json::{Map, Value, json};
 
+use crate::action::Action;
 use crate::close::Close;
 use crate::framing::Framing;
 use crate::json::JsonObject;
@@ -19,7 +20,6 @@ use crate::legacy_message::Misunderstood;
 use crate::members::Fault;
 use crate::message::{ClientMessage, decode};
 use crate::operation::{OperationId, Request};
-use crate::session::Action;
 use crate::subprotocol::Subprotocol;
 use crate::{frame, legacy_message};
 
@@ -295,7 +295,7 @@ impl WebSocket {
         }
     }
 
-    /// An operation failed: gives the `error` to send, with what its subprotocol has of a JSON
+    /// An operation failed: returns the `error` to send, with what its subprotocol has of a JSON
     /// array of errors, and frees the id. `None` when the client has ended it before.
     pub(crate) fn error(&mut self, id: &OperationId, errors: &[u8]) -> Option<Bytes> {
         self.in_use.remove(id).then(|| match self.subprotocol {
@@ -304,7 +304,7 @@ impl WebSocket {
         })
     }
 
-    /// An operation has ended: gives the `complete` to send and frees the id. `None` when the
+    /// An operation has ended: returns the `complete` to send and frees the id. `None` when the
     /// client has ended it before.
     pub(crate) fn complete(&mut self, id: &OperationId) -> Option<Bytes> {
         self.in_use.remove(id).then(|| frame::complete(id))

@@ -168,12 +168,14 @@ impl Bridge {
 
     /// Has the event loop raise an exception that ends the program.
     pub(crate) fn interrupt(&self, error: PyErr) {
-        *self.interruption.lock() = Some(error);
+        // Dropping an exception may run code of the application.
+        let previous = self.interruption.lock().replace(error);
+        drop(previous);
         // There may be no turn under way.
         self.push(Box::new(|_| {}));
     }
 
-    /// Gives the event loop free. Jobs that wait are dropped, later ones too; who awaits one is
+    /// Detaches from the event loop. Jobs that wait are dropped, later ones too; who awaits one is
     /// told.
     pub(crate) fn detach(self: &Arc<Self>, py: Python<'_>) {
         let dropped = {
@@ -230,6 +232,11 @@ impl Bridge {
     /// The event loop.
     pub(crate) fn event_loop<'py>(&self, py: Python<'py>) -> &Bound<'py, PyAny> {
         self.event_loop.bind(py)
+    }
+
+    /// What tells the event loop from others, for as long as this bridge lives.
+    pub(crate) fn event_loop_address(&self) -> usize {
+        self.event_loop.as_ptr() as usize
     }
 
     /// Queues a job, from any thread. Dropped when the bridge is detached.

@@ -172,7 +172,7 @@ impl Connection {
         self.ended.clone_ref(py)
     }
 
-    /// Takes one text message; gives a future to await before the next one when too much waits.
+    /// Takes one text message; returns a future to await before the next one when too much waits.
     fn receive_text(&self, py: Python<'_>, text: Lossy) -> PyResult<Option<Py<PyAny>>> {
         let Some((remote, bridge)) = &self.carried else {
             return Ok(None);

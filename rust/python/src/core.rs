@@ -7,7 +7,7 @@ use std::time::Duration;
 use bus::Draft;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use protocol::{Close, JsonObject, Request};
+use protocol::{Close, Extensions, JsonObject, Request, Unreadable};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::sync::MutexExt;
@@ -297,7 +297,7 @@ impl Core {
         publish::many(py, &running, self.setup.classes(), events, tenant_id)
     }
 
-    /// Starts an in-process subscription. The future gives its `Responses` once it is registered.
+    /// Starts an in-process subscription. The future returns its `Responses` once it is registered.
     #[allow(
         clippy::too_many_arguments,
         reason = "positional parameters of one private Python call"
@@ -317,14 +317,16 @@ impl Core {
         let object = |given: Option<&Bound<'_, PyAny>>, name: &str| {
             let map = to_json_map(given);
             let map = map.map_err(|error| error.into_error(py, name, config_error))?;
-            let text = Value::Object(map).to_string();
-            JsonObject::parse(text).map_err(|error| config_error(format!("{name}: {error}")))
+            Ok::<_, PyErr>(Value::Object(map).to_string())
         };
+        let unreadable = |name: &str, error: Unreadable| config_error(format!("{name}: {error}"));
         let option = |value: Option<&Bound<'_, PyAny>>, name: &str| -> PyResult<_> {
             Ok(optional_text(value, name, config_error)?.map(str::to_owned))
         };
-        let extensions = object(extensions.as_ref(), "extensions")?;
-        let variables = object(variables.as_ref(), "variables")?;
+        let extensions = Extensions::parse(&object(extensions.as_ref(), "extensions")?)
+            .map_err(|error| unreadable("extensions", error))?;
+        let variables = JsonObject::parse(object(variables.as_ref(), "variables")?)
+            .map_err(|error| unreadable("variables", error))?;
         let request = Request {
             query: Some(text(&document, "document", config_error)?.to_owned()),
             operation_name: option(operation_name.as_ref(), "operation_name")?,
@@ -367,7 +369,7 @@ impl Core {
         )
     }
 
-    /// Binds and serves; gives host and port, unless `unix` is where it listens.
+    /// Binds and serves; returns host and port, unless `unix` is where it listens.
     #[allow(
         clippy::too_many_arguments,
         reason = "keyword parameters of one Python call"
@@ -462,7 +464,7 @@ impl Core {
         }
     }
 
-    /// Closes the selected connections; the future gives their count.
+    /// Closes the selected connections; the future returns their count.
     fn disconnect<'py>(
         &self,
         py: Python<'py>,

@@ -62,7 +62,7 @@ impl PyEvent {
         let py = key.py();
         match self.find(key) {
             None => Ok(None),
-            // Reading it twice has to give the same object.
+            // Reading it twice has to return the same object.
             Some(Value::Array(_) | Value::Object(_)) => self.object(py)?.get_item(key),
             Some(scalar) => to_python(py, scalar).map(Some),
         }

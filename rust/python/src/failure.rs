@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
+use crate::exit::is_exit;
 use graphql::{Fault, FieldFault, ResolverError};
-use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -12,7 +12,7 @@ use crate::bridge::Bridge;
 use crate::error::config_error;
 use crate::json::to_json_map;
 
-/// What the client is told of an exception that is not meant for it.
+/// What the client is sent of an exception that is not meant for it.
 pub(crate) const INTERNAL_ERROR: &str = "Internal server error";
 
 /// Decides about the exceptions of one started manager.
@@ -35,12 +35,12 @@ impl Failures {
         })
     }
 
-    /// Whether clients are told what the log is told.
+    /// Whether clients are sent what the log is told.
     pub(crate) fn is_debug(&self) -> bool {
         self.debug
     }
 
-    /// What the client is told of an exception. What it is not told is logged as `what`.
+    /// What the client is sent of an exception. What it is not sent is logged as `what`.
     pub(crate) fn describe(&self, what: &str, exception: &Bound<'_, PyAny>) -> ResolverError {
         self.told(exception).unwrap_or_else(|| {
             self.log(what, exception, None);
@@ -48,7 +48,7 @@ impl Failures {
         })
     }
 
-    /// What the client is told of an exception that came while a field was read.
+    /// What the client is sent of an exception that came while a field was read.
     pub(crate) fn of_field(&self, py: Python<'_>, problem: String, error: PyErr) -> ResolverError {
         if is_exit(py, &error) {
             self.bridge.interrupt(error);
@@ -115,7 +115,7 @@ impl Failures {
         }
     }
 
-    /// What the client is told if the exception is meant for it.
+    /// What the client is sent if the exception is meant for it.
     pub(crate) fn told(&self, exception: &Bound<'_, PyAny>) -> Option<ResolverError> {
         let py = exception.py();
         let read = || -> PyResult<Option<ResolverError>> {
@@ -164,9 +164,4 @@ impl Failures {
 /// The exception with its traceback.
 pub(crate) fn exception_of<'py>(py: Python<'py>, error: &PyErr) -> Bound<'py, PyAny> {
     error.clone_ref(py).into_value(py).into_bound(py).into_any()
-}
-
-/// Whether an exception ends the program, so that it must not end here.
-pub(crate) fn is_exit(py: Python<'_>, error: &PyErr) -> bool {
-    error.is_instance_of::<PyKeyboardInterrupt>(py) || error.is_instance_of::<PySystemExit>(py)
 }

@@ -234,7 +234,7 @@ impl Completion {
         if !future.call_method0(intern!(py, "done"))?.is_truthy()? {
             future.call_method1(self.method, (&self.value,))?;
             if self.method == "set_exception" {
-                // Who has left meanwhile has not forgotten to look at it.
+                // A caller that has left does not count as having ignored it.
                 future.call_method0(intern!(py, "exception"))?;
             }
         }

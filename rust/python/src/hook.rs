@@ -284,7 +284,7 @@ impl Decision {
     }
 }
 
-/// What the client is told of an exception of the hook: nothing, unless it was raised for it.
+/// What the client is sent of an exception of the hook: nothing, unless it was raised for it.
 fn refused(py: Python<'_>, failures: &Failures, error: &PyErr) -> Refused {
     let exception = exception_of(py, error);
     let told = failures.told(&exception);

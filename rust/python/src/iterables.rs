@@ -11,7 +11,7 @@ use pyo3::types::{
     PyString, PyTuple, PyType,
 };
 
-use crate::failure::is_exit;
+use crate::exit::is_exit;
 
 /// Items of an iterable without length (count). Past it the iterable is refused: it may be endless.
 const MAX_ITEMS: usize = 1_000_000;

@@ -28,7 +28,7 @@ const MAX_DEPTH: usize = 128;
 
 /// What is wrong with text that has no UTF-8.
 pub(crate) const LONE_SURROGATE: &str =
-    "a string with a lone surrogate cannot be sent: it has no UTF-8";
+    "a text with a lone surrogate cannot be sent: it has no UTF-8";
 
 /// Makes a JSON value of a Python object.
 ///

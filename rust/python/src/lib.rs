@@ -11,7 +11,9 @@ mod core;
 mod error;
 mod event;
 mod event_data;
+mod exit;
 mod failure;
+mod fork;
 mod future;
 mod hook;
 mod iterables;
@@ -43,7 +45,12 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
+    module.add("CLOSE_TIMEOUT", runtime::CLOSE_TIMEOUT.as_secs_f64())?;
     module.add("INTERNAL_ERROR", failure::INTERNAL_ERROR)?;
+    module.add("LONE_SURROGATE", json::LONE_SURROGATE)?;
+    module.add("RECORDS_AT_ONCE", log::RECORDS_AT_ONCE.get())?;
+    module.add("RECORDS_PER_SECOND", log::RECORDS_PER_SECOND)?;
+    module.add("RECORDS_TOLD_AFTER", log::TOLD_AFTER)?;
     module.add_class::<connection::Connection>()?;
     module.add_class::<connection::Admission>()?;
     module.add_class::<connection::Response>()?;
@@ -66,12 +73,17 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     // The last that is registered is called first.
     atexit.call_method1("register", (flush_log,))?;
     atexit.call_method1("register", (stop_all,))?;
-    let after_fork = PyDict::new(py);
-    after_fork.set_item(
-        "after_in_child",
-        wrap_pyfunction!(running::after_fork, module)?,
-    )?;
+    let hooks = PyDict::new(py);
+    hooks.set_item("after_in_child", wrap_pyfunction!(after_fork, module)?)?;
     py.import("os")?
-        .call_method("register_at_fork", (), Some(&after_fork))?;
+        .call_method("register_at_fork", (), Some(&hooks))?;
     Ok(())
+}
+
+/// In a forked child: what was started before is not there.
+#[pyfunction]
+fn after_fork() {
+    fork::note();
+    runtime::Runtime::after_fork();
+    log::after_fork();
 }

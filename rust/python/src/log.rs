@@ -1,16 +1,11 @@
 //! From `tracing` to Python's `logging`, without the GIL on the threads that have something to say.
 //!
-//! Records wait in one bounded queue until the event loop of any running manager takes them, some
-//! in each of its turns. What comes too often is counted in place of being written (ADR 0052).
+//! Records wait in one bounded queue until the event loop of any manager takes them, some in each of
+//! its turns. What comes too often is counted in place of being written (ADR 0052).
 
-use std::sync::atomic::{
-    AtomicBool,
-    Ordering::{AcqRel, Acquire, Release},
-};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use runtime::UNWRITTEN;
@@ -18,15 +13,18 @@ use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Metadata, Subscriber, span};
 
 use crate::bridge::Bridge;
-use crate::failure::is_exit;
-use crate::running::is_forked;
+use crate::exit::is_exit;
+use crate::fork::is_forked;
 
 mod foreign;
 mod kinds;
+mod loops;
 mod queue;
 mod record;
 
 use kinds::{KINDS, Kind};
+pub(crate) use kinds::{RECORDS_AT_ONCE, RECORDS_PER_SECOND};
+use loops::{LOOPS, Place, Turn};
 use queue::QUEUE;
 use record::{Check, Record};
 
@@ -34,71 +32,45 @@ use record::{Check, Record};
 const TURN_RECORDS: usize = 16;
 const TURN: Duration = Duration::from_millis(2);
 
-/// How long counts gather before they are told (seconds).
-const TOLD_AFTER: f64 = 1.0;
-
-static BRIDGES: Mutex<Vec<Weak<Bridge>>> = Mutex::new(Vec::new());
-static IS_SCHEDULED: AtomicBool = AtomicBool::new(false);
-/// Whether an event loop has a timer for the counts.
-static HAS_TIMER: AtomicBool = AtomicBool::new(false);
+/// How long counts gather before they are written (seconds).
+pub(crate) const TOLD_AFTER: f64 = 1.0;
 
 /// Lets the events of this process reach Python's loggers, by the loop of this bridge.
 pub(crate) fn attach(bridge: &Arc<Bridge>) {
-    let mut bridges = BRIDGES.lock();
-    bridges.retain(|known| known.strong_count() > 0);
-    bridges.push(Arc::downgrade(bridge));
-    drop(bridges);
+    LOOPS.add(bridge);
     // Fails when it is set already, which is all that is wanted.
     tracing::subscriber::set_global_default(ToLogging).ok();
-    // The loop that had one may have ended.
-    HAS_TIMER.store(false, Release);
     schedule();
 }
 
 /// In a forked child: the loops of its parent are not here.
 pub(crate) fn after_fork() {
-    // A thread of the parent may have held it.
-    if let Some(mut bridges) = BRIDGES.try_lock() {
-        bridges.clear();
-    }
-    IS_SCHEDULED.store(false, Release);
-    HAS_TIMER.store(false, Release);
+    LOOPS.forget();
 }
 
-/// Has a hand-over run on the loop of any running manager, unless one is on its way.
+/// Has a hand-over run on each event loop of a manager, unless one is on its way there. One of them
+/// may stand or be blocked; the first that turns takes the records.
 fn schedule() {
-    let is_needed = !QUEUE.is_empty() || (KINDS.has_untold() && !HAS_TIMER.load(Acquire));
-    if !is_needed || IS_SCHEDULED.swap(true, AcqRel) {
+    let has_records = !QUEUE.is_empty();
+    if !has_records && !KINDS.has_untold() {
         return;
     }
-    let bridges: Vec<_> = BRIDGES.lock().iter().filter_map(Weak::upgrade).collect();
-    for bridge in bridges {
-        let (turn, loops) = (Turn, Arc::downgrade(&bridge));
-        bridge.push(Box::new(move |py| hand_over(py, turn, &loops)));
-        if IS_SCHEDULED.load(Acquire) {
-            return;
+    for place in LOOPS.idle(has_records) {
+        let Some(bridge) = place.bridge() else {
+            continue;
+        };
+        if let Some(turn) = place.begin() {
+            bridge.push(Box::new(move |py| hand_over(py, turn)));
         }
-        // The bridge was detached and dropped the job: another may be there.
-        IS_SCHEDULED.store(true, Release);
-    }
-    IS_SCHEDULED.store(false, Release);
-}
-
-/// One hand-over on its way; when it is gone the next may be scheduled.
-struct Turn;
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        IS_SCHEDULED.store(false, Release);
     }
 }
 
 /// Hands over what one turn of the event loop may; what is left has another turn.
-fn hand_over(py: Python<'_>, turn: Turn, loops: &Weak<Bridge>) {
-    let Some(bridge) = loops.upgrade() else {
+fn hand_over(py: Python<'_>, turn: Turn) {
+    let Some(bridge) = turn.place().bridge() else {
         return;
     };
-    start_timer(py, &bridge);
+    start_timer(py, turn.place(), &bridge);
     let started = Instant::now();
     let mut written = 0;
     while written < TURN_RECORDS
@@ -112,8 +84,7 @@ fn hand_over(py: Python<'_>, turn: Turn, loops: &Weak<Bridge>) {
     }
     if written > 0 {
         // Also when nothing is left, so that what comes now is not handed over in this turn.
-        let loops = loops.clone();
-        return bridge.push_later(Box::new(move |py| hand_over(py, turn, &loops)));
+        return bridge.push_later(Box::new(move |py| hand_over(py, turn)));
     }
     drop(turn);
     schedule();
@@ -121,8 +92,6 @@ fn hand_over(py: Python<'_>, turn: Turn, loops: &Weak<Bridge>) {
 
 /// Writes all that waits: a manager ends, and its event loop may be the last.
 pub(crate) fn flush(py: Python<'_>) {
-    // Its timer may never come.
-    HAS_TIMER.store(false, Release);
     while let Some(record) = QUEUE.pop() {
         outcome(py, write(py, record), None);
     }
@@ -146,28 +115,28 @@ pub(crate) fn count_unwritten(count: u64) {
     UNWRITTEN.add(count);
 }
 
-fn start_timer(py: Python<'_>, bridge: &Arc<Bridge>) {
-    if !KINDS.has_untold() || HAS_TIMER.swap(true, AcqRel) {
+fn start_timer(py: Python<'_>, place: &Place, bridge: &Arc<Bridge>) {
+    if !KINDS.has_untold() || !place.takes_timer() {
         return;
     }
-    let timer = Timer(Arc::downgrade(bridge));
+    let timer = Timer(place.clone());
     let event_loop = bridge.event_loop(py);
     let started = event_loop.call_method1("call_later", (TOLD_AFTER, timer));
     if started.is_err() {
-        HAS_TIMER.store(false, Release);
+        place.timer_ended();
     }
     outcome(py, started.map(drop), Some(bridge));
 }
 
 /// Tells the counts when it is time.
 #[pyclass(frozen)]
-struct Timer(Weak<Bridge>);
+struct Timer(Place);
 
 #[pymethods]
 impl Timer {
     fn __call__(&self, py: Python<'_>) {
-        HAS_TIMER.store(false, Release);
-        let bridge = self.0.upgrade();
+        self.0.timer_ended();
+        let bridge = self.0.bridge();
         for kind in KINDS.take_untold(TURN_RECORDS) {
             outcome(py, tell(py, &kind), bridge.as_ref());
         }

@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 
-use crate::failure::is_exit;
+use crate::exit::is_exit;
 
 /// Why a Python object has no JSON, and where in it the fault is.
 #[derive(Debug)]

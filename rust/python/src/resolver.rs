@@ -1,4 +1,4 @@
-//! Calls resolvers on the event loop and makes responses of what they give.
+//! Calls resolvers on the event loop and makes responses of what they return.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -31,11 +31,11 @@ const RESPONSE_BYTES: usize = 512;
 pub(crate) struct Function {
     /// `Definition.bind`.
     pub(crate) bind: Py<PyAny>,
-    /// Whether calls give coroutines.
+    /// Whether calls return coroutines.
     pub(crate) is_async: bool,
-    /// Whether the call for the initial value gives a coroutine.
+    /// Whether the call for the initial value returns a coroutine.
     pub(crate) is_initial_async: bool,
-    /// Whether the call for the initial value gives a generator of several.
+    /// Whether the call for the initial value returns a generator of several.
     pub(crate) is_initial_stream: bool,
 }
 
@@ -414,7 +414,7 @@ impl Answer {
         field_of(&self.lane)
     }
 
-    /// Gives a future that is done when there is room for another item; `None` when the
+    /// Returns a future that is done when there is room for another item; `None` when the
     /// subscription has ended.
     fn room(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         if self.calls.bridge.is_closed() {

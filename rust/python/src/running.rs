@@ -1,6 +1,5 @@
 //! A started manager: its runtime, its bridge, its server, and how all of it ends.
 
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -10,15 +9,13 @@ use runtime::Runtime;
 use server::Server;
 
 use crate::bridge::Bridge;
+use crate::fork;
 use crate::hook::Hooks;
 use crate::pulse::Pulse;
 use crate::resolver::Calls;
 
-/// How long the end of a server is waited for when nobody can await it.
+/// How long the end of a server is waited for when it cannot be awaited.
 const SERVER_STOP_TIME: Duration = Duration::from_secs(5);
-
-/// Counted up in every forked child.
-static FORKS: AtomicU32 = AtomicU32::new(0);
 
 /// A started manager.
 pub(crate) struct Running {
@@ -46,13 +43,13 @@ impl Running {
             calls,
             hooks,
             server: Mutex::default(),
-            forks: FORKS.load(Relaxed),
+            forks: fork::count(),
         }
     }
 
     /// Whether it was started by the parent process: its threads are not in this one.
     pub(crate) fn is_foreign(&self) -> bool {
-        self.forks != FORKS.load(Relaxed)
+        self.forks != fork::count()
     }
 
     /// Whether its event loop stands while another one runs here: nothing that is awaited would
@@ -106,17 +103,4 @@ impl Running {
             tracing::warn!("the server did not end in time");
         }
     }
-}
-
-/// Whether this process was forked.
-pub(crate) fn is_forked() -> bool {
-    FORKS.load(Relaxed) > 0
-}
-
-/// In a forked child: what was started before is not there.
-#[pyfunction]
-pub(crate) fn after_fork() {
-    FORKS.fetch_add(1, Relaxed);
-    Runtime::after_fork();
-    crate::log::after_fork();
 }

@@ -129,7 +129,7 @@ impl<'py, 'n> PyValue<'py, 'n> {
         })
     }
 
-    /// What the client is told of an exception that came while this was read.
+    /// What the client is sent of an exception that came while this was read.
     fn raised(&self, error: PyErr, problem: &str) -> ResolverError {
         let py = self.object.py();
         self.names.failures.of_field(py, problem.to_owned(), error)

@@ -1,17 +1,19 @@
 //! Work that would hold up a worker: done by a thread of its own, one piece at a time.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Pieces of work that may wait (count). Each holds a request of up to `max_message_bytes`.
+/// Pieces of work that may wait, or be done (count). Each holds a request of up to
+/// `max_message_bytes`.
 const MAX_WAITING: usize = 64;
 
-/// Does one piece of work after the other.
+/// Does one piece of work after the other. Work that nothing waits for any more is dropped, unless it
+/// has begun.
 #[derive(Debug)]
 pub(crate) struct Background {
-    turn: Semaphore,
-    waiting: AtomicUsize,
+    places: Arc<Semaphore>,
+    turn: Arc<Semaphore>,
 }
 
 /// Too much is waiting already.
@@ -21,14 +23,14 @@ pub(crate) struct Busy;
 impl Default for Background {
     fn default() -> Self {
         Self {
-            turn: Semaphore::new(1),
-            waiting: AtomicUsize::new(0),
+            places: Arc::new(Semaphore::new(MAX_WAITING)),
+            turn: Arc::new(Semaphore::new(1)),
         }
     }
 }
 
 impl Background {
-    /// Waits for its turn, and does the work on another thread.
+    /// Waits for its turn, and does the work on another thread. Dropped before, it does nothing.
     ///
     /// # Errors
     ///
@@ -37,34 +39,27 @@ impl Background {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Busy> {
-        let Some(_waiting) = Waiting::new(&self.waiting) else {
-            return Err(Busy);
-        };
-        // Neither is it ever closed, nor is the work cancelled, nor does it panic.
-        let _turn = self.turn.acquire().await.map_err(|_| Busy)?;
-        tokio::task::spawn_blocking(work).await.map_err(|_| Busy)
-    }
-}
-
-/// One piece of work that waits or is done; counted until it is dropped.
-struct Waiting<'c>(&'c AtomicUsize);
-
-impl<'c> Waiting<'c> {
-    fn new(count: &'c AtomicUsize) -> Option<Self> {
-        let waiting = Self(count);
-        (count.fetch_add(1, Ordering::Relaxed) < MAX_WAITING).then_some(waiting)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        let place = self.places.clone().try_acquire_owned().map_err(|_| Busy)?;
+        // It is never closed.
+        let turn = self.turn.clone().acquire_owned().await.map_err(|_| Busy)?;
+        // Its turn ends with the work, not with who waits for it.
+        let held: [OwnedSemaphorePermit; 2] = [place, turn];
+        let done = tokio::task::spawn_blocking(move || {
+            let result = work();
+            drop(held);
+            result
+        });
+        // It neither panics nor is it cancelled.
+        done.await.map_err(|_| Busy)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use futures_util::future::join_all;
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+    use futures_util::future::{join_all, poll_immediate};
+    use tokio::sync::oneshot;
 
     use super::*;
 
@@ -85,9 +80,42 @@ mod tests {
         let turn = background.turn.acquire().await.unwrap();
         for _ in 0..2 * MAX_WAITING {
             let work = background.run(|| ());
-            assert!(futures_util::future::poll_immediate(work).await.is_none());
+            assert!(poll_immediate(work).await.is_none());
         }
         drop(turn);
         assert_eq!(background.run(|| 7).await, Ok(7));
+    }
+
+    #[tokio::test]
+    async fn work_that_has_begun_keeps_its_turn_when_it_is_given_up() {
+        let background = Background::default();
+        let (begin, begun) = oneshot::channel();
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let mut work = Box::pin(background.run(move || {
+            begin.send(()).ok();
+            released.recv().ok();
+        }));
+        assert!(poll_immediate(&mut work).await.is_none());
+        begun.await.unwrap();
+        drop(work);
+        let mut next = Box::pin(background.run(|| 7));
+        assert!(poll_immediate(&mut next).await.is_none());
+        assert_eq!(background.turn.available_permits(), 0);
+        release.send(()).unwrap();
+        assert_eq!(next.await, Ok(7));
+    }
+
+    #[tokio::test]
+    async fn work_that_is_given_up_while_it_waits_is_not_done() {
+        let background = Background::default();
+        let turn = background.turn.clone().acquire_owned().await.unwrap();
+        let is_done = Arc::new(AtomicBool::new(false));
+        let done = is_done.clone();
+        let work = background.run(move || done.store(true, Relaxed));
+        assert!(poll_immediate(work).await.is_none());
+        drop(turn);
+        // Comes after it, if it were still there.
+        assert_eq!(background.run(|| 7).await, Ok(7));
+        assert!(!is_done.load(Relaxed));
     }
 }

@@ -1,5 +1,7 @@
-//! The time of day, in which identities say when they end, and time in which this process ran.
+//! The time of day, in which identities say when they end, and time that passes, however the clock
+//! is set.
 
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::{Instant, sleep};
@@ -42,4 +44,20 @@ pub(crate) fn epoch_seconds() -> f64 {
 /// Milliseconds since the epoch.
 pub(crate) fn epoch_millis() -> u64 {
     u64::try_from(since_epoch().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Time since this was first asked, on a clock that is never set.
+fn running() -> Duration {
+    static START: OnceLock<std::time::Instant> = OnceLock::new();
+    START.get_or_init(std::time::Instant::now).elapsed()
+}
+
+/// Seconds of a clock that is never set.
+pub(crate) fn running_seconds() -> f64 {
+    running().as_secs_f64()
+}
+
+/// Milliseconds of a clock that is never set.
+pub(crate) fn running_millis() -> u64 {
+    u64::try_from(running().as_millis()).unwrap_or(u64::MAX)
 }

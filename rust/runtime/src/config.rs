@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// How long a client that is being closed has to take its close before its socket is cut.
+pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// What happens to a subscriber that takes its results slower than they come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SlowConsumer {

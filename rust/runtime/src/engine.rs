@@ -11,20 +11,18 @@ use bytes::Bytes;
 use graphql::GraphQLError;
 use protocol::Transports;
 use protocol::http::Response;
-use security::{Check, Denied, Identity, Policy, RequestSource, TenantIsolation};
+use security::{Check, Denied, Policy, RequestSource, TenantIsolation};
 
+use crate::admission::Authenticator;
+use crate::audit;
 use crate::background::Background;
 use crate::catalog::Catalog;
+use crate::client::{Buckets, Client, RateTable, Roster, TokenVerifier};
 use crate::config::{INTAKE_CAPACITY, Limits};
-use crate::http::Streams;
-use crate::index::Route;
 use crate::metrics::{Metrics, Snapshot};
 use crate::places::Places;
-use crate::rates::{Buckets, RateTable};
-use crate::resolver::{Authenticator, Client, Resolver};
-use crate::roster::Roster;
-use crate::shared::SharedGroups;
-use crate::token::TokenVerifier;
+use crate::routing::Route;
+use crate::subscription::{Kept, LaneContext, Resolver, SharedGroups};
 
 /// A page for browsers.
 #[derive(Debug, Clone)]
@@ -82,7 +80,6 @@ pub struct Engine {
     pub(crate) tokens: Option<Arc<TokenVerifier>>,
     pub(crate) authenticator: Option<Arc<dyn Authenticator>>,
     pub(crate) shared: Arc<SharedGroups>,
-    pub(crate) streams: Streams,
     pub(crate) background: Background,
     /// Who is connected.
     pub roster: Roster,
@@ -122,12 +119,28 @@ impl Engine {
             tokens: config.tokens,
             authenticator: config.authenticator,
             shared: Arc::default(),
-            streams: Streams::default(),
             background: Background::default(),
             roster: Roster::default(),
             page: config.page,
             draining: AtomicBool::new(false),
             hurried: AtomicBool::new(false),
+        }
+    }
+
+    /// What lanes need of it.
+    pub(crate) fn lane_context(&self) -> LaneContext {
+        LaneContext {
+            policy: self.limits.slow_consumer,
+            metrics: self.metrics.clone(),
+            resolver: self.resolver.clone(),
+        }
+    }
+
+    /// What is kept for subscriptions that return.
+    pub(crate) fn kept(&self) -> Kept<'_> {
+        Kept {
+            history: self.history.as_ref(),
+            metrics: &self.metrics,
         }
     }
 
@@ -185,7 +198,6 @@ impl Engine {
         arriving: Arriving,
     ) -> Result<(), Check> {
         result.inspect_err(|check| {
-            let (origin, host, name) = (source.origin, source.host, check.name());
             let setting = match (check, arriving) {
                 (Check::Host, Arriving::ForStatus) => "Security.hosts or Security.status_hosts",
                 (Check::Host, _) => "Security.hosts",
@@ -193,11 +205,9 @@ impl Engine {
             };
             self.metrics.denied(*check);
             match arriving {
-                Arriving::Handshake => {
-                    tracing::warn!(target: "fraiseql_subs.audit", check = name, origin, host, setting, "handshake denied");
-                }
+                Arriving::Handshake => audit::handshake_denied(*check, source, setting),
                 Arriving::Request | Arriving::ForStatus => {
-                    tracing::warn!(target: "fraiseql_subs.audit", check = name, origin, host, setting, "request denied");
+                    audit::source_denied(*check, source, setting);
                 }
             }
         })
@@ -260,20 +270,13 @@ impl Engine {
     /// Counts that a client inside the process starts operations too often, and tells it.
     pub(crate) fn operation_denied(&self, client: &Client) -> GraphQLError {
         self.metrics.denied(Check::Rate);
-        let identity = client.identity.as_ref();
-        tracing::warn!(
-            target: "fraiseql_subs.audit",
-            check = Check::Rate.name(),
-            user_id = identity.map(|identity| identity.user_id.as_str()),
-            tenant_id = identity.and_then(Identity::tenant),
-            "operation denied"
-        );
+        audit::operation_denied(client.identity.as_ref(), None);
         GraphQLError::new(Denied::Rate.to_string()).with_code(Denied::Rate.code())
     }
 
     fn deny_request(&self, peer: Option<&str>) {
         self.metrics.denied(Check::Rate);
-        tracing::warn!(target: "fraiseql_subs.audit", check = Check::Rate.name(), peer, "request denied");
+        audit::request_denied(peer);
     }
 
     /// Counts a client that was refused, or has left, before it was known.

@@ -1,6 +1,7 @@
 //! What goes wrong in the runtime.
 
 use bus::BusError;
+use graphql::GraphQLError;
 
 /// A declared subscription that cannot be served.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -91,4 +92,10 @@ pub enum RuntimeError {
     /// The bus refused.
     #[error(transparent)]
     Bus(#[from] BusError),
+}
+
+/// What is told of an operation that a manager, as it ends, can no longer start.
+pub(crate) fn shutting_down() -> Vec<GraphQLError> {
+    let message = "the server is shutting down: connect again";
+    vec![GraphQLError::new(message)]
 }

@@ -1,76 +1,72 @@
 //! The actors of fraiseql-subs and what they share: routing, connections, subscriptions, drain.
 //!
+//! # Layout
+//!
+//! Each folder uses those below it only:
+//!
+//! - `manager`: a started manager, its bus actor, its threads, drain and end;
+//! - `transport`: handles of connections on other threads, HTTP, event streams, in-process results;
+//! - `worker`: one thread, and the actor in front of its subscriptions and connections;
+//! - `connection`: one client, and the registry of a worker's connections;
+//! - `operation`: opens operations;
+//! - `engine`: what all threads of a manager share;
+//! - `subscription`: which events reach a subscription, its calls, its results in order;
+//! - `admission`: the middleware actors;
+//! - `client`: who asks;
+//! - `catalog`: what is served;
+//! - `routing`: the index that finds the subscriptions of an event.
+//!
 //! Not here: sockets and HTTP (`server`), Python (`python`), protocol rules (`protocol`),
 //! GraphQL (`graphql`).
 
-mod actors;
+mod admission;
+mod audit;
 mod background;
-mod call;
-mod carriers;
 mod catalog;
 pub mod causes;
-mod channels;
+mod client;
 mod clock;
 mod config;
 mod connection;
-mod definition;
 mod engine;
 mod error;
-mod filter;
-mod http;
-mod index;
-mod lane;
-mod liveness;
-mod messages;
+mod manager;
 mod metrics;
-mod outbox;
+mod operation;
 mod places;
 mod prometheus;
-mod protection;
 mod random;
-mod rates;
-mod remote;
-mod replay;
-mod resolver;
-mod response_stream;
-mod roster;
-mod runtime;
-mod shard;
-mod shared;
-mod signal;
-mod sink;
-mod system;
-mod token;
-mod wakes;
+mod routing;
+mod subscription;
+mod transport;
 mod worker;
 
-pub use actors::{EventBusActor, ShardActor, SubscriptionActor};
-pub use call::{CallId, Outcome, Subject, SubscriptionInfo};
-pub use catalog::{Catalog, Prepared, PreparedOperation};
+pub use admission::{Authenticator, BoxFuture, Refused};
+pub use catalog::{
+    Catalog, ChannelTemplate, Condition, Definition, FilterValue, Prepared, PreparedOperation,
+    ResolverKind,
+};
+pub use client::{
+    Bucket, Buckets, Client, Connected, Headers, Roster, Selector, TokenSource, TokenVerifier,
+};
 pub use clock::run_for;
-pub use config::{Limits, SlowConsumer};
-pub use connection::{Connection, Transport};
-pub use definition::{ChannelTemplate, Definition, ResolverKind};
+pub use config::{CLOSE_TIMEOUT, Limits, SlowConsumer};
+pub use connection::{
+    Connection, Flow, Outbox, Outgoing, Registry, SignalStream, Transport, stuck_time,
+};
 pub use engine::{Engine, EngineConfig, Page};
 pub use error::{DefinitionError, RuntimeError};
-pub use filter::{Condition, FilterValue};
-pub use http::{Body, Reply, Responder};
-pub use index::{FieldPath, Route, RoutingIndex, Wanted, field_path};
-pub use lane::{Lane, Waiter};
-pub use liveness::{Flow, stuck_time};
-pub use messages::Selector;
+pub use manager::{EventBusActor, Runtime, WorkerFactory};
 pub use metrics::{Metrics, Snapshot, UNWRITTEN};
-pub use outbox::{Outbox, Outgoing};
 pub use places::Place;
 pub use prometheus::prometheus;
 pub use random::{opaque_id, random_key};
-pub use rates::{Bucket, Buckets};
-pub use remote::{CarrierHandle, Opening, Pulse, Remote};
-pub use resolver::{Authenticator, BoxFuture, Client, Headers, Refused, Resolver};
-pub use response_stream::{Response, ResponseStream};
-pub use roster::{Connected, Roster};
-pub use runtime::{Runtime, WorkerFactory};
-pub use signal::SignalStream;
-pub use token::{TokenSource, TokenVerifier};
-pub use wakes::{Wake, Wakes};
-pub use worker::Worker;
+pub use routing::{FieldPath, Route, RoutingIndex, Wanted, field_path};
+pub use subscription::{
+    CallId, Lane, Outcome, Resolver, Shard, Subject, SubscriptionActor, SubscriptionInfo, Waiter,
+    Wake, Wakes,
+};
+pub use transport::{
+    Body, CarrierHandle, Opening, Pulse, Remote, Reply, Responder, Response, ResponseStream,
+};
+pub use worker::{ShardActor, Worker};

@@ -158,9 +158,9 @@ metrics! {
     Counter results_dropped,
     /// Events dropped before their resolver, because it was too slow.
     Counter events_dropped,
-    /// Handshakes refused for their `Origin`.
+    /// Handshakes and requests refused for their `Origin`.
     Counter denied_origin,
-    /// Handshakes refused for their `Host`.
+    /// Handshakes and requests refused for their `Host`.
     Counter denied_host,
     /// Clients refused by their token or by the application.
     Counter denied_authentication,
@@ -183,7 +183,7 @@ metrics! {
     /// Connections that were ended, and whose socket the server that holds it could not be made to
     /// close.
     Counter connections_not_cut,
-    /// Events that said no tenant under tenant isolation, and reached nobody.
+    /// Events without a tenant under tenant isolation, which are dropped.
     Counter events_without_tenant,
     /// Events kept back from a subscription by its guard.
     Counter events_denied,

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-use crate::value::{Path, follow};
+use crate::path::{Path, follow};
 
 /// What authentication found out about a client.
 #[derive(Debug, Clone, PartialEq, Default)]

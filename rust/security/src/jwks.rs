@@ -9,7 +9,7 @@ const PAUSE: f64 = 30.0;
 /// Seconds for which keys are used although no newer ones could be fetched.
 const MAX_AGE: f64 = 24.0 * 3600.0;
 
-/// The times of one key set. All times in seconds on one clock.
+/// The times of one key set. All times in seconds on one clock, which must not be set.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FetchTimes {
     tried: Option<f64>,

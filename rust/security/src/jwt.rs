@@ -2,10 +2,12 @@
 //!
 //! Source: RFC 7519 and the advice of RFC 8725. The algorithm is one that the configuration lists
 //! and that fits the key; what the token says about keys is not listened to, but for `kid`.
-//! Not here: fetching keys (`runtime::actors::jwt`).
+//! Not here: fetching keys (`runtime::admission`).
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, Validation};
 use serde_json::{Map, Value};
 
@@ -193,8 +195,7 @@ impl TokenRules {
         // `none`, and what else is no algorithm here, is malformed already.
         let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Malformed)?;
         let (algorithm, id) = (header.alg, header.kid.as_deref());
-        // RFC 7515, section 4.1.11: `crit` lists what must be understood, and nothing is.
-        if !self.algorithms.contains(&algorithm) || header.crit.is_some() {
+        if !self.algorithms.contains(&algorithm) || has_extension(token)? {
             return Err(TokenError::Algorithm);
         }
         let mut validation = Validation::new(algorithm);
@@ -251,6 +252,19 @@ impl TokenRules {
             claims,
         })
     }
+}
+
+/// Whether a header says that it has to be read in a way that is not known here, or does not say it
+/// as it should.
+fn has_extension(token: &str) -> Result<bool, TokenError> {
+    let (header, _) = token.split_once('.').ok_or(TokenError::Malformed)?;
+    let header = URL_SAFE_NO_PAD.decode(header).ok();
+    let header = header.and_then(|text| serde_json::from_slice::<Map<String, Value>>(&text).ok());
+    let header = header.ok_or(TokenError::Malformed)?;
+    // RFC 7515, section 4.1.11: `crit` lists what must be understood, and nothing is. RFC 7797: a
+    // payload that is not in base64 would be another one than that which is read.
+    let is_plain = header.get("b64").is_none_or(|coded| coded == true);
+    Ok(header.contains_key("crit") || !is_plain)
 }
 
 /// Whether a claim, a string or a list of them, names one of the wanted; none wanted: any is right.
@@ -330,7 +344,7 @@ impl Key {
         // A key of a new kind must not hide those that can be read.
         let jwk: Jwk = serde_json::from_value(value.clone()).ok()?;
         let common = &jwk.common;
-        if !matches!(common.public_key_use, None | Some(PublicKeyUse::Signature)) {
+        if !may_verify(value) {
             return None;
         }
         let fitting: Vec<Algorithm> = match &jwk.algorithm {
@@ -340,7 +354,10 @@ impl Key {
                 EllipticCurve::P384 => vec![Algorithm::ES384],
                 _ => return None,
             },
-            AlgorithmParameters::OctetKeyPair(_) => vec![Algorithm::EdDSA],
+            AlgorithmParameters::OctetKeyPair(pair) => match pair.curve {
+                EllipticCurve::Ed25519 => vec![Algorithm::EdDSA],
+                _ => return None,
+            },
             // In base64, 32 bytes have 43 digits: the least that RFC 7518 asks for.
             AlgorithmParameters::OctetKey(secret) if secret.value.len() < 43 => return None,
             AlgorithmParameters::OctetKey(_) => AlgorithmFamily::Hmac.algorithms().to_vec(),
@@ -362,4 +379,19 @@ impl Key {
             key: DecodingKey::from_jwk(&jwk).ok()?,
         })
     }
+}
+
+/// Whether a key is there to verify signatures with (RFC 7517, sections 4.2 to 4.5). One that says so
+/// in a way that cannot be read is not.
+fn may_verify(key: &Value) -> bool {
+    let is = |name: &str, holds: fn(&Value) -> bool| key.get(name).is_none_or(holds);
+    is("use", |purpose| purpose == "sig")
+        && is("key_ops", |operations| {
+            let operations = operations.as_array();
+            operations.is_some_and(|listed| {
+                listed.iter().all(Value::is_string) && listed.iter().any(|one| one == "verify")
+            })
+        })
+        && is("alg", Value::is_string)
+        && is("kid", Value::is_string)
 }

@@ -3,7 +3,7 @@
 //! Rules are read once ([`Policy`]), checked when a subscription is made, and what has to hold for
 //! each event is compiled into a [`Guard`]. No I/O and no clock: time comes in as an argument. A
 //! check that cannot decide denies.
-//! Not here: when checks run (`runtime::actors::checks`).
+//! Not here: when checks run (`runtime::admission`).
 
 mod authority;
 mod channel;
@@ -15,6 +15,7 @@ mod identity;
 mod jwks;
 mod jwt;
 mod origin;
+mod path;
 mod policy;
 mod rate;
 mod rbac;
@@ -32,10 +33,11 @@ pub use identity::Identity;
 pub use jwks::FetchTimes;
 pub use jwt::{ClaimNames, JwtConfigError, KeySet, TokenError, TokenRules};
 pub use origin::{OriginError, Origins, is_same_origin};
+pub use path::Path;
 pub use policy::{Policy, RequestSource};
 pub use rate::{Rate, RateBy, Rates};
 pub use rbac::{OnDenied, Rbac, Requirement};
 pub use rows::{RowFilter, RowRule};
 pub use scope::Scope;
 pub use tenant::{TenantConflict, TenantIsolation};
-pub use value::{Allowed, Path, Wanted};
+pub use value::{Allowed, Wanted};

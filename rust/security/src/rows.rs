@@ -6,7 +6,8 @@ use serde_json::Value;
 use crate::channel::ChannelPattern;
 use crate::error::RuleError;
 use crate::identity::Identity;
-use crate::value::{Allowed, Path, Wanted};
+use crate::path::Path;
+use crate::value::{Allowed, Wanted};
 
 /// What events of some channels must have in common with the identity.
 #[derive(Debug, Clone)]

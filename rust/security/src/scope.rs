@@ -5,7 +5,8 @@ use serde_json::{Map, Value};
 
 use crate::error::{Check, Denied, RuleError};
 use crate::identity::Identity;
-use crate::value::{Path, Wanted};
+use crate::path::Path;
+use crate::value::Wanted;
 
 /// Arguments that must equal the identity's.
 #[derive(Debug, Clone)]
@@ -82,7 +83,7 @@ impl Scope {
         for (rule, name, rest, comparison) in rules {
             let given = arguments
                 .get(&**name)
-                .and_then(|given| crate::value::follow(given, rest));
+                .and_then(|given| crate::path::follow(given, rest));
             let comparison = comparison.at(rest);
             let is_own = given.is_some_and(|given| {
                 let own = rule

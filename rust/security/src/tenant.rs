@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::error::{Check, Denied};
 use crate::identity::Identity;
-use crate::value::Path;
+use crate::path::Path;
 
 /// Events reach only subscribers of their own tenant.
 #[derive(Debug, Clone)]

@@ -9,43 +9,7 @@ use serde_json::Value;
 
 use crate::error::RuleError;
 use crate::identity::Identity;
-
-/// A dotted path, split at the dots.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Path(Box<[Box<str>]>);
-
-impl Path {
-    /// Splits `user.id`.
-    ///
-    /// # Errors
-    ///
-    /// [`RuleError::Path`] when a part is empty.
-    pub fn parse(dotted: &str) -> Result<Self, RuleError> {
-        if dotted.split('.').any(str::is_empty) {
-            return Err(RuleError::Path(dotted.to_owned()));
-        }
-        Ok(Self(dotted.split('.').map(Box::from).collect()))
-    }
-
-    /// The parts, at least one.
-    #[must_use]
-    pub fn parts(&self) -> &[Box<str>] {
-        &self.0
-    }
-
-    /// What stands there; `None` when the path leads nowhere.
-    #[must_use]
-    pub fn find<'v>(&self, value: &'v Value) -> Option<&'v Value> {
-        follow(value, &self.0)
-    }
-}
-
-/// Follows the members of objects.
-pub(crate) fn follow<'v>(value: &'v Value, parts: &[Box<str>]) -> Option<&'v Value> {
-    parts
-        .iter()
-        .try_fold(value, |value, part| value.as_object()?.get(&**part))
-}
+use crate::path::Path;
 
 /// The values that a rule accepts, for one identity. Equal sets are equal, whatever their order.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::crypto::sign as sign_bytes;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use proptest::prelude::*;
@@ -170,15 +173,69 @@ fn a_token_without_a_user_is_refused() {
     }
 }
 
-#[test]
-fn a_critical_extension_is_refused() {
-    let rules = rules(&["HS256"]);
-    let mut header = Header::new(Algorithm::HS256);
-    header.crit = Some(vec!["exp".into()]);
+/// A token whose header says more than a library would let it.
+fn with_header(more: &Value) -> String {
+    let mut header = json!({"typ": "JWT", "alg": "HS256"});
+    let more = more.as_object().cloned().unwrap();
+    header.as_object_mut().unwrap().extend(more);
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let signed = format!("{}.{}", part(&header), part(&claims(json!({}))));
     let key = EncodingKey::from_secret(SECRET);
-    let token = encode(&header, &claims(json!({})), &key).unwrap();
+    let signature = sign_bytes(signed.as_bytes(), &key, Algorithm::HS256).unwrap();
+    format!("{signed}.{signature}")
+}
+
+#[test]
+fn an_extension_is_refused_however_it_is_announced() {
+    let rules = rules(&["HS256"]);
     let keys = rules.key(SECRET).unwrap();
-    assert_eq!(rules.verify(&token, &keys, NOW), Err(TokenError::Algorithm));
+    let refused = |more: Value| rules.verify(&with_header(&more), &keys, NOW).err();
+    assert_eq!(refused(json!({})), None);
+    assert_eq!(refused(json!({"b64": true, "new": [1]})), None);
+    for more in [
+        json!({"crit": ["exp"]}),
+        json!({"crit": []}),
+        json!({"crit": null}),
+        json!({"crit": ["b64"], "b64": false}),
+        json!({"b64": false}),
+        json!({"b64": null}),
+        json!({"b64": "true"}),
+    ] {
+        assert_eq!(refused(more.clone()), Some(TokenError::Algorithm), "{more}");
+    }
+    // Of the wrong kind it cannot be read at all.
+    for more in [
+        json!({"crit": "exp"}),
+        json!({"crit": {"exp": 1}}),
+        json!({"crit": [7]}),
+        json!({"kid": 7}),
+    ] {
+        assert_eq!(refused(more.clone()), Some(TokenError::Malformed), "{more}");
+    }
+}
+
+#[test]
+fn keys_that_a_token_brings_along_are_not_used() {
+    let rules = rules(&["RS256"]);
+    let rsa = EncodingKey::from_rsa_pem(RSA_KEY).unwrap();
+    let own = jwk(&rsa, Algorithm::RS256, "own");
+    let ec = jwk(
+        &EncodingKey::from_ec_pem(EC_KEY).unwrap(),
+        Algorithm::ES256,
+        "own",
+    );
+    let keys = KeySet::from_jwks(&json!({"keys": [ec]}).to_string()).unwrap();
+    let mut header = Header::new(Algorithm::RS256);
+    header.kid = Some("own".into());
+    header.jwk = serde_json::from_value(own).ok();
+    header.jku = Some("https://evil.example/keys".into());
+    header.x5u = Some("https://evil.example/chain".into());
+    header.x5c = Some(vec!["AAAA".into()]);
+    let token = encode(&header, &claims(json!({})), &rsa).unwrap();
+    assert_eq!(
+        rules.verify(&token, &keys, NOW),
+        Err(TokenError::UnknownKey)
+    );
 }
 
 fn jwk(key: &EncodingKey, algorithm: Algorithm, id: &str) -> Value {
@@ -212,6 +269,79 @@ fn a_key_set_is_searched_by_key_id() {
     for id in ["one", "three", "enc"] {
         let refused = outcome(Algorithm::RS256, Some(id), &rsa);
         assert_eq!(refused, Err(TokenError::UnknownKey), "{id}");
+    }
+}
+
+#[test]
+fn a_key_is_used_for_what_it_says_alone() {
+    let rsa = EncodingKey::from_rsa_pem(RSA_KEY).unwrap();
+    let rules = rules(&["RS256", "PS256"]);
+    let token = sign(Algorithm::RS256, None, &rsa, &claims(json!({})));
+    let verified = |more: Value| {
+        let mut key = jwk(&rsa, Algorithm::RS256, "one");
+        key.as_object_mut().unwrap().remove("alg");
+        key.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().cloned().unwrap());
+        // The other one keeps the set from being empty.
+        let other = jwk(
+            &EncodingKey::from_ec_pem(EC_KEY).unwrap(),
+            Algorithm::ES256,
+            "two",
+        );
+        let keys = KeySet::from_jwks(&json!({"keys": [key, other]}).to_string()).unwrap();
+        rules.verify(&token, &keys, NOW).map(|_| ())
+    };
+    for more in [
+        json!({}),
+        json!({"use": "sig"}),
+        json!({"key_ops": ["verify"]}),
+        json!({"key_ops": ["sign", "verify"], "use": "sig"}),
+        json!({"alg": "RS256", "x5c": ["AAAA"], "x5t": "AAAA"}),
+    ] {
+        assert_eq!(verified(more.clone()), Ok(()), "{more}");
+    }
+    for more in [
+        json!({"use": "enc"}),
+        json!({"use": "other"}),
+        json!({"use": null}),
+        json!({"use": ["sig"]}),
+        json!({"key_ops": ["sign"]}),
+        json!({"key_ops": ["encrypt", "wrapKey"]}),
+        json!({"key_ops": []}),
+        json!({"key_ops": null}),
+        json!({"key_ops": "verify"}),
+        json!({"key_ops": ["verify", 7]}),
+        json!({"key_ops": ["verify"], "use": "enc"}),
+        json!({"alg": "PS256"}),
+        json!({"alg": "RSA-OAEP"}),
+        json!({"alg": null}),
+        json!({"kid": null}),
+        json!({"kid": 7}),
+    ] {
+        assert_eq!(
+            verified(more.clone()),
+            Err(TokenError::UnknownKey),
+            "{more}"
+        );
+    }
+}
+
+#[test]
+fn of_keys_with_one_id_each_is_tried() {
+    let rsa = EncodingKey::from_rsa_pem(RSA_KEY).unwrap();
+    let ec = EncodingKey::from_ec_pem(EC_KEY).unwrap();
+    let ed = EncodingKey::from_ed_pem(ED_KEY).unwrap();
+    let set = json!({"keys": [
+        jwk(&ec, Algorithm::ES256, "one"),
+        jwk(&ed, Algorithm::EdDSA, "one"),
+        jwk(&rsa, Algorithm::RS256, "one"),
+    ]});
+    let keys = KeySet::from_jwks(&set.to_string()).unwrap();
+    let rules = rules(&["RS256", "ES256"]);
+    for (algorithm, key) in [(Algorithm::RS256, &rsa), (Algorithm::ES256, &ec)] {
+        let token = sign(algorithm, Some("one"), key, &claims(json!({})));
+        assert!(rules.verify(&token, &keys, NOW).is_ok(), "{algorithm:?}");
     }
 }
 

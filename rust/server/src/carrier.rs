@@ -23,6 +23,7 @@ use runtime::{Connection, Flow, Transport};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::task::AbortHandle;
 
+use crate::allowance::Allowance;
 use crate::frames::{encode, encode_ping};
 
 /// How long a client has to take our close and to close its side. What it sends meanwhile would
@@ -33,11 +34,12 @@ const LINGER: Duration = Duration::from_secs(1);
 const ASK_BYTES: usize = 256 * 1024;
 
 /// The task that carries a connection, as the connection sees it.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Carriage(Rc<State>);
 
-#[derive(Default)]
 struct State {
+    /// Frames of the client, those that answer our pings among them.
+    allowance: Rc<Allowance>,
     /// Set once it runs.
     task: OnceCell<AbortHandle>,
     /// Whether the socket is full.
@@ -51,6 +53,17 @@ struct State {
 }
 
 impl Carriage {
+    pub(crate) fn new(allowance: Rc<Allowance>) -> Self {
+        Self(Rc::new(State {
+            allowance,
+            task: OnceCell::new(),
+            is_full: Cell::default(),
+            has_moved: Cell::default(),
+            was_full: Cell::default(),
+            unasked: Cell::default(),
+        }))
+    }
+
     /// Polls a write until it is done.
     async fn write<R>(&self, mut poll: impl FnMut(&mut Context<'_>) -> Poll<R>) -> R {
         poll_fn(|cx| {
@@ -251,13 +264,15 @@ async fn write_waiting<T: AsyncWrite + Unpin>(
 ) -> io::Result<()> {
     let outbox = connection.outbox();
     let mut frames = BytesMut::new();
-    encode(outbox, &mut frames);
+    let allowance = &carriage.0.allowance;
+    allowance.earn(encode(outbox, &mut frames));
     let length = frames.len();
     write_all(socket, &mut frames, carriage).await?;
     if carriage.has_to_ask(length, !outbox.is_empty())
         && connection.is_kept_alive()
         && !outbox.is_closed()
     {
+        allowance.earn(1);
         encode_ping(&mut frames);
         write_all(socket, &mut frames, carriage).await?;
     }

@@ -7,7 +7,7 @@ use protocol::http::HttpRequest;
 
 use crate::handshake::Door;
 use crate::head::{fault_of, headers_of, peer_of};
-use crate::http::{closing, malformed, respond};
+use crate::http::{closing, refuse_malformed, respond};
 
 /// The response to a request that is refused by its head.
 #[derive(Debug)]
@@ -26,9 +26,10 @@ impl From<Refused> for Response<BoxBody> {
 /// Its body is not wanted.
 pub(crate) fn look(door: &Door, request: &Request) -> Result<(), Refused> {
     let head = request.head();
-    let refuse = |reply| Err(Refused(closing(respond(reply, None)).into()));
+    let responder = &door.current.responder;
+    let refuse = |response| Err(Refused(closing(response).into()));
     if let Some(problem) = fault_of(head) {
-        return refuse(malformed(problem).into());
+        return refuse(refuse_malformed(responder, head, problem));
     }
     if !door.path.is_match(head.uri.path()) {
         return Ok(());
@@ -41,6 +42,6 @@ pub(crate) fn look(door: &Door, request: &Request) -> Result<(), Refused> {
         body: &[],
     };
     let peer = peer_of(head);
-    let responder = &door.current.responder;
-    responder.look_at(&asked, peer.as_deref()).or_else(refuse)
+    let looked = responder.look_at(&asked, peer.as_deref());
+    looked.or_else(|refusal| refuse(respond(refusal, None)))
 }

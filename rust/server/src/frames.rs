@@ -8,13 +8,18 @@ use runtime::{Outbox, Outgoing};
 /// counted and where the slow-consumer policy can reach it.
 const WRITE_BATCH_BYTES: usize = 64 * 1024;
 
-/// Writes the frames of what waits.
-pub(crate) fn encode(outbox: &Outbox, frames: &mut BytesMut) {
+/// Writes the frames of what waits; gives how many of them the client has to answer.
+pub(crate) fn encode(outbox: &Outbox, frames: &mut BytesMut) -> u64 {
+    let mut pings = 0;
     while frames.len() < WRITE_BATCH_BYTES {
         let Some(outgoing) = outbox.pop() else { break };
         let (opcode, payload) = match outgoing {
             Outgoing::Text(message) => (OpCode::Text, message),
-            Outgoing::Ping => (OpCode::Ping, Bytes::new()),
+            Outgoing::Ping => {
+                pings += 1;
+                encode_ping(frames);
+                continue;
+            }
             Outgoing::Pong(payload) => (OpCode::Pong, payload),
             Outgoing::Close(close) => {
                 let reason = CloseReason {
@@ -29,6 +34,7 @@ pub(crate) fn encode(outbox: &Outbox, frames: &mut BytesMut) {
         };
         Parser::write_message(frames, payload, opcode, true, false);
     }
+    pings
 }
 
 /// Writes a ping.

@@ -2,6 +2,7 @@
 //! changes hands.
 
 use std::io;
+use std::rc::Rc;
 
 use actix_codec::{AsyncRead, AsyncWrite, Framed};
 use actix_http::body::{BodySize, MessageBody};
@@ -18,6 +19,7 @@ use runtime::{Connection, Place};
 use tokio::io::AsyncWriteExt;
 use tokio_util::codec::Encoder;
 
+use crate::allowance::Allowance;
 use crate::carrier::{Carriage, SharedSocket, carry};
 use crate::causes;
 use crate::head::{client_of, fault_of, headers_of, is_too_large, peer_of};
@@ -69,16 +71,22 @@ where
     let session = Session::websocket(subprotocol.unwrap_or(Subprotocol::TransportWs))
         .with_keepalive(limits.keepalive)
         .with_early_bytes(limits.max_message_bytes);
-    let carriage = Carriage::default();
+    let allowance = Rc::new(Allowance::new());
+    let carriage = Carriage::new(allowance.clone());
     let client = client_of(head, "ws");
-    let connection = Connection::open(worker, client, session, Box::new(carriage.clone()));
+    let connection = Connection::open(
+        worker.registry(),
+        client,
+        session,
+        Box::new(carriage.clone()),
+    );
     if subprotocol.is_none() {
         // A browser only tells its page about a close that follows a completed handshake.
         connection.close(Close::subprotocol_not_acceptable());
     }
     let socket = SharedSocket::new(parts.io);
     let reader = Box::new(socket.clone());
-    let messages = Messages::new(&parts.read_buf, reader, limits.max_message_bytes);
+    let messages = Messages::new(&parts.read_buf, reader, limits.max_message_bytes, allowance);
     let actor = ConnectionActor::start(connection.clone(), messages);
     carry(actor, socket, connection, &carriage);
     Ok(())

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use actix_http::ConnectionType;
+use actix_http::{ConnectionType, RequestHead};
 use actix_web::body::{BodySize, MessageBody, None as NoBody};
 use actix_web::http::{StatusCode, Version};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, HttpResponseBuilder, web};
@@ -12,12 +12,12 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use protocol::Head;
 use protocol::http::Response;
-use runtime::{Body, CarrierHandle, Outgoing, Place, Remote, Reply, stuck_time};
+use runtime::{Body, CarrierHandle, Outgoing, Place, Remote, Reply, Responder, stuck_time};
 
 use crate::deadline::within;
 use crate::head::{client_of, headers_of, is_too_large, peer_of};
 use crate::scan::BodyFault;
-use crate::socket::SocketHandle;
+use crate::socket::{Kept, SocketHandle};
 use crate::worker::CurrentWorker;
 
 /// What of a body is handed to the socket at once (bytes).
@@ -85,12 +85,22 @@ pub(crate) async fn answer(
         pulse: None,
     };
     let reply = responder.answer(asked, client, place, carrier).await;
+    let own = match &reply.body {
+        Body::Whole(body, Some(_)) | Body::Stream(body, _) => body.len(),
+        // What all clients are sent is there once.
+        Body::Whole(_, None) => 0,
+    };
+    let kept = socket.as_ref().map(|socket| socket.keep(own));
+    if let Some(None) = kept {
+        let refusal = Response::unavailable("too many responses wait to be read: read them first");
+        return respond(responder.told(&asked, refusal), None);
+    }
     if let (Body::Stream(..), Some(socket)) = (&reply.body, &own_socket)
         && let Some(keepalive) = limits.keepalive
     {
         socket.end_when_unacknowledged(stuck_time(keepalive));
     }
-    let mut response = respond(reply, socket);
+    let mut response = respond_keeping(reply, socket, kept.flatten());
     if request.version() < Version::HTTP_11 && response.body().size() == BodySize::Stream {
         // It knows no chunks: the body ends with the connection.
         let head = response.head_mut();
@@ -110,6 +120,26 @@ fn socket_of(request: &HttpRequest) -> Option<SocketHandle> {
 pub(crate) fn too_large_head(limit_bytes: usize) -> Response {
     let problem = format!("the head of a request may have at most {limit_bytes} bytes");
     Response::error(431, &problem)
+}
+
+/// Refuses a request for its head, which has two readings.
+pub(crate) fn refuse_malformed(
+    responder: &Responder,
+    head: &RequestHead,
+    problem: &str,
+) -> HttpResponse {
+    let headers = headers_of(head, |name| name == "origin");
+    let asked = protocol::http::HttpRequest {
+        method: head.method.as_str(),
+        query: "",
+        headers: &headers,
+        body: &[],
+    };
+    let peer = peer_of(head);
+    respond(
+        responder.refuse(&asked, peer.as_deref(), malformed(problem)),
+        None,
+    )
 }
 
 /// What is wrong with a head that has two readings.
@@ -159,6 +189,11 @@ async fn read(
 
 /// Puts a reply into the form of actix-web; its place is free when the socket has written it.
 pub(crate) fn respond(reply: Reply, socket: Option<SocketHandle>) -> HttpResponse {
+    respond_keeping(reply, socket, None)
+}
+
+/// As [`respond`], of a reply whose bytes are counted.
+fn respond_keeping(reply: Reply, socket: Option<SocketHandle>, kept: Option<Kept>) -> HttpResponse {
     let mut response = begin(&reply.head);
     let (ready, length, remote) = match reply.body {
         // Only the head was asked for.
@@ -176,6 +211,7 @@ pub(crate) fn respond(reply: Reply, socket: Option<SocketHandle>) -> HttpRespons
         length,
         is_over: length.is_some(),
         remote,
+        _kept: kept,
         _held: socket.zip(reply.place).map(|(socket, place)| Held {
             socket,
             place: Some(place),
@@ -202,6 +238,8 @@ struct Parts {
     /// Where the rest comes from; of a whole body it is kept, as the request counts as connected
     /// until it is written.
     remote: Option<Remote>,
+    /// What was ready at the begin, counted for the connection that it is kept for.
+    _kept: Option<Kept>,
     _held: Option<Held>,
 }
 

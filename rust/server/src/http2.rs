@@ -21,14 +21,18 @@ use futures_util::Stream;
 use futures_util::task::AtomicWaker;
 use h2::server::{Builder, Connection, SendResponse};
 use h2::{Ping, PingPong, Reason, RecvStream, SendStream};
-use runtime::Limits;
+use runtime::Responder;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::deadline::{Deadline, within};
+use crate::application::Application;
+use crate::deadline::{Deadline, Pace, within};
 use crate::head::head_bytes;
-use crate::service::Application;
 use crate::socket::SocketHandle;
 use crate::turn::{Turn, Turns};
+
+mod counted;
+
+use counted::{Counted, Intake};
 
 /// Streams that one connection may have at once (count).
 const MAX_STREAMS: u32 = 100;
@@ -50,17 +54,25 @@ const MAX_LEFT: u64 = MAX_STREAMS as u64 * SEND_BUFFER as u64;
 /// What a stream writes at once (bytes), so that others have their turn.
 const CHUNK: usize = 16 * 1024;
 
-/// How long a client has to take our farewell.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// Frames that a client may send for one of data that it has received (count).
+const OF_DATA: u64 = 4;
 
-/// Serves a connection until its client leaves, or has had no request for too long.
+/// Data that a client has chosen to receive in smaller pieces gives no reason for a frame (bytes).
+const MIN_PIECE: usize = 1024;
+
+/// How long a client has to take our farewell, and to leave.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Serves a connection until its client leaves, has had no request for too long, or sends what no
+/// client needs.
 pub(crate) async fn serve<T: AsyncRead + AsyncWrite + Unpin>(
     io: T,
     socket: SocketHandle,
     peer: Option<SocketAddr>,
     application: Application,
-    limits: &Limits,
+    responder: &Responder,
 ) {
+    let limits = &responder.engine().limits;
     // The socket waits for no head: that is done here, stream by stream.
     let _watched = socket.begin_request();
     let mut builder = Builder::new();
@@ -70,7 +82,8 @@ pub(crate) async fn serve<T: AsyncRead + AsyncWrite + Unpin>(
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(u32::try_from(limits.max_head_bytes).unwrap_or(u32::MAX))
         .max_send_buffer_size(SEND_BUFFER);
-    let (io, turn) = Turns::new(io);
+    let intake = Intake::new();
+    let (io, turn) = Turns::new(Counted::new(io, intake.clone()));
     let handshake = within(limits.request_timeout, builder.handshake(io)).await;
     let Some(Ok(mut connection)) = handshake else {
         return;
@@ -82,23 +95,25 @@ pub(crate) async fn serve<T: AsyncRead + AsyncWrite + Unpin>(
     let streams = Rc::new(Streams {
         application,
         socket,
+        responder: responder.clone(),
+        intake,
         peer,
         send_timeout: limits.send_timeout,
         max_heads: limits.max_head_bytes * MAX_HEADS,
         running: Cell::new(0),
         heads: Cell::new(0),
+        waiting: Cell::new(0),
         task: AtomicWaker::new(),
     });
-    if accept(
+    let farewell = accept(
         &mut connection,
         &turn,
         &streams,
         pings,
         limits.request_timeout,
-    )
-    .await
-    {
-        connection.abrupt_shutdown(Reason::NO_ERROR);
+    );
+    if let Some(reason) = farewell.await {
+        connection.abrupt_shutdown(reason);
         within(
             FAREWELL,
             poll_fn(|cx| {
@@ -110,28 +125,39 @@ pub(crate) async fn serve<T: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-/// Runs the streams of a connection until it ends; true when it has had none for too long.
+/// Runs the streams of a connection until it ends; gives the reason that its client is told, if
+/// it is not gone.
 async fn accept<T: AsyncRead + AsyncWrite + Unpin>(
     connection: &mut Connection<T, Bytes>,
     turn: &Turn,
     streams: &Rc<Streams>,
     mut pings: Option<Pings>,
     timeout: Duration,
-) -> bool {
+) -> Option<Reason> {
     let mut idle: Option<Idle> = None;
     poll_fn(|cx| {
         turn.begin();
         while let Poll::Ready(accepted) = connection.poll_accept(cx) {
-            let Some(Ok((request, respond))) = accepted else {
-                return Poll::Ready(false);
+            let (request, respond) = match accepted {
+                Some(Ok(asked)) => asked,
+                // Told by `h2`, such as floods that it counts itself.
+                Some(Err(error)) if error.is_go_away() && error.is_library() => {
+                    streams.refuse();
+                    return Poll::Ready(None);
+                }
+                Some(Err(_)) | None => return Poll::Ready(None),
             };
             Streams::start(streams, request, respond);
+        }
+        if streams.intake.is_flooded() {
+            streams.refuse();
+            return Poll::Ready(Some(Reason::ENHANCE_YOUR_CALM));
         }
         if pings
             .as_mut()
             .is_some_and(|pings| pings.poll(cx).is_ready())
         {
-            return Poll::Ready(false);
+            return Poll::Ready(None);
         }
         // Before the look, so that a stream that ends behind it wakes this.
         streams.task.register(cx.waker());
@@ -140,7 +166,8 @@ async fn accept<T: AsyncRead + AsyncWrite + Unpin>(
             return Poll::Pending;
         }
         let idle = idle.get_or_insert_with(|| Idle::new(timeout, streams.socket.sent()));
-        idle.poll(cx, &streams.socket).map(|()| true)
+        let idle = idle.poll(cx, &streams.socket);
+        idle.map(|()| Some(Reason::NO_ERROR))
     })
     .await
 }
@@ -182,6 +209,8 @@ impl Idle {
 struct Streams {
     application: Application,
     socket: SocketHandle,
+    responder: Responder,
+    intake: Rc<Intake>,
     peer: Option<SocketAddr>,
     send_timeout: Duration,
     max_heads: usize,
@@ -189,6 +218,8 @@ struct Streams {
     running: Cell<usize>,
     /// Their heads (bytes).
     heads: Cell<usize>,
+    /// Responses of which some waits for a window (count).
+    waiting: Cell<u64>,
     /// The task of the connection, which waits for the last of them to end.
     task: AtomicWaker,
 }
@@ -208,6 +239,7 @@ impl Streams {
         let request = this.read(request);
         let head = head_bytes(request.head());
         if this.heads.get() + head > this.max_heads {
+            this.refuse();
             return respond.send_reset(Reason::ENHANCE_YOUR_CALM);
         }
         this.running.set(this.running.get() + 1);
@@ -222,11 +254,16 @@ impl Streams {
             // A client that leaves the stream wants no answer, and what runs for it ends.
             if let Some(answered) = until_reset(&mut respond, answered).await {
                 let response = answered.unwrap_or_else(|error| error.error_response().into());
-                let timeout = running.streams.send_timeout;
                 // An error means that the client has left.
-                send(response, respond, is_head, timeout).await.ok();
+                running.streams.send(response, respond, is_head).await.ok();
             }
         });
+    }
+
+    /// Counts a client that is refused before it is known.
+    fn refuse(&self) {
+        let peer = self.peer.map(|peer| peer.to_string());
+        self.responder.abandoned(peer.as_deref());
     }
 
     /// Puts a request into the form of actix.
@@ -264,43 +301,84 @@ async fn until_reset<F: Future>(respond: &mut SendResponse<Bytes>, future: F) ->
     .await
 }
 
-/// Sends a response. Its body is dropped when the client leaves the stream, or takes none of it
-/// for too long.
-async fn send(
-    response: Response<BoxBody>,
-    mut respond: SendResponse<Bytes>,
-    is_head: bool,
-    timeout: Duration,
-) -> Result<(), h2::Error> {
-    let (response, body) = response.into_parts();
-    let is_whole = is_head || body.size().is_eof();
-    let mut stream = respond.send_response(head_of(&response, body.size()), is_whole)?;
-    if is_whole {
-        return Ok(());
-    }
-    let mut body = pin!(body);
-    while let Some(part) = poll_fn(|cx| poll_part(body.as_mut(), &mut stream, cx)).await {
-        let Ok(mut part) = part else {
-            // The client must not take what it has for the whole.
-            stream.send_reset(Reason::CANCEL);
+impl Streams {
+    /// Sends a response. Its body is dropped when the client leaves the stream, or takes it too
+    /// slowly.
+    async fn send(
+        &self,
+        response: Response<BoxBody>,
+        mut respond: SendResponse<Bytes>,
+        is_head: bool,
+    ) -> Result<(), h2::Error> {
+        let (response, body) = response.into_parts();
+        let is_whole = is_head || body.size().is_eof();
+        let mut stream = respond.send_response(head_of(&response, body.size()), is_whole)?;
+        if is_whole {
             return Ok(());
-        };
-        while !part.is_empty() {
-            stream.reserve_capacity(part.len().min(CHUNK));
-            let capacity = poll_fn(|cx| poll_capacity(&mut stream, cx));
-            match within(timeout, capacity).await {
-                Some(capacity) => {
-                    let taken = part.split_to(part.len().min(capacity?));
-                    stream.send_data(taken, false)?;
-                }
-                None => {
-                    stream.send_reset(Reason::CANCEL);
-                    return Ok(());
-                }
+        }
+        let mut body = pin!(body);
+        while let Some(part) = poll_fn(|cx| poll_part(body.as_mut(), &mut stream, cx)).await {
+            // After an error the client must not take what it has for the whole.
+            let is_sent = match part {
+                Ok(part) => self.send_part(part, &mut stream).await?,
+                Err(_) => false,
+            };
+            if !is_sent {
+                stream.send_reset(Reason::CANCEL);
+                return Ok(());
             }
         }
+        stream.send_data(Bytes::new(), true)
     }
-    stream.send_data(Bytes::new(), true)
+
+    /// Sends a part of a body; false when the client takes it too slowly.
+    async fn send_part(
+        &self,
+        mut part: Bytes,
+        stream: &mut SendStream<Bytes>,
+    ) -> Result<bool, h2::Error> {
+        let mut pace = Pace::new(self.send_timeout);
+        while !part.is_empty() {
+            stream.reserve_capacity(part.len().min(CHUNK));
+            let waiting = Waiting::new(&self.waiting);
+            let capacity = poll_fn(|cx| match poll_capacity(stream, cx) {
+                Poll::Ready(capacity) => Poll::Ready(Some(capacity)),
+                Poll::Pending => pace.poll(cx).map(|()| None),
+            });
+            let Some(capacity) = capacity.await else {
+                return Ok(false);
+            };
+            let taken = part.split_to(part.len().min(capacity?));
+            // What the client takes is spread over all that waits.
+            pace.take(taken.len() as u64 * waiting.count());
+            if part.is_empty() || taken.len() >= MIN_PIECE {
+                self.intake.allowance.earn(OF_DATA);
+            }
+            stream.send_data(taken, false)?;
+        }
+        Ok(true)
+    }
+}
+
+/// A response of which some waits.
+struct Waiting<'a>(&'a Cell<u64>);
+
+impl<'a> Waiting<'a> {
+    fn new(waiting: &'a Cell<u64>) -> Self {
+        waiting.set(waiting.get() + 1);
+        Self(waiting)
+    }
+
+    /// How many wait, this one included.
+    fn count(&self) -> u64 {
+        self.0.get()
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
 }
 
 /// The next part of a body; `None` at its end, and when the client has left the stream.

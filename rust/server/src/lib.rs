@@ -2,16 +2,21 @@
 //!
 //! Not here: what a message means (`protocol`), what it starts (`runtime`).
 
+mod allowance;
+mod application;
 mod carrier;
 mod causes;
 mod deadline;
 mod descriptors;
 mod expectation;
 mod frames;
+#[doc(hidden)]
+pub mod fuzzing;
 mod handshake;
 mod head;
 mod http;
 mod http2;
+mod linger;
 mod listen;
 mod messages;
 mod scan;

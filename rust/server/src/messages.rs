@@ -6,6 +6,7 @@
 
 use std::mem::MaybeUninit;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use actix_http::ws::{Codec, Frame, Item};
@@ -16,6 +17,7 @@ use protocol::Close;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio_util::codec::Decoder;
 
+use crate::allowance::Allowance;
 use crate::causes;
 
 /// One message from a client.
@@ -41,6 +43,9 @@ pub(crate) struct Messages {
 /// What one read takes at most.
 const READ_BYTES: usize = 16 * 1024;
 
+/// Fragments that are shorter are counted, unless they are the last of their message (bytes).
+const MIN_FRAGMENT: usize = 64;
+
 /// Reads of one turn (count).
 const TURN_READS: usize = 4;
 
@@ -50,8 +55,9 @@ impl Messages {
         received: &[u8],
         socket: Box<dyn AsyncRead + Unpin>,
         limit_bytes: usize,
+        allowance: Rc<Allowance>,
     ) -> Self {
-        let mut decoder = MessageDecoder::new(limit_bytes);
+        let mut decoder = MessageDecoder::new(limit_bytes, allowance);
         decoder.feed(received);
         Self { socket, decoder }
     }
@@ -81,8 +87,9 @@ impl Stream for Messages {
 }
 
 /// Turns bytes into messages.
-struct MessageDecoder {
+pub(crate) struct MessageDecoder {
     codec: Codec,
+    allowance: Rc<Allowance>,
     limit_bytes: usize,
     buffer: BytesMut,
     /// The fragments of a message so far.
@@ -109,8 +116,9 @@ struct Fragments {
 }
 
 impl MessageDecoder {
-    fn new(limit_bytes: usize) -> Self {
+    pub(crate) fn new(limit_bytes: usize, allowance: Rc<Allowance>) -> Self {
         Self {
+            allowance,
             codec: Codec::new().max_size(limit_bytes),
             limit_bytes,
             buffer: BytesMut::new(),
@@ -121,7 +129,7 @@ impl MessageDecoder {
         }
     }
 
-    fn feed(&mut self, bytes: &[u8]) {
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
         if self.state == State::Lost {
             return;
         }
@@ -130,7 +138,7 @@ impl MessageDecoder {
         self.buffer.extend_from_slice(&bytes[skipped..]);
     }
 
-    fn decode(&mut self) -> Option<Incoming> {
+    pub(crate) fn decode(&mut self) -> Option<Incoming> {
         let message = self.decode_next();
         if self.buffer.is_empty() {
             // A client that has nothing to say holds no buffer.
@@ -187,6 +195,10 @@ impl MessageDecoder {
                 causes::frame(&error)
             })?;
             let Some(frame) = frame else { return Ok(None) };
+            if !is_message(&frame) && !self.allowance.take() {
+                self.lose();
+                return Err(Close::too_many_frames());
+            }
             let message = match frame {
                 Frame::Text(bytes) => Some(text(bytes)?),
                 Frame::Binary(_) => Some(Incoming::Binary),
@@ -237,6 +249,17 @@ impl MessageDecoder {
             bytes: BytesMut::new(),
         });
         bytes
+    }
+}
+
+/// Whether a frame is counted as a message, or brings a part of one that is worth a frame.
+fn is_message(frame: &Frame) -> bool {
+    match frame {
+        Frame::Continuation(
+            Item::FirstText(bytes) | Item::FirstBinary(bytes) | Item::Continue(bytes),
+        ) => bytes.len() >= MIN_FRAGMENT,
+        Frame::Ping(_) | Frame::Pong(_) => false,
+        _ => true,
     }
 }
 
@@ -318,7 +341,7 @@ mod tests {
     }
 
     fn decode(chunks: &[&[u8]]) -> Vec<Incoming> {
-        let mut decoder = MessageDecoder::new(LIMIT);
+        let mut decoder = MessageDecoder::new(LIMIT, Rc::new(Allowance::new()));
         let mut messages = Vec::new();
         for chunk in chunks {
             decoder.feed(chunk);
@@ -373,6 +396,36 @@ mod tests {
             decode(&[&bytes]),
             [Incoming::Violation(Close::message_too_big(LIMIT))]
         );
+    }
+
+    #[test]
+    fn a_flood_of_frames_that_bring_nothing_is_a_violation() {
+        let flood = Incoming::Violation(Close::too_many_frames());
+        for (begin, one) in [
+            (vec![], frame(0x8a, b"")),
+            (vec![], frame(0x89, b"a")),
+            (frame(0x01, b"a"), frame(0x00, b"")),
+            (frame(0x02, b""), frame(0x00, b"")),
+        ] {
+            let bytes = [begin, one.repeat(5_000)].concat();
+            for size in [1_000, bytes.len()] {
+                let chunks: Vec<&[u8]> = bytes.chunks(size).collect();
+                let messages = decode(&chunks);
+                let [.., violation, close] = &messages[..] else {
+                    panic!("{messages:?}");
+                };
+                assert_eq!((violation, close), (&flood, &Incoming::Close));
+                assert!(messages.len() < 1_200, "{}", messages.len());
+            }
+        }
+    }
+
+    #[test]
+    fn messages_and_fragments_of_some_size_are_no_flood() {
+        let whole = frame(0x81, b"a").repeat(3_000);
+        assert_eq!(decode(&[&whole]).len(), 3_000);
+        let message = [frame(0x01, &[b'a'; 64]), frame(0x80, b"")].concat();
+        assert_eq!(decode(&[&message.repeat(3_000)]).len(), 3_000);
     }
 
     #[test]

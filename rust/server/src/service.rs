@@ -11,41 +11,35 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_http::body::BoxBody;
-use actix_http::error::DispatchError;
-use actix_http::{HttpService, KeepAlive, Protocol, Request, Response};
-use actix_service::boxed::{self, BoxService, RcService};
+use actix_http::error::{DispatchError, ParseError};
+use actix_http::{HttpService, KeepAlive, Protocol, Request};
+use actix_service::boxed::{self, BoxService};
 use actix_service::{
     IntoServiceFactory, Service, ServiceFactory, fn_factory, fn_service, map_config,
 };
 use actix_web::dev::{AppConfig, ResourceDef};
 use actix_web::{App, HttpRequest, HttpResponse, web};
-use runtime::{Limits, WorkerFactory};
+use runtime::{Limits, Responder, WorkerFactory};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::deadline::within;
+use crate::application::{Application, spellings};
+use crate::deadline::{LINGER, within};
 use crate::expectation;
 use crate::handshake::{self, Door};
 use crate::http;
 use crate::http2;
-use crate::socket::{Accepted, Socket};
+use crate::socket::{Accepted, Socket, SocketHandle};
 use crate::status;
 use crate::tls::{HTTP_2, Tls};
 use crate::watched::Watched;
 use crate::wire::Wire;
 use crate::worker::CurrentWorker;
 
-/// How long what a client still sends is read after a response that did not wait for it, so that
-/// no reset overtakes the response.
-pub(crate) const LINGER: Duration = Duration::from_secs(1);
-
 /// How long a handshake of TLS may take, unless `Limits.request_timeout` is shorter.
 const TLS_HANDSHAKE: Duration = Duration::from_secs(3);
-
-/// Answers requests.
-pub(crate) type Application = RcService<Request, Response<BoxBody>, actix_web::Error>;
 
 /// Serves a connection of HTTP/1.1.
 type Http1<T> = BoxService<(Wire<T>, Protocol, Option<SocketAddr>), (), DispatchError>;
@@ -54,6 +48,7 @@ type Http1<T> = BoxService<(Wire<T>, Protocol, Option<SocketAddr>), (), Dispatch
 struct Site {
     application: Application,
     door: Rc<Door>,
+    responder: Responder,
     limits: Limits,
 }
 
@@ -70,14 +65,12 @@ pub(crate) fn plain<T: Accepted>(
             let site = Rc::new(Site::open(&workers, &path).await?);
             let http1 = Rc::new(site.http1().await?);
             let serve = move |stream: T| {
-                let (http1, peer) = (http1.clone(), stream.peer());
+                let (site, http1, peer) = (site.clone(), http1.clone(), stream.peer());
                 stream.set_up();
                 let socket = Socket::new(stream, &site.limits);
                 let handle = socket.handle();
-                let wire = Wire::new(socket, handle, site.limits.max_message_bytes);
                 async move {
-                    // An error means that the client is gone.
-                    http1.call((wire, Protocol::Http1, peer)).await.ok();
+                    site.serve_http1(&http1, socket, handle, peer).await;
                     Ok::<_, io::Error>(())
                 }
             };
@@ -127,11 +120,9 @@ async fn serve_secured(
     let Some(Ok(stream)) = handshake else { return };
     if stream.get_ref().1.alpn_protocol() == Some(HTTP_2) {
         let application = site.application.clone();
-        http2::serve(stream, handle, peer, application, &site.limits).await;
+        http2::serve(stream, handle, peer, application, &site.responder).await;
     } else {
-        // An error means that the client is gone.
-        let wire = Wire::new(stream, handle, site.limits.max_message_bytes);
-        http1.call((wire, Protocol::Http1, peer)).await.ok();
+        site.serve_http1(http1, stream, handle, peer).await;
     }
 }
 
@@ -139,6 +130,7 @@ impl Site {
     async fn open(workers: &WorkerFactory, path: &str) -> Result<Self, ()> {
         let current = web::Data::new(CurrentWorker::start(workers));
         let limits = current.worker.engine().limits.clone();
+        let responder = current.responder.clone();
         let door = Rc::new(Door {
             path: ResourceDef::new(spellings(path)),
             current: current.clone(),
@@ -148,12 +140,33 @@ impl Site {
             .service(web::resource(spellings(path)).to(graphql))
             .configure(status::pages);
         let app = map_config(app.into_factory(), |()| AppConfig::default());
-        let application = boxed::rc_service(Watched::new(app.new_service(()).await?));
+        let app = app.new_service(()).await?;
+        let application = boxed::rc_service(Watched::new(app, responder.clone()));
         Ok(Self {
             application,
             door,
+            responder,
             limits,
         })
+    }
+
+    /// Serves a connection of HTTP/1.1 until it ends.
+    async fn serve_http1<T: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        http1: &Http1<T>,
+        io: T,
+        handle: SocketHandle,
+        peer: Option<SocketAddr>,
+    ) {
+        let wire = Wire::new(io, handle, self.limits.max_message_bytes);
+        let served = http1.call((wire, Protocol::Http1, peer)).await;
+        // Any other error means that the client is gone.
+        if let Err(DispatchError::Parse(error)) = served
+            && !matches!(error, ParseError::Io(_))
+        {
+            let peer = peer.map(|peer| peer.to_string());
+            self.responder.abandoned(peer.as_deref());
+        }
     }
 
     /// HTTP/1.1.
@@ -189,14 +202,6 @@ impl Site {
                 std::future::ready(Ok::<_, ()>(application.clone()))
             }));
         Ok(boxed::service(service.new_service(()).await?))
-    }
-}
-
-/// A path without and with a slash at its end, which people and proxies add.
-pub(crate) fn spellings(path: &str) -> Vec<String> {
-    match path.trim_end_matches('/') {
-        "" => vec!["/".to_owned()],
-        path => vec![path.to_owned(), format!("{path}/")],
     }
 }
 

@@ -21,7 +21,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, Pace};
 use crate::scan::BodyFault;
 
 /// What the kernel takes beyond what is on its way (bytes). What waits past it stays in the outbox,
@@ -29,6 +29,11 @@ use crate::scan::BodyFault;
 /// socket can be written again when half of this has left, not when a third of megabytes has.
 #[cfg(target_os = "linux")]
 const UNSENT_BYTES: u32 = 128 * 1024;
+
+/// What is kept of the responses of one connection: so many times `Limits.max_pending_bytes`, and so
+/// much at least (bytes). Past it a further response is refused.
+const KEPT_FACTOR: usize = 16;
+const MIN_MAX_KEPT: usize = 16 * 1024 * 1024;
 
 /// What is accepted from a listener.
 pub(crate) trait Accepted: AsyncRead + AsyncWrite + Unpin + 'static {
@@ -86,13 +91,12 @@ pub(crate) struct Socket<T> {
     stream: T,
     shared: Arc<Shared>,
     request_timeout: Duration,
-    send_timeout: Duration,
     /// Until the head of a request is there, when none runs.
     head: Option<Deadline>,
     /// The requests that had come when `head` began (count).
     begun: u64,
-    /// Until the client takes something, when it does not.
-    stall: Option<Deadline>,
+    /// How fast the client takes what is written.
+    pace: Pace,
 }
 
 #[derive(Default)]
@@ -120,6 +124,9 @@ struct Shared {
     body: AtomicWaker,
     /// Of what goes on for as long as the socket does.
     lasting: Mutex<Option<Place>>,
+    /// What is kept of responses until their client takes it, and the most that may be (bytes).
+    kept: AtomicUsize,
+    max_kept: usize,
 }
 
 /// Acts on a socket from anywhere.
@@ -183,6 +190,19 @@ impl SocketHandle {
         self.0.written.lock().push(place);
     }
 
+    /// Counts what is kept for the client until it takes it; `None`: too much is kept already. What
+    /// is larger than all that may be passes when nothing else is kept.
+    pub(crate) fn keep(&self, bytes: usize) -> Option<Kept> {
+        let before = self.0.kept.fetch_add(bytes, Relaxed);
+        // Takes it back when it is dropped here.
+        let kept = Kept {
+            socket: self.clone(),
+            bytes,
+        };
+        let fits = before == 0 || before.saturating_add(bytes) <= self.0.max_kept;
+        fits.then_some(kept)
+    }
+
     /// The socket carries a protocol that has bounds of its own, and keeps its place.
     pub(crate) fn hand_over(&self, place: Place) {
         self.0.is_unwatched.store(true, Relaxed);
@@ -199,16 +219,32 @@ impl Drop for RunningRequest {
     }
 }
 
+/// What is kept of a response until its client has taken it.
+pub(crate) struct Kept {
+    socket: SocketHandle,
+    bytes: usize,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.socket.0.kept.fetch_sub(self.bytes, Relaxed);
+    }
+}
+
 impl<T: Accepted> Socket<T> {
     pub(crate) fn new(stream: T, limits: &Limits) -> Self {
+        let max_kept = limits.max_pending_bytes.saturating_mul(KEPT_FACTOR);
+        let shared = Shared {
+            max_kept: max_kept.max(MIN_MAX_KEPT),
+            ..Shared::default()
+        };
         Self {
             stream,
-            shared: Arc::default(),
+            shared: Arc::new(shared),
             request_timeout: limits.request_timeout,
-            send_timeout: limits.send_timeout,
             head: None,
             begun: 0,
-            stall: None,
+            pace: Pace::new(limits.send_timeout),
         }
     }
 
@@ -261,7 +297,7 @@ impl<T: Accepted> Socket<T> {
         }
     }
 
-    /// An error when the client has taken nothing for too long.
+    /// An error when the client takes nothing for too long, or too little.
     fn watch(
         &mut self,
         written: Poll<io::Result<usize>>,
@@ -271,14 +307,12 @@ impl<T: Accepted> Socket<T> {
             return written;
         }
         if let Poll::Ready(written) = written {
-            self.stall = None;
             let bytes = written.as_ref().map_or(0, |bytes| *bytes as u64);
+            self.pace.take(bytes);
             self.shared.sent.fetch_add(bytes, Relaxed);
             return Poll::Ready(written);
         }
-        let span = self.send_timeout;
-        let stall = self.stall.get_or_insert_with(|| Deadline::new(span));
-        if stall.poll(cx).is_ready() {
+        if self.pace.poll(cx).is_ready() {
             self.stream.reset();
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
@@ -332,6 +366,7 @@ impl<T: Accepted> AsyncWrite for Socket<T> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // Layers above flush when they have written all they have.
         self.shared.written.lock().clear();
+        self.pace.rest();
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 

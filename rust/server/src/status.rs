@@ -6,9 +6,9 @@ use protocol::http::Response;
 use protocol::{NOSNIFF, fields};
 use runtime::Engine;
 
+use crate::application::spellings;
 use crate::head::headers_of;
 use crate::http::respond;
-use crate::service::spellings;
 use crate::worker::CurrentWorker;
 
 /// Adds the pages.

@@ -10,19 +10,21 @@ use actix_service::boxed::BoxFuture;
 use actix_service::{Service, forward_ready};
 use actix_web::dev::ServiceResponse;
 use bytes::Bytes;
+use runtime::Responder;
 
 use crate::head::fault_of;
-use crate::http::{closing, malformed, respond};
+use crate::http::{closing, refuse_malformed};
 use crate::socket::{RunningRequest, SocketHandle};
 
 /// Answers by an actix-web application.
 pub(crate) struct Watched<S> {
     service: S,
+    responder: Responder,
 }
 
 impl<S> Watched<S> {
-    pub(crate) fn new(service: S) -> Self {
-        Self { service }
+    pub(crate) fn new(service: S, responder: Responder) -> Self {
+        Self { service, responder }
     }
 }
 
@@ -39,8 +41,8 @@ where
 
     fn call(&self, request: Request) -> Self::Future {
         if let Some(problem) = fault_of(request.head()) {
-            let refusal = closing(respond(malformed(problem).into(), None));
-            return Box::pin(std::future::ready(Ok(refusal.into())));
+            let refusal = refuse_malformed(&self.responder, request.head(), problem);
+            return Box::pin(std::future::ready(Ok(closing(refusal).into())));
         }
         // Streams of HTTP/2 are counted with their connection.
         let socket = request.conn_data::<SocketHandle>();

@@ -7,17 +7,13 @@ use std::task::{Context, Poll};
 
 use actix_codec::{AsyncRead, ReadBuf};
 
-use crate::deadline::Deadline;
+use crate::linger::Linger;
 use crate::scan::{Fault, Scanner};
-use crate::service::LINGER;
 use crate::socket::SocketHandle;
 use crate::write_through::write_through;
 
 /// No head has it, so what parses the head refuses it with 400.
 const REFUSED: u8 = 0;
-
-/// What is read of a body that was refused, at once (bytes).
-const DROPPED: usize = 16 * 1024;
 
 /// The stream, in both directions.
 pub(crate) struct Wire<T> {
@@ -25,7 +21,7 @@ pub(crate) struct Wire<T> {
     scanner: Scanner,
     socket: SocketHandle,
     /// Until nothing is read any more, when a body was refused.
-    refused: Option<Deadline>,
+    refused: Option<Linger>,
 }
 
 impl<T> Wire<T> {
@@ -44,27 +40,6 @@ impl<T> Wire<T> {
     }
 }
 
-impl<T: AsyncRead + Unpin> Wire<T> {
-    /// Reads and drops what is still sent, so that no reset overtakes the response, then ends.
-    fn poll_drop(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self
-            .refused
-            .as_mut()
-            .is_some_and(|end| end.poll(cx).is_ready())
-        {
-            return Poll::Ready(Ok(()));
-        }
-        let mut bytes = [0; DROPPED];
-        loop {
-            let mut buf = ReadBuf::new(&mut bytes);
-            match Pin::new(&mut self.io).poll_read(cx, &mut buf) {
-                Poll::Ready(Ok(())) if !buf.filled().is_empty() => {}
-                ended => return ended,
-            }
-        }
-    }
-}
-
 impl<T: AsyncRead + Unpin> AsyncRead for Wire<T> {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -72,8 +47,8 @@ impl<T: AsyncRead + Unpin> AsyncRead for Wire<T> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.refused.is_some() {
-            return this.poll_drop(cx);
+        if let Some(linger) = &mut this.refused {
+            return linger.poll(&mut this.io, cx);
         }
         let before = buf.filled().len();
         let read = Pin::new(&mut this.io).poll_read(cx, buf);
@@ -87,9 +62,13 @@ impl<T: AsyncRead + Unpin> AsyncRead for Wire<T> {
             Err(Fault::Body { request, fault, at }) => {
                 // The head may have come with it.
                 buf.set_filled(before + at);
-                this.refused = Some(Deadline::new(LINGER));
+                this.refused = Some(Linger::new());
                 this.socket.refuse_body(request, fault);
-                if at > 0 { read } else { this.poll_drop(cx) }
+                if at > 0 {
+                    read
+                } else {
+                    Pin::new(this).poll_read(cx, buf)
+                }
             }
         }
     }

@@ -84,7 +84,7 @@ impl Documents {
 
     /// Lets clients refer to a document that is kept by its hash.
     fn name(&mut self, text: &str, hash: String) {
-        // Another client may have pushed it out meanwhile.
+        // Another client may have pushed it out since.
         if let Some((key, _)) = self.by_text.get_key_value(text) {
             let key = key.clone();
             let hash = hash.into_boxed_str();

@@ -1,6 +1,6 @@
 //! A compiled selection: what is read from a value and how it is written.
 //!
-//! Plans are trees with shared parts. Two plans are equal when they give equal data for every
+//! Plans are trees with shared parts. Two plans are equal when they produce equal data for every
 //! value; the places of their fields in the documents they come from do not count.
 
 mod collect;

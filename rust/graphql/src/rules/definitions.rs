@@ -171,7 +171,7 @@ impl<'d> Rules<'d> {
         }
     }
 
-    /// Gives `false` when a variable decides.
+    /// Returns `false` when a variable decides.
     fn collect_roots(
         &self,
         root_type: &str,

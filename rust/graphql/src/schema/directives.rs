@@ -18,7 +18,7 @@ pub struct FieldRequirement {
     pub type_name: String,
     /// Its field.
     pub field: String,
-    /// Groups of permissions, one of which is needed whole. No group: nobody is permitted.
+    /// Groups of permissions, one of which is needed whole. No group: no client is permitted.
     pub any_of: Vec<Vec<String>>,
 }
 

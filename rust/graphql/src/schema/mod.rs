@@ -60,7 +60,7 @@ pub struct ArgumentSignature {
     pub name: Arc<str>,
     /// Its type as written in the definition language: `[ID!]`.
     pub type_text: String,
-    /// Whether a client has to give it.
+    /// Whether a client has to send it.
     pub is_required: bool,
 }
 
@@ -268,7 +268,7 @@ fn add_query_type(sdl: &mut String, schema: &CompiledSchema, ast: &Document) {
     }
 }
 
-/// Gives `__Type` the field `isOneOf` of the September 2025 specification, which clients ask for
+/// Adds to `__Type` the field `isOneOf` of the September 2025 specification, which clients ask for
 /// and the compiler does not know. It is null: there are no such inputs here.
 fn with_one_of(compiled: Valid<CompiledSchema>) -> Valid<CompiledSchema> {
     let mut schema = compiled.into_inner();

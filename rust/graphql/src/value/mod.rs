@@ -97,7 +97,7 @@ pub trait Value: Sized + Clone {
     /// What this is, for the log: `a list`, `the string "x"`. Short, whatever the value.
     fn describe(&self) -> String;
 
-    /// Whether clients are told what the log is told.
+    /// Whether clients are sent what the log is told.
     fn is_debugged(&self) -> bool {
         false
     }

@@ -15,9 +15,11 @@ use tracing::callsite::Identifier;
 
 use super::record::{Check, Record};
 
-/// Records of one kind that are written (count): so many at once, and so many in `PERIOD`.
-const RECORDS: NonZeroU32 = NonZeroU32::new(100).unwrap();
-const PERIOD: Duration = Duration::from_secs(10);
+/// Records of one kind that are written at once (count).
+pub(crate) const RECORDS_AT_ONCE: NonZeroU32 = NonZeroU32::new(100).unwrap();
+
+/// Records of one kind that are written in each second after that (count).
+pub(crate) const RECORDS_PER_SECOND: u32 = 10;
 
 pub(super) static KINDS: LazyLock<Kinds> = LazyLock::new(Kinds::default);
 
@@ -95,25 +97,33 @@ impl Kinds {
         act: impl FnOnce(&mut Limited) -> T,
     ) -> T {
         let metadata = event.metadata();
-        let callsite = metadata.callsite();
+        let place = metadata.callsite();
+        let position = |kinds: &[(Key, Limited)]| {
+            kinds.iter().position(|((known, of), _)| {
+                *known == place && of.as_ref().map(|of| &*of.0) == check.map(|check| &*check.0)
+            })
+        };
+        let is_known = position(&self.0.lock()).is_some();
+        // Formatting may run code of others, which may log itself: not below the lock.
+        let message = match text {
+            _ if is_known => String::new(),
+            Some(text) => text.to_owned(),
+            None => Record::of(event).message,
+        };
         let mut kinds = self.0.lock();
-        let known = kinds.iter().position(|((place, of), _)| {
-            *place == callsite && of.as_ref().map(|of| &*of.0) == check.map(|check| &*check.0)
-        });
-        let known = known.unwrap_or_else(|| {
+        let known = position(&kinds).unwrap_or_else(|| {
             let kind = Kind {
                 level: metadata.level().as_str(),
                 target: metadata.target(),
-                message: text.map_or_else(|| Record::of(event).message, str::to_owned),
+                message,
                 check: check.map(|check| check.0.clone()),
                 untold: 0,
             };
             let bucket = Bucket::new(Rate {
-                count: RECORDS,
-                period: PERIOD,
+                count: RECORDS_AT_ONCE,
+                period: Duration::from_secs(1) * RECORDS_AT_ONCE.get() / RECORDS_PER_SECOND,
             });
-            let key = (callsite, check.cloned());
-            kinds.push((key, Limited { kind, bucket }));
+            kinds.push(((place, check.cloned()), Limited { kind, bucket }));
             kinds.len() - 1
         });
         act(&mut kinds[known].1)

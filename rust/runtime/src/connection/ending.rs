@@ -1,16 +1,13 @@
 //! How a connection ends: by the drain, by a close from either side, or with its transport.
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use protocol::{Action, Close};
 
 use super::Connection;
 use crate::clock::run_for;
-use crate::messages::FinishSubscription;
-
-/// How long a client that is being closed has to take its close frame before the socket is shut.
-const CLOSE_GRACE: Duration = Duration::from_secs(5);
+use crate::config::CLOSE_TIMEOUT;
+use crate::subscription::FinishSubscription;
 
 impl Connection {
     /// Closes the connection with 1001 once what is under way is answered.
@@ -35,8 +32,8 @@ impl Connection {
     }
 
     /// What a body still has to say about its close, in place of [`Outgoing::Close`].
-    pub(crate) fn farewell(&self, close: &Close) -> Vec<Action> {
-        self.session.borrow_mut().farewell(close)
+    pub(crate) fn closing_actions(&self, close: &Close) -> Vec<Action> {
+        self.session.borrow_mut().closing_actions(close)
     }
 
     /// Closes the connection. Results that still wait are withdrawn with their operations;
@@ -76,11 +73,11 @@ impl Connection {
     /// The socket is shut after a grace if the client does not take the close: a socket that
     /// cannot be written would otherwise stay for ever.
     fn shut_down_late(&self) {
-        let worker = Rc::downgrade(&self.worker);
+        let registry = Rc::downgrade(&self.registry);
         let key = self.key;
         actix::spawn(async move {
-            run_for(CLOSE_GRACE).await;
-            let connections = worker.upgrade().map(|worker| worker.connections());
+            run_for(CLOSE_TIMEOUT).await;
+            let connections = registry.upgrade().map(|registry| registry.live());
             let late = connections.into_iter().flatten().find(|c| c.key == key);
             if let Some(connection) = late {
                 connection.transport.shut_down();
@@ -91,10 +88,8 @@ impl Connection {
     /// The transport is gone: ends what is left and takes the connection off its worker.
     pub fn closed(&self) {
         self.came_to_nothing();
-        self.worker.remove_connection(self.key);
-        if let Some(deadline) = self.expiry.take() {
-            self.worker.forget_expiry(deadline, self.key);
-        }
+        self.registry.remove(self.key);
+        self.registry.forget_expiry(self.key);
         self.end_operations();
     }
 }

@@ -7,28 +7,13 @@ use std::time::Duration;
 use protocol::{Close, JsonObject};
 use security::Check;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
 use super::Connection;
+use super::task::Task;
+use crate::admission::{Connect, Decision};
+use crate::audit;
+use crate::client::Client;
 use crate::clock::{epoch_seconds, run_for};
-use crate::messages::{Connect, Decision};
-use crate::resolver::Client;
-use crate::worker::Deadline;
-
-/// A task that ends when this is dropped.
-pub(super) struct Task(JoinHandle<()>);
-
-impl Task {
-    fn spawn(work: impl Future<Output = ()> + 'static) -> Self {
-        Self(actix::spawn(work))
-    }
-}
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
 
 impl Connection {
     pub(super) fn initialise(self: &Rc<Self>, payload: Option<JsonObject>) {
@@ -36,14 +21,14 @@ impl Connection {
             return;
         };
         *client.connection_params.get_mut() = payload;
-        let Some(authenticate) = self.worker.authenticate() else {
+        let Some(authenticate) = self.registry.authenticate() else {
             return self.accept(client);
         };
         let (reply, decision) = oneshot::channel();
         authenticate.do_send(Connect { client, reply });
         if !self.is_websocket {
             // It has no time of its own yet.
-            self.set_initialisation_time(self.worker.engine().limits.request_timeout);
+            self.set_initialisation_time(self.registry.engine().limits.request_timeout);
         }
         let connection = Rc::downgrade(self);
         let waiting = Task::spawn(async move {
@@ -87,13 +72,8 @@ impl Connection {
         // What is asked about the client ends with this.
         if self.authenticating.take().is_some() {
             self.came_to_nothing();
-            self.worker.engine().metrics.denied(Check::Authentication);
-            tracing::warn!(
-                target: "fraiseql_subs.audit",
-                check = Check::Authentication.name(),
-                connection_id = self.id(),
-                "authentication took too long"
-            );
+            self.registry.engine().metrics.denied(Check::Authentication);
+            audit::authentication_timed_out(self.id());
         }
         let action = self.session.borrow_mut().initialisation_timed_out();
         self.act(action);
@@ -108,7 +88,7 @@ impl Connection {
     fn accept(self: &Rc<Self>, mut client: Client) {
         self.initialising.take();
         let mut is_counted = true;
-        if let Some(rates) = &self.worker.engine().rates {
+        if let Some(rates) = &self.registry.engine().rates {
             if let Some(shared) = rates.of_client(&client, self.is_exchange) {
                 // What asks to be let in is a message of the client that it turns out to be.
                 is_counted = !self.is_websocket && rates.knows_by_head();
@@ -116,7 +96,7 @@ impl Connection {
             }
             client.buckets = self.buckets.borrow().clone();
         }
-        if !self.worker.engine().catalog.has_functions() {
+        if !self.registry.engine().catalog.has_functions() {
             client.forget_head();
         }
         let identity = client.identity.as_ref();
@@ -137,17 +117,10 @@ impl Connection {
             return self.expired();
         }
         if let Some(seconds) = expiry {
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "past now, and saturating: the end of time is late enough"
-            )]
-            let deadline = (seconds * 1000.0).ceil() as Deadline;
-            self.expiry.set(Some(deadline));
-            self.worker.expire_at(deadline, self.key);
+            self.registry.expire_at(seconds, self.key);
         }
         if self.session.borrow().is_event_stream() {
-            self.set_initialisation_time(self.worker.engine().limits.connection_init_timeout);
+            self.set_initialisation_time(self.registry.engine().limits.connection_init_timeout);
         }
         let actions = self.session.borrow_mut().accept(ack.as_ref());
         self.act(actions);

@@ -13,10 +13,10 @@ use graphql::GraphQLError;
 use protocol::{Amendment, EventId, Framing, OperationId};
 
 use super::Connection;
+use super::outbox::{OperationMark, Outbox, Outgoing};
+use crate::client::Buckets;
 use crate::metrics::Metrics;
-use crate::outbox::{OperationMark, Outbox, Outgoing};
-use crate::rates::Buckets;
-use crate::sink::ResponseSink;
+use crate::subscription::ResponseSink;
 
 /// Puts the results of one operation into the outbox of its connection.
 pub(super) struct OperationSink {
@@ -85,9 +85,11 @@ impl ResponseSink for OperationSink {
         );
     }
 
-    fn standing(&self, offset: Option<u64>, missed: bool) {
+    fn announce_position(&self, offset: Option<u64>, missed: bool) {
         // A client that waits for it is not left without because of others' results.
-        if let Some(message) = self.framing.standing(self.event_id(offset), missed)
+        if let Some(message) = self
+            .framing
+            .announce_position(self.event_id(offset), missed)
             && !self.mark.is_withdrawn()
         {
             self.outbox.push_control(Outgoing::Text(message));

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use graphql::GraphQLError;
 use protocol::{OperationKind, Request};
-use security::{Check, Denied, Identity};
+use security::{Check, Denied};
 
 use super::Connection;
-use crate::rates::Buckets;
-use crate::resolver::Client;
+use crate::audit;
+use crate::client::Buckets;
+use crate::client::Client;
 
 impl Connection {
     /// Counts a message; past the rate the client is told, and false.
@@ -32,7 +33,7 @@ impl Connection {
     pub(super) fn came_to_nothing(&self) {
         if self.accepted.borrow().is_none() && !self.is_counted.replace(true) {
             let peer = self.connected.peer.as_deref();
-            self.worker.engine().refused(peer);
+            self.registry.engine().refused(peer);
         }
     }
 
@@ -46,17 +47,10 @@ impl Connection {
     }
 
     pub(super) fn too_many_operations(&self) -> GraphQLError {
-        self.worker.engine().metrics.denied(Check::Rate);
+        self.registry.engine().metrics.denied(Check::Rate);
         let client = self.client();
         let identity = client.as_ref().and_then(|client| client.identity.as_ref());
-        tracing::warn!(
-            target: "fraiseql_subs.audit",
-            check = Check::Rate.name(),
-            user_id = identity.map(|identity| identity.user_id.as_str()),
-            tenant_id = identity.and_then(Identity::tenant),
-            connection_id = self.id(),
-            "operation denied"
-        );
+        audit::operation_denied(identity, Some(self.id()));
         GraphQLError::new(Denied::Rate.to_string()).with_code(Denied::Rate.code())
     }
 
@@ -71,7 +65,7 @@ impl Connection {
             .buckets
             .as_ref()
             .filter(|found| found.limits_results())?;
-        let kind = self.worker.engine().catalog.kind(request);
+        let kind = self.registry.engine().catalog.kind(request);
         (kind == Some(OperationKind::Subscription)).then(|| buckets.clone())
     }
 }

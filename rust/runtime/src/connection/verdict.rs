@@ -7,7 +7,7 @@ use bytes::Bytes;
 use protocol::Amendment;
 use tokio::sync::oneshot;
 
-use crate::sink::ResponseSink;
+use crate::subscription::ResponseSink;
 
 /// Why a document is refused.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(crate) struct Verdict {
     pub(crate) amendment: Option<Amendment>,
 }
 
-/// Takes the errors of one operation, which gives nothing else.
+/// Takes the errors of one operation, which has no other result.
 pub(super) struct VerdictSink {
     verdict: RefCell<Option<oneshot::Sender<Verdict>>>,
     amendment: RefCell<Option<Amendment>>,
@@ -52,7 +52,7 @@ impl ResponseSink for VerdictSink {
                 errors: Bytes::copy_from_slice(errors),
                 amendment: self.amendment.take(),
             };
-            // Fails only when nobody waits any more.
+            // Fails only when the request is gone.
             sender.send(verdict).ok();
         }
     }

@@ -1,0 +1,418 @@
+//! All connections of a run on one thread: an epoll loop with one large buffer for every read.
+//!
+//! Not here: what is published when (`run`), what the bytes mean (`client`).
+
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use mio::event::Event;
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::client::{Client, Record, Stage};
+use crate::error::LoadError;
+use crate::frames::{put_close, put_text};
+use crate::options::Mode;
+use crate::plan::{Plan, Role};
+use crate::publisher::Publisher;
+
+/// Bytes that one read can take; many sockets have less, a slow server's backlog has more.
+const READ_BYTES: usize = 256 * 1024;
+
+/// Sockets that one turn looks at, so that events that are due are not kept waiting long.
+const EVENTS_PER_TURN: usize = 512;
+
+/// Longest turn, after which somebody who wants the load to stop is heard.
+const TURN: Duration = Duration::from_millis(100);
+
+/// Receive buffer of a client that never reads (bytes); the system doubles it.
+const SLOW_BUFFER_BYTES: usize = 4 * 1024;
+
+const PUBLISHER: Token = Token(usize::MAX);
+
+/// A client with its socket.
+struct Slot {
+    client: Client,
+    socket: TcpStream,
+    /// Whether it reads no more.
+    paused: bool,
+}
+
+/// How many connections are in which state (counts).
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ConnectionCounts {
+    /// Checked connections that have ended.
+    pub(crate) ended: u32,
+    /// Slow connections that the server has ended.
+    pub(crate) slow_ended: u32,
+    /// Guests that have left so far.
+    pub(crate) left: u32,
+}
+
+/// All connections.
+pub(crate) struct ConnectionDriver<'a> {
+    plan: &'a Plan,
+    poll: Poll,
+    events: Events,
+    slots: Vec<Option<Slot>>,
+    roles: Vec<Role>,
+    /// Connections to be made.
+    queue: VecDeque<u32>,
+    /// Connections being made.
+    connecting: u32,
+    buffer: Vec<u8>,
+    pub(crate) record: Record,
+    pub(crate) publisher: Option<Publisher>,
+    pub(crate) counts: ConnectionCounts,
+    began: Instant,
+    interrupted: &'a mut dyn FnMut() -> bool,
+    asked: Instant,
+}
+
+impl<'a> ConnectionDriver<'a> {
+    pub(crate) fn new(
+        plan: &'a Plan,
+        roles: Vec<Role>,
+        record: Record,
+        interrupted: &'a mut dyn FnMut() -> bool,
+    ) -> Result<Self, LoadError> {
+        let poll = Poll::new().map_err(LoadError::System)?;
+        let registry = || poll.registry().try_clone().map_err(LoadError::System);
+        let publisher = match &plan.publish {
+            Some(target) => Some(Publisher::connect(target.clone(), registry()?, PUBLISHER)?),
+            None => None,
+        };
+        let now = Instant::now();
+        Ok(Self {
+            plan,
+            poll,
+            events: Events::with_capacity(EVENTS_PER_TURN),
+            slots: roles.iter().map(|_| None).collect(),
+            queue: (0..roles.len() as u32).collect(),
+            roles,
+            connecting: 0,
+            buffer: vec![0; READ_BYTES],
+            record,
+            publisher,
+            counts: ConnectionCounts::default(),
+            began: now,
+            interrupted,
+            asked: now,
+        })
+    }
+
+    /// Time since the load began.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Connections that have yet to be acknowledged.
+    pub(crate) fn unacknowledged(&self) -> u32 {
+        self.queue.len() as u32 + self.connecting
+    }
+
+    pub(crate) fn roles(&self) -> &[Role] {
+        &self.roles
+    }
+
+    /// Handles what happens until something did, at most for `timeout`.
+    pub(crate) fn turn(&mut self, timeout: Duration) -> Result<(), LoadError> {
+        if self.asked.elapsed() >= TURN {
+            self.asked = Instant::now();
+            if (self.interrupted)() {
+                return Err(LoadError::Interrupted);
+            }
+        }
+        self.open()?;
+        if let Some(publisher) = &mut self.publisher {
+            publisher.flush()?;
+        }
+        match self.poll.poll(&mut self.events, Some(timeout.min(TURN))) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                return Err(LoadError::System(error));
+            }
+            _ => {}
+        }
+        let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
+        for event in &events {
+            if event.token() == PUBLISHER {
+                if let Some(publisher) = &mut self.publisher {
+                    publisher.read()?;
+                }
+            } else {
+                self.happened(event);
+            }
+        }
+        self.events = events;
+        Ok(())
+    }
+
+    /// Closes the connection of a churning, if the server has not done so, and lets it return.
+    pub(crate) fn leave(&mut self, number: u32) {
+        if let Some(mut slot) = self.slots[number as usize].take() {
+            // Half of them say so, as people close a page or lose their network.
+            if self.counts.left.is_multiple_of(2) {
+                let mut close = Vec::new();
+                put_close(&mut close, 1000);
+                let _ = slot.socket.write(&close);
+            }
+            self.connecting -= u32::from(!matches!(slot.client.stage, Stage::Subscribed));
+            self.counts.left += 1;
+        } else if self.queue.contains(&number) {
+            return;
+        }
+        self.queue.push_back(number);
+    }
+
+    /// Lets the slow clients read what there is, to see which ones the server has ended.
+    pub(crate) fn wake_slow(&mut self) {
+        for number in 0..self.slots.len() {
+            if self.roles[number] == Role::Slow {
+                if let Some(slot) = &mut self.slots[number] {
+                    slot.paused = false;
+                }
+                self.read(number, true);
+            }
+        }
+    }
+
+    /// Starts as many connections as may be under way.
+    fn open(&mut self) -> Result<(), LoadError> {
+        while self.connecting < self.plan.options.connecting {
+            let Some(number) = self.queue.pop_front() else {
+                break;
+            };
+            let role = self.roles[number as usize];
+            let mut socket = connect(self.plan, number, role)?;
+            self.poll
+                .registry()
+                .register(
+                    &mut socket,
+                    Token(number as usize),
+                    Interest::READABLE | Interest::WRITABLE,
+                )
+                .map_err(LoadError::System)?;
+            let subscriptions = self.plan.options.subscriptions;
+            let client = Client::new(
+                number * subscriptions,
+                subscriptions,
+                handshake(self.plan),
+                subscribe(self.plan, number, role),
+            );
+            self.connecting += 1;
+            self.slots[number as usize] = Some(Slot {
+                client,
+                socket,
+                paused: false,
+            });
+        }
+        Ok(())
+    }
+
+    fn happened(&mut self, event: &Event) {
+        let number = event.token().0;
+        let Some(Some(slot)) = self.slots.get_mut(number) else {
+            return;
+        };
+        if event.is_error() {
+            let error = slot.socket.take_error().ok().flatten();
+            let error = error.map_or_else(|| "for no reason".to_owned(), |e| e.to_string());
+            self.end(number, format!("a connection broke: {error}"));
+            return;
+        }
+        if event.is_writable() && !slot.client.outgoing.is_empty() {
+            self.write(number);
+        }
+        let Some(Some(slot)) = self.slots.get_mut(number) else {
+            return;
+        };
+        if slot.paused {
+            if event.is_read_closed() {
+                self.end(number, String::new());
+            }
+            return;
+        }
+        if event.is_readable() {
+            self.read(number, event.is_read_closed());
+        }
+    }
+
+    /// Reads what there is; `closed` if nothing will follow it.
+    fn read(&mut self, number: usize, closed: bool) {
+        loop {
+            let Some(Some(slot)) = self.slots.get_mut(number) else {
+                return;
+            };
+            let length = match slot.socket.read(&mut self.buffer) {
+                Ok(0) => {
+                    let reason = "the server ended a connection without a close frame";
+                    return self.end(number, reason.to_owned());
+                }
+                Ok(length) => length,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => return self.end(number, format!("a connection broke: {error}")),
+            };
+            self.record.now = self.began.elapsed().as_micros() as u64;
+            let acknowledged = matches!(slot.client.stage, Stage::Subscribed);
+            slot.client.take(&self.buffer[..length], &mut self.record);
+            if !acknowledged && matches!(slot.client.stage, Stage::Subscribed) {
+                self.connecting -= 1;
+                slot.paused = self.roles[number] == Role::Slow;
+            }
+            let paused = slot.paused;
+            if let Some(reason) = slot.client.ended.take() {
+                return self.end(number, reason);
+            }
+            if !slot.client.outgoing.is_empty() {
+                self.write(number);
+            }
+            // A socket that gave less than was asked for is empty: the next bytes are a new event.
+            // An end that was there already makes no event of its own.
+            if paused || (length < READ_BYTES && !closed) {
+                return;
+            }
+        }
+    }
+
+    fn write(&mut self, number: usize) {
+        let Some(Some(slot)) = self.slots.get_mut(number) else {
+            return;
+        };
+        let outgoing = &mut slot.client.outgoing;
+        while !outgoing.is_empty() {
+            match slot.socket.write(outgoing) {
+                Ok(sent) => {
+                    outgoing.drain(..sent);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Not connected yet, or full: it becomes writable, or breaks.
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected
+                    ) =>
+                {
+                    return;
+                }
+                Err(error) => return self.end(number, format!("a connection broke: {error}")),
+            }
+        }
+        *outgoing = Vec::new();
+    }
+
+    /// A connection was ended by the other side.
+    fn end(&mut self, number: usize, reason: String) {
+        let Some(slot) = self.slots[number].take() else {
+            return;
+        };
+        let _ = slot.socket.shutdown(Shutdown::Both);
+        let acknowledged = matches!(slot.client.stage, Stage::Subscribed);
+        self.connecting -= u32::from(!acknowledged);
+        match self.roles[number] {
+            Role::Slow if acknowledged => {
+                self.counts.slow_ended += 1;
+                if self.plan.options.mode == Mode::Mixed {
+                    self.queue.push_back(number as u32);
+                }
+            }
+            // A churning returns when it is its turn to leave.
+            Role::Slow | Role::Churning => self.record.error(reason),
+            Role::Broadcast | Role::Selective => {
+                self.record.error(reason);
+                self.counts.ended += 1;
+                for operation in slot.client.operations() {
+                    self.record.tracker.end(operation);
+                }
+            }
+        }
+    }
+}
+
+/// Begins to connect.
+fn connect(plan: &Plan, number: u32, role: Role) -> Result<TcpStream, LoadError> {
+    let source = plan.source(number);
+    let open = || -> io::Result<TcpStream> {
+        let server = plan.server;
+        let socket = Socket::new(
+            Domain::for_address(server),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
+        socket.set_nonblocking(true)?;
+        socket.set_tcp_nodelay(true)?;
+        if role == Role::Slow {
+            socket.set_recv_buffer_size(SLOW_BUFFER_BYTES)?;
+        }
+        if let Some(source) = source {
+            socket.bind(&SocketAddr::new(source, 0).into())?;
+        }
+        match socket.connect(&server.into()) {
+            Err(error)
+                if error.kind() != io::ErrorKind::WouldBlock
+                    && error.raw_os_error()
+                        != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) =>
+            {
+                return Err(error);
+            }
+            _ => {}
+        }
+        Ok(TcpStream::from_std(socket.into()))
+    };
+    open().map_err(|error| LoadError::Connect {
+        server: plan.server,
+        number,
+        reason: match (error.kind(), source) {
+            (io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse, _) => format!(
+                "{error}: the client address has no port left, or is none of this machine; \
+                give others by `--source`"
+            ),
+            (_, Some(source)) => format!("from {source}: {error}"),
+            (_, None) => error.to_string(),
+        },
+    })
+}
+
+fn handshake(plan: &Plan) -> Vec<u8> {
+    let key = BASE64_STANDARD.encode(fastrand::u128(..).to_ne_bytes());
+    let (path, host) = (&plan.path, &plan.host);
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
+    )
+    .into_bytes()
+}
+
+/// The `subscribe` messages of a connection.
+fn subscribe(plan: &Plan, number: u32, role: Role) -> Vec<u8> {
+    let query = serde_json::Value::from(plan.options.query.as_str()).to_string();
+    let (mut frames, mut message) = (Vec::new(), Vec::new());
+    let keyed = plan.options.mode != Mode::Mixed || role == Role::Selective;
+    let variables = match keyed {
+        true => &plan.variables,
+        false => &plan.broadcast_variables,
+    };
+    for index in 0..plan.options.subscriptions {
+        let subscription =
+            u64::from(number) * u64::from(plan.options.subscriptions) + u64::from(index);
+        message.clear();
+        let id = index + 1;
+        message.extend_from_slice(
+            format!(r#"{{"id":"{id}","type":"subscribe","payload":{{"query":{query},"variables":"#)
+                .as_bytes(),
+        );
+        variables.render(
+            &[u64::from(number), subscription, u64::from(index)],
+            &mut message,
+        );
+        message.extend_from_slice(b"}}");
+        put_text(&mut frames, &message);
+    }
+    frames
+}

@@ -1,0 +1,443 @@
+//! Counts what was published against what was delivered: lost, duplicated, reordered, misrouted.
+//!
+//! Events are numbered from 0, warm-up included. A subscription either gets every event, or those of
+//! its own key, which is its number; one that is not checked is only counted.
+//! Not here: when anything happened (`measure`), and on which socket (`client`).
+
+use std::ops::Range;
+
+use serde::Serialize;
+
+/// What a subscription is to receive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Audience {
+    /// Every event.
+    All,
+    /// The events whose key is the number of the subscription.
+    Own,
+    /// Whatever it gets: its connection comes and goes, or does not read.
+    Unchecked,
+}
+
+/// What a delivery was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// Expected, and the first time; it may have come late.
+    Delivered,
+    /// Of an event before the measured ones.
+    WarmUp,
+    /// To a subscription that is not checked.
+    Unchecked,
+    /// Received before.
+    Duplicated,
+    /// Not meant for this subscription, or never published.
+    Misrouted,
+}
+
+/// Deliveries so far (counts).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Deliveries that there should be.
+    pub expected: u64,
+    /// Those of them that came.
+    pub delivered: u64,
+    /// Those that did not come.
+    pub lost: u64,
+    /// Deliveries of what had been delivered before.
+    pub duplicated: u64,
+    /// Deliveries that came after one of a later event; they are in `delivered` as well.
+    pub reordered: u64,
+    /// Deliveries to a subscription that they were not meant for.
+    pub misrouted: u64,
+    /// Deliveries to subscriptions that are not checked.
+    pub unchecked: u64,
+}
+
+#[derive(Debug)]
+struct Subscription {
+    audience: Audience,
+    live: bool,
+    ended: bool,
+    /// One past the latest event received, counted from the first measured one.
+    next: u32,
+    /// Events before `next` that have not come. Empty as long as all is in order.
+    missing: Vec<Range<u32>>,
+}
+
+#[derive(Debug)]
+struct Event {
+    key: u32,
+    /// How many subscriptions have yet to receive it.
+    remaining: u32,
+    /// Whether the subscription whose key it has received it.
+    reached_key: bool,
+}
+
+/// The book of one run.
+#[derive(Debug)]
+pub(crate) struct DeliveryTracker {
+    subscriptions: Vec<Subscription>,
+    /// The measured events, in order.
+    events: Vec<Event>,
+    /// Sequence of the first measured event; those before are warm-up.
+    first: u32,
+    /// Subscriptions in [`Audience::All`] that have not ended.
+    everyone: u32,
+    /// Checked subscriptions that have not received anything yet.
+    waiting: usize,
+    /// Events that have not been delivered whole.
+    pending: usize,
+    /// Events before this have been delivered whole, or given up.
+    settled: usize,
+    counts: Counts,
+}
+
+impl DeliveryTracker {
+    /// Opens the book on these subscriptions, numbered in their order.
+    #[must_use]
+    pub(crate) fn new(audiences: impl IntoIterator<Item = Audience>) -> Self {
+        let subscriptions: Vec<_> = audiences
+            .into_iter()
+            .map(|audience| Subscription {
+                audience,
+                live: false,
+                ended: false,
+                next: 0,
+                missing: Vec::new(),
+            })
+            .collect();
+        let of = |audience| {
+            let found = subscriptions.iter().filter(|s| s.audience == audience);
+            found.count()
+        };
+        let (everyone, own) = (of(Audience::All), of(Audience::Own));
+        Self {
+            subscriptions,
+            events: Vec::new(),
+            first: 0,
+            everyone: everyone as u32,
+            waiting: everyone + own,
+            pending: 0,
+            settled: 0,
+            counts: Counts::default(),
+        }
+    }
+
+    /// Forgets what was counted; the next event is the first measured one.
+    pub(crate) fn start(&mut self) {
+        self.first += self.events.len() as u32;
+        self.events.clear();
+        self.pending = 0;
+        self.settled = 0;
+        self.counts = Counts::default();
+        for subscription in &mut self.subscriptions {
+            subscription.next = 0;
+            subscription.missing.clear();
+        }
+    }
+
+    /// Enters an event of this key; returns its sequence.
+    pub(crate) fn publish(&mut self, key: u32) -> u32 {
+        let own = self.subscriptions.get(key as usize);
+        let own = own.is_some_and(|s| s.audience == Audience::Own && !s.ended);
+        let remaining = self.everyone + u32::from(own);
+        self.counts.expected += u64::from(remaining);
+        self.pending += usize::from(remaining > 0);
+        self.events.push(Event {
+            key,
+            remaining,
+            reached_key: false,
+        });
+        self.first + self.events.len() as u32 - 1
+    }
+
+    /// Enters a delivery of the event `sequence` to a subscription.
+    pub(crate) fn deliver(&mut self, number: u32, sequence: u32) -> Delivery {
+        let Some(subscription) = self.subscriptions.get_mut(number as usize) else {
+            self.counts.misrouted += 1;
+            return Delivery::Misrouted;
+        };
+        if subscription.audience == Audience::Unchecked {
+            self.counts.unchecked += 1;
+            return Delivery::Unchecked;
+        }
+        if !subscription.live {
+            subscription.live = true;
+            self.waiting -= 1;
+        }
+        let Some(index) = sequence.checked_sub(self.first) else {
+            return Delivery::WarmUp;
+        };
+        let Some(event) = self.events.get_mut(index as usize) else {
+            self.counts.misrouted += 1;
+            return Delivery::Misrouted;
+        };
+        let (new, late) = match subscription.audience {
+            Audience::All => subscription.take(index),
+            _ if event.key != number => {
+                self.counts.misrouted += 1;
+                return Delivery::Misrouted;
+            }
+            _ => subscription.take_own(event, index),
+        };
+        if !new {
+            self.counts.duplicated += 1;
+            return Delivery::Duplicated;
+        }
+        self.counts.reordered += u64::from(late);
+        self.counts.delivered += 1;
+        // An event that was given up may come yet.
+        if event.remaining > 0 {
+            event.remaining -= 1;
+            if event.remaining == 0 {
+                self.pending -= 1;
+                let whole = |event: &&Event| event.remaining == 0;
+                self.settled += self.events[self.settled..].iter().take_while(whole).count();
+            }
+        }
+        Delivery::Delivered
+    }
+
+    /// A subscription ended before its time: nothing waits for it any more. What it has not
+    /// received of the events so far is lost, and later ones are not expected.
+    pub(crate) fn end(&mut self, number: u32) {
+        let Some(subscription) = self.subscriptions.get_mut(number as usize) else {
+            return;
+        };
+        if subscription.ended || subscription.audience == Audience::Unchecked {
+            return;
+        }
+        subscription.ended = true;
+        self.waiting -= usize::from(!subscription.live);
+        self.everyone -= u32::from(subscription.audience == Audience::All);
+        for (index, event) in self.events.iter_mut().enumerate().skip(self.settled) {
+            let owed = match subscription.audience {
+                Audience::All => !subscription.has(index as u32),
+                _ => event.key == number && !event.reached_key,
+            };
+            if owed && event.remaining > 0 {
+                event.remaining -= 1;
+                self.pending -= usize::from(event.remaining == 0);
+            }
+        }
+    }
+
+    /// Gives up what has not been delivered, so that the next events need not wait for it.
+    pub(crate) fn give_up(&mut self) {
+        for event in &mut self.events[self.settled..] {
+            event.remaining = 0;
+        }
+        self.settled = self.events.len();
+        self.pending = 0;
+    }
+
+    /// Events that have not been delivered whole.
+    #[must_use]
+    pub(crate) fn pending(&self) -> usize {
+        self.pending
+    }
+
+    /// Checked subscriptions that have not received anything yet (a count).
+    #[must_use]
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// Checked subscriptions that have not received anything, ended ones as well (a count).
+    pub(crate) fn silent(&self) -> usize {
+        let checked = self.subscriptions.iter();
+        let silent = checked.filter(|s| s.audience != Audience::Unchecked && !s.live);
+        silent.count()
+    }
+
+    /// Whether a subscription has received anything, or has ended.
+    #[must_use]
+    pub(crate) fn is_live(&self, number: u32) -> bool {
+        let subscription = self.subscriptions.get(number as usize);
+        subscription.is_none_or(|subscription| subscription.live || subscription.ended)
+    }
+
+    /// Events published since the start.
+    #[must_use]
+    pub(crate) fn events(&self) -> u64 {
+        self.events.len() as u64
+    }
+
+    /// The counts; what has not come by now is lost.
+    #[must_use]
+    pub(crate) fn counts(&self) -> Counts {
+        Counts {
+            lost: self.counts.expected.saturating_sub(self.counts.delivered),
+            ..self.counts
+        }
+    }
+}
+
+impl Subscription {
+    /// Whether the event of this index has been received.
+    fn has(&self, index: u32) -> bool {
+        index < self.next && !self.missing.iter().any(|range| range.contains(&index))
+    }
+
+    /// Receives an event of all; whether it is new, and whether it is late.
+    fn take(&mut self, index: u32) -> (bool, bool) {
+        if index >= self.next {
+            if index > self.next {
+                self.missing.push(self.next..index);
+            }
+            self.next = index + 1;
+            return (true, false);
+        }
+        let Some(place) = self.missing.iter().position(|r| r.contains(&index)) else {
+            return (false, false);
+        };
+        let range = self.missing.swap_remove(place);
+        let around = [range.start..index, index + 1..range.end];
+        self.missing
+            .extend(around.into_iter().filter(|range| !range.is_empty()));
+        (true, true)
+    }
+
+    /// Receives an event of its own key; whether it is new, and whether it is late.
+    fn take_own(&mut self, event: &mut Event, index: u32) -> (bool, bool) {
+        let new = !std::mem::replace(&mut event.reached_key, true);
+        let late = index < self.next;
+        self.next = self.next.max(index + 1);
+        (new, late)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn tracker_of(audiences: &[Audience], events: &[u32]) -> DeliveryTracker {
+        let mut tracker = DeliveryTracker::new(audiences.iter().copied());
+        for key in events {
+            tracker.publish(*key);
+        }
+        tracker
+    }
+
+    #[test]
+    fn what_comes_once_and_in_order_is_delivered() {
+        let mut tracker = tracker_of(&[Audience::All, Audience::All], &[0, 0]);
+        assert_eq!(tracker.pending(), 2);
+        for (subscription, sequence) in [(0, 0), (1, 0), (0, 1)] {
+            assert_eq!(tracker.deliver(subscription, sequence), Delivery::Delivered);
+        }
+        assert_eq!(tracker.pending(), 1);
+        tracker.deliver(1, 1);
+        let expected = Counts {
+            expected: 4,
+            delivered: 4,
+            ..Counts::default()
+        };
+        assert_eq!(tracker.counts(), expected);
+        assert_eq!(tracker.pending(), 0);
+    }
+
+    #[test]
+    fn lost_duplicated_and_reordered_are_told_apart() {
+        let mut tracker = tracker_of(&[Audience::All], &[0; 6]);
+        for sequence in [0, 0, 3, 1, 1, 5] {
+            tracker.deliver(0, sequence);
+        }
+        let expected = Counts {
+            expected: 6,
+            delivered: 4,
+            lost: 2,
+            duplicated: 2,
+            reordered: 1,
+            ..Counts::default()
+        };
+        assert_eq!(tracker.counts(), expected);
+    }
+
+    #[test]
+    fn an_event_with_a_key_is_expected_by_the_subscription_of_that_number() {
+        let mut tracker = tracker_of(&[Audience::Own, Audience::Own, Audience::All], &[1, 0, 1]);
+        assert_eq!(tracker.counts().expected, 6);
+        assert_eq!(tracker.deliver(1, 2), Delivery::Delivered);
+        assert_eq!(tracker.deliver(1, 0), Delivery::Delivered);
+        assert_eq!(tracker.deliver(1, 0), Delivery::Duplicated);
+        assert_eq!(tracker.deliver(0, 0), Delivery::Misrouted);
+        assert_eq!(tracker.deliver(2, 1), Delivery::Delivered);
+        let counts = tracker.counts();
+        assert_eq!((counts.reordered, counts.misrouted), (1, 1));
+        assert_eq!((counts.duplicated, counts.lost), (1, 3));
+    }
+
+    #[test]
+    fn warm_up_makes_live_and_counts_nothing() {
+        let mut tracker = tracker_of(&[Audience::All, Audience::All], &[0]);
+        tracker.deliver(0, 0);
+        assert_eq!(tracker.waiting(), 1);
+        tracker.start();
+        assert_eq!(tracker.publish(0), 1);
+        assert_eq!(tracker.deliver(1, 0), Delivery::WarmUp);
+        assert_eq!(tracker.waiting(), 0);
+        assert_eq!(tracker.deliver(1, 1), Delivery::Delivered);
+        let counts = tracker.counts();
+        assert_eq!((counts.expected, counts.delivered), (2, 1));
+    }
+
+    #[test]
+    fn nobody_waits_for_a_subscription_that_has_ended() {
+        let mut tracker = tracker_of(&[Audience::All, Audience::All], &[0, 0]);
+        tracker.deliver(0, 0);
+        tracker.deliver(0, 1);
+        tracker.deliver(1, 0);
+        assert_eq!(tracker.pending(), 1);
+        tracker.end(1);
+        assert_eq!(tracker.pending(), 0);
+        tracker.publish(0);
+        tracker.deliver(0, 2);
+        let counts = tracker.counts();
+        assert_eq!((counts.expected, counts.lost), (5, 1));
+    }
+
+    #[test]
+    fn what_was_given_up_and_comes_yet_is_not_lost() {
+        let mut tracker = tracker_of(&[Audience::All], &[0]);
+        tracker.give_up();
+        assert_eq!((tracker.pending(), tracker.counts().lost), (0, 1));
+        tracker.deliver(0, 0);
+        assert_eq!((tracker.pending(), tracker.counts().lost), (0, 0));
+    }
+
+    #[test]
+    fn what_was_never_published_is_misrouted() {
+        let mut tracker = tracker_of(&[Audience::All, Audience::Unchecked], &[0]);
+        assert_eq!(tracker.deliver(0, 1), Delivery::Misrouted);
+        assert_eq!(tracker.deliver(2, 0), Delivery::Misrouted);
+        assert_eq!(tracker.deliver(1, 0), Delivery::Unchecked);
+    }
+
+    proptest! {
+        #[test]
+        fn any_order_of_deliveries_is_counted_as_a_set_counts_it(
+            sequences in prop::collection::vec(0_u32..20, 0..60),
+        ) {
+            let mut tracker = tracker_of(&[Audience::All], &[0; 20]);
+            let (mut seen, mut latest) = (std::collections::HashSet::new(), 0);
+            let (mut duplicated, mut reordered) = (0, 0);
+            for sequence in sequences {
+                tracker.deliver(0, sequence);
+                if !seen.insert(sequence) {
+                    duplicated += 1;
+                } else if sequence < latest {
+                    reordered += 1;
+                }
+                latest = latest.max(sequence);
+            }
+            let counts = tracker.counts();
+            prop_assert_eq!(counts.delivered, seen.len() as u64);
+            prop_assert_eq!(counts.lost, 20 - seen.len() as u64);
+            prop_assert_eq!((counts.duplicated, counts.reordered), (duplicated, reordered));
+            prop_assert_eq!(tracker.pending(), 20 - seen.len());
+        }
+    }
+}

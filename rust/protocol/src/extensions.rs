@@ -1,0 +1,172 @@
+//! `extensions` of a request: the text, and the members that mean something here.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::json::{Found, JsonObject, Reader, Unreadable};
+use crate::operation::{OperationId, Resume, ResumeFault};
+
+/// Whatever client and server agreed on. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Extensions {
+    object: JsonObject,
+    /// `None`: none of its members means anything here.
+    known: Option<Arc<Known>>,
+}
+
+/// What was found while the text was read.
+#[derive(Debug, Clone, PartialEq, Default)]
+struct Known {
+    sha256: Option<Arc<str>>,
+    subgraph: Option<Arc<str>>,
+    operation_id: Option<OperationId>,
+    resume: Option<Result<Option<Arc<str>>, ResumeFault>>,
+}
+
+impl Extensions {
+    /// Takes the text of a JSON object.
+    ///
+    /// # Errors
+    ///
+    /// As [`JsonObject::parse`].
+    pub fn parse(text: &str) -> Result<Self, Unreadable> {
+        let found = Reader::read(text, FoundExtensions::read)?;
+        if !found.whole.is_object() {
+            return Err(Unreadable::NoObject);
+        }
+        Ok(Self::of(&found))
+    }
+
+    /// Takes an object that was read.
+    pub(crate) fn of(found: &FoundExtensions<'_>) -> Self {
+        let text = |found: Option<Found<'_>>| found.and_then(|found| found.string());
+        let after = |after: Option<Found<'_>>| match after {
+            None => Ok(None),
+            Some(after) => match after.string() {
+                Some(after) => Ok(Some(after.into())),
+                None => Err(ResumeFault::NoString),
+            },
+        };
+        let operation_id = text(found.operation_id).filter(|id| !id.is_empty());
+        let known = Known {
+            sha256: text(found.sha256).map(Into::into),
+            // What is no name is that of no subgraph.
+            subgraph: found
+                .subgraph
+                .map(|found| found.string().unwrap_or_default().into()),
+            operation_id: operation_id.map(|id| id.as_str().into()),
+            resume: found.resume.map(|resume| match resume.is_object() {
+                true => after(found.resume_after),
+                false => Err(ResumeFault::NoObject),
+            }),
+        };
+        Self {
+            object: JsonObject::of(&found.whole),
+            known: (known != Known::default()).then(|| Arc::new(known)),
+        }
+    }
+
+    /// SHA-256 of the document, as clients of automatic persisted queries send it.
+    #[must_use]
+    pub fn sha256(&self) -> Option<&str> {
+        self.known.as_ref()?.sha256.as_deref()
+    }
+
+    /// The subgraph that a request is for; empty if it is no string.
+    #[must_use]
+    pub fn subgraph(&self) -> Option<&str> {
+        self.known.as_ref()?.subgraph.as_deref()
+    }
+
+    /// The id under which an operation runs on an event stream.
+    pub(crate) fn operation_id(&self) -> Option<&OperationId> {
+        self.known.as_ref()?.operation_id.as_ref()
+    }
+
+    /// What it says about the past of a subscription.
+    pub(crate) fn resume(&self) -> Result<Resume, ResumeFault> {
+        let asked = self.known.as_ref().and_then(|known| known.resume.clone());
+        let Some(asked) = asked else {
+            return Ok(Resume::default());
+        };
+        Ok(Resume {
+            after: asked?.map(|after| after.to_string()),
+            is_asked: true,
+        })
+    }
+
+    /// What it keeps (bytes).
+    pub(crate) fn kept_bytes(&self) -> usize {
+        let known = self.known.as_ref().map_or(0, |known| known.kept_bytes());
+        self.object.kept_bytes() + known
+    }
+}
+
+impl Known {
+    fn kept_bytes(&self) -> usize {
+        let after = match &self.resume {
+            Some(Ok(after)) => after.as_ref(),
+            None | Some(Err(_)) => None,
+        };
+        let texts = [self.sha256.as_ref(), self.subgraph.as_ref(), after];
+        let texts = texts.into_iter().flatten().map(|text| text.len());
+        let id = self.operation_id.as_ref().map_or(0, |id| id.as_str().len());
+        texts.sum::<usize>() + id
+    }
+}
+
+impl fmt::Display for Extensions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.object.fmt(f)
+    }
+}
+
+/// `extensions`, read: the whole, and the members that mean something. One that is `null` is as if
+/// left out, but for `subgraph`.
+#[derive(Clone, Copy)]
+pub(crate) struct FoundExtensions<'t> {
+    pub(crate) whole: Found<'t>,
+    sha256: Option<Found<'t>>,
+    subgraph: Option<Found<'t>>,
+    operation_id: Option<Found<'t>>,
+    resume: Option<Found<'t>>,
+    resume_after: Option<Found<'t>>,
+}
+
+impl<'t> FoundExtensions<'t> {
+    pub(crate) fn read(reader: &mut Reader<'t>) -> Result<Self, Unreadable> {
+        let (mut sha256, mut subgraph, mut operation_id) = (None, None, None);
+        let (mut resume, mut resume_after) = (None, None);
+        let whole = reader.object(|reader, name| {
+            match name {
+                "persistedQuery" => {
+                    sha256 = None;
+                    reader.object(|reader, name| match name {
+                        "sha256Hash" => reader.value().map(|found| sha256 = Some(found)),
+                        _ => reader.pass(),
+                    })?;
+                }
+                "resume" => {
+                    resume_after = None;
+                    let found = reader.object(|reader, name| match name {
+                        "after" => reader.value().map(|found| resume_after = found.given()),
+                        _ => reader.pass(),
+                    })?;
+                    resume = found.given();
+                }
+                "subgraph" => subgraph = Some(reader.value()?),
+                "operationId" => operation_id = Some(reader.value()?),
+                _ => reader.pass()?,
+            }
+            Ok(())
+        })?;
+        Ok(Self {
+            whole,
+            sha256,
+            subgraph,
+            operation_id,
+            resume,
+            resume_after,
+        })
+    }
+}

@@ -1,0 +1,329 @@
+//! What was declared for one subscription field: its channel, its filter, how it is resolved.
+
+use std::time::Duration;
+
+use graphql::{Comparison, DataType, JsonMap, Returned, Schema, SubscriptionOperation};
+use security::ChannelPattern;
+
+use super::filter::{Condition, FilterValue};
+use crate::error::DefinitionError;
+use crate::routing::Route;
+
+/// How the events of a field become its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResolverKind {
+    /// The event's data is the value.
+    Passthrough,
+    /// A function of the host language makes it.
+    Call,
+    /// A source stream of the host language yields the values; there are no events.
+    Stream,
+    /// An executor of the host language yields whole responses; there are no events.
+    Delegate,
+}
+
+impl ResolverKind {
+    /// Whether the host yields results without events.
+    #[must_use]
+    pub fn is_stream(self) -> bool {
+        matches!(self, Self::Stream | Self::Delegate)
+    }
+}
+
+/// One declared subscription field.
+#[derive(Debug)]
+pub struct Definition {
+    /// Place among the manager's definitions; the host finds its function by it.
+    pub index: usize,
+    /// GraphQL name of the field.
+    pub field: String,
+    /// How events become values.
+    pub kind: ResolverKind,
+    /// Where events come from; `None` for a source stream.
+    pub channel: Option<ChannelTemplate>,
+    /// Only these types of events; `None`: all.
+    pub event_types: Option<Vec<String>>,
+    /// What must stand in the event's data.
+    pub filter: Vec<Condition>,
+    /// Events of one subscription that are resolved at once (count, at least 1).
+    pub concurrency: usize,
+    /// Time of one resolver call; `None`: unlimited.
+    pub timeout: Option<Duration>,
+    /// Whether the host has a value that is sent before any event.
+    pub has_initial: bool,
+    /// Whether subscribers with equal operation and arguments share one call for each event.
+    pub is_shared: bool,
+    /// Of a delegate: whether its executor knows less of the schema than is served, so that it is
+    /// told what the schema looks like.
+    pub is_partial: bool,
+    /// What the host says of its values; `None`: nothing.
+    pub returned: Option<Returned>,
+}
+
+impl Definition {
+    /// Checks the definition against the schema that is served, and finds how its filter and its
+    /// channel compare.
+    ///
+    /// # Errors
+    ///
+    /// [`DefinitionError`] names field, argument and remedy.
+    pub fn check(&mut self, schema: &Schema) -> Result<(), DefinitionError> {
+        let signature = schema
+            .subscription_field(&self.field)
+            .ok_or_else(|| DefinitionError::UnknownField(self.field.clone()))?;
+        if let Some(returned) = &self.returned
+            && let Some(type_text) = schema.misfit(&self.field, returned)
+        {
+            return Err(DefinitionError::Returns {
+                field: self.field.clone(),
+                returned: returned.text.clone(),
+                type_text,
+            });
+        }
+        let from_filter = self
+            .filter
+            .iter()
+            .filter_map(|condition| match &condition.value {
+                FilterValue::Argument(name) => Some(name.as_str()),
+                FilterValue::Literal(_) => None,
+            });
+        let from_channel = self.channel.iter().flat_map(ChannelTemplate::arguments);
+        for name in from_channel.chain(from_filter) {
+            if !signature.arguments.iter().any(|a| *a.name == *name) {
+                return Err(DefinitionError::UnknownArgument {
+                    field: self.field.clone(),
+                    argument: name.to_owned(),
+                    known: signature
+                        .arguments
+                        .iter()
+                        .map(|a| a.name.to_string())
+                        .collect::<Vec<_>>()
+                        .join(", "),
+                });
+            }
+        }
+        if let Some(channel) = &mut self.channel {
+            channel.check(schema, &self.field)?;
+        }
+        for condition in &mut self.filter {
+            let data = data_type(self.kind, schema, &self.field, &condition.path);
+            condition.check(schema, &self.field, &data)?;
+        }
+        Ok(())
+    }
+
+    /// How what stands at a path of an event's data is compared, where that is known.
+    pub(crate) fn data_comparison(&self, schema: &Schema, path: &[Box<str>]) -> Comparison {
+        let condition = self
+            .filter
+            .iter()
+            .find(|condition| *condition.path == *path);
+        if let Some(condition) = condition {
+            return condition.comparison.clone();
+        }
+        match data_type(self.kind, schema, &self.field, path) {
+            DataType::Known(comparison) => comparison,
+            DataType::Unknown | DataType::Nowhere(_) => Comparison::Any,
+        }
+    }
+
+    /// Where the events of a subscription are found; `None` for a source stream.
+    ///
+    /// A filter on an argument that the client left out is no condition.
+    ///
+    /// # Errors
+    ///
+    /// [`DefinitionError::MissingArgument`] when the channel needs an argument that is absent.
+    pub fn route(
+        &self,
+        operation: &SubscriptionOperation,
+    ) -> Result<Option<Route>, DefinitionError> {
+        let Some(channel) = &self.channel else {
+            return Ok(None);
+        };
+        let channel = channel.fill(&operation.arguments).map_err(|argument| {
+            DefinitionError::MissingArgument {
+                field: self.field.clone(),
+                argument,
+            }
+        })?;
+        let conditions = self.filter.iter();
+        let conditions = conditions.filter_map(|condition| condition.wanted(operation));
+        let event_types = self.event_types.as_deref();
+        Ok(Some(Route::new(channel, event_types, conditions.collect())))
+    }
+}
+
+/// What the schema says of an event's data. Only of a passthrough the data is the field's value.
+fn data_type(kind: ResolverKind, schema: &Schema, field: &str, path: &[Box<str>]) -> DataType {
+    match kind {
+        ResolverKind::Passthrough => schema.data_type(field, path),
+        ResolverKind::Call | ResolverKind::Stream | ResolverKind::Delegate => DataType::Unknown,
+    }
+}
+
+/// A channel name with places for arguments: `orders.{userId}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChannelTemplate {
+    parts: Vec<Part>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    /// An argument, and how its values are compared.
+    Argument(String, Comparison),
+}
+
+impl ChannelTemplate {
+    /// Reads a template; `{{` and `}}` stand for the braces themselves.
+    ///
+    /// # Errors
+    ///
+    /// [`DefinitionError::Channel`] for an empty channel or an unbalanced brace.
+    pub fn parse(text: &str) -> Result<Self, DefinitionError> {
+        let refuse = |problem| DefinitionError::Channel {
+            channel: text.to_owned(),
+            problem,
+        };
+        let mut parts = Vec::new();
+        let mut literal = String::new();
+        let mut chars = text.chars().peekable();
+        while let Some(c) = chars.next() {
+            match c {
+                '{' | '}' if chars.peek() == Some(&c) => {
+                    chars.next();
+                    literal.push(c);
+                }
+                '{' => {
+                    let mut name = String::new();
+                    loop {
+                        match chars.next() {
+                            Some('}') => break,
+                            Some(c) => name.push(c),
+                            None => return Err(refuse("`{` is never closed")),
+                        }
+                    }
+                    if name.is_empty() {
+                        return Err(refuse("`{}` names no argument"));
+                    }
+                    if !literal.is_empty() {
+                        parts.push(Part::Text(std::mem::take(&mut literal)));
+                    }
+                    parts.push(Part::Argument(name, Comparison::Any));
+                }
+                '}' => return Err(refuse("`}` without `{`")),
+                c => literal.push(c),
+            }
+        }
+        if !literal.is_empty() {
+            parts.push(Part::Text(literal));
+        }
+        if parts.is_empty() {
+            return Err(refuse("it is empty"));
+        }
+        Ok(Self { parts })
+    }
+
+    /// The channel itself, if it depends on no argument.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        match self.parts.as_slice() {
+            [Part::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    fn arguments(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Argument(name, _) => Some(name.as_str()),
+            Part::Text(_) => None,
+        })
+    }
+
+    /// Finds how the arguments are compared; lists and objects are no part of a name.
+    fn check(&mut self, schema: &Schema, field: &str) -> Result<(), DefinitionError> {
+        for part in &mut self.parts {
+            let Part::Argument(name, comparison) = part else {
+                continue;
+            };
+            let known = schema.argument_comparison(field, name);
+            *comparison = known.unwrap_or(Comparison::Any);
+            if matches!(comparison, Comparison::List(_) | Comparison::Object(_)) {
+                return Err(DefinitionError::NoName {
+                    field: field.to_owned(),
+                    argument: name.clone(),
+                    what: comparison.describe(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The channels that arguments can make of the template.
+    #[must_use]
+    pub(crate) fn pattern(&self) -> ChannelPattern {
+        let mut texts = vec![String::new()];
+        for part in &self.parts {
+            match (part, texts.last_mut()) {
+                (Part::Text(text), Some(last)) => last.push_str(text),
+                _ => texts.push(String::new()),
+            }
+        }
+        ChannelPattern::between(texts.into_iter().map(Box::from))
+    }
+
+    /// Puts the arguments in; the name of the first one that is absent is the error.
+    fn fill(&self, arguments: &JsonMap) -> Result<String, String> {
+        let mut channel = String::new();
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => channel.push_str(text),
+                Part::Argument(name, comparison) => {
+                    let value = arguments.get(name);
+                    let text = value.and_then(|value| comparison.channel_text(value));
+                    channel.push_str(&text.ok_or_else(|| name.clone())?);
+                }
+            }
+        }
+        Ok(channel)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn arguments(value: Value) -> JsonMap {
+        value.as_object().cloned().unwrap_or_default()
+    }
+
+    #[test]
+    fn a_template_takes_strings_numbers_and_booleans() {
+        let template = ChannelTemplate::parse("orders.{region}.{userId}.{live}").unwrap();
+        let filled = template.fill(&arguments(
+            json!({"region": "eu", "userId": 7, "live": true}),
+        ));
+        assert_eq!(filled.unwrap(), "orders.eu.7.true");
+    }
+
+    #[test]
+    fn doubled_braces_are_literal() {
+        let template = ChannelTemplate::parse("a{{b}}").unwrap();
+        assert_eq!(template.fill(&JsonMap::new()).unwrap(), "a{b}");
+    }
+
+    #[test]
+    fn an_absent_argument_is_named() {
+        let template = ChannelTemplate::parse("orders.{userId}").unwrap();
+        assert_eq!(template.fill(&JsonMap::new()).unwrap_err(), "userId");
+    }
+
+    #[test]
+    fn a_brace_left_open_is_refused() {
+        for text in ["", "orders.{userId", "orders.}", "orders.{}"] {
+            assert!(ChannelTemplate::parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,433 @@
+//! What a manager serves: its schema, its documents, its definitions.
+//!
+//! Immutable but for the document cache, and shared by all threads. Outlives a restart.
+
+pub(crate) mod channels;
+mod definition;
+mod filter;
+mod protection;
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use graphql::{
+    Document, DocumentCache, DocumentLimits, DocumentReference, GraphQLError, JsonMap, Operation,
+    Schema, SubscriptionOperation, TrustedDocuments,
+};
+use hashbrown::HashMap;
+use protocol::{JsonObject, OperationKind, Request};
+use serde_json::Value;
+
+use crate::config::{DOCUMENT_CACHE_CAPACITY, MAX_VARIABLES_BYTES, MAX_VARIABLES_FACTOR};
+use crate::error::DefinitionError;
+use crate::routing::Route;
+
+pub use definition::{ChannelTemplate, Definition, ResolverKind};
+pub use filter::{Condition, FilterValue};
+
+/// The subscriptions that are served, and the documents that ask for them.
+pub struct Catalog {
+    documents: DocumentCache,
+    definitions: HashMap<String, Arc<Definition>>,
+    /// Answers what no definition serves: queries, mutations, other subscriptions.
+    delegate: Option<Arc<Definition>>,
+    /// What the variables of one request may take as values (bytes).
+    max_variables_bytes: usize,
+}
+
+/// What a client asked for.
+pub enum Prepared {
+    /// Something to run.
+    Operation(Box<PreparedOperation>),
+    /// The whole response to a query.
+    Response(Bytes),
+}
+
+/// What is to be done about a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checked {
+    /// Its operation may run.
+    Valid,
+    /// It is refused, by the host's executor, whose errors they are.
+    JudgedElsewhere,
+}
+
+/// An operation that is ready to run.
+#[derive(Debug)]
+pub struct PreparedOperation {
+    /// What was declared, or the host's executor.
+    pub definition: Arc<Definition>,
+    /// What was asked; `None` for a query or mutation, which only the host's executor knows. Its
+    /// arguments have moved to [`Self::arguments`].
+    pub operation: Option<SubscriptionOperation>,
+    /// The coerced arguments, as text.
+    pub arguments: JsonObject,
+    /// Name of the operation in the document.
+    pub name: Option<Arc<str>>,
+    /// Where its events are found; `None` for a source stream or the host's executor.
+    pub route: Option<Route>,
+    /// What the host's executor is asked, a JSON object:
+    ///
+    /// - `type`, `query`, `variables`, `operationName`, `extensions`: the request;
+    /// - `name`: that of the operation;
+    /// - `errors`: why the document is refused, if it is;
+    /// - `introspection`: our answer, where the executor does not know the whole schema.
+    pub delegated: Option<JsonObject>,
+    /// Whether nothing but the schema can be read by it, or nothing at all: no rule about data
+    /// has to be asked.
+    pub tells_no_data: bool,
+}
+
+impl PreparedOperation {
+    /// What it keeps of its request for as long as it runs, estimated (bytes).
+    #[must_use]
+    pub fn kept_bytes(&self) -> usize {
+        let given = self.delegated.as_ref().unwrap_or(&self.arguments);
+        let text = given.kept_bytes();
+        let has_function =
+            self.definition.kind != ResolverKind::Passthrough || self.definition.has_initial;
+        let given = if has_function {
+            // The host makes objects of it, and the text goes.
+            text.max(given.footprint().objects)
+        } else {
+            text
+        };
+        let route = self.route.as_ref().map_or(0, Route::kept_bytes);
+        given + route + self.name.as_deref().map_or(0, str::len)
+    }
+}
+
+impl Catalog {
+    /// Checks the definitions against the schema.
+    ///
+    /// # Errors
+    ///
+    /// [`DefinitionError`] when a definition does not fit the schema.
+    pub fn new(
+        schema: Schema,
+        definitions: Vec<Definition>,
+        limits: DocumentLimits,
+        trusted: Option<TrustedDocuments>,
+    ) -> Result<Self, DefinitionError> {
+        let mut by_field = HashMap::new();
+        let mut delegate = None;
+        for mut definition in definitions {
+            if definition.kind == ResolverKind::Delegate {
+                delegate = Some(Arc::new(definition));
+                continue;
+            }
+            definition.check(&schema)?;
+            let field = definition.field.clone();
+            if by_field
+                .insert(field.clone(), Arc::new(definition))
+                .is_some()
+            {
+                return Err(DefinitionError::Duplicate(field));
+            }
+        }
+        let capacity = NonZeroUsize::new(DOCUMENT_CACHE_CAPACITY).unwrap_or(NonZeroUsize::MIN);
+        let mut documents = DocumentCache::new(schema, limits, capacity);
+        if let Some(trusted) = trusted {
+            documents = documents.with_trusted(trusted);
+        }
+        Ok(Self {
+            documents,
+            definitions: by_field,
+            delegate,
+            max_variables_bytes: MAX_VARIABLES_BYTES,
+        })
+    }
+
+    /// Bounds variables by the largest message that clients may send.
+    #[must_use]
+    pub fn with_max_message_bytes(mut self, limit: usize) -> Self {
+        let bytes = limit.saturating_mul(MAX_VARIABLES_FACTOR);
+        self.max_variables_bytes = bytes.max(MAX_VARIABLES_BYTES);
+        self
+    }
+
+    /// The ids of trusted documents that would be refused, each with what is wrong.
+    #[must_use]
+    pub fn refused_trusted(&self) -> Vec<(&str, Vec<GraphQLError>)> {
+        self.documents.refused_trusted()
+    }
+
+    pub(crate) fn documents(&self) -> &DocumentCache {
+        &self.documents
+    }
+
+    pub(crate) fn definitions(&self) -> impl Iterator<Item = &Arc<Definition>> {
+        self.definitions.values()
+    }
+
+    /// Whether anything of the host sees who asks: passthrough fields have no function.
+    pub(crate) fn has_functions(&self) -> bool {
+        let is_function = |definition: &Definition| {
+            definition.kind != ResolverKind::Passthrough || definition.has_initial
+        };
+        self.delegate.is_some() || self.definitions().any(|found| is_function(found))
+    }
+
+    /// What kind of operation is asked for; `None` when [`Self::prepare`] would refuse it.
+    #[must_use]
+    pub fn kind(&self, request: &Request) -> Option<OperationKind> {
+        let document = self.document(request).ok()?;
+        let kind = document.kind(request.operation_name.as_deref())?;
+        Some(match kind {
+            graphql::OperationKind::Query => OperationKind::Query,
+            graphql::OperationKind::Mutation => OperationKind::Mutation,
+            graphql::OperationKind::Subscription => OperationKind::Subscription,
+        })
+    }
+
+    /// Whether [`Self::prepare`] would describe the schema, which takes it long.
+    #[must_use]
+    pub(crate) fn describes_schema(&self, request: &Request) -> bool {
+        // Spares the look-up of most documents.
+        let may_describe = |text: &str| text.is_empty() || text.contains("__");
+        request.query.as_deref().is_none_or(may_describe)
+            && self
+                .document(request)
+                .is_ok_and(|found| found.describes_schema(request.operation_name.as_deref()))
+    }
+
+    /// Whether the document is valid and has the operation that is asked for.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub fn check(&self, request: &Request) -> Result<Checked, Vec<GraphQLError>> {
+        let name = request.operation_name.as_deref();
+        let document = match self.document(request) {
+            Ok(document) => document,
+            Err(errors) => {
+                let judged = self.judged_elsewhere(request, errors);
+                return judged.map(|_| Checked::JudgedElsewhere);
+            }
+        };
+        match document.kind(name) {
+            Some(_) => Ok(Checked::Valid),
+            None if self.delegate.is_some() => Ok(Checked::JudgedElsewhere),
+            None => {
+                // It says what is wrong before it looks at any variable.
+                let operation = document.operation(name, JsonMap::new());
+                operation.map(|_| Checked::Valid)
+            }
+        }
+    }
+
+    fn document(&self, request: &Request) -> Result<Arc<Document>, Vec<GraphQLError>> {
+        self.documents.find(reference(request))
+    }
+
+    /// What the host's executor is asked about a document that is refused here: it has errors and
+    /// hooks of its own. It runs nothing. Documents past the limits do not reach it.
+    fn judged_elsewhere(
+        &self,
+        request: &Request,
+        errors: Vec<GraphQLError>,
+    ) -> Result<Prepared, Vec<GraphQLError>> {
+        if self.delegate.is_none() {
+            return Err(errors);
+        }
+        match self.documents.judged_by_schema(reference(request)) {
+            Some(text) => self.refused(&text, request, errors),
+            None => Err(errors),
+        }
+    }
+
+    fn refused(
+        &self,
+        text: &str,
+        request: &Request,
+        errors: Vec<GraphQLError>,
+    ) -> Result<Prepared, Vec<GraphQLError>> {
+        let name = request.operation_name.as_deref();
+        let errors_text = graphql::errors_to_json(&errors);
+        let asked = delegated_request("refused", text, name, request, [("errors", &errors_text)])?;
+        self.delegated(asked, name, None, true).ok_or(errors)
+    }
+
+    fn delegated(
+        &self,
+        asked: JsonObject,
+        name: Option<&str>,
+        subscription: Option<(SubscriptionOperation, JsonObject)>,
+        tells_no_data: bool,
+    ) -> Option<Prepared> {
+        let (operation, arguments) = subscription.unzip();
+        Some(Prepared::Operation(Box::new(PreparedOperation {
+            definition: self.delegate.clone()?,
+            operation,
+            arguments: arguments.unwrap_or_default(),
+            name: name.map(Into::into),
+            route: None,
+            delegated: Some(asked),
+            tells_no_data,
+        })))
+    }
+
+    /// What the host's executor is asked; `None` without one.
+    fn delegated_query(
+        &self,
+        document: &Arc<Document>,
+        request: &Request,
+    ) -> Result<Option<Prepared>, Vec<GraphQLError>> {
+        let Some(delegate) = &self.delegate else {
+            return Ok(None);
+        };
+        let name = request.operation_name.as_deref();
+        let mut introspection = None;
+        let is_introspection = match self.operation(document, request) {
+            Ok(Operation::Query(query)) if query.is_introspection() => {
+                introspection = delegate.is_partial.then(|| query.execute());
+                true
+            }
+            // Variables are the executor's to judge.
+            Err(errors) if !is_of_variables(&errors) => return Err(errors),
+            Ok(_) | Err(_) => false,
+        };
+        let introspection = introspection.iter().map(|answer| ("introspection", answer));
+        let name = document.operation_name(name);
+        let asked = delegated_request("query", document.text(), name, request, introspection)?;
+        Ok(self.delegated(asked, name, None, is_introspection))
+    }
+
+    /// Chooses the operation and coerces its variables. Only those that it declares are made into
+    /// values, and no more than may be held for a moment.
+    fn operation(
+        &self,
+        document: &Arc<Document>,
+        request: &Request,
+    ) -> Result<Operation, Vec<GraphQLError>> {
+        let name = request.operation_name.as_deref();
+        let is_declared = |variable: &str| document.declares(name, variable);
+        let limit = self.max_variables_bytes;
+        // Most are read no further for this: all of them take no more.
+        if request.variables.footprint().tree > limit
+            && request.variables.footprint_of(is_declared).tree > limit
+        {
+            let error = GraphQLError::new(format!(
+                "the variables have too many values: they would take more than {limit} bytes of memory"
+            ));
+            return Err(vec![error.with_code(graphql::CODE_BAD_USER_INPUT)]);
+        }
+        document.operation(name, request.variables.select(is_declared))
+    }
+
+    /// Validates a request, coerces its variables and finds what serves it.
+    ///
+    /// # Errors
+    ///
+    /// The request errors of the GraphQL specification, section 7.1.2; nothing was started.
+    pub fn prepare(&self, request: &Request) -> Result<Prepared, Vec<GraphQLError>> {
+        let document = match self.document(request) {
+            Ok(document) => document,
+            Err(errors) => return self.judged_elsewhere(request, errors),
+        };
+        let name = request.operation_name.as_deref();
+        if document.kind(name) == Some(graphql::OperationKind::Query)
+            && let Some(prepared) = self.delegated_query(&document, request)?
+        {
+            return Ok(prepared);
+        }
+        let operation = match self.operation(&document, request) {
+            Ok(operation) => operation,
+            Err(errors) if self.delegate.is_some() => {
+                return self.refused(document.text(), request, errors);
+            }
+            Err(errors) => return Err(errors),
+        };
+        let mut operation = match operation {
+            Operation::Subscription(operation) => operation,
+            Operation::Query(query) => return Ok(Prepared::Response(query.execute().into())),
+            Operation::Mutation => {
+                let name = document.operation_name(name);
+                let asked = delegated_request("mutation", document.text(), name, request, [])?;
+                return self.delegated(asked, name, None, false).ok_or_else(|| {
+                    vec![GraphQLError::new(
+                        "mutations are not served here: send them to your GraphQL server",
+                    )]
+                });
+            }
+        };
+        let Some(definition) = self.definitions.get(&*operation.field_name) else {
+            let field = operation.field_name.clone();
+            let arguments = take_arguments(&mut operation)?;
+            let name = document.operation_name(name);
+            let asked = delegated_request("subscription", document.text(), name, request, [])?;
+            let delegated = self.delegated(asked, name, Some((operation, arguments)), false);
+            return delegated.ok_or_else(|| {
+                vec![GraphQLError::new(format!(
+                    "no resolver serves `Subscription.{field}`: declare one with @subscription or passthrough"
+                ))]
+            });
+        };
+        let route = definition
+            .route(&operation)
+            .map_err(|error| vec![GraphQLError::new(error.to_string())])?;
+        Ok(Prepared::Operation(Box::new(PreparedOperation {
+            definition: definition.clone(),
+            arguments: take_arguments(&mut operation)?,
+            name: operation.name.clone(),
+            operation: Some(operation),
+            route,
+            delegated: None,
+            tells_no_data: false,
+        })))
+    }
+}
+
+/// The arguments as text: a tree of many small values is many times as large.
+fn take_arguments(operation: &mut SubscriptionOperation) -> Result<JsonObject, Vec<GraphQLError>> {
+    let arguments = std::mem::take(&mut operation.arguments);
+    JsonObject::parse(Value::Object(arguments).to_string()).map_err(|_| {
+        // Variables stand deeper in a document than in the request.
+        let error = GraphQLError::new("the arguments are nested too deeply: 127 levels are taken");
+        vec![error.with_code(graphql::CODE_BAD_USER_INPUT)]
+    })
+}
+
+fn reference(request: &Request) -> DocumentReference<'_> {
+    DocumentReference {
+        // Clients of automatic persisted queries send an empty text with their hash.
+        text: request.query.as_deref().filter(|text| !text.is_empty()),
+        sha256: request.extensions.sha256(),
+        id: request.document_id.as_deref(),
+    }
+}
+
+fn is_of_variables(errors: &[GraphQLError]) -> bool {
+    let is_of_variables = |error: &GraphQLError| {
+        error.extensions.get("code").and_then(Value::as_str) == Some(graphql::CODE_BAD_USER_INPUT)
+    };
+    errors.iter().all(is_of_variables)
+}
+
+/// What the host's executor is asked, with `more` members.
+fn delegated_request<'m>(
+    kind: &str,
+    text: &str,
+    name: Option<&str>,
+    request: &Request,
+    more: impl IntoIterator<Item = (&'m str, &'m Vec<u8>)>,
+) -> Result<JsonObject, Vec<GraphQLError>> {
+    let mut asked = format!(
+        r#"{{"type":"{kind}","query":{},"variables":{},"operationName":{},"name":{},"extensions":{}"#,
+        Value::from(text),
+        request.variables,
+        Value::from(request.operation_name.as_deref()),
+        Value::from(name),
+        request.extensions,
+    );
+    for (name, json) in more {
+        asked.push_str(&format!(r#","{name}":{}"#, String::from_utf8_lossy(json)));
+    }
+    asked.push('}');
+    // Its members are one level deeper than they were sent.
+    JsonObject::parse(asked).map_err(|error| {
+        let message = format!("the request cannot be handed to your GraphQL server: {error}");
+        vec![GraphQLError::new(message).with_code(graphql::CODE_BAD_USER_INPUT)]
+    })
+}

@@ -1,0 +1,115 @@
+//! Rules against the schema that is served: a rule about what is not there protects nothing, and
+//! is refused.
+
+use std::sync::Arc;
+
+use graphql::Schema;
+use security::{Federation, Rbac, Requirement, RuleError, Scope};
+
+use super::Catalog;
+use super::definition::ChannelTemplate;
+
+impl Catalog {
+    pub(crate) fn schema(&self) -> &Arc<Schema> {
+        self.documents().schema()
+    }
+
+    /// Adds what directives of the schema ask for.
+    pub fn protect_declared(&self, rbac: &mut Rbac) {
+        let root = self.schema().subscription_type();
+        for asked in self.schema().requirements() {
+            let requirement = Requirement(asked.any_of.clone());
+            if asked.type_name == root {
+                rbac.protect_subscription(&asked.field, requirement);
+            } else {
+                rbac.protect_field(&asked.type_name, &asked.field, requirement);
+            }
+        }
+    }
+
+    /// Asks for permissions on a subscription.
+    ///
+    /// # Errors
+    ///
+    /// [`RuleError::UnknownField`] when the schema has none of this name.
+    pub fn protect_subscription(
+        &self,
+        rbac: &mut Rbac,
+        field: &str,
+        requirement: Requirement,
+    ) -> Result<(), RuleError> {
+        if self.schema().subscription_field(field).is_none() {
+            let place = format!("{}.{field}", self.schema().subscription_type());
+            return Err(RuleError::UnknownField(place));
+        }
+        rbac.protect_subscription(field, requirement);
+        Ok(())
+    }
+
+    /// Asks for permissions on `Type.field`; of an interface, on the field of its objects.
+    ///
+    /// # Errors
+    ///
+    /// [`RuleError::UnknownField`] when the schema has none of this name.
+    pub fn protect_field(
+        &self,
+        rbac: &mut Rbac,
+        place: &str,
+        requirement: &Requirement,
+    ) -> Result<(), RuleError> {
+        let unknown = || RuleError::UnknownField(place.to_owned());
+        let (type_name, field) = place.split_once('.').ok_or_else(unknown)?;
+        if type_name == self.schema().subscription_type() {
+            return self.protect_subscription(rbac, field, requirement.clone());
+        }
+        let types = self.schema().types_with_field(type_name, field);
+        if types.is_empty() {
+            return Err(unknown());
+        }
+        for type_name in types {
+            rbac.protect_field(type_name, field, requirement.clone());
+        }
+        Ok(())
+    }
+
+    /// Checks that the arguments of a scope are arguments of subscriptions.
+    ///
+    /// # Errors
+    ///
+    /// [`RuleError::UnknownArgument`] names the first that no subscription has.
+    pub fn check_scope(&self, scope: &Scope) -> Result<(), RuleError> {
+        let fields = self.schema().subscription_fields();
+        let is_known = |name: &str| {
+            fields.iter().any(|field| {
+                field
+                    .arguments
+                    .iter()
+                    .any(|argument| *argument.name == *name)
+            })
+        };
+        match scope.arguments().find(|name| !is_known(name)) {
+            Some(name) => Err(RuleError::UnknownArgument(name.to_owned())),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks that the channels of declared subscriptions are the subgraph's own. Those that
+    /// depend on arguments are checked for each subscription.
+    ///
+    /// # Errors
+    ///
+    /// [`RuleError::ForeignChannel`] names the first that is not.
+    pub fn check_channels(&self, federation: &Federation) -> Result<(), RuleError> {
+        for definition in self.definitions() {
+            let channel = definition.channel.as_ref().and_then(ChannelTemplate::text);
+            if let Some(channel) = channel.filter(|channel| !federation.owns(channel)) {
+                return Err(RuleError::ForeignChannel {
+                    field: definition.field.clone(),
+                    channel: channel.to_owned(),
+                    subgraph: federation.subgraph().to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+}

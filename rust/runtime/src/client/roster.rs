@@ -1,0 +1,84 @@
+//! Who is connected, for those who ask from any thread.
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+
+use dashmap::DashMap;
+
+use super::Client;
+use crate::clock::epoch_seconds;
+
+/// One connection, as others see it.
+#[derive(Debug)]
+pub struct Connected {
+    /// Id of the connection.
+    pub id: String,
+    /// Address of the peer.
+    pub peer: Option<String>,
+    /// What is spoken.
+    pub protocol: &'static str,
+    /// Seconds since the epoch.
+    pub since: f64,
+    client: OnceLock<Arc<Client>>,
+    operations: AtomicUsize,
+}
+
+impl Connected {
+    pub(crate) fn new(client: &Client, protocol: &'static str) -> Self {
+        Self {
+            id: client.connection_id.clone(),
+            peer: client.peer.clone(),
+            protocol,
+            since: epoch_seconds(),
+            client: OnceLock::new(),
+            operations: AtomicUsize::new(0),
+        }
+    }
+
+    /// The client, once it is accepted.
+    #[must_use]
+    pub fn client(&self) -> Option<&Arc<Client>> {
+        self.client.get()
+    }
+
+    /// Operations that run (count).
+    #[must_use]
+    pub fn operations(&self) -> usize {
+        self.operations.load(Relaxed)
+    }
+
+    pub(crate) fn set_client(&self, client: Arc<Client>) {
+        // A client is accepted once.
+        self.client.set(client).ok();
+    }
+
+    pub(crate) fn set_operations(&self, count: usize) {
+        self.operations.store(count, Relaxed);
+    }
+}
+
+/// The connections of a manager.
+#[derive(Debug, Default)]
+pub struct Roster(DashMap<u64, Arc<Connected>>);
+
+impl Roster {
+    /// The connections at this moment, in the order in which they came.
+    #[must_use]
+    pub fn list(&self) -> Vec<Arc<Connected>> {
+        let mut listed: Vec<_> = self
+            .0
+            .iter()
+            .map(|entry| (*entry.key(), entry.value().clone()))
+            .collect();
+        listed.sort_by_key(|(key, _)| *key);
+        listed.into_iter().map(|(_, connected)| connected).collect()
+    }
+
+    pub(crate) fn add(&self, key: u64, connected: Arc<Connected>) {
+        self.0.insert(key, connected);
+    }
+
+    pub(crate) fn remove(&self, key: u64) {
+        self.0.remove(&key);
+    }
+}

@@ -1,0 +1,553 @@
+//! One client connection: its protocol session, its operations, its outgoing messages.
+//!
+//! The transport that carries it (`server::websocket`, [`Remote`](crate::Remote)) hands in what it
+//! receives and writes what the [`Outbox`] holds; everything in between happens here, on one thread.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll, Waker};
+
+use actix::Addr;
+use bytes::Bytes;
+use graphql::GraphQLError;
+use hashbrown::HashMap;
+use protocol::{Action, Close, OperationId, OperationKind, Request, Session};
+use security::Check;
+use tokio::sync::oneshot;
+
+use crate::audit;
+use crate::client::{Buckets, Client, Connected, RateTable};
+use crate::operation::{Opened, Opening, opened_unless};
+use crate::subscription::{FinishSubscription, StopSubscription, SubscriptionActor};
+
+mod ending;
+mod expiry;
+mod initialisation;
+mod liveness;
+mod operation_sink;
+mod outbox;
+mod rates;
+mod registry;
+mod retained;
+mod signal;
+mod task;
+mod verdict;
+
+use liveness::Liveness;
+pub use liveness::{Flow, stuck_time};
+use operation_sink::OperationSink;
+use outbox::OperationMark;
+pub use outbox::{Outbox, Outgoing};
+pub use registry::Registry;
+use retained::{Charge, Retained};
+pub use signal::SignalStream;
+use task::Task;
+pub(crate) use verdict::Verdict;
+use verdict::VerdictSink;
+
+/// The transport below a connection, as far as the connection must act on it.
+pub trait Transport {
+    /// Ends the transport at once, whatever still waits to be written.
+    fn shut_down(&self);
+    /// Whether [`Outgoing::Ping`] is more than a message to it.
+    fn has_pings(&self) -> bool;
+    /// What was observed of the client since this was asked before; asked in each interval.
+    fn flow(&self) -> Flow;
+}
+
+/// One client connection.
+pub struct Connection {
+    key: u64,
+    connected: Arc<Connected>,
+    registry: Rc<Registry>,
+    session: RefCell<Session>,
+    outbox: Rc<Outbox>,
+    operations: RefCell<HashMap<OperationId, Running>>,
+    /// Known from the handshake until `connection_init` takes it, and again when authenticated.
+    client: RefCell<Option<Client>>,
+    accepted: RefCell<Option<Arc<Client>>>,
+    transport: Box<dyn Transport>,
+    is_websocket: bool,
+    is_exchange: bool,
+    /// Whether it was counted as one that came to nothing.
+    is_counted: Cell<bool>,
+    liveness: Liveness,
+    /// Held by each document that the host's executor is refusing.
+    judged: Rc<()>,
+    /// Set when it has to go, as soon as what is under way is answered.
+    leaving: Cell<bool>,
+    /// Set until the operation of an HTTP request has come.
+    awaits_operation: Cell<bool>,
+    buckets: RefCell<Option<Arc<Buckets>>>,
+    /// Waits for who the client is.
+    authenticating: RefCell<Option<Task>>,
+    /// Ends a client that is not accepted in time, or does not open its stream.
+    initialising: RefCell<Option<Task>>,
+    /// What its operations keep of their requests.
+    retained: Retained,
+    /// Subscriptions that wait for their checks (count).
+    checking: Cell<usize>,
+    /// The reader, when it waits for those.
+    reader: RefCell<Option<Waker>>,
+}
+
+struct Running {
+    mark: Rc<OperationMark>,
+    /// Set once the operation runs.
+    actor: Option<Addr<SubscriptionActor>>,
+    /// What it keeps of its request.
+    charge: Option<Charge>,
+}
+
+impl Connection {
+    /// Registers a connection with its worker. `client` has what the handshake or the request
+    /// told.
+    #[must_use]
+    pub fn open(
+        registry: &Rc<Registry>,
+        client: Client,
+        session: Session,
+        transport: Box<dyn Transport>,
+    ) -> Rc<Self> {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        let key = LAST.fetch_add(1, Relaxed);
+        let is_websocket = session.is_websocket();
+        let is_exchange = session.is_exchange();
+        let limits = &registry.engine().limits;
+        let outbox = Outbox::new(
+            limits.max_pending_bytes,
+            limits.slow_consumer,
+            registry.engine().metrics.clone(),
+        );
+        let connection = Rc::new(Self {
+            key,
+            connected: Arc::new(Connected::new(&client, session.protocol())),
+            registry: registry.clone(),
+            session: RefCell::new(session),
+            outbox: Rc::new(outbox),
+            operations: RefCell::default(),
+            client: RefCell::new(Some(client)),
+            accepted: RefCell::new(None),
+            transport,
+            is_websocket,
+            is_exchange,
+            is_counted: Cell::new(false),
+            liveness: Liveness::new(),
+            judged: Rc::default(),
+            leaving: Cell::new(false),
+            awaits_operation: Cell::new(is_exchange),
+            buckets: RefCell::new(
+                registry
+                    .engine()
+                    .rates
+                    .as_ref()
+                    .map(RateTable::of_connection),
+            ),
+            authenticating: RefCell::new(None),
+            initialising: RefCell::new(None),
+            retained: Retained::new(limits.max_retained_bytes),
+            checking: Cell::new(0),
+            reader: RefCell::new(None),
+        });
+        registry.add(key, &connection);
+        let ended = Rc::downgrade(&connection);
+        connection.outbox.on_overflow(move || {
+            if let Some(connection) = ended.upgrade() {
+                connection.end();
+            }
+        });
+        if is_websocket {
+            connection.set_initialisation_time(limits.connection_init_timeout);
+        }
+        let action = connection.session.borrow_mut().begin();
+        connection.act(action);
+        if registry.engine().is_draining() {
+            // It was admitted just before.
+            connection.leave();
+        }
+        connection
+    }
+
+    /// Id of the connection, unique within the process.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.connected.id
+    }
+
+    /// What others see of it.
+    pub(crate) fn connected(&self) -> &Arc<Connected> {
+        &self.connected
+    }
+
+    /// What waits to be written.
+    #[must_use]
+    pub fn outbox(&self) -> &Rc<Outbox> {
+        &self.outbox
+    }
+
+    /// The client, once it is accepted.
+    #[must_use]
+    pub fn client(&self) -> Option<Arc<Client>> {
+        self.accepted.borrow().clone()
+    }
+
+    /// Ready when the next message may be handed in. While checks decide about a subscription the
+    /// transport does not read on, so that messages act in their order.
+    pub fn poll_ready(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.checking.get() == 0 {
+            return Poll::Ready(());
+        }
+        self.reader.replace(Some(cx.waker().clone()));
+        Poll::Pending
+    }
+
+    /// Takes one text message.
+    pub fn receive_text(self: &Rc<Self>, text: &str) {
+        self.liveness.hear();
+        if self.takes_message() {
+            let actions = self.session.borrow_mut().receive_text(text);
+            self.act(actions);
+        }
+    }
+
+    /// Counts a denial and leaves a trace of it.
+    fn denied(&self, check: Check) {
+        self.registry.engine().metrics.denied(check);
+        let client = self.client();
+        let identity = client.as_ref().and_then(|client| client.identity.as_ref());
+        audit::connection_denied(check, identity, self.id());
+    }
+
+    /// Takes one binary message, which the protocol does not know.
+    pub fn receive_binary(self: &Rc<Self>) {
+        if self.takes_message() {
+            let action = self.session.borrow_mut().receive_binary();
+            self.act(action);
+        }
+    }
+
+    /// Takes a ping of the transport.
+    pub fn receive_ping(self: &Rc<Self>, payload: Bytes) {
+        self.liveness.hear();
+        if self.takes_message() {
+            self.outbox.push_control(Outgoing::Pong(payload));
+        }
+    }
+
+    /// Takes a pong of the transport.
+    pub fn receive_pong(&self) {
+        self.liveness.hear();
+    }
+
+    /// The client reads its reserved stream from now on.
+    pub(crate) fn open_stream(&self) {
+        self.initialising.take();
+        self.session.borrow_mut().open();
+    }
+
+    /// Starts one more operation of an event stream; false when its id is in use.
+    pub(crate) fn start(self: &Rc<Self>, id: OperationId, request: Request) -> bool {
+        let action = self.session.borrow_mut().start(id, request);
+        let has_started = action.is_some();
+        self.act(action);
+        has_started
+    }
+
+    /// Has the host's executor refuse a document, whose request waits for what it says.
+    pub(crate) fn judge(&self, request: &Request, mut reply: oneshot::Sender<Verdict>) {
+        let Some(client) = self.client() else { return };
+        let limit = self
+            .registry
+            .engine()
+            .limits
+            .max_subscriptions_per_connection;
+        if Rc::strong_count(&self.judged) > limit {
+            // The request is answered without the executor.
+            return;
+        }
+        let (sink, verdict) = VerdictSink::new();
+        let opening = self.registry.opener().open(request, &client, Rc::new(sink));
+        let judged = self.judged.clone();
+        actix::spawn(async move {
+            let opened = match opening {
+                Opening::Done(opened) => opened,
+                Opening::Checking(opening) => opened_unless(opening, reply.closed()).await,
+            };
+            if opened.is_ok()
+                && let Ok(verdict) = verdict.await
+            {
+                // Fails only when its request is gone.
+                reply.send(verdict).ok();
+            }
+            stop_opened(opened);
+            drop(judged);
+        });
+    }
+
+    /// Ends an operation of an event stream.
+    pub(crate) fn stop(self: &Rc<Self>, id: OperationId) {
+        let action = self.session.borrow_mut().stop(id);
+        self.act(action);
+    }
+
+    fn act(self: &Rc<Self>, actions: impl IntoIterator<Item = Action>) {
+        for action in actions {
+            match action {
+                Action::Respond(head) => self.outbox.push_control(Outgoing::Head(head)),
+                Action::Send(message) => self.outbox.push_control(Outgoing::Text(message)),
+                Action::Initialise { payload } => self.initialise(payload),
+                Action::Subscribe { id, request } => self.subscribe(id, &request),
+                Action::Complete { id } => self.client_completed(&id),
+                Action::Close(close) => self.close(close),
+            }
+        }
+    }
+
+    fn subscribe(self: &Rc<Self>, id: OperationId, request: &Request) {
+        // The session lets no client subscribe before it is accepted.
+        let Some(client) = self.client() else { return };
+        self.client_completed(&id);
+        let catalog = &self.registry.engine().catalog;
+        let kind = (!self.is_websocket).then(|| catalog.kind(request));
+        if self.is_too_late(kind.flatten()) {
+            return self.leave();
+        }
+        if let Err(wait) = self.takes_operation(&client) {
+            let error = self.too_many_operations();
+            let told = error.message.clone();
+            let actions = self.session.borrow_mut().too_many_operations(&told, wait);
+            return match actions {
+                Some(actions) => self.act(actions),
+                None => self.refuse(&id, &[error]),
+            };
+        }
+        let limit = self
+            .registry
+            .engine()
+            .limits
+            .max_subscriptions_per_connection;
+        if self.operations.borrow().len() >= limit {
+            let error = GraphQLError::new(format!(
+                "this connection runs {limit} operations already, which is its limit: complete one first"
+            ));
+            return self.refuse(&id, &[error]);
+        }
+        if let Some(kind) = kind {
+            let starting = self.session.borrow_mut().starting(kind);
+            match starting {
+                Ok(actions) => self.act(actions),
+                Err(actions) => return self.act(actions),
+            }
+        }
+        let mark = Rc::<OperationMark>::default();
+        self.operations.borrow_mut().insert(
+            id.clone(),
+            Running {
+                mark: mark.clone(),
+                actor: None,
+                charge: None,
+            },
+        );
+        self.count_operations();
+        let asks_ids = request.resume().is_ok_and(|resume| resume.is_asked);
+        let framing = self.session.borrow().framing(&id);
+        let sink = Rc::new(OperationSink {
+            connection: Rc::downgrade(self),
+            outbox: self.outbox.clone(),
+            framing: framing.with_ids(self.registry.engine().can_resume(), asks_ids),
+            events: OnceCell::new(),
+            needs_head: Cell::new(!self.is_websocket),
+            id: id.clone(),
+            mark: mark.clone(),
+            buckets: self.buckets_of_results(&client, request),
+            metrics: self.registry.engine().metrics.clone(),
+        });
+        match self.registry.opener().open(request, &client, sink) {
+            Opening::Done(opened) => self.opened(&id, &mark, opened),
+            Opening::Checking(opening) => {
+                self.checking.set(self.checking.get() + 1);
+                let connection = Rc::downgrade(self);
+                actix::spawn(async move {
+                    let opened = opened_unless(opening, mark.withdrawn()).await;
+                    match connection.upgrade() {
+                        Some(connection) => connection.checked(&id, &mark, opened),
+                        None => stop_opened(opened),
+                    }
+                });
+            }
+        }
+    }
+
+    /// Checks have decided about a subscription.
+    fn checked(
+        self: &Rc<Self>,
+        id: &OperationId,
+        mark: &Rc<OperationMark>,
+        opened: Result<Opened, Vec<GraphQLError>>,
+    ) {
+        self.opened(id, mark, opened);
+        self.checking.set(self.checking.get() - 1);
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
+
+    fn opened(
+        self: &Rc<Self>,
+        id: &OperationId,
+        mark: &Rc<OperationMark>,
+        opened: Result<Opened, Vec<GraphQLError>>,
+    ) {
+        if mark.is_withdrawn() {
+            // The client, or the connection, has ended it since.
+            return stop_opened(opened);
+        }
+        match opened {
+            Ok(Opened::Subscription(actor)) => {
+                if self.leaving.get() {
+                    actor.do_send(FinishSubscription);
+                }
+                if let Some(running) = self.operations.borrow_mut().get_mut(id) {
+                    running.actor = Some(actor);
+                }
+            }
+            Ok(Opened::Answered) => {}
+            Err(errors) => self.refuse(id, &errors),
+        }
+    }
+
+    /// Counts what an operation keeps of its request, its id included.
+    fn retain(
+        &self,
+        id: &OperationId,
+        mark: &Rc<OperationMark>,
+        bytes: usize,
+    ) -> Result<(), Vec<GraphQLError>> {
+        // The id stands in each result as well.
+        let bytes = bytes.saturating_add(2 * id.as_str().len());
+        let charge = self.retained.charge(bytes).ok_or_else(|| {
+            vec![GraphQLError::new(format!(
+                "the operations of this connection would keep more than {} bytes of ids and arguments, which is its limit (max_retained_bytes): complete one first, or send less",
+                self.retained.limit()
+            ))]
+        })?;
+        let mut operations = self.operations.borrow_mut();
+        let running = operations.get_mut(id);
+        if let Some(running) = running.filter(|running| Rc::ptr_eq(&running.mark, mark)) {
+            running.charge = Some(charge);
+        }
+        Ok(())
+    }
+
+    /// The identity has ended.
+    pub(crate) fn expired(&self) {
+        self.registry.engine().metrics.connections_expired.add(1);
+        self.close(Close::new(4403, "Identity expired"));
+    }
+
+    fn refuse(self: &Rc<Self>, id: &OperationId, errors: &[GraphQLError]) {
+        self.operation_failed(id, &graphql::errors_to_json(errors));
+    }
+
+    fn client_completed(&self, id: &OperationId) {
+        let running = self.operations.borrow_mut().remove(id);
+        if let Some(running) = running {
+            running.stop();
+        }
+        self.count_operations();
+    }
+
+    fn count_operations(&self) {
+        self.connected
+            .set_operations(self.operations.borrow().len());
+    }
+
+    fn operation_failed(self: &Rc<Self>, id: &OperationId, errors: &[u8]) {
+        let actions = self.session.borrow_mut().error(id, errors);
+        self.operation_ended(id, actions);
+    }
+
+    fn operation_completed(self: &Rc<Self>, id: &OperationId) {
+        let actions = self.session.borrow_mut().complete(id);
+        self.operation_ended(id, actions);
+    }
+
+    fn operation_ended(self: &Rc<Self>, id: &OperationId, actions: Vec<Action>) {
+        self.operations.borrow_mut().remove(id);
+        self.count_operations();
+        self.act(actions);
+        self.close_when_done();
+    }
+
+    /// An operation takes no further event and has sent all results. Its client is not told of an
+    /// end, so that it asks again, elsewhere.
+    fn operation_drained(&self, id: &OperationId) {
+        self.operations.borrow_mut().remove(id);
+        self.count_operations();
+        self.close_when_done();
+    }
+
+    pub(crate) fn keep_alive(&self) {
+        if self.is_websocket && self.outbox.is_closed() {
+            // It has the grace of its close. A body may be taken for longer, if it is taken.
+            return;
+        }
+        let (heartbeat, ping) = {
+            let session = self.session.borrow();
+            let ping = if self.transport.has_pings() {
+                self.is_websocket.then_some(Outgoing::Ping)
+            } else {
+                session.ping().map(Outgoing::Text)
+            };
+            (session.heartbeat(), ping)
+        };
+        if let Some(heartbeat) = heartbeat {
+            self.outbox.push_control(Outgoing::Text(heartbeat));
+        }
+        match (
+            self.liveness.is_gone(self.transport.flow(), ping.is_some()),
+            ping,
+        ) {
+            (false, None) => {}
+            (false, Some(ping)) => self.outbox.push_control(ping),
+            // Should it read after all, it is told why.
+            (true, Some(_)) => self.close(Close::no_answer()),
+            (true, None) => {
+                self.end();
+                self.transport.shut_down();
+            }
+        }
+    }
+
+    /// Whether clients are looked after: pinged, and ended when they are gone.
+    #[must_use]
+    pub fn is_kept_alive(&self) -> bool {
+        self.registry.engine().limits.keepalive.is_some()
+    }
+
+    /// Whether an operation of this kind, if it is known, comes when no more are taken. An HTTP
+    /// request came before, as a server that drains admits none.
+    fn is_too_late(&self, kind: Option<OperationKind>) -> bool {
+        let is_draining = self.leaving.get() || self.registry.engine().is_draining();
+        let may_go_on = self.is_websocket || kind == Some(OperationKind::Subscription);
+        self.awaits_operation.set(false);
+        is_draining && may_go_on
+    }
+}
+
+impl Running {
+    fn stop(self) {
+        self.mark.withdraw();
+        if let Some(actor) = self.actor {
+            actor.do_send(StopSubscription);
+        }
+    }
+}
+
+fn stop_opened(opened: Result<Opened, Vec<GraphQLError>>) {
+    if let Ok(Opened::Subscription(actor)) = opened {
+        actor.do_send(StopSubscription);
+    }
+}

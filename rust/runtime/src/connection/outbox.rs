@@ -1,0 +1,390 @@
+//! The bounded queue between the operations of a connection and its socket.
+//!
+//! Operations push, the connection's own task pops and writes. When the client takes its results
+//! slower than they come, the slow-consumer policy acts here, and no other client notices.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use hashbrown::HashSet;
+use protocol::{Close, Head};
+
+use super::signal::Signal;
+use crate::config::SlowConsumer;
+use crate::metrics::Metrics;
+
+/// One thing to put on the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outgoing {
+    /// Status and headers of an HTTP response.
+    Head(Head),
+    /// A text message, or a part of a body.
+    Text(Bytes),
+    /// A ping of the transport.
+    Ping,
+    /// The answer to a ping of the transport.
+    Pong(Bytes),
+    /// The end of the connection.
+    Close(Close),
+}
+
+impl Outgoing {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Text(bytes) | Self::Pong(bytes) => bytes.len(),
+            Self::Head(_) | Self::Ping | Self::Close(_) => 0,
+        }
+    }
+}
+
+/// Marks the results of one operation, so that they can be taken back.
+#[derive(Debug, Default)]
+pub struct OperationMark {
+    withdrawn: Cell<bool>,
+    /// What opens the operation, as long as it does.
+    opener: RefCell<Option<Waker>>,
+}
+
+impl OperationMark {
+    /// No result of the operation leaves from now on, also none that waits already.
+    pub fn withdraw(&self) {
+        self.withdrawn.set(true);
+        if let Some(opener) = self.opener.take() {
+            opener.wake();
+        }
+    }
+
+    /// Whether [`Self::withdraw`] was called.
+    #[must_use]
+    pub fn is_withdrawn(&self) -> bool {
+        self.withdrawn.get()
+    }
+
+    /// Waits until [`Self::withdraw`] is called. One may wait.
+    pub(crate) async fn withdrawn(&self) {
+        std::future::poll_fn(|cx| {
+            if self.is_withdrawn() {
+                return Poll::Ready(());
+            }
+            self.opener.replace(Some(cx.waker().clone()));
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+struct Entry {
+    outgoing: Outgoing,
+    /// Set for results, which a policy may drop.
+    result_of: Option<Rc<OperationMark>>,
+}
+
+/// The outgoing queue of one connection.
+pub struct Outbox {
+    entries: RefCell<VecDeque<Entry>>,
+    pending_bytes: Cell<usize>,
+    limit_bytes: usize,
+    policy: SlowConsumer,
+    closed: Cell<bool>,
+    signal: Rc<Signal>,
+    metrics: Arc<Metrics>,
+    on_overflow: RefCell<Option<Box<dyn FnOnce()>>>,
+    /// Operations that wait for room.
+    room: RefCell<Vec<Waker>>,
+}
+
+impl Outbox {
+    /// An empty outbox for `limit_bytes` of pending messages.
+    #[must_use]
+    pub fn new(limit_bytes: usize, policy: SlowConsumer, metrics: Arc<Metrics>) -> Self {
+        Self {
+            entries: RefCell::default(),
+            pending_bytes: Cell::new(0),
+            limit_bytes,
+            policy,
+            closed: Cell::new(false),
+            signal: Rc::default(),
+            metrics,
+            on_overflow: RefCell::new(None),
+            room: RefCell::default(),
+        }
+    }
+
+    /// Ready when less than half of what may wait does.
+    pub fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.has_room() {
+            return Poll::Ready(());
+        }
+        let mut room = self.room.borrow_mut();
+        if !room.iter().any(|waker| waker.will_wake(cx.waker())) {
+            room.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    fn has_room(&self) -> bool {
+        self.pending_bytes.get() <= self.limit_bytes / 2
+    }
+
+    /// Set whenever there is something to pop.
+    #[must_use]
+    pub fn signal(&self) -> Rc<Signal> {
+        self.signal.clone()
+    }
+
+    /// What happens, once, when the client is ended for being too slow.
+    pub fn on_overflow(&self, act: impl FnOnce() + 'static) {
+        self.on_overflow.replace(Some(Box::new(act)));
+    }
+
+    /// Queues a result of an operation.
+    pub fn push_result(&self, message: Bytes, operation: &Rc<OperationMark>) {
+        if self.closed.get() || operation.is_withdrawn() {
+            return;
+        }
+        if !self.fits(message.len()) {
+            match self.policy {
+                SlowConsumer::Disconnect => return self.overflow(),
+                SlowConsumer::DropOldest => {}
+                SlowConsumer::Latest => self.keep_latest(operation),
+            }
+            self.drop_oldest(message.len());
+            if !self.fits(message.len()) {
+                // Only messages that may not be dropped are left: the client reads nothing.
+                return self.overflow();
+            }
+        }
+        self.metrics.results_sent.add(1);
+        self.push(Entry {
+            outgoing: Outgoing::Text(message),
+            result_of: Some(operation.clone()),
+        });
+    }
+
+    /// Queues a message of the protocol, which no policy drops.
+    pub fn push_control(&self, outgoing: Outgoing) {
+        if self.closed.get() {
+            return;
+        }
+        if !self.fits(outgoing.len()) {
+            return self.overflow();
+        }
+        self.push(Entry {
+            outgoing,
+            result_of: None,
+        });
+    }
+
+    /// Queues the end; what waits already leaves before it, nothing enters behind it.
+    pub fn close(&self, close: Close) {
+        if !self.closed.replace(true) {
+            self.push(Entry {
+                outgoing: Outgoing::Close(close),
+                result_of: None,
+            });
+        }
+    }
+
+    /// Whether nothing can be queued any more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed.get()
+    }
+
+    /// Whether nothing waits for the socket.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.borrow().is_empty()
+    }
+
+    /// Takes the next message for the wire; results of operations that the client has ended are
+    /// left out.
+    pub fn pop(&self) -> Option<Outgoing> {
+        let mut entries = self.entries.borrow_mut();
+        while let Some(entry) = entries.pop_front() {
+            self.forget(&entry);
+            match entry.result_of {
+                Some(operation) if operation.is_withdrawn() => {}
+                _ => return Some(entry.outgoing),
+            }
+        }
+        None
+    }
+
+    /// A message larger than the limit passes when nothing else waits: it could never leave else.
+    fn fits(&self, len: usize) -> bool {
+        let pending = self.pending_bytes.get();
+        pending == 0 || pending + len <= self.limit_bytes
+    }
+
+    fn push(&self, entry: Entry) {
+        self.pending_bytes
+            .set(self.pending_bytes.get() + entry.outgoing.len());
+        self.entries.borrow_mut().push_back(entry);
+        self.signal.set();
+    }
+
+    fn forget(&self, entry: &Entry) {
+        self.pending_bytes
+            .set(self.pending_bytes.get() - entry.outgoing.len());
+        if self.has_room() {
+            self.room.borrow_mut().drain(..).for_each(Waker::wake);
+        }
+    }
+
+    fn drop_oldest(&self, len: usize) {
+        let mut dropped = 0;
+        let mut excess = (self.pending_bytes.get() + len).saturating_sub(self.limit_bytes);
+        self.entries.borrow_mut().retain(|entry| {
+            if excess == 0 || entry.result_of.is_none() {
+                return true;
+            }
+            excess = excess.saturating_sub(entry.outgoing.len());
+            self.forget(entry);
+            dropped += 1;
+            false
+        });
+        self.metrics.results_dropped.add(dropped);
+    }
+
+    /// Keeps the newest result of each operation, none of `operation`, which has a newer one.
+    fn keep_latest(&self, operation: &Rc<OperationMark>) {
+        let mut seen = HashSet::new();
+        seen.insert(Rc::as_ptr(operation));
+        let mut dropped = 0;
+        let mut entries = self.entries.borrow_mut();
+        let mut kept: VecDeque<Entry> = VecDeque::with_capacity(entries.len());
+        while let Some(entry) = entries.pop_back() {
+            match &entry.result_of {
+                Some(mark) if !seen.insert(Rc::as_ptr(mark)) => {
+                    self.forget(&entry);
+                    dropped += 1;
+                }
+                _ => kept.push_front(entry),
+            }
+        }
+        *entries = kept;
+        self.metrics.results_dropped.add(dropped);
+    }
+
+    fn overflow(&self) {
+        self.entries.borrow_mut().clear();
+        self.pending_bytes.set(0);
+        self.metrics.slow_consumer_disconnects.add(1);
+        self.close(Close::slow_consumer());
+        if let Some(act) = self.on_overflow.take() {
+            act();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outbox(policy: SlowConsumer) -> (Outbox, Arc<Metrics>) {
+        let metrics = Arc::new(Metrics::default());
+        (Outbox::new(10, policy, metrics.clone()), metrics)
+    }
+
+    fn texts(outbox: &Outbox) -> Vec<String> {
+        std::iter::from_fn(|| outbox.pop())
+            .map(|outgoing| match outgoing {
+                Outgoing::Text(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+                other => format!("{other:?}"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_slow_client_is_disconnected_and_its_queue_given_up() {
+        let (outbox, metrics) = outbox(SlowConsumer::Disconnect);
+        let operation = Rc::default();
+        let ended = Rc::new(Cell::new(false));
+        outbox.on_overflow({
+            let ended = ended.clone();
+            move || ended.set(true)
+        });
+        outbox.push_result("aaaaaa".into(), &operation);
+        outbox.push_result("bbbbbb".into(), &operation);
+        assert_eq!(outbox.pop(), Some(Outgoing::Close(Close::slow_consumer())));
+        assert_eq!(outbox.pop(), None);
+        assert!(ended.get());
+        assert_eq!(metrics.snapshot().slow_consumer_disconnects, 1);
+    }
+
+    #[test]
+    fn drop_oldest_keeps_the_newest_and_counts() {
+        let (outbox, metrics) = outbox(SlowConsumer::DropOldest);
+        let operation = Rc::default();
+        for text in ["aaaa", "bbbb", "cccc"] {
+            outbox.push_result(text.into(), &operation);
+        }
+        assert_eq!(texts(&outbox), ["bbbb", "cccc"]);
+        assert_eq!(metrics.snapshot().results_dropped, 1);
+    }
+
+    #[test]
+    fn latest_keeps_one_result_of_each_operation() {
+        let (outbox, metrics) = outbox(SlowConsumer::Latest);
+        let (one, two) = (Rc::default(), Rc::default());
+        outbox.push_result("aaa".into(), &one);
+        outbox.push_result("bbb".into(), &two);
+        outbox.push_result("ccc".into(), &one);
+        outbox.push_result("ddd".into(), &one);
+        assert_eq!(texts(&outbox), ["bbb", "ddd"]);
+        assert_eq!(metrics.snapshot().results_dropped, 2);
+    }
+
+    #[test]
+    fn messages_of_the_protocol_are_never_dropped() {
+        let (outbox, _) = outbox(SlowConsumer::DropOldest);
+        let operation = Rc::default();
+        outbox.push_control(Outgoing::Text("ack".into()));
+        outbox.push_result("aaaaaa".into(), &operation);
+        outbox.push_result("bbbbbb".into(), &operation);
+        assert_eq!(texts(&outbox), ["ack", "bbbbbb"]);
+    }
+
+    #[test]
+    fn a_client_that_floods_pings_and_reads_nothing_is_ended() {
+        let (outbox, metrics) = outbox(SlowConsumer::DropOldest);
+        for _ in 0..4 {
+            outbox.push_control(Outgoing::Text("pong".into()));
+        }
+        assert!(outbox.is_closed());
+        assert_eq!(metrics.snapshot().slow_consumer_disconnects, 1);
+    }
+
+    #[test]
+    fn results_of_an_operation_that_the_client_ended_do_not_leave() {
+        let (outbox, _) = outbox(SlowConsumer::Disconnect);
+        let (one, two): (Rc<OperationMark>, _) = (Rc::default(), Rc::default());
+        outbox.push_result("one".into(), &one);
+        outbox.push_result("two".into(), &two);
+        one.withdraw();
+        outbox.push_result("one".into(), &one);
+        assert_eq!(texts(&outbox), ["two"]);
+    }
+
+    #[test]
+    fn a_result_larger_than_the_limit_passes_when_nothing_waits() {
+        let (outbox, _) = outbox(SlowConsumer::Disconnect);
+        outbox.push_result("a".repeat(50).into(), &Rc::default());
+        assert_eq!(texts(&outbox).len(), 1);
+    }
+
+    #[test]
+    fn nothing_follows_a_close() {
+        let (outbox, _) = outbox(SlowConsumer::Disconnect);
+        outbox.close(Close::going_away());
+        outbox.push_control(Outgoing::Ping);
+        outbox.push_result("late".into(), &Rc::default());
+        assert_eq!(outbox.pop(), Some(Outgoing::Close(Close::going_away())));
+        assert_eq!(outbox.pop(), None);
+    }
+}

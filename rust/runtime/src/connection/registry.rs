@@ -1,0 +1,138 @@
+//! The live connections of one worker: kept alive, expired, drained, closed.
+
+use std::cell::RefCell;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::Recipient;
+use hashbrown::HashMap;
+use protocol::Close;
+use tokio::time::Instant;
+
+use super::Connection;
+use super::expiry::{Expiries, Moment};
+use crate::admission::{Connect, start_authentication};
+use crate::client::Selector;
+use crate::engine::Engine;
+use crate::operation::Opener;
+
+/// The live connections of one worker, and what they need of it.
+pub struct Registry {
+    opener: Rc<Opener>,
+    /// The first check that clients pass.
+    authenticate: Option<Recipient<Connect>>,
+    connections: RefCell<HashMap<u64, Weak<Connection>>>,
+    /// When their identities end.
+    expiries: RefCell<Expiries>,
+}
+
+impl Registry {
+    /// Starts the actors that clients pass on the current thread, which must be inside an actix
+    /// arbiter.
+    pub(crate) fn new(opener: Rc<Opener>) -> Self {
+        let engine = opener.engine();
+        let authenticate =
+            start_authentication(engine.tokens.clone(), engine.authenticator.clone());
+        Self {
+            opener,
+            authenticate,
+            connections: RefCell::default(),
+            expiries: RefCell::default(),
+        }
+    }
+
+    /// What all threads share.
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
+        self.opener.engine()
+    }
+
+    /// What opens the operations of these connections.
+    pub(crate) fn opener(&self) -> &Rc<Opener> {
+        &self.opener
+    }
+
+    pub(crate) fn authenticate(&self) -> Option<&Recipient<Connect>> {
+        self.authenticate.as_ref()
+    }
+
+    pub(crate) fn add(&self, key: u64, connection: &Rc<Connection>) {
+        self.engine()
+            .roster
+            .add(key, connection.connected().clone());
+        self.engine().metrics.connections.add(1);
+        self.connections
+            .borrow_mut()
+            .insert(key, Rc::downgrade(connection));
+    }
+
+    pub(crate) fn remove(&self, key: u64) {
+        if self.connections.borrow_mut().remove(&key).is_some() {
+            self.engine().metrics.connections.add(-1);
+            self.engine().roster.remove(key);
+        }
+    }
+
+    /// The connections at this moment; they may come and go while they are handled.
+    pub(crate) fn live(&self) -> Vec<Rc<Connection>> {
+        let connections = self.connections.borrow();
+        connections.values().filter_map(Weak::upgrade).collect()
+    }
+
+    pub(crate) fn keep_alive(&self) {
+        for connection in self.live() {
+            connection.keep_alive();
+        }
+    }
+
+    /// Ends a connection so many seconds after the epoch, with its identity.
+    pub(crate) fn expire_at(&self, seconds: f64, key: u64) {
+        let mut expiries = self.expiries.borrow_mut();
+        expiries.add(key, seconds, Moment::now());
+    }
+
+    /// The connection ends otherwise.
+    pub(crate) fn forget_expiry(&self, key: u64) {
+        self.expiries.borrow_mut().remove(key);
+    }
+
+    /// Ends the connections whose identity has ended.
+    pub(crate) fn expire(&self) {
+        let now = Moment::now();
+        loop {
+            let ended = self.expiries.borrow_mut().take(now);
+            let Some(key) = ended else { return };
+            let connection = self.connections.borrow().get(&key).and_then(Weak::upgrade);
+            if let Some(connection) = connection {
+                connection.expired();
+            }
+        }
+    }
+
+    /// Lets the connections leave, evenly over `window`.
+    pub(crate) fn drain(&self, window: Duration) {
+        let connections = self.connections.borrow();
+        let leaving: Vec<_> = connections.values().cloned().collect();
+        let count = u32::try_from(leaving.len()).unwrap_or(u32::MAX);
+        let (begin, step) = (Instant::now(), window / count.max(1));
+        actix::spawn(async move {
+            for (place, connection) in (0..).zip(leaving) {
+                tokio::time::sleep_until(begin + step * place).await;
+                if let Some(connection) = connection.upgrade() {
+                    connection.leave();
+                }
+            }
+        });
+    }
+
+    pub(crate) fn close(&self, selector: &Selector, close: &Close) -> usize {
+        let selected = self.live().into_iter().filter(|connection| {
+            let client = connection.client();
+            let identity = client.as_ref().and_then(|c| c.identity.as_ref());
+            selector.selects(connection.id(), identity)
+        });
+        selected
+            .map(|connection| connection.close(close.clone()))
+            .count()
+    }
+}

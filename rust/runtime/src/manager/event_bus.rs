@@ -1,0 +1,138 @@
+//! The broadcast: takes events from the intake, keeps them in the history and hands them to every
+//! shard.
+//!
+//! One per manager, on the system's thread, started with the runtime. Events that were not yet
+//! broadcast stay in the intake, so a restart loses nothing. It ends when the intake is closed
+//! and empty.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, WrapFuture};
+use bus::{Event, History, Intake, Streams};
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+use crate::catalog::Catalog;
+use crate::catalog::channels::{Channels, Undeclared};
+use crate::config::BROADCAST_BATCH;
+use crate::engine::Engine;
+use crate::metrics::Metrics;
+use crate::worker::{Broadcast, ShardActor};
+
+/// The shards that events are handed to. Shared, so that a subscription never has to wait for
+/// its worker to be known.
+#[derive(Debug, Default)]
+pub struct ShardList(Mutex<Vec<Addr<ShardActor>>>);
+
+impl ShardList {
+    /// Adds a worker's shard.
+    pub fn add(&self, shard: Addr<ShardActor>) {
+        self.0.lock().push(shard);
+    }
+
+    /// The shards of all workers that still run.
+    #[must_use]
+    pub fn live(&self) -> Vec<Addr<ShardActor>> {
+        let mut shards = self.0.lock();
+        shards.retain(Addr::connected);
+        shards.clone()
+    }
+}
+
+/// Hands each event to every shard, in batches and in order.
+pub struct EventBusActor {
+    intake: Arc<Intake>,
+    shards: Arc<ShardList>,
+    history: Option<Arc<History>>,
+    event_streams: Arc<Streams>,
+    metrics: Arc<Metrics>,
+    /// Whether events without a tenant are dropped.
+    is_isolated: bool,
+    catalog: Arc<Catalog>,
+}
+
+impl EventBusActor {
+    /// Makes the actor that empties the intake of an engine.
+    #[must_use]
+    pub fn new(engine: &Engine, shards: Arc<ShardList>) -> Self {
+        Self {
+            intake: engine.intake.clone(),
+            shards,
+            history: engine.history.clone(),
+            event_streams: engine.event_streams.clone(),
+            metrics: engine.metrics.clone(),
+            is_isolated: engine.policy.tenant.is_some(),
+            catalog: engine.catalog.clone(),
+        }
+    }
+}
+
+impl Actor for EventBusActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let (intake, shards, metrics) = (
+            self.intake.clone(),
+            self.shards.clone(),
+            self.metrics.clone(),
+        );
+        let is_isolated = self.is_isolated;
+        let history = self.history.clone();
+        let mut undeclared = Undeclared::new(Channels::new(self.catalog.definitions()));
+        // Held by the messages themselves, so that shards wake no publisher while none waits.
+        let turns = Arc::new(Semaphore::new(1));
+        if let Some(history) = &self.history {
+            ctx.run_interval(history.sweep_interval(), |actor, _| {
+                if let Some(history) = &actor.history {
+                    actor.metrics.set_history(history.sweep(Instant::now()));
+                    actor.event_streams.sweep();
+                }
+            });
+        }
+        let broadcast = async move {
+            loop {
+                let closed = intake.is_closed();
+                if intake.is_empty() {
+                    if closed {
+                        break;
+                    }
+                    intake.filled().await;
+                    continue;
+                }
+                // Waiting for all shards bounds what is on its way to them, and makes publishers
+                // wait for fan-out that does not keep up.
+                let Ok(turn) = turns.clone().acquire_owned().await else {
+                    break;
+                };
+                let turn = Arc::new(turn);
+                let mut events = intake.take(BROADCAST_BATCH);
+                let taken = events.len();
+                for event in &events {
+                    undeclared.look_at(&event.channel);
+                }
+                if is_isolated {
+                    events.retain(|event| event.tenant_id.is_some());
+                    let dropped = taken - events.len();
+                    metrics.events_without_tenant.add(dropped as u64);
+                }
+                let events: Arc<[Arc<Event>]> = events.into();
+                if let Some(history) = &history {
+                    // Before they leave: who reads what was missed learns of every event from
+                    // here or from its shard.
+                    metrics.set_history(history.record(&events, Instant::now()));
+                }
+                metrics.events_published.add(taken as u64);
+                // A shard whose worker has ended drops the message and is off the list next time.
+                for shard in shards.live() {
+                    let (events, turn) = (events.clone(), turn.clone());
+                    shard.do_send(Broadcast { events, turn });
+                }
+            }
+            // The shards are done with the last.
+            turns.acquire().await.ok();
+        };
+        let ended = broadcast.into_actor(self).map(|(), _, ctx| ctx.stop());
+        ctx.spawn(ended);
+    }
+}

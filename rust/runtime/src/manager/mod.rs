@@ -1,0 +1,11 @@
+//! A started manager: its threads, its event bus, its drain and its end.
+
+mod event_bus;
+mod runtime;
+mod system;
+mod worker_factory;
+mod worker_pool;
+
+pub use event_bus::EventBusActor;
+pub use runtime::Runtime;
+pub use worker_factory::WorkerFactory;

@@ -1,0 +1,372 @@
+//! A started manager: its actors, its in-process operations, its end.
+
+use std::cell::OnceCell;
+use std::future::Future;
+use std::rc::Rc;
+use std::sync::mpsc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use actix::{Actor, Addr};
+use dashmap::DashMap;
+use graphql::GraphQLError;
+use protocol::{Close, Framing, OperationKind, Request};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::event_bus::{EventBusActor, ShardList};
+use super::system::SystemThread;
+use super::worker_factory::WorkerFactory;
+use super::worker_pool::Carriers;
+use crate::client::{Buckets, Client, Selector};
+use crate::engine::Engine;
+use crate::error::RuntimeError;
+use crate::operation::{Opened, Opening, opened_unless};
+use crate::subscription::{FinishSubscription, StopSubscription, SubscriptionActor};
+use crate::transport::{Responder, Response, ResponseStream, StreamSink, Streams};
+use crate::worker::{
+    CloseConnections, DrainConnections, RunOnWorker, ShardActor, StopWorker, Worker, address,
+};
+
+/// How often the drain looks whether everything has ended.
+const DRAIN_POLL: Duration = Duration::from_millis(5);
+
+/// Time for the last close frames of a drain to be written.
+const CLOSE_TIME: Duration = Duration::from_secs(1);
+
+/// Time between two connections that leave, at most: the new server takes their clients at this
+/// pace, or faster where the drain would last longer.
+const PACE: Duration = Duration::from_millis(50);
+
+/// A started manager.
+pub struct Runtime {
+    engine: Arc<Engine>,
+    shards: Arc<ShardList>,
+    streams: Arc<Streams>,
+    /// The worker on the system's thread, which hosts in-process operations.
+    local: Addr<ShardActor>,
+    operations: Arc<DashMap<String, InProcess>>,
+    /// Threads that a server of the host's needs (count).
+    workers: usize,
+    carriers: OnceLock<Carriers>,
+    system: Arc<SystemThread>,
+}
+
+struct InProcess {
+    stream: Arc<ResponseStream>,
+    /// `None` until it runs, and for operations that were answered at once.
+    actor: Option<Addr<SubscriptionActor>>,
+}
+
+impl Runtime {
+    /// Starts the actors of a manager. Blocks until they run: the time of a thread's start.
+    /// `workers` is how many threads host connections that another server carries (count); they
+    /// are started with the first of these.
+    ///
+    /// # Errors
+    ///
+    /// [`RuntimeError`] when no thread can be had.
+    pub fn start(engine: Engine, workers: usize) -> Result<Self, RuntimeError> {
+        let system = SystemThread::acquire()?;
+        let engine = Arc::new(engine);
+        let shards = Arc::<ShardList>::default();
+        let (started, local) = mpsc::sync_channel(1);
+        let (state, list) = (engine.clone(), shards.clone());
+        system.arbiter().spawn_fn(move || {
+            EventBusActor::new(&state, list.clone()).start();
+            let groups = state.shared.clone();
+            let (_, shard) = Worker::start(state);
+            groups.set_home(address(&shard));
+            list.add(shard.clone());
+            // Fails only when the caller is gone, and then the address is not needed.
+            started.send(shard).ok();
+        });
+        let local = local.recv().map_err(|_| RuntimeError::Closed)?;
+        Ok(Self {
+            engine,
+            shards,
+            streams: Arc::default(),
+            local,
+            operations: Arc::default(),
+            workers,
+            carriers: OnceLock::new(),
+            system,
+        })
+    }
+
+    /// In a forked process: lets a new runtime start, as the thread of the old one is not there.
+    pub fn after_fork() {
+        SystemThread::forget();
+    }
+
+    /// What all threads of the manager share.
+    #[must_use]
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// Ends the actors and with them all operations; the thread goes on while another manager
+    /// needs it. Dropping the runtime does this too.
+    pub fn stop(&self) {
+        self.engine.intake.close();
+        for shard in self.shards.live() {
+            shard.do_send(StopWorker);
+        }
+        let ids: Vec<_> = self.operations.iter().map(|o| o.key().clone()).collect();
+        for id in ids {
+            self.complete(&id);
+        }
+    }
+
+    /// Runs a future on the system's thread; false when the system has ended.
+    pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> bool {
+        self.system.arbiter().spawn(future)
+    }
+
+    /// Runs a function on the system's thread, inside its arbiter; false when it has ended.
+    pub fn run_on_system(&self, run: impl FnOnce() + Send + 'static) -> bool {
+        self.system.arbiter().spawn_fn(run)
+    }
+
+    /// Answers a request or opens a connection that another server takes, with what runs on the
+    /// worker thread that carries least. Blocks the first time, while the threads start.
+    #[must_use]
+    pub fn responder(&self) -> Responder {
+        let carriers = self.carriers.get_or_init(|| self.start_carriers());
+        carriers.least_loaded().unwrap_or_else(|| {
+            Responder::new(
+                self.engine.clone(),
+                self.streams.clone(),
+                self.local.clone(),
+            )
+        })
+    }
+
+    fn start_carriers(&self) -> Carriers {
+        let (started, carriers) = mpsc::sync_channel(1);
+        let (workers, factory) = (self.workers, self.worker_factory());
+        self.run_on_system(move || {
+            // The receiver waits for exactly this.
+            started.send(Carriers::start(workers, &factory)).ok();
+        });
+        // The system has ended: what it would have carried is ended at once.
+        carriers.recv().unwrap_or_default()
+    }
+
+    /// Lets other threads join this manager as workers.
+    #[must_use]
+    pub fn worker_factory(&self) -> WorkerFactory {
+        WorkerFactory::new(
+            self.engine.clone(),
+            self.shards.clone(),
+            self.streams.clone(),
+        )
+    }
+
+    /// Starts an operation without a connection. The outcome comes once it is registered, so an
+    /// event published afterwards reaches it.
+    ///
+    /// # Errors
+    ///
+    /// The request errors of the GraphQL specification, section 7.1.2, or that the id is in use.
+    pub async fn subscribe(
+        &self,
+        id: String,
+        request: Request,
+        client: Client,
+    ) -> Result<Result<Arc<ResponseStream>, Vec<GraphQLError>>, RuntimeError> {
+        let mut client = client;
+        client.buckets = self.engine.in_process_account(&client);
+        if let Some(buckets) = &client.buckets
+            && buckets.subscribe().is_err()
+        {
+            return Ok(Err(vec![self.engine.operation_denied(&client)]));
+        }
+        let limits = &self.engine.limits;
+        let stream = Arc::new(ResponseStream::new(
+            limits.max_pending_bytes,
+            limits.slow_consumer,
+            self.engine.metrics.clone(),
+        ));
+        match self.operations.entry(id.clone()) {
+            dashmap::Entry::Occupied(_) => {
+                let error = GraphQLError::new(format!("subscription id `{id}` is in use"));
+                return Ok(Err(vec![error]));
+            }
+            dashmap::Entry::Vacant(place) => {
+                place.insert(InProcess {
+                    stream: stream.clone(),
+                    actor: None,
+                });
+            }
+        }
+        let (mut reply, opened) = oneshot::channel();
+        let asked = request.resume().is_ok_and(|resume| resume.is_asked);
+        let is_limited = |buckets: &Arc<Buckets>| {
+            let kind = || self.engine.catalog.kind(&request);
+            buckets.limits_results() && kind() == Some(OperationKind::Subscription)
+        };
+        let sink = StreamSink {
+            stream: stream.clone(),
+            events: OnceCell::new(),
+            buckets: client.buckets.clone().filter(is_limited),
+            metrics: self.engine.metrics.clone(),
+            framing: Framing::bare().with_ids(self.engine.can_resume(), asked),
+        };
+        let operations = self.operations.clone();
+        self.local.do_send(RunOnWorker(Box::new(move |worker| {
+            let finish = move |reply: oneshot::Sender<_>, opened| {
+                let result = match opened {
+                    Ok(Opened::Subscription(actor)) => {
+                        match operations.get_mut(&id) {
+                            Some(mut operation) => operation.actor = Some(actor),
+                            // It was completed before it ran.
+                            None => actor.do_send(StopSubscription),
+                        }
+                        Ok(())
+                    }
+                    Ok(Opened::Answered) => Ok(()),
+                    Err(errors) => {
+                        operations.remove(&id);
+                        Err(errors)
+                    }
+                };
+                // Fails only when the caller has given up waiting.
+                reply.send(result).ok();
+            };
+            match worker
+                .opener()
+                .open(&request, &Arc::new(client), Rc::new(sink))
+            {
+                Opening::Done(opened) => finish(reply, opened),
+                Opening::Checking(opening) => {
+                    actix::spawn(async move {
+                        let opened = opened_unless(opening, reply.closed()).await;
+                        finish(reply, opened);
+                    });
+                }
+            }
+        })));
+        let opened = opened.await.map_err(|_| RuntimeError::Closed)?;
+        Ok(opened.map(|()| stream))
+    }
+
+    /// The responses of an in-process operation.
+    #[must_use]
+    pub fn responses(&self, id: &str) -> Option<Arc<ResponseStream>> {
+        self.operations.get(id).map(|found| found.stream.clone())
+    }
+
+    /// Ends an in-process operation; false when there is none of this id.
+    pub fn complete(&self, id: &str) -> bool {
+        let Some((_, operation)) = self.operations.remove(id) else {
+            return false;
+        };
+        if let Some(actor) = operation.actor {
+            actor.do_send(StopSubscription);
+        }
+        operation.stream.end(Response::Complete);
+        true
+    }
+
+    /// Closes the selected connections of all workers. Returns how many.
+    pub async fn disconnect(&self, selector: Selector, close: Close) -> usize {
+        let mut count = 0;
+        for shard in self.shards.live() {
+            let command = CloseConnections {
+                selector: selector.clone(),
+                close: close.clone(),
+            };
+            count += shard.send(command).await.unwrap_or(0);
+        }
+        count
+    }
+
+    /// Lets all connections leave within `limit`, then takes no further event and ends the
+    /// operations without a connection. No client is let in any more.
+    pub async fn drain(&self, limit: Duration) {
+        let begin = Instant::now();
+        self.drain_connections(limit).await;
+        // Not before: a mutation that was under way may have published.
+        self.engine.intake.close();
+        let deadline = (begin + limit).max(Instant::now() + limit.min(CLOSE_TIME));
+        self.wait_while(|| !self.engine.intake.is_empty(), deadline)
+            .await;
+        let actors: Vec<_> = self
+            .operations
+            .iter()
+            .filter_map(|operation| operation.actor.clone())
+            .collect();
+        for actor in actors {
+            actor.do_send(FinishSubscription);
+        }
+        let metrics = &self.engine.metrics;
+        // Operations that take no further event are no subscriptions any more, and have calls
+        // under way.
+        let is_answering = || self.operations.iter().any(|one| !one.stream.is_over());
+        self.wait_while(
+            || metrics.subscriptions.get() > 0 || is_answering(),
+            deadline,
+        )
+        .await;
+        let ids: Vec<_> = self.operations.iter().map(|o| o.key().clone()).collect();
+        for id in ids {
+            self.complete(&id);
+        }
+    }
+
+    /// Lets all connections leave, one after the other: each sends what was published before, has
+    /// until `limit` to answer what ends by itself, and closes with 1001. No client is let in any
+    /// more until [`Self::readmit`].
+    pub async fn drain_connections(&self, limit: Duration) {
+        let engine = &self.engine;
+        engine.set_draining(true);
+        let deadline = Instant::now() + limit;
+        let published = engine.intake.accepted();
+        self.wait_while(
+            || engine.metrics.events_published.get() < published,
+            deadline,
+        )
+        .await;
+        let connections = engine.metrics.connections.get();
+        let paced = PACE.saturating_mul(u32::try_from(connections).unwrap_or(u32::MAX));
+        let window = paced.min(limit);
+        for shard in self.shards.live() {
+            // An error means that the worker, and with it its connections, has ended.
+            shard.send(DrainConnections { window }).await.ok();
+        }
+        let connected = || engine.metrics.connections.get() > 0;
+        self.wait_while(connected, deadline).await;
+        self.disconnect(Selector::default(), Close::going_away())
+            .await;
+        // The close frames are still to be written.
+        wait_while(connected, Instant::now() + CLOSE_TIME).await;
+    }
+
+    /// Ends the drain that is under way: what is not answered by now never is.
+    pub fn hurry(&self) {
+        self.engine.set_hurried(true);
+    }
+
+    /// Lets clients in again after [`Self::drain_connections`].
+    pub fn readmit(&self) {
+        self.engine.set_hurried(false);
+        self.engine.set_draining(self.engine.intake.is_closed());
+    }
+
+    async fn wait_while(&self, condition: impl Fn() -> bool, deadline: Instant) {
+        wait_while(|| condition() && !self.engine.is_hurried(), deadline).await;
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+async fn wait_while(condition: impl Fn() -> bool, deadline: Instant) {
+    while condition() && Instant::now() < deadline {
+        tokio::time::sleep(DRAIN_POLL).await;
+    }
+}

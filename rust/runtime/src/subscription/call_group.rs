@@ -1,0 +1,446 @@
+//! Subscribers with equal operation and arguments that share one resolver call for each event.
+//!
+//! A group has one lane for all workers of a manager. Its actor runs on the manager's own worker,
+//! which outlives those of a server, and hands each result to the workers that host members.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::task::{Context, Poll};
+
+use actix::{Actor, Addr, Message, Recipient};
+use bytes::Bytes;
+use futures_util::task::AtomicWaker;
+use graphql::Plan;
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+use protocol::JsonObject;
+use security::Guard;
+
+use super::actor::{StopSubscription, SubscriptionActor};
+use super::lane::Lane;
+use super::shard::{Membership, Shard};
+use super::sink::ResponseSink;
+use super::wakes::WakeActors;
+use crate::config::SHARED_IN_FLIGHT;
+use crate::routing::Route;
+
+/// Command of a group to a worker. Reply: `()`.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) enum GroupCommand {
+    /// Start the actor of a new group. Sender: its first member, to the manager's own worker.
+    Start(Starting),
+    /// Stop the actor of a group that lost its last member.
+    /// Sender: that member, to the manager's own worker.
+    Stop(Stopping),
+    /// Hand an outcome to the members that the worker hosts.
+    /// Sender: the group, at most [`SHARED_IN_FLIGHT`] of them at once.
+    Deliver(Delivery),
+}
+
+impl GroupCommand {
+    /// Carries it out on the worker whose subscriptions these are.
+    pub(crate) fn run(self, shard: &Rc<Shard>, members: &SharedMembers) {
+        match self {
+            Self::Start(starting) => starting.run(shard),
+            Self::Stop(stopping) => stopping.run(),
+            Self::Deliver(delivery) => members.deliver(delivery.group.id, &delivery.outcome),
+        }
+    }
+}
+
+/// A group whose actor is to start.
+pub(crate) struct Starting {
+    groups: Arc<SharedGroups>,
+    group: Arc<SharedGroup>,
+}
+
+impl Starting {
+    fn run(self, shard: &Rc<Shard>) {
+        let Self { groups, group } = self;
+        let (route, guard, lane) = (
+            group.key.route.clone(),
+            group.key.guard.clone(),
+            group.lane.clone(),
+        );
+        let registration = shard.register_uncounted(route, guard, lane.clone());
+        let sink = Rc::new(GroupSink {
+            group: group.clone(),
+            groups: Arc::downgrade(&groups),
+        });
+        let actor = SubscriptionActor::new(sink, registration, Some(lane));
+        groups.actors.lock().insert(group.id, actor.start());
+    }
+}
+
+/// A group whose actor is to stop.
+pub(crate) struct Stopping {
+    groups: Arc<SharedGroups>,
+    id: u64,
+}
+
+impl Stopping {
+    fn run(self) {
+        if let Some(actor) = self.groups.actors.lock().remove(&self.id) {
+            actor.do_send(StopSubscription);
+        }
+    }
+}
+
+/// What a worker takes of its subscriptions from other threads.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct WorkerAddress {
+    pub(crate) groups: Recipient<GroupCommand>,
+    pub(crate) wakes: Recipient<WakeActors>,
+}
+
+/// What subscriptions have in common when one call serves them all.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct SharedKey {
+    pub(crate) definition: usize,
+    /// The coerced arguments, of which it is the text that counts.
+    pub(crate) arguments: JsonObject,
+    /// Where the events are found: an argument that is null may be given or left out.
+    pub(crate) route: Route,
+    pub(crate) plan: Arc<Plan>,
+    /// The security view: who sees other events makes calls of its own.
+    pub(crate) guard: Option<Arc<Guard>>,
+}
+
+/// The groups of one manager.
+#[derive(Default)]
+pub(crate) struct SharedGroups {
+    groups: Mutex<ByKey>,
+    /// By the ids of their groups. An actor ends with its address here.
+    actors: Mutex<HashMap<u64, Addr<SubscriptionActor>>>,
+    /// The manager's own worker.
+    home: OnceLock<WorkerAddress>,
+}
+
+#[derive(Default)]
+struct ByKey(HashMap<SharedKey, Arc<SharedGroup>>);
+
+impl ByKey {
+    /// Takes a group off, but not a successor of the same key.
+    fn remove_if(&mut self, group: &SharedGroup) {
+        if self
+            .0
+            .get(&group.key)
+            .is_some_and(|known| known.id == group.id)
+        {
+            self.0.remove(&group.key);
+        }
+    }
+}
+
+/// Subscribers that share one lane.
+pub(crate) struct SharedGroup {
+    id: u64,
+    key: SharedKey,
+    lane: Arc<Lane>,
+    hosts: Mutex<Hosts>,
+    /// Results on their way to a worker (count).
+    in_flight: AtomicUsize,
+    waker: AtomicWaker,
+}
+
+/// Where the members of a group are.
+#[derive(Default)]
+struct Hosts {
+    /// Workers that host members, with their number (count).
+    workers: Vec<(WorkerAddress, usize)>,
+    /// The last event whose result was sent to them.
+    sent: u64,
+}
+
+/// What a group has for its members.
+#[derive(Debug, Clone)]
+pub(crate) enum SharedOutcome {
+    /// A result, and the offset of its event.
+    Next(Bytes, Option<u64>),
+    /// The end, with a JSON array of errors.
+    Error(Bytes),
+    /// The end.
+    Complete,
+}
+
+impl SharedGroups {
+    /// Sets the worker that hosts the actors of groups.
+    pub(crate) fn set_home(&self, home: WorkerAddress) {
+        // There is one for each start.
+        self.home.set(home).ok();
+    }
+
+    /// Joins the group of `key`; the first member makes its lane. Returns the last event whose result
+    /// was sent before.
+    fn join(
+        self: &Arc<Self>,
+        key: SharedKey,
+        worker: &WorkerAddress,
+        lane: impl FnOnce(&WorkerAddress) -> Arc<Lane>,
+    ) -> (Arc<SharedGroup>, u64) {
+        let mut groups = self.groups.lock();
+        if let Some(group) = groups.0.get(&key) {
+            return (group.clone(), group.add(worker));
+        }
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        let group = Arc::new(SharedGroup {
+            id: LAST.fetch_add(1, Ordering::Relaxed),
+            key: key.clone(),
+            lane: lane(self.home.get().unwrap_or(worker)),
+            hosts: Mutex::default(),
+            in_flight: AtomicUsize::new(0),
+            waker: AtomicWaker::new(),
+        });
+        let sent = group.add(worker);
+        groups.0.insert(key, group.clone());
+        // In line before every event that is published from now on.
+        self.send_home(GroupCommand::Start(Starting {
+            groups: self.clone(),
+            group: group.clone(),
+        }));
+        (group, sent)
+    }
+
+    fn leave(self: &Arc<Self>, group: &Arc<SharedGroup>, worker: &WorkerAddress) {
+        let mut groups = self.groups.lock();
+        if !group.remove(worker) {
+            return;
+        }
+        groups.remove_if(group);
+        drop(groups);
+        self.send_home(GroupCommand::Stop(Stopping {
+            groups: self.clone(),
+            id: group.id,
+        }));
+    }
+
+    fn send_home(&self, command: GroupCommand) {
+        if let Some(home) = self.home.get() {
+            home.groups.do_send(command);
+        }
+    }
+}
+
+impl SharedGroup {
+    fn add(&self, worker: &WorkerAddress) -> u64 {
+        let mut hosts = self.hosts.lock();
+        match hosts.workers.iter_mut().find(|(known, _)| known == worker) {
+            Some((_, members)) => *members += 1,
+            None => hosts.workers.push((worker.clone(), 1)),
+        }
+        hosts.sent
+    }
+
+    /// Takes one member off; true when it was the last.
+    fn remove(&self, worker: &WorkerAddress) -> bool {
+        let workers = &mut self.hosts.lock().workers;
+        if let Some((_, members)) = workers.iter_mut().find(|(known, _)| known == worker) {
+            *members -= 1;
+        }
+        workers.retain(|(_, members)| *members > 0);
+        workers.is_empty()
+    }
+
+    /// Whether every result up to an event has been handed to the members.
+    fn has_sent(&self, offset: u64) -> bool {
+        self.lane.is_past(offset) && self.in_flight.load(Ordering::Acquire) == 0
+    }
+
+    fn send(self: &Arc<Self>, outcome: &SharedOutcome) {
+        let mut hosts = self.hosts.lock();
+        if let SharedOutcome::Next(_, Some(offset)) = outcome {
+            hosts.sent = *offset;
+        }
+        let workers: Vec<_> = hosts.workers.iter().map(|(w, _)| w.clone()).collect();
+        drop(hosts);
+        for worker in workers {
+            self.in_flight.fetch_add(1, Ordering::AcqRel);
+            worker.groups.do_send(GroupCommand::Deliver(Delivery {
+                group: self.clone(),
+                outcome: outcome.clone(),
+            }));
+        }
+    }
+}
+
+/// One result on its way to one worker; dropped when it has arrived, or never will.
+pub(crate) struct Delivery {
+    group: Arc<SharedGroup>,
+    outcome: SharedOutcome,
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        self.group.in_flight.fetch_sub(1, Ordering::AcqRel);
+        self.group.waker.wake();
+    }
+}
+
+/// Takes the results of a group's lane.
+struct GroupSink {
+    group: Arc<SharedGroup>,
+    groups: Weak<SharedGroups>,
+}
+
+impl GroupSink {
+    /// The lane has ended by itself: who comes later makes a new group.
+    fn end(&self, outcome: &SharedOutcome) {
+        if let Some(groups) = self.groups.upgrade() {
+            groups.groups.lock().remove_if(&self.group);
+            groups.actors.lock().remove(&self.group.id);
+        }
+        self.group.send(outcome);
+    }
+}
+
+impl ResponseSink for GroupSink {
+    fn next(&self, response: &Bytes) {
+        self.next_of(response, None);
+    }
+
+    fn next_of(&self, response: &Bytes, offset: Option<u64>) {
+        let next = SharedOutcome::Next(response.clone(), offset);
+        self.group.send(&next);
+    }
+
+    fn error(&self, errors: &[u8]) {
+        self.end(&SharedOutcome::Error(Bytes::copy_from_slice(errors)));
+    }
+
+    fn complete(&self) {
+        self.end(&SharedOutcome::Complete);
+    }
+
+    fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
+        self.group.waker.register(cx.waker());
+        if self.group.in_flight.load(Ordering::Acquire) < SHARED_IN_FLIGHT {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+}
+
+/// A subscriber that becomes a member.
+pub(crate) struct Joining {
+    pub(crate) key: SharedKey,
+    /// The last event before it subscribed.
+    pub(crate) joined: u64,
+    pub(crate) sink: Rc<dyn ResponseSink>,
+}
+
+struct Member {
+    /// The last event before it subscribed.
+    joined: u64,
+    sink: Rc<dyn ResponseSink>,
+    /// The offset of the last result that it was handed.
+    received: Cell<u64>,
+}
+
+/// The members of groups that one worker hosts.
+#[derive(Default)]
+pub(crate) struct SharedMembers {
+    members: RefCell<HashMap<u64, HashMap<u64, Rc<Member>>>>,
+}
+
+impl SharedMembers {
+    /// Adds a member, which receives the results of later events.
+    pub(crate) fn join(
+        self: &Rc<Self>,
+        groups: &Arc<SharedGroups>,
+        worker: &WorkerAddress,
+        joining: Joining,
+        lane: impl FnOnce(&WorkerAddress) -> Arc<Lane>,
+    ) -> GroupMembership {
+        let (group, sent) = groups.join(joining.key, worker, lane);
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        let member = LAST.fetch_add(1, Ordering::Relaxed);
+        let mut members = self.members.borrow_mut();
+        let of_group = members.entry(group.id).or_default();
+        let joined = Rc::new(Member {
+            joined: joining.joined,
+            sink: joining.sink,
+            received: Cell::new(joining.joined),
+        });
+        of_group.insert(member, joined.clone());
+        drop(members);
+        GroupMembership {
+            members: self.clone(),
+            groups: groups.clone(),
+            worker: worker.clone(),
+            group,
+            member,
+            joined,
+            sent,
+        }
+    }
+
+    /// Hands an outcome to the members of a group.
+    fn deliver(&self, group: u64, outcome: &SharedOutcome) {
+        // Sinks may reach back, so nothing is borrowed while they run.
+        let members: Vec<_> = match self.members.borrow().get(&group) {
+            Some(members) => members.values().cloned().collect(),
+            None => return,
+        };
+        for member in members {
+            if let SharedOutcome::Next(_, Some(offset)) = outcome {
+                member.received.set(*offset);
+            }
+            match outcome {
+                SharedOutcome::Next(response, offset)
+                    if offset.is_none_or(|offset| offset > member.joined) =>
+                {
+                    member.sink.next_of(response, *offset);
+                }
+                SharedOutcome::Next(..) => {}
+                SharedOutcome::Error(errors) => member.sink.error(errors),
+                SharedOutcome::Complete => member.sink.complete(),
+            }
+        }
+    }
+}
+
+/// Keeps a subscriber in its group.
+pub(crate) struct GroupMembership {
+    members: Rc<SharedMembers>,
+    groups: Arc<SharedGroups>,
+    worker: WorkerAddress,
+    group: Arc<SharedGroup>,
+    member: u64,
+    joined: Rc<Member>,
+    sent: u64,
+}
+
+impl GroupMembership {
+    /// The last event whose result was sent before it joined.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent
+    }
+}
+
+impl Membership for GroupMembership {
+    fn last(&self) -> u64 {
+        self.group.lane.last()
+    }
+
+    fn has_received(&self, offset: u64) -> bool {
+        self.joined.received.get() >= offset || self.group.has_sent(offset)
+    }
+}
+
+impl Drop for GroupMembership {
+    fn drop(&mut self) {
+        let mut members = self.members.members.borrow_mut();
+        if let Some(of_group) = members.get_mut(&self.group.id) {
+            of_group.remove(&self.member);
+            if of_group.is_empty() {
+                members.remove(&self.group.id);
+            }
+        }
+        drop(members);
+        self.groups.leave(&self.group, &self.worker);
+    }
+}

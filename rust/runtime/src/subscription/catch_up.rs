@@ -1,0 +1,103 @@
+//! The first steps of a subscription that returns: it hands over what was missed, then goes live.
+//!
+//! A part of the subscription's actor. Not here: what was missed (`replay`).
+
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll, ready};
+
+use actix::Context;
+use actix::fut::ActorFuture;
+
+use super::actor::SubscriptionActor;
+use super::replay::{Found, Replay};
+use crate::config::REPLAY_BATCH;
+
+/// Hands over what was missed, as far as the client has room for its results, then ends.
+pub(super) struct CatchUp {
+    replay: Replay,
+    is_too_late: bool,
+}
+
+/// What came of one step.
+enum Stepped {
+    /// There are more.
+    On,
+    /// Nothing, until the lane has moved.
+    Waits,
+    /// It has caught up: only events after this offset are new to it.
+    CaughtUp(u64),
+}
+
+impl CatchUp {
+    pub(super) fn new(replay: Replay) -> Self {
+        Self {
+            replay,
+            is_too_late: false,
+        }
+    }
+
+    /// Hands over one event, or reads on.
+    fn step(&mut self, actor: &SubscriptionActor) -> Stepped {
+        let (replay, lane) = (&mut self.replay, actor.lane());
+        let is_idle = lane.is_none_or(|lane| lane.is_idle());
+        if self.is_too_late {
+            // What it can still be sent comes before it is told of the gap.
+            if !is_idle {
+                return Stepped::Waits;
+            }
+            self.is_too_late = false;
+            return Stepped::CaughtUp(replay.restart(lane, actor.sink()));
+        }
+        if lane.is_some_and(|lane| !lane.has_replay_room()) {
+            return Stepped::Waits;
+        }
+        if let Some(event) = replay.missed.next() {
+            match lane {
+                Some(lane) => lane.replay(event),
+                None => replay.send(&event, actor.sink()),
+            }
+            return Stepped::On;
+        }
+        // A shared subscription lets its lane go in the end: all calls have ended before.
+        if !is_idle && lane.is_some_and(|lane| lane.info.definition.is_shared) {
+            return Stepped::Waits;
+        }
+        match replay.missed.read_on() {
+            Found::CaughtUp(after) => return Stepped::CaughtUp(after),
+            Found::TooLate => self.is_too_late = true,
+            Found::More => {}
+        }
+        Stepped::On
+    }
+}
+
+impl ActorFuture<SubscriptionActor> for CatchUp {
+    type Output = ();
+
+    fn poll(
+        mut self: Pin<&mut Self>,
+        actor: &mut SubscriptionActor,
+        ctx: &mut Context<SubscriptionActor>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<()> {
+        actor.wake_when_moved(cx.waker().clone());
+        for _ in 0..REPLAY_BATCH {
+            ready!(actor.sink().poll_room(cx));
+            match self.step(actor) {
+                Stepped::On => {}
+                Stepped::Waits => return Poll::Pending,
+                Stepped::CaughtUp(after) => {
+                    if !actor.caught_up(&mut self.replay, after, ctx) {
+                        continue;
+                    }
+                    // What waits in the lane may pass without room from now on.
+                    cx.waker().wake_by_ref();
+                    return Poll::Ready(());
+                }
+            }
+        }
+        // Others have their turn.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}

@@ -1,0 +1,214 @@
+//! Nothing is lost and nothing comes twice, whoever leaves and returns while events are on their way.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::cell::RefCell;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bus::{Draft, HistoryLimits, Stream};
+use bytes::Bytes;
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::subscription::shard::Shard;
+use crate::subscription::shard::tests::plan;
+
+const CLIENTS: usize = 3;
+
+#[derive(Default)]
+struct Received(RefCell<Vec<u64>>);
+
+impl ResponseSink for Received {
+    fn next(&self, _: &Bytes) {}
+
+    fn next_of(&self, _: &Bytes, offset: Option<u64>) {
+        self.0.borrow_mut().extend(offset);
+    }
+
+    fn poll_room(&self, _: &Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+
+    fn error(&self, _: &[u8]) {}
+
+    fn complete(&self) {}
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// Of a tenant of a client, or of none.
+    Publish(usize),
+    /// So many events reach the worker.
+    Broadcast(usize),
+    Leave(usize),
+    Return(usize),
+    /// A client that returns takes so many steps.
+    CatchUp(usize, usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0..=CLIENTS).prop_map(Step::Publish),
+        3 => (1..4usize).prop_map(Step::Broadcast),
+        1 => (0..CLIENTS).prop_map(Step::Leave),
+        2 => (0..CLIENTS).prop_map(Step::Return),
+        3 => (0..CLIENTS, 1..5usize).prop_map(|(client, steps)| Step::CatchUp(client, steps)),
+    ]
+}
+
+enum Phase {
+    Away,
+    CatchingUp(Missed),
+    Live(#[expect(dead_code, reason = "held")] Registration),
+}
+
+/// A client of a tenant of its own.
+struct Returning {
+    received: Rc<Received>,
+    phase: Phase,
+}
+
+struct World {
+    history: Arc<History>,
+    stream: Arc<Stream>,
+    metrics: Arc<Metrics>,
+    shard: Rc<Shard>,
+    plan: Arc<Plan>,
+    on_their_way: VecDeque<Arc<Event>>,
+    clients: Vec<Returning>,
+    tenants: Vec<usize>,
+}
+
+impl World {
+    fn new() -> Self {
+        let metrics = Arc::<Metrics>::default();
+        let limits = HistoryLimits {
+            events: 1_000,
+            age: Duration::from_secs(1_000),
+            bytes: usize::MAX,
+        };
+        let away = || Returning {
+            received: Rc::default(),
+            phase: Phase::Away,
+        };
+        Self {
+            history: Arc::new(History::new(limits)),
+            stream: Arc::new(Stream::new("orders", "run")),
+            shard: Rc::new(Shard::new(metrics.clone())),
+            metrics,
+            plan: plan(),
+            on_their_way: VecDeque::new(),
+            clients: std::iter::repeat_with(away).take(CLIENTS).collect(),
+            tenants: Vec::new(),
+        }
+    }
+
+    fn publish(&mut self, tenant: usize) {
+        self.tenants.push(tenant);
+        let draft = Draft {
+            channel: "orders".into(),
+            event_type: None,
+            tenant_id: Some(tenant.to_string().into()),
+            id: None,
+            data: json!({"n": 1}),
+        };
+        let event = Arc::new(Event::new(
+            draft,
+            self.stream.clone(),
+            self.tenants.len() as u64,
+        ));
+        self.history
+            .record(std::slice::from_ref(&event), Instant::now());
+        self.on_their_way.push_back(event);
+    }
+
+    fn broadcast(&mut self, count: usize) {
+        let count = count.min(self.on_their_way.len());
+        for event in self.on_their_way.drain(..count) {
+            self.shard.deliver(&event);
+        }
+    }
+
+    fn missed(&self, client: usize) -> Missed {
+        let mut guard = Guard::default();
+        let tenant: Arc<str> = client.to_string().into();
+        guard.bind_tenant(tenant.clone());
+        Missed {
+            history: self.history.clone(),
+            stream: self.stream.clone(),
+            metrics: self.metrics.clone(),
+            route: Route::new("orders".into(), None, Vec::new()),
+            guard: Some(Arc::new(guard)),
+            position: self.clients[client]
+                .received
+                .0
+                .borrow()
+                .last()
+                .copied()
+                .unwrap_or(0),
+            read: VecDeque::new(),
+        }
+    }
+
+    fn catch_up(&mut self, client: usize) {
+        let sink = self.clients[client].received.clone();
+        let Phase::CatchingUp(missed) = &mut self.clients[client].phase else {
+            return;
+        };
+        if let Some(event) = missed.next() {
+            return sink.next_of(&Bytes::new(), Some(event.offset));
+        }
+        match missed.read_on() {
+            Found::More => {}
+            Found::TooLate => panic!("all is kept"),
+            Found::CaughtUp(after) => {
+                let (route, guard) = (missed.route.clone(), missed.guard.clone());
+                let plan = self.plan.clone();
+                let registration =
+                    self.shard
+                        .register_passthrough(0, route, guard, plan, (after, sink));
+                self.clients[client].phase = Phase::Live(registration);
+            }
+        }
+    }
+
+    fn come_back(&mut self, client: usize) {
+        if let Phase::Away = self.clients[client].phase {
+            self.clients[client].phase = Phase::CatchingUp(self.missed(client));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn who_returns_receives_each_of_its_events_once_and_in_order(
+        steps in prop::collection::vec(step(), 1..120)
+    ) {
+        let mut world = World::new();
+        for step in steps {
+            match step {
+                Step::Publish(tenant) => world.publish(tenant),
+                Step::Broadcast(count) => world.broadcast(count),
+                Step::Leave(client) => world.clients[client].phase = Phase::Away,
+                Step::Return(client) => world.come_back(client),
+                Step::CatchUp(client, steps) => (0..steps).for_each(|_| world.catch_up(client)),
+            }
+        }
+        for client in 0..CLIENTS {
+            world.come_back(client);
+            while let Phase::CatchingUp(_) = world.clients[client].phase {
+                world.catch_up(client);
+            }
+        }
+        world.broadcast(usize::MAX);
+        for (client, returning) in world.clients.iter().enumerate() {
+            let offsets = (1..).zip(&world.tenants);
+            let own: Vec<u64> = offsets.filter(|(_, t)| **t == client).map(|(n, _)| n).collect();
+            prop_assert_eq!(&*returning.received.0.borrow(), &own);
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! The subscriptions of one worker thread: registered, grouped, and reached by events.
+//!
+//! Lives on one thread and takes no lock. The actor in front of it is `worker::shard_actor`.
+
+use std::cell::RefCell;
+use std::hash::{Hash, Hasher};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bus::Event;
+use bytes::Bytes;
+use graphql::Plan;
+use hashbrown::HashMap;
+use security::{Guard, Subject};
+
+use super::lane::Lane;
+use super::sink::ResponseSink;
+use crate::metrics::Metrics;
+use crate::routing::{Route, RoutingIndex};
+
+/// What passthrough subscriptions have in common when their results are equal byte for byte.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct GroupKey {
+    definition: usize,
+    route: Route,
+    plan: Arc<Plan>,
+    /// The security view: who sees other events is in another group.
+    guard: Option<Arc<Guard>>,
+}
+
+/// Subscriptions whose result is projected once for all of them.
+struct Group {
+    key: GroupKey,
+    members: RefCell<HashMap<u64, Member>>,
+}
+
+struct Member {
+    /// Events up to this offset are none of its.
+    after: u64,
+    sink: Rc<dyn ResponseSink>,
+}
+
+#[derive(Clone)]
+enum Target {
+    Group(Rc<Group>),
+    Lane(Arc<Lane>, Option<Arc<Guard>>),
+}
+
+impl Target {
+    fn address(&self) -> *const () {
+        match self {
+            Self::Group(group) => Rc::as_ptr(group).cast(),
+            Self::Lane(lane, _) => Arc::as_ptr(lane).cast(),
+        }
+    }
+
+    fn admits(&self, event: &Event) -> bool {
+        let guard = match self {
+            Self::Group(group) => &group.key.guard,
+            Self::Lane(_, guard) => guard,
+        };
+        admits(guard.as_deref(), event)
+    }
+}
+
+/// The place of a subscription in a group that shares its calls. Dropped, it leaves the group.
+pub(crate) trait Membership {
+    /// The offset of the last event that came to the group and is not done.
+    fn last(&self) -> u64;
+    /// Whether it was handed every result up to an event.
+    fn has_received(&self, offset: u64) -> bool;
+}
+
+/// Whether a guard lets an event through.
+pub(crate) fn admits(guard: Option<&Guard>, event: &Event) -> bool {
+    guard.is_none_or(|guard| {
+        let subject = Subject {
+            channel: &event.channel,
+            tenant_id: event.tenant_id.as_deref(),
+            data: &event.data,
+        };
+        guard.admit(subject).is_ok()
+    })
+}
+
+impl PartialEq for Target {
+    fn eq(&self, other: &Self) -> bool {
+        self.address() == other.address()
+    }
+}
+
+impl Eq for Target {}
+
+impl Hash for Target {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.address().hash(state);
+    }
+}
+
+/// All subscriptions of one worker.
+pub struct Shard {
+    state: RefCell<State>,
+    metrics: Arc<Metrics>,
+}
+
+#[derive(Default)]
+struct State {
+    index: RoutingIndex<Target>,
+    groups: HashMap<GroupKey, Rc<Group>>,
+    next_member: u64,
+    found: Vec<Target>,
+    projected: Vec<u8>,
+}
+
+impl Shard {
+    /// A shard without subscriptions.
+    #[must_use]
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        Self {
+            state: RefCell::default(),
+            metrics,
+        }
+    }
+
+    /// Lets events on `route` that the guard admits reach `lane` until the registration is dropped.
+    pub fn register_lane(
+        self: &Rc<Self>,
+        route: Route,
+        guard: Option<Arc<Guard>>,
+        lane: Arc<Lane>,
+    ) -> Registration {
+        let target = Target::Lane(lane, guard);
+        self.state.borrow_mut().index.insert(&route, &target);
+        self.registration(Place::Lane { route, target })
+    }
+
+    /// As [`Self::register_lane`], for a lane that is no subscription of its own.
+    pub(crate) fn register_uncounted(
+        self: &Rc<Self>,
+        route: Route,
+        guard: Option<Arc<Guard>>,
+        lane: Arc<Lane>,
+    ) -> Registration {
+        self.metrics.subscriptions.add(-1);
+        let mut registration = self.register_lane(route, guard, lane);
+        registration.is_counted = false;
+        registration
+    }
+
+    /// Counts a member of a shared group until the registration is dropped.
+    pub(crate) fn register_member(
+        self: &Rc<Self>,
+        membership: Box<dyn Membership>,
+    ) -> Registration {
+        self.registration(Place::Member(membership))
+    }
+
+    /// Counts a subscription that no event reaches, until the registration is dropped.
+    pub fn register_stream(self: &Rc<Self>) -> Registration {
+        self.registration(Place::Nowhere)
+    }
+
+    /// Lets events on `route` after an offset that the guard admits reach a sink, projected by
+    /// `plan` together with all equal subscriptions, until the registration is dropped.
+    pub fn register_passthrough(
+        self: &Rc<Self>,
+        definition: usize,
+        route: Route,
+        guard: Option<Arc<Guard>>,
+        plan: Arc<Plan>,
+        (after, sink): (u64, Rc<dyn ResponseSink>),
+    ) -> Registration {
+        let mut state = self.state.borrow_mut();
+        let state = &mut *state;
+        let key = GroupKey {
+            definition,
+            route,
+            plan,
+            guard,
+        };
+        let group = state.groups.entry_ref(&key).or_insert_with(|| {
+            let group = Rc::new(Group {
+                key: key.clone(),
+                members: RefCell::default(),
+            });
+            state
+                .index
+                .insert(&group.key.route, &Target::Group(group.clone()));
+            self.metrics.groups.add(1);
+            group
+        });
+        let member = state.next_member;
+        state.next_member += 1;
+        let joined = Member { after, sink };
+        group.members.borrow_mut().insert(member, joined);
+        let group = group.clone();
+        self.registration(Place::Group { group, member })
+    }
+
+    fn registration(self: &Rc<Self>, place: Place) -> Registration {
+        self.metrics.subscriptions.add(1);
+        Registration {
+            shard: self.clone(),
+            place,
+            is_counted: true,
+        }
+    }
+
+    fn remove(&self, place: &Place) {
+        let mut state = self.state.borrow_mut();
+        match place {
+            Place::Lane { route, target } => state.index.remove(route, target),
+            Place::Member(_) | Place::Nowhere => {}
+            Place::Group { group, member } => {
+                group.members.borrow_mut().remove(member);
+                if group.members.borrow().is_empty() && state.groups.remove(&group.key).is_some() {
+                    let target = Target::Group(group.clone());
+                    state.index.remove(&group.key.route, &target);
+                    self.metrics.groups.add(-1);
+                }
+            }
+        }
+    }
+
+    /// Hands one event to every subscription that it matches.
+    pub fn deliver(&self, event: &Arc<Event>) {
+        let mut state = self.state.borrow_mut();
+        let mut found = std::mem::take(&mut state.found);
+        let mut projected = std::mem::take(&mut state.projected);
+        state.index.matches(event, &mut found);
+        // Sinks may reach back into the shard, so it is not borrowed while they run.
+        drop(state);
+        if !found.is_empty() {
+            self.metrics.events_matched.add(1);
+        }
+        let mut denied = 0;
+        for target in found.drain(..) {
+            if !target.admits(event) {
+                denied += 1;
+                continue;
+            }
+            match target {
+                Target::Lane(lane, _) => lane.push(event.clone()),
+                Target::Group(group) => {
+                    projected.clear();
+                    let faults = group.key.plan.project(&event.data, &mut projected);
+                    self.metrics.report(&faults);
+                    self.metrics.group_projections.add(1);
+                    let response = Bytes::copy_from_slice(&projected);
+                    let members = group.members.borrow();
+                    for member in members.values().filter(|m| m.after < event.offset) {
+                        member.sink.next_of(&response, Some(event.offset));
+                    }
+                }
+            }
+        }
+        if denied > 0 {
+            self.metrics.events_denied.add(denied);
+        }
+        let mut state = self.state.borrow_mut();
+        state.found = found;
+        state.projected = projected;
+    }
+}
+
+enum Place {
+    Lane { route: Route, target: Target },
+    Group { group: Rc<Group>, member: u64 },
+    Member(Box<dyn Membership>),
+    Nowhere,
+}
+
+/// Keeps a subscription in the shard; dropped, no further event reaches it.
+#[must_use]
+pub struct Registration {
+    shard: Rc<Shard>,
+    place: Place,
+    is_counted: bool,
+}
+
+impl Registration {
+    /// Its place in a shared group, if it is a member of one.
+    pub(crate) fn membership(&self) -> Option<&dyn Membership> {
+        match &self.place {
+            Place::Member(membership) => Some(&**membership),
+            Place::Lane { .. } | Place::Group { .. } | Place::Nowhere => None,
+        }
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        if self.is_counted {
+            self.shard.metrics.subscriptions.add(-1);
+        }
+        self.shard.remove(&self.place);
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

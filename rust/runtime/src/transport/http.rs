@@ -1,0 +1,593 @@
+//! HTTP requests, answered: who may ask, where it runs, and what comes back.
+//!
+//! Used by the embedded server and by adapters alike, on any thread. Reserved event streams are
+//! kept here, so they are found by every thread of the process.
+
+use std::future::poll_fn;
+use std::sync::{Arc, OnceLock};
+
+use actix::Addr;
+use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
+use protocol::http::{self, Asked, HttpRequest, Response};
+use protocol::{Head, Request, Session, Transports, fields};
+use security::RequestSource;
+use tokio::sync::oneshot;
+
+use super::event_streams::{Stream, Streams};
+use super::remote::{CarrierHandle, Incoming, Opening, Remote, Slot};
+use crate::catalog::Checked;
+use crate::client::{Buckets, Client};
+use crate::connection::{Outgoing, Verdict};
+use crate::engine::{Arriving, Engine};
+use crate::places::Place;
+use crate::random::random_key;
+use crate::subscription::Waiter;
+use crate::worker::ShardActor;
+
+/// Seconds that a browser may remember the answer to a preflight.
+const PREFLIGHT_MAX_AGE: &str = "600";
+
+/// What a client is told that finds no place.
+const TOO_MANY: &str = "too many connections: try again later";
+
+/// The response to a request.
+pub struct Reply {
+    /// Status and headers.
+    pub head: Head,
+    /// What follows.
+    pub body: Body,
+    /// What the request counts for until the response is written; `None`: for nothing.
+    pub place: Option<Place>,
+}
+
+/// The body of a response.
+pub enum Body {
+    /// All of it, and what keeps the drain waiting until it is written.
+    Whole(Bytes, Option<Remote>),
+    /// What is ready, and where the rest comes from, until its [`Outgoing::Close`].
+    Stream(Bytes, Remote),
+}
+
+impl From<Response> for Reply {
+    fn from(response: Response) -> Self {
+        Self {
+            head: response.head,
+            body: Body::Whole(response.body, None),
+            place: None,
+        }
+    }
+}
+
+/// Answers requests on behalf of one worker.
+#[derive(Clone)]
+pub struct Responder {
+    engine: Arc<Engine>,
+    streams: Arc<Streams>,
+    worker: Addr<ShardActor>,
+    /// Held by what the worker carries, so that its holders are the worker's load.
+    load: Arc<()>,
+}
+
+impl Responder {
+    /// Answers with what runs on `worker`.
+    #[must_use]
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        streams: Arc<Streams>,
+        worker: Addr<ShardActor>,
+    ) -> Self {
+        Self {
+            engine,
+            streams,
+            worker,
+            load: Arc::default(),
+        }
+    }
+
+    /// What all threads share.
+    #[must_use]
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// Connections and requests that the worker carries (count).
+    pub(crate) fn carried(&self) -> usize {
+        Arc::strong_count(&self.load)
+    }
+
+    /// Opens a connection on the worker.
+    #[must_use]
+    pub fn open(&self, opening: Opening) -> Remote {
+        Remote::open(&self.worker, opening, self.load.clone())
+    }
+
+    /// Lets in a client at `peer` by the headers of its handshake: names in lower case.
+    ///
+    /// # Errors
+    ///
+    /// The response that says why not.
+    pub fn admit(
+        &self,
+        headers: &[(String, String)],
+        peer: Option<&str>,
+    ) -> Result<Place, Response> {
+        self.engine.admit_peer(peer)?;
+        self.enter(headers, peer, Arriving::Handshake)
+    }
+
+    fn enter(
+        &self,
+        headers: &[(String, String)],
+        peer: Option<&str>,
+        arriving: Arriving,
+    ) -> Result<Place, Response> {
+        self.may_enter(headers, peer, arriving)?;
+        let place = self.engine.places.take();
+        place.ok_or_else(|| Response::unavailable(TOO_MANY))
+    }
+
+    fn may_enter(
+        &self,
+        headers: &[(String, String)],
+        peer: Option<&str>,
+        arriving: Arriving,
+    ) -> Result<(), Response> {
+        self.has_source(headers, arriving)
+            .inspect_err(|_| self.engine.refused(peer))?;
+        if self.engine.is_draining() {
+            return Err(Response::shutting_down());
+        }
+        let length = fields::value(headers, "content-length");
+        self.may_be_sent(length)
+            .inspect_err(|_| self.engine.refused(peer))
+    }
+
+    /// Whether it is known, and let in, where a request comes from.
+    fn has_source(&self, headers: &[(String, String)], arriving: Arriving) -> Result<(), Response> {
+        if let Some(name) = fields::repeated(headers) {
+            let problem = format!("the header `{name}` may be sent once only");
+            return Err(Response::error(400, &problem));
+        }
+        let value = |name| fields::value(headers, name);
+        let source = RequestSource {
+            origin: value("origin"),
+            host: value("host"),
+            fetch_site: value("sec-fetch-site"),
+            fetch_mode: value("sec-fetch-mode"),
+        };
+        let admitted = self.engine.admit(&source, arriving);
+        admitted.map_err(|check| Response::denied(check.name()))
+    }
+
+    /// Whether a body of this length, as its head tells it, is waited for.
+    fn may_be_sent(&self, length: Option<&str>) -> Result<(), Response> {
+        let Some(length) = length else { return Ok(()) };
+        if length.is_empty() || !length.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(Response::error(400, "`content-length` is no number"));
+        }
+        let limit = self.engine.limits.max_message_bytes;
+        // Digits that are too many are of a body that is too large.
+        let fits = length.parse().is_ok_and(|bytes: u64| bytes <= limit as u64);
+        fits.then_some(()).ok_or_else(|| Response::too_large(limit))
+    }
+
+    /// Lets in a request by its head, before any of its body is read.
+    ///
+    /// # Errors
+    ///
+    /// The response that says why not.
+    pub fn admit_request(
+        &self,
+        request: &HttpRequest<'_>,
+        peer: Option<&str>,
+    ) -> Result<Place, Reply> {
+        let (headers, arriving) = (request.headers, Arriving::Request);
+        let admitted = match self.stream_of(request) {
+            Some((place, account)) => {
+                let entered = self.may_enter(headers, peer, arriving).map(|()| place);
+                entered.and_then(|place| self.take_message(account, peer).map(|()| place))
+            }
+            // A browser asks by itself, and could not tell its page.
+            None if is_preflight(request) => self.enter(headers, peer, arriving),
+            None => {
+                let admitted = self.engine.admit_request(peer);
+                admitted.and_then(|()| self.enter(headers, peer, arriving))
+            }
+        };
+        admitted.map_err(|refusal| self.told(request, refusal))
+    }
+
+    /// Takes a message of the client that has an event stream.
+    fn take_message(
+        &self,
+        account: Option<Arc<Buckets>>,
+        peer: Option<&str>,
+    ) -> Result<(), Response> {
+        match account.map_or(Ok(()), |account| account.send()) {
+            Ok(()) => Ok(()),
+            Err(wait) => Err(self.engine.rate_limited(peer, wait)),
+        }
+    }
+
+    /// Refuses a request of a client that is not known, or not yet.
+    #[must_use]
+    pub fn refuse(
+        &self,
+        request: &HttpRequest<'_>,
+        peer: Option<&str>,
+        refusal: Response,
+    ) -> Reply {
+        self.told(request, self.refuse_handshake(peer, refusal))
+    }
+
+    /// A client that is not known has left before it has asked, which counts for its address.
+    pub fn abandoned(&self, peer: Option<&str>) {
+        self.engine.refused(peer);
+    }
+
+    /// Refuses a client that is not known, which counts for its address: past the rate that is
+    /// what it is told.
+    #[must_use]
+    fn refuse_handshake(&self, peer: Option<&str>, refusal: Response) -> Response {
+        match self.engine.admit_peer(peer) {
+            Ok(()) => {
+                self.engine.refused(peer);
+                refusal
+            }
+            Err(limited) => limited,
+        }
+    }
+
+    /// Tells whether [`Self::admit_request`] would let a request in now, and takes nothing.
+    ///
+    /// # Errors
+    ///
+    /// The response that says why not.
+    pub fn look_at(&self, request: &HttpRequest<'_>, peer: Option<&str>) -> Result<(), Reply> {
+        let has_place = || self.engine.places.has_room() || self.stream_of(request).is_some();
+        let looked = self.engine.admit_peer(peer);
+        looked
+            .and_then(|()| self.may_enter(request.headers, peer, Arriving::Request))
+            .and_then(|()| {
+                let refused = || Response::unavailable(TOO_MANY);
+                has_place().then_some(()).ok_or_else(refused)
+            })
+            .map_err(|refusal| self.told(request, refusal))
+    }
+
+    /// The place of the event stream that a request is about, and what its messages count for.
+    fn stream_of(&self, request: &HttpRequest<'_>) -> Option<(Place, Option<Arc<Buckets>>)> {
+        let token = request.stream(|token| self.is_reserved(token))?;
+        self.place_of(&token)
+    }
+
+    /// A response that a page of an allowed origin may read.
+    #[must_use]
+    pub fn told(&self, request: &HttpRequest<'_>, response: Response) -> Reply {
+        let mut reply = Reply::from(response);
+        self.allow_origin(request, &mut reply.head);
+        reply
+    }
+
+    /// Answers a request that was let in, whose transport is carried by `carrier`.
+    pub async fn answer(
+        &self,
+        request: HttpRequest<'_>,
+        client: Client,
+        place: Place,
+        carrier: CarrierHandle,
+    ) -> Reply {
+        let peer = client.peer.clone();
+        let refused = |response: Response| -> Reply {
+            self.engine.refused(peer.as_deref());
+            response.into()
+        };
+        let mut reply = if is_preflight(&request) {
+            preflight(&request, self.engine.transports)
+        } else if request.body.len() > self.engine.limits.max_message_bytes {
+            refused(Response::too_large(self.engine.limits.max_message_bytes))
+        } else {
+            match http::read(request, self.engine.transports, |token| {
+                self.is_reserved(token)
+            }) {
+                Ok(asked) => self.act(asked, client, &place, carrier).await,
+                Err(response) => refused(response),
+            }
+        };
+        self.allow_origin(&request, &mut reply.head);
+        reply.place = Some(place);
+        reply
+    }
+
+    async fn act(
+        &self,
+        asked: Asked,
+        client: Client,
+        place: &Place,
+        carrier: CarrierHandle,
+    ) -> Reply {
+        match asked {
+            Asked::Run(exchange) => {
+                let session = Session::exchange(exchange);
+                let remote = self.begin(session, client, carrier, Box::new(|| {}));
+                whole(begun(remote).await).await
+            }
+            Asked::Reserve => self.reserve(client, place.clone()).await,
+            Asked::Open { token } if self.is_reserved(&token) => self.open_stream(&token),
+            Asked::Open { .. } => self.no_stream(&client),
+            Asked::Start { token, id, request } => {
+                let Some((slot, account)) = self.slot(&token) else {
+                    return self.no_stream(&client);
+                };
+                if let Some(Err(wait)) = account.map(|account| account.subscribe()) {
+                    let peer = client.peer.as_deref();
+                    return self.engine.too_many_operations(peer, wait).into();
+                }
+                // Only what runs is told on the stream.
+                let checked = self.engine.catalog.check(&request);
+                let request = Box::new(request);
+                match checked {
+                    Ok(Checked::Valid) => {}
+                    Ok(Checked::JudgedElsewhere) => return judged(&slot, request).await,
+                    Err(errors) => {
+                        return Response::refused(&graphql::errors_to_json(&errors)).into();
+                    }
+                }
+                let (reply, started) = oneshot::channel();
+                slot.push(Incoming::Start { id, request, reply });
+                match started.await {
+                    Ok(true) => Response::empty(202).into(),
+                    Ok(false) => {
+                        Response::error(409, "an operation of this stream has this id already")
+                            .into()
+                    }
+                    Err(_) => Response::no_stream().into(),
+                }
+            }
+            Asked::Stop { token, id } => match self.slot(&token) {
+                Some((slot, _)) => {
+                    slot.push(Incoming::Stop(id));
+                    Response::empty(200).into()
+                }
+                None => self.no_stream(&client),
+            },
+            Asked::Page => match &self.engine.page {
+                // It is sent to whoever asks, so its reader is never known.
+                Some(page) => {
+                    self.engine.refused(client.peer.as_deref());
+                    Response::page(page.html.clone(), &page.policy).into()
+                }
+                None => Response::error(400, "Invalid request: `query` is missing").into(),
+            },
+        }
+    }
+
+    /// Answers a request about a stream that there is not; its token may be a guess.
+    fn no_stream(&self, client: &Client) -> Reply {
+        self.engine.refused(client.peer.as_deref());
+        Response::no_stream().into()
+    }
+
+    fn begin(
+        &self,
+        session: Session,
+        client: Client,
+        carrier: CarrierHandle,
+        ended: Waiter,
+    ) -> Remote {
+        let opening = Opening {
+            client,
+            session,
+            close: None,
+            carrier,
+            ended,
+        };
+        self.open(opening)
+    }
+
+    async fn reserve(&self, mut client: Client, place: Place) -> Reply {
+        let account = Arc::<OnceLock<Arc<Buckets>>>::default();
+        client.account = Some(account.clone());
+        let Ok(token) = new_token() else {
+            return Response::unavailable("no random token can be had: try again later").into();
+        };
+        let (streams, ending) = (self.streams.clone(), token.clone());
+        let ended = move || {
+            streams.0.remove(&ending);
+        };
+        // Nobody writes for a stream until it is opened, so there is nothing to shut down.
+        let remote = self.begin(
+            Session::event_stream(),
+            client,
+            CarrierHandle {
+                shut_down: Box::new(|| {}),
+                pulse: None,
+            },
+            Box::new(ended),
+        );
+        let begun = begun(remote).await;
+        if begun.head.status != 201 {
+            return whole(begun).await;
+        }
+        let Body::Stream(_, remote) = begun.body else {
+            return unavailable();
+        };
+        let stream = Stream {
+            slot: remote.slot().clone(),
+            reserved: Mutex::new(Some(remote)),
+            account: account.get().cloned(),
+            place,
+        };
+        let slot = stream.slot.clone();
+        self.streams.0.insert(token.clone(), stream);
+        if slot.is_over() {
+            // It has ended since it was accepted, so nobody else takes it away.
+            self.streams.0.remove(&token);
+            return unavailable();
+        }
+        Response::text(201, token).into()
+    }
+
+    fn open_stream(&self, token: &str) -> Reply {
+        let Some(stream) = self.streams.0.get(token) else {
+            return Response::no_stream().into();
+        };
+        let Some(remote) = stream.reserved.lock().take() else {
+            return Response::error(409, "this event stream is open already").into();
+        };
+        stream.slot.push(Incoming::Open);
+        Reply {
+            head: http::stream_head(),
+            // A comment shows at once that it is open.
+            body: Body::Stream(Bytes::from_static(b":\n\n"), remote),
+            place: None,
+        }
+    }
+
+    fn is_reserved(&self, token: &str) -> bool {
+        self.streams.0.contains_key(token)
+    }
+
+    fn place_of(&self, token: &str) -> Option<(Place, Option<Arc<Buckets>>)> {
+        let stream = self.streams.0.get(token)?;
+        Some((stream.place.clone(), stream.account.clone()))
+    }
+
+    fn slot(&self, token: &str) -> Option<(Arc<Slot>, Option<Arc<Buckets>>)> {
+        let stream = self.streams.0.get(token)?;
+        Some((stream.slot.clone(), stream.account.clone()))
+    }
+
+    /// Lets a page of an allowed origin read the response.
+    fn allow_origin(&self, request: &HttpRequest<'_>, head: &mut Head) {
+        let Some(origins) = &self.engine.policy.origins else {
+            return;
+        };
+        // Also without one: a cache must not take this response for that to a page.
+        head.headers.push(("vary".into(), "origin".into()));
+        let named = request.headers.iter().filter(|(name, _)| name == "origin");
+        if named.count() > 1 {
+            return;
+        }
+        let origin = request.header("origin");
+        let Some(origin) = origin.filter(|origin| origins.allow(origin)) else {
+            return;
+        };
+        let is_any = origins.allow_any();
+        let allowed = if is_any { "*" } else { origin };
+        head.headers.push((
+            "access-control-allow-origin".into(),
+            allowed.to_owned().into(),
+        ));
+        if head.headers.iter().any(|(name, _)| name == "retry-after") {
+            let exposed = ("access-control-expose-headers".into(), "retry-after".into());
+            head.headers.push(exposed);
+        }
+        if !is_any {
+            head.headers
+                .push(("access-control-allow-credentials".into(), "true".into()));
+        }
+    }
+}
+
+/// Answers a request whose document the host's executor refuses.
+async fn judged(slot: &Slot, request: Box<Request>) -> Reply {
+    let (reply, verdict) = oneshot::channel();
+    slot.push(Incoming::Judge { request, reply });
+    match verdict.await {
+        Ok(Verdict { errors, amendment }) => {
+            let mut response = Response::refused(&errors);
+            response.head = response.head.amended(amendment);
+            response.into()
+        }
+        Err(_) => Response::no_stream().into(),
+    }
+}
+
+fn is_preflight(request: &HttpRequest<'_>) -> bool {
+    request.method == "OPTIONS" && request.header("access-control-request-method").is_some()
+}
+
+fn preflight(request: &HttpRequest<'_>, transports: Transports) -> Reply {
+    let mut response = Response::empty(204);
+    if request.header("origin").is_some() {
+        let asked = request.header("access-control-request-headers");
+        let headers = asked.filter(|names| fields::are_names(names));
+        response.head = response
+            .head
+            .with("access-control-allow-methods", transports.methods())
+            .with(
+                "access-control-allow-headers",
+                headers.unwrap_or("content-type").to_owned(),
+            )
+            .with("access-control-max-age", PREFLIGHT_MAX_AGE);
+    }
+    response.into()
+}
+
+/// Waits for the head, and takes along what came with it.
+async fn begun(remote: Remote) -> Reply {
+    let first = poll_fn(|cx| remote.poll_take(cx)).await.unwrap_or_default();
+    let mut outgoing = first.into_iter();
+    let Some(Outgoing::Head(head)) = outgoing.next() else {
+        return unavailable();
+    };
+    let (mut ready, mut is_whole) = (BytesMut::new(), false);
+    for outgoing in outgoing {
+        match outgoing {
+            Outgoing::Text(part) => ready.extend_from_slice(&part),
+            Outgoing::Close(_) => is_whole = true,
+            Outgoing::Head(_) | Outgoing::Ping | Outgoing::Pong(_) => {}
+        }
+    }
+    let ready = ready.freeze();
+    let body = if is_whole {
+        Body::Whole(ready, Some(remote))
+    } else {
+        Body::Stream(ready, remote)
+    };
+    Reply {
+        head,
+        body,
+        place: None,
+    }
+}
+
+/// A response that does not go on, with all of its body: its length is told then, also to those
+/// who want the head only.
+async fn whole(reply: Reply) -> Reply {
+    let (head, mut body, remote) = match reply.body {
+        Body::Stream(ready, remote) if !reply.head.goes_on => {
+            (reply.head, BytesMut::from(ready), remote)
+        }
+        body => return Reply { body, ..reply },
+    };
+    while let Some(outgoing) = poll_fn(|cx| remote.poll_take(cx)).await {
+        for outgoing in outgoing {
+            match outgoing {
+                Outgoing::Text(part) => body.extend_from_slice(&part),
+                Outgoing::Close(_) => {
+                    let body = Body::Whole(body.freeze(), Some(remote));
+                    return Reply {
+                        head,
+                        body,
+                        place: None,
+                    };
+                }
+                Outgoing::Head(_) | Outgoing::Ping | Outgoing::Pong(_) => {}
+            }
+        }
+    }
+    unavailable()
+}
+
+fn unavailable() -> Reply {
+    Response::shutting_down().into()
+}
+
+/// A token that cannot be guessed: whoever has it reads the stream.
+fn new_token() -> Result<String, getrandom::Error> {
+    let bytes = random_key()?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}

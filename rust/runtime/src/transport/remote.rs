@@ -1,0 +1,434 @@
+//! A connection that lives on a worker and is carried from another thread: by a Python server, or
+//! by the task that writes an HTTP response.
+//!
+//! Two small bounded buffers with a lock around them stand between the threads; whoever finds one
+//! empty or full leaves a waiter. What the carrier has not taken stays in the connection's
+//! outbox, where it is counted and where the slow-consumer policy reaches it.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use actix::Addr;
+use futures_util::Stream;
+use parking_lot::Mutex;
+use protocol::{Action, Close, OperationId, Request, Session};
+use tokio::sync::oneshot;
+
+use crate::client::Client;
+use crate::connection::{Connection, Flow, Outgoing, SignalStream, Transport, Verdict};
+use crate::subscription::Waiter;
+use crate::worker::{RunOnWorker, ShardActor};
+
+/// Bytes that are handed over at once; what is past it stays in the outbox.
+const BATCH_BYTES: usize = 64 * 1024;
+
+/// Messages of a client that may wait for the worker (bytes). Past it the carrier should wait.
+const INCOMING_BYTES: usize = 64 * 1024;
+
+/// What a carrier hands in.
+pub(crate) enum Incoming {
+    Text(String),
+    Binary,
+    /// The reserved stream is read from now on.
+    Open,
+    Start {
+        id: OperationId,
+        request: Box<Request>,
+        /// Whether it was started.
+        reply: oneshot::Sender<bool>,
+    },
+    /// The host's executor says what is wrong with a document.
+    Judge {
+        request: Box<Request>,
+        reply: oneshot::Sender<Verdict>,
+    },
+    Stop(OperationId),
+}
+
+impl Incoming {
+    fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Binary | Self::Open | Self::Start { .. } | Self::Judge { .. } | Self::Stop(_) => {
+                0
+            }
+        }
+    }
+}
+
+#[derive(Default)]
+struct State {
+    incoming: VecDeque<Incoming>,
+    incoming_bytes: usize,
+    incoming_room: Option<Waiter>,
+    outgoing: Vec<Outgoing>,
+    /// Times that the carrier has taken something (count).
+    taken: u64,
+    outgoing_filled: Option<Waiter>,
+    pump: Option<Waker>,
+    /// The carrier has dropped the connection.
+    is_abandoned: bool,
+    /// The worker has dropped the connection.
+    is_over: bool,
+}
+
+/// What both threads hold.
+#[derive(Default)]
+pub(crate) struct Slot(Mutex<State>);
+
+impl Slot {
+    /// Hands something in; false when the carrier should wait before the next.
+    pub(crate) fn push(&self, incoming: Incoming) -> bool {
+        let mut state = self.0.lock();
+        if state.is_over {
+            return true;
+        }
+        state.incoming_bytes += incoming.len();
+        state.incoming.push_back(incoming);
+        let has_room = state.incoming_bytes < INCOMING_BYTES;
+        wake(state);
+        has_room
+    }
+
+    /// Whether the worker has let go.
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.lock().is_over
+    }
+
+    /// Takes the next thing that was handed in, which may make room for another.
+    fn next(&self) -> Option<Incoming> {
+        let mut state = self.0.lock();
+        let incoming = state.incoming.pop_front()?;
+        state.incoming_bytes -= incoming.len();
+        let has_room = state.incoming_bytes < INCOMING_BYTES;
+        let room = state.incoming_room.take_if(|_| has_room);
+        drop(state);
+        if let Some(room) = room {
+            room();
+        }
+        Some(incoming)
+    }
+
+    fn end(&self) {
+        let mut state = self.0.lock();
+        state.is_over = true;
+        state.incoming.clear();
+        let waiters = [state.incoming_room.take(), state.outgoing_filled.take()];
+        drop(state);
+        waiters.into_iter().flatten().for_each(|waiter| waiter());
+    }
+}
+
+/// Wakes the pump, with the lock given up first.
+fn wake(mut state: parking_lot::MutexGuard<'_, State>) {
+    let pump = state.pump.take();
+    drop(state);
+    if let Some(pump) = pump {
+        pump.wake();
+    }
+}
+
+/// The carrier's end of a connection; dropped, it ends the connection.
+pub struct Remote {
+    slot: Arc<Slot>,
+    /// Counts it for its worker.
+    _load: Arc<()>,
+}
+
+/// Returns a number that has grown when the carrier's event loop has run since it was asked before.
+pub type Pulse = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// Whoever carries a connection, as the connection acts on it; used on any thread.
+pub struct CarrierHandle {
+    /// Ends the transport although it still waits to write; called at most once.
+    pub shut_down: Waiter,
+    /// Of a carrier that others may hold up. While it does not run, nothing is known of the client.
+    pub pulse: Option<Pulse>,
+}
+
+/// What a connection is opened with.
+pub struct Opening {
+    /// What the handshake or the request told.
+    pub client: Client,
+    /// What is spoken.
+    pub session: Session,
+    /// Closes the connection at once, such as one without a subprotocol.
+    pub close: Option<Close>,
+    /// Who carries it.
+    pub carrier: CarrierHandle,
+    /// Called once the connection is gone, on any thread.
+    pub ended: Waiter,
+}
+
+impl Remote {
+    /// Opens a connection on a worker.
+    #[must_use]
+    pub(crate) fn open(worker: &Addr<ShardActor>, opening: Opening, load: Arc<()>) -> Self {
+        let slot = Arc::<Slot>::default();
+        let end = End {
+            slot: slot.clone(),
+            ended: Some(opening.ended),
+        };
+        let (client, session, close) = (opening.client, opening.session, opening.close);
+        let CarrierHandle { shut_down, pulse } = opening.carrier;
+        worker.do_send(RunOnWorker(Box::new(move |worker| {
+            let limits = &worker.engine().limits;
+            let limit = limits.max_message_bytes;
+            let transport = Carrier {
+                slot: end.slot.clone(),
+                shut_down: Cell::new(Some(shut_down)),
+                pulse: pulse.map(|pulse| (pulse, Cell::new(None))),
+                observed: Cell::default(),
+            };
+            let connection =
+                Connection::open(worker.registry(), client, session, Box::new(transport));
+            if let Some(close) = close {
+                connection.close(close);
+            }
+            actix::spawn(Pump {
+                signal: SignalStream::new(connection.outbox().signal()),
+                max_message_bytes: limit,
+                connection,
+                end,
+            });
+        })));
+        Self { slot, _load: load }
+    }
+
+    pub(crate) fn slot(&self) -> &Arc<Slot> {
+        &self.slot
+    }
+
+    /// Hands in one text message; false when [`Self::when_room`] should be waited for.
+    pub fn receive_text(&self, text: String) -> bool {
+        self.slot.push(Incoming::Text(text))
+    }
+
+    /// Hands in one binary message.
+    pub fn receive_binary(&self) {
+        self.slot.push(Incoming::Binary);
+    }
+
+    /// Calls `waiter` once there is room for a message, at once if there is.
+    pub fn when_room(&self, waiter: Waiter) {
+        let mut state = self.slot.0.lock();
+        if state.is_over || state.incoming_bytes < INCOMING_BYTES {
+            drop(state);
+            return waiter();
+        }
+        state.incoming_room = Some(waiter);
+    }
+
+    /// Takes all that is ready; `None` once nothing comes any more. When there is nothing yet,
+    /// `waiter` makes the function that is called once there may be.
+    pub fn take_or_wait(&self, waiter: impl FnOnce() -> Waiter) -> Poll<Option<Vec<Outgoing>>> {
+        let mut state = self.slot.0.lock();
+        if !state.outgoing.is_empty() {
+            let taken = std::mem::take(&mut state.outgoing);
+            state.taken += 1;
+            wake(state);
+            return Poll::Ready(Some(taken));
+        }
+        if state.is_over {
+            return Poll::Ready(None);
+        }
+        state.outgoing_filled = Some(waiter());
+        Poll::Pending
+    }
+
+    /// As [`Self::take_or_wait`], for a task.
+    pub fn poll_take(&self, cx: &Context<'_>) -> Poll<Option<Vec<Outgoing>>> {
+        self.take_or_wait(|| {
+            let waker = cx.waker().clone();
+            Box::new(move || waker.wake())
+        })
+    }
+
+    /// The client has taken some of what the carrier has.
+    pub fn progressed(&self) {
+        self.slot.0.lock().taken += 1;
+    }
+
+    /// The carrier is gone.
+    pub fn closed(&self) {
+        let mut state = self.slot.0.lock();
+        state.is_abandoned = true;
+        wake(state);
+    }
+}
+
+impl Drop for Remote {
+    fn drop(&mut self) {
+        self.closed();
+    }
+}
+
+/// The transport as the connection sees it.
+struct Carrier {
+    slot: Arc<Slot>,
+    shut_down: Cell<Option<Waiter>>,
+    /// With what it gave before.
+    pulse: Option<(Pulse, Cell<Option<u64>>)>,
+    observed: Cell<Observed>,
+}
+
+/// What was found when the flow was asked for.
+#[derive(Clone, Copy, Default)]
+struct Observed {
+    /// Whether something waited for the carrier.
+    was_waiting: bool,
+    taken: u64,
+}
+
+impl Transport for Carrier {
+    fn shut_down(&self) {
+        if let Some(shut_down) = self.shut_down.take() {
+            shut_down();
+        }
+        let mut state = self.slot.0.lock();
+        state.is_abandoned = true;
+        wake(state);
+    }
+
+    fn has_pings(&self) -> bool {
+        false
+    }
+
+    /// A carrier takes the next batch when its server has room for it. That tells of the client
+    /// only if the server had none before: what it has room for may stay in its buffers.
+    fn flow(&self) -> Flow {
+        if let Some((pulse, last)) = &self.pulse {
+            let turn = pulse();
+            if last.replace(Some(turn)) == Some(turn) {
+                return Flow::Paused;
+            }
+        }
+        let state = self.slot.0.lock();
+        let now = Observed {
+            was_waiting: !state.outgoing.is_empty(),
+            taken: state.taken,
+        };
+        drop(state);
+        let before = self.observed.replace(now);
+        match (before.was_waiting, now.taken != before.taken) {
+            (true, true) => Flow::Moving,
+            (true, false) => Flow::Stuck,
+            (false, _) => Flow::Idle,
+        }
+    }
+}
+
+/// Tells the carrier that the worker has dropped the connection, also when the worker was never reached.
+struct End {
+    slot: Arc<Slot>,
+    ended: Option<Waiter>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.slot.end();
+        if let Some(ended) = self.ended.take() {
+            ended();
+        }
+    }
+}
+
+/// Moves messages between the slot and the connection, on the worker.
+struct Pump {
+    connection: Rc<Connection>,
+    signal: SignalStream,
+    max_message_bytes: usize,
+    end: End,
+}
+
+impl Pump {
+    fn receive(&self, incoming: Incoming) {
+        let connection = &self.connection;
+        match incoming {
+            Incoming::Text(text) if text.len() > self.max_message_bytes => {
+                connection.close(Close::message_too_big(self.max_message_bytes));
+            }
+            Incoming::Text(text) => connection.receive_text(&text),
+            Incoming::Binary => connection.receive_binary(),
+            Incoming::Open => connection.open_stream(),
+            Incoming::Start { id, request, reply } => {
+                // Fails only when its own request is gone.
+                reply.send(connection.start(id, *request)).ok();
+            }
+            Incoming::Judge { request, reply } => connection.judge(&request, reply),
+            Incoming::Stop(id) => connection.stop(id),
+        }
+    }
+
+    /// What is ready, up to the size of a batch.
+    fn batch(&self) -> Vec<Outgoing> {
+        let outbox = self.connection.outbox();
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        while bytes < BATCH_BYTES {
+            match outbox.pop() {
+                None => break,
+                Some(Outgoing::Close(close)) => {
+                    let actions = self.connection.closing_actions(&close);
+                    batch.extend(actions.into_iter().filter_map(|action| match action {
+                        Action::Respond(head) => Some(Outgoing::Head(head)),
+                        Action::Send(message) => Some(Outgoing::Text(message)),
+                        _ => None,
+                    }));
+                    batch.push(Outgoing::Close(close));
+                    break;
+                }
+                Some(outgoing) => {
+                    bytes += outgoing.len();
+                    batch.push(outgoing);
+                }
+            }
+        }
+        batch
+    }
+}
+
+impl Future for Pump {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.end.slot.0.lock();
+        state.pump = Some(cx.waker().clone());
+        let is_abandoned = state.is_abandoned;
+        drop(state);
+        if is_abandoned {
+            return Poll::Ready(());
+        }
+        // Each when the connection is done with the one before.
+        while self.connection.poll_ready(cx).is_ready()
+            && let Some(incoming) = self.end.slot.next()
+        {
+            self.receive(incoming);
+        }
+        // Leaves its waker with the signal.
+        while let Poll::Ready(Some(())) = Pin::new(&mut self.signal).poll_next(cx) {}
+        let slot = &self.end.slot;
+        if slot.0.lock().outgoing.is_empty() {
+            let batch = self.batch();
+            let mut state = slot.0.lock();
+            state.outgoing = batch;
+            let is_filled = !state.outgoing.is_empty();
+            let filled = state.outgoing_filled.take_if(|_| is_filled);
+            drop(state);
+            if let Some(filled) = filled {
+                filled();
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Pump {
+    fn drop(&mut self) {
+        self.connection.closed();
+    }
+}

@@ -1,0 +1,64 @@
+//! One worker thread: its subscriptions, its connections, and the actor in front of both.
+
+mod messages;
+mod shard_actor;
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actix::{Actor, Addr};
+
+use crate::connection::Registry;
+use crate::engine::Engine;
+use crate::operation::Opener;
+use crate::subscription::WorkerAddress;
+
+pub(crate) use messages::RunOnWorker;
+pub(crate) use messages::{Broadcast, CloseConnections, DrainConnections, StopWorker};
+pub use shard_actor::ShardActor;
+
+/// What one thread shares among its connections and subscriptions.
+pub struct Worker {
+    opener: Rc<Opener>,
+    registry: Rc<Registry>,
+}
+
+impl Worker {
+    /// Starts a worker on the current thread and returns it with the address of its actor.
+    ///
+    /// Must be called inside an actix arbiter, as its actors run there.
+    #[must_use]
+    pub fn start(engine: Arc<Engine>) -> (Rc<Self>, Addr<ShardActor>) {
+        let opener = Rc::new(Opener::new(engine));
+        let registry = Rc::new(Registry::new(opener.clone()));
+        let worker = Rc::new(Self { opener, registry });
+        let shard = ShardActor::new(worker.clone()).start();
+        worker.opener.set_address(address(&shard));
+        (worker, shard)
+    }
+
+    /// What all threads share.
+    #[must_use]
+    pub fn engine(&self) -> &Arc<Engine> {
+        self.opener.engine()
+    }
+
+    /// The connections of this thread.
+    #[must_use]
+    pub fn registry(&self) -> &Rc<Registry> {
+        &self.registry
+    }
+
+    /// What opens operations on this thread.
+    pub(crate) fn opener(&self) -> &Rc<Opener> {
+        &self.opener
+    }
+}
+
+/// Where a worker takes what concerns its subscriptions.
+pub(crate) fn address(shard: &Addr<ShardActor>) -> WorkerAddress {
+    WorkerAddress {
+        groups: shard.clone().recipient(),
+        wakes: shard.clone().recipient(),
+    }
+}

@@ -1,0 +1,120 @@
+//! The actor in front of a worker's subscriptions and connections.
+//!
+//! One per worker thread, started with it. It is rebuilt by its subscriptions when they register.
+
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::Duration;
+
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, MessageResult, WrapFuture,
+};
+
+use super::Worker;
+use super::messages::{Broadcast, CloseConnections, DrainConnections, RunOnWorker, StopWorker};
+use crate::clock::run_for;
+use crate::subscription::{GroupCommand, WakeActors};
+
+/// How often a worker looks whose identity has ended; so long an ended one may stay.
+const EXPIRY_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Receives events and commands for one worker.
+pub struct ShardActor {
+    worker: Rc<Worker>,
+}
+
+impl ShardActor {
+    /// Makes the actor of a worker.
+    #[must_use]
+    pub fn new(worker: Rc<Worker>) -> Self {
+        Self { worker }
+    }
+
+    /// Looks after the connections in each `interval`. One timer for all of the worker, and an
+    /// interval begins when the one before is done, so that none has to be made up for.
+    fn keep_alive_after(&self, interval: Duration, ctx: &mut Context<Self>) {
+        let due = run_for(interval).into_actor(self);
+        ctx.spawn(due.map(move |(), actor, ctx| {
+            actor.worker.registry().keep_alive();
+            actor.keep_alive_after(interval, ctx);
+        }));
+    }
+}
+
+impl Actor for ShardActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        if let Some(keepalive) = self.worker.engine().limits.keepalive {
+            self.keep_alive_after(keepalive, ctx);
+        }
+        if self.worker.engine().authenticates() {
+            ctx.run_interval(EXPIRY_INTERVAL, |actor, _| {
+                actor.worker.registry().expire();
+            });
+        }
+    }
+}
+
+impl Handler<Broadcast> for ShardActor {
+    type Result = ();
+
+    fn handle(&mut self, broadcast: Broadcast, _: &mut Context<Self>) {
+        for event in broadcast.events.iter() {
+            self.worker.opener().shard().deliver(event);
+        }
+    }
+}
+
+impl Handler<GroupCommand> for ShardActor {
+    type Result = ();
+
+    fn handle(&mut self, command: GroupCommand, _: &mut Context<Self>) {
+        let opener = self.worker.opener();
+        command.run(opener.shard(), opener.shared());
+    }
+}
+
+impl Handler<RunOnWorker> for ShardActor {
+    type Result = ();
+
+    fn handle(&mut self, RunOnWorker(run): RunOnWorker, _: &mut Context<Self>) {
+        run(&self.worker);
+    }
+}
+
+impl Handler<WakeActors> for ShardActor {
+    type Result = ();
+
+    fn handle(&mut self, WakeActors(wakers): WakeActors, _: &mut Context<Self>) {
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Handler<DrainConnections> for ShardActor {
+    type Result = ();
+
+    fn handle(&mut self, drain: DrainConnections, _: &mut Context<Self>) {
+        self.worker.registry().drain(drain.window);
+    }
+}
+
+impl Handler<StopWorker> for ShardActor {
+    type Result = ();
+
+    fn handle(&mut self, _: StopWorker, ctx: &mut Context<Self>) {
+        ctx.stop();
+    }
+}
+
+impl Handler<CloseConnections> for ShardActor {
+    type Result = MessageResult<CloseConnections>;
+
+    fn handle(&mut self, command: CloseConnections, _: &mut Context<Self>) -> Self::Result {
+        MessageResult(
+            self.worker
+                .registry()
+                .close(&command.selector, &command.close),
+        )
+    }
+}

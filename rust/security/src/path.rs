@@ -1,0 +1,42 @@
+//! Dotted paths into JSON, such as `user.id`.
+
+use serde_json::Value;
+
+use crate::error::RuleError;
+
+/// A dotted path, split at the dots.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Path(Box<[Box<str>]>);
+
+impl Path {
+    /// Splits `user.id`.
+    ///
+    /// # Errors
+    ///
+    /// [`RuleError::Path`] when a part is empty.
+    pub fn parse(dotted: &str) -> Result<Self, RuleError> {
+        if dotted.split('.').any(str::is_empty) {
+            return Err(RuleError::Path(dotted.to_owned()));
+        }
+        Ok(Self(dotted.split('.').map(Box::from).collect()))
+    }
+
+    /// The parts, at least one.
+    #[must_use]
+    pub fn parts(&self) -> &[Box<str>] {
+        &self.0
+    }
+
+    /// What stands there; `None` when the path leads nowhere.
+    #[must_use]
+    pub fn find<'v>(&self, value: &'v Value) -> Option<&'v Value> {
+        follow(value, &self.0)
+    }
+}
+
+/// Follows the members of objects.
+pub(crate) fn follow<'v>(value: &'v Value, parts: &[Box<str>]) -> Option<&'v Value> {
+    parts
+        .iter()
+        .try_fold(value, |value, part| value.as_object()?.get(&**part))
+}

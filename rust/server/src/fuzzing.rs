@@ -1,0 +1,79 @@
+//! What reads bytes of clients, for the targets of `fuzz/`. Nothing else uses it.
+
+use std::rc::Rc;
+
+use crate::allowance::Allowance;
+use crate::messages::{Incoming, MessageDecoder};
+use crate::scan::{BodyFault, Fault, Scanner};
+
+/// What became of frames of a WebSocket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decoded {
+    /// A text message.
+    Text(String),
+    /// A binary message, a ping or a pong.
+    Other,
+    /// The end that the client wants, or that follows what cannot be read.
+    Close,
+    /// A rule was broken: the code and reason of the close.
+    Violation(u16, String),
+}
+
+/// Decodes frames that come in pieces; messages may have `limit_bytes`.
+pub fn decode_frames<'b>(
+    pieces: impl IntoIterator<Item = &'b [u8]>,
+    limit_bytes: usize,
+) -> Vec<Decoded> {
+    let mut decoder = MessageDecoder::new(limit_bytes, Rc::new(Allowance::new()));
+    let mut decoded = Vec::new();
+    for piece in pieces {
+        decoder.feed(piece);
+        decoded.extend(
+            std::iter::from_fn(|| decoder.decode()).map(|incoming| match incoming {
+                Incoming::Text(text) => Decoded::Text(text.to_string()),
+                Incoming::Binary | Incoming::Ping(_) | Incoming::Pong => Decoded::Other,
+                Incoming::Close => Decoded::Close,
+                Incoming::Violation(close) => Decoded::Violation(close.code, close.reason),
+            }),
+        );
+    }
+    decoded
+}
+
+/// What is wrong with messages of HTTP/1.1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// The head, from this byte on.
+    Head(usize),
+    /// The body of this request, counted from 1: its size, or its lines.
+    Body {
+        /// Which.
+        request: u64,
+        /// Whether it is its size.
+        is_too_large: bool,
+    },
+}
+
+/// Follows messages of HTTP/1.1 that come in pieces; chunked bodies may have `max_body` bytes.
+///
+/// # Errors
+///
+/// The first thing that is wrong.
+pub fn scan_messages<'b>(
+    pieces: impl IntoIterator<Item = &'b [u8]>,
+    max_body: usize,
+) -> Result<(), Refused> {
+    let mut scanner = Scanner::new(max_body);
+    let mut begin = 0;
+    for piece in pieces {
+        scanner.read(piece).map_err(|fault| match fault {
+            Fault::Head(at) => Refused::Head(begin + at),
+            Fault::Body { request, fault, .. } => Refused::Body {
+                request,
+                is_too_large: fault == BodyFault::TooLarge,
+            },
+        })?;
+        begin += piece.len();
+    }
+    Ok(())
+}

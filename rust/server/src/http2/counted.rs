@@ -1,0 +1,245 @@
+//! A stream of HTTP/2 whose frames are counted as they are read: `h2` acts on each of a flood that
+//! no client needs.
+
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::allowance::Allowance;
+use crate::linger::Linger;
+
+/// What a client sends before its first frame (RFC 9113, section 3.4) (bytes).
+const PREFACE: usize = 24;
+
+/// Length of the header of a frame (RFC 9113, section 4.1) (bytes).
+const HEADER: usize = 9;
+
+/// Data frames that are shorter bring nothing, unless they end their stream (bytes).
+const MIN_DATA: usize = 64;
+
+/// Frames for which a request gives a reason: priorities, the window of its stream (count).
+const OF_REQUEST: u64 = 4;
+
+/// What settings cost: each change of a window reaches all streams (frames).
+const SETTINGS_COST: u32 = 20;
+
+/// What is said about a connection between what reads it and what serves it.
+pub(crate) struct Intake {
+    pub(crate) allowance: Allowance,
+    is_flooded: Cell<bool>,
+}
+
+impl Intake {
+    pub(crate) fn new() -> Rc<Self> {
+        Rc::new(Self {
+            allowance: Allowance::new(),
+            is_flooded: Cell::new(false),
+        })
+    }
+
+    /// Whether more frames came than may; nothing of what comes then is handed on.
+    pub(crate) fn is_flooded(&self) -> bool {
+        self.is_flooded.get()
+    }
+}
+
+/// The stream.
+pub(crate) struct Counted<T> {
+    io: T,
+    frames: Frames,
+    intake: Rc<Intake>,
+    /// Set when our side is shut.
+    linger: Option<Linger>,
+}
+
+impl<T> Counted<T> {
+    pub(crate) fn new(io: T, intake: Rc<Intake>) -> Self {
+        Self {
+            io,
+            frames: Frames::new(),
+            intake,
+            linger: None,
+        }
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Counted<T> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.intake.is_flooded() {
+            // What serves the connection looks at it after each read, and ends it.
+            return Poll::Pending;
+        }
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
+        if this
+            .frames
+            .read(&buf.filled()[before..], &this.intake.allowance)
+        {
+            return Poll::Ready(Ok(()));
+        }
+        this.intake.is_flooded.set(true);
+        buf.set_filled(before);
+        Poll::Pending
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Counted<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.linger.is_none() {
+            ready!(Pin::new(&mut this.io).poll_shutdown(cx))?;
+        }
+        // A client in the middle of a flood has to read why it ends.
+        let linger = this.linger.get_or_insert_with(Linger::new);
+        linger.poll(&mut this.io, cx)
+    }
+}
+
+/// Follows the frames of one connection.
+struct Frames {
+    /// Bytes until the next header.
+    skip: usize,
+    header: [u8; HEADER],
+    /// What of the header is here (bytes).
+    filled: usize,
+}
+
+impl Frames {
+    fn new() -> Self {
+        Self {
+            skip: PREFACE,
+            header: [0; HEADER],
+            filled: 0,
+        }
+    }
+
+    /// Takes the frames that begin in what was read; false when one is one too many.
+    fn read(&mut self, mut read: &[u8], allowance: &Allowance) -> bool {
+        while !read.is_empty() {
+            if self.skip > 0 {
+                let skipped = self.skip.min(read.len());
+                self.skip -= skipped;
+                read = &read[skipped..];
+                continue;
+            }
+            let taken = (HEADER - self.filled).min(read.len());
+            self.header[self.filled..self.filled + taken].copy_from_slice(&read[..taken]);
+            self.filled += taken;
+            read = &read[taken..];
+            if self.filled == HEADER {
+                let [a, b, c, kind, flags, ..] = self.header;
+                self.filled = 0;
+                self.skip = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+                if !is_allowed(kind, flags, self.skip, allowance) {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+}
+
+/// Takes a frame with a payload of `length` bytes.
+fn is_allowed(kind: u8, flags: u8, length: usize, allowance: &Allowance) -> bool {
+    const DATA: u8 = 0;
+    const HEADERS: u8 = 1;
+    const RST_STREAM: u8 = 3;
+    const SETTINGS: u8 = 4;
+    const END_STREAM: u8 = 1;
+    const PADDED: u8 = 8;
+    match kind {
+        // Of padding nothing is used.
+        DATA if flags & PADDED != 0 => allowance.take(),
+        DATA if length >= MIN_DATA || flags & END_STREAM != 0 => true,
+        HEADERS => {
+            allowance.earn(OF_REQUEST);
+            true
+        }
+        RST_STREAM => allowance.take_unearned(1),
+        SETTINGS => allowance.take_unearned(SETTINGS_COST),
+        _ => allowance.take(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: u8, flags: u8, length: u8) -> Vec<u8> {
+        let header = [0, 0, length, kind, flags, 0, 0, 0, 1];
+        [&header[..], &vec![0; usize::from(length)]].concat()
+    }
+
+    /// How many frames are taken of a flood, read in pieces of `size` bytes.
+    fn taken(frame: &[u8], size: usize) -> usize {
+        let (mut frames, allowance) = (Frames::new(), Allowance::new());
+        assert!(frames.read(&[b'x'; PREFACE], &allowance));
+        let count = 2_000;
+        let flood = frame.repeat(count);
+        let read = flood
+            .chunks(size)
+            .take_while(|chunk| frames.read(chunk, &allowance));
+        (read.map(<[u8]>::len).sum::<usize>() / frame.len()).min(count)
+    }
+
+    #[test]
+    fn floods_are_cut_off_however_they_are_read() {
+        for size in [1, 7, 100] {
+            for (kind, flags, length, at_most) in [
+                (0, 0, 0, 1_100),
+                (0, 0, 1, 1_100),
+                (0, 9, 255, 1_100),
+                (2, 0, 5, 1_100),
+                (3, 0, 4, 1_100),
+                (4, 0, 6, 60),
+                (6, 0, 8, 1_100),
+                (8, 0, 4, 1_100),
+                (9, 0, 0, 1_100),
+                (99, 0, 3, 1_100),
+            ] {
+                let taken = taken(&frame(kind, flags, length), size);
+                assert!((40..at_most).contains(&taken), "{kind}: {taken}");
+            }
+        }
+    }
+
+    #[test]
+    fn bodies_and_requests_are_no_flood() {
+        for (kind, flags, length) in [(0, 0, 64), (0, 1, 0), (1, 5, 20)] {
+            assert_eq!(taken(&frame(kind, flags, length), 1_000), 2_000, "{kind}");
+        }
+    }
+}

@@ -1,0 +1,76 @@
+"""Inside a crate, too, folders depend in one direction, and no large set of files is one knot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from modules import circles, folders, read_graph
+
+RUST = Path(__file__).parents[2] / "rust"
+
+CRATES = sorted(path.name for path in RUST.iterdir() if (path / "src").is_dir())
+
+LARGEST_CIRCLE = 3
+"""Files of one folder that may use each other (count)."""
+
+RUNTIME = [
+    "manager",
+    "transport",
+    "worker",
+    "connection",
+    "operation",
+    "engine",
+    "subscription",
+    "admission",
+    "client",
+    "catalog",
+    "routing",
+]
+"""Folders of the runtime (and the engine), each of which uses those below it only."""
+
+
+@pytest.mark.parametrize("crate", CRATES)
+def test_folders_of_a_crate_depend_in_one_direction(crate):
+    source = RUST / crate / "src"
+    found = circles(folders(read_graph(source)))
+    # Files that lie beside the folders may use each other as those in one folder may.
+    assert [circle for circle in found if any((source / room).is_dir() for room in circle)] == []
+
+
+@pytest.mark.parametrize("crate", CRATES)
+def test_few_files_of_a_folder_use_each_other(crate):
+    found = circles(read_graph(RUST / crate / "src"))
+    assert [circle for circle in found if len(circle) > LARGEST_CIRCLE] == []
+
+
+def test_the_folders_of_the_runtime_keep_their_order():
+    used = folders(read_graph(RUST / "runtime" / "src"))
+    for place, folder in enumerate(RUNTIME):
+        assert used[folder] & set(RUNTIME[:place]) == set(), folder
+
+
+def test_every_folder_of_the_runtime_has_its_place():
+    found = {path.name for path in (RUST / "runtime" / "src").iterdir() if path.is_dir()}
+    assert found | {"engine"} == set(RUNTIME)
+
+
+def test_uses_are_read_from_groups_and_relative_paths(tmp_path):
+    files = {
+        "lib.rs": "mod a;\nmod b;\npub use a::Shown;",
+        "a/mod.rs": "mod c;\nuse crate::{b::{One, Two}, Other};\npub use c::Shown;",
+        "a/c.rs": "use super::d::Three;\n// use crate::b::Four;\nfn f() { crate::b::five() }",
+        "a/d.rs": "use super::super::b;\nuse std::fmt;\n#[cfg(test)]\nmod tests { use crate::a; }",
+        "b.rs": "use serde::b;",
+    }
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    expected = {"a": {"b"}, "a::c": {"a::d", "b"}, "a::d": {"b"}, "b": set()}
+    assert read_graph(tmp_path) == expected
+
+
+def test_circles_are_found():
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a", "e"}, "e": {"d"}, "f": set()}
+    assert circles(graph) == [["a", "b", "c"], ["d", "e"]]
