@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ._texts import has_utf8
+from ._texts import LONE_SURROGATE, has_utf8
 from .config import is_number, refuse
 
 MAX_DRAIN = 24 * 3600
