@@ -47,7 +47,7 @@ test-pythons: $(VENV)/.debug tests/js/node_modules/.installed $(PAGE) .chromium 
 		test $$version != "$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')" || continue; \
 		test -e $$venv/.tools || { $$python -m venv $$venv; \
 			$$venv/bin/python -m pip install --quiet --upgrade pip; \
-			$$venv/bin/python -m pip install --quiet --group test; \
+			$$venv/bin/python -m pip install --quiet --group test --group lint; \
 			echo '$(CURDIR)' >$$($$venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/fraiseql_subs.pth; \
 			touch $$venv/.tools; }; \
 		$$venv/bin/python -m pytest -n 2; \

@@ -46,8 +46,11 @@ def check_main(main: object) -> None:
     Raises:
         ConfigurationError: It is neither awaitable nor a function without parameters.
     """
-    if main is not None and not inspect.isawaitable(main):
-        check_callable("main", main)
+    if main is None or inspect.isawaitable(main):
+        return
+    if not callable(main):
+        raise _not_awaitable(main)
+    check_callable("main", main)
 
 
 def begin(main: Main) -> Awaitable[object]:
@@ -58,8 +61,12 @@ def begin(main: Main) -> Awaitable[object]:
     """
     started: Any = main() if callable(main) and not inspect.iscoroutine(main) else main
     if not inspect.isawaitable(started):
-        raise ConfigurationError(
-            f"main={main!r} cannot be awaited: give an async function without parameters, or its"
-            " coroutine"
-        )
+        raise _not_awaitable(main)
     return started
+
+
+def _not_awaitable(main: object) -> ConfigurationError:
+    return ConfigurationError(
+        f"main={main!r} cannot be awaited: give an async function without parameters, or its"
+        " coroutine"
+    )
