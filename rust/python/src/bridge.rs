@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, MutexGuard};
 use pyo3::intern;
 use pyo3::prelude::*;
-use runtime::{Wake, Wakes};
+use runtime::{BatchedWakes, Wake};
 use tokio::sync::oneshot;
 
 use crate::future::{AtEnd, Kept, Promise, running_loop};
@@ -63,7 +63,7 @@ struct Gathering {
     is_open: bool,
     /// Whether this turn made tasks whose first step comes after it.
     tasks_follow: bool,
-    wakes: Wakes,
+    wakes: BatchedWakes,
 }
 
 #[derive(Default)]
@@ -307,7 +307,7 @@ impl Bridge {
         answer
     }
 
-    /// Wakes an actor: together with others in a turn and in the first steps of the tasks that it
+    /// BatchedWakes an actor: together with others in a turn and in the first steps of the tasks that it
     /// made, at once elsewhere.
     pub(crate) fn wake(&self, wake: Wake) {
         let mut gathering = self.gathering.lock();
@@ -362,7 +362,7 @@ impl Bridge {
     }
 }
 
-/// Wakes the last actors of a turn, also of one that fails.
+/// BatchedWakes the last actors of a turn, also of one that fails.
 struct TurnEnd<'b> {
     bridge: &'b Bridge,
     is_followed: bool,

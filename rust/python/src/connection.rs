@@ -12,8 +12,8 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString};
 use runtime::{
-    Body, CarrierHandle, Client, Opening, Outgoing, Place, Remote, Reply, Responder, Waiter,
-    opaque_id,
+    Body, Callback, Client, ConnectionConfig, ConnectionHandle, Outgoing, Place, Reply, Responder,
+    TransportHandle, opaque_id,
 };
 
 use crate::bridge::Bridge;
@@ -71,7 +71,7 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Lossy {
 }
 
 /// Completes a future of the caller's loop, whichever thread calls it.
-fn waiter(py: Python<'_>, bridge: &Arc<Bridge>, promise: Promise) -> Waiter {
+fn waiter(py: Python<'_>, bridge: &Arc<Bridge>, promise: Promise) -> Callback {
     bridge.keep(py, promise, AtEnd::Look).waiter()
 }
 
@@ -79,7 +79,7 @@ fn waiter(py: Python<'_>, bridge: &Arc<Bridge>, promise: Promise) -> Waiter {
 #[pyclass(module = "fraiseql_subs._core", frozen)]
 pub(crate) struct Connection {
     /// `None` where it is refused.
-    carried: Option<(Remote, Arc<Bridge>)>,
+    carried: Option<(ConnectionHandle, Arc<Bridge>)>,
     subprotocol: Option<Subprotocol>,
     refusal: Option<protocol::http::Response>,
     ended: Py<PyAny>,
@@ -106,7 +106,7 @@ impl Connection {
         };
         let remote = place.map(|place| {
             let speaks = subprotocol.unwrap_or(Subprotocol::TransportWs);
-            let opening = Opening {
+            let opening = ConnectionConfig {
                 client,
                 session: Session::websocket(speaks)
                     .with_keepalive(responder.engine().limits.keepalive)
@@ -114,7 +114,7 @@ impl Connection {
                 close: subprotocol
                     .is_none()
                     .then(Close::subprotocol_not_acceptable),
-                carrier: CarrierHandle {
+                carrier: TransportHandle {
                     shut_down: waiter(py, &running.bridge, promise),
                     pulse: Some(running.pulse.clone()),
                 },
@@ -229,7 +229,7 @@ enum Taken {
     End,
 }
 
-fn taken(py: Python<'_>, remote: &Remote, bridge: &Arc<Bridge>) -> PyResult<Taken> {
+fn taken(py: Python<'_>, remote: &ConnectionHandle, bridge: &Arc<Bridge>) -> PyResult<Taken> {
     let promise = Promise::new(py)?;
     let future = promise.future(py).unbind();
     let taken = remote.take_or_wait(|| waiter(py, bridge, promise));
@@ -329,7 +329,7 @@ impl Admission {
         let running = &self.running;
         let promise = Promise::new(py)?;
         let ended = promise.future(py).unbind();
-        let carrier = CarrierHandle {
+        let carrier = TransportHandle {
             shut_down: waiter(py, &running.bridge, promise),
             pulse: Some(running.pulse.clone()),
         };
@@ -373,11 +373,11 @@ pub(crate) struct Response {
 
 /// What of a body is still to be taken.
 enum Rest {
-    Whole(Bytes, Option<Remote>),
-    Ready(Bytes, Remote),
-    Remote(Remote),
+    Whole(Bytes, Option<ConnectionHandle>),
+    Ready(Bytes, ConnectionHandle),
+    ConnectionHandle(ConnectionHandle),
     /// All is taken, and perhaps not written.
-    Taken(Remote),
+    Taken(ConnectionHandle),
     Nothing,
 }
 
@@ -463,14 +463,14 @@ impl Response {
                 Ok(Some(PyBytes::new(py, &body).into_any().unbind()))
             }
             Rest::Ready(ready, remote) => {
-                *rest = Rest::Remote(remote);
+                *rest = Rest::ConnectionHandle(remote);
                 Ok(Some(PyBytes::new(py, &ready).into_any().unbind()))
             }
-            Rest::Remote(remote) => {
+            Rest::ConnectionHandle(remote) => {
                 let batch = match taken(py, &remote, &self.bridge)? {
                     Taken::Batch(batch) => batch,
                     Taken::Future(future) => {
-                        *rest = Rest::Remote(remote);
+                        *rest = Rest::ConnectionHandle(remote);
                         return Ok(Some(future));
                     }
                     Taken::End => return Ok(None),
@@ -489,7 +489,7 @@ impl Response {
                 *rest = if is_over {
                     Rest::Taken(remote)
                 } else {
-                    Rest::Remote(remote)
+                    Rest::ConnectionHandle(remote)
                 };
                 Ok(Some(PyBytes::new(py, &parts).into_any().unbind()))
             }

@@ -10,7 +10,7 @@ use pyo3::exceptions::PyStopIteration;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use runtime::{Runtime, Waiter};
+use runtime::{Callback, Runtime};
 use tokio::sync::oneshot;
 
 use crate::bridge::Bridge;
@@ -126,7 +126,7 @@ impl Kept {
 
     /// Completes the future with `None` when it is called. Dropped uncalled, it leaves the future
     /// pending.
-    pub(crate) fn waiter(self) -> Waiter {
+    pub(crate) fn waiter(self) -> Callback {
         Box::new(move || self.complete(|py| Ok(py.None())))
     }
 }

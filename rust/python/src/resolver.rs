@@ -10,7 +10,7 @@ use pyo3::exceptions::PyGeneratorExit;
 use pyo3::exceptions::asyncio::CancelledError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use runtime::{CallId, Lane, Outcome, Resolver, Subject};
+use runtime::{CallId, CallInput, Lane, Outcome, Resolver};
 
 use crate::bridge::Bridge;
 use crate::client::{context, context_variables};
@@ -171,16 +171,16 @@ impl Calls {
         lane: &Arc<Lane>,
         bound: &Bindings,
         id: CallId,
-        subject: Subject,
+        subject: CallInput,
     ) {
-        let is_initial = matches!(subject, Subject::Initial);
+        let is_initial = matches!(subject, CallInput::Initial);
         let index = lane.info.definition.index;
         let answer = Answer {
             id,
             lane: lane.clone(),
             calls: self.clone(),
             is_initial,
-            is_stream: matches!(subject, Subject::Stream)
+            is_stream: matches!(subject, CallInput::Stream)
                 || is_initial && self.functions[index].is_initial_stream,
             has_ended: AtomicBool::new(false),
         };
@@ -199,17 +199,17 @@ impl Calls {
         &self,
         answer: &Bound<'_, Answer>,
         bound: &Bindings,
-        subject: Subject,
+        subject: CallInput,
     ) -> PyResult<()> {
         let py = answer.py();
         let function = &self.functions[answer.get().lane.info.definition.index];
         let callables = &bound.callables;
         let (callable, argument, is_async) = match subject {
-            Subject::Event(event) => {
+            CallInput::Event(event) => {
                 let event = PyEvent::new(event).into_pyobject(py)?.into_any();
                 (&callables.resolve, Some(event), function.is_async)
             }
-            Subject::Initial => match &callables.initial {
+            CallInput::Initial => match &callables.initial {
                 Some(initial) if function.is_initial_stream => {
                     let coroutine = self.pump_initial.bind(py).call1((initial, answer))?;
                     return self.run(answer, bound, &coroutine);
@@ -220,7 +220,7 @@ impl Calls {
                     return Ok(());
                 }
             },
-            Subject::Stream => {
+            CallInput::Stream => {
                 let generator = call_in(py, bound, &callables.resolve, None)?;
                 let coroutine = self.pump.bind(py).call1((generator, answer))?;
                 return self.run(answer, bound, &coroutine);

@@ -22,7 +22,7 @@ use crate::config::{INTAKE_CAPACITY, Limits};
 use crate::metrics::{Metrics, Snapshot};
 use crate::places::Places;
 use crate::routing::Route;
-use crate::subscription::{Kept, LaneContext, Resolver, SharedGroups};
+use crate::subscription::{CallGroups, Kept, LaneContext, Resolver};
 
 /// A page for browsers.
 #[derive(Debug, Clone)]
@@ -57,7 +57,7 @@ pub struct EngineConfig {
     pub key: [u8; 16],
 }
 
-/// The shared state of one started manager.
+/// The call_groups state of one started manager.
 pub struct Engine {
     /// Bounds of every queue.
     pub limits: Limits,
@@ -79,7 +79,7 @@ pub struct Engine {
     pub(crate) resolver: Arc<dyn Resolver>,
     pub(crate) tokens: Option<Arc<TokenVerifier>>,
     pub(crate) authenticator: Option<Arc<dyn Authenticator>>,
-    pub(crate) shared: Arc<SharedGroups>,
+    pub(crate) call_groups: Arc<CallGroups>,
     pub(crate) background: Background,
     /// Who is connected.
     pub roster: Roster,
@@ -118,7 +118,7 @@ impl Engine {
             resolver: config.resolver,
             tokens: config.tokens,
             authenticator: config.authenticator,
-            shared: Arc::default(),
+            call_groups: Arc::default(),
             background: Background::default(),
             roster: Roster::default(),
             page: config.page,

@@ -47,7 +47,7 @@ pub use catalog::{
     ResolverKind,
 };
 pub use client::{
-    Bucket, Buckets, Client, Connected, Headers, Roster, Selector, TokenSource, TokenVerifier,
+    Bucket, Buckets, Client, ConnectionInfo, Headers, Roster, Selector, TokenSource, TokenVerifier,
 };
 pub use clock::run_for;
 pub use config::{CLOSE_TIMEOUT, Limits, SlowConsumer};
@@ -63,10 +63,11 @@ pub use prometheus::prometheus;
 pub use random::{opaque_id, random_key};
 pub use routing::{FieldPath, Route, RoutingIndex, Wanted, field_path};
 pub use subscription::{
-    CallId, Lane, Outcome, Resolver, Shard, Subject, SubscriptionActor, SubscriptionInfo, Waiter,
-    Wake, Wakes,
+    BatchedWakes, CallId, CallInput, Callback, Lane, Outcome, Resolver, Shard, SubscriptionActor,
+    SubscriptionInfo, Wake,
 };
 pub use transport::{
-    Body, CarrierHandle, Opening, Pulse, Remote, Reply, Responder, Response, ResponseStream,
+    Body, ConnectionConfig, ConnectionHandle, Pulse, Reply, Responder, Response, ResponseStream,
+    TransportHandle,
 };
 pub use worker::{ShardActor, Worker};

@@ -5,7 +5,7 @@ use actix_http::body::BoxBody;
 use actix_http::{Request, Response};
 use protocol::http::HttpRequest;
 
-use crate::handshake::Door;
+use crate::handshake::UpgradeService;
 use crate::head::{fault_of, headers_of, peer_of};
 use crate::http::{closing, refuse_malformed, respond};
 
@@ -24,7 +24,7 @@ impl From<Refused> for Response<BoxBody> {
 /// # Errors
 ///
 /// Its body is not wanted.
-pub(crate) fn look(door: &Door, request: &Request) -> Result<(), Refused> {
+pub(crate) fn look(door: &UpgradeService, request: &Request) -> Result<(), Refused> {
     let head = request.head();
     let responder = &door.current.responder;
     let refuse = |response| Err(Refused(closing(response).into()));

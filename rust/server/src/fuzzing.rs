@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use crate::allowance::Allowance;
-use crate::messages::{Incoming, MessageDecoder};
 use crate::scan::{BodyFault, Fault, Scanner};
+use crate::ws_decoder::{Incoming, MessageDecoder};
 
 /// What became of frames of a WebSocket.
 #[derive(Debug, Clone, PartialEq, Eq)]

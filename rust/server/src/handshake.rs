@@ -20,26 +20,26 @@ use tokio::io::AsyncWriteExt;
 use tokio_util::codec::Encoder;
 
 use crate::allowance::Allowance;
-use crate::carrier::{Carriage, SharedSocket, carry};
 use crate::causes;
 use crate::head::{client_of, fault_of, headers_of, is_too_large, peer_of};
 use crate::http::{malformed, respond, too_large_head};
-use crate::messages::Messages;
 use crate::socket::SocketHandle;
+use crate::socket_task::{Carriage, SharedSocket, carry};
 use crate::websocket::ConnectionActor;
 use crate::worker::CurrentWorker;
+use crate::ws_decoder::Messages;
 
 type Accepted = (actix_http::Response<()>, Option<Subprotocol>, Place);
 
 /// Where WebSockets are taken, and by whom.
-pub(crate) struct Door {
+pub(crate) struct UpgradeService {
     pub(crate) path: ResourceDef,
     pub(crate) current: web::Data<CurrentWorker>,
 }
 
 /// Answers one handshake; whoever is let in is carried by a task of its own.
 pub(crate) async fn answer<T>(
-    door: &Door,
+    door: &UpgradeService,
     request: Request,
     framed: Framed<T, h1::Codec>,
 ) -> io::Result<()>
@@ -92,7 +92,7 @@ where
     Ok(())
 }
 
-impl Door {
+impl UpgradeService {
     /// The answer of a completed handshake, the subprotocol it chose and the place it took, or a
     /// refusal.
     fn accept(&self, head: &RequestHead) -> Result<Accepted, Box<HttpResponse>> {

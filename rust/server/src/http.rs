@@ -12,7 +12,9 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use protocol::Head;
 use protocol::http::Response;
-use runtime::{Body, CarrierHandle, Outgoing, Place, Remote, Reply, Responder, stuck_time};
+use runtime::{
+    Body, ConnectionHandle, Outgoing, Place, Reply, Responder, TransportHandle, stuck_time,
+};
 
 use crate::deadline::within;
 use crate::head::{client_of, headers_of, is_too_large, peer_of};
@@ -76,7 +78,7 @@ pub(crate) async fn answer(
     let own_socket = socket.clone();
     let own_socket = own_socket.filter(|_| request.version() != Version::HTTP_2);
     let ended = own_socket.clone();
-    let carrier = CarrierHandle {
+    let carrier = TransportHandle {
         shut_down: Box::new(move || {
             if let Some(socket) = ended {
                 socket.shut_down();
@@ -237,7 +239,7 @@ struct Parts {
     is_over: bool,
     /// Where the rest comes from; of a whole body it is kept, as the request counts as connected
     /// until it is written.
-    remote: Option<Remote>,
+    remote: Option<ConnectionHandle>,
     /// What was ready at the begin, counted for the connection that it is kept for.
     _kept: Option<Kept>,
     _held: Option<Held>,

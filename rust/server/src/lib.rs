@@ -4,12 +4,10 @@
 
 mod allowance;
 mod application;
-mod carrier;
 mod causes;
 mod deadline;
 mod descriptors;
 mod expectation;
-mod frames;
 #[doc(hidden)]
 pub mod fuzzing;
 mod handshake;
@@ -18,11 +16,11 @@ mod http;
 mod http2;
 mod linger;
 mod listen;
-mod messages;
 mod scan;
 mod server;
 mod service;
 mod socket;
+mod socket_task;
 mod status;
 mod tls;
 mod turn;
@@ -31,6 +29,8 @@ mod websocket;
 mod wire;
 mod worker;
 mod write_through;
+mod ws_decoder;
+mod ws_encoder;
 
 pub use listen::{Address, Endpoint};
 pub use server::{Server, ServerConfig, ServerError};

@@ -28,7 +28,7 @@ use tokio_rustls::server::TlsStream;
 use crate::application::{Application, spellings};
 use crate::deadline::{LINGER, within};
 use crate::expectation;
-use crate::handshake::{self, Door};
+use crate::handshake::{self, UpgradeService};
 use crate::http;
 use crate::http2;
 use crate::socket::{Accepted, Socket, SocketHandle};
@@ -47,7 +47,7 @@ type Http1<T> = BoxService<(Wire<T>, Protocol, Option<SocketAddr>), (), Dispatch
 /// What the connections of one worker thread share.
 struct Site {
     application: Application,
-    door: Rc<Door>,
+    door: Rc<UpgradeService>,
     responder: Responder,
     limits: Limits,
 }
@@ -131,7 +131,7 @@ impl Site {
         let current = web::Data::new(CurrentWorker::start(workers));
         let limits = current.worker.engine().limits.clone();
         let responder = current.responder.clone();
-        let door = Rc::new(Door {
+        let door = Rc::new(UpgradeService {
             path: ResourceDef::new(spellings(path)),
             current: current.clone(),
         });

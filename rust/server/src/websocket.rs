@@ -1,7 +1,7 @@
 //! The connection actor: a WebSocket on one side, a `runtime::Connection` on the other.
 //!
 //! The only file that knows `actix-web-actors`. Its context runs the actor inside the task that
-//! carries the socket (`carrier`): while the socket cannot be written the actor is not polled, so
+//! carries the socket (`socket_task`): while the socket cannot be written the actor is not polled, so
 //! what bounds memory is the outbox, and what ends a client that never reads is the transport.
 
 use std::pin::Pin;
@@ -15,7 +15,7 @@ use futures_util::{Stream, stream};
 use protocol::Close;
 use runtime::Connection;
 
-use crate::messages::{Incoming, Messages};
+use crate::ws_decoder::{Incoming, Messages};
 
 /// Hands what comes in to the connection. Started by the handshake; ends with the socket, and ends
 /// the connection's operations then. What goes out waits in the outbox.

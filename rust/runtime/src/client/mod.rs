@@ -15,7 +15,7 @@ use security::Identity;
 
 pub(crate) use rates::RateTable;
 pub use rates::{Bucket, Buckets};
-pub use roster::{Connected, Roster};
+pub use roster::{ConnectionInfo, Roster};
 pub use selector::Selector;
 pub use token::{TokenSource, TokenVerifier};
 

@@ -10,7 +10,7 @@ use crate::clock::epoch_seconds;
 
 /// One connection, as others see it.
 #[derive(Debug)]
-pub struct Connected {
+pub struct ConnectionInfo {
     /// Id of the connection.
     pub id: String,
     /// Address of the peer.
@@ -23,7 +23,7 @@ pub struct Connected {
     operations: AtomicUsize,
 }
 
-impl Connected {
+impl ConnectionInfo {
     pub(crate) fn new(client: &Client, protocol: &'static str) -> Self {
         Self {
             id: client.connection_id.clone(),
@@ -59,12 +59,12 @@ impl Connected {
 
 /// The connections of a manager.
 #[derive(Debug, Default)]
-pub struct Roster(DashMap<u64, Arc<Connected>>);
+pub struct Roster(DashMap<u64, Arc<ConnectionInfo>>);
 
 impl Roster {
     /// The connections at this moment, in the order in which they came.
     #[must_use]
-    pub fn list(&self) -> Vec<Arc<Connected>> {
+    pub fn list(&self) -> Vec<Arc<ConnectionInfo>> {
         let mut listed: Vec<_> = self
             .0
             .iter()
@@ -74,7 +74,7 @@ impl Roster {
         listed.into_iter().map(|(_, connected)| connected).collect()
     }
 
-    pub(crate) fn add(&self, key: u64, connected: Arc<Connected>) {
+    pub(crate) fn add(&self, key: u64, connected: Arc<ConnectionInfo>) {
         self.0.insert(key, connected);
     }
 

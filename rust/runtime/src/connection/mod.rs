@@ -1,6 +1,6 @@
 //! One client connection: its protocol session, its operations, its outgoing messages.
 //!
-//! The transport that carries it (`server::websocket`, [`Remote`](crate::Remote)) hands in what it
+//! The transport that carries it (`server::websocket`, [`ConnectionHandle`](crate::ConnectionHandle)) hands in what it
 //! receives and writes what the [`Outbox`] holds; everything in between happens here, on one thread.
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -18,7 +18,7 @@ use security::Check;
 use tokio::sync::oneshot;
 
 use crate::audit;
-use crate::client::{Buckets, Client, Connected, RateTable};
+use crate::client::{Buckets, Client, ConnectionInfo, RateTable};
 use crate::operation::{Opened, Opening, opened_unless};
 use crate::subscription::{FinishSubscription, StopSubscription, SubscriptionActor};
 
@@ -60,11 +60,11 @@ pub trait Transport {
 /// One client connection.
 pub struct Connection {
     key: u64,
-    connected: Arc<Connected>,
+    connected: Arc<ConnectionInfo>,
     registry: Rc<Registry>,
     session: RefCell<Session>,
     outbox: Rc<Outbox>,
-    operations: RefCell<HashMap<OperationId, Running>>,
+    operations: RefCell<HashMap<OperationId, ActiveOperation>>,
     /// Known from the handshake until `connection_init` takes it, and again when authenticated.
     client: RefCell<Option<Client>>,
     accepted: RefCell<Option<Arc<Client>>>,
@@ -93,7 +93,7 @@ pub struct Connection {
     reader: RefCell<Option<Waker>>,
 }
 
-struct Running {
+struct ActiveOperation {
     mark: Rc<OperationMark>,
     /// Set once the operation runs.
     actor: Option<Addr<SubscriptionActor>>,
@@ -123,7 +123,7 @@ impl Connection {
         );
         let connection = Rc::new(Self {
             key,
-            connected: Arc::new(Connected::new(&client, session.protocol())),
+            connected: Arc::new(ConnectionInfo::new(&client, session.protocol())),
             registry: registry.clone(),
             session: RefCell::new(session),
             outbox: Rc::new(outbox),
@@ -177,7 +177,7 @@ impl Connection {
     }
 
     /// What others see of it.
-    pub(crate) fn connected(&self) -> &Arc<Connected> {
+    pub(crate) fn connected(&self) -> &Arc<ConnectionInfo> {
         &self.connected
     }
 
@@ -344,7 +344,7 @@ impl Connection {
         let mark = Rc::<OperationMark>::default();
         self.operations.borrow_mut().insert(
             id.clone(),
-            Running {
+            ActiveOperation {
                 mark: mark.clone(),
                 actor: None,
                 charge: None,
@@ -537,7 +537,7 @@ impl Connection {
     }
 }
 
-impl Running {
+impl ActiveOperation {
     fn stop(self) {
         self.mark.withdraw();
         if let Some(actor) = self.actor {

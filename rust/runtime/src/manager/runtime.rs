@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::event_bus::{EventBusActor, ShardList};
 use super::system::SystemThread;
 use super::worker_factory::WorkerFactory;
-use super::worker_pool::Carriers;
+use super::worker_pool::WorkerPool;
 use crate::client::{Buckets, Client, Selector};
 use crate::engine::Engine;
 use crate::error::RuntimeError;
@@ -48,7 +48,7 @@ pub struct Runtime {
     operations: Arc<DashMap<String, InProcess>>,
     /// Threads that a server of the host's needs (count).
     workers: usize,
-    carriers: OnceLock<Carriers>,
+    pool: OnceLock<WorkerPool>,
     system: Arc<SystemThread>,
 }
 
@@ -74,7 +74,7 @@ impl Runtime {
         let (state, list) = (engine.clone(), shards.clone());
         system.arbiter().spawn_fn(move || {
             EventBusActor::new(&state, list.clone()).start();
-            let groups = state.shared.clone();
+            let groups = state.call_groups.clone();
             let (_, shard) = Worker::start(state);
             groups.set_home(address(&shard));
             list.add(shard.clone());
@@ -89,7 +89,7 @@ impl Runtime {
             local,
             operations: Arc::default(),
             workers,
-            carriers: OnceLock::new(),
+            pool: OnceLock::new(),
             system,
         })
     }
@@ -132,8 +132,8 @@ impl Runtime {
     /// worker thread that carries least. Blocks the first time, while the threads start.
     #[must_use]
     pub fn responder(&self) -> Responder {
-        let carriers = self.carriers.get_or_init(|| self.start_carriers());
-        carriers.least_loaded().unwrap_or_else(|| {
+        let pool = self.pool.get_or_init(|| self.start_pool());
+        pool.least_loaded().unwrap_or_else(|| {
             Responder::new(
                 self.engine.clone(),
                 self.streams.clone(),
@@ -142,15 +142,15 @@ impl Runtime {
         })
     }
 
-    fn start_carriers(&self) -> Carriers {
-        let (started, carriers) = mpsc::sync_channel(1);
+    fn start_pool(&self) -> WorkerPool {
+        let (started, pool) = mpsc::sync_channel(1);
         let (workers, factory) = (self.workers, self.worker_factory());
         self.run_on_system(move || {
             // The receiver waits for exactly this.
-            started.send(Carriers::start(workers, &factory)).ok();
+            started.send(WorkerPool::start(workers, &factory)).ok();
         });
         // The system has ended: what it would have carried is ended at once.
-        carriers.recv().unwrap_or_default()
+        pool.recv().unwrap_or_default()
     }
 
     /// Lets other threads join this manager as workers.

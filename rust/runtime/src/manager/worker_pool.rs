@@ -14,23 +14,23 @@ use crate::transport::Responder;
 
 /// The threads of one manager.
 #[derive(Default)]
-pub(crate) struct Carriers(Vec<Carrier>);
+pub(crate) struct WorkerPool(Vec<PooledWorker>);
 
-struct Carrier {
+struct PooledWorker {
     arbiter: Arbiter,
     thread: ThreadId,
     responder: Responder,
 }
 
-impl Carriers {
+impl WorkerPool {
     /// Starts `count` threads, or as many as the operating system allows. Blocks until they run.
     ///
     /// Must be called on the system's thread, as arbiters belong to its system.
     pub(crate) fn start(count: usize, factory: &WorkerFactory) -> Self {
-        let mut carriers = Self::default();
+        let mut workers = Self::default();
         for _ in 0..count {
-            match Carrier::start(factory) {
-                Ok(carrier) => carriers.0.push(carrier),
+            match PooledWorker::start(factory) {
+                Ok(worker) => workers.0.push(worker),
                 Err(error) => {
                     let cause = causes::of_system(&error);
                     tracing::error!(cause, "a worker thread cannot be started");
@@ -38,31 +38,29 @@ impl Carriers {
                 }
             }
         }
-        carriers
+        workers
     }
 
     /// What answers for the thread that carries least; `None` when there is no thread.
     pub(crate) fn least_loaded(&self) -> Option<Responder> {
-        let carriers = self.0.iter().map(|carrier| &carrier.responder);
-        carriers
-            .min_by_key(|responder| responder.carried())
-            .cloned()
+        let workers = self.0.iter().map(|worker| &worker.responder);
+        workers.min_by_key(|responder| responder.load()).cloned()
     }
 }
 
-impl Drop for Carriers {
+impl Drop for WorkerPool {
     /// Ends the threads and waits for them, unless it is dropped on one of them.
     fn drop(&mut self) {
-        for carrier in self.0.drain(..) {
-            carrier.arbiter.stop();
-            if carrier.thread != std::thread::current().id() && carrier.arbiter.join().is_err() {
+        for worker in self.0.drain(..) {
+            worker.arbiter.stop();
+            if worker.thread != std::thread::current().id() && worker.arbiter.join().is_err() {
                 tracing::error!("a worker thread panicked");
             }
         }
     }
 }
 
-impl Carrier {
+impl PooledWorker {
     fn start(factory: &WorkerFactory) -> std::io::Result<Self> {
         let arbiter = Arbiter::try_new()?;
         let (started, worker) = mpsc::sync_channel(1);

@@ -20,8 +20,8 @@ use crate::engine::Engine;
 use crate::error::shutting_down;
 use crate::routing::Route;
 use crate::subscription::{
-    GoLive, Joining, Lane, LaneContext, Registration, Replay, ResponseSink, Shard, SharedKey,
-    SharedMembers, StartPosition, SubscriptionActor, SubscriptionInfo, WorkerAddress,
+    CallGroupKey, CallGroupMembers, GoLive, Joining, Lane, LaneContext, Registration, Replay,
+    ResponseSink, Shard, StartPosition, SubscriptionActor, SubscriptionInfo, WorkerAddress,
 };
 
 /// Opens the operations of one worker.
@@ -29,7 +29,7 @@ pub(crate) struct Opener {
     engine: Arc<Engine>,
     lanes: LaneContext,
     shard: Rc<Shard>,
-    shared: Rc<SharedMembers>,
+    shared: Rc<CallGroupMembers>,
     address: OnceCell<WorkerAddress>,
     /// The first check that subscriptions pass.
     checks: Option<Recipient<Subscribe>>,
@@ -121,7 +121,7 @@ impl Opener {
     }
 
     /// The members of shared groups on this thread.
-    pub(crate) fn shared(&self) -> &Rc<SharedMembers> {
+    pub(crate) fn shared(&self) -> &Rc<CallGroupMembers> {
         &self.shared
     }
 
@@ -322,7 +322,7 @@ impl Opener {
                 let go_live = Box::new(move |after| {
                     let info = info();
                     let (route, plan) = (route.clone(), key_plan.clone());
-                    let key = SharedKey {
+                    let key = CallGroupKey {
                         definition: info.definition.index,
                         arguments: key_arguments.clone(),
                         route,
@@ -365,14 +365,14 @@ impl Opener {
     /// Makes a subscription a member of the group that shares its resolver calls.
     fn join(
         &self,
-        key: SharedKey,
+        key: CallGroupKey,
         info: SubscriptionInfo,
         address: &WorkerAddress,
         (joined, sink): (u64, Rc<dyn ResponseSink>),
     ) -> Option<Registration> {
         let route = key.route.clone();
         let membership = self.shared.join(
-            &self.engine.shared,
+            &self.engine.call_groups,
             address,
             Joining { key, joined, sink },
             |home| self.lane(info, Some(&route), home),

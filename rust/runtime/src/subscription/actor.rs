@@ -18,7 +18,7 @@ use graphql::ResolverError;
 
 use super::call::Outcome;
 use super::catch_up::CatchUp;
-use super::lane::{Found, Lane};
+use super::lane::{Lane, LaneItem};
 use super::replay::Replay;
 use super::shard::Registration;
 use super::sink::ResponseSink;
@@ -102,7 +102,7 @@ impl SubscriptionActor {
         self.lane.as_ref()
     }
 
-    /// Wakes who catches up, once the lane has room again or nothing to do.
+    /// BatchedWakes who catches up, once the lane has room again or nothing to do.
     pub(super) fn wake_when_moved(&mut self, waker: Waker) {
         self.catch_up = Some(waker);
     }
@@ -206,26 +206,26 @@ impl Drop for SubscriptionActor {
     }
 }
 
-impl StreamHandler<Found> for SubscriptionActor {
-    fn handle(&mut self, found: Found, ctx: &mut Context<Self>) {
+impl StreamHandler<LaneItem> for SubscriptionActor {
+    fn handle(&mut self, found: LaneItem, ctx: &mut Context<Self>) {
         // The lane has room again, or nothing to do.
         if let Some(waker) = self.catch_up.take() {
             waker.wake();
         }
         match found {
-            Found::Outcome(Outcome::Response(response) | Outcome::Failed(response), offset) => {
+            LaneItem::Outcome(Outcome::Response(response) | Outcome::Failed(response), offset) => {
                 self.sink.next_of(&response, offset);
                 self.end_when_idle(ctx);
             }
-            Found::Outcome(Outcome::Skip, _) => self.end_when_idle(ctx),
-            Found::Outcome(Outcome::Refused(errors), _) => self.fail(&errors, ctx),
-            Found::Outcome(Outcome::End, _) => self.complete(ctx),
-            Found::Outcome(Outcome::Headed(headed), offset) => {
+            LaneItem::Outcome(Outcome::Skip, _) => self.end_when_idle(ctx),
+            LaneItem::Outcome(Outcome::Refused(errors), _) => self.fail(&errors, ctx),
+            LaneItem::Outcome(Outcome::End, _) => self.complete(ctx),
+            LaneItem::Outcome(Outcome::Headed(headed), offset) => {
                 let (amendment, outcome) = *headed;
                 self.sink.amend(amendment);
-                StreamHandler::handle(self, Found::Outcome(outcome, offset), ctx);
+                StreamHandler::handle(self, LaneItem::Outcome(outcome, offset), ctx);
             }
-            Found::Start(limit) => self.set_timer(limit, limit, ctx),
+            LaneItem::Start(limit) => self.set_timer(limit, limit, ctx),
         }
     }
 }
@@ -287,14 +287,14 @@ struct LaneStream {
 }
 
 impl Stream for LaneStream {
-    type Item = Found;
+    type Item = LaneItem;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Found>> {
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<LaneItem>> {
         if self.passed < self.gated_to.get() {
             ready!(self.sink.poll_room(cx));
         }
         let found = ready!(self.lane.poll(cx));
-        if let Found::Outcome(_, Some(offset)) = found {
+        if let LaneItem::Outcome(_, Some(offset)) = found {
             self.passed = offset;
         }
         Poll::Ready(Some(found))

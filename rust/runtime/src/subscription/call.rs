@@ -44,7 +44,7 @@ impl CallId {
 
 /// What a call is made for.
 #[derive(Debug, Clone)]
-pub enum Subject {
+pub enum CallInput {
     /// The value that is sent before any event; [`crate::Lane::initial_begins`] goes before it.
     Initial,
     /// One event.

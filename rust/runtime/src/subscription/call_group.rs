@@ -29,7 +29,7 @@ use crate::routing::Route;
 /// Command of a group to a worker. Reply: `()`.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) enum GroupCommand {
+pub(crate) enum CallGroupCommand {
     /// Start the actor of a new group. Sender: its first member, to the manager's own worker.
     Start(Starting),
     /// Stop the actor of a group that lost its last member.
@@ -40,9 +40,9 @@ pub(crate) enum GroupCommand {
     Deliver(Delivery),
 }
 
-impl GroupCommand {
+impl CallGroupCommand {
     /// Carries it out on the worker whose subscriptions these are.
-    pub(crate) fn run(self, shard: &Rc<Shard>, members: &SharedMembers) {
+    pub(crate) fn run(self, shard: &Rc<Shard>, members: &CallGroupMembers) {
         match self {
             Self::Start(starting) => starting.run(shard),
             Self::Stop(stopping) => stopping.run(),
@@ -53,8 +53,8 @@ impl GroupCommand {
 
 /// A group whose actor is to start.
 pub(crate) struct Starting {
-    groups: Arc<SharedGroups>,
-    group: Arc<SharedGroup>,
+    groups: Arc<CallGroups>,
+    group: Arc<CallGroup>,
 }
 
 impl Starting {
@@ -77,7 +77,7 @@ impl Starting {
 
 /// A group whose actor is to stop.
 pub(crate) struct Stopping {
-    groups: Arc<SharedGroups>,
+    groups: Arc<CallGroups>,
     id: u64,
 }
 
@@ -92,13 +92,13 @@ impl Stopping {
 /// What a worker takes of its subscriptions from other threads.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct WorkerAddress {
-    pub(crate) groups: Recipient<GroupCommand>,
+    pub(crate) groups: Recipient<CallGroupCommand>,
     pub(crate) wakes: Recipient<WakeActors>,
 }
 
 /// What subscriptions have in common when one call serves them all.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct SharedKey {
+pub(crate) struct CallGroupKey {
     pub(crate) definition: usize,
     /// The coerced arguments, of which it is the text that counts.
     pub(crate) arguments: JsonObject,
@@ -111,7 +111,7 @@ pub(crate) struct SharedKey {
 
 /// The groups of one manager.
 #[derive(Default)]
-pub(crate) struct SharedGroups {
+pub(crate) struct CallGroups {
     groups: Mutex<ByKey>,
     /// By the ids of their groups. An actor ends with its address here.
     actors: Mutex<HashMap<u64, Addr<SubscriptionActor>>>,
@@ -120,11 +120,11 @@ pub(crate) struct SharedGroups {
 }
 
 #[derive(Default)]
-struct ByKey(HashMap<SharedKey, Arc<SharedGroup>>);
+struct ByKey(HashMap<CallGroupKey, Arc<CallGroup>>);
 
 impl ByKey {
     /// Takes a group off, but not a successor of the same key.
-    fn remove_if(&mut self, group: &SharedGroup) {
+    fn remove_if(&mut self, group: &CallGroup) {
         if self
             .0
             .get(&group.key)
@@ -136,9 +136,9 @@ impl ByKey {
 }
 
 /// Subscribers that share one lane.
-pub(crate) struct SharedGroup {
+pub(crate) struct CallGroup {
     id: u64,
-    key: SharedKey,
+    key: CallGroupKey,
     lane: Arc<Lane>,
     hosts: Mutex<Hosts>,
     /// Results on their way to a worker (count).
@@ -157,7 +157,7 @@ struct Hosts {
 
 /// What a group has for its members.
 #[derive(Debug, Clone)]
-pub(crate) enum SharedOutcome {
+pub(crate) enum CallGroupOutcome {
     /// A result, and the offset of its event.
     Next(Bytes, Option<u64>),
     /// The end, with a JSON array of errors.
@@ -166,7 +166,7 @@ pub(crate) enum SharedOutcome {
     Complete,
 }
 
-impl SharedGroups {
+impl CallGroups {
     /// Sets the worker that hosts the actors of groups.
     pub(crate) fn set_home(&self, home: WorkerAddress) {
         // There is one for each start.
@@ -177,16 +177,16 @@ impl SharedGroups {
     /// was sent before.
     fn join(
         self: &Arc<Self>,
-        key: SharedKey,
+        key: CallGroupKey,
         worker: &WorkerAddress,
         lane: impl FnOnce(&WorkerAddress) -> Arc<Lane>,
-    ) -> (Arc<SharedGroup>, u64) {
+    ) -> (Arc<CallGroup>, u64) {
         let mut groups = self.groups.lock();
         if let Some(group) = groups.0.get(&key) {
             return (group.clone(), group.add(worker));
         }
         static LAST: AtomicU64 = AtomicU64::new(0);
-        let group = Arc::new(SharedGroup {
+        let group = Arc::new(CallGroup {
             id: LAST.fetch_add(1, Ordering::Relaxed),
             key: key.clone(),
             lane: lane(self.home.get().unwrap_or(worker)),
@@ -197,34 +197,34 @@ impl SharedGroups {
         let sent = group.add(worker);
         groups.0.insert(key, group.clone());
         // In line before every event that is published from now on.
-        self.send_home(GroupCommand::Start(Starting {
+        self.send_home(CallGroupCommand::Start(Starting {
             groups: self.clone(),
             group: group.clone(),
         }));
         (group, sent)
     }
 
-    fn leave(self: &Arc<Self>, group: &Arc<SharedGroup>, worker: &WorkerAddress) {
+    fn leave(self: &Arc<Self>, group: &Arc<CallGroup>, worker: &WorkerAddress) {
         let mut groups = self.groups.lock();
         if !group.remove(worker) {
             return;
         }
         groups.remove_if(group);
         drop(groups);
-        self.send_home(GroupCommand::Stop(Stopping {
+        self.send_home(CallGroupCommand::Stop(Stopping {
             groups: self.clone(),
             id: group.id,
         }));
     }
 
-    fn send_home(&self, command: GroupCommand) {
+    fn send_home(&self, command: CallGroupCommand) {
         if let Some(home) = self.home.get() {
             home.groups.do_send(command);
         }
     }
 }
 
-impl SharedGroup {
+impl CallGroup {
     fn add(&self, worker: &WorkerAddress) -> u64 {
         let mut hosts = self.hosts.lock();
         match hosts.workers.iter_mut().find(|(known, _)| known == worker) {
@@ -249,16 +249,16 @@ impl SharedGroup {
         self.lane.is_past(offset) && self.in_flight.load(Ordering::Acquire) == 0
     }
 
-    fn send(self: &Arc<Self>, outcome: &SharedOutcome) {
+    fn send(self: &Arc<Self>, outcome: &CallGroupOutcome) {
         let mut hosts = self.hosts.lock();
-        if let SharedOutcome::Next(_, Some(offset)) = outcome {
+        if let CallGroupOutcome::Next(_, Some(offset)) = outcome {
             hosts.sent = *offset;
         }
         let workers: Vec<_> = hosts.workers.iter().map(|(w, _)| w.clone()).collect();
         drop(hosts);
         for worker in workers {
             self.in_flight.fetch_add(1, Ordering::AcqRel);
-            worker.groups.do_send(GroupCommand::Deliver(Delivery {
+            worker.groups.do_send(CallGroupCommand::Deliver(Delivery {
                 group: self.clone(),
                 outcome: outcome.clone(),
             }));
@@ -268,8 +268,8 @@ impl SharedGroup {
 
 /// One result on its way to one worker; dropped when it has arrived, or never will.
 pub(crate) struct Delivery {
-    group: Arc<SharedGroup>,
-    outcome: SharedOutcome,
+    group: Arc<CallGroup>,
+    outcome: CallGroupOutcome,
 }
 
 impl Drop for Delivery {
@@ -281,13 +281,13 @@ impl Drop for Delivery {
 
 /// Takes the results of a group's lane.
 struct GroupSink {
-    group: Arc<SharedGroup>,
-    groups: Weak<SharedGroups>,
+    group: Arc<CallGroup>,
+    groups: Weak<CallGroups>,
 }
 
 impl GroupSink {
     /// The lane has ended by itself: who comes later makes a new group.
-    fn end(&self, outcome: &SharedOutcome) {
+    fn end(&self, outcome: &CallGroupOutcome) {
         if let Some(groups) = self.groups.upgrade() {
             groups.groups.lock().remove_if(&self.group);
             groups.actors.lock().remove(&self.group.id);
@@ -302,16 +302,16 @@ impl ResponseSink for GroupSink {
     }
 
     fn next_of(&self, response: &Bytes, offset: Option<u64>) {
-        let next = SharedOutcome::Next(response.clone(), offset);
+        let next = CallGroupOutcome::Next(response.clone(), offset);
         self.group.send(&next);
     }
 
     fn error(&self, errors: &[u8]) {
-        self.end(&SharedOutcome::Error(Bytes::copy_from_slice(errors)));
+        self.end(&CallGroupOutcome::Error(Bytes::copy_from_slice(errors)));
     }
 
     fn complete(&self) {
-        self.end(&SharedOutcome::Complete);
+        self.end(&CallGroupOutcome::Complete);
     }
 
     fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
@@ -326,7 +326,7 @@ impl ResponseSink for GroupSink {
 
 /// A subscriber that becomes a member.
 pub(crate) struct Joining {
-    pub(crate) key: SharedKey,
+    pub(crate) key: CallGroupKey,
     /// The last event before it subscribed.
     pub(crate) joined: u64,
     pub(crate) sink: Rc<dyn ResponseSink>,
@@ -342,15 +342,15 @@ struct Member {
 
 /// The members of groups that one worker hosts.
 #[derive(Default)]
-pub(crate) struct SharedMembers {
+pub(crate) struct CallGroupMembers {
     members: RefCell<HashMap<u64, HashMap<u64, Rc<Member>>>>,
 }
 
-impl SharedMembers {
+impl CallGroupMembers {
     /// Adds a member, which receives the results of later events.
     pub(crate) fn join(
         self: &Rc<Self>,
-        groups: &Arc<SharedGroups>,
+        groups: &Arc<CallGroups>,
         worker: &WorkerAddress,
         joining: Joining,
         lane: impl FnOnce(&WorkerAddress) -> Arc<Lane>,
@@ -379,25 +379,25 @@ impl SharedMembers {
     }
 
     /// Hands an outcome to the members of a group.
-    fn deliver(&self, group: u64, outcome: &SharedOutcome) {
+    fn deliver(&self, group: u64, outcome: &CallGroupOutcome) {
         // Sinks may reach back, so nothing is borrowed while they run.
         let members: Vec<_> = match self.members.borrow().get(&group) {
             Some(members) => members.values().cloned().collect(),
             None => return,
         };
         for member in members {
-            if let SharedOutcome::Next(_, Some(offset)) = outcome {
+            if let CallGroupOutcome::Next(_, Some(offset)) = outcome {
                 member.received.set(*offset);
             }
             match outcome {
-                SharedOutcome::Next(response, offset)
+                CallGroupOutcome::Next(response, offset)
                     if offset.is_none_or(|offset| offset > member.joined) =>
                 {
                     member.sink.next_of(response, *offset);
                 }
-                SharedOutcome::Next(..) => {}
-                SharedOutcome::Error(errors) => member.sink.error(errors),
-                SharedOutcome::Complete => member.sink.complete(),
+                CallGroupOutcome::Next(..) => {}
+                CallGroupOutcome::Error(errors) => member.sink.error(errors),
+                CallGroupOutcome::Complete => member.sink.complete(),
             }
         }
     }
@@ -405,10 +405,10 @@ impl SharedMembers {
 
 /// Keeps a subscriber in its group.
 pub(crate) struct GroupMembership {
-    members: Rc<SharedMembers>,
-    groups: Arc<SharedGroups>,
+    members: Rc<CallGroupMembers>,
+    groups: Arc<CallGroups>,
     worker: WorkerAddress,
-    group: Arc<SharedGroup>,
+    group: Arc<CallGroup>,
     member: u64,
     joined: Rc<Member>,
     sent: u64,

@@ -9,7 +9,7 @@ use actix::Context;
 use actix::fut::ActorFuture;
 
 use super::actor::SubscriptionActor;
-use super::replay::{Found, Replay};
+use super::replay::{HistoryRead, Replay};
 use crate::config::REPLAY_BATCH;
 
 /// Hands over what was missed, as far as the client has room for its results, then ends.
@@ -63,9 +63,9 @@ impl CatchUp {
             return Stepped::Waits;
         }
         match replay.missed.read_on() {
-            Found::CaughtUp(after) => return Stepped::CaughtUp(after),
-            Found::TooLate => self.is_too_late = true,
-            Found::More => {}
+            HistoryRead::CaughtUp(after) => return Stepped::CaughtUp(after),
+            HistoryRead::TooLate => self.is_too_late = true,
+            HistoryRead::More => {}
         }
         Stepped::On
     }

@@ -16,7 +16,7 @@ use futures_util::task::AtomicWaker;
 use graphql::{GraphQLError, ResolverError};
 use parking_lot::Mutex;
 
-use super::call::{CallId, Outcome, Subject, SubscriptionInfo};
+use super::call::{CallId, CallInput, Outcome, SubscriptionInfo};
 use super::host::Resolver;
 use super::wakes::{Wake, WakeActors};
 use crate::config::{
@@ -25,9 +25,9 @@ use crate::config::{
 use crate::metrics::Metrics;
 
 /// Called once, on any thread.
-pub type Waiter = Box<dyn FnOnce() + Send>;
+pub type Callback = Box<dyn FnOnce() + Send>;
 
-struct Running {
+struct ActiveCall {
     id: CallId,
     /// Of its event; of the initial value the last event that it contains.
     offset: Option<u64>,
@@ -36,17 +36,17 @@ struct Running {
 }
 
 #[derive(Default)]
-struct State {
+struct LaneState {
     events: VecDeque<Arc<Event>>,
     /// In the order of their events; an outcome waits for those before it.
-    running: VecDeque<Running>,
+    running: VecDeque<ActiveCall>,
     /// Items of a source stream.
     items: VecDeque<Outcome>,
-    room: Option<Waiter>,
+    room: Option<Callback>,
     /// Calls that have no outcome yet (count).
     unfinished: usize,
     /// What comes before the events has not started yet.
-    first: Option<Subject>,
+    first: Option<CallInput>,
     /// While the initial value is made, no event starts.
     is_initial: bool,
     /// Events up to this offset are contained in the initial value.
@@ -74,7 +74,7 @@ pub(crate) struct LaneContext {
 pub struct Lane {
     /// Whose lane it is.
     pub info: SubscriptionInfo,
-    state: Mutex<State>,
+    state: Mutex<LaneState>,
     policy: SlowConsumer,
     concurrency: usize,
     metrics: Arc<Metrics>,
@@ -86,7 +86,7 @@ pub struct Lane {
 }
 
 /// What the actor finds in its lane.
-pub(crate) enum Found {
+pub(crate) enum LaneItem {
     /// The next outcome, and the offset of its event.
     Outcome(Outcome, Option<u64>),
     /// A call has started and no timer is armed: set one.
@@ -101,16 +101,16 @@ impl Lane {
         worker: Recipient<WakeActors>,
     ) -> Self {
         let first = match info.definition.kind {
-            kind if kind.is_stream() => Some(Subject::Stream),
-            _ if info.definition.has_initial => Some(Subject::Initial),
+            kind if kind.is_stream() => Some(CallInput::Stream),
+            _ if info.definition.has_initial => Some(CallInput::Initial),
             _ => None,
         };
         Self {
             concurrency: info.definition.concurrency.max(1),
             info,
-            state: Mutex::new(State {
+            state: Mutex::new(LaneState {
                 first,
-                ..State::default()
+                ..LaneState::default()
             }),
             policy: context.policy,
             metrics: context.metrics.clone(),
@@ -175,7 +175,7 @@ impl Lane {
     pub(crate) fn restart(self: &Arc<Self>) -> bool {
         if self.info.definition.has_initial {
             let mut state = self.state.lock();
-            state.first = Some(Subject::Initial);
+            state.first = Some(CallInput::Initial);
             self.schedule(state);
         }
         self.info.definition.has_initial
@@ -196,7 +196,7 @@ impl Lane {
     }
 
     /// Tells the host when something can start, and the actor when its start needs a timer.
-    fn schedule(self: &Arc<Self>, mut state: parking_lot::MutexGuard<'_, State>) {
+    fn schedule(self: &Arc<Self>, mut state: parking_lot::MutexGuard<'_, LaneState>) {
         if state.is_scheduled || !self.can_start(&state) {
             return;
         }
@@ -209,7 +209,7 @@ impl Lane {
         }
     }
 
-    fn can_start(&self, state: &State) -> bool {
+    fn can_start(&self, state: &LaneState) -> bool {
         !state.closed
             && !state.is_initial
             && state.unfinished < self.concurrency
@@ -220,31 +220,31 @@ impl Lane {
 
     /// For the host, when it was scheduled: what to call next. Finish each with
     /// [`Self::finish`]; then, or at once if more calls may run, ask [`Self::claim`].
-    pub fn start(&self) -> Option<(CallId, Subject)> {
+    pub fn start(&self) -> Option<(CallId, CallInput)> {
         let mut state = self.state.lock();
         state.is_scheduled = false;
         if !self.can_start(&state) {
             return None;
         }
         let subject = match state.first.take() {
-            Some(Subject::Initial) => {
+            Some(CallInput::Initial) => {
                 state.is_initial = true;
-                Subject::Initial
+                CallInput::Initial
             }
             Some(first) => first,
             None => {
                 let seen = state.seen;
                 let next = std::iter::from_fn(|| state.events.pop_front());
                 let mut unseen = next.skip_while(|event| event.offset <= seen);
-                Subject::Event(unseen.next()?)
+                CallInput::Event(unseen.next()?)
             }
         };
         let id = CallId::next();
         let offset = match &subject {
-            Subject::Event(event) => Some(event.offset),
-            Subject::Initial | Subject::Stream => None,
+            CallInput::Event(event) => Some(event.offset),
+            CallInput::Initial | CallInput::Stream => None,
         };
-        state.running.push_back(Running {
+        state.running.push_back(ActiveCall {
             id,
             offset,
             since: Instant::now(),
@@ -323,7 +323,7 @@ impl Lane {
     /// For the host: calls `waiter` once there is room for another item; at once when there is.
     /// It is dropped uncalled when the subscription ends, which cancels the stream. False: the
     /// subscription has ended before.
-    pub fn when_room(&self, waiter: Waiter) -> bool {
+    pub fn when_room(&self, waiter: Callback) -> bool {
         let mut state = self.state.lock();
         if state.closed {
             return false;
@@ -360,7 +360,7 @@ impl Lane {
     }
 
     /// The next thing for the actor, which is woken when there is one.
-    pub(crate) fn poll(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<Found> {
+    pub(crate) fn poll(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<LaneItem> {
         self.waker.register(cx.waker());
         let mut state = self.state.lock();
         if let Some((outcome, offset)) = state.take_outcome() {
@@ -373,14 +373,14 @@ impl Lane {
             if let Some(waiter) = room {
                 waiter();
             }
-            return Poll::Ready(Found::Outcome(outcome, offset));
+            return Poll::Ready(LaneItem::Outcome(outcome, offset));
         }
         if let Some(limit) = self.info.definition.timeout
             && !state.is_timed
             && (state.unfinished > 0 || state.is_scheduled)
         {
             state.is_timed = true;
-            return Poll::Ready(Found::Start(limit));
+            return Poll::Ready(LaneItem::Start(limit));
         }
         Poll::Pending
     }
@@ -463,7 +463,7 @@ impl Lane {
     pub(crate) fn is_past(&self, offset: u64) -> bool {
         let state = self.state.lock();
         let is_later = |event: &Arc<Event>| event.offset > offset;
-        let is_called_later = |call: &Running| call.offset.is_some_and(|called| called > offset);
+        let is_called_later = |call: &ActiveCall| call.offset.is_some_and(|called| called > offset);
         state.first.is_none()
             && state.items.is_empty()
             && state.running.iter().all(is_called_later)
@@ -492,7 +492,7 @@ impl Lane {
     }
 }
 
-impl State {
+impl LaneState {
     fn finish(&mut self, id: CallId, outcome: Outcome) -> bool {
         let Some(call) = self.running.iter_mut().find(|call| call.id == id) else {
             return false;

@@ -14,16 +14,16 @@ mod wakes;
 
 pub use actor::SubscriptionActor;
 pub(crate) use actor::{FinishSubscription, StopSubscription};
-pub use call::{CallId, Outcome, Subject, SubscriptionInfo};
+pub use call::{CallId, CallInput, Outcome, SubscriptionInfo};
 pub(crate) use call_group::{
-    GroupCommand, Joining, SharedGroups, SharedKey, SharedMembers, WorkerAddress,
+    CallGroupCommand, CallGroupKey, CallGroupMembers, CallGroups, Joining, WorkerAddress,
 };
 pub use host::Resolver;
 pub(crate) use lane::LaneContext;
-pub use lane::{Lane, Waiter};
+pub use lane::{Callback, Lane};
 pub(crate) use replay::{GoLive, Kept, Replay, StartPosition};
 pub(crate) use shard::Registration;
 pub use shard::Shard;
 pub(crate) use sink::ResponseSink;
 pub(crate) use wakes::WakeActors;
-pub use wakes::{Wake, Wakes};
+pub use wakes::{BatchedWakes, Wake};

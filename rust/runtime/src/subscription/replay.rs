@@ -84,7 +84,7 @@ pub(crate) struct Missed {
 
 /// What the history has for a subscription that returns.
 #[derive(Debug)]
-pub(crate) enum Found {
+pub(crate) enum HistoryRead {
     /// Events that it may have missed.
     More,
     /// Nothing but the events after this offset.
@@ -187,14 +187,14 @@ impl Missed {
     }
 
     /// Reads on, when [`Self::next`] has nothing left.
-    pub(crate) fn read_on(&mut self) -> Found {
+    pub(crate) fn read_on(&mut self) -> HistoryRead {
         match self.read() {
             Err(TooLate) => {
                 self.metrics.resumes_too_late.add(1);
-                Found::TooLate
+                HistoryRead::TooLate
             }
-            Ok(last) if self.read.is_empty() => Found::CaughtUp(last),
-            Ok(_) => Found::More,
+            Ok(last) if self.read.is_empty() => HistoryRead::CaughtUp(last),
+            Ok(_) => HistoryRead::More,
         }
     }
 }

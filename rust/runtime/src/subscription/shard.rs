@@ -20,7 +20,7 @@ use crate::routing::{Route, RoutingIndex};
 
 /// What passthrough subscriptions have in common when their results are equal byte for byte.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct GroupKey {
+struct ProjectionKey {
     definition: usize,
     route: Route,
     plan: Arc<Plan>,
@@ -29,12 +29,12 @@ struct GroupKey {
 }
 
 /// Subscriptions whose result is projected once for all of them.
-struct Group {
-    key: GroupKey,
-    members: RefCell<HashMap<u64, Member>>,
+struct ProjectionGroup {
+    key: ProjectionKey,
+    members: RefCell<HashMap<u64, ProjectionMember>>,
 }
 
-struct Member {
+struct ProjectionMember {
     /// Events up to this offset are none of its.
     after: u64,
     sink: Rc<dyn ResponseSink>,
@@ -42,7 +42,7 @@ struct Member {
 
 #[derive(Clone)]
 enum Target {
-    Group(Rc<Group>),
+    Group(Rc<ProjectionGroup>),
     Lane(Arc<Lane>, Option<Arc<Guard>>),
 }
 
@@ -99,14 +99,14 @@ impl Hash for Target {
 
 /// All subscriptions of one worker.
 pub struct Shard {
-    state: RefCell<State>,
+    state: RefCell<ShardState>,
     metrics: Arc<Metrics>,
 }
 
 #[derive(Default)]
-struct State {
+struct ShardState {
     index: RoutingIndex<Target>,
-    groups: HashMap<GroupKey, Rc<Group>>,
+    groups: HashMap<ProjectionKey, Rc<ProjectionGroup>>,
     next_member: u64,
     found: Vec<Target>,
     projected: Vec<u8>,
@@ -131,7 +131,7 @@ impl Shard {
     ) -> Registration {
         let target = Target::Lane(lane, guard);
         self.state.borrow_mut().index.insert(&route, &target);
-        self.registration(Place::Lane { route, target })
+        self.registration(Registered::Lane { route, target })
     }
 
     /// As [`Self::register_lane`], for a lane that is no subscription of its own.
@@ -152,12 +152,12 @@ impl Shard {
         self: &Rc<Self>,
         membership: Box<dyn Membership>,
     ) -> Registration {
-        self.registration(Place::Member(membership))
+        self.registration(Registered::Member(membership))
     }
 
     /// Counts a subscription that no event reaches, until the registration is dropped.
     pub fn register_stream(self: &Rc<Self>) -> Registration {
-        self.registration(Place::Nowhere)
+        self.registration(Registered::Nowhere)
     }
 
     /// Lets events on `route` after an offset that the guard admits reach a sink, projected by
@@ -172,14 +172,14 @@ impl Shard {
     ) -> Registration {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
-        let key = GroupKey {
+        let key = ProjectionKey {
             definition,
             route,
             plan,
             guard,
         };
         let group = state.groups.entry_ref(&key).or_insert_with(|| {
-            let group = Rc::new(Group {
+            let group = Rc::new(ProjectionGroup {
                 key: key.clone(),
                 members: RefCell::default(),
             });
@@ -191,13 +191,13 @@ impl Shard {
         });
         let member = state.next_member;
         state.next_member += 1;
-        let joined = Member { after, sink };
+        let joined = ProjectionMember { after, sink };
         group.members.borrow_mut().insert(member, joined);
         let group = group.clone();
-        self.registration(Place::Group { group, member })
+        self.registration(Registered::Group { group, member })
     }
 
-    fn registration(self: &Rc<Self>, place: Place) -> Registration {
+    fn registration(self: &Rc<Self>, place: Registered) -> Registration {
         self.metrics.subscriptions.add(1);
         Registration {
             shard: self.clone(),
@@ -206,12 +206,12 @@ impl Shard {
         }
     }
 
-    fn remove(&self, place: &Place) {
+    fn remove(&self, place: &Registered) {
         let mut state = self.state.borrow_mut();
         match place {
-            Place::Lane { route, target } => state.index.remove(route, target),
-            Place::Member(_) | Place::Nowhere => {}
-            Place::Group { group, member } => {
+            Registered::Lane { route, target } => state.index.remove(route, target),
+            Registered::Member(_) | Registered::Nowhere => {}
+            Registered::Group { group, member } => {
                 group.members.borrow_mut().remove(member);
                 if group.members.borrow().is_empty() && state.groups.remove(&group.key).is_some() {
                     let target = Target::Group(group.clone());
@@ -263,9 +263,15 @@ impl Shard {
     }
 }
 
-enum Place {
-    Lane { route: Route, target: Target },
-    Group { group: Rc<Group>, member: u64 },
+enum Registered {
+    Lane {
+        route: Route,
+        target: Target,
+    },
+    Group {
+        group: Rc<ProjectionGroup>,
+        member: u64,
+    },
     Member(Box<dyn Membership>),
     Nowhere,
 }
@@ -274,7 +280,7 @@ enum Place {
 #[must_use]
 pub struct Registration {
     shard: Rc<Shard>,
-    place: Place,
+    place: Registered,
     is_counted: bool,
 }
 
@@ -282,8 +288,8 @@ impl Registration {
     /// Its place in a shared group, if it is a member of one.
     pub(crate) fn membership(&self) -> Option<&dyn Membership> {
         match &self.place {
-            Place::Member(membership) => Some(&**membership),
-            Place::Lane { .. } | Place::Group { .. } | Place::Nowhere => None,
+            Registered::Member(membership) => Some(&**membership),
+            Registered::Lane { .. } | Registered::Group { .. } | Registered::Nowhere => None,
         }
     }
 }

@@ -21,7 +21,7 @@ pub struct Wake {
 }
 
 impl Wake {
-    /// Wakes this actor alone, at once.
+    /// BatchedWakes this actor alone, at once.
     pub fn now(self) {
         self.waker.wake();
     }
@@ -29,12 +29,12 @@ impl Wake {
 
 /// Wake-ups that wait for each other. Whoever gathers them has to send them soon.
 #[derive(Default)]
-pub struct Wakes {
+pub struct BatchedWakes {
     by_worker: Vec<(Recipient<WakeActors>, Vec<Waker>)>,
     count: usize,
 }
 
-impl Wakes {
+impl BatchedWakes {
     /// Adds one.
     pub fn add(&mut self, wake: Wake) {
         self.count += 1;
@@ -58,7 +58,7 @@ impl Wakes {
         self.count == 0
     }
 
-    /// Wakes all of them. The actors of a worker that has ended are gone, too.
+    /// BatchedWakes all of them. The actors of a worker that has ended are gone, too.
     pub fn send(self) {
         for (worker, mut wakers) in self.by_worker {
             match wakers.pop() {

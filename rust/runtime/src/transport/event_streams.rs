@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dashmap::DashMap;
 use parking_lot::Mutex;
 
-use super::remote::{Remote, Slot};
+use super::connection_handle::{ConnectionHandle, Handoff};
 use crate::client::Buckets;
 use crate::places::Place;
 
@@ -15,8 +15,8 @@ pub(crate) struct Streams(pub(super) DashMap<String, Stream>);
 
 pub(super) struct Stream {
     /// Until it is opened.
-    pub(super) reserved: Mutex<Option<Remote>>,
-    pub(super) slot: Arc<Slot>,
+    pub(super) reserved: Mutex<Option<ConnectionHandle>>,
+    pub(super) slot: Arc<Handoff>,
     /// What bounds how often its client acts.
     pub(super) account: Option<Arc<Buckets>>,
     /// What it counts for, and the requests about it with it.

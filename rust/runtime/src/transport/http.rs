@@ -14,15 +14,17 @@ use protocol::{Head, Request, Session, Transports, fields};
 use security::RequestSource;
 use tokio::sync::oneshot;
 
+use super::connection_handle::{
+    ConnectionConfig, ConnectionHandle, Handoff, HandoffMessage, TransportHandle,
+};
 use super::event_streams::{Stream, Streams};
-use super::remote::{CarrierHandle, Incoming, Opening, Remote, Slot};
 use crate::catalog::Checked;
 use crate::client::{Buckets, Client};
 use crate::connection::{Outgoing, Verdict};
 use crate::engine::{Arriving, Engine};
 use crate::places::Place;
 use crate::random::random_key;
-use crate::subscription::Waiter;
+use crate::subscription::Callback;
 use crate::worker::ShardActor;
 
 /// Seconds that a browser may remember the answer to a preflight.
@@ -44,9 +46,9 @@ pub struct Reply {
 /// The body of a response.
 pub enum Body {
     /// All of it, and what keeps the drain waiting until it is written.
-    Whole(Bytes, Option<Remote>),
+    Whole(Bytes, Option<ConnectionHandle>),
     /// What is ready, and where the rest comes from, until its [`Outgoing::Close`].
-    Stream(Bytes, Remote),
+    Stream(Bytes, ConnectionHandle),
 }
 
 impl From<Response> for Reply {
@@ -92,14 +94,14 @@ impl Responder {
     }
 
     /// Connections and requests that the worker carries (count).
-    pub(crate) fn carried(&self) -> usize {
+    pub(crate) fn load(&self) -> usize {
         Arc::strong_count(&self.load)
     }
 
     /// Opens a connection on the worker.
     #[must_use]
-    pub fn open(&self, opening: Opening) -> Remote {
-        Remote::open(&self.worker, opening, self.load.clone())
+    pub fn open(&self, opening: ConnectionConfig) -> ConnectionHandle {
+        ConnectionHandle::open(&self.worker, opening, self.load.clone())
     }
 
     /// Lets in a client at `peer` by the headers of its handshake: names in lower case.
@@ -276,7 +278,7 @@ impl Responder {
         request: HttpRequest<'_>,
         client: Client,
         place: Place,
-        carrier: CarrierHandle,
+        carrier: TransportHandle,
     ) -> Reply {
         let peer = client.peer.clone();
         let refused = |response: Response| -> Reply {
@@ -305,7 +307,7 @@ impl Responder {
         asked: Asked,
         client: Client,
         place: &Place,
-        carrier: CarrierHandle,
+        carrier: TransportHandle,
     ) -> Reply {
         match asked {
             Asked::Run(exchange) => {
@@ -335,7 +337,7 @@ impl Responder {
                     }
                 }
                 let (reply, started) = oneshot::channel();
-                slot.push(Incoming::Start { id, request, reply });
+                slot.push(HandoffMessage::Start { id, request, reply });
                 match started.await {
                     Ok(true) => Response::empty(202).into(),
                     Ok(false) => {
@@ -347,7 +349,7 @@ impl Responder {
             }
             Asked::Stop { token, id } => match self.slot(&token) {
                 Some((slot, _)) => {
-                    slot.push(Incoming::Stop(id));
+                    slot.push(HandoffMessage::Stop(id));
                     Response::empty(200).into()
                 }
                 None => self.no_stream(&client),
@@ -373,10 +375,10 @@ impl Responder {
         &self,
         session: Session,
         client: Client,
-        carrier: CarrierHandle,
-        ended: Waiter,
-    ) -> Remote {
-        let opening = Opening {
+        carrier: TransportHandle,
+        ended: Callback,
+    ) -> ConnectionHandle {
+        let opening = ConnectionConfig {
             client,
             session,
             close: None,
@@ -400,7 +402,7 @@ impl Responder {
         let remote = self.begin(
             Session::event_stream(),
             client,
-            CarrierHandle {
+            TransportHandle {
                 shut_down: Box::new(|| {}),
                 pulse: None,
             },
@@ -436,7 +438,7 @@ impl Responder {
         let Some(remote) = stream.reserved.lock().take() else {
             return Response::error(409, "this event stream is open already").into();
         };
-        stream.slot.push(Incoming::Open);
+        stream.slot.push(HandoffMessage::Open);
         Reply {
             head: http::stream_head(),
             // A comment shows at once that it is open.
@@ -454,7 +456,7 @@ impl Responder {
         Some((stream.place.clone(), stream.account.clone()))
     }
 
-    fn slot(&self, token: &str) -> Option<(Arc<Slot>, Option<Arc<Buckets>>)> {
+    fn slot(&self, token: &str) -> Option<(Arc<Handoff>, Option<Arc<Buckets>>)> {
         let stream = self.streams.0.get(token)?;
         Some((stream.slot.clone(), stream.account.clone()))
     }
@@ -492,9 +494,9 @@ impl Responder {
 }
 
 /// Answers a request whose document the host's executor refuses.
-async fn judged(slot: &Slot, request: Box<Request>) -> Reply {
+async fn judged(slot: &Handoff, request: Box<Request>) -> Reply {
     let (reply, verdict) = oneshot::channel();
-    slot.push(Incoming::Judge { request, reply });
+    slot.push(HandoffMessage::Judge { request, reply });
     match verdict.await {
         Ok(Verdict { errors, amendment }) => {
             let mut response = Response::refused(&errors);
@@ -527,7 +529,7 @@ fn preflight(request: &HttpRequest<'_>, transports: Transports) -> Reply {
 }
 
 /// Waits for the head, and takes along what came with it.
-async fn begun(remote: Remote) -> Reply {
+async fn begun(remote: ConnectionHandle) -> Reply {
     let first = poll_fn(|cx| remote.poll_take(cx)).await.unwrap_or_default();
     let mut outgoing = first.into_iter();
     let Some(Outgoing::Head(head)) = outgoing.next() else {

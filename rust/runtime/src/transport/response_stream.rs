@@ -15,7 +15,7 @@ use protocol::{EventId, Framing};
 use crate::client::Buckets;
 use crate::config::SlowConsumer;
 use crate::metrics::Metrics;
-use crate::subscription::{ResponseSink, Waiter};
+use crate::subscription::{Callback, ResponseSink};
 
 /// What a stream yields.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +41,7 @@ struct State {
     responses: VecDeque<Bytes>,
     pending_bytes: usize,
     end: Option<Response>,
-    waiter: Option<Waiter>,
+    waiter: Option<Callback>,
     /// The operation, when it waits for room.
     room: Option<Waker>,
 }
@@ -60,7 +60,7 @@ impl ResponseStream {
 
     /// Takes the next response. When there is none yet, `waiter` makes the function that is
     /// called once there may be one; a later call replaces an earlier waiter.
-    pub fn take_or_wait(&self, waiter: impl FnOnce() -> Waiter) -> Option<Response> {
+    pub fn take_or_wait(&self, waiter: impl FnOnce() -> Callback) -> Option<Response> {
         let mut state = self.state.lock();
         if let Some(response) = state.responses.pop_front() {
             state.pending_bytes -= response.len();

@@ -13,7 +13,7 @@ use actix::{
 use super::Worker;
 use super::messages::{Broadcast, CloseConnections, DrainConnections, RunOnWorker, StopWorker};
 use crate::clock::run_for;
-use crate::subscription::{GroupCommand, WakeActors};
+use crate::subscription::{CallGroupCommand, WakeActors};
 
 /// How often a worker looks whose identity has ended; so long an ended one may stay.
 const EXPIRY_INTERVAL: Duration = Duration::from_millis(500);
@@ -66,10 +66,10 @@ impl Handler<Broadcast> for ShardActor {
     }
 }
 
-impl Handler<GroupCommand> for ShardActor {
+impl Handler<CallGroupCommand> for ShardActor {
     type Result = ();
 
-    fn handle(&mut self, command: GroupCommand, _: &mut Context<Self>) {
+    fn handle(&mut self, command: CallGroupCommand, _: &mut Context<Self>) {
         let opener = self.worker.opener();
         command.run(opener.shard(), opener.shared());
     }

@@ -161,9 +161,9 @@ impl World {
             return sink.next_of(&Bytes::new(), Some(event.offset));
         }
         match missed.read_on() {
-            Found::More => {}
-            Found::TooLate => panic!("all is kept"),
-            Found::CaughtUp(after) => {
+            HistoryRead::More => {}
+            HistoryRead::TooLate => panic!("all is kept"),
+            HistoryRead::CaughtUp(after) => {
                 let (route, guard) = (missed.route.clone(), missed.guard.clone());
                 let plan = self.plan.clone();
                 let registration =

@@ -24,7 +24,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::task::AbortHandle;
 
 use crate::allowance::Allowance;
-use crate::frames::{encode, encode_ping};
+use crate::ws_encoder::{encode, encode_ping};
 
 /// How long a client has to take our close and to close its side. What it sends meanwhile would
 /// otherwise be answered with a reset, and it might lose the close frame by that.
@@ -159,7 +159,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for SharedSocket<T> {
     }
 }
 
-/// Wakes the task, and tells that it was for the actor: a result of an operation need not be.
+/// BatchedWakes the task, and tells that it was for the actor: a result of an operation need not be.
 struct ActorWaker {
     is_woken: AtomicBool,
     task: AtomicWaker,

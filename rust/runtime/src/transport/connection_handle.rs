@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 
 use crate::client::Client;
 use crate::connection::{Connection, Flow, Outgoing, SignalStream, Transport, Verdict};
-use crate::subscription::Waiter;
+use crate::subscription::Callback;
 use crate::worker::{RunOnWorker, ShardActor};
 
 /// Bytes that are handed over at once; what is past it stays in the outbox.
@@ -31,7 +31,7 @@ const BATCH_BYTES: usize = 64 * 1024;
 const INCOMING_BYTES: usize = 64 * 1024;
 
 /// What a carrier hands in.
-pub(crate) enum Incoming {
+pub(crate) enum HandoffMessage {
     Text(String),
     Binary,
     /// The reserved stream is read from now on.
@@ -50,7 +50,7 @@ pub(crate) enum Incoming {
     Stop(OperationId),
 }
 
-impl Incoming {
+impl HandoffMessage {
     fn len(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
@@ -62,14 +62,14 @@ impl Incoming {
 }
 
 #[derive(Default)]
-struct State {
-    incoming: VecDeque<Incoming>,
+struct HandoffState {
+    incoming: VecDeque<HandoffMessage>,
     incoming_bytes: usize,
-    incoming_room: Option<Waiter>,
+    incoming_room: Option<Callback>,
     outgoing: Vec<Outgoing>,
     /// Times that the carrier has taken something (count).
     taken: u64,
-    outgoing_filled: Option<Waiter>,
+    outgoing_filled: Option<Callback>,
     pump: Option<Waker>,
     /// The carrier has dropped the connection.
     is_abandoned: bool,
@@ -79,11 +79,11 @@ struct State {
 
 /// What both threads hold.
 #[derive(Default)]
-pub(crate) struct Slot(Mutex<State>);
+pub(crate) struct Handoff(Mutex<HandoffState>);
 
-impl Slot {
+impl Handoff {
     /// Hands something in; false when the carrier should wait before the next.
-    pub(crate) fn push(&self, incoming: Incoming) -> bool {
+    pub(crate) fn push(&self, incoming: HandoffMessage) -> bool {
         let mut state = self.0.lock();
         if state.is_over {
             return true;
@@ -101,7 +101,7 @@ impl Slot {
     }
 
     /// Takes the next thing that was handed in, which may make room for another.
-    fn next(&self) -> Option<Incoming> {
+    fn next(&self) -> Option<HandoffMessage> {
         let mut state = self.0.lock();
         let incoming = state.incoming.pop_front()?;
         state.incoming_bytes -= incoming.len();
@@ -124,8 +124,8 @@ impl Slot {
     }
 }
 
-/// Wakes the pump, with the lock given up first.
-fn wake(mut state: parking_lot::MutexGuard<'_, State>) {
+/// BatchedWakes the pump, with the lock given up first.
+fn wake(mut state: parking_lot::MutexGuard<'_, HandoffState>) {
     let pump = state.pump.take();
     drop(state);
     if let Some(pump) = pump {
@@ -134,8 +134,8 @@ fn wake(mut state: parking_lot::MutexGuard<'_, State>) {
 }
 
 /// The carrier's end of a connection; dropped, it ends the connection.
-pub struct Remote {
-    slot: Arc<Slot>,
+pub struct ConnectionHandle {
+    slot: Arc<Handoff>,
     /// Counts it for its worker.
     _load: Arc<()>,
 }
@@ -144,15 +144,15 @@ pub struct Remote {
 pub type Pulse = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// Whoever carries a connection, as the connection acts on it; used on any thread.
-pub struct CarrierHandle {
+pub struct TransportHandle {
     /// Ends the transport although it still waits to write; called at most once.
-    pub shut_down: Waiter,
+    pub shut_down: Callback,
     /// Of a carrier that others may hold up. While it does not run, nothing is known of the client.
     pub pulse: Option<Pulse>,
 }
 
 /// What a connection is opened with.
-pub struct Opening {
+pub struct ConnectionConfig {
     /// What the handshake or the request told.
     pub client: Client,
     /// What is spoken.
@@ -160,26 +160,30 @@ pub struct Opening {
     /// Closes the connection at once, such as one without a subprotocol.
     pub close: Option<Close>,
     /// Who carries it.
-    pub carrier: CarrierHandle,
+    pub carrier: TransportHandle,
     /// Called once the connection is gone, on any thread.
-    pub ended: Waiter,
+    pub ended: Callback,
 }
 
-impl Remote {
+impl ConnectionHandle {
     /// Opens a connection on a worker.
     #[must_use]
-    pub(crate) fn open(worker: &Addr<ShardActor>, opening: Opening, load: Arc<()>) -> Self {
-        let slot = Arc::<Slot>::default();
+    pub(crate) fn open(
+        worker: &Addr<ShardActor>,
+        opening: ConnectionConfig,
+        load: Arc<()>,
+    ) -> Self {
+        let slot = Arc::<Handoff>::default();
         let end = End {
             slot: slot.clone(),
             ended: Some(opening.ended),
         };
         let (client, session, close) = (opening.client, opening.session, opening.close);
-        let CarrierHandle { shut_down, pulse } = opening.carrier;
+        let TransportHandle { shut_down, pulse } = opening.carrier;
         worker.do_send(RunOnWorker(Box::new(move |worker| {
             let limits = &worker.engine().limits;
             let limit = limits.max_message_bytes;
-            let transport = Carrier {
+            let transport = HandleTransport {
                 slot: end.slot.clone(),
                 shut_down: Cell::new(Some(shut_down)),
                 pulse: pulse.map(|pulse| (pulse, Cell::new(None))),
@@ -200,22 +204,22 @@ impl Remote {
         Self { slot, _load: load }
     }
 
-    pub(crate) fn slot(&self) -> &Arc<Slot> {
+    pub(crate) fn slot(&self) -> &Arc<Handoff> {
         &self.slot
     }
 
     /// Hands in one text message; false when [`Self::when_room`] should be waited for.
     pub fn receive_text(&self, text: String) -> bool {
-        self.slot.push(Incoming::Text(text))
+        self.slot.push(HandoffMessage::Text(text))
     }
 
     /// Hands in one binary message.
     pub fn receive_binary(&self) {
-        self.slot.push(Incoming::Binary);
+        self.slot.push(HandoffMessage::Binary);
     }
 
     /// Calls `waiter` once there is room for a message, at once if there is.
-    pub fn when_room(&self, waiter: Waiter) {
+    pub fn when_room(&self, waiter: Callback) {
         let mut state = self.slot.0.lock();
         if state.is_over || state.incoming_bytes < INCOMING_BYTES {
             drop(state);
@@ -226,7 +230,7 @@ impl Remote {
 
     /// Takes all that is ready; `None` once nothing comes any more. When there is nothing yet,
     /// `waiter` makes the function that is called once there may be.
-    pub fn take_or_wait(&self, waiter: impl FnOnce() -> Waiter) -> Poll<Option<Vec<Outgoing>>> {
+    pub fn take_or_wait(&self, waiter: impl FnOnce() -> Callback) -> Poll<Option<Vec<Outgoing>>> {
         let mut state = self.slot.0.lock();
         if !state.outgoing.is_empty() {
             let taken = std::mem::take(&mut state.outgoing);
@@ -262,16 +266,16 @@ impl Remote {
     }
 }
 
-impl Drop for Remote {
+impl Drop for ConnectionHandle {
     fn drop(&mut self) {
         self.closed();
     }
 }
 
 /// The transport as the connection sees it.
-struct Carrier {
-    slot: Arc<Slot>,
-    shut_down: Cell<Option<Waiter>>,
+struct HandleTransport {
+    slot: Arc<Handoff>,
+    shut_down: Cell<Option<Callback>>,
     /// With what it gave before.
     pulse: Option<(Pulse, Cell<Option<u64>>)>,
     observed: Cell<Observed>,
@@ -285,7 +289,7 @@ struct Observed {
     taken: u64,
 }
 
-impl Transport for Carrier {
+impl Transport for HandleTransport {
     fn shut_down(&self) {
         if let Some(shut_down) = self.shut_down.take() {
             shut_down();
@@ -325,8 +329,8 @@ impl Transport for Carrier {
 
 /// Tells the carrier that the worker has dropped the connection, also when the worker was never reached.
 struct End {
-    slot: Arc<Slot>,
-    ended: Option<Waiter>,
+    slot: Arc<Handoff>,
+    ended: Option<Callback>,
 }
 
 impl Drop for End {
@@ -347,21 +351,21 @@ struct Pump {
 }
 
 impl Pump {
-    fn receive(&self, incoming: Incoming) {
+    fn receive(&self, incoming: HandoffMessage) {
         let connection = &self.connection;
         match incoming {
-            Incoming::Text(text) if text.len() > self.max_message_bytes => {
+            HandoffMessage::Text(text) if text.len() > self.max_message_bytes => {
                 connection.close(Close::message_too_big(self.max_message_bytes));
             }
-            Incoming::Text(text) => connection.receive_text(&text),
-            Incoming::Binary => connection.receive_binary(),
-            Incoming::Open => connection.open_stream(),
-            Incoming::Start { id, request, reply } => {
+            HandoffMessage::Text(text) => connection.receive_text(&text),
+            HandoffMessage::Binary => connection.receive_binary(),
+            HandoffMessage::Open => connection.open_stream(),
+            HandoffMessage::Start { id, request, reply } => {
                 // Fails only when its own request is gone.
                 reply.send(connection.start(id, *request)).ok();
             }
-            Incoming::Judge { request, reply } => connection.judge(&request, reply),
-            Incoming::Stop(id) => connection.stop(id),
+            HandoffMessage::Judge { request, reply } => connection.judge(&request, reply),
+            HandoffMessage::Stop(id) => connection.stop(id),
         }
     }
 

@@ -10,8 +10,8 @@ use std::time::Duration;
 use graphql::{DocumentLimits, Schema, SchemaOptions};
 use protocol::{Session, Subprotocol, Transports};
 use runtime::{
-    CallId, CarrierHandle, Catalog, Client, Engine, EngineConfig, Lane, Limits, Opening, Remote,
-    Resolver, Runtime, SlowConsumer,
+    CallId, Catalog, Client, ConnectionConfig, ConnectionHandle, Engine, EngineConfig, Lane,
+    Limits, Resolver, Runtime, SlowConsumer, TransportHandle,
 };
 use security::Policy;
 
@@ -54,12 +54,12 @@ fn runtime(workers: usize) -> Runtime {
 }
 
 /// Opens a connection; its thread is told when it ends.
-fn open(runtime: &Runtime, ended: mpsc::Sender<ThreadId>) -> Remote {
-    runtime.responder().open(Opening {
+fn open(runtime: &Runtime, ended: mpsc::Sender<ThreadId>) -> ConnectionHandle {
+    runtime.responder().open(ConnectionConfig {
         client: Client::default(),
         session: Session::websocket(Subprotocol::TransportWs),
         close: None,
-        carrier: CarrierHandle {
+        carrier: TransportHandle {
             shut_down: Box::new(|| {}),
             pulse: None,
         },
