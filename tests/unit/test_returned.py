@@ -118,6 +118,7 @@ def test_what_can_never_be_of_the_type_is_refused(field, annotation):
         ("orders", list[Order]),
         ("orders", tuple[Order, ...]),
         ("orders", Any),
+        ("frees", Any),
         ("change", Order | Other),
         ("change", Order),
         ("status", Status),

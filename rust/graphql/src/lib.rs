@@ -52,7 +52,8 @@ pub use error::{
 pub use limits::DocumentLimits;
 pub use plan::Plan;
 pub use schema::{
-    ArgumentSignature, FieldRequirement, FieldSignature, Kind, Returned, Schema, SchemaOptions,
+    ArgumentSignature, FieldRequirement, FieldSignature, Returned, ReturnedKind, Schema,
+    SchemaOptions,
 };
 pub use value::{EnumType, Key, Scalar, TypeName, Value, describe_string};
 pub use write::{

@@ -28,7 +28,7 @@ enum Form {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+enum ExchangePhase {
     /// Nothing was sent.
     Silent,
     /// The head was sent.
@@ -47,7 +47,7 @@ pub struct Exchange {
     /// Only the head is wanted.
     is_head: bool,
     form: Form,
-    phase: Phase,
+    phase: ExchangePhase,
     amendment: Option<Amendment>,
     /// What a client that is refused reads: a JSON array of errors.
     refusal: Option<Bytes>,
@@ -68,7 +68,7 @@ impl Exchange {
             is_get: false,
             is_head: false,
             form,
-            phase: Phase::Silent,
+            phase: ExchangePhase::Silent,
             amendment: None,
             refusal: None,
         }
@@ -121,7 +121,7 @@ impl Exchange {
         let Form::Streaming(streaming) = self.form else {
             return Ok(Vec::new());
         };
-        self.phase = Phase::Answering;
+        self.phase = ExchangePhase::Answering;
         let (media_type, opening) = match streaming {
             Streaming::Events => (event_stream::CONTENT_TYPE, event_stream::HEARTBEAT),
             Streaming::Multipart => (multipart::CONTENT_TYPE, multipart::OPENING),
@@ -147,8 +147,8 @@ impl Exchange {
     /// The head of a single response: execution has begun, so it is a 200.
     pub(crate) fn first_result(&mut self) -> Option<Head> {
         match self.form {
-            Form::Single(single) if self.phase == Phase::Silent => {
-                self.phase = Phase::Answering;
+            Form::Single(single) if self.phase == ExchangePhase::Silent => {
+                self.phase = ExchangePhase::Answering;
                 let head = Head::of_type(200, single.content_type());
                 Some(head.amended(self.amendment.take()))
             }
@@ -173,13 +173,13 @@ impl Exchange {
 
     /// The operation failed before it had a result, or cannot go on.
     pub(crate) fn error(&mut self, errors: &[u8]) -> Vec<Action> {
-        if self.phase == Phase::Ended {
+        if self.phase == ExchangePhase::Ended {
             return Vec::new();
         }
         let mut actions = Vec::with_capacity(3);
         match self.form {
             Form::Single(single) => {
-                if self.phase == Phase::Silent {
+                if self.phase == ExchangePhase::Silent {
                     let head = Head::of_type(single.refused_status(), single.content_type());
                     let head = head.amended(self.amendment.take());
                     actions.push(Action::Respond(head));
@@ -200,8 +200,8 @@ impl Exchange {
     /// The operation has ended.
     pub(crate) fn complete(&mut self) -> Vec<Action> {
         match (self.phase, self.form) {
-            (Phase::Ended, _) => Vec::new(),
-            (Phase::Silent, Form::Single(_)) => self.fail(Head::new(503), SHUTTING_DOWN),
+            (ExchangePhase::Ended, _) => Vec::new(),
+            (ExchangePhase::Silent, Form::Single(_)) => self.fail(Head::new(503), SHUTTING_DOWN),
             (_, Form::Single(_)) => self.end(Vec::new()),
             (_, Form::Streaming(streaming)) => {
                 let last = match streaming {
@@ -216,10 +216,10 @@ impl Exchange {
     /// A sign of life, for a response that goes on.
     pub(crate) fn heartbeat(&self) -> Option<Bytes> {
         match (self.phase, self.form) {
-            (Phase::Answering, Form::Streaming(Streaming::Events)) => {
+            (ExchangePhase::Answering, Form::Streaming(Streaming::Events)) => {
                 Some(event_stream::HEARTBEAT.into())
             }
-            (Phase::Answering, Form::Streaming(Streaming::Multipart)) => {
+            (ExchangePhase::Answering, Form::Streaming(Streaming::Multipart)) => {
                 Some(multipart::heartbeat())
             }
             _ => None,
@@ -229,16 +229,20 @@ impl Exchange {
     /// The connection is closed before its operation has ended.
     pub(crate) fn closing_actions(&mut self, close: &Close) -> Vec<Action> {
         match (self.phase, self.form) {
-            (Phase::Silent, _) if close.is_going_away() => self.fail(Head::new(503), SHUTTING_DOWN),
-            (Phase::Silent, _) => {
+            (ExchangePhase::Silent, _) if close.is_going_away() => {
+                self.fail(Head::new(503), SHUTTING_DOWN)
+            }
+            (ExchangePhase::Silent, _) => {
                 let head = Head::new(close.http_status());
                 match self.refusal.take() {
                     Some(errors) => self.fail_with(head, &errors),
                     None => self.fail(head, &close.reason),
                 }
             }
-            (Phase::Answering, Form::Streaming(Streaming::Multipart)) if !close.is_going_away() => {
-                self.phase = Phase::Ended;
+            (ExchangePhase::Answering, Form::Streaming(Streaming::Multipart))
+                if !close.is_going_away() =>
+            {
+                self.phase = ExchangePhase::Ended;
                 let errors = json!([{ "message": close.reason }]).to_string();
                 vec![Action::Send(multipart::failure(errors.as_bytes()))]
             }
@@ -263,7 +267,7 @@ impl Exchange {
     }
 
     fn end(&mut self, mut actions: Vec<Action>) -> Vec<Action> {
-        self.phase = Phase::Ended;
+        self.phase = ExchangePhase::Ended;
         actions.push(Action::Close(Close::normal()));
         actions
     }

@@ -40,7 +40,7 @@ const INIT_BYTES: usize = 128 * 1024;
 const KEEP_ALIVE_PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+enum WebSocketPhase {
     /// Waits for `connection_init`.
     Connected,
     /// The application decides.
@@ -53,7 +53,7 @@ enum Phase {
 #[derive(Debug)]
 pub(crate) struct WebSocket {
     subprotocol: Subprotocol,
-    phase: Phase,
+    phase: WebSocketPhase,
     in_use: HashSet<OperationId>,
     /// Clients of the older subprotocol start operations without waiting for the acknowledgement.
     early: VecDeque<Early>,
@@ -91,7 +91,7 @@ impl WebSocket {
     pub(crate) fn new(subprotocol: Subprotocol) -> Self {
         Self {
             subprotocol,
-            phase: Phase::Connected,
+            phase: WebSocketPhase::Connected,
             in_use: HashSet::new(),
             early: VecDeque::new(),
             max_early_bytes: EARLY_BYTES,
@@ -119,7 +119,7 @@ impl WebSocket {
 
     /// Takes one text message.
     pub(crate) fn receive_text(&mut self, text: &str) -> Vec<Action> {
-        if self.phase == Phase::Closed {
+        if self.phase == WebSocketPhase::Closed {
             return Vec::new();
         }
         let decoded = match self.subprotocol {
@@ -138,9 +138,11 @@ impl WebSocket {
 
     fn misunderstood(&mut self, message: &Misunderstood) -> Option<Action> {
         match self.phase {
-            Phase::Connected => Some(Action::Send(message.connection_error())),
-            Phase::Initialising => self.wait(Early::Answer(message.answer())),
-            Phase::Acknowledged | Phase::Closed => Some(Action::Send(message.answer())),
+            WebSocketPhase::Connected => Some(Action::Send(message.connection_error())),
+            WebSocketPhase::Initialising => self.wait(Early::Answer(message.answer())),
+            WebSocketPhase::Acknowledged | WebSocketPhase::Closed => {
+                Some(Action::Send(message.answer()))
+            }
         }
     }
 
@@ -163,20 +165,20 @@ impl WebSocket {
     }
 
     fn initialise(&mut self, payload: Option<JsonObject>) -> Action {
-        if self.phase != Phase::Connected {
+        if self.phase != WebSocketPhase::Connected {
             return self.end(Close::too_many_initialisation_requests());
         }
         if payload.as_ref().is_some_and(has_too_many_values) {
             let fault = "the payload of connection_init has too many small values";
             return self.end(Close::bad_request(fault));
         }
-        self.phase = Phase::Initialising;
+        self.phase = WebSocketPhase::Initialising;
         Action::Initialise { payload }
     }
 
     fn subscribe(&mut self, id: OperationId, request: Request) -> Option<Action> {
         match self.phase {
-            Phase::Acknowledged => {
+            WebSocketPhase::Acknowledged => {
                 let is_new = self.in_use.insert(id.clone());
                 // In the older subprotocol the operation that uses the id already ends.
                 if !is_new && !self.is_legacy() {
@@ -184,7 +186,7 @@ impl WebSocket {
                 }
                 Some(Action::Subscribe { id, request })
             }
-            Phase::Initialising if self.is_legacy() => {
+            WebSocketPhase::Initialising if self.is_legacy() => {
                 self.early.retain(|early| !early.starts(&id));
                 let request = Box::new(request);
                 self.wait(Early::Subscribe { id, request })
@@ -213,7 +215,7 @@ impl WebSocket {
 
     /// An operation of which not all can be read: its own error, and the connection goes on.
     fn unreadable(&mut self, id: &OperationId, fault: &Fault) -> Action {
-        if self.phase != Phase::Acknowledged {
+        if self.phase != WebSocketPhase::Acknowledged {
             return self.end(Close::unauthorized());
         }
         if self.in_use.contains(id) {
@@ -245,7 +247,7 @@ impl WebSocket {
 
     /// Takes one binary message; there are none in these protocols.
     pub(crate) fn receive_binary(&mut self) -> Option<Action> {
-        if self.phase == Phase::Closed {
+        if self.phase == WebSocketPhase::Closed {
             return None;
         }
         Some(self.end(Close::bad_request("it is binary: send text")))
@@ -254,10 +256,10 @@ impl WebSocket {
     /// The application accepted the client: the acknowledgement, and the operations that came
     /// early. Empty when the client has not asked or is gone.
     pub(crate) fn accept(&mut self, payload: Option<&JsonObject>) -> Vec<Action> {
-        if self.phase != Phase::Initialising {
+        if self.phase != WebSocketPhase::Initialising {
             return Vec::new();
         }
-        self.phase = Phase::Acknowledged;
+        self.phase = WebSocketPhase::Acknowledged;
         let ack = frame::connection("connection_ack", payload.map(JsonObject::text));
         let mut actions = vec![Action::Send(ack)];
         actions.extend(self.heartbeat().map(Action::Send));
@@ -312,26 +314,30 @@ impl WebSocket {
 
     /// The time until the acknowledgement is over; nothing happens when it was sent in time.
     pub(crate) fn initialisation_timed_out(&mut self) -> Option<Action> {
-        let is_late = matches!(self.phase, Phase::Connected | Phase::Initialising);
+        let is_late = matches!(
+            self.phase,
+            WebSocketPhase::Connected | WebSocketPhase::Initialising
+        );
         is_late.then(|| self.end(Close::initialisation_timeout()))
     }
 
     /// A sign of life of the server that needs no answer, once the client is accepted.
     pub(crate) fn heartbeat(&self) -> Option<Bytes> {
-        let is_sent = self.is_legacy() && self.keeps_alive && self.phase == Phase::Acknowledged;
+        let is_sent =
+            self.is_legacy() && self.keeps_alive && self.phase == WebSocketPhase::Acknowledged;
         is_sent.then(legacy_message::keep_alive)
     }
 
     /// A message that the client has to answer, where the subprotocol has one. Strict clients
     /// take nothing before the acknowledgement.
     pub(crate) fn ping(&self) -> Option<Bytes> {
-        let is_sent = !self.is_legacy() && self.phase == Phase::Acknowledged;
+        let is_sent = !self.is_legacy() && self.phase == WebSocketPhase::Acknowledged;
         is_sent.then(|| frame::connection("ping", None))
     }
 
     /// The connection is over: every later message is ignored, every id is free.
     pub(crate) fn close(&mut self) {
-        self.phase = Phase::Closed;
+        self.phase = WebSocketPhase::Closed;
         self.in_use.clear();
         self.early.clear();
     }

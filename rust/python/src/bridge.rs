@@ -36,7 +36,7 @@ type LoopEnd = Box<dyn FnOnce(Python<'_>) + Send>;
 
 /// The queue in front of one event loop.
 pub(crate) struct Bridge {
-    queue: Mutex<Queue>,
+    queue: Mutex<JobQueue>,
     wake: UnixStream,
     woken: UnixStream,
     event_loop: Py<PyAny>,
@@ -67,7 +67,7 @@ struct Gathering {
 }
 
 #[derive(Default)]
-struct Queue {
+struct JobQueue {
     jobs: VecDeque<Job>,
     /// What this turn leaves to the next.
     later: Vec<Job>,

@@ -152,13 +152,13 @@ pub(crate) fn connection_params<'py>(
 }
 
 /// An identity, for the core and for Python.
-pub(crate) struct Found {
+pub(crate) struct ReadIdentity {
     pub(crate) identity: Identity,
     pub(crate) object: Py<PyAny>,
 }
 
 /// Reads an `Identity`, or a mapping with its members; `None` refuses.
-pub(crate) fn read_identity(object: &Bound<'_, PyAny>) -> PyResult<Option<Found>> {
+pub(crate) fn read_identity(object: &Bound<'_, PyAny>) -> PyResult<Option<ReadIdentity>> {
     if object.is_none() {
         return Ok(None);
     }
@@ -207,7 +207,7 @@ pub(crate) fn read_identity(object: &Bound<'_, PyAny>) -> PyResult<Option<Found>
             .map(|value| value.extract())
             .transpose()?,
     };
-    Ok(Some(Found {
+    Ok(Some(ReadIdentity {
         identity,
         object: object.clone().unbind(),
     }))

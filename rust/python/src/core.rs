@@ -40,7 +40,7 @@ type Listed = (
     f64,
 );
 
-enum State {
+enum CoreState {
     New,
     Running(Arc<Running>),
     Closed,
@@ -50,21 +50,21 @@ enum State {
 #[pyclass(module = "fraiseql_subs._core", frozen)]
 pub(crate) struct Core {
     setup: Setup,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<CoreState>>,
     /// Held while it starts, so that threads that use it at once start it once.
     starting: std::sync::Mutex<()>,
 }
 
 /// The managers that may still run, for the end of the interpreter.
-static STATES: Mutex<Vec<Weak<Mutex<State>>>> = Mutex::new(Vec::new());
+static STATES: Mutex<Vec<Weak<Mutex<CoreState>>>> = Mutex::new(Vec::new());
 
 impl Core {
     /// The started manager; starts it on the running event loop if it never was.
     fn running(&self, py: Python<'_>) -> PyResult<Arc<Running>> {
         let running = match &*self.state.lock() {
-            State::Running(running) => Some(running.clone()),
-            State::Closed => return Err(manager_closed()),
-            State::New => None,
+            CoreState::Running(running) => Some(running.clone()),
+            CoreState::Closed => return Err(manager_closed()),
+            CoreState::New => None,
         };
         let Some(running) = running else {
             return self.launch(py, false);
@@ -95,13 +95,14 @@ impl Core {
             .lock_py_attached(py)
             .unwrap_or_else(PoisonError::into_inner);
         match &*self.state.lock() {
-            State::Running(first) if !first.is_foreign() => return Ok(first.clone()),
-            State::Closed if !again => return Err(manager_closed()),
-            State::New | State::Running(_) | State::Closed => {}
+            CoreState::Running(first) if !first.is_foreign() => return Ok(first.clone()),
+            CoreState::Closed if !again => return Err(manager_closed()),
+            CoreState::New | CoreState::Running(_) | CoreState::Closed => {}
         }
         let running = Arc::new(self.setup.start(&event_loop)?);
-        let previous = std::mem::replace(&mut *self.state.lock(), State::Running(running.clone()));
-        if matches!(previous, State::Closed) && !again {
+        let previous =
+            std::mem::replace(&mut *self.state.lock(), CoreState::Running(running.clone()));
+        if matches!(previous, CoreState::Closed) && !again {
             // Another thread has closed it meanwhile.
             self.stop(py);
             return Err(manager_closed());
@@ -119,8 +120,8 @@ impl Core {
     /// started anew on that one.
     fn settle(&self, py: Python<'_>) {
         let running = match &*self.state.lock() {
-            State::Running(running) => running.clone(),
-            State::New | State::Closed => return,
+            CoreState::Running(running) => running.clone(),
+            CoreState::New | CoreState::Closed => return,
         };
         if !running.is_foreign() && running.is_abandoned(py) {
             end(&self.state, running, py);
@@ -129,20 +130,20 @@ impl Core {
 }
 
 /// Ends one start of a manager with its event loop; the manager may be started again.
-fn end(state: &Mutex<State>, running: Arc<Running>, py: Python<'_>) {
+fn end(state: &Mutex<CoreState>, running: Arc<Running>, py: Python<'_>) {
     let mut state = state.lock();
-    if !matches!(&*state, State::Running(current) if Arc::ptr_eq(current, &running)) {
+    if !matches!(&*state, CoreState::Running(current) if Arc::ptr_eq(current, &running)) {
         return;
     }
-    let ended = std::mem::replace(&mut *state, State::New);
+    let ended = std::mem::replace(&mut *state, CoreState::New);
     drop(state);
     drop(ended);
     Running::stop(running, py);
 }
 
-fn stop_state(state: &Mutex<State>, py: Python<'_>) {
-    let previous = std::mem::replace(&mut *state.lock(), State::Closed);
-    if let State::Running(running) = previous {
+fn stop_state(state: &Mutex<CoreState>, py: Python<'_>) {
+    let previous = std::mem::replace(&mut *state.lock(), CoreState::Closed);
+    if let CoreState::Running(running) = previous {
         Running::stop(running, py);
     }
 }
@@ -198,7 +199,7 @@ impl Core {
             workers,
         };
         let setup = Setup::read(schema, definitions, &limits, options)?;
-        let state = Arc::new(Mutex::new(State::New));
+        let state = Arc::new(Mutex::new(CoreState::New));
         let mut states = STATES.lock();
         states.retain(|state| state.strong_count() > 0);
         states.push(Arc::downgrade(&state));
@@ -214,8 +215,8 @@ impl Core {
     fn start(&self, py: Python<'_>) -> PyResult<()> {
         self.settle(py);
         let running = match &*self.state.lock() {
-            State::Running(running) => Some(running.clone()),
-            State::New | State::Closed => None,
+            CoreState::Running(running) => Some(running.clone()),
+            CoreState::New | CoreState::Closed => None,
         };
         let running = match running {
             Some(running) if !running.is_foreign() => running,
@@ -244,13 +245,13 @@ impl Core {
     #[getter]
     fn is_running(&self, py: Python<'_>) -> bool {
         self.settle(py);
-        matches!(&*self.state.lock(), State::Running(running) if !running.is_foreign())
+        matches!(&*self.state.lock(), CoreState::Running(running) if !running.is_foreign())
     }
 
     /// Whether the manager was closed, and not started again.
     #[getter]
     fn is_closed(&self) -> bool {
-        matches!(&*self.state.lock(), State::Closed)
+        matches!(&*self.state.lock(), CoreState::Closed)
     }
 
     /// The schema that is served.
@@ -452,14 +453,14 @@ impl Core {
 
     /// Ends the drain that is under way.
     fn hurry(&self) {
-        if let State::Running(running) = &*self.state.lock() {
+        if let CoreState::Running(running) = &*self.state.lock() {
             running.runtime.hurry();
         }
     }
 
     /// Counts a connection that was ended, and whose socket the server keeps.
     fn not_cut(&self) {
-        if let State::Running(running) = &*self.state.lock() {
+        if let CoreState::Running(running) = &*self.state.lock() {
             running.runtime.engine().metrics.connections_not_cut.add(1);
         }
     }
@@ -511,7 +512,7 @@ impl Core {
 
     /// Who is connected, each as id, identity, peer, protocol, operations and since when.
     fn connections(&self, py: Python<'_>) -> Vec<Listed> {
-        let State::Running(running) = &*self.state.lock() else {
+        let CoreState::Running(running) = &*self.state.lock() else {
             return Vec::new();
         };
         let listed = running.runtime.engine().roster.list().into_iter();
@@ -535,15 +536,17 @@ impl Core {
     /// Counters in the text format of Prometheus; empty before the first start.
     fn prometheus(&self) -> String {
         match &*self.state.lock() {
-            State::Running(running) => runtime::prometheus(&running.runtime.engine().snapshot()),
-            State::New | State::Closed => String::new(),
+            CoreState::Running(running) => {
+                runtime::prometheus(&running.runtime.engine().snapshot())
+            }
+            CoreState::New | CoreState::Closed => String::new(),
         }
     }
 
     /// Counters by name; empty before the first start.
     fn metrics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let metrics = PyDict::new(py);
-        if let State::Running(running) = &*self.state.lock() {
+        if let CoreState::Running(running) = &*self.state.lock() {
             for (name, value) in running.runtime.engine().snapshot().iter() {
                 metrics.set_item(name, value)?;
             }

@@ -15,7 +15,7 @@ use pyo3_async_runtimes::{TaskLocals, into_future_with_locals};
 use runtime::{Authenticator, BoxFuture, Client, Refused};
 
 use crate::bridge::Bridge;
-use crate::client::{Found, HostClient, connection_params, read_identity};
+use crate::client::{HostClient, ReadIdentity, connection_params, read_identity};
 use crate::error::config_error;
 use crate::failure::{Failures, exception_of};
 use crate::json::to_json_map;
@@ -83,17 +83,17 @@ impl Authenticator for PyAuthenticator {
 /// A hook that was called.
 struct Asked {
     params: Py<PyAny>,
-    answer: Answer,
+    answer: HookAnswer,
 }
 
-enum Answer {
+enum HookAnswer {
     /// It has returned.
     Ready(Py<PyAny>),
     /// Its coroutine runs.
-    Running(Running),
+    Running(RunningHook),
 }
 
-impl Answer {
+impl HookAnswer {
     async fn get(self) -> PyResult<Py<PyAny>> {
         match self {
             Self::Ready(answer) => Ok(answer),
@@ -104,10 +104,10 @@ impl Answer {
 
 /// The tasks of the hooks of one started manager.
 #[derive(Default)]
-pub(crate) struct Hooks(Mutex<Tasks>);
+pub(crate) struct Hooks(Mutex<HookTasks>);
 
 #[derive(Default)]
-struct Tasks {
+struct HookTasks {
     last: u64,
     running: HashMap<u64, Py<PyAny>>,
 }
@@ -118,7 +118,7 @@ impl Hooks {
         self: &Arc<Self>,
         bridge: &Arc<Bridge>,
         awaitable: &Bound<'_, PyAny>,
-    ) -> PyResult<Running> {
+    ) -> PyResult<RunningHook> {
         let py = awaitable.py();
         let event_loop = bridge.event_loop(py);
         let module = py.import(intern!(py, "fraiseql_subs._resolving"))?;
@@ -131,14 +131,14 @@ impl Hooks {
             tasks.running.insert(id, task.clone().unbind());
             id
         };
-        let release = Release {
+        let release = HookRelease {
             id,
             hooks: self.clone(),
         };
         let release = release.into_pyobject(py)?;
         task.call_method1(intern!(py, "add_done_callback"), (release,))?;
         let locals = TaskLocals::new(event_loop.clone()).copy_context(py)?;
-        Ok(Running {
+        Ok(RunningHook {
             id,
             answer: Box::pin(into_future_with_locals(&locals, task)?),
             hooks: self.clone(),
@@ -181,27 +181,27 @@ impl Hooks {
 
 /// Called by a task that has ended.
 #[pyclass(frozen)]
-struct Release {
+struct HookRelease {
     id: u64,
     hooks: Arc<Hooks>,
 }
 
 #[pymethods]
-impl Release {
+impl HookRelease {
     fn __call__(&self, _task: &Bound<'_, PyAny>) {
         self.hooks.0.lock().running.remove(&self.id);
     }
 }
 
 /// A hook whose task runs; dropped before it has answered, the task is cancelled.
-struct Running {
+struct RunningHook {
     id: u64,
     answer: BoxFuture<PyResult<Py<PyAny>>>,
     hooks: Arc<Hooks>,
     bridge: Arc<Bridge>,
 }
 
-impl Drop for Running {
+impl Drop for RunningHook {
     fn drop(&mut self) {
         let (hooks, id) = (self.hooks.clone(), self.id);
         if hooks.0.lock().running.contains_key(&id) {
@@ -220,9 +220,9 @@ fn ask(
     let params = connection_params(py, client)?;
     let result = hook.bind(py).call1((&params,))?;
     let answer = if result.hasattr(intern!(py, "__await__"))? {
-        Answer::Running(hooks.run(bridge, &result)?)
+        HookAnswer::Running(hooks.run(bridge, &result)?)
     } else {
-        Answer::Ready(result.unbind())
+        HookAnswer::Ready(result.unbind())
     };
     Ok(Asked {
         params: params.unbind(),
@@ -233,7 +233,7 @@ fn ask(
 /// What the hook decided about a client that it lets in.
 struct Decision {
     /// `None`: who the client is stays as it was known before.
-    found: Option<Found>,
+    found: Option<ReadIdentity>,
     ack: Option<JsonObject>,
 }
 

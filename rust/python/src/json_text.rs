@@ -20,11 +20,11 @@ pub(crate) fn text_to_python<'py>(py: Python<'py>, text: &str) -> PyResult<Bound
 }
 
 /// Names of members, which mostly come again and again.
-type Names<'py> = RefCell<HashMap<String, Bound<'py, PyString>>>;
+type MemberNames<'py> = RefCell<HashMap<String, Bound<'py, PyString>>>;
 
 /// Makes objects of what is read.
 #[derive(Clone, Copy)]
-struct Objects<'py, 'n>(Python<'py>, &'n Names<'py>);
+struct Objects<'py, 'n>(Python<'py>, &'n MemberNames<'py>);
 
 impl<'de, 'py> DeserializeSeed<'de> for Objects<'py, '_> {
     type Value = Bound<'py, PyAny>;

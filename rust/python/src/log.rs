@@ -24,7 +24,7 @@ mod record;
 
 use kinds::{KINDS, Kind};
 pub(crate) use kinds::{RECORDS_AT_ONCE, RECORDS_PER_SECOND};
-use loops::{LOOPS, Place, Turn};
+use loops::{LOOPS, Place, RecordTurn};
 use queue::QUEUE;
 use record::{Check, Record};
 
@@ -66,7 +66,7 @@ fn schedule() {
 }
 
 /// Hands over what one turn of the event loop may; what is left has another turn.
-fn hand_over(py: Python<'_>, turn: Turn) {
+fn hand_over(py: Python<'_>, turn: RecordTurn) {
     let Some(bridge) = turn.place().bridge() else {
         return;
     };

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bus::HistoryLimits;
 use graphql::{
-    Comparison, DocumentLimits, EnumType, GraphQLError, Kind, Returned, Schema, SchemaOptions,
-    TrustedDocuments,
+    Comparison, DocumentLimits, EnumType, GraphQLError, Returned, ReturnedKind, Schema,
+    SchemaOptions, TrustedDocuments,
 };
 use protocol::Transports;
 use pyo3::exceptions::PyOSError;
@@ -422,9 +422,9 @@ fn read_definition(index: usize, definition: &PyDefinition<'_>) -> PyResult<Defi
             .map(|(lists, kind, name, text)| Returned {
                 lists: *lists,
                 kind: match kind.as_str() {
-                    "object" => Kind::Object,
-                    "any" => Kind::Any,
-                    _ => Kind::Leaf(name.clone()),
+                    "object" => ReturnedKind::Object,
+                    "any" => ReturnedKind::Any,
+                    _ => ReturnedKind::Leaf(name.clone()),
                 },
                 text: text.clone(),
             }),

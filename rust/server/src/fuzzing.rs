@@ -42,7 +42,7 @@ pub fn decode_frames<'b>(
 
 /// What is wrong with messages of HTTP/1.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refused {
+pub enum RefusedAt {
     /// The head, from this byte on.
     Head(usize),
     /// The body of this request, counted from 1: its size, or its lines.
@@ -62,13 +62,13 @@ pub enum Refused {
 pub fn scan_messages<'b>(
     pieces: impl IntoIterator<Item = &'b [u8]>,
     max_body: usize,
-) -> Result<(), Refused> {
+) -> Result<(), RefusedAt> {
     let mut scanner = Scanner::new(max_body);
     let mut begin = 0;
     for piece in pieces {
         scanner.read(piece).map_err(|fault| match fault {
-            Fault::Head(at) => Refused::Head(begin + at),
-            Fault::Body { request, fault, .. } => Refused::Body {
+            Fault::Head(at) => RefusedAt::Head(begin + at),
+            Fault::Body { request, fault, .. } => RefusedAt::Body {
                 request,
                 is_too_large: fault == BodyFault::TooLarge,
             },

@@ -29,7 +29,7 @@ use crate::websocket::ConnectionActor;
 use crate::worker::CurrentWorker;
 use crate::ws_decoder::Messages;
 
-type Accepted = (actix_http::Response<()>, Option<Subprotocol>, Place);
+type AcceptedHandshake = (actix_http::Response<()>, Option<Subprotocol>, Place);
 
 /// Where WebSockets are taken, and by whom.
 pub(crate) struct UpgradeService {
@@ -95,7 +95,7 @@ where
 impl UpgradeService {
     /// The answer of a completed handshake, the subprotocol it chose and the place it took, or a
     /// refusal.
-    fn accept(&self, head: &RequestHead) -> Result<Accepted, Box<HttpResponse>> {
+    fn accept(&self, head: &RequestHead) -> Result<AcceptedHandshake, Box<HttpResponse>> {
         if !self.path.is_match(head.uri.path()) {
             return Err(HttpResponse::NotFound().finish().into());
         }

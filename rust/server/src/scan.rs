@@ -34,7 +34,7 @@ pub(crate) enum Fault {
 /// Follows the messages of one connection.
 #[derive(Debug)]
 pub(crate) struct Scanner {
-    state: State,
+    state: ScanState,
     line: Line,
     framing: Framing,
     max_body: u64,
@@ -45,7 +45,7 @@ pub(crate) struct Scanner {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum ScanState {
     /// Before the first line of a head.
     Start,
     Head,
@@ -106,7 +106,7 @@ impl Scanner {
     /// Bodies that are chunked may have `max_body` bytes on the wire.
     pub(crate) fn new(max_body: usize) -> Self {
         Self {
-            state: State::Start,
+            state: ScanState::Start,
             line: Line::default(),
             framing: Framing::default(),
             max_body: max_body as u64,
@@ -121,29 +121,29 @@ impl Scanner {
         while at < read.len() {
             let rest = read.len() - at;
             match &mut self.state {
-                State::Off => return Ok(()),
-                State::Body(left) | State::Chunk(left) => {
+                ScanState::Off => return Ok(()),
+                ScanState::Body(left) | ScanState::Chunk(left) => {
                     let taken = rest.min(usize::try_from(*left).unwrap_or(rest));
                     *left -= taken as u64;
                     let is_over = *left == 0;
                     at += taken;
-                    if let State::Chunk(_) = self.state {
+                    if let ScanState::Chunk(_) = self.state {
                         self.count(taken, at - taken)?;
                         if is_over {
-                            self.state = State::ChunkSize;
+                            self.state = ScanState::ChunkSize;
                         }
                     } else if is_over {
-                        self.state = State::Start;
+                        self.state = ScanState::Start;
                     }
                 }
-                State::Start | State::Head | State::ChunkSize | State::Trailers => {
+                ScanState::Start | ScanState::Head | ScanState::ChunkSize | ScanState::Trailers => {
                     let byte = read[at];
                     if byte == b'\n' {
                         self.end_line(at)?;
                     } else {
                         self.line.push(byte);
                     }
-                    if matches!(self.state, State::ChunkSize | State::Trailers) {
+                    if matches!(self.state, ScanState::ChunkSize | ScanState::Trailers) {
                         self.count(1, at)?;
                     }
                     at += 1;
@@ -162,7 +162,7 @@ impl Scanner {
     }
 
     fn body_fault(&mut self, fault: BodyFault, at: usize) -> Fault {
-        self.state = State::Off;
+        self.state = ScanState::Off;
         Fault::Body {
             request: self.heads,
             fault,
@@ -171,10 +171,10 @@ impl Scanner {
     }
 
     fn end_line(&mut self, at: usize) -> Result<(), Fault> {
-        let is_head = matches!(self.state, State::Start | State::Head);
+        let is_head = matches!(self.state, ScanState::Start | ScanState::Head);
         let is_ended = self.line.last == b'\r' && self.is_known();
         if !is_ended && is_head {
-            self.state = State::Off;
+            self.state = ScanState::Off;
             return Err(Fault::Head(at));
         }
         if !is_ended {
@@ -183,27 +183,27 @@ impl Scanner {
         let is_empty = self.line.text().is_empty();
         self.state = match self.state {
             // An empty line before a request is skipped (RFC 9112, section 2.2).
-            State::Start if is_empty => State::Start,
-            State::Start => {
+            ScanState::Start if is_empty => ScanState::Start,
+            ScanState::Start => {
                 let is_connect = self.line.text().starts_with(b"CONNECT ");
                 self.framing = Framing {
                     is_connect,
                     ..Framing::default()
                 };
-                State::Head
+                ScanState::Head
             }
-            State::Head if is_empty => self.end_head(),
-            State::Head => {
+            ScanState::Head if is_empty => self.end_head(),
+            ScanState::Head => {
                 self.read_field();
-                State::Head
+                ScanState::Head
             }
-            State::ChunkSize => match chunk_size(self.line.text()) {
-                Some(0) => State::Trailers,
+            ScanState::ChunkSize => match chunk_size(self.line.text()) {
+                Some(0) => ScanState::Trailers,
                 // With the end of its line.
-                Some(size) => State::Chunk(size.saturating_add(2)),
-                None => State::Off,
+                Some(size) => ScanState::Chunk(size.saturating_add(2)),
+                None => ScanState::Off,
             },
-            State::Trailers if is_empty => State::Start,
+            ScanState::Trailers if is_empty => ScanState::Start,
             state => state,
         };
         self.line.clear();
@@ -216,12 +216,12 @@ impl Scanner {
             return true;
         }
         match self.state {
-            State::Head => {
+            ScanState::Head => {
                 let (name, _) = field(self.line.text());
                 !FRAMING.iter().any(|known| name.eq_ignore_ascii_case(known))
             }
             // Digits that are cut off would say another size.
-            State::ChunkSize => !self.line.text().iter().all(u8::is_ascii_hexdigit),
+            ScanState::ChunkSize => !self.line.text().iter().all(u8::is_ascii_hexdigit),
             _ => true,
         }
     }
@@ -240,21 +240,21 @@ impl Scanner {
     }
 
     /// No further line is looked for; who stays connected for days keeps nothing of them.
-    fn end(&mut self) -> State {
+    fn end(&mut self) -> ScanState {
         self.line = Line::default();
-        State::Off
+        ScanState::Off
     }
 
-    fn end_head(&mut self) -> State {
+    fn end_head(&mut self) -> ScanState {
         self.heads += 1;
         self.body = 0;
         let framing = &self.framing;
         match framing.length {
-            _ if framing.is_chunked => State::ChunkSize,
+            _ if framing.is_chunked => ScanState::ChunkSize,
             _ if framing.is_upgrade => self.end(),
             0 if framing.is_connect => self.end(),
-            0 => State::Start,
-            length => State::Body(length),
+            0 => ScanState::Start,
+            length => ScanState::Body(length),
         }
     }
 }
@@ -286,7 +286,7 @@ mod tests {
 
     const HEAD: &str = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
 
-    fn scan(parts: &[&str], max_body: usize) -> Result<(u64, State), Fault> {
+    fn scan(parts: &[&str], max_body: usize) -> Result<(u64, ScanState), Fault> {
         let mut scanner = Scanner::new(max_body);
         for part in parts {
             scanner.read(part.as_bytes())?;
@@ -314,7 +314,11 @@ mod tests {
             for chunk in chunks {
                 scanner.read(chunk).unwrap();
             }
-            assert_eq!((scanner.heads, scanner.state), (5, State::Off), "{size}");
+            assert_eq!(
+                (scanner.heads, scanner.state),
+                (5, ScanState::Off),
+                "{size}"
+            );
         }
     }
 
@@ -352,7 +356,7 @@ mod tests {
         let fault = Some(BodyFault::TooLarge);
         assert_eq!(
             scan(&[HEAD, "5\r\nabcde\r\n0\r\n\r\n"], 15),
-            Ok((1, State::Start))
+            Ok((1, ScanState::Start))
         );
         assert_eq!(body_fault(&[HEAD, "5\r\nabcde\r\n0\r\n\r\n"], 13), fault);
         for endless in [
@@ -376,7 +380,7 @@ mod tests {
             HEAD,
             "5\r\nabcde\r\n0\r\n\r\n",
         ];
-        assert_eq!(scan(&twice, 15), Ok((2, State::Start)));
+        assert_eq!(scan(&twice, 15), Ok((2, ScanState::Start)));
     }
 
     #[test]

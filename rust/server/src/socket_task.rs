@@ -35,9 +35,9 @@ const ASK_BYTES: usize = 256 * 1024;
 
 /// The task that carries a connection, as the connection sees it.
 #[derive(Clone)]
-pub(crate) struct Carriage(Rc<State>);
+pub(crate) struct Carriage(Rc<SocketState>);
 
-struct State {
+struct SocketState {
     /// Frames of the client, those that answer our pings among them.
     allowance: Rc<Allowance>,
     /// Set once it runs.
@@ -54,7 +54,7 @@ struct State {
 
 impl Carriage {
     pub(crate) fn new(allowance: Rc<Allowance>) -> Self {
-        Self(Rc::new(State {
+        Self(Rc::new(SocketState {
             allowance,
             task: OnceCell::new(),
             is_full: Cell::default(),

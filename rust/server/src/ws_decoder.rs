@@ -94,7 +94,7 @@ pub(crate) struct MessageDecoder {
     buffer: BytesMut,
     /// The fragments of a message so far.
     fragments: Option<Fragments>,
-    state: State,
+    state: DecoderState,
     /// Bytes of a frame past the limit that are still to come (count).
     skip: u64,
     /// Whether the end was told.
@@ -102,7 +102,7 @@ pub(crate) struct MessageDecoder {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum DecoderState {
     Reading,
     /// A rule was broken, and the frames can still be told apart.
     Failed,
@@ -123,14 +123,14 @@ impl MessageDecoder {
             limit_bytes,
             buffer: BytesMut::new(),
             fragments: None,
-            state: State::Reading,
+            state: DecoderState::Reading,
             skip: 0,
             is_over: false,
         }
     }
 
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
-        if self.state == State::Lost {
+        if self.state == DecoderState::Lost {
             return;
         }
         let skipped = usize::try_from(self.skip).map_or(bytes.len(), |skip| skip.min(bytes.len()));
@@ -149,13 +149,13 @@ impl MessageDecoder {
 
     fn decode_next(&mut self) -> Option<Incoming> {
         loop {
-            if self.state == State::Lost {
+            if self.state == DecoderState::Lost {
                 // The client's close could not be told from the rest: RFC 6455, section 7.1.7, has
                 // the socket closed without it.
                 let is_told = std::mem::replace(&mut self.is_over, true);
                 return (!is_told).then_some(Incoming::Close);
             }
-            let has_failed = self.state == State::Failed;
+            let has_failed = self.state == DecoderState::Failed;
             match self.decode_message() {
                 Ok(Some(message)) if !has_failed || message == Incoming::Close => {
                     return Some(message);
@@ -164,8 +164,8 @@ impl MessageDecoder {
                 Ok(None) => return None,
                 Err(close) => {
                     self.fragments = None;
-                    if self.state == State::Reading {
-                        self.state = State::Failed;
+                    if self.state == DecoderState::Reading {
+                        self.state = DecoderState::Failed;
                     }
                     if !has_failed {
                         return Some(Incoming::Violation(close));
@@ -215,7 +215,7 @@ impl MessageDecoder {
 
     /// Nothing that comes can be told from the rest any more.
     fn lose(&mut self) {
-        self.state = State::Lost;
+        self.state = DecoderState::Lost;
         self.buffer = BytesMut::new();
     }
 

@@ -174,7 +174,7 @@ impl fmt::Debug for Plan {
 impl PartialEq for Plan {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.root, &other.root)
-            || Comparison::default().fields(&self.root, &other.root)
+            || PlanComparison::default().fields(&self.root, &other.root)
     }
 }
 
@@ -216,11 +216,11 @@ impl TypePlan {
 /// One comparison of two plans. Pairs of shared parts are compared once: the comparison ends at
 /// the first difference, so a pair that was met before is equal, or is about to be found unequal.
 #[derive(Default)]
-struct Comparison {
+struct PlanComparison {
     met: HashSet<(*const SelectionPlan, *const SelectionPlan)>,
 }
 
-impl Comparison {
+impl PlanComparison {
     fn fields(&mut self, a: &FieldPlan, b: &FieldPlan) -> bool {
         a.response_key == b.response_key
             && a.type_name == b.type_name

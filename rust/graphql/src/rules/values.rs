@@ -8,7 +8,7 @@ use apollo_compiler::{Name, Node};
 
 use super::Rules;
 
-type Members = [(Name, Node<Value>)];
+type LiteralMembers = [(Name, Node<Value>)];
 
 impl<'d> Rules<'d> {
     /// Checks a literal against a type; without one only what needs none.
@@ -68,7 +68,7 @@ impl<'d> Rules<'d> {
     fn members(
         &mut self,
         value: &'d Node<Value>,
-        members: &'d Members,
+        members: &'d LiteralMembers,
         definition: &'d InputObjectType,
     ) {
         let type_name = &definition.name;

@@ -25,13 +25,13 @@ struct Walk<'s> {
     done: Vec<(&'s Name, &'s Name)>,
 }
 
-type Members<'s> = [(Name, apollo_compiler::Node<Literal>)];
+type DefaultMembers<'s> = [(Name, apollo_compiler::Node<Literal>)];
 
 impl<'s> Walk<'s> {
     fn object(
         &mut self,
         input: &'s InputObjectType,
-        given: &'s Members<'s>,
+        given: &'s DefaultMembers<'s>,
     ) -> Option<(Name, Name)> {
         for (name, field) in &input.fields {
             let inner = self.schema.get_input_object(field.ty.inner_named_type());

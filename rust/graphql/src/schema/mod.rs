@@ -23,7 +23,7 @@ use apollo_compiler::{Name, Schema as CompiledSchema, name};
 
 use crate::error::{SchemaError, SchemaProblem};
 use crate::source::Source;
-use crate::value::shape::{Member, Shape};
+use crate::value::shape::{Shape, ShapeMember};
 use crate::value::{EnumType, Key};
 
 use defaults::find_cycle;
@@ -33,7 +33,7 @@ use keys::{FieldKeys, field_keys};
 pub use directives::FieldRequirement;
 pub(crate) use keys::names_of;
 pub use options::SchemaOptions;
-pub use returned::{Kind, Returned};
+pub use returned::{Returned, ReturnedKind};
 pub(crate) use size::{Elements, SchemaSize};
 
 /// Problems of one schema that its error lists (count). Past it the rest is left out.
@@ -352,7 +352,7 @@ fn shapes(
             let keys = field_keys.get(name.as_str())?;
             let members = object.fields.iter().filter_map(|(field, definition)| {
                 let tags = options.tags.get(&(name.to_string(), field.to_string()));
-                Some(Member {
+                Some(ShapeMember {
                     keys: keys.get(field.as_str())?.clone(),
                     is_required: definition.ty.is_non_null(),
                     tags: tags.cloned().unwrap_or_default().into(),

@@ -11,14 +11,14 @@ pub struct Returned {
     /// Lists around it (count).
     pub lists: usize,
     /// What is inside them.
-    pub kind: Kind,
+    pub kind: ReturnedKind,
     /// As the host writes it, for errors.
     pub text: String,
 }
 
 /// A kind of values of a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
+pub enum ReturnedKind {
     /// Objects with fields.
     Object,
     /// Scalars of this name, or members of an enum.
@@ -42,18 +42,18 @@ impl Schema {
         let can_be = match self.compiled().types.get(type_name)? {
             ExtendedType::Scalar(scalar) if !scalar.is_built_in() => {
                 // It may be anything, lists and objects as well.
-                returned.lists >= lists(ty)
+                returned.kind == ReturnedKind::Any || returned.lists >= lists(ty)
             }
-            _ if returned.kind == Kind::Any => returned.lists <= lists(ty),
+            _ if returned.kind == ReturnedKind::Any => returned.lists <= lists(ty),
             _ if returned.lists != lists(ty) => false,
             ExtendedType::Scalar(_) => match &returned.kind {
-                Kind::Object | Kind::Any => false,
-                Kind::Leaf(name) => {
+                ReturnedKind::Object | ReturnedKind::Any => false,
+                ReturnedKind::Leaf(name) => {
                     !(MOMENTS.contains(&name.as_str()) && NUMBERS.contains(&type_name.as_str()))
                 }
             },
-            ExtendedType::Enum(_) => returned.kind != Kind::Object,
-            _ => returned.kind == Kind::Object,
+            ExtendedType::Enum(_) => returned.kind != ReturnedKind::Object,
+            _ => returned.kind == ReturnedKind::Object,
         };
         (!can_be).then(|| ty.to_string())
     }

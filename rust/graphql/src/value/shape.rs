@@ -9,12 +9,12 @@ use super::{Key, Scalar, Value};
 /// What values of one object type look like.
 #[derive(Debug)]
 pub(crate) struct Shape {
-    pub(crate) members: Box<[Member]>,
+    pub(crate) members: Box<[ShapeMember]>,
 }
 
 /// One field of the type.
 #[derive(Debug)]
-pub(crate) struct Member {
+pub(crate) struct ShapeMember {
     /// Where the value is looked for, in this order.
     pub(crate) keys: Arc<[Key]>,
     /// Whether it cannot be null.

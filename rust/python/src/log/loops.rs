@@ -78,9 +78,9 @@ impl Place {
     }
 
     /// Begins a hand-over, unless another manager on this event loop has one.
-    pub(super) fn begin(&self) -> Option<Turn> {
+    pub(super) fn begin(&self) -> Option<RecordTurn> {
         let is_free = !self.state.has_turn.swap(true, AcqRel);
-        is_free.then(|| Turn(self.clone()))
+        is_free.then(|| RecordTurn(self.clone()))
     }
 
     /// Whether a timer may be started: there is none.
@@ -94,15 +94,15 @@ impl Place {
 }
 
 /// One hand-over; when it is dropped the next may begin. A bridge that is detached drops it undone.
-pub(super) struct Turn(Place);
+pub(super) struct RecordTurn(Place);
 
-impl Turn {
+impl RecordTurn {
     pub(super) fn place(&self) -> &Place {
         &self.0
     }
 }
 
-impl Drop for Turn {
+impl Drop for RecordTurn {
     fn drop(&mut self) {
         self.0.state.has_turn.store(false, Release);
     }

@@ -15,14 +15,14 @@ const MAX_BYTES: usize = 256 * 1024;
 /// place (count).
 const COMPARED: usize = 16;
 
-pub(super) static QUEUE: Queue = Queue(Mutex::new(State {
+pub(super) static QUEUE: RecordQueue = RecordQueue(Mutex::new(QueueState {
     records: VecDeque::new(),
     bytes: 0,
 }));
 
-pub(super) struct Queue(Mutex<State>);
+pub(super) struct RecordQueue(Mutex<QueueState>);
 
-struct State {
+struct QueueState {
     records: VecDeque<Record>,
     bytes: usize,
 }
@@ -30,7 +30,7 @@ struct State {
 /// There was no room.
 pub(super) struct Full;
 
-impl Queue {
+impl RecordQueue {
     pub(super) fn push(&self, record: Record) -> Result<(), Full> {
         let mut state = self.0.lock();
         let mut latest = state.records.iter_mut().rev().take(COMPARED);

@@ -12,14 +12,14 @@ use crate::clock::{epoch_millis, running_millis};
 
 /// A moment on both clocks (ms).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Moment {
+pub(crate) struct ExpiryClock {
     /// Since the epoch.
     day: u64,
     /// On a clock that is never set.
     running: u64,
 }
 
-impl Moment {
+impl ExpiryClock {
     pub(crate) fn now() -> Self {
         Self {
             day: epoch_millis(),
@@ -46,14 +46,14 @@ impl Moment {
 /// The ends of the identities of one worker's connections.
 #[derive(Debug, Default)]
 pub(crate) struct Expiries {
-    ends: HashMap<u64, Moment>,
+    ends: HashMap<u64, ExpiryClock>,
     by_day: BTreeSet<(u64, u64)>,
     by_running: BTreeSet<(u64, u64)>,
 }
 
 impl Expiries {
     /// The identity of a connection, accepted at `now`, ends so many seconds after the epoch.
-    pub(crate) fn add(&mut self, key: u64, seconds: f64, now: Moment) {
+    pub(crate) fn add(&mut self, key: u64, seconds: f64, now: ExpiryClock) {
         self.remove(key);
         let end = now.at(seconds);
         self.ends.insert(key, end);
@@ -70,7 +70,7 @@ impl Expiries {
     }
 
     /// Takes one whose identity has ended.
-    pub(crate) fn take(&mut self, now: Moment) -> Option<u64> {
+    pub(crate) fn take(&mut self, now: ExpiryClock) -> Option<u64> {
         let is_over = |first: Option<&(u64, u64)>, now| {
             let (_, key) = first.filter(|(end, _)| *end <= now)?;
             Some(*key)
@@ -87,13 +87,13 @@ mod tests {
     use super::*;
 
     /// A day that began long ago, on a machine that started just now.
-    const NOW: Moment = Moment {
+    const NOW: ExpiryClock = ExpiryClock {
         day: 1_000_000,
         running: 7_000,
     };
 
     fn ended(expiries: &mut Expiries, day: u64, running: u64) -> Vec<u64> {
-        std::iter::from_fn(|| expiries.take(Moment { day, running })).collect()
+        std::iter::from_fn(|| expiries.take(ExpiryClock { day, running })).collect()
     }
 
     fn three() -> Expiries {
@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(ended(&mut expiries, 0, 16_999), [] as [u64; 0]);
         assert_eq!(ended(&mut expiries, 0, 17_000), [1]);
         // One that is accepted by the clock as it is now has the time that it says.
-        let later = Moment {
+        let later = ExpiryClock {
             day: 5_000,
             running: 17_000,
         };

@@ -11,7 +11,7 @@ use protocol::Close;
 use tokio::time::Instant;
 
 use super::Connection;
-use super::expiry::{Expiries, Moment};
+use super::expiry::{Expiries, ExpiryClock};
 use crate::admission::{Connect, start_authentication};
 use crate::client::Selector;
 use crate::engine::Engine;
@@ -88,7 +88,7 @@ impl Registry {
     /// Ends a connection so many seconds after the epoch, with its identity.
     pub(crate) fn expire_at(&self, seconds: f64, key: u64) {
         let mut expiries = self.expiries.borrow_mut();
-        expiries.add(key, seconds, Moment::now());
+        expiries.add(key, seconds, ExpiryClock::now());
     }
 
     /// The connection ends otherwise.
@@ -98,7 +98,7 @@ impl Registry {
 
     /// Ends the connections whose identity has ended.
     pub(crate) fn expire(&self) {
-        let now = Moment::now();
+        let now = ExpiryClock::now();
         loop {
             let ended = self.expiries.borrow_mut().take(now);
             let Some(key) = ended else { return };

@@ -27,13 +27,13 @@ pub fn field_path(dotted: &str) -> FieldPath {
 /// What must stand at a path of an event's data, and how it is compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
-    place: Place,
+    place: ComparedPath,
     value: Compared,
 }
 
 /// What a filter looks at.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Place {
+struct ComparedPath {
     path: FieldPath,
     comparison: Comparison,
 }
@@ -44,13 +44,13 @@ impl Wanted {
     pub fn new(path: FieldPath, comparison: Comparison, value: &Value) -> Self {
         let value = comparison.of(value);
         Self {
-            place: Place { path, comparison },
+            place: ComparedPath { path, comparison },
             value,
         }
     }
 }
 
-impl Place {
+impl ComparedPath {
     /// What the event has there.
     fn read(&self, event: &Event) -> Compared {
         let found = event.field(&self.path);
@@ -73,7 +73,7 @@ pub struct Route {
 struct Shape {
     typed: bool,
     tenanted: bool,
-    places: Box<[Place]>,
+    places: Box<[ComparedPath]>,
 }
 
 impl Route {
@@ -144,7 +144,7 @@ impl Route {
             let event_type = event.event_type.as_deref();
             event_type.is_some_and(|event_type| types.iter().any(|known| **known == *event_type))
         };
-        let is_equal = |(place, value): (&Place, &Compared)| place.read(event) == *value;
+        let is_equal = |(place, value): (&ComparedPath, &Compared)| place.read(event) == *value;
         *event.channel == *self.channel
             && self.event_types.as_deref().is_none_or(is_typed)
             && (self.tenant.is_none() || self.tenant == event.tenant_id)

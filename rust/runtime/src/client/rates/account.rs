@@ -12,7 +12,7 @@ pub(crate) enum Owner<'a> {
         user: &'a str,
         tenant: Option<&'a str>,
     },
-    Address(Place<'a>),
+    Address(Network<'a>),
     /// A connection of HTTP, by address and port.
     Carrier(Option<&'a str>),
 }
@@ -26,13 +26,13 @@ impl<'a> Owner<'a> {
     }
 
     pub(crate) fn address(peer: Option<&'a str>) -> Self {
-        Self::Address(Place::of(peer))
+        Self::Address(Network::of(peer))
     }
 }
 
 /// Where a client is, as far as it cannot choose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Place<'a> {
+pub(crate) enum Network<'a> {
     V4([u8; 4]),
     /// The first 64 bits: what a site is given, and chooses the rest of.
     V6([u16; 4]),
@@ -42,7 +42,7 @@ pub(crate) enum Place<'a> {
     Unknown,
 }
 
-impl<'a> Place<'a> {
+impl<'a> Network<'a> {
     /// Reads an address with a port, `10.0.0.1:80`, `[::1]:80` or `::1:80`, or without.
     pub(crate) fn of(peer: Option<&'a str>) -> Self {
         let Some(peer) = peer.filter(|peer| !peer.is_empty()) else {
@@ -64,7 +64,7 @@ impl<'a> Place<'a> {
     }
 }
 
-impl From<IpAddr> for Place<'_> {
+impl From<IpAddr> for Network<'_> {
     fn from(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self::V4(address.octets()),
@@ -110,8 +110,8 @@ impl Keys {
 mod tests {
     use super::*;
 
-    fn place(peer: &str) -> Place<'_> {
-        Place::of(Some(peer))
+    fn place(peer: &str) -> Network<'_> {
+        Network::of(Some(peer))
     }
 
     #[test]
@@ -138,15 +138,15 @@ mod tests {
             "::ffff:10.0.0.1:5",
             "[64:ff9b::10.0.0.1]:5",
         ] {
-            assert_eq!(place(peer), Place::V4([10, 0, 0, 1]), "{peer}");
+            assert_eq!(place(peer), Network::V4([10, 0, 0, 1]), "{peer}");
         }
     }
 
     #[test]
     fn who_has_no_address_is_one_client() {
-        assert_eq!(Place::of(None), place(""));
+        assert_eq!(Network::of(None), place(""));
         assert_eq!(place("testclient:50000"), place("testclient:50001"));
-        assert_ne!(place("testclient:50000"), Place::Unknown);
+        assert_ne!(place("testclient:50000"), Network::Unknown);
     }
 
     #[test]
@@ -158,7 +158,7 @@ mod tests {
         };
         let owners = [
             identity,
-            Owner::Address(Place::Named("10.0.0.1:80")),
+            Owner::Address(Network::Named("10.0.0.1:80")),
             Owner::Carrier(Some("10.0.0.1:80")),
             Owner::Carrier(None),
         ];
