@@ -49,7 +49,7 @@ pub(crate) enum Stage {
 }
 
 /// One client, without its socket.
-pub(crate) struct Client {
+pub(crate) struct LoadClient {
     /// Number of its first subscription.
     first: u32,
     /// Number of its subscriptions.
@@ -156,7 +156,7 @@ struct Message<'a> {
     payload: Option<Value>,
 }
 
-impl Client {
+impl LoadClient {
     /// A client whose handshake is to be sent.
     pub(crate) fn new(
         first: u32,
@@ -301,10 +301,10 @@ mod tests {
         frame
     }
 
-    fn subscribed(subscriptions: u32) -> (Client, Record) {
+    fn subscribed(subscriptions: u32) -> (LoadClient, Record) {
         let audiences = vec![Audience::All; subscriptions as usize];
         let mut record = Record::new(DeliveryTracker::new(audiences), None);
-        let mut client = Client::new(
+        let mut client = LoadClient::new(
             0,
             subscriptions,
             b"handshake".to_vec(),
@@ -338,7 +338,7 @@ mod tests {
             DeliveryTracker::new([Audience::All]),
             Some(r#"{"token":1}"#),
         );
-        let mut client = Client::new(0, 1, Vec::new(), b"subscribe".to_vec());
+        let mut client = LoadClient::new(0, 1, Vec::new(), b"subscribe".to_vec());
         let mut bytes = ACCEPTED.to_vec();
         bytes.extend(text(r#"{"type":"connection_ack"}"#));
         for byte in bytes {
@@ -399,7 +399,7 @@ mod tests {
             (b"SSH-2.0\r\n\r\n", "not HTTP"),
         ] {
             let mut record = Record::new(DeliveryTracker::new([Audience::All]), None);
-            let mut client = Client::new(0, 1, Vec::new(), Vec::new());
+            let mut client = LoadClient::new(0, 1, Vec::new(), Vec::new());
             client.take(answer, &mut record);
             let ended = client.ended.unwrap();
             assert!(ended.contains(expected), "{ended}");

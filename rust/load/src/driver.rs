@@ -14,7 +14,7 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::client::{Client, Record, Stage};
+use crate::client::{LoadClient, Record, Stage};
 use crate::error::LoadError;
 use crate::frames::{put_close, put_text};
 use crate::options::Mode;
@@ -37,7 +37,7 @@ const PUBLISHER: Token = Token(usize::MAX);
 
 /// A client with its socket.
 struct Slot {
-    client: Client,
+    client: LoadClient,
     socket: TcpStream,
     /// Whether it reads no more.
     paused: bool,
@@ -198,7 +198,7 @@ impl<'a> ConnectionDriver<'a> {
                 )
                 .map_err(LoadError::System)?;
             let subscriptions = self.plan.options.subscriptions;
-            let client = Client::new(
+            let client = LoadClient::new(
                 number * subscriptions,
                 subscriptions,
                 handshake(self.plan),
