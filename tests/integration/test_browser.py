@@ -14,7 +14,7 @@ from npm import NodeProcess
 from servers import HTTP_SERVERS, SERVERS
 from support import eventually
 
-from fraiseql_subs import Security, SubscriptionManager, subscription
+from fraiseql_subs import ConnectionInfo, Security, SubscriptionManager, subscription
 
 
 @subscription(channel="numbers", initial=lambda: -1)
@@ -72,6 +72,12 @@ async def test_an_eventsource_of_a_browser_receives_events(name):
         assert await page.read() == expected
 
 
+def only_subscriber(manager: SubscriptionManager) -> ConnectionInfo:
+    """Return the one connection that has a subscription; more, as one still ends, raise."""
+    [connection] = [c for c in manager.connections() if c.subscriptions]
+    return connection
+
+
 async def test_an_eventsource_of_a_browser_returns_and_misses_nothing(server):
     manager, query = server._manager, "subscription { numbers }"
     async with browse("eventsource", server.http_url, query) as page:
@@ -79,7 +85,9 @@ async def test_an_eventsource_of_a_browser_returns_and_misses_nothing(server):
         for number in range(0, 30, 3):
             await manager.publish("numbers", number)
             assert (await page.read())["data"] == {"numbers": number}
-            [connection] = [c for c in manager.connections() if c.subscriptions]
+            connection = await eventually(
+                lambda: only_subscriber(manager), "one connection is left"
+            )
             await manager.disconnect(connection_id=connection.connection_id)
             await eventually(lambda: not manager.metrics().subscriptions, "it is ended")
             for missed in (number + 1, number + 2):

@@ -151,7 +151,7 @@ async def test_the_count_is_told_when_the_manager_ends(watch):
     manager = make_manager()
     async with manager.serve(port=0) as server:
         await refused(server.port, 1_024)
-    assert len(watch.written) + watch.counted("handshake denied check='origin'") == 1_024
+    assert len(watch.written) + watch.counted("request denied check='origin'") == 1_024
 
 
 @pytest.mark.alone
