@@ -118,7 +118,7 @@ class Server:
 
     @property
     def _is_local(self) -> bool:
-        """Whether nobody beyond this machine reaches it."""
+        """Whether it is reached from this machine alone."""
         return self.unix is not None or ipaddress.ip_address(self.host).is_loopback
 
     @property

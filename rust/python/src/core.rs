@@ -81,7 +81,7 @@ impl Core {
         Ok(running)
     }
 
-    /// Starts it on the running event loop, unless another thread has meanwhile; `again`: also when
+    /// Starts it on the running event loop, unless another thread has just done so; `again`: also when
     /// it is closed.
     fn launch(&self, py: Python<'_>, again: bool) -> PyResult<Arc<Running>> {
         let event_loop = running_loop(py).map_err(|_| {
@@ -103,7 +103,7 @@ impl Core {
         let previous =
             std::mem::replace(&mut *self.state.lock(), CoreState::Running(running.clone()));
         if matches!(previous, CoreState::Closed) && !again {
-            // Another thread has closed it meanwhile.
+            // Another thread has closed it during the start.
             self.stop(py);
             return Err(manager_closed());
         }

@@ -17,7 +17,7 @@ const PERIOD: Duration = Duration::from_secs(10);
 /// What one client may send.
 pub(crate) struct Allowance {
     bucket: Bucket,
-    /// Frames that what was sent to the client, or asked by it, gives a reason for (count).
+    /// Frames that the client has a reason to send: it was sent something, or has asked (count).
     earned: Cell<u64>,
 }
 

@@ -57,7 +57,7 @@ const CHUNK: usize = 16 * 1024;
 /// Frames that a client may send for one of data that it has received (count).
 const OF_DATA: u64 = 4;
 
-/// Data that a client has chosen to receive in smaller pieces gives no reason for a frame (bytes).
+/// Data that a client has chosen to receive in smaller pieces is no reason for a frame (bytes).
 const MIN_PIECE: usize = 1024;
 
 /// How long a client has to take our farewell, and to leave.
@@ -125,7 +125,7 @@ pub(crate) async fn serve<T: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-/// Runs the streams of a connection until it ends; gives the reason that its client is told, if
+/// Runs the streams of a connection until it ends; returns the reason that its client is told, if
 /// it is not gone.
 async fn accept<T: AsyncRead + AsyncWrite + Unpin>(
     connection: &mut Connection<T, Bytes>,
@@ -448,7 +448,7 @@ impl Stream for RequestBody {
     }
 }
 
-/// Notices that nobody is at the other end any more.
+/// Notices that the client has gone.
 struct Pings {
     ping_pong: PingPong,
     socket: SocketHandle,

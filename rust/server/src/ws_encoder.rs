@@ -8,7 +8,7 @@ use runtime::{Outbox, Outgoing};
 /// counted and where the slow-consumer policy can reach it.
 const WRITE_BATCH_BYTES: usize = 64 * 1024;
 
-/// Writes the frames of what waits; gives how many of them the client has to answer.
+/// Writes the frames of what waits; returns how many of them the client has to answer.
 pub(crate) fn encode(outbox: &Outbox, frames: &mut BytesMut) -> u64 {
     let mut pings = 0;
     while frames.len() < WRITE_BATCH_BYTES {

@@ -1,4 +1,4 @@
-//! Whom an event reaches: routes, and the index that finds their subscriptions.
+//! Which subscriptions an event reaches: routes, and the index that finds their subscriptions.
 
 mod index;
 

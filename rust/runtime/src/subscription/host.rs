@@ -15,6 +15,6 @@ pub trait Resolver: Send + Sync {
     /// Tells the host that a lane has something to start, or has to be made ready; returns at
     /// once, on any thread.
     fn schedule(&self, lane: Arc<Lane>);
-    /// Cancels calls whose outcome nobody wants any more; returns at once, on any thread.
+    /// Cancels calls whose outcome is not needed any more; returns at once, on any thread.
     fn cancel(&self, lane: Arc<Lane>, calls: Vec<CallId>);
 }

@@ -398,7 +398,7 @@ impl Responder {
         let ended = move || {
             streams.0.remove(&ending);
         };
-        // Nobody writes for a stream until it is opened, so there is nothing to shut down.
+        // Nothing is written for a stream until it is opened, so there is nothing to shut down.
         let remote = self.begin(
             Session::event_stream(),
             client,
@@ -424,7 +424,7 @@ impl Responder {
         let slot = stream.slot.clone();
         self.streams.0.insert(token.clone(), stream);
         if slot.is_over() {
-            // It has ended since it was accepted, so nobody else takes it away.
+            // It has ended since it was accepted, so nothing else takes it away.
             self.streams.0.remove(&token);
             return unavailable();
         }

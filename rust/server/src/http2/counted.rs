@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::allowance::Allowance;
 use crate::linger::Linger;
+use crate::write_through::write_methods;
 
 /// What a client sends before its first frame (RFC 9113, section 3.4) (bytes).
 const PREFACE: usize = 24;
@@ -21,7 +22,7 @@ const HEADER: usize = 9;
 /// Data frames that are shorter bring nothing, unless they end their stream (bytes).
 const MIN_DATA: usize = 64;
 
-/// Frames for which a request gives a reason: priorities, the window of its stream (count).
+/// Frames that a request is a reason for: priorities, the window of its stream (count).
 const OF_REQUEST: u64 = 4;
 
 /// What settings cost: each change of a window reaches all streams (frames).
@@ -93,29 +94,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Counted<T> {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Counted<T> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
+    write_methods!();
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
