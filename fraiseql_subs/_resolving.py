@@ -22,12 +22,13 @@ from .types import SKIP
 __all__ = [
     "SKIP",
     "abandon",
-    "ask",
     "close_stream",
+    "hook_error",
     "make_task",
     "pump",
     "pump_initial",
     "resolve",
+    "start_hook",
     "task_factory",
 ]
 
@@ -119,23 +120,40 @@ def is_cancelled() -> bool:
         task = asyncio.current_task()
     except RuntimeError:
         return True
+    return _was_cancelled(task)
+
+
+def _was_cancelled(task: asyncio.Task[Any] | None) -> bool:
     # A loop may have tasks of its own; until Python 3.11 they do not tell.
     cancelling = getattr(task, "cancelling", None)
     return cancelling is None or cancelling() > 0
 
 
-async def ask(hook: Awaitable[object]) -> object:
-    """Await what a hook returned.
+def start_hook(
+    event_loop: asyncio.AbstractEventLoop, hook: Awaitable[object]
+) -> asyncio.Task[object]:
+    """Start what a hook returned as a task.
 
-    Raises:
-        RuntimeError: It raised `CancelledError` though nothing cancelled it, which is a fault.
+    A coroutine is the task's own and not awaited by another one, which would leave it unawaited
+    when the task is cancelled before its first step.
     """
-    try:
-        return await hook
-    except asyncio.CancelledError as exception:
-        if is_cancelled():
-            raise
-        raise RuntimeError("CancelledError was raised, and nothing had cancelled it") from exception
+    return make_task(event_loop, hook if inspect.iscoroutine(hook) else _await(hook))
+
+
+async def _await(awaitable: Awaitable[object]) -> object:
+    return await awaitable
+
+
+def hook_error(task: asyncio.Task[object], exception: BaseException) -> BaseException:
+    """Return why the task of a hook has failed.
+
+    It is a `RuntimeError` if the hook raised `CancelledError` though nothing cancelled it.
+    """
+    if not isinstance(exception, asyncio.CancelledError) or _was_cancelled(task):
+        return exception
+    error = RuntimeError("CancelledError was raised, and nothing had cancelled it")
+    error.__cause__ = exception
+    return error
 
 
 async def pump(generator: AsyncIterator[object], answer: Answer) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import warnings
 import weakref
 from collections.abc import AsyncIterator, Generator
 from typing import Any
@@ -103,6 +104,33 @@ async def test_a_hook_is_cancelled_with_its_manager():
     await eventually(lambda: waiting.has_ended, "it is cancelled")
     assert not waiting.was_completed
     connection.closed()
+
+
+async def test_a_hook_that_is_cancelled_before_its_first_step_was_awaited():
+    """Otherwise Python warns of a coroutine that "was never awaited"."""
+
+    async def authenticate(params):
+        raise AssertionError("it has no first step")
+
+    def start_cancelled(loop, coroutine, **options):
+        task = asyncio.Task(coroutine, loop=loop, **options)
+        task.cancel()
+        return task
+
+    event_loop = asyncio.get_running_loop()
+    async with SubscriptionManager([feed], security=Security(authenticate=authenticate)) as manager:
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            event_loop.set_task_factory(start_cancelled)
+            connection = manager._core.connect(["graphql-transport-ws"], Peer())
+            connection.receive_text('{"type":"connection_init"}')
+            while isinstance(batch := connection.take(), asyncio.Future):
+                await batch
+            event_loop.set_task_factory(None)
+            gc.collect()
+        connection.closed()
+    assert batch == [(4403, "Forbidden")]
+    assert [str(warning.message) for warning in warned] == []
 
 
 @pytest.mark.parametrize("kind", ["resolver", "initial", "initial_stream", "stream"])

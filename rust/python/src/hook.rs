@@ -59,7 +59,7 @@ impl Authenticator for PyAuthenticator {
                 let answer = match answer {
                     Ok(answer) => answer,
                     // What ends the program was raised by its task already.
-                    Err(error) => return (client, Err(refused(py, &failures, &error))),
+                    Err(failed) => return (client, Err(refused(py, &failures, &failed.why(py)))),
                 };
                 let decision = match read_decision(answer.bind(py)) {
                     Ok(Some(decision)) => decision,
@@ -94,11 +94,35 @@ enum HookAnswer {
 }
 
 impl HookAnswer {
-    async fn get(self) -> PyResult<Py<PyAny>> {
-        match self {
-            Self::Ready(answer) => Ok(answer),
-            Self::Running(mut running) => (&mut running.answer).await,
-        }
+    async fn get(self) -> Result<Py<PyAny>, FailedHook> {
+        let mut running = match self {
+            Self::Ready(answer) => return Ok(answer),
+            Self::Running(running) => running,
+        };
+        let answer = (&mut running.answer).await;
+        answer.map_err(|error| FailedHook {
+            task: running.task.clone(),
+            error,
+        })
+    }
+}
+
+/// A hook whose task has raised or was cancelled.
+struct FailedHook {
+    task: Arc<Py<PyAny>>,
+    error: PyErr,
+}
+
+impl FailedHook {
+    /// The exception to tell of: `CancelledError` only if the task was cancelled.
+    fn why(self, py: Python<'_>) -> PyErr {
+        let Self { task, error } = self;
+        let why = py
+            .import(intern!(py, "fraiseql_subs._resolving"))
+            .and_then(|module| {
+                module.call_method1(intern!(py, "hook_error"), (&*task, error.value(py)))
+            });
+        why.map_or_else(|error| error, PyErr::from_value)
     }
 }
 
@@ -122,8 +146,8 @@ impl Hooks {
         let py = awaitable.py();
         let event_loop = bridge.event_loop(py);
         let module = py.import(intern!(py, "fraiseql_subs._resolving"))?;
-        let coroutine = module.call_method1(intern!(py, "ask"), (awaitable,))?;
-        let task = module.call_method1(intern!(py, "make_task"), (event_loop, coroutine))?;
+        let start = intern!(py, "start_hook");
+        let task = module.call_method1(start, (event_loop, awaitable))?;
         let id = {
             let mut tasks = self.0.lock();
             tasks.last += 1;
@@ -140,7 +164,8 @@ impl Hooks {
         let locals = TaskLocals::new(event_loop.clone()).copy_context(py)?;
         Ok(RunningHook {
             id,
-            answer: Box::pin(into_future_with_locals(&locals, task)?),
+            answer: Box::pin(into_future_with_locals(&locals, task.clone())?),
+            task: Arc::new(task.unbind()),
             hooks: self.clone(),
             bridge: bridge.clone(),
         })
@@ -196,6 +221,7 @@ impl HookRelease {
 /// A hook whose task runs; dropped before it has answered, the task is cancelled.
 struct RunningHook {
     id: u64,
+    task: Arc<Py<PyAny>>,
     answer: BoxFuture<PyResult<Py<PyAny>>>,
     hooks: Arc<Hooks>,
     bridge: Arc<Bridge>,
