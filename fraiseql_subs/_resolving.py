@@ -212,7 +212,7 @@ def abandon(task: asyncio.Future[Any], what: str) -> None:
     """End a call whose event loop is closed: its clean-up runs as far as it needs no loop."""
     # The task itself cannot end any more, and is none that somebody forgot.
     with contextlib.suppress(AttributeError):
-        task._log_destroy_pending = False  # type: ignore[attr-defined]
+        task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001
     get_coro = getattr(task, "get_coro", None)
     coroutine: Any = None if get_coro is None else get_coro()
     if coroutine is None:

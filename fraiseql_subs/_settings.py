@@ -52,15 +52,6 @@ def check_drain(value: object) -> float:
     return value
 
 
-def check_manager(value: object) -> None:
-    """Refuse what is no manager, such as the class itself."""
-    from .manager import SubscriptionManager
-
-    if not isinstance(value, SubscriptionManager):
-        remedy = "give an instance, such as SubscriptionManager(subscriptions=[...])"
-        refuse("manager", value, remedy)
-
-
 def _check_utf8(setting: str, value: object) -> None:
     if isinstance(value, str | Path) and not has_utf8(str(value)):
         refuse(setting, value, LONE_SURROGATE)

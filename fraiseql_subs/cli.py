@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from . import _core
 
 if TYPE_CHECKING:
-    Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+    Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
     Run: TypeAlias = Callable[[argparse.Namespace], int]
 
 

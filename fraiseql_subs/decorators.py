@@ -203,7 +203,7 @@ def passthrough(
         description=description,
         returns=type,
         declared=dict(arguments or {}),
-        module=sys._getframe(1).f_globals.get("__name__", ""),
+        module=sys._getframe(1).f_globals.get("__name__", ""),  # noqa: SLF001
     )
 
 

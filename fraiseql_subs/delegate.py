@@ -132,7 +132,8 @@ class Delegate(Definition):
 
     def _headed(self, reply: Reply, context: Context) -> Reply:
         """Add what resolvers have said of the answer over HTTP."""
-        head = context._response
+        # Not `response`, which makes one where none was asked for.
+        head = context._response  # noqa: SLF001
         if head is None:
             return reply
         return dataclasses.replace(

@@ -12,8 +12,8 @@ from .response_stream import next_response
 if TYPE_CHECKING:
     from ._causes import Causes
     from ._core import Receipt, Responses
+    from ._core_handle import CoreHandle
     from .config import Identity
-    from .manager import SubscriptionManager
 
 
 class Executor:
@@ -22,10 +22,10 @@ class Executor:
     Made by the manager: `manager.executor`.
     """
 
-    __slots__ = ("_manager", "_subscriptions")
+    __slots__ = ("_handle", "_subscriptions")
 
-    def __init__(self, manager: SubscriptionManager) -> None:
-        self._manager = manager
+    def __init__(self, handle: CoreHandle) -> None:
+        self._handle = handle
         self._subscriptions: dict[str, tuple[Responses, Causes]] = {}
 
     async def register_subscription(
@@ -58,8 +58,14 @@ class Executor:
             ValidationError: The document or the variables are refused, or the id is in use.
             ManagerClosed: The manager is closed.
         """
-        opening = self._manager._open(
-            document, variables, operation_name, context, subscription_id, identity, extensions
+        opening = self._handle.subscribe(
+            document,
+            variables,
+            operation_name,
+            context,
+            subscription_id=subscription_id,
+            identity=identity,
+            extensions=extensions,
         )
         responses = await opening.responses
         self._subscriptions[responses.id] = responses, opening.causes
@@ -93,7 +99,7 @@ class Executor:
         event_id: str | None = None,
     ) -> Receipt:
         """Publish one event; see `SubscriptionManager.publish`."""
-        return await self._manager.publish(
+        return await self._handle.publish(
             channel, data, event_type=event_type, tenant_id=tenant_id, event_id=event_id
         )
 
@@ -112,4 +118,4 @@ class Executor:
 
     def get_metrics(self) -> Metrics:
         """Read the counters; see `SubscriptionManager.metrics`."""
-        return self._manager.metrics()
+        return Metrics(**self._handle.core.metrics())

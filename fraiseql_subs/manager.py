@@ -10,8 +10,8 @@ import contextlib
 import enum
 import logging
 import os
-import weakref
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, TypeVar
@@ -19,8 +19,8 @@ from typing import Any, TypeVar
 from typing_extensions import Self
 
 from . import decorators
-from ._causes import Causes, CollectCauses
 from ._core import Core, Receipt
+from ._core_handle import CoreHandle
 from ._program import Main, begin, check_main, give_up
 from ._records import records
 from ._settings import (
@@ -55,8 +55,8 @@ from .executor import Executor
 from .given_schema import add_subscriptions, read_schema
 from .graphiql import read_page
 from .metrics import ConnectionInfo, Metrics
-from .response_stream import Opening, ResponseStream
-from .schema.enums import check_enums, enum_table
+from .response_stream import ResponseStream
+from .schema.enums import EnumTable, check_enums, enum_table
 from .schema.markers import Scalar, check_scalars
 from .security import TLS, Security
 from .server import Server, refuse_running_loop
@@ -140,66 +140,56 @@ class SubscriptionManager:
         if not (is_count and 1 <= workers <= 256):
             raise ConfigurationError(f"workers={workers!r}: give a count from 1 to 256")
         self.workers = workers
-        self._debug = check_flag("debug", debug)
-        self._introspection = check_flag("introspection", introspection)
-        self._graphiql = check_flag("graphiql", graphiql)
+        check_flag("debug", debug)
+        check_flag("introspection", introspection)
+        check_flag("graphiql", graphiql)
         self._definitions = decorators.collect(subscriptions)
         self._schema = read_schema(schema, context_getter, root_value, debug=debug)
-        self._transports = check_transports(transports)
         self._scalars = check_scalars(items("scalars", scalars, 'scalars=[Scalar("Base64")]'))
         enums = items("enums", enums, "enums=[Status]")
         self._enums = [enum_table(cls) for cls in check_enums(enums)]
-        self._security = security or Security()
-        self._limits = limits or Limits()
-        if self._limits.is_keepalive_slow:
+        security, limits = security or Security(), limits or Limits()
+        if limits.is_keepalive_slow:
             records.write(
                 _log,
                 logging.WARNING,
                 "Limits.keepalive is %g s: clients of the older graphql-ws subprotocol are sent no"
                 " `ka`, as they give up when one is not followed by the next within %g s; give less"
                 " than that if there are such clients",
-                self._limits.keepalive,
+                limits.keepalive,
                 KEEPALIVE_PATIENCE,
                 kind="warnings about limits",
             )
-        self._history = history
-        self._trusted_documents = read_trusted_documents(trusted_documents)
-        self._executor: Executor | None = None
-        self._servers: weakref.WeakSet[Server] = weakref.WeakSet()
-        self._built: Core | None = None
+        self._options = {
+            "limits": limits,
+            "history": history,
+            "security": security,
+            "trusted_documents": read_trusted_documents(trusted_documents),
+            "introspection": introspection,
+            "transports": check_transports(transports),
+            "debug": debug,
+            "page": read_page() if graphiql else None,
+            "workers": workers,
+        }
+        self._handle = CoreHandle(
+            self._declared(),
+            is_open=security.is_open,
+            max_message_bytes=limits.max_message_bytes,
+        )
+        self._executor = Executor(self._handle)
         if self._definitions or isinstance(self._schema, Delegate):
             # A fault in the declarations shows where they are made, not at the first client.
-            self._built = self._build()
+            _ = self._core
 
-    def _build(self) -> Core:
-        if isinstance(self._schema, Delegate):
-            source, definitions = add_subscriptions(
-                self._schema, self._definitions, self._scalars, self._enums
-            )
-        else:
-            source, definitions = decorators.resolve(
-                self._definitions, self._schema, self._scalars, self._enums
-            )
-        with naming_lone_surrogates(ConfigurationError):
-            return Core(
-                schema=source,
-                definitions=definitions,
-                limits=self._limits,
-                history=self._history,
-                security=self._security,
-                trusted_documents=self._trusted_documents,
-                introspection=self._introspection,
-                transports=self._transports,
-                debug=self._debug,
-                page=read_page() if self._graphiql else None,
-                workers=self.workers,
-            )
+    def _declared(self) -> Callable[[], Core]:
+        """Return what builds the core; it does not refer to the manager."""
+        return partial(
+            _build, self._schema, self._definitions, self._scalars, self._enums, self._options
+        )
 
     @property
     def _core(self) -> Core:
-        if self._built is None:
-            self._built = self._build()
-        return self._built
+        return self._handle.core
 
     def subscription(self, **options: Any) -> Callable[[_Function], _Function]:
         """Declare a subscription and register it; takes what `fraiseql_subs.subscription` takes.
@@ -210,14 +200,14 @@ class SubscriptionManager:
         """
 
         def register(function: _Function) -> _Function:
-            if self._built is not None and self._built.is_running:
+            if self._handle.is_running:
                 raise ConfigurationError(
                     f"{function.__name__} is declared after the manager was started:"
                     " declare subscriptions first"
                 )
             decorated = decorators.subscription(**options)(function)
             self._definitions = decorators.collect([*self._definitions, decorated])
-            self._built = None
+            self._handle.build_with(self._declared())
             return decorated
 
         return register
@@ -229,9 +219,6 @@ class SubscriptionManager:
     @property
     def executor(self) -> Executor:
         """The low level, for people who bring their own transport."""
-        if self._executor is None:
-            # Not before: it refers to the manager, so that only the garbage collector frees both.
-            self._executor = Executor(self)
         return self._executor
 
     async def start(self) -> None:
@@ -265,14 +252,7 @@ class SubscriptionManager:
             ConfigurationError: `drain` is no such time; nothing was closed.
         """
         check_drain(drain)
-        core = self._core
-        try:
-            if core.is_running:
-                await core.drain(drain, True, False)
-        finally:
-            core.stop()
-            for server in list(self._servers):
-                server.close()
+        await self._handle.close(drain)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -342,7 +322,7 @@ class SubscriptionManager:
         Raises:
             ConfigurationError: `tenant_id` is empty or no string.
         """
-        return TenantPublisher(self, tenant_id)
+        return TenantPublisher(self._handle, tenant_id)
 
     def serve(
         self,
@@ -395,7 +375,7 @@ class SubscriptionManager:
                 raise ConfigurationError(
                     f"unix= and {name}=: nothing passes a network there; give one of them"
                 )
-        return Server(self, host, port, path, drain, tls, unix=unix, reuse_port=reuse_port)
+        return Server(self._handle, host, port, path, drain, tls, unix=unix, reuse_port=reuse_port)
 
     def run(
         self,
@@ -488,7 +468,7 @@ class SubscriptionManager:
             ManagerClosed: The manager is closed.
         """
         return ResponseStream(
-            self._open(
+            self._handle.subscribe(
                 document,
                 variables,
                 operation_name,
@@ -497,23 +477,6 @@ class SubscriptionManager:
                 extensions=extensions,
             )
         )
-
-    def _open(
-        self,
-        document: str,
-        variables: Mapping[str, Any] | None,
-        operation_name: str | None,
-        context: Any,
-        subscription_id: str | None = None,
-        identity: Identity | Mapping[str, Any] | None = None,
-        extensions: Mapping[str, Any] | None = None,
-    ) -> Opening:
-        causes: Causes = []
-        with CollectCauses(causes):
-            responses = self._core.subscribe(
-                subscription_id, document, variables, operation_name, context, identity, extensions
-            )
-        return Opening(responses, causes)
 
     async def disconnect(
         self,
@@ -562,3 +525,18 @@ class SubscriptionManager:
     def metrics(self) -> Metrics:
         """Read the counters of this moment."""
         return Metrics(**self._core.metrics())
+
+
+def _build(
+    schema: str | Delegate | None,
+    definitions: list[Definition],
+    scalars: list[Scalar],
+    enums: list[EnumTable],
+    options: dict[str, Any],
+) -> Core:
+    if isinstance(schema, Delegate):
+        source, definitions = add_subscriptions(schema, definitions, scalars, enums)
+    else:
+        source, definitions = decorators.resolve(definitions, schema, scalars, enums)
+    with naming_lone_surrogates(ConfigurationError):
+        return Core(schema=source, definitions=definitions, **options)

@@ -23,7 +23,7 @@ from .errors import ConfigurationError
 from .security import TLS
 
 if TYPE_CHECKING:
-    from .manager import SubscriptionManager
+    from ._core_handle import CoreHandle
 
 
 _log = logging.getLogger("fraiseql_subs.server")
@@ -66,7 +66,7 @@ class Server:
 
     def __init__(
         self,
-        manager: SubscriptionManager,
+        handle: CoreHandle,
         host: str,
         port: int,
         path: str,
@@ -82,7 +82,7 @@ class Server:
         self.port = int(port) if unix is None else 0
         self.path = path
         self._reuse_port = reuse_port
-        self._manager = manager
+        self._handle = handle
         self._drain = drain
         self._tls = tls
         self._ownership: Ownership | None = None
@@ -127,11 +127,11 @@ class Server:
         return f"{host}:{self.port}"
 
     async def __aenter__(self) -> Self:
-        core = self._manager._core
+        core = self._handle.core
         self._closing, self._hurried = asyncio.Event(), asyncio.Event()
         self._task, self._event_loop = asyncio.current_task(), asyncio.get_running_loop()
         self._is_draining, self._interrupted_by = False, None
-        self._ownership = Ownership(self._manager)
+        self._ownership = Ownership(self._handle)
         core.start()
         try:
             with naming_lone_surrogates(ConfigurationError):
@@ -149,7 +149,7 @@ class Server:
             if self._ownership.is_owner:
                 core.stop()
             raise
-        if self._manager._security.is_open and not self._is_local:
+        if self._handle.is_open and not self._is_local:
             records.write(
                 _log,
                 logging.WARNING,
@@ -158,7 +158,7 @@ class Server:
                 self.url,
                 kind="open servers",
             )
-        self._manager._servers.add(self)
+        self._handle.servers.add(self)
         SIGNALS.add(self)
         return self
 
@@ -172,12 +172,12 @@ class Server:
         try:
             drain = 0 if self._hurried.is_set() else self._drain
             assert self._ownership is not None, "it is entered"
-            if not await self._ownership.close(drain) and self._manager._core.is_running:
-                await self._manager._core.drain(drain, False, True)
+            if not await self._ownership.close(drain) and self._handle.is_running:
+                await self._handle.core.drain(drain, False, True)
         finally:
             self._is_draining = False
             self._closing.set()
-            self._manager._servers.discard(self)
+            self._handle.servers.discard(self)
             SIGNALS.remove(self)
         if isinstance(exc, asyncio.CancelledError) and self._interrupted_by is not None:
             # By the loop and not here: the exception of a task is for whoever awaits the task.
@@ -248,7 +248,7 @@ class Server:
     def hurry(self) -> None:
         """End the drain: what is not answered by now never is."""
         self._hurried.set()
-        self._manager._core.hurry()
+        self._handle.core.hurry()
 
 
 def _exit(number: int) -> None:

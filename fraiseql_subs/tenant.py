@@ -10,7 +10,7 @@ from .config import refuse
 
 if TYPE_CHECKING:
     from ._core import Receipt
-    from .manager import SubscriptionManager
+    from ._core_handle import CoreHandle
 
 
 class TenantPublisher:
@@ -20,14 +20,14 @@ class TenantPublisher:
         tenant_id: The tenant.
     """
 
-    __slots__ = ("_manager", "_tenant_id")
+    __slots__ = ("_handle", "_tenant_id")
 
-    def __init__(self, manager: SubscriptionManager, tenant_id: str) -> None:
+    def __init__(self, handle: CoreHandle, tenant_id: str) -> None:
         if not (isinstance(tenant_id, str) and tenant_id):
             refuse("tenant_id", tenant_id, "give the tenant as a string, at least one character")
         if not has_utf8(tenant_id):
             refuse("tenant_id", tenant_id, LONE_SURROGATE)
-        self._manager = manager
+        self._handle = handle
         self._tenant_id = tenant_id
 
     @property
@@ -49,7 +49,7 @@ class TenantPublisher:
             PublishError: Also when the data says, at `TenantIsolation.event_field`, that the event
                 is another tenant's.
         """
-        return self._manager.publish(
+        return self._handle.publish(
             channel, data, event_type=event_type, tenant_id=self._tenant_id, event_id=event_id
         )
 
@@ -61,7 +61,7 @@ class TenantPublisher:
         Raises:
             PublishError: Also when an event is, by its `tenant_id` or its data, another tenant's.
         """
-        return self._manager._core.publish_many(events, self._tenant_id)
+        return self._handle.core.publish_many(events, self._tenant_id)
 
     def __repr__(self) -> str:
         return f"<TenantPublisher {self._tenant_id!r}>"

@@ -22,30 +22,30 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..manager import SubscriptionManager
+    from .._core_handle import CoreHandle
 
 POLL = 0.1
 """Seconds between two looks at an event of multiprocessing; hypercorn has the same."""
 
 
-def watch_shutdown(manager: SubscriptionManager, drain: float) -> None:
+def watch_shutdown(handle: CoreHandle, drain: float) -> None:
     """Let a manager drain when the server is asked to end. Call it on the server's event loop.
 
     Does nothing where no server that is known here handles SIGTERM.
 
     Args:
-        manager: What drains.
+        handle: What drains.
         drain: Time that operations under way have (seconds).
     """
     if threading.current_thread() is threading.main_thread():
-        _WATCH.add(manager, drain)
+        _WATCH.add(handle, drain)
 
 
 class _Watch:
     """The managers of this process that are served by a server of somebody else."""
 
     def __init__(self) -> None:
-        self._drains: weakref.WeakKeyDictionary[SubscriptionManager, float]
+        self._drains: weakref.WeakKeyDictionary[CoreHandle, float]
         self._drains = weakref.WeakKeyDictionary()
         self._event_loop: asyncio.AbstractEventLoop | None = None
         self._limit: float | None = None
@@ -55,7 +55,7 @@ class _Watch:
         self._held: Callable[[], object] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def add(self, manager: SubscriptionManager, drain: float) -> None:
+    def add(self, handle: CoreHandle, drain: float) -> None:
         """Watch for a manager, if there is anything to watch."""
         event_loop = asyncio.get_running_loop()
         handler = signal.getsignal(signal.SIGTERM)
@@ -68,7 +68,7 @@ class _Watch:
             self._event_loop, self._limit = event_loop, None
             self._has_begun, self._held = False, None
             watch(event_loop)
-        self._drains[manager] = drain
+        self._drains[handle] = drain
 
     def _way_to_watch(self, handler: Any) -> Callable[[asyncio.AbstractEventLoop], None] | None:
         if _is_uvicorn(handler):
@@ -149,8 +149,8 @@ class _Watch:
         """Drain, and then hand a signal on; the second one ends the drain."""
         if self._has_begun:
             self._held = None
-            for manager in list(self._drains):
-                manager._core.hurry()
+            for handle in list(self._drains):
+                handle.core.hurry()
             hand_on()
             return
         self._has_begun, self._held = True, hand_on
@@ -166,11 +166,11 @@ class _Watch:
 
     async def _drain(self) -> None:
         draining = []
-        for manager, drain in list(self._drains.items()):
-            if manager._core.is_running:
+        for handle, drain in list(self._drains.items()):
+            if handle.is_running:
                 seconds = drain if self._limit is None else min(drain, self._limit)
                 # No client is let in again: this process ends.
-                draining.append(manager._core.drain(seconds, False, False))
+                draining.append(handle.core.drain(seconds, False, False))
         if draining:
             await asyncio.gather(*draining, return_exceptions=True)
 

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .._callables import check_callable
 from .._core import CLOSE_TIMEOUT
+from .._core_handle import CoreHandle
 from .._ownership import Ownership
-from .._settings import check_drain, check_manager
+from .._settings import check_drain
 from ..config import DRAIN
+from ._handle import handle_of
 from ._shutdown import watch_shutdown
 from ._sockets import Ends, cut, cut_unless_closed, ends_of, limit
 from ._tasks import Peer, first_of, last_word
-from .websocket import GraphQLTransportWSHandler, WebSocketAdapter
+from .websocket import WebSocketAdapter, serve_socket
 
 if TYPE_CHECKING:
     from .._core import Response
@@ -50,11 +52,10 @@ class GraphQLApp:
         context: Callable[[Scope], Any] | None = None,
         drain: float = DRAIN,
     ) -> None:
-        check_manager(manager)
+        self._handle = handle_of(manager)
         check_drain(drain)
         if context is not None:
             check_callable("context", context, "scope")
-        self._manager = manager
         self._context = context
         self._drain = drain
 
@@ -65,14 +66,14 @@ class GraphQLApp:
         context = None if self._context is None else self._context(scope)
         if inspect.isawaitable(context):
             context = await context
-        call = ASGICall(self._manager, scope, receive, send, context, self._drain)
+        call = ASGICall(self._handle, scope, receive, send, context, self._drain)
         if scope["type"] == "websocket":
             await serve_websocket(call)
         elif scope["type"] == "http":
             await serve_http(call)
 
     async def _live(self, receive: Receive, send: Send) -> None:
-        ownership = Ownership(self._manager)
+        ownership = Ownership(self._handle)
         while (await receive())["type"] == "lifespan.startup":
             await send({"type": "lifespan.startup.complete"})
         await ownership.close(self._drain)
@@ -84,13 +85,13 @@ class ASGICall:
     """One call of an ASGI application.
 
     Attributes:
-        manager: What is served.
+        handle: What is served.
         scope: As in ASGI; so `receive` and `send`.
         context: What resolvers find as `context.value`.
         drain: Time that operations under way have when the server is asked to end (seconds).
     """
 
-    manager: SubscriptionManager
+    handle: CoreHandle
     scope: Scope
     receive: Receive
     send: Send
@@ -101,18 +102,17 @@ class ASGICall:
 async def serve_websocket(call: ASGICall) -> None:
     """Serve one `websocket` scope until it ends."""
     adapter = ASGIWebSocket(call.scope, call.receive, call.send)
-    handler = GraphQLTransportWSHandler(call.manager, drain=call.drain)
     # A server that ends cancels, and would log that as an error.
     with contextlib.suppress(asyncio.CancelledError):
-        await handler.handle_connection(adapter, context=call.context)
+        await serve_socket(call.handle, adapter, call.context, call.drain)
 
 
 async def serve_http(call: ASGICall) -> None:
     """Answer one `http` scope: a query, a mutation, or a subscription as a stream."""
-    watch_shutdown(call.manager, call.drain)
+    watch_shutdown(call.handle, call.drain)
     sending = _Sending(call.send)
     try:
-        if not call.manager._core.is_closed:
+        if not call.handle.core.is_closed:
             await _answer(call, sending)
         else:
             await sending.end()
@@ -121,16 +121,16 @@ async def serve_http(call: ASGICall) -> None:
 
 
 async def _answer(call: ASGICall, send: _Sending) -> None:
-    scope, manager = call.scope, call.manager
+    scope, handle = call.scope, call.handle
     peer = Peer(_headers(scope), _address(scope), call.context, _query_string(scope))
-    admission = manager._core.admit(scope["method"], peer)
+    admission = handle.core.admit(scope["method"], peer)
     refusal = admission.refusal()
     if refusal is not None:
         # Nothing is received: servers ask clients for a body when the application does.
         with contextlib.suppress(OSError):
             await _respond(refusal, send)
         return
-    body = await _body(call.receive, manager._limits.max_message_bytes)
+    body = await _body(call.receive, handle.max_message_bytes)
     if body is None:
         return admission.abandoned()
     # A client may leave before it is answered: what runs for it ends then.
@@ -165,7 +165,7 @@ async def _hand_over(
 
 async def _cut_response(call: ASGICall, send: _Sending) -> None:
     """End a response whose client takes nothing of it, or whose manager has ended."""
-    core = call.manager._core
+    core = call.handle.core
     if core.is_closed:
         with contextlib.suppress(asyncio.TimeoutError):
             return await asyncio.wait_for(send.end(), CLOSE_TIMEOUT)

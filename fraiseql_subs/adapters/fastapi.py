@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Depends, Request, Response, WebSocket, params
 
-from .._settings import check_drain, check_manager, check_route, items
+from .._core_handle import CoreHandle
+from .._settings import check_drain, check_route, items
 from ..config import DRAIN, refuse
+from ._handle import handle_of
 from .asgi import ASGICall, Receive, Scope, Send, serve_http, serve_websocket, spellings
 
 if TYPE_CHECKING:
@@ -40,14 +42,13 @@ class SubscriptionRouterFactory:
         context: Callable[..., Any] | None = None,
         drain: float = DRAIN,
     ) -> None:
-        check_manager(manager)
+        self._handle = handle_of(manager)
         check_drain(drain)
         if not (context is None or callable(context)):
             refuse(
                 "context", context, "give a dependency: a function, or a class, that FastAPI calls"
             )
         self._drain = drain
-        self._manager = manager
         self._context = context or _nothing
 
     def create_router(
@@ -69,15 +70,15 @@ class SubscriptionRouterFactory:
                 if not isinstance(dependency, params.Depends):
                     refuse("one of dependencies", dependency, "give Depends(...) of FastAPI")
         router = APIRouter(dependencies=dependencies)
-        manager, drain = self._manager, self._drain
+        handle, drain = self._handle, self._drain
         provided = Depends(self._context)
 
         async def http(request: Request, context: Any = provided) -> Response:
-            return _Answer(manager, context, drain)
+            return _Answer(handle, context, drain)
 
         async def websocket(websocket: WebSocket, context: Any = provided) -> None:
             scope, receive, send = websocket.scope, websocket.receive, websocket.send
-            await serve_websocket(ASGICall(manager, scope, receive, send, context, drain))
+            await serve_websocket(ASGICall(handle, scope, receive, send, context, drain))
 
         # FastAPI reads annotations as objects, and these are in a function.
         http.__annotations__ = {"request": Request, "context": Any, "return": Response}
@@ -95,12 +96,12 @@ def _nothing() -> None:
 class _Answer(Response):
     """A response that the manager writes."""
 
-    def __init__(self, manager: SubscriptionManager, context: Any, drain: float) -> None:
+    def __init__(self, handle: CoreHandle, context: Any, drain: float) -> None:
         super().__init__()
         self._drain = drain
-        self._manager = manager
+        self._handle = handle
         self._context = context
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        call = ASGICall(self._manager, scope, receive, send, self._context, self._drain)
+        call = ASGICall(self._handle, scope, receive, send, self._context, self._drain)
         await serve_http(call)

@@ -13,8 +13,9 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 
 from .._callables import check_callable
 from .._ownership import Ownership
-from .._settings import check_drain, check_manager, check_route
+from .._settings import check_drain, check_route
 from ..config import DRAIN
+from ._handle import handle_of
 from .asgi import GraphQLApp, Scope, spellings
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def create_subscription_app(
     Raises:
         ConfigurationError: An argument is out of its range.
     """
-    check_manager(manager)
+    handle = handle_of(manager)
     check_drain(drain)
     if path is not None:
         check_route(path)
@@ -59,8 +60,8 @@ def create_subscription_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        ownership = Ownership(manager)
-        await manager.start()
+        ownership = Ownership(handle)
+        handle.core.start()
         try:
             yield
         finally:

@@ -9,13 +9,15 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from .._core import CLOSE_TIMEOUT
-from .._settings import check_drain, check_manager
+from .._core_handle import CoreHandle
+from .._settings import check_drain
 from ..config import DRAIN
+from ._handle import handle_of
 from ._shutdown import watch_shutdown
 from ._tasks import Peer, first_of, last_word
 
 if TYPE_CHECKING:
-    from .._core import Connection
+    from .._core import Connection, Core
     from ..manager import SubscriptionManager
 
 
@@ -122,9 +124,8 @@ class GraphQLTransportWSHandler:
     """
 
     def __init__(self, manager: SubscriptionManager, *, drain: float = DRAIN) -> None:
-        check_manager(manager)
+        self._handle = handle_of(manager)
         check_drain(drain)
-        self._manager = manager
         self._drain = drain
 
     async def handle_connection(self, adapter: WebSocketAdapter, *, context: Any = None) -> None:
@@ -140,67 +141,77 @@ class GraphQLTransportWSHandler:
         Raises:
             ManagerClosed: The manager was started by a process that has forked this one.
         """
-        watch_shutdown(self._manager, self._drain)
-        headers = [(name.lower(), value) for name, value in adapter.headers]
-        peer = Peer(headers, adapter.remote_address, context, adapter.query_string)
-        core = self._manager._core
-        connection = core.connect(list(adapter.subprotocols), peer)
-        try:
-            if connection.refusal is not None:
-                return await self._refuse(adapter, connection.subprotocol, *connection.refusal)
-            await adapter.accept(connection.subprotocol)
-            closing: list[tuple[int, str]] = []
-            await first_of(
-                connection.ended,
-                _receive(adapter, connection),
-                _send(adapter, connection, closing),
-            )
-            # Not before the last receive has ended: granian lets a close wait for that.
-            for code, reason in closing:
-                await self._close(adapter, code, reason)
-            if connection.ended.done() and not closing:
-                if core.is_closed:
-                    await self._close(adapter, 1001, "Going away")
-                else:
-                    await self._cut(adapter)
-        except asyncio.CancelledError:
-            # The server ends. What it would say for us is an error, after which no client returns.
-            if adapter.is_connected():
-                await last_word(adapter.close(1001, "Going away"))
+        await serve_socket(self._handle, adapter, context, self._drain)
+
+
+async def serve_socket(
+    handle: CoreHandle, adapter: WebSocketAdapter, context: Any, drain: float
+) -> None:
+    """Serve one socket until it ends; see `GraphQLTransportWSHandler.handle_connection`."""
+    watch_shutdown(handle, drain)
+    headers = [(name.lower(), value) for name, value in adapter.headers]
+    peer = Peer(headers, adapter.remote_address, context, adapter.query_string)
+    core = handle.core
+    connection = core.connect(list(adapter.subprotocols), peer)
+    try:
+        if connection.refusal is not None:
+            return await _refuse(core, adapter, connection.subprotocol, *connection.refusal)
+        await adapter.accept(connection.subprotocol)
+        closing: list[tuple[int, str]] = []
+        await first_of(
+            connection.ended,
+            _receive(adapter, connection),
+            _send(adapter, connection, closing),
+        )
+        # Not before the last receive has ended: granian lets a close wait for that.
+        for code, reason in closing:
+            await _close(core, adapter, code, reason)
+        if connection.ended.done() and not closing:
+            if core.is_closed:
+                await _close(core, adapter, 1001, "Going away")
+            else:
+                await _cut(core, adapter)
+    except asyncio.CancelledError:
+        # The server ends. What it would say for us is an error, after which no client returns.
+        if adapter.is_connected():
+            await last_word(adapter.close(1001, "Going away"))
+        raise
+    except Exception:
+        if adapter.is_connected():
             raise
-        except Exception:
-            if adapter.is_connected():
-                raise
-        finally:
-            connection.closed()
+    finally:
+        connection.closed()
 
-    async def _refuse(
-        self,
-        adapter: WebSocketAdapter,
-        subprotocol: str | None,
-        status: int,
-        headers: list[tuple[str, str]],
-        body: bytes,
-    ) -> None:
-        if await adapter.refuse(status, headers, body):
-            return
-        if status in (429, 503):
-            # Of a refused handshake clients learn nothing, of a close that they may come back.
-            await adapter.accept(subprotocol)
-            await self._close(adapter, 1013, "Try again later")
-        else:
-            await self._close(adapter, 4403, "Forbidden")
 
-    async def _close(self, adapter: WebSocketAdapter, code: int, reason: str) -> None:
-        """Close a socket; cut it if the client does not take the close."""
-        try:
-            await asyncio.wait_for(adapter.close(code, reason), CLOSE_TIMEOUT)
-        except asyncio.TimeoutError:
-            await self._cut(adapter)
+async def _refuse(
+    core: Core,
+    adapter: WebSocketAdapter,
+    subprotocol: str | None,
+    status: int,
+    headers: list[tuple[str, str]],
+    body: bytes,
+) -> None:
+    if await adapter.refuse(status, headers, body):
+        return
+    if status in (429, 503):
+        # Of a refused handshake clients learn nothing, of a close that they may come back.
+        await adapter.accept(subprotocol)
+        await _close(core, adapter, 1013, "Try again later")
+    else:
+        await _close(core, adapter, 4403, "Forbidden")
 
-    async def _cut(self, adapter: WebSocketAdapter) -> None:
-        if not await adapter.abort():
-            self._manager._core.not_cut()
+
+async def _close(core: Core, adapter: WebSocketAdapter, code: int, reason: str) -> None:
+    """Close a socket; cut it if the client does not take the close."""
+    try:
+        await asyncio.wait_for(adapter.close(code, reason), CLOSE_TIMEOUT)
+    except asyncio.TimeoutError:
+        await _cut(core, adapter)
+
+
+async def _cut(core: Core, adapter: WebSocketAdapter) -> None:
+    if not await adapter.abort():
+        core.not_cut()
 
 
 async def _receive(adapter: WebSocketAdapter, connection: Connection) -> None:

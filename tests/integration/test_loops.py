@@ -142,7 +142,9 @@ async def test_a_call_is_cancelled_when_its_subscriber_leaves_while_its_task_is_
     asyncio.get_running_loop().set_task_factory(factory)
     manager = SubscriptionManager([value])
     async with manager:
-        responses = await manager._open("subscription { value }", None, None, None).responses
+        responses = await manager._handle.subscribe(
+            "subscription { value }", None, None, None
+        ).responses
         await manager.publish("events", 1)
         task = await within(made)
         await within(asyncio.wait([task]))

@@ -1,0 +1,105 @@
+"""The compiled core of a manager, and what acts on it as a whole: start, close, in process.
+
+The manager, its servers, the adapters, the executor and publishers of tenants share one handle;
+none of them uses another one's private members. Not here: what the core is built from.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ._causes import Causes, CollectCauses
+from .response_stream import Opening
+
+if TYPE_CHECKING:
+    from ._core import Core, Receipt
+    from .config import Identity
+
+
+class Closable(Protocol):
+    """What ends with a core."""
+
+    def close(self) -> None:
+        """Ask it to end; twice is allowed."""
+
+
+class CoreHandle:
+    """Builds the core when it is first needed.
+
+    Attributes:
+        is_open: Whether anybody may connect, from any page.
+        max_message_bytes: Size of a message or request body (bytes).
+        servers: Embedded servers that listen; they end with the core.
+    """
+
+    def __init__(self, build: Callable[[], Core], *, is_open: bool, max_message_bytes: int) -> None:
+        self._build = build
+        self._built: Core | None = None
+        self.is_open = is_open
+        self.max_message_bytes = max_message_bytes
+        self.servers: weakref.WeakSet[Closable] = weakref.WeakSet()
+
+    def build_with(self, build: Callable[[], Core]) -> None:
+        """Have the core built anew, from other declarations; it does not run."""
+        self._build, self._built = build, None
+
+    @property
+    def core(self) -> Core:
+        """The core.
+
+        Raises:
+            SchemaError: The declarations cannot be served.
+            ConfigurationError: A setting is out of its range.
+        """
+        if self._built is None:
+            self._built = self._build()
+        return self._built
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and is not closed; does not build it."""
+        return self._built is not None and self._built.is_running
+
+    async def close(self, drain: float) -> None:
+        """Drain for that many seconds, then stop; see `SubscriptionManager.close`."""
+        core = self.core
+        try:
+            if core.is_running:
+                await core.drain(drain, True, False)
+        finally:
+            core.stop()
+            for server in list(self.servers):
+                server.close()
+
+    def publish(
+        self,
+        channel: str,
+        data: Any,
+        *,
+        event_type: str | None = None,
+        tenant_id: str | None = None,
+        event_id: str | None = None,
+    ) -> Awaitable[Receipt]:
+        """Publish one event; see `SubscriptionManager.publish`."""
+        return self.core.publish(channel, data, event_type, tenant_id, event_id)
+
+    def subscribe(
+        self,
+        document: str,
+        variables: Mapping[str, Any] | None,
+        operation_name: str | None,
+        context: Any,
+        *,
+        subscription_id: str | None = None,
+        identity: Identity | Mapping[str, Any] | None = None,
+        extensions: Mapping[str, Any] | None = None,
+    ) -> Opening:
+        """Open an in-process subscription; see `SubscriptionManager.subscribe`."""
+        causes: Causes = []
+        with CollectCauses(causes):
+            responses = self.core.subscribe(
+                subscription_id, document, variables, operation_name, context, identity, extensions
+            )
+        return Opening(responses, causes)
