@@ -6,14 +6,12 @@ import dataclasses
 import json
 import re
 import subprocess
-from pathlib import Path
 
 import pytest
+from support.paths import ROOT
 
 import fraiseql_subs
 from fraiseql_subs import FraiseQLSubsError, Metrics, SubscriptionManager, errors, passthrough
-
-ROOT = Path(__file__).parents[2]
 
 LAYERS = {
     "graphql": set(),

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from modules import circles, folders, read_graph
+from support.paths import ROOT
 
-RUST = Path(__file__).parents[2] / "rust"
+RUST = ROOT / "rust"
 
 CRATES = sorted(path.name for path in RUST.iterdir() if (path / "src").is_dir())
 

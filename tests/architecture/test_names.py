@@ -7,8 +7,9 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+from support.paths import ROOT
 
-RUST = Path(__file__).parents[2] / "rust"
+RUST = ROOT / "rust"
 
 CRATES = sorted(path.name for path in RUST.iterdir() if (path / "src").is_dir())
 

@@ -6,8 +6,9 @@ import ast
 from pathlib import Path
 
 from modules import circles
+from support.paths import ROOT
 
-PACKAGE = Path(__file__).parents[2] / "fraiseql_subs"
+PACKAGE = ROOT / "fraiseql_subs"
 
 
 def imported(name: str, tree: ast.AST, names: set[str], is_package: bool) -> set[str]:

@@ -25,8 +25,8 @@ from typing import Any
 
 import httpx
 from application import Application
-from streams import Body, Events, Parts
 from support import PATIENCE
+from support.response_bodies import Body, Events, Parts
 from transcript import Run, matches
 from typing_extensions import Self
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from application import Application
-from protocol_client import ProtocolClient
-from servers import SERVERS
+from support.protocol_client import ProtocolClient
+from support.servers import SERVERS
 
 
 @pytest.fixture(params=SERVERS)

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from application import Application
 from http_steps import HttpRun
-from servers import ASGI, HTTP_SERVERS, SERVERS, ws_url
+from support.servers import ASGI, HTTP_SERVERS, SERVERS, ws_url
 from transcript import load
 from websocket_steps import WebSocketRun
 

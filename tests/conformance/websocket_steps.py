@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from application import Application
-from protocol_client import ProtocolClient
+from support.protocol_client import ProtocolClient
 from transcript import Run, matches
 from typing_extensions import Self
 from websockets.frames import Frame, Opcode

@@ -9,11 +9,11 @@ import json
 import math
 import subprocess
 from collections.abc import AsyncIterator, Iterable
-from pathlib import Path
 from typing import Any
 
 import graphql
 from case import Answer, Case, read
+from support.paths import SCRIPTS
 
 from fraiseql_subs import (
     Limits,
@@ -23,7 +23,7 @@ from fraiseql_subs import (
     subscription,
 )
 
-DRIVER = Path(__file__).parents[1] / "js" / "reference.mjs"
+DRIVER = SCRIPTS / "reference.mjs"
 
 UNLIMITED = Limits(
     max_depth=None, max_complexity=None, max_aliases=None, max_directives=None, max_tokens=None

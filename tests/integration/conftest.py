@@ -8,43 +8,13 @@ from contextlib import AsyncExitStack
 from typing import Any, TypeAlias
 
 import pytest
-from protocol_client import ProtocolClient
 from support import PATIENCE
+from support.protocol_client import ProtocolClient
 
 from fraiseql_subs import Server, SubscriptionManager
 
 Serve: TypeAlias = Callable[..., Awaitable[Server]]
 Connect: TypeAlias = Callable[..., Awaitable[ProtocolClient]]
-
-
-ATTACKS = {
-    "test_backpressure",
-    "test_deaf_clients",
-    "test_descriptors",
-    "test_floods",
-    "test_http2_bounds",
-    "test_ids",
-    "test_limits",
-    "test_log_bounds",
-    "test_memory_of_messages",
-    "test_pauses",
-    "test_rates_everywhere",
-    "test_request_bodies",
-    "test_request_sources",
-    "test_retained",
-    "test_robustness",
-    "test_slow_bodies",
-    "test_slow_requests",
-    "test_tokens",
-}
-"""Files whose tests are clients that mean harm: `make attack`."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the attacks."""
-    for item in items:
-        if item.path.stem in ATTACKS:
-            item.add_marker("attack")
 
 
 @pytest.fixture

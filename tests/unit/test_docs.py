@@ -29,11 +29,11 @@ from pathlib import Path
 import psutil
 import pytest
 from support import eventually_sync
+from support.paths import ROOT, SCRIPTS
 
 import fraiseql_subs
 from fraiseql_subs import FraiseQLSubsError, GraphQLError, History, Limits, Metrics
 
-ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)(?:#[^)]*)?\)")
@@ -50,7 +50,6 @@ def blocks() -> list[tuple[str, str]]:
 FENCE = re.compile(r"^```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MARK = re.compile(r"^(?:#|//|<!--) (file|serve|client): (.+?)(?: -->)?\n")
 PORT = re.compile(r"\b80\d\d\b")
-SCRIPTS = ROOT / "tests/js"
 RUNNERS = {
     ".py": [sys.executable],
     ".mjs": ["node"],

@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-TESTS = Path(__file__).parents[1]
+from support.paths import TESTS
 
 SETTINGS = """
 [pytest]

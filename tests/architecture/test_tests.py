@@ -1,0 +1,88 @@
+"""Tests are rooms: each folder uses `tests/support` and what lies in it, and no other folder."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+from support.paths import TESTS
+
+ROOMS = sorted(
+    {
+        path.parent
+        for path in TESTS.rglob("*.py")
+        if not {"node_modules", "support"} & set(path.relative_to(TESTS).parts)
+    }
+    - {TESTS}
+)
+"""Folders with Python files, but for the one that all use."""
+
+
+def modules(folder: Path) -> set[str]:
+    """Return the names by which files of a folder are imported: of modules and of packages."""
+    packages = {path.parent.name for path in folder.glob("*/__init__.py")}
+    return {path.stem for path in folder.glob("*.py")} - {"__init__", "conftest"} | packages
+
+
+def imports(path: Path) -> set[str]:
+    """Return the first part of the name of each module that a file imports."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+def imports_of_other_rooms(room: Path, rooms: list[Path]) -> list[str]:
+    """Return the imports in a room of what only another room has."""
+    # A package of cases, such as `themes`, is a part of the room it lies in.
+    own = {room, room.parent} if (room / "__init__.py").exists() else {room}
+    foreign = set().union(*(modules(other) for other in rooms if other not in own))
+    foreign -= set().union(*(modules(folder) for folder in own))
+    return [
+        f"{path.name}: {name}"
+        for path in sorted(room.glob("*.py"))
+        for name in sorted(imports(path) & foreign)
+    ]
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=lambda room: str(room.relative_to(TESTS)))
+def test_a_room_imports_from_no_other_room(room):
+    assert imports_of_other_rooms(room, ROOMS) == []
+
+
+def test_support_imports_from_no_room():
+    assert imports_of_other_rooms(TESTS / "support", [TESTS / "support", *ROOMS]) == []
+
+
+@pytest.mark.parametrize("folder", [TESTS, TESTS / "integration"], ids=lambda folder: folder.name)
+def test_a_test_lies_in_a_room(folder):
+    """`tests` and `tests/integration` have rooms and what these share, and no test of their own."""
+    assert {path.name for path in folder.glob("*.py")} == {"conftest.py"}
+
+
+def test_names_of_files_are_told_apart():
+    """pytest imports each file by its name alone, and so does a room its helpers."""
+    names = [name for room in ROOMS for name in modules(room)]
+    assert {name for name in names if names.count(name) > 1} == set()
+
+
+def test_contributors_are_told_of_every_room():
+    text = (TESTS.parent / "CONTRIBUTING.md").read_text()
+    rooms = [room for room in ROOMS if not (room / "__init__.py").exists()]
+    paths = [str(room.relative_to(TESTS.parent)) for room in rooms if room.name != "integration"]
+    assert [path for path in paths if f"| `{path}` |" not in text] == []
+
+
+def test_an_import_of_another_room_is_found(tmp_path):
+    rooms = [tmp_path / "events", tmp_path / "limits"]
+    for room in rooms:
+        room.mkdir()
+    (rooms[0] / "filters.py").write_text("")
+    (rooms[0] / "test_filters.py").write_text("from filters import equal\n")
+    (rooms[1] / "test_rates.py").write_text("def test():\n    import filters, support\n")
+    assert imports_of_other_rooms(rooms[0], rooms) == []
+    assert imports_of_other_rooms(rooms[1], rooms) == ["test_rates.py: filters"]

@@ -1,0 +1,262 @@
+"""The keepalive: who shows no life is ended in a stated time, and a slow client is no dead one.
+
+Time is that of the server: tests move with its pings, of which a client at peace is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import ssl
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import trustme
+from support import eventually
+from support.raw_websocket import (
+    CLOSE,
+    PING,
+    PONG,
+    TEXT,
+    Frame,
+    Metronome,
+    RawWebSocket,
+    open_connection,
+)
+from support.servers import SERVERS
+
+from fraiseql_subs import TLS, Limits, SubscriptionManager, passthrough
+
+FEED = "subscription { feed }"
+INTERVAL = 1.0
+MEGABYTE = 1_000_000
+NO_ANSWER = Frame(CLOSE, (1013).to_bytes(2, "big") + b"Pings were not answered")
+
+
+def make_manager(**limits: Any) -> SubscriptionManager:
+    limits = {"keepalive": INTERVAL, "max_pending_bytes": 50 * MEGABYTE, **limits}
+    feed = passthrough("feed", str, channel="feed")
+    # One worker, so that one client may tell the time of all.
+    return SubscriptionManager([feed], workers=1, limits=Limits(**limits))
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    manager: SubscriptionManager, transport: str, authority: trustme.CA, folder: Any
+) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+    """Serve; gives the URL and how to connect."""
+    options: dict[str, Any] = {"port": 0}
+    reached: dict[str, Any] = {}
+    if transport == "tls":
+        issued = authority.issue_cert("127.0.0.1")
+        cert = b"".join(blob.bytes() for blob in issued.cert_chain_pems)
+        options["tls"] = TLS(cert=cert, key=issued.private_key_pem.bytes())
+        reached["context"] = ssl.create_default_context()
+        authority.configure_trust(reached["context"])
+    elif transport == "unix":
+        reached["path"] = str(folder / "socket")
+        options = {"unix": reached["path"]}
+    async with manager.serve(drain=0.0, **options) as server:
+        yield "ws://x/graphql" if transport == "unix" else server.url, reached
+
+
+TRANSPORTS = pytest.mark.parametrize("transport", ["tcp", "tls", "unix"])
+
+
+@TRANSPORTS
+async def test_a_client_that_takes_one_large_result_slowly_is_no_dead_one(
+    transport, authority, tmp_path
+):
+    """It answers no ping, as those wait behind the result; what it takes shows its life."""
+    manager = make_manager()
+    async with (
+        serving(manager, transport, authority, tmp_path) as (url, reached),
+        Metronome.connect(url, **reached) as server_time,
+        RawWebSocket.connect(url, **reached) as client,
+    ):
+        await client.subscribe(FEED)
+        await eventually(lambda: manager.metrics().subscriptions, "it is subscribed")
+        await manager.publish("feed", "x" * (16 * MEGABYTE))
+        # Twice as long as a dead one has.
+        for _ in range(6):
+            await server_time.beat()
+            await client.read_bytes(2 * MEGABYTE)
+        await client.read_bytes(4 * MEGABYTE)
+        assert manager.metrics().connections == 2
+
+
+async def ended_within(beats: int, server_time: Metronome, manager: SubscriptionManager) -> None:
+    """Have more and more wait for a subscriber, and see it ended within so many intervals."""
+    for _ in range(beats):
+        await manager.publish_many([("feed", "x" * 50_000)] * 100)
+        await server_time.beat()
+        metrics = manager.metrics()
+        if (metrics.connections, metrics.subscriptions) == (1, 0):
+            return
+    raise AssertionError(f"it goes on: {metrics}")
+
+
+@TRANSPORTS
+async def test_a_client_that_takes_nothing_of_what_waits_is_ended_after_five_intervals(
+    transport, authority, tmp_path
+):
+    manager = make_manager(slow_consumer="drop_oldest", max_pending_bytes=10 * MEGABYTE)
+    async with (
+        serving(manager, transport, authority, tmp_path) as (url, reached),
+        Metronome.connect(url, **reached) as server_time,
+        RawWebSocket.connect(url, **reached) as client,
+    ):
+        await client.subscribe(FEED)
+        await eventually(lambda: manager.metrics().subscriptions, "it is subscribed")
+        # Five intervals, those in which the network takes what it has room for, and the grace of
+        # its close, which it does not take.
+        await ended_within(20, server_time, manager)
+
+
+@pytest.mark.parametrize("subprotocol", ["graphql-transport-ws", "graphql-ws"])
+async def test_a_silent_client_is_pinged_twice_and_told_why_it_is_ended(serve, subprotocol):
+    server = await serve(make_manager())
+    async with RawWebSocket.connect(server.url, subprotocol=subprotocol) as client:
+        frames = await client.ended()
+    pings = [frame for frame in frames if frame.opcode == PING]
+    # Sent at the end of its first interval and of the next; the one after ends it.
+    assert len(pings) == 2
+    assert frames[-1] == NO_ANSWER
+
+
+@pytest.mark.parametrize(
+    ("opcode", "message"), [(PONG, b""), (PING, b"?"), (TEXT, {"type": "ping"})]
+)
+async def test_any_frame_is_a_sign_of_life(serve, opcode, message):
+    manager = make_manager()
+    server = await serve(manager)
+    async with (
+        Metronome.connect(server.url) as server_time,
+        RawWebSocket.connect(server.url) as client,
+    ):
+        for _ in range(4):
+            await server_time.beat()
+            await client.send(message, opcode)
+        assert manager.metrics().connections == 2
+
+
+async def test_without_keepalive_nobody_is_pinged(serve, connect):
+    manager = make_manager(keepalive=None)
+    server = await serve(manager)
+    async with RawWebSocket.connect(server.url) as client:
+        await client.subscribe(FEED)
+        await eventually(lambda: manager.metrics().subscriptions, "it is subscribed")
+        await manager.publish("feed", "x" * MEGABYTE)
+        await manager.publish("feed", "last")
+        assert [(await client.read()).opcode for _ in range(2)] == [TEXT, TEXT]
+
+
+async def test_a_client_with_much_to_read_is_pinged_in_between(serve):
+    """So it answers while it reads, however long the last of it takes."""
+    manager = make_manager(keepalive=3600.0)
+    server = await serve(manager)
+    async with RawWebSocket.connect(server.url) as client:
+        await client.subscribe(FEED)
+        await eventually(lambda: manager.metrics().subscriptions, "it is subscribed")
+        for text in ("x" * MEGABYTE, "last"):
+            await manager.publish("feed", text)
+        opcodes = [(await client.read()).opcode for _ in range(3)]
+        assert opcodes == [TEXT, PING, TEXT]
+
+
+def request(accept: str) -> bytes:
+    body = json.dumps({"query": FEED}).encode()
+    return (
+        f"POST /graphql HTTP/1.1\r\nHost: x\r\naccept: {accept}\r\n"
+        f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    ).encode() + body
+
+
+@contextlib.asynccontextmanager
+async def stream(url: str, reached: dict[str, Any], accept: str) -> AsyncIterator[RawWebSocket]:
+    """A stream over HTTP that is read only when the test says so."""
+    reader, writer = await open_connection(url, **reached)
+    try:
+        writer.write(request(accept))
+        assert await reader.readexactly(12) == b"HTTP/1.1 200"
+        yield RawWebSocket(reader, writer)
+    finally:
+        writer.transport.abort()
+
+
+EVENTS = "text/event-stream"
+PARTS = 'multipart/mixed;boundary="graphql";subscriptionSpec="1.0"'
+
+
+@TRANSPORTS
+async def test_a_stream_over_http_whose_client_reads_nothing_is_ended_after_five_intervals(
+    transport, authority, tmp_path
+):
+    manager = make_manager(
+        keepalive=0.5, slow_consumer="drop_oldest", max_pending_bytes=10 * MEGABYTE
+    )
+    async with (
+        serving(manager, transport, authority, tmp_path) as (url, reached),
+        Metronome.connect(url, **reached) as server_time,
+        stream(url, reached, EVENTS),
+    ):
+        await eventually(lambda: manager.metrics().subscriptions, "it is subscribed")
+        await ended_within(12, server_time, manager)
+
+
+@TRANSPORTS
+@pytest.mark.parametrize("accept", [EVENTS, PARTS], ids=["sse", "multipart"])
+async def test_a_stream_over_http_that_is_read_slowly_goes_on(
+    transport, accept, authority, tmp_path
+):
+    manager = make_manager(keepalive=0.5)
+    async with (
+        serving(manager, transport, authority, tmp_path) as (url, reached),
+        Metronome.connect(url, **reached) as server_time,
+        stream(url, reached, accept) as client,
+    ):
+        await eventually(lambda: manager.metrics().subscriptions, "it is subscribed")
+        await manager.publish("feed", "x" * (16 * MEGABYTE))
+        for _ in range(8):
+            await server_time.beat()
+            await client.read_bytes(MEGABYTE)
+        await client.read_bytes(8 * MEGABYTE)
+        assert manager.metrics().connections == 2
+
+
+ADAPTERS = pytest.mark.parametrize("name", [name for name in SERVERS if name != "embedded"])
+
+
+@ADAPTERS
+async def test_behind_an_adapter_a_client_that_answers_no_ping_is_ended(name):
+    manager = make_manager(keepalive=0.5)
+    async with SERVERS[name](manager) as url, RawWebSocket.connect(url) as client:
+        frames = await client.ended()
+        await eventually(lambda: not manager.metrics().connections, "the client is ended")
+    texts = [json.loads(frame.payload) for frame in frames if frame.opcode == TEXT]
+    assert texts == [{"type": "ping"}] * 2
+    assert NO_ANSWER in frames
+
+
+@ADAPTERS
+async def test_behind_an_adapter_a_client_that_reads_slowly_is_no_dead_one(name):
+    """Its pongs are late, as pings wait behind results; what it takes shows its life."""
+    manager = make_manager()
+    async with SERVERS[name](manager) as url:
+        async with RawWebSocket.connect(url) as client:
+            await client.subscribe(FEED)
+            await eventually(lambda: manager.metrics().subscriptions, "it is subscribed")
+            for _ in range(30):
+                await manager.publish("feed", "x" * MEGABYTE)
+            for _ in range(6):
+                # Longer than an interval of the server, which may be held up for longer.
+                await asyncio.sleep(INTERVAL)
+                await client.read_bytes(4 * MEGABYTE)
+            assert manager.metrics().connections == 1

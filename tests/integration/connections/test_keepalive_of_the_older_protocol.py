@@ -1,0 +1,45 @@
+"""Clients of subscriptions-transport-ws count on the `ka` after a `ka`: no first without a next."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from support.node import NodeProcess
+from support.servers import SERVERS
+
+from fraiseql_subs import Limits, SubscriptionManager, passthrough
+
+feed = passthrough("feed", int, channel="feed")
+
+
+@pytest.mark.parametrize("keepalive", [None, 60.0])
+@pytest.mark.parametrize("name", ["embedded", "asgi-hypercorn"])
+async def test_a_client_stays_where_no_keepalive_would_come_in_time(name, keepalive):
+    manager = SubscriptionManager([feed], limits=Limits(keepalive=keepalive))
+    async with SERVERS[name](manager) as url, NodeProcess.run("keepalive.mjs", url, "200") as node:
+        assert await node.read() == {"connected": True}
+        assert await node.read() == {"stayed": True}
+
+
+async def test_a_client_that_was_sent_one_counts_on_the_next(serve):
+    """Shows that the test above could fail."""
+    manager = SubscriptionManager([feed], limits=Limits(keepalive=20.0))
+    server = await serve(manager)
+    async with NodeProcess.run("keepalive.mjs", server.url, "200") as node:
+        assert await node.read() == {"connected": True}
+        assert await node.read() == {"disconnected": True}
+
+
+@pytest.mark.parametrize("keepalive", [30.0, 3600])
+def test_a_keepalive_that_clients_do_not_bear_is_said_when_it_is_declared(keepalive, caplog):
+    SubscriptionManager([feed], limits=Limits(keepalive=keepalive))
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING and record.name == "fraiseql_subs.manager"
+    assert f"Limits.keepalive is {keepalive:g} s" in record.getMessage()
+
+
+@pytest.mark.parametrize("keepalive", [None, 0.5, 12.0, 29.0])
+def test_any_other_keepalive_is_said_nothing_about(keepalive, caplog):
+    SubscriptionManager([feed], limits=Limits(keepalive=keepalive))
+    assert not caplog.records

@@ -1,0 +1,11 @@
+"""Where things of this repository are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+TESTS = ROOT / "tests"
+EXAMPLES = ROOT / "examples"
+SCRIPTS = TESTS / "js"
+"""Node.js programs: clients of npm, browsers, graphql-js."""
