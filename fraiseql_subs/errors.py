@@ -57,7 +57,7 @@ class ValidationError(FraiseQLSubsError):
 
     def __init__(self, message: str, errors: list[dict[str, Any]] | None = None) -> None:
         self.message = message
-        self.errors = [{"message": message}] if errors is None else errors
+        self.errors: list[dict[str, Any]] = [{"message": message}] if errors is None else errors
         super().__init__(message, self.errors)
 
     def __str__(self) -> str:

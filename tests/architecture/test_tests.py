@@ -6,23 +6,21 @@ import ast
 from pathlib import Path
 
 import pytest
-from support.paths import TESTS
+from support.paths import ROOT, TESTS
 
-ROOMS = sorted(
-    {
-        path.parent
-        for path in TESTS.rglob("*.py")
-        if not {"node_modules", "support"} & set(path.relative_to(TESTS).parts)
-    }
-    - {TESTS}
-)
-"""Folders with Python files, but for the one that all use."""
+ROOMS = sorted({path.parent for path in TESTS.rglob("test_*.py")})
 
 
-def modules(folder: Path) -> set[str]:
-    """Return the names by which files of a folder are imported: of modules and of packages."""
-    packages = {path.parent.name for path in folder.glob("*/__init__.py")}
-    return {path.stem for path in folder.glob("*.py")} - {"__init__", "conftest"} | packages
+def files(room: Path) -> list[Path]:
+    """Return the Python files of a room, and of its packages, such as a table of cases."""
+    packages = [path.parent for path in room.glob("*/__init__.py")]
+    return sorted(path for folder in [room, *packages] for path in folder.glob("*.py"))
+
+
+def modules(room: Path) -> set[str]:
+    """Return the names by which a room imports its files."""
+    packages = {path.parent.name for path in room.glob("*/__init__.py")}
+    return {path.stem for path in room.glob("*.py")} - {"conftest"} | packages
 
 
 def imports(path: Path) -> set[str]:
@@ -38,14 +36,11 @@ def imports(path: Path) -> set[str]:
 
 def imports_of_other_rooms(room: Path, rooms: list[Path]) -> list[str]:
     """Return the imports in a room of what only another room has."""
-    # A package of cases, such as `themes`, is a part of the room it lies in.
-    own = {room, room.parent} if (room / "__init__.py").exists() else {room}
-    foreign = set().union(*(modules(other) for other in rooms if other not in own))
-    foreign -= set().union(*(modules(folder) for folder in own))
+    others = set().union(*(modules(other) for other in rooms if other != room))
     return [
         f"{path.name}: {name}"
-        for path in sorted(room.glob("*.py"))
-        for name in sorted(imports(path) & foreign)
+        for path in files(room)
+        for name in sorted(imports(path) & (others - modules(room)))
     ]
 
 
@@ -71,9 +66,8 @@ def test_names_of_files_are_told_apart():
 
 
 def test_contributors_are_told_of_every_room():
-    text = (TESTS.parent / "CONTRIBUTING.md").read_text()
-    rooms = [room for room in ROOMS if not (room / "__init__.py").exists()]
-    paths = [str(room.relative_to(TESTS.parent)) for room in rooms if room.name != "integration"]
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    paths = [str(room.relative_to(ROOT)) for room in ROOMS]
     assert [path for path in paths if f"| `{path}` |" not in text] == []
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 
 import pytest
-from mypy import api
+from checker import check
 
 PREAMBLE = """
 from __future__ import annotations
@@ -114,22 +114,19 @@ def cache(tmp_path_factory):
     return tmp_path_factory.mktemp("cache")
 
 
-def check(tmp_path, cache, program: str) -> str:
+def report(tmp_path, cache, program: str) -> str:
     path = tmp_path / "program.py"
     path.write_text(PREAMBLE + textwrap.dedent(program))
-    options = ["--strict", "--warn-unreachable", "--no-error-summary"]
-    report, problem, _ = api.run([*options, f"--cache-dir={cache}", str(path)])
-    assert not problem
-    return report
+    return check([path], cache)
 
 
 @pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
 def test_a_program_passes_strict_type_checking(tmp_path, cache, program):
-    assert check(tmp_path, cache, program) == ""
+    assert report(tmp_path, cache, program) == ""
 
 
 def test_what_is_wrong_is_still_found(tmp_path, cache):
-    report = check(
+    said = report(
         tmp_path,
         cache,
         """
@@ -141,4 +138,4 @@ def test_what_is_wrong_is_still_found(tmp_path, cache):
             return order.label
         """,
     )
-    assert report.count("error: Incompatible return value type") == 2
+    assert said.count("error: Incompatible return value type") == 2

@@ -1,0 +1,116 @@
+"""Decorators, resolver signatures, markers, and the data of events."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, TypedDict
+
+from typing_extensions import assert_type
+
+from fraiseql_subs import (
+    ID,
+    SKIP,
+    Context,
+    Deprecated,
+    Event,
+    GraphQLError,
+    Identity,
+    Name,
+    Scalar,
+    Skip,
+    SubscriptionManager,
+    computed_field,
+    passthrough,
+    subscription,
+)
+
+Base64 = Annotated[bytes, Scalar("Base64", serialize=base64.b64encode, parse=base64.b64decode)]
+
+
+@dataclass
+class Order:
+    id: ID
+    total: float
+    picture: Base64
+    note: Annotated[str | None, Deprecated("use comments")] = None
+    state: Annotated[str, Name("status")] = "new"
+
+    @computed_field
+    def label(self) -> str:
+        return f"#{self.id}"
+
+
+class OrderVariables(TypedDict):
+    userId: str
+
+
+@subscription(channel="orders.{userId}", event_types=["created"], filter={"user_id": "$userId"})
+async def order(event: Event, *, user_id: ID, at_least: float = 0.0) -> Order:
+    if event["total"] < at_least:
+        return SKIP
+    return Order(ID(event["id"]), event.data["total"], b"")
+
+
+@subscription(channel="orders", concurrency=8, timeout=None, name="totals", description="Totals")
+def total(event: Event, context: Context, variables: OrderVariables) -> float | Skip:
+    assert_type(variables["userId"], str)
+    return SKIP if context.connection_id is None else float(event["total"])
+
+
+@subscription(channel="orders", shared=True)
+async def shared(event: Event) -> dict[str, int]:
+    return event.data
+
+
+async def initial(context: Context) -> int:
+    if not isinstance(context.identity, Identity):
+        raise GraphQLError("log in first", extensions={"code": "UNAUTHENTICATED"})
+    return len(context.identity.roles)
+
+
+@subscription(channel="roles", initial=initial)
+async def roles(event: Event) -> int:
+    return event.data
+
+
+@subscription
+async def countdown(*, start: int) -> AsyncIterator[int]:
+    for number in range(start, 0, -1):
+        yield number
+
+
+feed = passthrough(
+    "feed", list[Order], channel="feed.{user}", arguments={"user": str}, filter={"user": "$user"}
+)
+typeless = passthrough("typeless", channel="feed", event_types={"created"}, description="Any")
+
+manager = SubscriptionManager([order, total, shared, roles, countdown, feed])
+
+
+@manager.subscription(channel="late")
+async def late(event: Event) -> str:
+    return event.channel
+
+
+async def check(event: Event, placed: Order) -> None:
+    """A declared function stays what it is, and an event has its types."""
+    assert_type(await order(event, user_id=ID("7")), Order)
+    assert_type(await late(event), str)
+    assert_type(countdown(start=3), AsyncIterator[int])
+    assert_type(placed.label, str)
+    assert_type(event.id, str)
+    assert_type(event.offset, int)
+    assert_type(event.channel, str)
+    assert_type(event.event_type, str | None)
+    assert_type(event.tenant_id, str | None)
+    assert_type(event["status"], Any)
+    names: list[str] = [*event.keys()]
+    values: list[object] = [*event.values(), *(value for _, value in event.items())]
+    number: int = event.get("number", 1)
+    text: str = event.data
+    print(names, values, number, text, len(event), "status" in event)
+
+
+decorated: Callable[..., Any] = subscription(channel="orders")(check)
