@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from support import PATIENCE
+from support.waiting import PATIENCE
 
 EVENTS = "text/event-stream"
 PARTS = 'multipart/mixed;boundary="graphql";subscriptionSpec="1.0"'

@@ -9,7 +9,7 @@ from types import TracebackType
 
 import psutil
 
-from support import log_file
+from support.program import log_file
 
 
 class LoggedProcess:

@@ -12,7 +12,11 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from typing import IO
 
+from support.paths import ROOT, TESTS
 from support.waiting import PATIENCE
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(TESTS)])}
+"""For programs that use `support` as well."""
 
 
 @contextlib.asynccontextmanager
@@ -26,14 +30,44 @@ async def program(code: str, *arguments: str) -> AsyncIterator[tuple[Process, st
         sys.executable, "-c", code, *arguments, stdin=PIPE, stdout=PIPE
     )
     try:
-        assert process.stdout is not None
-        line = await asyncio.wait_for(process.stdout.readline(), PATIENCE)
-        assert line, "the program ended before it said anything"
-        yield process, line.decode().strip()
+        yield process, await read_line(process)
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.communicate()
+
+
+async def start(code: str, *before: str) -> Process:
+    """Run Python code with pipes to and from it, behind the command `before` where one is given."""
+    return await start_command(*before, sys.executable, "-c", code)
+
+
+async def start_command(*command: str) -> Process:
+    """Run a command in the folder of the repository, with pipes to and from it."""
+    return await asyncio.create_subprocess_exec(
+        *command, cwd=ROOT, stdin=PIPE, stdout=PIPE, stderr=PIPE
+    )
+
+
+async def read_line(process: Process) -> str:
+    """Return the next line that a process prints.
+
+    Raises:
+        AssertionError: It ended without one, with what it wrote to stderr.
+    """
+    assert process.stdout is not None
+    line = await asyncio.wait_for(process.stdout.readline(), PATIENCE)
+    if not line:
+        _, err = await process.communicate()
+        raise AssertionError(f"the program ended before it said anything: {(err or b'').decode()}")
+    return line.decode().rstrip()
+
+
+async def finish(process: Process) -> tuple[int, str, str]:
+    """Wait for the end of a process; return its code, and the rest of stdout and stderr."""
+    out, err = await asyncio.wait_for(process.communicate(), PATIENCE)
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
 
 
 def log_file() -> IO[str]:

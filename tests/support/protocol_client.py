@@ -16,7 +16,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import ConnectionClosed
 
-from support import PATIENCE
+from support.waiting import PATIENCE
 
 SUBPROTOCOL = "graphql-transport-ws"
 

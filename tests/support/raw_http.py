@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from support import PATIENCE
+from support.waiting import PATIENCE
 
 BODY = b'{"query":"{ __typename }"}'
 ANSWER = b'{"data":{"__typename":"Query"}}'
@@ -17,8 +17,8 @@ HANDSHAKE = (
     "Upgrade: websocket",
     "Sec-WebSocket-Version: 13",
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-    "Sec-WebSocket-Protocol: graphql-transport-ws",
 )
+"""The fields of a handshake, but for the subprotocol."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,15 @@ def post(
     return request(*fields, line=line, host=host) + BODY
 
 
-def handshake(*lines: str, host: str | None = "localhost") -> bytes:
+def handshake(
+    *lines: str,
+    host: str | None = "localhost",
+    path: str = "/graphql",
+    subprotocol: str = "graphql-transport-ws",
+) -> bytes:
     """Write the handshake of a WebSocket."""
-    return request(*HANDSHAKE, *lines, line="GET /graphql HTTP/1.1", host=host)
+    fields = (*HANDSHAKE, f"Sec-WebSocket-Protocol: {subprotocol}", *lines)
+    return request(*fields, line=f"GET {path} HTTP/1.1", host=host)
 
 
 async def ask(url: str, sent: bytes, more: Iterable[bytes] = (), *, to_end: bool = False) -> Answer:

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import hpack
 
-from support import PATIENCE
+from support.waiting import PATIENCE
 
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = (
     0, 1, 2, 3, 4, 6, 7, 8, 9,

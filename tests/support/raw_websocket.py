@@ -7,14 +7,46 @@ import contextlib
 import json
 import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from support import PATIENCE
+from support.raw_http import handshake
+from support.waiting import PATIENCE
 
-TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
+CONTINUATION, TEXT, BINARY = 0x0, 0x1, 0x2
+CLOSE, PING, PONG = 0x8, 0x9, 0xA
+
+
+def frame(
+    opcode: int,
+    payload: bytes = b"",
+    *,
+    fin: bool = True,
+    reserved: int = 0,
+    mask: bytes | None = bytes(4),
+) -> bytes:
+    """Write one frame as RFC 6455, section 5.2 has it; `mask=None` sends the payload as it is."""
+    size, masked = len(payload), (mask is not None) << 7
+    head = bytes([(fin << 7) | (reserved << 4) | opcode])
+    if size < 126:
+        head += bytes([masked | size])
+    elif size < 1 << 16:
+        head += bytes([masked | 126]) + struct.pack("!H", size)
+    else:
+        head += bytes([masked | 127]) + struct.pack("!Q", size)
+    if mask is None:
+        return head + payload
+    if any(mask):
+        payload = bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
+    return head + mask + payload
+
+
+def message(content: Any) -> bytes:
+    """Write a message of a subprotocol: JSON, in one frame."""
+    return frame(TEXT, json.dumps(content).encode())
 
 
 @dataclass(frozen=True)
@@ -74,11 +106,7 @@ class RawWebSocket:
             writer.transport.abort()
 
     async def _shake_hands(self, path: str, subprotocol: str) -> None:
-        self.writer.write(
-            f"GET {path} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-            f"Sec-WebSocket-Protocol: {subprotocol}\r\n\r\n".encode()
-        )
+        self.writer.write(handshake(host="x", path=path, subprotocol=subprotocol))
         head = b""
         while not head.endswith(b"\r\n\r\n"):
             head += await self.reader.readexactly(1)
@@ -90,8 +118,7 @@ class RawWebSocket:
     async def send(self, message: Any, opcode: int = TEXT) -> None:
         """Send a frame, with a mask of zeros."""
         payload = json.dumps(message).encode() if opcode == TEXT else message
-        assert len(payload) < 126
-        self.writer.write(bytes([0x80 | opcode, 0x80 | len(payload)]) + bytes(4) + payload)
+        self.writer.write(frame(opcode, payload))
         await self.writer.drain()
 
     async def subscribe(self, query: str) -> None:

@@ -10,10 +10,10 @@ import textwrap
 from pathlib import Path
 
 import httpx
-import trustme
 
-from support import PATIENCE, eventually
 from support.logged_process import LoggedProcess
+from support.urls import http_url
+from support.waiting import PATIENCE, eventually
 
 PROGRAM = """
 import asyncio, resource, sys
@@ -37,21 +37,6 @@ DECLARED = 'manager = SubscriptionManager([passthrough("ticks", str, channel="ti
 def manager(options: str = "") -> str:
     """Write the manager that most tests need, of one worker where they do not say otherwise."""
     return DECLARED.format(f", workers=1, {options}")
-
-
-class Credentials:
-    """A certificate of 127.0.0.1 and who has issued it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.authority = trustme.CA()
-        issued = self.authority.issue_cert("127.0.0.1", "localhost")
-        self.cert, self.key = folder / "cert.pem", folder / "key.pem"
-        self.cert.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
-        self.key.write_bytes(issued.private_key_pem.bytes())
-
-    @property
-    def option(self) -> str:
-        return f", tls=TLS(cert={str(self.cert)!r}, key={str(self.key)!r})"
 
 
 class ServerProcess(LoggedProcess):
@@ -87,6 +72,16 @@ class ServerProcess(LoggedProcess):
         # Where a test sets short deadlines, a busy machine may miss one.
         await eventually(self._is_answered, "the server answers")
         return self
+
+    @property
+    def url(self) -> str:
+        """URL for WebSocket clients."""
+        return f"{'wss' if self.has_tls else 'ws'}://127.0.0.1:{self.port}/graphql"
+
+    @property
+    def http_url(self) -> str:
+        """URL for HTTP clients."""
+        return http_url(self.url)
 
     async def _is_answered(self) -> bool:
         """Be answered once, so that what the server opens for itself is open, and nothing else."""
@@ -144,6 +139,5 @@ class ServerProcess(LoggedProcess):
     async def answers(self) -> bool:
         """Whether a new client of HTTP is answered."""
         async with httpx.AsyncClient(timeout=PATIENCE) as client:
-            url = f"http://127.0.0.1:{self.port}/graphql"
-            response = await client.post(url, json={"query": "{ __typename }"})
+            response = await client.post(self.http_url, json={"query": "{ __typename }"})
         return response.status_code == 200

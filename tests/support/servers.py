@@ -14,7 +14,7 @@ from fraiseql_subs import SubscriptionManager
 from fraiseql_subs.adapters.asgi import GraphQLApp
 from fraiseql_subs.adapters.fastapi import SubscriptionRouterFactory
 from fraiseql_subs.adapters.starlette import create_subscription_app
-from support import eventually
+from support.waiting import eventually
 
 Serve = Callable[[SubscriptionManager], AbstractAsyncContextManager[str]]
 Run = Callable[..., AbstractAsyncContextManager[str]]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 from typing import Any
 
 import pytest
-from support import eventually
+from support.progress import clients_left
+from support.raw_http import handshake
+from support.raw_websocket import message
 from websockets.exceptions import ConnectionClosed
 
 from fraiseql_subs import Limits, SubscriptionManager, ValidationError, passthrough, subscription
@@ -29,19 +30,6 @@ def make_manager(
         schema=SDL,
         limits=Limits(slow_consumer=policy, max_pending_bytes=pending, keepalive=keepalive),
     )
-
-
-HANDSHAKE = (
-    b"GET /graphql HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-    b"Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
-)
-
-
-def text_frame(message: Any) -> bytes:
-    """A frame with a mask of zeros."""
-    text = json.dumps(message).encode()
-    return bytes([0x81, 0x80 | 126]) + len(text).to_bytes(2, "big") + bytes(4) + text
 
 
 def small_socket(port: int) -> socket.socket:
@@ -126,8 +114,8 @@ async def test_a_client_that_sends_and_never_reads_is_ended(serve, within):
     server = await serve(manager)
     plain = small_socket(server.port)
     _, writer = await asyncio.open_connection(sock=plain, limit=1)
-    writer.write(HANDSHAKE)
-    frame = text_frame({"type": "ping", "payload": {"text": "x" * 100}})
+    writer.write(handshake())
+    frame = message({"type": "ping", "payload": {"text": "x" * 100}})
 
     async def flood() -> None:
         try:
@@ -138,7 +126,7 @@ async def test_a_client_that_sends_and_never_reads_is_ended(serve, within):
             pass
 
     await within(flood())
-    await eventually(lambda: not manager.metrics().connections, "the client is ended")
+    await clients_left(manager)
     writer.close()
 
 

@@ -31,7 +31,7 @@ manager = Publisher(
     [passthrough("ticks", str, channel="ticks")],
     workers=1,
     history=None,
-    limits=Limits(max_pending_bytes=16 * 1024 * 1024),
+    limits=Limits(max_pending_bytes=16 * 1024 * 1024, connection_init_timeout=600),
 )
 """
 
@@ -42,7 +42,7 @@ manager = Publisher(
 )
 async def test_memory_of_peaks_returns_to_the_system():
     async with ServerProcess(MANAGER) as server:
-        before, url = server.memory, f"ws://127.0.0.1:{server.port}/graphql"
+        before, url = server.memory, server.url
         for _ in range(PEAKS):
             async with AsyncExitStack() as stack:
                 for number in range(CLIENTS):

@@ -13,6 +13,7 @@ import pytest
 from support import eventually
 from support.node import NodeProcess
 from support.servers import HTTP_SERVERS, SERVERS
+from support.urls import http_url
 
 from fraiseql_subs import ConnectionInfo, Security, SubscriptionManager, subscription
 
@@ -43,7 +44,7 @@ async def served(
 ) -> AsyncIterator[NodeProcess]:
     async with (
         SERVERS[name](manager) as url,
-        browse(what, url.replace("ws:", "http:"), query) as page,
+        browse(what, http_url(url), query) as page,
     ):
         yield page
 
@@ -132,7 +133,7 @@ async def test_graphiql_needs_no_origin_of_its_own_where_hosts_are_listed(serve)
 @pytest.mark.parametrize("name", HTTP_SERVERS)
 async def test_browsers_are_served_the_page_where_others_are_not(name):
     async with SERVERS[name](SubscriptionManager([numbers])) as url:
-        url = url.replace("ws:", "http:")
+        url = http_url(url)
         async with httpx.AsyncClient() as client:
             page = await client.get(url, headers={"accept": "text/html,*/*;q=0.8"})
             assert page.headers["content-type"] == "text/html; charset=utf-8"

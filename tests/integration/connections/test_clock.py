@@ -52,7 +52,7 @@ def clock(tmp_path) -> Clock:
 
 async def test_a_clock_that_is_set_forward_ends_identities_at_once(clock, connect):
     async with ServerProcess(MANAGER, environment=clock.environment) as server:
-        url = f"ws://127.0.0.1:{server.port}/graphql"
+        url = server.url
         short = await connect(url, {"authorization": token(exp=time.time() + HOUR)})
         long = await connect(url, {"authorization": token(exp=time.time() + 9 * HOUR)})
         await long.subscribe("subscription { ticks }")
@@ -64,7 +64,7 @@ async def test_a_clock_that_is_set_forward_ends_identities_at_once(clock, connec
 
 async def test_a_clock_that_is_set_back_makes_no_identity_last_longer(clock, connect):
     async with ServerProcess(MANAGER, environment=clock.environment) as server:
-        url = f"ws://127.0.0.1:{server.port}/graphql"
+        url = server.url
         client = await connect(url, {"authorization": token(exp=time.time() + 5)})
         clock.set(-HOUR)
         await client.expect_close(4403, "Identity expired")

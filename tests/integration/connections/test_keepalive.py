@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import ssl
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import trustme
 from support import eventually
+from support.certificates import Credentials
+from support.progress import clients_left
 from support.raw_websocket import (
     CLOSE,
     PING,
@@ -27,7 +27,7 @@ from support.raw_websocket import (
 )
 from support.servers import SERVERS
 
-from fraiseql_subs import TLS, Limits, SubscriptionManager, passthrough
+from fraiseql_subs import Limits, SubscriptionManager, passthrough
 
 FEED = "subscription { feed }"
 INTERVAL = 1.0
@@ -43,23 +43,20 @@ def make_manager(**limits: Any) -> SubscriptionManager:
 
 
 @pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
+def credentials(tmp_path_factory) -> Credentials:
+    return Credentials(tmp_path_factory.mktemp("tls"))
 
 
 @contextlib.asynccontextmanager
 async def serving(
-    manager: SubscriptionManager, transport: str, authority: trustme.CA, folder: Any
+    manager: SubscriptionManager, transport: str, credentials: Credentials, folder: Any
 ) -> AsyncIterator[tuple[str, dict[str, Any]]]:
     """Serve; gives the URL and how to connect."""
     options: dict[str, Any] = {"port": 0}
     reached: dict[str, Any] = {}
     if transport == "tls":
-        issued = authority.issue_cert("127.0.0.1")
-        cert = b"".join(blob.bytes() for blob in issued.cert_chain_pems)
-        options["tls"] = TLS(cert=cert, key=issued.private_key_pem.bytes())
-        reached["context"] = ssl.create_default_context()
-        authority.configure_trust(reached["context"])
+        options["tls"] = credentials.tls
+        reached["context"] = credentials.trusting
     elif transport == "unix":
         reached["path"] = str(folder / "socket")
         options = {"unix": reached["path"]}
@@ -72,12 +69,12 @@ TRANSPORTS = pytest.mark.parametrize("transport", ["tcp", "tls", "unix"])
 
 @TRANSPORTS
 async def test_a_client_that_takes_one_large_result_slowly_is_no_dead_one(
-    transport, authority, tmp_path
+    transport, credentials, tmp_path
 ):
     """It answers no ping, as those wait behind the result; what it takes shows its life."""
     manager = make_manager()
     async with (
-        serving(manager, transport, authority, tmp_path) as (url, reached),
+        serving(manager, transport, credentials, tmp_path) as (url, reached),
         Metronome.connect(url, **reached) as server_time,
         RawWebSocket.connect(url, **reached) as client,
     ):
@@ -105,11 +102,11 @@ async def ended_within(beats: int, server_time: Metronome, manager: Subscription
 
 @TRANSPORTS
 async def test_a_client_that_takes_nothing_of_what_waits_is_ended_after_five_intervals(
-    transport, authority, tmp_path
+    transport, credentials, tmp_path
 ):
     manager = make_manager(slow_consumer="drop_oldest", max_pending_bytes=10 * MEGABYTE)
     async with (
-        serving(manager, transport, authority, tmp_path) as (url, reached),
+        serving(manager, transport, credentials, tmp_path) as (url, reached),
         Metronome.connect(url, **reached) as server_time,
         RawWebSocket.connect(url, **reached) as client,
     ):
@@ -197,13 +194,13 @@ PARTS = 'multipart/mixed;boundary="graphql";subscriptionSpec="1.0"'
 
 @TRANSPORTS
 async def test_a_stream_over_http_whose_client_reads_nothing_is_ended_after_five_intervals(
-    transport, authority, tmp_path
+    transport, credentials, tmp_path
 ):
     manager = make_manager(
         keepalive=0.5, slow_consumer="drop_oldest", max_pending_bytes=10 * MEGABYTE
     )
     async with (
-        serving(manager, transport, authority, tmp_path) as (url, reached),
+        serving(manager, transport, credentials, tmp_path) as (url, reached),
         Metronome.connect(url, **reached) as server_time,
         stream(url, reached, EVENTS),
     ):
@@ -214,11 +211,11 @@ async def test_a_stream_over_http_whose_client_reads_nothing_is_ended_after_five
 @TRANSPORTS
 @pytest.mark.parametrize("accept", [EVENTS, PARTS], ids=["sse", "multipart"])
 async def test_a_stream_over_http_that_is_read_slowly_goes_on(
-    transport, accept, authority, tmp_path
+    transport, accept, credentials, tmp_path
 ):
     manager = make_manager(keepalive=0.5)
     async with (
-        serving(manager, transport, authority, tmp_path) as (url, reached),
+        serving(manager, transport, credentials, tmp_path) as (url, reached),
         Metronome.connect(url, **reached) as server_time,
         stream(url, reached, accept) as client,
     ):
@@ -239,7 +236,7 @@ async def test_behind_an_adapter_a_client_that_answers_no_ping_is_ended(name):
     manager = make_manager(keepalive=0.5)
     async with SERVERS[name](manager) as url, RawWebSocket.connect(url) as client:
         frames = await client.ended()
-        await eventually(lambda: not manager.metrics().connections, "the client is ended")
+        await clients_left(manager)
     texts = [json.loads(frame.payload) for frame in frames if frame.opcode == TEXT]
     assert texts == [{"type": "ping"}] * 2
     assert NO_ANSWER in frames

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from support import eventually
+from support.progress import clients_left, recorded
 from support.protocol_client import ProtocolClient
 from support.servers import SERVERS
 
@@ -65,19 +66,6 @@ async def publish(manager: SubscriptionManager, *numbers: int) -> None:
     for number in numbers:
         await manager.publish("feed", number)
     await recorded(manager)
-
-
-async def recorded(manager: SubscriptionManager) -> None:
-    """Return when the history has all that was published before."""
-    accepted = manager.metrics().events_accepted
-    await eventually(
-        lambda: manager.metrics().events_published >= accepted, "the history has all events"
-    )
-
-
-async def left(manager: SubscriptionManager) -> None:
-    """Return when the server knows that its clients are gone."""
-    await eventually(lambda: not manager.metrics().connections, "all clients are gone")
 
 
 async def begin(client: ProtocolClient, query: str = FEED) -> tuple[str, str]:
@@ -406,7 +394,7 @@ async def test_a_large_replay_keeps_to_the_bound_of_a_slow_client(kind, serve, c
     client = await connect(server.url)
     _, stands = await begin(client)
     client.kill()
-    await left(manager)
+    await clients_left(manager)
     for _ in range(1000):
         await manager.publish("feed", text)
     client = await connect(server.url, max_queue=1)
@@ -425,7 +413,7 @@ async def test_who_is_overtaken_while_it_catches_up_is_told(serve, connect):
     client = await connect(server.url)
     _, stands = await begin(client)
     client.kill()
-    await left(manager)
+    await clients_left(manager)
     for _ in range(2_000):
         await manager.publish("feed", text)
     client = await connect(server.url, max_queue=1)
@@ -573,7 +561,7 @@ async def test_the_older_subprotocol_resumes_as_well(serve, connect):
         assert message["payload"]["data"] == (None if last is None else {"feed": number})
         last = message["payload"]["extensions"]["resume"]["id"]
         client.kill()
-        await left(manager)
+        await clients_left(manager)
 
 
 async def test_a_busy_tenant_takes_nothing_from_another(serve, connect):

@@ -11,10 +11,12 @@ from typing import Any
 
 import httpx
 import pytest
-from support import PATIENCE, eventually
+from support import PATIENCE
 from support.event_streams import EVENTS, PARTS, Body, opened
 from support.node import NodeProcess
+from support.progress import clients_left, recorded
 from support.servers import SERVERS
+from support.urls import http_url
 
 from fraiseql_subs import History, SubscriptionManager, passthrough, subscription
 
@@ -82,7 +84,7 @@ async def test_too_late_is_said_in_a_result_with_an_id_to_go_on_from(serve):
     first = await manager.publish("feed", 0)
     for number in (1, 2, 3):
         last = await manager.publish("feed", number)
-    await eventually(lambda: manager.metrics().events_published == 4, "the history has all events")
+    await recorded(manager)
     stream = opened(server.http_url, FEED, EVENTS, last_event_id=first.event_id)
     async with stream as (_, body):
         event = await next_event(body)
@@ -165,7 +167,7 @@ async def test_operations_of_one_stream_go_on_each_where_it_was(how, serve):
             assert await receive(body, 2) == {"feed": [], "other": []}
             await manager.publish("feed", 1)
             assert await receive(body, 1) == {"feed": [1], "other": []}
-        await eventually(lambda: not manager.metrics().connections, "the stream is ended")
+        await clients_left(manager)
         await manager.publish("other", 1)
         await manager.publish("feed", 2)
         async with stream.opened(stands, how) as body:
@@ -176,7 +178,7 @@ async def test_operations_of_one_stream_go_on_each_where_it_was(how, serve):
 async def test_an_adapter_resumes_by_the_header(stack):
     manager = SubscriptionManager([KINDS["passthrough"]])
     url = await stack.enter_async_context(SERVERS["starlette"](manager))
-    url = url.replace("ws://", "http://")
+    url = http_url(url)
     receipt = await manager.publish("feed", 1)
     await manager.publish("feed", 2)
     stream = opened(url, FEED, EVENTS, last_event_id=receipt.event_id)

@@ -18,6 +18,7 @@ from support import PATIENCE, eventually
 from support.event_streams import EVENTS, PARTS, opened
 from support.protocol_client import ProtocolClient
 from support.servers import HTTP_SERVERS, SERVERS
+from support.urls import http_url
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from fraiseql_subs import Identity, Security, SubscriptionManager, passthrough, subscription
@@ -57,20 +58,16 @@ async def asked_to_come_back(url: str) -> httpx.Response:
         return await eventually(refused, "the server refuses requests")
 
 
-def http(url: str) -> str:
-    return url.replace("ws:", "http:")
-
-
 @pytest.mark.parametrize("name", HTTP_SERVERS)
 async def test_a_mutation_under_way_may_publish_and_is_answered_over_http(name, within):
     held = Held()
     async with SERVERS[name](held.manager) as url:
         async with httpx.AsyncClient(timeout=PATIENCE) as client:
-            request = client.post(http(url), json={"query": "mutation { pay }"})
+            request = client.post(http_url(url), json={"query": "mutation { pay }"})
             asking = asyncio.ensure_future(request)
             await within(held.begun.wait())
             closing = asyncio.ensure_future(held.manager.close(drain=60))
-            refused = await asked_to_come_back(http(url))
+            refused = await asked_to_come_back(http_url(url))
             assert refused.status_code == 503
             assert refused.headers["retry-after"] == "1"
             held.let_go.set()
@@ -88,7 +85,7 @@ async def test_an_operation_that_comes_too_late_gets_the_close_and_no_error(name
         await client.subscribe("mutation { pay }", id="early")
         await within(held.begun.wait())
         closing = asyncio.ensure_future(held.manager.close(drain=60))
-        await asked_to_come_back(http(url))
+        await asked_to_come_back(http_url(url))
         await client.send({"id": "late", "type": "subscribe", "payload": {"query": FEED}})
         with pytest.raises(InvalidStatus) as refused:
             await ProtocolClient.connect(url)
@@ -105,7 +102,7 @@ async def test_an_operation_that_comes_too_late_gets_the_close_and_no_error(name
 @pytest.mark.parametrize(("accept", "last"), [(EVENTS, "}\n\n"), (PARTS, "--graphql")])
 async def test_a_stream_over_http_has_its_events_and_ends_without_a_last_word(name, accept, last):
     manager = SubscriptionManager([feed])
-    async with SERVERS[name](manager) as url, opened(http(url), FEED, accept) as (_, body):
+    async with SERVERS[name](manager) as url, opened(http_url(url), FEED, accept) as (_, body):
         await eventually(lambda: manager.metrics().subscriptions, "the subscription runs")
         await manager.publish("feed", 41)
         await manager.publish("feed", 42)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import signal
 import sys
 import textwrap
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import Process
 
 import pytest
-from support import PATIENCE
+import support.program
+from support.program import finish, read_line
 
 PRELUDE = """
 import asyncio, os, sys
@@ -22,16 +22,7 @@ manager = SubscriptionManager([feed])
 
 
 async def start(program: str) -> Process:
-    code = PRELUDE + textwrap.dedent(program)
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-c", code, stdin=PIPE, stdout=PIPE, stderr=PIPE
-    )
-
-
-async def finish(process: Process) -> tuple[int, str, str]:
-    out, err = await asyncio.wait_for(process.communicate(), PATIENCE)
-    assert process.returncode is not None
-    return process.returncode, out.decode(), err.decode()
+    return await support.program.start(PRELUDE + textwrap.dedent(program))
 
 
 async def run(program: str) -> tuple[int, str, str]:
@@ -57,7 +48,7 @@ except KeyboardInterrupt:
 
 async def test_ctrl_c_ends_asyncio_run_with_a_client_connected(connect):
     process = await start(SERVE.format(entry=IGNORE_CTRL_C))
-    url = (await process.stdout.readline()).decode().strip()
+    url = await read_line(process)
     client = await connect(url)
     await client.subscribe("subscription { feed }")
     process.send_signal(signal.SIGINT)
@@ -67,7 +58,7 @@ async def test_ctrl_c_ends_asyncio_run_with_a_client_connected(connect):
 
 async def test_ctrl_c_that_nobody_catches_ends_as_in_any_program():
     process = await start(SERVE.format(entry="asyncio.run(main())"))
-    await process.stdout.readline()
+    await read_line(process)
     process.send_signal(signal.SIGINT)
     code, _, err = await finish(process)
     assert code == -signal.SIGINT
@@ -78,7 +69,7 @@ async def test_ctrl_c_that_nobody_catches_ends_as_in_any_program():
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 async def test_run_serves_until_a_signal(number, connect):
     process = await start("manager.run(port=0)")
-    url = (await process.stdout.readline()).decode().split()[-1]
+    url = (await read_line(process)).split()[-1]
     client = await connect(url)
     process.send_signal(number)
     await client.expect_close(1001)
@@ -113,7 +104,7 @@ async def test_the_interpreter_ends_with_live_connections_and_nothing_closed(
     last, after, code, connect
 ):
     process = await start(LIVE.format(last=last, after=after))
-    client = await connect((await process.stdout.readline()).decode().strip())
+    client = await connect(await read_line(process))
     await client.subscribe("subscription { feed }")
     process.stdin.write(b"\n")
     assert await finish(process) == (code, "", "")
@@ -121,7 +112,7 @@ async def test_the_interpreter_ends_with_live_connections_and_nothing_closed(
 
 async def test_an_exception_in_main_ends_the_program_with_its_traceback(connect):
     process = await start(LIVE.format(last='raise ValueError("mine")', after=""))
-    client = await connect((await process.stdout.readline()).decode().strip())
+    client = await connect(await read_line(process))
     await client.subscribe("subscription { feed }")
     process.stdin.write(b"\n")
     code, _, err = await finish(process)
@@ -279,17 +270,15 @@ async def test_a_subinterpreter_is_refused_with_a_clear_error():
 
 
 async def test_the_example_serves_orders(connect):
-    process = await asyncio.create_subprocess_exec(
+    process = await support.program.start_command(
         sys.executable,
         "examples/orders.py",
         "--port",
         "0",
         "--interval",
         "0.01",
-        stdout=PIPE,
-        stderr=PIPE,
     )
-    line = (await process.stdout.readline()).decode()
+    line = await read_line(process)
     client = await connect(line.split()[-1])
     id = await client.subscribe("subscription { orderUpdated(userId: 1) { id status } }")
     order = (await client.receive_data(id))["orderUpdated"]
@@ -300,15 +289,15 @@ async def test_the_example_serves_orders(connect):
 
 
 async def test_the_example_of_an_own_server_serves_the_example_of_a_client():
-    serving = await asyncio.create_subprocess_exec(
-        sys.executable, "examples/custom_server.py", "--port", "0", stdout=PIPE, stderr=PIPE
+    serving = await support.program.start_command(
+        sys.executable, "examples/custom_server.py", "--port", "0"
     )
-    url = (await serving.stdout.readline()).decode().split()[-1]
+    url = (await read_line(serving)).split()[-1]
     document = "subscription { orderUpdated { id status } }"
-    subscribing = await asyncio.create_subprocess_exec(
-        sys.executable, "examples/subscribe.py", url, document, stdout=PIPE, stderr=PIPE
+    subscribing = await support.program.start_command(
+        sys.executable, "examples/subscribe.py", url, document
     )
-    payload = json.loads(await subscribing.stdout.readline())
+    payload = json.loads(await read_line(subscribing))
     assert payload["data"]["orderUpdated"]["status"] == "PAID"
     serving.send_signal(signal.SIGINT)
     code, _, err = await finish(serving)

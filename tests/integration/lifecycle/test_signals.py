@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import signal
 import subprocess
 import sys
 import textwrap
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import Process
 
 import psutil
 import pytest
+import support.program
+from support.program import finish, read_line
 from support.protocol_client import ProtocolClient
-
-PATIENCE = 30.0
 
 PRELUDE = """
 from collections.abc import AsyncIterator
@@ -38,21 +37,7 @@ SIGNALS = pytest.mark.parametrize(
 
 
 async def start(program: str, *before: str) -> Process:
-    command = [*before, sys.executable, "-c", PRELUDE + textwrap.dedent(program)]
-    return await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=PIPE)
-
-
-async def line(process: Process) -> str:
-    assert process.stdout is not None
-    read = await asyncio.wait_for(process.stdout.readline(), PATIENCE)
-    assert read, (await process.communicate())[1].decode()
-    return read.decode().strip()
-
-
-async def finish(process: Process) -> tuple[int, str, str]:
-    out, err = await asyncio.wait_for(process.communicate(), PATIENCE)
-    assert process.returncode is not None
-    return process.returncode, out.decode(), err.decode()
+    return await support.program.start(PRELUDE + textwrap.dedent(program), *before)
 
 
 async def subscriber(url: str, query: str = "subscription { feed }") -> ProtocolClient:
@@ -77,7 +62,7 @@ async def test_a_program_that_only_publishes_drains_at_sigterm():
         asyncio.run(main())
         """
     )
-    client = await subscriber(await line(process))
+    client = await subscriber(await read_line(process))
     process.send_signal(signal.SIGTERM)
     await client.expect_close(1001)
     assert await finish(process) == (0, "", "")
@@ -108,7 +93,7 @@ async def test_wait_closed_returns_and_the_handlers_before_are_restored(number, 
     if loop == "uvloop":
         pytest.importorskip("uvloop")
     process = await start(f"{WAITING}\nimport {loop}\n{loop}.run(noted())")
-    client = await subscriber(await line(process))
+    client = await subscriber(await read_line(process))
     process.send_signal(number)
     await client.expect_close(1001)
     assert await finish(process) == (0, "closing\nclosed\nTrue\nTrue\n", "")
@@ -148,10 +133,10 @@ asyncio.run(main())
 @SIGNALS
 async def test_a_second_signal_ends_the_drain(number):
     process = await start(ENDLESS)
-    url = await line(process)
+    url = await read_line(process)
     client = await subscriber(url, "subscription { ticks }")
     other = await subscriber(url)
-    assert await line(process) == "ticks"
+    assert await read_line(process) == "ticks"
     process.send_signal(number)
     # The drain has begun, and waits for the stream.
     await other.expect_close(1001)
@@ -178,7 +163,7 @@ async def test_a_signal_ends_a_program_whose_server_runs_in_a_task_of_its_own():
         asyncio.run(main())
         """
     )
-    client = await subscriber(await line(process))
+    client = await subscriber(await read_line(process))
     process.send_signal(signal.SIGTERM)
     await client.expect_close(1001)
     assert await finish(process) == (0, "cleaned up\n", "")
@@ -198,7 +183,7 @@ async def test_two_servers_of_one_program_end_together():
         asyncio.run(main())
         """
     )
-    clients = [await subscriber(await line(process)) for _ in range(2)]
+    clients = [await subscriber(await read_line(process)) for _ in range(2)]
     process.send_signal(signal.SIGTERM)
     for client in clients:
         await client.expect_close(1001)
@@ -230,7 +215,7 @@ async def test_a_program_that_handles_sigterm_keeps_its_handler(install):
         asyncio.run(main())
         """
     )
-    client = await subscriber(await line(process))
+    client = await subscriber(await read_line(process))
     process.send_signal(signal.SIGTERM)
     await client.expect_close(1001)
     assert await finish(process) == (0, "mine\n", "")
@@ -284,7 +269,7 @@ async def test_a_signal_after_the_event_loop_has_ended_ends_the_program_as_any()
             time.sleep(0.01)
         """
     )
-    assert await line(process) == "ended"
+    assert await read_line(process) == "ended"
     process.send_signal(signal.SIGTERM)
     assert (await finish(process))[0] == -signal.SIGTERM
 
@@ -330,8 +315,8 @@ async def test_the_first_process_of_a_container_drains_at_sigterm():
         """,
         *("unshare", "--pid", "--fork", "--kill-child"),
     )
-    assert await line(process) == "1"
-    client = await subscriber(await line(process))
+    assert await read_line(process) == "1"
+    client = await subscriber(await read_line(process))
     (child,) = psutil.Process(process.pid).children()
     child.terminate()
     await client.expect_close(1001)
@@ -354,7 +339,7 @@ async def test_main_of_run_is_cancelled_before_the_drain(number, form):
         print("after")
         """
     )
-    client = await subscriber(await line(process))
+    client = await subscriber(await read_line(process))
     process.send_signal(number)
     assert await client.receive_data() == {"feed": 2}
     await client.expect_close(1001)
@@ -374,7 +359,7 @@ async def test_an_exception_of_main_ends_run_and_is_raised():
             print(error)
         """
     )
-    client = await subscriber(await line(process))
+    client = await subscriber(await read_line(process))
     process.stdin.write(b"\n")
     await client.expect_close(1001)
     assert await finish(process) == (0, "mine\n", "")
@@ -390,7 +375,7 @@ async def test_run_ends_when_main_returns():
         print("after")
         """
     )
-    client = await subscriber(await line(process))
+    client = await subscriber(await read_line(process))
     process.stdin.write(b"\n")
     await client.expect_close(1001)
     assert await finish(process) == (0, "after\n", "")
@@ -440,11 +425,11 @@ async def test_a_second_signal_ends_the_clean_up_of_main_and_the_drain(number):
         manager.run(port=0, drain=3600, main=main)
         print("after run", flush=True)
     """)
-    client = await subscriber(await line(process), "subscription { ticks }")
+    client = await subscriber(await read_line(process), "subscription { ticks }")
     assert await client.receive_data() == {"ticks": 0}
-    assert await line(process) == "ticks"
+    assert await read_line(process) == "ticks"
     process.send_signal(number)
-    assert await line(process) == "cleaning"
+    assert await read_line(process) == "cleaning"
     process.send_signal(number)
     await client.expect_close(1001)
     code, out, _ = await finish(process)
@@ -462,7 +447,7 @@ async def test_run_ends_although_main_takes_every_cancellation_for_nothing():
         manager.run(port=0, drain=0.2, main=main)
         print("after run", flush=True)
     """)
-    await line(process)
+    await read_line(process)
     process.send_signal(signal.SIGTERM)
     code, out, err = await finish(process)
     assert code == 0
@@ -483,7 +468,7 @@ async def test_a_main_that_does_not_end_does_not_keep_the_server_from_draining()
         manager.run(port=0, main=main, drain=0.05)
         """
     )
-    client = await subscriber(await line(process))
+    client = await subscriber(await read_line(process))
     process.send_signal(signal.SIGTERM)
     await client.expect_close(1001)
     assert await finish(process) == (0, "not yet\nnot yet\n", "")

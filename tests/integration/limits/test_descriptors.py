@@ -8,7 +8,8 @@ from contextlib import AsyncExitStack
 import httpx
 import pytest
 from support import PATIENCE, eventually
-from support.server_process import Credentials, ServerProcess, manager
+from support.certificates import Credentials
+from support.server_process import ServerProcess, manager
 
 pytestmark = pytest.mark.attack
 
@@ -44,7 +45,7 @@ async def test_a_websocket_takes_one_descriptor(connect):
     async with ServerProcess(manager()) as server:
         before = server.descriptors
         for _ in range(20):
-            await connect(f"ws://127.0.0.1:{server.port}/graphql")
+            await connect(server.url)
         assert server.descriptors == before + 20
 
 
@@ -52,7 +53,7 @@ async def test_at_the_end_of_descriptors_the_server_goes_on_and_recovers(connect
     limits = "limits=Limits(request_timeout=600)"
     async with ServerProcess(manager(limits), descriptors=64) as server:
         assert await server.metric("descriptors_exhausted") == 0
-        client = await connect(f"ws://127.0.0.1:{server.port}/graphql")
+        client = await connect(server.url)
         await client.subscribe("subscription { ticks }")
         more = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(100)]
         await eventually(lambda: "no file descriptor is left" in server.log, "it is said")

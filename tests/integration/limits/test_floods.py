@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
 
 import httpx
 import pytest
 from support import PATIENCE, eventually
-from support.raw_websocket import CLOSE, RawWebSocket
+from support.raw_http import handshake
+from support.raw_websocket import CLOSE, RawWebSocket, message
 from support.server_process import ServerProcess, manager
 
 pytestmark = pytest.mark.attack
@@ -33,20 +32,9 @@ type Node { id: Int node: Node nodes(xs: [Int]): [Node!] }
 """
 
 
-def handshake(subprotocol: str = "graphql-transport-ws") -> bytes:
-    return (
-        "GET /graphql HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
-        "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-        f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: {subprotocol}\r\n\r\n"
-    ).encode()
-
-
-def frame(message: Any, *, cut: int = 0) -> bytes:
-    """A masked text frame; `cut` of its last bytes (count) are missing."""
-    payload = json.dumps(message).encode()
-    size = len(payload)
-    head = bytes([0x81, 0x80 | size]) if size < 126 else b"\x81\xfe" + struct.pack(">H", size)
-    return (head + b"\0\0\0\0" + payload)[: -cut or None]
+def cut(sent: bytes) -> bytes:
+    """Leave out the last bytes of what is sent."""
+    return sent[:-5]
 
 
 INIT = {"type": "connection_init"}
@@ -70,11 +58,13 @@ BEGUN = {
     "a part of TLS": b"\x16\x03\x01\x02\x00\x01\x00",
     "a preface of HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "a handshake": handshake(),
-    "a part of a frame": handshake() + frame(INIT, cut=5),
-    "a part of a later frame": handshake() + frame(INIT) + frame(SUBSCRIBE, cut=5),
-    "a subscription": handshake() + frame(INIT) + frame(SUBSCRIBE),
+    "a part of a frame": handshake() + cut(message(INIT)),
+    "a part of a later frame": handshake() + message(INIT) + cut(message(SUBSCRIBE)),
+    "a subscription": handshake() + message(INIT) + message(SUBSCRIBE),
     "an older subscription": (
-        handshake("graphql-ws") + frame(INIT) + frame({**SUBSCRIBE, "type": "start"})
+        handshake(subprotocol="graphql-ws")
+        + message(INIT)
+        + message({**SUBSCRIBE, "type": "start"})
     ),
 }
 
@@ -99,7 +89,7 @@ def neighbour(connect):
     """Connect a client that was served before; returns what publishes an event and receives it."""
 
     async def begin(server: ServerProcess) -> Callable[[], Awaitable[None]]:
-        client = await connect(f"ws://127.0.0.1:{server.port}/graphql")
+        client = await connect(server.url)
         await client.subscribe("subscription { ticks }")
 
         async def goes_on() -> None:
@@ -154,7 +144,7 @@ async def test_a_hostile_document_is_refused_and_others_are_served(name, neighbo
     code = DOCUMENT_SCHEMA + manager("schema=schema")
     async with ServerProcess(code) as server:
         goes_on = await neighbour(server)
-        url = f"http://127.0.0.1:{server.port}/graphql"
+        url = server.http_url
         async with httpx.AsyncClient(timeout=PATIENCE) as client:
             answers = await asyncio.gather(
                 *(client.post(url, json={"query": f"#{n}\n{document}"}) for n in range(20))
@@ -186,7 +176,7 @@ FRAMES = {
 async def test_a_flood_of_frames_that_bring_nothing_is_closed(begin, one, neighbour):
     async with ServerProcess(manager()) as server:
         goes_on = await neighbour(server)
-        url = f"ws://127.0.0.1:{server.port}/graphql"
+        url = server.url
         async with RawWebSocket.connect(url) as client:
             client.writer.write(begin + one * 20_000)
             received = await client.ended()
@@ -208,7 +198,7 @@ manager = SubscriptionManager(
 
 async def test_an_event_stream_that_ends_as_it_is_reserved_leaves_its_place():
     async with ServerProcess(RESERVE) as server:
-        url = f"http://127.0.0.1:{server.port}/graphql"
+        url = server.http_url
         async with httpx.AsyncClient(timeout=PATIENCE) as client:
 
             async def reserve() -> bool:

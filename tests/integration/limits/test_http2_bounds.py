@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import hpack
 import pytest
 from support import PATIENCE, eventually
+from support.certificates import Credentials
 from support.raw_http2 import (
     ACK,
     CANCEL,
@@ -36,7 +37,7 @@ from support.raw_http2 import (
     frame,
     window,
 )
-from support.server_process import Credentials, ServerProcess, manager
+from support.server_process import ServerProcess, manager
 
 pytestmark = pytest.mark.attack
 
@@ -51,9 +52,7 @@ def tls(tmp_path_factory) -> Credentials:
 
 @pytest.fixture
 def trusting(tls) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    tls.authority.configure_trust(context)
-    return context
+    return tls.trusting
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from support import PATIENCE
+from support.raw_http import handshake
 from websockets.exceptions import InvalidStatus
 
 from fraiseql_subs import Limits, SubscriptionManager, passthrough
@@ -134,11 +135,7 @@ async def test_slow_consumer_may_lose_results_instead(policy, start, connect):
 async def test_keepalive_ends_a_client_that_is_silent(start):
     manager, server, goes_on = await start(keepalive=1.0)
     reader, writer = await asyncio.open_connection(server.host, server.port)
-    writer.write(
-        b"GET /graphql HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
-        b"Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
-    )
+    writer.write(handshake())
     # It answers no ping, so the server shuts the socket, and the stream ends.
     await asyncio.wait_for(reader.read(), PATIENCE)
     writer.close()

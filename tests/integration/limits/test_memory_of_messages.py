@@ -100,7 +100,7 @@ class Sockets:
     """WebSocket clients of one server, which count those that it has closed."""
 
     def __init__(self, server: ServerProcess, subprotocol: str, stack: AsyncExitStack) -> None:
-        self.url = f"ws://127.0.0.1:{server.port}/graphql"
+        self.url = server.url
         self.subprotocol = subprotocol
         self.stack = stack
         self.all: list[ClientConnection] = []

@@ -12,15 +12,16 @@ import httpx
 import pytest
 import strawberry
 from support import eventually, raw_http, raw_http2
+from support.certificates import Credentials
 from support.event_streams import EVENTS, PARTS, opened
+from support.progress import clients_left
 from support.protocol_client import ProtocolClient
-from support.server_process import Credentials
 from support.servers import HTTP_SERVERS, SERVERS
-from ways_in import PAGE, WAYS, http_url, in_process, open_http
+from support.urls import http_url
+from ways_in import PAGE, WAYS, in_process, open_http
 from websockets.exceptions import InvalidStatus
 
 from fraiseql_subs import (
-    TLS,
     ConnectionParams,
     Identity,
     Rates,
@@ -184,7 +185,7 @@ async def test_who_is_counted_together_over_http(
 async def test_streams_of_one_connection_of_http_2_are_counted_together(per, tmp_path, serve):
     issued = Credentials(tmp_path)
     manager = make_manager(messages="2/h", refusals="99/s", per=per)
-    server = await serve(manager, tls=TLS(cert=issued.cert, key=issued.key))
+    server = await serve(manager, tls=issued.tls)
     async with open_http(verify=False, http1=False, http2=True) as client:
         assert await statuses(client, server.url, 3) == [200, 200, 429]
 
@@ -377,7 +378,7 @@ async def test_a_request_that_cannot_be_read_counts_for_its_address_once(what, s
 async def test_what_is_refused_over_http_2_counts_for_its_address(what, tmp_path, serve):
     issued = Credentials(tmp_path)
     manager = make_manager(known=False, refusals="1/h")
-    server = await serve(manager, tls=TLS(cert=issued.cert, key=issued.key))
+    server = await serve(manager, tls=issued.tls)
     trusting = ssl.create_default_context()
     issued.authority.configure_trust(trusting)
     client = await raw_http2.Http2Client.connect(server.port, trusting)
@@ -430,7 +431,7 @@ async def test_a_websocket_that_comes_to_nothing_counts_for_its_address(end, ser
         elif end == "no subprotocol":
             await client.expect_close(4406)
         await client.close()
-    await eventually(lambda: not manager.metrics().connections, "they are gone")
+    await clients_left(manager)
     with pytest.raises(InvalidStatus) as refused:
         await connect(server.url, {"user": "bob"}, origin=PAGE)
     assert refused.value.response.status_code == 429

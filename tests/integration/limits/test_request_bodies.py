@@ -9,6 +9,7 @@ import httpx
 import pytest
 from support.raw_http import ANSWER, BODY, Answer, ask, handshake, post, request
 from support.servers import HTTP_SERVERS, SERVERS
+from support.urls import http_url
 
 from fraiseql_subs import Limits, Security, SubscriptionManager, passthrough
 
@@ -89,7 +90,7 @@ async def test_who_waits_to_be_asked_is_asked(name):
     body = (*JSON, "Expect: 100-continue", f"Content-Length: {len(BODY)}")
     async with SERVERS[name](make_manager()) as url:
         async with httpx.AsyncClient() as client:
-            url = url.replace("ws:", "http:")
+            url = http_url(url)
             headers = dict(line.split(": ", 1) for line in body) | {"host": "localhost"}
             response = await client.post(url, content=BODY, headers=headers)
             assert response.content == ANSWER

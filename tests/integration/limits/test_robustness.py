@@ -13,8 +13,12 @@ from typing import Any
 
 import pytest
 from support import eventually
+from support.progress import clients_left
 from support.protocol_client import ProtocolClient
+from support.raw_http import handshake
+from support.raw_websocket import message
 from support.servers import SERVERS
+from support.urls import address_of
 
 from fraiseql_subs import Limits, SubscriptionManager, passthrough, subscription
 
@@ -71,24 +75,6 @@ async def gone(manager: SubscriptionManager, ledger: Ledger) -> None:
     await eventually(lambda: not any(left()), "nothing is left of any client")
 
 
-def handshake(path: str, host: str, subprotocol: str = "graphql-transport-ws") -> bytes:
-    return (
-        f"GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: Upgrade\r\nupgrade: websocket\r\n"
-        "sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-        f"sec-websocket-protocol: {subprotocol}\r\n\r\n"
-    ).encode()
-
-
-def frame(message: Any) -> bytes:
-    payload = json.dumps(message).encode()
-    head = b"\x81" + (
-        bytes([0x80 | len(payload)])
-        if len(payload) < 126
-        else b"\xfe" + struct.pack("!H", len(payload))
-    )
-    return head + bytes(4) + payload
-
-
 # Subprotocol, and what it calls the beginning and the end of an operation.
 VOCABULARIES = [("graphql-transport-ws", "subscribe", "complete"), ("graphql-ws", "start", "stop")]
 
@@ -109,12 +95,12 @@ def stages(chance: random.Random) -> list[bytes]:
         cut = chance.randrange(len(request))
         return [request[:cut], request[cut:]]
     subprotocol, begin, end = chance.choice(VOCABULARIES)
-    steps = [handshake("/graphql", "x", subprotocol), frame({"type": "connection_init"})]
+    steps = [handshake(host="x", subprotocol=subprotocol), message({"type": "connection_init"})]
     for number in range(chance.randrange(4)):
         query = f"subscription {{ {chance.choice(['stream', 'calls', 'feed'])} }}"
-        steps.append(frame({"id": str(number), "type": begin, "payload": {"query": query}}))
+        steps.append(message({"id": str(number), "type": begin, "payload": {"query": query}}))
     if chance.random() < 0.3:
-        steps.append(frame({"id": "0", "type": end}))
+        steps.append(message({"id": "0", "type": end}))
     return steps
 
 
@@ -174,11 +160,6 @@ async def at_once(count: int, client: Any) -> None:
     await asyncio.gather(*(one(number) for number in range(count)))
 
 
-def address_of(url: str) -> tuple[str, int]:
-    host, _, port = url.removeprefix("ws://").partition("/")[0].partition(":")
-    return host, int(port)
-
-
 def adapter_tasks() -> int:
     """Tasks of the adapters (a count); servers may keep some of their own."""
     codes = (task.get_coro().cr_code.co_filename for task in asyncio.all_tasks())
@@ -212,12 +193,12 @@ async def test_clients_that_come_and_go_in_random_states_leave_nothing(name):
 def garbage(chance: random.Random) -> list[bytes]:
     """Bytes that are no client's."""
     noise = chance.randbytes(chance.randrange(1, 2000))
-    upgraded = handshake("/graphql", "x")
+    upgraded = handshake(host="x")
     return chance.choice(
         [
             [noise],
             [upgraded, noise],
-            [upgraded, frame({"type": "connection_init"}), noise],
+            [upgraded, message({"type": "connection_init"}), noise],
             [upgraded, b"\x81\xff" + struct.pack("!Q", 1 << 62) + os.urandom(100)],
             [b"POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999999\r\n\r\n", noise],
             [b"POST /graphql HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n"],
@@ -248,7 +229,7 @@ async def test_garbage_beside_a_healthy_subscriber_costs_it_nothing(serve):
     received = asyncio.ensure_future(receive(healthy, GARBAGE))
     await at_once(GARBAGE, client)
     assert sorted(await received) == list(range(GARBAGE))
-    await eventually(lambda: manager.metrics().connections == 1, "the healthy one is left")
+    await clients_left(manager, 1)
     await healthy.close()
 
 

@@ -9,7 +9,8 @@ import socket
 
 import pytest
 from support import PATIENCE, eventually
-from support.server_process import Credentials, ServerProcess, manager
+from support.certificates import Credentials
+from support.server_process import ServerProcess, manager
 
 pytestmark = pytest.mark.attack
 

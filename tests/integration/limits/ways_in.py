@@ -14,6 +14,7 @@ import httpx
 from support import PATIENCE
 from support.event_streams import EVENTS, PARTS
 from support.protocol_client import ProtocolClient
+from support.urls import http_url
 
 from fraiseql_subs import SubscriptionManager, ValidationError
 
@@ -57,10 +58,6 @@ def code_of(errors: Any) -> str | None:
 
 Run = Callable[[dict[str, Any]], Any]
 """Runs a request, as `{"query": ...}`; returns its `Answer`."""
-
-
-def http_url(url: str) -> str:
-    return url.replace("ws", "http", 1)
 
 
 def open_http(user: str = "ada", **options: Any) -> httpx.AsyncClient:

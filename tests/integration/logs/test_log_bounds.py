@@ -244,7 +244,7 @@ async def test_a_handler_that_fails_does_no_harm(kind, serve, connect, capfd):
         await manager.publish("events", 1)
         assert await client.receive_data() == {"ticks": 1}
         async with httpx.AsyncClient(timeout=PATIENCE) as http:
-            url = server.url.replace("ws", "http", 1)
+            url = server.http_url
             answer = await http.post(
                 url, json={"query": "{ __typename }"}, headers={"origin": PAGE}
             )

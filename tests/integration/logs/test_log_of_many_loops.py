@@ -155,7 +155,7 @@ def test_counts_are_told_by_a_loop_that_turns(first, kept, new_loop):
 
     async def main() -> None:
         async with second.serve(port=0) as server, httpx.AsyncClient(timeout=PATIENCE) as http:
-            url = server.url.replace("ws", "http", 1)
+            url = server.http_url
             for _ in range(count):
                 response = await http.post(url, headers={"origin": "https://other.example"})
                 assert response.status_code == 403

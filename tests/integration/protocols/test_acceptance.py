@@ -10,6 +10,7 @@ import httpx
 import pytest
 from support.protocol_client import ProtocolClient
 from support.servers import HTTP_SERVERS, SERVERS
+from support.urls import http_url
 
 from fraiseql_subs import (
     Accepted,
@@ -92,7 +93,7 @@ async def test_a_refusal_says_why(server, error):
         await client.expect_close(4403, "token expired")
         if server not in HTTP_SERVERS:
             return
-        url = url.replace("ws", "http", 1)
+        url = http_url(url)
         async with httpx.AsyncClient() as http:
             for send in (
                 lambda: http.post(url, json={"query": "subscription { who }"}),

@@ -8,32 +8,21 @@ import struct
 import httpx
 import pytest
 from support import PATIENCE, eventually
-from support.raw_websocket import CLOSE, PING, TEXT, RawWebSocket
+from support.raw_websocket import CLOSE, CONTINUATION, PING, TEXT, RawWebSocket, frame
 
 from fraiseql_subs import JWT, Security, SubscriptionManager, passthrough
 
-CONTINUATION, LAST = 0x0, 0x80
-
-
-def frame(first: int, payload: bytes = b"", *, mask: bool = True) -> bytes:
-    length = (
-        bytes([len(payload)]) if len(payload) < 126 else b"\x7e" + struct.pack("!H", len(payload))
-    )
-    masked = bytes([length[0] | (mask << 7)]) + length[1:]
-    return bytes([first]) + masked + (bytes(4) if mask else b"") + payload
-
-
 FRAMES = {
-    "Frames of clients must be masked": frame(LAST | TEXT, b"a", mask=False),
-    "The reserved bits must be 0: no extension was agreed": frame(0x40 | LAST | TEXT, b"a"),
-    "The opcode is reserved": frame(LAST | 0x3, b"a"),
-    "A continuation continues no message": frame(LAST | CONTINUATION, b"a"),
-    "A message began before the end of another": frame(TEXT, b"a") + frame(LAST | TEXT, b"a"),
-    "Control frames must not be fragmented": frame(PING, b"a"),
-    "Control frames may have at most 125 bytes": frame(LAST | PING, b"a" * 126),
-    "A close needs a code of two bytes, or none": frame(LAST | CLOSE, b"a"),
-    "The close code 1005 must not be sent": frame(LAST | CLOSE, struct.pack("!H", 1005)),
-    "The close code 5000 must not be sent": frame(LAST | CLOSE, struct.pack("!H", 5000)),
+    "Frames of clients must be masked": frame(TEXT, b"a", mask=None),
+    "The reserved bits must be 0: no extension was agreed": frame(TEXT, b"a", reserved=4),
+    "The opcode is reserved": frame(0x3, b"a"),
+    "A continuation continues no message": frame(CONTINUATION, b"a"),
+    "A message began before the end of another": frame(TEXT, b"a", fin=False) * 2,
+    "Control frames must not be fragmented": frame(PING, b"a", fin=False),
+    "Control frames may have at most 125 bytes": frame(PING, b"a" * 126),
+    "A close needs a code of two bytes, or none": frame(CLOSE, b"a"),
+    "The close code 1005 must not be sent": frame(CLOSE, struct.pack("!H", 1005)),
+    "The close code 5000 must not be sent": frame(CLOSE, struct.pack("!H", 5000)),
 }
 
 
@@ -53,7 +42,7 @@ async def test_a_frame_that_breaks_the_rules_is_told_which(reason, server):
 
 async def test_the_reason_of_a_close_that_is_no_text_is_1007(server):
     async with RawWebSocket.connect(server.url) as client:
-        client.writer.write(frame(LAST | CLOSE, struct.pack("!H", 1000) + b"\xff"))
+        client.writer.write(frame(CLOSE, struct.pack("!H", 1000) + b"\xff"))
         closed = (await client.ended())[-1]
     assert closed.payload == struct.pack("!H", 1007) + b"The reason of a close must be UTF-8"
 
@@ -83,7 +72,7 @@ async def test_a_handshake_that_cannot_be_answered_is_told_why(
 ):
     headers = {name: text for name, text in (HANDSHAKE | changed).items() if text is not None}
     async with httpx.AsyncClient(timeout=PATIENCE) as client:
-        url = server.url.replace("ws", "http", 1)
+        url = server.http_url
         response = await client.request(method, url, headers=headers)
     assert response.status_code == status
     assert response.json() == {"errors": [{"message": message}]}

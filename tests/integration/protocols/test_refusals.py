@@ -9,9 +9,11 @@ from typing import Any
 
 import httpx
 import pytest
-from support import PATIENCE, eventually
+from support import PATIENCE
+from support.progress import clients_left
 from support.protocol_client import ProtocolClient
 from support.servers import HTTP_SERVERS, SERVERS, hypercorn, uvicorn, ws_url
+from support.urls import http_url
 from websockets.exceptions import InvalidStatus
 
 from fraiseql_subs import Identity, Limits, Security, SubscriptionManager, passthrough
@@ -46,7 +48,7 @@ async def test_past_max_connections_a_handshake_is_a_503(name):
         assert response.headers["retry-after"] == "1"
         assert b"too many connections" in response.body
         await client.close()
-        await eventually(lambda: not manager.metrics().connections, "the client has left")
+        await clients_left(manager)
         again = await ProtocolClient.connect(url)
         await again.init()
         await again.close()
@@ -58,7 +60,7 @@ async def test_past_max_connections_a_request_is_a_503(name):
     async with SERVERS[name](manager) as url, httpx.AsyncClient(timeout=PATIENCE) as http:
         client = await ProtocolClient.connect(url)
         await client.init()
-        response = await http.post(url.replace("ws:", "http:"), json=QUERY)
+        response = await http.post(http_url(url), json=QUERY)
         assert response.status_code == 503
         assert response.headers["retry-after"] == "1"
         await client.close()
@@ -145,7 +147,7 @@ async def test_a_page_of_an_allowed_origin_may_read_every_error(name, what):
     manager = make_manager(security=security, limits=Limits(max_message_bytes=1000))
     headers = {"origin": ORIGIN, **headers}
     async with SERVERS[name](manager) as url, httpx.AsyncClient(timeout=PATIENCE) as http:
-        url = url.replace("ws:", "http:") + query
+        url = http_url(url) + query
         response = await http.request(method, url, headers=headers, content=body)
     assert response.status_code == status
     assert response.headers["access-control-allow-origin"] == ORIGIN
@@ -164,7 +166,7 @@ async def test_a_page_of_an_allowed_origin_may_read_a_503(name):
         stack.push_async_callback(client.close)
         await client.init()
         headers = {"origin": ORIGIN}
-        url = url.replace("ws:", "http:")
+        url = http_url(url)
         response = await http.post(url, json=QUERY, headers=headers)
     assert response.status_code == 503
     assert response.headers["access-control-allow-origin"] == ORIGIN

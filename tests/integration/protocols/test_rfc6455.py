@@ -12,13 +12,13 @@ from typing import Any
 import psutil
 import pytest
 from support import PATIENCE, eventually, program
+from support.progress import clients_left
+from support.raw_websocket import CLOSE, CONTINUATION, PING, PONG, TEXT, frame
 
 from fraiseql_subs import Limits, SubscriptionManager, passthrough
 
 feed = passthrough("feed", str, channel="feed")
 
-TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
-CONTINUATION = 0x0
 INIT = b'{"type":"connection_init"}'
 ACK = b'{"type":"connection_ack"}'
 
@@ -40,19 +40,8 @@ class Wire:
         mask: bool = True,
     ) -> None:
         """Send one frame."""
-        head = bytes([(fin << 7) | (reserved << 4) | opcode])
-        size, masked = len(payload), mask << 7
-        if size < 126:
-            head += bytes([masked | size])
-        elif size < 1 << 16:
-            head += bytes([masked | 126]) + struct.pack("!H", size)
-        else:
-            head += bytes([masked | 127]) + struct.pack("!Q", size)
-        if mask:
-            key = os.urandom(4)
-            head += key
-            payload = bytes(byte ^ key[i % 4] for i, byte in enumerate(payload))
-        self.writer.write(head + payload)
+        key = os.urandom(4) if mask else None
+        self.writer.write(frame(opcode, payload, fin=fin, reserved=reserved, mask=key))
 
     async def receive(self) -> tuple[int, bytes]:
         """Return opcode and payload of the next frame."""
@@ -283,7 +272,7 @@ async def test_a_socket_that_the_client_has_half_closed_is_closed(wire, manager)
     await wire.receive()
     wire.writer.write_eof()
     assert await asyncio.wait_for(wire.reader.read(), PATIENCE) in (b"", b"\x88\x00")
-    await eventually(lambda: not manager.metrics().connections, "the connection is ended")
+    await clients_left(manager)
     await eventually(lambda: not manager.metrics().subscriptions, "the subscription is ended")
 
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from support import eventually
+from support.raw_http import handshake
 from support.servers import aiohttp as behind_aiohttp
+from support.urls import address_of
 
 from fraiseql_subs import (
     JWT,
@@ -176,14 +178,8 @@ async def test_a_header_that_is_no_utf8_is_taken(within):
     """Some servers decode it to lone surrogates."""
     manager = SubscriptionManager([feed])
     async with behind_aiohttp(manager) as url:
-        host, _, port = url.removeprefix("ws://").partition("/")[0].partition(":")
-        reader, writer = await asyncio.open_connection(host, int(port))
-        writer.write(
-            b"GET /graphql HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
-            b"Connection: Upgrade\r\nX-Name: a\xff\r\n"
-            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-            b"Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
-        )
+        reader, writer = await asyncio.open_connection(*address_of(url))
+        writer.write(handshake("X-Name: a\xff"))
         assert b" 101 " in await within(reader.readline())
         await eventually(lambda: manager.metrics().connections == 1, "it is let in")
         writer.close()

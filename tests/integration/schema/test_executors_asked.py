@@ -24,6 +24,7 @@ from strawberry.extensions import (
     SchemaExtension,
 )
 from support.servers import HTTP_SERVERS, SERVERS
+from support.urls import http_url
 
 from fraiseql_subs import (
     RBAC,
@@ -159,11 +160,11 @@ async def test_introspection_is_off_where_the_schema_has_it_off(server):
     manager = SubscriptionManager(schema=strawberry_schema(DisableIntrospection))
     async with SERVERS[server](manager) as url, httpx.AsyncClient() as client:
         response = await client.post(
-            url.replace("ws", "http", 1), json={"query": REFUSED_DOCUMENTS["introspection"]}
+            http_url(url), json={"query": REFUSED_DOCUMENTS["introspection"]}
         )
         assert "introspection" in response.json()["errors"][0]["message"]
         assert response.json().get("data") is None
-        allowed = await client.post(url.replace("ws", "http", 1), json={"query": "{ hello }"})
+        allowed = await client.post(http_url(url), json={"query": "{ hello }"})
         assert allowed.json() == {"data": {"hello": "hello"}}
 
 

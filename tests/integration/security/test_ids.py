@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from support import eventually
+from support.progress import clients_left, recorded
 from support.server_process import ServerProcess, manager
 from support.servers import SERVERS
 
@@ -52,14 +52,6 @@ async def stands(client: Any, extensions: dict[str, Any]) -> dict[str, Any]:
     return result["extensions"]["resume"] | {"operation": id, "data": result["data"]}
 
 
-async def broadcast(manager: SubscriptionManager) -> None:
-    """Return when the bus has broadcast all that it has taken."""
-    accepted = manager.metrics().events_accepted
-    await eventually(
-        lambda: manager.metrics().events_published == accepted, "the bus has broadcast all"
-    )
-
-
 def offset_of(id: str) -> int:
     found = ID.fullmatch(id)
     assert found, id
@@ -76,7 +68,7 @@ async def test_a_tenant_is_told_nothing_of_the_events_of_others(serve, connect):
         await manager.publish("feed", number, tenant_id="busy")
         await manager.publish("elsewhere", number, tenant_id="quiet")
         await manager.publish("feed", number)
-    await broadcast(manager)
+    await recorded(manager)
     again = await stands(quiet, BEGIN)
     assert again["id"] == first["id"]
     await quiet.complete(again["operation"])
@@ -155,7 +147,7 @@ async def test_an_id_before_any_event_stays_good_while_others_come_and_go(serve,
     client = await connect(server.url)
     begin = await stands(client, BEGIN)
     client.kill()
-    await eventually(lambda: not manager.metrics().connections, "the client is gone")
+    await clients_left(manager)
     await manager.publish("feed", 1)
     client = await connect(server.url)
     id = await client.subscribe("subscription { feed }", extensions=after(begin["id"]))
@@ -170,7 +162,7 @@ async def test_a_stream_that_was_forgotten_gives_no_id_twice(serve, connect):
         # None weighs more, and all are newer.
         for number in range(5_000):
             await manager.publish(str(number), number)
-        await broadcast(manager)
+        await recorded(manager)
     again = await manager.publish("feed", 2)
     assert again.event_id != first.event_id
     client = await connect(server.url)
@@ -199,7 +191,7 @@ async def test_two_processes_give_no_equal_ids():
     query = "query=subscription%7Bticks%7D"
     for _ in range(2):
         async with ServerProcess(manager()) as server, httpx.AsyncClient() as client:
-            url = f"http://127.0.0.1:{server.port}/graphql?{query}"
+            url = f"{server.http_url}?{query}"
             async with client.stream("GET", url, headers=headers) as response:
                 lines = response.aiter_lines()
                 line = await anext(line async for line in lines if line.startswith("id: "))

@@ -13,6 +13,7 @@ from support import PATIENCE
 from support.protocol_client import ProtocolClient
 from support.servers import HTTP_SERVERS, SERVERS
 from support.tokens import SECRET, token
+from support.urls import http_url
 
 from fraiseql_subs import (
     JWT,
@@ -48,7 +49,7 @@ class Asked:
 @asynccontextmanager
 async def client_of(name: str, manager: SubscriptionManager) -> AsyncIterator[httpx.AsyncClient]:
     async with SERVERS[name](manager) as url:
-        base = url.replace("ws:", "http:")
+        base = http_url(url)
         async with httpx.AsyncClient(base_url=base, timeout=PATIENCE) as client:
             yield client
 

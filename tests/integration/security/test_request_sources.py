@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import ssl
 
 import h2.config
 import h2.connection
 import pytest
 from support import PATIENCE, eventually
+from support.certificates import Credentials
 from support.raw_http import ANSWER, ask, handshake, post, request
-from support.server_process import Credentials
 from support.servers import HTTP_SERVERS, SERVERS
 
 from fraiseql_subs import (
     JWT,
-    TLS,
     ConfigurationError,
     ConnectionParams,
     Identity,
@@ -398,12 +396,10 @@ async def test_responses_have_the_type_that_they_say(name):
 
 async def test_http_2_has_one_name_for_the_server(serve, tmp_path):
     credentials = Credentials(tmp_path)
-    tls = TLS(cert=credentials.cert, key=credentials.key)
-    server = await serve(make_manager(hosts=["127.0.0.1"]), tls=tls)
+    server = await serve(make_manager(hosts=["127.0.0.1"]), tls=credentials.tls)
 
     async def status(*fields: tuple[str, str]) -> str:
-        context = ssl.create_default_context(cafile=None)
-        credentials.authority.configure_trust(context)
+        context = credentials.trusting
         context.set_alpn_protocols(["h2"])
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=context)
         config = h2.config.H2Configuration(

@@ -12,6 +12,7 @@ import pytest
 from fastapi import FastAPI
 from support.protocol_client import PATIENCE, ProtocolClient
 from support.servers import HTTP_SERVERS, SERVERS, uvicorn
+from support.urls import http_url
 
 from fraiseql_subs import SubscriptionManager, passthrough, subscription
 from fraiseql_subs.adapters.fastapi import SubscriptionRouterFactory
@@ -32,10 +33,6 @@ async def countdown(*, start: int) -> AsyncIterator[int]:
 
 def make_manager() -> SubscriptionManager:
     return SubscriptionManager([feed, countdown])
-
-
-def http_url(url: str) -> str:
-    return url.replace("ws:", "http:")
 
 
 async def ask_http_1_0(url: str, accept: str, query: str) -> tuple[bytes, bytes]:

@@ -9,6 +9,7 @@ import httpx
 import pytest
 import strawberry
 from support.servers import HTTP_SERVERS, SERVERS
+from support.urls import http_url
 
 from fraiseql_subs import Context, GraphQLError, ResponseHead, SubscriptionManager
 
@@ -41,10 +42,6 @@ def own_response(context: Context) -> dict[str, Any]:
 
 def make_manager() -> SubscriptionManager:
     return SubscriptionManager(schema=strawberry.Schema(Query), context_getter=own_response)
-
-
-def http_url(url: str) -> str:
-    return url.replace("ws", "http", 1)
 
 
 @pytest.mark.parametrize("server", HTTP_SERVERS)

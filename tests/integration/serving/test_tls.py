@@ -12,8 +12,10 @@ import httpx
 import pytest
 import trustme
 from support import PATIENCE, eventually
+from support.certificates import Credentials
 from support.endless import Endless
 from support.node import NodeProcess
+from support.progress import clients_left
 
 from fraiseql_subs import (
     TLS,
@@ -30,22 +32,23 @@ def make_manager() -> SubscriptionManager:
 
 
 @pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
+def credentials(tmp_path_factory) -> Credentials:
+    return Credentials(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture(scope="module")
-def tls(authority) -> TLS:
-    issued = authority.issue_cert("127.0.0.1")
-    cert = b"".join(blob.bytes() for blob in issued.cert_chain_pems)
-    return TLS(cert=cert, key=issued.private_key_pem.bytes())
+def authority(credentials) -> trustme.CA:
+    return credentials.authority
+
+
+@pytest.fixture(scope="module")
+def tls(credentials) -> TLS:
+    return credentials.tls
 
 
 @pytest.fixture
-def trusting(authority) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    return context
+def trusting(credentials) -> ssl.SSLContext:
+    return credentials.trusting
 
 
 async def test_a_client_subscribes_over_tls(tls, trusting, serve, connect):
@@ -170,7 +173,7 @@ async def test_a_slow_stream_of_http_2_harms_no_other_stream(authority, tls, ser
         await manager.publish("ticks", 1)
         assert '"ticks":1}' in (await node.read())["text"]
         # It has what it wanted; the slow one is held by what it does not read.
-        await eventually(lambda: manager.metrics().connections == 1, "the slow one is left")
+        await clients_left(manager, 1)
 
 
 async def test_the_name_that_http_2_asks_for_is_checked_as_a_host(tls, http2, serve):

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from support.protocol_client import ProtocolClient
 from support.servers import HTTP_SERVERS, SERVERS
+from support.urls import http_url
 from websockets.exceptions import ConnectionClosed
 
 from fraiseql_subs import ConfigurationError, SubscriptionManager, subscription
@@ -61,7 +62,7 @@ async def test_a_method_or_a_stream_that_is_off_is_refused(server):
             SERVERS[server](make_manager(*transports)) as url,
             httpx.AsyncClient() as http,
         ):
-            url = url.replace("ws", "http", 1)
+            url = http_url(url)
             answers = {
                 "get": await http.get(url, params={"query": "{ __typename }"}),
                 "post": await http.post(url, json={"query": "{ __typename }"}),

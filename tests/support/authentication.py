@@ -1,0 +1,44 @@
+"""`authenticate` hooks: who is let in, by whom, and when."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fraiseql_subs import ConnectionParams, Identity
+
+ADA = Identity("ada")
+
+
+class Admitting:
+    """Lets everyone in as one user; `asked` has what it was called with."""
+
+    def __init__(self, identity: Identity = ADA) -> None:
+        self.identity = identity
+        self.asked: list[ConnectionParams] = []
+
+    async def __call__(self, params: ConnectionParams) -> Identity | None:
+        self.asked.append(params)
+        return self.identity
+
+
+class Waiting(Admitting):
+    """Lets in once it may; `entered` is set when somebody waits."""
+
+    def __init__(self, identity: Identity = ADA) -> None:
+        super().__init__(identity)
+        self.entered, self.let_in = asyncio.Event(), asyncio.Event()
+
+    async def __call__(self, params: ConnectionParams) -> Identity | None:
+        self.entered.set()
+        await self.let_in.wait()
+        return await super().__call__(params)
+
+
+async def refusing(params: ConnectionParams) -> None:
+    """Let nobody in."""
+
+
+async def by_payload(params: ConnectionParams) -> Identity:
+    """Let in the user that the payload names: `{"user": "ada"}`, `{"user": "ada@tenant"}`."""
+    user, _, tenant = str((params.payload or {})["user"]).partition("@")
+    return Identity(user, tenant_id=tenant or None)
