@@ -13,6 +13,7 @@ from typing import Any
 
 import graphql
 from case import Answer, Case, read
+from support import PATIENCE
 from support.paths import SCRIPTS
 
 from fraiseql_subs import (
@@ -28,9 +29,6 @@ DRIVER = SCRIPTS / "reference.mjs"
 UNLIMITED = Limits(
     max_depth=None, max_complexity=None, max_aliases=None, max_directives=None, max_tokens=None
 )
-
-PATIENCE = 20.0
-"""Time that one answer may take (seconds) before something hangs."""
 
 WAYS = ("event", "dicts", "objects")
 """An event's JSON without Python; dicts and lists of a resolver; objects with attributes."""

@@ -34,7 +34,7 @@ class Waiting(Admitting):
         return await super().__call__(params)
 
 
-async def refusing(params: ConnectionParams) -> None:
+async def refuse(params: ConnectionParams) -> None:
     """Let nobody in."""
 
 

@@ -28,7 +28,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from support import eventually_sync
+from support import PATIENCE, eventually_sync
 from support.paths import ROOT, SCRIPTS
 
 import fraiseql_subs
@@ -56,9 +56,6 @@ RUNNERS = {
     ".sh": ["bash"],
     ".html": ["node", str(SCRIPTS / "page.mjs")],
 }
-
-PATIENCE = 60.0
-"""Seconds a server or a line is waited for: Node.js starts slowly on a machine that is busy."""
 
 
 @dataclasses.dataclass

@@ -6,9 +6,13 @@ import subprocess
 import sys
 import textwrap
 
+from support import PATIENCE
+from support.program import ENVIRONMENT
+
 PROGRAM = """
-import asyncio, json
+import asyncio
 import httpx, uvicorn
+from support import eventually
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 from fraiseql_subs import *
@@ -36,15 +40,14 @@ async def read_socket(url):
 
 async def main():
     serving = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.01)
+    await eventually(lambda: server.started, "uvicorn has started")
     port = server.servers[0].sockets[0].getsockname()[1]
     clients = [
         asyncio.create_task(read_stream(f"http://127.0.0.1:{port}/")),
         asyncio.create_task(read_socket(f"ws://127.0.0.1:{port}/")),
     ]
-    while manager.metrics().connections < 2 or not manager.metrics().subscriptions:
-        await asyncio.sleep(0.01)
+    await eventually(lambda: manager.metrics().connections == 2, "both are connected")
+    await eventually(lambda: manager.metrics().subscriptions, "the stream is subscribed")
     server.should_exit = True
     await serving
     await asyncio.gather(*clients)
@@ -59,7 +62,8 @@ def test_event_streams_end_with_it():
         [sys.executable, "-c", textwrap.dedent(PROGRAM)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=3 * PATIENCE,
+        env=ENVIRONMENT,
     )
     lines = ended.stdout.splitlines()
     assert ended.returncode == 0, ended.stderr

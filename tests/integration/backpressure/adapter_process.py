@@ -17,6 +17,7 @@ import asyncio, json, sys
 
 sys.path[:0] = {folders}
 from support import servers
+from support.progress import publish_until
 from fraiseql_subs import *
 from fraiseql_subs.adapters.asgi import GraphQLApp
 

@@ -47,12 +47,14 @@ async def fill_buffers(port):
         if type(found).__name__ == "_SelectorSocketTransport"
         and (found.get_extra_info("peername") or (None, None))[1] == port
     ]
-    for _ in range(5000):
-        await manager.publish("blob", "x" * 10_000)
-        await asyncio.sleep(0.001)
-        if any(transport.get_write_buffer_size() for transport in transports):
-            return True
-    return False
+    await publish_until(
+        manager,
+        lambda: any(transport.get_write_buffer_size() for transport in transports),
+        "the network takes no more",
+        "blob",
+        lambda number: "x" * 10_000,
+    )
+    return True
 """
 
 PUBLISH = 'manager.publish("blob", "x" * 50_000)'
@@ -117,12 +119,12 @@ async def deaf_clients(server: AdapterProcess, name: str):
 
 async def fill(server: AdapterProcess, until: str) -> None:
     """Publish until an expression is true; in steps, so that what waits gets to the network."""
-    for _ in range(2000):
+
+    async def published() -> object:
         await server.do(PUBLISH)
-        await server.do("asyncio.sleep(0.005)")
-        if await server.do(until):
-            return
-    raise AssertionError(f"{until}: {await server.do('manager.metrics()')}")
+        return await server.do(until)
+
+    await eventually(published, f"{until} holds")
 
 
 async def sockets_closed(server: AdapterProcess, clients: list[Deaf]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
@@ -10,7 +9,7 @@ from typing import Any, TypeAlias
 import httpx
 import pytest
 from support import PATIENCE
-from support.progress import clients_left
+from support.progress import clients_left, publish_until
 from support.response_bodies import Events, Parts
 from support.servers import HTTP_SERVERS, SERVERS
 from support.urls import http_url
@@ -65,10 +64,13 @@ async def test_a_client_that_never_reads_is_ended_and_harms_nobody(serve, form):
     manager = make_manager("disconnect")
     async with serve(manager) as url, subscribed(url, "other", FORMS["events"]) as healthy:
         async with subscribed(url, "feed", form) as deaf:
-            # What both sides buffer is filled first.
-            while manager.metrics().slow_consumer_disconnects == 0:
-                await manager.publish("feed", BIG)
-                await asyncio.sleep(0)
+            await publish_until(
+                manager,
+                lambda: manager.metrics().slow_consumer_disconnects,
+                "the deaf one is disconnected",
+                "feed",
+                lambda number: BIG,
+            )
             await manager.publish("other", 1)
             assert isinstance(healthy, Events)
             assert (await healthy.next_event())["data"] == {"data": {"other": 1}}
@@ -92,11 +94,13 @@ async def test_a_client_that_reads_late_gets_whole_results_in_order_up_to_the_ne
 ):
     manager = make_manager(policy)
     async with serve(manager) as url, subscribed(url, "feed", form) as slow:
-        count = 0
-        while manager.metrics().results_dropped < 10:
-            await manager.publish("feed", {"n": count, "text": BIG})
-            count += 1
-            await asyncio.sleep(0)
+        count = await publish_until(
+            manager,
+            lambda: manager.metrics().results_dropped >= 10,
+            "results are dropped",
+            "feed",
+            lambda number: {"n": number, "text": BIG},
+        )
         seen: list[int] = []
         while not seen or seen[-1] != count - 1:
             seen.append((await read(slow))["data"]["feed"]["n"])

@@ -10,10 +10,13 @@ import subprocess
 import sys
 
 import pytest
+from support import PATIENCE
+from support.program import ENVIRONMENT
 
 PROGRAM = """
 import asyncio, fcntl, socket, struct, sys
 from fraiseql_subs import Limits, SubscriptionManager, passthrough
+from support import eventually
 
 IFF_UP, SIOCSIFFLAGS = 1, 0x8914
 
@@ -53,13 +56,11 @@ async def main(kind):
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(REQUESTS[kind].replace(chr(10), chr(13) + chr(10)).encode())
         print(await reader.readuntil(b" OK" if kind != "websocket" else b" 101"), flush=True)
-        while not manager.metrics().connections:
-            await asyncio.sleep(0.01)
+        await eventually(lambda: manager.metrics().connections, "the client is connected")
         switch(0)
         if sys.argv[2] == "busy":
             await manager.publish("feed", 1)
-        while manager.metrics().connections:
-            await asyncio.sleep(0.05)
+        await eventually(lambda: not manager.metrics().connections, "the client is ended")
         print("ended", flush=True)
         writer.transport.abort()
 
@@ -83,6 +84,8 @@ def namespace() -> list[str]:
 @pytest.mark.parametrize("kind", ["websocket", "sse", "multipart"])
 def test_a_client_whose_network_is_lost_is_ended(kind, traffic, namespace):
     command = [*namespace, sys.executable, "-c", PROGRAM, kind, traffic]
-    # Without its end the kernel tries for a quarter of an hour.
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=100)
+    # The kernel alone would try for a quarter of an hour.
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, text=True, timeout=3 * PATIENCE, env=ENVIRONMENT
+    )
     assert done.stdout.endswith("ended\n"), done.stdout

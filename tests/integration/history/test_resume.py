@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from support import eventually
+from support import PATIENCE, eventually
 from support.progress import clients_left, recorded
 from support.protocol_client import ProtocolClient
 from support.servers import SERVERS
@@ -181,7 +181,7 @@ async def test_connections_die_under_load_and_nothing_is_lost_or_doubled(kind, s
                 await asyncio.sleep(0)
 
         await asyncio.gather(*(publisher(place) for place in range(3)))
-        for seen in await asyncio.wait_for(asyncio.gather(*followers), 60):
+        for seen in await asyncio.wait_for(asyncio.gather(*followers), PATIENCE):
             assert seen == list(range(1, count + 1))
     assert manager.metrics().resumes_too_late == 0
 

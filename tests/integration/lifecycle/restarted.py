@@ -14,11 +14,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from support import eventually
+from support import PATIENCE, eventually
 from support.paths import ROOT
-
-PATIENCE = 60.0
-"""Seconds a process is waited for."""
 
 MANAGER = """
 import asyncio, contextlib, os

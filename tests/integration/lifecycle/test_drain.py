@@ -15,13 +15,14 @@ import graphql
 import httpx
 import pytest
 from support import PATIENCE, eventually
+from support.authentication import Waiting
 from support.event_streams import EVENTS, PARTS, opened
 from support.protocol_client import ProtocolClient
 from support.servers import HTTP_SERVERS, SERVERS
 from support.urls import http_url
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from fraiseql_subs import Identity, Security, SubscriptionManager, passthrough, subscription
+from fraiseql_subs import Security, SubscriptionManager, passthrough, subscription
 
 FEED = "subscription { feed }"
 
@@ -175,22 +176,16 @@ async def test_members_of_a_shared_call_leave_while_others_go_on_receiving(conne
 
 
 async def test_a_request_that_was_let_in_is_answered_though_its_client_is_still_examined(within):
-    entered, let_in = asyncio.Event(), asyncio.Event()
-
-    async def authenticate(params) -> Identity:
-        entered.set()
-        await let_in.wait()
-        return Identity("ada")
-
-    held = Held(security=Security(authenticate=authenticate))
+    hook = Waiting()
+    held = Held(security=Security(authenticate=hook))
     held.let_go.set()
     async with held.manager.serve(port=0) as server, httpx.AsyncClient(timeout=PATIENCE) as client:
         request = {"query": "mutation { pay }"}
         asking = asyncio.ensure_future(client.post(server.http_url, json=request))
-        await within(entered.wait())
+        await within(hook.entered.wait())
         closing = asyncio.ensure_future(held.manager.close(drain=60))
         await asked_to_come_back(server.http_url)
-        let_in.set()
+        hook.let_in.set()
         assert (await asking).json() == {"data": {"pay": 1}}
         await within(closing)
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from support import PATIENCE
 
 PROGRAM = """
 import asyncio, collections.abc, dataclasses, decimal, enum, logging, sys
@@ -257,5 +258,5 @@ def test_ctrl_c_ends_the_program(work):
 def run(exception: str, work: str) -> subprocess.CompletedProcess[str]:
     program = PROGRAM.format(exception=exception, work=work)
     return subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=3 * PATIENCE
     )

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import weakref
 
+from support import PATIENCE
+
 from fraiseql_subs import SubscriptionManager, passthrough
 
 PROGRAM = """
@@ -38,7 +40,7 @@ asyncio.run(main())
 
 def test_managers_that_were_closed_take_no_memory():
     ended = subprocess.run(
-        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=3 * PATIENCE
     )
     assert ended.returncode == 0, ended.stderr
     # The page for browsers alone is 1.6 MiB.

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import strawberry
-from support import eventually
+from support import PATIENCE, eventually
 
 from fraiseql_subs import (
     ConnectionParams,
@@ -264,6 +264,6 @@ except KeyboardInterrupt:
 def test_exit_and_interrupt_end_the_program(exception, selection):
     program = PROGRAM.format(exception=exception, selection=selection)
     ended = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=3 * PATIENCE
     )
     assert ended.returncode == 7, ended.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from support.authentication import Admitting, refuse
 from support.node import NodeProcess
 
 from fraiseql_subs import Identity, Security, SubscriptionManager, passthrough
@@ -13,11 +14,9 @@ QUERY = "subscription { feed }"
 
 
 def make_manager(accepts: bool = True) -> SubscriptionManager:
-    async def authenticate(params: Any) -> Identity | None:
-        return Identity("ada") if accepts else None
-
     feed = passthrough("feed", int, channel="feed")
-    return SubscriptionManager([feed], security=Security(authenticate=authenticate))
+    hook = Admitting() if accepts else refuse
+    return SubscriptionManager([feed], security=Security(authenticate=hook))
 
 
 def run(url: str, told: bool = False) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from support.authentication import Admitting
 from support.progress import clients_left, recorded
 from support.server_process import ServerProcess, manager
 from support.servers import SERVERS
@@ -202,14 +203,10 @@ async def test_two_processes_give_no_equal_ids():
 
 
 async def test_connections_are_not_counted_by_their_ids(serve, connect):
-    seen: list[str] = []
-
-    async def authenticate(params: ConnectionParams) -> Identity:
-        seen.append(params.connection_id)
-        return Identity("ada")
-
-    server = await serve(make_manager(security=Security(authenticate=authenticate)))
+    hook = Admitting()
+    server = await serve(make_manager(security=Security(authenticate=hook)))
     for _ in range(3):
         await connect(server.url)
+    seen = [params.connection_id for params in hook.asked]
     assert len(set(seen)) == 3
     assert all(re.fullmatch(r"ws-[0-9a-f]{16}", id) for id in seen)

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from support.authentication import Admitting, Waiting, by_payload, refuse
 from websockets.exceptions import InvalidStatus
 
 from fraiseql_subs import (
@@ -52,10 +53,6 @@ async def test_the_identity_reaches_resolvers_and_the_hook_sees_the_client(as_di
     assert params.connection_id
 
 
-async def refuse(params: ConnectionParams) -> None:
-    return None
-
-
 async def fail(params: ConnectionParams) -> None:
     raise RuntimeError("secret")
 
@@ -84,21 +81,15 @@ async def test_whom_the_hook_does_not_accept_is_closed_with_4403(hook, serve, co
 
 
 async def test_subscribing_while_the_hook_runs_is_unauthorized(serve, connect, within):
-    entered, cancelled = asyncio.Event(), asyncio.Event()
-
-    async def authenticate(params: ConnectionParams) -> Identity:
-        entered.set()
-        await cancelled.wait()
-        return Identity("late")
-
-    server = await serve(make_manager(authenticate))
+    hook = Waiting()
+    server = await serve(make_manager(hook))
     client = await connect(server.url, init=False)
     await client.send({"type": "connection_init"})
-    await within(entered.wait())
+    await within(hook.entered.wait())
     query = {"query": "subscription { who }"}
     await client.send({"id": "1", "type": "subscribe", "payload": query})
     await client.expect_close(4401, "Unauthorized")
-    cancelled.set()
+    hook.let_in.set()
 
 
 async def test_an_origin_that_is_not_listed_is_refused_at_the_handshake(serve, connect):
@@ -112,11 +103,7 @@ async def test_an_origin_that_is_not_listed_is_refused_at_the_handshake(serve, c
 
 
 async def test_disconnect_ends_the_selected_connections_at_once(serve, connect):
-    async def authenticate(params: ConnectionParams) -> Identity:
-        user, tenant = params.payload["user"].split("@")
-        return Identity(user_id=user, tenant_id=tenant)
-
-    manager = make_manager(authenticate)
+    manager = make_manager(by_payload)
     server = await serve(manager)
     users = ["ada@a", "ada@b", "bob@b", "cem@c"]
     clients = [await connect(server.url, {"user": user}) for user in users]
@@ -130,16 +117,11 @@ async def test_disconnect_ends_the_selected_connections_at_once(serve, connect):
 
 
 async def test_disconnect_by_connection_id(serve, connect):
-    ids: list[str] = []
-
-    async def authenticate(params: ConnectionParams) -> Identity:
-        ids.append(params.connection_id)
-        return Identity("ada")
-
-    manager = make_manager(authenticate)
+    hook = Admitting()
+    manager = make_manager(hook)
     server = await serve(manager)
     one, other = await connect(server.url), await connect(server.url)
-    assert await manager.disconnect(connection_id=ids[0]) == 1
+    assert await manager.disconnect(connection_id=hook.asked[0].connection_id) == 1
     await one.expect_close(4403)
     await other.settle()
 

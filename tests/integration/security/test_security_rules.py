@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from support.authentication import Admitting
 
 from fraiseql_subs import (
     RBAC,
@@ -417,10 +418,7 @@ def test_a_setting_of_the_wrong_kind_says_what_to_write(make, problem):
 
 
 async def test_messages_act_in_their_order_while_checks_decide(serve, connect):
-    async def authenticate(params: ConnectionParams) -> Identity:
-        return ADA
-
-    manager = make_manager(authenticate=authenticate, tenant=TenantIsolation())
+    manager = make_manager(authenticate=Admitting(ADA), tenant=TenantIsolation())
     server = await serve(manager)
     client = await connect(server.url)
     for n in range(50):

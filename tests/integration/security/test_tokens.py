@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from typing import Any
 
 import pytest
-from support.tokens import SECRET, encode, token
+from support.key_server import KeyServer
+from support.tokens import SECRET, token
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from fraiseql_subs import (
@@ -66,12 +66,13 @@ async def test_a_token_is_taken_from_payload_header_or_cookie(payload, headers, 
     [
         None,
         "nonsense",
-        token(secret="another-secret-of-thirty-two-bytes-or-so"),
-        token(exp=time.time() - 60),
-        token(aud="other"),
-        token(header={"alg": "none"}),
-        token(header={"alg": "HS512"}),
-        token(sub=""),
+        # What `token` takes: it is signed when the test runs, and holds for a minute.
+        {"secret": "another-secret-of-thirty-two-bytes-or-so"},
+        {"exp": time.time() - 60},
+        {"aud": "other"},
+        {"header": {"alg": "none"}},
+        {"header": {"alg": "HS512"}},
+        {"sub": ""},
     ],
 )
 async def test_a_token_that_does_not_hold_is_closed_with_4403(refused, serve, connect):
@@ -79,7 +80,8 @@ async def test_a_token_that_does_not_hold_is_closed_with_4403(refused, serve, co
     server = await serve(manager)
     neighbour = await connect(server.url, {"token": token(aud=["app"])})
     client = await connect(server.url, init=False)
-    payload = {} if refused is None else {"token": refused}
+    signed = token(**refused) if isinstance(refused, dict) else refused
+    payload = {} if signed is None else {"token": signed}
     await client.send({"type": "connection_init", "payload": payload})
     await client.expect_close(4403, "Forbidden")
     await neighbour.settle()
@@ -109,7 +111,9 @@ async def test_the_end_of_a_token_ends_the_live_connection(serve, connect):
     manager = make_manager(leeway=0)
     server = await serve(manager)
     neighbour = await connect(server.url, {"token": token()})
-    client = await connect(server.url, {"token": token(exp=time.time() + 3)})
+    client = await connect(server.url, init=False)
+    # As late as can be: it has to hold until it is there.
+    await client.init({"token": token(exp=time.time() + 3)})
     await client.subscribe("subscription { who }")
     await client.expect_close(4403, "Identity expired")
     await neighbour.subscribe("subscription { who }")
@@ -190,36 +194,6 @@ async def test_binding_beyond_loopback_without_security_is_warned_of(host, warne
     caplog.clear()
     async with make_manager().serve(host, 0):
         assert "anybody" not in caplog.text
-
-
-class KeyServer:
-    """Serves a key set on this machine, and counts how often it is asked for."""
-
-    def __init__(self) -> None:
-        self.keys: dict[str, str] = {}
-        self.asked = 0
-        self.status = "200 OK"
-
-    async def __aenter__(self) -> KeyServer:
-        self._server = await asyncio.start_server(self._answer, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/keys"
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        self.asked += 1
-        keys = [
-            {"kty": "oct", "kid": kid, "k": encode(secret.encode())}
-            for kid, secret in self.keys.items()
-        ]
-        body = json.dumps({"keys": keys})
-        head = f"HTTP/1.1 {self.status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-        writer.write((head + body).encode())
-        await writer.drain()
-        writer.close()
 
 
 def of_key(kid: str, secret: str) -> str:

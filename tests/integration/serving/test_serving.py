@@ -8,10 +8,10 @@ import sys
 import httpx
 import pytest
 from support import eventually
+from support.authentication import by_payload
 
 from fraiseql_subs import (
     ConfigurationError,
-    Identity,
     Security,
     SubscriptionManager,
     passthrough,
@@ -95,10 +95,7 @@ async def test_metrics_are_in_the_text_format_of_prometheus(serve, connect):
 
 
 async def test_those_who_are_connected_are_listed(serve, connect):
-    async def authenticate(params):
-        return Identity((params.payload or {})["user"])
-
-    manager = SubscriptionManager([feed], security=Security(authenticate=authenticate))
+    manager = SubscriptionManager([feed], security=Security(authenticate=by_payload))
     server = await serve(manager)
     assert manager.connections() == []
     ada = await connect(server.url, {"user": "ada"})

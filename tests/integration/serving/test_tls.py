@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import ssl
@@ -15,7 +14,7 @@ from support import PATIENCE, eventually
 from support.certificates import Credentials
 from support.endless import Endless
 from support.node import NodeProcess
-from support.progress import clients_left
+from support.progress import clients_left, publish_until
 
 from fraiseql_subs import (
     TLS,
@@ -155,21 +154,22 @@ async def test_a_connection_of_http_2_that_is_gone_ends_its_streams(authority, t
     await within(endless.ended.wait())
 
 
-async def test_a_slow_stream_of_http_2_harms_no_other_stream(authority, tls, serve, within):
+async def test_a_slow_stream_of_http_2_harms_no_other_stream(authority, tls, serve):
     fields = [passthrough("blob", str, channel="blob"), passthrough("ticks", int, channel="ticks")]
     manager = SubscriptionManager(fields, limits=Limits(max_pending_bytes=200_000))
     server = await serve(manager, tls=tls)
     slow = {"query": "subscription { blob }", "accept": EVENTS, "ignore": True}
     healthy = {"query": "subscription { ticks }", "accept": EVENTS, "until": '"ticks":1}'}
 
-    async def fill() -> None:
-        while manager.metrics().slow_consumer_disconnects == 0:
-            await manager.publish("blob", "x" * 50_000)
-            await asyncio.sleep(0)
-
     async with open_streams(authority, server, slow, healthy) as node:
         await eventually(lambda: manager.metrics().subscriptions == 2, "both are subscribed")
-        await within(fill())
+        await publish_until(
+            manager,
+            lambda: manager.metrics().slow_consumer_disconnects,
+            "the slow one is disconnected",
+            "blob",
+            lambda number: "x" * 50_000,
+        )
         await manager.publish("ticks", 1)
         assert '"ticks":1}' in (await node.read())["text"]
         # It has what it wanted; the slow one is held by what it does not read.

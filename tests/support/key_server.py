@@ -1,0 +1,38 @@
+"""The key server of an identity provider, as `JWT.jwks_url` asks it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+from support.tokens import encode
+
+
+class KeyServer:
+    """Serves a key set on this machine, and counts how often it is asked for."""
+
+    def __init__(self) -> None:
+        self.keys: dict[str, str] = {}
+        self.asked = 0
+        self.status = "200 OK"
+
+    async def __aenter__(self) -> KeyServer:
+        self._server = await asyncio.start_server(self._answer, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/keys"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        self.asked += 1
+        keys = [
+            {"kty": "oct", "kid": kid, "k": encode(secret.encode())}
+            for kid, secret in self.keys.items()
+        ]
+        body = json.dumps({"keys": keys})
+        head = f"HTTP/1.1 {self.status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        writer.write((head + body).encode())
+        await writer.drain()
+        writer.close()
