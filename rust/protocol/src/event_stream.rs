@@ -26,7 +26,9 @@ pub(crate) const COMPLETE: &str = "event: complete\ndata:\n\n";
 
 /// `next` with the errors that ended an operation of the distinct connections mode.
 pub(crate) fn failure(errors: &[u8]) -> Bytes {
-    Framing::distinct_events().frame(&errors_only(errors), None)
+    let response = errors_only(errors).into();
+    let message = Framing::distinct_events().frame(&response, None);
+    message.into_bytes()
 }
 
 /// The server side of one reserved stream.
@@ -89,8 +91,8 @@ impl EventStream {
         let Some(complete) = self.complete(id) else {
             return Vec::new();
         };
-        let errors = Self::framing(id).frame(&errors_only(errors), None);
-        vec![Action::Send(errors), Action::Send(complete)]
+        let errors = Self::framing(id).frame(&errors_only(errors).into(), None);
+        vec![Action::Send(errors.into_bytes()), Action::Send(complete)]
     }
 
     /// An operation has ended.

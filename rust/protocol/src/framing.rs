@@ -3,8 +3,9 @@
 
 use std::fmt;
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 
+use crate::framed_message::FramedMessage;
 use crate::operation::OperationId;
 
 /// The constant surroundings of all results of one operation.
@@ -13,7 +14,7 @@ use crate::operation::OperationId;
 /// event stream.
 #[derive(Debug, Clone)]
 pub struct Framing {
-    before: Box<[u8]>,
+    before: Bytes,
     after: &'static [u8],
     id_lines: IdLines,
     /// Whether ids are sent in `extensions.resume`.
@@ -21,6 +22,9 @@ pub struct Framing {
     /// Whether anything can be resumed.
     has_ids: bool,
 }
+
+/// A response that says nothing but what its extensions do.
+const NO_DATA: Bytes = Bytes::from_static(br#"{"data":null}"#);
 
 /// Where an event stands: an offset, and what it counts. Both are safe in JSON and on a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +91,7 @@ impl Framing {
 
     fn new(before: String, after: &'static [u8], id_lines: IdLines) -> Self {
         Self {
-            before: before.into_bytes().into(),
+            before: before.into(),
             after,
             id_lines,
             tells_ids: false,
@@ -104,15 +108,9 @@ impl Framing {
         self
     }
 
-    /// Whether a response is changed at all.
+    /// Puts this response on the wire, without a copy of it. `id`: that of its event, if it has one.
     #[must_use]
-    pub fn is_plain(&self) -> bool {
-        self.before.is_empty() && self.after.is_empty() && !self.tells_ids
-    }
-
-    /// Puts this response on the wire. `id`: that of its event, if it has one.
-    #[must_use]
-    pub fn frame(&self, response: &[u8], id: Option<EventId<'_>>) -> Bytes {
+    pub fn frame(&self, response: &Bytes, id: Option<EventId<'_>>) -> FramedMessage {
         let id = id.filter(|_| self.has_ids);
         let extension = id
             .filter(|_| self.tells_ids)
@@ -124,35 +122,43 @@ impl Framing {
     /// Says where a subscription begins, and whether events are missing before: as a result, for
     /// who asked or has missed something, or as an id alone.
     #[must_use]
-    pub fn announce_position(&self, id: Option<EventId<'_>>, missed: bool) -> Option<Bytes> {
+    pub fn announce_position(
+        &self,
+        id: Option<EventId<'_>>,
+        missed: bool,
+    ) -> Option<FramedMessage> {
         let id = id.filter(|_| self.has_ids);
         if self.tells_ids || (missed && self.id_lines != IdLines::Nowhere) {
             let id_member = id.map(|id| format!(r#""id":"{id}","#)).unwrap_or_default();
             let extension =
                 format!(r#","extensions":{{"resume":{{{id_member}"missed":{missed}}}}}"#);
-            return Some(self.surround(br#"{"data":null}"#, &extension, id));
+            return Some(self.surround(&NO_DATA, &extension, id));
         }
         let id = id.filter(|_| self.id_lines == IdLines::Anywhere)?;
-        Some(format!("id: {id}\n\n").into())
+        Some(Bytes::from(format!("id: {id}\n\n")).into())
     }
 
     /// `extension`: one more member of the response.
-    fn surround(&self, response: &[u8], extension: &str, id: Option<EventId<'_>>) -> Bytes {
-        let id_line = id
-            .filter(|_| self.id_lines != IdLines::Nowhere)
-            .map(|id| format!("id: {id}\n"))
-            .unwrap_or_default();
+    fn surround(
+        &self,
+        response: &Bytes,
+        extension: &str,
+        id: Option<EventId<'_>>,
+    ) -> FramedMessage {
+        let head = match id.filter(|_| self.id_lines != IdLines::Nowhere) {
+            Some(id) => Bytes::from([format!("id: {id}\n").as_bytes(), &self.before].concat()),
+            None => self.before.clone(),
+        };
+        if extension.is_empty() {
+            let tail = Bytes::from_static(self.after);
+            return FramedMessage::new(head, response.clone(), tail);
+        }
         let end = response.len() - usize::from(response.ends_with(b"}"));
-        let (response, end) = response.split_at(end);
-        let parts = [
-            id_line.as_bytes(),
-            &self.before,
-            response,
-            extension.as_bytes(),
-            end,
-            self.after,
-        ];
-        parts.concat().into()
+        let mut tail = BytesMut::new();
+        tail.put_slice(extension.as_bytes());
+        tail.put_slice(&response[end..]);
+        tail.put_slice(self.after);
+        FramedMessage::new(head, response.slice(..end), tail.freeze())
     }
 }
 
@@ -162,15 +168,30 @@ mod tests {
     use serde_json::Value;
 
     #[test]
+    fn a_response_is_not_copied() {
+        let id = OperationId::from("1");
+        let response = Bytes::from_static(br#"{"data":{"n":1}}"#);
+        for framing in [
+            Framing::transport_ws(&id),
+            Framing::distinct_events().with_ids(true, true),
+        ] {
+            let message = framing.frame(&response, SEVENTH);
+            assert_eq!(message.pieces()[1].as_ptr(), response.as_ptr());
+        }
+    }
+
+    #[test]
     fn ids_are_escaped() {
         let id = OperationId::from("a\"\u{1}\n");
         for framing in [Framing::transport_ws(&id), Framing::legacy_ws(&id)] {
-            let frame = framing.frame(br#"{"data":null}"#, SEVENTH);
+            let frame = framing.frame(&NO_DATA, SEVENTH).into_bytes();
             let value: Value = serde_json::from_slice(&frame).unwrap();
             assert_eq!(value["id"], "a\"\u{1}\n");
             assert_eq!(value["payload"]["data"], Value::Null);
         }
     }
+
+    const EMPTY: Bytes = Bytes::from_static(b"{}");
 
     const SEVENTH: Option<EventId<'static>> = Some(EventId {
         epoch: "run",
@@ -180,27 +201,32 @@ mod tests {
     #[test]
     fn an_event_of_a_stream_has_its_id() {
         let framing = Framing::distinct_events().with_ids(true, false);
-        let frame = framing.frame(b"{}", SEVENTH);
+        let frame = framing.frame(&EMPTY, SEVENTH).into_bytes();
         assert_eq!(frame, "id: run-7\nevent: next\ndata: {}\n\n");
-        let frame = framing.frame(b"{}", None);
+        let frame = framing.frame(&EMPTY, None).into_bytes();
         assert_eq!(frame, "event: next\ndata: {}\n\n");
-        let frame = Framing::distinct_events().frame(b"{}", SEVENTH);
+        let frame = Framing::distinct_events()
+            .frame(&EMPTY, SEVENTH)
+            .into_bytes();
         assert_eq!(frame, "event: next\ndata: {}\n\n");
     }
 
     #[test]
     fn who_asked_is_told_the_id_beside_the_data() {
         let id = OperationId::from("1");
-        let response = br#"{"data":{"n":{}}}"#;
+        let response = &Bytes::from_static(br#"{"data":{"n":{}}}"#);
         let plain = Framing::transport_ws(&id).with_ids(true, false);
         let expected = r#"{"id":"1","type":"next","payload":{"data":{"n":{}}}}"#;
-        assert_eq!(plain.frame(response, SEVENTH), expected);
+        assert_eq!(plain.frame(response, SEVENTH).into_bytes(), expected);
         let asked = Framing::transport_ws(&id).with_ids(true, true);
         let expected = r#"{"id":"1","type":"next","payload":{"data":{"n":{}},"extensions":{"resume":{"id":"run-7"}}}}"#;
-        assert_eq!(asked.frame(response, SEVENTH), expected);
+        assert_eq!(asked.frame(response, SEVENTH).into_bytes(), expected);
         let without_history = Framing::transport_ws(&id).with_ids(false, true);
         let expected = r#"{"id":"1","type":"next","payload":{"data":{"n":{}}}}"#;
-        assert_eq!(without_history.frame(response, SEVENTH), expected);
+        assert_eq!(
+            without_history.frame(response, SEVENTH).into_bytes(),
+            expected
+        );
     }
 
     #[test]
@@ -209,27 +235,44 @@ mod tests {
         let socket = |asked| Framing::transport_ws(&id).with_ids(true, asked);
         let expected = r#"{"id":"1","type":"next","payload":{"data":null,"extensions":{"resume":{"id":"run-7","missed":false}}}}"#;
         assert_eq!(
-            socket(true).announce_position(SEVENTH, false).unwrap(),
+            socket(true)
+                .announce_position(SEVENTH, false)
+                .unwrap()
+                .into_bytes(),
             expected
         );
         assert_eq!(socket(false).announce_position(SEVENTH, true), None);
         let events = Framing::distinct_events().with_ids(true, false);
         assert_eq!(
-            events.announce_position(SEVENTH, false).unwrap(),
+            events
+                .announce_position(SEVENTH, false)
+                .unwrap()
+                .into_bytes(),
             "id: run-7\n\n"
         );
         let expected = "id: run-7\nevent: next\ndata: {\"data\":null,\"extensions\":{\"resume\":{\"id\":\"run-7\",\"missed\":true}}}\n\n";
-        assert_eq!(events.announce_position(SEVENTH, true).unwrap(), expected);
+        assert_eq!(
+            events
+                .announce_position(SEVENTH, true)
+                .unwrap()
+                .into_bytes(),
+            expected
+        );
         let expected =
             "event: next\ndata: {\"data\":null,\"extensions\":{\"resume\":{\"missed\":true}}}\n\n";
-        assert_eq!(events.announce_position(None, true).unwrap(), expected);
+        assert_eq!(
+            events.announce_position(None, true).unwrap().into_bytes(),
+            expected
+        );
         let shared = Framing::shared_events(&id).with_ids(true, false);
         assert_eq!(shared.announce_position(SEVENTH, false), None);
     }
 
     #[test]
     fn an_id_with_a_line_break_stays_on_its_line() {
-        let frame = Framing::shared_events(&OperationId::from("a\nb")).frame(b"{}", None);
+        let frame = Framing::shared_events(&OperationId::from("a\nb"))
+            .frame(&EMPTY, None)
+            .into_bytes();
         assert_eq!(
             frame,
             "event: next\ndata: {\"id\":\"a\\nb\",\"payload\":{}}\n\n"
@@ -238,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_part_ends_with_the_delimiter_of_the_next() {
-        let frame = Framing::part().frame(b"{}", SEVENTH);
+        let frame = Framing::part().frame(&EMPTY, SEVENTH).into_bytes();
         let expected = "\r\ncontent-type: application/json\r\n\r\n{\"payload\":{}}\r\n--graphql";
         assert_eq!(frame, expected);
     }

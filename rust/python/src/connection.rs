@@ -7,7 +7,7 @@ use std::task::Poll;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use protocol::http::HttpRequest;
-use protocol::{Close, Head, Session, Subprotocol, Transports};
+use protocol::{Close, FramedMessage, Head, Session, Subprotocol, Transports};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString};
@@ -204,10 +204,16 @@ impl Connection {
             Taken::Future(future) => return Ok(Some(future)),
             Taken::End => return Ok(None),
         };
+        let to_bytes = |message: &FramedMessage| {
+            PyBytes::new_with(py, message.len(), |mut bytes| {
+                message.write(&mut bytes);
+                Ok(())
+            })
+        };
         let messages = PyList::empty(py);
         for outgoing in batch {
             match outgoing {
-                Outgoing::Text(message) => messages.append(PyBytes::new(py, &message))?,
+                Outgoing::Text(message) => messages.append(to_bytes(&message)?)?,
                 Outgoing::Close(close) => messages.append((close.code, close.reason))?,
                 Outgoing::Head(_) | Outgoing::Ping | Outgoing::Pong(_) => {}
             }
@@ -478,7 +484,7 @@ impl Response {
                 let (mut parts, mut is_over) = (Vec::new(), false);
                 for outgoing in batch {
                     match outgoing {
-                        Outgoing::Text(part) => parts.extend_from_slice(&part),
+                        Outgoing::Text(part) => part.write(&mut parts),
                         Outgoing::Close(close) => {
                             is_over = true;
                             self.is_cut_short.store(close != Close::normal(), Relaxed);

@@ -110,10 +110,13 @@ impl Calls {
         }
         match self.bound(py, lane) {
             Ok(bound) => {
-                if let Some((id, subject)) = lane.start() {
-                    self.start(py, lane, bound, id, subject);
+                let started = lane.start();
+                if let Some((id, input)) = started.call {
+                    self.invoke(py, lane, bound, id, input);
                 }
-                self.go_on(py, lane);
+                if started.goes_on {
+                    self.go_on(py, lane);
+                }
             }
             Err(error) => {
                 let told = self
@@ -125,12 +128,11 @@ impl Calls {
         }
     }
 
+    /// Starts the next call of a lane when other lanes have had their turn.
     fn go_on(self: &Arc<Self>, py: Python<'_>, lane: &Arc<Lane>) {
-        if lane.claim() {
-            let (calls, lane) = (self.clone(), lane.clone());
-            let step = move |py: Python<'_>| calls.step(py, &lane);
-            self.bridge.push_here(py, Box::new(step));
-        }
+        let (calls, lane) = (self.clone(), lane.clone());
+        let step = move |py: Python<'_>| calls.step(py, &lane);
+        self.bridge.push_here(py, Box::new(step));
     }
 
     /// The Python side of a subscription: made when it is opened, kept with it.
@@ -165,28 +167,28 @@ impl Calls {
         }
     }
 
-    fn start(
+    fn invoke(
         self: &Arc<Self>,
         py: Python<'_>,
         lane: &Arc<Lane>,
         bound: &Bindings,
         id: CallId,
-        subject: CallInput,
+        input: CallInput,
     ) {
-        let is_initial = matches!(subject, CallInput::Initial);
+        let is_initial = matches!(input, CallInput::Initial);
         let index = lane.info.definition.index;
         let answer = Answer {
             id,
             lane: lane.clone(),
             calls: self.clone(),
             is_initial,
-            is_stream: matches!(subject, CallInput::Stream)
+            is_stream: matches!(input, CallInput::Stream)
                 || is_initial && self.functions[index].is_initial_stream,
             has_ended: AtomicBool::new(false),
         };
         match Bound::new(py, answer) {
             Ok(answer) => {
-                if let Err(error) = self.enter(&answer, bound, subject) {
+                if let Err(error) = self.enter(&answer, bound, input) {
                     answer.get().raised(py, exception_of(py, &error));
                     self.failures.pass_on(py, error);
                 }
@@ -199,12 +201,12 @@ impl Calls {
         &self,
         answer: &Bound<'_, Answer>,
         bound: &Bindings,
-        subject: CallInput,
+        input: CallInput,
     ) -> PyResult<()> {
         let py = answer.py();
         let function = &self.functions[answer.get().lane.info.definition.index];
         let callables = &bound.callables;
-        let (callable, argument, is_async) = match subject {
+        let (callable, argument, is_async) = match input {
             CallInput::Event(event) => {
                 let event = PyEvent::new(event).into_pyobject(py)?.into_any();
                 (&callables.resolve, Some(event), function.is_async)
@@ -216,7 +218,7 @@ impl Calls {
                 }
                 Some(initial) => (initial, None, function.is_initial_async),
                 None => {
-                    answer.get().finish(py, Outcome::Skip);
+                    answer.get().settle(py, Outcome::Skip);
                     return Ok(());
                 }
             },
@@ -258,7 +260,7 @@ impl Calls {
         }
         let field = field_of(&answer.lane);
         self.tasks.hold(answer.id, &task, field, answer.is_stream)?;
-        if !answer.lane.wants(answer.id) {
+        if answer.lane.is_closed() {
             // The subscription ended while the task was made: its cancellation found no task.
             self.tasks.cancel(py, answer.id);
         }
@@ -388,7 +390,7 @@ impl Answer {
     /// The resolver returned a value.
     fn returned(&self, value: Bound<'_, PyAny>) {
         let py = value.py();
-        self.finish(py, self.project(value));
+        self.settle(py, self.project(value));
     }
 
     /// The resolver raised.
@@ -429,7 +431,7 @@ impl Answer {
     /// The source stream has ended, or the generator of initial values.
     fn ended(&self, py: Python<'_>) {
         let events_follow = self.is_initial;
-        self.finish(
+        self.settle(
             py,
             if events_follow {
                 Outcome::Skip
@@ -447,30 +449,33 @@ impl Answer {
         }
         let outcome =
             refused_with(py, &exception).unwrap_or_else(|| refused(self.describe(&exception)));
-        self.finish(py, outcome);
+        self.settle(py, outcome);
     }
 }
 
 impl Answer {
     fn failed(&self, py: Python<'_>, error: ResolverError) {
         let Some(plan) = &self.lane.info.plan else {
-            return self.finish(py, refused(error));
+            return self.settle(py, refused(error));
         };
         let mut response = Vec::with_capacity(RESPONSE_BYTES);
         plan.project_error(error, &mut response);
-        self.finish(py, Outcome::Failed(response.into()));
+        self.settle(py, Outcome::Failed(response.into()));
     }
 
-    fn finish(&self, py: Python<'_>, outcome: Outcome) {
+    fn settle(&self, py: Python<'_>, outcome: Outcome) {
         self.has_ended.store(true, Relaxed);
         if !self.is_stream {
             // It has nothing more to do.
             self.calls.tasks.release(self.id);
         }
-        if let Some(wake) = self.lane.finish(self.id, outcome) {
+        let settled = self.lane.settle(self.id, outcome);
+        if let Some(wake) = settled.wake {
             self.calls.bridge.wake(wake);
         }
-        self.calls.go_on(py, &self.lane);
+        if settled.goes_on {
+            self.calls.go_on(py, &self.lane);
+        }
     }
 
     fn project(&self, value: Bound<'_, PyAny>) -> Outcome {

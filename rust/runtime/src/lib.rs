@@ -22,6 +22,7 @@
 mod admission;
 mod audit;
 mod background;
+mod bounded_queue;
 mod catalog;
 pub mod causes;
 mod client;
@@ -63,8 +64,8 @@ pub use prometheus::prometheus;
 pub use random::{opaque_id, random_key};
 pub use routing::{FieldPath, Route, RoutingIndex, Wanted, field_path};
 pub use subscription::{
-    BatchedWakes, CallId, CallInput, Callback, Lane, Outcome, Resolver, Shard, SubscriptionActor,
-    SubscriptionInfo, Wake,
+    BatchedWakes, CallId, CallInput, Callback, Lane, Outcome, Resolver, Settled, Shard, Started,
+    SubscriptionActor, SubscriptionInfo, Wake,
 };
 pub use transport::{
     Body, ConnectionConfig, ConnectionHandle, Pulse, Reply, Responder, Response, ResponseStream,

@@ -1,6 +1,6 @@
 //! What clients are told of errors that libraries find: in our words, in one place.
 
-use actix_http::ws::{HandshakeError, ProtocolError};
+use actix_http::ws::HandshakeError;
 use protocol::Close;
 use protocol::http::Response;
 
@@ -26,49 +26,6 @@ pub(crate) fn handshake(error: HandshakeError) -> Response {
         response.head = response.head.with("sec-websocket-version", "13");
     }
     response
-}
-
-/// What is wrong with a frame, by the bytes that it begins with where the library does not tell.
-pub(crate) fn frame(error: &ProtocolError) -> Close {
-    Close::new(
-        1002,
-        match error {
-            ProtocolError::UnmaskedFrame => "Frames of clients must be masked",
-            ProtocolError::MaskedFrame => "Frames of servers must not be masked",
-            ProtocolError::InvalidOpcode(_) | ProtocolError::BadOpCode => "The opcode is reserved",
-            ProtocolError::InvalidLength(_) => CONTROL_LENGTH,
-            ProtocolError::Overflow => "The length of a frame must have 63 bits",
-            ProtocolError::ContinuationNotStarted => "A continuation continues no message",
-            ProtocolError::ContinuationStarted => "A message began before the end of another",
-            ProtocolError::ContinuationFragment(_) => CONTROL_FRAGMENT,
-            // Of frames in memory no other part of it is read.
-            ProtocolError::Io(_) => "The frame is malformed",
-        },
-    )
-}
-
-const CONTROL_LENGTH: &str = "Control frames may have at most 125 bytes";
-const CONTROL_FRAGMENT: &str = "Control frames must not be fragmented";
-
-/// What the head of a frame breaks that the library has no name for (RFC 6455, sections 5.2, 5.5).
-pub(crate) fn head(first: u8, length: u8) -> Option<Close> {
-    const FIN: u8 = 0x80;
-    const RESERVED: u8 = 0x70;
-    const CONTROL: u8 = 0x08;
-    if first & RESERVED != 0 {
-        return Some(Close::new(
-            1002,
-            "The reserved bits must be 0: no extension was agreed",
-        ));
-    }
-    let is_control = (0x8..=0xa).contains(&(first & 0x0f)) && first & CONTROL != 0;
-    if is_control && first & FIN == 0 {
-        return Some(Close::new(1002, CONTROL_FRAGMENT));
-    }
-    if is_control && length & 0x7f > 125 {
-        return Some(Close::new(1002, CONTROL_LENGTH));
-    }
-    None
 }
 
 /// What the payload of a close breaks (RFC 6455, sections 5.5.1, 7.4).

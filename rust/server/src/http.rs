@@ -17,6 +17,7 @@ use runtime::{
 };
 
 use crate::deadline::within;
+use crate::gather::Gathered;
 use crate::head::{client_of, headers_of, is_too_large, peer_of};
 use crate::scan::BodyFault;
 use crate::socket::{Kept, SocketHandle};
@@ -209,7 +210,7 @@ fn respond_keeping(reply: Reply, socket: Option<SocketHandle>, kept: Option<Kept
         Body::Stream(ready, remote) => (ready, None, Some(remote)),
     };
     response.body(Parts {
-        ready,
+        ready: ready.into(),
         length,
         is_over: length.is_some(),
         remote,
@@ -232,7 +233,7 @@ fn begin(head: &Head) -> HttpResponseBuilder {
 
 /// A body. It is polled only while the socket takes what it gives.
 struct Parts {
-    ready: Bytes,
+    ready: Gathered,
     /// `None`: it goes on.
     length: Option<u64>,
     /// Whether nothing follows what is ready.
@@ -249,14 +250,11 @@ impl Parts {
     /// Takes some of what is ready. A large result leaves in pieces, so that a client which takes
     /// it slowly is seen to take it.
     fn next_piece(&mut self) -> Option<Bytes> {
-        if self.ready.is_empty() {
-            return None;
-        }
+        let piece = self.ready.pop(PIECE_BYTES)?;
         if let Some(remote) = &self.remote {
             remote.progressed();
         }
-        let length = self.ready.len().min(PIECE_BYTES);
-        Some(self.ready.split_to(length))
+        Some(piece)
     }
 }
 
@@ -297,15 +295,13 @@ impl MessageBody for Parts {
                 let error = std::io::ErrorKind::ConnectionAborted;
                 return Poll::Ready(Some(Err(error.into())));
             };
-            let mut parts = BytesMut::new();
             for outgoing in outgoing {
                 match outgoing {
-                    Outgoing::Text(part) => parts.extend_from_slice(&part),
+                    Outgoing::Text(part) => self.ready.push(&part),
                     Outgoing::Close(_) => self.is_over = true,
                     Outgoing::Head(_) | Outgoing::Ping | Outgoing::Pong(_) => {}
                 }
             }
-            self.ready = parts.freeze();
         }
     }
 }

@@ -10,6 +10,7 @@ mod descriptors;
 mod expectation;
 #[doc(hidden)]
 pub mod fuzzing;
+mod gather;
 mod handshake;
 mod head;
 mod http;
@@ -31,6 +32,7 @@ mod worker;
 mod write_through;
 mod ws_decoder;
 mod ws_encoder;
+mod ws_frame;
 
 pub use listen::{Address, Endpoint};
 pub use server::{Server, ServerConfig, ServerError};

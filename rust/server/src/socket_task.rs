@@ -2,11 +2,11 @@
 //! goes to the connection actor.
 //!
 //! The socket has left actix-http with the handshake, and with it that connection's buffers: an
-//! idle WebSocket holds none. Not here: frames and messages (`frames`, `messages`).
+//! idle WebSocket holds none. Not here: messages and their frames (`ws_decoder`, `ws_encoder`).
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,19 +16,22 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use actix_rt::time::timeout;
-use bytes::{Buf, BytesMut};
-use futures_util::Stream;
+use bytes::Buf;
 use futures_util::task::AtomicWaker;
 use runtime::{Connection, Flow, Transport};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::task::AbortHandle;
 
 use crate::allowance::Allowance;
+use crate::gather::Gathered;
 use crate::ws_encoder::{encode, encode_ping};
 
 /// How long a client has to take our close and to close its side. What it sends meanwhile would
 /// otherwise be answered with a reset, and it might lose the close frame by that.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// Pieces of one write (count).
+const WRITE_SLICES: usize = 16;
 
 /// What a client that is behind is sent between two pings (bytes).
 const ASK_BYTES: usize = 256 * 1024;
@@ -150,6 +153,18 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for SharedSocket<T> {
         Pin::new(&mut *self.0.borrow_mut()).poll_write(cx, buf)
     }
 
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.0.borrow_mut()).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.borrow().is_write_vectored()
+    }
+
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut *self.0.borrow_mut()).poll_flush(cx)
     }
@@ -159,7 +174,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for SharedSocket<T> {
     }
 }
 
-/// BatchedWakes the task, and tells that it was for the actor: a result of an operation need not be.
+/// Wakes the task, and tells that it was for the actor: a result of an operation need not be.
 struct ActorWaker {
     is_woken: AtomicBool,
     task: AtomicWaker,
@@ -179,7 +194,7 @@ impl Wake for ActorWaker {
 /// Carries a socket in a task of this thread until the actor, the client or `carriage` ends it.
 /// The actor runs while `actor` is polled.
 pub(crate) fn carry<T>(
-    actor: impl Stream + 'static,
+    actor: impl Future<Output = ()> + 'static,
     socket: SharedSocket<T>,
     connection: Rc<Connection>,
     carriage: &Carriage,
@@ -198,7 +213,7 @@ pub(crate) fn carry<T>(
 }
 
 async fn write_and_close<T: AsyncRead + AsyncWrite + Unpin>(
-    actor: impl Stream,
+    actor: impl Future<Output = ()>,
     mut socket: SharedSocket<T>,
     connection: &Connection,
     carriage: &Carriage,
@@ -219,7 +234,7 @@ async fn write_and_close<T: AsyncRead + AsyncWrite + Unpin>(
 
 /// Writes until the actor ends.
 async fn write<T: AsyncWrite + Unpin>(
-    actor: impl Stream,
+    actor: impl Future<Output = ()>,
     socket: &mut SharedSocket<T>,
     connection: &Connection,
     carriage: &Carriage,
@@ -235,11 +250,9 @@ async fn write<T: AsyncWrite + Unpin>(
         let is_over = poll_fn(|cx| {
             woken.task.register(cx.waker());
             if woken.is_woken.swap(false, AcqRel) {
-                match actor.as_mut().poll_next(&mut Context::from_waker(&waker)) {
-                    Poll::Ready(None) => return Poll::Ready(true),
-                    // It has something to say to nobody.
-                    Poll::Ready(Some(_)) => woken.wake_by_ref(),
-                    Poll::Pending => {}
+                let polled = actor.as_mut().poll(&mut Context::from_waker(&waker));
+                if polled.is_ready() {
+                    return Poll::Ready(true);
                 }
             }
             signal.poll_set(cx).map(|()| false)
@@ -263,10 +276,10 @@ async fn write_waiting<T: AsyncWrite + Unpin>(
     carriage: &Carriage,
 ) -> io::Result<()> {
     let outbox = connection.outbox();
-    let mut frames = BytesMut::new();
+    let mut frames = Gathered::default();
     let allowance = &carriage.0.allowance;
     allowance.earn(encode(outbox, &mut frames));
-    let length = frames.len();
+    let length = frames.remaining();
     write_all(socket, &mut frames, carriage).await?;
     if carriage.has_to_ask(length, !outbox.is_empty())
         && connection.is_kept_alive()
@@ -283,11 +296,19 @@ async fn write_waiting<T: AsyncWrite + Unpin>(
 
 async fn write_all<T: AsyncWrite + Unpin>(
     socket: &mut SharedSocket<T>,
-    frames: &mut BytesMut,
+    frames: &mut Gathered,
     carriage: &Carriage,
 ) -> io::Result<()> {
-    while !frames.is_empty() {
-        let written = carriage.write(|cx| Pin::new(&mut *socket).poll_write(cx, frames));
+    while frames.has_remaining() {
+        let written = carriage.write(|cx| {
+            let socket = Pin::new(&mut *socket);
+            if !socket.is_write_vectored() {
+                return socket.poll_write(cx, frames.chunk());
+            }
+            let mut slices = [IoSlice::new(&[]); WRITE_SLICES];
+            let count = frames.chunks_vectored(&mut slices);
+            socket.poll_write_vectored(cx, &slices[..count])
+        });
         match written.await? {
             0 => return Err(io::ErrorKind::WriteZero.into()),
             written => frames.advance(written),

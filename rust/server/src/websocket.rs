@@ -1,17 +1,15 @@
 //! The connection actor: a WebSocket on one side, a `runtime::Connection` on the other.
 //!
-//! The only file that knows `actix-web-actors`. Its context runs the actor inside the task that
-//! carries the socket (`socket_task`): while the socket cannot be written the actor is not polled, so
-//! what bounds memory is the outbox, and what ends a client that never reads is the transport.
+//! Its context runs the actor inside the task that carries the socket (`socket_task`): while the
+//! socket cannot be written the actor is not polled, so what bounds memory is the outbox, and what
+//! ends a client that never reads is the transport.
 
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use actix::{Actor, ActorContext, AsyncContext, StreamHandler};
-use actix_web_actors::ws;
-use bytes::Bytes;
-use futures_util::{Stream, stream};
+use futures_util::Stream;
 use protocol::Close;
 use runtime::Connection;
 
@@ -26,18 +24,17 @@ pub(crate) struct ConnectionActor {
 }
 
 impl ConnectionActor {
-    /// Starts the actor; it runs while the stream is polled, which gives nothing and ends when the
-    /// client has closed or left, and it ends when that is dropped.
+    /// Starts the actor. It runs while the future is polled, and ends when the client has closed or
+    /// left, or when the future is dropped.
     pub(crate) fn start(
         connection: Rc<Connection>,
         messages: Messages,
-    ) -> impl Stream<Item = Result<Bytes, actix_web::Error>> {
+    ) -> impl Future<Output = ()> {
         let actor = Self {
             connection,
             messages: Some(messages),
         };
-        // The actor reads `Messages`; the context's own reader gets nothing to read.
-        ws::WebsocketContext::create(actor, stream::pending())
+        actix::Context::new().into_future(actor)
     }
 }
 
@@ -48,7 +45,7 @@ impl Drop for ConnectionActor {
 }
 
 impl Actor for ConnectionActor {
-    type Context = ws::WebsocketContext<Self>;
+    type Context = actix::Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
         if let Some(messages) = self.messages.take() {
@@ -90,9 +87,4 @@ impl StreamHandler<Incoming> for ConnectionActor {
             }
         }
     }
-}
-
-/// Never called: the context insists on reading a stream of its own, which is empty.
-impl StreamHandler<Result<ws::Message, ws::ProtocolError>> for ConnectionActor {
-    fn handle(&mut self, _: Result<ws::Message, ws::ProtocolError>, _: &mut Self::Context) {}
 }

@@ -1,24 +1,22 @@
 //! WebSocket messages out of a connection's bytes (RFC 6455): frames joined, text checked, sizes
 //! bounded.
 //!
-//! Frames are decoded by `actix_http::ws::Codec`. It buffers a frame whole before it looks at the
-//! limit, so the announced length is checked here, before its bytes are taken.
+//! Not here: the bytes of a frame's header (`ws_frame`), what a message means (`runtime`).
 
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use actix_http::ws::{Codec, Frame, Item};
 use bytes::{Buf, Bytes, BytesMut};
 use bytestring::ByteString;
 use futures_util::Stream;
 use protocol::Close;
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio_util::codec::Decoder;
 
 use crate::allowance::Allowance;
 use crate::causes;
+use crate::ws_frame::{FrameHeader, MAX_CONTROL_BYTES, OpCode, ReadHeader, unmask};
 
 /// One message from a client.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,7 +42,7 @@ pub(crate) struct Messages {
 const READ_BYTES: usize = 16 * 1024;
 
 /// Fragments that are shorter are counted, unless they are the last of their message (bytes).
-const MIN_FRAGMENT: usize = 64;
+const MIN_FRAGMENT: u64 = 64;
 
 /// Reads of one turn (count).
 const TURN_READS: usize = 4;
@@ -88,10 +86,12 @@ impl Stream for Messages {
 
 /// Turns bytes into messages.
 pub(crate) struct MessageDecoder {
-    codec: Codec,
     allowance: Rc<Allowance>,
     limit_bytes: usize,
     buffer: BytesMut,
+    /// Whether a message has begun that has not ended; its fragments are not kept after a
+    /// violation.
+    is_fragmented: bool,
     /// The fragments of a message so far.
     fragments: Option<Fragments>,
     state: DecoderState,
@@ -106,7 +106,7 @@ enum DecoderState {
     Reading,
     /// A rule was broken, and the frames can still be told apart.
     Failed,
-    /// Nothing that comes means anything any more.
+    /// Frames cannot be told apart any more; what comes is dropped.
     Lost,
 }
 
@@ -119,9 +119,9 @@ impl MessageDecoder {
     pub(crate) fn new(limit_bytes: usize, allowance: Rc<Allowance>) -> Self {
         Self {
             allowance,
-            codec: Codec::new().max_size(limit_bytes),
             limit_bytes,
             buffer: BytesMut::new(),
+            is_fragmented: false,
             fragments: None,
             state: DecoderState::Reading,
             skip: 0,
@@ -177,39 +177,111 @@ impl MessageDecoder {
 
     fn decode_message(&mut self) -> Result<Option<Incoming>, Close> {
         loop {
-            if let Some(close) = violation(&self.buffer) {
-                self.lose();
-                return Err(close);
-            }
-            let length = announced_length(&self.buffer);
-            if length > self.limit_bytes as u64 {
-                let whole = length.saturating_add(header_length(&self.buffer));
-                let here = usize::try_from(whole)
-                    .map_or(self.buffer.len(), |whole| whole.min(self.buffer.len()));
-                self.buffer.advance(here);
-                self.skip = whole - here as u64;
-                return Err(Close::message_too_big(self.limit_bytes));
-            }
-            let frame = self.codec.decode(&mut self.buffer).map_err(|error| {
-                self.lose();
-                causes::frame(&error)
-            })?;
-            let Some(frame) = frame else { return Ok(None) };
-            if !is_message(&frame) && !self.allowance.take() {
-                self.lose();
-                return Err(Close::too_many_frames());
-            }
-            let message = match frame {
-                Frame::Text(bytes) => Some(text(bytes)?),
-                Frame::Binary(_) => Some(Incoming::Binary),
-                Frame::Ping(payload) => Some(Incoming::Ping(payload)),
-                Frame::Pong(_) => Some(Incoming::Pong),
-                Frame::Close(_) => Some(Incoming::Close),
-                Frame::Continuation(item) => self.join(item)?,
+            let header = match FrameHeader::read(&self.buffer) {
+                ReadHeader::Nothing => return Ok(None),
+                ReadHeader::Begun(header) => {
+                    self.check(&header)?;
+                    return Ok(None);
+                }
+                ReadHeader::Measured(header) => {
+                    self.check(&header)?;
+                    self.check_length(&header)?;
+                    return Ok(None);
+                }
+                ReadHeader::Whole(header) => {
+                    self.check(&header)?;
+                    self.check_length(&header)?;
+                    header
+                }
             };
-            if message.is_some() {
-                return Ok(message);
+            // Below the limit, which is a `usize`.
+            let length = usize::try_from(header.length).unwrap_or(usize::MAX);
+            if self.buffer.len() - header.size < length {
+                // Room is not made for what was announced only.
+                return Ok(None);
             }
+            self.buffer.advance(header.size);
+            let mut payload = self.buffer.split_to(length);
+            unmask(&mut payload, header.mask.unwrap_or_default());
+            if let Some(message) = self.take(&header, payload.freeze())? {
+                return Ok(Some(message));
+            }
+        }
+    }
+
+    /// Checks what the first two bytes of a frame tell (RFC 6455, sections 5.1, 5.2, 5.4, 5.5).
+    fn check(&mut self, header: &FrameHeader) -> Result<(), Close> {
+        let is_control = header.opcode.is_some_and(OpCode::is_control);
+        let problem = match header.opcode {
+            _ if header.reserved != 0 => "The reserved bits must be 0: no extension was agreed",
+            None => "The opcode is reserved",
+            Some(_) if is_control && !header.is_final => "Control frames must not be fragmented",
+            Some(_) if is_control && header.length > MAX_CONTROL_BYTES => {
+                "Control frames may have at most 125 bytes"
+            }
+            Some(_) if header.mask.is_none() => "Frames of clients must be masked",
+            Some(OpCode::Continuation) if !self.is_fragmented => {
+                "A continuation continues no message"
+            }
+            Some(OpCode::Text | OpCode::Binary) if self.is_fragmented => {
+                "A message began before the end of another"
+            }
+            Some(_) => return Ok(()),
+        };
+        self.lose();
+        Err(Close::new(1002, problem))
+    }
+
+    /// Refuses a frame that is too large before its payload is there, and skips it.
+    fn check_length(&mut self, header: &FrameHeader) -> Result<(), Close> {
+        if header.length <= self.limit_bytes as u64 {
+            return Ok(());
+        }
+        let whole = header.length.saturating_add(header.size as u64);
+        let here =
+            usize::try_from(whole).map_or(self.buffer.len(), |whole| whole.min(self.buffer.len()));
+        self.buffer.advance(here);
+        self.skip = whole - here as u64;
+        self.note_fragment(header);
+        Err(Close::message_too_big(self.limit_bytes))
+    }
+
+    /// Notes whether the message goes on after this frame.
+    fn note_fragment(&mut self, header: &FrameHeader) {
+        if !header.opcode.is_some_and(OpCode::is_control) {
+            self.is_fragmented = !header.is_final;
+        }
+    }
+
+    /// Takes one frame, which is allowed here.
+    fn take(&mut self, header: &FrameHeader, payload: Bytes) -> Result<Option<Incoming>, Close> {
+        self.note_fragment(header);
+        if !is_message(header) && !self.allowance.take() {
+            self.lose();
+            return Err(Close::too_many_frames());
+        }
+        match header.opcode {
+            Some(OpCode::Text) if header.is_final => text(payload).map(Some),
+            Some(OpCode::Binary) if header.is_final => Ok(Some(Incoming::Binary)),
+            Some(OpCode::Text | OpCode::Binary) => {
+                self.fragments = Some(Fragments {
+                    is_text: header.opcode == Some(OpCode::Text),
+                    bytes: BytesMut::from(&payload[..]),
+                });
+                Ok(None)
+            }
+            Some(OpCode::Continuation) => self.join(&payload, header.is_final),
+            Some(OpCode::Ping) => Ok(Some(Incoming::Ping(payload))),
+            Some(OpCode::Pong) => Ok(Some(Incoming::Pong)),
+            Some(OpCode::Close) => match causes::close(&payload) {
+                None => Ok(Some(Incoming::Close)),
+                Some(violation) => {
+                    self.lose();
+                    Err(violation)
+                }
+            },
+            // It was refused by its header.
+            None => Ok(None),
         }
     }
 
@@ -219,21 +291,15 @@ impl MessageDecoder {
         self.buffer = BytesMut::new();
     }
 
-    fn join(&mut self, item: Item) -> Result<Option<Incoming>, Close> {
-        let (bytes, is_last) = match item {
-            Item::FirstText(bytes) => (self.start(true, bytes), false),
-            Item::FirstBinary(bytes) => (self.start(false, bytes), false),
-            Item::Continue(bytes) => (bytes, false),
-            Item::Last(bytes) => (bytes, true),
-        };
-        // The codec lets a continuation through only after a first frame.
+    fn join(&mut self, payload: &[u8], is_last: bool) -> Result<Option<Incoming>, Close> {
+        // After a violation there are none.
         let Some(fragments) = &mut self.fragments else {
             return Ok(None);
         };
-        if fragments.bytes.len() + bytes.len() > self.limit_bytes {
+        if fragments.bytes.len() + payload.len() > self.limit_bytes {
             return Err(Close::message_too_big(self.limit_bytes));
         }
-        fragments.bytes.extend_from_slice(&bytes);
+        fragments.bytes.extend_from_slice(payload);
         if !is_last {
             return Ok(None);
         }
@@ -242,23 +308,15 @@ impl MessageDecoder {
             _ => Ok(Some(Incoming::Binary)),
         }
     }
-
-    fn start(&mut self, is_text: bool, bytes: Bytes) -> Bytes {
-        self.fragments = Some(Fragments {
-            is_text,
-            bytes: BytesMut::new(),
-        });
-        bytes
-    }
 }
 
 /// Whether a frame is counted as a message, or brings a part of one that is worth a frame.
-fn is_message(frame: &Frame) -> bool {
-    match frame {
-        Frame::Continuation(
-            Item::FirstText(bytes) | Item::FirstBinary(bytes) | Item::Continue(bytes),
-        ) => bytes.len() >= MIN_FRAGMENT,
-        Frame::Ping(_) | Frame::Pong(_) => false,
+fn is_message(header: &FrameHeader) -> bool {
+    match header.opcode {
+        Some(OpCode::Ping | OpCode::Pong) => false,
+        Some(OpCode::Text | OpCode::Binary | OpCode::Continuation) if !header.is_final => {
+            header.length >= MIN_FRAGMENT
+        }
         _ => true,
     }
 }
@@ -267,56 +325,6 @@ fn text(bytes: Bytes) -> Result<Incoming, Close> {
     ByteString::try_from(bytes)
         .map(Incoming::Text)
         .map_err(|_| Close::invalid_text())
-}
-
-/// What the frame at the head of `buffer` breaks, as far as it is here, that the codec does not
-/// tell apart.
-fn violation(buffer: &[u8]) -> Option<Close> {
-    const CLOSE: u8 = 0x88;
-    let [first, second, rest @ ..] = buffer else {
-        return None;
-    };
-    if let Some(close) = causes::head(*first, *second) {
-        return Some(close);
-    }
-    let is_masked = second & 0x80 != 0;
-    let (mask, payload) = rest.split_at_checked(4).filter(|_| is_masked)?;
-    let payload = payload.get(..usize::from(second & 0x7f))?;
-    if *first != CLOSE {
-        return None;
-    }
-    let unmasked = payload.iter().zip(mask.iter().cycle());
-    let unmasked: Vec<u8> = unmasked.map(|(byte, mask)| byte ^ mask).collect();
-    causes::close(&unmasked)
-}
-
-/// The payload length that the frame at the head of `buffer` announces; 0 while it is not known.
-/// RFC 6455, section 5.2.
-fn announced_length(buffer: &[u8]) -> u64 {
-    match buffer {
-        [_, second, rest @ ..] => match (second & 0x7f, rest) {
-            (126, [high, low, ..]) => u64::from(u16::from_be_bytes([*high, *low])),
-            (127, [a, b, c, d, e, f, g, h, ..]) => {
-                u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h])
-            }
-            (126 | 127, _) => 0,
-            (length, _) => u64::from(length),
-        },
-        _ => 0,
-    }
-}
-
-/// The length of the header of the frame at the head of `buffer`, which has a length that
-/// [`announced_length`] can tell.
-fn header_length(buffer: &[u8]) -> u64 {
-    let second = buffer.get(1).copied().unwrap_or_default();
-    let extended = match second & 0x7f {
-        126 => 2,
-        127 => 8,
-        _ => 0,
-    };
-    let mask = if second & 0x80 == 0 { 0 } else { 4 };
-    2 + extended + mask
 }
 
 #[cfg(test)]

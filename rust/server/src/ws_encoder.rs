@@ -1,43 +1,55 @@
 //! What leaves a connection, as frames of a WebSocket (RFC 6455, section 5).
 
-use actix_http::ws::{CloseReason, OpCode, Parser};
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, BufMut};
+use protocol::Close;
 use runtime::{Outbox, Outgoing};
+
+use crate::gather::Gathered;
+use crate::ws_frame::{MAX_CONTROL_BYTES, OpCode, write_header};
 
 /// Bytes that one turn hands to the socket. What is past it stays in the outbox, where it is
 /// counted and where the slow-consumer policy can reach it.
 const WRITE_BATCH_BYTES: usize = 64 * 1024;
 
 /// Writes the frames of what waits; returns how many of them the client has to answer.
-pub(crate) fn encode(outbox: &Outbox, frames: &mut BytesMut) -> u64 {
+pub(crate) fn encode(outbox: &Outbox, frames: &mut Gathered) -> u64 {
     let mut pings = 0;
-    while frames.len() < WRITE_BATCH_BYTES {
+    while frames.remaining() < WRITE_BATCH_BYTES {
         let Some(outgoing) = outbox.pop() else { break };
-        let (opcode, payload) = match outgoing {
-            Outgoing::Text(message) => (OpCode::Text, message),
+        match outgoing {
+            Outgoing::Text(message) => {
+                frames.write(|bytes| write_header(OpCode::Text, message.len(), bytes));
+                frames.push(&message);
+            }
             Outgoing::Ping => {
                 pings += 1;
                 encode_ping(frames);
-                continue;
             }
-            Outgoing::Pong(payload) => (OpCode::Pong, payload),
-            Outgoing::Close(close) => {
-                let reason = CloseReason {
-                    code: close.code.into(),
-                    description: (!close.reason.is_empty()).then_some(close.reason),
-                };
-                Parser::write_close(frames, Some(reason), false);
-                continue;
-            }
+            Outgoing::Pong(payload) => encode_control(OpCode::Pong, &payload, frames),
+            Outgoing::Close(close) => encode_close(&close, frames),
             // Only responses have one.
-            Outgoing::Head(_) => continue,
-        };
-        Parser::write_message(frames, payload, opcode, true, false);
+            Outgoing::Head(_) => {}
+        }
     }
     pings
 }
 
 /// Writes a ping.
-pub(crate) fn encode_ping(frames: &mut BytesMut) {
-    Parser::write_message(frames, Bytes::new(), OpCode::Ping, true, false);
+pub(crate) fn encode_ping(frames: &mut Gathered) {
+    encode_control(OpCode::Ping, &[], frames);
+}
+
+/// Writes a close with its code and reason (section 5.5.1).
+fn encode_close(close: &Close, frames: &mut Gathered) {
+    let mut payload = close.code.to_be_bytes().to_vec();
+    payload.extend_from_slice(close.reason.as_bytes());
+    encode_control(OpCode::Close, &payload, frames);
+}
+
+fn encode_control(opcode: OpCode, payload: &[u8], frames: &mut Gathered) {
+    debug_assert!(payload.len() as u64 <= MAX_CONTROL_BYTES);
+    frames.write(|bytes| {
+        write_header(opcode, payload.len(), bytes);
+        bytes.put_slice(payload);
+    });
 }

@@ -296,7 +296,7 @@ impl Connection {
         for action in actions {
             match action {
                 Action::Respond(head) => self.outbox.push_control(Outgoing::Head(head)),
-                Action::Send(message) => self.outbox.push_control(Outgoing::Text(message)),
+                Action::Send(message) => self.outbox.push_control(Outgoing::Text(message.into())),
                 Action::Initialise { payload } => self.initialise(payload),
                 Action::Subscribe { id, request } => self.subscribe(id, &request),
                 Action::Complete { id } => self.client_completed(&id),
@@ -499,12 +499,12 @@ impl Connection {
             let ping = if self.transport.has_pings() {
                 self.is_websocket.then_some(Outgoing::Ping)
             } else {
-                session.ping().map(Outgoing::Text)
+                session.ping().map(|ping| Outgoing::Text(ping.into()))
             };
             (session.heartbeat(), ping)
         };
         if let Some(heartbeat) = heartbeat {
-            self.outbox.push_control(Outgoing::Text(heartbeat));
+            self.outbox.push_control(Outgoing::Text(heartbeat.into()));
         }
         match (
             self.liveness.is_gone(self.transport.flow(), ping.is_some()),

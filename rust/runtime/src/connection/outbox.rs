@@ -4,16 +4,15 @@
 //! slower than they come, the slow-consumer policy acts here, and no other client notices.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use hashbrown::HashSet;
-use protocol::{Close, Head};
+use protocol::{Close, FramedMessage, Head};
 
 use super::signal::Signal;
+use crate::bounded_queue::{BoundedQueue, Pushed, Waiting};
 use crate::config::SlowConsumer;
 use crate::metrics::Metrics;
 
@@ -23,7 +22,7 @@ pub enum Outgoing {
     /// Status and headers of an HTTP response.
     Head(Head),
     /// A text message, or a part of a body.
-    Text(Bytes),
+    Text(FramedMessage),
     /// A ping of the transport.
     Ping,
     /// The answer to a ping of the transport.
@@ -35,7 +34,8 @@ pub enum Outgoing {
 impl Outgoing {
     pub(crate) fn len(&self) -> usize {
         match self {
-            Self::Text(bytes) | Self::Pong(bytes) => bytes.len(),
+            Self::Text(message) => message.len(),
+            Self::Pong(payload) => payload.len(),
             Self::Head(_) | Self::Ping | Self::Close(_) => 0,
         }
     }
@@ -83,12 +83,21 @@ struct Entry {
     result_of: Option<Rc<OperationMark>>,
 }
 
+impl Waiting for Entry {
+    type Operation = *const OperationMark;
+
+    fn weight(&self) -> usize {
+        self.outgoing.len()
+    }
+
+    fn operation(&self) -> Option<Self::Operation> {
+        self.result_of.as_ref().map(Rc::as_ptr)
+    }
+}
+
 /// The outgoing queue of one connection.
 pub struct Outbox {
-    entries: RefCell<VecDeque<Entry>>,
-    pending_bytes: Cell<usize>,
-    limit_bytes: usize,
-    policy: SlowConsumer,
+    entries: RefCell<BoundedQueue<Entry>>,
     closed: Cell<bool>,
     signal: Rc<Signal>,
     metrics: Arc<Metrics>,
@@ -102,10 +111,7 @@ impl Outbox {
     #[must_use]
     pub fn new(limit_bytes: usize, policy: SlowConsumer, metrics: Arc<Metrics>) -> Self {
         Self {
-            entries: RefCell::default(),
-            pending_bytes: Cell::new(0),
-            limit_bytes,
-            policy,
+            entries: RefCell::new(BoundedQueue::new(limit_bytes, policy)),
             closed: Cell::new(false),
             signal: Rc::default(),
             metrics,
@@ -116,7 +122,7 @@ impl Outbox {
 
     /// Ready when less than half of what may wait does.
     pub fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
-        if self.has_room() {
+        if self.entries.borrow().has_room() {
             return Poll::Ready(());
         }
         let mut room = self.room.borrow_mut();
@@ -124,10 +130,6 @@ impl Outbox {
             room.push(cx.waker().clone());
         }
         Poll::Pending
-    }
-
-    fn has_room(&self) -> bool {
-        self.pending_bytes.get() <= self.limit_bytes / 2
     }
 
     /// Set whenever there is something to pop.
@@ -142,23 +144,10 @@ impl Outbox {
     }
 
     /// Queues a result of an operation.
-    pub fn push_result(&self, message: Bytes, operation: &Rc<OperationMark>) {
+    pub fn push_result(&self, message: FramedMessage, operation: &Rc<OperationMark>) {
         if self.closed.get() || operation.is_withdrawn() {
             return;
         }
-        if !self.fits(message.len()) {
-            match self.policy {
-                SlowConsumer::Disconnect => return self.overflow(),
-                SlowConsumer::DropOldest => {}
-                SlowConsumer::Latest => self.keep_latest(operation),
-            }
-            self.drop_oldest(message.len());
-            if !self.fits(message.len()) {
-                // Only messages that may not be dropped are left: the client reads nothing.
-                return self.overflow();
-            }
-        }
-        self.metrics.results_sent.add(1);
         self.push(Entry {
             outgoing: Outgoing::Text(message),
             result_of: Some(operation.clone()),
@@ -170,9 +159,6 @@ impl Outbox {
         if self.closed.get() {
             return;
         }
-        if !self.fits(outgoing.len()) {
-            return self.overflow();
-        }
         self.push(Entry {
             outgoing,
             result_of: None,
@@ -182,10 +168,11 @@ impl Outbox {
     /// Queues the end; what waits already leaves before it, nothing enters behind it.
     pub fn close(&self, close: Close) {
         if !self.closed.replace(true) {
-            self.push(Entry {
+            self.entries.borrow_mut().add(Entry {
                 outgoing: Outgoing::Close(close),
                 result_of: None,
             });
+            self.signal.set();
         }
     }
 
@@ -204,76 +191,39 @@ impl Outbox {
     /// Takes the next message for the wire; results of operations that the client has ended are
     /// left out.
     pub fn pop(&self) -> Option<Outgoing> {
-        let mut entries = self.entries.borrow_mut();
-        while let Some(entry) = entries.pop_front() {
-            self.forget(&entry);
-            match entry.result_of {
-                Some(operation) if operation.is_withdrawn() => {}
-                _ => return Some(entry.outgoing),
-            }
-        }
-        None
-    }
-
-    /// A message larger than the limit passes when nothing else waits: it could never leave else.
-    fn fits(&self, len: usize) -> bool {
-        let pending = self.pending_bytes.get();
-        pending == 0 || pending + len <= self.limit_bytes
+        let next = || self.entries.borrow_mut().pop();
+        let is_wanted = |entry: &Entry| match &entry.result_of {
+            Some(operation) => !operation.is_withdrawn(),
+            None => true,
+        };
+        let entry = std::iter::from_fn(next).find(is_wanted);
+        self.wake_those_with_room();
+        entry.map(|entry| entry.outgoing)
     }
 
     fn push(&self, entry: Entry) {
-        self.pending_bytes
-            .set(self.pending_bytes.get() + entry.outgoing.len());
-        self.entries.borrow_mut().push_back(entry);
-        self.signal.set();
+        let is_result = entry.result_of.is_some();
+        let pushed = self.entries.borrow_mut().push(entry);
+        match pushed {
+            Pushed::Added(dropped) => {
+                self.metrics.results_sent.add(u64::from(is_result));
+                if dropped > 0 {
+                    self.metrics.results_dropped.add(dropped as u64);
+                    self.wake_those_with_room();
+                }
+                self.signal.set();
+            }
+            Pushed::Overflow(_) => self.overflow(),
+        }
     }
 
-    fn forget(&self, entry: &Entry) {
-        self.pending_bytes
-            .set(self.pending_bytes.get() - entry.outgoing.len());
-        if self.has_room() {
+    fn wake_those_with_room(&self) {
+        if self.entries.borrow().has_room() {
             self.room.borrow_mut().drain(..).for_each(Waker::wake);
         }
     }
 
-    fn drop_oldest(&self, len: usize) {
-        let mut dropped = 0;
-        let mut excess = (self.pending_bytes.get() + len).saturating_sub(self.limit_bytes);
-        self.entries.borrow_mut().retain(|entry| {
-            if excess == 0 || entry.result_of.is_none() {
-                return true;
-            }
-            excess = excess.saturating_sub(entry.outgoing.len());
-            self.forget(entry);
-            dropped += 1;
-            false
-        });
-        self.metrics.results_dropped.add(dropped);
-    }
-
-    /// Keeps the newest result of each operation, none of `operation`, which has a newer one.
-    fn keep_latest(&self, operation: &Rc<OperationMark>) {
-        let mut seen = HashSet::new();
-        seen.insert(Rc::as_ptr(operation));
-        let mut dropped = 0;
-        let mut entries = self.entries.borrow_mut();
-        let mut kept: VecDeque<Entry> = VecDeque::with_capacity(entries.len());
-        while let Some(entry) = entries.pop_back() {
-            match &entry.result_of {
-                Some(mark) if !seen.insert(Rc::as_ptr(mark)) => {
-                    self.forget(&entry);
-                    dropped += 1;
-                }
-                _ => kept.push_front(entry),
-            }
-        }
-        *entries = kept;
-        self.metrics.results_dropped.add(dropped);
-    }
-
     fn overflow(&self) {
-        self.entries.borrow_mut().clear();
-        self.pending_bytes.set(0);
         self.metrics.slow_consumer_disconnects.add(1);
         self.close(Close::slow_consumer());
         if let Some(act) = self.on_overflow.take() {
@@ -291,10 +241,16 @@ mod tests {
         (Outbox::new(10, policy, metrics.clone()), metrics)
     }
 
+    fn message(text: &str) -> FramedMessage {
+        Bytes::copy_from_slice(text.as_bytes()).into()
+    }
+
     fn texts(outbox: &Outbox) -> Vec<String> {
         std::iter::from_fn(|| outbox.pop())
             .map(|outgoing| match outgoing {
-                Outgoing::Text(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+                Outgoing::Text(message) => {
+                    String::from_utf8_lossy(&message.into_bytes()).into_owned()
+                }
                 other => format!("{other:?}"),
             })
             .collect()
@@ -309,8 +265,8 @@ mod tests {
             let ended = ended.clone();
             move || ended.set(true)
         });
-        outbox.push_result("aaaaaa".into(), &operation);
-        outbox.push_result("bbbbbb".into(), &operation);
+        outbox.push_result(message("aaaaaa"), &operation);
+        outbox.push_result(message("bbbbbb"), &operation);
         assert_eq!(outbox.pop(), Some(Outgoing::Close(Close::slow_consumer())));
         assert_eq!(outbox.pop(), None);
         assert!(ended.get());
@@ -322,7 +278,7 @@ mod tests {
         let (outbox, metrics) = outbox(SlowConsumer::DropOldest);
         let operation = Rc::default();
         for text in ["aaaa", "bbbb", "cccc"] {
-            outbox.push_result(text.into(), &operation);
+            outbox.push_result(message(text), &operation);
         }
         assert_eq!(texts(&outbox), ["bbbb", "cccc"]);
         assert_eq!(metrics.snapshot().results_dropped, 1);
@@ -332,10 +288,10 @@ mod tests {
     fn latest_keeps_one_result_of_each_operation() {
         let (outbox, metrics) = outbox(SlowConsumer::Latest);
         let (one, two) = (Rc::default(), Rc::default());
-        outbox.push_result("aaa".into(), &one);
-        outbox.push_result("bbb".into(), &two);
-        outbox.push_result("ccc".into(), &one);
-        outbox.push_result("ddd".into(), &one);
+        outbox.push_result(message("aaa"), &one);
+        outbox.push_result(message("bbb"), &two);
+        outbox.push_result(message("ccc"), &one);
+        outbox.push_result(message("ddd"), &one);
         assert_eq!(texts(&outbox), ["bbb", "ddd"]);
         assert_eq!(metrics.snapshot().results_dropped, 2);
     }
@@ -344,9 +300,9 @@ mod tests {
     fn messages_of_the_protocol_are_never_dropped() {
         let (outbox, _) = outbox(SlowConsumer::DropOldest);
         let operation = Rc::default();
-        outbox.push_control(Outgoing::Text("ack".into()));
-        outbox.push_result("aaaaaa".into(), &operation);
-        outbox.push_result("bbbbbb".into(), &operation);
+        outbox.push_control(Outgoing::Text(message("ack")));
+        outbox.push_result(message("aaaaaa"), &operation);
+        outbox.push_result(message("bbbbbb"), &operation);
         assert_eq!(texts(&outbox), ["ack", "bbbbbb"]);
     }
 
@@ -354,7 +310,7 @@ mod tests {
     fn a_client_that_floods_pings_and_reads_nothing_is_ended() {
         let (outbox, metrics) = outbox(SlowConsumer::DropOldest);
         for _ in 0..4 {
-            outbox.push_control(Outgoing::Text("pong".into()));
+            outbox.push_control(Outgoing::Text(message("pong")));
         }
         assert!(outbox.is_closed());
         assert_eq!(metrics.snapshot().slow_consumer_disconnects, 1);
@@ -364,17 +320,17 @@ mod tests {
     fn results_of_an_operation_that_the_client_ended_do_not_leave() {
         let (outbox, _) = outbox(SlowConsumer::Disconnect);
         let (one, two): (Rc<OperationMark>, _) = (Rc::default(), Rc::default());
-        outbox.push_result("one".into(), &one);
-        outbox.push_result("two".into(), &two);
+        outbox.push_result(message("one"), &one);
+        outbox.push_result(message("two"), &two);
         one.withdraw();
-        outbox.push_result("one".into(), &one);
+        outbox.push_result(message("one"), &one);
         assert_eq!(texts(&outbox), ["two"]);
     }
 
     #[test]
     fn a_result_larger_than_the_limit_passes_when_nothing_waits() {
         let (outbox, _) = outbox(SlowConsumer::Disconnect);
-        outbox.push_result("a".repeat(50).into(), &Rc::default());
+        outbox.push_result(message(&"a".repeat(50)), &Rc::default());
         assert_eq!(texts(&outbox).len(), 1);
     }
 
@@ -383,7 +339,7 @@ mod tests {
         let (outbox, _) = outbox(SlowConsumer::Disconnect);
         outbox.close(Close::going_away());
         outbox.push_control(Outgoing::Ping);
-        outbox.push_result("late".into(), &Rc::default());
+        outbox.push_result(message("late"), &Rc::default());
         assert_eq!(outbox.pop(), Some(Outgoing::Close(Close::going_away())));
         assert_eq!(outbox.pop(), None);
     }

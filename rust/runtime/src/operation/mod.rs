@@ -1,13 +1,13 @@
 //! How operations are opened on a worker: prepared, checked, registered, started.
 
-use std::cell::OnceCell;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 
 use actix::{Actor, Addr, Recipient};
+use bus::Stream;
 use futures_util::future::{Either, LocalBoxFuture, select};
-use graphql::{GraphQLError, Plan};
+use graphql::GraphQLError;
 use parking_lot::Mutex;
 use protocol::{Request, Resume};
 use security::Guard;
@@ -20,17 +20,14 @@ use crate::engine::Engine;
 use crate::error::shutting_down;
 use crate::routing::Route;
 use crate::subscription::{
-    CallGroupKey, CallGroupMembers, GoLive, Joining, Lane, LaneContext, Registration, Replay,
-    ResponseSink, Shard, StartPosition, SubscriptionActor, SubscriptionInfo, WorkerAddress,
+    GroupSource, LaneSource, ProjectionKey, Replay, ResponseSink, Source, StartPosition,
+    SubscriptionActor, SubscriptionInfo, Subscriptions,
 };
 
 /// Opens the operations of one worker.
 pub(crate) struct Opener {
     engine: Arc<Engine>,
-    lanes: LaneContext,
-    shard: Rc<Shard>,
-    shared: Rc<CallGroupMembers>,
-    address: OnceCell<WorkerAddress>,
+    subscriptions: Rc<Subscriptions>,
     /// The first check that subscriptions pass.
     checks: Option<Recipient<Subscribe>>,
 }
@@ -67,15 +64,6 @@ fn named_subgraph(request: &Request, client: &Client) -> Option<String> {
     named.or(client.header(SUBGRAPH_HEADER)).map(str::to_owned)
 }
 
-/// Where a subscription has its place.
-struct Placed {
-    go_live: GoLive,
-    /// Its own, if it has one.
-    lane: Option<Arc<Lane>>,
-    /// What makes its results when no lane does.
-    plan: Option<Arc<Plan>>,
-}
-
 /// An operation that was opened.
 pub(crate) enum Opened {
     /// It runs; its actor ends it.
@@ -92,20 +80,16 @@ impl Opener {
             catalog: &engine.catalog,
             metrics: &engine.metrics,
         });
+        let subscriptions = Subscriptions::new(
+            engine.call_groups.clone(),
+            engine.lane_context(),
+            engine.metrics.clone(),
+        );
         Self {
-            lanes: engine.lane_context(),
-            shard: Rc::new(Shard::new(engine.metrics.clone())),
-            shared: Rc::default(),
-            address: OnceCell::new(),
+            subscriptions: Rc::new(subscriptions),
             checks,
             engine,
         }
-    }
-
-    /// Sets where its worker takes what other threads send.
-    pub(crate) fn set_address(&self, address: WorkerAddress) {
-        // It is set once, when the worker starts.
-        self.address.set(address).ok();
     }
 
     /// What all threads share.
@@ -116,13 +100,8 @@ impl Opener {
 
     /// The subscriptions of this thread.
     #[must_use]
-    pub(crate) fn shard(&self) -> &Rc<Shard> {
-        &self.shard
-    }
-
-    /// The members of shared groups on this thread.
-    pub(crate) fn shared(&self) -> &Rc<CallGroupMembers> {
-        &self.shared
+    pub(crate) fn subscriptions(&self) -> &Rc<Subscriptions> {
+        &self.subscriptions
     }
 
     /// Starts what `request` asks for; responses go to `sink`. It is done at once unless there are
@@ -207,7 +186,7 @@ impl Opener {
 
     /// Runs what has passed the checks.
     fn run(
-        self: &Rc<Self>,
+        &self,
         prepared: PreparedOperation,
         guard: Option<Arc<Guard>>,
         client: Arc<Client>,
@@ -220,63 +199,59 @@ impl Opener {
             Some(tenant) => route.for_tenant(tenant.clone()),
             None => route,
         });
-        let stream = route.as_ref().map(|route| self.engine.stream_of(route));
+        let place = route.map(|route| {
+            let stream = self.engine.stream_of(&route);
+            (route, stream)
+        });
+        let stream = place.as_ref().map(|(_, stream)| stream.clone());
         if let Some(stream) = &stream {
             sink.follow(stream.clone());
         }
         let is_subscription = prepared.operation.is_some();
         let has_initial = prepared.definition.has_initial;
-        let place = route.as_ref().zip(stream.as_ref());
         let start = if is_subscription {
-            StartPosition::find(self.engine.kept(), resume, place, guard.as_ref())
+            StartPosition::find(self.engine.kept(), resume, place.as_ref(), guard.as_ref())
         } else {
             StartPosition::Now { missed: false }
         };
-        let is_late = matches!(start, StartPosition::Replay(_));
-        let Placed {
-            mut go_live,
-            lane,
-            plan,
-        } = self.place(prepared, route, guard, client, is_late, sink.clone())?;
+        let source = self.source(prepared, place, guard, client)?;
         let actor = match start {
             StartPosition::Replay(missed) => {
-                let waiting = self.shard.register_stream();
-                let replay = Replay {
-                    missed,
-                    go_live,
-                    plan,
+                let waiting = self.subscriptions.shard().register_stream();
+                let lane = match &source {
+                    Source::Events(_) => None,
+                    Source::Group(group) => Some(self.subscriptions.lane_of_member(group)?),
+                    Source::Lane(own) => Some(own.lane.clone()),
                 };
+                let replay = Replay::new(missed, source, self.subscriptions.clone());
                 SubscriptionActor::new(sink, waiting, lane).with_replay(replay)
             }
             StartPosition::Now { missed } => {
                 // Events already on their way are not delivered to this subscription.
-                let (now, registration) = loop {
-                    let now = stream.as_ref().map(|stream| stream.last_offset());
-                    if let Some(registration) = go_live(now.unwrap_or_default()) {
-                        break (now, registration);
-                    }
-                };
+                let stream = stream.as_ref();
+                let (now, registration) = self.subscriptions.register_now(&source, stream, &sink);
                 if is_subscription {
                     // With an initial value its position is known once it has that.
                     sink.announce_position(now.filter(|_| !has_initial), missed);
                 }
+                let lane = match source {
+                    Source::Lane(own) => Some(own.lane),
+                    Source::Events(_) | Source::Group(_) => None,
+                };
                 SubscriptionActor::new(sink, registration, lane)
             }
         };
         Ok(Opened::Subscription(actor.start()))
     }
 
-    /// Finds what a subscription needs: how it is registered, and its lane if it has its own.
-    /// `is_late`: it has events to catch up with first.
-    fn place(
-        self: &Rc<Self>,
+    /// Finds where an operation gets its results from.
+    fn source(
+        &self,
         prepared: PreparedOperation,
-        route: Option<Route>,
+        place: Option<(Route, Arc<Stream>)>,
         guard: Option<Arc<Guard>>,
         client: Arc<Client>,
-        is_late: bool,
-        sink: Rc<dyn ResponseSink>,
-    ) -> Result<Placed, Vec<GraphQLError>> {
+    ) -> Result<Source, Vec<GraphQLError>> {
         let PreparedOperation {
             definition,
             operation,
@@ -285,55 +260,31 @@ impl Opener {
             delegated,
             ..
         } = prepared;
-        let address = self.address.get().ok_or_else(shutting_down)?;
-        let opener = self.clone();
         let (plan, arguments) = match (delegated, operation) {
             (Some(request), _) => (None, request),
             (None, Some(operation)) => (Some(operation.plan), arguments),
             (None, None) => return Err(shutting_down()),
         };
-        let projected = plan.clone();
-        let (go_live, lane): (GoLive, _) = match (plan, route) {
-            (Some(plan), Some(route)) if definition.kind == ResolverKind::Passthrough => {
-                let index = definition.index;
-                let go_live = Box::new(move |after| {
-                    let (route, guard, plan) = (route.clone(), guard.clone(), plan.clone());
-                    let member = (after, sink.clone());
-                    let shard = &opener.shard;
-                    Some(shard.register_passthrough(index, route, guard, plan, member))
-                });
-                (go_live, None)
+        Ok(match (plan, place) {
+            (Some(plan), Some((route, _))) if definition.kind == ResolverKind::Passthrough => {
+                Source::Events(ProjectionKey {
+                    definition: definition.index,
+                    route,
+                    plan,
+                    guard,
+                })
             }
-            (Some(plan), Some(route)) if definition.is_shared => {
-                let (key_plan, key_guard) = (plan.clone(), guard);
-                let key_arguments = arguments.clone();
-                let info = move || SubscriptionInfo {
-                    definition: definition.clone(),
-                    arguments: Mutex::new(Some(arguments.clone())),
-                    plan: Some(plan.clone()),
-                    // Members may have different ones.
-                    operation_name: None,
-                    client: Arc::default(),
-                    host: OnceLock::new(),
-                };
-                // What it has missed is replayed for it alone, outside of the group.
-                let lane = is_late.then(|| self.lane(info(), Some(&route), address));
-                let home = address.clone();
-                let go_live = Box::new(move |after| {
-                    let info = info();
-                    let (route, plan) = (route.clone(), key_plan.clone());
-                    let key = CallGroupKey {
-                        definition: info.definition.index,
-                        arguments: key_arguments.clone(),
-                        route,
-                        plan,
-                        guard: key_guard.clone(),
-                    };
-                    opener.join(key, info, &home, (after, sink.clone()))
-                });
-                (go_live, lane)
+            (Some(plan), Some((route, stream))) if definition.is_shared => {
+                Source::Group(GroupSource {
+                    definition,
+                    arguments,
+                    plan,
+                    route,
+                    guard,
+                    stream,
+                })
             }
-            (plan, route) => {
+            (plan, place) => {
                 let info = SubscriptionInfo {
                     definition,
                     arguments: Mutex::new(Some(arguments)),
@@ -342,53 +293,10 @@ impl Opener {
                     client,
                     host: OnceLock::new(),
                 };
-                let lane = self.lane(info, route.as_ref(), address);
-                let registered = lane.clone();
-                let go_live = Box::new(move |after| {
-                    let Some(route) = route.clone() else {
-                        return Some(opener.shard.register_stream());
-                    };
-                    registered.begin_after(after);
-                    let (guard, lane) = (guard.clone(), registered.clone());
-                    Some(opener.shard.register_lane(route, guard, lane))
-                });
-                (go_live, Some(lane))
+                let (route, stream) = place.unzip();
+                let lane = self.subscriptions.lane(info, stream)?;
+                Source::Lane(LaneSource { lane, route, guard })
             }
-        };
-        Ok(Placed {
-            plan: projected.filter(|_| lane.is_none()),
-            go_live,
-            lane,
         })
-    }
-
-    /// Makes a subscription a member of the group that shares its resolver calls.
-    fn join(
-        &self,
-        key: CallGroupKey,
-        info: SubscriptionInfo,
-        address: &WorkerAddress,
-        (joined, sink): (u64, Rc<dyn ResponseSink>),
-    ) -> Option<Registration> {
-        let route = key.route.clone();
-        let membership = self.shared.join(
-            &self.engine.call_groups,
-            address,
-            Joining { key, joined, sink },
-            |home| self.lane(info, Some(&route), home),
-        );
-        // The results of an event before are on their way, and not to here.
-        (membership.sent() <= joined).then(|| self.shard.register_member(Box::new(membership)))
-    }
-
-    /// Makes a lane whose actor will be on the worker `home`.
-    fn lane(
-        &self,
-        info: SubscriptionInfo,
-        route: Option<&Route>,
-        home: &WorkerAddress,
-    ) -> Arc<Lane> {
-        let stream = route.map(|route| self.engine.stream_of(route));
-        Arc::new(Lane::new(info, stream, &self.lanes, home.wakes.clone()))
     }
 }

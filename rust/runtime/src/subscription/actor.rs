@@ -121,7 +121,7 @@ impl SubscriptionActor {
             self.end_when_idle(ctx);
             return true;
         }
-        let Some(registration) = (replay.go_live)(after) else {
+        let Some(registration) = replay.go_live(after, &self.sink) else {
             return false;
         };
         self.is_catching_up = false;

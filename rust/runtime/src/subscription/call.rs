@@ -49,7 +49,7 @@ pub enum CallInput {
     Initial,
     /// One event.
     Event(Arc<Event>),
-    /// The source stream itself: its items go to [`crate::Lane::item`], its end to [`crate::Lane::finish`].
+    /// The source stream itself: its items go to [`crate::Lane::item`], its end to [`crate::Lane::settle`].
     Stream,
 }
 

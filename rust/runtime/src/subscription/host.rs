@@ -10,7 +10,8 @@ use super::lane::Lane;
 /// Calls resolvers of the host language.
 ///
 /// The host's side of a [`Lane`] runs on one thread of the host. It answers each scheduling with
-/// [`Lane::start`], and ends with [`Lane::refuse`] what cannot run.
+/// [`Lane::start`], invokes what that returns, and ends it with [`Lane::settle`]. What cannot run
+/// it ends with [`Lane::refuse`].
 pub trait Resolver: Send + Sync {
     /// Tells the host that a lane has something to start, or has to be made ready; returns at
     /// once, on any thread.

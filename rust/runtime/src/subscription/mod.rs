@@ -10,20 +10,20 @@ mod lane;
 mod replay;
 mod shard;
 mod sink;
+mod source;
 mod wakes;
 
 pub use actor::SubscriptionActor;
 pub(crate) use actor::{FinishSubscription, StopSubscription};
 pub use call::{CallId, CallInput, Outcome, SubscriptionInfo};
-pub(crate) use call_group::{
-    CallGroupCommand, CallGroupKey, CallGroupMembers, CallGroups, Joining, WorkerAddress,
-};
+pub(crate) use call_group::{CallGroupCommand, CallGroups, WorkerAddress};
 pub use host::Resolver;
 pub(crate) use lane::LaneContext;
-pub use lane::{Callback, Lane};
-pub(crate) use replay::{GoLive, Kept, Replay, StartPosition};
-pub(crate) use shard::Registration;
+pub use lane::{Callback, Lane, Settled, Started};
+pub(crate) use replay::{Kept, Replay, StartPosition};
+pub(crate) use shard::ProjectionKey;
 pub use shard::Shard;
 pub(crate) use sink::ResponseSink;
+pub(crate) use source::{GroupSource, LaneSource, Source, Subscriptions};
 pub(crate) use wakes::WakeActors;
 pub use wakes::{BatchedWakes, Wake};

@@ -13,33 +13,41 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bus::{Event, History, Since, Stream, TooLate};
-use graphql::Plan;
 use protocol::Resume;
 use security::Guard;
 
 use super::lane::Lane;
 use super::shard::{Registration, admits};
 use super::sink::ResponseSink;
+use super::source::{Source, Subscriptions};
 use crate::config::REPLAY_BATCH;
 use crate::metrics::Metrics;
 use crate::routing::Route;
 
-/// Registers a subscription for the events after an offset; `None` when it is too late for one of
-/// those: a shared subscription whose group has just sent it.
-pub(crate) type GoLive = Box<dyn FnMut(u64) -> Option<Registration>>;
-
 /// What a subscription that returns does before it goes live.
 pub(crate) struct Replay {
-    pub(crate) missed: Missed,
-    pub(crate) go_live: GoLive,
-    /// Of a passthrough, whose results are not made by calls.
-    pub(crate) plan: Option<Arc<Plan>>,
+    pub(super) missed: Missed,
+    source: Source,
+    subscriptions: Rc<Subscriptions>,
 }
 
 impl Replay {
+    pub(crate) fn new(missed: Missed, source: Source, subscriptions: Rc<Subscriptions>) -> Self {
+        Self {
+            missed,
+            source,
+            subscriptions,
+        }
+    }
+
+    /// Registers the subscription for the events after an offset; see [`Subscriptions::register`].
+    pub(super) fn go_live(&self, after: u64, sink: &Rc<dyn ResponseSink>) -> Option<Registration> {
+        self.subscriptions.register(&self.source, after, sink)
+    }
+
     /// Sends the response to an event that no call makes.
-    pub(crate) fn send(&self, event: &Event, sink: &Rc<dyn ResponseSink>) {
-        if let Some(plan) = &self.plan {
+    pub(super) fn send(&self, event: &Event, sink: &Rc<dyn ResponseSink>) {
+        if let Some(plan) = self.source.plan() {
             let mut response = Vec::new();
             let faults = plan.project(&event.data, &mut response);
             self.missed.metrics.report(&faults);
@@ -48,7 +56,7 @@ impl Replay {
     }
 
     /// Tells the client that events are missing, and begins anew; returns after which event.
-    pub(crate) fn restart(&mut self, lane: Option<&Arc<Lane>>, sink: &Rc<dyn ResponseSink>) -> u64 {
+    pub(super) fn restart(&mut self, lane: Option<&Arc<Lane>>, sink: &Rc<dyn ResponseSink>) -> u64 {
         let now = self.missed.stream.last_offset();
         let has_initial = lane.is_some_and(|lane| lane.restart());
         sink.announce_position((!has_initial).then_some(now), true);
@@ -105,7 +113,7 @@ impl StartPosition {
     pub(crate) fn find(
         kept: Kept<'_>,
         resume: &Resume,
-        place: Option<(&Route, &Arc<Stream>)>,
+        place: Option<&(Route, Arc<Stream>)>,
         guard: Option<&Arc<Guard>>,
     ) -> Self {
         let Some(after) = resume.after.as_deref() else {
@@ -126,7 +134,7 @@ impl Missed {
     fn find(
         kept: Kept<'_>,
         after: &str,
-        place: Option<(&Route, &Arc<Stream>)>,
+        place: Option<&(Route, Arc<Stream>)>,
         guard: Option<&Arc<Guard>>,
     ) -> Option<Self> {
         let (history, (route, stream)) = (kept.history?, place?);

@@ -20,12 +20,15 @@ use crate::routing::{Route, RoutingIndex};
 
 /// What passthrough subscriptions have in common when their results are equal byte for byte.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct ProjectionKey {
-    definition: usize,
-    route: Route,
-    plan: Arc<Plan>,
+pub struct ProjectionKey {
+    /// Index of the definition.
+    pub definition: usize,
+    /// Where the events are found.
+    pub route: Route,
+    /// How an event becomes a response.
+    pub plan: Arc<Plan>,
     /// The security view: who sees other events is in another group.
-    guard: Option<Arc<Guard>>,
+    pub guard: Option<Arc<Guard>>,
 }
 
 /// Subscriptions whose result is projected once for all of them.
@@ -160,24 +163,15 @@ impl Shard {
         self.registration(Registered::Nowhere)
     }
 
-    /// Lets events on `route` after an offset that the guard admits reach a sink, projected by
-    /// `plan` together with all equal subscriptions, until the registration is dropped.
+    /// Lets events of `key` after an offset reach a sink, projected together with all subscriptions
+    /// of equal key, until the registration is dropped.
     pub fn register_passthrough(
         self: &Rc<Self>,
-        definition: usize,
-        route: Route,
-        guard: Option<Arc<Guard>>,
-        plan: Arc<Plan>,
+        key: ProjectionKey,
         (after, sink): (u64, Rc<dyn ResponseSink>),
     ) -> Registration {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
-        let key = ProjectionKey {
-            definition,
-            route,
-            plan,
-            guard,
-        };
         let group = state.groups.entry_ref(&key).or_insert_with(|| {
             let group = Rc::new(ProjectionGroup {
                 key: key.clone(),

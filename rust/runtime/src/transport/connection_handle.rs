@@ -380,7 +380,7 @@ impl Pump {
                     let actions = self.connection.closing_actions(&close);
                     batch.extend(actions.into_iter().filter_map(|action| match action {
                         Action::Respond(head) => Some(Outgoing::Head(head)),
-                        Action::Send(message) => Some(Outgoing::Text(message)),
+                        Action::Send(message) => Some(Outgoing::Text(message.into())),
                         _ => None,
                     }));
                     batch.push(Outgoing::Close(close));

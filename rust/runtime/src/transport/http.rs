@@ -538,7 +538,7 @@ async fn begun(remote: ConnectionHandle) -> Reply {
     let (mut ready, mut is_whole) = (BytesMut::new(), false);
     for outgoing in outgoing {
         match outgoing {
-            Outgoing::Text(part) => ready.extend_from_slice(&part),
+            Outgoing::Text(part) => part.write(&mut ready),
             Outgoing::Close(_) => is_whole = true,
             Outgoing::Head(_) | Outgoing::Ping | Outgoing::Pong(_) => {}
         }
@@ -568,7 +568,7 @@ async fn whole(reply: Reply) -> Reply {
     while let Some(outgoing) = poll_fn(|cx| remote.poll_take(cx)).await {
         for outgoing in outgoing {
             match outgoing {
-                Outgoing::Text(part) => body.extend_from_slice(&part),
+                Outgoing::Text(part) => part.write(&mut body),
                 Outgoing::Close(_) => {
                     let body = Body::Whole(body.freeze(), Some(remote));
                     return Reply {

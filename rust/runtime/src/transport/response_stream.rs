@@ -2,7 +2,6 @@
 //! of other transports take them from here, on any thread.
 
 use std::cell::OnceCell;
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -12,6 +11,7 @@ use graphql::GraphQLError;
 use parking_lot::Mutex;
 use protocol::{EventId, Framing};
 
+use crate::bounded_queue::{BoundedQueue, Pushed, Waiting};
 use crate::client::Buckets;
 use crate::config::SlowConsumer;
 use crate::metrics::Metrics;
@@ -28,18 +28,30 @@ pub enum Response {
     Complete,
 }
 
+/// A response that waits; all are of one operation.
+struct Pending(Bytes);
+
+impl Waiting for Pending {
+    type Operation = ();
+
+    fn weight(&self) -> usize {
+        self.0.len()
+    }
+
+    fn operation(&self) -> Option<()> {
+        Some(())
+    }
+}
+
 /// Bounded queue of responses.
 pub struct ResponseStream {
     state: Mutex<State>,
     limit_bytes: usize,
-    policy: SlowConsumer,
     metrics: Arc<Metrics>,
 }
 
-#[derive(Default)]
 struct State {
-    responses: VecDeque<Bytes>,
-    pending_bytes: usize,
+    responses: BoundedQueue<Pending>,
     end: Option<Response>,
     waiter: Option<Callback>,
     /// The operation, when it waits for room.
@@ -51,9 +63,13 @@ impl ResponseStream {
     #[must_use]
     pub fn new(limit_bytes: usize, policy: SlowConsumer, metrics: Arc<Metrics>) -> Self {
         Self {
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                responses: BoundedQueue::new(limit_bytes, policy),
+                end: None,
+                waiter: None,
+                room: None,
+            }),
             limit_bytes,
-            policy,
             metrics,
         }
     }
@@ -62,9 +78,8 @@ impl ResponseStream {
     /// called once there may be one; a later call replaces an earlier waiter.
     pub fn take_or_wait(&self, waiter: impl FnOnce() -> Callback) -> Option<Response> {
         let mut state = self.state.lock();
-        if let Some(response) = state.responses.pop_front() {
-            state.pending_bytes -= response.len();
-            let has_room = self.has_room(&state);
+        if let Some(Pending(response)) = state.responses.pop() {
+            let has_room = state.responses.has_room();
             let room = state.room.take_if(|_| has_room);
             drop(state);
             if let Some(waker) = room {
@@ -79,13 +94,9 @@ impl ResponseStream {
         None
     }
 
-    fn has_room(&self, state: &State) -> bool {
-        state.pending_bytes <= self.limit_bytes / 2
-    }
-
     fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = self.state.lock();
-        if self.has_room(&state) {
+        if state.responses.has_room() {
             return Poll::Ready(());
         }
         state.room = Some(cx.waker().clone());
@@ -97,41 +108,22 @@ impl ResponseStream {
         if state.end.is_some() {
             return;
         }
-        if state.pending_bytes > 0 && state.pending_bytes + response.len() > self.limit_bytes {
-            match self.policy {
-                SlowConsumer::Disconnect => {
-                    self.metrics.slow_consumer_disconnects.add(1);
-                    state.responses.clear();
-                    state.pending_bytes = 0;
-                    let error = GraphQLError::new(format!(
-                        "the subscription was ended: more than {} bytes of results were not taken",
-                        self.limit_bytes
-                    ));
-                    let errors = graphql::errors_to_json(&[error]);
-                    return Self::finish(state, Response::Error(errors.into()));
-                }
-                SlowConsumer::DropOldest => {
-                    while state.pending_bytes + response.len() > self.limit_bytes {
-                        let Some(oldest) = state.responses.pop_front() else {
-                            break;
-                        };
-                        state.pending_bytes -= oldest.len();
-                        self.metrics.results_dropped.add(1);
-                    }
-                }
-                SlowConsumer::Latest => {
-                    self.metrics
-                        .results_dropped
-                        .add(state.responses.len() as u64);
-                    state.responses.clear();
-                    state.pending_bytes = 0;
-                }
+        match state.responses.push(Pending(response)) {
+            Pushed::Added(dropped) => {
+                self.metrics.results_dropped.add(dropped as u64);
+                self.metrics.results_sent.add(1);
+                Self::wake(state);
+            }
+            Pushed::Overflow(_) => {
+                self.metrics.slow_consumer_disconnects.add(1);
+                let error = GraphQLError::new(format!(
+                    "the subscription was ended: more than {} bytes of results were not taken",
+                    self.limit_bytes
+                ));
+                let errors = graphql::errors_to_json(&[error]);
+                Self::finish(state, Response::Error(errors.into()));
             }
         }
-        self.metrics.results_sent.add(1);
-        state.pending_bytes += response.len();
-        state.responses.push_back(response);
-        Self::wake(state);
     }
 
     /// Whether no further response is pushed.
@@ -196,11 +188,8 @@ impl ResponseSink for StreamSink {
         {
             return self.metrics.results_rate_limited.add(1);
         }
-        self.stream.push(if self.framing.is_plain() {
-            response.clone()
-        } else {
-            self.framing.frame(response, self.event_id(offset))
-        });
+        let framed = self.framing.frame(response, self.event_id(offset));
+        self.stream.push(framed.into_bytes());
     }
 
     fn announce_position(&self, offset: Option<u64>, missed: bool) {
@@ -208,7 +197,7 @@ impl ResponseSink for StreamSink {
             .framing
             .announce_position(self.event_id(offset), missed)
         {
-            self.stream.push(response);
+            self.stream.push(response.into_bytes());
         }
     }
 

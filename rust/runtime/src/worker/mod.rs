@@ -33,7 +33,7 @@ impl Worker {
         let registry = Rc::new(Registry::new(opener.clone()));
         let worker = Rc::new(Self { opener, registry });
         let shard = ShardActor::new(worker.clone()).start();
-        worker.opener.set_address(address(&shard));
+        worker.opener.subscriptions().set_address(address(&shard));
         (worker, shard)
     }
 

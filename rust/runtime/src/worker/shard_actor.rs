@@ -61,7 +61,7 @@ impl Handler<Broadcast> for ShardActor {
 
     fn handle(&mut self, broadcast: Broadcast, _: &mut Context<Self>) {
         for event in broadcast.events.iter() {
-            self.worker.opener().shard().deliver(event);
+            self.worker.opener().subscriptions().shard().deliver(event);
         }
     }
 }
@@ -70,8 +70,7 @@ impl Handler<CallGroupCommand> for ShardActor {
     type Result = ();
 
     fn handle(&mut self, command: CallGroupCommand, _: &mut Context<Self>) {
-        let opener = self.worker.opener();
-        command.run(opener.shard(), opener.shared());
+        self.worker.opener().subscriptions().run(command);
     }
 }
 

@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use bus::{Draft, HistoryLimits, Stream};
 use bytes::Bytes;
+use graphql::Plan;
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::subscription::ProjectionKey;
 use crate::subscription::shard::Shard;
 use crate::subscription::shard::tests::plan;
 
@@ -164,11 +166,13 @@ impl World {
             HistoryRead::More => {}
             HistoryRead::TooLate => panic!("all is kept"),
             HistoryRead::CaughtUp(after) => {
-                let (route, guard) = (missed.route.clone(), missed.guard.clone());
-                let plan = self.plan.clone();
-                let registration =
-                    self.shard
-                        .register_passthrough(0, route, guard, plan, (after, sink));
+                let key = ProjectionKey {
+                    definition: 0,
+                    route: missed.route.clone(),
+                    plan: self.plan.clone(),
+                    guard: missed.guard.clone(),
+                };
+                let registration = self.shard.register_passthrough(key, (after, sink));
                 self.clients[client].phase = Phase::Live(registration);
             }
         }

@@ -91,9 +91,13 @@ fn subscribe(
     }
     let route = Route::new("orders".into(), None, Vec::new()).for_tenant(tenant_id);
     let received = Rc::<Received>::default();
-    let guard = Some(Arc::new(guard));
-    let registration =
-        shard.register_passthrough(0, route, guard, plan.clone(), (0, received.clone()));
+    let key = ProjectionKey {
+        definition: 0,
+        route,
+        plan: plan.clone(),
+        guard: Some(Arc::new(guard)),
+    };
+    let registration = shard.register_passthrough(key, (0, received.clone()));
     Subscriber {
         tenant,
         user,

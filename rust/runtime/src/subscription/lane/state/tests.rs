@@ -1,0 +1,279 @@
+//! Every event that comes leaves once, in its order, whatever the host, the actor and the clock do.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use bus::{Draft, Stream};
+use bytes::Bytes;
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// A lane, its stream, and what the test knows of both.
+struct World {
+    state: LaneState,
+    stream: Arc<Stream>,
+    now: Instant,
+    published: u64,
+    /// Calls that the host has invoked and not settled, with their offsets.
+    invoked: Vec<(CallId, u64)>,
+    /// What the host was told and has not answered.
+    scheduled: usize,
+    /// Offsets in the order in which their outcomes have left.
+    left: Vec<u64>,
+    /// Offsets whose calls have timed out.
+    expired: Vec<u64>,
+    timer: Option<Instant>,
+}
+
+impl World {
+    fn new(concurrency: usize, policy: SlowConsumer) -> Self {
+        Self {
+            state: LaneState::new(None, concurrency, Some(LIMIT), policy),
+            stream: Arc::new(Stream::new("orders", "run")),
+            now: Instant::now(),
+            published: 0,
+            invoked: Vec::new(),
+            scheduled: 0,
+            left: Vec::new(),
+            expired: Vec::new(),
+            timer: None,
+        }
+    }
+
+    fn event(&mut self) -> Arc<Event> {
+        self.published += 1;
+        let draft = Draft {
+            channel: "orders".into(),
+            event_type: None,
+            tenant_id: None,
+            id: None,
+            data: json!({}),
+        };
+        Arc::new(Event::new(draft, self.stream.clone(), self.published))
+    }
+
+    fn push(&mut self) -> PushedEvent {
+        let event = self.event();
+        let pushed = self.state.push(event, || outcome("too slow"));
+        self.scheduled += usize::from(pushed.schedule);
+        pushed
+    }
+
+    /// The host answers that it was scheduled.
+    fn start(&mut self) {
+        if self.scheduled == 0 {
+            return;
+        }
+        self.scheduled -= 1;
+        let Started { call, goes_on } = self.state.start(self.now);
+        self.scheduled += usize::from(goes_on);
+        if let Some((id, CallInput::Event(event))) = call {
+            self.invoked.push((id, event.offset));
+        }
+    }
+
+    /// One of the calls that run ends.
+    fn settle(&mut self, which: prop::sample::Index) {
+        if !self.invoked.is_empty() {
+            self.settle_at(which.index(self.invoked.len()));
+        }
+    }
+
+    fn settle_at(&mut self, index: usize) {
+        let (id, offset) = self.invoked.remove(index);
+        let settled = self.state.settle(id, outcome(&offset.to_string()));
+        assert_eq!(settled.is_wanted, !self.expired.contains(&offset));
+        self.scheduled += usize::from(settled.goes_on);
+    }
+
+    /// The actor takes what there is.
+    fn take(&mut self) {
+        assert_eq!(self.state.has_news(), {
+            let taken = self.state.take(self.now);
+            let has_taken = taken.is_some();
+            match taken.map(|taken| (taken.item, taken.schedule)) {
+                Some((LaneItem::Outcome(_, offset), schedule)) => {
+                    self.left.extend(offset);
+                    self.scheduled += usize::from(schedule);
+                }
+                Some((LaneItem::Start(limit), _)) => {
+                    assert_eq!(self.timer, None, "one timer at a time");
+                    self.timer = Some(self.now + limit);
+                }
+                None => {}
+            }
+            has_taken
+        });
+    }
+
+    /// Time passes; the timer fires if it is due.
+    fn wait(&mut self, seconds: u64) {
+        self.now += Duration::from_secs(seconds);
+        if self.timer.is_none_or(|due| due > self.now) {
+            return;
+        }
+        let expired = self.state.expire(self.now, LIMIT, || outcome("timed out"));
+        for id in &expired.ids {
+            let call = self.invoked.iter().find(|(call, _)| call == id);
+            self.expired.push(call.unwrap().1);
+        }
+        self.scheduled += usize::from(expired.schedule);
+        self.timer = expired.next.map(|left| self.now + left);
+    }
+}
+
+fn outcome(text: &str) -> Outcome {
+    Outcome::Response(Bytes::copy_from_slice(text.as_bytes()))
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Push,
+    Start,
+    Settle(prop::sample::Index),
+    Take,
+    Wait(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        3 => Just(Step::Push),
+        3 => Just(Step::Start),
+        3 => any::<prop::sample::Index>().prop_map(Step::Settle),
+        4 => Just(Step::Take),
+        1 => (0..12u64).prop_map(Step::Wait),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn every_event_leaves_once_and_in_order(
+        concurrency in 1..5usize,
+        steps in prop::collection::vec(step(), 1..200),
+    ) {
+        let mut world = World::new(concurrency, SlowConsumer::Disconnect);
+        for step in steps {
+            match step {
+                Step::Push => {
+                    prop_assert!(!world.push().is_too_slow);
+                }
+                Step::Start => world.start(),
+                Step::Settle(which) => world.settle(which),
+                Step::Take => world.take(),
+                Step::Wait(seconds) => world.wait(seconds),
+            }
+            let running = world.invoked.iter().filter(|(_, offset)| !world.expired.contains(offset));
+            prop_assert!(running.count() <= concurrency);
+            prop_assert!(world.scheduled <= 1, "the host is told once");
+            prop_assert!(world.scheduled == 1 || !world.state.can_start(), "the host is told");
+        }
+        for _ in 0..world.published * 4 {
+            world.start();
+            if !world.invoked.is_empty() {
+                world.settle_at(0);
+            }
+            world.take();
+        }
+        prop_assert_eq!(&world.left, &(1..=world.published).collect::<Vec<_>>());
+        prop_assert!(world.state.is_idle());
+        prop_assert_eq!(world.state.last(), 0);
+        prop_assert!(world.state.is_past(world.published));
+    }
+}
+
+#[test]
+fn a_resolver_that_is_too_slow_ends_its_subscription_once() {
+    let mut world = World::new(1, SlowConsumer::Disconnect);
+    for _ in 0..MAX_PENDING_EVENTS {
+        assert_eq!(world.push().dropped, 0);
+    }
+    let pushed = world.push();
+    assert_eq!(
+        (pushed.dropped, pushed.is_too_slow),
+        (MAX_PENDING_EVENTS + 1, true)
+    );
+    assert_eq!(world.push(), PushedEvent::default());
+    let taken = world.state.take(world.now).unwrap();
+    assert_eq!(taken.item, LaneItem::Outcome(outcome("too slow"), None));
+}
+
+#[test]
+fn a_policy_that_drops_keeps_the_newest_events() {
+    for (policy, first) in [
+        (SlowConsumer::DropOldest, 3),
+        (SlowConsumer::Latest, MAX_PENDING_EVENTS as u64 + 2),
+    ] {
+        let mut world = World::new(1, policy);
+        let mut dropped = 0;
+        for _ in 0..MAX_PENDING_EVENTS + 2 {
+            dropped += world.push().dropped;
+        }
+        world.start();
+        let skipped = if policy == SlowConsumer::Latest { 1 } else { 0 };
+        assert_eq!(world.invoked[0].1, first - skipped);
+        assert_eq!(dropped as u64, first - skipped - 1);
+    }
+}
+
+#[test]
+fn events_that_an_initial_value_contains_do_not_follow_it() {
+    let mut world = World::new(2, SlowConsumer::Disconnect);
+    world.state.restart();
+    for _ in 0..3 {
+        world.push();
+    }
+    let Started { call, goes_on } = world.state.start(world.now);
+    let Some((id, CallInput::Initial)) = call else {
+        panic!("{call:?}");
+    };
+    assert!(!goes_on, "no event starts before it has ended");
+    world.state.initial_begins(2);
+    assert!(world.state.settle(id, outcome("initial")).goes_on);
+    let Started { call, .. } = world.state.start(world.now);
+    assert!(matches!(call, Some((_, CallInput::Event(event))) if event.offset == 3));
+    let taken = world.state.take(world.now).unwrap();
+    assert_eq!(taken.item, LaneItem::Outcome(outcome("initial"), Some(2)));
+}
+
+#[test]
+fn a_source_stream_waits_for_room() {
+    let mut world = World::new(1, SlowConsumer::Disconnect);
+    let now = world.now;
+    for _ in 1..STREAM_WINDOW {
+        assert_eq!(world.state.item(outcome("item"), now), Some(true));
+    }
+    assert_eq!(world.state.await_room(), StreamRoom::Now);
+    assert_eq!(world.state.item(outcome("item"), now), Some(false));
+    assert_eq!(world.state.await_room(), StreamRoom::Later);
+    let rooms: Vec<bool> = (0..STREAM_WINDOW)
+        .map(|_| world.state.take(now).unwrap().has_room)
+        .collect();
+    assert_eq!(rooms.iter().filter(|room| **room).count(), 1);
+    assert!(!rooms[0], "not before there is room for several");
+}
+
+#[test]
+fn nothing_starts_in_a_lane_that_is_closed() {
+    let mut world = World::new(2, SlowConsumer::Disconnect);
+    for _ in 0..4 {
+        world.push();
+    }
+    world.start();
+    let [(id, _)] = world.invoked[..] else {
+        panic!("{:?}", world.invoked);
+    };
+    assert_eq!(world.state.close(), [id]);
+    assert_eq!(world.state.close(), []);
+    assert!(world.state.start(world.now).call.is_none());
+    let settled = world.state.settle(id, outcome("late"));
+    assert_eq!(settled, SettledCall::default());
+    assert_eq!(world.state.item(outcome("late"), world.now), None);
+    assert_eq!(world.state.await_room(), StreamRoom::Never);
+    assert_eq!(world.push(), PushedEvent::default());
+    assert!(world.state.is_idle());
+}
