@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import graphql
-from support.endless import Endless
+from support.resolvers import Endless
 
 from fraiseql_subs import (
     ConnectionParams,

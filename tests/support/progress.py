@@ -33,6 +33,17 @@ async def recorded(manager: SubscriptionManager) -> None:
     )
 
 
+async def disconnect_slow_consumer(manager: SubscriptionManager, channel: str, data: Any) -> None:
+    """Publish to one who does not read, until the manager disconnects that one."""
+    await publish_until(
+        manager,
+        lambda: manager.metrics().slow_consumer_disconnects,
+        "the slow consumer is disconnected",
+        channel,
+        lambda number: data,
+    )
+
+
 async def publish_until(
     manager: SubscriptionManager,
     condition: Callable[[], object],

@@ -6,7 +6,7 @@ The rules of the protocols are in `tests/conformance`, which runs over the same 
 from __future__ import annotations
 
 import pytest
-from support.progress import clients_left, publish_until, settled
+from support.progress import clients_left, disconnect_slow_consumer, settled
 from support.protocol_client import ProtocolClient
 from support.servers import SERVERS
 from websockets.exceptions import InvalidStatus
@@ -29,13 +29,7 @@ async def test_a_client_that_never_reads_is_ended_and_harms_nobody(name):
         healthy = await ProtocolClient.connect(url)
         await healthy.init()
         await healthy.subscribe("subscription { feed }")
-        await publish_until(
-            manager,
-            lambda: manager.metrics().slow_consumer_disconnects,
-            "the deaf one is disconnected",
-            "blob",
-            lambda number: "x" * 50_000,
-        )
+        await disconnect_slow_consumer(manager, "blob", "x" * 50_000)
         await manager.publish("feed", 1)
         assert await healthy.receive_data() == {"feed": 1}
         await clients_left(manager, 1)

@@ -10,6 +10,7 @@ import pytest
 from support.progress import clients_left
 from support.raw_http import handshake
 from support.raw_websocket import message
+from support.resolvers import HeldCall
 from websockets.exceptions import ConnectionClosed
 
 from fraiseql_subs import Limits, SubscriptionManager, ValidationError, passthrough, subscription
@@ -50,6 +51,13 @@ async def publish(manager: SubscriptionManager, count: int, start: int = 0) -> N
         await manager.publish("feed", {"n": number, "text": BIG})
 
 
+async def publish_to(healthy: Any, id: str, manager: SubscriptionManager) -> None:
+    """Publish a thousand events, each when a client that reads has the one before."""
+    for number in range(1000):
+        await publish(manager, 1, number)
+        assert (await healthy.receive_data(id))["feed"]["n"] == number
+
+
 async def test_disconnect_ends_the_connection_that_does_not_read(serve, connect):
     manager = make_manager("disconnect")
     server = await serve(manager)
@@ -57,9 +65,7 @@ async def test_disconnect_ends_the_connection_that_does_not_read(serve, connect)
     id = await healthy.subscribe(FEED)
     slow = await slow_client(connect, server)
     await slow.subscribe(FEED)
-    for number in range(1000):
-        await publish(manager, 1, number)
-        assert (await healthy.receive_data(id))["feed"]["n"] == number
+    await publish_to(healthy, id, manager)
     assert manager.metrics().slow_consumer_disconnects == 1
     # What the kernel had taken before arrives, in order; then the end.
     with pytest.raises(ConnectionClosed) as ended:
@@ -76,9 +82,7 @@ async def test_drop_oldest_keeps_the_newest_in_order_and_counts_the_rest(serve, 
     id = await healthy.subscribe(FEED)
     slow = await slow_client(connect, server)
     await slow.subscribe(FEED)
-    for number in range(1000):
-        await publish(manager, 1, number)
-        assert (await healthy.receive_data(id))["feed"]["n"] == number
+    await publish_to(healthy, id, manager)
     seen = []
     while not seen or seen[-1] != 999:
         seen.append((await slow.receive_data())["feed"]["n"])
@@ -95,9 +99,7 @@ async def test_latest_keeps_the_newest_of_each_subscription(serve, connect):
     id = await healthy.subscribe(FEED)
     slow = await slow_client(connect, server)
     ids = {await slow.subscribe(FEED), await slow.subscribe("subscription { other }")}
-    for number in range(1000):
-        await publish(manager, 1, number)
-        assert (await healthy.receive_data(id))["feed"]["n"] == number
+    await publish_to(healthy, id, manager)
     last: dict[str, list[int]] = {id: [] for id in ids}
     while any(999 not in seen for seen in last.values()):
         message = await slow.receive()
@@ -163,27 +165,21 @@ async def test_an_in_process_subscriber_that_does_not_iterate_is_ended_with_an_e
     [("disconnect", None), ("drop_oldest", 1), ("latest", 16_384)],
 )
 async def test_a_resolver_too_far_behind_meets_the_policy_and_harms_nobody(policy, dropped, within):
-    entered, go_on = asyncio.Event(), asyncio.Event()
-
-    @subscription(channel="feed", timeout=None)
-    async def slow(event) -> int:
-        entered.set()
-        await go_on.wait()
-        return event.data
+    call = HeldCall()
 
     @subscription(channel="feed")
     def quick(event) -> int:
         return event.data
 
     limits = Limits(slow_consumer=policy)
-    manager = SubscriptionManager([slow, quick], limits=limits)
+    manager = SubscriptionManager([call.declare(timeout=None), quick], limits=limits)
     async with (
         manager,
         manager.subscribe("subscription { slow }") as stream,
         manager.subscribe("subscription { quick }") as healthy,
     ):
         await manager.publish("feed", 0)
-        await within(entered.wait())
+        await within(call.entered.wait())
         assert (await anext(healthy)).data == {"quick": 0}
         # One is being resolved, 16,384 may wait, one more is too many.
         for number in range(1, 16_386):
@@ -198,7 +194,7 @@ async def test_a_resolver_too_far_behind_meets_the_policy_and_harms_nobody(polic
                 await anext(stream)
             return
         assert metrics.events_dropped == dropped
-        go_on.set()
+        call.let_go.set()
         seen = [(await anext(stream)).data["slow"]]
         while seen[-1] != 16_385:
             seen.append((await anext(stream)).data["slow"])

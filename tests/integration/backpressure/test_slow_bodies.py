@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import httpx
 import pytest
 from support import PATIENCE
-from support.progress import clients_left, publish_until
+from support.progress import clients_left, disconnect_slow_consumer, publish_until
 from support.response_bodies import Events, Parts
 from support.servers import HTTP_SERVERS, SERVERS
 from support.urls import http_url
@@ -64,13 +64,7 @@ async def test_a_client_that_never_reads_is_ended_and_harms_nobody(serve, form):
     manager = make_manager("disconnect")
     async with serve(manager) as url, subscribed(url, "other", FORMS["events"]) as healthy:
         async with subscribed(url, "feed", form) as deaf:
-            await publish_until(
-                manager,
-                lambda: manager.metrics().slow_consumer_disconnects,
-                "the deaf one is disconnected",
-                "feed",
-                lambda number: BIG,
-            )
+            await disconnect_slow_consumer(manager, "feed", BIG)
             await manager.publish("other", 1)
             assert isinstance(healthy, Events)
             assert (await healthy.next_event())["data"] == {"data": {"other": 1}}

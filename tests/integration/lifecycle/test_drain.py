@@ -18,6 +18,7 @@ from support import PATIENCE, eventually
 from support.authentication import Waiting
 from support.event_streams import EVENTS, PARTS, opened
 from support.protocol_client import ProtocolClient
+from support.resolvers import HeldCall
 from support.servers import HTTP_SERVERS, SERVERS
 from support.urls import http_url
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -122,23 +123,16 @@ async def test_a_stream_over_http_has_its_events_and_ends_without_a_last_word(na
 
 @pytest.mark.parametrize("shared", [False, True])
 async def test_events_under_way_are_resolved_before_the_close(shared, connect, within):
-    begun, let_go = asyncio.Event(), asyncio.Event()
-
-    @subscription(channel="feed", shared=shared)
-    async def slow(event) -> int:
-        begun.set()
-        await let_go.wait()
-        return event.data
-
-    manager = SubscriptionManager([slow])
+    call = HeldCall()
+    manager = SubscriptionManager([call.declare(shared=shared)])
     async with manager.serve(port=0) as server:
         client = await connect(server.url)
         id = await client.subscribe("subscription { slow }")
         await manager.publish_many([("feed", 1), ("feed", 2)])
-        await within(begun.wait())
+        await within(call.entered.wait())
         closing = asyncio.ensure_future(manager.close(drain=60))
         await asked_to_come_back(server.http_url)
-        let_go.set()
+        call.let_go.set()
         assert [await client.receive_data(id) for _ in range(2)] == [{"slow": 1}, {"slow": 2}]
         await client.expect_close(1001)
         await within(closing)

@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 from support import eventually
+from support.resolvers import HeldCall
 
 from fraiseql_subs import (
     ConfigurationError,
@@ -179,23 +180,16 @@ async def test_closing_sends_what_was_published_and_then_closes_with_1001(serve,
 
 
 async def test_draining_waits_for_resolvers_under_way(connect, within):
-    entered, go_on = asyncio.Event(), asyncio.Event()
-
-    @subscription(channel="feed")
-    async def slow(event) -> int:
-        entered.set()
-        await go_on.wait()
-        return event.data
-
-    manager = SubscriptionManager([slow])
+    call = HeldCall()
+    manager = SubscriptionManager([call.declare()])
     async with manager.serve(port=0) as server:
         client = await connect(server.url)
         id = await client.subscribe("subscription { slow }")
         await manager.publish("feed", 7)
-        await within(entered.wait())
+        await within(call.entered.wait())
         closing = asyncio.ensure_future(manager.close(drain=60.0))
         await asyncio.sleep(0)
-        go_on.set()
+        call.let_go.set()
         assert await client.receive_data(id) == {"slow": 7}
         await client.expect_close(1001)
         await within(closing)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 
 import pytest
+from support import eventually
 
 from fraiseql_subs import (
     SKIP,
@@ -231,7 +232,7 @@ async def test_ten_thousand_generators_run_at_once_and_all_end(within):
         await within(all_run.wait())
         await asyncio.gather(*(stream.aclose() for stream in streams))
         await within(all_ended.wait())
-    assert len(asyncio.all_tasks()) == 1
+    await eventually(lambda: len(asyncio.all_tasks()) == 1, "no task is left")
 
 
 VARIABLE: ContextVar[str] = ContextVar("variable", default="unset")

@@ -9,13 +9,13 @@ import httpx
 import pytest
 from support import eventually
 from support.authentication import by_payload
+from support.resolvers import HeldCall
 
 from fraiseql_subs import (
     ConfigurationError,
     Security,
     SubscriptionManager,
     passthrough,
-    subscription,
 )
 
 feed = passthrough("feed", int, channel="feed")
@@ -37,20 +37,13 @@ async def test_health_tells_that_it_lives_and_is_ready(serve):
 
 
 async def test_a_server_that_drains_lives_is_not_ready_and_lets_nobody_in(connect, within):
-    begun, released = asyncio.Event(), asyncio.Event()
-
-    @subscription(channel="slow")
-    async def slow(event) -> int:
-        begun.set()
-        await released.wait()
-        return event.data
-
-    manager = SubscriptionManager([slow])
+    call = HeldCall()
+    manager = SubscriptionManager([call.declare()])
     async with manager.serve(port=0) as server:
         client = await connect(server.url)
         await client.subscribe("subscription { slow }")
-        await manager.publish("slow", 1)
-        await within(begun.wait())
+        await manager.publish("feed", 1)
+        await within(call.entered.wait())
         closing = asyncio.ensure_future(manager.close(drain=30.0))
         base = server.http_url.removesuffix("/graphql")
         async with httpx.AsyncClient(base_url=base) as probe:
@@ -64,7 +57,7 @@ async def test_a_server_that_drains_lives_is_not_ready_and_lets_nobody_in(connec
             refused = await probe.post("/graphql", json={"query": "{ __typename }"})
             assert refused.status_code == 503
             # What is under way is delivered.
-            released.set()
+            call.let_go.set()
             assert await client.receive_data() == {"slow": 1}
             await client.expect_close(1001)
         await closing

@@ -12,9 +12,9 @@ import pytest
 import trustme
 from support import PATIENCE, eventually
 from support.certificates import Credentials
-from support.endless import Endless
 from support.node import NodeProcess
-from support.progress import clients_left, publish_until
+from support.progress import clients_left, disconnect_slow_consumer
+from support.resolvers import Endless
 
 from fraiseql_subs import (
     TLS,
@@ -163,13 +163,7 @@ async def test_a_slow_stream_of_http_2_harms_no_other_stream(authority, tls, ser
 
     async with open_streams(authority, server, slow, healthy) as node:
         await eventually(lambda: manager.metrics().subscriptions == 2, "both are subscribed")
-        await publish_until(
-            manager,
-            lambda: manager.metrics().slow_consumer_disconnects,
-            "the slow one is disconnected",
-            "blob",
-            lambda number: "x" * 50_000,
-        )
+        await disconnect_slow_consumer(manager, "blob", "x" * 50_000)
         await manager.publish("ticks", 1)
         assert '"ticks":1}' in (await node.read())["text"]
         # It has what it wanted; the slow one is held by what it does not read.

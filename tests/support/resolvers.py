@@ -1,0 +1,43 @@
+"""Resolvers that tell where they are, and go on when a test lets them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fraiseql_subs import subscription
+
+
+class Endless:
+    """A source stream that never ends by itself, and tells when its client has left."""
+
+    def __init__(self) -> None:
+        self.ended = asyncio.Event()
+
+    def declare(self) -> Any:
+        @subscription
+        async def endless() -> AsyncIterator[str]:
+            try:
+                yield "begun"
+                await asyncio.Event().wait()
+            finally:
+                self.ended.set()
+
+        return endless
+
+
+class HeldCall:
+    """A call for each event of `feed` that returns its data, once `let_go` is set."""
+
+    def __init__(self) -> None:
+        self.entered, self.let_go = asyncio.Event(), asyncio.Event()
+
+    def declare(self, **options: Any) -> Any:
+        @subscription(channel="feed", **options)
+        async def slow(event) -> int:
+            self.entered.set()
+            await self.let_go.wait()
+            return event.data
+
+        return slow
