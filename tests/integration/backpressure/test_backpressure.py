@@ -7,6 +7,7 @@ import socket
 from typing import Any
 
 import pytest
+from support import eventually
 from support.progress import clients_left
 from support.raw_http import handshake
 from support.raw_websocket import message
@@ -65,14 +66,17 @@ async def test_disconnect_ends_the_connection_that_does_not_read(serve, connect)
     id = await healthy.subscribe(FEED)
     slow = await slow_client(connect, server)
     await slow.subscribe(FEED)
-    await publish_to(healthy, id, manager)
-    assert manager.metrics().slow_consumer_disconnects == 1
+    publishing = asyncio.ensure_future(publish_to(healthy, id, manager))
+    # It has some seconds to take the close, and reads as soon as it is disconnected.
+    await eventually(lambda: manager.metrics().slow_consumer_disconnects, "it is disconnected")
     # What the kernel had taken before arrives, in order; then the end.
     with pytest.raises(ConnectionClosed) as ended:
         for number in range(1000):
             assert (await slow.receive_data())["feed"]["n"] == number
     assert ended.value.rcvd.code == 1013
     assert ended.value.rcvd.reason == "Results were taken too slowly"
+    await publishing
+    assert manager.metrics().slow_consumer_disconnects == 1
 
 
 async def test_drop_oldest_keeps_the_newest_in_order_and_counts_the_rest(serve, connect):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 import pytest
+from support import PATIENCE
 from support.node import NodeProcess
 from support.servers import SERVERS
 
@@ -13,10 +14,15 @@ from fraiseql_subs import Limits, SubscriptionManager, passthrough
 feed = passthrough("feed", int, channel="feed")
 
 
+def patient(keepalive: float | None) -> Limits:
+    """Give Node.js the time to begin that it takes on a busy machine."""
+    return Limits(keepalive=keepalive, connection_init_timeout=PATIENCE)
+
+
 @pytest.mark.parametrize("keepalive", [None, 60.0])
 @pytest.mark.parametrize("name", ["embedded", "asgi-hypercorn"])
 async def test_a_client_stays_where_no_keepalive_would_come_in_time(name, keepalive):
-    manager = SubscriptionManager([feed], limits=Limits(keepalive=keepalive))
+    manager = SubscriptionManager([feed], limits=patient(keepalive))
     async with SERVERS[name](manager) as url, NodeProcess.run("keepalive.mjs", url, "200") as node:
         assert await node.read() == {"connected": True}
         assert await node.read() == {"stayed": True}
@@ -24,7 +30,7 @@ async def test_a_client_stays_where_no_keepalive_would_come_in_time(name, keepal
 
 async def test_a_client_that_was_sent_one_counts_on_the_next(serve):
     """Shows that the test above could fail."""
-    manager = SubscriptionManager([feed], limits=Limits(keepalive=20.0))
+    manager = SubscriptionManager([feed], limits=patient(20.0))
     server = await serve(manager)
     async with NodeProcess.run("keepalive.mjs", server.url, "200") as node:
         assert await node.read() == {"connected": True}
