@@ -6,6 +6,7 @@ none of them uses another one's private members. Not here: what the core is buil
 
 from __future__ import annotations
 
+import asyncio
 import weakref
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
@@ -63,11 +64,22 @@ class CoreHandle:
         return self._built is not None and self._built.is_running
 
     async def close(self, drain: float) -> None:
-        """Drain for that many seconds, then stop; see `SubscriptionManager.close`."""
+        """Drain for that many seconds, then stop; see `SubscriptionManager.close`.
+
+        Cancelled, it ends the drain at once: clients are sent that the server goes away before what
+        runs for them is cancelled.
+        """
         core = self.core
         try:
             if core.is_running:
-                await core.drain(drain, True, False)
+                draining = core.drain(drain, True, False)
+                try:
+                    await asyncio.wait([draining])
+                except asyncio.CancelledError:
+                    core.hurry()
+                    await asyncio.wait([draining])
+                    raise
+                draining.result()
         finally:
             core.stop()
             for server in list(self.servers):

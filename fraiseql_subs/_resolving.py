@@ -109,7 +109,12 @@ async def resolve(
     except BaseException as exception:
         answer.raised(exception)
     else:
-        answer.returned(value)
+        try:
+            answer.returned(value)
+        except BaseException as exception:
+            # A call always ends, also if its value cannot be read at all.
+            answer.raised(exception)
+            raise
 
 
 def is_cancelled() -> bool:
@@ -215,7 +220,7 @@ def abandon(task: asyncio.Future[Any], what: str) -> None:
         task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001
     get_coro = getattr(task, "get_coro", None)
     coroutine: Any = None if get_coro is None else get_coro()
-    if coroutine is None:
+    if coroutine is None or task.done():
         return
     token = _ABANDONED.set(True)
     try:
@@ -227,8 +232,12 @@ def abandon(task: asyncio.Future[Any], what: str) -> None:
     except Exception as exception:
         faults.raised(f"{what} raised while its event loop ended", exception)
     finally:
-        coroutine.close()
-        _ABANDONED.reset(token)
+        try:
+            coroutine.close()
+        except Exception as exception:
+            faults.raised(f"{what} raised while it was ended", exception)
+        finally:
+            _ABANDONED.reset(token)
 
 
 async def pump_initial(function: Callable[[], AsyncIterator[object]], answer: Answer) -> None:

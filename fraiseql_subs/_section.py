@@ -19,13 +19,15 @@ _MAX_POSTPONED = 1024
 class Section:
     """Runs one step at a time, on all threads.
 
-    A step must not run another one: check `is_entered` first, and postpone what would.
+    A step must not run another one: check `is_entered` first, and postpone what would. Calls that
+    were postponed run one after the other, also those that they postpone.
     """
 
     def __init__(self) -> None:
         # Not a plain lock: between taking it and noting its owner there is a gap.
         self._lock = threading.RLock()
         self._owner: int | None = None
+        self._catching_up_by: int | None = None
         self._postponed: deque[Callable[[], object]] = deque()
 
     @property
@@ -52,10 +54,27 @@ class Section:
                     self._owner = threading.get_ident()
                     return step()
                 finally:
-                    self._owner = None
+                    self._leave()
         finally:
+            self._catch_up()
+
+    def _leave(self) -> None:
+        # A signal handler may raise on any line.
+        try:
+            self._owner = None
+        finally:
+            self._owner = None
+
+    def _catch_up(self) -> None:
+        # What was postponed may run steps itself: only the outermost of them goes on here.
+        if self._catching_up_by == threading.get_ident():
+            return
+        self._catching_up_by = threading.get_ident()
+        try:
             while self._postponed:
                 self._run_next()
+        finally:
+            self._catching_up_by = None
 
     def _run_next(self) -> None:
         try:

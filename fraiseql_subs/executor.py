@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .errors import ConfigurationError
+from .errors import ConfigurationError, ValidationError
 from .metrics import Metrics
-from .response_stream import next_response
+from .response_stream import ResponseReader
 
 if TYPE_CHECKING:
-    from ._causes import Causes
-    from ._core import Receipt, Responses
+    from ._core import Receipt
     from ._core_handle import CoreHandle
     from .config import Identity
 
@@ -26,7 +25,7 @@ class Executor:
 
     def __init__(self, handle: CoreHandle) -> None:
         self._handle = handle
-        self._subscriptions: dict[str, tuple[Responses, Causes]] = {}
+        self._subscriptions: dict[str, ResponseReader] = {}
 
     async def register_subscription(
         self,
@@ -68,26 +67,39 @@ class Executor:
             extensions=extensions,
         )
         responses = await opening.responses
-        self._subscriptions[responses.id] = responses, opening.causes
+        self._subscriptions[responses.id] = ResponseReader(responses, opening.causes)
         return responses.id
 
     async def next_event(self, subscription_id: str) -> bytes | None:
         """Wait for the next response of a subscription.
 
         Returns:
-            One serialised GraphQL response, `{"data": ...}`; None once the subscription has ended.
+            One serialised GraphQL response, `{"data": ...}`; None when the subscription has ended,
+            whose id is free then.
 
         Raises:
-            ConfigurationError: No subscription has this id.
+            ConfigurationError: No subscription has this id, or it has ended.
             ValidationError: The subscription ended with errors.
         """
-        found = self._subscriptions.get(subscription_id)
-        if found is None:
+        reader = self._subscriptions.get(subscription_id)
+        if reader is None:
             raise ConfigurationError(
                 f"no subscription {subscription_id!r}: use an id that register_subscription() gave"
-                " and that was not completed"
+                " and that has not ended"
             )
-        return await next_response(*found)
+        try:
+            response = await reader.read()
+        except ValidationError:
+            self._forget(subscription_id, reader)
+            raise
+        if response is None:
+            self._forget(subscription_id, reader)
+        return response
+
+    def _forget(self, subscription_id: str, reader: ResponseReader) -> None:
+        """Free the id of a subscription that has ended, unless another one has it by now."""
+        if self._subscriptions.get(subscription_id) is reader:
+            del self._subscriptions[subscription_id]
 
     async def publish_event(
         self,
@@ -109,11 +121,10 @@ class Executor:
         Returns:
             Whether there was one of this id.
         """
-        found = self._subscriptions.pop(subscription_id, None)
-        if found is None:
+        reader = self._subscriptions.pop(subscription_id, None)
+        if reader is None:
             return False
-        responses, _ = found
-        responses.close()
+        reader.responses.close()
         return True
 
     def get_metrics(self) -> Metrics:

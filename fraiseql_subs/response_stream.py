@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -28,23 +27,40 @@ class Opening:
 
     __slots__ = ("causes", "responses")
 
-    def __init__(self, responses: Awaitable[Responses], causes: Causes) -> None:
+    def __init__(self, responses: asyncio.Future[Responses], causes: Causes) -> None:
         self.responses = responses
         self.causes = causes
 
 
-async def next_response(responses: Responses, causes: Causes) -> bytes | None:
-    """Wait for the next pre-serialised response; None once the subscription has ended.
+class ResponseReader:
+    """Reads the responses of a subscription, for several tasks at once."""
 
-    Raises:
-        ValidationError: The subscription ended with errors; from the exception behind them.
-    """
-    try:
-        while isinstance(taken := responses.take(), asyncio.Future):
+    __slots__ = ("_causes", "_room", "responses")
+
+    def __init__(self, responses: Responses, causes: Causes) -> None:
+        self.responses = responses
+        self._causes = causes
+        self._room: asyncio.Future[None] | None = None
+
+    async def read(self) -> bytes | None:
+        """Wait for the next pre-serialised response; None once the subscription has ended.
+
+        Raises:
+            ValidationError: The subscription ended with errors; from the exception behind them.
+        """
+        while True:
+            if self._room is not None and not self._room.done():
+                # Another task waits for the same. Not awaited itself: a task that is cancelled
+                # would cancel it for all.
+                await asyncio.wait([self._room])
+            try:
+                taken = self.responses.take()
+            except ValidationError as error:
+                raise error from next(iter(self._causes), None)
+            if not isinstance(taken, asyncio.Future):
+                return taken
+            self._room = taken
             await taken
-    except ValidationError as error:
-        raise error from next(iter(causes), None)
-    return taken
 
 
 class ResponseStream:
@@ -60,18 +76,25 @@ class ResponseStream:
             exception is its `__cause__`.
     """
 
-    __slots__ = ("_causes", "_opening", "_responses")
+    __slots__ = ("_is_closed", "_opening", "_reader")
 
     def __init__(self, opening: Opening) -> None:
-        self._opening: Awaitable[Responses] | None = opening.responses
-        self._responses: Responses | None = None
-        self._causes = opening.causes
+        self._opening = opening
+        self._reader: ResponseReader | None = None
+        self._is_closed = False
 
-    async def _open(self) -> Responses | None:
-        if self._opening is not None:
-            opening, self._opening = self._opening, None
-            self._responses = await opening
-        return self._responses
+    async def _open(self) -> ResponseReader | None:
+        """Wait until the subscription is registered; None if it was closed before."""
+        if self._reader is None and not self._is_closed:
+            responses = self._opening.responses
+            if not responses.done():
+                # A task that is cancelled does not end what others wait for.
+                await asyncio.wait([responses])
+            if self._is_closed:
+                return None
+            if self._reader is None:
+                self._reader = ResponseReader(responses.result(), self._opening.causes)
+        return self._reader
 
     async def __aenter__(self) -> Self:
         await self._open()
@@ -89,14 +112,21 @@ class ResponseStream:
         return self
 
     async def __anext__(self) -> ExecutionResult:
-        responses = await self._open()
-        response = None if responses is None else await next_response(responses, self._causes)
+        reader = await self._open()
+        response = None if reader is None else await reader.read()
         if response is None:
             raise StopAsyncIteration
         return ExecutionResult(**json.loads(response))
 
     async def aclose(self) -> None:
         """End the subscription. Waiting iterations end; closing twice is allowed."""
-        responses = await self._open()
-        if responses is not None:
-            responses.close()
+        self._is_closed = True
+        if self._reader is not None:
+            self._reader.responses.close()
+        else:
+            self._opening.responses.add_done_callback(_close)
+
+
+def _close(opened: asyncio.Future[Responses]) -> None:
+    if not opened.cancelled() and opened.exception() is None:
+        opened.result().close()

@@ -185,17 +185,27 @@ def signals() -> Iterator[list[Callable[[], object]]]:
     signal.signal(signal.SIGUSR1, previous)
 
 
-def test_a_signal_handler_may_log(signals):
+@pytest.fixture
+def own_logger() -> logging.Logger:
+    """A logger whose records reach no handler of the process: one of those may lock."""
+    logger = logging.Logger("own")
+    logger.addHandler(logging.NullHandler())
+    return logger
+
+
+def test_a_signal_handler_may_log(signals, own_logger):
     table, said = Faults(capacity=8), 0
 
     def say() -> None:
         nonlocal said
         said += 1
-        table.report(said % 20, LOGGER, logging.ERROR, "said")
+        table.report(said % 20, own_logger, logging.ERROR, "said")
 
     signals.append(say)
     number = 0
     while said < 500:
         number += 1
-        table.report(number % 20, LOGGER, logging.ERROR, "reported")
+        table.report(number % 20, own_logger, logging.ERROR, "reported")
+    # What runs after the test may hold locks.
+    signals.clear()
     table.flush()

@@ -99,9 +99,11 @@ impl History {
     /// Keeps events, in the order of their offsets. They must not have been handed on before.
     /// Returns what is kept then, as [`Self::size`] does.
     pub fn record(&self, events: &[Arc<Event>], now: Instant) -> (usize, usize) {
+        // Outside of the lock, which all workers take: it walks through the data.
+        let weights: Vec<_> = events.iter().map(|event| weight(event)).collect();
         let mut state = self.state.lock();
-        for event in events {
-            state.record(event, &self.limits, now);
+        for (event, bytes) in events.iter().zip(weights) {
+            state.record(event, bytes, &self.limits, now);
         }
         if state.bytes > self.limits.bytes {
             state.relieve(self.limits.bytes);
@@ -178,8 +180,7 @@ impl History {
 }
 
 impl State {
-    fn record(&mut self, event: &Arc<Event>, limits: &HistoryLimits, now: Instant) {
-        let bytes = weight(event);
+    fn record(&mut self, event: &Arc<Event>, bytes: usize, limits: &HistoryLimits, now: Instant) {
         let name = event.stream.name();
         if !self.channels.contains_key(name) {
             self.add(&event.stream);

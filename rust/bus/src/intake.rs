@@ -81,7 +81,7 @@ impl Intake {
         match self.room.try_acquire() {
             Ok(permit) => {
                 permit.forget();
-                Ok(Ok(self.push(draft)))
+                self.push(draft).map(Ok)
             }
             Err(TryAcquireError::NoPermits) => Ok(Err(draft)),
             Err(TryAcquireError::Closed) => Err(BusError::Closed),
@@ -101,12 +101,16 @@ impl Intake {
         self.check(&mut draft)?;
         let permit = self.room.acquire().await.map_err(|_| BusError::Closed)?;
         permit.forget();
-        Ok(self.push(draft))
+        self.push(draft)
     }
 
-    fn push(&self, draft: Draft) -> Receipt {
+    fn push(&self, draft: Draft) -> Result<Receipt, BusError> {
         let stream = self.streams.of(&draft.channel, draft.tenant_id.as_deref());
         let mut queue = self.queue.lock();
+        if self.room.is_closed() {
+            // It was closed since there was room, and the last event may have been taken.
+            return Err(BusError::Closed);
+        }
         queue.accepted += 1;
         let offset = stream.next_offset();
         let event = Arc::new(Event::new(draft, stream, offset));
@@ -120,7 +124,7 @@ impl Intake {
         if was_empty {
             self.filled.notify_one();
         }
-        receipt
+        Ok(receipt)
     }
 
     /// Takes up to `limit` events, oldest first, and makes room for as many.
@@ -147,7 +151,10 @@ impl Intake {
 
     /// Refuses further events, also of those who wait; what was taken stays.
     pub fn close(&self) {
+        // Under the lock: nothing enters the queue behind what the last look at it finds.
+        let queue = self.queue.lock();
         self.room.close();
+        drop(queue);
         self.filled.notify_one();
     }
 

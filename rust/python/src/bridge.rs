@@ -17,6 +17,7 @@ use pyo3::prelude::*;
 use runtime::{BatchedWakes, Wake};
 use tokio::sync::oneshot;
 
+use crate::exit::is_exit;
 use crate::future::{AtEnd, Kept, Promise, running_loop};
 
 /// Jobs in one turn of the event loop (count). The loop serves others between two turns.
@@ -153,7 +154,7 @@ impl Bridge {
         let id = promises.last;
         if promises.closed {
             drop(promises);
-            promise.end(py, at_end, self.is_loop_closed(py));
+            promise.end(py, at_end, self.is_loop_closed(py), self);
         } else {
             promises.kept.insert(id, (promise, at_end));
         }
@@ -197,7 +198,7 @@ impl Bridge {
             std::mem::take(&mut promises.kept)
         };
         for (promise, at_end) in kept.into_values() {
-            promise.end(py, at_end, is_loop_closed);
+            promise.end(py, at_end, is_loop_closed, self);
         }
         if is_loop_closed {
             // It watches nothing any more.
@@ -250,11 +251,9 @@ impl Bridge {
             return drop(job);
         }
         queue.jobs.push_back(job);
-        if !std::mem::replace(&mut queue.announced, true) {
-            queue.by_byte = true;
+        if !queue.announced {
             drop(queue);
-            // One byte at most is under way, so there is room for it.
-            (&self.wake).write_all(&[1]).ok();
+            self.announce_by_byte();
         }
     }
 
@@ -278,10 +277,18 @@ impl Bridge {
         queue.jobs.push_back(job);
         if !std::mem::replace(&mut queue.announced, true) {
             drop(queue);
-            if let Err(error) = self.call_soon(py) {
-                error.write_unraisable(py, None);
-            }
+            self.announce(py);
         }
+    }
+
+    /// Has a turn follow, on the thread of the event loop itself.
+    fn announce(self: &Arc<Self>, py: Python<'_>) {
+        let Err(error) = self.call_soon(py) else {
+            return;
+        };
+        // A handler of a signal may have raised within it, whether the turn is on its way or not.
+        self.announce_by_byte();
+        self.failed(py, error);
     }
 
     fn call_soon(self: &Arc<Self>, py: Python<'_>) -> PyResult<()> {
@@ -289,6 +296,26 @@ impl Bridge {
         let event_loop = self.event_loop.bind(py);
         event_loop.call_method1(intern!(py, "call_soon"), (turn,))?;
         Ok(())
+    }
+
+    /// Has a turn follow that reads a byte. One byte at most is under way, so there is room for it.
+    fn announce_by_byte(&self) {
+        let mut queue = self.queue.lock();
+        queue.announced = true;
+        if !std::mem::replace(&mut queue.by_byte, true) {
+            drop(queue);
+            (&self.wake).write_all(&[1]).ok();
+        }
+    }
+
+    /// An exception came where no caller could take it: what ends the program is raised by the next
+    /// turn, of all else a line on stderr is left.
+    pub(crate) fn failed(&self, py: Python<'_>, error: PyErr) {
+        if is_exit(py, &error) {
+            self.interrupt(error);
+        } else {
+            error.write_unraisable(py, None);
+        }
     }
 
     /// Runs `function` on the event loop's thread, unless its receiver was dropped; the receiver fails
@@ -307,7 +334,7 @@ impl Bridge {
         answer
     }
 
-    /// BatchedWakes an actor: together with others in a turn and in the first steps of the tasks that it
+    /// Wakes an actor: together with others in a turn and in the first steps of the tasks that it
     /// made, at once elsewhere.
     pub(crate) fn wake(&self, wake: Wake) {
         let mut gathering = self.gathering.lock();
@@ -334,6 +361,7 @@ impl Bridge {
         let mut end = TurnEnd {
             bridge: self,
             is_followed: false,
+            is_whole: false,
         };
         if std::mem::take(&mut self.queue.lock().by_byte) {
             (&self.woken).read_exact(&mut [0]).ok();
@@ -351,21 +379,23 @@ impl Bridge {
         let later = std::mem::take(&mut queue.later);
         queue.jobs.extend(later);
         queue.announced = (!queue.jobs.is_empty() || tasks_follow) && !queue.closed;
-        if queue.announced {
-            drop(queue);
-            self.call_soon(py)?;
+        let is_announced = queue.announced;
+        drop(queue);
+        end.is_whole = true;
+        if is_announced {
             end.is_followed = tasks_follow;
-        } else {
-            drop(queue);
+            self.announce(py);
         }
         self.interruption.lock().take().map_or(Ok(()), Err)
     }
 }
 
-/// BatchedWakes the last actors of a turn, also of one that fails.
+/// Wakes the last actors of a turn, also of one that panics, which another turn follows.
 struct TurnEnd<'b> {
     bridge: &'b Bridge,
     is_followed: bool,
+    /// Whether the turn has come to its end.
+    is_whole: bool,
 }
 
 impl Drop for TurnEnd<'_> {
@@ -373,6 +403,9 @@ impl Drop for TurnEnd<'_> {
         let mut gathering = self.bridge.gathering.lock();
         gathering.is_open = self.is_followed;
         send(gathering);
+        if !self.is_whole {
+            self.bridge.announce_by_byte();
+        }
     }
 }
 

@@ -457,53 +457,55 @@ impl Response {
     /// Takes the next part of the body; a future to await before asking again when there is none;
     /// `None` when nothing follows.
     fn take(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        let mut rest = self.body.lock();
-        match std::mem::replace(&mut *rest, Rest::Nothing) {
-            Rest::Nothing => Ok(None),
-            Rest::Taken(remote) => {
-                *rest = Rest::Taken(remote);
-                Ok(None)
-            }
+        // Not locked while Python runs.
+        let rest = std::mem::replace(&mut *self.body.lock(), Rest::Nothing);
+        let bytes = |bytes: &[u8]| Some(PyBytes::new(py, bytes).into_any().unbind());
+        let (rest, part) = match rest {
+            Rest::Nothing => (Rest::Nothing, None),
+            Rest::Taken(remote) => (Rest::Taken(remote), None),
             Rest::Whole(body, remote) => {
-                *rest = remote.map_or(Rest::Nothing, Rest::Taken);
-                Ok(Some(PyBytes::new(py, &body).into_any().unbind()))
+                let rest = remote.map_or(Rest::Nothing, Rest::Taken);
+                (rest, bytes(&body))
             }
-            Rest::Ready(ready, remote) => {
-                *rest = Rest::ConnectionHandle(remote);
-                Ok(Some(PyBytes::new(py, &ready).into_any().unbind()))
-            }
-            Rest::ConnectionHandle(remote) => {
-                let batch = match taken(py, &remote, &self.bridge)? {
-                    Taken::Batch(batch) => batch,
-                    Taken::Future(future) => {
-                        *rest = Rest::ConnectionHandle(remote);
-                        return Ok(Some(future));
-                    }
-                    Taken::End => return Ok(None),
-                };
-                let (mut parts, mut is_over) = (Vec::new(), false);
-                for outgoing in batch {
-                    match outgoing {
-                        Outgoing::Text(part) => part.write(&mut parts),
-                        Outgoing::Close(close) => {
-                            is_over = true;
-                            self.is_cut_short.store(close != Close::normal(), Relaxed);
-                        }
-                        Outgoing::Head(_) | Outgoing::Ping | Outgoing::Pong(_) => {}
-                    }
+            Rest::Ready(ready, remote) => (Rest::ConnectionHandle(remote), bytes(&ready)),
+            Rest::ConnectionHandle(remote) => match taken(py, &remote, &self.bridge)? {
+                Taken::Future(future) => (Rest::ConnectionHandle(remote), Some(future)),
+                Taken::End => (Rest::Nothing, None),
+                Taken::Batch(batch) => {
+                    let (parts, is_over) = self.joined(batch);
+                    let rest = if is_over {
+                        Rest::Taken(remote)
+                    } else {
+                        Rest::ConnectionHandle(remote)
+                    };
+                    (rest, bytes(&parts))
                 }
-                *rest = if is_over {
-                    Rest::Taken(remote)
-                } else {
-                    Rest::ConnectionHandle(remote)
-                };
-                Ok(Some(PyBytes::new(py, &parts).into_any().unbind()))
-            }
-        }
+            },
+        };
+        *self.body.lock() = rest;
+        Ok(part)
     }
 
     /// The client is gone, or has all of it.
     fn closed(&self) {
         *self.body.lock() = Rest::Nothing;
+    }
+}
+
+impl Response {
+    /// The parts of a body in one, and whether they are the last.
+    fn joined(&self, batch: Vec<Outgoing>) -> (Vec<u8>, bool) {
+        let (mut parts, mut is_over) = (Vec::new(), false);
+        for outgoing in batch {
+            match outgoing {
+                Outgoing::Text(part) => part.write(&mut parts),
+                Outgoing::Close(close) => {
+                    is_over = true;
+                    self.is_cut_short.store(close != Close::normal(), Relaxed);
+                }
+                Outgoing::Head(_) | Outgoing::Ping | Outgoing::Pong(_) => {}
+            }
+        }
+        (parts, is_over)
     }
 }

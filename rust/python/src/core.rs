@@ -8,6 +8,7 @@ use bus::Draft;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use protocol::{Close, Extensions, JsonObject, Request, Unreadable};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::sync::MutexExt;
@@ -166,6 +167,13 @@ impl Drop for Core {
 
 #[pymethods]
 impl Core {
+    /// Shows the garbage collector the functions of the application, which may refer to the manager.
+    /// While it runs others hold them as well, and it has to be closed.
+    #[allow(clippy::needless_pass_by_value, reason = "as PyO3 asks for it")]
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.setup.traverse(&visit)
+    }
+
     #[new]
     #[pyo3(signature = (*, schema, definitions, limits, history, security, trusted_documents, introspection, transports, debug, page, workers))]
     #[allow(

@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 
 use crate::bridge::Bridge;
 use crate::error::manager_closed;
+use crate::exit::is_exit;
 
 /// Runs `work` on the system's thread; the asyncio future, which belongs to the caller's loop,
 /// gets what `finish` makes of its output on the bridge's thread.
@@ -119,7 +120,8 @@ impl Kept {
         let (bridge, id) = (self.bridge.clone(), self.id);
         self.bridge.push(Box::new(move |py| {
             if let Some(promise) = bridge.release(id) {
-                promise.complete(py, result(py));
+                let result = result(py);
+                promise.complete(py, result, &bridge);
             }
         }));
     }
@@ -143,7 +145,7 @@ impl Drop for Kept {
                 let (bridge, id) = (self.bridge.clone(), self.id);
                 self.bridge.push(Box::new(move |py| {
                     if let Some(promise) = bridge.release(id) {
-                        promise.complete(py, Err(manager_closed()));
+                        promise.complete(py, Err(manager_closed()), &bridge);
                     }
                 }));
             }
@@ -174,7 +176,7 @@ impl Promise {
     }
 
     /// Completes the future of somebody who waits in vain otherwise.
-    pub(crate) fn end(self, py: Python<'_>, at_end: AtEnd, is_loop_closed: bool) {
+    pub(crate) fn end(self, py: Python<'_>, at_end: AtEnd, is_loop_closed: bool, bridge: &Bridge) {
         let is_closed = |event_loop: &Py<PyAny>| -> PyResult<bool> {
             event_loop
                 .call_method0(py, intern!(py, "is_closed"))?
@@ -187,11 +189,11 @@ impl Promise {
             AtEnd::Look => Ok(py.None()),
             AtEnd::Closed => Err(manager_closed()),
         };
-        self.complete(py, result);
+        self.complete(py, result, bridge);
     }
 
     /// Completes the future, whichever thread its loop runs on.
-    pub(crate) fn complete(self, py: Python<'_>, result: PyResult<Py<PyAny>>) {
+    pub(crate) fn complete(self, py: Python<'_>, result: PyResult<Py<PyAny>>, bridge: &Bridge) {
         let (method, value) = match result {
             Ok(value) => ("set_result", value),
             Err(error) => ("set_exception", error.into_value(py).into_any()),
@@ -212,8 +214,11 @@ impl Promise {
                     .map(drop)
             }
         });
-        if let Err(error) = done {
-            tracing::debug!(%error, "an event loop ended before its future");
+        match done {
+            // A handler of a signal may have raised within it.
+            Err(error) if is_exit(py, &error) => bridge.interrupt(error),
+            Err(error) => tracing::debug!(%error, "an event loop ended before its future"),
+            Ok(()) => {}
         }
     }
 }

@@ -191,10 +191,18 @@ fn finite(value: f64) -> Result<Value, NotJson> {
 
 fn dictionary(dict: &Bound<'_, PyDict>, inside: Inside<'_>) -> Result<Value, NotJson> {
     let mut map = Map::with_capacity(dict.len());
-    for (key, value) in dict {
+    for (key, value) in entries(dict) {
         insert(&mut map, &key, &value, inside)?;
     }
     Ok(Value::Object(map))
+}
+
+/// The entries of a dict at this moment. What is made of them may run code of the application, or
+/// of another thread, that changes the dict.
+pub(crate) fn entries<'py>(
+    dict: &Bound<'py, PyDict>,
+) -> Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+    dict.iter().collect()
 }
 
 fn insert(
@@ -386,7 +394,7 @@ fn uncommon(object: &Bound<'_, PyAny>, inside: Inside<'_>) -> Result<Value, NotJ
         let scalars = inside.scalars_of(object)?;
         let scalars = scalars.as_ref();
         let mut map = Map::with_capacity(dict.len());
-        for (key, value) in dict {
+        for (key, value) in entries(dict) {
             let scalars = scalars.filter(|_| is_own(&key, &value));
             write_field(&mut map, &key, value, scalars, &mut notes, inside)?;
         }

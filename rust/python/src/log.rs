@@ -44,8 +44,10 @@ pub(crate) fn attach(bridge: &Arc<Bridge>) {
 }
 
 /// In a forked child: the loops of its parent are not here.
+/// The records that wait are the parent's to write.
 pub(crate) fn after_fork() {
     LOOPS.forget();
+    QUEUE.clear();
 }
 
 /// Has a hand-over run on each event loop of a manager, unless one is on its way there. One of them
@@ -91,12 +93,12 @@ fn hand_over(py: Python<'_>, turn: RecordTurn) {
 }
 
 /// Writes all that waits: a manager ends, and its event loop may be the last.
-pub(crate) fn flush(py: Python<'_>) {
+pub(crate) fn flush(py: Python<'_>, bridge: Option<&Arc<Bridge>>) {
     while let Some(record) = QUEUE.pop() {
-        outcome(py, write(py, record), None);
+        outcome(py, write(py, record), bridge);
     }
     for kind in KINDS.take_untold(usize::MAX) {
-        outcome(py, tell(py, &kind), None);
+        outcome(py, tell(py, &kind), bridge);
     }
 }
 
@@ -105,7 +107,7 @@ pub(crate) fn flush(py: Python<'_>) {
 pub(crate) fn flush_log(py: Python<'_>) {
     // What a forked child has is its parent's, perhaps locked by a thread that is not here.
     if !is_forked() {
-        flush(py);
+        flush(py, None);
     }
 }
 

@@ -1,5 +1,6 @@
 //! The fields of Python objects: dataclasses, models, attrs classes, structs, named tuples, mappings.
 
+use crate::json::entries;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -49,7 +50,7 @@ fn model_fields<'py>(
     let own = object.getattr_opt(intern!(object.py(), "__dict__"))?;
     let own = own.and_then(|own| own.cast_into::<PyDict>().ok());
     let mut fields = Vec::with_capacity(infos.len());
-    for (name, info) in infos {
+    for (name, info) in entries(infos) {
         let known = own.as_ref().map(|own| own.get_item(&name)).transpose()?;
         let value = match known.flatten() {
             Some(value) => value,

@@ -85,7 +85,7 @@ impl Running {
             this.bridge.detach(py);
         }
         this.calls.flush(py);
-        crate::log::flush(py);
+        crate::log::flush(py, Some(&this.bridge));
         py.detach(|| {
             this.runtime.stop();
             drop(this);

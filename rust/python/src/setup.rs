@@ -11,6 +11,7 @@ use graphql::{
 };
 use protocol::Transports;
 use pyo3::exceptions::PyOSError;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use runtime::{
@@ -227,6 +228,28 @@ impl Setup {
             page: options.page,
             workers: options.workers,
         })
+    }
+
+    /// Visits the objects of the application that nothing but this holds.
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if Arc::strong_count(&self.functions) == 1 {
+            for function in self.functions.iter() {
+                visit.call(&function.bind)?;
+            }
+        }
+        if let Some(hook) = self
+            .authenticate
+            .as_ref()
+            .filter(|hook| Arc::strong_count(hook) == 1)
+        {
+            visit.call(&**hook)?;
+        }
+        if Arc::strong_count(&self.serializers) == 1 {
+            for serializer in self.serializers.values() {
+                visit.call(serializer)?;
+            }
+        }
+        Ok(())
     }
 
     /// The types of published objects.

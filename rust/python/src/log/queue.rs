@@ -53,6 +53,14 @@ impl RecordQueue {
         Some(record)
     }
 
+    /// Drops all, in a forked child. What a thread of the parent has locked stays locked here.
+    pub(super) fn clear(&self) {
+        if let Some(mut state) = self.0.try_lock() {
+            state.records.clear();
+            state.bytes = 0;
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.lock().records.is_empty()
     }

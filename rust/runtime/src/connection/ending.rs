@@ -77,8 +77,7 @@ impl Connection {
         let key = self.key;
         actix::spawn(async move {
             run_for(CLOSE_TIMEOUT).await;
-            let connections = registry.upgrade().map(|registry| registry.live());
-            let late = connections.into_iter().flatten().find(|c| c.key == key);
+            let late = registry.upgrade().and_then(|registry| registry.find(key));
             if let Some(connection) = late {
                 connection.transport.shut_down();
             }

@@ -73,6 +73,11 @@ impl Registry {
         }
     }
 
+    /// The connection with this key, if it is there.
+    pub(crate) fn find(&self, key: u64) -> Option<Rc<Connection>> {
+        self.connections.borrow().get(&key).and_then(Weak::upgrade)
+    }
+
     /// The connections at this moment; they may come and go while they are handled.
     pub(crate) fn live(&self) -> Vec<Rc<Connection>> {
         let connections = self.connections.borrow();
@@ -102,8 +107,7 @@ impl Registry {
         loop {
             let ended = self.expiries.borrow_mut().take(now);
             let Some(key) = ended else { return };
-            let connection = self.connections.borrow().get(&key).and_then(Weak::upgrade);
-            if let Some(connection) = connection {
+            if let Some(connection) = self.find(key) {
                 connection.expired();
             }
         }

@@ -50,14 +50,18 @@ pub(crate) enum HandoffMessage {
     Stop(OperationId),
 }
 
+/// What a message counts for beside its text (bytes): many small ones take memory as well.
+const MESSAGE_BYTES: usize = 64;
+
 impl HandoffMessage {
     fn len(&self) -> usize {
-        match self {
+        let text = match self {
             Self::Text(text) => text.len(),
             Self::Binary | Self::Open | Self::Start { .. } | Self::Judge { .. } | Self::Stop(_) => {
                 0
             }
-        }
+        };
+        MESSAGE_BYTES + text
     }
 }
 
@@ -124,7 +128,7 @@ impl Handoff {
     }
 }
 
-/// BatchedWakes the pump, with the lock given up first.
+/// Wakes the pump, with the lock given up first.
 fn wake(mut state: parking_lot::MutexGuard<'_, HandoffState>) {
     let pump = state.pump.take();
     drop(state);

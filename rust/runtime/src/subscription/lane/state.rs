@@ -176,7 +176,8 @@ impl LaneState {
         event: Arc<Event>,
         refusal: impl FnOnce() -> Outcome,
     ) -> PushedEvent {
-        if self.closed || self.overflowed || event.offset <= self.live_after {
+        let is_known = event.offset <= self.live_after.max(self.seen);
+        if self.closed || self.overflowed || is_known {
             return PushedEvent::default();
         }
         let (dropped, is_too_slow) = match self.events.push(PendingEvent(event)) {
@@ -278,15 +279,18 @@ impl LaneState {
             self.is_initial = matches!(first, CallInput::Initial);
             return Some(first);
         }
-        let mut events = std::iter::from_fn(|| self.events.pop());
-        let unseen = events.find(|PendingEvent(event)| event.offset > self.seen);
-        unseen.map(|PendingEvent(event)| CallInput::Event(event))
+        let next = self.events.pop();
+        next.map(|PendingEvent(event)| CallInput::Event(event))
     }
 
     /// The function for the initial value is entered: it sees the events up to this offset, so that
     /// they are not sent.
     pub(super) fn initial_begins(&mut self, seen: u64) {
         self.seen = seen;
+        let is_seen = |PendingEvent(event): &PendingEvent| event.offset <= seen;
+        while self.events.front().is_some_and(is_seen) {
+            self.events.pop();
+        }
         if self.is_initial
             && let Some(call) = self.running.back_mut()
         {

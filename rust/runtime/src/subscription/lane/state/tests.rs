@@ -233,11 +233,28 @@ fn events_that_an_initial_value_contains_do_not_follow_it() {
     };
     assert!(!goes_on, "no event starts before it has ended");
     world.state.initial_begins(2);
+    assert_eq!(world.state.last(), 3);
     assert!(world.state.settle(id, outcome("initial")).goes_on);
     let Started { call, .. } = world.state.start(world.now);
     assert!(matches!(call, Some((_, CallInput::Event(event))) if event.offset == 3));
     let taken = world.state.take(world.now).unwrap();
     assert_eq!(taken.item, LaneItem::Outcome(outcome("initial"), Some(2)));
+}
+
+#[test]
+fn a_lane_whose_events_the_initial_value_contains_is_idle_after_it() {
+    let mut world = World::new(1, SlowConsumer::Disconnect);
+    world.state.restart();
+    world.push();
+    let Started { call, .. } = world.state.start(world.now);
+    let (late, event) = (world.event(), call.unwrap());
+    world.state.initial_begins(2);
+    // It was published before the initial value began, and comes after.
+    let pushed = world.state.push(late, || outcome("too slow"));
+    assert_eq!(pushed, PushedEvent::default());
+    assert!(!world.state.settle(event.0, outcome("initial")).goes_on);
+    assert!(world.state.take(world.now).is_some());
+    assert!(world.state.is_idle());
 }
 
 #[test]
