@@ -30,8 +30,13 @@ async def countdown(*, start: int) -> AsyncIterator[int]:
 
 
 @pytest.fixture
-async def server(serve):
-    return await serve(SubscriptionManager([numbers, countdown]))
+def manager() -> SubscriptionManager:
+    return SubscriptionManager([numbers, countdown])
+
+
+@pytest.fixture
+async def server(manager, serve):
+    return await serve(manager)
 
 
 def browse(what: str, url: str, query: str, *more: str) -> Any:
@@ -79,8 +84,8 @@ def only_subscriber(manager: SubscriptionManager) -> ConnectionInfo:
     return connection
 
 
-async def test_an_eventsource_of_a_browser_returns_and_misses_nothing(server):
-    manager, query = server._manager, "subscription { numbers }"
+async def test_an_eventsource_of_a_browser_returns_and_misses_nothing(manager, server):
+    query = "subscription { numbers }"
     async with browse("eventsource", server.http_url, query) as page:
         assert (await page.read())["data"] == {"numbers": -1}
         for number in range(0, 30, 3):
@@ -107,14 +112,14 @@ async def test_an_eventsource_of_a_browser_sees_the_end(server):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_graphiql_subscribes_and_shows_an_event(scheme, server):
+async def test_graphiql_subscribes_and_shows_an_event(scheme, manager, server):
     query = "subscription Numbers { numbers }"
     # `SCREENSHOTS=docs/images` writes those of the documents.
     folder = os.environ.get("SCREENSHOTS")
     more = [scheme, *([f"{folder}/graphiql-{scheme}.png"] if folder else [])]
     async with browse("graphiql", server.http_url, query, *more) as page:
         assert (await page.read())["result"] == {"data": {"numbers": -1}}
-        await server._manager.publish("numbers", 7)
+        await manager.publish("numbers", 7)
         shown = await page.read()
         assert shown["result"] == {"data": {"numbers": 7}}
         assert shown["foreign"] == shown["refused"] == []
