@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,14 @@ def test_contributors_are_told_of_every_room():
     text = (ROOT / "CONTRIBUTING.md").read_text()
     paths = [str(room.relative_to(ROOT)) for room in ROOMS]
     assert [path for path in paths if f"| `{path}` |" not in text] == []
+
+
+def test_tests_that_documents_name_are_there():
+    names = {path.name for path in TESTS.rglob("test_*.py")}
+    pages = [ROOT / "CONTRIBUTING.md", *(ROOT / "docs" / "explanation").glob("*.md")]
+    named = {name for page in pages for name in re.findall(r"test_\w+\.py", page.read_text())}
+    assert named
+    assert named - names == set()
 
 
 def test_an_import_of_another_room_is_found(tmp_path):
