@@ -1,6 +1,6 @@
 """What tests of every kind share."""
 
-from support.program import log_file, program
+from support.programs import log_file, program
 from support.waiting import PATIENCE, eventually, eventually_sync
 
 __all__ = ["PATIENCE", "eventually", "eventually_sync", "log_file", "program"]

@@ -9,7 +9,7 @@ from types import TracebackType
 
 import psutil
 
-from support.program import log_file
+from support.programs import log_file
 
 
 class LoggedProcess:

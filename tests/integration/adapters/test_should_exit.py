@@ -7,7 +7,7 @@ import sys
 import textwrap
 
 from support import PATIENCE
-from support.program import ENVIRONMENT
+from support.programs import ENVIRONMENT
 
 PROGRAM = """
 import asyncio

@@ -11,7 +11,7 @@ import sys
 import httpx
 from support import PATIENCE
 from support.paths import ROOT
-from support.program import finish, read_line, start_command
+from support.programs import finish, read_line, start_command
 
 from fraiseql_subs.graphiql import read_page
 

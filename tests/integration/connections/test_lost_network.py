@@ -11,7 +11,7 @@ import sys
 
 import pytest
 from support import PATIENCE
-from support.program import ENVIRONMENT
+from support.programs import ENVIRONMENT
 
 PROGRAM = """
 import asyncio, fcntl, socket, struct, sys

@@ -9,8 +9,8 @@ import textwrap
 from asyncio.subprocess import Process
 
 import pytest
-import support.program
-from support.program import finish, read_line
+from support import programs
+from support.programs import finish, read_line
 
 PRELUDE = """
 import asyncio, os, sys
@@ -22,7 +22,7 @@ manager = SubscriptionManager([feed])
 
 
 async def start(program: str) -> Process:
-    return await support.program.start(PRELUDE + textwrap.dedent(program))
+    return await programs.start(PRELUDE + textwrap.dedent(program))
 
 
 async def run(program: str) -> tuple[int, str, str]:
@@ -270,7 +270,7 @@ async def test_a_subinterpreter_is_refused_with_a_clear_error():
 
 
 async def test_the_example_serves_orders(connect):
-    process = await support.program.start_command(
+    process = await programs.start_command(
         sys.executable,
         "examples/orders.py",
         "--port",
@@ -289,12 +289,12 @@ async def test_the_example_serves_orders(connect):
 
 
 async def test_the_example_of_an_own_server_serves_the_example_of_a_client():
-    serving = await support.program.start_command(
+    serving = await programs.start_command(
         sys.executable, "examples/custom_server.py", "--port", "0"
     )
     url = (await read_line(serving)).split()[-1]
     document = "subscription { orderUpdated { id status } }"
-    subscribing = await support.program.start_command(
+    subscribing = await programs.start_command(
         sys.executable, "examples/subscribe.py", url, document
     )
     payload = json.loads(await read_line(subscribing))

@@ -11,8 +11,8 @@ from asyncio.subprocess import Process
 
 import psutil
 import pytest
-import support.program
-from support.program import finish, read_line
+from support import programs
+from support.programs import finish, read_line
 from support.protocol_client import ProtocolClient
 
 PRELUDE = """
@@ -37,7 +37,7 @@ SIGNALS = pytest.mark.parametrize(
 
 
 async def start(program: str, *before: str) -> Process:
-    return await support.program.start(PRELUDE + textwrap.dedent(program), *before)
+    return await programs.start(PRELUDE + textwrap.dedent(program), *before)
 
 
 async def subscriber(url: str, query: str = "subscription { feed }") -> ProtocolClient:
