@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from protocol_client import ProtocolClient
+from support.protocol_client import ProtocolClient
 from websockets.exceptions import ConnectionClosed
 
 from fraiseql_subs import SubscriptionManager, subscription

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from support import PATIENCE, eventually
 
 from fraiseql_subs import SubscriptionManager, passthrough, subscription
-
-PATIENCE = 60.0
 
 
 class InterruptedLoop(asyncio.SelectorEventLoop):
@@ -57,8 +56,7 @@ def test_within_what_the_core_hands_to_the_loop():
         loop.run_until_complete(task)
 
     async def go_on() -> None:
-        while len(received) < 40:
-            await asyncio.sleep(0)
+        await eventually(lambda: len(received) == 40, "all results are received")
         await manager.close()
         await task
 
