@@ -323,7 +323,9 @@ impl ChannelTemplate {
                     let value = arguments.get(name);
                     let text = value.and_then(|value| comparison.channel_text(value));
                     let text = text.ok_or_else(|| Unfilled::Absent(name.clone()))?;
-                    if let Some(separator) = self.separators().find(|found| text.contains(*found)) {
+                    let is_free = value.is_some_and(|value| comparison.is_free_text(value));
+                    let separator = self.separators().find(|found| text.contains(*found));
+                    if let Some(separator) = separator.filter(|_| is_free) {
                         return Err(Unfilled::Ambiguous {
                             argument: name.clone(),
                             separator: separator.to_owned(),
