@@ -112,8 +112,8 @@ class RawWebSocket:
             head += await self.reader.readexactly(1)
         assert head.startswith(b"HTTP/1.1 101"), head
         await self.send({"type": "connection_init"})
-        while json.loads((await self.read()).payload)["type"] != "connection_ack":
-            pass
+        while (received := await self.read()).opcode == PING or "connection_ack" not in str(received):
+            assert received.opcode in (PING, TEXT), received
 
     async def send(self, message: Any, opcode: int = TEXT) -> None:
         """Send a frame, with a mask of zeros."""
