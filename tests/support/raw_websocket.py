@@ -112,8 +112,11 @@ class RawWebSocket:
             head += await self.reader.readexactly(1)
         assert head.startswith(b"HTTP/1.1 101"), head
         await self.send({"type": "connection_init"})
-        while (received := await self.read()).opcode == PING or "connection_ack" not in str(received):
-            assert received.opcode in (PING, TEXT), received
+        kind = None
+        while kind != "connection_ack":
+            received = await self.read()
+            assert received.opcode == TEXT, received
+            kind = json.loads(received.payload)["type"]
 
     async def send(self, message: Any, opcode: int = TEXT) -> None:
         """Send a frame, with a mask of zeros."""
