@@ -71,11 +71,6 @@ def test_only_runtime_and_server_know_actix(crate, dependencies):
     assert not any(name.startswith("actix") for name in dependencies[crate])
 
 
-def test_only_one_file_knows_actix_web_actors():
-    knowing = [path for path in RUST if "actix_web_actors" in path.read_text()]
-    assert knowing == [ROOT / "rust/server/src/websocket.rs"]
-
-
 @pytest.mark.parametrize("forbidden", ["block_on(", "unsafe {", "todo!(", "unimplemented!("])
 def test_rust_has_none_of_what_is_forbidden(forbidden):
     assert [path for path in RUST if forbidden in path.read_text()] == []

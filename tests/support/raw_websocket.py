@@ -115,6 +115,8 @@ class RawWebSocket:
         kind = None
         while kind != "connection_ack":
             received = await self.read()
+            if received.opcode == PING:
+                continue
             assert received.opcode == TEXT, received
             kind = json.loads(received.payload)["type"]
 

@@ -19,7 +19,7 @@ use crate::classes::Classes;
 use crate::event::PyEvent;
 use crate::event_data;
 use crate::iterables;
-use crate::members::{dumped, fields_of};
+use crate::members::{dumped, entries, fields_of};
 use crate::not_json::{NotJson, Segment};
 
 /// Objects and lists inside each other (count) that are followed. Past it the value is refused:
@@ -195,14 +195,6 @@ fn dictionary(dict: &Bound<'_, PyDict>, inside: Inside<'_>) -> Result<Value, Not
         insert(&mut map, &key, &value, inside)?;
     }
     Ok(Value::Object(map))
-}
-
-/// The entries of a dict at this moment. What is made of them may run code of the application, or
-/// of another thread, that changes the dict.
-pub(crate) fn entries<'py>(
-    dict: &Bound<'py, PyDict>,
-) -> Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
-    dict.iter().collect()
 }
 
 fn insert(

@@ -1,6 +1,5 @@
 //! The fields of Python objects: dataclasses, models, attrs classes, structs, named tuples, mappings.
 
-use crate::json::entries;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -8,6 +7,14 @@ use pyo3::types::{PyDict, PyMapping, PyNotImplemented, PyString, PyTuple, PyType
 
 /// Names and values.
 pub(crate) type Fields<'py> = Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)>;
+
+/// The entries of a dict at this moment. What is made of them may run code of the application, or
+/// of another thread, that changes the dict.
+pub(crate) fn entries<'py>(
+    dict: &Bound<'py, PyDict>,
+) -> Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+    dict.iter().collect()
+}
 
 /// What a pydantic model makes of itself, when it has serializers of its own.
 pub(crate) fn dumped<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {

@@ -20,8 +20,8 @@ use crate::engine::Engine;
 use crate::error::shutting_down;
 use crate::routing::Route;
 use crate::subscription::{
-    GroupSource, LaneSource, ProjectionKey, Replay, ResponseSink, Source, StartPosition,
-    SubscriptionActor, SubscriptionInfo, Subscriptions,
+    GroupSource, LaneSource, ProjectionKey, RegisteringSource, Replay, ResponseSink, Source,
+    StartPosition, SubscriptionActor, SubscriptionInfo, Subscriptions,
 };
 
 /// Opens the operations of one worker.
@@ -222,7 +222,12 @@ impl Opener {
                     Source::Group(group) => Some(self.subscriptions.lane_of_member(group)?),
                     Source::Lane(own) => Some(own.lane.clone()),
                 };
-                let replay = Replay::new(missed, source, self.subscriptions.clone());
+                let subscriptions = self.subscriptions.clone();
+                let live = RegisteringSource {
+                    source,
+                    subscriptions,
+                };
+                let replay = Replay::new(missed, Box::new(live));
                 SubscriptionActor::new(sink, waiting, lane).with_replay(replay)
             }
             StartPosition::Now { missed } => {

@@ -24,6 +24,6 @@ pub(crate) use replay::{Kept, Replay, StartPosition};
 pub(crate) use shard::ProjectionKey;
 pub use shard::Shard;
 pub(crate) use sink::ResponseSink;
-pub(crate) use source::{GroupSource, LaneSource, Source, Subscriptions};
+pub(crate) use source::{GroupSource, LaneSource, RegisteringSource, Source, Subscriptions};
 pub(crate) use wakes::WakeActors;
 pub use wakes::{BatchedWakes, Wake};

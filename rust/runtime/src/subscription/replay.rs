@@ -13,36 +13,39 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bus::{Event, History, Since, Stream, TooLate};
+use graphql::Plan;
 use protocol::Resume;
 use security::Guard;
 
 use super::lane::Lane;
 use super::shard::{Registration, admits};
 use super::sink::ResponseSink;
-use super::source::{Source, Subscriptions};
 use crate::config::REPLAY_BATCH;
 use crate::metrics::Metrics;
 use crate::routing::Route;
 
+/// Where a subscription gets its results from once it has caught up.
+pub(crate) trait LiveSource {
+    /// Registers for the results after an offset; `None` when it is too late for one of those.
+    fn register(&self, after: u64, sink: &Rc<dyn ResponseSink>) -> Option<Registration>;
+    /// How events become responses where no call makes them.
+    fn plan(&self) -> Option<&Arc<Plan>>;
+}
+
 /// What a subscription that returns does before it goes live.
 pub(crate) struct Replay {
     pub(super) missed: Missed,
-    source: Source,
-    subscriptions: Rc<Subscriptions>,
+    source: Box<dyn LiveSource>,
 }
 
 impl Replay {
-    pub(crate) fn new(missed: Missed, source: Source, subscriptions: Rc<Subscriptions>) -> Self {
-        Self {
-            missed,
-            source,
-            subscriptions,
-        }
+    pub(crate) fn new(missed: Missed, source: Box<dyn LiveSource>) -> Self {
+        Self { missed, source }
     }
 
-    /// Registers the subscription for the events after an offset; see [`Subscriptions::register`].
+    /// Registers the subscription for the events after an offset.
     pub(super) fn go_live(&self, after: u64, sink: &Rc<dyn ResponseSink>) -> Option<Registration> {
-        self.subscriptions.register(&self.source, after, sink)
+        self.source.register(after, sink)
     }
 
     /// Sends the response to an event that no call makes.

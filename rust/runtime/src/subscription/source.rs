@@ -18,6 +18,7 @@ use super::call_group::{
     CallGroupCommand, CallGroupKey, CallGroupMembers, CallGroups, Joining, WorkerAddress,
 };
 use super::lane::{Lane, LaneContext};
+use super::replay::LiveSource;
 use super::shard::{ProjectionKey, Registration, Shard};
 use super::sink::ResponseSink;
 use crate::catalog::Definition;
@@ -78,12 +79,21 @@ impl GroupSource {
     }
 }
 
-impl Source {
-    /// How events become responses where no call makes them.
-    pub(crate) fn plan(&self) -> Option<&Arc<Plan>> {
-        match self {
-            Self::Events(key) => Some(&key.plan),
-            Self::Group(_) | Self::Lane(_) => None,
+/// A source, and where to register for it.
+pub(crate) struct RegisteringSource {
+    pub(crate) source: Source,
+    pub(crate) subscriptions: Rc<Subscriptions>,
+}
+
+impl LiveSource for RegisteringSource {
+    fn register(&self, after: u64, sink: &Rc<dyn ResponseSink>) -> Option<Registration> {
+        self.subscriptions.register(&self.source, after, sink)
+    }
+
+    fn plan(&self) -> Option<&Arc<Plan>> {
+        match &self.source {
+            Source::Events(key) => Some(&key.plan),
+            Source::Group(_) | Source::Lane(_) => None,
         }
     }
 }

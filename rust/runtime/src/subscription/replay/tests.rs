@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use bus::{Draft, HistoryLimits, Stream};
 use bytes::Bytes;
-use graphql::Plan;
 use proptest::prelude::*;
 use serde_json::json;
 
