@@ -44,8 +44,8 @@ mod worker;
 
 pub use admission::{Authenticator, BoxFuture, Refused};
 pub use catalog::{
-    Catalog, ChannelTemplate, Condition, Definition, FilterValue, Prepared, PreparedOperation,
-    ResolverKind,
+    Catalog, ChannelTemplate, Condition, Definition, FilterValue, Parameter, Prepared,
+    PreparedOperation, ResolverKind,
 };
 pub use client::{
     Bucket, Buckets, Client, ConnectionInfo, Headers, Roster, Selector, TokenSource, TokenVerifier,
