@@ -93,7 +93,8 @@ def subscription(
     The function stays what it is and can be called directly; its `Definition` is kept in its
     attribute `__subscription__`. Parameters are matched by name: `event`, `variables` (arguments
     by GraphQL name, or with the keys of the TypedDict it is annotated with) and `context`; every
-    other annotated parameter is a GraphQL argument.
+    other annotated parameter is a GraphQL argument. Other decorators go below this one: above, they
+    would not be called for events, and a manager refuses them.
 
     Args:
         fn: `async def` or `def` that returns the value of the field for one event, or `SKIP`. Or
