@@ -20,7 +20,7 @@ from .response_stream import Opening
 
 if TYPE_CHECKING:
     from ._core import Core, Receipt
-    from ._ownership import Entries
+    from ._entries import Entries
     from .config import Identity
 
 

@@ -7,25 +7,10 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import Self
 
+from ._entries import Entries
+
 if TYPE_CHECKING:
     from ._core_handle import CoreHandle
-
-
-class Entries:
-    """Those who are inside a manager that the first of them has started.
-
-    Attributes:
-        event_loop: Where they are.
-        count: How many there are (count).
-        is_over: Whether the last has left, or the manager was closed.
-    """
-
-    __slots__ = ("count", "event_loop", "is_over")
-
-    def __init__(self, event_loop: asyncio.AbstractEventLoop) -> None:
-        self.event_loop = event_loop
-        self.count = 0
-        self.is_over = False
 
 
 class Ownership:
