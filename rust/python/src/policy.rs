@@ -203,6 +203,7 @@ impl PySecurity<'_> {
                 rbac.on_denied = OnDenied::Null;
             }
         }
+        catalog.check_shared_channels(&rbac)?;
         Ok((!rbac.is_empty()).then_some(rbac))
     }
 }
