@@ -7,15 +7,20 @@ none of them uses another one's private members. Not here: what the core is buil
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import threading
 import weakref
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ._causes import Causes, CollectCauses
+from .errors import ManagerClosed
 from .response_stream import Opening
 
 if TYPE_CHECKING:
     from ._core import Core, Receipt
+    from ._entries import Entries
     from .config import Identity
 
 
@@ -31,16 +36,29 @@ class CoreHandle:
 
     Attributes:
         is_open: Whether anybody may connect, from any page.
+        is_isolated: Whether an event reaches subscribers of its own tenant only.
         max_message_bytes: Size of a message or request body (bytes).
         servers: Embedded servers that listen; they end with the core.
+        entries: Those who are inside since entering has started it; None: nobody ever was.
     """
 
-    def __init__(self, build: Callable[[], Core], *, is_open: bool, max_message_bytes: int) -> None:
+    def __init__(
+        self,
+        build: Callable[[], Core],
+        *,
+        is_open: bool,
+        is_isolated: bool,
+        max_message_bytes: int,
+    ) -> None:
         self._build = build
         self._built: Core | None = None
+        self._lock = threading.Lock()
+        self._end: Future[None] | None = None
         self.is_open = is_open
+        self.is_isolated = is_isolated
         self.max_message_bytes = max_message_bytes
         self.servers: weakref.WeakSet[Closable] = weakref.WeakSet()
+        self.entries: Entries | None = None
 
     def build_with(self, build: Callable[[], Core]) -> None:
         """Have the core built anew, from other declarations; it does not run."""
@@ -63,27 +81,55 @@ class CoreHandle:
         """Whether it was started and is not closed; does not build it."""
         return self._built is not None and self._built.is_running
 
+    @property
+    def is_closing(self) -> bool:
+        """Whether `close` is under way."""
+        return self._end is not None
+
     async def close(self, drain: float) -> None:
         """Drain for that many seconds, then stop; see `SubscriptionManager.close`.
 
-        Cancelled, it ends the drain at once: clients are sent that the server goes away before what
-        runs for them is cancelled.
+        All calls that overlap, of any thread, wait for the one end. Any that is cancelled ends the
+        drain at once: clients are sent that the server goes away before what runs for them is
+        cancelled.
         """
-        core = self.core
+        with self._lock:
+            end = self._end
+            if end is None:
+                self._end = Future()
+        if end is not None:
+            return await self._wait(asyncio.wrap_future(end))
         try:
-            if core.is_running:
-                draining = core.drain(drain, True, False)
-                try:
-                    await asyncio.wait([draining])
-                except asyncio.CancelledError:
-                    core.hurry()
-                    await asyncio.wait([draining])
-                    raise
-                draining.result()
+            # It may have been stopped by now, by the end of its event loop.
+            with contextlib.suppress(ManagerClosed):
+                if self.core.is_running:
+                    draining = self.core.drain(drain, True, False)
+                    await self._wait(draining)
+                    draining.result()
         finally:
-            core.stop()
+            self._stop()
+
+    async def _wait(self, end: asyncio.Future[None]) -> None:
+        try:
+            await asyncio.wait([end])
+        except asyncio.CancelledError:
+            self.core.hurry()
+            await asyncio.wait([end])
+            raise
+
+    def _stop(self) -> None:
+        """End what is left, and tell those who wait for it."""
+        end, entries = self._end, self.entries
+        try:
+            self.core.stop()
+        finally:
+            if entries is not None:
+                entries.is_over = True
+            self.entries = self._end = None
             for server in list(self.servers):
                 server.close()
+            if end is not None:
+                end.set_result(None)
 
     def publish(
         self,

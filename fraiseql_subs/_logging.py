@@ -8,14 +8,14 @@ from ._faults import faults
 from ._records import records
 
 _CRATES = {"bus", "graphql", "protocol", "python", "runtime", "security", "server", "_core"}
-_LEVELS = {"DEBUG": logging.DEBUG, "ERROR": logging.ERROR}
+_LEVELS = {"DEBUG": logging.DEBUG, "INFO": logging.INFO, "ERROR": logging.ERROR}
 
 
 def write(level: str, target: str, message: str, fields: dict[str, str], count: int) -> None:
     """Write one event; an error that repeats is counted.
 
     Args:
-        level: `"ERROR"`, `"WARN"` or `"DEBUG"`.
+        level: `"ERROR"`, `"WARN"`, `"INFO"` or `"DEBUG"`.
         target: Where it comes from: a Rust module path, or the name of a logger.
         message: What happened.
         fields: What it happened to, also as `record.fields` for handlers that write structure.

@@ -1,22 +1,90 @@
-"""Who closes a manager: whoever has started it."""
+"""Who closes a manager: of those who have entered it, the last to leave, if entering started it."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
+
+from typing_extensions import Self
+
+from ._entries import Entries
 
 if TYPE_CHECKING:
     from ._core_handle import CoreHandle
 
 
 class Ownership:
-    """Whether a server or application that begins now owns a manager; make it before the start."""
+    """One enter of a manager: by `async with`, a server, or an application of a server."""
 
-    def __init__(self, handle: CoreHandle) -> None:
+    __slots__ = ("_entries", "_handle")
+
+    def __init__(self, handle: CoreHandle, entries: Entries | None) -> None:
         self._handle = handle
-        self.is_owner = not handle.is_running
+        self._entries = entries
 
-    async def close(self, drain: float) -> bool:
-        """Close the manager if it is owned; return whether it is."""
-        if self.is_owner:
+    @classmethod
+    def enter(cls, handle: CoreHandle, *, starts: bool = True) -> Self:
+        """Enter on the running event loop.
+
+        Args:
+            handle: What is entered.
+            starts: Whether it is started now; if not, its first use does.
+
+        Raises:
+            ConfigurationError: It runs on an event loop of another thread.
+        """
+        entries = _entries_of(handle)
+        if starts:
+            handle.core.start()
+        if entries is not None:
+            entries.count += 1
+            handle.entries = entries
+        return cls(handle, entries)
+
+    @property
+    def is_last(self) -> bool:
+        """Whether to leave now is to close the manager."""
+        return self._entries is not None and not self._entries.is_over and self._entries.count == 1
+
+    def let_go(self) -> bool:
+        """Leave, and return whether it is left to the caller to close the manager."""
+        if self._entries is None or self._entries.is_over:
+            return False
+        self._entries.count -= 1
+        self._entries.is_over = self._entries.count == 0
+        return self._entries.is_over
+
+    async def leave(self, drain: float) -> None:
+        """Leave; the last one closes the manager."""
+        if self.let_go():
             await self._handle.close(drain)
-        return self.is_owner
+
+
+class Entered:
+    """The enters of one manager by `async with`, each of which is left by the task that entered."""
+
+    __slots__ = ("_entered",)
+
+    def __init__(self) -> None:
+        self._entered: list[tuple[asyncio.Task[object] | None, Ownership]] = []
+
+    def add(self, ownership: Ownership) -> None:
+        """Remember an enter of the current task."""
+        self._entered.append((asyncio.current_task(), ownership))
+
+    def take(self) -> Ownership | None:
+        """Take the last enter of the current task, or else of any; None: there is none."""
+        if not self._entered:
+            return None
+        task = asyncio.current_task()
+        own = [place for place, (entered, _) in enumerate(self._entered) if entered is task]
+        return self._entered.pop(own[-1] if own else -1)[1]
+
+
+def _entries_of(handle: CoreHandle) -> Entries | None:
+    """Return what an enter now belongs to; None: the manager was started otherwise."""
+    event_loop = asyncio.get_running_loop()
+    entries = handle.entries
+    if entries is not None and not entries.is_over and entries.event_loop is event_loop:
+        return entries
+    return None if handle.is_running else Entries(event_loop)

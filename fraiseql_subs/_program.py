@@ -44,11 +44,11 @@ def check_main(main: object) -> None:
     """Refuse what cannot run beside a server.
 
     Raises:
-        ConfigurationError: It is neither awaitable nor a function without parameters.
+        ConfigurationError: It is neither awaitable nor an async function without parameters.
     """
     if main is None or inspect.isawaitable(main):
         return
-    if not callable(main):
+    if not (callable(main) and _is_async(main)):
         raise _not_awaitable(main)
     check_callable("main", main)
 
@@ -65,8 +65,14 @@ def begin(main: Main) -> Awaitable[object]:
     return started
 
 
+def _is_async(function: Callable[..., object]) -> bool:
+    """Whether a call returns a coroutine; a plain function would run before that is seen."""
+    forms = (function, inspect.unwrap(function), type(function).__call__)
+    return any(inspect.iscoroutinefunction(form) for form in forms)
+
+
 def _not_awaitable(main: object) -> ConfigurationError:
     return ConfigurationError(
         f"main={main!r} cannot be awaited: give an async function without parameters, or its"
-        " coroutine"
+        " coroutine; a plain function would block the event loop that serves clients"
     )

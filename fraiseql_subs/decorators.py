@@ -19,6 +19,7 @@ from fraiseql_subs.definition import Definition
 from fraiseql_subs.errors import SchemaError
 from fraiseql_subs.schema import SchemaSource, load_sdl
 from fraiseql_subs.schema.build import build, serializers
+from fraiseql_subs.schema.deprecation import without_warning
 from fraiseql_subs.schema.enums import EnumTable, UsedTypes, enum_table
 from fraiseql_subs.schema.markers import Scalar
 from fraiseql_subs.schema.names import camel_case, check_name
@@ -92,7 +93,8 @@ def subscription(
     The function stays what it is and can be called directly; its `Definition` is kept in its
     attribute `__subscription__`. Parameters are matched by name: `event`, `variables` (arguments
     by GraphQL name, or with the keys of the TypedDict it is annotated with) and `context`; every
-    other annotated parameter is a GraphQL argument.
+    other annotated parameter is a GraphQL argument. Other decorators go below this one: above, they
+    would not be called for events, and a manager refuses them.
 
     Args:
         fn: `async def` or `def` that returns the value of the field for one event, or `SKIP`. Or
@@ -411,7 +413,37 @@ def _definitions_in(module: ModuleType) -> list[Definition]:
 
 def _definition_of(item: object) -> Definition | None:
     found = item if isinstance(item, Definition) else getattr(item, _ATTRIBUTE, None)
-    return found if isinstance(found, Definition) else None
+    if not isinstance(found, Definition):
+        return None
+    if item is not found:
+        _check_outermost(item, found)
+    return found
+
+
+def check_bypassed(definitions: Iterable[Definition]) -> None:
+    """Refuse a subscription that its module knows with a decorator above it, which is not called.
+
+    A manager is not shown what is put above `@manager.subscription`.
+
+    Raises:
+        SchemaError: There is one.
+    """
+    for definition in definitions:
+        if definition.function is not None:
+            module = sys.modules.get(definition.module)
+            known = getattr(module, definition.function.__qualname__, None)
+            if getattr(known, _ATTRIBUTE, None) is definition:
+                _check_outermost(known, definition)
+
+
+def _check_outermost(item: Any, definition: Definition) -> None:
+    assert definition.function is not None, "passthroughs are no functions"
+    # What only warns Python code is no loss.
+    if without_warning(item) is not without_warning(definition.function):
+        raise SchemaError(
+            f"{definition.where} has a decorator above @subscription, which would not be called"
+            " for events: put @subscription on top, above all other decorators"
+        )
 
 
 def _with_graphql_names(definition: Definition) -> Definition:

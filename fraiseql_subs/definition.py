@@ -153,6 +153,16 @@ class Definition:
             return self.signature.arguments
         return tuple(self._declared_argument(name) for name in self.declared)
 
+    @property
+    def parameters(self) -> list[tuple[str, str]]:
+        """Name and GraphQL name of parameters that the field of a schema in SDL has to have.
+
+        Empty where the schema is built from them.
+        """
+        if self.typed or self.signature is None:
+            return []
+        return [(name, field.graphql_name) for name, field in self.signature.parameters.items()]
+
     def check(self) -> None:
         """Check the annotations of the parameters, which `bind` relies upon.
 

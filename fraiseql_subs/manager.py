@@ -21,6 +21,7 @@ from typing_extensions import Self
 from . import decorators
 from ._core import Core, Receipt
 from ._core_handle import CoreHandle
+from ._ownership import Entered, Ownership
 from ._program import Main, begin, check_main, give_up
 from ._records import records
 from ._settings import (
@@ -174,8 +175,10 @@ class SubscriptionManager:
         self._handle = CoreHandle(
             self._declared(),
             is_open=security.is_open,
+            is_isolated=security.tenant is not None,
             max_message_bytes=limits.max_message_bytes,
         )
+        self._entered = Entered()
         self._executor = Executor(self._handle)
         if self._definitions or isinstance(self._schema, Delegate):
             # A fault in the declarations shows where they are made, not at the first client.
@@ -243,7 +246,9 @@ class SubscriptionManager:
         are taken until the last client has left. In-process subscriptions end: their iteration
         stops after what was published before.
 
-        Returns when all threads have ended. Closing twice is allowed.
+        Returns when all threads have ended. Closing twice is allowed, also at once: both calls
+        return at the one end. While operations hold the drain, a record of level INFO tells how
+        many.
 
         Args:
             drain: Time that operations under way have (seconds, at least 0).
@@ -255,7 +260,12 @@ class SubscriptionManager:
         await self._handle.close(drain)
 
     async def __aenter__(self) -> Self:
-        await self.start()
+        """Start the manager unless it runs.
+
+        Entering again inside, in a function that is called or in another task, is allowed: the
+        last one that leaves closes the manager, and only if entering had started it.
+        """
+        self._entered.add(Ownership.enter(self._handle))
         return self
 
     async def __aexit__(
@@ -264,7 +274,10 @@ class SubscriptionManager:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self.close()
+        ownership = self._entered.take()
+        if ownership is None:
+            return await self.close()
+        await ownership.leave(DRAIN)
 
     def publish(
         self,
@@ -283,6 +296,8 @@ class SubscriptionManager:
                 pydantic model, enum member, datetime, date, time, Decimal, UUID.
             event_type: What `event_types` of subscriptions select by.
             tenant_id: The tenant the event belongs to; see `for_tenant` and `TenantIsolation`.
+                Without isolation resolvers find it as `event.tenant_id`, all subscribers are sent
+                the event, and a warning says so.
             event_id: Id of your own; None: the bus makes one.
 
         Returns:
@@ -308,7 +323,8 @@ class SubscriptionManager:
             The receipts, in the order of the events.
 
         Raises:
-            PublishError: An event is malformed; the message says which. Nothing was published.
+            PublishError: An event is malformed, or has a key that `publish` does not know; the
+                message says which. Nothing was published.
             ManagerClosed: The manager is closed.
         """
         return self._core.publish_many(events)
@@ -320,7 +336,8 @@ class SubscriptionManager:
             tenant_id: The tenant, at least one character.
 
         Raises:
-            ConfigurationError: `tenant_id` is empty or no string.
+            ConfigurationError: `tenant_id` is empty or no string; or the manager has no
+                `TenantIsolation`, without which events of a tenant reach all others.
         """
         return TenantPublisher(self._handle, tenant_id)
 
@@ -398,8 +415,8 @@ class SubscriptionManager:
         `main` returns, the server ends as well.
 
         Raises:
-            ConfigurationError: As `serve`; or `main` cannot be awaited; or an event loop runs here
-                already: use `serve` there.
+            ConfigurationError: As `serve`; or `main` is no async function; or an event loop runs
+                here already: use `serve` there.
             Exception: What `main` raised, after the drain.
         """
         refuse_running_loop(main)
@@ -534,6 +551,7 @@ def _build(
     enums: list[EnumTable],
     options: dict[str, Any],
 ) -> Core:
+    decorators.check_bypassed(definitions)
     if isinstance(schema, Delegate):
         source, definitions = add_subscriptions(schema, definitions, scalars, enums)
     else:

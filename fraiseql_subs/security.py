@@ -70,7 +70,9 @@ class RowFilter:
     """Events of some channels reach only subscribers whose identity fits their data.
 
     Attributes:
-        channel: Channel, or pattern in which `*` stands for any characters: `"orders*"`.
+        channel: Channel, or pattern in which `*` stands for any characters: `"orders*"`. `{name}`
+            does too, as in the template of a subscription, and `{{` and `}}` stand for braces. A
+            manager refuses one that covers the channel of no subscription.
         where: Dotted path into the data to the value that has to stand there: a scalar,
             `"$identity.user_id"` or any other member or claim of the identity, or a list of such.
             A list on either side matches when one of its items does. A missing field never does.

@@ -35,8 +35,7 @@ def refuse_running_loop(main: object) -> None:
     Raises:
         ConfigurationError: One does.
     """
-    with contextlib.suppress(RuntimeError):
-        asyncio.get_running_loop()
+    if _running_loop() is not None:
         if asyncio.iscoroutine(main):
             main.close()
         raise ConfigurationError(
@@ -49,7 +48,7 @@ class Server:
     """The embedded actix-web server; made by `SubscriptionManager.serve`.
 
     Listens inside `async with`. Leaving it drains the server, and closes the manager if entering
-    had started it.
+    had started it and nobody else is inside `async with manager`.
 
     Inside, `await server.wait_closed()` waits until the program is to end. Entered on the main
     thread of a program that does not handle SIGTERM, it takes SIGTERM and Ctrl-C: `wait_closed`
@@ -87,6 +86,7 @@ class Server:
         self._tls = tls
         self._ownership: Ownership | None = None
         self._closing = asyncio.Event()
+        self._is_closed_early = False
         self._waiting = 0
         self._task: asyncio.Task[Any] | None = None
         self._event_loop: asyncio.AbstractEventLoop | None = None
@@ -128,11 +128,12 @@ class Server:
 
     async def __aenter__(self) -> Self:
         core = self._handle.core
+        self._ownership = Ownership.enter(self._handle)
         self._closing, self._hurried = asyncio.Event(), asyncio.Event()
         self._task, self._event_loop = asyncio.current_task(), asyncio.get_running_loop()
         self._is_draining, self._interrupted_by = False, None
-        self._ownership = Ownership(self._handle)
-        core.start()
+        if self._is_closed_early:
+            self._closing.set()
         try:
             with naming_lone_surrogates(ConfigurationError):
                 bound = core.serve(
@@ -146,7 +147,7 @@ class Server:
             if bound is not None:
                 self.host, self.port = bound
         except BaseException:
-            if self._ownership.is_owner:
+            if self._ownership.let_go():
                 core.stop()
             raise
         if self._handle.is_open and not self._is_local:
@@ -170,10 +171,7 @@ class Server:
     ) -> None:
         self._is_draining = True
         try:
-            drain = 0 if self._hurried.is_set() else self._drain
-            assert self._ownership is not None, "it is entered"
-            if not await self._ownership.close(drain) and self._handle.is_running:
-                await self._handle.core.drain(drain, False, True)
+            await self._leave(0 if self._hurried.is_set() else self._drain)
         finally:
             self._is_draining = False
             self._closing.set()
@@ -183,19 +181,46 @@ class Server:
             # By the loop and not here: the exception of a task is for whoever awaits the task.
             self.event_loop.call_soon(_exit, self._interrupted_by)
 
+    async def _leave(self, drain: float) -> None:
+        ownership, handle = self._ownership, self._handle
+        assert ownership is not None, "it is entered"
+        try:
+            # Before it leaves: whoever uses the manager in answer to a client leaves meanwhile.
+            if not ownership.is_last and handle.is_running and not handle.is_closing:
+                await handle.core.drain(drain, False, True)
+        except asyncio.CancelledError:
+            drain = 0
+            raise
+        finally:
+            await ownership.leave(drain)
+
     def close(self) -> None:
         """Ask the program to leave the `async with`: `wait_closed` returns.
 
-        Call it on the thread of the event loop; calling it twice is allowed. The server listens
-        until the block is left.
+        From any thread; calling it twice is allowed. The server listens until the block is left.
+        Before the block is entered, it is asked to end as soon as it is.
         """
-        self._closing.set()
+        if self._event_loop is None:
+            self._is_closed_early = True
+        elif self._event_loop is _running_loop():
+            self._closing.set()
+        else:
+            # The loop may have ended.
+            with contextlib.suppress(RuntimeError):
+                self._event_loop.call_soon_threadsafe(self._closing.set)
 
     async def wait_closed(self) -> None:
         """Wait until the server is to end: SIGTERM, Ctrl-C, `close()`, or its manager is closed.
 
         Leave the `async with` then, which drains. Several tasks may wait.
+
+        Raises:
+            ConfigurationError: The server was not entered, so it does not listen.
         """
+        if self._event_loop is None:
+            raise ConfigurationError(
+                "the server does not listen yet: await wait_closed() inside `async with server`"
+            )
         self._waiting += 1
         try:
             await self._closing.wait()
@@ -249,6 +274,13 @@ class Server:
         """End the drain: what is not answered by now never is."""
         self._hurried.set()
         self._handle.core.hurry()
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _exit(number: int) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._texts import LONE_SURROGATE, has_utf8
 from .config import refuse
+from .errors import ConfigurationError
 
 if TYPE_CHECKING:
     from ._core import Receipt
@@ -27,6 +28,11 @@ class TenantPublisher:
             refuse("tenant_id", tenant_id, "give the tenant as a string, at least one character")
         if not has_utf8(tenant_id):
             refuse("tenant_id", tenant_id, LONE_SURROGATE)
+        if not handle.is_isolated:
+            raise ConfigurationError(
+                "for_tenant() of a manager without tenant isolation, where every subscriber is sent"
+                " the events of every tenant: give the manager Security(tenant=TenantIsolation())"
+            )
         self._handle = handle
         self._tenant_id = tenant_id
 

@@ -73,10 +73,10 @@ class GraphQLApp:
             await serve_http(call)
 
     async def _live(self, receive: Receive, send: Send) -> None:
-        ownership = Ownership(self._handle)
+        ownership = Ownership.enter(self._handle, starts=False)
         while (await receive())["type"] == "lifespan.startup":
             await send({"type": "lifespan.startup.complete"})
-        await ownership.close(self._drain)
+        await ownership.leave(self._drain)
         await send({"type": "lifespan.shutdown.complete"})
 
 

@@ -60,12 +60,11 @@ def create_subscription_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        ownership = Ownership(handle)
-        handle.core.start()
+        ownership = Ownership.enter(handle)
         try:
             yield
         finally:
-            await ownership.close(drain)
+            await ownership.leave(drain)
 
     served = GraphQLApp(manager, context=read_context, drain=drain)
     if path is None:

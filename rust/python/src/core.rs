@@ -87,7 +87,7 @@ impl Core {
     fn launch(&self, py: Python<'_>, again: bool) -> PyResult<Arc<Running>> {
         let event_loop = running_loop(py).map_err(|_| {
             exceptions::ManagerClosed::new_err(
-                "the manager is not started and no event loop runs here: use it inside `async with manager`",
+                "the manager is not started, and no event loop runs on this thread that could start it: start the manager first, by a server or by one `async with manager` around the whole program",
             )
         })?;
         // Nothing that panics leaves anything behind that the next start would meet.

@@ -72,7 +72,7 @@ pub(crate) fn tls_error(error: &TlsError) -> PyErr {
 
 pub(crate) fn manager_closed() -> PyErr {
     exceptions::ManagerClosed::new_err(
-        "the manager is closed: use it inside `async with manager`, or call `start()` again",
+        "the manager is closed: `close()` was called, or the `async with` was left that had started it. Keep one `async with manager`, or a server, open for as long as the program uses the manager; or call `await manager.start()` again",
     )
 }
 

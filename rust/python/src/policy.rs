@@ -148,6 +148,8 @@ impl PySecurity<'_> {
         let status_hosts = self.status_hosts.clone().map(Hosts::with_any).transpose();
         let origins = self.origins.clone().map(Origins::new).transpose();
         let rows = self.rows.iter().map(PyRowFilter::read);
+        let rows = rows.collect::<PyResult<Vec<_>>>()?;
+        catalog.check_rows(&rows).map_err(refuse)?;
         let federation = self.federation.as_ref().map(PyFederation::read);
         let federation = federation.transpose().map_err(refuse)?;
         if let Some(federation) = &federation {
@@ -174,7 +176,7 @@ impl PySecurity<'_> {
                 }),
                 None => None,
             },
-            rows: rows.collect::<PyResult<_>>()?,
+            rows,
             federation: federation.map(Arc::new),
             rates: self
                 .rates

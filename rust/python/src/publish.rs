@@ -99,11 +99,14 @@ pub(crate) fn many(
     Ok(Publication::done(to_receipts(py, receipts)?))
 }
 
+/// The parameters of `publish`.
+const PARAMETERS: [&str; 5] = ["channel", "data", "event_type", "tenant_id", "event_id"];
+
 /// Reads `(channel, data)`, or a mapping of the parameters of `publish`.
 fn read_draft(index: usize, event: &Bound<'_, PyAny>, classes: &Classes) -> PyResult<Draft> {
     let refuse = |problem: &str| {
         exceptions::PublishError::new_err(format!(
-            "events[{index}]: {problem}; give (channel, data), or a dict with `channel`, `data` and what else `publish` takes"
+            "events[{index}]: {problem}; give (channel, data), or a dict with `channel` and `data`, and `event_type`, `tenant_id` or `event_id` where wanted"
         ))
     };
     let (channel, data, options) = if let Ok(pair) = event.cast::<PyTuple>() {
@@ -115,6 +118,13 @@ fn read_draft(index: usize, event: &Bound<'_, PyAny>, classes: &Classes) -> PyRe
         let options = event
             .cast::<PyDict>()
             .map_err(|_| refuse("it is neither tuple nor dict"))?;
+        for name in options.keys() {
+            let known = name.extract::<&str>().ok();
+            if !known.is_some_and(|name| PARAMETERS.contains(&name)) {
+                let name = name.repr()?.to_string_lossy().into_owned();
+                return Err(refuse(&format!("{name} is no parameter of `publish`")));
+            }
+        }
         let required = |name: &str| {
             options
                 .get_item(name)?

@@ -16,8 +16,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use runtime::{
     Authenticator, Catalog, ChannelTemplate, Condition, Definition, Engine, EngineConfig,
-    FilterValue, Limits, Page, ResolverKind, Runtime, SlowConsumer, TokenVerifier, field_path,
-    random_key,
+    FilterValue, Limits, Page, Parameter, ResolverKind, Runtime, SlowConsumer, TokenVerifier,
+    field_path, random_key,
 };
 use security::Policy;
 use serde_json::Value;
@@ -109,6 +109,7 @@ pub(crate) struct PyDefinition<'py> {
     shared: bool,
     partial: bool,
     returned: Option<(usize, String, String, String)>,
+    parameters: Vec<(String, String)>,
 }
 
 /// What the type of a constant in a filter says: the name of a scalar, or name and values of an enum.
@@ -451,6 +452,14 @@ fn read_definition(index: usize, definition: &PyDefinition<'_>) -> PyResult<Defi
                 },
                 text: text.clone(),
             }),
+        parameters: definition
+            .parameters
+            .iter()
+            .map(|(name, graphql_name)| Parameter {
+                name: name.clone(),
+                graphql_name: graphql_name.clone(),
+            })
+            .collect(),
     })
 }
 

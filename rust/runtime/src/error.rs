@@ -23,6 +23,18 @@ pub enum DefinitionError {
         /// Those that are.
         known: String,
     },
+    /// The function has a parameter that is no argument of the field.
+    #[error(
+        "`Subscription.{field}` has no argument for the parameter `{parameter}` of what serves it; it has: {known}. Give the parameter the name of an argument, or take it out"
+    )]
+    UnknownParameter {
+        /// The field.
+        field: String,
+        /// The parameter.
+        parameter: String,
+        /// The arguments that are there.
+        known: String,
+    },
     /// No value that the function says it returns can be of the type of the field.
     #[error(
         "`Subscription.{field}` is of type `{type_text}` in the schema, and what serves it says that it is `{returned}`: correct the annotation, or the schema"
@@ -96,7 +108,7 @@ pub enum DefinitionError {
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
     /// The manager was closed or has never been started.
-    #[error("the manager is closed: start it again, or use it inside `async with manager`")]
+    #[error("the manager is closed: start it again")]
     Closed,
     /// The operating system refused a thread.
     #[error("a thread could not be started: {0}")]

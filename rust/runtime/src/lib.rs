@@ -46,8 +46,8 @@ mod worker;
 pub use admission::{Authenticator, BoxFuture, Refused};
 pub use budget::{ByteBudget, KeptBytes};
 pub use catalog::{
-    Catalog, ChannelTemplate, Condition, Definition, FilterValue, Planned, PlannedOperation,
-    PreparedRequest, ResolverKind,
+    Catalog, ChannelTemplate, Condition, Definition, FilterValue, Parameter, Planned,
+    PlannedOperation, PreparedRequest, ResolverKind,
 };
 pub use client::{
     Bucket, Buckets, Client, ConnectionInfo, Headers, Roster, Selector, TokenSource, TokenVerifier,

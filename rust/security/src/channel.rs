@@ -6,6 +6,13 @@ use crate::error::RuleError;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ChannelPattern(Box<[Box<str>]>);
 
+/// One place of a pattern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Token {
+    Any,
+    Char(char),
+}
+
 impl ChannelPattern {
     /// Reads a pattern.
     ///
@@ -17,6 +24,68 @@ impl ChannelPattern {
             return Err(RuleError::Channel);
         }
         Ok(Self(pattern.split('*').map(Box::from).collect()))
+    }
+
+    /// Reads a pattern in which `{name}` also stands for any characters, as in the template of a
+    /// subscription's channel; `{{` and `}}` are the braces themselves.
+    ///
+    /// # Errors
+    ///
+    /// [`RuleError::Channel`] when it is empty.
+    pub fn parse_template(template: &str) -> Result<Self, RuleError> {
+        let mut pattern = String::with_capacity(template.len());
+        let mut left = template;
+        while let Some(at) = left.find(['{', '}']) {
+            let (text, brace) = left.split_at(at);
+            pattern.push_str(text);
+            let doubled = brace.starts_with("{{") || brace.starts_with("}}");
+            let argument = brace.strip_prefix('{').and_then(|rest| rest.find('}'));
+            left = match argument {
+                Some(end) if !doubled => {
+                    pattern.push('*');
+                    &brace[end + 2..]
+                }
+                _ => {
+                    pattern.push_str(&brace[..1]);
+                    &brace[1 + usize::from(doubled)..]
+                }
+            };
+        }
+        pattern.push_str(left);
+        Self::parse(&pattern)
+    }
+
+    /// Whether there is a channel that both patterns cover.
+    #[must_use]
+    pub fn meets(&self, other: &Self) -> bool {
+        let (ours, theirs) = (self.tokens(), other.tokens());
+        // Of each pair of places, from the last: whether what is left of both has a common text.
+        let mut below = vec![false; theirs.len() + 1];
+        for i in (0..=ours.len()).rev() {
+            let mut row = vec![false; theirs.len() + 1];
+            for j in (0..=theirs.len()).rev() {
+                row[j] = match (ours.get(i), theirs.get(j)) {
+                    (None, None) => true,
+                    (Some(Token::Any), _) => below[j] || (j < theirs.len() && row[j + 1]),
+                    (_, Some(Token::Any)) => row[j + 1] || (i < ours.len() && below[j]),
+                    (Some(our), Some(their)) => our == their && below[j + 1],
+                    (None, Some(_)) | (Some(_), None) => false,
+                };
+            }
+            below = row;
+        }
+        below[0]
+    }
+
+    fn tokens(&self) -> Vec<Token> {
+        let mut tokens = Vec::new();
+        for (place, part) in self.0.iter().enumerate() {
+            if place > 0 {
+                tokens.push(Token::Any);
+            }
+            tokens.extend(part.chars().map(Token::Char));
+        }
+        tokens
     }
 
     /// Texts with any characters between each two, also none.
@@ -68,6 +137,48 @@ mod tests {
             for channel in not {
                 assert!(!parsed.covers(channel), "{pattern} {channel}");
             }
+        }
+    }
+
+    #[test]
+    fn an_argument_of_a_template_stands_for_any_characters() {
+        for (template, pattern) in [
+            ("orders.{userId}", "orders.*"),
+            ("{region}.sales.{day}", "*.sales.*"),
+            ("a{{b}}", "a{b}"),
+            ("{{x}}.{y}", "{x}.*"),
+            ("a{b", "a{b"),
+            ("a}b", "a}b"),
+            ("orders*", "orders*"),
+        ] {
+            assert_eq!(
+                ChannelPattern::parse_template(template),
+                ChannelPattern::parse(pattern),
+                "{template}"
+            );
+        }
+    }
+
+    #[test]
+    fn two_patterns_meet_where_both_cover_a_channel() {
+        for (one, other, meets) in [
+            ("orders", "orders", true),
+            ("orders", "order", false),
+            ("orders*", "orders.*", true),
+            ("orders.7", "orders.*", true),
+            ("orders", "orders.*", false),
+            ("*.audit", "orders.*", true),
+            ("*.audit", "orders.*.x", false),
+            ("a*", "b*", false),
+            ("*", "anything", true),
+            ("*", "*", true),
+            ("a*c", "ab*c*", true),
+            ("é*", "é", true),
+        ] {
+            let (first, second) = (ChannelPattern::parse(one), ChannelPattern::parse(other));
+            let (first, second) = (first.unwrap(), second.unwrap());
+            assert_eq!(first.meets(&second), meets, "{one} {other}");
+            assert_eq!(second.meets(&first), meets, "{other} {one}");
         }
     }
 

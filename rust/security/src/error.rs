@@ -47,6 +47,16 @@ pub enum RuleError {
         "no subscription has an argument `{0}`, which Scope asks for: correct its name as it is in the schema, as a misspelt one would protect nothing"
     )]
     UnknownArgument(String),
+    /// Channels that no subscription listens on.
+    #[error(
+        "no subscription listens on a channel that RowFilter({channel:?}) covers; channels are: {known}. Correct its channel, as a misspelt one would protect nothing"
+    )]
+    UnusedFilter {
+        /// The channels of the filter.
+        channel: String,
+        /// Those of subscriptions.
+        known: String,
+    },
     /// A channel of a declared subscription that no subgraph channel is.
     #[error(
         "`Subscription.{field}` listens on `{channel}`, which is no channel of subgraph `{subgraph}`: rename the channel, or list it in Federation(channels=...)"

@@ -13,12 +13,15 @@ use crate::value::{Allowed, Wanted};
 #[derive(Debug, Clone)]
 pub struct RowFilter {
     channel: ChannelPattern,
+    /// What the pattern was read from.
+    text: String,
     conditions: Vec<(Path, Wanted)>,
     unless: Vec<String>,
 }
 
 impl RowFilter {
-    /// A filter for the channels of a pattern; every condition has to hold. Identities with one
+    /// A filter for the channels of a pattern, or of the template of a subscription; every
+    /// condition has to hold. Identities with one
     /// of the roles `unless` see everything.
     ///
     /// # Errors
@@ -34,7 +37,8 @@ impl RowFilter {
             .map(|(path, value)| Ok((Path::parse(path)?, Wanted::parse(value)?)))
             .collect::<Result<_, RuleError>>()?;
         Ok(Self {
-            channel: ChannelPattern::parse(channel)?,
+            channel: ChannelPattern::parse_template(channel)?,
+            text: channel.to_owned(),
             conditions,
             unless,
         })
@@ -57,6 +61,18 @@ impl RowFilter {
             (path.clone(), wanted.resolve(identity, comparison))
         });
         Some(RowRule(conditions.collect()))
+    }
+
+    /// The channels that it is about.
+    #[must_use]
+    pub fn channel(&self) -> &ChannelPattern {
+        &self.channel
+    }
+
+    /// The channels that it is about, as they were written.
+    #[must_use]
+    pub fn channel_text(&self) -> &str {
+        &self.text
     }
 
     /// Whether the filter is about this channel.

@@ -30,6 +30,15 @@ impl ResolverKind {
     }
 }
 
+/// A parameter of the host's function that takes an argument of the field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameter {
+    /// Its name in the host's language, which may be that of the argument.
+    pub name: String,
+    /// The name that the argument has otherwise.
+    pub graphql_name: String,
+}
+
 /// One declared subscription field.
 #[derive(Debug)]
 pub struct Definition {
@@ -58,6 +67,8 @@ pub struct Definition {
     pub is_partial: bool,
     /// What the host says of its values; `None`: nothing.
     pub returned: Option<Returned>,
+    /// Parameters of the host's function that are arguments of the field.
+    pub parameters: Vec<Parameter>,
 }
 
 impl Definition {
@@ -88,17 +99,31 @@ impl Definition {
                 FilterValue::Literal(_) => None,
             });
         let from_channel = self.channel.iter().flat_map(ChannelTemplate::arguments);
+        let has = |name: &str| signature.arguments.iter().any(|a| *a.name == *name);
+        let known = || {
+            let names = signature.arguments.iter().map(|a| format!("`{}`", a.name));
+            let names = names.collect::<Vec<_>>().join(", ");
+            if names.is_empty() {
+                "none".to_owned()
+            } else {
+                names
+            }
+        };
         for name in from_channel.chain(from_filter) {
-            if !signature.arguments.iter().any(|a| *a.name == *name) {
+            if !has(name) {
                 return Err(DefinitionError::UnknownArgument {
                     field: self.field.clone(),
                     argument: name.to_owned(),
-                    known: signature
-                        .arguments
-                        .iter()
-                        .map(|a| a.name.to_string())
-                        .collect::<Vec<_>>()
-                        .join(", "),
+                    known: known(),
+                });
+            }
+        }
+        for Parameter { name, graphql_name } in &self.parameters {
+            if !has(name) && !has(graphql_name) {
+                return Err(DefinitionError::UnknownParameter {
+                    field: self.field.clone(),
+                    parameter: name.clone(),
+                    known: known(),
                 });
             }
         }
@@ -253,6 +278,15 @@ impl ChannelTemplate {
             [Part::Text(text)] => Some(text),
             _ => None,
         }
+    }
+
+    /// The template as it is written.
+    pub(crate) fn source(&self) -> String {
+        let parts = self.parts.iter().map(|part| match part {
+            Part::Text(text) => text.replace('{', "{{").replace('}', "}}"),
+            Part::Argument(name, _) => format!("{{{name}}}"),
+        });
+        parts.collect()
     }
 
     fn arguments(&self) -> impl Iterator<Item = &str> {

@@ -24,7 +24,7 @@ use crate::config::{DOCUMENT_CACHE_CAPACITY, MAX_VARIABLES_BYTES, MAX_VARIABLES_
 use crate::error::DefinitionError;
 use crate::routing::Route;
 
-pub use definition::{ChannelTemplate, Definition, ResolverKind};
+pub use definition::{ChannelTemplate, Definition, Parameter, ResolverKind};
 pub use filter::{Condition, FilterValue};
 pub use prepared::PreparedRequest;
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use graphql::Schema;
-use security::{Federation, Rbac, Requirement, RuleError, Scope};
+use security::{Federation, Rbac, Requirement, RowFilter, RuleError, Scope};
 
 use super::Catalog;
 use super::definition::ChannelTemplate;
@@ -125,6 +125,35 @@ impl Catalog {
             Some(name) => Err(RuleError::UnknownArgument(name.to_owned())),
             None => Ok(()),
         }
+    }
+
+    /// Checks that a subscription may listen on a channel of each row filter. What the host's own
+    /// schema streams has no channel.
+    ///
+    /// # Errors
+    ///
+    /// [`RuleError::UnusedFilter`] names the first filter that covers the channel of none.
+    pub fn check_rows(&self, rows: &[RowFilter]) -> Result<(), RuleError> {
+        let templates = || {
+            let definitions = self.definitions();
+            definitions.filter_map(|definition| definition.channel.as_ref())
+        };
+        let is_used = |filter: &RowFilter| {
+            templates().any(|template| filter.channel().meets(&template.pattern()))
+        };
+        let Some(unused) = rows.iter().find(|filter| !is_used(filter)) else {
+            return Ok(());
+        };
+        let mut known: Vec<_> = templates().map(|t| format!("`{}`", t.source())).collect();
+        known.sort_unstable();
+        known.dedup();
+        if known.is_empty() {
+            known.push("none".to_owned());
+        }
+        Err(RuleError::UnusedFilter {
+            channel: unused.channel_text().to_owned(),
+            known: known.join(", "),
+        })
     }
 
     /// Checks that the channels of declared subscriptions are the subgraph's own. Those that

@@ -68,6 +68,7 @@ impl Connection {
         for (_, running) in ended {
             running.stop();
         }
+        self.count_operations();
     }
 
     /// The socket is shut after a grace if the client does not take the close: a socket that

@@ -13,6 +13,7 @@ use bus::{Event, History, Intake, Streams};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
+use super::tenant_notices::TenantNotices;
 use crate::catalog::Catalog;
 use crate::catalog::channels::{Channels, Undeclared};
 use crate::config::BROADCAST_BATCH;
@@ -80,6 +81,7 @@ impl Actor for EventBusActor {
         let is_isolated = self.is_isolated;
         let history = self.history.clone();
         let mut undeclared = Undeclared::new(Channels::new(self.catalog.definitions()));
+        let mut tenants = TenantNotices::new(is_isolated);
         // Held by the messages themselves, so that shards wake no publisher while none waits.
         let turns = Arc::new(Semaphore::new(1));
         if let Some(history) = &self.history {
@@ -110,6 +112,7 @@ impl Actor for EventBusActor {
                 let taken = events.len();
                 for event in &events {
                     undeclared.look_at(&event.channel);
+                    tenants.look_at(event);
                 }
                 if is_isolated {
                     events.retain(|event| event.tenant_id.is_some());

@@ -3,6 +3,7 @@
 mod event_bus;
 mod runtime;
 mod system;
+mod tenant_notices;
 mod worker_factory;
 mod worker_pool;
 

@@ -35,6 +35,9 @@ const DRAIN_POLL: Duration = Duration::from_millis(5);
 /// Time for the last close frames of a drain to be written.
 const CLOSE_TIME: Duration = Duration::from_secs(1);
 
+/// Time after which what still holds a drain is told.
+const TELL_AFTER: Duration = Duration::from_millis(100);
+
 /// Time between two connections that leave, at most: the new server takes their clients at this
 /// pace, or faster where the drain would last longer.
 const PACE: Duration = Duration::from_millis(50);
@@ -336,11 +339,14 @@ impl Runtime {
         // Operations that take no further event are no subscriptions any more, and have calls
         // under way.
         let is_answering = || self.operations.iter().any(|one| !one.stream.is_over());
-        self.wait_while(
-            || metrics.subscriptions.get() > 0 || is_answering(),
-            deadline,
-        )
-        .await;
+        let is_under_way = || metrics.subscriptions.get() > 0 || is_answering();
+        let told_at = Instant::now() + TELL_AFTER;
+        self.wait_while(is_under_way, told_at.min(deadline)).await;
+        if is_under_way() && !self.engine.is_hurried() {
+            let running = self.operations.iter().filter(|one| !one.stream.is_over());
+            tell_waiting(running.count(), deadline);
+        }
+        self.wait_while(is_under_way, deadline).await;
         self.complete_all();
     }
 
@@ -365,6 +371,13 @@ impl Runtime {
             shard.send(DrainConnections { window }).await.ok();
         }
         let connected = || engine.metrics.connections.get() > 0;
+        // Those without an operation under way have left by then.
+        let told_at = Instant::now() + window + TELL_AFTER;
+        self.wait_while(connected, told_at.min(deadline)).await;
+        if connected() && !engine.is_hurried() {
+            let listed = engine.roster.list();
+            tell_waiting(listed.iter().map(|one| one.operations()).sum(), deadline);
+        }
         self.wait_while(connected, deadline).await;
         self.disconnect(Selector::default(), Close::going_away())
             .await;
@@ -391,6 +404,23 @@ impl Runtime {
 impl Drop for Runtime {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+/// Tells how many operations a drain waits for, so that one that takes long explains itself.
+fn tell_waiting(operations: usize, deadline: Instant) {
+    let left = deadline.saturating_duration_since(Instant::now());
+    if operations > 0 && !left.is_zero() {
+        let seconds = left.as_secs_f64();
+        let (noun, verb) = if operations == 1 {
+            ("operation", "has")
+        } else {
+            ("operations", "have")
+        };
+        tracing::info!(
+            target: "fraiseql_subs",
+            "draining: {operations} {noun} under way {verb} up to {seconds:.1} s to end"
+        );
     }
 }
 

@@ -1,0 +1,136 @@
+"""Calls of `close` that overlap, from one loop or several, and servers that are not entered yet."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+from support import PATIENCE, eventually_sync
+
+from fraiseql_subs import (
+    ConfigurationError,
+    ManagerClosed,
+    SubscriptionManager,
+    passthrough,
+    subscription,
+)
+
+
+def make_manager() -> SubscriptionManager:
+    return SubscriptionManager([passthrough("feed", int, channel="feed")])
+
+
+async def test_two_closes_at_once_wait_for_the_one_end():
+    manager = make_manager()
+    await manager.start()
+    await asyncio.gather(manager.close(), manager.close(), manager.close())
+    with pytest.raises(ManagerClosed):
+        await manager.publish("feed", 1)
+    await manager.close()
+
+
+async def test_so_do_those_inside_a_server():
+    manager = make_manager()
+    async with manager.serve(port=0) as server:
+        await asyncio.gather(manager.close(), manager.close())
+        await server.wait_closed()
+
+
+async def test_a_reader_that_ended_because_of_a_close_may_close_as_well():
+    manager = make_manager()
+
+    async def read() -> None:
+        async with manager:
+            async for _ in results:
+                pass
+        await manager.close()
+
+    async with manager.subscribe("subscription { feed }") as results:
+        reader = asyncio.create_task(read())
+        await manager.close()
+        await reader
+
+
+async def test_a_close_does_not_end_the_start_that_came_after_it():
+    manager = make_manager()
+    await manager.start()
+
+    async def close_and_start() -> None:
+        await manager.close()
+        await manager.start()
+
+    await asyncio.gather(close_and_start(), manager.close())
+    await manager.publish("feed", 1)
+    await manager.close()
+
+
+async def test_a_close_that_is_cancelled_ends_the_drain_for_all():
+    begun = asyncio.Event()
+
+    @subscription
+    async def endless():
+        begun.set()
+        await asyncio.Event().wait()
+        yield 1
+
+    manager = SubscriptionManager([endless], schema="type Subscription { endless: Int }")
+    async with manager.subscribe("subscription { endless }"):
+        await begun.wait()
+        first = asyncio.create_task(manager.close(drain=3600))
+        second = asyncio.create_task(manager.close(drain=3600))
+        await asyncio.sleep(0)
+        second.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await second
+        await first
+
+
+@pytest.mark.parametrize("has_main", [False, True])
+def test_run_in_a_thread_returns_when_another_thread_closes_the_manager(has_main):
+    manager = make_manager()
+    began = threading.Event()
+
+    async def main() -> None:
+        began.set()
+        await asyncio.Event().wait()
+
+    options = {"port": 0, "main": main if has_main else None}
+    thread = threading.Thread(target=manager.run, kwargs=options, daemon=True)
+    thread.start()
+    if has_main:
+        assert began.wait(PATIENCE)
+    else:
+        eventually_sync(lambda: manager.prometheus(), "the manager is started")
+    asyncio.run(manager.close())
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+
+
+async def test_another_thread_may_ask_a_server_to_end():
+    manager = make_manager()
+    async with manager.serve(port=0) as server:
+        waiting = asyncio.create_task(server.wait_closed())
+        await asyncio.to_thread(server.close)
+        await waiting
+
+
+async def test_threads_that_close_at_once_all_return():
+    manager = make_manager()
+    async with manager.serve(port=0) as server:
+        closes = [asyncio.to_thread(lambda: asyncio.run(manager.close())) for _ in range(3)]
+        await asyncio.gather(manager.close(), *closes)
+        await server.wait_closed()
+
+
+async def test_a_server_that_is_not_entered_cannot_be_waited_for():
+    server = make_manager().serve(port=0)
+    with pytest.raises(ConfigurationError, match=r"does not listen yet.*async with server"):
+        await server.wait_closed()
+
+
+async def test_a_server_that_is_closed_before_it_is_entered_ends_at_once():
+    server = make_manager().serve(port=0)
+    server.close()
+    async with server:
+        await server.wait_closed()
