@@ -439,7 +439,6 @@ impl Core {
                 "drain={drain} is no span of seconds: give a number of at least 0"
             ))
         })?;
-        let server = running.server.lock().take();
         let working = running.clone();
         let work = async move {
             if whole {
@@ -447,8 +446,11 @@ impl Core {
             } else {
                 working.runtime.drain_connections(limit).await;
             }
+            // It stays where `stop` finds it, which waits for its end as well.
+            let server = working.server.lock().as_ref().map(Server::handle);
             if let Some(server) = server {
-                server.handle().stop(false).await;
+                server.stop(false).await;
+                working.server.lock().take();
             }
             if readmit {
                 working.runtime.readmit();

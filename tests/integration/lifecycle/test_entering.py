@@ -8,7 +8,7 @@ import contextlib
 import httpx
 import pytest
 from support import PATIENCE, eventually
-from test_shared_managers import APPLICATIONS, alive
+from support.applications import APPLICATIONS, alive
 
 from fraiseql_subs import Context, ManagerClosed, SubscriptionManager, passthrough, subscription
 
