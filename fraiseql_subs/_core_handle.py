@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ._causes import Causes, CollectCauses
 from .response_stream import Opening
 
 if TYPE_CHECKING:
-    from ._core import Core, Receipt
+    from ._core import Core, Publication, Receipt
     from .config import Identity
 
 
@@ -93,7 +93,7 @@ class CoreHandle:
         event_type: str | None = None,
         tenant_id: str | None = None,
         event_id: str | None = None,
-    ) -> Awaitable[Receipt]:
+    ) -> Publication[Receipt]:
         """Publish one event; see `SubscriptionManager.publish`."""
         return self.core.publish(channel, data, event_type, tenant_id, event_id)
 

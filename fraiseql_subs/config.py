@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, NoReturn, TypeAlias, get_args
 
 from fraiseql_subs._texts import LONE_SURROGATE, has_utf8
@@ -281,6 +281,33 @@ class Identity:
         if self.expires_at is not None and not is_number(self.expires_at):
             remedy = "give seconds since the epoch, such as `moment.timestamp()`, or None"
             refuse("Identity.expires_at", self.expires_at, remedy)
+
+
+def as_identity(value: object) -> Identity:
+    """Return an identity that was given as a mapping or as an object with the same members.
+
+    Raises:
+        ConfigurationError: It has no user, a member that no identity has, or one that `Identity`
+            refuses.
+    """
+    if isinstance(value, Identity):
+        return value
+    names = [member.name for member in fields(Identity)]
+    if isinstance(value, Mapping):
+        for name in value:
+            if name not in names:
+                remedy = "what else is known of a client belongs into `claims`"
+                refuse("a member of an identity", name, f"use some of {', '.join(names)}; {remedy}")
+        found = dict(value)
+    elif hasattr(value, "user_id"):
+        found = {name: getattr(value, name) for name in names if hasattr(value, name)}
+    else:
+        remedy = 'return Identity(user_id=...), a dict with "user_id", or None to refuse'
+        raise ConfigurationError(f"{value!r} is no identity: {remedy}")
+    if found.get("user_id") in (None, ""):
+        raise ConfigurationError('an identity needs a "user_id": there is none')
+    # What is None is as if it were left out.
+    return Identity(**{name: member for name, member in found.items() if member is not None})
 
 
 def _is_id(value: object) -> bool:

@@ -292,12 +292,23 @@ def build_schema(
 
 def _check_function(function: Callable[..., Any]) -> str:
     """Return the name of a function in errors."""
+    if inspect.ismethod(function):
+        raise SchemaError(
+            f"@subscription is given the method {function.__qualname__}: give a function without "
+            "`self`, such as one that calls the method"
+        )
     if not inspect.isfunction(function):
         raise SchemaError(
             f"@subscription is given {function!r}: put it above a function, with its options by "
             'name, such as @subscription(channel="orders")'
         )
     where = f"{function.__qualname__}()"
+    first = next(iter(inspect.signature(function).parameters), None)
+    if first in ("self", "cls"):
+        raise SchemaError(
+            f"{where} is a method, as its first parameter is `{first}`: move it out of the class, "
+            "or put @staticmethod above @subscription and take the parameter out"
+        )
     if inspect.isgeneratorfunction(function):
         raise SchemaError(
             f"{where} is a generator: write a source stream as `async def`, or return the value "

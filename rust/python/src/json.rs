@@ -21,6 +21,7 @@ use crate::event_data;
 use crate::iterables;
 use crate::members::{dumped, fields_of};
 use crate::not_json::{NotJson, Segment};
+use crate::uncalled;
 
 /// Objects and lists inside each other (count) that are followed. Past it the value is refused:
 /// it is a cycle, or no JSON reader would take it.
@@ -426,6 +427,9 @@ fn uncommon(object: &Bound<'_, PyAny>, inside: Inside<'_>) -> Result<Value, NotJ
 
 /// Names an object in a message without calling its `repr`, which may be long or raise.
 pub(crate) fn describe(object: &Bound<'_, PyAny>) -> String {
+    if let Some(told) = uncalled::describe(object) {
+        return told;
+    }
     let class = object.get_type();
     let name = class
         .name()

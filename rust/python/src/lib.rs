@@ -31,6 +31,7 @@ mod running;
 mod setup;
 mod stream;
 mod tasks;
+mod uncalled;
 mod value;
 
 use pyo3::prelude::*;
