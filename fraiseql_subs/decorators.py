@@ -117,7 +117,8 @@ def subscription(
         concurrency: Events of one subscription resolved at once (count, 1 to 1024). Results
             leave in the order of their events all the same.
         timeout: Time of one call, or for one value of an `initial` with `yield` (seconds, above
-            0), then an error result; None: unlimited.
+            0), then an error result; None: unlimited. A `def` runs on the event loop as well, where
+            it cannot be ended while it runs.
         shared: Whether subscribers with equal operation and arguments share one call for each
             event and its result. The function has no `context` then, as it answers several
             clients at once.

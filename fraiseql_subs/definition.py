@@ -305,7 +305,7 @@ class Definition:
         annotation = self._return_annotation()
         if annotation is inspect.Signature.empty and self.function is None:
             raise SchemaError(
-                f"{self.where} has no type to build the schema from: give it one, such as "
+                f"{place}: there is none to build the schema from: give one, such as "
                 f'passthrough("{self.field}", Order, channel=...), or give the manager a `schema=`'
             )
         if annotation is inspect.Signature.empty:

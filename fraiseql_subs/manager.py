@@ -211,8 +211,7 @@ class SubscriptionManager:
             if self._handle.is_running:
                 name = getattr(function, "__name__", repr(function))
                 raise ConfigurationError(
-                    f"{name} is declared after the manager was started:"
-                    " declare subscriptions first"
+                    f"{name} is declared after the manager was started: declare subscriptions first"
                 )
             decorated = decorators.subscription(**options)(function)
             self._definitions = decorators.collect([*self._definitions, decorated])

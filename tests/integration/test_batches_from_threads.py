@@ -23,8 +23,9 @@ def batch(first: int, count: int) -> list[tuple[str, int]]:
 
 async def test_a_batch_that_can_never_have_room_is_refused_and_nothing_is_published():
     async with make_manager() as manager:
-        with pytest.raises(BusError, match="nothing was published.*at most 4096 .* not 20000") as e:
+        with pytest.raises(BusError, match=r"at most 4096 .* not 20000") as e:
             await asyncio.to_thread(manager.publish_many, batch(0, 20_000))
+        assert str(e.value).startswith("nothing was published")
         assert not e.value.retryable
         assert (await manager.publish("feed", 0)).offset == 1
 

@@ -82,7 +82,11 @@ async def test_attributes_are_read_by_their_names_in_python(manager):
 
 async def test_attributes_of_published_objects_are_read_by_their_names_in_python(manager):
     async with manager, manager.subscribe("subscription { plainUpdated { id who } }") as results:
-        for published in (Plain(id=7, name="ada"), {"id": 7, "name": "ada"}, {"id": 7, "who": "ada"}):
+        for published in (
+            Plain(id=7, name="ada"),
+            {"id": 7, "name": "ada"},
+            {"id": 7, "who": "ada"},
+        ):
             await manager.publish("plains", published)
             assert (await anext(results)).data == {"plainUpdated": {"id": 7, "who": "ada"}}
 

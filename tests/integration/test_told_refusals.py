@@ -61,5 +61,5 @@ async def test_the_log_says_why_a_token_is_refused(payload, reason, serve, conne
 async def test_an_unknown_member_of_resume_is_refused(resume):
     async with SubscriptionManager([passthrough("feed", Any, channel="feed")]) as manager:
         results = manager.subscribe("subscription { feed }", extensions={"resume": resume})
-        with pytest.raises(ValidationError, match="`extensions.resume` has an unknown member"):
+        with pytest.raises(ValidationError, match=r"`extensions\.resume` has an unknown member"):
             await anext(results)

@@ -1,4 +1,4 @@
-"""A value that is no object where an object is due: an error, and a record that says what it was."""
+"""A value that is no object where an object is due: an error, and a record of what it was."""
 
 from __future__ import annotations
 
@@ -65,7 +65,9 @@ async def test_no_object_is_an_error_that_says_what_was_given(
     async with SubscriptionManager([*declared, passed]) as manager:
         for field, told in (("passed", published), ("own", returned), ("note", "")):
             caplog.clear()
-            async with manager.subscribe(f"subscription {{ {field} {{ text userId }} }}") as results:
+            async with manager.subscribe(
+                f"subscription {{ {field} {{ text userId }} }}"
+            ) as results:
                 await manager.publish("a", value)
                 result = await anext(results)
             assert result.data == {field: None}

@@ -264,7 +264,11 @@ fn a_value_whose_keys_are_spelled_otherwise_is_a_fault_and_no_error() {
     assert_eq!(faults[0].field, "Order.totalAmount");
     let told = "it has `TotalAmount`, but the field is read from `total_amount`";
     assert_eq!(faults[0].fault.detail, told);
-    for lacking in [json!({}), json!({"other": 1}), json!({"total_amount": null})] {
+    for lacking in [
+        json!({}),
+        json!({"other": 1}),
+        json!({"total_amount": null}),
+    ] {
         assert!(faults_of(lacking).is_empty());
     }
 }

@@ -98,8 +98,8 @@ impl PyEvent {
         event_id: Option<&str>,
         offset: u64,
     ) -> PyResult<Self> {
-        let json = to_json(data)
-            .map_err(|error| error.into_error(data.py(), "data", publish_error))?;
+        let json =
+            to_json(data).map_err(|error| error.into_error(data.py(), "data", publish_error))?;
         let draft = Draft {
             channel: channel.into(),
             event_type: event_type.map(Into::into),

@@ -8,9 +8,10 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 use runtime::INTAKE_CAPACITY;
 
 use crate::classes::Classes;
+use crate::describe::describe;
 use crate::error::{bus_error, exceptions, optional_text, publish_error, text};
 use crate::future::{Publication, future, running_loop};
-use crate::json::{describe, to_event};
+use crate::json::to_event;
 use crate::running::Running;
 
 /// Id of a published event and its position in its stream.

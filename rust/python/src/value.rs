@@ -16,13 +16,13 @@ use pyo3::types::{
 };
 
 use crate::classes::{Classes, Found};
+use crate::describe::{describe, is_method, is_uncalled};
 use crate::event::PyEvent;
 use crate::event_data;
 use crate::failure::Failures;
 use crate::iterables::{self, Drained};
-use crate::json::{HostTypes, describe, to_json};
+use crate::json::{HostTypes, to_json};
 use crate::members::read_quietly;
-use crate::uncalled;
 
 /// What a schema says of Python objects.
 pub(crate) struct Names {
@@ -290,7 +290,7 @@ fn member<'py>(
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
     let found = object.getattr_opt(name)?;
     if let Some(found) = &found
-        && !uncalled::is_method(found)?
+        && !is_method(found)?
     {
         return Ok(Some(found.clone()));
     }
@@ -328,7 +328,7 @@ fn has_members(object: &Bound<'_, PyAny>) -> PyResult<bool> {
         || object.is_exact_instance_of::<PyTuple>()
         || object.is_exact_instance_of::<PySet>()
         || object.is_exact_instance_of::<PyFrozenSet>();
-    Ok(!is_leaf && !is_list && !uncalled::is_uncalled(object)?)
+    Ok(!is_leaf && !is_list && !is_uncalled(object)?)
 }
 
 /// Whether this is no object by its class.

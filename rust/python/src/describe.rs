@@ -1,9 +1,22 @@
-//! What was returned or published in the place of its result: methods, functions and coroutines.
+//! How objects are named in messages; what was given in the place of its result, such as a method
+//! or a coroutine, so that what is missing can be said.
 
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyCFunction, PyType};
+
+/// Names an object in a message without calling its `repr`, which may be long or raise.
+pub(crate) fn describe(object: &Bound<'_, PyAny>) -> String {
+    if let Some(told) = describe_uncalled(object) {
+        return told;
+    }
+    let class = object.get_type();
+    let name = class
+        .name()
+        .map_or_else(|_| "?".to_owned(), |name| name.to_string());
+    format!("an object of type `{name}`")
+}
 
 /// Whether an object is a method.
 pub(crate) fn is_method(object: &Bound<'_, PyAny>) -> PyResult<bool> {
@@ -17,8 +30,8 @@ pub(crate) fn is_uncalled(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(is_awaitable(object)? || is_callable(object)? || is_generator(object)?)
 }
 
-/// Names such an object, and says what is missing; `None`: it is none, or cannot be asked.
-pub(crate) fn describe(object: &Bound<'_, PyAny>) -> Option<String> {
+/// Names what has to be called or awaited, and says so; `None`: it has not, or cannot be asked.
+fn describe_uncalled(object: &Bound<'_, PyAny>) -> Option<String> {
     if is_awaitable(object).ok()? {
         let class = object.get_type();
         let name = class.name().ok()?;
