@@ -24,16 +24,15 @@ class Section:
     """
 
     def __init__(self) -> None:
-        # Not a plain lock: between taking it and noting its owner there is a gap.
+        # Not a plain lock: this one knows its owner, also when a signal handler has raised.
         self._lock = threading.RLock()
-        self._owner: int | None = None
         self._catching_up_by: int | None = None
         self._postponed: deque[Callable[[], object]] = deque()
 
     @property
     def is_entered(self) -> bool:
         """Whether a step of this thread is under way."""
-        return self._owner == threading.get_ident()
+        return self._lock._is_owned()  # type: ignore[attr-defined,no-any-return]  # noqa: SLF001
 
     def postpone(self, call: Callable[[], object]) -> bool:
         """Have a call run after the step that is under way.
@@ -50,20 +49,9 @@ class Section:
         """Run a short step while no other one runs; then what was postponed."""
         try:
             with self._lock:
-                try:
-                    self._owner = threading.get_ident()
-                    return step()
-                finally:
-                    self._leave()
+                return step()
         finally:
             self._catch_up()
-
-    def _leave(self) -> None:
-        # A signal handler may raise on any line.
-        try:
-            self._owner = None
-        finally:
-            self._owner = None
 
     def _catch_up(self) -> None:
         # What was postponed may run steps itself: only the outermost of them goes on here.

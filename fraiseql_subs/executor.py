@@ -100,6 +100,7 @@ class Executor:
         """Free the id of a subscription that has ended, unless another one has it by now."""
         if self._subscriptions.get(subscription_id) is reader:
             del self._subscriptions[subscription_id]
+            reader.responses.close()
 
     async def publish_event(
         self,

@@ -49,7 +49,7 @@ class ResponseReader:
             ValidationError: The subscription ended with errors; from the exception behind them.
         """
         while True:
-            if self._room is not None and not self._room.done():
+            while self._room is not None and not self._room.done():
                 # Another task waits for the same. Not awaited itself: a task that is cancelled
                 # would cancel it for all.
                 await asyncio.wait([self._room])

@@ -201,6 +201,7 @@ impl PySecurity<'_> {
                 rbac.on_denied = OnDenied::Null;
             }
         }
+        catalog.check_shared_channels(&rbac)?;
         Ok((!rbac.is_empty()).then_some(rbac))
     }
 }

@@ -14,8 +14,8 @@ use crate::hook::Hooks;
 use crate::pulse::Pulse;
 use crate::resolver::Calls;
 
-/// How long the end of a server is waited for when it cannot be awaited.
-const SERVER_STOP_TIME: Duration = Duration::from_secs(5);
+/// How long the end of connections, and of a server, is waited for when it cannot be awaited.
+const STOP_TIME: Duration = Duration::from_secs(5);
 
 /// A started manager.
 pub(crate) struct Running {
@@ -64,6 +64,8 @@ impl Running {
             // Its threads would be waited for in vain.
             return std::mem::forget(this);
         }
+        // Before what runs for them is cancelled, which would look like an end to them.
+        py.detach(|| this.wait_for(this.runtime.send_away()));
         let is_loop_closed = this.bridge.is_loop_closed(py);
         if is_loop_closed {
             // Nothing can be called any more, so nothing may be queued.
@@ -93,14 +95,20 @@ impl Running {
     }
 
     fn stop_server(&self, server: &Server) {
-        let (stopped, end) = mpsc::sync_channel(1);
         let handle = server.handle();
-        self.runtime.spawn(async move {
-            handle.stop(false).await;
-            stopped.send(()).ok();
-        });
-        if end.recv_timeout(SERVER_STOP_TIME).is_err() {
+        let stop = async move { handle.stop(false).await };
+        if !self.wait_for(stop) {
             tracing::warn!("the server did not end in time");
         }
+    }
+
+    /// Blocks until some work of the system's thread is done; false when it took too long.
+    fn wait_for(&self, work: impl Future<Output = ()> + Send + 'static) -> bool {
+        let (done, end) = mpsc::sync_channel(1);
+        self.runtime.spawn(async move {
+            work.await;
+            done.send(()).ok();
+        });
+        end.recv_timeout(STOP_TIME).is_ok()
     }
 }

@@ -31,7 +31,7 @@ impl Responses {
         if let Some(running) = self.running.upgrade()
             && !running.is_foreign()
         {
-            running.runtime.complete(&self.id);
+            running.runtime.complete(&self.id, &self.stream);
         }
     }
 }

@@ -43,6 +43,18 @@ pub enum DefinitionError {
         /// The argument.
         argument: String,
     },
+    /// An argument has the text that ends it in the channel.
+    #[error(
+        "`{field}`: its argument `{argument}` must not contain `{separator}`, which ends it in the name of the channel"
+    )]
+    Separator {
+        /// The field.
+        field: String,
+        /// The argument.
+        argument: String,
+        /// What it must not contain.
+        separator: String,
+    },
     /// The channel's argument has no text.
     #[error(
         "`Subscription.{field}`: its channel takes the argument `{argument}`, which is {what} and no part of a name: use a scalar or an enum"

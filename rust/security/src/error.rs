@@ -30,6 +30,18 @@ pub enum RuleError {
         "the schema has no `{0}`, which a permission is asked for: correct its name, as a misspelt one would protect nothing"
     )]
     UnknownField(String),
+    /// The channel of a subscription that another one can be asked for.
+    #[error(
+        "`Subscription.{field}` can be asked for `{channel}`, the channel of `Subscription.{other}`, whose permission it does not need: ask for the same permission, or give them channels of their own"
+    )]
+    OpenChannel {
+        /// The subscription that reaches it.
+        field: String,
+        /// The subscription whose channel it is.
+        other: String,
+        /// The channel.
+        channel: String,
+    },
     /// An argument that no subscription has.
     #[error(
         "no subscription has an argument `{0}`, which Scope asks for: correct its name as it is in the schema, as a misspelt one would protect nothing"

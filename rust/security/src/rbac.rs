@@ -59,6 +59,13 @@ impl Rbac {
         asked.push(requirement);
     }
 
+    /// Whether a subscription asks for every permission that another one asks for.
+    #[must_use]
+    pub fn asks_as_much(&self, field: &str, other: &str) -> bool {
+        let asked = |field| self.subscriptions.get(field).into_iter().flatten();
+        asked(other).all(|requirement| asked(field).any(|own| own == requirement))
+    }
+
     /// Whether nothing is protected.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -176,6 +176,16 @@ impl Comparison {
         })
     }
 
+    /// Whether a client may have written any text as this value of [`Self::channel_text`].
+    #[must_use]
+    pub fn is_free_text(&self, value: &Json) -> bool {
+        match self {
+            Self::Any | Self::Text => value.is_string(),
+            Self::Enum(_) => false,
+            _ => value.is_string() && self.canonical(value).is_none(),
+        }
+    }
+
     /// Whether the value can be one of the type; null is one of any.
     #[must_use]
     pub fn admits(&self, value: &Json) -> bool {

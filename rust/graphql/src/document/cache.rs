@@ -12,6 +12,7 @@ use lru::LruCache;
 use parking_lot::Mutex;
 
 use super::Document;
+use super::plan_cache::PlanCache;
 use super::reference::{
     CODE_PERSISTED_QUERY_NOT_FOUND, DocumentReference, TrustedDocuments, sha256,
 };
@@ -30,7 +31,8 @@ const MAX_FAILURE_BYTES: usize = 32 * 1024;
 const MAX_KEPT_BYTES: usize = 16 * 1024;
 
 /// All texts that are kept (bytes). Past it the least recently used documents leave, however few
-/// they are: a document and its plans take up to some hundred times the memory of its text.
+/// they are: a document takes up to some fifty times the memory of its text. Its plans are bounded
+/// apart.
 const MAX_TOTAL_BYTES: usize = 2 * 1024 * 1024;
 
 /// Bounded cache of documents; safe to share between threads.
@@ -40,6 +42,7 @@ pub struct DocumentCache {
     limits: DocumentLimits,
     trusted: Option<TrustedDocuments>,
     documents: Mutex<Documents>,
+    plans: Arc<PlanCache>,
     failures: Mutex<LruCache<Box<str>, Arc<[GraphQLError]>>>,
 }
 
@@ -113,6 +116,7 @@ impl DocumentCache {
                 by_sha256: HashMap::new(),
                 total_bytes: 0,
             }),
+            plans: Arc::default(),
             failures: Mutex::new(LruCache::new(FAILURES_KEPT)),
         }
     }
@@ -228,10 +232,11 @@ impl DocumentCache {
         let is_kept = text.len() <= MAX_KEPT_BYTES;
         match Document::parse(self.schema.clone(), self.limits, text) {
             Ok(document) => {
-                let document = Arc::new(document);
-                if is_kept {
-                    self.documents.lock().put(text, document.clone());
+                if !is_kept {
+                    return Ok(Arc::new(document));
                 }
+                let document = Arc::new(document.with_plans(self.plans.clone()));
+                self.documents.lock().put(text, document.clone());
                 Ok(document)
             }
             Err(errors) => {
@@ -255,7 +260,8 @@ fn weight(errors: &[GraphQLError]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::SchemaOptions;
+    use crate::document::plan_cache::MAX_BYTES;
+    use crate::{Operation, SchemaOptions};
 
     fn cache(capacity: usize) -> DocumentCache {
         let sdl = "type Subscription { tick: Int }";
@@ -311,6 +317,41 @@ mod tests {
             .map(|(text, _)| text.len())
             .sum();
         assert_eq!(total, cache.documents.lock().total_bytes);
+    }
+
+    #[test]
+    fn plans_are_bounded_in_bytes_over_all_documents() {
+        let fields: String = (0..200).map(|number| format!("f{number}: Int ")).collect();
+        let sdl = format!("type Subscription {{ tick: Tick }} type Tick {{ {fields} }}");
+        let schema = Schema::parse(&sdl, SchemaOptions::default()).unwrap();
+        let limits = DocumentLimits {
+            max_complexity: None,
+            max_aliases: None,
+            ..DocumentLimits::default()
+        };
+        let cache = DocumentCache::new(schema, limits, NonZeroUsize::new(10_000).unwrap());
+        let fields: String = (0..200).map(|number| format!("f{number} ")).collect();
+        let mut largest = 0;
+        for number in 0..1_000 {
+            let document = cache.get(&format!(
+                "subscription S{number}($a: Boolean!) {{ tick {{ f0 @skip(if: $a) {fields} }} }}"
+            ));
+            let document = document.unwrap();
+            for is_skipped in [true, false] {
+                let variables = serde_json::json!({ "a": is_skipped });
+                let variables = variables.as_object().cloned().unwrap();
+                let Operation::Subscription(operation) =
+                    document.operation(None, variables).unwrap()
+                else {
+                    panic!("a subscription");
+                };
+                largest = largest.max(operation.plan.bytes());
+            }
+        }
+        let (count, bytes) = cache.plans.size();
+        assert!(bytes <= MAX_BYTES, "{bytes}");
+        assert!(bytes > MAX_BYTES - 2 * largest, "{bytes}");
+        assert!(count < 2_000, "{count}");
     }
 
     #[test]

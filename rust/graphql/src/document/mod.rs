@@ -4,10 +4,10 @@ mod cache;
 mod diagnostics;
 mod introspection;
 mod operation;
+mod plan_cache;
 mod reference;
 
 use std::collections::HashMap;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use apollo_compiler::ast::OperationType;
@@ -15,8 +15,6 @@ use apollo_compiler::executable::{ExecutableDocument, Operation as Definition};
 use apollo_compiler::parser::{Parser, SourceSpan};
 use apollo_compiler::validation::Valid;
 use apollo_compiler::{Name, Node};
-use lru::LruCache;
-use parking_lot::Mutex;
 
 use crate::JsonMap;
 use crate::error::{
@@ -24,12 +22,13 @@ use crate::error::{
     Location, request_error,
 };
 use crate::limits::{self, DocumentLimits, MAX_DOCUMENT_BYTES, MAX_NESTING, MAX_TOKENS};
-use crate::plan::{Collector, Plan, condition_variables};
+use crate::plan::{Collector, condition_variables};
 use crate::rules;
 use crate::schema::Schema;
 use crate::source::Source;
 
 use diagnostics::report;
+use plan_cache::{DocumentId, PlanCache};
 
 pub use cache::DocumentCache;
 pub use introspection::QueryOperation;
@@ -37,10 +36,6 @@ pub use operation::{Operation, SubscriptionOperation};
 pub use reference::{
     CODE_DOCUMENT_NOT_TRUSTED, CODE_PERSISTED_QUERY_NOT_FOUND, DocumentReference, TrustedDocuments,
 };
-
-/// Plans of one document that are kept (count): one for each operation and each combination of
-/// its `@skip` and `@include` variables. Past it the one used longest ago is compiled anew.
-const PLANS_KEPT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(7);
 
 /// A valid document.
 #[derive(Debug)]
@@ -51,7 +46,8 @@ pub struct Document {
     executable: Valid<ExecutableDocument>,
     /// By operation: the variables that its `@skip` and `@include` depend on.
     conditions: HashMap<Option<Name>, Vec<Name>>,
-    plans: Mutex<LruCache<PlanKey, Arc<Plan>>>,
+    id: DocumentId,
+    plans: Arc<PlanCache>,
 }
 
 /// The kinds of operations of the specification, section 2.3.
@@ -64,9 +60,6 @@ pub enum OperationKind {
     /// Goes on.
     Subscription,
 }
-
-/// Operation name, and the values of the variables that its `@skip` and `@include` depend on.
-type PlanKey = (Option<Name>, Vec<Option<bool>>);
 
 impl Document {
     /// Parses and validates a document.
@@ -134,8 +127,15 @@ impl Document {
             text: text.into(),
             source,
             executable,
-            plans: Mutex::new(LruCache::new(PLANS_KEPT)),
+            id: DocumentId::next(),
+            plans: Arc::default(),
         })
+    }
+
+    /// Has its plans kept together with those of other documents.
+    pub(crate) fn with_plans(mut self, plans: Arc<PlanCache>) -> Self {
+        self.plans = plans;
+        self
     }
 
     /// Whether a text is within the limits, whatever a schema says of it. What has no syntax has

@@ -8,8 +8,9 @@ use apollo_compiler::parser::SourceSpan;
 use apollo_compiler::{Name, Node};
 use serde_json::Value as Json;
 
+use super::Document;
 use super::introspection::QueryOperation;
-use super::{Document, PlanKey};
+use super::plan_cache::PlanKey;
 use crate::JsonMap;
 use crate::coercion::{coerce_arguments, coerce_variables};
 use crate::error::{
@@ -132,14 +133,17 @@ impl Document {
         let values = conditions
             .iter()
             .map(|name| variables.get(name.as_str())?.as_bool());
-        let key: PlanKey = (definition.name.clone(), values.collect());
-        let kept = self.plans.lock().get(&key).cloned();
-        let plan = match kept {
+        let key = PlanKey {
+            document: self.id,
+            operation: definition.name.clone(),
+            conditions: values.collect(),
+        };
+        let plan = match self.plans.get(&key) {
             Some(plan) => plan,
             None => {
                 let compiler = Compiler::new(collector, &self.source);
                 let plan = Arc::new(compiler.compile(root_type, response_key, nodes)?);
-                self.plans.lock().put(key, plan.clone());
+                self.plans.put(key, plan.clone());
                 plan
             }
         };

@@ -13,7 +13,7 @@ use apollo_compiler::{Name, Node};
 
 use super::collect::{Collected, Collector};
 use super::{AbstractPlan, BuiltInScalar, FieldPlan, Kind, Plan, SelectionPlan, TypePlan};
-use crate::error::{CODE_VALIDATION_FAILED, GraphQLError, request_error};
+use crate::error::{CODE_VALIDATION_FAILED, GraphQLError, Location, request_error};
 use crate::source::Source;
 use crate::write::write_string;
 
@@ -21,12 +21,20 @@ use crate::write::write_string;
 /// refused.
 const MAX_PLAN_FIELDS: usize = 20_000;
 
+/// What the allocator adds to the parts of one field, and to one name (bytes, estimated).
+const FIELD_BYTES: usize = 48;
+const NAME_BYTES: usize = 64;
+
 /// Compiles one operation.
 pub(crate) struct Compiler<'d> {
     collector: Collector<'d>,
     source: &'d Source,
     selections: HashMap<SelectionKey, Arc<SelectionPlan>>,
     field_count: usize,
+    /// What the fields take so far (bytes, estimated).
+    bytes: usize,
+    /// Names of types and fields, each once.
+    names: HashMap<String, Arc<str>>,
 }
 
 /// Which selection sets, by address, meet which object type.
@@ -41,7 +49,19 @@ impl<'d> Compiler<'d> {
             source,
             selections: HashMap::new(),
             field_count: 0,
+            bytes: 0,
+            names: HashMap::new(),
         }
+    }
+
+    fn name(&mut self, name: &str) -> Arc<str> {
+        if let Some(known) = self.names.get(name) {
+            return known.clone();
+        }
+        let shared: Arc<str> = name.into();
+        self.bytes += 2 * name.len() + NAME_BYTES;
+        self.names.insert(name.to_owned(), shared.clone());
+        shared
     }
 
     /// Compiles the only field of a subscription.
@@ -54,6 +74,7 @@ impl<'d> Compiler<'d> {
         let root = self.field(root_type, response_key, nodes, true)?;
         Ok(Plan {
             root: Arc::new(root),
+            bytes: self.bytes,
         })
     }
 
@@ -96,16 +117,19 @@ impl<'d> Compiler<'d> {
             self.output_type(&definition.ty, nodes)?
         };
         let locations = nodes.iter().filter_map(|node| node.location());
+        let locations: Box<[Location]> = locations
+            .map(|span| self.source.locate(span.offset()))
+            .collect();
+        self.bytes +=
+            size_of::<FieldPlan>() + FIELD_BYTES + prefix.len() + size_of_val(&*locations);
         Ok(FieldPlan {
             prefix: prefix.into(),
-            response_key: response_key.into(),
-            type_name: type_name.into(),
-            name: name.into(),
+            response_key: self.name(response_key),
+            type_name: self.name(type_name),
+            name: self.name(name),
             keys: schema.keys_of(type_name, name),
             ty,
-            locations: locations
-                .map(|span| self.source.locate(span.offset()))
-                .collect(),
+            locations,
         })
     }
 

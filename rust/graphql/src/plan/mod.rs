@@ -26,6 +26,8 @@ pub(crate) use compile::Compiler;
 #[derive(Clone)]
 pub struct Plan {
     pub(crate) root: Arc<FieldPlan>,
+    /// What it takes (bytes, estimated).
+    pub(crate) bytes: usize,
 }
 
 /// One field of a response object.
@@ -154,6 +156,12 @@ impl AbstractPlan {
 }
 
 impl Plan {
+    /// What it takes in memory (bytes, estimated).
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The response key of the subscription field.
     #[must_use]
     pub fn response_key(&self) -> &str {

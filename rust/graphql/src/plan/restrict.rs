@@ -37,6 +37,7 @@ impl Plan {
         };
         Some(Self {
             root: Arc::new(root),
+            bytes: self.bytes,
         })
     }
 }

@@ -141,12 +141,22 @@ impl Definition {
         let Some(channel) = &self.channel else {
             return Ok(None);
         };
-        let channel = channel.fill(&operation.arguments).map_err(|argument| {
-            DefinitionError::MissingArgument {
-                field: self.field.clone(),
-                argument,
-            }
-        })?;
+        let channel = channel
+            .fill(&operation.arguments)
+            .map_err(|unfilled| match unfilled {
+                Unfilled::Absent(argument) => DefinitionError::MissingArgument {
+                    field: self.field.clone(),
+                    argument,
+                },
+                Unfilled::Ambiguous {
+                    argument,
+                    separator,
+                } => DefinitionError::Separator {
+                    field: self.field.clone(),
+                    argument,
+                    separator,
+                },
+            })?;
         let conditions = self.filter.iter();
         let conditions = conditions.filter_map(|condition| condition.wanted(operation));
         let event_types = self.event_types.as_deref();
@@ -166,6 +176,15 @@ fn data_type(kind: ResolverKind, schema: &Schema, field: &str, path: &[Box<str>]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChannelTemplate {
     parts: Vec<Part>,
+}
+
+/// Why no channel can be made of arguments.
+#[derive(Debug, PartialEq, Eq)]
+enum Unfilled {
+    /// This argument was left out, or is null.
+    Absent(String),
+    /// The value of this argument has the text that ends it.
+    Ambiguous { argument: String, separator: String },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -209,6 +228,8 @@ impl ChannelTemplate {
                     }
                     if !literal.is_empty() {
                         parts.push(Part::Text(std::mem::take(&mut literal)));
+                    } else if !parts.is_empty() {
+                        return Err(refuse("two arguments have no text between them"));
                     }
                     parts.push(Part::Argument(name, Comparison::Any));
                 }
@@ -273,8 +294,27 @@ impl ChannelTemplate {
         ChannelPattern::between(texts.into_iter().map(Box::from))
     }
 
-    /// Puts the arguments in; the name of the first one that is absent is the error.
-    fn fill(&self, arguments: &JsonMap) -> Result<String, String> {
+    /// A channel that arguments can make of it.
+    #[must_use]
+    pub(crate) fn sample(&self) -> String {
+        let texts = self.parts.iter().map(|part| match part {
+            Part::Text(text) => text,
+            Part::Argument(..) => "x",
+        });
+        texts.collect()
+    }
+
+    /// The texts that end an argument and begin the next one.
+    fn separators(&self) -> impl Iterator<Item = &str> {
+        self.parts.windows(3).filter_map(|parts| match parts {
+            [Part::Argument(..), Part::Text(text), Part::Argument(..)] => Some(text.as_str()),
+            _ => None,
+        })
+    }
+
+    /// Puts the arguments in. Their values are those of clients: each channel is made of one set of
+    /// values only, so that none of them reaches into the place of another.
+    fn fill(&self, arguments: &JsonMap) -> Result<String, Unfilled> {
         let mut channel = String::new();
         for part in &self.parts {
             match part {
@@ -282,7 +322,16 @@ impl ChannelTemplate {
                 Part::Argument(name, comparison) => {
                     let value = arguments.get(name);
                     let text = value.and_then(|value| comparison.channel_text(value));
-                    channel.push_str(&text.ok_or_else(|| name.clone())?);
+                    let text = text.ok_or_else(|| Unfilled::Absent(name.clone()))?;
+                    let is_free = value.is_some_and(|value| comparison.is_free_text(value));
+                    let separator = self.separators().find(|found| text.contains(*found));
+                    if let Some(separator) = separator.filter(|_| is_free) {
+                        return Err(Unfilled::Ambiguous {
+                            argument: name.clone(),
+                            separator: separator.to_owned(),
+                        });
+                    }
+                    channel.push_str(&text);
                 }
             }
         }
@@ -317,12 +366,32 @@ mod tests {
     #[test]
     fn an_absent_argument_is_named() {
         let template = ChannelTemplate::parse("orders.{userId}").unwrap();
-        assert_eq!(template.fill(&JsonMap::new()).unwrap_err(), "userId");
+        assert_eq!(
+            template.fill(&JsonMap::new()).unwrap_err(),
+            Unfilled::Absent("userId".into())
+        );
+    }
+
+    #[test]
+    fn no_argument_reaches_into_the_place_of_another() {
+        let template = ChannelTemplate::parse("chat.{team}.{topic}-log").unwrap();
+        for (team, topic) in [("acme", "eu.secret"), ("acme.eu", "secret"), (".", "")] {
+            let filled = template.fill(&arguments(json!({"team": team, "topic": topic})));
+            assert!(
+                matches!(filled, Err(Unfilled::Ambiguous { .. })),
+                "{filled:?}"
+            );
+        }
+        let filled = template.fill(&arguments(json!({"team": "a-b", "topic": "c-log"})));
+        assert_eq!(filled.unwrap(), "chat.a-b.c-log-log");
+        let single = ChannelTemplate::parse("orders.{region}").unwrap();
+        let filled = single.fill(&arguments(json!({"region": "eu.west"})));
+        assert_eq!(filled.unwrap(), "orders.eu.west");
     }
 
     #[test]
     fn a_brace_left_open_is_refused() {
-        for text in ["", "orders.{userId", "orders.}", "orders.{}"] {
+        for text in ["{a}{b}", "", "orders.{userId", "orders.}", "orders.{}"] {
             assert!(ChannelTemplate::parse(text).is_err(), "{text}");
         }
     }

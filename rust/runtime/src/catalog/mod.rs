@@ -94,7 +94,11 @@ impl PreparedOperation {
             text
         };
         let route = self.route.as_ref().map_or(0, Route::kept_bytes);
-        given + route + self.name.as_deref().map_or(0, str::len)
+        let plan = self
+            .operation
+            .as_ref()
+            .map_or(0, |operation| operation.plan.bytes());
+        plan + given + route + self.name.as_deref().map_or(0, str::len)
     }
 }
 

@@ -72,6 +72,40 @@ impl Catalog {
         Ok(())
     }
 
+    /// Checks that no argument of a channel makes the channel of another subscription that asks for
+    /// other permissions: those of the other would not be asked. Subscriptions that are declared
+    /// for the same channel are meant to share it.
+    ///
+    /// # Errors
+    ///
+    /// [`RuleError::OpenChannel`] names the first that can.
+    pub fn check_shared_channels(&self, rbac: &Rbac) -> Result<(), RuleError> {
+        let mut served: Vec<_> = self
+            .definitions()
+            .filter_map(|definition| Some((&definition.field, definition.channel.as_ref()?)))
+            .collect();
+        // By name, so that the same one is told each time.
+        served.sort_unstable_by_key(|(field, _)| *field);
+        for (field, template) in &served {
+            let pattern = template.pattern();
+            if template.text().is_some() {
+                continue;
+            }
+            for (other, reached) in &served {
+                let channel = reached.sample();
+                let is_reached = reached.pattern() != pattern && pattern.covers(&channel);
+                if is_reached && !rbac.asks_as_much(field, other) {
+                    return Err(RuleError::OpenChannel {
+                        field: (*field).clone(),
+                        other: (*other).clone(),
+                        channel,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Checks that the arguments of a scope are arguments of subscriptions.
     ///
     /// # Errors

@@ -58,6 +58,13 @@ struct InProcess {
     actor: Option<Addr<SubscriptionActor>>,
 }
 
+impl InProcess {
+    /// Whether its responses go to this stream: ids are used again.
+    fn is(&self, stream: &Arc<ResponseStream>) -> bool {
+        Arc::ptr_eq(&self.stream, stream)
+    }
+}
+
 impl Runtime {
     /// Starts the actors of a manager. Blocks until they run: the time of a thread's start.
     /// `workers` is how many threads host connections that another server carries (count); they
@@ -112,10 +119,7 @@ impl Runtime {
         for shard in self.shards.live() {
             shard.do_send(StopWorker);
         }
-        let ids: Vec<_> = self.operations.iter().map(|o| o.key().clone()).collect();
-        for id in ids {
-            self.complete(&id);
-        }
+        self.complete_all();
     }
 
     /// Runs a future on the system's thread; false when the system has ended.
@@ -213,12 +217,12 @@ impl Runtime {
             metrics: self.engine.metrics.clone(),
             framing: Framing::bare().with_ids(self.engine.can_resume(), asked),
         };
-        let operations = self.operations.clone();
+        let (operations, opening) = (self.operations.clone(), stream.clone());
         self.local.do_send(RunOnWorker(Box::new(move |worker| {
             let finish = move |reply: oneshot::Sender<_>, opened| {
                 let result = match opened {
                     Ok(Opened::Subscription(actor)) => {
-                        match operations.get_mut(&id) {
+                        match operations.get_mut(&id).filter(|found| found.is(&opening)) {
                             Some(mut operation) => operation.actor = Some(actor),
                             // It was completed before it ran.
                             None => actor.do_send(StopSubscription),
@@ -227,7 +231,7 @@ impl Runtime {
                     }
                     Ok(Opened::Answered) => Ok(()),
                     Err(errors) => {
-                        operations.remove(&id);
+                        operations.remove_if(&id, |_, found| found.is(&opening));
                         Err(errors)
                     }
                 };
@@ -257,9 +261,10 @@ impl Runtime {
         self.operations.get(id).map(|found| found.stream.clone())
     }
 
-    /// Ends an in-process operation; false when there is none of this id.
-    pub fn complete(&self, id: &str) -> bool {
-        let Some((_, operation)) = self.operations.remove(id) else {
+    /// Ends an in-process operation; false when it has ended. Another one may have its id by now.
+    pub fn complete(&self, id: &str, stream: &Arc<ResponseStream>) -> bool {
+        let removed = self.operations.remove_if(id, |_, found| found.is(stream));
+        let Some((_, operation)) = removed else {
             return false;
         };
         if let Some(actor) = operation.actor {
@@ -267,6 +272,31 @@ impl Runtime {
         }
         operation.stream.end(Response::Complete);
         true
+    }
+
+    fn complete_all(&self) {
+        let operations = self.operations.iter();
+        let operations: Vec<_> = operations
+            .map(|found| (found.key().clone(), found.stream.clone()))
+            .collect();
+        for (id, stream) in operations {
+            self.complete(&id, &stream);
+        }
+    }
+
+    /// Closes all connections with 1001 at once.
+    pub fn send_away(&self) -> impl Future<Output = ()> + Send + use<> {
+        let shards = self.shards.live();
+        async move {
+            for shard in shards {
+                let command = CloseConnections {
+                    selector: Selector::default(),
+                    close: Close::going_away(),
+                };
+                // An error means that the worker, and with it its connections, has ended.
+                shard.send(command).await.ok();
+            }
+        }
     }
 
     /// Closes the selected connections of all workers. Returns how many.
@@ -309,10 +339,7 @@ impl Runtime {
             deadline,
         )
         .await;
-        let ids: Vec<_> = self.operations.iter().map(|o| o.key().clone()).collect();
-        for id in ids {
-            self.complete(&id);
-        }
+        self.complete_all();
     }
 
     /// Lets all connections leave, one after the other: each sends what was published before, has

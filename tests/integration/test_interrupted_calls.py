@@ -1,0 +1,85 @@
+"""Ctrl-C that comes on any line of the event loop: it is raised, and the manager goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from fraiseql_subs import SubscriptionManager, passthrough, subscription
+
+PATIENCE = 60.0
+
+
+class InterruptedLoop(asyncio.SelectorEventLoop):
+    """Its `call_soon` raises once, as a signal handler does that runs within it."""
+
+    is_wanted: Callable[[Any, tuple[Any, ...]], bool] | None = None
+
+    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:
+        if self.is_wanted is not None and self.is_wanted(callback, args):
+            self.is_wanted = None
+            raise KeyboardInterrupt
+        return super().call_soon(callback, *args, context=context)
+
+
+@subscription(channel="numbers")
+async def doubled(event) -> int:
+    await asyncio.sleep(0)
+    return 2 * event.data
+
+
+numbers = passthrough("numbers", int, channel="numbers")
+
+
+def test_within_what_the_core_hands_to_the_loop():
+    loop = InterruptedLoop()
+    manager = SubscriptionManager([doubled])
+    received: list[int] = []
+
+    async def read(results: Any) -> None:
+        async for result in results:
+            received.append(result.data["doubled"])
+
+    async def use() -> None:
+        async with manager.subscribe("subscription { doubled }") as results:
+            reading = asyncio.ensure_future(read(results))
+            loop.is_wanted = lambda callback, _: type(callback).__name__ == "Turn"
+            for number in range(40):
+                await manager.publish("numbers", number)
+                await asyncio.sleep(0)
+            await asyncio.wait_for(reading, PATIENCE)
+
+    task = loop.create_task(use())
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_until_complete(task)
+
+    async def go_on() -> None:
+        while len(received) < 40:
+            await asyncio.sleep(0)
+        await manager.close()
+        await task
+
+    loop.run_until_complete(asyncio.wait_for(go_on(), PATIENCE))
+    loop.close()
+    assert received == [2 * number for number in range(40)]
+
+
+def test_within_the_end_of_what_is_awaited():
+    loop = InterruptedLoop()
+    manager = SubscriptionManager([numbers])
+
+    async def use() -> None:
+        async with manager.subscribe("subscription { numbers }") as results:
+            reading = asyncio.ensure_future(anext(results))
+            await asyncio.sleep(0)
+            loop.is_wanted = lambda _, args: bool(args) and isinstance(args[0], asyncio.Future)
+            await manager.publish("numbers", 1)
+            await asyncio.wait([reading], timeout=PATIENCE)
+
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_until_complete(use())
+    loop.run_until_complete(asyncio.wait_for(manager.close(), PATIENCE))
+    loop.close()
