@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
+from types import GenericAlias
 from typing import Any, TypeVar, final
 
 from typing_extensions import Self
@@ -127,11 +128,12 @@ class Receipt:
 class Publication(Coroutine[Any, Any, _T_co]):
     """What `publish` returns: done already in the common case, so it need not be awaited."""
 
+    def __class_getitem__(cls, item: Any) -> GenericAlias: ...
     def __await__(self) -> Generator[Any, Any, _T_co]: ...
     def __iter__(self) -> Self: ...
     def __next__(self) -> Any: ...
     def send(self, value: Any) -> Any: ...
-    def throw(self, exception: Any, /) -> Any: ...  # type: ignore[override]
+    def throw(self, exception: Any) -> Any: ...  # type: ignore[override]
     def close(self) -> None: ...
 
 @final

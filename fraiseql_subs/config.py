@@ -269,9 +269,9 @@ class Identity:
 
     def __post_init__(self) -> None:
         if not _is_id(self.user_id) or self.user_id == "":
-            refuse("Identity.user_id", self.user_id, "give the id of the user, as text")
+            refuse("Identity.user_id", self.user_id, _remedy(self.user_id, "user"))
         if not (self.tenant_id is None or _is_id(self.tenant_id)):
-            remedy = "give the id of the tenant, as text, or None"
+            remedy = f"{_remedy(self.tenant_id, 'tenant')}, or None"
             refuse("Identity.tenant_id", self.tenant_id, remedy)
         if not isinstance(self.claims, Mapping):
             refuse("Identity.claims", self.claims, 'give a mapping, such as {"plan": "pro"}')
@@ -308,6 +308,12 @@ def as_identity(value: object) -> Identity:
         raise ConfigurationError('an identity needs a "user_id": there is none')
     # What is None is as if it were left out.
     return Identity(**{name: member for name, member in found.items() if member is not None})
+
+
+def _remedy(value: object, owner: str) -> str:
+    if isinstance(value, str) and not has_utf8(value):
+        return LONE_SURROGATE
+    return f"give the id of the {owner}, as text"
 
 
 def _is_id(value: object) -> bool:
