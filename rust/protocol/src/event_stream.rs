@@ -12,7 +12,7 @@ use crate::action::Action;
 use crate::close::Close;
 use crate::framing::Framing;
 use crate::head::Head;
-use crate::operation::{OperationId, Request};
+use crate::operation::OperationId;
 use crate::response::{RETRY_AFTER, Response, errors_only};
 
 /// Media type of the response.
@@ -70,10 +70,9 @@ impl EventStream {
         self.is_open = true;
     }
 
-    /// One more operation; `None` when its id is in use.
-    pub(crate) fn start(&mut self, id: OperationId, request: Request) -> Option<Action> {
-        let is_new = !self.is_closed && self.in_use.insert(id.clone());
-        is_new.then_some(Action::Subscribe { id, request })
+    /// One more operation; false when its id is in use.
+    pub(crate) fn start(&mut self, id: &OperationId) -> bool {
+        !self.is_closed && self.in_use.insert(id.clone())
     }
 
     /// The client ends an operation; an unknown id may have ended by itself.
@@ -167,16 +166,16 @@ mod tests {
     #[test]
     fn an_id_in_use_starts_nothing() {
         let mut stream = EventStream::new();
-        assert!(stream.start(id(), Request::default()).is_some());
-        assert_eq!(stream.start(id(), Request::default()), None);
+        assert!(stream.start(&id()));
+        assert!(!stream.start(&id()));
         assert!(stream.complete(&id()).is_some());
-        assert!(stream.start(id(), Request::default()).is_some());
+        assert!(stream.start(&id()));
     }
 
     #[test]
     fn a_failed_operation_has_its_errors_and_its_end() {
         let mut stream = EventStream::new();
-        stream.start(id(), Request::default());
+        stream.start(&id());
         let errors = "event: next\ndata: {\"id\":\"1\",\"payload\":{\"errors\":[]}}\n\n";
         let complete = "event: complete\ndata: {\"id\":\"1\"}\n\n";
         assert_eq!(

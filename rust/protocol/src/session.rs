@@ -12,7 +12,7 @@ use crate::exchange::Exchange;
 use crate::framing::Framing;
 use crate::head::{Amendment, Head};
 use crate::json::JsonObject;
-use crate::operation::{OperationId, OperationKind, Request};
+use crate::operation::{OperationId, OperationKind};
 use crate::subprotocol::Subprotocol;
 use crate::websocket::WebSocket;
 
@@ -244,10 +244,11 @@ impl Session {
     }
 
     /// A client's request to run one more operation on its stream.
-    pub fn start(&mut self, id: OperationId, request: Request) -> Option<Action> {
+    /// Returns whether its id is free; it is in use from now on.
+    pub fn start(&mut self, id: &OperationId) -> bool {
         match &mut self.0 {
-            Kind::EventStream(session) => session.start(id, request),
-            _ => None,
+            Kind::EventStream(session) => session.start(id),
+            _ => false,
         }
     }
 

@@ -23,6 +23,7 @@ mod admission;
 mod audit;
 mod background;
 mod bounded_queue;
+mod budget;
 mod catalog;
 pub mod causes;
 mod client;
@@ -43,9 +44,10 @@ mod transport;
 mod worker;
 
 pub use admission::{Authenticator, BoxFuture, Refused};
+pub use budget::{ByteBudget, KeptBytes};
 pub use catalog::{
-    Catalog, ChannelTemplate, Condition, Definition, FilterValue, Prepared, PreparedOperation,
-    ResolverKind,
+    Catalog, ChannelTemplate, Condition, Definition, FilterValue, Planned, PlannedOperation,
+    PreparedRequest, ResolverKind,
 };
 pub use client::{
     Bucket, Buckets, Client, ConnectionInfo, Headers, Roster, Selector, TokenSource, TokenVerifier,

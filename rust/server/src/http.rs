@@ -13,14 +13,15 @@ use futures_util::StreamExt;
 use protocol::Head;
 use protocol::http::Response;
 use runtime::{
-    Body, ConnectionHandle, Outgoing, Place, Reply, Responder, TransportHandle, stuck_time,
+    Body, ConnectionHandle, KeptBytes, Outgoing, Place, Reply, Responder, TransportHandle,
+    stuck_time,
 };
 
 use crate::deadline::within;
 use crate::gather::Gathered;
 use crate::head::{client_of, headers_of, is_too_large, peer_of};
 use crate::scan::BodyFault;
-use crate::socket::{Kept, SocketHandle};
+use crate::socket::SocketHandle;
 use crate::worker::CurrentWorker;
 
 /// What of a body is handed to the socket at once (bytes).
@@ -49,7 +50,8 @@ pub(crate) async fn answer(
         let reply = responder.refuse(&asked, peer.as_deref(), refusal);
         return closing(respond(reply, None));
     }
-    let client = client_of(request.head(), "http");
+    let mut client = client_of(request.head(), "http");
+    client.budget = socket.as_ref().map(|socket| socket.budget().clone());
     let headers = client.headers.clone();
     asked.headers = &headers;
     let peer = client.peer.clone();
@@ -93,7 +95,7 @@ pub(crate) async fn answer(
         // What all clients are sent is there once.
         Body::Whole(_, None) => 0,
     };
-    let kept = socket.as_ref().map(|socket| socket.keep(own));
+    let kept = socket.as_ref().map(|socket| socket.budget().keep(own));
     if let Some(None) = kept {
         let refusal = Response::unavailable("too many responses wait to be read: read them first");
         return respond(responder.told(&asked, refusal), None);
@@ -196,7 +198,11 @@ pub(crate) fn respond(reply: Reply, socket: Option<SocketHandle>) -> HttpRespons
 }
 
 /// As [`respond`], of a reply whose bytes are counted.
-fn respond_keeping(reply: Reply, socket: Option<SocketHandle>, kept: Option<Kept>) -> HttpResponse {
+fn respond_keeping(
+    reply: Reply,
+    socket: Option<SocketHandle>,
+    kept: Option<KeptBytes>,
+) -> HttpResponse {
     let mut response = begin(&reply.head);
     let (ready, length, remote) = match reply.body {
         // Only the head was asked for.
@@ -242,7 +248,7 @@ struct Parts {
     /// until it is written.
     remote: Option<ConnectionHandle>,
     /// What was ready at the begin, counted for the connection that it is kept for.
-    _kept: Option<Kept>,
+    _kept: Option<KeptBytes>,
     _held: Option<Held>,
 }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
-use runtime::{Limits, Place};
+use runtime::{ByteBudget, Limits, Place};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -125,8 +125,7 @@ struct Shared {
     /// Of what goes on for as long as the socket does.
     lasting: Mutex<Option<Place>>,
     /// What is kept of responses until their client takes it, and the most that may be (bytes).
-    kept: AtomicUsize,
-    max_kept: usize,
+    budget: Arc<ByteBudget>,
 }
 
 /// Acts on a socket from anywhere.
@@ -190,17 +189,9 @@ impl SocketHandle {
         self.0.written.lock().push(place);
     }
 
-    /// Counts what is kept for the client until it takes it; `None`: too much is kept already. What
-    /// is larger than all that may be passes when nothing else is kept.
-    pub(crate) fn keep(&self, bytes: usize) -> Option<Kept> {
-        let before = self.0.kept.fetch_add(bytes, Relaxed);
-        // Takes it back when it is dropped here.
-        let kept = Kept {
-            socket: self.clone(),
-            bytes,
-        };
-        let fits = before == 0 || before.saturating_add(bytes) <= self.0.max_kept;
-        fits.then_some(kept)
+    /// What may be kept for its clients until they take it.
+    pub(crate) fn budget(&self) -> &Arc<ByteBudget> {
+        &self.0.budget
     }
 
     /// The socket carries a protocol that has bounds of its own, and keeps its place.
@@ -219,28 +210,16 @@ impl Drop for RunningRequest {
     }
 }
 
-/// What is kept of a response until its client has taken it.
-pub(crate) struct Kept {
-    socket: SocketHandle,
-    bytes: usize,
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        self.socket.0.kept.fetch_sub(self.bytes, Relaxed);
-    }
-}
-
 impl<T: Accepted> Socket<T> {
     pub(crate) fn new(stream: T, limits: &Limits) -> Self {
         let max_kept = limits.max_pending_bytes.saturating_mul(KEPT_FACTOR);
-        let shared = Shared {
-            max_kept: max_kept.max(MIN_MAX_KEPT),
-            ..Shared::default()
-        };
+        let budget = ByteBudget::new(max_kept.max(MIN_MAX_KEPT));
         Self {
             stream,
-            shared: Arc::new(shared),
+            shared: Arc::new(Shared {
+                budget,
+                ..Shared::default()
+            }),
             request_timeout: limits.request_timeout,
             head: None,
             begun: 0,

@@ -15,7 +15,7 @@ use security::{
 
 use super::Subscribe;
 use crate::audit;
-use crate::catalog::{Catalog, PreparedOperation};
+use crate::catalog::{Catalog, PlannedOperation};
 use crate::client::Client;
 use crate::error::shutting_down;
 use crate::metrics::Metrics;
@@ -25,7 +25,7 @@ use crate::routing::Route;
 #[derive(Debug)]
 pub(crate) struct Subscribing {
     pub(crate) client: Arc<Client>,
-    pub(crate) prepared: Box<PreparedOperation>,
+    pub(crate) planned: Box<PlannedOperation>,
     /// The subgraph that the request says it is for.
     pub(crate) subgraph: Option<String>,
     pub(crate) guard: Guard,
@@ -37,7 +37,7 @@ impl Subscribing {
     }
 
     fn channel(&self) -> Option<&str> {
-        self.prepared.route.as_ref().map(Route::channel)
+        self.planned.route.as_ref().map(Route::channel)
     }
 }
 
@@ -82,14 +82,14 @@ impl<M: Middleware> Handler<Subscribe> for CheckActor<M> {
         _: &mut Context<Self>,
     ) -> Self::Result {
         // The checks are about data.
-        let checked = if subscribing.prepared.tells_no_data {
+        let checked = if subscribing.planned.tells_no_data {
             Ok(())
         } else {
             self.middleware.check(&mut subscribing)
         };
         if let Err(refusal) = checked {
             self.metrics.denied(refusal.check);
-            let operation = subscribing.prepared.operation.as_ref();
+            let operation = subscribing.planned.operation.as_ref();
             let subscription = operation.map(|operation| &*operation.field_name);
             audit::subscription_denied(
                 refusal.check,
@@ -200,12 +200,12 @@ struct ScopeCheck {
 
 impl Middleware for ScopeCheck {
     fn check(&self, subscribing: &mut Subscribing) -> Result<(), Refusal> {
-        let operation = subscribing.prepared.operation.as_ref();
+        let operation = subscribing.planned.operation.as_ref();
         let operation = operation.ok_or(Denied::Undecided(Check::Scope))?;
         let schema = self.catalog.schema();
         let argument = |name: &str| schema.argument_comparison(&operation.field_name, name);
         let identity = subscribing.identity();
-        let arguments = subscribing.prepared.arguments.select(|_| true);
+        let arguments = subscribing.planned.arguments.select(|_| true);
         Ok(self.scope.check(identity, argument, &arguments)?)
     }
 }
@@ -213,7 +213,7 @@ impl Middleware for ScopeCheck {
 impl Middleware for Rbac {
     fn check(&self, subscribing: &mut Subscribing) -> Result<(), Refusal> {
         let identity = subscribing.client.identity.as_ref();
-        let operation = subscribing.prepared.operation.as_mut();
+        let operation = subscribing.planned.operation.as_mut();
         let operation = operation.ok_or(Denied::Undecided(Check::Rbac))?;
         self.check_subscription(identity, &operation.field_name)
             .map_err(|denied| {
@@ -226,7 +226,7 @@ impl Middleware for Rbac {
         let is_denied =
             |type_name: &str, field: &str| self.denies_field(identity, type_name, field);
         // The host's own executor answers whole: there null is not to be had.
-        let is_whole = subscribing.prepared.delegated.is_some();
+        let is_whole = subscribing.planned.delegated.is_some();
         if self.on_denied == OnDenied::Error || is_whole {
             let errors = operation.plan.denied_fields(&is_denied);
             return match errors.is_empty() {
@@ -251,11 +251,11 @@ struct Rows {
 
 impl Middleware for Rows {
     fn check(&self, subscribing: &mut Subscribing) -> Result<(), Refusal> {
-        let Some(route) = &subscribing.prepared.route else {
+        let Some(route) = &subscribing.planned.route else {
             return Ok(());
         };
         let schema = self.catalog.schema();
-        let definition = &subscribing.prepared.definition;
+        let definition = &subscribing.planned.definition;
         let comparison = |path: &[Box<str>]| definition.data_comparison(schema, path);
         let covering = self
             .filters

@@ -5,6 +5,7 @@
 pub(crate) mod channels;
 mod definition;
 mod filter;
+mod prepared;
 mod protection;
 
 use std::num::NonZeroUsize;
@@ -25,6 +26,7 @@ use crate::routing::Route;
 
 pub use definition::{ChannelTemplate, Definition, ResolverKind};
 pub use filter::{Condition, FilterValue};
+pub use prepared::PreparedRequest;
 
 /// The subscriptions that are served, and the documents that ask for them.
 pub struct Catalog {
@@ -36,10 +38,10 @@ pub struct Catalog {
     max_variables_bytes: usize,
 }
 
-/// What a client asked for.
-pub enum Prepared {
+/// What there is to do for a request.
+pub enum Planned {
     /// Something to run.
-    Operation(Box<PreparedOperation>),
+    Operation(Box<PlannedOperation>),
     /// The whole response to a query.
     Response(Bytes),
 }
@@ -55,7 +57,7 @@ pub enum Checked {
 
 /// An operation that is ready to run.
 #[derive(Debug)]
-pub struct PreparedOperation {
+pub struct PlannedOperation {
     /// What was declared, or the host's executor.
     pub definition: Arc<Definition>,
     /// What was asked; `None` for a query or mutation, which only the host's executor knows. Its
@@ -79,7 +81,7 @@ pub struct PreparedOperation {
     pub tells_no_data: bool,
 }
 
-impl PreparedOperation {
+impl PlannedOperation {
     /// What it keeps of its request for as long as it runs, estimated (bytes).
     #[must_use]
     pub fn kept_bytes(&self) -> usize {
@@ -173,11 +175,11 @@ impl Catalog {
         self.delegate.is_some() || self.definitions().any(|found| is_function(found))
     }
 
-    /// What kind of operation is asked for; `None` when [`Self::prepare`] would refuse it.
+    /// What kind of operation is asked for; `None` when [`Self::plan`] would refuse it.
     #[must_use]
-    pub fn kind(&self, request: &Request) -> Option<OperationKind> {
-        let document = self.document(request).ok()?;
-        let kind = document.kind(request.operation_name.as_deref())?;
+    pub fn kind(&self, prepared: &PreparedRequest) -> Option<OperationKind> {
+        let document = self.document(prepared).ok()?;
+        let kind = document.kind(prepared.request.operation_name.as_deref())?;
         Some(match kind {
             graphql::OperationKind::Query => OperationKind::Query,
             graphql::OperationKind::Mutation => OperationKind::Mutation,
@@ -185,14 +187,15 @@ impl Catalog {
         })
     }
 
-    /// Whether [`Self::prepare`] would describe the schema, which takes it long.
+    /// Whether [`Self::plan`] would describe the schema, which takes it long.
     #[must_use]
-    pub(crate) fn describes_schema(&self, request: &Request) -> bool {
+    pub(crate) fn describes_schema(&self, prepared: &PreparedRequest) -> bool {
+        let request = &prepared.request;
         // Spares the look-up of most documents.
         let may_describe = |text: &str| text.is_empty() || text.contains("__");
         request.query.as_deref().is_none_or(may_describe)
             && self
-                .document(request)
+                .document(prepared)
                 .is_ok_and(|found| found.describes_schema(request.operation_name.as_deref()))
     }
 
@@ -201,9 +204,10 @@ impl Catalog {
     /// # Errors
     ///
     /// What is wrong with it.
-    pub fn check(&self, request: &Request) -> Result<Checked, Vec<GraphQLError>> {
+    pub fn check(&self, prepared: &PreparedRequest) -> Result<Checked, Vec<GraphQLError>> {
+        let request = &prepared.request;
         let name = request.operation_name.as_deref();
-        let document = match self.document(request) {
+        let document = match self.document(prepared) {
             Ok(document) => document,
             Err(errors) => {
                 let judged = self.judged_elsewhere(request, errors);
@@ -221,8 +225,9 @@ impl Catalog {
         }
     }
 
-    fn document(&self, request: &Request) -> Result<Arc<Document>, Vec<GraphQLError>> {
-        self.documents.find(reference(request))
+    fn document(&self, prepared: &PreparedRequest) -> Result<Arc<Document>, Vec<GraphQLError>> {
+        let find = || self.documents.find(reference(&prepared.request));
+        prepared.document.get_or_init(find).clone()
     }
 
     /// What the host's executor is asked about a document that is refused here: it has errors and
@@ -231,7 +236,7 @@ impl Catalog {
         &self,
         request: &Request,
         errors: Vec<GraphQLError>,
-    ) -> Result<Prepared, Vec<GraphQLError>> {
+    ) -> Result<Planned, Vec<GraphQLError>> {
         if self.delegate.is_none() {
             return Err(errors);
         }
@@ -246,7 +251,7 @@ impl Catalog {
         text: &str,
         request: &Request,
         errors: Vec<GraphQLError>,
-    ) -> Result<Prepared, Vec<GraphQLError>> {
+    ) -> Result<Planned, Vec<GraphQLError>> {
         let name = request.operation_name.as_deref();
         let errors_text = graphql::errors_to_json(&errors);
         let asked = delegated_request("refused", text, name, request, [("errors", &errors_text)])?;
@@ -259,9 +264,9 @@ impl Catalog {
         name: Option<&str>,
         subscription: Option<(SubscriptionOperation, JsonObject)>,
         tells_no_data: bool,
-    ) -> Option<Prepared> {
+    ) -> Option<Planned> {
         let (operation, arguments) = subscription.unzip();
-        Some(Prepared::Operation(Box::new(PreparedOperation {
+        Some(Planned::Operation(Box::new(PlannedOperation {
             definition: self.delegate.clone()?,
             operation,
             arguments: arguments.unwrap_or_default(),
@@ -277,7 +282,7 @@ impl Catalog {
         &self,
         document: &Arc<Document>,
         request: &Request,
-    ) -> Result<Option<Prepared>, Vec<GraphQLError>> {
+    ) -> Result<Option<Planned>, Vec<GraphQLError>> {
         let Some(delegate) = &self.delegate else {
             return Ok(None);
         };
@@ -325,16 +330,17 @@ impl Catalog {
     /// # Errors
     ///
     /// The request errors of the GraphQL specification, section 7.1.2; nothing was started.
-    pub fn prepare(&self, request: &Request) -> Result<Prepared, Vec<GraphQLError>> {
-        let document = match self.document(request) {
+    pub fn plan(&self, prepared: &PreparedRequest) -> Result<Planned, Vec<GraphQLError>> {
+        let request = &prepared.request;
+        let document = match self.document(prepared) {
             Ok(document) => document,
             Err(errors) => return self.judged_elsewhere(request, errors),
         };
         let name = request.operation_name.as_deref();
         if document.kind(name) == Some(graphql::OperationKind::Query)
-            && let Some(prepared) = self.delegated_query(&document, request)?
+            && let Some(planned) = self.delegated_query(&document, request)?
         {
-            return Ok(prepared);
+            return Ok(planned);
         }
         let operation = match self.operation(&document, request) {
             Ok(operation) => operation,
@@ -345,7 +351,7 @@ impl Catalog {
         };
         let mut operation = match operation {
             Operation::Subscription(operation) => operation,
-            Operation::Query(query) => return Ok(Prepared::Response(query.execute().into())),
+            Operation::Query(query) => return Ok(Planned::Response(query.execute().into())),
             Operation::Mutation => {
                 let name = document.operation_name(name);
                 let asked = delegated_request("mutation", document.text(), name, request, [])?;
@@ -371,7 +377,7 @@ impl Catalog {
         let route = definition
             .route(&operation)
             .map_err(|error| vec![GraphQLError::new(error.to_string())])?;
-        Ok(Prepared::Operation(Box::new(PreparedOperation {
+        Ok(Planned::Operation(Box::new(PlannedOperation {
             definition: definition.clone(),
             arguments: take_arguments(&mut operation)?,
             name: operation.name.clone(),

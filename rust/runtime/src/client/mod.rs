@@ -13,6 +13,8 @@ use parking_lot::Mutex;
 use protocol::JsonObject;
 use security::Identity;
 
+use crate::budget::ByteBudget;
+
 pub(crate) use rates::RateTable;
 pub use rates::{Bucket, Buckets};
 pub use roster::{ConnectionInfo, Roster};
@@ -43,6 +45,8 @@ pub struct Client {
     pub buckets: Option<Arc<Buckets>>,
     /// Where others find `buckets` once it is known, such as requests about its event stream.
     pub account: Option<Arc<OnceLock<Arc<Buckets>>>>,
+    /// What may wait for it together with others of its socket; `None`: its socket is its own.
+    pub budget: Option<Arc<ByteBudget>>,
     /// The host language's view, built when first needed.
     pub host: OnceLock<Box<dyn Any + Send + Sync>>,
 }

@@ -13,11 +13,12 @@ use actix::Addr;
 use bytes::Bytes;
 use graphql::GraphQLError;
 use hashbrown::HashMap;
-use protocol::{Action, Close, OperationId, OperationKind, Request, Session};
+use protocol::{Action, Close, OperationId, OperationKind, Session};
 use security::Check;
 use tokio::sync::oneshot;
 
 use crate::audit;
+use crate::catalog::PreparedRequest;
 use crate::client::{Buckets, Client, ConnectionInfo, RateTable};
 use crate::operation::{Opened, Opening, opened_unless};
 use crate::subscription::{FinishSubscription, StopSubscription, SubscriptionActor};
@@ -120,7 +121,8 @@ impl Connection {
             limits.max_pending_bytes,
             limits.slow_consumer,
             registry.engine().metrics.clone(),
-        );
+        )
+        .with_budget(client.budget.clone());
         let connection = Rc::new(Self {
             key,
             connected: Arc::new(ConnectionInfo::new(&client, session.protocol())),
@@ -248,15 +250,20 @@ impl Connection {
     }
 
     /// Starts one more operation of an event stream; false when its id is in use.
-    pub(crate) fn start(self: &Rc<Self>, id: OperationId, request: Request) -> bool {
-        let action = self.session.borrow_mut().start(id, request);
-        let has_started = action.is_some();
-        self.act(action);
-        has_started
+    pub(crate) fn start(self: &Rc<Self>, id: OperationId, prepared: &Arc<PreparedRequest>) -> bool {
+        let is_new = self.session.borrow_mut().start(&id);
+        if is_new {
+            self.subscribe(id, prepared);
+        }
+        is_new
     }
 
     /// Has the host's executor refuse a document, whose request waits for what it says.
-    pub(crate) fn judge(&self, request: &Request, mut reply: oneshot::Sender<Verdict>) {
+    pub(crate) fn judge(
+        &self,
+        prepared: &Arc<PreparedRequest>,
+        mut reply: oneshot::Sender<Verdict>,
+    ) {
         let Some(client) = self.client() else { return };
         let limit = self
             .registry
@@ -268,7 +275,10 @@ impl Connection {
             return;
         }
         let (sink, verdict) = VerdictSink::new();
-        let opening = self.registry.opener().open(request, &client, Rc::new(sink));
+        let opening = self
+            .registry
+            .opener()
+            .open(prepared, &client, Rc::new(sink));
         let judged = self.judged.clone();
         actix::spawn(async move {
             let opened = match opening {
@@ -298,19 +308,21 @@ impl Connection {
                 Action::Respond(head) => self.outbox.push_control(Outgoing::Head(head)),
                 Action::Send(message) => self.outbox.push_control(Outgoing::Text(message.into())),
                 Action::Initialise { payload } => self.initialise(payload),
-                Action::Subscribe { id, request } => self.subscribe(id, &request),
+                Action::Subscribe { id, request } => {
+                    self.subscribe(id, &PreparedRequest::new(request));
+                }
                 Action::Complete { id } => self.client_completed(&id),
                 Action::Close(close) => self.close(close),
             }
         }
     }
 
-    fn subscribe(self: &Rc<Self>, id: OperationId, request: &Request) {
+    fn subscribe(self: &Rc<Self>, id: OperationId, prepared: &Arc<PreparedRequest>) {
         // The session lets no client subscribe before it is accepted.
         let Some(client) = self.client() else { return };
         self.client_completed(&id);
         let catalog = &self.registry.engine().catalog;
-        let kind = (!self.is_websocket).then(|| catalog.kind(request));
+        let kind = (!self.is_websocket).then(|| catalog.kind(prepared));
         if self.is_too_late(kind.flatten()) {
             return self.leave();
         }
@@ -351,7 +363,7 @@ impl Connection {
             },
         );
         self.count_operations();
-        let asks_ids = request.resume().is_ok_and(|resume| resume.is_asked);
+        let asks_ids = prepared.resume().is_ok_and(|resume| resume.is_asked);
         let framing = self.session.borrow().framing(&id);
         let sink = Rc::new(OperationSink {
             connection: Rc::downgrade(self),
@@ -361,10 +373,10 @@ impl Connection {
             needs_head: Cell::new(!self.is_websocket),
             id: id.clone(),
             mark: mark.clone(),
-            buckets: self.buckets_of_results(&client, request),
+            buckets: self.buckets_of_results(&client, prepared),
             metrics: self.registry.engine().metrics.clone(),
         });
-        match self.registry.opener().open(request, &client, sink) {
+        match self.registry.opener().open(prepared, &client, sink) {
             Opening::Done(opened) => self.opened(&id, &mark, opened),
             Opening::Checking(opening) => {
                 self.checking.set(self.checking.get() + 1);

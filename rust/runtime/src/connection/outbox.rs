@@ -13,6 +13,7 @@ use protocol::{Close, FramedMessage, Head};
 
 use super::signal::Signal;
 use crate::bounded_queue::{BoundedQueue, Pushed, Waiting};
+use crate::budget::{ByteBudget, KeptBytes};
 use crate::config::SlowConsumer;
 use crate::metrics::Metrics;
 
@@ -81,6 +82,8 @@ struct Entry {
     outgoing: Outgoing,
     /// Set for results, which a policy may drop.
     result_of: Option<Rc<OperationMark>>,
+    /// Held as long as it waits.
+    _kept: Option<KeptBytes>,
 }
 
 impl Waiting for Entry {
@@ -98,6 +101,8 @@ impl Waiting for Entry {
 /// The outgoing queue of one connection.
 pub struct Outbox {
     entries: RefCell<BoundedQueue<Entry>>,
+    /// What all connections of a socket have together.
+    budget: Option<Arc<ByteBudget>>,
     closed: Cell<bool>,
     signal: Rc<Signal>,
     metrics: Arc<Metrics>,
@@ -112,12 +117,20 @@ impl Outbox {
     pub fn new(limit_bytes: usize, policy: SlowConsumer, metrics: Arc<Metrics>) -> Self {
         Self {
             entries: RefCell::new(BoundedQueue::new(limit_bytes, policy)),
+            budget: None,
             closed: Cell::new(false),
             signal: Rc::default(),
             metrics,
             on_overflow: RefCell::new(None),
             room: RefCell::default(),
         }
+    }
+
+    /// Has what waits here counted for a budget, too.
+    #[must_use]
+    pub(crate) fn with_budget(mut self, budget: Option<Arc<ByteBudget>>) -> Self {
+        self.budget = budget;
+        self
     }
 
     /// Ready when less than half of what may wait does.
@@ -148,10 +161,7 @@ impl Outbox {
         if self.closed.get() || operation.is_withdrawn() {
             return;
         }
-        self.push(Entry {
-            outgoing: Outgoing::Text(message),
-            result_of: Some(operation.clone()),
-        });
+        self.push(Outgoing::Text(message), Some(operation.clone()));
     }
 
     /// Queues a message of the protocol, which no policy drops.
@@ -159,10 +169,7 @@ impl Outbox {
         if self.closed.get() {
             return;
         }
-        self.push(Entry {
-            outgoing,
-            result_of: None,
-        });
+        self.push(outgoing, None);
     }
 
     /// Queues the end; what waits already leaves before it, nothing enters behind it.
@@ -171,6 +178,7 @@ impl Outbox {
             self.entries.borrow_mut().add(Entry {
                 outgoing: Outgoing::Close(close),
                 result_of: None,
+                _kept: None,
             });
             self.signal.set();
         }
@@ -201,9 +209,21 @@ impl Outbox {
         entry.map(|entry| entry.outgoing)
     }
 
-    fn push(&self, entry: Entry) {
-        let is_result = entry.result_of.is_some();
-        let pushed = self.entries.borrow_mut().push(entry);
+    fn push(&self, outgoing: Outgoing, result_of: Option<Rc<OperationMark>>) {
+        let is_result = result_of.is_some();
+        let kept = self
+            .budget
+            .as_ref()
+            .map(|budget| budget.keep(outgoing.len()));
+        if matches!(kept, Some(None)) {
+            self.entries.borrow_mut().clear();
+            return self.overflow();
+        }
+        let pushed = self.entries.borrow_mut().push(Entry {
+            outgoing,
+            result_of,
+            _kept: kept.flatten(),
+        });
         match pushed {
             Pushed::Added(dropped) => {
                 self.metrics.results_sent.add(u64::from(is_result));
@@ -294,6 +314,29 @@ mod tests {
         outbox.push_result(message("ddd"), &one);
         assert_eq!(texts(&outbox), ["bbb", "ddd"]);
         assert_eq!(metrics.snapshot().results_dropped, 2);
+    }
+
+    #[test]
+    fn what_waits_for_one_socket_is_bounded_together() {
+        let metrics = Arc::new(Metrics::default());
+        let budget = ByteBudget::new(10);
+        let outboxes: Vec<_> = (0..3)
+            .map(|_| {
+                let outbox = Outbox::new(10, SlowConsumer::Disconnect, metrics.clone());
+                outbox.with_budget(Some(budget.clone()))
+            })
+            .collect();
+        for outbox in &outboxes[..2] {
+            outbox.push_result(message("aaaaa"), &Rc::default());
+        }
+        outboxes[2].push_result(message("aaaaa"), &Rc::default());
+        assert_eq!(
+            outboxes[2].pop(),
+            Some(Outgoing::Close(Close::slow_consumer()))
+        );
+        assert_eq!(texts(&outboxes[0]), ["aaaaa"]);
+        outboxes[1].push_result(message("bbbbb"), &Rc::default());
+        assert_eq!(texts(&outboxes[1]), ["aaaaa", "bbbbb"]);
     }
 
     #[test]

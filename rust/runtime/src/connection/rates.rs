@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use graphql::GraphQLError;
-use protocol::{OperationKind, Request};
+use protocol::OperationKind;
 use security::{Check, Denied};
 
 use super::Connection;
 use crate::audit;
+use crate::catalog::PreparedRequest;
 use crate::client::Buckets;
 use crate::client::Client;
 
@@ -59,13 +60,13 @@ impl Connection {
     pub(super) fn buckets_of_results(
         &self,
         client: &Client,
-        request: &Request,
+        prepared: &PreparedRequest,
     ) -> Option<Arc<Buckets>> {
         let buckets = client
             .buckets
             .as_ref()
             .filter(|found| found.limits_results())?;
-        let kind = self.registry.engine().catalog.kind(request);
+        let kind = self.registry.engine().catalog.kind(prepared);
         (kind == Some(OperationKind::Subscription)).then(|| buckets.clone())
     }
 }

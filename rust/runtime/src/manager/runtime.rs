@@ -18,6 +18,7 @@ use super::event_bus::{EventBusActor, ShardList};
 use super::system::SystemThread;
 use super::worker_factory::WorkerFactory;
 use super::worker_pool::WorkerPool;
+use crate::catalog::PreparedRequest;
 use crate::client::{Buckets, Client, Selector};
 use crate::engine::Engine;
 use crate::error::RuntimeError;
@@ -205,9 +206,10 @@ impl Runtime {
             }
         }
         let (mut reply, opened) = oneshot::channel();
-        let asked = request.resume().is_ok_and(|resume| resume.is_asked);
+        let prepared = PreparedRequest::new(request);
+        let asked = prepared.resume().is_ok_and(|resume| resume.is_asked);
         let is_limited = |buckets: &Arc<Buckets>| {
-            let kind = || self.engine.catalog.kind(&request);
+            let kind = || self.engine.catalog.kind(&prepared);
             buckets.limits_results() && kind() == Some(OperationKind::Subscription)
         };
         let sink = StreamSink {
@@ -240,7 +242,7 @@ impl Runtime {
             };
             match worker
                 .opener()
-                .open(&request, &Arc::new(client), Rc::new(sink))
+                .open(&prepared, &Arc::new(client), Rc::new(sink))
             {
                 Opening::Done(opened) => finish(reply, opened),
                 Opening::Checking(opening) => {

@@ -14,7 +14,7 @@ use security::Guard;
 
 use crate::admission::{Checks, Subscribe, Subscribing, start_chain};
 use crate::background::Busy;
-use crate::catalog::{Prepared, PreparedOperation, ResolverKind};
+use crate::catalog::{Planned, PlannedOperation, PreparedRequest, ResolverKind};
 use crate::client::{Client, SUBGRAPH_HEADER};
 use crate::engine::Engine;
 use crate::error::shutting_down;
@@ -108,64 +108,63 @@ impl Opener {
     /// checks to pass.
     pub(crate) fn open(
         self: &Rc<Self>,
-        request: &Request,
+        prepared: &Arc<PreparedRequest>,
         client: &Arc<Client>,
         sink: Rc<dyn ResponseSink>,
     ) -> Opening {
-        let resume = match request.resume() {
-            Ok(resume) => resume,
-            Err(fault) => {
-                let error = GraphQLError::new(fault.to_string()).with_code("BAD_USER_INPUT");
-                return Opening::Done(Err(vec![error]));
-            }
-        };
+        if let Err(fault) = prepared.resume() {
+            let error = GraphQLError::new(fault.to_string()).with_code("BAD_USER_INPUT");
+            return Opening::Done(Err(vec![error]));
+        }
         let catalog = &self.engine.catalog;
-        if !catalog.describes_schema(request) {
-            return self.proceed(catalog.prepare(request), request, client, resume, sink);
+        if !catalog.describes_schema(prepared) {
+            return self.proceed(catalog.plan(prepared), prepared, client, sink);
         }
         let (engine, opener) = (self.engine.clone(), Rc::downgrade(self));
-        let (catalog, request) = (catalog.clone(), Arc::new(request.clone()));
+        let (catalog, prepared) = (catalog.clone(), prepared.clone());
         let client = client.clone();
         Opening::Checking(Box::pin(async move {
-            let asked = request.clone();
-            let prepared = engine.background.run(move || catalog.prepare(&asked)).await;
-            let prepared = prepared.map_err(|Busy| busy())?;
+            let asked = prepared.clone();
+            let planned = engine.background.run(move || catalog.plan(&asked)).await;
+            let planned = planned.map_err(|Busy| busy())?;
             let opener = opener.upgrade().ok_or_else(shutting_down)?;
-            match opener.proceed(prepared, &request, &client, resume, sink) {
+            match opener.proceed(planned, &prepared, &client, sink) {
                 Opening::Done(opened) => opened,
                 Opening::Checking(opening) => opening.await,
             }
         }))
     }
 
-    /// Starts what was prepared, or answers it.
+    /// Starts what was planned, or answers it.
     fn proceed(
         self: &Rc<Self>,
-        prepared: Result<Prepared, Vec<GraphQLError>>,
-        request: &Request,
+        planned: Result<Planned, Vec<GraphQLError>>,
+        prepared: &Arc<PreparedRequest>,
         client: &Arc<Client>,
-        resume: Resume,
         sink: Rc<dyn ResponseSink>,
     ) -> Opening {
-        let prepared = match prepared {
+        let planned = match planned {
             Err(errors) => return Opening::Done(Err(errors)),
-            Ok(Prepared::Response(response)) => {
+            Ok(Planned::Response(response)) => {
                 sink.next(&response);
                 sink.complete();
                 return Opening::Done(Ok(Opened::Answered));
             }
-            Ok(Prepared::Operation(prepared)) => prepared,
+            Ok(Planned::Operation(planned)) => planned,
         };
+        let request = prepared.request();
+        // One that cannot be understood was refused before.
+        let resume = prepared.resume().cloned().unwrap_or_default();
         let document = request.query.as_ref().map_or(0, String::len);
-        if let Err(errors) = sink.retain(prepared.kept_bytes() + document) {
+        if let Err(errors) = sink.retain(planned.kept_bytes() + document) {
             return Opening::Done(Err(errors));
         }
         let Some(checks) = &self.checks else {
-            return Opening::Done(self.run(*prepared, None, client.clone(), &resume, sink));
+            return Opening::Done(self.run(*planned, None, client.clone(), &resume, sink));
         };
         let answer = checks.send(Subscribe(Box::new(Subscribing {
             client: client.clone(),
-            prepared,
+            planned,
             subgraph: named_subgraph(request, client),
             guard: Guard::default(),
         })));
@@ -176,25 +175,25 @@ impl Opener {
             };
             let Subscribing {
                 client,
-                prepared,
+                planned,
                 guard,
                 ..
             } = *answer?;
-            opener.run(*prepared, Some(Arc::new(guard)), client, &resume, sink)
+            opener.run(*planned, Some(Arc::new(guard)), client, &resume, sink)
         }))
     }
 
     /// Runs what has passed the checks.
     fn run(
         &self,
-        prepared: PreparedOperation,
+        planned: PlannedOperation,
         guard: Option<Arc<Guard>>,
         client: Arc<Client>,
         resume: &Resume,
         sink: Rc<dyn ResponseSink>,
     ) -> Result<Opened, Vec<GraphQLError>> {
         let tenant = guard.as_ref().and_then(|guard| guard.tenant());
-        let route = prepared.route.clone().map(|route| match tenant {
+        let route = planned.route.clone().map(|route| match tenant {
             // The guard would keep the events of others back; so they are not even found.
             Some(tenant) => route.for_tenant(tenant.clone()),
             None => route,
@@ -207,14 +206,14 @@ impl Opener {
         if let Some(stream) = &stream {
             sink.follow(stream.clone());
         }
-        let is_subscription = prepared.operation.is_some();
-        let has_initial = prepared.definition.has_initial;
+        let is_subscription = planned.operation.is_some();
+        let has_initial = planned.definition.has_initial;
         let start = if is_subscription {
             StartPosition::find(self.engine.kept(), resume, place.as_ref(), guard.as_ref())
         } else {
             StartPosition::Now { missed: false }
         };
-        let source = self.source(prepared, place, guard, client)?;
+        let source = self.source(planned, place, guard, client)?;
         let actor = match start {
             StartPosition::Replay(missed) => {
                 let waiting = self.subscriptions.shard().register_stream();
@@ -247,19 +246,19 @@ impl Opener {
     /// Finds where an operation gets its results from.
     fn source(
         &self,
-        prepared: PreparedOperation,
+        planned: PlannedOperation,
         place: Option<(Route, Arc<Stream>)>,
         guard: Option<Arc<Guard>>,
         client: Arc<Client>,
     ) -> Result<Source, Vec<GraphQLError>> {
-        let PreparedOperation {
+        let PlannedOperation {
             definition,
             operation,
             arguments,
             name: operation_name,
             delegated,
             ..
-        } = prepared;
+        } = planned;
         let (plan, arguments) = match (delegated, operation) {
             (Some(request), _) => (None, request),
             (None, Some(operation)) => (Some(operation.plan), arguments),

@@ -16,9 +16,10 @@ use std::task::{Context, Poll, Waker};
 use actix::Addr;
 use futures_util::Stream;
 use parking_lot::Mutex;
-use protocol::{Action, Close, OperationId, Request, Session};
+use protocol::{Action, Close, OperationId, Session};
 use tokio::sync::oneshot;
 
+use crate::catalog::PreparedRequest;
 use crate::client::Client;
 use crate::connection::{Connection, Flow, Outgoing, SignalStream, Transport, Verdict};
 use crate::subscription::Callback;
@@ -38,13 +39,13 @@ pub(crate) enum HandoffMessage {
     Open,
     Start {
         id: OperationId,
-        request: Box<Request>,
+        prepared: Arc<PreparedRequest>,
         /// Whether it was started.
         reply: oneshot::Sender<bool>,
     },
     /// The host's executor says what is wrong with a document.
     Judge {
-        request: Box<Request>,
+        prepared: Arc<PreparedRequest>,
         reply: oneshot::Sender<Verdict>,
     },
     Stop(OperationId),
@@ -364,11 +365,15 @@ impl Pump {
             HandoffMessage::Text(text) => connection.receive_text(&text),
             HandoffMessage::Binary => connection.receive_binary(),
             HandoffMessage::Open => connection.open_stream(),
-            HandoffMessage::Start { id, request, reply } => {
+            HandoffMessage::Start {
+                id,
+                prepared,
+                reply,
+            } => {
                 // Fails only when its own request is gone.
-                reply.send(connection.start(id, *request)).ok();
+                reply.send(connection.start(id, &prepared)).ok();
             }
-            HandoffMessage::Judge { request, reply } => connection.judge(&request, reply),
+            HandoffMessage::Judge { prepared, reply } => connection.judge(&prepared, reply),
             HandoffMessage::Stop(id) => connection.stop(id),
         }
     }

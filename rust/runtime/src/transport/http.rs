@@ -10,7 +10,7 @@ use actix::Addr;
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use protocol::http::{self, Asked, HttpRequest, Response};
-use protocol::{Head, Request, Session, Transports, fields};
+use protocol::{Head, Session, Transports, fields};
 use security::RequestSource;
 use tokio::sync::oneshot;
 
@@ -18,7 +18,7 @@ use super::connection_handle::{
     ConnectionConfig, ConnectionHandle, Handoff, HandoffMessage, TransportHandle,
 };
 use super::event_streams::{Stream, Streams};
-use crate::catalog::Checked;
+use crate::catalog::{Checked, PreparedRequest};
 use crate::client::{Buckets, Client};
 use crate::connection::{Outgoing, Verdict};
 use crate::engine::{Arriving, Engine};
@@ -327,17 +327,21 @@ impl Responder {
                     return self.engine.too_many_operations(peer, wait).into();
                 }
                 // Only what runs is told on the stream.
-                let checked = self.engine.catalog.check(&request);
-                let request = Box::new(request);
+                let prepared = PreparedRequest::new(request);
+                let checked = self.engine.catalog.check(&prepared);
                 match checked {
                     Ok(Checked::Valid) => {}
-                    Ok(Checked::JudgedElsewhere) => return judged(&slot, request).await,
+                    Ok(Checked::JudgedElsewhere) => return judged(&slot, prepared).await,
                     Err(errors) => {
                         return Response::refused(&graphql::errors_to_json(&errors)).into();
                     }
                 }
                 let (reply, started) = oneshot::channel();
-                slot.push(HandoffMessage::Start { id, request, reply });
+                slot.push(HandoffMessage::Start {
+                    id,
+                    prepared,
+                    reply,
+                });
                 match started.await {
                     Ok(true) => Response::empty(202).into(),
                     Ok(false) => {
@@ -494,9 +498,9 @@ impl Responder {
 }
 
 /// Answers a request whose document the host's executor refuses.
-async fn judged(slot: &Handoff, request: Box<Request>) -> Reply {
+async fn judged(slot: &Handoff, prepared: Arc<PreparedRequest>) -> Reply {
     let (reply, verdict) = oneshot::channel();
-    slot.push(HandoffMessage::Judge { request, reply });
+    slot.push(HandoffMessage::Judge { prepared, reply });
     match verdict.await {
         Ok(Verdict { errors, amendment }) => {
             let mut response = Response::refused(&errors);
