@@ -1,8 +1,9 @@
 """The compiled half of the package. Private: use what `fraiseql_subs` exports."""
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, final
+from collections.abc import Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
+from types import GenericAlias
+from typing import Any, TypeVar, final
 
 from typing_extensions import Self
 
@@ -51,6 +52,8 @@ RECORDS_PER_SECOND: int
 RECORDS_TOLD_AFTER: float
 """How long counts of records gather before they are written (seconds)."""
 
+_T_co = TypeVar("_T_co", covariant=True)
+
 INTERNAL_ERROR: str
 """What the client is sent of an exception that is not meant for it."""
 
@@ -66,8 +69,21 @@ class Event(Mapping[str, Any]):
 
     `event["status"]` reads a field of the data without building the rest of it; `event.data`
     builds it whole, once for all resolvers of the event.
+
+    Resolvers are given events by the bus. `Event({"id": 1})` makes one that was not published, for
+    tests of a resolver; its data is JSON as if it had been.
     """
 
+    def __new__(
+        cls,
+        data: Any,
+        *,
+        channel: str = "test",
+        event_type: str | None = None,
+        tenant_id: str | None = None,
+        event_id: str | None = None,
+        offset: int = 1,
+    ) -> Self: ...
     @property
     def id(self) -> str:
         """Unique id."""
@@ -109,14 +125,15 @@ class Receipt:
     def __eq__(self, other: object, /) -> bool: ...
 
 @final
-class Publication:
-    """What `publish` returns: done already in the common case."""
+class Publication(Coroutine[Any, Any, _T_co]):
+    """What `publish` returns: done already in the common case, so it need not be awaited."""
 
-    def __await__(self) -> Self: ...
+    def __class_getitem__(cls, item: Any) -> GenericAlias: ...
+    def __await__(self) -> Generator[Any, Any, _T_co]: ...
     def __iter__(self) -> Self: ...
     def __next__(self) -> Any: ...
     def send(self, value: Any) -> Any: ...
-    def throw(self, exception: BaseException) -> Any: ...
+    def throw(self, exception: Any) -> Any: ...  # type: ignore[override]
     def close(self) -> None: ...
 
 @final
@@ -225,11 +242,11 @@ class Core:
         event_type: str | None = None,
         tenant_id: str | None = None,
         event_id: str | None = None,
-    ) -> Awaitable[Receipt]:
+    ) -> Publication[Receipt]:
         """Publish one event."""
     def publish_many(
         self, events: Iterable[tuple[str, Any] | dict[str, Any]], tenant_id: str | None = None
-    ) -> Awaitable[list[Receipt]]:
+    ) -> Publication[list[Receipt]]:
         """Publish a batch in order; with `tenant_id`, all in the name of that tenant."""
     def subscribe(
         self,

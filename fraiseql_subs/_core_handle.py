@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import threading
 import weakref
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,7 +19,7 @@ from .errors import ManagerClosed
 from .response_stream import Opening
 
 if TYPE_CHECKING:
-    from ._core import Core, Receipt
+    from ._core import Core, Publication, Receipt
     from ._entries import Entries
     from .config import Identity
 
@@ -139,7 +139,7 @@ class CoreHandle:
         event_type: str | None = None,
         tenant_id: str | None = None,
         event_id: str | None = None,
-    ) -> Awaitable[Receipt]:
+    ) -> Publication[Receipt]:
         """Publish one event; see `SubscriptionManager.publish`."""
         return self.core.publish(channel, data, event_type, tenant_id, event_id)
 

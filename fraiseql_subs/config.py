@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, NoReturn, TypeAlias, get_args
 
 from fraiseql_subs._texts import LONE_SURROGATE, has_utf8
@@ -269,9 +269,9 @@ class Identity:
 
     def __post_init__(self) -> None:
         if not _is_id(self.user_id) or self.user_id == "":
-            refuse("Identity.user_id", self.user_id, "give the id of the user, as text")
+            refuse("Identity.user_id", self.user_id, _remedy(self.user_id, "user"))
         if not (self.tenant_id is None or _is_id(self.tenant_id)):
-            remedy = "give the id of the tenant, as text, or None"
+            remedy = f"{_remedy(self.tenant_id, 'tenant')}, or None"
             refuse("Identity.tenant_id", self.tenant_id, remedy)
         if not isinstance(self.claims, Mapping):
             refuse("Identity.claims", self.claims, 'give a mapping, such as {"plan": "pro"}')
@@ -281,6 +281,39 @@ class Identity:
         if self.expires_at is not None and not is_number(self.expires_at):
             remedy = "give seconds since the epoch, such as `moment.timestamp()`, or None"
             refuse("Identity.expires_at", self.expires_at, remedy)
+
+
+def as_identity(value: object) -> Identity:
+    """Return an identity that was given as a mapping or as an object with the same members.
+
+    Raises:
+        ConfigurationError: It has no user, a member that no identity has, or one that `Identity`
+            refuses.
+    """
+    if isinstance(value, Identity):
+        return value
+    names = [member.name for member in fields(Identity)]
+    if isinstance(value, Mapping):
+        for name in value:
+            if name not in names:
+                remedy = "what else is known of a client belongs into `claims`"
+                refuse("a member of an identity", name, f"use some of {', '.join(names)}; {remedy}")
+        found = dict(value)
+    elif hasattr(value, "user_id"):
+        found = {name: getattr(value, name) for name in names if hasattr(value, name)}
+    else:
+        remedy = 'return Identity(user_id=...), a dict with "user_id", or None to refuse'
+        raise ConfigurationError(f"{value!r} is no identity: {remedy}")
+    if found.get("user_id") in (None, ""):
+        raise ConfigurationError('an identity needs a "user_id": there is none')
+    # What is None is as if it were left out.
+    return Identity(**{name: member for name, member in found.items() if member is not None})
+
+
+def _remedy(value: object, owner: str) -> str:
+    if isinstance(value, str) and not has_utf8(value):
+        return LONE_SURROGATE
+    return f"give the id of the {owner}, as text"
 
 
 def _is_id(value: object) -> bool:

@@ -119,7 +119,8 @@ def subscription(
         concurrency: Events of one subscription resolved at once (count, 1 to 1024). Results
             leave in the order of their events all the same.
         timeout: Time of one call, or for one value of an `initial` with `yield` (seconds, above
-            0), then an error result; None: unlimited.
+            0), then an error result; None: unlimited. A `def` runs on the event loop as well, where
+            it cannot be ended while it runs.
         shared: Whether subscribers with equal operation and arguments share one call for each
             event and its result. The function has no `context` then, as it answers several
             clients at once.
@@ -294,12 +295,23 @@ def build_schema(
 
 def _check_function(function: Callable[..., Any]) -> str:
     """Return the name of a function in errors."""
+    if inspect.ismethod(function):
+        raise SchemaError(
+            f"@subscription is given the method {function.__qualname__}: give a function without "
+            "`self`, such as one that calls the method"
+        )
     if not inspect.isfunction(function):
         raise SchemaError(
             f"@subscription is given {function!r}: put it above a function, with its options by "
             'name, such as @subscription(channel="orders")'
         )
     where = f"{function.__qualname__}()"
+    first = next(iter(inspect.signature(function).parameters), None)
+    if first in ("self", "cls"):
+        raise SchemaError(
+            f"{where} is a method, as its first parameter is `{first}`: move it out of the class, "
+            "or put @staticmethod above @subscription and take the parameter out"
+        )
     if inspect.isgeneratorfunction(function):
         raise SchemaError(
             f"{where} is a generator: write a source stream as `async def`, or return the value "

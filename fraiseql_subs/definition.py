@@ -313,6 +313,11 @@ class Definition:
     def _read_returns(self) -> Hint:
         place = f"{self.where}, return type"
         annotation = self._return_annotation()
+        if annotation is inspect.Signature.empty and self.function is None:
+            raise SchemaError(
+                f"{place}: there is none to build the schema from: give one, such as "
+                f'passthrough("{self.field}", Order, channel=...), or give the manager a `schema=`'
+            )
         if annotation is inspect.Signature.empty:
             raise SchemaError(
                 f"{place}: there is none to build the schema from: annotate it, such as "
@@ -325,7 +330,8 @@ class Definition:
 
     def _return_annotation(self) -> Any:
         if self.function is None:
-            return self.returns
+            # `None` is what a type that was left out is.
+            return inspect.Signature.empty if self.returns is None else self.returns
         return inspect.signature(self.function).return_annotation
 
     def _namespace(self) -> Mapping[str, Any]:

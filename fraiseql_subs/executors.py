@@ -97,6 +97,25 @@ def enum_tables(core: Any) -> list[EnumTable]:
     ]
 
 
+def attributes_of(core: Any) -> dict[tuple[str, str], str]:
+    """Return the attributes in Python of the fields of a schema, by type and field.
+
+    Strawberry notes them: a field may have another name (`strawberry.field(name=...)`).
+    """
+    return {
+        (name, field): attribute
+        for name, found in core.type_map.items()
+        for field, declared in getattr(found, "fields", {}).items()
+        if (attribute := _attribute_of(declared)) not in (None, field)
+    }
+
+
+def _attribute_of(declared: Any) -> str | None:
+    extensions = getattr(declared, "extensions", None) or {}
+    attribute = getattr(extensions.get("strawberry-definition"), "python_name", None)
+    return attribute if isinstance(attribute, str) else None
+
+
 class CoreExecutor:
     """Runs operations with graphql-core; so for schemas of Ariadne."""
 

@@ -12,7 +12,7 @@ from ._callables import check_callable
 from .definition import Definition
 from .delegate import ContextGetter, Delegate
 from .errors import ConfigurationError, SchemaError
-from .executors import enum_tables, find_executor
+from .executors import attributes_of, enum_tables, find_executor
 from .schema import SchemaSource, load_sdl
 from .schema.build import scalar_value
 from .schema.enums import EnumTable
@@ -89,6 +89,7 @@ def add_subscriptions(
     }
     if core.subscription_type is not None or not definitions:
         source, resolved = decorators.resolve(definitions, sdl, scalars, tables, values)
+        source = dataclasses.replace(source, attributes=attributes_of(core))
         return source, [*resolved, delegate]
     if "Subscription" in core.type_map:
         raise SchemaError(
@@ -103,6 +104,7 @@ def add_subscriptions(
     source = dataclasses.replace(
         added,
         sdl="\n\n".join(parts),
+        attributes=attributes_of(core),
         enum_values={**values, **added.enum_values},
         published_enums=[*tables, *added.published_enums],
     )

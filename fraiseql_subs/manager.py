@@ -10,16 +10,16 @@ import contextlib
 import enum
 import logging
 import os
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from typing_extensions import Self
 
 from . import decorators
-from ._core import Core, Receipt
+from ._core import Core, Publication, Receipt
 from ._core_handle import CoreHandle
 from ._ownership import Entered, Ownership
 from ._program import Main, begin, check_main, give_up
@@ -51,7 +51,7 @@ from .config import (
 )
 from .definition import Definition
 from .delegate import ContextGetter, Delegate
-from .errors import ConfigurationError
+from .errors import ConfigurationError, SchemaError
 from .executor import Executor
 from .given_schema import add_subscriptions, read_schema
 from .graphiql import read_page
@@ -194,7 +194,15 @@ class SubscriptionManager:
     def _core(self) -> Core:
         return self._handle.core
 
-    def subscription(self, **options: Any) -> Callable[[_Function], _Function]:
+    @overload
+    def subscription(self, fn: _Function, /) -> _Function: ...
+
+    @overload
+    def subscription(
+        self, fn: None = None, /, **options: Any
+    ) -> Callable[[_Function], _Function]: ...
+
+    def subscription(self, fn: Any = None, /, **options: Any) -> Any:
         """Declare a subscription and register it; takes what `fraiseql_subs.subscription` takes.
 
         Raises:
@@ -204,16 +212,16 @@ class SubscriptionManager:
 
         def register(function: _Function) -> _Function:
             if self._handle.is_running:
+                name = getattr(function, "__name__", repr(function))
                 raise ConfigurationError(
-                    f"{function.__name__} is declared after the manager was started:"
-                    " declare subscriptions first"
+                    f"{name} is declared after the manager was started: declare subscriptions first"
                 )
             decorated = decorators.subscription(**options)(function)
             self._definitions = decorators.collect([*self._definitions, decorated])
             self._handle.build_with(self._declared())
             return decorated
 
-        return register
+        return register if fn is None else register(fn)
 
     def sdl(self) -> str:
         """Return the schema that is served, in SDL."""
@@ -287,7 +295,7 @@ class SubscriptionManager:
         event_type: str | None = None,
         tenant_id: str | None = None,
         event_id: str | None = None,
-    ) -> Awaitable[Receipt]:
+    ) -> Publication[Receipt]:
         """Publish one event. Await it: it is done at once unless the bus is behind.
 
         Args:
@@ -307,13 +315,14 @@ class SubscriptionManager:
         Raises:
             PublishError: The data has no JSON form, a text is none or has no UTF-8, the channel is
                 empty, or the data names another tenant than `tenant_id`. The message says where.
+            BusError: The thread has no event loop, and the bus is behind. Nothing was published.
             ManagerClosed: The manager is closed.
         """
         return self._core.publish(channel, data, event_type, tenant_id, event_id)
 
     def publish_many(
         self, events: Iterable[tuple[str, Any] | dict[str, Any]]
-    ) -> Awaitable[list[Receipt]]:
+    ) -> Publication[list[Receipt]]:
         """Publish a batch in order, with one crossing into Rust.
 
         Args:
@@ -325,7 +334,10 @@ class SubscriptionManager:
         Raises:
             PublishError: An event is malformed, or has a key that `publish` does not know; the
                 message says which. Nothing was published.
-            ManagerClosed: The manager is closed.
+            BusError: The thread has no event loop, and the bus has no room for the whole batch.
+                Nothing was published; `retryable` says whether it may be later.
+            ManagerClosed: The manager is closed. A batch that waited for the bus may have been
+                published in part.
         """
         return self._core.publish_many(events)
 
@@ -552,6 +564,11 @@ def _build(
     options: dict[str, Any],
 ) -> Core:
     decorators.check_bypassed(definitions)
+    if schema is None and not definitions:
+        raise SchemaError(
+            "the manager has no subscriptions: pass some, such as"
+            " SubscriptionManager([order_updated]), or a `schema=`"
+        )
     if isinstance(schema, Delegate):
         source, definitions = add_subscriptions(schema, definitions, scalars, enums)
     else:

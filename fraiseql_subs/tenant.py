@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ._texts import LONE_SURROGATE, has_utf8
@@ -10,7 +10,7 @@ from .config import refuse
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from ._core import Receipt
+    from ._core import Publication, Receipt
     from ._core_handle import CoreHandle
 
 
@@ -48,7 +48,7 @@ class TenantPublisher:
         *,
         event_type: str | None = None,
         event_id: str | None = None,
-    ) -> Awaitable[Receipt]:
+    ) -> Publication[Receipt]:
         """Publish one event of the tenant; see `SubscriptionManager.publish`.
 
         Raises:
@@ -61,7 +61,7 @@ class TenantPublisher:
 
     def publish_many(
         self, events: Iterable[tuple[str, Any] | dict[str, Any]]
-    ) -> Awaitable[list[Receipt]]:
+    ) -> Publication[list[Receipt]]:
         """Publish a batch of the tenant; see `SubscriptionManager.publish_many`.
 
         Raises:

@@ -24,6 +24,7 @@ class SchemaSource:
         sdl: The schema in the GraphQL schema definition language.
         sources: Attribute or key in Python by (GraphQL type, GraphQL field), for the fields where
             it differs from the GraphQL name: ``{("Order", "userId"): "user_id"}``.
+        attributes: As `sources`, for fields that are also read by their GraphQL names.
         enum_values: Members of each GraphQL enum as (GraphQL name, value in Python): the member's
             `.value` when it is a string, number or boolean, otherwise its name.
         published_enums: Enums in Python by name, which may be that of a GraphQL enum; their members
@@ -40,6 +41,7 @@ class SchemaSource:
 
     sdl: str
     sources: dict[tuple[str, str], str] = field(default_factory=dict)
+    attributes: dict[tuple[str, str], str] = field(default_factory=dict)
     enum_values: dict[str, list[tuple[str, Any]]] = field(default_factory=dict)
     serializers: dict[str, Callable[[Any], Any]] = field(default_factory=dict)
     published_enums: list[EnumTable] = field(default_factory=list)

@@ -158,7 +158,17 @@ def _dataclass_fields(hint: ObjectHint, is_output: bool) -> Iterator[Field]:
         if declared.default_factory in _CONSTANT_FACTORIES:
             default = declared.default_factory()
         where = f"{hint.where}.{declared.name}"
+        if getattr(declared, "base_resolver", None) is not None:
+            raise SchemaError(
+                f"{where} is a method field of Strawberry, which the executor of its schema alone "
+                "calls: pass that schema as `schema=strawberry.Schema(...)`, or make the field an "
+                "attribute or a computed_field of a dataclass"
+            )
         field = make_field(declared.name, hints[declared.name], where, default)
+        # What `strawberry.field(name=...)` says.
+        public = getattr(declared, "graphql_name", None)
+        if isinstance(public, str):
+            field = dataclasses.replace(field, graphql_name=public)
         has_factory = declared.default_factory is not MISSING
         yield dataclasses.replace(
             field, required=field.required and not has_factory, is_input=declared.init

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fraiseql_subs._core import Event
 from fraiseql_subs.errors import SchemaError
 from fraiseql_subs.schema.annotations import evaluate, read_hint
 from fraiseql_subs.schema.classes import MISSING, Field, fields_of, make_field
 from fraiseql_subs.schema.hints import ObjectHint
+from fraiseql_subs.schema.kinds import is_object_class, is_typeddict
 from fraiseql_subs.schema.names import check_name
+from fraiseql_subs.types import Context
 
 PROVIDED = ("event", "variables", "context")
 """Parameters that are matched by name; every other one is a GraphQL argument."""
+
+_CLASSES: dict[str, type] = {"event": Event, "context": Context}
+"""What is passed under these names."""
+
+_VALUES: tuple[Any, ...] = (int, float, str, bool, bytes, list, tuple, set, frozenset)
 
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -85,8 +93,11 @@ def read_signature(function: Callable[..., Any], where: str, *, typed: bool) -> 
             annotation = evaluate(_annotation(parameter), namespace, place)
             hint = read_hint(annotation, place)
             variables = hint if isinstance(hint, ObjectHint) else None
-        elif name not in PROVIDED:
+        elif name in PROVIDED:
+            _check_provided(name, parameter, namespace, place)
+        else:
             annotation = evaluate(_annotation(parameter), namespace, place)
+            _check_name_of_provided(annotation, place)
             parameters[name] = make_field(name, annotation, place, _default(parameter))
             check_name(parameters[name].graphql_name, place, "rename the parameter")
     arguments = (*parameters.values(), *(fields_of(variables) if variables else ()))
@@ -101,6 +112,40 @@ def read_signature(function: Callable[..., Any], where: str, *, typed: bool) -> 
             name for name in parameters if declared[name].annotation is inspect.Parameter.empty
         ),
     )
+
+
+def _check_provided(
+    name: str, parameter: inspect.Parameter, namespace: Mapping[str, Any], place: str
+) -> None:
+    """Refuse an annotation that says another class than what is passed."""
+    expected = _CLASSES.get(name)
+    if expected is None or parameter.annotation is inspect.Parameter.empty:
+        return
+    try:
+        annotation = evaluate(parameter.annotation, namespace, place)
+    except SchemaError:
+        # A name that is imported for type checkers alone; it is not needed here.
+        return
+    if annotation is expected or not isinstance(annotation, type):
+        return
+    # A TypedDict may say what keys the data has.
+    if annotation in _VALUES or (is_object_class(annotation) and not is_typeddict(annotation)):
+        remedy = f"annotate `{expected.__name__}`"
+        if name == "event":
+            remedy += f", and make one of its data, such as {annotation.__name__}(**event.data)"
+        raise SchemaError(
+            f"{place}: its value is of the class `{expected.__name__}`, not "
+            f"`{annotation.__name__}`: {remedy}"
+        )
+
+
+def _check_name_of_provided(annotation: Any, place: str) -> None:
+    for name, cls in _CLASSES.items():
+        if annotation is cls:
+            raise SchemaError(
+                f"{place}: parameters are matched by name, and `{cls.__name__}` is no GraphQL "
+                f"type: name it `{name}`"
+            )
 
 
 def _annotation(parameter: inspect.Parameter) -> Any:

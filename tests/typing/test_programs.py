@@ -10,10 +10,20 @@ from checker import check
 PREAMBLE = """
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 
-from fraiseql_subs import SKIP, Context, Event, Skip, computed_field, subscription
+from fraiseql_subs import (
+    SKIP,
+    Context,
+    Event,
+    Identity,
+    Skip,
+    SubscriptionManager,
+    computed_field,
+    subscription,
+)
 
 
 @dataclass
@@ -99,6 +109,46 @@ PROGRAMS = {
         @subscription(channel="c", initial=plain)
         async def c(event: Event) -> Order:
             return Order(1)
+    """,
+    "who a client is": """
+        @subscription(channel="a")
+        async def a(event: Event, context: Context) -> str:
+            if context.identity is None:
+                return "nobody"
+            return f"{context.identity.user_id} {context.identity.claims}"
+
+        Context(identity=Identity("ada"))
+        Context(identity={"user_id": "ada"})
+    """,
+    "publishing from a thread": """
+        manager = SubscriptionManager()
+
+        def publish(loop: asyncio.AbstractEventLoop) -> int:
+            manager.publish("a", 1)
+            manager.publish_many([("a", 1)])
+            manager.for_tenant("t").publish("a", 1)
+            future = asyncio.run_coroutine_threadsafe(manager.publish("a", 1), loop)
+            several = asyncio.run_coroutine_threadsafe(manager.publish_many([("a", 1)]), loop)
+            return future.result().offset + several.result()[0].offset
+
+        async def task() -> int:
+            task = asyncio.create_task(manager.publish("a", 1))
+            receipts = await asyncio.gather(task, manager.publish("a", 1))
+            return receipts[0].offset + (await manager.publish("a", 1)).offset
+    """,
+    "the decorator of a manager, and an event of a test": """
+        manager = SubscriptionManager()
+
+        @manager.subscription
+        async def ticks() -> AsyncIterator[int]:
+            yield 1
+
+        @manager.subscription(channel="orders")
+        async def order(event: Event) -> Order:
+            return Order(event["id"])
+
+        async def check() -> int:
+            return (await order(Event({"id": 1}, channel="orders"))).id
     """,
     "a computed field is its value": """
         def length(order: Order) -> int:

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, TryAcquireError};
 
-use crate::{BusError, Draft, Event, Receipt, Streams};
+use crate::{BusError, Draft, Event, Receipt, Stream, Streams};
 
 /// Says of an event what its publisher may not decide alone, before it is taken.
 pub trait Stamp: std::fmt::Debug + Send + Sync {
@@ -88,6 +88,32 @@ impl Intake {
         }
     }
 
+    /// Takes all events, with no other between them, when there is room for all at once; returns the
+    /// drafts when there is not.
+    ///
+    /// # Errors
+    ///
+    /// [`BusError::Closed`], and those of [`Self::check`]. Then none was taken.
+    pub fn try_publish_many(
+        &self,
+        mut drafts: Vec<Draft>,
+    ) -> Result<Result<Vec<Receipt>, Vec<Draft>>, BusError> {
+        for draft in &mut drafts {
+            self.check(draft)?;
+        }
+        let Ok(count) = u32::try_from(drafts.len()) else {
+            return Ok(Err(drafts));
+        };
+        match self.room.try_acquire_many(count) {
+            Ok(permits) => {
+                permits.forget();
+                self.push_many(drafts).map(Ok)
+            }
+            Err(TryAcquireError::NoPermits) => Ok(Err(drafts)),
+            Err(TryAcquireError::Closed) => Err(BusError::Closed),
+        }
+    }
+
     /// Takes the event as soon as there is room; publishers are served in the order they came.
     ///
     /// # Errors
@@ -106,25 +132,35 @@ impl Intake {
 
     fn push(&self, draft: Draft) -> Result<Receipt, BusError> {
         let stream = self.streams.of(&draft.channel, draft.tenant_id.as_deref());
+        self.enter(|queue| queue.push(draft, stream))
+    }
+
+    fn push_many(&self, drafts: Vec<Draft>) -> Result<Vec<Receipt>, BusError> {
+        let of = |draft: Draft| {
+            let stream = self.streams.of(&draft.channel, draft.tenant_id.as_deref());
+            (draft, stream)
+        };
+        let drafts: Vec<_> = drafts.into_iter().map(of).collect();
+        self.enter(|queue| {
+            let push = |(draft, stream)| queue.push(draft, stream);
+            drafts.into_iter().map(push).collect()
+        })
+    }
+
+    /// Has events added to the queue, unless the intake is closed.
+    fn enter<T>(&self, add: impl FnOnce(&mut Queue) -> T) -> Result<T, BusError> {
         let mut queue = self.queue.lock();
         if self.room.is_closed() {
             // It was closed since there was room, and the last event may have been taken.
             return Err(BusError::Closed);
         }
-        queue.accepted += 1;
-        let offset = stream.next_offset();
-        let event = Arc::new(Event::new(draft, stream, offset));
-        let receipt = Receipt {
-            event_id: event.id.clone(),
-            offset: event.offset,
-        };
         let was_empty = queue.events.is_empty();
-        queue.events.push_back(event);
+        let added = add(&mut queue);
         drop(queue);
         if was_empty {
             self.filled.notify_one();
         }
-        Ok(receipt)
+        Ok(added)
     }
 
     /// Takes up to `limit` events, oldest first, and makes room for as many.
@@ -174,6 +210,20 @@ impl Intake {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+impl Queue {
+    fn push(&mut self, draft: Draft, stream: Arc<Stream>) -> Receipt {
+        self.accepted += 1;
+        let offset = stream.next_offset();
+        let event = Arc::new(Event::new(draft, stream, offset));
+        let receipt = Receipt {
+            event_id: event.id.clone(),
+            offset: event.offset,
+        };
+        self.events.push_back(event);
+        receipt
     }
 }
 
@@ -230,6 +280,39 @@ mod tests {
         assert_eq!(intake.try_publish(draft(2)).unwrap(), Err(draft(2)));
         assert_eq!(intake.take(1).len(), 1);
         assert!(intake.try_publish(draft(2)).unwrap().is_ok());
+    }
+
+    #[test]
+    fn a_batch_without_room_for_all_is_not_taken_at_all() {
+        let intake = intake(3);
+        intake.try_publish(draft(1)).unwrap().unwrap();
+        let batch: Vec<_> = (2..=4).map(draft).collect();
+        assert_eq!(
+            intake.try_publish_many(batch.clone()).unwrap(),
+            Err(batch.clone())
+        );
+        assert_eq!(intake.accepted(), 1);
+        assert_eq!(intake.take(1).len(), 1);
+        let receipts = intake.try_publish_many(batch).unwrap().unwrap();
+        let offsets: Vec<_> = receipts.iter().map(|receipt| receipt.offset).collect();
+        assert_eq!(offsets, [2, 3, 4]);
+        assert_eq!(intake.len(), 3);
+        assert_eq!(intake.try_publish(draft(5)).unwrap(), Err(draft(5)));
+    }
+
+    #[test]
+    fn a_batch_with_a_fault_is_not_taken_at_all() {
+        let intake = intake(3);
+        let nameless = Draft {
+            channel: "".into(),
+            ..draft(2)
+        };
+        assert_eq!(
+            intake.try_publish_many(vec![draft(1), nameless]),
+            Err(BusError::EmptyChannel)
+        );
+        assert!(intake.is_empty());
+        assert_eq!(intake.try_publish_many(Vec::new()), Ok(Ok(Vec::new())));
     }
 
     #[tokio::test]

@@ -55,7 +55,7 @@ pub use schema::{
     ArgumentSignature, FieldRequirement, FieldSignature, Returned, ReturnedKind, Schema,
     SchemaOptions,
 };
-pub use value::{EnumType, Key, Scalar, TypeName, Value, describe_string};
+pub use value::{EnumType, Key, Scalar, TypeName, Value, describe_string, is_alike};
 pub use write::{
     SERIALIZED_MEMBER, TYPE_MEMBER, is_note, write_float, write_integer, write_json, write_string,
 };

@@ -241,11 +241,36 @@ fn what_is_no_list_is_a_field_error() {
 }
 
 #[test]
-fn an_object_type_reads_no_fields_from_a_leaf() {
-    assert_eq!(
-        project("subscription { order { status } }", json!("text")),
-        r#"{"data":{"order":{"status":null}}}"#
-    );
+fn what_is_no_object_is_a_field_error() {
+    for value in [json!("text"), json!(["a"]), json!(5), json!(true)] {
+        let response = project("subscription { order { status } }", value);
+        assert!(response.contains("expected an object for `Subscription.order`\""));
+        assert!(response.ends_with(r#""data":{"order":null}}"#));
+    }
+}
+
+#[test]
+fn a_value_whose_keys_are_spelled_otherwise_is_a_fault_and_no_error() {
+    let plan = subscribe("subscription { order { totalAmount notes } }").plan;
+    let faults_of = |value: serde_json::Value| {
+        let mut out = Vec::new();
+        let faults = plan.project(&value, &mut out);
+        let empty = br#"{"data":{"order":{"totalAmount":null,"notes":null}}}"#;
+        assert_eq!(out, empty);
+        faults
+    };
+    let faults = faults_of(json!({"TotalAmount": 1}));
+    assert_eq!(faults.len(), 1);
+    assert_eq!(faults[0].field, "Order.totalAmount");
+    let told = "it has `TotalAmount`, but the field is read from `total_amount`";
+    assert_eq!(faults[0].fault.detail, told);
+    for lacking in [
+        json!({}),
+        json!({"other": 1}),
+        json!({"total_amount": null}),
+    ] {
+        assert!(faults_of(lacking).is_empty());
+    }
 }
 
 #[test]

@@ -56,6 +56,7 @@ impl Extensions {
                 .map(|found| found.string().unwrap_or_default().into()),
             operation_id: operation_id.map(|id| id.as_str().into()),
             resume: found.resume.map(|resume| match resume.is_object() {
+                true if found.resume_has_unknown => Err(ResumeFault::Unknown),
                 true => after(found.resume_after),
                 false => Err(ResumeFault::NoObject),
             }),
@@ -131,12 +132,13 @@ pub(crate) struct FoundExtensions<'t> {
     operation_id: Option<Found<'t>>,
     resume: Option<Found<'t>>,
     resume_after: Option<Found<'t>>,
+    resume_has_unknown: bool,
 }
 
 impl<'t> FoundExtensions<'t> {
     pub(crate) fn read(reader: &mut Reader<'t>) -> Result<Self, Unreadable> {
         let (mut sha256, mut subgraph, mut operation_id) = (None, None, None);
-        let (mut resume, mut resume_after) = (None, None);
+        let (mut resume, mut resume_after, mut resume_has_unknown) = (None, None, false);
         let whole = reader.object(|reader, name| {
             match name {
                 "persistedQuery" => {
@@ -147,10 +149,13 @@ impl<'t> FoundExtensions<'t> {
                     })?;
                 }
                 "resume" => {
-                    resume_after = None;
+                    (resume_after, resume_has_unknown) = (None, false);
                     let found = reader.object(|reader, name| match name {
                         "after" => reader.value().map(|found| resume_after = found.given()),
-                        _ => reader.pass(),
+                        _ => {
+                            resume_has_unknown = true;
+                            reader.pass()
+                        }
                     })?;
                     resume = found.given();
                 }
@@ -167,6 +172,7 @@ impl<'t> FoundExtensions<'t> {
             operation_id,
             resume,
             resume_after,
+            resume_has_unknown,
         })
     }
 }

@@ -90,6 +90,9 @@ pub enum ResumeFault {
     /// Its member is no string.
     #[error("`extensions.resume.after` must be a string: an id that was received")]
     NoString,
+    /// It has another member.
+    #[error("`extensions.resume` has an unknown member: it takes `after`, an id that was received")]
+    Unknown,
 }
 
 impl Request {
@@ -161,6 +164,10 @@ mod tests {
     #[test]
     fn what_cannot_be_understood_is_no_silent_beginning() {
         assert_eq!(resume(json!(true), None), Err(ResumeFault::NoObject));
+        assert_eq!(
+            resume(json!({"afer": "a-1"}), None),
+            Err(ResumeFault::Unknown)
+        );
         assert_eq!(
             resume(json!({"after": 7}), None),
             Err(ResumeFault::NoString)

@@ -162,21 +162,12 @@ pub(crate) fn read_identity(object: &Bound<'_, PyAny>) -> PyResult<Option<ReadId
     if object.is_none() {
         return Ok(None);
     }
-    let mapping = object.cast::<PyDict>().ok();
+    let config = object.py().import("fraiseql_subs.config")?;
+    // The same checks, whatever it was given as.
+    let checked = config.getattr("as_identity")?.call1((object,))?;
     let member = |name: &str| -> PyResult<Option<Bound<'_, PyAny>>> {
-        let found = match mapping {
-            Some(mapping) => mapping.get_item(name)?,
-            None => Some(object.getattr(name)?),
-        };
-        Ok(found.filter(|value| !value.is_none()))
+        Ok(Some(checked.getattr(name)?).filter(|value| !value.is_none()))
     };
-    if mapping.is_none() && !object.hasattr("user_id")? {
-        return Err(config_error(format!(
-            "{} is no identity: return Identity(user_id=...), a dict with \"user_id\", or None to \
-             refuse",
-            object.repr()?
-        )));
-    }
     let texts = |name: &str| -> PyResult<Vec<String>> {
         let Some(values) = member(name)? else {
             return Ok(Vec::new());
@@ -189,14 +180,10 @@ pub(crate) fn read_identity(object: &Bound<'_, PyAny>) -> PyResult<Option<ReadId
             .map(|value| Ok(text_of(value.str()?.as_any(), name, config_error)?.to_owned()))
             .transpose()
     };
-    let claims = match mapping {
-        Some(mapping) => to_json_map(Some(mapping)),
-        None => to_json_map(member("claims")?.as_ref()),
-    };
+    let claims = to_json_map(member("claims")?.as_ref());
     let user_id = text("user_id")?.filter(|id| !id.is_empty());
-    let user_id = user_id.ok_or_else(|| {
-        config_error("an identity needs a \"user_id\": the dict has none".to_owned())
-    })?;
+    let user_id =
+        user_id.ok_or_else(|| config_error("an identity needs a `user_id`".to_owned()))?;
     let identity = Identity {
         user_id,
         tenant_id: text("tenant_id")?,

@@ -8,7 +8,8 @@ use runtime::{DefinitionError, RuntimeError};
 use security::{JwtConfigError, RuleError};
 use server::{ServerError, TlsError};
 
-use crate::json::{LONE_SURROGATE, describe};
+use crate::describe::describe;
+use crate::not_json::LONE_SURROGATE;
 
 /// The exception classes, which are written in Python.
 pub(crate) mod exceptions {

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use bus::Event;
+use bus::{Draft, Event, Streams};
 use graphql::is_note;
 use pyo3::exceptions::{PyKeyError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyIterator, PyMapping, PyNotImplemented, PyString};
 use serde_json::Value;
 
+use crate::error::publish_error;
 use crate::event_data;
-use crate::json::to_python;
+use crate::json::{to_json, to_python};
 
 /// One published event: envelope as attributes, data also as a read-only mapping.
 ///
@@ -86,6 +87,30 @@ impl PyEvent {
 
 #[pymethods]
 impl PyEvent {
+    /// An event that was not published, for tests of a resolver.
+    #[new]
+    #[pyo3(signature = (data, *, channel="test", event_type=None, tenant_id=None, event_id=None, offset=1))]
+    fn make(
+        data: &Bound<'_, PyAny>,
+        channel: &str,
+        event_type: Option<&str>,
+        tenant_id: Option<&str>,
+        event_id: Option<&str>,
+        offset: u64,
+    ) -> PyResult<Self> {
+        let json =
+            to_json(data).map_err(|error| error.into_error(data.py(), "data", publish_error))?;
+        let draft = Draft {
+            channel: channel.into(),
+            event_type: event_type.map(Into::into),
+            tenant_id: tenant_id.map(Into::into),
+            id: event_id.map(Into::into),
+            data: json,
+        };
+        let stream = Streams::new([0; 16], false).of(channel, tenant_id);
+        Ok(Self(Arc::new(Event::new(draft, stream, offset))))
+    }
+
     /// Unique id.
     #[getter]
     fn id(&self) -> &str {

@@ -10,6 +10,7 @@ use pyo3::exceptions::PyStopIteration;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
 use runtime::{Callback, Runtime};
 use tokio::sync::oneshot;
 
@@ -290,6 +291,16 @@ impl Publication {
 
 #[pymethods]
 impl Publication {
+    /// As annotations name it: `Publication[Receipt]`.
+    #[classmethod]
+    fn __class_getitem__<'py>(
+        cls: &Bound<'py, PyType>,
+        item: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let alias = cls.py().import("types")?.getattr("GenericAlias")?;
+        alias.call1((cls, item))
+    }
+
     fn __await__(this: Py<Self>) -> Py<Self> {
         this
     }

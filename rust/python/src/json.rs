@@ -16,19 +16,16 @@ use pyo3::types::{
 use serde_json::{Map, Number, Value};
 
 use crate::classes::Classes;
+use crate::describe::describe;
 use crate::event::PyEvent;
 use crate::event_data;
 use crate::iterables;
 use crate::members::{dumped, entries, fields_of};
-use crate::not_json::{NotJson, Segment};
+use crate::not_json::{LONE_SURROGATE, NotJson, Segment};
 
 /// Objects and lists inside each other (count) that are followed. Past it the value is refused:
 /// it is a cycle, or no JSON reader would take it.
 const MAX_DEPTH: usize = 128;
-
-/// What is wrong with text that has no UTF-8.
-pub(crate) const LONE_SURROGATE: &str =
-    "a text with a lone surrogate cannot be sent: it has no UTF-8";
 
 /// Makes a JSON value of a Python object.
 ///
@@ -414,15 +411,6 @@ fn uncommon(object: &Bound<'_, PyAny>, inside: Inside<'_>) -> Result<Value, NotJ
         "{} has no JSON form: publish dicts, lists, strings, numbers, dataclasses or pydantic models",
         describe(object)
     )))
-}
-
-/// Names an object in a message without calling its `repr`, which may be long or raise.
-pub(crate) fn describe(object: &Bound<'_, PyAny>) -> String {
-    let class = object.get_type();
-    let name = class
-        .name()
-        .map_or_else(|_| "?".to_owned(), |name| name.to_string());
-    format!("an object of type `{name}`")
 }
 
 /// Makes a Python object of a JSON value.

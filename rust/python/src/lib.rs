@@ -8,6 +8,7 @@ mod classes;
 mod client;
 mod connection;
 mod core;
+mod describe;
 mod error;
 mod event;
 mod event_data;
@@ -47,7 +48,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     module.add("CLOSE_TIMEOUT", runtime::CLOSE_TIMEOUT.as_secs_f64())?;
     module.add("INTERNAL_ERROR", failure::INTERNAL_ERROR)?;
-    module.add("LONE_SURROGATE", json::LONE_SURROGATE)?;
+    module.add("LONE_SURROGATE", not_json::LONE_SURROGATE)?;
     module.add("RECORDS_AT_ONCE", log::RECORDS_AT_ONCE.get())?;
     module.add("RECORDS_PER_SECOND", log::RECORDS_PER_SECOND)?;
     module.add("RECORDS_TOLD_AFTER", log::TOLD_AFTER)?;

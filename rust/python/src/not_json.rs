@@ -4,6 +4,10 @@ use pyo3::prelude::*;
 
 use crate::exit::is_exit;
 
+/// What is wrong with text that has no UTF-8.
+pub(crate) const LONE_SURROGATE: &str =
+    "a text with a lone surrogate cannot be sent: it has no UTF-8";
+
 /// Why a Python object has no JSON, and where in it the fault is.
 #[derive(Debug)]
 pub(crate) struct NotJson {

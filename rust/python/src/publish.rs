@@ -5,11 +5,13 @@ use std::sync::Arc;
 use bus::{BusError, Draft};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
+use runtime::INTAKE_CAPACITY;
 
 use crate::classes::Classes;
+use crate::describe::describe;
 use crate::error::{bus_error, exceptions, optional_text, publish_error, text};
 use crate::future::{Publication, future, running_loop};
-use crate::json::{describe, to_event};
+use crate::json::to_event;
 use crate::running::Running;
 
 /// Id of a published event and its position in its stream.
@@ -50,7 +52,7 @@ pub(crate) fn one(py: Python<'_>, running: &Arc<Running>, draft: Draft) -> PyRes
         Ok(receipt) => Ok(Publication::done(
             Receipt(receipt).into_pyobject(py)?.into_any().unbind(),
         )),
-        Err(draft) => publish_later(py, running, vec![draft], Vec::new(), to_receipt),
+        Err(draft) => publish_later(py, running, vec![draft], to_receipt),
     }
 }
 
@@ -68,10 +70,6 @@ pub(crate) fn many(
         if let Some(tenant) = tenant_id {
             bind_tenant(&mut draft, tenant)?;
         }
-        // Now, so that nothing is published when one is refused.
-        intake
-            .check(&mut draft)
-            .map_err(|error| bus_error(&error))?;
         Ok(draft)
     };
     let Ok(events) = events.try_iter() else {
@@ -82,21 +80,13 @@ pub(crate) fn many(
     };
     let drafts = events.enumerate().map(read);
     let drafts = drafts.collect::<PyResult<Vec<_>>>()?;
-    let mut receipts = Vec::with_capacity(drafts.len());
-    let mut drafts = drafts.into_iter();
-    while let Some(draft) = drafts.next() {
-        match intake
-            .try_publish(draft)
-            .map_err(|error| bus_error(&error))?
-        {
-            Ok(receipt) => receipts.push(receipt),
-            Err(draft) => {
-                let left = std::iter::once(draft).chain(drafts).collect();
-                return publish_later(py, running, left, receipts, to_receipts);
-            }
-        }
+    match intake
+        .try_publish_many(drafts)
+        .map_err(|error| bus_error(&error))?
+    {
+        Ok(receipts) => Ok(Publication::done(to_receipts(py, receipts)?)),
+        Err(drafts) => publish_later(py, running, drafts, to_receipts),
     }
-    Ok(Publication::done(to_receipts(py, receipts)?))
 }
 
 /// The parameters of `publish`.
@@ -165,21 +155,20 @@ fn bind_tenant(draft: &mut Draft, tenant: &str) -> PyResult<()> {
 }
 
 /// Publishes when the bus has room; awaiting it is how the publisher waits for the bus.
+///
+/// Where nothing can wait nothing is published, so that it can be tried again.
 fn publish_later(
     py: Python<'_>,
     running: &Arc<Running>,
     drafts: Vec<Draft>,
-    mut receipts: Vec<bus::Receipt>,
     result: fn(Python<'_>, Vec<bus::Receipt>) -> PyResult<Py<PyAny>>,
 ) -> PyResult<Publication> {
     if running_loop(py).is_err() {
-        return Err(exceptions::BusError::new_err((
-            "the bus is behind, and no event loop runs on this thread that could wait for it: publish on an event loop, as with asyncio.run_coroutine_threadsafe, or try again later",
-            true,
-        )));
+        return Err(cannot_wait(drafts.len()));
     }
     let intake = running.runtime.engine().intake.clone();
     let work = async move {
+        let mut receipts = Vec::with_capacity(drafts.len());
         for draft in drafts {
             receipts.push(intake.publish(draft).await?);
         }
@@ -193,6 +182,22 @@ fn publish_later(
         move |py, published| result(py, published.map_err(|error| bus_error(&error))?),
     )?;
     Publication::waiting(&future)
+}
+
+/// Nothing was published, as no event loop runs on this thread that could wait for the bus.
+fn cannot_wait(count: usize) -> PyErr {
+    const REMEDY: &str =
+        "publish on an event loop, as with asyncio.run_coroutine_threadsafe, which waits";
+    if count > INTAKE_CAPACITY {
+        let problem = format!(
+            "nothing was published: a thread without an event loop can publish at most {INTAKE_CAPACITY} events at once, not {count}: {REMEDY}, or publish smaller batches"
+        );
+        return exceptions::BusError::new_err((problem, false));
+    }
+    let problem = format!(
+        "nothing was published: the bus is behind, and no event loop runs on this thread that could wait for it: {REMEDY}, or try again later"
+    );
+    exceptions::BusError::new_err((problem, true))
 }
 
 fn to_receipts(py: Python<'_>, receipts: Vec<bus::Receipt>) -> PyResult<Py<PyAny>> {

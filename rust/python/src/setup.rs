@@ -42,6 +42,7 @@ type EnumMembers<'py> = Vec<(String, Bound<'py, PyAny>)>;
 pub(crate) struct PySchemaSource<'py> {
     sdl: String,
     sources: HashMap<(String, String), String>,
+    attributes: HashMap<(String, String), String>,
     enum_values: HashMap<String, EnumMembers<'py>>,
     published_enums: Vec<(String, EnumMembers<'py>)>,
     scalar_kinds: HashMap<String, String>,
@@ -384,6 +385,7 @@ fn read_schema(
         published_enums.map(|(name, values)| Ok((name.clone(), published(values)?)));
     let options = SchemaOptions {
         sources: source.sources,
+        attributes: source.attributes,
         enum_values,
         published_enums: published_enums.collect::<PyResult<_>>()?,
         scalar_kinds: source.scalar_kinds,

@@ -7,20 +7,21 @@ use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use graphql::{EnumType, Key, ResolverError, Scalar, TypeName, Value};
+use graphql::{EnumType, Key, ResolverError, Scalar, TypeName, Value, is_alike};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{
-    PyBool, PyCFunction, PyDict, PyFloat, PyInt, PyList, PyMapping, PyString, PyType,
+    PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PyMapping, PySet,
+    PyString, PyTuple,
 };
 
 use crate::classes::{Classes, Found};
+use crate::describe::{describe, is_method, is_uncalled};
 use crate::event::PyEvent;
 use crate::event_data;
 use crate::failure::Failures;
 use crate::iterables::{self, Drained};
-use crate::json::{HostTypes, describe, to_json};
+use crate::json::{HostTypes, to_json};
 use crate::members::read_quietly;
 
 /// What a schema says of Python objects.
@@ -124,7 +125,9 @@ impl<'py, 'n> PyValue<'py, 'n> {
         }
         Ok(match self.names.classes.find(&self.object, is_possible)? {
             Found::Possible(name) | Found::Other(name) => TypeName::Named(name.into()),
-            Found::Unknown if is_leaf(&self.object)? => TypeName::Invalid,
+            Found::Unknown if is_leaf(&self.object)? || !has_members(&self.object)? => {
+                TypeName::Invalid
+            }
             Found::Unknown => TypeName::Unnamed(Some(owned(&self.object.get_type().name()?)?)),
         })
     }
@@ -173,6 +176,18 @@ impl Value for PyValue<'_, '_> {
             })),
             Err(error) => Err(self.raised(error, "reading")),
         }
+    }
+
+    fn has_members(&self) -> bool {
+        has_members(&self.object).unwrap_or_else(|error| self.without(error, true))
+    }
+
+    fn alike(&self, name: &str) -> Option<String> {
+        let mut known = self.object.cast::<PyDict>().ok()?.keys().into_iter();
+        known.find_map(|known| {
+            let known = known.cast::<PyString>().ok()?.to_str().ok()?;
+            is_alike(known, name).then(|| known.to_owned())
+        })
     }
 
     fn type_name(&self, is_possible: &dyn Fn(&str) -> bool) -> TypeName<'_> {
@@ -297,13 +312,26 @@ fn deprecated_member<'py>(
     }
 }
 
-fn is_method(object: &Bound<'_, PyAny>) -> PyResult<bool> {
-    static METHOD: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-    let method = METHOD.import(object.py(), "types", "MethodType")?;
-    Ok(object.is_instance_of::<PyCFunction>() || object.is_exact_instance(method))
+/// Whether this may have fields. Classes of the application may, whatever they derive from.
+fn has_members(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    if object.is_instance_of::<PyDict>() {
+        return Ok(true);
+    }
+    let is_leaf = object.is_exact_instance_of::<PyString>()
+        || object.is_exact_instance_of::<PyInt>()
+        || object.is_exact_instance_of::<PyBool>()
+        || object.is_exact_instance_of::<PyFloat>()
+        || object.is_exact_instance_of::<PyBytes>()
+        || object.is_exact_instance_of::<PyByteArray>();
+    let is_list = event_data::is_list(object)
+        || object.is_exact_instance_of::<PyList>()
+        || object.is_exact_instance_of::<PyTuple>()
+        || object.is_exact_instance_of::<PySet>()
+        || object.is_exact_instance_of::<PyFrozenSet>();
+    Ok(!is_leaf && !is_list && !is_uncalled(object)?)
 }
 
-/// Whether this can be no object with fields.
+/// Whether this is no object by its class.
 fn is_leaf(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     let is_scalar = object.is_instance_of::<PyString>()
         || object.is_instance_of::<PyInt>()

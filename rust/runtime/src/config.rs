@@ -70,7 +70,7 @@ pub(crate) const REPLAY_WINDOW: usize = 64;
 pub(crate) const REPLAY_BATCH: usize = 64;
 
 /// Events taken and not yet handed to the shards (count). Past it publishers wait.
-pub(crate) const INTAKE_CAPACITY: usize = 4_096;
+pub const INTAKE_CAPACITY: usize = 4_096;
 
 /// Events in one message to a shard (count). Connections write between two messages.
 pub(crate) const BROADCAST_BATCH: usize = 64;

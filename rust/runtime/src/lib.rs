@@ -53,7 +53,7 @@ pub use client::{
     Bucket, Buckets, Client, ConnectionInfo, Headers, Roster, Selector, TokenSource, TokenVerifier,
 };
 pub use clock::run_for;
-pub use config::{CLOSE_TIMEOUT, Limits, SlowConsumer};
+pub use config::{CLOSE_TIMEOUT, INTAKE_CAPACITY, Limits, SlowConsumer};
 pub use connection::{
     Connection, Flow, Outbox, Outgoing, Registry, SignalStream, Transport, stuck_time,
 };

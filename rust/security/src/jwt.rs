@@ -73,9 +73,12 @@ pub enum TokenError {
     /// The signature is not the key's.
     #[error("invalid signature")]
     Signature,
-    /// `exp` has been, or is missing.
+    /// `exp` has been.
     #[error("expired token")]
     Expired,
+    /// `exp` is missing, or no number.
+    #[error("token without an end: its claim `exp` is missing, or is no number of seconds")]
+    NoEnd,
     /// `nbf` is to come.
     #[error("token not valid yet")]
     NotYetValid,
@@ -221,7 +224,7 @@ impl TokenRules {
     fn identity(&self, claims: Map<String, Value>, now: f64) -> Result<Identity, TokenError> {
         // A time that is no number is none.
         let time = |name: &str| claims.get(name).map(Value::as_f64);
-        let expires_at = time("exp").flatten().ok_or(TokenError::Expired)?;
+        let expires_at = time("exp").flatten().ok_or(TokenError::NoEnd)?;
         if expires_at + self.leeway <= now {
             return Err(TokenError::Expired);
         }

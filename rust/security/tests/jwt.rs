@@ -131,8 +131,8 @@ fn times_are_held_against_now_with_leeway() {
     for (extra, expected) in [
         (json!({"exp": NOW - 29.0}), Ok("ada".to_owned())),
         (json!({"exp": NOW - 30.0}), Err(TokenError::Expired)),
-        (json!({"exp": null}), Err(TokenError::Expired)),
-        (json!({"exp": "soon"}), Err(TokenError::Expired)),
+        (json!({"exp": null}), Err(TokenError::NoEnd)),
+        (json!({"exp": "soon"}), Err(TokenError::NoEnd)),
         (json!({"nbf": NOW + 30.0}), Ok("ada".to_owned())),
         (json!({"nbf": NOW + 31.0}), Err(TokenError::NotYetValid)),
         (json!({"nbf": "never"}), Err(TokenError::NotYetValid)),
@@ -140,7 +140,7 @@ fn times_are_held_against_now_with_leeway() {
         assert_eq!(verify(&rules, &claims(extra.clone())), expected, "{extra}");
     }
     let endless = json!({"sub": "ada"});
-    assert_eq!(verify(&rules, &endless), Err(TokenError::Expired));
+    assert_eq!(verify(&rules, &endless), Err(TokenError::NoEnd));
 }
 
 #[test]

@@ -134,6 +134,20 @@ OTHER: list[tuple[str, str, dict[str, Answer]]] = [
         {"ours": refused([])},
     ),
     *(
+        (
+            name,
+            "the references read no field from what is no object; here it is a field error, as a"
+            " mistake of the application that nulls would hide",
+            {"ours": failed("order")},
+        )
+        for name in (
+            "a value is no object",
+            "a number is no object",
+            "a list is no object",
+            "an object of false",
+        )
+    ),
+    *(
         (f"syntax: {name}", TOKEN, {"ours": refused([(1, column)])})
         for name, column in (
             ("an open string", 21),

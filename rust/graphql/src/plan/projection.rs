@@ -172,7 +172,10 @@ impl Projection<'_> {
         path: &Path<'_>,
     ) -> Result<(), Thrown> {
         let written = match &ty.kind {
-            Kind::Object(selection) => return self.object(selection, value, path),
+            Kind::Object(selection) if value.has_members() => {
+                return self.object(selection, value, path);
+            }
+            Kind::Object(_) => Err(no_object(field, value)),
             Kind::List(item) => return self.list(field, item, value, path),
             Kind::Abstract(plan) => {
                 let type_name = value.type_name(&|name| plan.of_type(name).is_some());
@@ -207,7 +210,7 @@ impl Projection<'_> {
         written.map_err(|error| self.locate(error, field, path))
     }
 
-    /// ExecuteSelectionSet() of the specification. A value without members has none of the fields.
+    /// ExecuteSelectionSet() of the specification.
     fn object<V: Value>(
         &mut self,
         selection: &SelectionPlan,
@@ -218,6 +221,7 @@ impl Projection<'_> {
             let failure = failure.clone().with_path(path.segments());
             return Err(Thrown(Box::new(failure)));
         }
+        let mut has_none = true;
         self.out.push(b'{');
         for field in &selection.fields {
             self.out.extend_from_slice(&field.prefix);
@@ -229,14 +233,36 @@ impl Projection<'_> {
                 parent: Some(path),
                 step: Step::Field(&field.response_key),
             };
-            let value = match &field.ty.kind {
+            let found = match &field.ty.kind {
                 Kind::Denied => Err(forbidden(field)),
                 _ => read(field, value),
             };
-            self.complete(field, &field.ty, value, &path)?;
+            has_none &= matches!(found, Ok(None));
+            let found = match found {
+                Ok(None) if !field.ty.is_nullable => Err(missing(field, value)),
+                found => found,
+            };
+            self.complete(field, &field.ty, found, &path)?;
+        }
+        if has_none {
+            self.note_misspelt(selection, value, path);
         }
         self.out.push(b'}');
         Ok(())
+    }
+
+    /// Notes a value that has none of the fields, and one of them in another spelling.
+    fn note_misspelt<V: Value>(&mut self, selection: &SelectionPlan, value: &V, path: &Path<'_>) {
+        let mut fields = selection.fields.iter();
+        let found = fields.find_map(|field| Some((field, misspelt(field, value)?)));
+        if let Some((field, detail)) = found {
+            let path = Path {
+                parent: Some(path),
+                step: Step::Field(&field.response_key),
+            };
+            let error = ResolverError::new("none of its keys is that of a field");
+            self.locate(error.with_detail(detail), field, &path);
+        }
     }
 
     fn list<V: Value>(
@@ -284,6 +310,35 @@ fn read<V: Value>(field: &FieldPlan, value: &V) -> Result<Option<V>, ResolverErr
         }
     }
     Ok(None)
+}
+
+/// A member that a value lacks, and its field must have.
+fn missing<V: Value>(field: &FieldPlan, value: &V) -> ResolverError {
+    let detail = misspelt(field, value).unwrap_or_default();
+    null_in_non_null(field).with_detail(detail)
+}
+
+/// Says of a field that a value lacks in which other spelling it is there.
+fn misspelt<V: Value>(field: &FieldPlan, value: &V) -> Option<String> {
+    let key = field.keys.last()?;
+    let found = value.alike(&key.name)?;
+    let name = &key.name;
+    Some(format!(
+        "it has `{found}`, but the field is read from `{name}`"
+    ))
+}
+
+fn no_object<V: Value>(field: &FieldPlan, value: &V) -> ResolverError {
+    value.misfit(
+        format!(
+            "expected an object for `{}.{}`",
+            field.type_name, field.name
+        ),
+        format!(
+            "{}; an object is a dict, another mapping, a dataclass, a model or the like",
+            value.describe()
+        ),
+    )
 }
 
 fn null_in_non_null(field: &FieldPlan) -> ResolverError {

@@ -27,16 +27,20 @@ pub(super) fn field_keys(
         }
         let mut fields = HashMap::new();
         for field in object.fields.keys() {
-            let of = |owner: &str| options.sources.get(&(owner.to_owned(), field.to_string()));
-            let source = of(type_name).or_else(|| {
-                object
-                    .implements_interfaces
-                    .iter()
-                    .find_map(|interface| of(interface.name.as_str()))
-            });
-            let names = match source {
-                Some(source) => vec![source.clone()],
-                None => names_of(field),
+            let of = |known: &HashMap<(String, String), String>| {
+                let interfaces = object.implements_interfaces.iter();
+                let owners = interfaces.map(|interface| interface.name.as_str());
+                std::iter::once(&**type_name)
+                    .chain(owners)
+                    .find_map(|owner| known.get(&(owner.to_owned(), field.to_string())))
+                    .cloned()
+            };
+            let names = match of(&options.sources) {
+                Some(source) => vec![source],
+                None => of(&options.attributes)
+                    .into_iter()
+                    .chain(names_of(field))
+                    .collect(),
             };
             let keys = names.iter().map(|name| interner.key(name)).collect();
             fields.insert(field.as_str().into(), keys);

@@ -10,6 +10,8 @@ pub struct SchemaOptions {
     /// By type and field: the key under which the field is read from the value.
     /// Other fields are read by their GraphQL name, then by its snake_case form.
     pub sources: HashMap<(String, String), String>,
+    /// By type and field: an attribute from which the field is read before its names are tried.
+    pub attributes: HashMap<(String, String), String>,
     /// By enum type: GraphQL names with the value that the host uses for each.
     pub enum_values: HashMap<String, Vec<(String, Json)>>,
     /// Enums of the host by their names: GraphQL names with the JSON in which the host publishes

@@ -5,9 +5,9 @@ use std::ops::ControlFlow;
 
 use serde_json::Value as Json;
 
-use super::{EnumType, Key, Scalar, TypeName, Value};
+use super::{EnumType, Key, Scalar, TypeName, Value, is_alike};
 use crate::error::ResolverError;
-use crate::write::{TYPE_MEMBER, write_data};
+use crate::write::{TYPE_MEMBER, is_note, write_data};
 
 /// Characters of a string that an error text shows (count). Past it the text is cut.
 const DESCRIBED_CHARACTERS: usize = 60;
@@ -22,6 +22,17 @@ impl Value for &Json {
             Json::Object(members) => members.get(&*key.name),
             _ => None,
         })
+    }
+
+    fn has_members(&self) -> bool {
+        self.is_object()
+    }
+
+    fn alike(&self, name: &str) -> Option<String> {
+        let mut known = self.as_object()?.keys();
+        known
+            .find(|known| is_alike(known, name) && !is_note(known))
+            .cloned()
     }
 
     fn type_name(&self, is_possible: &dyn Fn(&str) -> bool) -> TypeName<'_> {

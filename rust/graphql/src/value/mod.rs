@@ -5,6 +5,7 @@
 
 mod enum_type;
 mod json;
+mod names;
 pub(crate) mod shape;
 
 use std::borrow::Cow;
@@ -16,6 +17,7 @@ use crate::error::ResolverError;
 pub use enum_type::EnumType;
 pub(crate) use enum_type::EnumValue;
 pub use json::describe_string;
+pub use names::is_alike;
 
 /// The name under which a field is read from a value.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -65,6 +67,12 @@ pub trait Value: Sized + Clone {
     ///
     /// [`ResolverError`] when reading it fails, such as a property that raises.
     fn field(&self, key: &Key) -> Result<Option<Self>, ResolverError>;
+
+    /// Whether this may be an object with fields: no leaf, no list.
+    fn has_members(&self) -> bool;
+
+    /// A member whose name differs from `name` in case and underscores alone.
+    fn alike(&self, name: &str) -> Option<String>;
 
     /// The object type, for interfaces and unions: by `__typename`, or by its class.
     fn type_name(&self, is_possible: &dyn Fn(&str) -> bool) -> TypeName<'_>;

@@ -64,7 +64,7 @@ impl Handler<Connect> for JwtActor {
                     Ok(())
                 }
                 (Err(error), _) => {
-                    audit::token_refused(&client.connection_id, &error);
+                    audit::token_refused(&client.connection_id, &verifier.explain(error));
                     Err(Refused::default())
                 }
             };

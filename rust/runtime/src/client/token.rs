@@ -1,6 +1,7 @@
 //! Where a client's token stands, and what it is verified with.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
@@ -51,6 +52,34 @@ impl TokenSource {
             .or_else(from_query)
             .or_else(from_cookie)?;
         Some(without_scheme(token))
+    }
+}
+
+impl fmt::Display for TokenSource {
+    /// Lists the places.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let quoted: Vec<_> = self
+            .parameters
+            .iter()
+            .map(|name| format!("`{name}`"))
+            .collect();
+        let payload = (!quoted.is_empty())
+            .then(|| format!("{} of the payload of connection_init", quoted.join(", ")));
+        let header = self
+            .header
+            .as_ref()
+            .map(|name| format!("the header `{name}`"));
+        let query = self.query.as_ref();
+        let query = query.map(|name| format!("the parameter `{name}` of the URL"));
+        let cookie = self
+            .cookie
+            .as_ref()
+            .map(|name| format!("the cookie `{name}`"));
+        let places: Vec<_> = [payload, header, query, cookie]
+            .into_iter()
+            .flatten()
+            .collect();
+        f.write_str(&places.join("; "))
     }
 }
 
@@ -125,6 +154,14 @@ impl TokenVerifier {
             times.begin(now);
         }
         is_due
+    }
+
+    /// Says why a token was refused; of one that was not found, where it was looked for.
+    pub(crate) fn explain(&self, error: TokenError) -> String {
+        match error {
+            TokenError::Missing => format!("{error}, looked for in {}", self.source),
+            error => error.to_string(),
+        }
     }
 
     pub(crate) fn replace_keys(&self, keys: KeySet) {

@@ -1,0 +1,77 @@
+//! How objects are named in messages; what was given in the place of its result, such as a method
+//! or a coroutine, so that what is missing can be said.
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyCFunction, PyType};
+
+/// Names an object in a message without calling its `repr`, which may be long or raise.
+pub(crate) fn describe(object: &Bound<'_, PyAny>) -> String {
+    if let Some(told) = describe_uncalled(object) {
+        return told;
+    }
+    let class = object.get_type();
+    let name = class
+        .name()
+        .map_or_else(|_| "?".to_owned(), |name| name.to_string());
+    format!("an object of type `{name}`")
+}
+
+/// Whether an object is a method.
+pub(crate) fn is_method(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    static METHOD: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    let method = METHOD.import(object.py(), "types", "MethodType")?;
+    Ok(object.is_instance_of::<PyCFunction>() || object.is_exact_instance(method))
+}
+
+/// Whether an object has to be called, awaited or iterated before there is a value.
+pub(crate) fn is_uncalled(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    Ok(is_awaitable(object)? || is_callable(object)? || is_generator(object)?)
+}
+
+/// Names what has to be called or awaited, and says so; `None`: it has not, or cannot be asked.
+fn describe_uncalled(object: &Bound<'_, PyAny>) -> Option<String> {
+    if is_awaitable(object).ok()? {
+        let class = object.get_type();
+        let name = class.name().ok()?;
+        return Some(format!(
+            "an object of type `{name}` that was not awaited (await it)"
+        ));
+    }
+    if !is_callable(object).ok()? {
+        return None;
+    }
+    let py = object.py();
+    let name = object.getattr(intern!(py, "__name__")).ok()?;
+    if !is_method(object).ok()? {
+        return Some(format!(
+            "the function `{name}`, which was not called (call it)"
+        ));
+    }
+    let owner = object.getattr(intern!(py, "__self__")).ok()?;
+    let class = owner.get_type();
+    let class = class.name().ok()?;
+    Some(format!(
+        "the method `{class}.{name}`, which is not called (a value is an attribute, a property or a computed_field; a method of a Strawberry type is called by its own executor alone)"
+    ))
+}
+
+fn is_awaitable(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    object.get_type().hasattr(intern!(object.py(), "__await__"))
+}
+
+fn is_callable(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    static FUNCTION: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    let function = FUNCTION.import(object.py(), "types", "FunctionType")?;
+    Ok(object.is_exact_instance(function) || is_method(object)?)
+}
+
+fn is_generator(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    static GENERATOR: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    static ASYNC_GENERATOR: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    let py = object.py();
+    let generator = GENERATOR.import(py, "types", "GeneratorType")?;
+    let async_generator = ASYNC_GENERATOR.import(py, "types", "AsyncGeneratorType")?;
+    Ok(object.is_exact_instance(generator) || object.is_exact_instance(async_generator))
+}
