@@ -116,6 +116,43 @@ def _attribute_of(declared: Any) -> str | None:
     return attribute if isinstance(attribute, str) else None
 
 
+def guarded_fields(core: Any) -> set[tuple[str, str]]:
+    """Return the fields whose resolvers or permissions only the executor of a schema runs.
+
+    By type and field: of Strawberry those with `permission_classes` or extensions, of others those
+    with a resolver, which a directive may have put there.
+    """
+    return {
+        (name, field)
+        for name, found in core.type_map.items()
+        if not name.startswith("__") and found not in (core.query_type, core.mutation_type)
+        for field, declared in getattr(found, "fields", {}).items()
+        if _is_guarded(declared)
+    }
+
+
+def has_permissions(declared: Any) -> bool:
+    """Whether Strawberry asks for permissions on a field, or runs extensions around it."""
+    extensions = getattr(declared, "extensions", None) or {}
+    strawberry = extensions.get("strawberry-definition")
+    return bool(
+        getattr(strawberry, "permission_classes", None) or getattr(strawberry, "extensions", None)
+    )
+
+
+def _is_guarded(declared: Any) -> bool:
+    extensions = getattr(declared, "extensions", None) or {}
+    if "strawberry-definition" in extensions:
+        return has_permissions(declared)
+    from graphql import default_field_resolver
+
+    resolve = getattr(declared, "resolve", None)
+    if resolve is None or resolve is default_field_resolver:
+        return False
+    # Those of Ariadne itself read an attribute.
+    return not getattr(resolve, "__module__", "").startswith("ariadne.")
+
+
 class CoreExecutor:
     """Runs operations with graphql-core; so for schemas of Ariadne."""
 

@@ -12,7 +12,13 @@ from ._callables import check_callable
 from .definition import Definition
 from .delegate import ContextGetter, Delegate
 from .errors import ConfigurationError, SchemaError
-from .executors import attributes_of, enum_tables, find_executor
+from .executors import (
+    attributes_of,
+    enum_tables,
+    find_executor,
+    guarded_fields,
+    has_permissions,
+)
 from .schema import SchemaSource, load_sdl
 from .schema.build import scalar_value
 from .schema.enums import EnumTable
@@ -89,7 +95,8 @@ def add_subscriptions(
     }
     if core.subscription_type is not None or not definitions:
         source, resolved = decorators.resolve(definitions, sdl, scalars, tables, values)
-        source = dataclasses.replace(source, attributes=attributes_of(core))
+        guarded = _check_guarded(core, definitions)
+        source = dataclasses.replace(source, attributes=attributes_of(core), guarded=guarded)
         return source, [*resolved, delegate]
     if "Subscription" in core.type_map:
         raise SchemaError(
@@ -105,7 +112,29 @@ def add_subscriptions(
         added,
         sdl="\n\n".join(parts),
         attributes=attributes_of(core),
+        guarded=guarded_fields(core),
         enum_values={**values, **added.enum_values},
         published_enums=[*tables, *added.published_enums],
     )
     return source, [*resolved, dataclasses.replace(delegate, partial=True)]
+
+
+def _check_guarded(core: Any, definitions: Iterable[Definition]) -> set[tuple[str, str]]:
+    """Return the guarded fields of the types that declared subscriptions return.
+
+    Raises:
+        SchemaError: A declared field has permissions or extensions in the schema.
+    """
+    guarded = guarded_fields(core)
+    root = getattr(core.subscription_type, "name", None)
+    fields = getattr(core.subscription_type, "fields", {})
+    for definition in definitions:
+        declared = fields.get(definition.field)
+        # Its resolver is what the declared function stands in the place of.
+        if declared is not None and has_permissions(declared):
+            raise SchemaError(
+                f"`{root}.{definition.field}` has permission_classes or extensions in the schema,"
+                " which are not run for a declared subscription: remove them there, and protect it"
+                " with Security(rbac=RBAC(subscriptions=...)) or in its function"
+            )
+    return {(name, field) for name, field in guarded if name != root}

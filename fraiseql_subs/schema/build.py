@@ -34,6 +34,8 @@ class SchemaSource:
         serializers: What makes JSON of the values of custom scalars, by GraphQL name.
         classes: Object types that are members of unions, by their class in Python, and by
             `Page[Order]` for what is made of a generic class.
+        guarded: Fields by (GraphQL type, GraphQL field) whose resolvers or permissions are run by
+            the executor of a given schema alone, so that declared subscriptions cannot select them.
         deprecated: Names in Python of fields that are deprecated.
         tags: Values that a field of such a type has in JSON, by (GraphQL type, GraphQL field), for
             fields that are a `Literal`: they tell the members of a union apart.
@@ -47,6 +49,7 @@ class SchemaSource:
     published_enums: list[EnumTable] = field(default_factory=list)
     scalar_kinds: dict[str, str] = field(default_factory=dict)
     classes: dict[Any, list[str]] = field(default_factory=dict)
+    guarded: set[tuple[str, str]] = field(default_factory=set)
     deprecated: set[str] = field(default_factory=set)
     tags: dict[tuple[str, str], list[Any]] = field(default_factory=dict)
 

@@ -48,6 +48,7 @@ pub(crate) struct PySchemaSource<'py> {
     scalar_kinds: HashMap<String, String>,
     serializers: Serializers,
     classes: Py<PyDict>,
+    guarded: HashSet<(String, String)>,
     deprecated: HashSet<String>,
     tags: HashMap<(String, String), Vec<Bound<'py, PyAny>>>,
 }
@@ -180,7 +181,7 @@ impl Setup {
         limits: &PyLimits,
         options: Options<'_>,
     ) -> PyResult<Self> {
-        let deprecated = schema.deprecated.clone();
+        let (deprecated, guarded) = (schema.deprecated.clone(), schema.guarded.clone());
         let has_executor = definitions.iter().any(|found| found.kind == "delegate");
         let (schema, serializers, classes) = read_schema(schema, has_executor)?;
         let (sdl, keys) = (schema.sdl().to_owned(), schema.keys().to_vec());
@@ -206,7 +207,8 @@ impl Setup {
         let trusted = options.trusted_documents.map(TrustedDocuments::new);
         let catalog = Catalog::new(schema, declared, document_limits, trusted)
             .map_err(|error| definition_error(&error))?
-            .with_max_message_bytes(limits.max_message_bytes);
+            .with_max_message_bytes(limits.max_message_bytes)
+            .with_guarded(guarded);
         check_trusted(&catalog)?;
         let policy = options.security.read(&catalog)?;
         let tokens = options.security.read_tokens()?;

@@ -14,9 +14,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use graphql::{
     Document, DocumentCache, DocumentLimits, DocumentReference, GraphQLError, JsonMap, Operation,
-    Schema, SubscriptionOperation, TrustedDocuments,
+    Plan, Schema, SubscriptionOperation, TrustedDocuments,
 };
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use protocol::{JsonObject, OperationKind, Request};
 use serde_json::Value;
 
@@ -36,6 +36,8 @@ pub struct Catalog {
     delegate: Option<Arc<Definition>>,
     /// What the variables of one request may take as values (bytes).
     max_variables_bytes: usize,
+    /// By type: fields whose resolvers or permissions the host's executor alone runs.
+    guarded: HashMap<String, HashSet<String>>,
 }
 
 /// What there is to do for a request.
@@ -142,7 +144,36 @@ impl Catalog {
             definitions: by_field,
             delegate,
             max_variables_bytes: MAX_VARIABLES_BYTES,
+            guarded: HashMap::new(),
         })
+    }
+
+    /// Refuses operations of declared subscriptions that select these fields, by type and field:
+    /// their resolvers or permissions are run by the host's executor alone.
+    #[must_use]
+    pub fn with_guarded(mut self, fields: impl IntoIterator<Item = (String, String)>) -> Self {
+        for (type_name, field) in fields {
+            self.guarded.entry(type_name).or_default().insert(field);
+        }
+        self
+    }
+
+    fn check_guarded(&self, plan: &Plan) -> Result<(), Vec<GraphQLError>> {
+        if self.guarded.is_empty() {
+            return Ok(());
+        }
+        let is_guarded = |type_name: &str, field: &str| {
+            let fields = self.guarded.get(type_name);
+            fields.is_some_and(|fields| fields.contains(field))
+        };
+        let mut errors = plan.denied_fields(&is_guarded);
+        for error in &mut errors {
+            error.message = format!(
+                "{}: its resolver or permissions in the given schema are not run for a declared subscription",
+                error.message
+            );
+        }
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
 
     /// Bounds variables by the largest message that clients may send.
@@ -374,6 +405,7 @@ impl Catalog {
                 ))]
             });
         };
+        self.check_guarded(&operation.plan)?;
         let route = definition
             .route(&operation)
             .map_err(|error| vec![GraphQLError::new(error.to_string())])?;

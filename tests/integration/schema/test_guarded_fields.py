@@ -1,0 +1,79 @@
+"""Fields of a given schema whose permissions or resolvers its executor runs, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import graphql
+import pytest
+import strawberry
+from strawberry.permission import BasePermission
+
+from fraiseql_subs import SchemaError, SubscriptionManager, ValidationError, passthrough
+
+
+class IsAdmin(BasePermission):
+    message = "admins only"
+
+    def has_permission(self, source: Any, info: Any, **kwargs: Any) -> bool:
+        return False
+
+
+@strawberry.type
+class User:
+    name: str
+    email: str | None = strawberry.field(permission_classes=[IsAdmin], default=None)
+
+
+@strawberry.type
+class Query:
+    user: User
+
+
+@strawberry.type
+class Subscription:
+    @strawberry.subscription
+    async def changed(self) -> AsyncGenerator[User, None]:
+        yield User(name="ada", email="ada@example.org")
+
+    @strawberry.subscription(permission_classes=[IsAdmin])
+    async def guarded(self) -> AsyncGenerator[int, None]:
+        yield 1
+
+
+schema = strawberry.Schema(query=Query, subscription=Subscription)
+changed = passthrough("changed", channel="users")
+
+
+async def test_a_declared_subscription_cannot_select_what_has_permissions():
+    async with SubscriptionManager([changed], schema=schema) as manager:
+        with pytest.raises(ValidationError, match=r"`User\.email`") as refused:
+            await anext(manager.subscribe("subscription { changed { name email } }"))
+        assert refused.value.errors[0]["extensions"]["code"] == "FORBIDDEN"
+        async with manager.subscribe("subscription { changed { name } }") as results:
+            await manager.publish("users", {"name": "ada", "email": "ada@example.org"})
+            assert (await anext(results)).data == {"changed": {"name": "ada"}}
+
+
+async def test_the_executor_asks_for_its_permissions_itself():
+    async with SubscriptionManager([], schema=schema) as manager:
+        result = await anext(manager.subscribe("subscription { changed { name email } }"))
+    assert result.data == {"changed": {"name": "ada", "email": None}}
+    assert result.errors[0]["message"] == "admins only"
+
+
+def test_a_declared_field_with_permissions_in_the_schema_is_refused():
+    with pytest.raises(SchemaError, match=r"`Subscription\.guarded` has permission_classes"):
+        SubscriptionManager([passthrough("guarded", channel="numbers")], schema=schema)
+
+
+async def test_a_resolver_of_graphql_core_is_not_left_out_in_silence():
+    given = graphql.build_schema(
+        "type Query { a: Int } type Subscription { order: Order } type Order { n: Int total: Int }"
+    )
+    given.type_map["Order"].fields["total"].resolve = lambda *_: 1
+    order = passthrough("order", channel="orders")
+    async with SubscriptionManager([order], schema=given) as manager:
+        with pytest.raises(ValidationError, match=r"`Order\.total`: its resolver"):
+            await anext(manager.subscribe("subscription { order { n total } }"))
