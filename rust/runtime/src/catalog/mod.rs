@@ -173,7 +173,11 @@ impl Catalog {
                 error.message
             );
         }
-        if errors.is_empty() { Ok(()) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(errors)
+        }
     }
 
     /// Bounds variables by the largest message that clients may send.
