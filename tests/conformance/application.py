@@ -46,7 +46,7 @@ async def checked(event) -> str | None:
     return event.data
 
 
-class Door:
+class Authentication:
     """An `authenticate` hook that behaves as a transcript asks."""
 
     def __init__(self, behaviour: str) -> None:
@@ -107,9 +107,9 @@ class Application:
 
     def __init__(self, options: dict[str, Any]) -> None:
         options = dict(options)
-        self.door = Door(options.pop("authenticate", "open"))
+        self.authentication = Authentication(options.pop("authenticate", "open"))
         self.endless, self.held = Endless(), Held()
-        hook = None if self.door.behaviour == "open" else self.door
+        hook = None if self.authentication.behaviour == "open" else self.authentication
         self.manager = SubscriptionManager(
             [greetings, counted, checked, self.endless.declare(), self.held.declare()],
             schema=_schema(self.held),

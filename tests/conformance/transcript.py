@@ -69,13 +69,13 @@ class Run:
         self.application.held.let_go.set()
 
     async def wait_for_authentication(self, _: Any) -> None:
-        await asyncio.wait_for(self.application.door.entered.wait(), PATIENCE)
+        await asyncio.wait_for(self.application.authentication.entered.wait(), PATIENCE)
 
     async def authentication_ends(self, _: Any) -> None:
-        await asyncio.wait_for(self.application.door.ended.wait(), PATIENCE)
+        await asyncio.wait_for(self.application.authentication.ended.wait(), PATIENCE)
 
     async def let_in(self, _: Any) -> None:
-        self.application.door.opened.set()
+        self.application.authentication.opened.set()
 
     async def running(self, count: int) -> None:
         await self._measured("subscriptions", count)

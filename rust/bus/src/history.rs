@@ -3,7 +3,7 @@
 //! Each stream keeps its newest events, up to a count and an age; all
 //! together keep to a number of bytes. What is lost is known: [`History::after`] never leaves out an event silently.
 //! Written by the broadcast before it hands events on, read by every worker; both are short.
-//! Time comes in as an argument. Not here: whose events they are (`runtime::replay`).
+//! Time comes in as an argument. Not here: whose events they are (`runtime::subscription::replay`).
 
 use std::collections::VecDeque;
 use std::mem::size_of;

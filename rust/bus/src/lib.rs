@@ -4,7 +4,7 @@
 //! The [`Intake`] is the bounded queue in front of the broadcast: it assigns offsets and makes
 //! publishers wait when it is full; the [`History`] keeps what was broadcast lately. Offsets count the
 //! events of one [`Stream`].
-//! Not here: who receives an event (`runtime::index`) and security stamps.
+//! Not here: who receives an event (`runtime::routing`) and security stamps.
 
 mod error;
 mod event;

@@ -114,7 +114,7 @@ impl Connection {
                 close: subprotocol
                     .is_none()
                     .then(Close::subprotocol_not_acceptable),
-                carrier: TransportHandle {
+                transport: TransportHandle {
                     shut_down: waiter(py, &running.bridge, promise),
                     pulse: Some(running.pulse.clone()),
                 },
@@ -335,7 +335,7 @@ impl Admission {
         let running = &self.running;
         let promise = Promise::new(py)?;
         let ended = promise.future(py).unbind();
-        let carrier = TransportHandle {
+        let transport = TransportHandle {
             shut_down: waiter(py, &running.bridge, promise),
             pulse: Some(running.pulse.clone()),
         };
@@ -353,7 +353,7 @@ impl Admission {
                 headers: &headers,
                 body: &body,
             };
-            responder.answer(asked, client, place, carrier).await
+            responder.answer(asked, client, place, transport).await
         };
         let (bridge, is_head) = (running.bridge.clone(), self.is_head);
         let finish = move |py: Python<'_>, reply| {

@@ -57,7 +57,7 @@ pub struct EngineConfig {
     pub key: [u8; 16],
 }
 
-/// The call_groups state of one started manager.
+/// What all threads of one started manager share.
 pub struct Engine {
     /// Bounds of every queue.
     pub limits: Limits,

@@ -59,7 +59,7 @@ fn open(runtime: &Runtime, ended: mpsc::Sender<ThreadId>) -> ConnectionHandle {
         client: Client::default(),
         session: Session::websocket(Subprotocol::TransportWs),
         close: None,
-        carrier: TransportHandle {
+        transport: TransportHandle {
             shut_down: Box::new(|| {}),
             pulse: None,
         },

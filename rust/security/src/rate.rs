@@ -1,4 +1,4 @@
-//! Rates as they are configured. Counting is `runtime::rates`, as it needs a clock.
+//! Rates as they are configured. Counting is `runtime::client::rates`, as it needs a clock.
 
 use std::num::NonZeroU32;
 use std::time::Duration;

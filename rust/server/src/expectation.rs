@@ -24,14 +24,14 @@ impl From<Refused> for Response<BoxBody> {
 /// # Errors
 ///
 /// Its body is not wanted.
-pub(crate) fn look(door: &UpgradeService, request: &Request) -> Result<(), Refused> {
+pub(crate) fn look(upgrades: &UpgradeService, request: &Request) -> Result<(), Refused> {
     let head = request.head();
-    let responder = &door.current.responder;
+    let responder = &upgrades.current.responder;
     let refuse = |response| Err(Refused(closing(response).into()));
     if let Some(problem) = fault_of(head) {
         return refuse(refuse_malformed(responder, head, problem));
     }
-    if !door.path.is_match(head.uri.path()) {
+    if !upgrades.path.is_match(head.uri.path()) {
         return Ok(());
     }
     let headers = headers_of(head, |_| true);

@@ -39,7 +39,7 @@ pub(crate) struct UpgradeService {
 
 /// Answers one handshake; whoever is let in is carried by a task of its own.
 pub(crate) async fn answer<T>(
-    door: &UpgradeService,
+    upgrades: &UpgradeService,
     request: Request,
     framed: Framed<T, h1::Codec>,
 ) -> io::Result<()>
@@ -48,7 +48,7 @@ where
 {
     let mut parts = framed.into_parts();
     let head = request.head();
-    let accepted = door.accept(head);
+    let accepted = upgrades.accept(head);
     let (response, subprotocol, place) = match accepted {
         Ok(accepted) => accepted,
         Err(refusal) => {
@@ -66,7 +66,7 @@ where
     if let Some(socket) = request.conn_data::<SocketHandle>() {
         socket.hand_over(place);
     }
-    let worker = &door.current.worker;
+    let worker = &upgrades.current.worker;
     let limits = &worker.engine().limits;
     let session = Session::websocket(subprotocol.unwrap_or(Subprotocol::TransportWs))
         .with_keepalive(limits.keepalive)

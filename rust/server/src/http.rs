@@ -81,7 +81,7 @@ pub(crate) async fn answer(
     let own_socket = socket.clone();
     let own_socket = own_socket.filter(|_| request.version() != Version::HTTP_2);
     let ended = own_socket.clone();
-    let carrier = TransportHandle {
+    let transport = TransportHandle {
         shut_down: Box::new(move || {
             if let Some(socket) = ended {
                 socket.shut_down();
@@ -89,7 +89,7 @@ pub(crate) async fn answer(
         }),
         pulse: None,
     };
-    let reply = responder.answer(asked, client, place, carrier).await;
+    let reply = responder.answer(asked, client, place, transport).await;
     let own = match &reply.body {
         Body::Whole(body, Some(_)) | Body::Stream(body, _) => body.len(),
         // What all clients are sent is there once.

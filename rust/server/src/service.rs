@@ -47,7 +47,7 @@ type Http1<T> = BoxService<(Wire<T>, Protocol, Option<SocketAddr>), (), Dispatch
 /// What the connections of one worker thread share.
 struct Site {
     application: Application,
-    door: Rc<UpgradeService>,
+    upgrades: Rc<UpgradeService>,
     responder: Responder,
     limits: Limits,
 }
@@ -131,7 +131,7 @@ impl Site {
         let current = web::Data::new(CurrentWorker::start(workers));
         let limits = current.worker.engine().limits.clone();
         let responder = current.responder.clone();
-        let door = Rc::new(UpgradeService {
+        let upgrades = Rc::new(UpgradeService {
             path: ResourceDef::new(spellings(path)),
             current: current.clone(),
         });
@@ -144,7 +144,7 @@ impl Site {
         let application = boxed::rc_service(Watched::new(app, responder.clone()));
         Ok(Self {
             application,
-            door,
+            upgrades,
             responder,
             limits,
         })
@@ -174,17 +174,17 @@ impl Site {
     where
         T: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        let (application, door) = (self.application.clone(), self.door.clone());
+        let (application, upgrades) = (self.application.clone(), self.upgrades.clone());
         let handshakes = fn_service(move |(request, framed)| {
-            let door = door.clone();
+            let upgrades = upgrades.clone();
             async move {
-                handshake::answer(&door, request, framed).await?;
+                handshake::answer(&upgrades, request, framed).await?;
                 Ok::<_, actix_web::Error>(())
             }
         });
-        let door = self.door.clone();
+        let upgrades = self.upgrades.clone();
         let expectations = fn_service(move |request: Request| {
-            let answered = expectation::look(&door, &request).map(|()| request);
+            let answered = expectation::look(&upgrades, &request).map(|()| request);
             std::future::ready(answered)
         });
         let service = HttpService::build()

@@ -102,7 +102,7 @@ impl SubscriptionActor {
         self.lane.as_ref()
     }
 
-    /// BatchedWakes who catches up, once the lane has room again or nothing to do.
+    /// Wakes who catches up, once the lane has room again or nothing to do.
     pub(super) fn wake_when_moved(&mut self, waker: Waker) {
         self.catch_up = Some(waker);
     }

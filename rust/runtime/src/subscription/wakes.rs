@@ -21,7 +21,7 @@ pub struct Wake {
 }
 
 impl Wake {
-    /// BatchedWakes this actor alone, at once.
+    /// Wakes this actor alone, at once.
     pub fn now(self) {
         self.waker.wake();
     }
@@ -58,7 +58,7 @@ impl BatchedWakes {
         self.count == 0
     }
 
-    /// BatchedWakes all of them. The actors of a worker that has ended are gone, too.
+    /// Wakes all of them. The actors of a worker that has ended are gone, too.
     pub fn send(self) {
         for (worker, mut wakers) in self.by_worker {
             match wakers.pop() {

@@ -2,7 +2,7 @@
 //! by the task that writes an HTTP response.
 //!
 //! Two small bounded buffers with a lock around them stand between the threads; whoever finds one
-//! empty or full leaves a waiter. What the carrier has not taken stays in the connection's
+//! empty or full leaves a waiter. What the transport has not taken stays in the connection's
 //! outbox, where it is counted and where the slow-consumer policy reaches it.
 
 use std::cell::Cell;
@@ -28,10 +28,10 @@ use crate::worker::{RunOnWorker, ShardActor};
 /// Bytes that are handed over at once; what is past it stays in the outbox.
 const BATCH_BYTES: usize = 64 * 1024;
 
-/// Messages of a client that may wait for the worker (bytes). Past it the carrier should wait.
+/// Messages of a client that may wait for the worker (bytes). Past it the transport should wait.
 const INCOMING_BYTES: usize = 64 * 1024;
 
-/// What a carrier hands in.
+/// What a transport hands in.
 pub(crate) enum HandoffMessage {
     Text(String),
     Binary,
@@ -72,11 +72,11 @@ struct HandoffState {
     incoming_bytes: usize,
     incoming_room: Option<Callback>,
     outgoing: Vec<Outgoing>,
-    /// Times that the carrier has taken something (count).
+    /// Times that the transport has taken something (count).
     taken: u64,
     outgoing_filled: Option<Callback>,
     pump: Option<Waker>,
-    /// The carrier has dropped the connection.
+    /// The transport has dropped the connection.
     is_abandoned: bool,
     /// The worker has dropped the connection.
     is_over: bool,
@@ -87,7 +87,7 @@ struct HandoffState {
 pub(crate) struct Handoff(Mutex<HandoffState>);
 
 impl Handoff {
-    /// Hands something in; false when the carrier should wait before the next.
+    /// Hands something in; false when the transport should wait before the next.
     pub(crate) fn push(&self, incoming: HandoffMessage) -> bool {
         let mut state = self.0.lock();
         if state.is_over {
@@ -138,21 +138,21 @@ fn wake(mut state: parking_lot::MutexGuard<'_, HandoffState>) {
     }
 }
 
-/// The carrier's end of a connection; dropped, it ends the connection.
+/// The transport's end of a connection; dropped, it ends the connection.
 pub struct ConnectionHandle {
     slot: Arc<Handoff>,
     /// Counts it for its worker.
     _load: Arc<()>,
 }
 
-/// Returns a number that has grown when the carrier's event loop has run since it was asked before.
+/// Returns a number that has grown when the transport's event loop has run since it was asked before.
 pub type Pulse = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// Whoever carries a connection, as the connection acts on it; used on any thread.
 pub struct TransportHandle {
     /// Ends the transport although it still waits to write; called at most once.
     pub shut_down: Callback,
-    /// Of a carrier that others may hold up. While it does not run, nothing is known of the client.
+    /// Of a transport that others may hold up. While it does not run, nothing is known of the client.
     pub pulse: Option<Pulse>,
 }
 
@@ -165,7 +165,7 @@ pub struct ConnectionConfig {
     /// Closes the connection at once, such as one without a subprotocol.
     pub close: Option<Close>,
     /// Who carries it.
-    pub carrier: TransportHandle,
+    pub transport: TransportHandle,
     /// Called once the connection is gone, on any thread.
     pub ended: Callback,
 }
@@ -184,7 +184,7 @@ impl ConnectionHandle {
             ended: Some(opening.ended),
         };
         let (client, session, close) = (opening.client, opening.session, opening.close);
-        let TransportHandle { shut_down, pulse } = opening.carrier;
+        let TransportHandle { shut_down, pulse } = opening.transport;
         worker.do_send(RunOnWorker(Box::new(move |worker| {
             let limits = &worker.engine().limits;
             let limit = limits.max_message_bytes;
@@ -258,12 +258,12 @@ impl ConnectionHandle {
         })
     }
 
-    /// The client has taken some of what the carrier has.
+    /// The client has taken some of what the transport has.
     pub fn progressed(&self) {
         self.slot.0.lock().taken += 1;
     }
 
-    /// The carrier is gone.
+    /// The transport is gone.
     pub fn closed(&self) {
         let mut state = self.slot.0.lock();
         state.is_abandoned = true;
@@ -289,7 +289,7 @@ struct HandleTransport {
 /// What was found when the flow was asked for.
 #[derive(Clone, Copy, Default)]
 struct Observed {
-    /// Whether something waited for the carrier.
+    /// Whether something waited for the transport.
     was_waiting: bool,
     taken: u64,
 }
@@ -308,7 +308,7 @@ impl Transport for HandleTransport {
         false
     }
 
-    /// A carrier takes the next batch when its server has room for it. That tells of the client
+    /// A transport takes the next batch when its server has room for it. That tells of the client
     /// only if the server had none before: what it has room for may stay in its buffers.
     fn flow(&self) -> Flow {
         if let Some((pulse, last)) = &self.pulse {
@@ -332,7 +332,7 @@ impl Transport for HandleTransport {
     }
 }
 
-/// Tells the carrier that the worker has dropped the connection, also when the worker was never reached.
+/// Tells the transport that the worker has dropped the connection, also when the worker was never reached.
 struct End {
     slot: Arc<Handoff>,
     ended: Option<Callback>,

@@ -272,13 +272,13 @@ impl Responder {
         reply
     }
 
-    /// Answers a request that was let in, whose transport is carried by `carrier`.
+    /// Answers a request that was let in and has come by `transport`.
     pub async fn answer(
         &self,
         request: HttpRequest<'_>,
         client: Client,
         place: Place,
-        carrier: TransportHandle,
+        transport: TransportHandle,
     ) -> Reply {
         let peer = client.peer.clone();
         let refused = |response: Response| -> Reply {
@@ -293,7 +293,7 @@ impl Responder {
             match http::read(request, self.engine.transports, |token| {
                 self.is_reserved(token)
             }) {
-                Ok(asked) => self.act(asked, client, &place, carrier).await,
+                Ok(asked) => self.act(asked, client, &place, transport).await,
                 Err(response) => refused(response),
             }
         };
@@ -307,12 +307,12 @@ impl Responder {
         asked: Asked,
         client: Client,
         place: &Place,
-        carrier: TransportHandle,
+        transport: TransportHandle,
     ) -> Reply {
         match asked {
             Asked::Run(exchange) => {
                 let session = Session::exchange(exchange);
-                let remote = self.begin(session, client, carrier, Box::new(|| {}));
+                let remote = self.begin(session, client, transport, Box::new(|| {}));
                 whole(begun(remote).await).await
             }
             Asked::Reserve => self.reserve(client, place.clone()).await,
@@ -379,14 +379,14 @@ impl Responder {
         &self,
         session: Session,
         client: Client,
-        carrier: TransportHandle,
+        transport: TransportHandle,
         ended: Callback,
     ) -> ConnectionHandle {
         let opening = ConnectionConfig {
             client,
             session,
             close: None,
-            carrier,
+            transport,
             ended,
         };
         self.open(opening)
