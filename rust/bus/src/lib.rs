@@ -5,6 +5,14 @@
 //! publishers wait when it is full; the [`History`] keeps what was broadcast lately. Offsets count the
 //! events of one [`Stream`].
 //! Not here: who receives an event (`runtime::routing`) and security stamps.
+//!
+//! # Layout
+//!
+//! - `event`: one event, and the draft that it is made of;
+//! - `intake`: the bounded queue between publishers and the broadcast;
+//! - `stream`: what the offsets of events count;
+//! - `history`: the newest events of each stream, for clients that return;
+//! - `error`: why a publisher is refused.
 
 mod error;
 mod event;

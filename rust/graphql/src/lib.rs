@@ -4,6 +4,19 @@
 //! which turns every [`Value`] of the host into the bytes of a response.
 //! Source: GraphQL specification, October 2021; details that it leaves open follow graphql-js 16.
 //!
+//! # Layout
+//!
+//! - `schema`: the schema, and how its fields are read from values;
+//! - `document`: documents of clients, their cache, trusted documents, operations;
+//! - `limits`: what a document may be, measured before it is validated;
+//! - `rules`: what is wrong with a document, in the words of graphql-js;
+//! - `coercion`: variables and arguments;
+//! - `plan`: compiled selections, and the projection of values along them;
+//! - `introspection`: queries about the schema;
+//! - `comparison`: how the values of filters and rules are compared;
+//! - `value`: what a value of the host has to offer;
+//! - `source`, `write`, `error`: places in texts, JSON, errors of responses.
+//!
 //! ```
 //! use std::sync::Arc;
 //! use graphql::{Document, DocumentLimits, JsonMap, Operation, Schema, SchemaOptions};

@@ -2,6 +2,15 @@
 //!
 //! One thread and one epoll loop carry every connection, so that the load generator costs a fraction
 //! of what any server does. It knows nothing of the runtime beside it: a server is a URL.
+//!
+//! # Layout
+//!
+//! - `options`, `plan`: the command line, and what the run does;
+//! - `run`: connect, see that every subscription is live, publish, wait, count;
+//! - `driver`, `client`, `frames`, `template`: all connections on one thread;
+//! - `publisher`: where the events come from;
+//! - `tracker`, `scan`: what was published against what was delivered;
+//! - `report`, `progress`, `processes`: what the run found.
 
 mod client;
 mod driver;

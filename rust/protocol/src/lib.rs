@@ -5,6 +5,16 @@
 //! GraphQL over HTTP, behind one [`Session`]. Pure and sans-IO: nothing here blocks, reads a clock
 //! or knows a socket.
 //! Not here: frames and connections (`server`), what an operation does (`runtime`).
+//!
+//! # Layout
+//!
+//! - `session`: one connection of any protocol; `action`: what its caller has to do;
+//! - `websocket`, `message`, `legacy_message`, `subprotocol`, `frame`: the two WebSocket subprotocols;
+//! - `exchange`, `event_stream`, `multipart`: an operation over HTTP, event streams, multipart streams;
+//! - `http`, `http_request`, `posted`, `accept`, `fields`, `head`, `response`: requests read, responses made;
+//! - `framing`, `framed_message`: what stands around each result on the wire;
+//! - `operation`, `extensions`, `members`, `json`: what a client asks for, kept as its text;
+//! - `transports`: which of the ways to ask are open; `close`: how a connection ends.
 
 mod accept;
 mod action;

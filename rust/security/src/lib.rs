@@ -4,6 +4,15 @@
 //! each event is compiled into a [`Guard`]. No I/O and no clock: time comes in as an argument. A
 //! check that cannot decide denies.
 //! Not here: when checks run (`runtime::admission`).
+//!
+//! # Layout
+//!
+//! - `policy`: all rules of a manager; `guard`: those that hold for each event of a subscription;
+//! - `identity`, `jwt`, `jwks`: who a client is, by its token and the keys for it;
+//! - `origin`, `host`, `authority`: where a request comes from, and for which host;
+//! - `rbac`, `scope`, `rows`, `tenant`, `federation`: the rules, a file each;
+//! - `rate`: rates as they are configured;
+//! - `channel`, `path`, `value`: what rules are written with.
 
 mod authority;
 mod channel;

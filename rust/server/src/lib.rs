@@ -1,6 +1,16 @@
 //! The embedded actix-web server: sockets in, sockets out.
 //!
 //! Not here: what a message means (`protocol`), what it starts (`runtime`).
+//!
+//! # Layout
+//!
+//! - `server`, `worker`, `application`, `service`, `listen`, `tls`: binding, threads, what serves one connection;
+//! - `socket`, `deadline`, `turn`, `watched`, `wire`, `scan`, `linger`, `write_through`: the bytes of one connection and
+//!   their bounds;
+//! - `head`, `http`, `expectation`, `status`, `gather`: requests, and responses part by part;
+//! - `http2`, `allowance`: HTTP/2, and frames that bring nothing;
+//! - `handshake`, `websocket`, `socket_task`, `ws_decoder`, `ws_encoder`, `ws_frame`: WebSockets;
+//! - `causes`, `descriptors`: what clients are told of foreign errors; the end of file descriptors.
 
 mod allowance;
 mod application;
