@@ -167,7 +167,7 @@ fn put_frame(out: &mut Vec<u8>, opcode: u8, payload: &[u8]) {
     match payload.len() {
         length @ ..126 => out.push(0x80 | length as u8),
         length @ 126..=0xFFFF => {
-            out.push(0x80 | 126);
+            out.push(0x80 | 0x7e);
             out.extend_from_slice(&(length as u16).to_be_bytes());
         }
         length => {

@@ -56,7 +56,7 @@ pub struct Options {
     /// mixed: variables of the subscriptions that get every event
     #[arg(long, default_value = "{}")]
     pub broadcast_variables: String,
-    /// Payload of connection_init: JSON
+    /// Payload of `connection_init`: JSON
     #[arg(long)]
     pub init_payload: Option<String>,
     /// Where events are published: tcp://HOST:PORT for lines, http://HOST:PORT/PATH for a POST each

@@ -29,13 +29,13 @@ fn runtime(workers: usize) -> Runtime {
     let engine = Engine::new(EngineConfig {
         catalog: Arc::new(catalog),
         limits: Limits {
-            connection_init_timeout: Duration::from_secs(60),
+            connection_init_timeout: Duration::from_mins(1),
             max_connections: None,
             max_subscriptions_per_connection: 1,
             max_message_bytes: 1024,
             max_head_bytes: 1024,
-            request_timeout: Duration::from_secs(60),
-            send_timeout: Duration::from_secs(60),
+            request_timeout: Duration::from_mins(1),
+            send_timeout: Duration::from_mins(1),
             max_retained_bytes: 1024 * 1024,
             max_pending_bytes: 1024,
             slow_consumer: SlowConsumer::Disconnect,

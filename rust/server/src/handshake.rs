@@ -31,7 +31,7 @@ use crate::ws_decoder::Messages;
 
 type AcceptedHandshake = (actix_http::Response<()>, Option<Subprotocol>, Place);
 
-/// Where WebSockets are taken, and by whom.
+/// Where `WebSockets` are taken, and by whom.
 pub(crate) struct UpgradeService {
     pub(crate) path: ResourceDef,
     pub(crate) current: web::Data<CurrentWorker>,

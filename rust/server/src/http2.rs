@@ -389,7 +389,7 @@ fn poll_part<B: MessageBody>(
 ) -> Poll<Option<Result<Bytes, B::Error>>> {
     match body.poll_next(cx) {
         Poll::Pending => stream.poll_reset(cx).map(|_| None),
-        part => part,
+        Poll::Ready(part) => Poll::Ready(part),
     }
 }
 

@@ -339,7 +339,7 @@ mod tests {
         match u8::try_from(payload.len()) {
             Ok(length) if length < 126 => bytes.push(0x80 | length),
             _ => {
-                bytes.push(0x80 | 126);
+                bytes.push(0x80 | 0x7e);
                 bytes.extend(u16::try_from(payload.len()).unwrap().to_be_bytes());
             }
         }

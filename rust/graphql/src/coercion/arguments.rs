@@ -1,4 +1,4 @@
-//! CoerceArgumentValues() of the specification, section 6.4.1.
+//! `CoerceArgumentValues()` of the specification, section 6.4.1.
 
 use std::collections::HashMap;
 
@@ -17,7 +17,7 @@ use crate::schema::Schema;
 /// Coerced arguments, and the names of those that are null because they were left out.
 type Arguments = (JsonMap, Vec<Name>);
 
-/// CoerceArgumentValues() of the specification. An error has the place of the value that is wrong,
+/// `CoerceArgumentValues()` of the specification. An error has the place of the value that is wrong,
 /// if one was given.
 pub(crate) fn coerce_arguments(
     schema: &Schema,

@@ -1,4 +1,4 @@
-//! Input coercion: CoerceVariableValues() and CoerceArgumentValues() of the specification, as
+//! Input coercion: `CoerceVariableValues()` and `CoerceArgumentValues()` of the specification, as
 //! graphql-js 16 does them.
 //!
 //! Enum values become what the host uses for them; everything else keeps its JSON form.

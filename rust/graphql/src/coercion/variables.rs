@@ -1,4 +1,4 @@
-//! CoerceVariableValues() of the specification, section 6.1.2.
+//! `CoerceVariableValues()` of the specification, section 6.1.2.
 
 use apollo_compiler::ast::Type;
 use apollo_compiler::executable::Operation;
@@ -17,7 +17,7 @@ use crate::value::{Value as _, describe_string};
 /// Errors of one request that are reported (count). Past it the rest is left out.
 const MAX_ERRORS: usize = 50;
 
-/// CoerceVariableValues() of the specification. Values become what they are coerced to, so that
+/// `CoerceVariableValues()` of the specification. Values become what they are coerced to, so that
 /// large ones are there once.
 pub(crate) fn coerce_variables(
     schema: &Schema,

@@ -219,7 +219,7 @@ impl Document {
         }
     }
 
-    /// GetOperation() of the specification.
+    /// `GetOperation()` of the specification.
     fn select(&self, name: Option<&str>) -> Result<&Node<Definition>, Vec<GraphQLError>> {
         let operations = &self.executable.operations;
         let mut all = operations.iter();

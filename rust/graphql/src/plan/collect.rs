@@ -1,4 +1,4 @@
-//! Which fields a selection set comes to: CollectFields() of the specification, in the order of
+//! Which fields a selection set comes to: `CollectFields()` of the specification, in the order of
 //! graphql-js.
 
 use apollo_compiler::collections::{HashSet, IndexMap};
@@ -83,7 +83,7 @@ impl<'d> Collector<'d> {
         Ok(())
     }
 
-    /// DoesFragmentTypeApply() of the specification.
+    /// `DoesFragmentTypeApply()` of the specification.
     fn applies(&self, condition: &str, type_name: &str) -> bool {
         condition == type_name || self.schema.compiled().is_subtype(condition, type_name)
     }

@@ -1,4 +1,4 @@
-//! From a value to the bytes of a response: ExecuteSelectionSet() and CompleteValue() of the
+//! From a value to the bytes of a response: `ExecuteSelectionSet()` and `CompleteValue()` of the
 //! specification, along a [`Plan`].
 //!
 //! A field error cuts the output back to the nearest nullable place, as graphql-js does; errors
@@ -210,7 +210,7 @@ impl Projection<'_> {
         written.map_err(|error| self.locate(error, field, path))
     }
 
-    /// ExecuteSelectionSet() of the specification.
+    /// `ExecuteSelectionSet()` of the specification.
     fn object<V: Value>(
         &mut self,
         selection: &SelectionPlan,
@@ -302,7 +302,7 @@ impl Projection<'_> {
     }
 }
 
-/// ResolveFieldValue() of the specification: the first key that the value has.
+/// `ResolveFieldValue()` of the specification: the first key that the value has.
 fn read<V: Value>(field: &FieldPlan, value: &V) -> Result<Option<V>, ResolverError> {
     for key in &*field.keys {
         if let Some(member) = value.field(key)? {

@@ -32,7 +32,7 @@ impl<'d> Rules<'d> {
         self.arguments(&directive.arguments, declared, &owner, directive.location());
     }
 
-    /// KnownArgumentNames, UniqueArgumentNames, ProvidedRequiredArguments and the values; without
+    /// `KnownArgumentNames`, `UniqueArgumentNames`, `ProvidedRequiredArguments` and the values; without
     /// a declaration nothing is known of names and types.
     fn arguments(
         &mut self,

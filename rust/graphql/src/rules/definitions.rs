@@ -34,7 +34,7 @@ impl<'d> Rules<'d> {
         }
     }
 
-    /// UniqueOperationNames and LoneAnonymousOperation.
+    /// `UniqueOperationNames` and `LoneAnonymousOperation`.
     fn operation_names(&mut self, operations: &[&'d Node<OperationDefinition>]) {
         let mut known = HashMap::new();
         for operation in operations {
@@ -57,7 +57,7 @@ impl<'d> Rules<'d> {
         }
     }
 
-    /// UniqueFragmentNames and NoUnusedFragments.
+    /// `UniqueFragmentNames` and `NoUnusedFragments`.
     fn fragment_names(
         &mut self,
         fragments: &[&'d Node<FragmentDefinition>],
@@ -105,7 +105,7 @@ impl<'d> Rules<'d> {
         names
     }
 
-    /// NoFragmentCycles.
+    /// `NoFragmentCycles`.
     fn fragment_cycles(&mut self, fragments: &[&'d Node<FragmentDefinition>]) {
         let mut cycles = Cycles::default();
         for fragment in fragments {
@@ -144,7 +144,7 @@ impl<'d> Rules<'d> {
         cycles.starts.remove(name);
     }
 
-    /// SingleFieldSubscriptions, where no variable decides about a root field.
+    /// `SingleFieldSubscriptions`, where no variable decides about a root field.
     fn root_fields(&mut self, operation: &'d Node<OperationDefinition>) {
         if !operation.operation_type.is_subscription() {
             return;

@@ -1,4 +1,4 @@
-//! OverlappingFieldsCanBeMerged: whether the fields of one response key can be one field.
+//! `OverlappingFieldsCanBeMerged`: whether the fields of one response key can be one field.
 //!
 //! Conflicts are found between pairs, as graphql-js does it: within a selection set, between it
 //! and each fragment it spreads, and between those fragments.

@@ -46,7 +46,7 @@ impl<'d> Rules<'d> {
         self.is_composite(name).then_some(name)
     }
 
-    /// KnownTypeNames.
+    /// `KnownTypeNames`.
     pub(super) fn known_type(&mut self, name: &'d Name) {
         let is_defined = |definition: &Definition| {
             !definition.is_executable_definition() && definition.name() == Some(name)
@@ -56,7 +56,7 @@ impl<'d> Rules<'d> {
         }
     }
 
-    /// FragmentsOnCompositeTypes.
+    /// `FragmentsOnCompositeTypes`.
     fn composite_condition(&mut self, condition: &Name, fragment: Option<&str>) {
         if self.type_named(condition).is_none() || self.is_composite(condition) {
             return;
@@ -91,7 +91,7 @@ impl<'d> Rules<'d> {
         }
     }
 
-    /// PossibleFragmentSpreads.
+    /// `PossibleFragmentSpreads`.
     fn possible(
         &mut self,
         inner: Option<&str>,
@@ -146,7 +146,7 @@ impl<'d> Rules<'d> {
         self.selection_set(&field.selection_set, inner);
     }
 
-    /// ScalarLeafs.
+    /// `ScalarLeafs`.
     fn leaf(&mut self, field: &'d Node<Field>, definition: &FieldDefinition) {
         let (name, ty) = (&field.name, &definition.ty);
         let is_leaf = self
@@ -183,7 +183,7 @@ impl<'d> Rules<'d> {
         braces.last()
     }
 
-    /// KnownDirectives, UniqueDirectivesPerLocation, and the arguments of directives.
+    /// `KnownDirectives`, `UniqueDirectivesPerLocation`, and the arguments of directives.
     pub(super) fn directives(
         &mut self,
         directives: &'d DirectiveList,

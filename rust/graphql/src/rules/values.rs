@@ -1,4 +1,4 @@
-//! Literals: ValuesOfCorrectType and UniqueInputFieldNames.
+//! Literals: `ValuesOfCorrectType` and `UniqueInputFieldNames`.
 
 use std::collections::HashMap;
 
@@ -49,9 +49,9 @@ impl<'d> Rules<'d> {
                 }
             }
             (Value::List(items), _) if ty.is_list() => {
-                items
-                    .iter()
-                    .for_each(|item| self.typed(item, ty.item_type()));
+                for item in items {
+                    self.typed(item, ty.item_type());
+                }
             }
             (Value::Object(members), Some(ExtendedType::InputObject(definition))) => {
                 self.members(value, members, definition);

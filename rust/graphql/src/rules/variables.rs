@@ -23,7 +23,7 @@ struct Usage<'d> {
 }
 
 impl<'d> Rules<'d> {
-    /// KnownTypeNames, VariablesAreInputTypes, UniqueVariableNames, defaults and directives.
+    /// `KnownTypeNames`, `VariablesAreInputTypes`, `UniqueVariableNames`, defaults and directives.
     pub(super) fn variable_definitions(&mut self, variables: &'d [Node<VariableDefinition>]) {
         let mut places: IndexMap<&Name, Vec<_>> = IndexMap::default();
         for variable in variables {
@@ -53,7 +53,7 @@ impl<'d> Rules<'d> {
         }
     }
 
-    /// NoUndefinedVariables, NoUnusedVariables and VariablesInAllowedPosition.
+    /// `NoUndefinedVariables`, `NoUnusedVariables` and `VariablesInAllowedPosition`.
     pub(super) fn variables(&mut self) {
         let mut of_fragments: HashMap<&str, Vec<Usage<'d>>> = HashMap::new();
         for definition in &self.document.definitions {
@@ -203,9 +203,9 @@ impl<'d> Rules<'d> {
             }),
             Value::List(items) => {
                 let item = expected.map(|(ty, _)| (ty.item_type(), false));
-                items
-                    .iter()
-                    .for_each(|value| self.in_value(value, item, usages));
+                for value in items {
+                    self.in_value(value, item, usages);
+                }
             }
             Value::Object(members) => {
                 let named = expected.and_then(|(ty, _)| self.type_named(ty.inner_named_type()));
@@ -224,7 +224,7 @@ fn expectation(definition: &InputValueDefinition) -> (&Type, bool) {
     (&definition.ty, definition.default_value.is_some())
 }
 
-/// IsVariableUsageAllowed() of the specification.
+/// `IsVariableUsageAllowed()` of the specification.
 fn is_allowed(variable: &VariableDefinition, expected: &Type, has_default: bool) -> bool {
     if !expected.is_non_null() || variable.ty.is_non_null() {
         return variable.ty.is_assignable_to(expected);

@@ -1,4 +1,4 @@
-//! Default values of input fields that contain themselves: InputObjectDefaultValueHasCycle() of
+//! Default values of input fields that contain themselves: `InputObjectDefaultValueHasCycle()` of
 //! the specification. Coercing one would never end.
 
 use apollo_compiler::ast::Value as Literal;

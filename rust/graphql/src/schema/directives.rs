@@ -112,7 +112,7 @@ pub(crate) fn missing_definitions(sdl: &str, ast: &Document) -> String {
             if defined.insert((false, name)) {
                 match *name {
                     "link__Purpose" => {
-                        missing.push_str("\n\nenum link__Purpose { SECURITY EXECUTION }")
+                        missing.push_str("\n\nenum link__Purpose { SECURITY EXECUTION }");
                     }
                     scalar => missing.push_str(&format!("\n\nscalar {scalar}")),
                 }

@@ -20,7 +20,11 @@ pub(crate) fn enums(
         let Some(definition) = definition.as_enum() else {
             continue;
         };
-        let names: Vec<&str> = definition.values.keys().map(|name| name.as_str()).collect();
+        let names: Vec<&str> = definition
+            .values
+            .keys()
+            .map(apollo_compiler::Name::as_str)
+            .collect();
         let given = options.enum_values.get(type_name.as_str());
         let published = published(&options.published_enums, type_name, &names);
         let value = |name: &&str| EnumValue {

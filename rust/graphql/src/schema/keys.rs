@@ -50,7 +50,7 @@ pub(super) fn field_keys(
     (interner.keys, field_keys)
 }
 
-/// The names a field is looked for without a source key: its own, then its snake_case form.
+/// The names a field is looked for without a source key: its own, then its `snake_case` form.
 pub(crate) fn names_of(field: &str) -> Vec<String> {
     let mut snake = String::with_capacity(field.len() + 4);
     let mut previous_is_upper = true;

@@ -225,7 +225,10 @@ impl Schema {
 
     /// The names of all types.
     pub fn type_names(&self) -> impl Iterator<Item = &str> {
-        self.compiled.types.keys().map(|name| name.as_str())
+        self.compiled
+            .types
+            .keys()
+            .map(apollo_compiler::Name::as_str)
     }
 
     /// What values of an object type look like.

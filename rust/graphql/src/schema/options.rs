@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 #[derive(Debug, Clone, Default)]
 pub struct SchemaOptions {
     /// By type and field: the key under which the field is read from the value.
-    /// Other fields are read by their GraphQL name, then by its snake_case form.
+    /// Other fields are read by their GraphQL name, then by its `snake_case` form.
     pub sources: HashMap<(String, String), String>,
     /// By type and field: an attribute from which the field is read before its names are tried.
     pub attributes: HashMap<(String, String), String>,

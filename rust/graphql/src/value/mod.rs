@@ -1,6 +1,6 @@
 //! What the projection needs to know of a host's value, and nothing more.
 //!
-//! One implementation of CompleteValue() works over every [`Value`]: `&serde_json::Value` here
+//! One implementation of `CompleteValue()` works over every [`Value`]: `&serde_json::Value` here
 //! (`value/json.rs`), objects of the host language elsewhere.
 
 mod enum_type;

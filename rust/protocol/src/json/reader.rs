@@ -1,14 +1,14 @@
 //! Reads a JSON text once: finds what no value can be made of, cuts out the members that are wanted,
 //! and estimates what their values would take. Makes no values.
 //!
-//! serde_json does one of these in each pass: what it passes over may still not be readable, and
+//! `serde_json` does one of these in each pass: what it passes over may still not be readable, and
 //! what it reads has no text.
 
 use std::borrow::Cow;
 
 use super::footprint::{Estimate, Footprint};
 
-/// Levels of nesting that serde_json makes values of (count).
+/// Levels of nesting that `serde_json` makes values of (count).
 const MAX_DEPTH: usize = 127;
 
 /// Why no value can be made of a text.

@@ -41,13 +41,14 @@ impl Loops {
         let known = places
             .iter()
             .find(|place| place.state.event_loop == event_loop);
-        let state = known.map(|place| place.state.clone()).unwrap_or_else(|| {
+        let new = || {
             Arc::new(State {
                 event_loop,
                 has_turn: AtomicBool::new(false),
                 has_timer: AtomicBool::new(false),
             })
-        });
+        };
+        let state = known.map_or_else(new, |place| place.state.clone());
         let bridge = Arc::downgrade(bridge);
         places.push(Place { bridge, state });
     }

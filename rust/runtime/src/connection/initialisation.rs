@@ -94,7 +94,7 @@ impl Connection {
                 is_counted = !self.is_websocket && rates.knows_by_head();
                 self.buckets.replace(Some(shared));
             }
-            client.buckets = self.buckets.borrow().clone();
+            client.buckets.clone_from(&self.buckets.borrow());
         }
         if !self.registry.engine().catalog.has_functions() {
             client.forget_head();

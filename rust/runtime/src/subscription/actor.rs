@@ -167,11 +167,11 @@ impl SubscriptionActor {
             limit.as_secs_f64()
         ));
         if let Some(left) = lane.expire(limit, &timed_out) {
-            self.set_timer(left, limit, ctx);
+            Self::set_timer(left, limit, ctx);
         }
     }
 
-    fn set_timer(&mut self, left: Duration, limit: Duration, ctx: &mut Context<Self>) {
+    fn set_timer(left: Duration, limit: Duration, ctx: &mut Context<Self>) {
         ctx.run_later(left, move |actor, ctx| actor.check_timeouts(limit, ctx));
     }
 }
@@ -225,7 +225,7 @@ impl StreamHandler<LaneItem> for SubscriptionActor {
                 self.sink.amend(amendment);
                 StreamHandler::handle(self, LaneItem::Outcome(outcome, offset), ctx);
             }
-            LaneItem::Start(limit) => self.set_timer(limit, limit, ctx),
+            LaneItem::Start(limit) => Self::set_timer(limit, limit, ctx),
         }
     }
 }

@@ -61,7 +61,7 @@ impl Replay {
     /// Tells the client that events are missing, and begins anew; returns after which event.
     pub(super) fn restart(&mut self, lane: Option<&Arc<Lane>>, sink: &Rc<dyn ResponseSink>) -> u64 {
         let now = self.missed.stream.last_offset();
-        let has_initial = lane.is_some_and(|lane| lane.restart());
+        let has_initial = lane.is_some_and(super::lane::Lane::restart);
         sink.announce_position((!has_initial).then_some(now), true);
         self.missed.position = now;
         now

@@ -214,6 +214,7 @@ impl ConnectionHandle {
     }
 
     /// Hands in one text message; false when [`Self::when_room`] should be waited for.
+    #[must_use]
     pub fn receive_text(&self, text: String) -> bool {
         self.slot.push(HandoffMessage::Text(text))
     }
