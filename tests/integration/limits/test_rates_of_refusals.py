@@ -22,7 +22,6 @@ pytestmark = pytest.mark.attack
 UNKNOWN: dict[str, tuple[int, dict[str, Any]]] = {
     "refused by the application": (403, {"headers": {"authorization": "mallory"}}),
     "reserving": (403, {"method": "PUT", "headers": {"authorization": "mallory"}}),
-    "a page that is not listed": (403, {"headers": {"origin": "https://other.example"}}),
     "no JSON": (400, {"content": b"{", "headers": {"content-type": "application/json"}}),
     "no type": (415, {"content": b"{}"}),
     "no method": (405, {"method": "PATCH"}),
@@ -59,6 +58,25 @@ async def test_who_is_refused_before_being_known_counts_for_its_address(what, pe
     async with client_at("127.0.0.1") as client:
         assert await statuses(client, server.url, 1) == [429]
     async with client_at("127.0.0.2") as client:
+        assert await statuses(client, server.url, 1) == [200]
+
+
+# What a browser sends when a page of another site has it ask.
+FOREIGN = [
+    {"origin": "https://other.example"},
+    {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"},
+]
+
+
+@pytest.mark.parametrize("headers", FOREIGN)
+async def test_a_page_of_another_site_shuts_its_visitor_out_of_nothing(headers, serve):
+    manager = make_manager(refusals="2/h")
+    server = await serve(manager)
+    url = http_url(server.url)
+    async with client_at("127.0.0.1") as client:
+        for _ in range(5):
+            refused = await client.post(url, json=TICKS, headers=headers)
+            assert refused.status_code == 403
         assert await statuses(client, server.url, 1) == [200]
 
 

@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use protocol::http::{self, Asked, HttpRequest, Response};
 use protocol::{Head, Session, Transports, fields};
-use security::RequestSource;
+use security::{Check, RequestSource};
 use tokio::sync::oneshot;
 
 use super::connection_handle::{
@@ -135,8 +135,7 @@ impl Responder {
         peer: Option<&str>,
         arriving: Arriving,
     ) -> Result<(), Response> {
-        self.has_source(headers, arriving)
-            .inspect_err(|_| self.engine.refused(peer))?;
+        self.has_source(headers, arriving, peer)?;
         if self.engine.is_draining() {
             return Err(Response::shutting_down());
         }
@@ -146,8 +145,14 @@ impl Responder {
     }
 
     /// Whether it is known, and let in, where a request comes from.
-    fn has_source(&self, headers: &[(String, String)], arriving: Arriving) -> Result<(), Response> {
+    fn has_source(
+        &self,
+        headers: &[(String, String)],
+        arriving: Arriving,
+        peer: Option<&str>,
+    ) -> Result<(), Response> {
         if let Some(name) = fields::repeated(headers) {
+            self.engine.refused(peer);
             let problem = format!("the header `{name}` may be sent once only");
             return Err(Response::error(400, &problem));
         }
@@ -159,7 +164,14 @@ impl Responder {
             fetch_mode: value("sec-fetch-mode"),
         };
         let admitted = self.engine.admit(&source, arriving);
-        admitted.map_err(|check| Response::denied(check.name()))
+        admitted.map_err(|check| {
+            // A page of another site has the browser of its visitor ask: the visitor is not to be
+            // shut out for that.
+            if check != Check::Origin {
+                self.engine.refused(peer);
+            }
+            Response::denied(check.name())
+        })
     }
 
     /// Whether a body of this length, as its head tells it, is waited for.
