@@ -39,7 +39,7 @@ class CoreHandle:
         is_isolated: Whether an event reaches subscribers of its own tenant only.
         max_message_bytes: Size of a message or request body (bytes).
         servers: Embedded servers that listen; they end with the core.
-        entries: Those who are inside since entering has started it; None: nobody ever was.
+        entries: Those who are inside since entering has started it; None: none ever was.
     """
 
     def __init__(

@@ -48,7 +48,7 @@ class Server:
     """The embedded actix-web server; made by `SubscriptionManager.serve`.
 
     Listens inside `async with`. Leaving it drains the server, and closes the manager if entering
-    had started it and nobody else is inside `async with manager`.
+    had started it and no other task is inside `async with manager`.
 
     Inside, `await server.wait_closed()` waits until the program is to end. Entered on the main
     thread of a program that does not handle SIGTERM, it takes SIGTERM and Ctrl-C: `wait_closed`
@@ -185,7 +185,7 @@ class Server:
         ownership, handle = self._ownership, self._handle
         assert ownership is not None, "it is entered"
         try:
-            # Before it leaves: whoever uses the manager in answer to a client leaves meanwhile.
+            # Before it leaves: what uses the manager to answer a client leaves during the drain.
             if not ownership.is_last and handle.is_running and not handle.is_closing:
                 await handle.core.drain(drain, False, True)
         except asyncio.CancelledError:

@@ -124,7 +124,7 @@ def computed_field(source: Any, /) -> Any:
     if inspect.iscoroutinefunction(unwrapped) or inspect.isasyncgenfunction(unwrapped):
         raise SchemaError(
             f"{where} is `async`, and values are read without waiting: await it in the resolver, "
-            "and return what it gives as a field"
+            "and return its value as a field"
         )
     if len(inspect.signature(function).parameters) != 1:
         raise SchemaError(

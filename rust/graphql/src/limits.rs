@@ -44,7 +44,7 @@ const DOCUMENT_SHARE: usize = 10;
 /// out.
 pub(crate) const MAX_ERRORS: usize = 100;
 
-/// Smallest bounds for introspection: the query of `GraphiQL` has 14 levels and some 250 fields.
+/// Smallest bounds for introspection: the query of GraphiQL has 14 levels and some 250 fields.
 const INTROSPECTION_MIN_DEPTH: usize = 24;
 const INTROSPECTION_MIN_COMPLEXITY: usize = 1_000;
 

@@ -8,7 +8,7 @@ use url::Url;
 use crate::options::{Mode, OptionError, Options};
 use crate::template::Template;
 
-/// Connections of one client address. Linux gives a bound socket every other of its 28,000 ports at
+/// Connections of one client address. Linux offers a bound socket every other of its 28,000 ports at
 /// once, and then searches ever longer.
 const CONNECTIONS_PER_ADDRESS: u32 = 14_000;
 

@@ -123,7 +123,7 @@ impl Close {
     /// 4409: the id is in use.
     #[must_use]
     pub fn subscriber_exists(id: &str) -> Self {
-        // The id gives way, not the words around it, which clients look for.
+        // The id is cut, not the words around it, which clients look for.
         let room = REASON_MAX_BYTES - "Subscriber for  already exists".len();
         let id = &id[..id.floor_char_boundary(room)];
         Self::new(4409, format!("Subscriber for {id} already exists"))

@@ -15,9 +15,9 @@ pub(crate) enum Streaming {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "each is switched by itself")]
 pub struct Transports {
-    /// `WebSockets` that speak graphql-transport-ws.
+    /// WebSockets that speak graphql-transport-ws.
     pub transport_ws: bool,
-    /// `WebSockets` that speak the older graphql-ws.
+    /// WebSockets that speak the older graphql-ws.
     pub legacy_ws: bool,
     /// Operations by GET.
     pub get: bool,

@@ -50,8 +50,8 @@ pub struct RequestSource<'a> {
 
 impl RequestSource<'_> {
     /// Whether it may come from a page, though it has no `Origin`: browsers leave it out where a page
-    /// embeds what it cannot read, such as an image. Following a link is nobody's request but the
-    /// user's.
+    /// embeds what it cannot read, such as an image. Following a link is a request of the
+    /// user.
     fn is_embedded(&self) -> bool {
         let is_own = |site| matches!(site, "same-origin" | "none");
         self.fetch_site.is_some_and(|site| !is_own(site)) && self.fetch_mode != Some("navigate")

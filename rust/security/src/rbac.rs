@@ -16,7 +16,7 @@ pub enum OnDenied {
 }
 
 /// Permissions of which an identity needs one whole group: `[["a", "b"], ["c"]]` is a and b, or c.
-/// Without any group nobody is permitted; an empty group is satisfied by any identity.
+/// Without any group no identity is permitted; an empty group is satisfied by any identity.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Requirement(pub Vec<Vec<String>>);
 

@@ -1,4 +1,4 @@
-//! Tenant isolation: to whom an event belongs.
+//! Tenant isolation: the tenant that an event belongs to.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Time limits of clients. Time in which this process did not run counts against nobody.
+//! Time limits of clients. Time in which this process did not run counts for no client.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};

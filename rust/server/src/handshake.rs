@@ -31,7 +31,7 @@ use crate::ws_decoder::Messages;
 
 type AcceptedHandshake = (actix_http::Response<()>, Option<Subprotocol>, Place);
 
-/// Where `WebSockets` are taken, and by whom.
+/// The path at which WebSockets are accepted, and the worker that accepts them.
 pub(crate) struct UpgradeService {
     pub(crate) path: ResourceDef,
     pub(crate) current: web::Data<CurrentWorker>,

@@ -9,7 +9,7 @@
 //!   their bounds;
 //! - `head`, `http`, `expectation`, `status`, `gather`: requests, and responses part by part;
 //! - `http2`, `allowance`: HTTP/2, and frames that bring nothing;
-//! - `handshake`, `websocket`, `socket_task`, `ws_decoder`, `ws_encoder`, `ws_frame`: `WebSockets`;
+//! - `handshake`, `websocket`, `socket_task`, `ws_decoder`, `ws_encoder`, `ws_frame`: WebSockets;
 //! - `causes`, `descriptors`: what clients are told of foreign errors; the end of file descriptors.
 
 mod allowance;

@@ -108,7 +108,7 @@ fn listen(address: SocketAddr, reuse_port: bool) -> std::io::Result<TcpListener>
     Ok(socket.into())
 }
 
-/// A socket that a server left behind, and nobody listens at, gives way.
+/// Removes a socket that a server left behind and at which no process listens.
 fn bind_path(path: &Path) -> std::io::Result<UnixListener> {
     match UnixListener::bind(path) {
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {

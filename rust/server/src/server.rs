@@ -36,7 +36,7 @@ pub enum ServerError {
         /// What the system said.
         source: io::Error,
     },
-    /// The manager was closed meanwhile.
+    /// The manager was closed during the start.
     #[error("the manager is closed")]
     Closed,
 }

@@ -1,7 +1,7 @@
 //! What serves one connection: TLS, then HTTP/1.1, HTTP/2 or, after its handshake, a WebSocket.
 //!
 //! Requests are answered by an actix-web application, whichever HTTP they came by. `HttpServer` of
-//! actix-web has neither a service for `WebSockets` beside HTTP nor bounds of HTTP/2, so connections
+//! actix-web has neither a service for WebSockets beside HTTP nor bounds of HTTP/2, so connections
 //! are served here, by what it is made of: ADR 0033, ADR 0047.
 
 use std::io;

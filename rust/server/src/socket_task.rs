@@ -26,7 +26,7 @@ use crate::allowance::Allowance;
 use crate::gather::Gathered;
 use crate::ws_encoder::{encode, encode_ping};
 
-/// How long a client has to take our close and to close its side. What it sends meanwhile would
+/// How long a client has to take our close and to close its side. What it sends in that time would
 /// otherwise be answered with a reset, and it might lose the close frame by that.
 const LINGER: Duration = Duration::from_secs(1);
 

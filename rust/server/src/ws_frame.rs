@@ -1,4 +1,4 @@
-//! Frames of `WebSockets` (RFC 6455, section 5.2): their headers, read and written; payloads
+//! Frames of WebSockets (RFC 6455, section 5.2): their headers, read and written; payloads
 //! unmasked.
 //!
 //! Not here: which frame may follow which (`ws_decoder`), what waits to be sent (`ws_encoder`).

@@ -42,7 +42,7 @@ pub struct DrainConnections {
     pub window: Duration,
 }
 
-/// Command: end the worker's actor, which lets go of the worker.
+/// Command: end the worker's actor, which holds the worker.
 /// Sender: the runtime when it is dropped. Reply: `()`.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
