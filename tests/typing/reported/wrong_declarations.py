@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from fraiseql_subs import ID, Context, Event, computed_field, passthrough, subscription
+from fraiseql_subs import ID, Event, computed_field, passthrough, subscription
 
 
 @dataclass
@@ -72,11 +72,6 @@ async def changed_data(event: Event) -> int:
 @subscription(channel="orders")
 async def unchecked_event_type(event: Event) -> int:
     return len(event.event_type)  # error: Argument 1 to "len"
-
-
-@subscription(channel="orders")
-async def unchecked_identity(event: Event, context: Context) -> str:
-    return context.identity.user_id  # error: has no attribute "user_id"
 
 
 def wrong_label(order: Order) -> int:

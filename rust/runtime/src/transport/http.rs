@@ -3,11 +3,10 @@
 //! Used by the embedded server and by adapters alike, on any thread. Reserved event streams are
 //! kept here, so they are found by every thread of the process.
 
-use std::future::poll_fn;
 use std::sync::{Arc, OnceLock};
 
 use actix::Addr;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use parking_lot::Mutex;
 use protocol::http::{self, Asked, HttpRequest, Response};
 use protocol::{Head, Session, Transports, fields};
@@ -18,9 +17,10 @@ use super::connection_handle::{
     ConnectionConfig, ConnectionHandle, Handoff, HandoffMessage, TransportHandle,
 };
 use super::event_streams::{Stream, Streams};
+use super::reply::{Body, Reply, begun, unavailable, whole};
 use crate::catalog::{Checked, PreparedRequest};
 use crate::client::{Buckets, Client};
-use crate::connection::{Outgoing, Verdict};
+use crate::connection::Verdict;
 use crate::engine::{Arriving, Engine};
 use crate::places::Place;
 use crate::random::random_key;
@@ -32,34 +32,6 @@ const PREFLIGHT_MAX_AGE: &str = "600";
 
 /// What a client is told that finds no place.
 const TOO_MANY: &str = "too many connections: try again later";
-
-/// The response to a request.
-pub struct Reply {
-    /// Status and headers.
-    pub head: Head,
-    /// What follows.
-    pub body: Body,
-    /// What the request counts for until the response is written; `None`: for nothing.
-    pub place: Option<Place>,
-}
-
-/// The body of a response.
-pub enum Body {
-    /// All of it, and what keeps the drain waiting until it is written.
-    Whole(Bytes, Option<ConnectionHandle>),
-    /// What is ready, and where the rest comes from, until its [`Outgoing::Close`].
-    Stream(Bytes, ConnectionHandle),
-}
-
-impl From<Response> for Reply {
-    fn from(response: Response) -> Self {
-        Self {
-            head: response.head,
-            body: Body::Whole(response.body, None),
-            place: None,
-        }
-    }
-}
 
 /// Answers requests on behalf of one worker.
 #[derive(Clone)]
@@ -542,66 +514,6 @@ fn preflight(request: &HttpRequest<'_>, transports: Transports) -> Reply {
             .with("access-control-max-age", PREFLIGHT_MAX_AGE);
     }
     response.into()
-}
-
-/// Waits for the head, and takes along what came with it.
-async fn begun(remote: ConnectionHandle) -> Reply {
-    let first = poll_fn(|cx| remote.poll_take(cx)).await.unwrap_or_default();
-    let mut outgoing = first.into_iter();
-    let Some(Outgoing::Head(head)) = outgoing.next() else {
-        return unavailable();
-    };
-    let (mut ready, mut is_whole) = (BytesMut::new(), false);
-    for outgoing in outgoing {
-        match outgoing {
-            Outgoing::Text(part) => part.write(&mut ready),
-            Outgoing::Close(_) => is_whole = true,
-            Outgoing::Head(_) | Outgoing::Ping | Outgoing::Pong(_) => {}
-        }
-    }
-    let ready = ready.freeze();
-    let body = if is_whole {
-        Body::Whole(ready, Some(remote))
-    } else {
-        Body::Stream(ready, remote)
-    };
-    Reply {
-        head,
-        body,
-        place: None,
-    }
-}
-
-/// A response that does not go on, with all of its body: its length is told then, also to those
-/// who want the head only.
-async fn whole(reply: Reply) -> Reply {
-    let (head, mut body, remote) = match reply.body {
-        Body::Stream(ready, remote) if !reply.head.goes_on => {
-            (reply.head, BytesMut::from(ready), remote)
-        }
-        body => return Reply { body, ..reply },
-    };
-    while let Some(outgoing) = poll_fn(|cx| remote.poll_take(cx)).await {
-        for outgoing in outgoing {
-            match outgoing {
-                Outgoing::Text(part) => part.write(&mut body),
-                Outgoing::Close(_) => {
-                    let body = Body::Whole(body.freeze(), Some(remote));
-                    return Reply {
-                        head,
-                        body,
-                        place: None,
-                    };
-                }
-                Outgoing::Head(_) | Outgoing::Ping | Outgoing::Pong(_) => {}
-            }
-        }
-    }
-    unavailable()
-}
-
-fn unavailable() -> Reply {
-    Response::shutting_down().into()
 }
 
 /// A token that cannot be guessed: whoever has it reads the stream.
