@@ -35,6 +35,11 @@ impl Gathered {
         }
     }
 
+    /// Makes room for a small message and its header at once.
+    pub(crate) fn reserve(&mut self, bytes: usize) {
+        self.last.reserve(bytes.min(SHARED_BYTES));
+    }
+
     /// Appends what `write` writes, which is small.
     pub(crate) fn write(&mut self, write: impl FnOnce(&mut BytesMut)) {
         write(&mut self.last);

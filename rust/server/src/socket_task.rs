@@ -302,7 +302,8 @@ async fn write_all<T: AsyncWrite + Unpin>(
     while frames.has_remaining() {
         let written = carriage.write(|cx| {
             let socket = Pin::new(&mut *socket);
-            if !socket.is_write_vectored() {
+            let is_one_piece = frames.chunk().len() == frames.remaining();
+            if is_one_piece || !socket.is_write_vectored() {
                 return socket.poll_write(cx, frames.chunk());
             }
             let mut slices = [IoSlice::new(&[]); WRITE_SLICES];

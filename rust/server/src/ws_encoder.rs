@@ -11,6 +11,9 @@ use crate::ws_frame::{MAX_CONTROL_BYTES, OpCode, write_header};
 /// counted and where the slow-consumer policy can reach it.
 const WRITE_BATCH_BYTES: usize = 64 * 1024;
 
+/// The longest header of a frame that is not masked (bytes).
+const MAX_HEADER_BYTES: usize = 10;
+
 /// Writes the frames of what waits; returns how many of them the client has to answer.
 pub(crate) fn encode(outbox: &Outbox, frames: &mut Gathered) -> u64 {
     let mut pings = 0;
@@ -18,6 +21,7 @@ pub(crate) fn encode(outbox: &Outbox, frames: &mut Gathered) -> u64 {
         let Some(outgoing) = outbox.pop() else { break };
         match outgoing {
             Outgoing::Text(message) => {
+                frames.reserve(MAX_HEADER_BYTES + message.len());
                 frames.write(|bytes| write_header(OpCode::Text, message.len(), bytes));
                 frames.push(&message);
             }
