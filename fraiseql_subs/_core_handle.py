@@ -19,7 +19,7 @@ from .errors import ManagerClosed
 from .response_stream import Opening
 
 if TYPE_CHECKING:
-    from ._core import Core, Publication, Receipt
+    from ._core import Core
     from ._entries import Entries
     from .config import Identity
 
@@ -130,18 +130,6 @@ class CoreHandle:
                 server.close()
             if end is not None:
                 end.set_result(None)
-
-    def publish(
-        self,
-        channel: str,
-        data: Any,
-        *,
-        event_type: str | None = None,
-        tenant_id: str | None = None,
-        event_id: str | None = None,
-    ) -> Publication[Receipt]:
-        """Publish one event; see `SubscriptionManager.publish`."""
-        return self.core.publish(channel, data, event_type, tenant_id, event_id)
 
     def subscribe(
         self,

@@ -112,9 +112,7 @@ class Executor:
         event_id: str | None = None,
     ) -> Receipt:
         """Publish one event; see `SubscriptionManager.publish`."""
-        return await self._handle.publish(
-            channel, data, event_type=event_type, tenant_id=tenant_id, event_id=event_id
-        )
+        return await self._handle.core.publish(channel, data, event_type, tenant_id, event_id)
 
     async def complete_subscription(self, subscription_id: str) -> bool:
         """End a subscription.

@@ -111,21 +111,26 @@ def attributes_of(core: Any) -> dict[tuple[str, str], str]:
 
 
 def _attribute_of(declared: Any) -> str | None:
-    extensions = getattr(declared, "extensions", None) or {}
-    attribute = getattr(extensions.get("strawberry-definition"), "python_name", None)
+    attribute = getattr(_strawberry_field(declared), "python_name", None)
     return attribute if isinstance(attribute, str) else None
+
+
+def _strawberry_field(declared: Any) -> Any:
+    """Return what Strawberry knows of a field; None: it is not Strawberry's."""
+    return (getattr(declared, "extensions", None) or {}).get("strawberry-definition")
 
 
 def guarded_fields(core: Any) -> set[tuple[str, str]]:
     """Return the fields whose resolvers or permissions only the executor of a schema runs.
 
-    By type and field: of Strawberry those with `permission_classes` or extensions, of others those
-    with a resolver, which a directive may have put there.
+    By type and field, but for the root types: of Strawberry those with `permission_classes` or
+    extensions, of others those with a resolver, which a directive may have put there.
     """
+    roots = (core.query_type, core.mutation_type, core.subscription_type)
     return {
         (name, field)
         for name, found in core.type_map.items()
-        if not name.startswith("__") and found not in (core.query_type, core.mutation_type)
+        if not name.startswith("__") and found not in roots
         for field, declared in getattr(found, "fields", {}).items()
         if _is_guarded(declared)
     }
@@ -133,16 +138,14 @@ def guarded_fields(core: Any) -> set[tuple[str, str]]:
 
 def has_permissions(declared: Any) -> bool:
     """Whether Strawberry asks for permissions on a field, or runs extensions around it."""
-    extensions = getattr(declared, "extensions", None) or {}
-    strawberry = extensions.get("strawberry-definition")
+    strawberry = _strawberry_field(declared)
     return bool(
         getattr(strawberry, "permission_classes", None) or getattr(strawberry, "extensions", None)
     )
 
 
 def _is_guarded(declared: Any) -> bool:
-    extensions = getattr(declared, "extensions", None) or {}
-    if "strawberry-definition" in extensions:
+    if _strawberry_field(declared) is not None:
         return has_permissions(declared)
     from graphql import default_field_resolver
 

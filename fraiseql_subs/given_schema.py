@@ -95,8 +95,10 @@ def add_subscriptions(
     }
     if core.subscription_type is not None or not definitions:
         source, resolved = decorators.resolve(definitions, sdl, scalars, tables, values)
-        guarded = _check_guarded(core, definitions)
-        source = dataclasses.replace(source, attributes=attributes_of(core), guarded=guarded)
+        _check_permissions(core, definitions)
+        source = dataclasses.replace(
+            source, attributes=attributes_of(core), guarded=guarded_fields(core)
+        )
         return source, [*resolved, delegate]
     if "Subscription" in core.type_map:
         raise SchemaError(
@@ -119,22 +121,20 @@ def add_subscriptions(
     return source, [*resolved, dataclasses.replace(delegate, partial=True)]
 
 
-def _check_guarded(core: Any, definitions: Iterable[Definition]) -> set[tuple[str, str]]:
-    """Return the guarded fields of the types that declared subscriptions return.
+def _check_permissions(core: Any, definitions: Iterable[Definition]) -> None:
+    """Refuse a declared field that has permissions in the schema, which would not be asked.
+
+    Its resolver is what the declared function stands in the place of.
 
     Raises:
-        SchemaError: A declared field has permissions or extensions in the schema.
+        SchemaError: There is one.
     """
-    guarded = guarded_fields(core)
-    root = getattr(core.subscription_type, "name", None)
     fields = getattr(core.subscription_type, "fields", {})
     for definition in definitions:
-        declared = fields.get(definition.field)
-        # Its resolver is what the declared function stands in the place of.
-        if declared is not None and has_permissions(declared):
+        if has_permissions(fields.get(definition.field)):
             raise SchemaError(
-                f"`{root}.{definition.field}` has permission_classes or extensions in the schema,"
-                " which are not run for a declared subscription: remove them there, and protect it"
-                " with Security(rbac=RBAC(subscriptions=...)) or in its function"
+                f"`{core.subscription_type.name}.{definition.field}` has permission_classes or"
+                " extensions in the schema, which are not run for a declared subscription: remove"
+                " them there, and protect it with Security(rbac=RBAC(subscriptions=...)) or in its"
+                " function"
             )
-    return {(name, field) for name, field in guarded if name != root}

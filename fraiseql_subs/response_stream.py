@@ -35,12 +35,12 @@ class Opening:
 class ResponseReader:
     """Reads the responses of a subscription, for several tasks at once."""
 
-    __slots__ = ("_causes", "_room", "responses")
+    __slots__ = ("_causes", "_waiting", "responses")
 
     def __init__(self, responses: Responses, causes: Causes) -> None:
         self.responses = responses
         self._causes = causes
-        self._room: asyncio.Future[None] | None = None
+        self._waiting: asyncio.Future[None] | None = None
 
     async def read(self) -> bytes | None:
         """Wait for the next pre-serialised response; None once the subscription has ended.
@@ -49,17 +49,17 @@ class ResponseReader:
             ValidationError: The subscription ended with errors; from the exception behind them.
         """
         while True:
-            while self._room is not None and not self._room.done():
+            while self._waiting is not None and not self._waiting.done():
                 # Another task waits for the same. Not awaited itself: a task that is cancelled
                 # would cancel it for all.
-                await asyncio.wait([self._room])
+                await asyncio.wait([self._waiting])
             try:
                 taken = self.responses.take()
             except ValidationError as error:
                 raise error from next(iter(self._causes), None)
             if not isinstance(taken, asyncio.Future):
                 return taken
-            self._room = taken
+            self._waiting = taken
             await taken
 
 

@@ -55,9 +55,8 @@ class TenantPublisher:
             PublishError: Also when the data says, at `TenantIsolation.event_field`, that the event
                 is another tenant's.
         """
-        return self._handle.publish(
-            channel, data, event_type=event_type, tenant_id=self._tenant_id, event_id=event_id
-        )
+        core = self._handle.core
+        return core.publish(channel, data, event_type, self._tenant_id, event_id)
 
     def publish_many(
         self, events: Iterable[tuple[str, Any] | dict[str, Any]]

@@ -1,4 +1,4 @@
-"""`authenticate` hooks: who is let in, by whom, and when."""
+"""`authenticate` hooks: which clients they admit, and when."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Admitting:
 
 
 class Waiting(Admitting):
-    """Lets in once it may; `entered` is set when somebody waits."""
+    """Admits a client once it may; `entered` is set when a client waits."""
 
     def __init__(self, identity: Identity = ADA) -> None:
         super().__init__(identity)
@@ -35,7 +35,7 @@ class Waiting(Admitting):
 
 
 async def refuse(params: ConnectionParams) -> None:
-    """Let nobody in."""
+    """Admit no client."""
 
 
 async def by_payload(params: ConnectionParams) -> Identity:

@@ -4,8 +4,9 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use protocol::Close;
 use pyo3::prelude::*;
-use runtime::Runtime;
+use runtime::{Runtime, Selector};
 use server::Server;
 
 use crate::bridge::Bridge;
@@ -65,7 +66,10 @@ impl Running {
             return std::mem::forget(this);
         }
         // Before what runs for them is cancelled, which would look like an end to them.
-        py.detach(|| this.wait_for(this.runtime.send_away()));
+        let sent_away = this
+            .runtime
+            .disconnect(Selector::default(), Close::going_away());
+        py.detach(|| this.wait_for(sent_away));
         let is_loop_closed = this.bridge.is_loop_closed(py);
         if is_loop_closed {
             // Nothing can be called any more, so nothing may be queued.
@@ -103,7 +107,7 @@ impl Running {
     }
 
     /// Blocks until some work of the system's thread is done; false when it took too long.
-    fn wait_for(&self, work: impl Future<Output = ()> + Send + 'static) -> bool {
+    fn wait_for(&self, work: impl Future + Send + 'static) -> bool {
         let (done, end) = mpsc::sync_channel(1);
         self.runtime.spawn(async move {
             work.await;

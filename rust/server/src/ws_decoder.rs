@@ -177,23 +177,21 @@ impl MessageDecoder {
 
     fn decode_message(&mut self) -> Result<Option<Incoming>, Close> {
         loop {
-            let header = match FrameHeader::read(&self.buffer) {
-                ReadHeader::Nothing => return Ok(None),
-                ReadHeader::Begun(header) => {
-                    self.check(&header)?;
-                    return Ok(None);
-                }
-                ReadHeader::Measured(header) => {
-                    self.check(&header)?;
-                    self.check_length(&header)?;
-                    return Ok(None);
-                }
-                ReadHeader::Whole(header) => {
-                    self.check(&header)?;
-                    self.check_length(&header)?;
-                    header
-                }
+            let read = FrameHeader::read(&self.buffer);
+            let (ReadHeader::Begun(header)
+            | ReadHeader::Measured(header)
+            | ReadHeader::Whole(header)) = read
+            else {
+                return Ok(None);
             };
+            self.check(&header)?;
+            if let ReadHeader::Begun(_) = read {
+                return Ok(None);
+            }
+            self.check_length(&header)?;
+            if let ReadHeader::Measured(_) = read {
+                return Ok(None);
+            }
             // Below the limit, which is a `usize`.
             let length = usize::try_from(header.length).unwrap_or(usize::MAX);
             if self.buffer.len() - header.size < length {

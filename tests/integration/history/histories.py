@@ -55,7 +55,7 @@ async def publish(manager: SubscriptionManager, *numbers: int) -> None:
 
 
 async def begin(client: ProtocolClient, query: str = FEED) -> tuple[str, str]:
-    """Subscribe for the first time; gives the id of the operation and where it stands."""
+    """Subscribe for the first time; return the id of the operation and its position."""
     id = await client.subscribe(query, extensions=BEGIN)
     first = await client.receive_next(id)
     assert first["data"] is None

@@ -1,4 +1,4 @@
-"""What a return costs, and to whom: large replays, slow clients, tenants, rules of security."""
+"""What a return costs, and which clients: large replays, slow ones, tenants, rules of security."""
 
 from __future__ import annotations
 

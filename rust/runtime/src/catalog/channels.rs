@@ -7,8 +7,24 @@ use security::ChannelPattern;
 
 use super::definition::{ChannelTemplate, Definition};
 
-/// Undeclared channels that are told of (count). Past it no further one is.
-const MAX_TOLD: usize = 256;
+/// Channels that are told of (count). Past it no further one is.
+pub(crate) const MAX_TOLD: usize = 256;
+
+/// The channels that something was told of: each once.
+#[derive(Debug, Default)]
+pub(crate) struct ToldChannels(HashSet<Arc<str>>);
+
+impl ToldChannels {
+    /// Whether this is the first time, and there is room to remember it.
+    pub(crate) fn is_first(&mut self, channel: &Arc<str>) -> bool {
+        self.0.len() < MAX_TOLD && self.0.insert(channel.clone())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
 
 /// The declared channels of one manager.
 #[derive(Debug, Default)]
@@ -45,23 +61,20 @@ impl Channels {
 #[derive(Debug)]
 pub(crate) struct Undeclared {
     channels: Channels,
-    told: HashSet<Arc<str>>,
+    told: ToldChannels,
 }
 
 impl Undeclared {
     pub(crate) fn new(channels: Channels) -> Self {
         Self {
             channels,
-            told: HashSet::new(),
+            told: ToldChannels::default(),
         }
     }
 
     /// Looks at the channel of an event.
     pub(crate) fn look_at(&mut self, channel: &Arc<str>) {
-        if self.channels.declare(channel) || self.told.len() >= MAX_TOLD {
-            return;
-        }
-        if self.told.insert(channel.clone()) {
+        if !self.channels.declare(channel) && self.told.is_first(channel) {
             tracing::debug!(
                 target: "fraiseql_subs",
                 channel = &**channel,
@@ -102,6 +115,6 @@ mod tests {
             undeclared.look_at(&"news".into());
         }
         assert_eq!(undeclared.told.len(), MAX_TOLD);
-        assert!(!undeclared.told.contains("news"));
+        assert!(!undeclared.told.0.contains("news"));
     }
 }

@@ -82,25 +82,26 @@ impl Catalog {
     pub fn check_shared_channels(&self, rbac: &Rbac) -> Result<(), RuleError> {
         let mut served: Vec<_> = self
             .definitions()
-            .filter_map(|definition| Some((&definition.field, definition.channel.as_ref()?)))
+            .filter_map(|definition| {
+                let template = definition.channel.as_ref()?;
+                Some((&definition.field, template, template.pattern()))
+            })
             .collect();
         // By name, so that the same one is told each time.
-        served.sort_unstable_by_key(|(field, _)| *field);
-        for (field, template) in &served {
-            let pattern = template.pattern();
-            if template.text().is_some() {
-                continue;
-            }
-            for (other, reached) in &served {
-                let channel = reached.sample();
-                let is_reached = reached.pattern() != pattern && pattern.covers(&channel);
-                if is_reached && !rbac.asks_as_much(field, other) {
-                    return Err(RuleError::OpenChannel {
-                        field: (*field).clone(),
-                        other: (*other).clone(),
-                        channel,
-                    });
-                }
+        served.sort_unstable_by_key(|(field, ..)| *field);
+        let with_arguments = served.iter().filter(|(_, found, _)| found.text().is_none());
+        for (field, _, pattern) in with_arguments {
+            let reached = served.iter().find(|(other, template, reached)| {
+                reached != pattern
+                    && pattern.covers(&template.sample())
+                    && !rbac.asks_as_much(field, other)
+            });
+            if let Some((other, template, _)) = reached {
+                return Err(RuleError::OpenChannel {
+                    field: (*field).clone(),
+                    other: (*other).clone(),
+                    channel: template.sample(),
+                });
             }
         }
         Ok(())

@@ -289,32 +289,25 @@ impl Runtime {
         }
     }
 
-    /// Closes all connections with 1001 at once.
-    pub fn send_away(&self) -> impl Future<Output = ()> + Send + use<> {
+    /// Closes the selected connections of all workers. Returns how many.
+    pub fn disconnect(
+        &self,
+        selector: Selector,
+        close: Close,
+    ) -> impl Future<Output = usize> + Send + use<> {
         let shards = self.shards.live();
         async move {
+            let mut count = 0;
             for shard in shards {
                 let command = CloseConnections {
-                    selector: Selector::default(),
-                    close: Close::going_away(),
+                    selector: selector.clone(),
+                    close: close.clone(),
                 };
                 // An error means that the worker, and with it its connections, has ended.
-                shard.send(command).await.ok();
+                count += shard.send(command).await.unwrap_or(0);
             }
+            count
         }
-    }
-
-    /// Closes the selected connections of all workers. Returns how many.
-    pub async fn disconnect(&self, selector: Selector, close: Close) -> usize {
-        let mut count = 0;
-        for shard in self.shards.live() {
-            let command = CloseConnections {
-                selector: selector.clone(),
-                close: close.clone(),
-            };
-            count += shard.send(command).await.unwrap_or(0);
-        }
-        count
     }
 
     /// Lets all connections leave within `limit`, then takes no further event and ends the

@@ -1,33 +1,29 @@
 //! Warnings about events whose tenant is not what their publisher takes it for.
 
-use std::sync::Arc;
-
 use bus::Event;
-use hashbrown::HashSet;
 
-/// Channels that are told of (count). Past it no further one is.
-const MAX_TOLD: usize = 256;
+use crate::catalog::channels::ToldChannels;
 
 /// Tells what becomes of events without a tenant under tenant isolation, and of those with one
 /// where there is no isolation: of each channel once.
 #[derive(Debug)]
 pub(crate) struct TenantNotices {
     is_isolated: bool,
-    told: HashSet<Arc<str>>,
+    told: ToldChannels,
 }
 
 impl TenantNotices {
     pub(crate) fn new(is_isolated: bool) -> Self {
         Self {
             is_isolated,
-            told: HashSet::new(),
+            told: ToldChannels::default(),
         }
     }
 
     /// Looks at an event.
     pub(crate) fn look_at(&mut self, event: &Event) {
         let is_expected = event.tenant_id.is_some() == self.is_isolated;
-        if is_expected || self.told.len() >= MAX_TOLD || !self.told.insert(event.channel.clone()) {
+        if is_expected || !self.told.is_first(&event.channel) {
             return;
         }
         let channel = &*event.channel;
@@ -49,7 +45,10 @@ impl TenantNotices {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::catalog::channels::MAX_TOLD;
 
     #[test]
     fn what_is_remembered_is_bounded() {

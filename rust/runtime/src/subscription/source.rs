@@ -146,8 +146,17 @@ impl Subscriptions {
         stream: Option<Arc<Stream>>,
     ) -> Result<Arc<Lane>, Vec<GraphQLError>> {
         let home = self.address.get().ok_or_else(shutting_down)?;
+        Ok(self.lane_on(home, info, stream))
+    }
+
+    fn lane_on(
+        &self,
+        home: &WorkerAddress,
+        info: SubscriptionInfo,
+        stream: Option<Arc<Stream>>,
+    ) -> Arc<Lane> {
         let wakes = home.wakes.clone();
-        Ok(Arc::new(Lane::new(info, stream, &self.lanes, wakes)))
+        Arc::new(Lane::new(info, stream, &self.lanes, wakes))
     }
 
     /// As [`Self::lane`], for a subscription that will be a member of a group: what it has missed
@@ -217,8 +226,7 @@ impl Subscriptions {
             sink: sink.clone(),
         };
         let membership = self.members.join(&self.groups, address, joining, |home| {
-            let (stream, wakes) = (Some(source.stream.clone()), home.wakes.clone());
-            Arc::new(Lane::new(source.info(), stream, &self.lanes, wakes))
+            self.lane_on(home, source.info(), Some(source.stream.clone()))
         });
         // The results of an event before are on their way, and not to here.
         (membership.sent() <= joined).then(|| self.shard.register_member(Box::new(membership)))
