@@ -19,14 +19,14 @@ RUNTIME = [
     "worker",
     "connection",
     "operation",
-    "engine",
+    "state",
     "subscription",
     "admission",
     "client",
     "catalog",
     "routing",
 ]
-"""Folders of the runtime (and the engine), each of which uses those below it only."""
+"""Folders of the runtime (and the state), each of which uses those below it only."""
 
 
 @pytest.mark.parametrize("crate", CRATES)
@@ -51,7 +51,7 @@ def test_the_folders_of_the_runtime_keep_their_order():
 
 def test_every_folder_of_the_runtime_has_its_place():
     found = {path.name for path in (RUST / "runtime" / "src").iterdir() if path.is_dir()}
-    assert found | {"engine"} == set(RUNTIME)
+    assert found | {"state"} == set(RUNTIME)
 
 
 def test_uses_are_read_from_groups_and_relative_paths(tmp_path):

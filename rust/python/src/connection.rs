@@ -96,7 +96,7 @@ impl Connection {
         let responder = py.detach(|| running.runtime.responder());
         let client = peer.into_client(py)?;
         let admitted = responder.admit(&client.headers, client.peer.as_deref());
-        let transports = responder.engine().transports;
+        let transports = responder.state().transports;
         let subprotocol = transports.negotiate(subprotocols.iter().map(|name| &*name.0));
         let promise = Promise::new(py)?;
         let ended = promise.future(py).unbind();
@@ -109,8 +109,8 @@ impl Connection {
             let opening = ConnectionConfig {
                 client,
                 session: Session::websocket(speaks)
-                    .with_keepalive(responder.engine().limits.keepalive)
-                    .with_early_bytes(responder.engine().limits.max_message_bytes),
+                    .with_keepalive(responder.state().limits.keepalive)
+                    .with_early_bytes(responder.state().limits.max_message_bytes),
                 close: subprotocol
                     .is_none()
                     .then(Close::subprotocol_not_acceptable),

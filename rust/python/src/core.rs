@@ -471,7 +471,7 @@ impl Core {
     /// Counts a connection that was ended, and whose socket the server keeps.
     fn not_cut(&self) {
         if let CoreState::Running(running) = &*self.state.lock() {
-            running.runtime.engine().metrics.connections_not_cut.add(1);
+            running.runtime.state().metrics.connections_not_cut.add(1);
         }
     }
 
@@ -525,7 +525,7 @@ impl Core {
         let CoreState::Running(running) = &*self.state.lock() else {
             return Vec::new();
         };
-        let listed = running.runtime.engine().roster.list().into_iter();
+        let listed = running.runtime.state().roster.list().into_iter();
         listed
             .map(|connected| {
                 (
@@ -546,9 +546,7 @@ impl Core {
     /// Counters in the text format of Prometheus; empty before the first start.
     fn prometheus(&self) -> String {
         match &*self.state.lock() {
-            CoreState::Running(running) => {
-                runtime::prometheus(&running.runtime.engine().snapshot())
-            }
+            CoreState::Running(running) => runtime::prometheus(&running.runtime.state().snapshot()),
             CoreState::New | CoreState::Closed => String::new(),
         }
     }
@@ -557,7 +555,7 @@ impl Core {
     fn metrics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let metrics = PyDict::new(py);
         if let CoreState::Running(running) = &*self.state.lock() {
-            for (name, value) in running.runtime.engine().snapshot().iter() {
+            for (name, value) in running.runtime.state().snapshot().iter() {
                 metrics.set_item(name, value)?;
             }
         }

@@ -44,7 +44,7 @@ impl Receipt {
 
 /// Publishes one event: done already unless the bus is behind.
 pub(crate) fn one(py: Python<'_>, running: &Arc<Running>, draft: Draft) -> PyResult<Publication> {
-    let intake = &running.runtime.engine().intake;
+    let intake = &running.runtime.state().intake;
     match intake
         .try_publish(draft)
         .map_err(|error| bus_error(&error))?
@@ -64,7 +64,7 @@ pub(crate) fn many(
     events: &Bound<'_, PyAny>,
     tenant_id: Option<&str>,
 ) -> PyResult<Publication> {
-    let intake = &running.runtime.engine().intake;
+    let intake = &running.runtime.state().intake;
     let read = |(index, event): (usize, PyResult<Bound<'_, PyAny>>)| {
         let mut draft = read_draft(index, &event?, classes)?;
         if let Some(tenant) = tenant_id {
@@ -166,7 +166,7 @@ fn publish_later(
     if running_loop(py).is_err() {
         return Err(cannot_wait(drafts.len()));
     }
-    let intake = running.runtime.engine().intake.clone();
+    let intake = running.runtime.state().intake.clone();
     let work = async move {
         let mut receipts = Vec::with_capacity(drafts.len());
         for draft in drafts {

@@ -15,8 +15,8 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use runtime::{
-    Authenticator, Catalog, ChannelTemplate, Condition, Definition, Engine, EngineConfig,
-    FilterValue, Limits, Page, Parameter, ResolverKind, Runtime, SlowConsumer, TokenVerifier,
+    Authenticator, Catalog, ChannelTemplate, Condition, Definition, FilterValue, Limits, Page,
+    Parameter, ResolverKind, Runtime, RuntimeConfig, RuntimeState, SlowConsumer, TokenVerifier,
     field_path, random_key,
 };
 use security::Policy;
@@ -306,7 +306,7 @@ impl Setup {
                 failures,
             }) as Arc<dyn Authenticator>
         });
-        let engine = Engine::new(EngineConfig {
+        let state = RuntimeState::new(RuntimeConfig {
             catalog: self.catalog.clone(),
             limits: self.limits.clone(),
             policy: self.policy.clone(),
@@ -318,7 +318,7 @@ impl Setup {
             history: self.history.clone(),
             key,
         });
-        match py.detach(|| Runtime::start(engine, self.workers)) {
+        match py.detach(|| Runtime::start(state, self.workers)) {
             Ok(runtime) => Ok(Running::new(runtime, bridge, calls, hooks)),
             Err(error) => {
                 bridge.detach(py);

@@ -9,7 +9,7 @@
 //! - `worker`: one thread, and the actor in front of its subscriptions and connections;
 //! - `connection`: one client, and the registry of a worker's connections;
 //! - `operation`: opens operations;
-//! - `engine`: what all threads of a manager share;
+//! - `state`: what all threads of a manager share;
 //! - `subscription`: which events reach a subscription, its calls, its results in order;
 //! - `admission`: the middleware actors;
 //! - `client`: who asks;
@@ -30,7 +30,6 @@ mod client;
 mod clock;
 mod config;
 mod connection;
-mod engine;
 mod error;
 mod manager;
 mod metrics;
@@ -39,6 +38,7 @@ mod places;
 mod prometheus;
 mod random;
 mod routing;
+mod state;
 mod subscription;
 mod transport;
 mod worker;
@@ -57,7 +57,6 @@ pub use config::{CLOSE_TIMEOUT, INTAKE_CAPACITY, Limits, SlowConsumer};
 pub use connection::{
     Connection, Flow, Outbox, Outgoing, Registry, SignalStream, Transport, stuck_time,
 };
-pub use engine::{Engine, EngineConfig, Page};
 pub use error::{DefinitionError, RuntimeError};
 pub use manager::{EventBusActor, Runtime, WorkerFactory};
 pub use metrics::{Metrics, Snapshot, UNWRITTEN};
@@ -65,6 +64,7 @@ pub use places::Place;
 pub use prometheus::prometheus;
 pub use random::{opaque_id, random_key};
 pub use routing::{FieldPath, Route, RoutingIndex, Wanted, field_path};
+pub use state::{Page, RuntimeConfig, RuntimeState};
 pub use subscription::{
     BatchedWakes, CallId, CallInput, Callback, Lane, Outcome, Resolver, Settled, Shard, Started,
     SubscriptionActor, SubscriptionInfo, Wake,

@@ -10,8 +10,8 @@ use std::time::Duration;
 use graphql::{DocumentLimits, Schema, SchemaOptions};
 use protocol::{Session, Subprotocol, Transports};
 use runtime::{
-    CallId, Catalog, Client, ConnectionConfig, ConnectionHandle, Engine, EngineConfig, Lane,
-    Limits, Resolver, Runtime, SlowConsumer, TransportHandle,
+    CallId, Catalog, Client, ConnectionConfig, ConnectionHandle, Lane, Limits, Resolver, Runtime,
+    RuntimeConfig, RuntimeState, SlowConsumer, TransportHandle,
 };
 use security::Policy;
 
@@ -26,7 +26,7 @@ fn runtime(workers: usize) -> Runtime {
     let sdl = "type Query { a: Int } type Subscription { a: Int }";
     let schema = Schema::parse(sdl, SchemaOptions::default()).unwrap();
     let catalog = Catalog::new(schema, Vec::new(), DocumentLimits::default(), None).unwrap();
-    let engine = Engine::new(EngineConfig {
+    let state = RuntimeState::new(RuntimeConfig {
         catalog: Arc::new(catalog),
         limits: Limits {
             connection_init_timeout: Duration::from_mins(1),
@@ -50,7 +50,7 @@ fn runtime(workers: usize) -> Runtime {
         key: [0; 16],
         history: None,
     });
-    Runtime::start(engine, workers).unwrap()
+    Runtime::start(state, workers).unwrap()
 }
 
 /// Opens a connection; its thread is told when it ends.

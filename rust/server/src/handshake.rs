@@ -67,7 +67,7 @@ where
         socket.hand_over(place);
     }
     let worker = &upgrades.current.worker;
-    let limits = &worker.engine().limits;
+    let limits = &worker.state().limits;
     let session = Session::websocket(subprotocol.unwrap_or(Subprotocol::TransportWs))
         .with_keepalive(limits.keepalive)
         .with_early_bytes(limits.max_message_bytes);
@@ -99,7 +99,7 @@ impl UpgradeService {
         if !self.path.is_match(head.uri.path()) {
             return Err(HttpResponse::NotFound().finish().into());
         }
-        let limit = self.current.worker.engine().limits.max_head_bytes;
+        let limit = self.current.worker.state().limits.max_head_bytes;
         let is_too_large = is_too_large(head, limit);
         let sent = headers_of(head, |name| !is_too_large || name == "origin");
         let (responder, peer) = (&self.current.responder, peer_of(head));
@@ -137,7 +137,7 @@ impl UpgradeService {
         let mut response = ws::handshake(head).map_err(|error| refuse(causes::handshake(error)))?;
         let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL);
         let offered = offered.filter_map(|names| names.to_str().ok());
-        let subprotocol = self.current.worker.engine().transports.negotiate(offered);
+        let subprotocol = self.current.worker.state().transports.negotiate(offered);
         if let Some(subprotocol) = subprotocol {
             response.insert_header((header::SEC_WEBSOCKET_PROTOCOL, subprotocol.name()));
         }

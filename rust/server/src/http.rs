@@ -33,7 +33,7 @@ pub(crate) async fn answer(
     payload: web::Payload,
     worker: &CurrentWorker,
 ) -> HttpResponse {
-    let (limits, responder) = (&worker.worker.engine().limits, &worker.responder);
+    let (limits, responder) = (&worker.worker.state().limits, &worker.responder);
     let socket = socket_of(request);
     let mut asked = protocol::http::HttpRequest {
         method: request.method().as_str(),

@@ -72,7 +72,7 @@ pub(crate) async fn serve<T: AsyncRead + AsyncWrite + Unpin>(
     application: Application,
     responder: &Responder,
 ) {
-    let limits = &responder.engine().limits;
+    let limits = &responder.state().limits;
     // The socket waits for no head: that is done here, stream by stream.
     let _watched = socket.begin_request();
     let mut builder = Builder::new();

@@ -91,7 +91,7 @@ impl Server {
             Listener::bind(&config.endpoint).map_err(refused(config.endpoint.clone()))?;
         let (started, handle) = mpsc::sync_channel(1);
         let (factory, endpoint) = (runtime.worker_factory(), config.endpoint.clone());
-        let metrics = factory.engine().metrics.clone();
+        let metrics = factory.state().metrics.clone();
         runtime.run_on_system(move || {
             let path = config.path;
             let server = actix_server::Server::build()

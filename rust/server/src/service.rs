@@ -129,7 +129,7 @@ async fn serve_secured(
 impl Site {
     async fn open(workers: &WorkerFactory, path: &str) -> Result<Self, ()> {
         let current = web::Data::new(CurrentWorker::start(workers));
-        let limits = current.worker.engine().limits.clone();
+        let limits = current.worker.state().limits.clone();
         let responder = current.responder.clone();
         let upgrades = Rc::new(UpgradeService {
             path: ResourceDef::new(spellings(path)),

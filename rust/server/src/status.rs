@@ -4,7 +4,7 @@ use actix_web::guard::{Any, Get, Head};
 use actix_web::{HttpRequest, HttpResponse, Resource, web};
 use protocol::http::Response;
 use protocol::{NOSNIFF, fields};
-use runtime::Engine;
+use runtime::RuntimeState;
 
 use crate::application::spellings;
 use crate::head::headers_of;
@@ -21,12 +21,11 @@ pub(crate) fn pages(config: &mut web::ServiceConfig) {
 }
 
 /// A page to read; of a HEAD actix-http sends the head alone.
-fn page(path: &str, show: fn(&Engine) -> HttpResponse) -> Resource {
+fn page(path: &str, show: fn(&RuntimeState) -> HttpResponse) -> Resource {
     let reads = web::route().guard(Any(Get()).or(Head()));
     let answer = move |request: HttpRequest, worker: web::Data<CurrentWorker>| {
-        let engine = worker.worker.engine();
-        let response =
-            admitted(&request, engine).map_or_else(|refusal| *refusal, |()| show(engine));
+        let state = worker.worker.state();
+        let response = admitted(&request, state).map_or_else(|refusal| *refusal, |()| show(state));
         std::future::ready(response)
     };
     web::resource(spellings(path))
@@ -35,17 +34,17 @@ fn page(path: &str, show: fn(&Engine) -> HttpResponse) -> Resource {
 }
 
 /// Lets in who asks for a host of the server's.
-fn admitted(request: &HttpRequest, engine: &Engine) -> Result<(), Box<HttpResponse>> {
+fn admitted(request: &HttpRequest, state: &RuntimeState) -> Result<(), Box<HttpResponse>> {
     let headers = headers_of(request.head(), |name| name == "host");
     let host = fields::value(&headers, "host").filter(|_| fields::repeated(&headers).is_none());
-    engine.admit_to_status(host).map_err(|check| {
+    state.admit_to_status(host).map_err(|check| {
         let refusal = Response::denied(check.name());
         respond(refusal.into(), None).into()
     })
 }
 
 async fn not_allowed(request: HttpRequest, worker: web::Data<CurrentWorker>) -> HttpResponse {
-    if let Err(refusal) = admitted(&request, worker.worker.engine()) {
+    if let Err(refusal) = admitted(&request, worker.worker.state()) {
         return *refusal;
     }
     HttpResponse::MethodNotAllowed()
@@ -54,13 +53,13 @@ async fn not_allowed(request: HttpRequest, worker: web::Data<CurrentWorker>) -> 
 }
 
 /// Answers as long as the process does.
-fn live(_: &Engine) -> HttpResponse {
+fn live(_: &RuntimeState) -> HttpResponse {
     status(HttpResponse::Ok(), "live")
 }
 
 /// 503 from the begin of a drain on, so that a balancer sends clients elsewhere.
-fn ready(engine: &Engine) -> HttpResponse {
-    if engine.is_draining() {
+fn ready(state: &RuntimeState) -> HttpResponse {
+    if state.is_draining() {
         status(HttpResponse::ServiceUnavailable(), "draining")
     } else {
         status(HttpResponse::Ok(), "ready")
@@ -75,8 +74,8 @@ fn status(mut response: actix_web::HttpResponseBuilder, status: &str) -> HttpRes
         .body(format!(r#"{{"status":"{status}"}}"#))
 }
 
-fn metrics(engine: &Engine) -> HttpResponse {
-    let snapshot = engine.snapshot();
+fn metrics(state: &RuntimeState) -> HttpResponse {
+    let snapshot = state.snapshot();
     HttpResponse::Ok()
         .insert_header(NOSNIFF)
         .content_type("text/plain; version=0.0.4; charset=utf-8")

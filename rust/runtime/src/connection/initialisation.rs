@@ -28,7 +28,7 @@ impl Connection {
         authenticate.do_send(Connect { client, reply });
         if !self.is_websocket {
             // It has no time of its own yet.
-            self.set_initialisation_time(self.registry.engine().limits.request_timeout);
+            self.set_initialisation_time(self.registry.state().limits.request_timeout);
         }
         let connection = Rc::downgrade(self);
         let waiting = Task::spawn(async move {
@@ -72,7 +72,7 @@ impl Connection {
         // What is asked about the client ends with this.
         if self.authenticating.take().is_some() {
             self.came_to_nothing();
-            self.registry.engine().metrics.denied(Check::Authentication);
+            self.registry.state().metrics.denied(Check::Authentication);
             audit::authentication_timed_out(self.id());
         }
         let action = self.session.borrow_mut().initialisation_timed_out();
@@ -88,7 +88,7 @@ impl Connection {
     fn accept(self: &Rc<Self>, mut client: Client) {
         self.initialising.take();
         let mut is_counted = true;
-        if let Some(rates) = &self.registry.engine().rates {
+        if let Some(rates) = &self.registry.state().rates {
             if let Some(shared) = rates.of_client(&client, self.is_exchange) {
                 // What asks to be let in is a message of the client that it turns out to be.
                 is_counted = !self.is_websocket && rates.knows_by_head();
@@ -96,7 +96,7 @@ impl Connection {
             }
             client.buckets.clone_from(&self.buckets.borrow());
         }
-        if !self.registry.engine().catalog.has_functions() {
+        if !self.registry.state().catalog.has_functions() {
             client.forget_head();
         }
         let identity = client.identity.as_ref();
@@ -120,7 +120,7 @@ impl Connection {
             self.registry.expire_at(seconds, self.key);
         }
         if self.session.borrow().is_event_stream() {
-            self.set_initialisation_time(self.registry.engine().limits.connection_init_timeout);
+            self.set_initialisation_time(self.registry.state().limits.connection_init_timeout);
         }
         let actions = self.session.borrow_mut().accept(ack.as_ref());
         self.act(actions);

@@ -116,11 +116,11 @@ impl Connection {
         let key = LAST.fetch_add(1, Relaxed);
         let is_websocket = session.is_websocket();
         let is_exchange = session.is_exchange();
-        let limits = &registry.engine().limits;
+        let limits = &registry.state().limits;
         let outbox = Outbox::new(
             limits.max_pending_bytes,
             limits.slow_consumer,
-            registry.engine().metrics.clone(),
+            registry.state().metrics.clone(),
         )
         .with_budget(client.budget.clone());
         let connection = Rc::new(Self {
@@ -142,7 +142,7 @@ impl Connection {
             awaits_operation: Cell::new(is_exchange),
             buckets: RefCell::new(
                 registry
-                    .engine()
+                    .state()
                     .rates
                     .as_ref()
                     .map(RateTable::of_connection),
@@ -165,7 +165,7 @@ impl Connection {
         }
         let action = connection.session.borrow_mut().begin();
         connection.act(action);
-        if registry.engine().is_draining() {
+        if registry.state().is_draining() {
             // It was admitted just before.
             connection.leave();
         }
@@ -216,7 +216,7 @@ impl Connection {
 
     /// Counts a denial and leaves a trace of it.
     fn denied(&self, check: Check) {
-        self.registry.engine().metrics.denied(check);
+        self.registry.state().metrics.denied(check);
         let client = self.client();
         let identity = client.as_ref().and_then(|client| client.identity.as_ref());
         audit::connection_denied(check, identity, self.id());
@@ -267,7 +267,7 @@ impl Connection {
         let Some(client) = self.client() else { return };
         let limit = self
             .registry
-            .engine()
+            .state()
             .limits
             .max_subscriptions_per_connection;
         if Rc::strong_count(&self.judged) > limit {
@@ -321,7 +321,7 @@ impl Connection {
         // The session lets no client subscribe before it is accepted.
         let Some(client) = self.client() else { return };
         self.client_completed(&id);
-        let catalog = &self.registry.engine().catalog;
+        let catalog = &self.registry.state().catalog;
         let kind = (!self.is_websocket).then(|| catalog.kind(prepared));
         if self.is_too_late(kind.flatten()) {
             return self.leave();
@@ -337,7 +337,7 @@ impl Connection {
         }
         let limit = self
             .registry
-            .engine()
+            .state()
             .limits
             .max_subscriptions_per_connection;
         if self.operations.borrow().len() >= limit {
@@ -368,13 +368,13 @@ impl Connection {
         let sink = Rc::new(OperationSink {
             connection: Rc::downgrade(self),
             outbox: self.outbox.clone(),
-            framing: framing.with_ids(self.registry.engine().can_resume(), asks_ids),
+            framing: framing.with_ids(self.registry.state().can_resume(), asks_ids),
             events: OnceCell::new(),
             needs_head: Cell::new(!self.is_websocket),
             id: id.clone(),
             mark: mark.clone(),
             buckets: self.buckets_of_results(&client, prepared),
-            metrics: self.registry.engine().metrics.clone(),
+            metrics: self.registry.state().metrics.clone(),
         });
         match self.registry.opener().open(prepared, &client, sink) {
             Opening::Done(opened) => self.opened(&id, &mark, opened),
@@ -455,7 +455,7 @@ impl Connection {
 
     /// The identity has ended.
     pub(crate) fn expired(&self) {
-        self.registry.engine().metrics.connections_expired.add(1);
+        self.registry.state().metrics.connections_expired.add(1);
         self.close(Close::new(4403, "Identity expired"));
     }
 
@@ -536,13 +536,13 @@ impl Connection {
     /// Whether clients are looked after: pinged, and ended when they are gone.
     #[must_use]
     pub fn is_kept_alive(&self) -> bool {
-        self.registry.engine().limits.keepalive.is_some()
+        self.registry.state().limits.keepalive.is_some()
     }
 
     /// Whether an operation of this kind, if it is known, comes when no more are taken. An HTTP
     /// request came before, as a server that drains admits none.
     fn is_too_late(&self, kind: Option<OperationKind>) -> bool {
-        let is_draining = self.leaving.get() || self.registry.engine().is_draining();
+        let is_draining = self.leaving.get() || self.registry.state().is_draining();
         let may_go_on = self.is_websocket || kind == Some(OperationKind::Subscription);
         self.awaits_operation.set(false);
         is_draining && may_go_on

@@ -34,7 +34,7 @@ impl Connection {
     pub(super) fn came_to_nothing(&self) {
         if self.accepted.borrow().is_none() && !self.is_counted.replace(true) {
             let peer = self.connected.peer.as_deref();
-            self.registry.engine().refused(peer);
+            self.registry.state().refused(peer);
         }
     }
 
@@ -48,7 +48,7 @@ impl Connection {
     }
 
     pub(super) fn too_many_operations(&self) -> GraphQLError {
-        self.registry.engine().metrics.denied(Check::Rate);
+        self.registry.state().metrics.denied(Check::Rate);
         let client = self.client();
         let identity = client.as_ref().and_then(|client| client.identity.as_ref());
         audit::operation_denied(identity, Some(self.id()));
@@ -66,7 +66,7 @@ impl Connection {
             .buckets
             .as_ref()
             .filter(|found| found.limits_results())?;
-        let kind = self.registry.engine().catalog.kind(prepared);
+        let kind = self.registry.state().catalog.kind(prepared);
         (kind == Some(OperationKind::Subscription)).then(|| buckets.clone())
     }
 }

@@ -14,8 +14,8 @@ use super::Connection;
 use super::expiry::{Expiries, ExpiryClock};
 use crate::admission::{Connect, start_authentication};
 use crate::client::Selector;
-use crate::engine::Engine;
 use crate::operation::Opener;
+use crate::state::RuntimeState;
 
 /// The live connections of one worker, and what they need of it.
 pub struct Registry {
@@ -31,9 +31,8 @@ impl Registry {
     /// Starts the actors that clients pass on the current thread, which must be inside an actix
     /// arbiter.
     pub(crate) fn new(opener: Rc<Opener>) -> Self {
-        let engine = opener.engine();
-        let authenticate =
-            start_authentication(engine.tokens.clone(), engine.authenticator.clone());
+        let state = opener.state();
+        let authenticate = start_authentication(state.tokens.clone(), state.authenticator.clone());
         Self {
             opener,
             authenticate,
@@ -43,8 +42,8 @@ impl Registry {
     }
 
     /// What all threads share.
-    pub(crate) fn engine(&self) -> &Arc<Engine> {
-        self.opener.engine()
+    pub(crate) fn state(&self) -> &Arc<RuntimeState> {
+        self.opener.state()
     }
 
     /// What opens the operations of these connections.
@@ -57,10 +56,8 @@ impl Registry {
     }
 
     pub(crate) fn add(&self, key: u64, connection: &Rc<Connection>) {
-        self.engine()
-            .roster
-            .add(key, connection.connected().clone());
-        self.engine().metrics.connections.add(1);
+        self.state().roster.add(key, connection.connected().clone());
+        self.state().metrics.connections.add(1);
         self.connections
             .borrow_mut()
             .insert(key, Rc::downgrade(connection));
@@ -68,8 +65,8 @@ impl Registry {
 
     pub(crate) fn remove(&self, key: u64) {
         if self.connections.borrow_mut().remove(&key).is_some() {
-            self.engine().metrics.connections.add(-1);
-            self.engine().roster.remove(key);
+            self.state().metrics.connections.add(-1);
+            self.state().roster.remove(key);
         }
     }
 

@@ -17,8 +17,8 @@ use super::tenant_notices::TenantNotices;
 use crate::catalog::Catalog;
 use crate::catalog::channels::{Channels, Undeclared};
 use crate::config::BROADCAST_BATCH;
-use crate::engine::Engine;
 use crate::metrics::Metrics;
+use crate::state::RuntimeState;
 use crate::worker::{Broadcast, ShardActor};
 
 /// The shards that events are handed to. Shared, so that a subscription never has to wait for
@@ -54,17 +54,17 @@ pub struct EventBusActor {
 }
 
 impl EventBusActor {
-    /// Makes the actor that empties the intake of an engine.
+    /// Creates the actor that empties the intake of a manager.
     #[must_use]
-    pub fn new(engine: &Engine, shards: Arc<ShardList>) -> Self {
+    pub fn new(state: &RuntimeState, shards: Arc<ShardList>) -> Self {
         Self {
-            intake: engine.intake.clone(),
+            intake: state.intake.clone(),
             shards,
-            history: engine.history.clone(),
-            event_streams: engine.event_streams.clone(),
-            metrics: engine.metrics.clone(),
-            is_isolated: engine.policy.tenant.is_some(),
-            catalog: engine.catalog.clone(),
+            history: state.history.clone(),
+            event_streams: state.event_streams.clone(),
+            metrics: state.metrics.clone(),
+            is_isolated: state.policy.tenant.is_some(),
+            catalog: state.catalog.clone(),
         }
     }
 }

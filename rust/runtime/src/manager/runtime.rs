@@ -20,9 +20,9 @@ use super::worker_factory::WorkerFactory;
 use super::worker_pool::WorkerPool;
 use crate::catalog::PreparedRequest;
 use crate::client::{Buckets, Client, Selector};
-use crate::engine::Engine;
 use crate::error::RuntimeError;
 use crate::operation::{Opened, Opening, opened_unless};
+use crate::state::RuntimeState;
 use crate::subscription::{FinishSubscription, StopSubscription, SubscriptionActor};
 use crate::transport::{Responder, Response, ResponseStream, StreamSink, Streams};
 use crate::worker::{
@@ -44,7 +44,7 @@ const PACE: Duration = Duration::from_millis(50);
 
 /// A started manager.
 pub struct Runtime {
-    engine: Arc<Engine>,
+    state: Arc<RuntimeState>,
     shards: Arc<ShardList>,
     streams: Arc<Streams>,
     /// The worker on the system's thread, which hosts in-process operations.
@@ -77,16 +77,16 @@ impl Runtime {
     /// # Errors
     ///
     /// [`RuntimeError`] when no thread can be had.
-    pub fn start(engine: Engine, workers: usize) -> Result<Self, RuntimeError> {
+    pub fn start(state: RuntimeState, workers: usize) -> Result<Self, RuntimeError> {
         let system = SystemThread::acquire()?;
-        let engine = Arc::new(engine);
+        let state = Arc::new(state);
         let shards = Arc::<ShardList>::default();
         let (started, local) = mpsc::sync_channel(1);
-        let (state, list) = (engine.clone(), shards.clone());
+        let (of_worker, list) = (state.clone(), shards.clone());
         system.arbiter().spawn_fn(move || {
-            EventBusActor::new(&state, list.clone()).start();
-            let groups = state.call_groups.clone();
-            let (_, shard) = Worker::start(state);
+            EventBusActor::new(&of_worker, list.clone()).start();
+            let groups = of_worker.call_groups.clone();
+            let (_, shard) = Worker::start(of_worker);
             groups.set_home(address(&shard));
             list.add(shard.clone());
             // Fails only when the caller is gone, and then the address is not needed.
@@ -94,7 +94,7 @@ impl Runtime {
         });
         let local = local.recv().map_err(|_| RuntimeError::Closed)?;
         Ok(Self {
-            engine,
+            state,
             shards,
             streams: Arc::default(),
             local,
@@ -112,14 +112,14 @@ impl Runtime {
 
     /// What all threads of the manager share.
     #[must_use]
-    pub fn engine(&self) -> &Arc<Engine> {
-        &self.engine
+    pub fn state(&self) -> &Arc<RuntimeState> {
+        &self.state
     }
 
     /// Ends the actors and with them all operations; the thread goes on while another manager
     /// needs it. Dropping the runtime does this too.
     pub fn stop(&self) {
-        self.engine.intake.close();
+        self.state.intake.close();
         for shard in self.shards.live() {
             shard.do_send(StopWorker);
         }
@@ -142,11 +142,7 @@ impl Runtime {
     pub fn responder(&self) -> Responder {
         let pool = self.pool.get_or_init(|| self.start_pool());
         pool.least_loaded().unwrap_or_else(|| {
-            Responder::new(
-                self.engine.clone(),
-                self.streams.clone(),
-                self.local.clone(),
-            )
+            Responder::new(self.state.clone(), self.streams.clone(), self.local.clone())
         })
     }
 
@@ -165,7 +161,7 @@ impl Runtime {
     #[must_use]
     pub fn worker_factory(&self) -> WorkerFactory {
         WorkerFactory::new(
-            self.engine.clone(),
+            self.state.clone(),
             self.shards.clone(),
             self.streams.clone(),
         )
@@ -184,17 +180,17 @@ impl Runtime {
         client: Client,
     ) -> Result<Result<Arc<ResponseStream>, Vec<GraphQLError>>, RuntimeError> {
         let mut client = client;
-        client.buckets = self.engine.in_process_account(&client);
+        client.buckets = self.state.in_process_account(&client);
         if let Some(buckets) = &client.buckets
             && buckets.subscribe().is_err()
         {
-            return Ok(Err(vec![self.engine.operation_denied(&client)]));
+            return Ok(Err(vec![self.state.operation_denied(&client)]));
         }
-        let limits = &self.engine.limits;
+        let limits = &self.state.limits;
         let stream = Arc::new(ResponseStream::new(
             limits.max_pending_bytes,
             limits.slow_consumer,
-            self.engine.metrics.clone(),
+            self.state.metrics.clone(),
         ));
         match self.operations.entry(id.clone()) {
             dashmap::Entry::Occupied(_) => {
@@ -212,15 +208,15 @@ impl Runtime {
         let prepared = PreparedRequest::new(request);
         let asked = prepared.resume().is_ok_and(|resume| resume.is_asked);
         let is_limited = |buckets: &Arc<Buckets>| {
-            let kind = || self.engine.catalog.kind(&prepared);
+            let kind = || self.state.catalog.kind(&prepared);
             buckets.limits_results() && kind() == Some(OperationKind::Subscription)
         };
         let sink = StreamSink {
             stream: stream.clone(),
             events: OnceCell::new(),
             buckets: client.buckets.clone().filter(is_limited),
-            metrics: self.engine.metrics.clone(),
-            framing: Framing::bare().with_ids(self.engine.can_resume(), asked),
+            metrics: self.state.metrics.clone(),
+            framing: Framing::bare().with_ids(self.state.can_resume(), asked),
         };
         let (operations, opening) = (self.operations.clone(), stream.clone());
         self.local.do_send(RunOnWorker(Box::new(move |worker| {
@@ -316,9 +312,9 @@ impl Runtime {
         let begin = Instant::now();
         self.drain_connections(limit).await;
         // Not before: a mutation that was under way may have published.
-        self.engine.intake.close();
+        self.state.intake.close();
         let deadline = (begin + limit).max(Instant::now() + limit.min(CLOSE_TIME));
-        self.wait_while(|| !self.engine.intake.is_empty(), deadline)
+        self.wait_while(|| !self.state.intake.is_empty(), deadline)
             .await;
         let actors: Vec<_> = self
             .operations
@@ -328,14 +324,14 @@ impl Runtime {
         for actor in actors {
             actor.do_send(FinishSubscription);
         }
-        let metrics = &self.engine.metrics;
+        let metrics = &self.state.metrics;
         // Operations that take no further event are no subscriptions any more, and have calls
         // under way.
         let is_answering = || self.operations.iter().any(|one| !one.stream.is_over());
         let is_under_way = || metrics.subscriptions.get() > 0 || is_answering();
         let told_at = Instant::now() + TELL_AFTER;
         self.wait_while(is_under_way, told_at.min(deadline)).await;
-        if is_under_way() && !self.engine.is_hurried() {
+        if is_under_way() && !self.state.is_hurried() {
             let running = self.operations.iter().filter(|one| !one.stream.is_over());
             tell_waiting(running.count(), deadline);
         }
@@ -347,28 +343,28 @@ impl Runtime {
     /// until `limit` to answer what ends by itself, and closes with 1001. No client is let in any
     /// more until [`Self::readmit`].
     pub async fn drain_connections(&self, limit: Duration) {
-        let engine = &self.engine;
-        engine.set_draining(true);
+        let state = &self.state;
+        state.set_draining(true);
         let deadline = Instant::now() + limit;
-        let published = engine.intake.accepted();
+        let published = state.intake.accepted();
         self.wait_while(
-            || engine.metrics.events_published.get() < published,
+            || state.metrics.events_published.get() < published,
             deadline,
         )
         .await;
-        let connections = engine.metrics.connections.get();
+        let connections = state.metrics.connections.get();
         let paced = PACE.saturating_mul(u32::try_from(connections).unwrap_or(u32::MAX));
         let window = paced.min(limit);
         for shard in self.shards.live() {
             // An error means that the worker, and with it its connections, has ended.
             shard.send(DrainConnections { window }).await.ok();
         }
-        let connected = || engine.metrics.connections.get() > 0;
+        let connected = || state.metrics.connections.get() > 0;
         // Those without an operation under way have left by then.
         let told_at = Instant::now() + window + TELL_AFTER;
         self.wait_while(connected, told_at.min(deadline)).await;
-        if connected() && !engine.is_hurried() {
-            let listed = engine.roster.list();
+        if connected() && !state.is_hurried() {
+            let listed = state.roster.list();
             tell_waiting(listed.iter().map(|one| one.operations()).sum(), deadline);
         }
         self.wait_while(connected, deadline).await;
@@ -380,17 +376,17 @@ impl Runtime {
 
     /// Ends the drain that is under way: what is not answered by now never is.
     pub fn hurry(&self) {
-        self.engine.set_hurried(true);
+        self.state.set_hurried(true);
     }
 
     /// Lets clients in again after [`Self::drain_connections`].
     pub fn readmit(&self) {
-        self.engine.set_hurried(false);
-        self.engine.set_draining(self.engine.intake.is_closed());
+        self.state.set_hurried(false);
+        self.state.set_draining(self.state.intake.is_closed());
     }
 
     async fn wait_while(&self, condition: impl Fn() -> bool, deadline: Instant) {
-        wait_while(|| condition() && !self.engine.is_hurried(), deadline).await;
+        wait_while(|| condition() && !self.state.is_hurried(), deadline).await;
     }
 }
 

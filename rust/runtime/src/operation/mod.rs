@@ -16,9 +16,9 @@ use crate::admission::{Checks, Subscribe, Subscribing, start_chain};
 use crate::background::Busy;
 use crate::catalog::{Planned, PlannedOperation, PreparedRequest, ResolverKind};
 use crate::client::{Client, SUBGRAPH_HEADER};
-use crate::engine::Engine;
 use crate::error::shutting_down;
 use crate::routing::Route;
+use crate::state::RuntimeState;
 use crate::subscription::{
     GroupSource, LaneSource, ProjectionKey, RegisteringSource, Replay, ResponseSink, Source,
     StartPosition, SubscriptionActor, SubscriptionInfo, Subscriptions,
@@ -26,7 +26,7 @@ use crate::subscription::{
 
 /// Opens the operations of one worker.
 pub(crate) struct Opener {
-    engine: Arc<Engine>,
+    state: Arc<RuntimeState>,
     subscriptions: Rc<Subscriptions>,
     /// The first check that subscriptions pass.
     checks: Option<Recipient<Subscribe>>,
@@ -74,28 +74,28 @@ pub(crate) enum Opened {
 
 impl Opener {
     /// Starts the checks on the current thread, which must be inside an actix arbiter.
-    pub(crate) fn new(engine: Arc<Engine>) -> Self {
+    pub(crate) fn new(state: Arc<RuntimeState>) -> Self {
         let checks = start_chain(Checks {
-            policy: &engine.policy,
-            catalog: &engine.catalog,
-            metrics: &engine.metrics,
+            policy: &state.policy,
+            catalog: &state.catalog,
+            metrics: &state.metrics,
         });
         let subscriptions = Subscriptions::new(
-            engine.call_groups.clone(),
-            engine.lane_context(),
-            engine.metrics.clone(),
+            state.call_groups.clone(),
+            state.lane_context(),
+            state.metrics.clone(),
         );
         Self {
             subscriptions: Rc::new(subscriptions),
             checks,
-            engine,
+            state,
         }
     }
 
     /// What all threads share.
     #[must_use]
-    pub(crate) fn engine(&self) -> &Arc<Engine> {
-        &self.engine
+    pub(crate) fn state(&self) -> &Arc<RuntimeState> {
+        &self.state
     }
 
     /// The subscriptions of this thread.
@@ -116,16 +116,16 @@ impl Opener {
             let error = GraphQLError::new(fault.to_string()).with_code("BAD_USER_INPUT");
             return Opening::Done(Err(vec![error]));
         }
-        let catalog = &self.engine.catalog;
+        let catalog = &self.state.catalog;
         if !catalog.describes_schema(prepared) {
             return self.proceed(catalog.plan(prepared), prepared, client, sink);
         }
-        let (engine, opener) = (self.engine.clone(), Rc::downgrade(self));
+        let (state, opener) = (self.state.clone(), Rc::downgrade(self));
         let (catalog, prepared) = (catalog.clone(), prepared.clone());
         let client = client.clone();
         Opening::Checking(Box::pin(async move {
             let asked = prepared.clone();
-            let planned = engine.background.run(move || catalog.plan(&asked)).await;
+            let planned = state.background.run(move || catalog.plan(&asked)).await;
             let planned = planned.map_err(|Busy| busy())?;
             let opener = opener.upgrade().ok_or_else(shutting_down)?;
             match opener.proceed(planned, &prepared, &client, sink) {
@@ -199,7 +199,7 @@ impl Opener {
             None => route,
         });
         let place = route.map(|route| {
-            let stream = self.engine.stream_of(&route);
+            let stream = self.state.stream_of(&route);
             (route, stream)
         });
         let stream = place.as_ref().map(|(_, stream)| stream.clone());
@@ -209,7 +209,7 @@ impl Opener {
         let is_subscription = planned.operation.is_some();
         let has_initial = planned.definition.has_initial;
         let start = if is_subscription {
-            StartPosition::find(self.engine.kept(), resume, place.as_ref(), guard.as_ref())
+            StartPosition::find(self.state.kept(), resume, place.as_ref(), guard.as_ref())
         } else {
             StartPosition::Now { missed: false }
         };

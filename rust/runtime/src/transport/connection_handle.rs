@@ -186,7 +186,7 @@ impl ConnectionHandle {
         let (client, session, close) = (opening.client, opening.session, opening.close);
         let TransportHandle { shut_down, pulse } = opening.transport;
         worker.do_send(RunOnWorker(Box::new(move |worker| {
-            let limits = &worker.engine().limits;
+            let limits = &worker.state().limits;
             let limit = limits.max_message_bytes;
             let transport = HandleTransport {
                 slot: end.slot.clone(),

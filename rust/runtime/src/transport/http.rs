@@ -21,9 +21,9 @@ use super::reply::{Body, Reply, begun, unavailable, whole};
 use crate::catalog::{Checked, PreparedRequest};
 use crate::client::{Buckets, Client};
 use crate::connection::Verdict;
-use crate::engine::{Arriving, Engine};
 use crate::places::Place;
 use crate::random::random_key;
+use crate::state::{Arriving, RuntimeState};
 use crate::subscription::Callback;
 use crate::worker::ShardActor;
 
@@ -36,7 +36,7 @@ const TOO_MANY: &str = "too many connections: try again later";
 /// Answers requests on behalf of one worker.
 #[derive(Clone)]
 pub struct Responder {
-    engine: Arc<Engine>,
+    state: Arc<RuntimeState>,
     streams: Arc<Streams>,
     worker: Addr<ShardActor>,
     /// Held by what the worker carries, so that its holders are the worker's load.
@@ -47,12 +47,12 @@ impl Responder {
     /// Answers with what runs on `worker`.
     #[must_use]
     pub(crate) fn new(
-        engine: Arc<Engine>,
+        state: Arc<RuntimeState>,
         streams: Arc<Streams>,
         worker: Addr<ShardActor>,
     ) -> Self {
         Self {
-            engine,
+            state,
             streams,
             worker,
             load: Arc::default(),
@@ -61,8 +61,8 @@ impl Responder {
 
     /// What all threads share.
     #[must_use]
-    pub fn engine(&self) -> &Arc<Engine> {
-        &self.engine
+    pub fn state(&self) -> &Arc<RuntimeState> {
+        &self.state
     }
 
     /// Connections and requests that the worker carries (count).
@@ -86,7 +86,7 @@ impl Responder {
         headers: &[(String, String)],
         peer: Option<&str>,
     ) -> Result<Place, Response> {
-        self.engine.admit_peer(peer)?;
+        self.state.admit_peer(peer)?;
         self.enter(headers, peer, Arriving::Handshake)
     }
 
@@ -97,7 +97,7 @@ impl Responder {
         arriving: Arriving,
     ) -> Result<Place, Response> {
         self.may_enter(headers, peer, arriving)?;
-        let place = self.engine.places.take();
+        let place = self.state.places.take();
         place.ok_or_else(|| Response::unavailable(TOO_MANY))
     }
 
@@ -108,12 +108,12 @@ impl Responder {
         arriving: Arriving,
     ) -> Result<(), Response> {
         self.has_source(headers, arriving, peer)?;
-        if self.engine.is_draining() {
+        if self.state.is_draining() {
             return Err(Response::shutting_down());
         }
         let length = fields::value(headers, "content-length");
         self.may_be_sent(length)
-            .inspect_err(|_| self.engine.refused(peer))
+            .inspect_err(|_| self.state.refused(peer))
     }
 
     /// Whether it is known, and let in, where a request comes from.
@@ -124,7 +124,7 @@ impl Responder {
         peer: Option<&str>,
     ) -> Result<(), Response> {
         if let Some(name) = fields::repeated(headers) {
-            self.engine.refused(peer);
+            self.state.refused(peer);
             let problem = format!("the header `{name}` may be sent once only");
             return Err(Response::error(400, &problem));
         }
@@ -135,12 +135,12 @@ impl Responder {
             fetch_site: value("sec-fetch-site"),
             fetch_mode: value("sec-fetch-mode"),
         };
-        let admitted = self.engine.admit(&source, arriving);
+        let admitted = self.state.admit(&source, arriving);
         admitted.map_err(|check| {
             // A page of another site has the browser of its visitor ask: the visitor is not to be
             // shut out for that.
             if check != Check::Origin {
-                self.engine.refused(peer);
+                self.state.refused(peer);
             }
             Response::denied(check.name())
         })
@@ -152,7 +152,7 @@ impl Responder {
         if length.is_empty() || !length.bytes().all(|b| b.is_ascii_digit()) {
             return Err(Response::error(400, "`content-length` is no number"));
         }
-        let limit = self.engine.limits.max_message_bytes;
+        let limit = self.state.limits.max_message_bytes;
         // Digits that are too many are of a body that is too large.
         let fits = length.parse().is_ok_and(|bytes: u64| bytes <= limit as u64);
         fits.then_some(()).ok_or_else(|| Response::too_large(limit))
@@ -177,7 +177,7 @@ impl Responder {
             // A browser asks by itself, and could not tell its page.
             None if is_preflight(request) => self.enter(headers, peer, arriving),
             None => {
-                let admitted = self.engine.admit_request(peer);
+                let admitted = self.state.admit_request(peer);
                 admitted.and_then(|()| self.enter(headers, peer, arriving))
             }
         };
@@ -192,7 +192,7 @@ impl Responder {
     ) -> Result<(), Response> {
         match account.map_or(Ok(()), |account| account.send()) {
             Ok(()) => Ok(()),
-            Err(wait) => Err(self.engine.rate_limited(peer, wait)),
+            Err(wait) => Err(self.state.rate_limited(peer, wait)),
         }
     }
 
@@ -209,16 +209,16 @@ impl Responder {
 
     /// A client that is not known has left before it has asked, which counts for its address.
     pub fn abandoned(&self, peer: Option<&str>) {
-        self.engine.refused(peer);
+        self.state.refused(peer);
     }
 
     /// Refuses a client that is not known, which counts for its address: past the rate that is
     /// what it is told.
     #[must_use]
     fn refuse_handshake(&self, peer: Option<&str>, refusal: Response) -> Response {
-        match self.engine.admit_peer(peer) {
+        match self.state.admit_peer(peer) {
             Ok(()) => {
-                self.engine.refused(peer);
+                self.state.refused(peer);
                 refusal
             }
             Err(limited) => limited,
@@ -231,8 +231,8 @@ impl Responder {
     ///
     /// The response that says why not.
     pub fn look_at(&self, request: &HttpRequest<'_>, peer: Option<&str>) -> Result<(), Reply> {
-        let has_place = || self.engine.places.has_room() || self.stream_of(request).is_some();
-        let looked = self.engine.admit_peer(peer);
+        let has_place = || self.state.places.has_room() || self.stream_of(request).is_some();
+        let looked = self.state.admit_peer(peer);
         looked
             .and_then(|()| self.may_enter(request.headers, peer, Arriving::Request))
             .and_then(|()| {
@@ -266,15 +266,15 @@ impl Responder {
     ) -> Reply {
         let peer = client.peer.clone();
         let refused = |response: Response| -> Reply {
-            self.engine.refused(peer.as_deref());
+            self.state.refused(peer.as_deref());
             response.into()
         };
         let mut reply = if is_preflight(&request) {
-            preflight(&request, self.engine.transports)
-        } else if request.body.len() > self.engine.limits.max_message_bytes {
-            refused(Response::too_large(self.engine.limits.max_message_bytes))
+            preflight(&request, self.state.transports)
+        } else if request.body.len() > self.state.limits.max_message_bytes {
+            refused(Response::too_large(self.state.limits.max_message_bytes))
         } else {
-            match http::read(request, self.engine.transports, |token| {
+            match http::read(request, self.state.transports, |token| {
                 self.is_reserved(token)
             }) {
                 Ok(asked) => self.act(asked, client, &place, transport).await,
@@ -308,11 +308,11 @@ impl Responder {
                 };
                 if let Some(Err(wait)) = account.map(|account| account.subscribe()) {
                     let peer = client.peer.as_deref();
-                    return self.engine.too_many_operations(peer, wait).into();
+                    return self.state.too_many_operations(peer, wait).into();
                 }
                 // Only what runs is told on the stream.
                 let prepared = PreparedRequest::new(request);
-                let checked = self.engine.catalog.check(&prepared);
+                let checked = self.state.catalog.check(&prepared);
                 match checked {
                     Ok(Checked::Valid) => {}
                     Ok(Checked::JudgedElsewhere) => return judged(&slot, prepared).await,
@@ -342,10 +342,10 @@ impl Responder {
                 }
                 None => self.no_stream(&client),
             },
-            Asked::Page => match &self.engine.page {
+            Asked::Page => match &self.state.page {
                 // It is sent to whoever asks, so its reader is never known.
                 Some(page) => {
-                    self.engine.refused(client.peer.as_deref());
+                    self.state.refused(client.peer.as_deref());
                     Response::page(page.html.clone(), &page.policy).into()
                 }
                 None => Response::error(400, "Invalid request: `query` is missing").into(),
@@ -355,7 +355,7 @@ impl Responder {
 
     /// Answers a request about a stream that there is not; its token may be a guess.
     fn no_stream(&self, client: &Client) -> Reply {
-        self.engine.refused(client.peer.as_deref());
+        self.state.refused(client.peer.as_deref());
         Response::no_stream().into()
     }
 
@@ -451,7 +451,7 @@ impl Responder {
 
     /// Lets a page of an allowed origin read the response.
     fn allow_origin(&self, request: &HttpRequest<'_>, head: &mut Head) {
-        let Some(origins) = &self.engine.policy.origins else {
+        let Some(origins) = &self.state.policy.origins else {
             return;
         };
         // Also without one: a cache must not take this response for that to a page.

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use actix::{Actor, Addr};
 
 use crate::connection::Registry;
-use crate::engine::Engine;
 use crate::operation::Opener;
+use crate::state::RuntimeState;
 use crate::subscription::WorkerAddress;
 
 pub(crate) use messages::RunOnWorker;
@@ -28,8 +28,8 @@ impl Worker {
     ///
     /// Must be called inside an actix arbiter, as its actors run there.
     #[must_use]
-    pub fn start(engine: Arc<Engine>) -> (Rc<Self>, Addr<ShardActor>) {
-        let opener = Rc::new(Opener::new(engine));
+    pub fn start(state: Arc<RuntimeState>) -> (Rc<Self>, Addr<ShardActor>) {
+        let opener = Rc::new(Opener::new(state));
         let registry = Rc::new(Registry::new(opener.clone()));
         let worker = Rc::new(Self { opener, registry });
         let shard = ShardActor::new(worker.clone()).start();
@@ -39,8 +39,8 @@ impl Worker {
 
     /// What all threads share.
     #[must_use]
-    pub fn engine(&self) -> &Arc<Engine> {
-        self.opener.engine()
+    pub fn state(&self) -> &Arc<RuntimeState> {
+        self.opener.state()
     }
 
     /// The connections of this thread.

@@ -45,10 +45,10 @@ impl Actor for ShardActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        if let Some(keepalive) = self.worker.engine().limits.keepalive {
+        if let Some(keepalive) = self.worker.state().limits.keepalive {
             self.keep_alive_after(keepalive, ctx);
         }
-        if self.worker.engine().authenticates() {
+        if self.worker.state().authenticates() {
             ctx.run_interval(EXPIRY_INTERVAL, |actor, _| {
                 actor.worker.registry().expire();
             });

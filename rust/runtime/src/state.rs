@@ -33,8 +33,8 @@ pub struct Page {
     pub policy: Arc<str>,
 }
 
-/// What an engine is made of.
-pub struct EngineConfig {
+/// What a manager is started with.
+pub struct RuntimeConfig {
     /// What is served.
     pub catalog: Arc<Catalog>,
     /// Bounds of every queue.
@@ -58,7 +58,7 @@ pub struct EngineConfig {
 }
 
 /// What all threads of one started manager share.
-pub struct Engine {
+pub struct RuntimeState {
     /// Bounds of every queue.
     pub limits: Limits,
     /// Counters.
@@ -90,10 +90,10 @@ pub struct Engine {
     hurried: AtomicBool,
 }
 
-impl Engine {
-    /// An engine without events and without subscriptions.
+impl RuntimeState {
+    /// The state of a manager without events and without subscriptions.
     #[must_use]
-    pub fn new(config: EngineConfig) -> Self {
+    pub fn new(config: RuntimeConfig) -> Self {
         let by_tenant = config.policy.tenant.is_some();
         let event_streams = Arc::new(EventStreams::new(config.key, by_tenant));
         let authenticates = config.authenticator.is_some() || config.tokens.is_some();
