@@ -122,6 +122,12 @@ class Receipt:
     @property
     def offset(self) -> int:
         """Position among the events of its channel, under tenant isolation of its tenant there."""
+    @property
+    def position(self) -> str:
+        """Where the event is in its stream, as in the ids of results: ``<epoch>-<offset>``.
+
+        With an engine it means the same on every node.
+        """
     def __eq__(self, other: object, /) -> bool: ...
 
 @final

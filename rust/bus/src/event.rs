@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 
-use crate::Stream;
+use crate::{LocalPosition, Position, Stream};
 
 /// An event on its way into the bus, before it has an offset.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,12 +25,12 @@ pub struct Draft {
 /// One published event, shared by everything that handles it.
 #[derive(Debug)]
 pub struct Event {
-    /// Unique id: the publisher's, or that of its place, [`Stream::id`].
+    /// Unique id: the publisher's, or its position.
     pub id: Arc<str>,
-    /// What its offset counts.
+    /// The stream it belongs to.
     pub stream: Arc<Stream>,
-    /// Position in its stream, counted from 1.
-    pub offset: u64,
+    /// Where it is in its stream.
+    pub at: LocalPosition,
     /// Routing key.
     pub channel: Arc<str>,
     /// What subscribers select by `event_types`.
@@ -44,14 +44,14 @@ pub struct Event {
 }
 
 impl Event {
-    /// Sets the place of a draft in a stream.
+    /// The event that a draft becomes at a position of a stream.
     #[must_use]
-    pub fn new(draft: Draft, stream: Arc<Stream>, offset: u64) -> Self {
-        let id = draft.id.unwrap_or_else(|| stream.id(offset).into());
+    pub fn new(draft: Draft, stream: Arc<Stream>, at: LocalPosition) -> Self {
+        let id = draft.id.unwrap_or_else(|| at.position.to_string().into());
         Self {
             id,
             stream,
-            offset,
+            at,
             channel: draft.channel,
             event_type: draft.event_type,
             tenant_id: draft.tenant_id,
@@ -68,11 +68,49 @@ impl Event {
     }
 }
 
-/// What a publisher gets back: the event's id and its position in its stream.
+/// What a publisher gets back: the event's id and its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
     /// Id of the event.
     pub event_id: Arc<str>,
-    /// Position in the stream of the event, counted from 1.
-    pub offset: u64,
+    /// Where it is in its stream, on every node.
+    pub position: Position,
+}
+
+/// One step of a stream: what is kept, and handed to every worker, in this order.
+#[derive(Debug, Clone)]
+pub enum StreamItem {
+    /// An event.
+    Event(Arc<Event>),
+    /// Events are missing here.
+    Gap(Arc<Gap>),
+}
+
+/// Events of a stream were lost between the one before and the one after.
+#[derive(Debug)]
+pub struct Gap {
+    /// The stream.
+    pub stream: Arc<Stream>,
+    /// Where the stream goes on: the next event has a later sequence.
+    pub at: LocalPosition,
+}
+
+impl StreamItem {
+    /// The event, if it is one.
+    #[must_use]
+    pub fn event(&self) -> Option<&Arc<Event>> {
+        match self {
+            Self::Event(event) => Some(event),
+            Self::Gap(_) => None,
+        }
+    }
+
+    /// The stream it belongs to.
+    #[must_use]
+    pub fn stream(&self) -> &Arc<Stream> {
+        match self {
+            Self::Event(event) => &event.stream,
+            Self::Gap(gap) => &gap.stream,
+        }
+    }
 }

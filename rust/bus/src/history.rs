@@ -14,7 +14,7 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use crate::{Event, Stream};
+use crate::{Event, Stream, StreamItem};
 
 /// What a known channel costs beside its events and its name (bytes, about).
 const CHANNEL_BYTES: usize = 256;
@@ -51,7 +51,7 @@ struct State {
 #[derive(Debug)]
 struct Channel {
     stream: Arc<Stream>,
-    /// In the order of their offsets, without a gap.
+    /// In order, without a gap.
     kept: VecDeque<Kept>,
     bytes: usize,
 }
@@ -65,13 +65,14 @@ struct Kept {
     since: Instant,
 }
 
-/// The events of a stream after some offset.
+/// The events of a stream after some sequence.
 #[derive(Debug, Clone)]
 pub struct Since {
     /// The oldest of them, in order.
     pub events: Vec<Arc<Event>>,
-    /// The last event of the stream that has been recorded; 0: none.
-    pub last_offset: u64,
+    /// The sequence of the last event of the stream that has been recorded; of none: where the
+    /// stream begins.
+    pub last: u64,
 }
 
 /// Events that were asked for are not kept any more.
@@ -96,14 +97,17 @@ impl History {
         interval.clamp(Duration::from_millis(50), Duration::from_secs(30))
     }
 
-    /// Keeps events, in the order of their offsets. They must not have been handed on before.
-    /// Returns what is kept then, as [`Self::size`] does.
-    pub fn record(&self, events: &[Arc<Event>], now: Instant) -> (usize, usize) {
+    /// Keeps events, in their order. They must not have been handed on before. A gap makes a stream
+    /// forget what it keeps. Returns what is kept then, as [`Self::size`] does.
+    pub fn record(&self, items: &[StreamItem], now: Instant) -> (usize, usize) {
         // Outside of the lock, which all workers take: it walks through the data.
-        let weights: Vec<_> = events.iter().map(|event| weight(event)).collect();
+        let weights: Vec<_> = items.iter().map(weight_of_item).collect();
         let mut state = self.state.lock();
-        for (event, bytes) in events.iter().zip(weights) {
-            state.record(event, bytes, &self.limits, now);
+        for (item, bytes) in items.iter().zip(weights) {
+            match item {
+                StreamItem::Event(event) => state.record(event, bytes, &self.limits, now),
+                StreamItem::Gap(gap) => state.forget(&gap.stream),
+            }
         }
         if state.bytes > self.limits.bytes {
             state.relieve(self.limits.bytes);
@@ -129,7 +133,7 @@ impl History {
         (state.events, state.bytes)
     }
 
-    /// Up to `limit` events of a stream after `offset`, the oldest first.
+    /// Returns up to `limit` events of a stream after `sequence`, the oldest first.
     ///
     /// # Errors
     ///
@@ -137,38 +141,40 @@ impl History {
     pub fn after(
         &self,
         stream: &Stream,
-        offset: u64,
+        sequence: u64,
         limit: usize,
         now: Instant,
     ) -> Result<Since, TooLate> {
         let state = &mut *self.state.lock();
-        let (mut events, mut last_offset) = (Vec::new(), None);
+        let (mut events, mut last) = (Vec::new(), None);
         if let Some(channel) = state.channels.get_mut(stream.name()) {
             let dropped = channel.expire(self.limits.age, now);
             state.events -= dropped.0;
             state.bytes -= dropped.1;
-            let first = channel.kept.partition_point(|k| k.event.offset <= offset);
+            let first = channel
+                .kept
+                .partition_point(|k| k.event.at.sequence <= sequence);
             let missed = channel.kept.range(first..).take(limit);
             events.extend(missed.map(|kept| kept.event.clone()));
-            last_offset = channel.kept.back().map(|kept| kept.event.offset);
+            last = channel.kept.back().map(|kept| kept.event.at.sequence);
         }
-        if offset < stream.lost() {
+        if sequence < stream.lost() {
             return Err(TooLate);
         }
         Ok(Since {
             events,
             // Of what was recorded and is not kept, all is lost.
-            last_offset: last_offset.unwrap_or_else(|| stream.lost()),
+            last: last.unwrap_or_else(|| stream.lost()),
         })
     }
 
-    /// The offset of the newest event of a stream that `is_wanted`.
+    /// Returns the sequence of the newest event of a stream that `is_wanted`.
     #[must_use]
     pub fn find(&self, stream: &Stream, is_wanted: impl Fn(&Event) -> bool) -> Option<u64> {
         let state = self.state.lock();
         let mut kept = state.channels.get(stream.name())?.kept.iter().rev();
         let found = kept.find(|kept| is_wanted(&kept.event))?;
-        Some(found.event.offset)
+        Some(found.event.at.sequence)
     }
 
     /// Events that are kept, and what they and their channels cost (count, bytes).
@@ -201,6 +207,14 @@ impl State {
         if channel.kept.len() > limits.events {
             self.bytes -= channel.drop_oldest();
             self.events -= 1;
+        }
+    }
+
+    /// Forgets what is kept of a stream.
+    fn forget(&mut self, stream: &Stream) {
+        if let Some(channel) = self.channels.remove(stream.name()) {
+            self.events -= channel.kept.len();
+            self.bytes -= channel.bytes + name_bytes(stream.name());
         }
     }
 
@@ -289,7 +303,7 @@ impl Channel {
         let Some(oldest) = self.kept.pop_front() else {
             return 0;
         };
-        self.stream.set_lost(oldest.event.offset);
+        self.stream.set_lost(oldest.event.at);
         self.bytes -= oldest.bytes;
         oldest.bytes
     }
@@ -310,6 +324,11 @@ impl Channel {
 /// What a known channel costs beside its events.
 fn name_bytes(name: &str) -> usize {
     CHANNEL_BYTES + name.len()
+}
+
+/// What an item costs (bytes, about).
+fn weight_of_item(item: &StreamItem) -> usize {
+    item.event().map_or(0, |event| weight(event))
 }
 
 /// What an event costs (bytes, about).

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, TryAcquireError};
 
-use crate::{BusError, Draft, Event, Receipt, Stream, Streams};
+use crate::{BusError, Draft, Event, Gap, Position, Receipt, Stream, StreamItem, Streams};
 
 /// Says of an event what its publisher may not decide alone, before it is taken.
 pub trait Stamp: std::fmt::Debug + Send + Sync {
@@ -31,11 +31,27 @@ pub struct Intake {
     filled: Notify,
 }
 
+/// Envelopes of events that an engine has delivered and that wait to be broadcast (bytes).
+const MAX_DELIVERED_BYTES: usize = 16 << 20;
+
 #[derive(Debug, Default)]
 struct Queue {
-    events: VecDeque<Arc<Event>>,
+    items: VecDeque<QueuedItem>,
     accepted: u64,
+    /// Envelopes of what an engine has delivered (bytes).
+    delivered_bytes: usize,
 }
+
+#[derive(Debug)]
+struct QueuedItem {
+    item: StreamItem,
+    /// Its envelope, if an engine has delivered it (bytes).
+    delivered_bytes: usize,
+}
+
+/// There is no room for an event that an engine has delivered: it has to be read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Full;
 
 impl Intake {
     /// Makes an empty queue for `capacity` events of these streams.
@@ -147,6 +163,38 @@ impl Intake {
         })
     }
 
+    /// Adds the next event of a stream that an engine numbers. `bytes`: its envelope.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`]: broadcasting does not keep up. Nothing was taken.
+    pub(crate) fn deliver(
+        &self,
+        stream: &Arc<Stream>,
+        position: Position,
+        draft: Draft,
+        bytes: usize,
+    ) -> Result<(), Full> {
+        let permit = self.room.try_acquire().map_err(|_| Full)?;
+        let delivered = self.enter(|queue| {
+            if queue.delivered_bytes + bytes > MAX_DELIVERED_BYTES && queue.delivered_bytes > 0 {
+                return Err(Full);
+            }
+            queue.deliver(stream.clone(), position, draft, bytes);
+            permit.forget();
+            Ok(())
+        });
+        // Of a closed intake nothing is wanted any more.
+        delivered.unwrap_or(Ok(()))
+    }
+
+    /// Has a stream go on after a position, with a gap before it. Takes no room: of a stream at most
+    /// one gap follows another without an event between them.
+    pub(crate) fn deliver_gap(&self, stream: &Arc<Stream>, position: Position) {
+        // Of a closed intake nothing is wanted any more.
+        let _is_closed = self.enter(|queue| queue.deliver_gap(stream.clone(), position));
+    }
+
     /// Has events added to the queue, unless the intake is closed.
     fn enter<T>(&self, add: impl FnOnce(&mut Queue) -> T) -> Result<T, BusError> {
         let mut queue = self.queue.lock();
@@ -154,7 +202,7 @@ impl Intake {
             // It was closed since there was room, and the last event may have been taken.
             return Err(BusError::Closed);
         }
-        let was_empty = queue.events.is_empty();
+        let was_empty = queue.items.is_empty();
         let added = add(&mut queue);
         drop(queue);
         if was_empty {
@@ -165,13 +213,16 @@ impl Intake {
 
     /// Takes up to `limit` events, oldest first, and makes room for as many.
     #[must_use]
-    pub fn take(&self, limit: usize) -> Vec<Arc<Event>> {
+    pub fn take(&self, limit: usize) -> Vec<StreamItem> {
         let mut queue = self.queue.lock();
-        let count = queue.events.len().min(limit);
-        let events: Vec<_> = queue.events.drain(..count).collect();
+        let count = queue.items.len().min(limit);
+        let taken: Vec<_> = queue.items.drain(..count).collect();
+        queue.delivered_bytes -= taken.iter().map(|one| one.delivered_bytes).sum::<usize>();
         drop(queue);
-        self.room.add_permits(events.len());
-        events
+        let items: Vec<_> = taken.into_iter().map(|one| one.item).collect();
+        let events = items.iter().filter(|item| item.event().is_some());
+        self.room.add_permits(events.count());
+        items
     }
 
     /// Events that were accepted so far (a count).
@@ -203,7 +254,7 @@ impl Intake {
     /// Events taken and not yet broadcast (a count).
     #[must_use]
     pub fn len(&self) -> usize {
-        self.queue.lock().events.len()
+        self.queue.lock().items.len()
     }
 
     /// Whether nothing waits to be broadcast.
@@ -216,24 +267,50 @@ impl Intake {
 impl Queue {
     fn push(&mut self, draft: Draft, stream: Arc<Stream>) -> Receipt {
         self.accepted += 1;
-        let offset = stream.next_offset();
-        let event = Arc::new(Event::new(draft, stream, offset));
+        let at = stream.advance();
+        let event = Arc::new(Event::new(draft, stream, at));
         let receipt = Receipt {
             event_id: event.id.clone(),
-            offset: event.offset,
+            position: at.position,
         };
-        self.events.push_back(event);
+        self.push_item(StreamItem::Event(event), 0);
         receipt
+    }
+
+    fn deliver(&mut self, stream: Arc<Stream>, position: Position, draft: Draft, bytes: usize) {
+        self.accepted += 1;
+        self.delivered_bytes += bytes;
+        let at = stream.accept(position);
+        let event = Arc::new(Event::new(draft, stream, at));
+        self.push_item(StreamItem::Event(event), bytes);
+    }
+
+    fn deliver_gap(&mut self, stream: Arc<Stream>, position: Position) {
+        let at = stream.restart(position);
+        let gap = Arc::new(Gap { stream, at });
+        self.push_item(StreamItem::Gap(gap), 0);
+    }
+
+    fn push_item(&mut self, item: StreamItem, delivered_bytes: usize) {
+        self.items.push_back(QueuedItem {
+            item,
+            delivered_bytes,
+        });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::LocalPosition;
     use serde_json::json;
 
     fn intake(capacity: usize) -> Intake {
         Intake::new(Arc::new(Streams::new([1; 16], false)), capacity)
+    }
+
+    fn offset(item: &StreamItem) -> u64 {
+        item.event().unwrap().at.position.offset.major
     }
 
     fn draft(n: u64) -> Draft {
@@ -251,12 +328,13 @@ mod tests {
         let intake = intake(8);
         for n in 1..=3 {
             let receipt = intake.try_publish(draft(n)).unwrap().unwrap();
-            assert_eq!(receipt.offset, n);
+            assert_eq!(receipt.position.offset.major, n);
             let stream = intake.streams.of("orders", None);
-            assert_eq!(&*receipt.event_id, stream.id(n));
+            assert_eq!(*receipt.event_id, receipt.position.to_string());
+            assert_eq!(stream.last().position, receipt.position);
         }
         let events = intake.take(2);
-        assert_eq!(events.iter().map(|e| e.offset).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(events.iter().map(offset).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(intake.take(9).len(), 1);
     }
 
@@ -268,7 +346,16 @@ mod tests {
             ..draft(1)
         };
         for (draft, offset) in [(draft(1), 1), (other.clone(), 1), (draft(2), 2), (other, 2)] {
-            assert_eq!(intake.try_publish(draft).unwrap().unwrap().offset, offset);
+            assert_eq!(
+                intake
+                    .try_publish(draft)
+                    .unwrap()
+                    .unwrap()
+                    .position
+                    .offset
+                    .major,
+                offset
+            );
         }
         assert_eq!(intake.accepted(), 4);
     }
@@ -294,7 +381,10 @@ mod tests {
         assert_eq!(intake.accepted(), 1);
         assert_eq!(intake.take(1).len(), 1);
         let receipts = intake.try_publish_many(batch).unwrap().unwrap();
-        let offsets: Vec<_> = receipts.iter().map(|receipt| receipt.offset).collect();
+        let offsets: Vec<_> = receipts
+            .iter()
+            .map(|receipt| receipt.position.offset.major)
+            .collect();
         assert_eq!(offsets, [2, 3, 4]);
         assert_eq!(intake.len(), 3);
         assert_eq!(intake.try_publish(draft(5)).unwrap(), Err(draft(5)));
@@ -325,7 +415,7 @@ mod tests {
         });
         intake.filled().await;
         assert_eq!(intake.take(1).len(), 1);
-        assert_eq!(waiting.await.unwrap().unwrap().offset, 2);
+        assert_eq!(waiting.await.unwrap().unwrap().position.offset.major, 2);
     }
 
     #[test]
@@ -353,7 +443,7 @@ mod tests {
                 ..draft(1)
             },
             Streams::new([1; 16], false).of("orders", None),
-            1,
+            LocalPosition::default(),
         );
         assert_eq!(event.field(&["user".into(), "id".into()]), Some(&json!(7)));
         assert_eq!(event.field(&["user".into(), "name".into()]), None);

@@ -27,7 +27,7 @@ mod stream;
 mod stream_key;
 
 pub use error::BusError;
-pub use event::{Draft, Event, Receipt};
+pub use event::{Draft, Event, Gap, Receipt, StreamItem};
 pub use history::{History, HistoryLimits, Since, TooLate};
 pub use intake::{Intake, Stamp};
 pub use position::{Epoch, InvalidPosition, LocalPosition, Offset, Position};

@@ -6,36 +6,62 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
+use crate::{Epoch, LocalPosition, Position, StreamKey};
+
 /// Streams that may be known before those that nothing refers to are forgotten (count).
 const MIN_KNOWN: usize = 1024;
+
+/// The sequence at which streams of an engine begin in this process: those of events that are read
+/// from the history of the engine are below it.
+const FIRST_OF_ENGINE: u64 = 1 << 32;
 
 /// One channel, or the part of it that is one tenant's.
 #[derive(Debug)]
 pub struct Stream {
+    key: StreamKey,
     name: Arc<str>,
-    epoch: Arc<str>,
-    /// The event that was accepted last; 0 before the first.
-    last: AtomicU64,
-    /// The last event that the history has lost; 0: none.
-    lost: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct State {
+    /// The event that was accepted last; before the first what it follows.
+    last: LocalPosition,
+    /// Since here offsets and sequences have counted the same events.
+    base: LocalPosition,
+    /// The last event that the history has lost; `base` when it has lost none.
+    lost: LocalPosition,
 }
 
 impl Stream {
-    /// A stream without events.
-    #[must_use]
-    pub fn new(name: impl Into<Arc<str>>, epoch: impl Into<Arc<str>>) -> Self {
+    /// A stream whose events have this epoch, as long as no engine says otherwise. Sequences count
+    /// from `first`, the offsets of the epoch from 0.
+    fn new(key: StreamKey, name: Arc<str>, epoch: Epoch, first: u64) -> Self {
+        let begin = LocalPosition {
+            sequence: first,
+            position: Position::new(epoch, 0),
+        };
+        let state = State {
+            last: begin,
+            base: begin,
+            lost: begin,
+        };
         Self {
-            name: name.into(),
-            epoch: epoch.into(),
-            last: AtomicU64::new(0),
-            lost: AtomicU64::new(0),
+            key,
+            name,
+            state: Mutex::new(state),
         }
+    }
+
+    /// What engines know it by.
+    #[must_use]
+    pub fn key(&self) -> &StreamKey {
+        &self.key
     }
 
     /// Distinguishes it from all other streams of the manager.
@@ -43,45 +69,71 @@ impl Stream {
         &self.name
     }
 
-    /// What its offsets belong to.
+    /// The event that was accepted last; before the first what it follows.
     #[must_use]
-    pub fn epoch(&self) -> &str {
-        &self.epoch
+    pub fn last(&self) -> LocalPosition {
+        self.state.lock().last
     }
 
-    /// The offset of the event that was accepted last; 0 before the first.
-    #[must_use]
-    pub fn last_offset(&self) -> u64 {
-        self.last.load(Relaxed)
+    /// Takes the next position. Who takes it holds the lock that orders events.
+    pub(crate) fn advance(&self) -> LocalPosition {
+        let mut state = self.state.lock();
+        let LocalPosition { sequence, position } = state.last;
+        state.last = LocalPosition {
+            sequence: sequence + 1,
+            position: Position {
+                offset: position.offset.next(),
+                ..position
+            },
+        };
+        state.last
     }
 
-    /// Takes the next offset. Who takes it holds the lock that orders events.
-    pub(crate) fn next_offset(&self) -> u64 {
-        self.last.fetch_add(1, Relaxed) + 1
+    /// Takes the position that an engine has given to the next event, which follows the last.
+    pub(crate) fn accept(&self, position: Position) -> LocalPosition {
+        let mut state = self.state.lock();
+        let sequence = state.last.sequence + 1;
+        state.last = LocalPosition { sequence, position };
+        state.last
     }
 
+    /// Goes on after a position: what is between it and the last event is not known, and what was
+    /// before is not kept.
+    pub(crate) fn restart(&self, position: Position) -> LocalPosition {
+        let mut state = self.state.lock();
+        let sequence = state.last.sequence + 1;
+        let begin = LocalPosition { sequence, position };
+        *state = State {
+            last: begin,
+            base: begin,
+            lost: begin,
+        };
+        begin
+    }
+
+    /// The sequence of the last event that the history has lost.
     pub(crate) fn lost(&self) -> u64 {
-        self.lost.load(Relaxed)
+        self.state.lock().lost.sequence
     }
 
     /// Written under the lock of the history alone.
-    pub(crate) fn set_lost(&self, offset: u64) {
-        self.lost.store(offset, Relaxed);
+    pub(crate) fn set_lost(&self, lost: LocalPosition) {
+        let mut state = self.state.lock();
+        // One of before a restart is out of date.
+        if lost.sequence > state.lost.sequence {
+            state.lost = lost;
+        }
     }
 
-    /// The id of an offset.
+    /// The sequence of a position that this process has received; `None`: it has not, or the
+    /// position is of another epoch.
     #[must_use]
-    pub fn id(&self, offset: u64) -> String {
-        format!("{}-{offset}", self.epoch)
-    }
-
-    /// The offset that [`Self::id`] has given this id; `None`: it never has.
-    #[must_use]
-    pub fn offset_of(&self, id: &str) -> Option<u64> {
-        let offset = id.strip_prefix(self.epoch())?.strip_prefix('-')?;
-        let offset = offset.parse().ok()?;
-        // One offset has one spelling.
-        (offset <= self.last_offset() && self.id(offset) == id).then_some(offset)
+    pub fn sequence_of(&self, position: Position) -> Option<u64> {
+        let State { last, base, .. } = *self.state.lock();
+        let (first, now) = (base.position.offset, last.position.offset);
+        let is_within = (first..=now).contains(&position.offset);
+        let is_known = is_within && position.epoch == last.position.epoch;
+        is_known.then(|| base.sequence + (position.offset.major - first.major))
     }
 }
 
@@ -90,6 +142,8 @@ impl Stream {
 pub struct Streams {
     key: [u8; 16],
     by_tenant: bool,
+    /// The sequence that the first event of a stream follows.
+    first: u64,
     known: Mutex<Known>,
 }
 
@@ -111,8 +165,16 @@ impl Streams {
         Self {
             key,
             by_tenant,
+            first: 0,
             known: Mutex::default(),
         }
+    }
+
+    /// Lets an engine number their events.
+    #[must_use]
+    pub fn of_engine(mut self) -> Self {
+        self.first = FIRST_OF_ENGINE;
+        self
     }
 
     /// The stream of a channel, and of a tenant where each has its own. It keeps its offsets for as
@@ -128,7 +190,11 @@ impl Streams {
             known.forget();
         }
         let epoch = self.epoch(known.generation, &name);
-        let stream = Arc::new(Stream::new(&*name, epoch));
+        let key = StreamKey {
+            tenant: tenant.filter(|_| self.by_tenant).map(Into::into),
+            channel: channel.into(),
+        };
+        let stream = Arc::new(Stream::new(key, (*name).into(), epoch, self.first));
         known.streams.insert(stream.name.clone(), stream.clone());
         stream
     }
@@ -147,13 +213,14 @@ impl Streams {
         }
     }
 
-    fn epoch(&self, generation: u64, name: &str) -> String {
+    fn epoch(&self, generation: u64, name: &str) -> Epoch {
         let mut hash = Sha256::new();
         hash.update(self.key);
         hash.update(generation.to_le_bytes());
         hash.update(name);
-        let hash = hash.finalize();
-        hash.iter().take(8).map(|b| format!("{b:02x}")).collect()
+        let mut epoch = [0; 8];
+        epoch.copy_from_slice(&hash.finalize()[..8]);
+        Epoch(u64::from_be_bytes(epoch))
     }
 }
 
@@ -166,7 +233,8 @@ impl Known {
         let mut has_forgotten = false;
         self.streams.retain(|name, stream| {
             let is_held = Arc::strong_count(stream) > 1;
-            has_forgotten |= !is_held && stream.last_offset() > 0 && !name.starts_with(UNREAD);
+            let has_events = stream.last() != stream.state.lock().base;
+            has_forgotten |= !is_held && has_events && !name.starts_with(UNREAD);
             is_held
         });
         self.generation += u64::from(has_forgotten);
@@ -178,26 +246,40 @@ impl Known {
 mod tests {
     use super::*;
 
+    fn offset(at: LocalPosition) -> u64 {
+        at.position.offset.major
+    }
+
+    /// The id of an offset, in the epoch of the stream.
+    fn id(stream: &Stream, offset: u64) -> String {
+        Position::new(stream.last().position.epoch, offset).to_string()
+    }
+
+    fn offset_of(stream: &Stream, id: &str) -> Option<u64> {
+        stream.sequence_of(id.parse().ok()?)
+    }
+
     #[test]
     fn each_stream_counts_its_own_events() {
         let streams = Streams::new([7; 16], true);
         let (a, b) = (streams.of("c", Some("a")), streams.of("c", Some("b")));
-        assert_eq!((a.next_offset(), a.next_offset()), (1, 2));
-        assert_eq!(b.last_offset(), 0);
-        assert_eq!(streams.of("c", Some("a")).last_offset(), 2);
+        assert_eq!((offset(a.advance()), offset(a.advance())), (1, 2));
+        assert_eq!(offset(b.last()), 0);
+        assert_eq!(offset(streams.of("c", Some("a")).last()), 2);
         let shared = Streams::new([7; 16], false);
-        shared.of("c", Some("a")).next_offset();
-        assert_eq!(shared.of("c", Some("b")).last_offset(), 1);
+        shared.of("c", Some("a")).advance();
+        assert_eq!(offset(shared.of("c", Some("b")).last()), 1);
     }
 
     #[test]
     fn an_id_is_known_by_the_stream_and_the_start_that_gave_it() {
         let streams = Streams::new([7; 16], true);
         let stream = streams.of("c", Some("a"));
-        stream.next_offset();
-        let id = stream.id(1);
-        assert_eq!(stream.offset_of(&id), Some(1));
-        assert_eq!(stream.offset_of(&stream.id(0)), Some(0));
+        stream.advance();
+        let first = id(&stream, 1);
+        let epoch = stream.last().position.epoch;
+        assert_eq!(offset_of(&stream, &first), Some(1));
+        assert_eq!(offset_of(&stream, &id(&stream, 0)), Some(0));
         // Of another tenant, of another channel, of another start.
         for other in [
             streams.of("c", Some("b")),
@@ -205,24 +287,24 @@ mod tests {
             streams.of("c", None),
             Streams::new([8; 16], true).of("c", Some("a")),
         ] {
-            other.next_offset();
-            assert_eq!(other.offset_of(&id), None);
+            other.advance();
+            assert_eq!(offset_of(&other, &first), None);
         }
         for forged in [
-            stream.id(2),
-            stream.id(u64::MAX),
-            format!("{}-+1", stream.epoch()),
-            format!("{}-01", stream.epoch()),
-            format!("{}--1", stream.epoch()),
-            format!("{}-", stream.epoch()),
-            format!("{}-99999999999999999999", stream.epoch()),
-            format!("{}1", stream.epoch()),
-            stream.epoch().to_owned(),
-            id.to_uppercase() + "x",
+            id(&stream, 2),
+            id(&stream, u64::MAX),
+            format!("{epoch}-+1"),
+            format!("{epoch}-01"),
+            format!("{epoch}--1"),
+            format!("{epoch}-"),
+            format!("{epoch}-99999999999999999999"),
+            format!("{epoch}1"),
+            epoch.to_string(),
+            first + "x",
             String::new(),
             "-1".to_owned(),
         ] {
-            assert_eq!(stream.offset_of(&forged), None, "{forged}");
+            assert_eq!(offset_of(&stream, &forged), None, "{forged}");
         }
     }
 
@@ -241,35 +323,35 @@ mod tests {
         ];
         for (channel, tenant) in pairs {
             let stream = streams.of(channel, tenant);
-            assert_eq!(stream.next_offset(), 1, "{channel:?} {tenant:?}");
+            assert_eq!(offset(stream.advance()), 1, "{channel:?} {tenant:?}");
         }
     }
 
     #[test]
     fn what_is_forgotten_has_other_ids_and_what_never_had_events_has_its_own_again() {
         let streams = Streams::new([7; 16], false);
-        let silent = streams.of("silent", None).id(0);
+        let silent = id(&streams.of("silent", None), 0);
         streams.sweep();
-        assert_eq!(streams.of("silent", None).offset_of(&silent), Some(0));
+        assert_eq!(offset_of(&streams.of("silent", None), &silent), Some(0));
         let held = streams.of("held", None);
-        held.next_offset();
-        let id = {
+        held.advance();
+        let lost = {
             let stream = streams.of("loud", None);
-            stream.next_offset();
-            stream.id(1)
+            stream.advance();
+            id(&stream, 1)
         };
         streams.sweep();
         let again = streams.of("loud", None);
-        assert_eq!(again.next_offset(), 1);
-        assert_eq!(again.offset_of(&id), None);
-        assert_eq!(streams.of("held", None).last_offset(), 1);
+        assert_eq!(offset(again.advance()), 1);
+        assert_eq!(offset_of(&again, &lost), None);
+        assert_eq!(offset(streams.of("held", None).last()), 1);
     }
 
     #[test]
     fn streams_that_nothing_refers_to_do_not_pile_up() {
         let streams = Streams::new([7; 16], false);
         for n in 0..20_000 {
-            streams.of(&n.to_string(), None).next_offset();
+            streams.of(&n.to_string(), None).advance();
         }
         assert!(streams.known.lock().streams.len() <= MIN_KNOWN);
     }

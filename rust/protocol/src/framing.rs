@@ -26,20 +26,8 @@ pub struct Framing {
 /// A response that says nothing but what its extensions do.
 const NO_DATA: Bytes = Bytes::from_static(br#"{"data":null}"#);
 
-/// Where an event stands: an offset, and what it counts. Both are safe in JSON and on a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EventId<'a> {
-    /// Distinguishes the offset from those of other streams and other starts.
-    pub epoch: &'a str,
-    /// Position in the stream.
-    pub offset: u64,
-}
-
-impl fmt::Display for EventId<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.epoch, self.offset)
-    }
-}
+/// The position of an event, as clients see it. What it shows is safe in JSON and on a line.
+pub type EventId<'a> = &'a dyn fmt::Display;
 
 /// Where a protocol has ids of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -193,10 +181,7 @@ mod tests {
 
     const EMPTY: Bytes = Bytes::from_static(b"{}");
 
-    const SEVENTH: Option<EventId<'static>> = Some(EventId {
-        epoch: "run",
-        offset: 7,
-    });
+    const SEVENTH: Option<EventId<'static>> = Some(&"run-7");
 
     #[test]
     fn an_event_of_a_stream_has_its_id() {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bus::{Draft, Event, Streams};
+use bus::{Draft, Epoch, Event, LocalPosition, Position, Streams};
 use graphql::is_note;
 use pyo3::exceptions::{PyKeyError, PyTypeError};
 use pyo3::prelude::*;
@@ -108,7 +108,11 @@ impl PyEvent {
             data: json,
         };
         let stream = Streams::new([0; 16], false).of(channel, tenant_id);
-        Ok(Self(Arc::new(Event::new(draft, stream, offset))))
+        let at = LocalPosition {
+            sequence: offset,
+            position: Position::new(Epoch::default(), offset),
+        };
+        Ok(Self(Arc::new(Event::new(draft, stream, at))))
     }
 
     /// Unique id.
@@ -121,7 +125,7 @@ impl PyEvent {
     /// counted from 1.
     #[getter]
     fn offset(&self) -> u64 {
-        self.0.offset
+        self.0.at.position.offset.major
     }
 
     /// The channel it was published to.
@@ -201,7 +205,7 @@ impl PyEvent {
     fn __repr__(&self) -> String {
         format!(
             "<Event {} on {:?}, offset {}>",
-            self.0.id, self.0.channel, self.0.offset
+            self.0.id, self.0.channel, self.0.at.position.offset
         )
     }
 }

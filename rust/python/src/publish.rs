@@ -31,13 +31,20 @@ impl Receipt {
     /// counted from 1.
     #[getter]
     fn offset(&self) -> u64 {
-        self.0.offset
+        self.0.position.offset.major
+    }
+
+    /// Where the event is in its stream, as clients see it in ids: `<epoch>-<offset>`. With an
+    /// engine it means the same on every node.
+    #[getter]
+    fn position(&self) -> String {
+        self.0.position.to_string()
     }
 
     fn __repr__(&self) -> String {
         format!(
-            "Receipt(event_id={:?}, offset={})",
-            self.0.event_id, self.0.offset
+            "Receipt(event_id={:?}, position=\"{}\")",
+            self.0.event_id, self.0.position
         )
     }
 }

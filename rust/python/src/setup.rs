@@ -315,6 +315,7 @@ impl Setup {
             tokens: self.tokens.clone(),
             authenticator,
             page: self.page.clone(),
+            engine: None,
             history: self.history.clone(),
             key,
         });

@@ -62,6 +62,9 @@ pub(crate) const SHARED_IN_FLIGHT: usize = 256;
 /// advanced.
 pub(crate) const STREAM_WINDOW: usize = 16;
 
+/// Time that a subscription waits until an engine delivers its events.
+pub(crate) const INTEREST_TIME: Duration = Duration::from_secs(5);
+
 /// Missed events of one subscription that wait for its resolver (count). Past it no further one is
 /// read from history.
 pub(crate) const REPLAY_WINDOW: usize = 64;

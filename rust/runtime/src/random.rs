@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 /// 128 random bits of the system.
 ///
@@ -13,6 +14,16 @@ pub fn random_key() -> Result<[u8; 16], getrandom::Error> {
     let mut key = [0; 16];
     getrandom::fill(&mut key)?;
     Ok(key)
+}
+
+/// Returns a random part of `limit`, so that what fails at once is not tried again at once.
+pub(crate) fn random_part_of(limit: Duration) -> Duration {
+    let mut random = [0; 4];
+    // Without random bits all of it is waited.
+    if getrandom::fill(&mut random).is_err() {
+        return limit;
+    }
+    limit.mul_f64(f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX))
 }
 
 /// An id for this process that does not tell how many there were before. It is no secret.

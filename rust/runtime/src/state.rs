@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bus::engine::Engine;
 use bus::{
-    BusError, Draft, History, HistoryLimits, Intake, Stamp, Stream, Streams as EventStreams,
+    BusError, Draft, EngineLink, History, HistoryLimits, Intake, Stamp, Stream,
+    Streams as EventStreams,
 };
 use bytes::Bytes;
 use graphql::GraphQLError;
@@ -51,6 +53,8 @@ pub struct RuntimeConfig {
     pub authenticator: Option<Arc<dyn Authenticator>>,
     /// The page for browsers.
     pub page: Option<Page>,
+    /// What carries events between processes; `None`: there is one process.
+    pub engine: Option<Arc<dyn Engine>>,
     /// What is kept for clients that return; `None`: nothing.
     pub history: Option<HistoryLimits>,
     /// What makes the ids of this start, and none of any other: random.
@@ -67,6 +71,8 @@ pub struct RuntimeState {
     pub event_streams: Arc<EventStreams>,
     /// Where events enter.
     pub intake: Arc<Intake>,
+    /// The link to the engine that carries events between processes; `None`: there is one process.
+    pub link: Option<Arc<EngineLink>>,
     /// What is kept for clients that return.
     pub history: Option<Arc<History>>,
     /// What clients have to pass.
@@ -95,18 +101,31 @@ impl RuntimeState {
     #[must_use]
     pub fn new(config: RuntimeConfig) -> Self {
         let by_tenant = config.policy.tenant.is_some();
-        let event_streams = Arc::new(EventStreams::new(config.key, by_tenant));
+        let mut event_streams = EventStreams::new(config.key, by_tenant);
+        if config.engine.is_some() {
+            event_streams = event_streams.of_engine();
+        }
+        let event_streams = Arc::new(event_streams);
         let authenticates = config.authenticator.is_some() || config.tokens.is_some();
         let mut intake = Intake::new(event_streams.clone(), INTAKE_CAPACITY);
         if let Some(tenant) = config.policy.tenant.clone() {
             intake = intake.with_stamp(Box::new(TenantStamp(tenant)));
         }
+        let intake = Arc::new(intake);
+        let link = config.engine.map(|engine| {
+            Arc::new(EngineLink::new(
+                engine,
+                event_streams.clone(),
+                intake.clone(),
+            ))
+        });
         Self {
             places: Arc::new(Places::new(config.limits.max_connections)),
             limits: config.limits,
             metrics: Arc::default(),
-            intake: Arc::new(intake),
+            intake,
             event_streams,
+            link,
             history: config.history.map(History::new).map(Arc::new),
             rates: config
                 .policy
@@ -140,6 +159,7 @@ impl RuntimeState {
     pub(crate) fn kept(&self) -> Kept<'_> {
         Kept {
             history: self.history.as_ref(),
+            link: self.link.as_ref(),
             metrics: &self.metrics,
         }
     }

@@ -48,6 +48,7 @@ fn runtime(workers: usize) -> Runtime {
         authenticator: None,
         page: None,
         key: [0; 16],
+        engine: None,
         history: None,
     });
     Runtime::start(state, workers).unwrap()

@@ -85,7 +85,8 @@ pub trait Arrivals: Send + Sync {
 /// Carries events between processes.
 ///
 /// All methods return at once. Nothing fails because the engine cannot be reached: that is a
-/// [`Health`], and links are made again for ever, with growing pauses of random length.
+/// [`Health`], and links are made again for ever, with growing pauses of random length. None calls
+/// [`Arrivals`] before it returns: callers may hold locks.
 pub trait Engine: Send + Sync {
     /// What it can do. Constant.
     fn capabilities(&self) -> &Capabilities;

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::{Draft, Streams};
+use crate::{Draft, Epoch, Gap, Position, Streams};
 
 const AGE: Duration = Duration::from_secs(10);
 
@@ -29,7 +29,7 @@ impl Log {
         self.streams.of(channel, Some("t"))
     }
 
-    fn event(&self, channel: &str, tenant: &str, data: Value) -> Arc<Event> {
+    fn event(&self, channel: &str, tenant: &str, data: Value) -> StreamItem {
         let draft = Draft {
             channel: channel.into(),
             event_type: None,
@@ -38,8 +38,8 @@ impl Log {
             data,
         };
         let stream = self.streams.of(channel, Some(tenant));
-        let offset = stream.next_offset();
-        Arc::new(Event::new(draft, stream, offset))
+        let at = stream.advance();
+        StreamItem::Event(Arc::new(Event::new(draft, stream, at)))
     }
 
     fn publish(&self, channel: &str, data: Value, now: Instant) {
@@ -50,7 +50,7 @@ impl Log {
     fn after(&self, channel: &str, offset: u64, limit: usize, now: Instant) -> Option<Vec<u64>> {
         let stream = self.stream(channel);
         let since = self.history.after(&stream, offset, limit, now).ok()?;
-        Some(since.events.iter().map(|event| event.offset).collect())
+        Some(since.events.iter().map(|event| event.at.sequence).collect())
     }
 }
 
@@ -80,7 +80,7 @@ fn memory_is_bounded_and_the_channels_that_hold_most_pay() {
     assert_eq!(log.after("small", 0, 9, now), Some(vec![1]));
     for channel in ["large", "larger"] {
         assert_eq!(log.after(channel, 0, 9, now), None);
-        let last = log.stream(channel).last_offset();
+        let last = log.stream(channel).last().sequence;
         assert!(!log.after(channel, last - 9, 99, now).unwrap().is_empty());
     }
 }
@@ -88,14 +88,14 @@ fn memory_is_bounded_and_the_channels_that_hold_most_pay() {
 #[test]
 fn an_event_larger_than_all_of_history_is_known_to_be_lost() {
     let (log, now) = (Log::new(10, 10_000), Instant::now());
-    let id = log.stream("a").id(1);
     log.publish("a", json!("x".repeat(100_000)), now);
+    let first = log.stream("a").last().position;
     assert_eq!(log.after("a", 0, 9, now), None);
     assert_eq!(log.after("a", 1, 9, now), Some(vec![]));
     assert_eq!(log.history.size(), (0, 0));
     // Once it is forgotten as well, its ids are unknown.
     log.streams.sweep();
-    assert_eq!(log.stream("a").offset_of(&id), None);
+    assert_eq!(log.stream("a").sequence_of(first), None);
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn a_stream_that_something_refers_to_is_too_late_also_when_history_has_forgotten
     assert_eq!(log.after("held.0000", 0, 9, now), None);
     log.publish("held.0000", json!(1), now);
     assert_eq!(log.after("held.0000", 1, 9, now), Some(vec![2]));
-    assert_eq!(held.offset_of(&held.id(2)), Some(2));
+    assert_eq!(held.sequence_of(held.last().position), Some(2));
 }
 
 #[test]
@@ -166,13 +166,58 @@ fn a_busy_tenant_takes_nothing_from_others_on_its_channel() {
     let of = |tenant| {
         let stream = log.streams.of("a", Some(tenant));
         let since = log.history.after(&stream, 0, 9, now).ok()?;
-        Some(since.events.iter().map(|e| e.offset).collect::<Vec<_>>())
+        Some(
+            since
+                .events
+                .iter()
+                .map(|e| e.at.sequence)
+                .collect::<Vec<_>>(),
+        )
     };
     assert_eq!(of("quiet"), Some(vec![1]));
     assert_eq!(of("busy"), None);
     assert_eq!(of("never"), Some(vec![]));
     let busy = log.streams.of("a", Some("busy"));
     assert_eq!(log.history.find(&busy, |_| true), Some(8));
+}
+
+#[test]
+fn a_gap_makes_what_was_kept_too_late_and_positions_go_on_after_it() {
+    let (log, now) = (Log::new(10, usize::MAX), Instant::now());
+    for _ in 0..3 {
+        log.publish("a", json!(1), now);
+    }
+    log.publish("b", json!(1), now);
+    let stream = log.stream("a");
+    let before = stream.last().position;
+    let position = Position::new(Epoch(9), 40);
+    let at = stream.restart(position);
+    let gap = Gap {
+        stream: stream.clone(),
+        at,
+    };
+    log.history.record(&[StreamItem::Gap(Arc::new(gap))], now);
+    assert_eq!(log.history.size().0, 1);
+    assert_eq!(log.after("a", 3, 9, now), None);
+    assert_eq!(log.after("a", at.sequence, 9, now), Some(vec![]));
+    assert_eq!(stream.sequence_of(before), None);
+    assert_eq!(stream.sequence_of(position), Some(at.sequence));
+    let draft = Draft {
+        channel: "a".into(),
+        event_type: None,
+        tenant_id: None,
+        id: None,
+        data: json!(1),
+    };
+    let next = stream.accept(Position::new(Epoch(9), 41));
+    let event = Arc::new(Event::new(draft, stream.clone(), next));
+    log.history.record(&[StreamItem::Event(event)], now);
+    assert_eq!(
+        log.after("a", at.sequence, 9, now),
+        Some(vec![next.sequence])
+    );
+    assert_eq!(stream.sequence_of(Position::new(Epoch(9), 39)), None);
+    assert_eq!(stream.sequence_of(Position::new(Epoch(9), 42)), None);
 }
 
 #[derive(Debug, Clone)]
@@ -224,7 +269,7 @@ proptest! {
                     }
                     // What was forgotten for want of room begins anew, with other ids.
                     for (channel, published) in published.iter_mut().enumerate() {
-                        if log.stream(&channel.to_string()).last_offset() == 0 {
+                        if log.stream(&channel.to_string()).last().sequence == 0 {
                             published.clear();
                         }
                     }
@@ -237,10 +282,10 @@ proptest! {
                     let stream = log.stream(&channel.to_string());
                     match log.history.after(&stream, after as u64, limit, now) {
                         Ok(since) => {
-                            let found: Vec<_> = since.events.iter().map(|e| e.offset as usize).collect();
+                            let found: Vec<_> = since.events.iter().map(|e| e.at.sequence as usize).collect();
                             let expected: Vec<_> = missed.iter().copied().take(limit).collect();
                             prop_assert_eq!(found, expected);
-                            prop_assert_eq!(since.last_offset, published.len() as u64);
+                            prop_assert_eq!(since.last, published.len() as u64);
                             prop_assert!(is_young);
                         }
                         // Without want of room, only what is too old or too much is lost.

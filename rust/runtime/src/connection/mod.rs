@@ -369,7 +369,7 @@ impl Connection {
             connection: Rc::downgrade(self),
             outbox: self.outbox.clone(),
             framing: framing.with_ids(self.registry.state().can_resume(), asks_ids),
-            events: OnceCell::new(),
+            stream: OnceCell::new(),
             needs_head: Cell::new(!self.is_websocket),
             id: id.clone(),
             mark: mark.clone(),

@@ -7,7 +7,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bus::Stream;
+use bus::{LocalPosition, Stream};
 use bytes::Bytes;
 use graphql::GraphQLError;
 use protocol::{Amendment, EventId, Framing, OperationId};
@@ -23,8 +23,8 @@ pub(super) struct OperationSink {
     pub(super) connection: Weak<Connection>,
     pub(super) outbox: Rc<Outbox>,
     pub(super) framing: Framing,
-    /// What its events are of.
-    pub(super) events: OnceCell<Arc<Stream>>,
+    /// The stream of its events, held for its positions.
+    pub(super) stream: OnceCell<Arc<Stream>>,
     /// Whether a head may have to precede the next result.
     pub(super) needs_head: Cell<bool>,
     pub(super) id: OperationId,
@@ -34,11 +34,6 @@ pub(super) struct OperationSink {
 }
 
 impl OperationSink {
-    fn event_id(&self, offset: Option<u64>) -> Option<EventId<'_>> {
-        let epoch = self.events.get()?.epoch();
-        offset.map(|offset| EventId { epoch, offset })
-    }
-
     fn live_connection(&self) -> Option<Rc<Connection>> {
         if self.mark.is_withdrawn() {
             return None;
@@ -57,14 +52,14 @@ impl ResponseSink for OperationSink {
 
     fn follow(&self, stream: Arc<Stream>) {
         // An operation follows one stream.
-        self.events.set(stream).ok();
+        self.stream.set(stream).ok();
     }
 
     fn next(&self, response: &Bytes) {
         self.next_of(response, None);
     }
 
-    fn next_of(&self, response: &Bytes, offset: Option<u64>) {
+    fn next_of(&self, response: &Bytes, at: Option<LocalPosition>) {
         if self.mark.is_withdrawn() {
             return;
         }
@@ -79,17 +74,15 @@ impl ResponseSink for OperationSink {
         {
             self.outbox.push_control(Outgoing::Head(head));
         }
-        self.outbox.push_result(
-            self.framing.frame(response, self.event_id(offset)),
-            &self.mark,
-        );
+        let id = at.as_ref().map(|at| &at.position as EventId<'_>);
+        self.outbox
+            .push_result(self.framing.frame(response, id), &self.mark);
     }
 
-    fn announce_position(&self, offset: Option<u64>, missed: bool) {
+    fn announce_position(&self, at: Option<LocalPosition>, missed: bool) {
         // A client that waits for it is not left without because of others' results.
-        if let Some(message) = self
-            .framing
-            .announce_position(self.event_id(offset), missed)
+        let id = at.as_ref().map(|at| &at.position as EventId<'_>);
+        if let Some(message) = self.framing.announce_position(id, missed)
             && !self.mark.is_withdrawn()
         {
             self.outbox.push_control(Outgoing::Text(message));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, WrapFuture};
-use bus::{Event, History, Intake, Streams};
+use bus::{History, Intake, StreamItem, Streams};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
@@ -108,28 +108,32 @@ impl Actor for EventBusActor {
                     break;
                 };
                 let turn = Arc::new(turn);
-                let mut events = intake.take(BROADCAST_BATCH);
-                let taken = events.len();
-                for event in &events {
+                let mut items = intake.take(BROADCAST_BATCH);
+                let taken = items.len();
+                for event in items.iter().filter_map(StreamItem::event) {
                     undeclared.look_at(&event.channel);
                     tenants.look_at(event);
                 }
                 if is_isolated {
-                    events.retain(|event| event.tenant_id.is_some());
-                    let dropped = taken - events.len();
+                    let is_of_tenant = |item: &StreamItem| {
+                        let event = item.event();
+                        event.is_none_or(|event| event.tenant_id.is_some())
+                    };
+                    items.retain(is_of_tenant);
+                    let dropped = taken - items.len();
                     metrics.events_without_tenant.add(dropped as u64);
                 }
-                let events: Arc<[Arc<Event>]> = events.into();
+                let items: Arc<[StreamItem]> = items.into();
                 if let Some(history) = &history {
                     // Before they leave: who reads what was missed learns of every event from
                     // here or from its shard.
-                    metrics.set_history(history.record(&events, Instant::now()));
+                    metrics.set_history(history.record(&items, Instant::now()));
                 }
                 metrics.events_published.add(taken as u64);
                 // A shard whose worker has ended drops the message and is off the list next time.
                 for shard in shards.live() {
-                    let (events, turn) = (events.clone(), turn.clone());
-                    shard.do_send(Broadcast { events, turn });
+                    let (items, turn) = (items.clone(), turn.clone());
+                    shard.do_send(Broadcast { items, turn });
                 }
             }
             // The shards are done with the last.

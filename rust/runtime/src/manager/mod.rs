@@ -1,6 +1,7 @@
 //! A started manager: its threads, its event bus, its drain and its end.
 
 mod event_bus;
+mod link_thread;
 mod runtime;
 mod system;
 mod tenant_notices;

@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::event_bus::{EventBusActor, ShardList};
+use super::link_thread::LinkThread;
 use super::system::SystemThread;
 use super::worker_factory::WorkerFactory;
 use super::worker_pool::WorkerPool;
@@ -54,6 +55,8 @@ pub struct Runtime {
     workers: usize,
     pool: OnceLock<WorkerPool>,
     system: Arc<SystemThread>,
+    #[expect(dead_code, reason = "held for its end")]
+    link: Option<LinkThread>,
 }
 
 struct InProcess {
@@ -93,6 +96,7 @@ impl Runtime {
             started.send(shard).ok();
         });
         let local = local.recv().map_err(|_| RuntimeError::Closed)?;
+        let link = state.link.clone().map(LinkThread::start).transpose()?;
         Ok(Self {
             state,
             shards,
@@ -102,6 +106,7 @@ impl Runtime {
             workers,
             pool: OnceLock::new(),
             system,
+            link,
         })
     }
 
@@ -337,6 +342,10 @@ impl Runtime {
         }
         self.wait_while(is_under_way, deadline).await;
         self.complete_all();
+        if let Some(link) = &self.state.link {
+            link.close(deadline.saturating_duration_since(Instant::now()))
+                .await;
+        }
     }
 
     /// Lets all connections leave, one after the other: each sends what was published before, has

@@ -63,7 +63,11 @@ mod tests {
                 id: None,
                 data: serde_json::Value::Null,
             };
-            let event = Event::new(draft, streams.of(&channel, None), 1);
+            let event = Event::new(
+                draft,
+                streams.of(&channel, None),
+                bus::LocalPosition::default(),
+            );
             notices.look_at(&event);
             notices.look_at(&event);
         }

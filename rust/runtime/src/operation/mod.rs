@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 
 use actix::{Actor, Addr, Recipient};
-use bus::Stream;
+use bus::{Interest, Stream};
 use futures_util::future::{Either, LocalBoxFuture, select};
 use graphql::GraphQLError;
 use parking_lot::Mutex;
@@ -16,6 +16,7 @@ use crate::admission::{Checks, Subscribe, Subscribing, start_chain};
 use crate::background::Busy;
 use crate::catalog::{Planned, PlannedOperation, PreparedRequest, ResolverKind};
 use crate::client::{Client, SUBGRAPH_HEADER};
+use crate::config::INTEREST_TIME;
 use crate::error::shutting_down;
 use crate::routing::Route;
 use crate::state::RuntimeState;
@@ -70,6 +71,17 @@ pub(crate) enum Opened {
     Subscription(Addr<SubscriptionActor>),
     /// It has been answered whole: one result, then complete.
     Answered,
+}
+
+/// An operation that has passed all checks.
+struct Passed {
+    planned: PlannedOperation,
+    guard: Option<Arc<Guard>>,
+    client: Arc<Client>,
+    resume: Resume,
+    /// Where its events are found.
+    place: Option<(Route, Arc<Stream>)>,
+    sink: Rc<dyn ResponseSink>,
 }
 
 impl Opener {
@@ -160,7 +172,7 @@ impl Opener {
             return Opening::Done(Err(errors));
         }
         let Some(checks) = &self.checks else {
-            return Opening::Done(self.run(*planned, None, client.clone(), &resume, sink));
+            return self.run(*planned, None, client.clone(), resume, sink);
         };
         let answer = checks.send(Subscribe(Box::new(Subscribing {
             client: client.clone(),
@@ -179,19 +191,22 @@ impl Opener {
                 guard,
                 ..
             } = *answer?;
-            opener.run(*planned, Some(Arc::new(guard)), client, &resume, sink)
+            match opener.run(*planned, Some(Arc::new(guard)), client, resume, sink) {
+                Opening::Done(opened) => opened,
+                Opening::Checking(opening) => opening.await,
+            }
         }))
     }
 
-    /// Runs what has passed the checks.
+    /// Runs what has passed the checks, once the engine delivers its events, if there is one.
     fn run(
-        &self,
+        self: &Rc<Self>,
         planned: PlannedOperation,
         guard: Option<Arc<Guard>>,
         client: Arc<Client>,
-        resume: &Resume,
+        resume: Resume,
         sink: Rc<dyn ResponseSink>,
-    ) -> Result<Opened, Vec<GraphQLError>> {
+    ) -> Opening {
         let tenant = guard.as_ref().and_then(|guard| guard.tenant());
         let route = planned.route.clone().map(|route| match tenant {
             // The guard would keep the events of others back; so they are not even found.
@@ -202,6 +217,47 @@ impl Opener {
             let stream = self.state.stream_of(&route);
             (route, stream)
         });
+        let interest = place
+            .as_ref()
+            .and_then(|(_, stream)| Some(self.state.link.as_ref()?.interest(stream)));
+        let passed = Passed {
+            planned,
+            guard,
+            client,
+            resume,
+            place,
+            sink,
+        };
+        let Some(interest) = interest else {
+            return Opening::Done(self.start(passed, None));
+        };
+        if interest.is_ready() {
+            return Opening::Done(self.start(passed, Some(interest)));
+        }
+        let opener = Rc::downgrade(self);
+        Opening::Checking(Box::pin(async move {
+            // Without it the subscription begins all the same: it is told of a gap once the engine
+            // is there.
+            interest.ready(INTEREST_TIME).await;
+            let opener = opener.upgrade().ok_or_else(shutting_down)?;
+            opener.start(passed, Some(interest))
+        }))
+    }
+
+    /// Starts the actor of an operation.
+    fn start(
+        &self,
+        passed: Passed,
+        interest: Option<Interest>,
+    ) -> Result<Opened, Vec<GraphQLError>> {
+        let Passed {
+            planned,
+            guard,
+            client,
+            resume,
+            place,
+            sink,
+        } = passed;
         let stream = place.as_ref().map(|(_, stream)| stream.clone());
         if let Some(stream) = &stream {
             sink.follow(stream.clone());
@@ -209,7 +265,7 @@ impl Opener {
         let is_subscription = planned.operation.is_some();
         let has_initial = planned.definition.has_initial;
         let start = if is_subscription {
-            StartPosition::find(self.state.kept(), resume, place.as_ref(), guard.as_ref())
+            StartPosition::find(self.state.kept(), &resume, place.as_ref(), guard.as_ref())
         } else {
             StartPosition::Now { missed: false }
         };
@@ -245,6 +301,7 @@ impl Opener {
                 SubscriptionActor::new(sink, registration, lane)
             }
         };
+        let actor = actor.with_interest(interest);
         Ok(Opened::Subscription(actor.start()))
     }
 

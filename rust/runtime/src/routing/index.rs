@@ -9,7 +9,7 @@
 use std::hash::Hash;
 use std::sync::Arc;
 
-use bus::Event;
+use bus::{Event, StreamKey};
 use graphql::{Compared, Comparison};
 use hashbrown::HashMap;
 use indexmap::IndexSet;
@@ -237,6 +237,22 @@ impl<T: Clone + Eq + Hash> RoutingIndex<T> {
         }
     }
 
+    /// Adds to `found` every entry that an event of the stream may reach, each once.
+    pub fn all_of(&self, stream: &StreamKey, found: &mut Vec<T>) {
+        let Some(shelves) = self.channels.get(&*stream.channel) else {
+            return;
+        };
+        let mut entries = IndexSet::new();
+        for shelf in shelves {
+            let of_stream = shelf
+                .entries
+                .iter()
+                .filter(|(lookup, _)| !shelf.shape.tenanted || lookup.tenant == stream.tenant);
+            entries.extend(of_stream.flat_map(|(_, entries)| entries).cloned());
+        }
+        found.extend(entries);
+    }
+
     /// Adds to `found` every entry that the event reaches, each once.
     pub fn matches(&self, event: &Event, found: &mut Vec<T>) {
         let Some(shelves) = self.channels.get(&*event.channel) else {
@@ -286,7 +302,8 @@ mod tests {
             id: None,
             data,
         };
-        Event::new(draft, Arc::new(bus::Stream::new("c", "bus")), 1)
+        let stream = bus::Streams::new([1; 16], false).of(channel, None);
+        Event::new(draft, stream, bus::LocalPosition::default())
     }
 
     fn route(channel: &str, types: Option<&[&str]>, conditions: &[(&str, Value)]) -> Route {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use actix::{
     Actor, ActorContext, AsyncContext, Context, Handler, Message, SpawnHandle, StreamHandler,
 };
+use bus::Interest;
 use futures_util::Stream;
 use graphql::ResolverError;
 
@@ -48,7 +49,7 @@ pub struct SubscriptionActor {
     lane: Option<Arc<Lane>>,
     /// Takes what the lane has.
     taking: Option<SpawnHandle>,
-    /// Outcomes up to this offset are taken only while the client has room.
+    /// Outcomes up to this sequence are taken only while the client has room.
     gated_to: Rc<Cell<u64>>,
     /// What it has to catch up with first.
     replay: Option<Replay>,
@@ -58,6 +59,8 @@ pub struct SubscriptionActor {
     catch_up: Option<Waker>,
     /// It ends when it has caught up.
     is_finishing: bool,
+    /// Held so that the engine delivers its events.
+    interest: Option<Interest>,
 }
 
 impl SubscriptionActor {
@@ -78,7 +81,15 @@ impl SubscriptionActor {
             is_catching_up: false,
             catch_up: None,
             is_finishing: false,
+            interest: None,
         }
+    }
+
+    /// Has the engine deliver its events as long as it runs.
+    #[must_use]
+    pub(crate) fn with_interest(mut self, interest: Option<Interest>) -> Self {
+        self.interest = interest;
+        self
     }
 
     /// Lets it catch up with what it has missed before it goes live. Its registration keeps its
@@ -107,7 +118,7 @@ impl SubscriptionActor {
         self.catch_up = Some(waker);
     }
 
-    /// It has caught up: what is published after this offset comes to it from now on. False when
+    /// It has caught up: what comes after this sequence of its stream comes to it from now on. False when
     /// there is more by now.
     pub(super) fn caught_up(
         &mut self,
@@ -126,7 +137,7 @@ impl SubscriptionActor {
         };
         self.is_catching_up = false;
         self.catch_up = None;
-        self.gated_to.set(replay.missed.position());
+        self.gated_to.set(replay.missed.sequence());
         let is_shared = registration.membership().is_some();
         self.registration = Some(registration);
         if is_shared {
@@ -213,17 +224,27 @@ impl StreamHandler<LaneItem> for SubscriptionActor {
             waker.wake();
         }
         match found {
-            LaneItem::Outcome(Outcome::Response(response) | Outcome::Failed(response), offset) => {
-                self.sink.next_of(&response, offset);
+            LaneItem::Gap(at) => {
+                let has_initial = self
+                    .lane
+                    .as_ref()
+                    .is_some_and(|lane| lane.info.definition.has_initial);
+                // With an initial value its position is known once it has that.
+                self.sink
+                    .announce_position(Some(at).filter(|_| !has_initial), true);
+                self.end_when_idle(ctx);
+            }
+            LaneItem::Outcome(Outcome::Response(response) | Outcome::Failed(response), at) => {
+                self.sink.next_of(&response, at);
                 self.end_when_idle(ctx);
             }
             LaneItem::Outcome(Outcome::Skip, _) => self.end_when_idle(ctx),
             LaneItem::Outcome(Outcome::Refused(errors), _) => self.fail(&errors, ctx),
             LaneItem::Outcome(Outcome::End, _) => self.complete(ctx),
-            LaneItem::Outcome(Outcome::Headed(headed), offset) => {
+            LaneItem::Outcome(Outcome::Headed(headed), at) => {
                 let (amendment, outcome) = *headed;
                 self.sink.amend(amendment);
-                StreamHandler::handle(self, LaneItem::Outcome(outcome, offset), ctx);
+                StreamHandler::handle(self, LaneItem::Outcome(outcome, at), ctx);
             }
             LaneItem::Start(limit) => Self::set_timer(limit, limit, ctx),
         }
@@ -282,7 +303,7 @@ struct LaneStream {
     lane: Arc<Lane>,
     sink: Rc<dyn ResponseSink>,
     gated_to: Rc<Cell<u64>>,
-    /// The offset of the last outcome.
+    /// The sequence of the last outcome.
     passed: u64,
 }
 
@@ -294,8 +315,8 @@ impl Stream for LaneStream {
             ready!(self.sink.poll_room(cx));
         }
         let found = ready!(self.lane.poll(cx));
-        if let LaneItem::Outcome(_, Some(offset)) = found {
-            self.passed = offset;
+        if let LaneItem::Outcome(_, Some(at)) | LaneItem::Gap(at) = found {
+            self.passed = at.sequence;
         }
         Poll::Ready(Some(found))
     }

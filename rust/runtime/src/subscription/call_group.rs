@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll};
 
 use actix::{Actor, Addr, Message, Recipient};
+use bus::LocalPosition;
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use graphql::Plan;
@@ -158,12 +159,25 @@ struct Hosts {
 /// What a group has for its members.
 #[derive(Debug, Clone)]
 pub(crate) enum CallGroupOutcome {
-    /// A result, and the offset of its event.
-    Next(Bytes, Option<u64>),
+    /// A result, and the position of its event.
+    Next(Bytes, Option<LocalPosition>),
+    /// Events are missing before what follows.
+    Gap(LocalPosition),
     /// The end, with a JSON array of errors.
     Error(Bytes),
     /// The end.
     Complete,
+}
+
+impl CallGroupOutcome {
+    /// The position of its event, if it has one.
+    fn at(&self) -> Option<LocalPosition> {
+        match self {
+            Self::Next(_, at) => *at,
+            Self::Gap(at) => Some(*at),
+            Self::Error(_) | Self::Complete => None,
+        }
+    }
 }
 
 impl CallGroups {
@@ -244,15 +258,15 @@ impl CallGroup {
         workers.is_empty()
     }
 
-    /// Whether every result up to an event has been handed to the members.
-    fn has_sent(&self, offset: u64) -> bool {
-        self.lane.is_past(offset) && self.in_flight.load(Ordering::Acquire) == 0
+    /// Whether every result up to a sequence has been handed to the members.
+    fn has_sent(&self, sequence: u64) -> bool {
+        self.lane.is_past(sequence) && self.in_flight.load(Ordering::Acquire) == 0
     }
 
     fn send(self: &Arc<Self>, outcome: &CallGroupOutcome) {
         let mut hosts = self.hosts.lock();
-        if let CallGroupOutcome::Next(_, Some(offset)) = outcome {
-            hosts.sent = *offset;
+        if let Some(at) = outcome.at() {
+            hosts.sent = at.sequence;
         }
         let workers: Vec<_> = hosts.workers.iter().map(|(w, _)| w.clone()).collect();
         drop(hosts);
@@ -301,9 +315,16 @@ impl ResponseSink for GroupSink {
         self.next_of(response, None);
     }
 
-    fn next_of(&self, response: &Bytes, offset: Option<u64>) {
-        let next = CallGroupOutcome::Next(response.clone(), offset);
+    fn next_of(&self, response: &Bytes, at: Option<LocalPosition>) {
+        let next = CallGroupOutcome::Next(response.clone(), at);
         self.group.send(&next);
+    }
+
+    fn announce_position(&self, at: Option<LocalPosition>, missed: bool) {
+        // Where it begins is each member's own affair.
+        if let Some(at) = at.filter(|_| missed) {
+            self.group.send(&CallGroupOutcome::Gap(at));
+        }
     }
 
     fn error(&self, errors: &[u8]) {
@@ -336,7 +357,7 @@ struct Member {
     /// The last event before it subscribed.
     joined: u64,
     sink: Rc<dyn ResponseSink>,
-    /// The offset of the last result that it was handed.
+    /// The sequence of the last result that it was handed.
     received: Cell<u64>,
 }
 
@@ -386,16 +407,14 @@ impl CallGroupMembers {
             None => return,
         };
         for member in members {
-            if let CallGroupOutcome::Next(_, Some(offset)) = outcome {
-                member.received.set(*offset);
+            if let Some(at) = outcome.at() {
+                member.received.set(at.sequence);
             }
+            let is_new = outcome.at().is_none_or(|at| at.sequence > member.joined);
             match outcome {
-                CallGroupOutcome::Next(response, offset)
-                    if offset.is_none_or(|offset| offset > member.joined) =>
-                {
-                    member.sink.next_of(response, *offset);
-                }
-                CallGroupOutcome::Next(..) => {}
+                CallGroupOutcome::Next(..) | CallGroupOutcome::Gap(_) if !is_new => {}
+                CallGroupOutcome::Next(response, at) => member.sink.next_of(response, *at),
+                CallGroupOutcome::Gap(at) => member.sink.announce_position(Some(*at), true),
                 CallGroupOutcome::Error(errors) => member.sink.error(errors),
                 CallGroupOutcome::Complete => member.sink.complete(),
             }
@@ -426,8 +445,8 @@ impl Membership for GroupMembership {
         self.group.lane.last()
     }
 
-    fn has_received(&self, offset: u64) -> bool {
-        self.joined.received.get() >= offset || self.group.has_sent(offset)
+    fn has_received(&self, sequence: u64) -> bool {
+        self.joined.received.get() >= sequence || self.group.has_sent(sequence)
     }
 }
 

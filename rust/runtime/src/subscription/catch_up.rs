@@ -2,21 +2,41 @@
 //!
 //! A part of the subscription's actor. Not here: what was missed (`replay`).
 
+use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll, ready};
+use std::time::Duration;
 
 use actix::Context;
 use actix::fut::ActorFuture;
+use bus::ReadPage;
+use bus::engine::{Pending, ReadError};
+use tokio::time::{Sleep, sleep};
 
 use super::actor::SubscriptionActor;
-use super::replay::{HistoryRead, Replay};
+use super::replay::{HistoryRead, RemoteRead, Replay};
 use crate::config::REPLAY_BATCH;
+use crate::random::random_part_of;
 
 /// Hands over what was missed, as far as the client has room for its results, then ends.
 pub(super) struct CatchUp {
     replay: Replay,
     is_too_late: bool,
+    remote: RemoteState,
 }
+
+/// What is asked of the engine.
+enum RemoteState {
+    /// Nothing.
+    Idle,
+    /// Its answer is awaited.
+    Asking(Pending<Result<ReadPage, ReadError>>),
+    /// It is asked again then.
+    Pausing(Pin<Box<Sleep>>),
+}
+
+/// Time after which an engine is asked again that had no answer, at most.
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// What came of one step.
 enum Stepped {
@@ -24,7 +44,7 @@ enum Stepped {
     On,
     /// Nothing, until the lane has moved.
     Waits,
-    /// It has caught up: only events after this offset are new to it.
+    /// It has caught up: only events after this sequence are new to it.
     CaughtUp(u64),
 }
 
@@ -33,6 +53,7 @@ impl CatchUp {
         Self {
             replay,
             is_too_late: false,
+            remote: RemoteState::Idle,
         }
     }
 
@@ -66,8 +87,41 @@ impl CatchUp {
             HistoryRead::CaughtUp(after) => return Stepped::CaughtUp(after),
             HistoryRead::TooLate => self.is_too_late = true,
             HistoryRead::More => {}
+            HistoryRead::Remote => {
+                if let Some(answer) = replay.missed.ask() {
+                    self.remote = RemoteState::Asking(answer);
+                }
+            }
         }
         Stepped::On
+    }
+}
+
+impl CatchUp {
+    /// Ready when the engine has answered, or nothing was asked of it.
+    fn poll_remote(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
+        loop {
+            match &mut self.remote {
+                RemoteState::Idle => return Poll::Ready(()),
+                RemoteState::Pausing(pause) => {
+                    ready!(pause.as_mut().poll(cx));
+                    // The first step finds out whether the engine is still needed.
+                    self.remote = RemoteState::Idle;
+                }
+                RemoteState::Asking(answer) => {
+                    let answer = ready!(answer.as_mut().poll(cx));
+                    self.remote = RemoteState::Idle;
+                    match self.replay.missed.answered(answer) {
+                        RemoteRead::On => {}
+                        RemoteRead::TooLate => self.is_too_late = true,
+                        RemoteRead::Later => {
+                            let pause = random_part_of(PAUSE);
+                            self.remote = RemoteState::Pausing(Box::pin(sleep(pause)));
+                        }
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -82,6 +136,7 @@ impl ActorFuture<SubscriptionActor> for CatchUp {
     ) -> Poll<()> {
         actor.wake_when_moved(cx.waker().clone());
         for _ in 0..REPLAY_BATCH {
+            ready!(self.poll_remote(cx));
             ready!(actor.sink().poll_room(cx));
             match self.step(actor) {
                 Stepped::On => {}

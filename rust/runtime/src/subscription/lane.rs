@@ -14,7 +14,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use actix::Recipient;
-use bus::{Event, Stream};
+use bus::{Event, LocalPosition, Stream};
 use futures_util::task::AtomicWaker;
 use graphql::{GraphQLError, ResolverError};
 use parking_lot::{Mutex, MutexGuard};
@@ -27,7 +27,7 @@ use crate::metrics::Metrics;
 
 pub(crate) use state::LaneItem;
 pub use state::Started;
-use state::{LaneState, StreamRoom};
+use state::{LaneState, PushedEvent, StreamRoom};
 
 /// Called once, on any thread.
 pub type Callback = Box<dyn FnOnce() + Send>;
@@ -133,12 +133,19 @@ impl Lane {
     /// Queues an event; past the capacity the slow-consumer policy acts.
     pub(crate) fn push(self: &Arc<Self>, event: Arc<Event>) {
         let mut shared = self.shared.lock();
-        let pushed = shared.state.push(event, || {
-            let error = GraphQLError::new(format!(
-                "the subscription was ended: its resolver is more than {MAX_PENDING_EVENTS} events behind"
-            ));
-            Outcome::Refused(graphql::errors_to_json(&[error]).into())
-        });
+        let pushed = shared.state.push(event, too_far_behind);
+        self.pushed(shared, &pushed);
+    }
+
+    /// Queues a gap: events are missing before what follows.
+    pub(crate) fn push_gap(self: &Arc<Self>, at: LocalPosition) {
+        let restarts = self.info.definition.has_initial;
+        let mut shared = self.shared.lock();
+        let pushed = shared.state.push_gap(at, restarts, too_far_behind);
+        self.pushed(shared, &pushed);
+    }
+
+    fn pushed(self: &Arc<Self>, shared: MutexGuard<'_, Shared>, pushed: &PushedEvent) {
         self.moved(shared, pushed.schedule);
         if pushed.dropped > 0 {
             self.metrics.events_dropped.add(pushed.dropped as u64);
@@ -148,9 +155,9 @@ impl Lane {
         }
     }
 
-    /// Ignores events up to this offset that are still on their way.
-    pub(crate) fn begin_after(&self, offset: u64) {
-        self.shared.lock().state.begin_after(offset);
+    /// Ignores events up to this sequence that are still on their way.
+    pub(crate) fn begin_after(&self, sequence: u64) {
+        self.shared.lock().state.begin_after(sequence);
     }
 
     /// The client has what an initial value would tell.
@@ -199,7 +206,7 @@ impl Lane {
     /// sees what the events up to now have told, so that they are not sent.
     pub fn initial_begins(&self) {
         let mut shared = self.shared.lock();
-        let seen = self.stream.as_deref().map_or(0, Stream::last_offset);
+        let seen = self.stream.as_deref().map(Stream::last).unwrap_or_default();
         shared.state.initial_begins(seen);
     }
 
@@ -324,14 +331,14 @@ impl Lane {
         self.shared.lock().state.is_idle()
     }
 
-    /// The offset of the last event that came and has not left as an outcome; 0 when all have.
+    /// The sequence of the last event that came and has not left as an outcome; 0 when all have.
     pub(crate) fn last(&self) -> u64 {
         self.shared.lock().state.last()
     }
 
-    /// Whether the events up to an offset have left as outcomes, and the initial value has.
-    pub(crate) fn is_past(&self, offset: u64) -> bool {
-        self.shared.lock().state.is_past(offset)
+    /// Whether the events up to a sequence have left as outcomes, and the initial value has.
+    pub(crate) fn is_past(&self, sequence: u64) -> bool {
+        self.shared.lock().state.is_past(sequence)
     }
 
     /// Ends the lane: nothing starts any more, what runs is cancelled.
@@ -346,4 +353,12 @@ impl Lane {
             self.resolver.cancel(self.clone(), calls);
         }
     }
+}
+
+/// What ends a subscription whose resolver does not keep up.
+fn too_far_behind() -> Outcome {
+    let error = GraphQLError::new(format!(
+        "the subscription was ended: its resolver is more than {MAX_PENDING_EVENTS} events behind"
+    ));
+    Outcome::Refused(graphql::errors_to_json(&[error]).into())
 }

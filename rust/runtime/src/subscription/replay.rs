@@ -1,7 +1,8 @@
 //! A subscription that returns: where it begins, and what it missed before it goes on with what
 //! comes.
 //!
-//! What was missed is read from the history bit by bit, as fast as the client takes results.
+//! What was missed is read from the history bit by bit, as fast as the client takes results: from
+//! the engine's, as long as this process does not know what came, and then from its own.
 //! During the replay the subscription is not in the index: what is published is in the history,
 //! too. Once nothing is left there it is registered, on the same thread and in the same step, for
 //! the events after the last of the history. So no event is lost between the two, none comes twice.
@@ -12,7 +13,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bus::{Event, History, Since, Stream, TooLate};
+use bus::engine::{Pending, ReadError};
+use bus::{
+    EngineLink, Event, History, LocalPosition, Position, ReadPage, Since, Stream, TooLate,
+};
 use graphql::Plan;
 use protocol::Resume;
 use security::Guard;
@@ -26,7 +30,7 @@ use crate::routing::Route;
 
 /// Where a subscription gets its results from once it has caught up.
 pub(crate) trait LiveSource {
-    /// Registers for the results after an offset; `None` when it is too late for one of those.
+    /// Registers for the results after a sequence; `None` when it is too late for one of those.
     fn register(&self, after: u64, sink: &Rc<dyn ResponseSink>) -> Option<Registration>;
     /// How events become responses where no call makes them.
     fn plan(&self) -> Option<&Arc<Plan>>;
@@ -43,7 +47,7 @@ impl Replay {
         Self { missed, source }
     }
 
-    /// Registers the subscription for the events after an offset.
+    /// Registers the subscription for the events after a sequence.
     pub(super) fn go_live(&self, after: u64, sink: &Rc<dyn ResponseSink>) -> Option<Registration> {
         self.source.register(after, sink)
     }
@@ -54,17 +58,18 @@ impl Replay {
             let mut response = Vec::new();
             let faults = plan.project(&event.data, &mut response);
             self.missed.metrics.report(&faults);
-            sink.next_of(&response.into(), Some(event.offset));
+            sink.next_of(&response.into(), Some(event.at));
         }
     }
 
     /// Tells the client that events are missing, and begins anew; returns after which event.
     pub(super) fn restart(&mut self, lane: Option<&Arc<Lane>>, sink: &Rc<dyn ResponseSink>) -> u64 {
-        let now = self.missed.stream.last_offset();
+        let now = self.missed.stream.last();
         let has_initial = lane.is_some_and(super::lane::Lane::restart);
         sink.announce_position((!has_initial).then_some(now), true);
-        self.missed.position = now;
-        now
+        self.missed.sequence = now.sequence;
+        self.missed.remote = None;
+        now.sequence
     }
 }
 
@@ -88,9 +93,18 @@ pub(crate) struct Missed {
     metrics: Arc<Metrics>,
     route: Route,
     guard: Option<Arc<Guard>>,
-    /// The last event that was looked at.
-    position: u64,
+    /// The sequence of the last event that was looked at.
+    sequence: u64,
+    /// The last event that was read from the engine, as long as it is not known here.
+    remote: Option<Remote>,
     read: VecDeque<Arc<Event>>,
+}
+
+/// Where the reading of an engine's history is.
+#[derive(Debug, Clone)]
+struct Remote {
+    link: Arc<EngineLink>,
+    position: Position,
 }
 
 /// What the history has for a subscription that returns.
@@ -98,9 +112,22 @@ pub(crate) struct Missed {
 pub(crate) enum HistoryRead {
     /// Events that it may have missed.
     More,
-    /// Nothing but the events after this offset.
+    /// Events that the engine may have: [`Missed::ask`].
+    Remote,
+    /// Nothing but the events after this sequence.
     CaughtUp(u64),
     /// It has missed events that are not kept any more.
+    TooLate,
+}
+
+/// What the engine's history had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RemoteRead {
+    /// It can be read on.
+    On,
+    /// Nothing yet.
+    Later,
+    /// Events are not kept any more.
     TooLate,
 }
 
@@ -108,6 +135,8 @@ pub(crate) enum HistoryRead {
 #[derive(Clone, Copy)]
 pub(crate) struct Kept<'a> {
     pub(crate) history: Option<&'a Arc<History>>,
+    /// What has more, if its engine keeps events.
+    pub(crate) link: Option<&'a Arc<EngineLink>>,
     pub(crate) metrics: &'a Arc<Metrics>,
 }
 
@@ -142,49 +171,58 @@ impl Missed {
     ) -> Option<Self> {
         let (history, (route, stream)) = (kept.history?, place?);
         let guard = guard.cloned();
-        let position = stream
-            .offset_of(after)
+        let position = after.parse::<Position>().ok();
+        let known = position
+            .and_then(|position| stream.sequence_of(position))
             // No client learns of events that are not for it.
             .or_else(|| {
                 let is_it = |event: &Event| {
                     *event.id == *after && route.matches(event) && admits(guard.as_deref(), event)
                 };
                 history.find(stream, is_it)
-            })?;
+            });
         let mut missed = Self {
             history: history.clone(),
             stream: stream.clone(),
             metrics: kept.metrics.clone(),
             route: route.clone(),
             guard,
-            position,
+            sequence: known.unwrap_or_default(),
+            remote: None,
             read: VecDeque::new(),
         };
-        missed.read().is_ok().then_some(missed)
+        if known.is_some() && missed.read().is_ok() {
+            return Some(missed);
+        }
+        let link = kept.link.filter(|link| link.has_history())?.clone();
+        missed.remote = Some(Remote {
+            link,
+            position: position?,
+        });
+        missed.sequence = 0;
+        Some(missed)
     }
 
     /// Reads on; returns the last event of the history.
     fn read(&mut self) -> Result<u64, TooLate> {
-        let Since {
-            events,
-            last_offset,
-        } = self
-            .history
-            .after(&self.stream, self.position, REPLAY_BATCH, Instant::now())?;
+        let now = Instant::now();
+        let Since { events, last } =
+            self.history
+                .after(&self.stream, self.sequence, REPLAY_BATCH, now)?;
         self.read.extend(events);
         // The client may have learnt of an event that is not broadcast yet.
-        Ok(last_offset.max(self.position))
+        Ok(last.max(self.sequence))
     }
 
-    /// The last event that was looked at.
-    pub(crate) fn position(&self) -> u64 {
-        self.position
+    /// The sequence of the last event that was looked at.
+    pub(crate) fn sequence(&self) -> u64 {
+        self.sequence
     }
 
     /// The next event of those that were read.
     pub(crate) fn next(&mut self) -> Option<Arc<Event>> {
         while let Some(event) = self.read.pop_front() {
-            self.position = event.offset;
+            self.sequence = event.at.sequence;
             if !self.route.matches(&event) {
                 continue;
             }
@@ -199,6 +237,20 @@ impl Missed {
 
     /// Reads on, when [`Self::next`] has nothing left.
     pub(crate) fn read_on(&mut self) -> HistoryRead {
+        if let Some(remote) = &self.remote {
+            let Some(sequence) = self.stream.sequence_of(remote.position) else {
+                return HistoryRead::Remote;
+            };
+            let is_kept = self
+                .history
+                .after(&self.stream, sequence, 0, Instant::now())
+                .is_ok();
+            if !is_kept {
+                return HistoryRead::Remote;
+            }
+            self.sequence = sequence;
+            self.remote = None;
+        }
         match self.read() {
             Err(TooLate) => {
                 self.metrics.resumes_too_late.add(1);
@@ -206,6 +258,47 @@ impl Missed {
             }
             Ok(last) if self.read.is_empty() => HistoryRead::CaughtUp(last),
             Ok(_) => HistoryRead::More,
+        }
+    }
+
+    /// Asks the engine for what [`HistoryRead::Remote`] says that it may have.
+    pub(crate) fn ask(&self) -> Option<Pending<Result<ReadPage, ReadError>>> {
+        let remote = self.remote.as_ref()?;
+        Some(
+            remote
+                .link
+                .read(&self.stream, remote.position, REPLAY_BATCH),
+        )
+    }
+
+    /// Takes the answer of the engine. Returns whether there are events, or all is known here now.
+    pub(crate) fn answered(&mut self, answer: Result<ReadPage, ReadError>) -> RemoteRead {
+        let Some(remote) = &mut self.remote else {
+            return RemoteRead::On;
+        };
+        match answer {
+            Err(ReadError::Unavailable(_)) => RemoteRead::Later,
+            Err(ReadError::TooLate { .. } | ReadError::OtherEpoch { .. }) => {
+                self.metrics.resumes_too_late.add(1);
+                RemoteRead::TooLate
+            }
+            // The event that the client knows is still on its way to this process.
+            Ok(page) if page.events.is_empty() => RemoteRead::Later,
+            Ok(page) => {
+                for (position, draft) in page.events {
+                    remote.position = position;
+                    self.sequence += 1;
+                    let at = LocalPosition {
+                        sequence: self.sequence,
+                        position,
+                    };
+                    if let Some(draft) = draft {
+                        let event = Event::new(draft, self.stream.clone(), at);
+                        self.read.push_back(Arc::new(event));
+                    }
+                }
+                RemoteRead::On
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bus::Event;
+use bus::{Event, Gap, StreamItem};
 use bytes::Bytes;
 use graphql::Plan;
 use hashbrown::HashMap;
@@ -38,7 +38,7 @@ struct ProjectionGroup {
 }
 
 struct ProjectionMember {
-    /// Events up to this offset are none of its.
+    /// Exclusive lower bound: events up to this sequence are skipped.
     after: u64,
     sink: Rc<dyn ResponseSink>,
 }
@@ -68,10 +68,10 @@ impl Target {
 
 /// The place of a subscription in a group that shares its calls. Dropped, it leaves the group.
 pub(crate) trait Membership {
-    /// The offset of the last event that came to the group and is not done.
+    /// The sequence of the last event that came to the group and is not done.
     fn last(&self) -> u64;
-    /// Whether it was handed every result up to an event.
-    fn has_received(&self, offset: u64) -> bool;
+    /// Whether it was handed every result up to a sequence.
+    fn has_received(&self, sequence: u64) -> bool;
 }
 
 /// Whether a guard lets an event through.
@@ -163,7 +163,7 @@ impl Shard {
         self.registration(Registered::Nowhere)
     }
 
-    /// Lets events of `key` after an offset reach a sink, projected together with all subscriptions
+    /// Lets events of `key` after a sequence reach a sink, projected together with all subscriptions
     /// of equal key, until the registration is dropped.
     pub fn register_passthrough(
         self: &Rc<Self>,
@@ -216,8 +216,36 @@ impl Shard {
         }
     }
 
+    /// Hands one step of a stream to the subscriptions that it concerns.
+    pub fn deliver(&self, item: &StreamItem) {
+        match item {
+            StreamItem::Event(event) => self.deliver_event(event),
+            StreamItem::Gap(gap) => self.deliver_gap(gap),
+        }
+    }
+
+    /// Tells every subscription of a stream that it has missed events.
+    fn deliver_gap(&self, gap: &Gap) {
+        let mut found = Vec::new();
+        self.state
+            .borrow()
+            .index
+            .all_of(gap.stream.key(), &mut found);
+        for target in found {
+            match target {
+                Target::Lane(lane, _) => lane.push_gap(gap.at),
+                Target::Group(group) => {
+                    let members = group.members.borrow();
+                    for member in members.values().filter(|m| m.after < gap.at.sequence) {
+                        member.sink.announce_position(Some(gap.at), true);
+                    }
+                }
+            }
+        }
+    }
+
     /// Hands one event to every subscription that it matches.
-    pub fn deliver(&self, event: &Arc<Event>) {
+    fn deliver_event(&self, event: &Arc<Event>) {
         let mut state = self.state.borrow_mut();
         let mut found = std::mem::take(&mut state.found);
         let mut projected = std::mem::take(&mut state.projected);
@@ -242,8 +270,8 @@ impl Shard {
                     self.metrics.group_projections.add(1);
                     let response = Bytes::copy_from_slice(&projected);
                     let members = group.members.borrow();
-                    for member in members.values().filter(|m| m.after < event.offset) {
-                        member.sink.next_of(&response, Some(event.offset));
+                    for member in members.values().filter(|m| m.after < event.at.sequence) {
+                        member.sink.next_of(&response, Some(event.at));
                     }
                 }
             }

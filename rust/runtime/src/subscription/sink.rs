@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bus::Stream;
+use bus::{LocalPosition, Stream};
 use bytes::Bytes;
 use graphql::GraphQLError;
 use protocol::Amendment;
@@ -23,15 +23,15 @@ pub trait ResponseSink {
     /// Ready when less than half of what may wait for the client does. A source stream is
     /// advanced then only.
     fn poll_room(&self, cx: &Context<'_>) -> Poll<()>;
-    /// Tells what the offsets count; the stream is held as long as there may be more.
+    /// Holds the stream of its events as long as there may be more: its positions go on then.
     fn follow(&self, _stream: Arc<Stream>) {}
-    /// Takes the response to the event with this offset, if it has one.
-    fn next_of(&self, response: &Bytes, _offset: Option<u64>) {
+    /// Takes the response to the event at this position, if it has one.
+    fn next_of(&self, response: &Bytes, _at: Option<LocalPosition>) {
         self.next(response);
     }
     /// Tells the client after which event the subscription begins, and whether it has missed
     /// events before.
-    fn announce_position(&self, _offset: Option<u64>, _missed: bool) {}
+    fn announce_position(&self, _at: Option<LocalPosition>, _missed: bool) {}
     /// Says what the head of a response over HTTP is like, as long as it was not sent.
     fn amend(&self, _amendment: Amendment) {}
     /// Ends the operation with a JSON array of errors.

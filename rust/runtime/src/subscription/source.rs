@@ -7,7 +7,7 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 
-use bus::Stream;
+use bus::{LocalPosition, Stream};
 use graphql::{GraphQLError, Plan};
 use parking_lot::Mutex;
 use protocol::JsonObject;
@@ -172,7 +172,7 @@ impl Subscriptions {
         self.lane(source.info(), Some(source.stream.clone()))
     }
 
-    /// Registers a subscription for what `source` has after an offset. `None`: it is too late for
+    /// Registers a subscription for what `source` has after a sequence. `None`: it is too late for
     /// one of those results, as its group has sent it just now.
     pub(crate) fn register(
         &self,
@@ -203,10 +203,11 @@ impl Subscriptions {
         source: &Source,
         stream: Option<&Arc<Stream>>,
         sink: &Rc<dyn ResponseSink>,
-    ) -> (Option<u64>, Registration) {
+    ) -> (Option<LocalPosition>, Registration) {
         loop {
-            let now = stream.map(|stream| stream.last_offset());
-            if let Some(registration) = self.register(source, now.unwrap_or_default(), sink) {
+            let now = stream.map(|stream| stream.last());
+            let after = now.map_or(0, |now| now.sequence);
+            if let Some(registration) = self.register(source, after, sink) {
                 return (now, registration);
             }
         }

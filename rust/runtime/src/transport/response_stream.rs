@@ -5,7 +5,7 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use bus::Stream;
+use bus::{LocalPosition, Stream};
 use bytes::Bytes;
 use graphql::GraphQLError;
 use parking_lot::Mutex;
@@ -158,18 +158,11 @@ impl ResponseStream {
 pub(crate) struct StreamSink {
     pub(crate) stream: Arc<ResponseStream>,
     pub(crate) framing: Framing,
-    /// What its events are of.
+    /// The stream of its events, held for its positions.
     pub(crate) events: OnceCell<Arc<Stream>>,
     /// What bounds the results, if anything does.
     pub(crate) buckets: Option<Arc<Buckets>>,
     pub(crate) metrics: Arc<Metrics>,
-}
-
-impl StreamSink {
-    fn event_id(&self, offset: Option<u64>) -> Option<EventId<'_>> {
-        let epoch = self.events.get()?.epoch();
-        offset.map(|offset| EventId { epoch, offset })
-    }
 }
 
 impl ResponseSink for StreamSink {
@@ -182,21 +175,20 @@ impl ResponseSink for StreamSink {
         self.next_of(response, None);
     }
 
-    fn next_of(&self, response: &Bytes, offset: Option<u64>) {
+    fn next_of(&self, response: &Bytes, at: Option<LocalPosition>) {
         if let Some(buckets) = &self.buckets
             && !buckets.may_receive()
         {
             return self.metrics.results_rate_limited.add(1);
         }
-        let framed = self.framing.frame(response, self.event_id(offset));
+        let id = at.as_ref().map(|at| &at.position as EventId<'_>);
+        let framed = self.framing.frame(response, id);
         self.stream.push(framed.into_bytes());
     }
 
-    fn announce_position(&self, offset: Option<u64>, missed: bool) {
-        if let Some(response) = self
-            .framing
-            .announce_position(self.event_id(offset), missed)
-        {
+    fn announce_position(&self, at: Option<LocalPosition>, missed: bool) {
+        let id = at.as_ref().map(|at| &at.position as EventId<'_>);
+        if let Some(response) = self.framing.announce_position(id, missed) {
             self.stream.push(response.into_bytes());
         }
     }

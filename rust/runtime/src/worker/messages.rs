@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Message;
-use bus::Event;
+use bus::StreamItem;
 use protocol::Close;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -18,8 +18,8 @@ use crate::client::Selector;
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub struct Broadcast {
-    /// The events, in the order of their offsets.
-    pub events: Arc<[Arc<Event>]>,
+    /// Events and gaps, in the order of their streams.
+    pub items: Arc<[StreamItem]>,
     /// Held until the shard is done.
     pub turn: Arc<OwnedSemaphorePermit>,
 }

@@ -60,8 +60,8 @@ impl Handler<Broadcast> for ShardActor {
     type Result = ();
 
     fn handle(&mut self, broadcast: Broadcast, _: &mut Context<Self>) {
-        for event in broadcast.events.iter() {
-            self.worker.opener().subscriptions().shard().deliver(event);
+        for item in broadcast.items.iter() {
+            self.worker.opener().subscriptions().shard().deliver(item);
         }
     }
 }

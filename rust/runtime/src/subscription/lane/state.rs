@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bus::Event;
+use bus::{Event, LocalPosition};
 
 use crate::bounded_queue::{BoundedQueue, Pushed, Waiting};
 use crate::config::{
@@ -15,10 +15,24 @@ use crate::config::{
 };
 use crate::subscription::call::{CallId, CallInput, Outcome};
 
-/// An event that waits for its call.
-struct PendingEvent(Arc<Event>);
+/// What waits for its turn.
+enum PendingItem {
+    /// An event waits for its call.
+    Event(Arc<Event>),
+    /// Events are missing here.
+    Gap(LocalPosition),
+}
 
-impl Waiting for PendingEvent {
+impl PendingItem {
+    fn sequence(&self) -> u64 {
+        match self {
+            Self::Event(event) => event.at.sequence,
+            Self::Gap(at) => at.sequence,
+        }
+    }
+}
+
+impl Waiting for PendingItem {
     type Operation = ();
 
     fn weight(&self) -> usize {
@@ -26,21 +40,33 @@ impl Waiting for PendingEvent {
     }
 
     fn operation(&self) -> Option<()> {
-        Some(())
+        match self {
+            Self::Event(_) => Some(()),
+            // Or events would be missing without a word.
+            Self::Gap(_) => None,
+        }
     }
 }
 
 struct ActiveCall {
     id: CallId,
     /// Of its event; of the initial value the last event that it contains.
-    offset: Option<u64>,
+    at: Option<LocalPosition>,
     since: Instant,
     outcome: Option<Outcome>,
+    /// It is no call: it holds the place of a gap among the outcomes.
+    is_gap: bool,
+}
+
+impl ActiveCall {
+    fn sequence(&self) -> Option<u64> {
+        self.at.map(|at| at.sequence)
+    }
 }
 
 /// Events, calls and outcomes of one subscription.
 pub(super) struct LaneState {
-    events: BoundedQueue<PendingEvent>,
+    events: BoundedQueue<PendingItem>,
     /// In the order of their events; an outcome waits for those before it.
     running: VecDeque<ActiveCall>,
     /// Items of a source stream.
@@ -53,9 +79,9 @@ pub(super) struct LaneState {
     first: Option<CallInput>,
     /// While the initial value is made, no event starts.
     is_initial: bool,
-    /// Events up to this offset are contained in the initial value.
+    /// Events up to this sequence are contained in the initial value.
     seen: u64,
-    /// Events up to this offset are not waited for.
+    /// Events up to this sequence are not waited for.
     live_after: u64,
     /// Whether the host has been told that there is something to start.
     is_scheduled: bool,
@@ -63,6 +89,8 @@ pub(super) struct LaneState {
     is_timed: bool,
     overflowed: bool,
     closed: bool,
+    /// Whether the initial value is made again after a gap.
+    restarts: bool,
     /// Calls that may run at once (count).
     concurrency: usize,
     /// Time that a call may take.
@@ -101,8 +129,10 @@ pub(super) struct SettledCall {
 /// What the actor finds in its lane.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum LaneItem {
-    /// The next outcome, and the offset of its event.
-    Outcome(Outcome, Option<u64>),
+    /// The next outcome, and the position of its event.
+    Outcome(Outcome, Option<LocalPosition>),
+    /// Events are missing before what follows.
+    Gap(LocalPosition),
     /// A call has started and no timer is armed: set one.
     Start(Duration),
 }
@@ -159,6 +189,7 @@ impl LaneState {
             is_timed: false,
             overflowed: false,
             closed: false,
+            restarts: false,
             concurrency: concurrency.max(1),
             timeout,
         }
@@ -176,11 +207,26 @@ impl LaneState {
         event: Arc<Event>,
         refusal: impl FnOnce() -> Outcome,
     ) -> PushedEvent {
-        let is_known = event.offset <= self.live_after.max(self.seen);
+        self.push_item(PendingItem::Event(event), refusal)
+    }
+
+    /// Queues a gap. `restarts`: the initial value is made again after it.
+    pub(super) fn push_gap(
+        &mut self,
+        at: LocalPosition,
+        restarts: bool,
+        refusal: impl FnOnce() -> Outcome,
+    ) -> PushedEvent {
+        self.restarts = restarts;
+        self.push_item(PendingItem::Gap(at), refusal)
+    }
+
+    fn push_item(&mut self, item: PendingItem, refusal: impl FnOnce() -> Outcome) -> PushedEvent {
+        let is_known = item.sequence() <= self.live_after.max(self.seen);
         if self.closed || self.overflowed || is_known {
             return PushedEvent::default();
         }
-        let (dropped, is_too_slow) = match self.events.push(PendingEvent(event)) {
+        let (dropped, is_too_slow) = match self.events.push(item) {
             Pushed::Added(dropped) => (dropped, false),
             Pushed::Overflow(dropped) => {
                 self.items.push_back(refusal());
@@ -201,7 +247,7 @@ impl LaneState {
         if self.closed || self.overflowed {
             return false;
         }
-        self.events.add(PendingEvent(event));
+        self.events.add(PendingItem::Event(event));
         self.schedule()
     }
 
@@ -210,9 +256,9 @@ impl LaneState {
         self.events.len() < REPLAY_WINDOW
     }
 
-    /// Ignores events up to this offset that are still on their way.
-    pub(super) fn begin_after(&mut self, offset: u64) {
-        self.live_after = offset;
+    /// Ignores events up to this sequence that are still on their way.
+    pub(super) fn begin_after(&mut self, sequence: u64) {
+        self.live_after = sequence;
     }
 
     /// The client has what an initial value would tell.
@@ -248,6 +294,7 @@ impl LaneState {
     /// Starts the next call, if one may start.
     pub(super) fn start(&mut self, now: Instant) -> Started {
         self.is_scheduled = false;
+        self.pass_gaps(now);
         let input = if self.can_start() {
             self.next_input()
         } else {
@@ -255,15 +302,16 @@ impl LaneState {
         };
         let call = input.map(|input| {
             let id = CallId::next();
-            let offset = match &input {
-                CallInput::Event(event) => Some(event.offset),
+            let at = match &input {
+                CallInput::Event(event) => Some(event.at),
                 CallInput::Initial | CallInput::Stream => None,
             };
             self.running.push_back(ActiveCall {
                 id,
-                offset,
+                at,
                 since: now,
                 outcome: None,
+                is_gap: false,
             });
             self.unfinished += 1;
             (id, input)
@@ -274,27 +322,50 @@ impl LaneState {
         }
     }
 
+    /// Puts the gaps whose turn it is among the outcomes: they need no call.
+    fn pass_gaps(&mut self, now: Instant) {
+        while self.first.is_none()
+            && self.can_start()
+            && let Some(PendingItem::Gap(at)) = self.events.front()
+        {
+            self.running.push_back(ActiveCall {
+                id: CallId::next(),
+                at: Some(*at),
+                since: now,
+                outcome: Some(Outcome::Skip),
+                is_gap: true,
+            });
+            self.events.pop();
+            if self.restarts {
+                self.first = Some(CallInput::Initial);
+            }
+        }
+    }
+
     fn next_input(&mut self) -> Option<CallInput> {
         if let Some(first) = self.first.take() {
             self.is_initial = matches!(first, CallInput::Initial);
             return Some(first);
         }
-        let next = self.events.pop();
-        next.map(|PendingEvent(event)| CallInput::Event(event))
+        match self.events.pop()? {
+            PendingItem::Event(event) => Some(CallInput::Event(event)),
+            // Those whose turn it was were passed before.
+            PendingItem::Gap(_) => None,
+        }
     }
 
-    /// The function for the initial value is entered: it sees the events up to this offset, so that
-    /// they are not sent.
-    pub(super) fn initial_begins(&mut self, seen: u64) {
-        self.seen = seen;
-        let is_seen = |PendingEvent(event): &PendingEvent| event.offset <= seen;
+    /// The function for the initial value is entered: it sees the events up to this position, so
+    /// that they are not sent.
+    pub(super) fn initial_begins(&mut self, seen: LocalPosition) {
+        self.seen = seen.sequence;
+        let is_seen = |item: &PendingItem| item.sequence() <= seen.sequence;
         while self.events.front().is_some_and(is_seen) {
             self.events.pop();
         }
         if self.is_initial
             && let Some(call) = self.running.back_mut()
         {
-            call.offset = Some(seen);
+            call.at = Some(seen);
         }
     }
 
@@ -370,14 +441,14 @@ impl LaneState {
 
     /// Takes the next thing for the actor.
     pub(super) fn take(&mut self, now: Instant) -> Option<TakenItem> {
-        if let Some((outcome, offset)) = self.take_outcome() {
+        if let Some(item) = self.take_outcome() {
             let has_room = self.awaits_room && self.items.len() < STREAM_WINDOW / 2;
             if has_room {
                 self.awaits_room = false;
                 self.restart_time_of_initial(now);
             }
             return Some(TakenItem {
-                item: LaneItem::Outcome(outcome, offset),
+                item,
                 schedule: self.schedule(),
                 has_room,
             });
@@ -391,14 +462,17 @@ impl LaneState {
         })
     }
 
-    fn take_outcome(&mut self) -> Option<(Outcome, Option<u64>)> {
+    fn take_outcome(&mut self) -> Option<LaneItem> {
         // The call of a source stream ends after its items.
         if let Some(item) = self.items.pop_front() {
-            return Some((item, None));
+            return Some(LaneItem::Outcome(item, None));
         }
         self.running.front()?.outcome.as_ref()?;
         let ended = self.running.pop_front()?;
-        Some((ended.outcome?, ended.offset))
+        match ended.at {
+            Some(at) if ended.is_gap => Some(LaneItem::Gap(at)),
+            at => Some(LaneItem::Outcome(ended.outcome?, at)),
+        }
     }
 
     /// Each of several initial values has its own time.
@@ -456,17 +530,17 @@ impl LaneState {
             && self.first.is_none()
     }
 
-    /// The offset of the last event that came and has not left as an outcome; 0 when all have.
+    /// The sequence of the last event that came and has not left as an outcome; 0 when all have.
     pub(super) fn last(&self) -> u64 {
-        let last = self.events.back().map(|PendingEvent(event)| event.offset);
-        let running = || self.running.back().and_then(|call| call.offset);
+        let last = self.events.back().map(PendingItem::sequence);
+        let running = || self.running.back().and_then(ActiveCall::sequence);
         last.or_else(running).unwrap_or_default()
     }
 
-    /// Whether the events up to an offset have left as outcomes, and the initial value has.
-    pub(super) fn is_past(&self, offset: u64) -> bool {
-        let is_later = |PendingEvent(event): &PendingEvent| event.offset > offset;
-        let is_called_later = |call: &ActiveCall| call.offset.is_some_and(|called| called > offset);
+    /// Whether the events up to a sequence have left as outcomes, and the initial value has.
+    pub(super) fn is_past(&self, sequence: u64) -> bool {
+        let is_later = |item: &PendingItem| item.sequence() > sequence;
+        let is_called_later = |call: &ActiveCall| call.sequence().is_some_and(|at| at > sequence);
         self.first.is_none()
             && self.items.is_empty()
             && self.running.iter().all(is_called_later)

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bus::{Draft, HistoryLimits, Stream};
+use bus::{Draft, HistoryLimits, LocalPosition, StreamItem, Streams};
 use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::json;
@@ -14,7 +14,7 @@ use serde_json::json;
 use super::*;
 use crate::subscription::ProjectionKey;
 use crate::subscription::shard::Shard;
-use crate::subscription::shard::tests::plan;
+use crate::subscription::shard::tests::{dense, plan};
 
 const CLIENTS: usize = 3;
 
@@ -24,8 +24,8 @@ struct Received(RefCell<Vec<u64>>);
 impl ResponseSink for Received {
     fn next(&self, _: &Bytes) {}
 
-    fn next_of(&self, _: &Bytes, offset: Option<u64>) {
-        self.0.borrow_mut().extend(offset);
+    fn next_of(&self, _: &Bytes, at: Option<LocalPosition>) {
+        self.0.borrow_mut().extend(at.map(|at| at.sequence));
     }
 
     fn poll_room(&self, _: &Context<'_>) -> Poll<()> {
@@ -77,7 +77,7 @@ struct World {
     metrics: Arc<Metrics>,
     shard: Rc<Shard>,
     plan: Arc<Plan>,
-    on_their_way: VecDeque<Arc<Event>>,
+    on_their_way: VecDeque<StreamItem>,
     clients: Vec<Returning>,
     tenants: Vec<usize>,
 }
@@ -96,7 +96,7 @@ impl World {
         };
         Self {
             history: Arc::new(History::new(limits)),
-            stream: Arc::new(Stream::new("orders", "run")),
+            stream: Streams::new([1; 16], false).of("orders", None),
             shard: Rc::new(Shard::new(metrics.clone())),
             metrics,
             plan: plan(),
@@ -115,11 +115,11 @@ impl World {
             id: None,
             data: json!({"n": 1}),
         };
-        let event = Arc::new(Event::new(
+        let event = StreamItem::Event(Arc::new(Event::new(
             draft,
             self.stream.clone(),
-            self.tenants.len() as u64,
-        ));
+            dense(self.tenants.len() as u64),
+        )));
         self.history
             .record(std::slice::from_ref(&event), Instant::now());
         self.on_their_way.push_back(event);
@@ -142,7 +142,7 @@ impl World {
             metrics: self.metrics.clone(),
             route: Route::new("orders".into(), None, Vec::new()),
             guard: Some(Arc::new(guard)),
-            position: self.clients[client]
+            sequence: self.clients[client]
                 .received
                 .0
                 .borrow()
@@ -159,7 +159,7 @@ impl World {
             return;
         };
         if let Some(event) = missed.next() {
-            return sink.next_of(&Bytes::new(), Some(event.offset));
+            return sink.next_of(&Bytes::new(), Some(event.at));
         }
         match missed.read_on() {
             HistoryRead::More => {}

@@ -4,7 +4,7 @@
 
 use std::task::{Context, Poll};
 
-use bus::Draft;
+use bus::{Draft, Epoch, LocalPosition, Position};
 use graphql::{Comparison, Document, DocumentLimits, JsonMap, Operation, Schema, SchemaOptions};
 use proptest::prelude::*;
 use security::{Identity, RowFilter};
@@ -56,6 +56,14 @@ struct Subscriber {
     received: Rc<Received>,
     expected: Vec<u64>,
     registration: Option<Registration>,
+}
+
+/// The position of the event with this number, counted from 1.
+pub(crate) fn dense(number: u64) -> LocalPosition {
+    LocalPosition {
+        sequence: number,
+        position: Position::new(Epoch(1), number),
+    }
 }
 
 pub(crate) fn plan() -> Arc<Plan> {
@@ -119,7 +127,7 @@ proptest! {
         let shard = Rc::new(Shard::new(metrics.clone()));
         let plan = plan();
         let mut subscribers: Vec<Subscriber> = Vec::new();
-        let events = Arc::new(bus::Stream::new("orders", "run"));
+        let events = bus::Streams::new([1; 16], false).of("orders", None);
         for (n, step) in steps.into_iter().enumerate() {
             // Offsets are counted from 1.
             let n = n as u64 + 1;
@@ -144,7 +152,8 @@ proptest! {
                         id: None,
                         data,
                     };
-                    shard.deliver(&Arc::new(Event::new(draft, events.clone(), n)));
+                    let event = Event::new(draft, events.clone(), dense(n));
+                    shard.deliver(&StreamItem::Event(Arc::new(event)));
                     let live = subscribers.iter_mut().filter(|s| s.registration.is_some());
                     for subscriber in live {
                         let is_own = user == Some(subscriber.user) || subscriber.sees_all;

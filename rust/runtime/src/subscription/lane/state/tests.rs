@@ -2,12 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use bus::{Draft, Stream};
+use bus::{Draft, Stream, Streams};
 use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::subscription::shard::tests::dense;
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -32,7 +33,7 @@ impl World {
     fn new(concurrency: usize, policy: SlowConsumer) -> Self {
         Self {
             state: LaneState::new(None, concurrency, Some(LIMIT), policy),
-            stream: Arc::new(Stream::new("orders", "run")),
+            stream: Streams::new([1; 16], false).of("orders", None),
             now: Instant::now(),
             published: 0,
             invoked: Vec::new(),
@@ -52,7 +53,11 @@ impl World {
             id: None,
             data: json!({}),
         };
-        Arc::new(Event::new(draft, self.stream.clone(), self.published))
+        Arc::new(Event::new(
+            draft,
+            self.stream.clone(),
+            dense(self.published),
+        ))
     }
 
     fn push(&mut self) -> PushedEvent {
@@ -60,6 +65,13 @@ impl World {
         let pushed = self.state.push(event, || outcome("too slow"));
         self.scheduled += usize::from(pushed.schedule);
         pushed
+    }
+
+    fn push_gap(&mut self) {
+        self.published += 1;
+        let at = dense(self.published);
+        let pushed = self.state.push_gap(at, false, || outcome("too slow"));
+        self.scheduled += usize::from(pushed.schedule);
     }
 
     /// The host answers that it was scheduled.
@@ -71,7 +83,7 @@ impl World {
         let Started { call, goes_on } = self.state.start(self.now);
         self.scheduled += usize::from(goes_on);
         if let Some((id, CallInput::Event(event))) = call {
-            self.invoked.push((id, event.offset));
+            self.invoked.push((id, event.at.sequence));
         }
     }
 
@@ -95,8 +107,12 @@ impl World {
             let taken = self.state.take(self.now);
             let has_taken = taken.is_some();
             match taken.map(|taken| (taken.item, taken.schedule)) {
-                Some((LaneItem::Outcome(_, offset), schedule)) => {
-                    self.left.extend(offset);
+                Some((LaneItem::Outcome(_, at), schedule)) => {
+                    self.left.extend(at.map(|at| at.sequence));
+                    self.scheduled += usize::from(schedule);
+                }
+                Some((LaneItem::Gap(at), schedule)) => {
+                    self.left.push(at.sequence);
                     self.scheduled += usize::from(schedule);
                 }
                 Some((LaneItem::Start(limit), _)) => {
@@ -132,6 +148,7 @@ fn outcome(text: &str) -> Outcome {
 #[derive(Debug, Clone)]
 enum Step {
     Push,
+    Gap,
     Start,
     Settle(prop::sample::Index),
     Take,
@@ -141,6 +158,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => Just(Step::Push),
+        1 => Just(Step::Gap),
         3 => Just(Step::Start),
         3 => any::<prop::sample::Index>().prop_map(Step::Settle),
         4 => Just(Step::Take),
@@ -162,6 +180,7 @@ proptest! {
                 Step::Push => {
                     prop_assert!(!world.push().is_too_slow);
                 }
+                Step::Gap => world.push_gap(),
                 Step::Start => world.start(),
                 Step::Settle(which) => world.settle(which),
                 Step::Take => world.take(),
@@ -184,6 +203,47 @@ proptest! {
         prop_assert_eq!(world.state.last(), 0);
         prop_assert!(world.state.is_past(world.published));
     }
+}
+
+#[test]
+fn no_policy_drops_a_gap() {
+    let mut world = World::new(1, SlowConsumer::DropOldest);
+    world.push_gap();
+    for _ in 0..2 * MAX_PENDING_EVENTS {
+        world.push();
+    }
+    world.start();
+    let taken = world.state.take(world.now).unwrap();
+    assert_eq!(taken.item, LaneItem::Gap(dense(1)));
+}
+
+#[test]
+fn the_initial_value_is_made_again_after_a_gap() {
+    let mut world = World::new(2, SlowConsumer::Disconnect);
+    world.push();
+    let at = dense(2);
+    world.state.push_gap(at, true, || outcome("too slow"));
+    let Started { call, goes_on } = world.state.start(world.now);
+    let Some((id, CallInput::Event(_))) = call else {
+        panic!("{call:?}");
+    };
+    assert!(goes_on);
+    let Started { call, .. } = world.state.start(world.now);
+    let Some((initial, CallInput::Initial)) = call else {
+        panic!("{call:?}");
+    };
+    // What came before the gap leaves before it.
+    let _ = world.state.settle(initial, outcome("initial"));
+    assert!(!world.state.has_outcome());
+    let _ = world.state.settle(id, outcome("1"));
+    let mut items = Vec::new();
+    while let Some(taken) = world.state.take(world.now) {
+        items.push(taken.item);
+    }
+    let gap = items.iter().position(|item| *item == LaneItem::Gap(at));
+    let value = |item: &LaneItem| matches!(item, LaneItem::Outcome(found, _) if *found == outcome("initial"));
+    let value = items.iter().position(value);
+    assert!(gap.is_some() && gap < value, "{items:?}");
 }
 
 #[test]
@@ -232,13 +292,16 @@ fn events_that_an_initial_value_contains_do_not_follow_it() {
         panic!("{call:?}");
     };
     assert!(!goes_on, "no event starts before it has ended");
-    world.state.initial_begins(2);
+    world.state.initial_begins(dense(2));
     assert_eq!(world.state.last(), 3);
     assert!(world.state.settle(id, outcome("initial")).goes_on);
     let Started { call, .. } = world.state.start(world.now);
-    assert!(matches!(call, Some((_, CallInput::Event(event))) if event.offset == 3));
+    assert!(matches!(call, Some((_, CallInput::Event(event))) if event.at.sequence == 3));
     let taken = world.state.take(world.now).unwrap();
-    assert_eq!(taken.item, LaneItem::Outcome(outcome("initial"), Some(2)));
+    assert_eq!(
+        taken.item,
+        LaneItem::Outcome(outcome("initial"), Some(dense(2)))
+    );
 }
 
 #[test]
@@ -248,7 +311,7 @@ fn a_lane_whose_events_the_initial_value_contains_is_idle_after_it() {
     world.push();
     let Started { call, .. } = world.state.start(world.now);
     let (late, event) = (world.event(), call.unwrap());
-    world.state.initial_begins(2);
+    world.state.initial_begins(dense(2));
     // It was published before the initial value began, and comes after.
     let pushed = world.state.push(late, || outcome("too slow"));
     assert_eq!(pushed, PushedEvent::default());

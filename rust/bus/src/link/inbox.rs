@@ -1,0 +1,329 @@
+//! Receives what an engine delivers, and hands on what is in order.
+//!
+//! One [`Sequencer`] for each wanted stream, behind one lock that is held for one step. Calls come
+//! from the tasks of the engine, which never wait here: what finds no room in the intake is read
+//! again later. Not here: when to read (`reads`), what is wanted (`interest`).
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+
+use super::counters::{LinkCounters, count};
+use super::decode::{Decoded, decode};
+use crate::engine::{Arrival, Arrivals, Capabilities, Health, Page, ReadError, Scope};
+use crate::intake::Full;
+use crate::sequencer::{HeldLimits, Output, PageOf, Sequencer};
+use crate::{Intake, Position, Stream, StreamKey, Streams};
+
+/// What an engine delivers, stream by stream.
+pub(super) struct Inbox {
+    streams: Arc<Streams>,
+    intake: Arc<Intake>,
+    capabilities: Capabilities,
+    counters: Arc<LinkCounters>,
+    state: Mutex<State>,
+    health: watch::Sender<Health>,
+    /// Woken when a stream has to be read.
+    reads_changed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    carried: HashMap<StreamKey, Carried>,
+    /// Streams whose history has to be read, in the order in which that was noticed.
+    reads: VecDeque<StreamKey>,
+}
+
+/// A stream whose events an engine delivers.
+struct Carried {
+    stream: Arc<Stream>,
+    sequencer: Sequencer<Decoded>,
+    is_ready: watch::Sender<bool>,
+    /// Subscriptions that want it (count).
+    wanted: usize,
+    /// Since when none does.
+    idle_since: Option<Instant>,
+    /// When something was heard of it last.
+    heard_at: Instant,
+    /// Whether it is in `State::reads`, or being read.
+    is_reading: bool,
+}
+
+/// A stream that is to be read after a position.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ReadRequest {
+    pub(super) key: StreamKey,
+    pub(super) after: Position,
+}
+
+impl std::fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inbox").finish_non_exhaustive()
+    }
+}
+
+impl Inbox {
+    pub(super) fn new(
+        streams: Arc<Streams>,
+        intake: Arc<Intake>,
+        capabilities: Capabilities,
+        counters: Arc<LinkCounters>,
+    ) -> Self {
+        let (health, _) = watch::channel(Health::Starting);
+        Self {
+            streams,
+            intake,
+            capabilities,
+            counters,
+            state: Mutex::default(),
+            health,
+            reads_changed: Notify::new(),
+        }
+    }
+
+    /// Notes that one more subscription wants a stream; `want` tells the engine of a new one, under
+    /// the lock, so that it is told in the right order. Returns when the stream is ready.
+    pub(super) fn want(
+        &self,
+        stream: &Arc<Stream>,
+        want: impl FnOnce(&StreamKey),
+    ) -> watch::Receiver<bool> {
+        let mut state = self.state.lock();
+        let key = stream.key();
+        let carried = state.carried.entry_ref(key).or_insert_with(|| {
+            want(key);
+            self.carried(stream.clone())
+        });
+        carried.wanted += 1;
+        carried.idle_since = None;
+        carried.is_ready.subscribe()
+    }
+
+    fn carried(&self, stream: Arc<Stream>) -> Carried {
+        let (numbering, has_history) = (
+            self.capabilities.numbering,
+            self.capabilities.history.is_some(),
+        );
+        Carried {
+            stream,
+            sequencer: Sequencer::new(numbering, has_history, HeldLimits::default()),
+            is_ready: watch::channel(false).0,
+            wanted: 0,
+            idle_since: None,
+            heard_at: Instant::now(),
+            is_reading: false,
+        }
+    }
+
+    /// Notes that one subscription less wants a stream.
+    pub(super) fn release(&self, key: &StreamKey) {
+        let mut state = self.state.lock();
+        if let Some(carried) = state.carried.get_mut(key) {
+            carried.wanted -= 1;
+            if carried.wanted == 0 {
+                carried.idle_since = Some(Instant::now());
+            }
+        }
+    }
+
+    /// Forgets the streams that nothing has wanted for longer than `linger`; `unwant` tells the
+    /// engine, under the lock.
+    pub(super) fn expire(&self, now: Instant, linger: Duration, unwant: impl Fn(&StreamKey)) {
+        self.state.lock().carried.retain(|key, carried| {
+            let idle_for = carried.idle_since.map(|since| now.saturating_duration_since(since));
+            let stays = idle_for.is_none_or(|idle_for| idle_for <= linger);
+            if !stays {
+                unwant(key);
+            }
+            stays
+        });
+    }
+
+    /// The streams of which nothing was heard for `silence`, at most `limit` of them. They count as
+    /// heard of then.
+    pub(super) fn silent(&self, silence: Duration, limit: usize, now: Instant) -> Vec<StreamKey> {
+        let mut state = self.state.lock();
+        let silent = state.carried.iter_mut().filter(|(_, carried)| {
+            *carried.is_ready.borrow() && now.saturating_duration_since(carried.heard_at) > silence
+        });
+        silent
+            .take(limit)
+            .map(|(key, carried)| {
+                carried.heard_at = now;
+                key.clone()
+            })
+            .collect()
+    }
+
+    /// Takes a stream whose history is to be read, if one is.
+    pub(super) fn next_read(&self) -> Option<ReadRequest> {
+        let mut state = self.state.lock();
+        while let Some(key) = state.reads.pop_front() {
+            if let Some(carried) = state.carried.get_mut(&key) {
+                if let Some(after) = carried.sequencer.needs_read() {
+                    return Some(ReadRequest { key, after });
+                }
+                carried.is_reading = false;
+            }
+        }
+        None
+    }
+
+    /// Waits until there may be something for [`Self::next_read`].
+    pub(super) async fn reads_changed(&self) {
+        self.reads_changed.notified().await;
+    }
+
+    /// Takes what a read has found. A read that had no answer is asked for again by
+    /// [`Self::read_again`].
+    pub(super) fn read(&self, key: &StreamKey, answer: Result<Page, ReadError>) -> bool {
+        let has_answer = !matches!(answer, Err(ReadError::Unavailable(_)));
+        let page = answer.map(|page| PageOf {
+            events: page
+                .events
+                .into_iter()
+                .map(|(position, envelope)| {
+                    let decoded = decode(key, &envelope, &self.counters);
+                    (position, decoded.bytes, decoded)
+                })
+                .collect(),
+            head: page.head,
+        });
+        self.step(key, |carried, out| {
+            carried.is_reading = !has_answer;
+            carried.sequencer.page(page, out);
+        });
+        has_answer
+    }
+
+    /// Puts a stream whose read had no answer in line again.
+    pub(super) fn read_again(&self, key: StreamKey) {
+        self.state.lock().reads.push_back(key);
+        self.reads_changed.notify_one();
+    }
+
+    /// Takes the newest positions of streams, from a look at those that are silent.
+    pub(super) fn audited(&self, heads: impl IntoIterator<Item = (StreamKey, Position)>) {
+        for (key, head) in heads {
+            self.step(&key, |carried, out| carried.sequencer.audited(head, out));
+        }
+    }
+
+    /// The number of streams that are delivered.
+    pub(super) fn len(&self) -> usize {
+        self.state.lock().carried.len()
+    }
+
+    /// The state of the links, and its changes.
+    pub(super) fn health(&self) -> watch::Receiver<Health> {
+        self.health.subscribe()
+    }
+
+    /// Has the sequencer of a stream take a step, and carries out what follows from it.
+    fn step(
+        &self,
+        key: &StreamKey,
+        take: impl FnOnce(&mut Carried, &mut Vec<Output<Decoded>>),
+    ) {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        let Some(carried) = state.carried.get_mut(key) else {
+            // It is not wanted any more.
+            return;
+        };
+        let mut out = Vec::new();
+        take(carried, &mut out);
+        let mut is_full = false;
+        for output in out {
+            match output {
+                Output::Deliver(position, decoded) if !is_full => {
+                    is_full = self.deliver(&carried.stream, position, decoded).is_err();
+                    if is_full {
+                        count(&self.counters.refused);
+                        carried.sequencer.refused(position);
+                    }
+                }
+                // They are read again as well.
+                Output::Deliver(..) => {}
+                Output::Missed(position) => {
+                    count(&self.counters.missed);
+                    self.intake.deliver_gap(&carried.stream, position);
+                }
+            }
+        }
+        if carried.sequencer.needs_read().is_some() && !carried.is_reading {
+            carried.is_reading = true;
+            state.reads.push_back(key.clone());
+            self.reads_changed.notify_one();
+        }
+    }
+
+    fn deliver(
+        &self,
+        stream: &Arc<Stream>,
+        position: Position,
+        decoded: Decoded,
+    ) -> Result<(), Full> {
+        match decoded.draft {
+            Some(draft) => self.intake.deliver(stream, position, draft, decoded.bytes),
+            None => {
+                stream.accept(position);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Arrivals for Inbox {
+    fn ready(&self, key: &StreamKey, head: Position) {
+        self.step(key, |carried, out| {
+            carried.heard_at = Instant::now();
+            let is_first = !carried.is_ready.send_replace(true);
+            if is_first && carried.stream.last().position != head {
+                // What was before it was wanted is not known here.
+                self.intake.deliver_gap(&carried.stream, head);
+            }
+            carried.sequencer.ready(head, out);
+        });
+    }
+
+    fn event(&self, arrival: Arrival) {
+        let Arrival {
+            stream,
+            position,
+            before,
+            envelope,
+        } = arrival;
+        let decoded = decode(&stream, &envelope, &self.counters);
+        self.step(&stream, |carried, out| {
+            carried.heard_at = Instant::now();
+            let bytes = decoded.bytes;
+            carried.sequencer.event(position, before, bytes, decoded, out);
+        });
+    }
+
+    fn doubt(&self, scope: Scope) {
+        match scope {
+            Scope::Stream(key) => self.step(&key, |carried, out| carried.sequencer.doubt(out)),
+            Scope::All => {
+                let state = self.state.lock();
+                let keys: Vec<_> = state.carried.keys().cloned().collect();
+                drop(state);
+                for key in keys {
+                    self.step(&key, |carried, out| carried.sequencer.doubt(out));
+                }
+            }
+        }
+    }
+
+    fn health(&self, health: Health) {
+        if self.health.borrow().is_live() && !health.is_live() {
+            count(&self.counters.links_lost);
+        }
+        self.health.send_replace(health);
+    }
+}

@@ -1,0 +1,49 @@
+//! What a subscription holds while it wants the events of a stream.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::inbox::Inbox;
+use crate::StreamKey;
+
+/// Has an engine deliver the events of a stream while it is held, and for a while after.
+#[derive(Debug)]
+pub struct Interest {
+    inbox: Arc<Inbox>,
+    key: StreamKey,
+    is_ready: watch::Receiver<bool>,
+}
+
+impl Interest {
+    pub(super) fn new(inbox: Arc<Inbox>, key: StreamKey, is_ready: watch::Receiver<bool>) -> Self {
+        Self {
+            inbox,
+            key,
+            is_ready,
+        }
+    }
+
+    /// Whether every event that is published from now on will arrive, or a gap in its place.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        *self.is_ready.borrow()
+    }
+
+    /// Waits until [`Self::is_ready`], at most for `limit`. Returns whether it is.
+    pub async fn ready(&self, limit: Duration) -> bool {
+        let mut is_ready = self.is_ready.clone();
+        matches!(
+            timeout(limit, is_ready.wait_for(|is_ready| *is_ready)).await,
+            Ok(Ok(_))
+        )
+    }
+}
+
+impl Drop for Interest {
+    fn drop(&mut self) {
+        self.inbox.release(&self.key);
+    }
+}

@@ -1,0 +1,133 @@
+//! The link of a manager to its engine: which streams are delivered, in order and without a silent
+//! gap, and what is published and read through it.
+//!
+//! Not here: what an engine does (`brokers`), whom an event reaches (`runtime`).
+
+mod counters;
+mod decode;
+mod inbox;
+mod interest;
+mod tasks;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+pub use counters::{LinkCounters, LinkSnapshot};
+pub use interest::Interest;
+
+use self::decode::decode;
+use self::inbox::Inbox;
+use crate::engine::{Engine, Health, Pending, ReadError};
+use crate::{Draft, Intake, Position, Stream, Streams};
+
+/// The link of a manager to its engine.
+pub struct EngineLink {
+    engine: Arc<dyn Engine>,
+    inbox: Arc<Inbox>,
+    counters: Arc<LinkCounters>,
+}
+
+/// Events that were read from the history of an engine.
+#[derive(Debug, Clone)]
+pub struct ReadPage {
+    /// Oldest first; `None`: the event there cannot be read.
+    pub events: Vec<(Position, Option<Draft>)>,
+    /// The newest event of the stream.
+    pub head: Position,
+}
+
+impl std::fmt::Debug for EngineLink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EngineLink")
+            .field("health", &self.engine.health())
+            .finish_non_exhaustive()
+    }
+}
+
+impl EngineLink {
+    /// A link that has not begun. What the engine delivers goes into `intake`.
+    #[must_use]
+    pub fn new(engine: Arc<dyn Engine>, streams: Arc<Streams>, intake: Arc<Intake>) -> Self {
+        let counters = Arc::<LinkCounters>::default();
+        let capabilities = engine.capabilities().clone();
+        Self {
+            inbox: Arc::new(Inbox::new(streams, intake, capabilities, counters.clone())),
+            engine,
+            counters,
+        }
+    }
+
+    /// Connects, and does the work of the link until it is dropped. Runs on a tokio runtime of its
+    /// own thread.
+    pub async fn run(self: Arc<Self>) {
+        self.engine.start(self.inbox.clone());
+        tokio::join!(
+            tasks::read_gaps(self.clone()),
+            tasks::look_after(self.clone())
+        );
+    }
+
+    /// Has the engine deliver the events of a stream as long as the interest is held.
+    #[must_use]
+    pub fn interest(&self, stream: &Arc<Stream>) -> Interest {
+        let is_ready = self.inbox.want(stream, |key| self.engine.want(key));
+        Interest::new(self.inbox.clone(), stream.key().clone(), is_ready)
+    }
+
+    /// Whether the engine keeps events.
+    #[must_use]
+    pub fn has_history(&self) -> bool {
+        self.engine.capabilities().history.is_some()
+    }
+
+    /// Reads up to `limit` events of a stream after a position.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Engine::read`].
+    pub fn read(
+        &self,
+        stream: &Stream,
+        after: Position,
+        limit: usize,
+    ) -> Pending<Result<ReadPage, ReadError>> {
+        let (key, counters) = (stream.key().clone(), self.counters.clone());
+        counters::count(&counters.reads);
+        let answer = self.engine.read(&key, after, limit);
+        Box::pin(async move {
+            let page = answer.await?;
+            let decoded = |(position, envelope)| {
+                let decoded = decode(&key, &envelope, &counters);
+                (position, decoded.draft)
+            };
+            Ok(ReadPage {
+                events: page.events.into_iter().map(decoded).collect(),
+                head: page.head,
+            })
+        })
+    }
+
+    /// The state of the engine's links, and its changes.
+    #[must_use]
+    pub fn health(&self) -> watch::Receiver<Health> {
+        self.inbox.health()
+    }
+
+    /// The counters at this moment.
+    #[must_use]
+    pub fn snapshot(&self) -> LinkSnapshot {
+        self.counters.snapshot(self.inbox.len() as u64)
+    }
+
+    /// Ends the links to the engine.
+    pub fn close(&self, drain: Duration) -> Pending<()> {
+        self.engine.close(drain)
+    }
+
+    /// A random number from 0 to 1, which keeps nodes apart.
+    fn random(&self) -> f64 {
+        fastrand::f64()
+    }
+}

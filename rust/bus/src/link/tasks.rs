@@ -1,0 +1,85 @@
+//! What the link does on its own thread: reads the history of streams with gaps, looks after silent
+//! streams, and lets go of those that nothing wants.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::time::{interval, sleep};
+
+use super::EngineLink;
+use super::inbox::ReadRequest;
+use crate::StreamKey;
+
+/// Reads of the engine's history at a time (count).
+const READS_AT_ONCE: usize = 64;
+
+/// Events of one read (count).
+const READ_EVENTS: usize = 256;
+
+/// Pause after a read that had no answer, at most.
+const READ_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often silent and unwanted streams are looked for.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A stream of which nothing was heard for so long is compared with the engine.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// Streams that are compared at a time (count).
+const AUDIT_STREAMS: usize = 512;
+
+/// How long a stream stays that nothing wants any more, at least; at most twice as long.
+const LINGER: Duration = Duration::from_secs(20);
+
+/// Reads what has gaps, until it is dropped.
+pub(super) async fn read_gaps(link: Arc<EngineLink>) {
+    let mut under_way = FuturesUnordered::new();
+    loop {
+        while under_way.len() < READS_AT_ONCE
+            && let Some(request) = link.inbox.next_read()
+        {
+            under_way.push(read(&link, request));
+        }
+        tokio::select! {
+            Some(()) = under_way.next() => {}
+            () = link.inbox.reads_changed() => {}
+        }
+    }
+}
+
+async fn read(link: &EngineLink, ReadRequest { key, after }: ReadRequest) {
+    super::counters::count(&link.counters.reads);
+    let answer = link.engine.read(&key, after, READ_EVENTS).await;
+    if !link.inbox.read(&key, answer) {
+        sleep(READ_PAUSE.mul_f64(link.random())).await;
+        link.inbox.read_again(key);
+    }
+}
+
+/// Compares silent streams with the engine, and ends the delivery of those that nothing wants.
+pub(super) async fn look_after(link: Arc<EngineLink>) {
+    let mut ticks = interval(LOOK_INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let now = Instant::now();
+        let linger = LINGER.mul_f64(1.0 + link.random());
+        link.inbox.expire(now, linger, |key| link.engine.unwant(key));
+        if link.engine.health().is_live() {
+            let silence = SILENCE.mul_f64(0.5 + link.random());
+            let silent = link.inbox.silent(silence, AUDIT_STREAMS, now);
+            if !silent.is_empty() {
+                audit(&link, silent.into()).await;
+            }
+        }
+    }
+}
+
+async fn audit(link: &EngineLink, streams: Arc<[StreamKey]>) {
+    // What has no answer is compared later.
+    if let Ok(heads) = link.engine.heads(streams.clone()).await {
+        link.inbox
+            .audited(streams.iter().cloned().zip(heads));
+    }
+}

@@ -1,0 +1,66 @@
+//! The thread of the link to an engine, so that a slow fan-out delays none of its answers, and none
+//! of its work delays a client.
+//!
+//! One for each manager with an engine. It ends with the manager. Not here: what the link does
+//! (`bus::EngineLink`).
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use bus::EngineLink;
+use tokio::sync::oneshot;
+
+use crate::error::RuntimeError;
+
+/// Keeps the thread of a link alive.
+pub(crate) struct LinkThread {
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl LinkThread {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    ///
+    /// [`RuntimeError::Thread`] when the operating system refuses the thread.
+    pub(crate) fn start(link: Arc<EngineLink>) -> Result<Self, RuntimeError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(RuntimeError::Thread)?;
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::Builder::new()
+            .name("fraiseql-bus".into())
+            .spawn(move || {
+                runtime.block_on(async {
+                    tokio::select! {
+                        () = link.run() => {}
+                        _ = stopped => {}
+                    }
+                });
+                // What the engine has begun there ends now; a look-up of a name is not waited for.
+                runtime.shutdown_background();
+            })
+            .map_err(RuntimeError::Thread)?;
+        Ok(Self {
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for LinkThread {
+    /// Ends the thread and waits for it, unless it is dropped on that very thread.
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            stop.send(()).ok();
+        }
+        if let Some(thread) = self.thread.take()
+            && thread.thread().id() != std::thread::current().id()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread of the link to the engine panicked");
+        }
+    }
+}
