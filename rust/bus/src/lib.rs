@@ -14,18 +14,23 @@
 //! - `history`: the newest events of each stream, for clients that return;
 //! - `position`: where an event is in its stream;
 //! - `stream_key`: the name of a stream;
+//! - `envelope`: how an event is written as bytes;
+//! - `publishing`: what awaits an engine's answers for publishers;
 //! - `engine`: what carries events between processes, and what is asked of it;
 //! - `error`: why a publisher is refused.
 
 pub mod engine;
+mod envelope;
 mod error;
 mod event;
 mod history;
 mod intake;
 mod position;
+// pub mod publishing;
 mod stream;
 mod stream_key;
 
+pub use envelope::{ENVELOPE_VERSION, Envelope, EnvelopeError, MAX_DATA_DEPTH, MAX_FIELD_BYTES};
 pub use error::BusError;
 pub use event::{Draft, Event, Receipt};
 pub use history::{History, HistoryLimits, Since, TooLate};
