@@ -26,7 +26,7 @@ mod event;
 mod history;
 mod intake;
 mod position;
-// pub mod publishing;
+pub mod publishing;
 mod stream;
 mod stream_key;
 
