@@ -7,6 +7,7 @@ from typing import Any, TypeVar, final
 
 from typing_extensions import Self
 
+from ._bus import BusOptions
 from .adapters._tasks import Peer
 from .config import History, Identity, Limits
 from .definition import Definition
@@ -123,10 +124,11 @@ class Receipt:
     def offset(self) -> int:
         """Position among the events of its channel, under tenant isolation of its tenant there."""
     @property
-    def position(self) -> str:
+    def position(self) -> str | None:
         """Where the event is in its stream, as in the ids of results: ``<epoch>-<offset>``.
 
-        With an engine it means the same on every node.
+        With an engine it means the same on every node. None: the event is queued
+        (``on_unavailable="queue"``), and has no position yet.
         """
     def __eq__(self, other: object, /) -> bool: ...
 
@@ -219,6 +221,7 @@ class Core:
         schema: SchemaSource,
         definitions: Sequence[Definition],
         limits: Limits,
+        bus: BusOptions,
         history: History | None,
         security: Security,
         trusted_documents: list[tuple[str, str]] | None,

@@ -8,7 +8,7 @@ have its message sent to the client.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 
 class FraiseQLSubsError(Exception):
@@ -24,7 +24,29 @@ class ConfigurationError(FraiseQLSubsError):
 
 
 class PublishError(FraiseQLSubsError):
-    """An event was refused: its data has no JSON, or its channel is empty. Not retryable."""
+    """An event was not published: it cannot be, or the engine has not taken it in time.
+
+    Attributes:
+        message: What went wrong, and what to do.
+        retryable: Whether publishing the event again may succeed, such as after a lost connection.
+            With the `event_id` of the first attempt it is one event, however often it is tried.
+        outcome: What is known of the event: `"not_sent"`, it was not published; or `"unknown"`,
+            it was sent, and there was no answer: it may have been published.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        retryable: bool = False,
+        outcome: Literal["not_sent", "unknown"] = "not_sent",
+    ) -> None:
+        super().__init__(message, retryable, outcome)
+        self.message = message
+        self.retryable = retryable
+        self.outcome = outcome
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class ManagerClosed(FraiseQLSubsError):

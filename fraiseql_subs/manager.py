@@ -19,6 +19,7 @@ from typing import Any, TypeVar, overload
 from typing_extensions import Self
 
 from . import decorators
+from ._bus import BusOptions, OnUnavailable
 from ._core import Core, Publication, Receipt
 from ._core_handle import CoreHandle
 from ._ownership import Entered, Ownership
@@ -78,7 +79,13 @@ class SubscriptionManager:
             path of a file. Or a schema of Strawberry, Ariadne or graphql-core: its own executor
             runs the queries and mutations, and the subscriptions that none of `subscriptions`
             serves.
-        bus: `"memory://"`: events reach the subscribers of this process.
+        bus: What carries events between processes. `"memory://"`: there is one process. A URL of
+            Redis or Valkey, `"redis://..."`, `"rediss://..."` (TLS) or `"redis+sentinel://..."`:
+            events reach the subscribers of every process with the same URL.
+        on_unavailable: What publishing does while the engine cannot be reached. `"wait"`: it waits
+            up to `publish_timeout`. `"fail"`: it raises at once. `"queue"`: it is done at once,
+            and the event is sent within 60 s or lost; 16,384 events and 16 MiB are queued at most.
+        publish_timeout: Time that `publish` waits for the engine's answer (seconds).
         security: Who may connect; None: everyone, from any page.
         limits: Bounds of queues, messages and documents.
         history: What a client that returns can be sent again; None: nothing.
@@ -125,9 +132,10 @@ class SubscriptionManager:
         scalars: Iterable[Scalar] = (),
         enums: Iterable[type[enum.Enum]] = (),
         graphiql: bool = True,
+        on_unavailable: OnUnavailable = "wait",
+        publish_timeout: float = 5.0,
     ) -> None:
-        if bus != "memory://":
-            raise ConfigurationError(f'bus={bus!r} is unknown: use "memory://"')
+        bus_options = BusOptions(bus, on_unavailable, publish_timeout)
         for name, value, kind in (("security", security, Security), ("limits", limits, Limits)):
             if not (value is None or isinstance(value, kind)):
                 raise ConfigurationError(f"{name}={value!r}: give {kind.__name__}(...), or None")
@@ -163,6 +171,7 @@ class SubscriptionManager:
             )
         self._options = {
             "limits": limits,
+            "bus": bus_options,
             "history": history,
             "security": security,
             "trusted_documents": read_trusted_documents(trusted_documents),

@@ -1,17 +1,20 @@
 //! Why a bus call failed.
 
+use crate::EnvelopeError;
+use crate::publishing::PublishError;
+
 /// Why a bus call failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BusError {
     /// The bus was closed; nothing can be published any more. Not retryable.
     #[error("the bus is closed")]
     Closed,
-    /// The URL names a backend that does not exist. Not retryable.
-    #[error("unknown bus `{url}`: use `memory://`")]
-    UnknownBackend {
-        /// What was configured.
-        url: String,
-    },
+    /// An event cannot be written for other processes. Not retryable.
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+    /// The engine has not taken an event.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
     /// Publisher and data name different tenants. Not retryable.
     #[error(
         "tenant_id is `{stamped}`, but the data says `{found}`: publish an event for one tenant, and leave out one of the two"

@@ -73,8 +73,8 @@ impl Event {
 pub struct Receipt {
     /// Id of the event.
     pub event_id: Arc<str>,
-    /// Where it is in its stream, on every node.
-    pub position: Position,
+    /// Where it is in its stream, on every node; `None`: it is queued, and has no place yet.
+    pub position: Option<Position>,
 }
 
 /// One step of a stream: what is kept, and handed to every worker, in this order.

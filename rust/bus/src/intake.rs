@@ -271,7 +271,7 @@ impl Queue {
         let event = Arc::new(Event::new(draft, stream, at));
         let receipt = Receipt {
             event_id: event.id.clone(),
-            position: at.position,
+            position: Some(at.position),
         };
         self.push_item(StreamItem::Event(event), 0);
         receipt
@@ -309,6 +309,10 @@ mod tests {
         Intake::new(Arc::new(Streams::new([1; 16], false)), capacity)
     }
 
+    fn position(receipt: &Receipt) -> Position {
+        receipt.position.unwrap()
+    }
+
     fn offset(item: &StreamItem) -> u64 {
         item.event().unwrap().at.position.offset.major
     }
@@ -328,10 +332,10 @@ mod tests {
         let intake = intake(8);
         for n in 1..=3 {
             let receipt = intake.try_publish(draft(n)).unwrap().unwrap();
-            assert_eq!(receipt.position.offset.major, n);
+            assert_eq!(position(&receipt).offset.major, n);
             let stream = intake.streams.of("orders", None);
-            assert_eq!(*receipt.event_id, receipt.position.to_string());
-            assert_eq!(stream.last().position, receipt.position);
+            assert_eq!(*receipt.event_id, position(&receipt).to_string());
+            assert_eq!(stream.last().position, position(&receipt));
         }
         let events = intake.take(2);
         assert_eq!(events.iter().map(offset).collect::<Vec<_>>(), [1, 2]);
@@ -350,10 +354,7 @@ mod tests {
                 intake
                     .try_publish(draft)
                     .unwrap()
-                    .unwrap()
-                    .position
-                    .offset
-                    .major,
+                    .unwrap().position.unwrap().offset.major,
                 offset
             );
         }
@@ -383,7 +384,7 @@ mod tests {
         let receipts = intake.try_publish_many(batch).unwrap().unwrap();
         let offsets: Vec<_> = receipts
             .iter()
-            .map(|receipt| receipt.position.offset.major)
+            .map(|receipt| position(&receipt).offset.major)
             .collect();
         assert_eq!(offsets, [2, 3, 4]);
         assert_eq!(intake.len(), 3);
@@ -415,7 +416,7 @@ mod tests {
         });
         intake.filled().await;
         assert_eq!(intake.take(1).len(), 1);
-        assert_eq!(waiting.await.unwrap().unwrap().position.offset.major, 2);
+        assert_eq!(waiting.await.unwrap().unwrap().position.unwrap().offset.major, 2);
     }
 
     #[test]

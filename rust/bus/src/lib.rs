@@ -14,22 +14,32 @@
 //! - `history`: the newest events of each stream, for clients that return;
 //! - `position`: where an event is in its stream;
 //! - `stream_key`: the name of a stream;
+//! - `envelope`: how an event is written as bytes;
+//! - `sequencer`: what is in order, what came twice, and what is missing of one stream;
+//! - `link`: the link of a manager to its engine;
+//! - `publishing`: what awaits an engine's answers for publishers;
 //! - `engine`: what carries events between processes, and what is asked of it;
 //! - `error`: why a publisher is refused.
 
 pub mod engine;
+mod envelope;
 mod error;
 mod event;
 mod history;
 mod intake;
+mod link;
 mod position;
+pub mod publishing;
+mod sequencer;
 mod stream;
 mod stream_key;
 
+pub use envelope::{ENVELOPE_VERSION, Envelope, EnvelopeError, MAX_DATA_DEPTH, MAX_FIELD_BYTES};
 pub use error::BusError;
 pub use event::{Draft, Event, Gap, Receipt, StreamItem};
 pub use history::{History, HistoryLimits, Since, TooLate};
 pub use intake::{Intake, Stamp};
+pub use link::{EngineLink, Interest, LinkOptions, LinkPublishing, LinkSnapshot, ReadPage};
 pub use position::{Epoch, InvalidPosition, LocalPosition, Offset, Position};
 pub use stream::{Stream, Streams};
 pub use stream_key::StreamKey;

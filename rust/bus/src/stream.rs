@@ -190,13 +190,19 @@ impl Streams {
             known.forget();
         }
         let epoch = self.epoch(known.generation, &name);
-        let key = StreamKey {
-            tenant: tenant.filter(|_| self.by_tenant).map(Into::into),
-            channel: channel.into(),
-        };
+        let key = self.key(channel, tenant);
         let stream = Arc::new(Stream::new(key, (*name).into(), epoch, self.first));
         known.streams.insert(stream.name.clone(), stream.clone());
         stream
+    }
+
+    /// What engines know the stream of a channel and a tenant by.
+    #[must_use]
+    pub fn key(&self, channel: &str, tenant: Option<&str>) -> StreamKey {
+        StreamKey {
+            tenant: tenant.filter(|_| self.by_tenant).map(Into::into),
+            channel: channel.into(),
+        }
     }
 
     /// Forgets the streams that nothing refers to.

@@ -17,6 +17,7 @@ use runtime::{Client, Page, Selector, opaque_id};
 use serde_json::Value;
 use server::{Address, Endpoint, Server, ServerConfig, Tls};
 
+use crate::bus::PyBusOptions;
 use crate::client::{HostClient, context_variables, identity_of, read_identity};
 use crate::connection::{Admission, Connection, Lossy, PyPeer};
 use crate::error::{
@@ -175,7 +176,7 @@ impl Core {
     }
 
     #[new]
-    #[pyo3(signature = (*, schema, definitions, limits, history, security, trusted_documents, introspection, transports, debug, page, workers))]
+    #[pyo3(signature = (*, schema, definitions, limits, bus, history, security, trusted_documents, introspection, transports, debug, page, workers))]
     #[allow(
         clippy::too_many_arguments,
         reason = "keyword parameters of one Python call"
@@ -184,6 +185,7 @@ impl Core {
         schema: PySchemaSource<'_>,
         definitions: Vec<PyDefinition<'_>>,
         limits: PyLimits,
+        bus: PyBusOptions,
         history: Option<PyHistory>,
         security: PySecurity<'_>,
         trusted_documents: Option<Vec<(String, String)>>,
@@ -195,6 +197,7 @@ impl Core {
     ) -> PyResult<Self> {
         let options = Options {
             security,
+            bus,
             history,
             trusted_documents,
             introspection,

@@ -1,6 +1,7 @@
 //! The one place where Rust errors become Python exceptions.
 
 use bus::BusError;
+use bus::publishing::{Outcome, PublishError};
 use graphql::{GraphQLError, SchemaError};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -43,11 +44,17 @@ pub(crate) fn jwt_error(error: &JwtConfigError) -> PyErr {
 pub(crate) fn bus_error(error: &BusError) -> PyErr {
     match error {
         BusError::Closed => manager_closed(),
-        BusError::EmptyChannel | BusError::TenantConflict { .. } => {
-            exceptions::PublishError::new_err(error.to_string())
+        BusError::EmptyChannel | BusError::TenantConflict { .. } | BusError::Envelope(_) => {
+            publish_error(error.to_string())
         }
-        BusError::UnknownBackend { .. } => {
-            exceptions::ConfigurationError::new_err(error.to_string())
+        BusError::Publish(PublishError::Closed) => manager_closed(),
+        BusError::Publish(failed) => {
+            let outcome = match failed.outcome() {
+                Outcome::NotSent => "not_sent",
+                Outcome::Unknown => "unknown",
+            };
+            let problem = failed.to_string();
+            exceptions::PublishError::new_err((problem, failed.is_retryable(), outcome))
         }
     }
 }

@@ -14,6 +14,7 @@
 //! - `log`, `error`, `load`: `logging`, exceptions, the load generator.
 
 mod bridge;
+mod bus;
 mod classes;
 mod client;
 mod connection;

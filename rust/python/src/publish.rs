@@ -1,15 +1,15 @@
 //! Events on their way from Python to the bus, and the receipts that come back.
 
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
-use bus::{BusError, Draft};
+use bus::{BusError, Draft, EngineLink};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 use runtime::INTAKE_CAPACITY;
 
 use crate::classes::Classes;
 use crate::describe::describe;
-use crate::error::{bus_error, exceptions, optional_text, publish_error, text};
+use crate::error::{bus_error, exceptions, manager_closed, optional_text, publish_error, text};
 use crate::future::{Publication, future, running_loop};
 use crate::json::to_event;
 use crate::running::Running;
@@ -31,26 +31,31 @@ impl Receipt {
     /// counted from 1.
     #[getter]
     fn offset(&self) -> u64 {
-        self.0.position.offset.major
+        self.0
+            .position
+            .map_or(0, |position| position.offset.major)
     }
 
     /// Where the event is in its stream, as clients see it in ids: `<epoch>-<offset>`. With an
-    /// engine it means the same on every node.
+    /// engine it means the same on every node. None: the event is queued, and has no position yet.
     #[getter]
-    fn position(&self) -> String {
-        self.0.position.to_string()
+    fn position(&self) -> Option<String> {
+        self.0.position.map(|position| position.to_string())
     }
 
     fn __repr__(&self) -> String {
-        format!(
-            "Receipt(event_id={:?}, position=\"{}\")",
-            self.0.event_id, self.0.position
-        )
+        let position = self.position();
+        let position = position.map_or("None".to_owned(), |position| format!("{position:?}"));
+        let event_id = &self.0.event_id;
+        format!("Receipt(event_id={event_id:?}, position={position})")
     }
 }
 
-/// Publishes one event: done already unless the bus is behind.
+/// Publishes one event: done already unless the bus is behind, or an engine has to answer.
 pub(crate) fn one(py: Python<'_>, running: &Arc<Running>, draft: Draft) -> PyResult<Publication> {
+    if let Some(link) = &running.runtime.state().link {
+        return publish_to_engine(py, running, link, vec![draft], to_receipt);
+    }
     let intake = &running.runtime.state().intake;
     match intake
         .try_publish(draft)
@@ -87,6 +92,9 @@ pub(crate) fn many(
     };
     let drafts = events.enumerate().map(read);
     let drafts = drafts.collect::<PyResult<Vec<_>>>()?;
+    if let Some(link) = &running.runtime.state().link {
+        return publish_to_engine(py, running, link, drafts, to_receipts);
+    }
     match intake
         .try_publish_many(drafts)
         .map_err(|error| bus_error(&error))?
@@ -158,6 +166,41 @@ fn bind_tenant(draft: &mut Draft, tenant: &str) -> PyResult<()> {
             draft.tenant_id = Some(tenant.into());
             Ok(())
         }
+    }
+}
+
+/// Publishes to the engine; awaiting it is how the publisher waits for its answer. Where nothing can
+/// be awaited the thread waits.
+fn publish_to_engine(
+    py: Python<'_>,
+    running: &Arc<Running>,
+    link: &EngineLink,
+    mut drafts: Vec<Draft>,
+    result: fn(Python<'_>, Vec<bus::Receipt>) -> PyResult<Py<PyAny>>,
+) -> PyResult<Publication> {
+    let state = running.runtime.state();
+    for draft in &mut drafts {
+        state
+            .check_published(draft)
+            .map_err(|error| bus_error(&error))?;
+    }
+    let work = link.publish(drafts).map_err(|error| bus_error(&error))?;
+    let finish = move |py: Python<'_>, published: Result<Vec<bus::Receipt>, BusError>| {
+        result(py, published.map_err(|error| bus_error(&error))?)
+    };
+    if running_loop(py).is_ok() {
+        let future = future(py, &running.bridge, &running.runtime, work, finish)?;
+        return Publication::waiting(&future);
+    }
+    let (answer, answered) = mpsc::sync_channel(1);
+    let is_running = running.runtime.spawn(async move {
+        // The publisher waits for exactly this.
+        answer.send(work.await).ok();
+    });
+    let published = py.detach(|| answered.recv());
+    match published {
+        Ok(published) if is_running => finish(py, published).map(Publication::done),
+        _ => Err(manager_closed()),
     }
 }
 

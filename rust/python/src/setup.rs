@@ -23,6 +23,7 @@ use security::Policy;
 use serde_json::Value;
 
 use crate::bridge::Bridge;
+use crate::bus::{BusConfig, PyBusOptions};
 use crate::classes::Classes;
 use crate::error::{config_error, definition_error, exceptions, runtime_error, schema_error};
 use crate::failure::Failures;
@@ -152,6 +153,7 @@ pub(crate) struct Setup {
     functions: Arc<[Function]>,
     limits: Limits,
     history: Option<HistoryLimits>,
+    bus: Option<BusConfig>,
     authenticate: Option<Arc<Py<PyAny>>>,
     policy: Policy,
     transports: Transports,
@@ -164,6 +166,7 @@ pub(crate) struct Setup {
 /// The parameters of `Core` beside schema, definitions and limits.
 pub(crate) struct Options<'py> {
     pub(crate) security: PySecurity<'py>,
+    pub(crate) bus: PyBusOptions,
     pub(crate) history: Option<PyHistory>,
     pub(crate) trusted_documents: Option<Vec<(String, String)>>,
     pub(crate) introspection: bool,
@@ -214,6 +217,11 @@ impl Setup {
         let tokens = options.security.read_tokens()?;
         let history = options.history.map(|history| history.read());
         let history = history.transpose()?;
+        let bus = options.bus.read()?;
+        if let Some(bus) = &bus {
+            // A fault in it shows where the manager is made.
+            bus.engine(history.as_ref())?;
+        }
         Ok(Self {
             sdl,
             keys,
@@ -224,6 +232,7 @@ impl Setup {
             functions: functions.into(),
             limits: read_limits(limits)?,
             history,
+            bus,
             authenticate: options.security.authenticate.map(Arc::new),
             policy,
             transports: read_transports(&options.transports),
@@ -281,6 +290,9 @@ impl Setup {
         let py = event_loop.py();
         // What is to be told may be that no file can be opened any more.
         py.import("fraiseql_subs._logging")?;
+        let engine = self.bus.as_ref();
+        let engine = engine.map(|bus| bus.engine(self.history.as_ref()));
+        let engine = engine.transpose()?;
         let key = random_key().map_err(|error| PyOSError::new_err(error.to_string()))?;
         let bridge = Bridge::attach(event_loop)?;
         let failures = Arc::new(Failures::new(py, bridge.clone(), self.debug)?);
@@ -315,7 +327,7 @@ impl Setup {
             tokens: self.tokens.clone(),
             authenticator,
             page: self.page.clone(),
-            engine: None,
+            engine,
             history: self.history.clone(),
             key,
         });

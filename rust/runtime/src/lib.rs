@@ -64,7 +64,7 @@ pub use places::Place;
 pub use prometheus::prometheus;
 pub use random::{opaque_id, random_key};
 pub use routing::{FieldPath, Route, RoutingIndex, Wanted, field_path};
-pub use state::{Page, RuntimeConfig, RuntimeState};
+pub use state::{EngineConfig, Page, RuntimeConfig, RuntimeState};
 pub use subscription::{
     BatchedWakes, CallId, CallInput, Callback, Lane, Outcome, Resolver, Settled, Shard, Started,
     SubscriptionActor, SubscriptionInfo, Wake,

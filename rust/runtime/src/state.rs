@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use bus::engine::Engine;
 use bus::{
-    BusError, Draft, EngineLink, History, HistoryLimits, Intake, Stamp, Stream,
+    BusError, Draft, EngineLink, History, HistoryLimits, Intake, LinkOptions, Stamp, Stream,
     Streams as EventStreams,
 };
 use bytes::Bytes;
 use graphql::GraphQLError;
+use parking_lot::Mutex;
 use protocol::Transports;
 use protocol::http::Response;
 use security::{Check, Denied, Policy, RequestSource, TenantIsolation};
@@ -18,7 +19,7 @@ use security::{Check, Denied, Policy, RequestSource, TenantIsolation};
 use crate::admission::Authenticator;
 use crate::audit;
 use crate::background::Background;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, PublishNotices};
 use crate::client::{Buckets, Client, RateTable, Roster, TokenVerifier};
 use crate::config::{INTAKE_CAPACITY, Limits};
 use crate::metrics::{Metrics, Snapshot};
@@ -54,11 +55,19 @@ pub struct RuntimeConfig {
     /// The page for browsers.
     pub page: Option<Page>,
     /// What carries events between processes; `None`: there is one process.
-    pub engine: Option<Arc<dyn Engine>>,
+    pub engine: Option<EngineConfig>,
     /// What is kept for clients that return; `None`: nothing.
     pub history: Option<HistoryLimits>,
     /// What makes the ids of this start, and none of any other: random.
     pub key: [u8; 16],
+}
+
+/// What carries events between processes.
+pub struct EngineConfig {
+    /// The engine, which has not started.
+    pub engine: Arc<dyn Engine>,
+    /// How its link works.
+    pub link: LinkOptions,
 }
 
 /// What all threads of one started manager share.
@@ -90,6 +99,7 @@ pub struct RuntimeState {
     /// Who is connected.
     pub roster: Roster,
     pub(crate) page: Option<Page>,
+    pub(crate) notices: Mutex<PublishNotices>,
     /// Whether no further client is let in.
     draining: AtomicBool,
     /// Whether the drain is to end now.
@@ -112,9 +122,11 @@ impl RuntimeState {
             intake = intake.with_stamp(Box::new(TenantStamp(tenant)));
         }
         let intake = Arc::new(intake);
-        let link = config.engine.map(|engine| {
+        let notices = Mutex::new(PublishNotices::new(&config.catalog, by_tenant));
+        let link = config.engine.map(|config| {
             Arc::new(EngineLink::new(
-                engine,
+                config.engine,
+                &config.link,
                 event_streams.clone(),
                 intake.clone(),
             ))
@@ -141,6 +153,7 @@ impl RuntimeState {
             background: Background::default(),
             roster: Roster::default(),
             page: config.page,
+            notices,
             draining: AtomicBool::new(false),
             hurried: AtomicBool::new(false),
         }
@@ -172,6 +185,23 @@ impl RuntimeState {
     /// The stream whose events are found on a route.
     pub(crate) fn stream_of(&self, route: &Route) -> Arc<Stream> {
         self.event_streams.of(route.channel(), route.tenant())
+    }
+
+    /// Completes and checks an event that goes to an engine, and tells of what its publisher may not
+    /// know.
+    ///
+    /// # Errors
+    ///
+    /// As [`Intake::check`].
+    pub fn check_published(&self, draft: &mut Draft) -> Result<(), BusError> {
+        self.intake.check(draft)?;
+        let mut notices = self.notices.lock();
+        notices.look_at(&draft.channel, draft.tenant_id.is_some());
+        drop(notices);
+        if draft.tenant_id.is_none() && self.policy.tenant.is_some() {
+            self.metrics.events_without_tenant.add(1);
+        }
+        Ok(())
     }
 
     /// Whether clients have identities, which may end.

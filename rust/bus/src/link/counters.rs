@@ -2,11 +2,14 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::sequencer::SequencerCounters;
+
 /// What the link to an engine has counted so far.
 #[derive(Debug, Default)]
 pub struct LinkCounters {
     pub(super) doubles: AtomicU64,
     pub(super) gaps: AtomicU64,
+    pub(super) gap_events: AtomicU64,
     pub(super) missed: AtomicU64,
     pub(super) unreadable: AtomicU64,
     pub(super) other_stream: AtomicU64,
@@ -24,6 +27,8 @@ pub struct LinkSnapshot {
     pub doubles: u64,
     /// Gaps that were noticed.
     pub gaps: u64,
+    /// Events that were read from the engine's history to fill gaps.
+    pub gap_events: u64,
     /// Gaps that history could not fill: subscribers were told `missed`.
     pub missed: u64,
     /// Envelopes that this program cannot read, and skipped.
@@ -39,11 +44,26 @@ pub struct LinkSnapshot {
 }
 
 impl LinkCounters {
+    /// Adds what a sequencer has seen.
+    pub(super) fn add(&self, seen: &SequencerCounters) {
+        let add = |counter: &AtomicU64, n: u64| {
+            if n > 0 {
+                counter.fetch_add(n, Relaxed);
+            }
+        };
+        add(&self.doubles, seen.doubles + seen.stale);
+        add(&self.gaps, seen.gaps);
+        add(&self.missed, seen.missed);
+        add(&self.gap_events, seen.gap_events);
+        add(&self.reads, seen.reads);
+    }
+
     pub(super) fn snapshot(&self, streams: u64) -> LinkSnapshot {
         LinkSnapshot {
             streams,
             doubles: self.doubles.load(Relaxed),
             gaps: self.gaps.load(Relaxed),
+            gap_events: self.gap_events.load(Relaxed),
             missed: self.missed.load(Relaxed),
             unreadable: self.unreadable.load(Relaxed),
             other_stream: self.other_stream.load(Relaxed),

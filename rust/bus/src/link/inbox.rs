@@ -15,13 +15,11 @@ use tokio::sync::{Notify, watch};
 use super::counters::{LinkCounters, count};
 use super::decode::{Decoded, decode};
 use crate::engine::{Arrival, Arrivals, Capabilities, Health, Page, ReadError, Scope};
-use crate::intake::Full;
-use crate::sequencer::{HeldLimits, Output, PageOf, Sequencer};
-use crate::{Intake, Position, Stream, StreamKey, Streams};
+use crate::sequencer::{HeldLimits, Output, Sequencer};
+use crate::{Intake, Position, Stream, StreamKey};
 
 /// What an engine delivers, stream by stream.
 pub(super) struct Inbox {
-    streams: Arc<Streams>,
     intake: Arc<Intake>,
     capabilities: Capabilities,
     counters: Arc<LinkCounters>,
@@ -49,8 +47,8 @@ struct Carried {
     idle_since: Option<Instant>,
     /// When something was heard of it last.
     heard_at: Instant,
-    /// Whether it is in `State::reads`, or being read.
-    is_reading: bool,
+    /// Whether it is in `State::reads`.
+    is_in_line: bool,
 }
 
 /// A stream that is to be read after a position.
@@ -68,14 +66,12 @@ impl std::fmt::Debug for Inbox {
 
 impl Inbox {
     pub(super) fn new(
-        streams: Arc<Streams>,
         intake: Arc<Intake>,
         capabilities: Capabilities,
         counters: Arc<LinkCounters>,
     ) -> Self {
         let (health, _) = watch::channel(Health::Starting);
         Self {
-            streams,
             intake,
             capabilities,
             counters,
@@ -115,7 +111,7 @@ impl Inbox {
             wanted: 0,
             idle_since: None,
             heard_at: Instant::now(),
-            is_reading: false,
+            is_in_line: false,
         }
     }
 
@@ -164,10 +160,10 @@ impl Inbox {
         let mut state = self.state.lock();
         while let Some(key) = state.reads.pop_front() {
             if let Some(carried) = state.carried.get_mut(&key) {
-                if let Some(after) = carried.sequencer.needs_read() {
+                carried.is_in_line = false;
+                if let Some(after) = carried.sequencer.begin_read() {
                     return Some(ReadRequest { key, after });
                 }
-                carried.is_reading = false;
             }
         }
         None
@@ -178,38 +174,49 @@ impl Inbox {
         self.reads_changed.notified().await;
     }
 
-    /// Takes what a read has found. A read that had no answer is asked for again by
-    /// [`Self::read_again`].
-    pub(super) fn read(&self, key: &StreamKey, answer: Result<Page, ReadError>) -> bool {
-        let has_answer = !matches!(answer, Err(ReadError::Unavailable(_)));
-        let page = answer.map(|page| PageOf {
-            events: page
-                .events
-                .into_iter()
-                .map(|(position, envelope)| {
-                    let decoded = decode(key, &envelope, &self.counters);
-                    (position, decoded.bytes, decoded)
-                })
-                .collect(),
-            head: page.head,
+    /// Takes what a read has found. Returns for how many reads in a row nothing was found; 0: it is
+    /// not to be read again.
+    pub(super) fn read(&self, key: &StreamKey, answer: Result<Page, ReadError>) -> u32 {
+        let decoded = |(position, envelope)| {
+            let decoded = decode(key, &envelope, &self.counters);
+            (position, decoded)
+        };
+        let answer = answer.map(|page| {
+            let events: Vec<_> = page.events.into_iter().map(decoded).collect();
+            (events, page.head)
         });
-        self.step(key, |carried, out| {
-            carried.is_reading = !has_answer;
-            carried.sequencer.page(page, out);
+        let mut state = self.state.lock();
+        self.advance(&mut state, key, |sequencer, sink| match answer {
+            Ok((events, head)) => sequencer.page(events, head, sink),
+            Err(error) => sequencer.read_failed(&error, sink),
         });
-        has_answer
+        let carried = state.carried.get(key);
+        carried.map_or(0, |carried| match carried.sequencer.wants_read() {
+            true => carried.sequencer.fruitless_reads(),
+            false => 0,
+        })
     }
 
-    /// Puts a stream whose read had no answer in line again.
-    pub(super) fn read_again(&self, key: StreamKey) {
-        self.state.lock().reads.push_back(key);
-        self.reads_changed.notify_one();
+    /// Puts a stream in line whose history is to be read, unless it is there.
+    pub(super) fn line_up(&self, key: &StreamKey) {
+        self.line_up_in(&mut self.state.lock(), key);
+    }
+
+    fn line_up_in(&self, state: &mut State, key: &StreamKey) {
+        if let Some(carried) = state.carried.get_mut(key)
+            && carried.sequencer.wants_read()
+            && !carried.is_in_line
+        {
+            carried.is_in_line = true;
+            state.reads.push_back(key.clone());
+            self.reads_changed.notify_one();
+        }
     }
 
     /// Takes the newest positions of streams, from a look at those that are silent.
     pub(super) fn audited(&self, heads: impl IntoIterator<Item = (StreamKey, Position)>) {
         for (key, head) in heads {
-            self.step(&key, |carried, out| carried.sequencer.audited(head, out));
+            self.step(&key, |sequencer, sink| sequencer.audited(head, sink));
         }
     }
 
@@ -223,72 +230,70 @@ impl Inbox {
         self.health.subscribe()
     }
 
-    /// Has the sequencer of a stream take a step, and carries out what follows from it.
+    /// Has the sequencer of a stream take a step, hands on what is in order, and has its history read
+    /// if that is needed.
     fn step(
         &self,
         key: &StreamKey,
-        take: impl FnOnce(&mut Carried, &mut Vec<Output<Decoded>>),
+        take: impl FnOnce(&mut Sequencer<Decoded>, &mut dyn FnMut(Output<Decoded>) -> bool),
     ) {
         let mut state = self.state.lock();
-        let state = &mut *state;
-        let Some(carried) = state.carried.get_mut(key) else {
-            // It is not wanted any more.
-            return;
-        };
-        let mut out = Vec::new();
-        take(carried, &mut out);
-        let mut is_full = false;
-        for output in out {
-            match output {
-                Output::Deliver(position, decoded) if !is_full => {
-                    is_full = self.deliver(&carried.stream, position, decoded).is_err();
-                    if is_full {
-                        count(&self.counters.refused);
-                        carried.sequencer.refused(position);
-                    }
-                }
-                // They are read again as well.
-                Output::Deliver(..) => {}
+        self.advance(&mut state, key, take);
+        self.line_up_in(&mut state, key);
+    }
+
+    /// Has the sequencer of a stream take a step, and hands on what is in order.
+    fn advance(
+        &self,
+        state: &mut State,
+        key: &StreamKey,
+        take: impl FnOnce(&mut Sequencer<Decoded>, &mut dyn FnMut(Output<Decoded>) -> bool),
+    ) {
+        // Without it the stream is not wanted any more.
+        if let Some(carried) = state.carried.get_mut(key) {
+            let stream = &carried.stream;
+            take(&mut carried.sequencer, &mut |output| match output {
+                Output::Deliver(position, decoded) => self.deliver(stream, position, decoded),
                 Output::Missed(position) => {
-                    count(&self.counters.missed);
-                    self.intake.deliver_gap(&carried.stream, position);
+                    self.intake.deliver_gap(stream, position);
+                    true
                 }
-            }
-        }
-        if carried.sequencer.needs_read().is_some() && !carried.is_reading {
-            carried.is_reading = true;
-            state.reads.push_back(key.clone());
-            self.reads_changed.notify_one();
+            });
+            self.counters.add(&carried.sequencer.take_counters());
         }
     }
 
-    fn deliver(
-        &self,
-        stream: &Arc<Stream>,
-        position: Position,
-        decoded: Decoded,
-    ) -> Result<(), Full> {
-        match decoded.draft {
-            Some(draft) => self.intake.deliver(stream, position, draft, decoded.bytes),
-            None => {
-                stream.accept(position);
-                Ok(())
-            }
+    /// Returns whether there was room.
+    fn deliver(&self, stream: &Arc<Stream>, position: Position, decoded: Decoded) -> bool {
+        let Some(draft) = decoded.draft else {
+            stream.accept(position);
+            return true;
+        };
+        let delivered = self.intake.deliver(stream, position, draft, decoded.bytes);
+        if delivered.is_err() {
+            count(&self.counters.refused);
         }
+        delivered.is_ok()
     }
 }
 
 impl Arrivals for Inbox {
     fn ready(&self, key: &StreamKey, head: Position) {
-        self.step(key, |carried, out| {
-            carried.heard_at = Instant::now();
-            let is_first = !carried.is_ready.send_replace(true);
-            if is_first && carried.stream.last().position != head {
-                // What was before it was wanted is not known here.
-                self.intake.deliver_gap(&carried.stream, head);
-            }
-            carried.sequencer.ready(head, out);
-        });
+        let mut state = self.state.lock();
+        let Some(carried) = state.carried.get_mut(key) else {
+            return;
+        };
+        carried.heard_at = Instant::now();
+        let is_first = !*carried.is_ready.borrow();
+        if is_first && carried.stream.last().position != head {
+            // What was before it was wanted is not known here.
+            self.intake.deliver_gap(&carried.stream, head);
+        }
+        drop(state);
+        self.step(key, |sequencer, sink| sequencer.ready(head, sink));
+        if is_first && let Some(carried) = self.state.lock().carried.get(key) {
+            carried.is_ready.send_replace(true);
+        }
     }
 
     fn event(&self, arrival: Arrival) {
@@ -299,24 +304,19 @@ impl Arrivals for Inbox {
             envelope,
         } = arrival;
         let decoded = decode(&stream, &envelope, &self.counters);
-        self.step(&stream, |carried, out| {
-            carried.heard_at = Instant::now();
-            let bytes = decoded.bytes;
-            carried.sequencer.event(position, before, bytes, decoded, out);
+        let bytes = decoded.bytes;
+        self.step(&stream, |sequencer, sink| {
+            sequencer.event(position, before, bytes, decoded, sink);
         });
     }
 
     fn doubt(&self, scope: Scope) {
-        match scope {
-            Scope::Stream(key) => self.step(&key, |carried, out| carried.sequencer.doubt(out)),
-            Scope::All => {
-                let state = self.state.lock();
-                let keys: Vec<_> = state.carried.keys().cloned().collect();
-                drop(state);
-                for key in keys {
-                    self.step(&key, |carried, out| carried.sequencer.doubt(out));
-                }
-            }
+        let keys = match scope {
+            Scope::Stream(key) => vec![key],
+            Scope::All => self.state.lock().carried.keys().cloned().collect(),
+        };
+        for key in keys {
+            self.step(&key, |sequencer, sink| sequencer.doubt(sink));
         }
     }
 

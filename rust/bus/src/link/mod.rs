@@ -7,6 +7,7 @@ mod counters;
 mod decode;
 mod inbox;
 mod interest;
+mod outbox;
 mod tasks;
 
 use std::sync::Arc;
@@ -14,19 +15,33 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-pub use counters::{LinkCounters, LinkSnapshot};
+use counters::LinkCounters;
+pub use counters::LinkSnapshot;
 pub use interest::Interest;
+pub use outbox::LinkPublishing;
 
 use self::decode::decode;
 use self::inbox::Inbox;
+use self::outbox::Outbox;
 use crate::engine::{Engine, Health, Pending, ReadError};
-use crate::{Draft, Intake, Position, Stream, Streams};
+use crate::publishing::{PublishCounts, PublishOptions};
+use crate::{BusError, Draft, Intake, Position, Stream, Streams};
 
 /// The link of a manager to its engine.
 pub struct EngineLink {
     engine: Arc<dyn Engine>,
     inbox: Arc<Inbox>,
+    outbox: Outbox,
     counters: Arc<LinkCounters>,
+}
+
+/// How a link publishes.
+#[derive(Clone)]
+pub struct LinkOptions {
+    /// How publishing waits.
+    pub publish: PublishOptions,
+    /// How long a publisher waits for the engine (default 5 s).
+    pub publish_timeout: Duration,
 }
 
 /// Events that were read from the history of an engine.
@@ -49,11 +64,17 @@ impl std::fmt::Debug for EngineLink {
 impl EngineLink {
     /// A link that has not begun. What the engine delivers goes into `intake`.
     #[must_use]
-    pub fn new(engine: Arc<dyn Engine>, streams: Arc<Streams>, intake: Arc<Intake>) -> Self {
+    pub fn new(
+        engine: Arc<dyn Engine>,
+        options: &LinkOptions,
+        streams: Arc<Streams>,
+        intake: Arc<Intake>,
+    ) -> Self {
         let counters = Arc::<LinkCounters>::default();
         let capabilities = engine.capabilities().clone();
         Self {
-            inbox: Arc::new(Inbox::new(streams, intake, capabilities, counters.clone())),
+            outbox: Outbox::new(engine.clone(), options, streams),
+            inbox: Arc::new(Inbox::new(intake, capabilities, counters.clone())),
             engine,
             counters,
         }
@@ -64,9 +85,20 @@ impl EngineLink {
     pub async fn run(self: Arc<Self>) {
         self.engine.start(self.inbox.clone());
         tokio::join!(
+            self.outbox.run(),
             tasks::read_gaps(self.clone()),
             tasks::look_after(self.clone())
         );
+    }
+
+    /// Publishes events in this order. What is returned is to be awaited; the order is that of the
+    /// calls.
+    ///
+    /// # Errors
+    ///
+    /// At the call, before anything is sent: an event cannot be written, or is too large.
+    pub fn publish(&self, drafts: Vec<Draft>) -> Result<LinkPublishing, BusError> {
+        self.outbox.publish(drafts)
     }
 
     /// Has the engine deliver the events of a stream as long as the interest is held.
@@ -121,9 +153,20 @@ impl EngineLink {
         self.counters.snapshot(self.inbox.len() as u64)
     }
 
-    /// Ends the links to the engine.
+    /// What publishing has counted.
+    #[must_use]
+    pub fn publish_counts(&self) -> PublishCounts {
+        self.outbox.counts()
+    }
+
+    /// Ends the links to the engine, once what was published is answered, or the time is over.
     pub fn close(&self, drain: Duration) -> Pending<()> {
-        self.engine.close(drain)
+        let answered = self.outbox.close(drain);
+        let engine = self.engine.clone();
+        Box::pin(async move {
+            answered.await;
+            engine.close(drain).await;
+        })
     }
 
     /// A random number from 0 to 1, which keeps nodes apart.

@@ -17,8 +17,9 @@ const READS_AT_ONCE: usize = 64;
 /// Events of one read (count).
 const READ_EVENTS: usize = 256;
 
-/// Pause after a read that had no answer, at most.
-const READ_PAUSE: Duration = Duration::from_secs(1);
+/// Half of the longest pause after a read that has brought nothing; each further one doubles it, up to
+/// 32 times.
+const READ_PAUSE: Duration = Duration::from_millis(50);
 
 /// How often silent and unwanted streams are looked for.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -49,12 +50,13 @@ pub(super) async fn read_gaps(link: Arc<EngineLink>) {
 }
 
 async fn read(link: &EngineLink, ReadRequest { key, after }: ReadRequest) {
-    super::counters::count(&link.counters.reads);
     let answer = link.engine.read(&key, after, READ_EVENTS).await;
-    if !link.inbox.read(&key, answer) {
-        sleep(READ_PAUSE.mul_f64(link.random())).await;
-        link.inbox.read_again(key);
+    let fruitless = link.inbox.read(&key, answer);
+    if fruitless > 0 {
+        let longest = READ_PAUSE.mul_f64(f64::from(1 << fruitless.min(6)));
+        sleep(longest.mul_f64(link.random())).await;
     }
+    link.inbox.line_up(&key);
 }
 
 /// Compares silent streams with the engine, and ends the delivery of those that nothing wants.

@@ -2,11 +2,13 @@
 //!
 //! Immutable but for the document cache, and shared by all threads. Outlives a restart.
 
-pub(crate) mod channels;
+mod channels;
+
 mod definition;
 mod filter;
 mod prepared;
 mod protection;
+mod publish_notices;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -27,6 +29,7 @@ use crate::routing::Route;
 pub use definition::{ChannelTemplate, Definition, Parameter, ResolverKind};
 pub use filter::{Condition, FilterValue};
 pub use prepared::PreparedRequest;
+pub(crate) use publish_notices::PublishNotices;
 
 /// The subscriptions that are served, and the documents that ask for them.
 pub struct Catalog {

@@ -9,15 +9,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, WrapFuture};
-use bus::{History, Intake, StreamItem, Streams};
+use bus::StreamItem;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-use super::tenant_notices::TenantNotices;
-use crate::catalog::Catalog;
-use crate::catalog::channels::{Channels, Undeclared};
 use crate::config::BROADCAST_BATCH;
-use crate::metrics::Metrics;
 use crate::state::RuntimeState;
 use crate::worker::{Broadcast, ShardActor};
 
@@ -43,28 +39,17 @@ impl ShardList {
 
 /// Hands each event to every shard, in batches and in order.
 pub struct EventBusActor {
-    intake: Arc<Intake>,
+    state: Arc<RuntimeState>,
     shards: Arc<ShardList>,
-    history: Option<Arc<History>>,
-    event_streams: Arc<Streams>,
-    metrics: Arc<Metrics>,
-    /// Whether events without a tenant are dropped.
-    is_isolated: bool,
-    catalog: Arc<Catalog>,
 }
 
 impl EventBusActor {
     /// Creates the actor that empties the intake of a manager.
     #[must_use]
-    pub fn new(state: &RuntimeState, shards: Arc<ShardList>) -> Self {
+    pub fn new(state: &Arc<RuntimeState>, shards: Arc<ShardList>) -> Self {
         Self {
-            intake: state.intake.clone(),
+            state: state.clone(),
             shards,
-            history: state.history.clone(),
-            event_streams: state.event_streams.clone(),
-            metrics: state.metrics.clone(),
-            is_isolated: state.policy.tenant.is_some(),
-            catalog: state.catalog.clone(),
         }
     }
 }
@@ -73,26 +58,22 @@ impl Actor for EventBusActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        let (intake, shards, metrics) = (
-            self.intake.clone(),
-            self.shards.clone(),
-            self.metrics.clone(),
-        );
-        let is_isolated = self.is_isolated;
-        let history = self.history.clone();
-        let mut undeclared = Undeclared::new(Channels::new(self.catalog.definitions()));
-        let mut tenants = TenantNotices::new(is_isolated);
+        let (state, shards) = (self.state.clone(), self.shards.clone());
+        // Whether events without a tenant are dropped.
+        let is_isolated = state.policy.tenant.is_some();
         // Held by the messages themselves, so that shards wake no publisher while none waits.
         let turns = Arc::new(Semaphore::new(1));
-        if let Some(history) = &self.history {
+        if let Some(history) = &state.history {
             ctx.run_interval(history.sweep_interval(), |actor, _| {
-                if let Some(history) = &actor.history {
-                    actor.metrics.set_history(history.sweep(Instant::now()));
-                    actor.event_streams.sweep();
+                let state = &actor.state;
+                if let Some(history) = &state.history {
+                    state.metrics.set_history(history.sweep(Instant::now()));
+                    state.event_streams.sweep();
                 }
             });
         }
         let broadcast = async move {
+            let (intake, metrics) = (&state.intake, &state.metrics);
             loop {
                 let closed = intake.is_closed();
                 if intake.is_empty() {
@@ -110,9 +91,12 @@ impl Actor for EventBusActor {
                 let turn = Arc::new(turn);
                 let mut items = intake.take(BROADCAST_BATCH);
                 let taken = items.len();
-                for event in items.iter().filter_map(StreamItem::event) {
-                    undeclared.look_at(&event.channel);
-                    tenants.look_at(event);
+                // What goes to an engine was looked at before.
+                if state.link.is_none() {
+                    let mut notices = state.notices.lock();
+                    for event in items.iter().filter_map(StreamItem::event) {
+                        notices.look_at(&event.channel, event.tenant_id.is_some());
+                    }
                 }
                 if is_isolated {
                     let is_of_tenant = |item: &StreamItem| {
@@ -124,7 +108,7 @@ impl Actor for EventBusActor {
                     metrics.events_without_tenant.add(dropped as u64);
                 }
                 let items: Arc<[StreamItem]> = items.into();
-                if let Some(history) = &history {
+                if let Some(history) = &state.history {
                     // Before they leave: who reads what was missed learns of every event from
                     // here or from its shard.
                     metrics.set_history(history.record(&items, Instant::now()));

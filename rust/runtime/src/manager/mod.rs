@@ -4,7 +4,6 @@ mod event_bus;
 mod link_thread;
 mod runtime;
 mod system;
-mod tenant_notices;
 mod worker_factory;
 mod worker_pool;
 

@@ -1,32 +1,54 @@
-//! Warnings about events whose tenant is not what their publisher takes it for.
+//! What publishers are told in the log: of channels that nothing is declared for, and of events whose
+//! tenant is not what their publisher takes it for. Of each channel once.
 
-use bus::Event;
+use std::sync::Arc;
 
-use crate::catalog::channels::ToldChannels;
+use super::Catalog;
+use super::channels::{Channels, ToldChannels, Undeclared};
+
+/// What publishers are told.
+#[derive(Debug)]
+pub(crate) struct PublishNotices {
+    undeclared: Undeclared,
+    tenants: TenantNotices,
+}
+
+impl PublishNotices {
+    pub(crate) fn new(catalog: &Catalog, is_isolated: bool) -> Self {
+        Self {
+            undeclared: Undeclared::new(Channels::new(catalog.definitions())),
+            tenants: TenantNotices::new(is_isolated),
+        }
+    }
+
+    /// Looks at a published event.
+    pub(crate) fn look_at(&mut self, channel: &Arc<str>, has_tenant: bool) {
+        self.undeclared.look_at(channel);
+        self.tenants.look_at(channel, has_tenant);
+    }
+}
 
 /// Tells what becomes of events without a tenant under tenant isolation, and of those with one
 /// where there is no isolation: of each channel once.
 #[derive(Debug)]
-pub(crate) struct TenantNotices {
+struct TenantNotices {
     is_isolated: bool,
     told: ToldChannels,
 }
 
 impl TenantNotices {
-    pub(crate) fn new(is_isolated: bool) -> Self {
+    fn new(is_isolated: bool) -> Self {
         Self {
             is_isolated,
             told: ToldChannels::default(),
         }
     }
 
-    /// Looks at an event.
-    pub(crate) fn look_at(&mut self, event: &Event) {
-        let is_expected = event.tenant_id.is_some() == self.is_isolated;
-        if is_expected || !self.told.is_first(&event.channel) {
+    fn look_at(&mut self, channel: &Arc<str>, has_tenant: bool) {
+        if has_tenant == self.is_isolated || !self.told.is_first(channel) {
             return;
         }
-        let channel = &*event.channel;
+        let channel = &**channel;
         if self.is_isolated {
             tracing::warn!(
                 target: "fraiseql_subs",
@@ -45,31 +67,16 @@ impl TenantNotices {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::catalog::channels::MAX_TOLD;
+    use super::super::channels::MAX_TOLD;
 
     #[test]
     fn what_is_remembered_is_bounded() {
-        let streams = bus::Streams::new([1; 16], false);
         let mut notices = TenantNotices::new(true);
         for number in 0..2 * MAX_TOLD {
-            let channel: Arc<str> = format!("channel.{number}").into();
-            let draft = bus::Draft {
-                channel: channel.clone(),
-                event_type: None,
-                tenant_id: None,
-                id: None,
-                data: serde_json::Value::Null,
-            };
-            let event = Event::new(
-                draft,
-                streams.of(&channel, None),
-                bus::LocalPosition::default(),
-            );
-            notices.look_at(&event);
-            notices.look_at(&event);
+            let channel = format!("channel.{number}").into();
+            notices.look_at(&channel, false);
+            notices.look_at(&channel, false);
         }
         assert_eq!(notices.told.len(), MAX_TOLD);
     }

@@ -1,0 +1,49 @@
+"""What carries events between processes, as it is configured.
+
+Not here: what a URL may hold, which the engines read themselves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+from ._texts import LONE_SURROGATE, has_utf8
+from .config import is_number, refuse
+
+OnUnavailable: TypeAlias = Literal["wait", "fail", "queue"]
+"""What publishing does while the engine cannot be reached."""
+
+MAX_PUBLISH_TIMEOUT = 3600
+"""Seconds that a publisher may wait for the engine at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class BusOptions:
+    """Which engine carries events between processes, and how publishing waits for it.
+
+    Raises:
+        ConfigurationError: An argument is out of its range. The URL is not shown, as it may hold a
+            password.
+    """
+
+    url: str = "memory://"
+    on_unavailable: OnUnavailable = "wait"
+    publish_timeout: float = 5.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.url, str):
+            refuse("bus", self.url, 'give a URL, such as "redis://127.0.0.1:6379"')
+        if not has_utf8(self.url):
+            refuse("bus", "a text", LONE_SURROGATE)
+        allowed = get_args(OnUnavailable)
+        if self.on_unavailable not in allowed:
+            refuse("on_unavailable", self.on_unavailable, f"give one of {', '.join(allowed)}")
+        if not (
+            is_number(self.publish_timeout) and 0 < self.publish_timeout <= MAX_PUBLISH_TIMEOUT
+        ):
+            refuse(
+                "publish_timeout",
+                self.publish_timeout,
+                f"give a number of seconds above 0, at most {MAX_PUBLISH_TIMEOUT}",
+            )

@@ -1,0 +1,74 @@
+//! Writes an envelope.
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::{
+    ABSENT, ENVELOPE_VERSION, Envelope, EnvelopeError, MAX_DATA_DEPTH, MAX_FIELD_BYTES, PREFIX,
+};
+use crate::Draft;
+
+/// What the four texts, a time and a node take beside the texts themselves (bytes).
+const FIXED: usize = 4 + 8 + 4;
+
+impl Envelope<'_> {
+    /// Writes a draft, the time at which it is published (ms since 1970) and the node that publishes it.
+    ///
+    /// # Errors
+    ///
+    /// [`EnvelopeError::NoChannel`]; [`EnvelopeError::FieldTooLong`] past [`MAX_FIELD_BYTES`];
+    /// [`EnvelopeError::TooDeep`] past [`MAX_DATA_DEPTH`].
+    pub fn write(draft: &Draft, published_at: u64, node: u32) -> Result<Bytes, EnvelopeError> {
+        if draft.channel.is_empty() {
+            return Err(EnvelopeError::NoChannel);
+        }
+        if !is_within(&draft.data, MAX_DATA_DEPTH) {
+            return Err(EnvelopeError::TooDeep);
+        }
+        let fields = [
+            ("id", draft.id.as_deref()),
+            ("type", draft.event_type.as_deref()),
+            ("tenant", draft.tenant_id.as_deref()),
+            ("channel", Some(&*draft.channel)),
+        ];
+        let mut texts = 0;
+        for (field, text) in fields {
+            let bytes = text.map_or(0, str::len);
+            if bytes > MAX_FIELD_BYTES {
+                return Err(EnvelopeError::FieldTooLong { field, bytes });
+            }
+            texts += bytes;
+        }
+        let head = FIXED + texts;
+        // Most data are short; what is longer grows.
+        let mut written = Vec::with_capacity(PREFIX + head + 256);
+        written.extend([ENVELOPE_VERSION, 0]);
+        written.extend((head as u16).to_le_bytes());
+        for (_, text) in fields {
+            match text {
+                None => written.push(ABSENT),
+                Some(text) => {
+                    written.push(text.len() as u8);
+                    written.extend(text.as_bytes());
+                }
+            }
+        }
+        written.extend(published_at.to_le_bytes());
+        written.extend(node.to_le_bytes());
+        serde_json::to_writer(&mut written, &draft.data)
+            .map_err(|error| EnvelopeError::Json(error.to_string()))?;
+        Ok(written.into())
+    }
+}
+
+/// Whether a value has at most so many lists and objects inside each other.
+fn is_within(value: &Value, depth: usize) -> bool {
+    let Some(deeper) = depth.checked_sub(1) else {
+        return !value.is_array() && !value.is_object();
+    };
+    match value {
+        Value::Array(values) => values.iter().all(|value| is_within(value, deeper)),
+        Value::Object(members) => members.values().all(|value| is_within(value, deeper)),
+        _ => true,
+    }
+}

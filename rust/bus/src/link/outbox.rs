@@ -1,0 +1,124 @@
+//! What a manager publishes to its engine: drafts become envelopes, answers become receipts.
+//!
+//! Not here: waiting for the engine, and trying again (`publishing`).
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::LinkOptions;
+use crate::engine::{Engine, Outgoing};
+use crate::publishing::{PublishCounts, PublishDriver, Published, Publisher, Publishing};
+use crate::{BusError, Draft, Envelope, Receipt, Streams};
+
+/// Publishes to an engine.
+pub(super) struct Outbox {
+    publisher: Publisher,
+    /// Taken when the link begins.
+    driver: Mutex<Option<PublishDriver>>,
+    streams: Arc<Streams>,
+    timeout: Duration,
+    /// Random, so that its ids are no other process's.
+    node: u64,
+    published: AtomicU64,
+}
+
+/// Events on their way to an engine. Ends with a receipt for each.
+pub struct LinkPublishing {
+    publishing: Publishing,
+    /// The ids of the events that their publisher has named, in order.
+    ids: Vec<Option<Arc<str>>>,
+}
+
+impl Outbox {
+    pub(super) fn new(
+        engine: Arc<dyn Engine>,
+        options: &LinkOptions,
+        streams: Arc<Streams>,
+    ) -> Self {
+        let (publisher, driver) = Publisher::new(engine, &options.publish);
+        Self {
+            publisher,
+            driver: Mutex::new(Some(driver)),
+            streams,
+            timeout: options.publish_timeout,
+            node: fastrand::u64(..),
+            published: AtomicU64::new(0),
+        }
+    }
+
+    /// Sends what is published, until the publisher is closed.
+    pub(super) async fn run(&self) {
+        let driver = self.driver.lock().take();
+        if let Some(driver) = driver {
+            driver.run().await;
+        }
+    }
+
+    pub(super) fn publish(&self, drafts: Vec<Draft>) -> Result<LinkPublishing, BusError> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let published_at = now.map_or(0, |since| since.as_millis() as u64);
+        let outgoing = drafts
+            .iter()
+            .map(|draft| self.outgoing(draft, published_at))
+            .collect::<Result<Vec<_>, _>>()?;
+        let until = Instant::now() + self.timeout;
+        Ok(LinkPublishing {
+            publishing: self.publisher.publish(outgoing, until)?,
+            ids: drafts.into_iter().map(|draft| draft.id).collect(),
+        })
+    }
+
+    fn outgoing(&self, draft: &Draft, published_at: u64) -> Result<Outgoing, BusError> {
+        let id = draft.id.clone().unwrap_or_else(|| {
+            // So that it is one event also when it has to be sent again.
+            let number = self.published.fetch_add(1, Relaxed);
+            format!("{:016x}-{number:x}", self.node).into()
+        });
+        Ok(Outgoing {
+            stream: self
+                .streams
+                .key(&draft.channel, draft.tenant_id.as_deref()),
+            id,
+            envelope: Envelope::write(draft, published_at, self.node as u32)?,
+        })
+    }
+
+    pub(super) fn counts(&self) -> PublishCounts {
+        self.publisher.counts()
+    }
+
+    pub(super) fn close(&self, drain: Duration) -> impl Future<Output = ()> + Send + use<> {
+        self.publisher.close(drain)
+    }
+}
+
+impl Future for LinkPublishing {
+    type Output = Result<Vec<Receipt>, BusError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Poll::Ready(results) = Pin::new(&mut self.publishing).poll(cx) else {
+            return Poll::Pending;
+        };
+        let ids = std::mem::take(&mut self.ids);
+        Poll::Ready(ids.into_iter().zip(results).map(receipt).collect())
+    }
+}
+
+fn receipt((id, published): (Option<Arc<str>>, crate::publishing::PublishResult)) -> Result<Receipt, BusError> {
+    let position = match published? {
+        Published::At(position) => Some(position),
+        Published::Queued => None,
+    };
+    let shown = || position.map(|position| position.to_string()).unwrap_or_default();
+    Ok(Receipt {
+        event_id: id.unwrap_or_else(|| shown().into()),
+        position,
+    })
+}

@@ -1,0 +1,305 @@
+//! What is counted of queued events, and how each is answered.
+
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::publication::{Publication, PublishResult, Published};
+use super::{Outcome, PublishCounts, PublishError};
+use crate::Position;
+use crate::engine::Outgoing;
+
+/// One event that waits for the engine.
+pub(super) struct QueuedEvent {
+    pub(super) publication: Arc<Publication>,
+    index: usize,
+    pub(super) partition: u32,
+    pub(super) bytes: usize,
+    first_sent: Option<Instant>,
+    /// Whether an attempt had no answer: it may have been published.
+    pub(super) is_unknown: bool,
+}
+
+/// How many, and how large.
+#[derive(Debug, Clone, Copy, Default)]
+struct Size {
+    events: usize,
+    bytes: usize,
+}
+
+/// What is counted of queued events.
+pub(super) struct Ledger {
+    max_events: usize,
+    max_bytes: usize,
+    /// For how long an event whose attempt had no answer may be sent again; `None`: not at all.
+    repeat_within: Option<Duration>,
+    /// Events with a place: those of the partitions.
+    held: Size,
+    /// Events that wait for a place.
+    waiting: Size,
+    /// Events before this number have, or had, a place.
+    admitted: u64,
+    /// Cancelled events that stand in a queue (count).
+    pub(super) cancelled: usize,
+    pub(super) in_flight: usize,
+    pub(super) counts: PublishCounts,
+    wakers: Vec<Waker>,
+}
+
+impl QueuedEvent {
+    pub(super) fn new(
+        publication: Arc<Publication>,
+        index: usize,
+        partition: u32,
+        bytes: usize,
+    ) -> Self {
+        Self {
+            publication,
+            index,
+            partition,
+            bytes,
+            first_sent: None,
+            is_unknown: false,
+        }
+    }
+
+    fn number(&self) -> u64 {
+        self.publication.first + self.index as u64
+    }
+
+    pub(super) fn is_waiting(&self) -> bool {
+        self.publication.is_waiting(self.index)
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.publication.is_open(self.index)
+    }
+
+    pub(super) fn wait_again(&self) -> bool {
+        self.publication.wait_again(self.index)
+    }
+
+    pub(super) fn send(&mut self, now: Instant) -> Option<Outgoing> {
+        let event = self.publication.send(self.index)?;
+        self.first_sent.get_or_insert(now);
+        Some(event)
+    }
+
+    fn outcome(&self) -> Outcome {
+        if self.is_unknown {
+            Outcome::Unknown
+        } else {
+            Outcome::NotSent
+        }
+    }
+}
+
+impl Size {
+    fn add(&mut self, bytes: usize) {
+        self.events += 1;
+        self.bytes += bytes;
+    }
+
+    fn remove(&mut self, bytes: usize) {
+        self.events -= 1;
+        self.bytes -= bytes;
+    }
+}
+
+impl Ledger {
+    pub(super) fn new(max_events: usize, max_bytes: usize, idempotency: Option<Duration>) -> Self {
+        Self {
+            max_events,
+            max_bytes,
+            // The engine counts from when it first saw the id, which this program does not know, and
+            // what is sent takes time to arrive.
+            repeat_within: idempotency.map(|window| window / 2),
+            held: Size::default(),
+            waiting: Size::default(),
+            admitted: 0,
+            cancelled: 0,
+            in_flight: 0,
+            counts: PublishCounts::default(),
+            wakers: Vec::new(),
+        }
+    }
+
+    fn fits(&self, held: Size, bytes: usize) -> bool {
+        held.events == 0 || (held.events < self.max_events && held.bytes + bytes <= self.max_bytes)
+    }
+
+    /// Whether one more event fits.
+    pub(super) fn has_room(&self, bytes: usize) -> bool {
+        self.fits(self.held, bytes)
+    }
+
+    /// How many of these events fit together with all that is there.
+    pub(super) fn fitting(&self, sizes: impl Iterator<Item = usize>) -> usize {
+        let mut held = Size {
+            events: self.held.events + self.waiting.events,
+            bytes: self.held.bytes + self.waiting.bytes,
+        };
+        let fits = |bytes: &usize| {
+            let fits = self.fits(held, *bytes);
+            held.add(*bytes);
+            fits
+        };
+        sizes.take_while(fits).count()
+    }
+
+    /// Events that have no answer (count).
+    pub(super) fn events(&self) -> usize {
+        self.held.events + self.waiting.events
+    }
+
+    pub(super) fn counts(&self) -> PublishCounts {
+        PublishCounts {
+            queue_events: self.held.events,
+            queue_bytes: self.held.bytes,
+            waiting_events: self.waiting.events,
+            in_flight: self.in_flight,
+            ..self.counts
+        }
+    }
+
+    pub(super) fn take_wakers(&mut self) -> Vec<Waker> {
+        std::mem::take(&mut self.wakers)
+    }
+
+    /// An event waits for a place.
+    pub(super) fn wait(&mut self, event: &QueuedEvent) {
+        self.waiting.add(event.bytes);
+    }
+
+    /// An event leaves those that wait for a place; `false`: it was cancelled.
+    pub(super) fn admit(&mut self, event: &QueuedEvent, is_waiting: bool) -> bool {
+        self.admitted = event.number() + 1;
+        if is_waiting {
+            self.waiting.remove(event.bytes);
+            self.held.add(event.bytes);
+        } else {
+            self.forget_cancelled();
+        }
+        is_waiting
+    }
+
+    fn release(&mut self, number: u64, bytes: usize) {
+        if number < self.admitted {
+            self.held.remove(bytes);
+        } else {
+            self.waiting.remove(bytes);
+        }
+    }
+
+    /// Whether an event may be sent again without becoming two.
+    pub(super) fn may_repeat(&self, event: &QueuedEvent, now: Instant) -> bool {
+        let (true, Some(sent)) = (event.is_unknown, event.first_sent) else {
+            return true;
+        };
+        self.repeat_within.is_some_and(|within| now < sent + within)
+    }
+
+    /// The engine has an event.
+    pub(super) fn confirm(&mut self, event: &QueuedEvent, position: Position) {
+        self.release(event.number(), event.bytes);
+        self.counts.published += 1;
+        let answer = Ok(Published::At(position));
+        event
+            .publication
+            .answer(event.index, answer, &mut self.wakers);
+    }
+
+    /// An event is not tried any more.
+    pub(super) fn fail(&mut self, event: &QueuedEvent, is_retryable: bool, message: String) {
+        self.release(event.number(), event.bytes);
+        self.tell(event, event.outcome(), is_retryable, message);
+    }
+
+    /// As [`Self::fail`], unless it was cancelled, at the end.
+    pub(super) fn fail_or_forget(&mut self, event: &QueuedEvent, message: &str) {
+        if event.is_waiting() {
+            self.fail(event, false, message.to_owned());
+        } else {
+            self.forget_cancelled();
+        }
+    }
+
+    /// Fails an event whose deadline is over, or that cannot be sent again; returns whether it has.
+    pub(super) fn expire(&mut self, event: &QueuedEvent, now: Instant, reason: &str) -> bool {
+        if !event.is_waiting() {
+            return false;
+        }
+        let is_over = event.publication.until <= now;
+        if is_over || !self.may_repeat(event, now) {
+            let message = match reason {
+                "" => "the event was not published in time".to_owned(),
+                reason => format!("the event was not published in time: {reason}"),
+            };
+            self.fail(event, self.is_retryable(event.outcome()), message);
+            return true;
+        }
+        false
+    }
+
+    /// Tells the publisher of an event under way that its deadline is over. The event stays.
+    pub(super) fn tell_unknown(&mut self, event: &QueuedEvent) {
+        let message = "the engine has not answered in time".to_owned();
+        let is_retryable = self.is_retryable(Outcome::Unknown);
+        self.tell(event, Outcome::Unknown, is_retryable, message);
+    }
+
+    /// Whether a publisher may try again what this program has given up.
+    fn is_retryable(&self, outcome: Outcome) -> bool {
+        outcome == Outcome::NotSent || self.repeat_within.is_some()
+    }
+
+    fn tell(&mut self, event: &QueuedEvent, outcome: Outcome, is_retryable: bool, message: String) {
+        let error = PublishError::Failed {
+            outcome,
+            is_retryable,
+            message,
+        };
+        let publication = &event.publication;
+        if publication.answer(event.index, Err(error), &mut self.wakers) {
+            self.counts.lost += u64::from(publication.is_queued);
+            match outcome {
+                Outcome::NotSent => self.counts.failed_not_sent += 1,
+                Outcome::Unknown => self.counts.failed_unknown += 1,
+            }
+        }
+    }
+
+    /// Counts and answers events that were never taken.
+    pub(super) fn refuse(
+        &mut self,
+        count: usize,
+        message: &str,
+    ) -> impl Iterator<Item = PublishResult> + use<> {
+        self.counts.failed_not_sent += count as u64;
+        let error = PublishError::Failed {
+            outcome: Outcome::NotSent,
+            is_retryable: true,
+            message: message.to_owned(),
+        };
+        std::iter::repeat_n(Err(error), count)
+    }
+
+    /// An event that was under way has no publisher any more, and is not tried again.
+    pub(super) fn forget(&mut self, event: &QueuedEvent) {
+        self.release(event.number(), event.bytes);
+    }
+
+    /// An event that was not under way was cancelled: it has no place from now on.
+    pub(super) fn cancel(&mut self, number: u64, bytes: usize) {
+        self.release(number, bytes);
+        self.cancelled += 1;
+        self.counts.cancelled += 1;
+    }
+
+    /// A cancelled event has left its queue.
+    pub(super) fn forget_cancelled(&mut self) {
+        self.cancelled = self.cancelled.saturating_sub(1);
+    }
+}
