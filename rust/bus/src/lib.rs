@@ -30,7 +30,7 @@ mod intake;
 mod link;
 mod position;
 pub mod publishing;
-mod sequencer;
+pub mod sequencer;
 mod stream;
 mod stream_key;
 
