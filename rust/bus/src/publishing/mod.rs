@@ -25,6 +25,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::engine::{Engine, Outgoing};
+use queue::PublishQueue;
 use shared::Shared;
 
 pub use counts::PublishCounts;
@@ -109,7 +110,7 @@ impl Publisher {
 
     /// Tries again at once what waits for its next attempt: the engine can be reached again.
     pub fn try_now(&self) {
-        self.shared.with(|queue| queue.try_now());
+        self.shared.with(PublishQueue::try_now);
         self.shared.live.notify_waiters();
     }
 

@@ -3,7 +3,7 @@
 //! Has no clock and does no I/O: it is told the time, and what the engine has answered. Not here: who
 //! calls the engine (`driver`).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
@@ -25,14 +25,17 @@ const MAX_BATCH_BYTES: usize = 1 << 20;
 const SWEEP: Duration = Duration::from_millis(5);
 /// The shortest pause before an attempt.
 const MIN_PAUSE: Duration = Duration::from_millis(1);
+/// Why an event was not published that had no place.
+const NO_ROOM: &str = "there is no room in the queue";
 /// Cancelled events that stay until they reach the front of their queue (count).
 const MAX_CANCELLED: usize = 1024;
 
 /// All events that wait for the engine.
 pub(super) struct PublishQueue {
     partitions: HashMap<u32, Partition>,
-    /// Events for which there is no room yet, in the order in which they were published.
-    waiting: VecDeque<QueuedEvent>,
+    /// Partitions with events for which there is no room yet, by the number of the first of them; it
+    /// may have left since.
+    crowded: BTreeMap<u64, u32>,
     ledger: Ledger,
     pause: Pause,
     queue_timeout: Duration,
@@ -52,7 +55,10 @@ pub(super) struct PublishQueue {
 /// The events of one part of the engine.
 #[derive(Default)]
 struct Partition {
+    /// By their numbers.
     queue: VecDeque<QueuedEvent>,
+    /// Events before this number have a place; the others wait for room.
+    admitted: u64,
     /// The batch that was sent and is not answered.
     in_flight: Vec<QueuedEvent>,
     /// Whether a task sends what is queued.
@@ -90,7 +96,7 @@ impl PublishQueue {
     pub(super) fn new(options: &PublishOptions, idempotency: Option<Duration>) -> Self {
         Self {
             partitions: HashMap::new(),
-            waiting: VecDeque::new(),
+            crowded: BTreeMap::new(),
             ledger: Ledger::new(options.max_events, options.max_bytes, idempotency),
             pause: options.pause.clone(),
             queue_timeout: options.queue_timeout,
@@ -154,12 +160,21 @@ impl PublishQueue {
     ) -> Arc<Publication> {
         let (partitions, events): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
         let sizes: Vec<_> = events.iter().map(|event| event.envelope.len()).collect();
-        let publication = Publication::new(events, self.accepted, until, is_queued);
+        let first = self.accepted;
+        let publication = Publication::new(events, partitions.clone(), first, until, is_queued);
         self.accepted += sizes.len() as u64;
-        for (index, (partition, bytes)) in partitions.into_iter().zip(sizes).enumerate() {
-            let event = QueuedEvent::new(publication.clone(), index, partition, bytes);
-            self.ledger.wait(&event);
-            self.waiting.push_back(event);
+        for (index, (number, bytes)) in partitions.into_iter().zip(sizes).enumerate() {
+            let event = QueuedEvent::new(publication.clone(), index, bytes);
+            let partition = self.partitions.entry(number).or_default();
+            if partition
+                .queue
+                .back()
+                .is_none_or(|last| partition.has_place(last))
+            {
+                self.crowded.insert(event.number(), number);
+            }
+            partition.queue.push_back(event);
+            self.ledger.wait(bytes);
         }
         if self.next_sweep.is_none_or(|at| until < at) {
             self.next_sweep = Some(until);
@@ -168,25 +183,34 @@ impl PublishQueue {
         publication
     }
 
-    /// Moves events for which there is room to their partitions.
+    /// Finds places for events that wait for one, the oldest first. A partition without any event has
+    /// room for one: it does not wait for another one that is stuck.
     fn admit(&mut self) {
-        while let Some(event) = self.waiting.front() {
-            let is_waiting = event.is_waiting();
-            if is_waiting && !self.ledger.has_room(event.bytes) {
-                return;
-            }
-            let Some(event) = self.waiting.pop_front() else {
-                return;
-            };
-            if !self.ledger.admit(&event, is_waiting) {
+        let mut from = 0;
+        while let Some((&first, &number)) = self.crowded.range(from..).next() {
+            from = first + 1;
+            let Some(partition) = self.partitions.get_mut(&number) else {
+                self.crowded.remove(&first);
                 continue;
+            };
+            let places = partition.places();
+            if let Some(event) = partition.queue.get(places) {
+                if event.is_waiting() {
+                    let is_empty = places == 0 && partition.in_flight.is_empty();
+                    if !is_empty && !self.ledger.has_room(event.bytes) {
+                        continue;
+                    }
+                    self.ledger.admit(event.bytes);
+                }
+                partition.admitted = event.number() + 1;
+                if !partition.is_running {
+                    partition.is_running = true;
+                    self.to_start.push(number);
+                }
             }
-            let number = event.partition;
-            let partition = self.partitions.entry(number).or_default();
-            partition.queue.push_back(event);
-            if !partition.is_running {
-                partition.is_running = true;
-                self.to_start.push(number);
+            self.crowded.remove(&first);
+            if let Some(next) = partition.queue.get(places + 1) {
+                self.crowded.insert(next.number(), number);
             }
         }
     }
@@ -198,20 +222,21 @@ impl PublishQueue {
         };
         if let Some(at) = partition.retry_at
             && at > now
-            && !partition.queue.is_empty()
+            && partition.has_work()
         {
             return Step::Wait(at);
         }
         let mut batch = Vec::new();
         let mut bytes = 0;
         while batch.len() < MAX_BATCH_EVENTS
+            && partition.has_work()
             && let Some(mut event) = partition.queue.pop_front()
         {
             if !batch.is_empty() && bytes + event.bytes > MAX_BATCH_BYTES {
                 partition.queue.push_front(event);
                 break;
             }
-            if self.ledger.expire(&event, now, &partition.reason) {
+            if self.ledger.expire(&event, true, now, &partition.reason) {
                 continue;
             }
             let Some(outgoing) = event.send(now) else {
@@ -261,17 +286,17 @@ impl PublishQueue {
                 }
                 Err(error @ AttemptError::Refused(_)) => {
                     is_answered = true;
-                    self.ledger.fail(&event, false, error.to_string());
+                    self.ledger.fail(&event, true, false, error.to_string());
                 }
                 Err(error) => {
                     event.is_unknown |= matches!(error, AttemptError::Unknown(_));
                     partition.reason = error.to_string();
                     if !self.ledger.may_repeat(&event, now) {
-                        self.ledger.fail(&event, false, error.to_string());
+                        self.ledger.fail(&event, true, false, error.to_string());
                     } else if event.wait_again() {
                         again.push(event);
                     } else {
-                        self.ledger.forget(&event);
+                        self.ledger.release(true, event.bytes);
                     }
                 }
             }
@@ -298,7 +323,7 @@ impl PublishQueue {
         let Some(partition) = self.partitions.get_mut(&number) else {
             return;
         };
-        partition.is_running = !partition.queue.is_empty();
+        partition.is_running = partition.has_work();
         if partition.is_running {
             self.to_start.push(number);
         }
@@ -309,29 +334,34 @@ impl PublishQueue {
         let ledger = &mut self.ledger;
         let mut next: Option<Instant> = None;
         let mut wait = |until: Instant| next = Some(next.map_or(until, |at| at.min(until)));
-        let mut keep = |ledger: &mut Ledger, event: &QueuedEvent, reason: &str| {
-            if !event.is_waiting() {
-                ledger.forget_cancelled();
-                return false;
-            }
-            if ledger.expire(event, now, reason) {
-                return false;
-            }
-            wait(event.publication.until);
-            true
-        };
-        for Partition { queue, reason, .. } in self.partitions.values_mut() {
-            queue.retain(|event| keep(ledger, event, reason));
+        for partition in self.partitions.values_mut() {
+            let Partition {
+                queue,
+                admitted,
+                reason,
+                ..
+            } = partition;
+            queue.retain(|event| {
+                if !event.is_waiting() {
+                    ledger.forget_cancelled();
+                    return false;
+                }
+                let has_place = event.number() < *admitted;
+                let reason = if has_place { &**reason } else { NO_ROOM };
+                if ledger.expire(event, has_place, now, reason) {
+                    return false;
+                }
+                wait(event.publication.until);
+                true
+            });
         }
-        self.waiting
-            .retain(|event| keep(ledger, event, "there is no room in the queue"));
         for event in self
             .partitions
             .values()
             .flat_map(|partition| &partition.in_flight)
         {
             if event.publication.until <= now {
-                ledger.tell_unknown(event);
+                ledger.tell_unknown(event, now);
             } else if event.is_open() {
                 wait(event.publication.until);
             }
@@ -342,39 +372,36 @@ impl PublishQueue {
     /// Removes what a publisher does not want any more and was not sent.
     pub(super) fn cancel(&mut self, publication: &Publication) {
         for (index, bytes) in publication.cancel() {
-            self.ledger.cancel(publication.first + index as u64, bytes);
+            let number = publication.first + index as u64;
+            let partition = publication.partitions.get(index);
+            let partition = partition.and_then(|number| self.partitions.get(number));
+            let has_place = partition.is_some_and(|partition| number < partition.admitted);
+            self.ledger.cancel(has_place, bytes);
         }
-        let kept = self.ledger.events();
-        if self.ledger.cancelled > MAX_CANCELLED.max(kept) {
-            let ledger = &mut self.ledger;
-            let mut keep = |event: &QueuedEvent| {
-                let is_waiting = event.is_waiting();
-                if !is_waiting {
-                    ledger.forget_cancelled();
-                }
-                is_waiting
-            };
-            for partition in self.partitions.values_mut() {
-                partition.queue.retain(&mut keep);
+        if self.ledger.cancelled > MAX_CANCELLED.max(self.ledger.events()) {
+            for Partition { queue, .. } in self.partitions.values_mut() {
+                queue.retain(QueuedEvent::is_waiting);
             }
-            self.waiting.retain(keep);
+            self.ledger.cancelled = 0;
         }
     }
 
     /// Fails what was certainly not published and is not under way, as the engine cannot be reached.
     pub(super) fn fail_unsent(&mut self, message: &str) {
         let ledger = &mut self.ledger;
-        let mut keep = |event: &QueuedEvent| {
-            let is_kept = event.is_unknown || !event.is_waiting();
-            if !is_kept {
-                ledger.fail(event, true, message.to_owned());
-            }
-            is_kept
-        };
-        for partition in self.partitions.values_mut() {
-            partition.queue.retain(&mut keep);
+        for Partition {
+            queue, admitted, ..
+        } in self.partitions.values_mut()
+        {
+            queue.retain(|event| {
+                let is_kept = event.is_unknown || !event.is_waiting();
+                if !is_kept {
+                    let has_place = event.number() < *admitted;
+                    ledger.fail(event, has_place, true, message.to_owned());
+                }
+                is_kept
+            });
         }
-        self.waiting.retain(keep);
     }
 
     /// Ends all pauses.
@@ -416,23 +443,20 @@ impl PublishQueue {
         self.closing.get_or_insert(now);
         self.is_ended = true;
         let ledger = &mut self.ledger;
-        for (_, partition) in self.partitions.drain() {
+        for (_, mut partition) in self.partitions.drain() {
             ledger.in_flight -= partition.in_flight.len();
-            for mut event in partition.in_flight {
+            for event in &mut partition.in_flight {
                 event.is_unknown = true;
-                ledger.fail(
-                    &event,
-                    false,
-                    "the bus was closed before the engine had answered".into(),
-                );
+                let message = "the bus was closed before the engine had answered";
+                ledger.fail(event, true, false, message.to_owned());
             }
-            for event in partition.queue {
-                ledger.fail_or_forget(&event, "the bus was closed before the event was published");
+            for event in partition.queue.iter().filter(|event| event.is_waiting()) {
+                let message = "the bus was closed before the event was published";
+                ledger.fail(event, partition.has_place(event), false, message.to_owned());
             }
         }
-        for event in self.waiting.drain(..) {
-            ledger.fail_or_forget(&event, "the bus was closed before the event was published");
-        }
+        ledger.cancelled = 0;
+        self.crowded.clear();
         self.to_start.clear();
         self.next_sweep = None;
     }
@@ -461,8 +485,26 @@ impl PublishQueue {
     }
 }
 
+impl Partition {
+    fn has_place(&self, event: &QueuedEvent) -> bool {
+        event.number() < self.admitted
+    }
+
+    /// How many events of the queue have a place.
+    fn places(&self) -> usize {
+        self.queue.partition_point(|event| self.has_place(event))
+    }
+
+    /// Whether there is something to send.
+    fn has_work(&self) -> bool {
+        self.queue
+            .front()
+            .is_some_and(|event| self.has_place(event))
+    }
+}
+
 /// A moment that is so much later; the farthest that there is if it is too far.
 fn far(now: Instant, time: Duration) -> Instant {
-    const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+    const LONGEST: Duration = Duration::from_hours(10 * 365 * 24);
     now + time.min(LONGEST)
 }
