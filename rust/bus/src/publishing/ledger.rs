@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::counts::PublishCounts;
+use super::error::{Outcome, PublishError};
 use super::publication::{Publication, PublishResult, Published};
-use super::{Outcome, PublishCounts, PublishError};
 use crate::Position;
 use crate::engine::Outgoing;
 

@@ -12,6 +12,7 @@ mod error;
 mod future;
 mod ledger;
 mod options;
+mod partition;
 mod publication;
 mod queue;
 mod shared;
@@ -26,7 +27,7 @@ use tokio::time::Instant;
 
 use crate::engine::{Engine, Outgoing};
 use queue::PublishQueue;
-use shared::Shared;
+use shared::{AWAY, Shared};
 
 pub use counts::PublishCounts;
 pub use driver::PublishDriver;
@@ -34,9 +35,6 @@ pub use error::{Outcome, PublishError};
 pub use future::Publishing;
 pub use options::{OnUnavailable, PUBLISH_TIMEOUT, Pause, PublishOptions, full_jitter};
 pub use publication::{PublishResult, Published};
-
-/// What a publisher is told that does not wait.
-const AWAY: &str = "the engine cannot be reached now";
 
 /// Publishes events through an engine. Cheap to clone; from any thread.
 #[derive(Clone)]

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::PublishError;
+use super::error::PublishError;
 use crate::Position;
 use crate::engine::Outgoing;
 

@@ -72,7 +72,10 @@ async fn a_partition_that_is_stuck_does_not_stop_the_others() {
     // Those with a place may be under way when the deadline is over.
     let results = stuck.await;
     assert!(results.iter().all(Result::is_err));
-    assert_eq!(failures(&results[5..]), [Some((Outcome::NotSent, true)); 15]);
+    assert_eq!(
+        failures(&results[5..]),
+        [Some((Outcome::NotSent, true)); 15]
+    );
 }
 
 #[tokio::test(start_paused = true)]

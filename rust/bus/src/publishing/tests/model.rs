@@ -59,7 +59,7 @@ impl Model {
             capabilities: Capabilities {
                 numbering: Numbering::Dense,
                 history: Some(HistoryKind::Shared),
-                idempotency: Some(Duration::from_secs(120)),
+                idempotency: Some(Duration::from_mins(2)),
                 max_event_bytes: 1000,
                 is_read_only: false,
             },

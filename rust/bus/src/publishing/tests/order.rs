@@ -135,7 +135,7 @@ async fn run_caller(
 }
 
 async fn run(case: Case) {
-    let idempotency = case.knows_ids.then_some(Duration::from_secs(120));
+    let idempotency = case.knows_ids.then_some(Duration::from_mins(2));
     let mut model = Model::new(case.script).with(|can| can.idempotency = idempotency);
     model.round_trip = Duration::from_millis(case.round_trip);
     let model = Arc::new(model);
