@@ -15,6 +15,7 @@
 //! - `position`: where an event is in its stream;
 //! - `stream_key`: the name of a stream;
 //! - `engine`: what carries events between processes, and what is asked of it;
+//! - `sequencer`: puts what an engine delivers into order, and knows what is missing;
 //! - `error`: why a publisher is refused.
 
 pub mod engine;
@@ -23,6 +24,7 @@ mod event;
 mod history;
 mod intake;
 mod position;
+mod sequencer;
 mod stream;
 mod stream_key;
 
@@ -31,5 +33,6 @@ pub use event::{Draft, Event, Receipt};
 pub use history::{History, HistoryLimits, Since, TooLate};
 pub use intake::{Intake, Stamp};
 pub use position::{Epoch, InvalidPosition, LocalPosition, Offset, Position};
+pub use sequencer::{HeldLimits, Output, Sequencer, SequencerCounters, Sink};
 pub use stream::{Stream, Streams};
 pub use stream_key::StreamKey;
