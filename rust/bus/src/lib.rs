@@ -19,6 +19,7 @@
 //! - `link`: the link of a manager to its engine;
 //! - `publishing`: what awaits an engine's answers for publishers;
 //! - `engine`: what carries events between processes, and what is asked of it;
+//! - `sequencer`: puts what an engine delivers into order, and knows what is missing;
 //! - `error`: why a publisher is refused.
 
 pub mod engine;
@@ -29,8 +30,12 @@ mod history;
 mod intake;
 mod link;
 mod position;
+<<<<<<< HEAD
 pub mod publishing;
 pub mod sequencer;
+=======
+mod sequencer;
+>>>>>>> wt-s
 mod stream;
 mod stream_key;
 
@@ -41,5 +46,6 @@ pub use history::{History, HistoryLimits, Since, TooLate};
 pub use intake::{Intake, Stamp};
 pub use link::{EngineLink, Interest, LinkOptions, LinkPublishing, LinkSnapshot, ReadPage};
 pub use position::{Epoch, InvalidPosition, LocalPosition, Offset, Position};
+pub use sequencer::{HeldLimits, Output, Sequencer, SequencerCounters, Sink};
 pub use stream::{Stream, Streams};
 pub use stream_key::StreamKey;
