@@ -6,7 +6,12 @@
 //!
 //! # Layout
 //!
+//! - `url`: which engine a URL names;
 //! - `redis`: Redis and what speaks its protocol, from version 7.
 
 #[cfg(feature = "redis")]
 pub mod redis;
+
+mod url;
+
+pub use url::{BusUrl, BusUrlError};

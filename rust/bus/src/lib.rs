@@ -15,7 +15,6 @@
 //! - `position`: where an event is in its stream;
 //! - `stream_key`: the name of a stream;
 //! - `envelope`: how an event is written as bytes;
-//! - `sequencer`: what is in order, what came twice, and what is missing of one stream;
 //! - `link`: the link of a manager to its engine;
 //! - `publishing`: what awaits an engine's answers for publishers;
 //! - `engine`: what carries events between processes, and what is asked of it;
@@ -30,12 +29,8 @@ mod history;
 mod intake;
 mod link;
 mod position;
-<<<<<<< HEAD
 pub mod publishing;
-pub mod sequencer;
-=======
 mod sequencer;
->>>>>>> wt-s
 mod stream;
 mod stream_key;
 
