@@ -53,6 +53,24 @@ class Metrics:
         events_replayed: Missed events that were sent to a subscription, or to its resolver.
         groups: Passthrough groups: subscriptions with equal plan and arguments on one worker, now.
         group_projections: Projections made for a group, each shared by all its members.
+        bus_is_live: Whether the engine can be reached: 1 or 0; 0 where there is none.
+        bus_links_lost: How often a link to the engine was lost.
+        bus_streams: Streams whose events the engine delivers to this process, now.
+        bus_doubles: Events that the engine delivered again, and that were dropped.
+        bus_gaps: Gaps that were noticed in what the engine delivers.
+        bus_gap_events: Events that were read from the engine's history to fill gaps.
+        bus_missed: Gaps that could not be filled: the subscribers of the stream were told.
+        bus_reads: Reads of the engine's history.
+        bus_unreadable: Events from other processes that cannot be read, and were skipped.
+        bus_other_stream: Events that name another tenant or channel than they came on, and were
+            dropped.
+        bus_published: Events that the engine has taken from this process.
+        bus_retried: Attempts to publish that followed a failed one.
+        bus_not_sent: Events that could not be published.
+        bus_unknown: Events that were sent, and not answered in time.
+        bus_lost: Queued events that were never published.
+        bus_queue_events: Events that wait to be published, now.
+        bus_queue_bytes: What these take (bytes), now.
     """
 
     connections: int = 0
@@ -91,6 +109,23 @@ class Metrics:
     events_replayed: int = 0
     groups: int = 0
     group_projections: int = 0
+    bus_is_live: int = 0
+    bus_links_lost: int = 0
+    bus_streams: int = 0
+    bus_doubles: int = 0
+    bus_gaps: int = 0
+    bus_gap_events: int = 0
+    bus_missed: int = 0
+    bus_reads: int = 0
+    bus_unreadable: int = 0
+    bus_other_stream: int = 0
+    bus_published: int = 0
+    bus_retried: int = 0
+    bus_not_sent: int = 0
+    bus_unknown: int = 0
+    bus_lost: int = 0
+    bus_queue_events: int = 0
+    bus_queue_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,8 @@ impl EngineLink {
         tokio::join!(
             self.outbox.run(),
             tasks::read_gaps(self.clone()),
-            tasks::look_after(self.clone())
+            tasks::look_after(self.clone()),
+            tasks::tell_health(self.clone())
         );
     }
 
