@@ -38,6 +38,8 @@ class ProtocolClient:
         options.setdefault("max_size", None)
         # A client with messages it never reads would wait for the whole time.
         options.setdefault("close_timeout", 0.5)
+        # A busy machine takes its time.
+        options.setdefault("open_timeout", PATIENCE)
         return cls(await open_websocket(url, subprotocols=offered or None, **options))
 
     async def init(self, payload: dict[str, Any] | None = None) -> dict[str, Any]:

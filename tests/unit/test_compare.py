@@ -116,7 +116,9 @@ async def test_our_server_publishes_the_lines_of_its_control_port(name):
     contender = next(c for c in contenders(2) if c.name == name)
     with running(contender) as server:
         url = f"ws://127.0.0.1:{server.port}/graphql"
-        async with websockets.connect(url, subprotocols=["graphql-transport-ws"]) as client:
+        async with websockets.connect(
+            url, subprotocols=["graphql-transport-ws"], open_timeout=None
+        ) as client:
             await client.send('{"type": "connection_init"}')
             assert json.loads(await client.recv())["type"] == "connection_ack"
             payload = {"query": QUERY, "variables": {"key": 2}}

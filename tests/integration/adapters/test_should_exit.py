@@ -30,7 +30,9 @@ async def read_stream(url):
     print("stream ended", "complete" in text, flush=True)
 
 async def read_socket(url):
-    async with connect(url, subprotocols=["graphql-transport-ws"]) as socket:
+    async with connect(
+        url, subprotocols=["graphql-transport-ws"], open_timeout=None
+    ) as socket:
         await socket.send('{"type":"connection_init"}')
         try:
             while True:
