@@ -13,6 +13,8 @@
 //! - `value`, `json`, `json_text`, `members`, `iterables`, `classes`, `describe`, `not_json`: Python objects as values;
 //! - `log`, `error`, `load`: `logging`, exceptions, the load generator.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
+
 mod bridge;
 mod classes;
 mod client;
@@ -42,6 +44,8 @@ mod running;
 mod setup;
 mod stream;
 mod tasks;
+#[cfg(test)]
+mod testing;
 mod value;
 
 use pyo3::prelude::*;

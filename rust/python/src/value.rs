@@ -379,3 +379,6 @@ fn leaf(object: &Bound<'_, PyAny>) -> PyResult<Scalar<'static>> {
         Err(_) => Scalar::Other,
     })
 }
+
+#[cfg(test)]
+mod tests;
