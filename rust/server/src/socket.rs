@@ -194,7 +194,7 @@ impl SocketHandle {
         &self.0.budget
     }
 
-    /// The socket carries a protocol that has bounds of its own, and keeps its place.
+    /// The socket has a protocol that has bounds of its own, and keeps its place.
     pub(crate) fn hand_over(&self, place: Place) {
         self.0.is_unwatched.store(true, Relaxed);
         self.0.lasting.lock().replace(place);
