@@ -1,4 +1,4 @@
-"""One name for one thing: no type of a crate has the name of another one."""
+"""One name for one thing: no type of a crate, or class of the package, has that of another one."""
 
 from __future__ import annotations
 
@@ -37,6 +37,16 @@ def test_no_two_types_of_a_crate_have_one_name(crate):
             continue
         for name in declared(path.read_text()):
             places[name].append(path)
+    assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}
+
+
+def test_no_two_classes_of_the_package_have_one_name():
+    """The compiled module's are among them, as `_core.pyi` declares them."""
+    places: dict[str, set[Path]] = defaultdict(set)
+    package = ROOT / "fraiseql_subs"
+    for path in sorted([*package.rglob("*.py"), *package.rglob("*.pyi")]):
+        for name in re.findall(r"^ *class (\w+)", path.read_text(), re.MULTILINE):
+            places[name].add(path)
     assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}
 
 
