@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ._causes import Causes, CollectCauses
 from .errors import ManagerClosed
-from .response_stream import Opening
+from .response_stream import PendingSubscription
 
 if TYPE_CHECKING:
     from ._core import Core
@@ -141,11 +141,11 @@ class CoreHandle:
         subscription_id: str | None = None,
         identity: Identity | Mapping[str, Any] | None = None,
         extensions: Mapping[str, Any] | None = None,
-    ) -> Opening:
+    ) -> PendingSubscription:
         """Open an in-process subscription; see `SubscriptionManager.subscribe`."""
         causes: Causes = []
         with CollectCauses(causes):
             responses = self.core.subscribe(
                 subscription_id, document, variables, operation_name, context, identity, extensions
             )
-        return Opening(responses, causes)
+        return PendingSubscription(responses, causes)

@@ -298,16 +298,16 @@ def as_identity(value: object) -> Identity:
             if name not in names:
                 remedy = "what else is known of a client belongs into `claims`"
                 refuse("a member of an identity", name, f"use some of {', '.join(names)}; {remedy}")
-        found = dict(value)
+        members = dict(value)
     elif hasattr(value, "user_id"):
-        found = {name: getattr(value, name) for name in names if hasattr(value, name)}
+        members = {name: getattr(value, name) for name in names if hasattr(value, name)}
     else:
         remedy = 'return Identity(user_id=...), a dict with "user_id", or None to refuse'
         raise ConfigurationError(f"{value!r} is no identity: {remedy}")
-    if found.get("user_id") in (None, ""):
+    if members.get("user_id") in (None, ""):
         raise ConfigurationError('an identity needs a "user_id": there is none')
     # What is None is as if it were left out.
-    return Identity(**{name: member for name, member in found.items() if member is not None})
+    return Identity(**{name: member for name, member in members.items() if member is not None})
 
 
 def _remedy(value: object, owner: str) -> str:

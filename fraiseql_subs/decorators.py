@@ -222,7 +222,7 @@ def collect(items: Iterable[Callable[..., Any] | Definition | ModuleType]) -> li
     if not isinstance(items, Iterable) or isinstance(items, str):
         raise SchemaError(f"subscriptions={items!r}: give a list, such as `[order_updated]`")
     definitions: dict[str, Definition] = {}
-    for definition in (found for item in items for found in _definitions_of(item)):
+    for definition in (each for item in items for each in _definitions_of(item)):
         other = definitions.setdefault(definition.field, definition)
         if other is not definition:
             raise SchemaError(
@@ -413,8 +413,10 @@ def _definitions_of(item: object) -> Iterator[Definition]:
 
 
 def _definitions_in(module: ModuleType) -> list[Definition]:
-    found = (_definition_of(value) for value in vars(module).values())
-    declared = dict.fromkeys(d for d in found if d is not None and d.module == module.__name__)
+    definitions = (_definition_of(value) for value in vars(module).values())
+    declared = dict.fromkeys(
+        d for d in definitions if d is not None and d.module == module.__name__
+    )
     if not declared:
         raise SchemaError(
             f"module {module.__name__} declares no subscriptions: those it imports are not taken; "
@@ -424,12 +426,12 @@ def _definitions_in(module: ModuleType) -> list[Definition]:
 
 
 def _definition_of(item: object) -> Definition | None:
-    found = item if isinstance(item, Definition) else getattr(item, _ATTRIBUTE, None)
-    if not isinstance(found, Definition):
+    definition = item if isinstance(item, Definition) else getattr(item, _ATTRIBUTE, None)
+    if not isinstance(definition, Definition):
         return None
-    if item is not found:
-        _check_outermost(item, found)
-    return found
+    if item is not definition:
+        _check_outermost(item, definition)
+    return definition
 
 
 def check_bypassed(definitions: Iterable[Definition]) -> None:

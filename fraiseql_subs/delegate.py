@@ -19,7 +19,7 @@ from ._core import INTERNAL_ERROR
 from ._faults import faults
 from ._resolving import close_stream
 from .definition import Bound, Definition
-from .executors import Executor, Operation, is_subscription
+from .executors import Operation, SchemaExecutor, is_subscription
 from .types import Context
 
 ContextGetter: TypeAlias = Callable[[Context], Any]
@@ -58,7 +58,7 @@ class Delegate(Definition):
         debug: Whether clients are sent what an exception says that is not meant for them.
     """
 
-    executor: Executor = dataclasses.field(kw_only=True)
+    executor: SchemaExecutor = dataclasses.field(kw_only=True)
     context_getter: ContextGetter | None = dataclasses.field(kw_only=True)
     root_value: Any = dataclasses.field(kw_only=True, default=None)
     debug: bool = dataclasses.field(kw_only=True, default=False)

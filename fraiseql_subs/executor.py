@@ -57,7 +57,7 @@ class Executor:
             ValidationError: The document or the variables are refused, or the id is in use.
             ManagerClosed: The manager is closed.
         """
-        opening = self._handle.subscribe(
+        pending = self._handle.subscribe(
             document,
             variables,
             operation_name,
@@ -66,8 +66,8 @@ class Executor:
             identity=identity,
             extensions=extensions,
         )
-        responses = await opening.responses
-        self._subscriptions[responses.id] = ResponseReader(responses, opening.causes)
+        responses = await pending.responses
+        self._subscriptions[responses.id] = ResponseReader(responses, pending.causes)
         return responses.id
 
     async def next_event(self, subscription_id: str) -> bytes | None:

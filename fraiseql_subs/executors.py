@@ -36,7 +36,7 @@ class Operation:
     root: Any
 
 
-class Executor(Protocol):
+class SchemaExecutor(Protocol):
     """What runs operations of a schema.
 
     Attributes:
@@ -58,7 +58,7 @@ class Executor(Protocol):
         """
 
 
-def find_executor(schema: object) -> Executor | None:
+def find_executor(schema: object) -> SchemaExecutor | None:
     """Return what runs the operations of a schema; None: it is no schema that is known."""
     if (core := _core_schema(schema)) is not None:
         return CoreExecutor(core)
@@ -72,10 +72,10 @@ def is_subscription(operation: Operation) -> bool:
     from graphql import GraphQLError, OperationType, get_operation_ast, parse
 
     try:
-        found = get_operation_ast(parse(operation.query), operation.name)
+        node = get_operation_ast(parse(operation.query), operation.name)
     except GraphQLError:
         return False
-    return found is not None and found.operation is OperationType.SUBSCRIPTION
+    return node is not None and node.operation is OperationType.SUBSCRIPTION
 
 
 def _core_schema(schema: object) -> Any:
@@ -91,9 +91,9 @@ def enum_tables(core: Any) -> list[EnumTable]:
     from graphql import GraphQLEnumType
 
     return [
-        (name, [(member, known.value) for member, known in found.values.items()])
-        for name, found in core.type_map.items()
-        if isinstance(found, GraphQLEnumType) and not name.startswith("__")
+        (name, [(member, known.value) for member, known in graphql_type.values.items()])
+        for name, graphql_type in core.type_map.items()
+        if isinstance(graphql_type, GraphQLEnumType) and not name.startswith("__")
     ]
 
 
@@ -104,8 +104,8 @@ def attributes_of(core: Any) -> dict[tuple[str, str], str]:
     """
     return {
         (name, field): attribute
-        for name, found in core.type_map.items()
-        for field, declared in getattr(found, "fields", {}).items()
+        for name, graphql_type in core.type_map.items()
+        for field, declared in getattr(graphql_type, "fields", {}).items()
         if (attribute := _attribute_of(declared)) not in (None, field)
     }
 
@@ -129,9 +129,9 @@ def guarded_fields(core: Any) -> set[tuple[str, str]]:
     roots = (core.query_type, core.mutation_type, core.subscription_type)
     return {
         (name, field)
-        for name, found in core.type_map.items()
-        if not name.startswith("__") and found not in roots
-        for field, declared in getattr(found, "fields", {}).items()
+        for name, graphql_type in core.type_map.items()
+        if not name.startswith("__") and graphql_type not in roots
+        for field, declared in getattr(graphql_type, "fields", {}).items()
         if _is_guarded(declared)
     }
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ._core import Responses
 
 
-class Opening:
+class PendingSubscription:
     """An in-process subscription that is being opened.
 
     Attributes:
@@ -76,24 +76,24 @@ class ResponseStream:
             exception is its `__cause__`.
     """
 
-    __slots__ = ("_is_closed", "_opening", "_reader")
+    __slots__ = ("_is_closed", "_pending", "_reader")
 
-    def __init__(self, opening: Opening) -> None:
-        self._opening = opening
+    def __init__(self, pending: PendingSubscription) -> None:
+        self._pending = pending
         self._reader: ResponseReader | None = None
         self._is_closed = False
 
     async def _open(self) -> ResponseReader | None:
         """Wait until the subscription is registered; None if it was closed before."""
         if self._reader is None and not self._is_closed:
-            responses = self._opening.responses
+            responses = self._pending.responses
             if not responses.done():
                 # A task that is cancelled does not end what others wait for.
                 await asyncio.wait([responses])
             if self._is_closed:
                 return None
             if self._reader is None:
-                self._reader = ResponseReader(responses.result(), self._opening.causes)
+                self._reader = ResponseReader(responses.result(), self._pending.causes)
         return self._reader
 
     async def __aenter__(self) -> Self:
@@ -124,7 +124,7 @@ class ResponseStream:
         if self._reader is not None:
             self._reader.responses.close()
         else:
-            self._opening.responses.add_done_callback(_close)
+            self._pending.responses.add_done_callback(_close)
 
 
 def _close(opened: asyncio.Future[Responses]) -> None:

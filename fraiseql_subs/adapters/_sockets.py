@@ -129,26 +129,26 @@ class _Finder:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def find(self, ends: Ends) -> Held | None:
-        found = self._wanted.get(ends)
-        if found is None:
-            found = self._wanted[ends] = asyncio.get_running_loop().create_future()
+        future = self._wanted.get(ends)
+        if future is None:
+            future = self._wanted[ends] = asyncio.get_running_loop().create_future()
         if self._looking is None:
             self._looking = asyncio.ensure_future(self._look())
-        return await asyncio.shield(found)
+        return await asyncio.shield(future)
 
     async def _look(self) -> None:
         wanted: dict[Ends, asyncio.Future[Held | None]] = {}
-        found: dict[Ends, Held] = {}
+        held: dict[Ends, Held] = {}
         try:
             while self._wanted:
                 await asyncio.sleep(_GATHER)
                 wanted, self._wanted = self._wanted, {}
-                found = await asyncio.to_thread(_find, wanted.keys())
-                _tell(wanted, found)
+                held = await asyncio.to_thread(_find, wanted.keys())
+                _tell(wanted, held)
         finally:
             # A task refers to its event loop, by which this finder is kept.
             self._looking = None
-            _tell({**wanted, **self._wanted}, found)
+            _tell({**wanted, **self._wanted}, held)
             self._wanted = {}
 
     def keep(self, work: Any) -> None:
@@ -157,10 +157,10 @@ class _Finder:
         task.add_done_callback(self._tasks.discard)
 
 
-def _tell(wanted: dict[Ends, asyncio.Future[Held | None]], found: dict[Ends, Held]) -> None:
+def _tell(wanted: dict[Ends, asyncio.Future[Held | None]], held: dict[Ends, Held]) -> None:
     for ends, future in wanted.items():
         if not future.done():
-            future.set_result(found.get(ends))
+            future.set_result(held.get(ends))
 
 
 _FINDERS: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Finder]
@@ -177,19 +177,19 @@ def _finder() -> _Finder:
 
 def _find(wanted: Collection[Ends]) -> dict[Ends, Held]:
     """Look at all descriptors of the process."""
-    found: dict[Ends, Held] = {}
+    held: dict[Ends, Held] = {}
     try:
         descriptors = [int(name) for name in os.listdir(_DESCRIPTORS)]
     except OSError:
-        return found
+        return held
     for descriptor in descriptors:
         with contextlib.suppress(OSError):
             status = os.fstat(descriptor)
             if stat.S_ISSOCK(status.st_mode):
                 ends = _ends(descriptor)
                 if ends is not None and ends in wanted:
-                    found[ends] = Held(descriptor, status.st_ino)
-    return found
+                    held[ends] = Held(descriptor, status.st_ino)
+    return held
 
 
 _LOOKED_AT = socket.SOCK_STREAM | getattr(socket, "SOCK_NONBLOCK", 0)

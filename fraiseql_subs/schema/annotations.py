@@ -162,11 +162,11 @@ def read_return_hint(annotation: Any, where: str) -> Hint:
 
 def qualifiers(annotation: Any) -> set[Any]:
     """Return the qualifiers around an annotation, such as `Required` and `NotRequired`."""
-    found = set()
+    around = set()
     while (origin := get_origin(annotation)) in _QUALIFIERS:
-        found.add(origin)
+        around.add(origin)
         annotation = get_args(annotation)[0]
-    return found
+    return around
 
 
 def _unwrap(annotation: Any, where: str) -> tuple[Any, str | None, Scalar | None]:

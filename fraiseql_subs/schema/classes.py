@@ -131,9 +131,9 @@ def _typed_dict_fields(hint: ObjectHint, _: bool) -> Iterator[Field]:
     for name, annotation in _resolved_hints(hint).items():
         field = make_field(name, annotation, f"{hint.where}.{name}")
         # Under `from __future__ import annotations` the class itself has not seen a qualifier.
-        found = qualifiers(annotation)
-        optional = name not in cls.__required_keys__ and typing_extensions.Required not in found
-        if optional or typing_extensions.NotRequired in found:
+        around = qualifiers(annotation)
+        optional = name not in cls.__required_keys__ and typing_extensions.Required not in around
+        if optional or typing_extensions.NotRequired in around:
             field = dataclasses.replace(field, hint=nullable(field.hint), required=False)
         yield field
 

@@ -55,8 +55,8 @@ class ComputedField(_Property[_T]):
     @property
     def annotation(self) -> Any:
         """The return annotation as it is written; `MISSING` without one."""
-        found = getattr(inspect.unwrap(self._function), "__annotations__", {})
-        return found.get("return", dataclasses.MISSING)
+        annotations = getattr(inspect.unwrap(self._function), "__annotations__", {})
+        return annotations.get("return", dataclasses.MISSING)
 
     @property
     def deprecation(self) -> str | None:
@@ -72,7 +72,7 @@ class ComputedField(_Property[_T]):
         if self.annotation is dataclasses.MISSING:
             return self.annotation
         owners = ancestors(hint.cls, hint.arguments)
-        own = (found for found in owners if self in vars(found[0]).values())
+        own = (pair for pair in owners if self in vars(pair[0]).values())
         owner, values = next(own, (hint.cls, {}))
         holder = SimpleNamespace(__annotations__={"it": self.annotation})
         namespace = inspect.unwrap(self._function).__globals__
@@ -160,7 +160,7 @@ def computed_fields(cls: Any) -> dict[str, ComputedField[Any]]:
     Raises:
         SchemaError: The decorators of one stand in the wrong order.
     """
-    found: dict[str, ComputedField[Any]] = {}
+    fields: dict[str, ComputedField[Any]] = {}
     for owner in reversed(getattr(cls, "__mro__", ())):
         for name, value in vars(owner).items():
             if isinstance(value, property) and isinstance(value.fget, ComputedField):
@@ -169,5 +169,5 @@ def computed_fields(cls: Any) -> dict[str, ComputedField[Any]]:
                     "makes a property already: leave @property out"
                 )
             if isinstance(value, ComputedField):
-                found[name] = value
-    return found
+                fields[name] = value
+    return fields

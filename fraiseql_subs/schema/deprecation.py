@@ -27,9 +27,9 @@ def read(instance: object, name: str) -> Any:
     if own is not None and name in own:
         return own[name]
     for owner in type(instance).__mro__:
-        found = vars(owner).get(name)
-        if isinstance(found, property) and found.fget is not None:
-            return without_warning(found.fget)(instance)
-        if found is not None:
+        member = vars(owner).get(name)
+        if isinstance(member, property) and member.fget is not None:
+            return without_warning(member.fget)(instance)
+        if member is not None:
             break
     return NotImplemented

@@ -112,10 +112,10 @@ def parameters(annotation: Any) -> tuple[Any, ...]:
     metadata = getattr(annotation, _MODEL_ARGUMENTS, None)
     if metadata and metadata["parameters"]:
         return tuple(metadata["parameters"])
-    found = getattr(annotation, "__parameters__", None) or getattr(
+    parameters = getattr(annotation, "__parameters__", None) or getattr(
         annotation, "__type_params__", ()
     )
-    return found if isinstance(found, tuple) else ()
+    return parameters if isinstance(parameters, tuple) else ()
 
 
 def local_names(cls: Any) -> dict[str, Any]:

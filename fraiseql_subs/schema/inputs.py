@@ -47,13 +47,13 @@ def _converter(hint: Hint, known: list[_ClassConverter]) -> Converter | None:
     if isinstance(hint, EnumHint):
         return _enum(hint)
     if isinstance(hint, ObjectHint):
-        found = next((known_one for known_one in known if known_one.hint == hint), None)
-        if found is None:
-            found = _ClassConverter(hint)
+        converter = next((known_one for known_one in known if known_one.hint == hint), None)
+        if converter is None:
+            converter = _ClassConverter(hint)
             # Known before its fields are looked at: they may lead back to it.
-            known.append(found)
-            found.read_fields(known)
-        return found
+            known.append(converter)
+            converter.read_fields(known)
+        return converter
     if not isinstance(hint, ScalarHint):
         return None
     if hint.values:
@@ -158,10 +158,10 @@ def _model(cls: Any) -> Converter:
             if not hasattr(error, "errors"):
                 raise
             # The text of pydantic is for programmers: it repeats the input and links to its site.
-            found = (
+            problems = (
                 ": ".join([*map(str, detail["loc"]), detail["msg"]]) for detail in error.errors()
             )
-            raise ValueError("; ".join(found)) from error
+            raise ValueError("; ".join(problems)) from error
 
     return make
 

@@ -34,7 +34,7 @@ def _made_as(value: Any) -> tuple[type, tuple[Any, ...]]:
 
 
 def _read(cls: type, arguments: tuple[Any, ...]) -> ScalarFields | None:
-    found: ScalarFields = {}
+    serializers: ScalarFields = {}
     for name, annotation in _annotations(cls, arguments).items():
         try:
             serialize = _serializer(read_hint(annotation, name))
@@ -42,8 +42,8 @@ def _read(cls: type, arguments: tuple[Any, ...]) -> ScalarFields | None:
             # What is published need not be a GraphQL type.
             continue
         if serialize is not None:
-            found[name] = serialize
-    return found or None
+            serializers[name] = serialize
+    return serializers or None
 
 
 def _annotations(cls: type, arguments: tuple[Any, ...]) -> dict[str, Any]:

@@ -291,8 +291,8 @@ fn resolve(option: &'static str, url: &Url) -> Result<SocketAddr, OptionError> {
     let host = host.ok_or_else(|| problem("has no host".into()))?;
     let port = url.port_or_known_default();
     let port = port.ok_or_else(|| problem("has no port".into()))?;
-    let found = (host.trim_matches(['[', ']']), port).to_socket_addrs();
-    found
+    let addresses = (host.trim_matches(['[', ']']), port).to_socket_addrs();
+    addresses
         .map_err(|error| problem(error.to_string()))?
         .next()
         .ok_or_else(|| problem("has no IP address".into()))

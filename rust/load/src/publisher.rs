@@ -186,8 +186,8 @@ fn is_whole(answer: &[u8], ended: bool) -> Result<bool, PublishError> {
     let body = &answer[start..];
     let header = |name: &str| {
         let mut all = response.headers.iter();
-        let found = all.find(|header| header.name.eq_ignore_ascii_case(name))?;
-        std::str::from_utf8(found.value).ok()
+        let header = all.find(|header| header.name.eq_ignore_ascii_case(name))?;
+        std::str::from_utf8(header.value).ok()
     };
     let whole = if status == 204 {
         true

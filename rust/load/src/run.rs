@@ -68,8 +68,8 @@ pub(crate) fn run(plan: &Plan, interrupted: &mut dyn FnMut() -> bool) -> Result<
     let roles = plan.roles()?;
     let of = |wanted| {
         let roles = roles.iter().enumerate();
-        let found = roles.filter(move |(_, role)| **role == wanted);
-        found.map(|(number, _)| number as u32)
+        let of_role = roles.filter(move |(_, role)| **role == wanted);
+        of_role.map(|(number, _)| number as u32)
     };
     let subscriptions = |number: u32| {
         let first = number * options.subscriptions;

@@ -107,8 +107,8 @@ impl DeliveryTracker {
             })
             .collect();
         let of = |audience| {
-            let found = subscriptions.iter().filter(|s| s.audience == audience);
-            found.count()
+            let of_audience = subscriptions.iter().filter(|s| s.audience == audience);
+            of_audience.count()
         };
         let (everyone, own) = (of(Audience::All), of(Audience::Own));
         Self {

@@ -122,17 +122,17 @@ impl Exchange {
             return Ok(Vec::new());
         };
         self.phase = ExchangePhase::Answering;
-        let (media_type, opening) = match streaming {
+        let (media_type, first_bytes) = match streaming {
             Streaming::Events => (event_stream::CONTENT_TYPE, event_stream::HEARTBEAT),
-            Streaming::Multipart => (multipart::CONTENT_TYPE, multipart::OPENING),
+            Streaming::Multipart => (multipart::CONTENT_TYPE, multipart::DELIMITER),
         };
         let head = Action::Respond(Head::stream(media_type));
         if self.is_head {
             // What would run has no reader.
             return Err(self.end(vec![head]));
         }
-        // What opens the body shows at once that the subscription runs.
-        Ok(vec![head, Action::Send(opening.into())])
+        // The first bytes of the body show at once that the subscription runs.
+        Ok(vec![head, Action::Send(first_bytes.into())])
     }
 
     /// What surrounds the results.

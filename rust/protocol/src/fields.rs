@@ -31,8 +31,8 @@ pub fn repeated(headers: &[(String, String)]) -> Option<&'static str> {
 /// The first value of a field, whose name is in lower case.
 #[must_use]
 pub fn value<'h>(headers: &'h [(String, String)], name: &str) -> Option<&'h str> {
-    let found = headers.iter().find(|(known, _)| known == name);
-    found.map(|(_, value)| value.as_str())
+    let field = headers.iter().find(|(known, _)| known == name);
+    field.map(|(_, value)| value.as_str())
 }
 
 /// Whether a text is a list of names of fields.

@@ -5,7 +5,7 @@
 use crate::accept::Accepted;
 use crate::event_stream;
 use crate::exchange::Exchange;
-use crate::extensions::{Extensions, FoundExtensions};
+use crate::extensions::{ExtensionMembers, Extensions};
 use crate::head::Head;
 pub use crate::http_request::{HttpRequest, parameters};
 use crate::json::{JsonObject, Reader, Unreadable};
@@ -161,17 +161,17 @@ fn asked_by_get(http: HttpRequest<'_>) -> Result<Request, Response> {
 
 fn variables(text: &str) -> Result<JsonObject, Response> {
     let name = "variables";
-    let found = parameter(name, text, Reader::value)?.given();
-    let object = members::optional_object(found, name).map_err(bad_request)?;
+    let value = parameter(name, text, Reader::value)?.given();
+    let object = members::optional_object(value, name).map_err(bad_request)?;
     Ok(object.unwrap_or_default())
 }
 
 fn extensions(text: &str) -> Result<Extensions, Response> {
     let name = "extensions";
-    let found = parameter(name, text, FoundExtensions::read)?;
-    match found.whole.given() {
+    let extensions = parameter(name, text, ExtensionMembers::read)?;
+    match extensions.whole.given() {
         None => Ok(Extensions::default()),
-        Some(_) => members::checked_extensions(&found, name).map_err(bad_request),
+        Some(_) => members::checked_extensions(&extensions, name).map_err(bad_request),
     }
 }
 
@@ -257,8 +257,8 @@ mod tests {
             (404, "DELETE", "", &[], ""),
             (404, "DELETE", "token=t&operationId=1", &[], ""),
         ] {
-            let found = status(method, query, pairs, body);
-            assert_eq!(found, expected, "{method} ?{query} {pairs:?} {body}");
+            let actual = status(method, query, pairs, body);
+            assert_eq!(actual, expected, "{method} ?{query} {pairs:?} {body}");
         }
     }
 
@@ -308,8 +308,8 @@ mod tests {
             (400, "POST", "", &header("t"), r#"{"query":"{ a }"}"#),
             (400, "GET", "token=", &[], ""),
         ] {
-            let found = status(method, query, pairs, body);
-            assert_eq!(found, expected, "{method} ?{query} {pairs:?} {body}");
+            let actual = status(method, query, pairs, body);
+            assert_eq!(actual, expected, "{method} ?{query} {pairs:?} {body}");
         }
     }
 

@@ -35,8 +35,8 @@ impl HttpRequest<'_> {
 
     /// All headers of this name as the one list that they are; `None` without any.
     pub(crate) fn list(&self, name: &str) -> Option<String> {
-        let found = self.headers.iter().filter(|(known, _)| known == name);
-        let values: Vec<_> = found.map(|(_, value)| value.as_str()).collect();
+        let fields = self.headers.iter().filter(|(known, _)| known == name);
+        let values: Vec<_> = fields.map(|(_, value)| value.as_str()).collect();
         (!values.is_empty()).then(|| values.join(", "))
     }
 

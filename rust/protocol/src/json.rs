@@ -14,7 +14,7 @@ mod reader;
 
 pub use footprint::{Footprint, SHARED_NAMES};
 pub use reader::Unreadable;
-pub(crate) use reader::{Found, Reader};
+pub(crate) use reader::{JsonSlice, Reader};
 
 /// A JSON object as its text. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -32,11 +32,11 @@ impl JsonObject {
     /// It is none, or one that cannot be read: nested deeper than 127 levels, a lone surrogate, a
     /// number past a double.
     pub fn parse(text: String) -> Result<Self, Unreadable> {
-        let found = Reader::read(&text, Reader::value)?;
-        if !found.is_object() {
+        let object = Reader::read(&text, Reader::value)?;
+        if !object.is_object() {
             return Err(Unreadable::NoObject);
         }
-        let footprint = found.footprint;
+        let footprint = object.footprint;
         Ok(Self {
             text: Some(text.into()),
             footprint,
@@ -44,10 +44,10 @@ impl JsonObject {
     }
 
     /// Takes an object that was read.
-    pub(crate) fn of(found: &Found<'_>) -> Self {
+    pub(crate) fn of(object: &JsonSlice<'_>) -> Self {
         Self {
-            text: Some(found.text.into()),
-            footprint: found.footprint,
+            text: Some(object.text.into()),
+            footprint: object.footprint,
         }
     }
 
@@ -89,11 +89,11 @@ impl JsonObject {
     /// The first member of these names, in their order, that is a string.
     #[must_use]
     pub fn first_string(&self, names: &[String]) -> Option<String> {
-        let mut found = vec![None; names.len()];
+        let mut values = vec![None; names.len()];
         let read = Reader::read(self.text(), |reader| {
             reader.object(|reader, name| {
                 match names.iter().position(|known| known == name) {
-                    Some(place) => found[place] = Some(reader.value()?),
+                    Some(place) => values[place] = Some(reader.value()?),
                     None => reader.pass()?,
                 }
                 Ok(())
@@ -101,7 +101,10 @@ impl JsonObject {
         });
         // The text was read before, so nothing is wrong with it.
         read.ok()?;
-        found.into_iter().flatten().find_map(|found| found.string())
+        values
+            .into_iter()
+            .flatten()
+            .find_map(|value| value.string())
     }
 
     /// The members that are wanted, as values; of several of one name the last.
@@ -187,12 +190,12 @@ mod tests {
 
     #[test]
     fn of_several_members_of_one_name_the_last_counts() {
-        let found = object(r#"{"a":1,"b":{"c":[2]},"\u0061":"x"}"#);
-        let selected = found.select(|name| name == "a");
+        let parsed = object(r#"{"a":1,"b":{"c":[2]},"\u0061":"x"}"#);
+        let selected = parsed.select(|name| name == "a");
         assert_eq!(Value::Object(selected), json!({"a": "x"}));
-        assert!(found.select(|name| name == "d").is_empty());
+        assert!(parsed.select(|name| name == "d").is_empty());
         let names = ["d", "b", "a"].map(str::to_owned);
-        assert_eq!(found.first_string(&names).as_deref(), Some("x"));
+        assert_eq!(parsed.first_string(&names).as_deref(), Some("x"));
         assert_eq!(JsonObject::default().text(), "{}");
     }
 

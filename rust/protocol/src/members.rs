@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::extensions::{Extensions, FoundExtensions};
-use crate::json::{Found, JsonObject, Reader, Unreadable};
+use crate::extensions::{ExtensionMembers, Extensions};
+use crate::json::{JsonObject, JsonSlice, Reader, Unreadable};
 use crate::operation::{OperationId, Request};
 
 /// Why a message cannot be understood.
@@ -47,8 +47,8 @@ pub(crate) fn read<'t, T>(
 
 /// The members of a message, read.
 pub(crate) struct Message<'t> {
-    pub(crate) kind: Option<Found<'t>>,
-    pub(crate) id: Option<Found<'t>>,
+    pub(crate) kind: Option<JsonSlice<'t>>,
+    pub(crate) id: Option<JsonSlice<'t>>,
     /// As the members of a request, whatever the message is.
     pub(crate) payload: Option<Members<'t>>,
 }
@@ -63,8 +63,8 @@ impl<'t> Message<'t> {
                     "type" => kind = reader.value()?.given(),
                     "id" => id = reader.value()?.given(),
                     "payload" => {
-                        let found = Members::read(reader)?;
-                        payload = found.whole.given().map(|_| found);
+                        let members = Members::read(reader)?;
+                        payload = members.whole.given().map(|_| members);
                     }
                     _ => reader.pass()?,
                 }
@@ -98,12 +98,12 @@ impl<'t> Message<'t> {
 
 /// The members of a request, read.
 pub(crate) struct Members<'t> {
-    pub(crate) whole: Found<'t>,
-    query: Option<Found<'t>>,
-    document_id: Option<Found<'t>>,
-    operation_name: Option<Found<'t>>,
-    variables: Option<Found<'t>>,
-    extensions: Option<FoundExtensions<'t>>,
+    pub(crate) whole: JsonSlice<'t>,
+    query: Option<JsonSlice<'t>>,
+    document_id: Option<JsonSlice<'t>>,
+    operation_name: Option<JsonSlice<'t>>,
+    variables: Option<JsonSlice<'t>>,
+    extensions: Option<ExtensionMembers<'t>>,
 }
 
 impl<'t> Members<'t> {
@@ -117,8 +117,8 @@ impl<'t> Members<'t> {
                 "operationName" => operation_name = reader.value()?.given(),
                 "variables" => variables = reader.value()?.given(),
                 "extensions" => {
-                    let found = FoundExtensions::read(reader)?;
-                    extensions = found.whole.given().map(|_| found);
+                    let members = ExtensionMembers::read(reader)?;
+                    extensions = members.whole.given().map(|_| members);
                 }
                 _ => reader.pass()?,
             }
@@ -143,7 +143,7 @@ impl<'t> Members<'t> {
             operation_name: optional_string(self.operation_name, names.operation_name)?,
             variables: optional_object(self.variables, names.variables)?.unwrap_or_default(),
             extensions: extensions
-                .map(|found| checked_extensions(found, names.extensions))
+                .map(|extensions| checked_extensions(extensions, names.extensions))
                 .transpose()?
                 .unwrap_or_default(),
             last_event_id: None,
@@ -154,16 +154,16 @@ impl<'t> Members<'t> {
 
 /// Takes `extensions`, which must be an object.
 pub(crate) fn checked_extensions(
-    found: &FoundExtensions<'_>,
+    extensions: &ExtensionMembers<'_>,
     member: &'static str,
 ) -> Result<Extensions, Fault> {
-    if !found.whole.is_object() {
+    if !extensions.whole.is_object() {
         return Err(Fault::WrongType {
             member,
             expected: "an object",
         });
     }
-    Ok(Extensions::of(found))
+    Ok(Extensions::of(extensions))
 }
 
 /// What a message is and what it is about.
@@ -188,7 +188,7 @@ impl Envelope {
 }
 
 /// Reads the member `id`.
-pub(crate) fn operation_id(id: Option<Found<'_>>) -> Result<OperationId, Fault> {
+pub(crate) fn operation_id(id: Option<JsonSlice<'_>>) -> Result<OperationId, Fault> {
     let id = required_string(id, "id")?;
     if id.is_empty() {
         return Err(Fault::EmptyId);
@@ -236,7 +236,7 @@ impl Request {
 }
 
 fn optional_string(
-    value: Option<Found<'_>>,
+    value: Option<JsonSlice<'_>>,
     member: &'static str,
 ) -> Result<Option<String>, Fault> {
     let Some(value) = value else {
@@ -250,14 +250,14 @@ fn optional_string(
 }
 
 pub(crate) fn required_string(
-    value: Option<Found<'_>>,
+    value: Option<JsonSlice<'_>>,
     member: &'static str,
 ) -> Result<String, Fault> {
     optional_string(value, member)?.ok_or(Fault::Missing(member))
 }
 
 pub(crate) fn optional_object(
-    value: Option<Found<'_>>,
+    value: Option<JsonSlice<'_>>,
     member: &'static str,
 ) -> Result<Option<JsonObject>, Fault> {
     match value {

@@ -163,8 +163,8 @@ impl Bridge {
 
     /// Takes a promise out that was kept.
     pub(crate) fn release(&self, id: u64) -> Option<Promise> {
-        let found = self.promises.lock().kept.remove(&id);
-        found.map(|(promise, _)| promise)
+        let kept = self.promises.lock().kept.remove(&id);
+        kept.map(|(promise, _)| promise)
     }
 
     /// Has the event loop raise an exception that ends the program.

@@ -24,7 +24,7 @@ pub(crate) struct Classes {
 }
 
 /// The type of an object.
-pub(crate) enum Found {
+pub(crate) enum ObjectType {
     /// One that is possible.
     Possible(String),
     /// One that is not.
@@ -49,8 +49,8 @@ impl Classes {
             return Ok(None);
         }
         match self.find(object, &|name| self.members.contains(name))? {
-            Found::Possible(name) => Ok(Some(name)),
-            Found::Other(_) | Found::Unknown => Ok(None),
+            ObjectType::Possible(name) => Ok(Some(name)),
+            ObjectType::Other(_) | ObjectType::Unknown => Ok(None),
         }
     }
 
@@ -59,7 +59,7 @@ impl Classes {
         &self,
         object: &Bound<'_, PyAny>,
         is_possible: &dyn Fn(&str) -> bool,
-    ) -> PyResult<Found> {
+    ) -> PyResult<ObjectType> {
         let by_class = self.by_class.bind(object.py());
         let mut other = None;
         for class in object.get_type().mro() {
@@ -67,7 +67,7 @@ impl Classes {
                 let names: Vec<String> = names.extract()?;
                 let mut possible = names.iter().filter(|name| is_possible(name));
                 match (possible.next(), possible.next()) {
-                    (Some(name), None) => return Ok(Found::Possible(name.clone())),
+                    (Some(name), None) => return Ok(ObjectType::Possible(name.clone())),
                     (Some(_), Some(_)) => return self.find_generic(object, is_possible),
                     (None, _) => other = other.or(names.into_iter().next()),
                 }
@@ -75,13 +75,13 @@ impl Classes {
             let name = class.cast::<PyType>()?.name()?;
             let name = name.to_str()?;
             if is_possible(name) {
-                return Ok(Found::Possible(name.to_owned()));
+                return Ok(ObjectType::Possible(name.to_owned()));
             }
             if other.is_none() && self.types.contains(name) {
                 other = Some(name.to_owned());
             }
         }
-        Ok(other.map_or(Found::Unknown, Found::Other))
+        Ok(other.map_or(ObjectType::Unknown, ObjectType::Other))
     }
 
     /// One of several types that were made of a generic class: made as `Page[Order](...)`.
@@ -89,17 +89,17 @@ impl Classes {
         &self,
         object: &Bound<'_, PyAny>,
         is_possible: &dyn Fn(&str) -> bool,
-    ) -> PyResult<Found> {
+    ) -> PyResult<ObjectType> {
         let py = object.py();
         let Some(made_as) = object.getattr_opt(intern!(py, "__orig_class__"))? else {
-            return Ok(Found::Unknown);
+            return Ok(ObjectType::Unknown);
         };
         let Some(names) = self.by_class.bind(py).get_item(made_as)? else {
-            return Ok(Found::Unknown);
+            return Ok(ObjectType::Unknown);
         };
         let names: Vec<String> = names.cast::<PyList>()?.extract()?;
-        let found = names.into_iter().find(|name| is_possible(name));
-        Ok(found.map_or(Found::Unknown, Found::Possible))
+        let name = names.into_iter().find(|name| is_possible(name));
+        Ok(name.map_or(ObjectType::Unknown, ObjectType::Possible))
     }
 }
 
@@ -115,25 +115,25 @@ impl Scalars {
         static READ: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let (py, class) = (object.py(), object.get_type());
         let known = self.0.get_or_init(py, || PyDict::new(py).unbind()).bind(py);
-        let found = match known.get_item(&class)? {
-            Some(found) => found,
+        let scalars = match known.get_item(&class)? {
+            Some(scalars) => scalars,
             None => {
                 let read = READ.import(py, "fraiseql_subs.schema.published", "scalar_fields")?;
-                let found = read.call1((&class,))?;
+                let scalars = read.call1((&class,))?;
                 if known.len() >= MAX_CLASSES {
                     known.clear();
                 }
-                known.set_item(&class, &found)?;
-                found
+                known.set_item(&class, &scalars)?;
+                scalars
             }
         };
         // Of a generic class they depend on what it was made as.
-        let found = if found.is_callable() {
-            found.call1((object,))?
+        let scalars = if scalars.is_callable() {
+            scalars.call1((object,))?
         } else {
-            found
+            scalars
         };
-        Ok(found.cast_into().ok())
+        Ok(scalars.cast_into().ok())
     }
 }
 

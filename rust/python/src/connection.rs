@@ -1,4 +1,4 @@
-//! Connections and requests that a Python server carries: one crossing for a batch of messages.
+//! Connections and requests of a Python server: one crossing for a batch of messages.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -71,15 +71,15 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Lossy {
 }
 
 /// Completes a future of the caller's loop, whichever thread calls it.
-fn waiter(py: Python<'_>, bridge: &Arc<Bridge>, promise: Promise) -> Callback {
-    bridge.keep(py, promise, AtEnd::Look).waiter()
+fn completion(py: Python<'_>, bridge: &Arc<Bridge>, promise: Promise) -> Callback {
+    bridge.keep(py, promise, AtEnd::Look).into_callback()
 }
 
-/// One WebSocket connection that a Python server carries.
+/// One WebSocket connection of a Python server.
 #[pyclass(module = "fraiseql_subs._core", frozen)]
 pub(crate) struct Connection {
     /// `None` where it is refused.
-    carried: Option<(ConnectionHandle, Arc<Bridge>)>,
+    accepted: Option<(ConnectionHandle, Arc<Bridge>)>,
     subprotocol: Option<Subprotocol>,
     refusal: Option<protocol::http::Response>,
     ended: Py<PyAny>,
@@ -104,9 +104,9 @@ impl Connection {
             Ok(place) => (Some(place), None),
             Err(refusal) => (None, Some(refusal)),
         };
-        let remote = place.map(|place| {
+        let handle = place.map(|place| {
             let speaks = subprotocol.unwrap_or(Subprotocol::TransportWs);
-            let opening = ConnectionConfig {
+            let config = ConnectionConfig {
                 client,
                 session: Session::websocket(speaks)
                     .with_keepalive(responder.state().limits.keepalive)
@@ -115,15 +115,15 @@ impl Connection {
                     .is_none()
                     .then(Close::subprotocol_not_acceptable),
                 transport: TransportHandle {
-                    shut_down: waiter(py, &running.bridge, promise),
+                    shut_down: completion(py, &running.bridge, promise),
                     pulse: Some(running.pulse.clone()),
                 },
                 ended: Box::new(|| drop(place)),
             };
-            responder.open(opening)
+            responder.open(config)
         });
         Ok(Self {
-            carried: remote.map(|remote| (remote, running.bridge.clone())),
+            accepted: handle.map(|handle| (handle, running.bridge.clone())),
             subprotocol,
             refusal,
             ended,
@@ -137,7 +137,7 @@ impl Connection {
         subprotocols: &[Lossy],
     ) -> PyResult<Self> {
         Ok(Self {
-            carried: None,
+            accepted: None,
             subprotocol: transports.negotiate(subprotocols.iter().map(|name| &*name.0)),
             refusal: Some(protocol::http::Response::shutting_down()),
             ended: Promise::new(py)?.future(py).unbind(),
@@ -174,32 +174,32 @@ impl Connection {
 
     /// Takes one text message; returns a future to await before the next one when too much waits.
     fn receive_text(&self, py: Python<'_>, text: Lossy) -> PyResult<Option<Py<PyAny>>> {
-        let Some((remote, bridge)) = &self.carried else {
+        let Some((handle, bridge)) = &self.accepted else {
             return Ok(None);
         };
-        if remote.receive_text(text.0) {
+        if handle.receive_text(text.0) {
             return Ok(None);
         }
         let promise = Promise::new(py)?;
         let room = promise.future(py).unbind();
-        remote.when_room(waiter(py, bridge, promise));
+        handle.when_room(completion(py, bridge, promise));
         Ok(Some(room))
     }
 
     /// Takes one binary message.
     fn receive_binary(&self) {
-        if let Some((remote, _)) = &self.carried {
-            remote.receive_binary();
+        if let Some((handle, _)) = &self.accepted {
+            handle.receive_binary();
         }
     }
 
     /// Takes all messages that are ready: bytes of JSON, at the end code and reason of the close;
     /// a future to await before asking again when there is none; `None` when nothing follows.
     fn take(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        let Some((remote, bridge)) = &self.carried else {
+        let Some((handle, bridge)) = &self.accepted else {
             return Ok(None);
         };
-        let batch = match taken(py, remote, bridge)? {
+        let batch = match taken(py, handle, bridge)? {
             Taken::Batch(batch) => batch,
             Taken::Future(future) => return Ok(Some(future)),
             Taken::End => return Ok(None),
@@ -223,8 +223,8 @@ impl Connection {
 
     /// The socket is gone.
     fn closed(&self) {
-        if let Some((remote, _)) = &self.carried {
-            remote.closed();
+        if let Some((handle, _)) = &self.accepted {
+            handle.closed();
         }
     }
 }
@@ -235,10 +235,10 @@ enum Taken {
     End,
 }
 
-fn taken(py: Python<'_>, remote: &ConnectionHandle, bridge: &Arc<Bridge>) -> PyResult<Taken> {
+fn taken(py: Python<'_>, handle: &ConnectionHandle, bridge: &Arc<Bridge>) -> PyResult<Taken> {
     let promise = Promise::new(py)?;
     let future = promise.future(py).unbind();
-    let taken = remote.take_or_wait(|| waiter(py, bridge, promise));
+    let taken = handle.take_or_wait(|| completion(py, bridge, promise));
     Ok(match taken {
         Poll::Ready(Some(batch)) => Taken::Batch(batch),
         Poll::Ready(None) => Taken::End,
@@ -336,7 +336,7 @@ impl Admission {
         let promise = Promise::new(py)?;
         let ended = promise.future(py).unbind();
         let transport = TransportHandle {
-            shut_down: waiter(py, &running.bridge, promise),
+            shut_down: completion(py, &running.bridge, promise),
             pulse: Some(running.pulse.clone()),
         };
         let work = async move {
@@ -364,7 +364,7 @@ impl Admission {
     }
 }
 
-/// The response to a request that a Python server carries.
+/// The response of a Python server to one request.
 #[pyclass(module = "fraiseql_subs._core", frozen)]
 pub(crate) struct Response {
     status: u16,
@@ -410,9 +410,9 @@ impl Response {
             headers: headers(reply.head, known),
             body: Mutex::new(match reply.body {
                 // Servers differ in whether they keep the body of such a response back.
-                Body::Whole(_, remote) if is_head => Rest::Whole(Bytes::new(), remote),
-                Body::Whole(body, remote) => Rest::Whole(body, remote),
-                Body::Stream(ready, remote) => Rest::Ready(ready, remote),
+                Body::Whole(_, handle) if is_head => Rest::Whole(Bytes::new(), handle),
+                Body::Whole(body, handle) => Rest::Whole(body, handle),
+                Body::Stream(ready, handle) => Rest::Ready(ready, handle),
             }),
             is_cut_short: AtomicBool::new(false),
             bridge,
@@ -462,21 +462,21 @@ impl Response {
         let bytes = |bytes: &[u8]| Some(PyBytes::new(py, bytes).into_any().unbind());
         let (rest, part) = match rest {
             Rest::Nothing => (Rest::Nothing, None),
-            Rest::Taken(remote) => (Rest::Taken(remote), None),
-            Rest::Whole(body, remote) => {
-                let rest = remote.map_or(Rest::Nothing, Rest::Taken);
+            Rest::Taken(handle) => (Rest::Taken(handle), None),
+            Rest::Whole(body, handle) => {
+                let rest = handle.map_or(Rest::Nothing, Rest::Taken);
                 (rest, bytes(&body))
             }
-            Rest::Ready(ready, remote) => (Rest::ConnectionHandle(remote), bytes(&ready)),
-            Rest::ConnectionHandle(remote) => match taken(py, &remote, &self.bridge)? {
-                Taken::Future(future) => (Rest::ConnectionHandle(remote), Some(future)),
+            Rest::Ready(ready, handle) => (Rest::ConnectionHandle(handle), bytes(&ready)),
+            Rest::ConnectionHandle(handle) => match taken(py, &handle, &self.bridge)? {
+                Taken::Future(future) => (Rest::ConnectionHandle(handle), Some(future)),
                 Taken::End => (Rest::Nothing, None),
                 Taken::Batch(batch) => {
                     let (parts, is_over) = self.joined(batch);
                     let rest = if is_over {
-                        Rest::Taken(remote)
+                        Rest::Taken(handle)
                     } else {
-                        Rest::ConnectionHandle(remote)
+                        Rest::ConnectionHandle(handle)
                     };
                     (rest, bytes(&parts))
                 }

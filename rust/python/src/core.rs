@@ -346,8 +346,8 @@ impl Core {
             extensions,
             ..Request::default()
         };
-        let found = identity.as_ref().map(read_identity).transpose()?.flatten();
-        let (identity, object) = found.map(|f| (f.identity, f.object)).unzip();
+        let identity = identity.as_ref().map(read_identity).transpose()?.flatten();
+        let (identity, object) = identity.map(|read| (read.identity, read.object)).unzip();
         let client = Client {
             identity,
             ..Client::default()
@@ -362,8 +362,8 @@ impl Core {
         client.host.set(Box::new(host)).ok();
         let id = option(id.as_ref(), "subscription_id")?.unwrap_or_else(|| opaque_id("local"));
         let (working, weak) = (running.clone(), Arc::downgrade(&running));
-        let opening = id.clone();
-        let work = async move { working.runtime.subscribe(opening, request, client).await };
+        let name = id.clone();
+        let work = async move { working.runtime.subscribe(name, request, client).await };
         future(
             py,
             &running.bridge,
@@ -505,7 +505,7 @@ impl Core {
         })
     }
 
-    /// Opens a WebSocket connection that a Python server carries; refuses it once it is closed.
+    /// Opens a WebSocket connection of a Python server; refuses it once it is closed.
     fn connect(
         &self,
         py: Python<'_>,

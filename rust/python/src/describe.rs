@@ -75,3 +75,48 @@ fn is_generator(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     let async_generator = ASYNC_GENERATOR.import(py, "types", "AsyncGeneratorType")?;
     Ok(object.is_exact_instance(generator) || object.is_exact_instance(async_generator))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{evaluate, with_python};
+
+    fn described(expression: &str) -> String {
+        with_python(|py| describe(&evaluate(py, expression)))
+    }
+
+    #[test]
+    fn objects_are_named_by_their_type_alone() {
+        let class = "type('Secret', (), {'__repr__': lambda self: 1 / 0})";
+        assert_eq!(
+            described(&format!("{class}()")),
+            "an object of type `Secret`"
+        );
+        assert_eq!(described("'x' * 10**6"), "an object of type `str`");
+        assert_eq!(described("None"), "an object of type `NoneType`");
+    }
+
+    #[test]
+    fn what_was_not_called_or_awaited_is_said_to_be_so() {
+        assert_eq!(
+            described("(lambda: 1)"),
+            "the function `<lambda>`, which was not called (call it)"
+        );
+        assert!(
+            described("[].append").starts_with("the method `list.append`, which is not called")
+        );
+        let awaitable = "type('Later', (), {'__await__': lambda self: iter(())})()";
+        assert_eq!(
+            described(awaitable),
+            "an object of type `Later` that was not awaited (await it)"
+        );
+    }
+
+    #[test]
+    fn generators_have_no_value_yet() {
+        with_python(|py| {
+            assert!(is_uncalled(&evaluate(py, "(i for i in [])")).unwrap());
+            assert!(!is_uncalled(&evaluate(py, "[]")).unwrap());
+        });
+    }
+}

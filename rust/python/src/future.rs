@@ -129,7 +129,7 @@ impl Kept {
 
     /// Completes the future with `None` when it is called. Dropped uncalled, it leaves the future
     /// pending.
-    pub(crate) fn waiter(self) -> Callback {
+    pub(crate) fn into_callback(self) -> Callback {
         Box::new(move || self.complete(|py| Ok(py.None())))
     }
 }
@@ -140,7 +140,7 @@ impl Drop for Kept {
             return;
         }
         match self.at_end {
-            // Another waiter has taken its place, or its task is cancelled.
+            // Another future has taken its place, or its task is cancelled.
             AtEnd::Look => drop(self.bridge.release(self.id)),
             AtEnd::Closed => {
                 let (bridge, id) = (self.bridge.clone(), self.id);
@@ -252,8 +252,8 @@ impl Completion {
 pub(crate) fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     static GET: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let get = GET.get_or_try_init(py, || {
-        let found = py.import("asyncio")?.getattr("get_running_loop")?;
-        Ok::<_, PyErr>(found.unbind())
+        let function = py.import("asyncio")?.getattr("get_running_loop")?;
+        Ok::<_, PyErr>(function.unbind())
     })?;
     get.bind(py).call0()
 }

@@ -452,3 +452,6 @@ fn number_to_python<'py>(py: Python<'py>, number: &Number) -> PyResult<Bound<'py
         .ok_or_else(|| PyTypeError::new_err("a number out of range"))?;
     Ok(PyFloat::new(py, float).into_any())
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,12 +11,19 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyList, PyNone, PyString};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-/// Makes a Python object of JSON text.
+/// Makes a Python object of JSON text; of a member that comes twice, the last one counts.
+///
+/// # Errors
+///
+/// `ValueError`: it is not one JSON value, is nested deeper than 127 levels, or has a lone
+/// surrogate.
 pub(crate) fn text_to_python<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyAny>> {
     let mut reader = serde_json::Deserializer::from_str(text);
     let names = RefCell::default();
     let object = Objects(py, &names).deserialize(&mut reader);
-    object.map_err(|error| PyValueError::new_err(error.to_string()))
+    object
+        .and_then(|object| reader.end().map(|()| object))
+        .map_err(|error| PyValueError::new_err(error.to_string()))
 }
 
 /// Names of members, which mostly come again and again.
@@ -117,3 +124,6 @@ impl<'py> Visitor<'_> for Name<'py, '_> {
         Ok(made)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! `fraiseql_subs._core`: the runtime as a Python extension module.
 //!
-//! Thin: it converts, and it carries calls between the actors' threads and the user's event loop.
+//! Thin: it converts, and it passes calls between the actors' threads and the user's event loop.
 //! The GIL is only ever taken on that loop's thread.
 //!
 //! # Layout
@@ -9,9 +9,11 @@
 //! - `bridge`, `future`, `pulse`, `exit`, `fork`: the way to the event loop, and how it ends;
 //! - `resolver`, `tasks`, `hook`, `failure`: calls of resolvers and hooks, and what becomes of exceptions;
 //! - `publish`, `event`, `event_data`, `stream`: events in, events and results out;
-//! - `connection`, `client`: connections that a Python server carries, and who they are;
+//! - `connection`, `client`: connections of a Python server, and who they are;
 //! - `value`, `json`, `json_text`, `members`, `iterables`, `classes`, `describe`, `not_json`: Python objects as values;
 //! - `log`, `error`, `load`: `logging`, exceptions, the load generator.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
 
 mod bridge;
 mod bus;
@@ -43,6 +45,8 @@ mod running;
 mod setup;
 mod stream;
 mod tasks;
+#[cfg(test)]
+mod testing;
 mod value;
 
 use pyo3::prelude::*;

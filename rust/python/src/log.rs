@@ -223,3 +223,6 @@ impl Subscriber for ToLogging {
 
     fn exit(&self, _: &span::Id) {}
 }
+
+#[cfg(test)]
+mod tests;

@@ -139,8 +139,8 @@ pub(crate) fn read_quietly<'py>(
     static READ: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = object.py();
     let read = READ.import(py, "fraiseql_subs.schema.deprecation", "read")?;
-    let found = read.call1((object, name))?;
-    Ok((!found.is(PyNotImplemented::get(py))).then_some(found))
+    let value = read.call1((object, name))?;
+    Ok((!value.is(PyNotImplemented::get(py))).then_some(value))
 }
 
 fn read_member<'py>(
@@ -148,7 +148,7 @@ fn read_member<'py>(
     name: &Bound<'py, PyString>,
 ) -> PyResult<Bound<'py, PyAny>> {
     match read_quietly(object, name)? {
-        Some(found) => Ok(found),
+        Some(value) => Ok(value),
         None => object.getattr(name),
     }
 }

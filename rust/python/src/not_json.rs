@@ -87,3 +87,26 @@ impl NotJson {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_is_said_from_the_outside_in() {
+        let error = NotJson::new("it is wrong")
+            .inside(Segment::Field("price".to_owned()))
+            .inside(Segment::Index(2))
+            .inside(Segment::Field("items".to_owned()));
+        assert_eq!(error.message("data"), "data.items[2].price: it is wrong");
+    }
+
+    #[test]
+    fn a_fault_of_the_whole_value_has_the_name_of_it_alone() {
+        let error = NotJson::new("it must be a mapping");
+        assert_eq!(
+            error.message("extensions"),
+            "extensions: it must be a mapping"
+        );
+    }
+}

@@ -1,4 +1,4 @@
-//! Whether the event loop runs: connections that its server carries are not judged while it does not.
+//! Whether the event loop runs: connections of its server are not judged while it does not.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

@@ -21,7 +21,7 @@ use crate::future::{AtEnd, Promise};
 use crate::iterables::Drained;
 use crate::json::to_json;
 use crate::json_text::text_to_python;
-use crate::tasks::Tasks;
+use crate::tasks::{TaskId, Tasks};
 use crate::value::{Names, PyValue};
 
 /// Room for a response before its buffer grows (bytes).
@@ -61,7 +61,6 @@ pub(crate) struct Calls {
     resolve: Py<PyAny>,
     pump: Py<PyAny>,
     pump_initial: Py<PyAny>,
-    abandon: Py<PyAny>,
     skip: Py<PyAny>,
     start_task: Py<PyAny>,
     /// Whether a task that is started has run up to where it suspends.
@@ -78,6 +77,7 @@ impl Calls {
         bridge: Arc<Bridge>,
         functions: Arc<[Function]>,
         names: Names,
+        tasks: Arc<Tasks>,
         failures: Arc<Failures>,
         py: Python<'_>,
     ) -> PyResult<Self> {
@@ -92,12 +92,11 @@ impl Calls {
             resolve: find("resolve")?,
             pump: find("pump")?,
             pump_initial: find("pump_initial")?,
-            abandon: find("abandon")?,
             skip: find("SKIP")?,
             start_task,
             starts_eagerly,
             variables: context_variables(py)?.unbind(),
-            tasks: Arc::default(),
+            tasks,
             bridge,
             failures,
         })
@@ -258,23 +257,19 @@ impl Calls {
         if !self.starts_eagerly {
             self.bridge.task_follows();
         }
-        let field = field_of(&answer.lane);
-        self.tasks.hold(answer.id, &task, field, answer.is_stream)?;
+        let id = TaskId::Call(answer.id);
+        let owner = format!("the resolver of {}", field_of(&answer.lane));
+        if answer.is_stream {
+            // It cleans up after its last value.
+            self.tasks.hold_to_end(id, &task, owner)?;
+        } else {
+            self.tasks.hold(id, &task, owner);
+        }
         if answer.lane.is_closed() {
             // The subscription ended while the task was made: its cancellation found no task.
-            self.tasks.cancel(py, answer.id);
+            self.tasks.cancel(py, id);
         }
         Ok(())
-    }
-
-    /// Cancels all calls that have not ended.
-    pub(crate) fn cancel_all(&self, py: Python<'_>) {
-        self.tasks.cancel_all(py);
-    }
-
-    /// Ends all calls of an event loop that is closed.
-    pub(crate) fn abandon_all(&self, py: Python<'_>) {
-        self.tasks.abandon_all(py, &self.abandon);
     }
 
     /// Writes the counts of faults that are still to be written.
@@ -360,7 +355,7 @@ impl Resolver for LoopResolver {
         let calls = self.0.clone();
         self.0.bridge.push(Box::new(move |py| {
             for id in ids {
-                calls.tasks.cancel(py, id);
+                calls.tasks.cancel(py, TaskId::Call(id));
             }
         }));
     }
@@ -425,7 +420,7 @@ impl Answer {
         let promise = Promise::new(py)?;
         let future = promise.future(py).unbind();
         let kept = self.calls.bridge.keep(py, promise, AtEnd::Look);
-        Ok(self.lane.when_room(kept.waiter()).then_some(future))
+        Ok(self.lane.when_room(kept.into_callback()).then_some(future))
     }
 
     /// The source stream has ended, or the generator of initial values.
@@ -467,7 +462,7 @@ impl Answer {
         self.has_ended.store(true, Relaxed);
         if !self.is_stream {
             // It has nothing more to do.
-            self.calls.tasks.release(self.id);
+            self.calls.tasks.release(TaskId::Call(self.id));
         }
         let settled = self.lane.settle(self.id, outcome);
         if let Some(wake) = settled.wake {

@@ -11,9 +11,9 @@ use server::Server;
 
 use crate::bridge::Bridge;
 use crate::fork;
-use crate::hook::Hooks;
 use crate::pulse::Pulse;
 use crate::resolver::Calls;
+use crate::tasks::Tasks;
 
 /// How long the end of connections, and of a server, is waited for when it cannot be awaited.
 const STOP_TIME: Duration = Duration::from_secs(5);
@@ -26,7 +26,7 @@ pub(crate) struct Running {
     pub(crate) pulse: runtime::Pulse,
     pub(crate) server: Mutex<Option<Server>>,
     calls: Arc<Calls>,
-    hooks: Arc<Hooks>,
+    tasks: Arc<Tasks>,
     forks: u32,
 }
 
@@ -35,14 +35,14 @@ impl Running {
         runtime: Runtime,
         bridge: Arc<Bridge>,
         calls: Arc<Calls>,
-        hooks: Arc<Hooks>,
+        tasks: Arc<Tasks>,
     ) -> Self {
         Self {
             runtime,
             pulse: Pulse::of(bridge.clone()),
             bridge,
             calls,
-            hooks,
+            tasks,
             server: Mutex::default(),
             forks: fork::count(),
         }
@@ -74,14 +74,10 @@ impl Running {
         if is_loop_closed {
             // Nothing can be called any more, so nothing may be queued.
             this.bridge.detach(py);
-            this.calls.abandon_all(py);
-            this.hooks.abandon_all(py);
+            this.tasks.abandon_all(py);
         } else {
-            let (calls, hooks) = (this.calls.clone(), this.hooks.clone());
-            this.bridge.on_loop(py, move |py| {
-                calls.cancel_all(py);
-                hooks.cancel_all(py);
-            });
+            let tasks = this.tasks.clone();
+            this.bridge.on_loop(py, move |py| tasks.cancel_all(py));
         }
         let server = this.server.lock().take();
         if let Some(server) = server {

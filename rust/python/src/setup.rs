@@ -27,12 +27,13 @@ use crate::bus::{BusConfig, PyBusOptions};
 use crate::classes::Classes;
 use crate::error::{config_error, definition_error, exceptions, runtime_error, schema_error};
 use crate::failure::Failures;
-use crate::hook::{Hooks, PyAuthenticator};
+use crate::hook::PyAuthenticator;
 use crate::json::to_json;
 use crate::log;
 use crate::policy::PySecurity;
 use crate::resolver::{Calls, Function, LoopResolver};
 use crate::running::Running;
+use crate::tasks::Tasks;
 use crate::value::{Names, Serializers};
 
 /// Names of the members of an enum, with their values in Python.
@@ -185,7 +186,9 @@ impl Setup {
         options: Options<'_>,
     ) -> PyResult<Self> {
         let (deprecated, guarded) = (schema.deprecated.clone(), schema.guarded.clone());
-        let has_executor = definitions.iter().any(|found| found.kind == "delegate");
+        let has_executor = definitions
+            .iter()
+            .any(|definition| definition.kind == "delegate");
         let (schema, serializers, classes) = read_schema(schema, has_executor)?;
         let (sdl, keys) = (schema.sdl().to_owned(), schema.keys().to_vec());
         let mut functions = Vec::with_capacity(definitions.len());
@@ -306,14 +309,20 @@ impl Setup {
         );
         log::attach(&bridge);
         let functions = self.functions.clone();
-        let calls = Calls::new(bridge.clone(), functions, names, failures.clone(), py)?;
-        let calls = Arc::new(calls);
-        let hooks = Arc::<Hooks>::default();
+        let tasks = Arc::new(Tasks::new(py)?);
+        let calls = Arc::new(Calls::new(
+            bridge.clone(),
+            functions,
+            names,
+            tasks.clone(),
+            failures.clone(),
+            py,
+        )?);
         let authenticator = self.authenticate.clone().map(|hook| {
-            let (bridge, hooks) = (bridge.clone(), hooks.clone());
+            let (bridge, tasks) = (bridge.clone(), tasks.clone());
             Arc::new(PyAuthenticator {
                 hook,
-                hooks,
+                tasks,
                 bridge,
                 failures,
             }) as Arc<dyn Authenticator>
@@ -332,7 +341,7 @@ impl Setup {
             key,
         });
         match py.detach(|| Runtime::start(state, self.workers)) {
-            Ok(runtime) => Ok(Running::new(runtime, bridge, calls, hooks)),
+            Ok(runtime) => Ok(Running::new(runtime, bridge, calls, tasks)),
             Err(error) => {
                 bridge.detach(py);
                 Err(runtime_error(&error))

@@ -61,7 +61,7 @@ impl Responses {
         let bridge = bridge.filter(|bridge| !bridge.is_closed());
         let is_running = bridge.is_some();
         let taken = self.stream.take_or_wait(move || match bridge {
-            Some(bridge) => bridge.keep(py, promise, AtEnd::Look).waiter(),
+            Some(bridge) => bridge.keep(py, promise, AtEnd::Look).into_callback(),
             None => Box::new(|| {}),
         });
         match taken {

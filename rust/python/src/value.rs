@@ -15,7 +15,7 @@ use pyo3::types::{
     PyString, PyTuple,
 };
 
-use crate::classes::{Classes, Found};
+use crate::classes::{Classes, ObjectType};
 use crate::describe::{describe, is_method, is_uncalled};
 use crate::event::PyEvent;
 use crate::event_data;
@@ -124,11 +124,11 @@ impl<'py, 'n> PyValue<'py, 'n> {
             });
         }
         Ok(match self.names.classes.find(&self.object, is_possible)? {
-            Found::Possible(name) | Found::Other(name) => TypeName::Named(name.into()),
-            Found::Unknown if is_leaf(&self.object)? || !has_members(&self.object)? => {
+            ObjectType::Possible(name) | ObjectType::Other(name) => TypeName::Named(name.into()),
+            ObjectType::Unknown if is_leaf(&self.object)? || !has_members(&self.object)? => {
                 TypeName::Invalid
             }
-            Found::Unknown => TypeName::Unnamed(Some(owned(&self.object.get_type().name()?)?)),
+            ObjectType::Unknown => TypeName::Unnamed(Some(owned(&self.object.get_type().name()?)?)),
         })
     }
 
@@ -162,15 +162,15 @@ impl Value for PyValue<'_, '_> {
 
     fn field(&self, key: &Key) -> Result<Option<Self>, ResolverError> {
         let name = self.names.name(self.object.py(), key);
-        let found = if let Ok(dict) = self.object.cast::<PyDict>() {
+        let child = if let Ok(dict) = self.object.cast::<PyDict>() {
             dict.get_item(name)
         } else if self.names.deprecated[key.id] {
             deprecated_member(&self.object, name)
         } else {
             member(&self.object, name)
         };
-        match found {
-            Ok(found) => Ok(found.map(|object| Self {
+        match child {
+            Ok(child) => Ok(child.map(|object| Self {
                 is_serialized: self.has_serialized(name),
                 ..self.with(object)
             })),
@@ -288,16 +288,16 @@ fn member<'py>(
     object: &Bound<'py, PyAny>,
     name: &Bound<'py, PyString>,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let found = object.getattr_opt(name)?;
-    if let Some(found) = &found
-        && !is_method(found)?
+    let attribute = object.getattr_opt(name)?;
+    if let Some(value) = &attribute
+        && !is_method(value)?
     {
-        return Ok(Some(found.clone()));
+        return Ok(Some(value.clone()));
     }
     // A mapping has methods such as `items`, and may have the key as well.
     match object.cast::<PyMapping>() {
         Ok(mapping) if mapping.contains(name)? => mapping.get_item(name).map(Some),
-        _ => Ok(found),
+        _ => Ok(attribute),
     }
 }
 
@@ -307,7 +307,7 @@ fn deprecated_member<'py>(
     name: &Bound<'py, PyString>,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
     match read_quietly(object, name)? {
-        Some(found) => Ok(Some(found)),
+        Some(value) => Ok(Some(value)),
         None => member(object, name),
     }
 }
@@ -379,3 +379,6 @@ fn leaf(object: &Bound<'_, PyAny>) -> PyResult<Scalar<'static>> {
         Err(_) => Scalar::Other,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -114,8 +114,8 @@ impl Wanted {
                 Term::Literal(value) => allowed.add(value),
                 Term::Identity(path) => {
                     // A claim that is null is one that the identity does not have.
-                    let found = identity.find(path).filter(|value| !value.is_null());
-                    if let Some(value) = found {
+                    let claim = identity.find(path).filter(|value| !value.is_null());
+                    if let Some(value) = claim {
                         allowed.add(&value);
                     }
                 }

@@ -134,7 +134,7 @@ mod naive {
     pub(super) fn may_see(identity: &Identity, conditions: &Conditions, data: &Value) -> bool {
         conditions.iter().all(|(path, value)| {
             let wanted = wanted(identity, value);
-            walk(data, path).is_some_and(|found| items(&found).iter().any(|f| wanted.contains(f)))
+            walk(data, path).is_some_and(|value| items(&value).iter().any(|f| wanted.contains(f)))
         })
     }
 }
@@ -184,15 +184,15 @@ proptest! {
         let subject = Subject { channel: "orders", tenant_id: stamp.as_deref(), data: &data };
         if guard.admit(subject).is_ok() {
             // Whoever says something says this tenant, and somebody says it.
-            let found = &data["tenant_id"];
+            let stated = &data["tenant_id"];
             let says = |value: &Value| match value {
                 Value::String(text) => Some(text.clone()),
                 Value::Number(n) => Some(n.to_string().trim_end_matches(".0").to_owned()),
                 _ => None,
             };
             prop_assert!(said.as_deref().is_none_or(|said| said.is_empty() || *said == *tenant));
-            prop_assert!(found.is_null() || says(found).as_deref() == Some(&*tenant));
-            prop_assert!(!found.is_null() || said.as_deref() == Some(&*tenant));
+            prop_assert!(stated.is_null() || says(stated).as_deref() == Some(&*tenant));
+            prop_assert!(!stated.is_null() || said.as_deref() == Some(&*tenant));
         } else {
             prop_assert_eq!(guard.admit(subject), Err(Check::Tenant));
         }

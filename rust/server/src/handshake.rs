@@ -24,7 +24,7 @@ use crate::causes;
 use crate::head::{client_of, fault_of, headers_of, is_too_large, peer_of};
 use crate::http::{malformed, respond, too_large_head};
 use crate::socket::SocketHandle;
-use crate::socket_task::{Carriage, SharedSocket, carry};
+use crate::socket_task::{self, SharedSocket, SocketTask};
 use crate::websocket::ConnectionActor;
 use crate::worker::CurrentWorker;
 use crate::ws_decoder::Messages;
@@ -37,7 +37,7 @@ pub(crate) struct UpgradeService {
     pub(crate) current: web::Data<CurrentWorker>,
 }
 
-/// Answers one handshake; whoever is let in is carried by a task of its own.
+/// Answers one handshake; a socket that is let in has a task of its own.
 pub(crate) async fn answer<T>(
     upgrades: &UpgradeService,
     request: Request,
@@ -72,14 +72,9 @@ where
         .with_keepalive(limits.keepalive)
         .with_early_bytes(limits.max_message_bytes);
     let allowance = Rc::new(Allowance::new());
-    let carriage = Carriage::new(allowance.clone());
+    let task = SocketTask::new(allowance.clone());
     let client = client_of(head, "ws");
-    let connection = Connection::open(
-        worker.registry(),
-        client,
-        session,
-        Box::new(carriage.clone()),
-    );
+    let connection = Connection::open(worker.registry(), client, session, Box::new(task.clone()));
     if subprotocol.is_none() {
         // A browser only tells its page about a close that follows a completed handshake.
         connection.close(Close::subprotocol_not_acceptable());
@@ -88,7 +83,7 @@ where
     let reader = Box::new(socket.clone());
     let messages = Messages::new(&parts.read_buf, reader, limits.max_message_bytes, allowance);
     let actor = ConnectionActor::start(connection.clone(), messages);
-    carry(actor, socket, connection, &carriage);
+    socket_task::spawn(actor, socket, connection, &task);
     Ok(())
 }
 

@@ -76,7 +76,7 @@ pub(crate) async fn answer(
         }
     };
     asked.body = &body;
-    // The socket of HTTP/2 carries other streams, perhaps of other clients of a proxy. One whose
+    // The socket of HTTP/2 has other streams, perhaps of other clients of a proxy. One whose
     // client reads nothing holds back one batch, until it is ended for that.
     let own_socket = socket.clone();
     let own_socket = own_socket.filter(|_| request.version() != Version::HTTP_2);

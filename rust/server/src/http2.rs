@@ -60,8 +60,8 @@ const OF_DATA: u64 = 4;
 /// Data that a client has chosen to receive in smaller pieces is no reason for a frame (bytes).
 const MIN_PIECE: usize = 1024;
 
-/// How long a client has to take our farewell, and to leave.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// How long a client has to take our GOAWAY, and to leave.
+const GOAWAY_TIME: Duration = Duration::from_secs(2);
 
 /// Serves a connection until its client leaves, has had no request for too long, or sends what no
 /// client needs.
@@ -105,17 +105,17 @@ pub(crate) async fn serve<T: AsyncRead + AsyncWrite + Unpin>(
         waiting: Cell::new(0),
         task: AtomicWaker::new(),
     });
-    let farewell = accept(
+    let ended = accept(
         &mut connection,
         &turn,
         &streams,
         pings,
         limits.request_timeout,
     );
-    if let Some(reason) = farewell.await {
+    if let Some(reason) = ended.await {
         connection.abrupt_shutdown(reason);
         within(
-            FAREWELL,
+            GOAWAY_TIME,
             poll_fn(|cx| {
                 turn.begin();
                 connection.poll_closed(cx)

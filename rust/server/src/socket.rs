@@ -89,7 +89,7 @@ impl Accepted for UnixStream {
 /// The socket of one client.
 pub(crate) struct Socket<T> {
     stream: T,
-    shared: Arc<Shared>,
+    state: Arc<SocketState>,
     request_timeout: Duration,
     /// Until the head of a request is there, when none runs.
     head: Option<Deadline>,
@@ -99,8 +99,9 @@ pub(crate) struct Socket<T> {
     pace: Pace,
 }
 
+/// What a socket and its handles have in common.
 #[derive(Default)]
-struct Shared {
+struct SocketState {
     is_ended: AtomicBool,
     /// Others watch over it.
     is_unwatched: AtomicBool,
@@ -130,7 +131,7 @@ struct Shared {
 
 /// Acts on a socket from anywhere.
 #[derive(Clone)]
-pub(crate) struct SocketHandle(Arc<Shared>);
+pub(crate) struct SocketHandle(Arc<SocketState>);
 
 impl SocketHandle {
     /// Ends the socket at once, whatever still waits to be written.
@@ -194,7 +195,7 @@ impl SocketHandle {
         &self.0.budget
     }
 
-    /// The socket carries a protocol that has bounds of its own, and keeps its place.
+    /// The socket has a protocol that has bounds of its own, and keeps its place.
     pub(crate) fn hand_over(&self, place: Place) {
         self.0.is_unwatched.store(true, Relaxed);
         self.0.lasting.lock().replace(place);
@@ -216,9 +217,9 @@ impl<T: Accepted> Socket<T> {
         let budget = ByteBudget::new(max_kept.max(MIN_MAX_KEPT));
         Self {
             stream,
-            shared: Arc::new(Shared {
+            state: Arc::new(SocketState {
                 budget,
-                ..Shared::default()
+                ..SocketState::default()
             }),
             request_timeout: limits.request_timeout,
             head: None,
@@ -228,7 +229,7 @@ impl<T: Accepted> Socket<T> {
     }
 
     pub(crate) fn handle(&self) -> SocketHandle {
-        SocketHandle(self.shared.clone())
+        SocketHandle(self.state.clone())
     }
 
     /// An error once the socket was ended; else the task is woken when it is.
@@ -236,25 +237,25 @@ impl<T: Accepted> Socket<T> {
         if self.is_unwatched() {
             return Ok(());
         }
-        self.shared.task.register(cx.waker());
-        if self.shared.is_ended.load(Acquire) {
+        self.state.task.register(cx.waker());
+        if self.state.is_ended.load(Acquire) {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
         Ok(())
     }
 
     fn is_unwatched(&self) -> bool {
-        self.shared.is_unwatched.load(Relaxed)
+        self.state.is_unwatched.load(Relaxed)
     }
 
     /// An error when the client takes too long to send the head of a request.
     fn poll_head(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        if self.is_unwatched() || self.shared.requests.load(Relaxed) > 0 {
+        if self.is_unwatched() || self.state.requests.load(Relaxed) > 0 {
             self.head = None;
             return Ok(());
         }
         // One that was answered before the next read was never seen running.
-        let begun = self.shared.begun.load(Relaxed);
+        let begun = self.state.begun.load(Relaxed);
         if begun != self.begun {
             self.begun = begun;
             self.head = None;
@@ -269,7 +270,7 @@ impl<T: Accepted> Socket<T> {
 
     /// Sets before a write what was asked for by a handle.
     fn set_options(&self) {
-        let asked = self.shared.unacknowledged.swap(0, Relaxed);
+        let asked = self.state.unacknowledged.swap(0, Relaxed);
         if asked > 0 {
             let time = Duration::from_millis(asked);
             self.stream.end_when_unacknowledged(time);
@@ -288,7 +289,7 @@ impl<T: Accepted> Socket<T> {
         if let Poll::Ready(written) = written {
             let bytes = written.as_ref().map_or(0, |bytes| *bytes as u64);
             self.pace.take(bytes);
-            self.shared.sent.fetch_add(bytes, Relaxed);
+            self.state.sent.fetch_add(bytes, Relaxed);
             return Poll::Ready(written);
         }
         if self.pace.poll(cx).is_ready() {
@@ -309,7 +310,7 @@ impl<T: Accepted> AsyncRead for Socket<T> {
         self.poll_head(cx)?;
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         if read.is_ready() {
-            self.shared.reads.fetch_add(1, Relaxed);
+            self.state.reads.fetch_add(1, Relaxed);
         }
         read
     }
@@ -344,7 +345,7 @@ impl<T: Accepted> AsyncWrite for Socket<T> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // Layers above flush when they have written all they have.
-        self.shared.written.lock().clear();
+        self.state.written.lock().clear();
         self.pace.rest();
         Pin::new(&mut self.stream).poll_flush(cx)
     }

@@ -1,4 +1,4 @@
-//! The task that carries the socket of a WebSocket: what waits in the outbox goes out, what comes in
+//! The task that drives the socket of a WebSocket: what waits in the outbox goes out, what comes in
 //! goes to the connection actor.
 //!
 //! The socket has left actix-http with the handshake, and with it that connection's buffers: an
@@ -36,15 +36,15 @@ const WRITE_SLICES: usize = 16;
 /// What a client that is behind is sent between two pings (bytes).
 const ASK_BYTES: usize = 256 * 1024;
 
-/// The task that carries a connection, as the connection sees it.
+/// The task that drives the socket of a connection, as the connection sees it.
 #[derive(Clone)]
-pub(crate) struct Carriage(Rc<SocketState>);
+pub(crate) struct SocketTask(Rc<TaskState>);
 
-struct SocketState {
+struct TaskState {
     /// Frames of the client, those that answer our pings among them.
     allowance: Rc<Allowance>,
-    /// Set once it runs.
-    task: OnceCell<AbortHandle>,
+    /// Ends it; set once it runs.
+    abort: OnceCell<AbortHandle>,
     /// Whether the socket is full.
     is_full: Cell<bool>,
     /// Whether the client has taken something of what waited since the flow was asked for.
@@ -55,11 +55,11 @@ struct SocketState {
     unasked: Cell<usize>,
 }
 
-impl Carriage {
+impl SocketTask {
     pub(crate) fn new(allowance: Rc<Allowance>) -> Self {
-        Self(Rc::new(SocketState {
+        Self(Rc::new(TaskState {
             allowance,
-            task: OnceCell::new(),
+            abort: OnceCell::new(),
             is_full: Cell::default(),
             has_moved: Cell::default(),
             was_full: Cell::default(),
@@ -98,11 +98,11 @@ impl Carriage {
     }
 }
 
-impl Transport for Carriage {
+impl Transport for SocketTask {
     /// Ends the task, whatever still waits to be written.
     fn shut_down(&self) {
-        if let Some(task) = self.0.task.get() {
-            task.abort();
+        if let Some(handle) = self.0.abort.get() {
+            handle.abort();
         }
     }
 
@@ -191,38 +191,38 @@ impl Wake for ActorWaker {
     }
 }
 
-/// Carries a socket in a task of this thread until the actor, the client or `carriage` ends it.
+/// Drives a socket in a task of this thread until the actor, the client or `task` ends it.
 /// The actor runs while `actor` is polled.
-pub(crate) fn carry<T>(
+pub(crate) fn spawn<T>(
     actor: impl Future<Output = ()> + 'static,
     socket: SharedSocket<T>,
     connection: Rc<Connection>,
-    carriage: &Carriage,
+    task: &SocketTask,
 ) where
     T: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let carried = carriage.clone();
-    let task = actix_rt::spawn(async move {
+    let driven = task.clone();
+    let running = actix_rt::spawn(async move {
         // An error means that the client is gone.
-        write_and_close(actor, socket, &connection, &carried)
+        write_and_close(actor, socket, &connection, &driven)
             .await
             .ok();
     });
     // It is set nowhere else.
-    carriage.0.task.set(task.abort_handle()).ok();
+    task.0.abort.set(running.abort_handle()).ok();
 }
 
 async fn write_and_close<T: AsyncRead + AsyncWrite + Unpin>(
     actor: impl Future<Output = ()>,
     mut socket: SharedSocket<T>,
     connection: &Connection,
-    carriage: &Carriage,
+    task: &SocketTask,
 ) -> io::Result<()> {
     // The actor is dropped by it, and the operations end: nothing comes behind a close.
-    write(actor, &mut socket, connection, carriage).await?;
+    write(actor, &mut socket, connection, task).await?;
     let close = async {
         while connection.outbox().is_closed() && !connection.outbox().is_empty() {
-            write_waiting(&mut socket, connection, carriage).await?;
+            write_waiting(&mut socket, connection, task).await?;
         }
         socket.shutdown().await?;
         let mut unread = [0; 1024];
@@ -237,7 +237,7 @@ async fn write<T: AsyncWrite + Unpin>(
     actor: impl Future<Output = ()>,
     socket: &mut SharedSocket<T>,
     connection: &Connection,
-    carriage: &Carriage,
+    task: &SocketTask,
 ) -> io::Result<()> {
     let mut actor = pin!(actor);
     let signal = connection.outbox().signal();
@@ -261,7 +261,7 @@ async fn write<T: AsyncWrite + Unpin>(
         if is_over {
             return Ok(());
         }
-        write_waiting(socket, connection, carriage).await?;
+        write_waiting(socket, connection, task).await?;
         if !connection.outbox().is_empty() {
             // The actor has its turn before: a client is heard however much it is sent.
             signal.set();
@@ -273,34 +273,32 @@ async fn write<T: AsyncWrite + Unpin>(
 async fn write_waiting<T: AsyncWrite + Unpin>(
     socket: &mut SharedSocket<T>,
     connection: &Connection,
-    carriage: &Carriage,
+    task: &SocketTask,
 ) -> io::Result<()> {
     let outbox = connection.outbox();
     let mut frames = Gathered::default();
-    let allowance = &carriage.0.allowance;
+    let allowance = &task.0.allowance;
     allowance.earn(encode(outbox, &mut frames));
     let length = frames.remaining();
-    write_all(socket, &mut frames, carriage).await?;
-    if carriage.has_to_ask(length, !outbox.is_empty())
+    write_all(socket, &mut frames, task).await?;
+    if task.has_to_ask(length, !outbox.is_empty())
         && connection.is_kept_alive()
         && !outbox.is_closed()
     {
         allowance.earn(1);
         encode_ping(&mut frames);
-        write_all(socket, &mut frames, carriage).await?;
+        write_all(socket, &mut frames, task).await?;
     }
-    carriage
-        .write(|cx| Pin::new(&mut *socket).poll_flush(cx))
-        .await
+    task.write(|cx| Pin::new(&mut *socket).poll_flush(cx)).await
 }
 
 async fn write_all<T: AsyncWrite + Unpin>(
     socket: &mut SharedSocket<T>,
     frames: &mut Gathered,
-    carriage: &Carriage,
+    task: &SocketTask,
 ) -> io::Result<()> {
     while frames.has_remaining() {
-        let written = carriage.write(|cx| {
+        let written = task.write(|cx| {
             let socket = Pin::new(&mut *socket);
             let is_one_piece = frames.chunk().len() == frames.remaining();
             if is_one_piece || !socket.is_write_vectored() {

@@ -1,6 +1,6 @@
 //! The connection actor: a WebSocket on one side, a `runtime::Connection` on the other.
 //!
-//! Its context runs the actor inside the task that carries the socket (`socket_task`): while the
+//! Its context runs the actor inside the task that drives the socket (`socket_task`): while the
 //! socket cannot be written the actor is not polled, so what bounds memory is the outbox, and what
 //! ends a client that never reads is the transport.
 

@@ -192,6 +192,7 @@ mod tests {
                     reserved: 0,
                     opcode: Some(opcode),
                     mask: None,
+                    short_length: bytes[1],
                     length: length as u64,
                     size: bytes.len(),
                 };
@@ -212,6 +213,7 @@ mod tests {
             reserved: 0b101,
             opcode: Some(OpCode::Text),
             mask: Some([1, 2, 3, 4]),
+            short_length: LENGTH_IN_2,
             length: 256,
             size: 8,
         };

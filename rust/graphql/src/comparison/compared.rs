@@ -43,11 +43,11 @@ impl Schema {
             let type_name = ty.inner_named_type();
             match self.compiled().types.get(type_name) {
                 Some(ExtendedType::Object(object)) => {
-                    let found = object.fields.iter().find(|(name, _)| {
+                    let field = object.fields.iter().find(|(name, _)| {
                         let keys = self.keys_of(type_name, name);
                         keys.iter().any(|key| *key.name == **part)
                     });
-                    match found {
+                    match field {
                         Some((_, field)) => ty = &field.ty,
                         None => return self.unknown_key(type_name, part),
                     }

@@ -338,8 +338,8 @@ fn write_list(out: &mut String, items: &[Json], item: &Comparison) {
 fn write_members(out: &mut String, members: &[Member], value: &Json) {
     out.push('{');
     for member in members {
-        let found = member.keys.iter().find_map(|key| value.get(&**key));
-        match found.map(|found| member.comparison.of(found)) {
+        let field = member.keys.iter().find_map(|key| value.get(&**key));
+        match field.map(|field| member.comparison.of(field)) {
             None | Some(Compared::Null) => {}
             Some(compared) => write_member(out, &member.name, &compared),
         }

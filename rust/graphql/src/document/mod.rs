@@ -223,7 +223,7 @@ impl Document {
     fn select(&self, name: Option<&str>) -> Result<&Node<Definition>, Vec<GraphQLError>> {
         let operations = &self.executable.operations;
         let mut all = operations.iter();
-        let found = match name {
+        let operation = match name {
             Some(name) => operations
                 .named
                 .get(name)
@@ -236,6 +236,6 @@ impl Document {
                 ),
             },
         };
-        found.map_err(|message| request_error(message, CODE_OPERATION_RESOLUTION_FAILED))
+        operation.map_err(|message| request_error(message, CODE_OPERATION_RESOLUTION_FAILED))
     }
 }

@@ -75,7 +75,7 @@ impl TrustedDocuments {
             let hash = id.strip_prefix("sha256:").unwrap_or(id);
             self.by_id.get(id).or_else(|| by_hash(hash))
         };
-        let found = match reference {
+        let document = match reference {
             DocumentReference { id: Some(id), .. } => by_id(id),
             DocumentReference {
                 sha256: Some(hash), ..
@@ -86,8 +86,8 @@ impl TrustedDocuments {
             DocumentReference { .. } => None,
         };
         // A text beside the id must be the one that is trusted.
-        let is_same = |found: &&Arc<str>| reference.text.is_none_or(|text| text == &***found);
-        found.filter(is_same).ok_or_else(|| {
+        let is_same = |document: &&Arc<str>| reference.text.is_none_or(|text| text == &***document);
+        document.filter(is_same).ok_or_else(|| {
             let message = "only trusted documents are served here, and this is none of them: add it to `trusted_documents`";
             request_error(message, CODE_DOCUMENT_NOT_TRUSTED)
         })

@@ -99,7 +99,9 @@ impl<'d> Collector<'d> {
         name: &str,
     ) -> Result<Option<bool>, NullCondition> {
         let directive = directives.get(name);
-        let Some(value) = directive.and_then(|found| found.specified_argument_by_name("if")) else {
+        let Some(value) =
+            directive.and_then(|directive| directive.specified_argument_by_name("if"))
+        else {
             return Ok(None);
         };
         let Some(variable) = value.as_variable() else {
@@ -124,7 +126,7 @@ pub(crate) fn condition_variables(set: &SelectionSet, fragments: &FragmentMap) -
         set: &'d SelectionSet,
         fragments: &'d FragmentMap,
         visited: &mut HashSet<&'d Name>,
-        found: &mut Vec<Name>,
+        variables: &mut Vec<Name>,
     ) {
         for selection in &set.selections {
             for directive in selection.directives() {
@@ -133,27 +135,29 @@ pub(crate) fn condition_variables(set: &SelectionSet, fragments: &FragmentMap) -
                 }
                 let condition = directive.specified_argument_by_name("if");
                 if let Some(name) = condition.and_then(|value| value.as_variable())
-                    && !found.contains(name)
+                    && !variables.contains(name)
                 {
-                    found.push(name.clone());
+                    variables.push(name.clone());
                 }
             }
             match selection {
-                Selection::Field(field) => visit(&field.selection_set, fragments, visited, found),
+                Selection::Field(field) => {
+                    visit(&field.selection_set, fragments, visited, variables);
+                }
                 Selection::InlineFragment(fragment) => {
-                    visit(&fragment.selection_set, fragments, visited, found);
+                    visit(&fragment.selection_set, fragments, visited, variables);
                 }
                 Selection::FragmentSpread(spread) => {
                     if visited.insert(&spread.fragment_name)
                         && let Some(fragment) = fragments.get(&spread.fragment_name)
                     {
-                        visit(&fragment.selection_set, fragments, visited, found);
+                        visit(&fragment.selection_set, fragments, visited, variables);
                     }
                 }
             }
         }
     }
-    let mut found = Vec::new();
-    visit(set, fragments, &mut HashSet::default(), &mut found);
-    found
+    let mut variables = Vec::new();
+    visit(set, fragments, &mut HashSet::default(), &mut variables);
+    variables
 }

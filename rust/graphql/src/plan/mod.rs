@@ -143,10 +143,10 @@ impl AbstractPlan {
     }
 
     pub(crate) fn of_type(&self, type_name: &str) -> Option<&Arc<SelectionPlan>> {
-        let found = self
+        let index = self
             .types
             .binary_search_by(|selection| (*selection.type_name).cmp(type_name));
-        self.types.get(found.ok()?)
+        self.types.get(index.ok()?)
     }
 
     /// The selection for a value that does not name its type, if its members tell.

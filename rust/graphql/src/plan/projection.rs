@@ -179,12 +179,12 @@ impl Projection<'_> {
             Kind::List(item) => return self.list(field, item, value, path),
             Kind::Abstract(plan) => {
                 let type_name = value.type_name(&|name| plan.of_type(name).is_some());
-                let found = match &type_name {
+                let selection = match &type_name {
                     TypeName::Named(name) => plan.of_type(name),
                     TypeName::Unnamed(_) => plan.of_shape(value),
                     TypeName::Invalid => None,
                 };
-                match found {
+                match selection {
                     Some(selection) => return self.object(selection, value, path),
                     None => Err(unknown_type(field, plan, &type_name, value)),
                 }
@@ -233,16 +233,16 @@ impl Projection<'_> {
                 parent: Some(path),
                 step: Step::Field(&field.response_key),
             };
-            let found = match &field.ty.kind {
+            let child = match &field.ty.kind {
                 Kind::Denied => Err(forbidden(field)),
                 _ => read(field, value),
             };
-            has_none &= matches!(found, Ok(None));
-            let found = match found {
+            has_none &= matches!(child, Ok(None));
+            let child = match child {
                 Ok(None) if !field.ty.is_nullable => Err(missing(field, value)),
-                found => found,
+                child => child,
             };
-            self.complete(field, &field.ty, found, &path)?;
+            self.complete(field, &field.ty, child, &path)?;
         }
         if has_none {
             self.note_misspelt(selection, value, path);
@@ -254,8 +254,8 @@ impl Projection<'_> {
     /// Notes a value that has none of the fields, and one of them in another spelling.
     fn note_misspelt<V: Value>(&mut self, selection: &SelectionPlan, value: &V, path: &Path<'_>) {
         let mut fields = selection.fields.iter();
-        let found = fields.find_map(|field| Some((field, misspelt(field, value)?)));
-        if let Some((field, detail)) = found {
+        let misspelling = fields.find_map(|field| Some((field, misspelt(field, value)?)));
+        if let Some((field, detail)) = misspelling {
             let path = Path {
                 parent: Some(path),
                 step: Step::Field(&field.response_key),
@@ -321,10 +321,10 @@ fn missing<V: Value>(field: &FieldPlan, value: &V) -> ResolverError {
 /// Says of a field that a value lacks in which other spelling it is there.
 fn misspelt<V: Value>(field: &FieldPlan, value: &V) -> Option<String> {
     let key = field.keys.last()?;
-    let found = value.alike(&key.name)?;
+    let spelling = value.alike(&key.name)?;
     let name = &key.name;
     Some(format!(
-        "it has `{found}`, but the field is read from `{name}`"
+        "it has `{spelling}`, but the field is read from `{name}`"
     ))
 }
 
@@ -355,7 +355,7 @@ fn unknown_type<V: Value>(
     type_name: &TypeName<'_>,
     value: &V,
 ) -> ResolverError {
-    let found = match type_name {
+    let detail = match type_name {
         TypeName::Named(name) => format!("its type is `{name}`"),
         TypeName::Unnamed(_) => format!(
             "{} has no `__typename`, and its fields do not tell which it is",
@@ -367,5 +367,5 @@ fn unknown_type<V: Value>(
     value.misfit(format!(
         "Abstract type \"{abstract_type}\" must resolve to an Object type at runtime for field \"{}.{}\"",
         field.type_name, field.name
-    ), found)
+    ), detail)
 }

@@ -185,7 +185,7 @@ impl<'d> Rules<'d> {
             let mut is_included = true;
             for (name, leaves_out) in [("skip", true), ("include", false)] {
                 let condition = directives(selection).get(name);
-                match condition.and_then(|found| found.specified_argument_by_name("if")) {
+                match condition.and_then(|directive| directive.specified_argument_by_name("if")) {
                     Some(value) if value.as_variable().is_some() => return false,
                     Some(value) => is_included &= value.to_bool() != Some(leaves_out),
                     None => {}

@@ -116,8 +116,8 @@ impl<'d> Rules<'d> {
     }
 
     fn field_definition(&self, parent: &str, field: &str) -> Option<&'d FieldDefinition> {
-        let found = self.schema.compiled().type_field(parent, field);
-        found.ok().map(|component| &***component)
+        let definition = self.schema.compiled().type_field(parent, field);
+        definition.ok().map(|component| &***component)
     }
 
     fn is_composite(&self, name: &str) -> bool {
@@ -148,16 +148,16 @@ fn directives(selection: &Selection) -> &DirectiveList {
 
 /// The fragment spreads in a selection set, in the order of `getFragmentSpreads`.
 fn spreads(selections: &[Selection]) -> Vec<&Node<FragmentSpread>> {
-    let mut found = Vec::new();
+    let mut spreads = Vec::new();
     let mut left = vec![selections];
     while let Some(set) = left.pop() {
         for selection in set {
             match selection {
-                Selection::FragmentSpread(spread) => found.push(spread),
+                Selection::FragmentSpread(spread) => spreads.push(spread),
                 Selection::Field(field) => left.push(&field.selection_set),
                 Selection::InlineFragment(fragment) => left.push(&fragment.selection_set),
             }
         }
     }
-    found
+    spreads
 }

@@ -113,14 +113,15 @@ impl<'d> Overlap<'_, 'd> {
         if selections.is_empty() || self.conflicts.len() >= MAX_ERRORS {
             return;
         }
-        let mut found = Vec::new();
-        self.within_set(&mut found, selections, parent);
-        self.conflicts.append(&mut found);
+        let mut conflicts = Vec::new();
+        self.within_set(&mut conflicts, selections, parent);
+        self.conflicts.append(&mut conflicts);
         for selection in selections {
             match selection {
                 Selection::Field(field) => {
                     let definition = self.definition(parent, &field.name);
-                    let inner = definition.map(|found| found.ty.inner_named_type().as_str());
+                    let inner =
+                        definition.map(|definition| definition.ty.inner_named_type().as_str());
                     let inner = inner.and_then(|name| self.composite(name));
                     self.every_set(&field.selection_set, inner);
                 }
@@ -196,7 +197,7 @@ impl<'d> Overlap<'_, 'd> {
 
     fn within_set(
         &mut self,
-        found: &mut Vec<Conflict>,
+        conflicts: &mut Vec<Conflict>,
         set: &'d [Selection],
         parent: Option<&'d str>,
     ) {
@@ -204,24 +205,24 @@ impl<'d> Overlap<'_, 'd> {
         for (key, same) in &fields.by_key {
             for (index, first) in same.iter().enumerate() {
                 for second in &same[index + 1..] {
-                    if found.len() >= MAX_ERRORS {
+                    if conflicts.len() >= MAX_ERRORS {
                         return;
                     }
-                    found.extend(self.conflict(false, key, *first, *second));
+                    conflicts.extend(self.conflict(false, key, *first, *second));
                 }
             }
         }
         for (index, name) in fields.fragments.iter().enumerate() {
-            self.with_fragment(found, false, &fields, name);
+            self.with_fragment(conflicts, false, &fields, name);
             for other in &fields.fragments[index + 1..] {
-                self.between_fragments(found, false, name, other);
+                self.between_fragments(conflicts, false, name, other);
             }
         }
     }
 
     fn with_fragment(
         &mut self,
-        found: &mut Vec<Conflict>,
+        conflicts: &mut Vec<Conflict>,
         excluded: bool,
         fields: &Rc<Fields<'d>>,
         name: &'d str,
@@ -242,16 +243,16 @@ impl<'d> Overlap<'_, 'd> {
             return;
         }
         self.level += 1;
-        self.between(found, excluded, fields, &others);
+        self.between(conflicts, excluded, fields, &others);
         for name in &others.fragments {
-            self.with_fragment(found, excluded, fields, name);
+            self.with_fragment(conflicts, excluded, fields, name);
         }
         self.level -= 1;
     }
 
     fn between_fragments(
         &mut self,
-        found: &mut Vec<Conflict>,
+        conflicts: &mut Vec<Conflict>,
         excluded: bool,
         first: &'d str,
         second: &'d str,
@@ -274,19 +275,19 @@ impl<'d> Overlap<'_, 'd> {
             return;
         };
         self.level += 1;
-        self.between(found, excluded, &fields, &others);
+        self.between(conflicts, excluded, &fields, &others);
         for name in &others.fragments {
-            self.between_fragments(found, excluded, first, name);
+            self.between_fragments(conflicts, excluded, first, name);
         }
         for name in &fields.fragments {
-            self.between_fragments(found, excluded, name, second);
+            self.between_fragments(conflicts, excluded, name, second);
         }
         self.level -= 1;
     }
 
     fn between(
         &mut self,
-        found: &mut Vec<Conflict>,
+        conflicts: &mut Vec<Conflict>,
         excluded: bool,
         fields: &Fields<'d>,
         others: &Fields<'d>,
@@ -297,10 +298,10 @@ impl<'d> Overlap<'_, 'd> {
             };
             for first in firsts {
                 for second in seconds {
-                    if found.len() >= MAX_ERRORS {
+                    if conflicts.len() >= MAX_ERRORS {
                         return;
                     }
-                    found.extend(self.conflict(excluded, key, *first, *second));
+                    conflicts.extend(self.conflict(excluded, key, *first, *second));
                 }
             }
         }

@@ -73,10 +73,10 @@ impl<'d> Rules<'d> {
             self.in_selections(&operation.selection_set, root, &mut usages);
             for name in self.fragments_of(&operation.selection_set) {
                 if let Some(fragment) = self.fragments.get(name).copied() {
-                    let found = of_fragments
+                    let nested = of_fragments
                         .entry(name)
                         .or_insert_with(|| self.in_fragment(fragment));
-                    usages.extend(found.iter());
+                    usages.extend(nested.iter());
                 }
             }
             self.check_usages(operation, &usages);

@@ -139,10 +139,12 @@ fn applies(sdl: &str, name: &str) -> bool {
 ///
 /// [`SchemaError::EmptyRequires`].
 pub(crate) fn requirements(schema: &Schema) -> Result<Vec<FieldRequirement>, SchemaError> {
-    let mut found = Vec::new();
+    let mut requirements = Vec::new();
     for (type_name, definition) in &schema.types {
         match definition {
-            ExtendedType::Object(object) => of_object(schema, type_name, object, &mut found)?,
+            ExtendedType::Object(object) => {
+                of_object(schema, type_name, object, &mut requirements)?;
+            }
             ExtendedType::Interface(interface) => {
                 // Their requirements are those of their objects, but a fault shows here as well.
                 read(
@@ -161,7 +163,7 @@ pub(crate) fn requirements(schema: &Schema) -> Result<Vec<FieldRequirement>, Sch
             _ => {}
         }
     }
-    Ok(found)
+    Ok(requirements)
 }
 
 type Groups = Vec<Vec<String>>;
@@ -170,7 +172,7 @@ fn of_object(
     schema: &Schema,
     type_name: &Name,
     object: &ObjectType,
-    found: &mut Vec<FieldRequirement>,
+    requirements: &mut Vec<FieldRequirement>,
 ) -> Result<(), SchemaError> {
     let interfaces = object.implements_interfaces.iter();
     let interfaces: Vec<_> = interfaces
@@ -202,7 +204,7 @@ fn of_object(
         if let Some(leaf @ (ExtendedType::Scalar(_) | ExtendedType::Enum(_))) = leaf {
             read(leaf.directives().iter().map(|d| &**d), &place, &mut asked)?;
         }
-        found.extend(asked.into_iter().map(|any_of| FieldRequirement {
+        requirements.extend(asked.into_iter().map(|any_of| FieldRequirement {
             type_name: type_name.to_string(),
             field: name.to_string(),
             any_of,

@@ -52,8 +52,8 @@ pub(crate) fn enums(
 }
 
 fn value_of(values: &[(String, Json)], name: &str) -> Option<Json> {
-    let found = values.iter().find(|(known, _)| known == name);
-    found.map(|(_, value)| value.clone())
+    let entry = values.iter().find(|(known, _)| known == name);
+    entry.map(|(_, value)| value.clone())
 }
 
 /// The host's enum behind a type: that of the same name, or else the only one with its values.

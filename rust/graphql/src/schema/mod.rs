@@ -347,7 +347,7 @@ fn shapes(
 ) -> HashMap<Arc<str>, Arc<Shape>> {
     let unions = schema.types.values().filter_map(|ty| ty.as_union());
     let members = unions.flat_map(|union| union.members.iter().map(|member| &member.name));
-    let implementing = implementers.values().flat_map(|found| &found.objects);
+    let implementing = implementers.values().flat_map(|types| &types.objects);
     let names = members.chain(implementing);
     names
         .filter_map(|name| {

@@ -53,7 +53,7 @@ impl SchemaSize {
                 }
                 ExtendedType::Interface(interface) => {
                     size.interfaces.add(interface.implements_interfaces.len());
-                    let objects = implementers.get(name).map(|found| found.objects.len());
+                    let objects = implementers.get(name).map(|types| types.objects.len());
                     size.possible_types.add(objects.unwrap_or_default());
                     &interface.fields
                 }

@@ -74,36 +74,36 @@ impl EnumType {
             (Scalar::String(a), Json::String(b)) => *a == *b,
             _ => false,
         };
-        let found = self.values.iter().find(|value| value.is(same));
-        let found = found.or_else(|| match scalar {
+        let value = self.values.iter().find(|value| value.is(same));
+        let value = value.or_else(|| match scalar {
             Scalar::String(text) => self.values.iter().find(|value| *value.name == **text),
             _ => None,
         })?;
-        Some(&found.name)
+        Some(&value.name)
     }
 
     /// The GraphQL name of what the host published: its own JSON, or the name.
     #[must_use]
     pub fn name_of_json(&self, json: &Json) -> Option<&str> {
-        let found = self
+        let value = self
             .values
             .iter()
             .find(|value| value.is(|known| known == json));
-        let found = found.or_else(|| {
+        let value = value.or_else(|| {
             let text = json.as_str()?;
             self.values.iter().find(|value| *value.name == *text)
         })?;
-        Some(&found.name)
+        Some(&value.name)
     }
 
     /// The GraphQL name of a coerced argument: the host's value, or the name where there is none.
     #[must_use]
     pub fn name_of_argument(&self, json: &Json) -> Option<&str> {
-        let found = self.values.iter().find(|value| match &value.internal {
+        let value = self.values.iter().find(|value| match &value.internal {
             Some(internal) => internal == json,
             None => json.as_str() == Some(&*value.name),
         });
-        found.map(|value| &*value.name)
+        value.map(|value| &*value.name)
     }
 
     /// The JSON in which the host publishes the value of a name: the name itself unless it is

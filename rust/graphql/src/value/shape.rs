@@ -40,14 +40,14 @@ impl Shape {
             members: 0,
         };
         for member in &self.members {
-            let found = member
+            let field = member
                 .keys
                 .iter()
                 .find_map(|key| value.field(key).ok().flatten());
-            match found {
-                Some(found) if !found.is_null() => {
+            match field {
+                Some(field) if !field.is_null() => {
                     if !member.tags.is_empty() {
-                        let scalar = found.scalar();
+                        let scalar = field.scalar();
                         if !member.tags.iter().any(|tag| is_same(&scalar, tag)) {
                             return None;
                         }

@@ -33,12 +33,12 @@ pub enum Unreadable {
 
 /// A value that was read.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Found<'t> {
+pub(crate) struct JsonSlice<'t> {
     pub(crate) text: &'t str,
     pub(crate) footprint: Footprint,
 }
 
-impl Found<'_> {
+impl JsonSlice<'_> {
     /// The value, unless it is `null`, which is as if it were left out.
     pub(crate) fn given(self) -> Option<Self> {
         (self.text != "null").then_some(self)
@@ -78,33 +78,33 @@ impl<'t> Reader<'t> {
             depth: 0,
             estimate: Estimate::default(),
         };
-        let found = read(&mut reader)?;
+        let result = read(&mut reader)?;
         match reader.peek() {
-            None => Ok(found),
+            None => Ok(result),
             Some(_) => Err(Unreadable::Syntax),
         }
     }
 
     /// Reads the next value.
-    pub(crate) fn value(&mut self) -> Result<Found<'t>, Unreadable> {
-        self.found(Self::pass)
+    pub(crate) fn value(&mut self) -> Result<JsonSlice<'t>, Unreadable> {
+        self.slice(Self::pass)
     }
 
     /// Reads the next value; of an object each member is read by `member`, which is passed its name.
     pub(crate) fn object(
         &mut self,
         member: impl FnMut(&mut Self, &str) -> Result<(), Unreadable>,
-    ) -> Result<Found<'t>, Unreadable> {
-        self.found(|reader| match reader.peek() {
+    ) -> Result<JsonSlice<'t>, Unreadable> {
+        self.slice(|reader| match reader.peek() {
             Some(b'{') => reader.members(member),
             _ => reader.pass(),
         })
     }
 
-    fn found(
+    fn slice(
         &mut self,
         read: impl FnOnce(&mut Self) -> Result<(), Unreadable>,
-    ) -> Result<Found<'t>, Unreadable> {
+    ) -> Result<JsonSlice<'t>, Unreadable> {
         self.peek();
         let from = self.at;
         // Names are shared within what is made into values together.
@@ -115,7 +115,7 @@ impl<'t> Reader<'t> {
             .footprint
             .add(footprint.tree, footprint.objects);
         let text = &self.text[from..self.at];
-        Ok(Found { text, footprint })
+        Ok(JsonSlice { text, footprint })
     }
 
     /// Passes the next value.
@@ -266,7 +266,7 @@ mod tests {
 
     use super::*;
 
-    fn read(text: &str) -> Result<Found<'_>, Unreadable> {
+    fn read(text: &str) -> Result<JsonSlice<'_>, Unreadable> {
         Reader::read(text, Reader::value)
     }
 
@@ -382,10 +382,10 @@ mod tests {
         #[test]
         fn every_value_is_read(value in values()) {
             for text in [value.to_string(), format!("{value:#}")] {
-                let found = read(&text).unwrap();
-                prop_assert_eq!(found.text, &text);
+                let slice = read(&text).unwrap();
+                prop_assert_eq!(slice.text, &text);
                 // What surrounds it takes at least what it takes.
-                prop_assert!(found.footprint.tree >= size_of::<Value>());
+                prop_assert!(slice.footprint.tree >= size_of::<Value>());
             }
         }
     }

@@ -65,3 +65,88 @@ impl RecordQueue {
         self.0.lock().records.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::*;
+
+    fn queue() -> RecordQueue {
+        RecordQueue(Mutex::new(QueueState {
+            records: VecDeque::new(),
+            bytes: 0,
+        }))
+    }
+
+    fn record(level: Level, message: &str) -> Record {
+        Record {
+            level,
+            target: "fraiseql_subs",
+            message: message.to_owned(),
+            fields: Vec::new(),
+            count: 1,
+        }
+    }
+
+    /// How many records of one size are taken (count).
+    fn taken(queue: &RecordQueue, message: &str) -> usize {
+        let push = || queue.push(record(Level::WARN, message)).is_ok();
+        std::iter::repeat_with(push)
+            .take_while(|is_taken| *is_taken)
+            .count()
+    }
+
+    #[test]
+    fn records_are_bounded_in_number() {
+        assert_eq!(taken(&queue(), ""), MAX_RECORDS);
+    }
+
+    #[test]
+    fn records_are_bounded_in_bytes() {
+        let queue = queue();
+        let size = record(Level::WARN, &"x".repeat(1024)).len();
+        assert_eq!(taken(&queue, &"x".repeat(1024)), MAX_BYTES / size);
+        // One that is taken out makes room for another.
+        queue.pop();
+        assert_eq!(taken(&queue, &"x".repeat(1024)), 1);
+    }
+
+    #[test]
+    fn records_leave_in_their_order() {
+        let queue = queue();
+        for message in ["a", "b", "c"] {
+            queue.push(record(Level::WARN, message)).ok();
+        }
+        let left = std::iter::from_fn(|| queue.pop().map(|record| record.message));
+        assert_eq!(left.collect::<String>(), "abc");
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn an_error_that_repeats_takes_one_place() {
+        let queue = queue();
+        for detail in ["one", "two", "three"] {
+            let mut error = record(Level::ERROR, "failed");
+            error.fields.push(("detail", detail.to_owned()));
+            queue.push(error).ok();
+        }
+        let first = queue.pop().unwrap();
+        assert_eq!((first.count, &first.fields[0].1[..]), (3, "one"));
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn warnings_and_other_errors_have_places_of_their_own() {
+        let queue = queue();
+        for (level, message) in [
+            (Level::WARN, "slow"),
+            (Level::WARN, "slow"),
+            (Level::ERROR, "slow"),
+            (Level::ERROR, "gone"),
+        ] {
+            queue.push(record(level, message)).ok();
+        }
+        assert_eq!(std::iter::from_fn(|| queue.pop()).count(), 4);
+    }
+}

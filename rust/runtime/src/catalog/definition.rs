@@ -358,7 +358,9 @@ impl ChannelTemplate {
                     let text = value.and_then(|value| comparison.channel_text(value));
                     let text = text.ok_or_else(|| Unfilled::Absent(name.clone()))?;
                     let is_free = value.is_some_and(|value| comparison.is_free_text(value));
-                    let separator = self.separators().find(|found| text.contains(*found));
+                    let separator = self
+                        .separators()
+                        .find(|separator| text.contains(*separator));
                     if let Some(separator) = separator.filter(|_| is_free) {
                         return Err(Unfilled::Ambiguous {
                             argument: name.clone(),

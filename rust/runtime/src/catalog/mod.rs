@@ -210,7 +210,7 @@ impl Catalog {
         let is_function = |definition: &Definition| {
             definition.kind != ResolverKind::Passthrough || definition.has_initial
         };
-        self.delegate.is_some() || self.definitions().any(|found| is_function(found))
+        self.delegate.is_some() || self.definitions().any(|definition| is_function(definition))
     }
 
     /// What kind of operation is asked for; `None` when [`Self::plan`] would refuse it.
@@ -234,7 +234,7 @@ impl Catalog {
         request.query.as_deref().is_none_or(may_describe)
             && self
                 .document(prepared)
-                .is_ok_and(|found| found.describes_schema(request.operation_name.as_deref()))
+                .is_ok_and(|document| document.describes_schema(request.operation_name.as_deref()))
     }
 
     /// Whether the document is valid and has the operation that is asked for.

@@ -89,7 +89,9 @@ impl Catalog {
             .collect();
         // By name, so that the same one is told each time.
         served.sort_unstable_by_key(|(field, ..)| *field);
-        let with_arguments = served.iter().filter(|(_, found, _)| found.text().is_none());
+        let with_arguments = served
+            .iter()
+            .filter(|(_, template, _)| template.text().is_none());
         for (field, _, pattern) in with_arguments {
             let reached = served.iter().find(|(other, template, reached)| {
                 reached != pattern

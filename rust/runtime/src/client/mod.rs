@@ -73,8 +73,8 @@ impl Client {
 
     /// All headers of a name, which is in lower case.
     pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
-        let found = self.headers.iter().filter(move |(known, _)| known == name);
-        found.map(|(_, value)| value.as_str())
+        let named = self.headers.iter().filter(move |(known, _)| known == name);
+        named.map(|(_, value)| value.as_str())
     }
 
     /// The parameters of the target, decoded: names and values.

@@ -131,11 +131,11 @@ impl RateTable {
     }
 
     /// The account that a client shares with others; `None`: that of its connection goes on.
-    /// `is_request`: it is a request of HTTP, whose connection may carry others.
+    /// `is_request`: it is a request of HTTP, whose connection may have others.
     pub(crate) fn of_client(&self, client: &Client, is_request: bool) -> Option<Arc<Buckets>> {
         let peer = client.peer.as_deref();
         let owner = match (self.rates.by, &client.identity) {
-            (RateBy::Connection, _) if is_request => Owner::Carrier(peer),
+            (RateBy::Connection, _) if is_request => Owner::HttpConnection(peer),
             (RateBy::Connection, _) => return None,
             (RateBy::Identity, Some(identity)) => Owner::identity(identity),
             (RateBy::Identity, None) | (RateBy::Address, _) => Owner::address(peer),
@@ -165,7 +165,7 @@ impl RateTable {
             return Ok(());
         }
         let owner = match self.rates.by {
-            RateBy::Connection => Owner::Carrier(peer),
+            RateBy::Connection => Owner::HttpConnection(peer),
             RateBy::Identity | RateBy::Address => Owner::address(peer),
         };
         self.account(&owner).send()
@@ -180,7 +180,9 @@ impl RateTable {
         let key = self.keys.of(&Owner::address(peer));
         // Without an account nothing was taken yet.
         let account = self.accounts.get(&key);
-        let refusals = account.as_ref().and_then(|found| found.refusals.as_ref());
+        let refusals = account
+            .as_ref()
+            .and_then(|account| account.refusals.as_ref());
         refusals.map_or(Ok(()), |bucket| bucket.look(now()))
     }
 

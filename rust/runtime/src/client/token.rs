@@ -36,16 +36,16 @@ impl TokenSource {
         let from_header = || client.header(self.header.as_deref()?).map(Cow::from);
         let from_query = || {
             let name = self.query.as_deref()?;
-            let found = client.parameters().filter(|(known, _)| known == name);
-            only(found.map(|(_, value)| value))
+            let values = client.parameters().filter(|(known, _)| known == name);
+            only(values.map(|(_, value)| value))
         };
         let from_cookie = || {
             let name = self.cookie.as_deref()?;
             // HTTP/2 may send each by itself.
-            let found = client
+            let values = client
                 .all("cookie")
                 .flat_map(|header| cookies(header, name));
-            only(found).map(Cow::from)
+            only(values).map(Cow::from)
         };
         let token = from_payload
             .or_else(from_header)
@@ -186,11 +186,11 @@ mod tests {
     use protocol::JsonObject;
     use serde_json::{Value, json};
 
-    fn found(payload: &Value, header: Option<&str>, cookie: Option<&str>) -> Option<String> {
-        found_in(payload, header, "", cookie)
+    fn token_of(payload: &Value, header: Option<&str>, cookie: Option<&str>) -> Option<String> {
+        token_in(payload, header, "", cookie)
     }
 
-    fn found_in(
+    fn token_in(
         payload: &Value,
         header: Option<&str>,
         query: &str,
@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_token_is_found_in_payload_header_or_cookie() {
-        let of = |payload, header, cookie| found(&payload, header, cookie);
+        let of = |payload, header, cookie| token_of(&payload, header, cookie);
         assert_eq!(
             of(json!({"token": "a"}), Some("b"), None).as_deref(),
             Some("a")
@@ -241,10 +241,10 @@ mod tests {
     #[test]
     fn a_token_in_the_target_is_decoded_and_stands_behind_the_header() {
         let query = "token=x&access%20token=Bearer+a%2Eb";
-        let found = |header| found_in(&json!(null), header, query, Some("session=d"));
-        assert_eq!(found(None).as_deref(), Some("a.b"));
-        assert_eq!(found(Some("Bearer e")).as_deref(), Some("e"));
+        let of = |header| token_in(&json!(null), header, query, Some("session=d"));
+        assert_eq!(of(None).as_deref(), Some("a.b"));
+        assert_eq!(of(Some("Bearer e")).as_deref(), Some("e"));
         let two = "access%20token=a&access+token=c";
-        assert_eq!(found_in(&json!(null), None, two, None), None);
+        assert_eq!(token_in(&json!(null), None, two, None), None);
     }
 }

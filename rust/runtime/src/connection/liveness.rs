@@ -29,7 +29,7 @@ pub enum Flow {
     Moving,
     /// Something has waited for the client all the time, and it has taken nothing.
     Stuck,
-    /// Whoever carries the connection has not run, so that nothing can be known.
+    /// The transport has not run, so that nothing can be known.
     Paused,
 }
 
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_of_the_carrier_counts_against_no_client() {
+    fn a_pause_of_the_transport_counts_against_no_client() {
         let liveness = Liveness::new();
         assert!(!liveness.is_gone(Flow::Idle, true));
         assert!(!liveness.is_gone(Flow::Idle, true));

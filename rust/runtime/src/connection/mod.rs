@@ -1,6 +1,6 @@
 //! One client connection: its protocol session, its operations, its outgoing messages.
 //!
-//! The transport that carries it (`server::websocket`, [`ConnectionHandle`](crate::ConnectionHandle)) hands in what it
+//! Its transport (`server::websocket`, [`ConnectionHandle`](crate::ConnectionHandle)) hands in what it
 //! receives and writes what the [`Outbox`] holds; everything in between happens here, on one thread.
 
 use std::cell::{Cell, OnceCell, RefCell};

@@ -65,7 +65,7 @@ impl Connection {
         let buckets = client
             .buckets
             .as_ref()
-            .filter(|found| found.limits_results())?;
+            .filter(|buckets| buckets.limits_results())?;
         let kind = self.registry.state().catalog.kind(prepared);
         (kind == Some(OperationKind::Subscription)).then(|| buckets.clone())
     }

@@ -1,8 +1,8 @@
-//! A connection that lives on a worker and is carried from another thread: by a Python server, or
-//! by the task that writes an HTTP response.
+//! A connection that lives on a worker and whose transport is on another thread: a Python server, or
+//! the task that writes an HTTP response.
 //!
 //! Two small bounded buffers with a lock around them stand between the threads; whoever finds one
-//! empty or full leaves a waiter. What the transport has not taken stays in the connection's
+//! empty or full leaves a callback. What the transport has not taken stays in the connection's
 //! outbox, where it is counted and where the slow-consumer policy reaches it.
 
 use std::cell::Cell;
@@ -123,9 +123,12 @@ impl Handoff {
         let mut state = self.0.lock();
         state.is_over = true;
         state.incoming.clear();
-        let waiters = [state.incoming_room.take(), state.outgoing_filled.take()];
+        let callbacks = [state.incoming_room.take(), state.outgoing_filled.take()];
         drop(state);
-        waiters.into_iter().flatten().for_each(|waiter| waiter());
+        callbacks
+            .into_iter()
+            .flatten()
+            .for_each(|callback| callback());
     }
 }
 
@@ -148,7 +151,7 @@ pub struct ConnectionHandle {
 /// Returns a number that has grown when the transport's event loop has run since it was asked before.
 pub type Pulse = Arc<dyn Fn() -> u64 + Send + Sync>;
 
-/// Whoever carries a connection, as the connection acts on it; used on any thread.
+/// The transport of a connection, as the connection acts on it; used on any thread.
 pub struct TransportHandle {
     /// Ends the transport although it still waits to write; called at most once.
     pub shut_down: Callback,
@@ -164,7 +167,7 @@ pub struct ConnectionConfig {
     pub session: Session,
     /// Closes the connection at once, such as one without a subprotocol.
     pub close: Option<Close>,
-    /// Who carries it.
+    /// What sends and receives its messages.
     pub transport: TransportHandle,
     /// Called once the connection is gone, on any thread.
     pub ended: Callback,
@@ -173,18 +176,14 @@ pub struct ConnectionConfig {
 impl ConnectionHandle {
     /// Opens a connection on a worker.
     #[must_use]
-    pub(crate) fn open(
-        worker: &Addr<ShardActor>,
-        opening: ConnectionConfig,
-        load: Arc<()>,
-    ) -> Self {
+    pub(crate) fn open(worker: &Addr<ShardActor>, config: ConnectionConfig, load: Arc<()>) -> Self {
         let slot = Arc::<Handoff>::default();
         let end = End {
             slot: slot.clone(),
-            ended: Some(opening.ended),
+            ended: Some(config.ended),
         };
-        let (client, session, close) = (opening.client, opening.session, opening.close);
-        let TransportHandle { shut_down, pulse } = opening.transport;
+        let (client, session, close) = (config.client, config.session, config.close);
+        let TransportHandle { shut_down, pulse } = config.transport;
         worker.do_send(RunOnWorker(Box::new(move |worker| {
             let limits = &worker.state().limits;
             let limit = limits.max_message_bytes;
@@ -224,19 +223,19 @@ impl ConnectionHandle {
         self.slot.push(HandoffMessage::Binary);
     }
 
-    /// Calls `waiter` once there is room for a message, at once if there is.
-    pub fn when_room(&self, waiter: Callback) {
+    /// Calls `callback` once there is room for a message, at once if there is.
+    pub fn when_room(&self, callback: Callback) {
         let mut state = self.slot.0.lock();
         if state.is_over || state.incoming_bytes < INCOMING_BYTES {
             drop(state);
-            return waiter();
+            return callback();
         }
-        state.incoming_room = Some(waiter);
+        state.incoming_room = Some(callback);
     }
 
     /// Takes all that is ready; `None` once nothing comes any more. When there is nothing yet,
-    /// `waiter` makes the function that is called once there may be.
-    pub fn take_or_wait(&self, waiter: impl FnOnce() -> Callback) -> Poll<Option<Vec<Outgoing>>> {
+    /// `callback` makes the function that is called once there may be.
+    pub fn take_or_wait(&self, callback: impl FnOnce() -> Callback) -> Poll<Option<Vec<Outgoing>>> {
         let mut state = self.slot.0.lock();
         if !state.outgoing.is_empty() {
             let taken = std::mem::take(&mut state.outgoing);
@@ -247,7 +246,7 @@ impl ConnectionHandle {
         if state.is_over {
             return Poll::Ready(None);
         }
-        state.outgoing_filled = Some(waiter());
+        state.outgoing_filled = Some(callback());
         Poll::Pending
     }
 

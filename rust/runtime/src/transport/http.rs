@@ -39,7 +39,7 @@ pub struct Responder {
     state: Arc<RuntimeState>,
     streams: Arc<Streams>,
     worker: Addr<ShardActor>,
-    /// Held by what the worker carries, so that its holders are the worker's load.
+    /// Held by what lives on the worker, so that its holders are the worker's load.
     load: Arc<()>,
 }
 
@@ -65,15 +65,15 @@ impl Responder {
         &self.state
     }
 
-    /// Connections and requests that the worker carries (count).
+    /// Connections and requests of the worker (count).
     pub(crate) fn load(&self) -> usize {
         Arc::strong_count(&self.load)
     }
 
     /// Opens a connection on the worker.
     #[must_use]
-    pub fn open(&self, opening: ConnectionConfig) -> ConnectionHandle {
-        ConnectionHandle::open(&self.worker, opening, self.load.clone())
+    pub fn open(&self, config: ConnectionConfig) -> ConnectionHandle {
+        ConnectionHandle::open(&self.worker, config, self.load.clone())
     }
 
     /// Lets in a client at `peer` by the headers of its handshake: names in lower case.
@@ -366,14 +366,14 @@ impl Responder {
         transport: TransportHandle,
         ended: Callback,
     ) -> ConnectionHandle {
-        let opening = ConnectionConfig {
+        let config = ConnectionConfig {
             client,
             session,
             close: None,
             transport,
             ended,
         };
-        self.open(opening)
+        self.open(config)
     }
 
     async fn reserve(&self, mut client: Client, place: Place) -> Reply {

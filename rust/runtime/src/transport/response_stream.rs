@@ -1,4 +1,4 @@
-//! The responses of an operation that no socket carries: in-process subscribers and adapters
+//! The responses of an operation without a socket: in-process subscribers and adapters
 //! of other transports take them from here, on any thread.
 
 use std::cell::OnceCell;
@@ -53,7 +53,7 @@ pub struct ResponseStream {
 struct State {
     responses: BoundedQueue<Pending>,
     end: Option<Response>,
-    waiter: Option<Callback>,
+    callback: Option<Callback>,
     /// The operation, when it waits for room.
     room: Option<Waker>,
 }
@@ -66,7 +66,7 @@ impl ResponseStream {
             state: Mutex::new(State {
                 responses: BoundedQueue::new(limit_bytes, policy),
                 end: None,
-                waiter: None,
+                callback: None,
                 room: None,
             }),
             limit_bytes,
@@ -74,9 +74,9 @@ impl ResponseStream {
         }
     }
 
-    /// Takes the next response. When there is none yet, `waiter` makes the function that is
-    /// called once there may be one; a later call replaces an earlier waiter.
-    pub fn take_or_wait(&self, waiter: impl FnOnce() -> Callback) -> Option<Response> {
+    /// Takes the next response. When there is none yet, `callback` makes the function that is
+    /// called once there may be one; a later call replaces an earlier callback.
+    pub fn take_or_wait(&self, callback: impl FnOnce() -> Callback) -> Option<Response> {
         let mut state = self.state.lock();
         if let Some(Pending(response)) = state.responses.pop() {
             let has_room = state.responses.has_room();
@@ -90,7 +90,7 @@ impl ResponseStream {
         if let Some(end) = &state.end {
             return Some(end.clone());
         }
-        state.waiter = Some(waiter());
+        state.callback = Some(callback());
         None
     }
 
@@ -146,10 +146,10 @@ impl ResponseStream {
     }
 
     fn wake(mut state: parking_lot::MutexGuard<'_, State>) {
-        let waiter = state.waiter.take();
+        let callback = state.callback.take();
         drop(state);
-        if let Some(waiter) = waiter {
-            waiter();
+        if let Some(callback) = callback {
+            callback();
         }
     }
 }
@@ -241,12 +241,12 @@ mod tests {
     }
 
     #[test]
-    fn the_waiter_is_called_once_for_the_next_response() {
+    fn the_callback_is_called_once_for_the_next_response() {
         let stream = stream(SlowConsumer::Disconnect);
         let called = Arc::new(AtomicBool::new(false));
-        let waiter = called.clone();
+        let call = called.clone();
         let none =
-            stream.take_or_wait(|| Box::new(move || assert!(!waiter.swap(true, Ordering::SeqCst))));
+            stream.take_or_wait(|| Box::new(move || assert!(!call.swap(true, Ordering::SeqCst))));
         assert_eq!(none, None);
         stream.push("one".into());
         stream.push("two".into());

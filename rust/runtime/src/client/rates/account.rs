@@ -14,7 +14,7 @@ pub(crate) enum Owner<'a> {
     },
     Address(Network<'a>),
     /// A connection of HTTP, by address and port.
-    Carrier(Option<&'a str>),
+    HttpConnection(Option<&'a str>),
 }
 
 impl<'a> Owner<'a> {
@@ -159,8 +159,8 @@ mod tests {
         let owners = [
             identity,
             Owner::Address(Network::Named("10.0.0.1:80")),
-            Owner::Carrier(Some("10.0.0.1:80")),
-            Owner::Carrier(None),
+            Owner::HttpConnection(Some("10.0.0.1:80")),
+            Owner::HttpConnection(None),
         ];
         let keys: std::collections::HashSet<_> = owners.iter().map(|o| keys.of(o)).collect();
         assert_eq!(keys.len(), 4);
