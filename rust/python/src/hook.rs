@@ -1,6 +1,6 @@
-//! The `authenticate` hook, which says on the event loop who a client is.
+//! Calls the `authenticate` hook on the event loop.
 //!
-//! Its tasks are held until they are done, as an event loop holds them weakly.
+//! Its tasks are kept until they are done, because an event loop has only weak references to tasks.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::error::config_error;
 use crate::failure::{Failures, exception_of};
 use crate::json::to_json_map;
 
-/// Asks an `authenticate` hook.
+/// Calls an `authenticate` hook.
 pub(crate) struct PyAuthenticator {
     pub(crate) hook: Arc<Py<PyAny>>,
     pub(crate) hooks: Arc<Hooks>,
@@ -29,7 +29,7 @@ pub(crate) struct PyAuthenticator {
 }
 
 impl Authenticator for PyAuthenticator {
-    /// Dropped, it cancels the hook.
+    /// Authenticates a client. Dropping the future cancels the hook.
     fn authenticate(&self, mut client: Client) -> BoxFuture<(Client, Result<(), Refused>)> {
         let (hook, bridge) = (self.hook.clone(), self.bridge.clone());
         let (hooks, failures) = (self.hooks.clone(), self.failures.clone());
@@ -38,7 +38,7 @@ impl Authenticator for PyAuthenticator {
             let telling = failures.clone();
             let asked = bridge.run(move |py| match ask(py, &asking, &hooks, &hook, &client) {
                 Ok(asked) => {
-                    // What the hook and resolvers read of it is in `params` from now on.
+                    // The hook and resolvers now read it from `params`.
                     client.forget_head();
                     Ok((asked, client))
                 }
@@ -58,7 +58,7 @@ impl Authenticator for PyAuthenticator {
             let decided = bridge.run(move |py| {
                 let answer = match answer {
                     Ok(answer) => answer,
-                    // What ends the program was raised by its task already.
+                    // An exception that ends the program was already raised by its task.
                     Err(failed) => return (client, Err(refused(py, &failures, &failed.why(py)))),
                 };
                 let decision = match read_decision(answer.bind(py)) {
@@ -87,7 +87,7 @@ struct Asked {
 }
 
 enum HookAnswer {
-    /// It has returned.
+    /// The hook has returned.
     Ready(Py<PyAny>),
     /// Its coroutine runs.
     Running(RunningHook),
@@ -114,7 +114,7 @@ struct FailedHook {
 }
 
 impl FailedHook {
-    /// The exception to tell of: `CancelledError` only if the task was cancelled.
+    /// Returns the exception to report: `CancelledError` only if the task was cancelled.
     fn why(self, py: Python<'_>) -> PyErr {
         let Self { task, error } = self;
         let why = py
@@ -137,7 +137,7 @@ struct HookTasks {
 }
 
 impl Hooks {
-    /// Has the event loop run what a hook returned; called on its thread.
+    /// Runs the awaitable that a hook returned on the event loop; called on its thread.
     fn run(
         self: &Arc<Self>,
         bridge: &Arc<Bridge>,
@@ -171,7 +171,7 @@ impl Hooks {
         })
     }
 
-    /// Cancels all; called on the thread of the event loop.
+    /// Cancels all hooks; called on the thread of the event loop.
     pub(crate) fn cancel_all(&self, py: Python<'_>) {
         let ids: Vec<_> = self.0.lock().running.keys().copied().collect();
         for id in ids {
@@ -179,7 +179,7 @@ impl Hooks {
         }
     }
 
-    /// Cancels one, if it has not ended; called on the thread of the event loop.
+    /// Cancels a hook that has not ended; called on the thread of the event loop.
     fn cancel(&self, py: Python<'_>, id: u64) {
         let tasks = self.0.lock();
         let task = tasks.running.get(&id).map(|task| task.clone_ref(py));
@@ -190,7 +190,7 @@ impl Hooks {
         }
     }
 
-    /// Ends all that an event loop has left which is closed.
+    /// Ends all remaining hooks of a closed event loop.
     pub(crate) fn abandon_all(&self, py: Python<'_>) {
         let tasks: Vec<_> = self.0.lock().running.drain().collect();
         for (_, task) in tasks {
@@ -204,7 +204,7 @@ impl Hooks {
     }
 }
 
-/// Called by a task that has ended.
+/// A callback for a task that has ended.
 #[pyclass(frozen)]
 struct HookRelease {
     id: u64,
@@ -218,7 +218,7 @@ impl HookRelease {
     }
 }
 
-/// A hook whose task runs; dropped before it has answered, the task is cancelled.
+/// A hook whose task runs; dropping it before the hook has returned cancels the task.
 struct RunningHook {
     id: u64,
     task: Arc<Py<PyAny>>,
@@ -256,9 +256,9 @@ fn ask(
     })
 }
 
-/// What the hook decided about a client that it lets in.
+/// The hook's decision for an accepted client.
 struct Decision {
-    /// `None`: who the client is stays as it was known before.
+    /// The identity; `None`: the client keeps its previous identity.
     found: Option<ReadIdentity>,
     ack: Option<JsonObject>,
 }
@@ -284,11 +284,11 @@ fn read_decision(object: &Bound<'_, PyAny>) -> PyResult<Option<Decision>> {
 }
 
 impl Decision {
-    /// Notes in a client what is known of it now.
+    /// Stores the decision in a client.
     fn complete(self, client: &mut Client, params: Py<PyAny>) {
         client.ack = self.ack;
         let object = self.found.map(|mut found| {
-            // What the hook says may end before the token does, not after.
+            // The hook's identity may expire before the token, not after it.
             let token = client.identity.as_ref().and_then(|token| token.expires_at);
             let hook = found.identity.expires_at;
             found.identity.expires_at = match (token, hook) {
@@ -298,23 +298,24 @@ impl Decision {
             client.identity = Some(found.identity);
             found.object
         });
-        // What an adapter told stays.
+        // The values of an adapter are kept.
         let known = client.host.take().and_then(|host| host.downcast().ok());
         let host = HostClient {
             identity: object,
             params: params.into(),
             ..known.map_or_else(HostClient::default, |known| *known)
         };
-        // It was taken before.
+        // `host` was taken before, so it is not set.
         client.host.set(Box::new(host)).ok();
     }
 }
 
-/// What the client is sent of an exception of the hook: nothing, unless it was raised for it.
+/// Returns the refusal for an exception of the hook: without a text, unless it was raised for the
+/// client.
 fn refused(py: Python<'_>, failures: &Failures, error: &PyErr) -> Refused {
     let exception = exception_of(py, error);
     let told = failures.told(&exception);
-    // Its own would be another one: the client has left, or the event loop ends.
+    // A `CancelledError` here means that the client has disconnected, or the event loop ends.
     let is_cancelled = error.is_instance_of::<CancelledError>(py);
     if told.is_none() && !is_cancelled {
         failures.log(

@@ -1,4 +1,5 @@
-//! The tasks of calls: held until they are done, as an event loop holds them weakly.
+//! The tasks of calls, kept until they are done, because an event loop has only weak references to
+//! tasks.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ struct Started {
 }
 
 impl Tasks {
-    /// Holds a task until its call has answered; if it `cleans_up` after that, until it is done.
+    /// Keeps a task until its call has answered; if it `cleans_up` after that, until it is done.
     pub(crate) fn hold(
         self: &Arc<Self>,
         id: CallId,
@@ -54,14 +55,14 @@ impl Tasks {
         task.call_method1(add, (release,)).map(drop)
     }
 
-    /// Cancels a call; its task is held while it cleans up.
+    /// Cancels a call; its task is kept while it cleans up.
     pub(crate) fn cancel(self: &Arc<Self>, py: Python<'_>, id: CallId) {
         let started = self.0.lock();
         let task = started.get(&id).map(|started| started.task.clone_ref(py));
         drop(started);
         let Some(task) = task else { return };
         let task = task.bind(py);
-        // It may be cancelled before its first step, and then never answers.
+        // A task that is cancelled before its first step never answers.
         let cancelled = self
             .release_at_end(id, task)
             .and_then(|()| task.call_method0(intern!(py, "cancel")));
@@ -78,7 +79,7 @@ impl Tasks {
         }
     }
 
-    /// Ends all calls of an event loop that is closed, each by `abandon`.
+    /// Ends all calls of a closed event loop, each with `abandon`.
     pub(crate) fn abandon_all(&self, py: Python<'_>, abandon: &Py<PyAny>) {
         let tasks: Vec<_> = self.0.lock().drain().collect();
         for (_, Started { task, field }) in tasks {
@@ -90,7 +91,7 @@ impl Tasks {
     }
 }
 
-/// Called by a task that is done.
+/// A callback for a task that is done.
 #[pyclass(frozen)]
 struct Release {
     id: CallId,

@@ -31,7 +31,7 @@ use crate::scan::BodyFault;
 const UNSENT_BYTES: u32 = 128 * 1024;
 
 /// Limit of the kept responses of one connection: this factor times `Limits.max_pending_bytes`, and
-/// at least `KEPT_BYTES`. Past it a further response is refused.
+/// at least `MIN_MAX_KEPT`. Past it a further response is refused.
 const KEPT_FACTOR: usize = 16;
 const MIN_MAX_KEPT: usize = 16 * 1024 * 1024;
 
