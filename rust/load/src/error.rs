@@ -10,7 +10,7 @@ use crate::publisher::PublishError;
 /// Why a load could not be run.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// Options that cannot be.
+    /// Invalid options.
     #[error(transparent)]
     Options(#[from] OptionError),
     /// More connections than files that this process may open.
@@ -26,7 +26,7 @@ pub enum LoadError {
         /// Files there may be.
         limit: u64,
     },
-    /// A connection that cannot be made.
+    /// A connection that cannot be opened.
     #[error("connection {number} to {server} cannot be made: {reason}")]
     Connect {
         /// Number of the connection.
@@ -46,7 +46,7 @@ pub enum LoadError {
         /// The first cause.
         reason: String,
     },
-    /// Some subscriptions received nothing before measuring.
+    /// Some subscriptions received nothing before the measurement.
     #[error(
         "{missing} of {subscriptions} subscriptions received no event before measuring: {reason}"
     )]
@@ -78,7 +78,7 @@ pub enum LoadError {
     /// The system refused something it never refuses.
     #[error("the system refuses: {0}")]
     System(#[source] io::Error),
-    /// Somebody asked to stop before anything was measured.
+    /// The load was interrupted before the measurement.
     #[error("stopped before anything was measured")]
     Interrupted,
 }
