@@ -1,4 +1,4 @@
-//! What carries operations: connections of other threads, HTTP, streams within the process.
+//! Transports: connections of other threads, HTTP, in-process streams.
 
 mod connection_handle;
 mod event_streams;

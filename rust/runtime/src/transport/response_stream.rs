@@ -1,5 +1,5 @@
-//! The responses of an operation that no socket carries: in-process subscribers and adapters
-//! of other transports take them from here, on any thread.
+//! The responses of an operation without a socket, which in-process subscribers and adapters of
+//! other transports read on any thread.
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -17,18 +17,18 @@ use crate::config::SlowConsumer;
 use crate::metrics::Metrics;
 use crate::subscription::{Callback, ResponseSink};
 
-/// What a stream yields.
+/// An item of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Response {
     /// One response: `{"data": …}`.
     Next(Bytes),
-    /// The operation failed; a JSON array of errors. Nothing follows.
+    /// The operation failed; a JSON array of errors. The last item.
     Error(Bytes),
-    /// The operation has ended. Nothing follows.
+    /// The operation has ended. The last item.
     Complete,
 }
 
-/// A response that waits; all are of one operation.
+/// A waiting response; all belong to one operation.
 struct Pending(Bytes);
 
 impl Waiting for Pending {
@@ -54,12 +54,12 @@ struct State {
     responses: BoundedQueue<Pending>,
     end: Option<Response>,
     waiter: Option<Callback>,
-    /// The operation, when it waits for room.
+    /// The operation, while it waits for room.
     room: Option<Waker>,
 }
 
 impl ResponseStream {
-    /// An empty stream for `limit_bytes` of pending responses.
+    /// Creates an empty stream for `limit_bytes` of pending responses.
     #[must_use]
     pub fn new(limit_bytes: usize, policy: SlowConsumer, metrics: Arc<Metrics>) -> Self {
         Self {
@@ -74,8 +74,8 @@ impl ResponseStream {
         }
     }
 
-    /// Takes the next response. When there is none yet, `waiter` makes the function that is
-    /// called once there may be one; a later call replaces an earlier waiter.
+    /// Removes and returns the next response. If there is none yet, `waiter` returns the function
+    /// to call once there may be one; a later call replaces an earlier waiter.
     pub fn take_or_wait(&self, waiter: impl FnOnce() -> Callback) -> Option<Response> {
         let mut state = self.state.lock();
         if let Some(Pending(response)) = state.responses.pop() {
@@ -126,13 +126,13 @@ impl ResponseStream {
         }
     }
 
-    /// Whether no further response is pushed.
+    /// Whether no further response is accepted.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.state.lock().end.is_some()
     }
 
-    /// Ends the stream; what was pushed before can still be taken.
+    /// Ends the stream; earlier responses can still be taken.
     pub fn end(&self, end: Response) {
         let state = self.state.lock();
         if state.end.is_none() {
@@ -154,13 +154,13 @@ impl ResponseStream {
     }
 }
 
-/// Lets an operation write into a stream.
+/// Writes the results of an operation to a stream.
 pub(crate) struct StreamSink {
     pub(crate) stream: Arc<ResponseStream>,
     pub(crate) framing: Framing,
-    /// What its events are of.
+    /// The stream of its events.
     pub(crate) events: OnceCell<Arc<Stream>>,
-    /// What bounds the results, if anything does.
+    /// The rate limit of the results, if any.
     pub(crate) buckets: Option<Arc<Buckets>>,
     pub(crate) metrics: Arc<Metrics>,
 }
