@@ -1,4 +1,4 @@
-"""One name for one thing: no type of a crate has the name of another one."""
+"""Checks that no two types of a crate have the same name."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DECLARED = re.compile(r"^(?:pub(?:\([a-z]+\))? )?(?:struct|enum|trait|type) (\w+
 
 
 def declared(text: str) -> list[str]:
-    """Return the names of the types that a file declares, but for its tests."""
+    """Return the names of the types that a file declares, without its tests."""
     text = re.sub(r"#\[cfg\(test\)\]\s*(?:pub\(crate\) )?mod \w+ \{.*", "", text, flags=re.DOTALL)
     return DECLARED.findall(text)
 
