@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use server::fuzzing::{Refused, scan_messages};
+use server::fuzzing::{RefusedAt, scan_messages};
 
 const MAX_BODY: usize = 100;
 
@@ -12,7 +12,7 @@ fuzz_target!(|input: (u8, &[u8])| {
     let scanned = scan_messages([bytes], MAX_BODY);
     let cut = scan_messages(bytes.chunks(usize::from(size).max(1)), MAX_BODY);
     assert_eq!(cut, scanned);
-    if let Err(Refused::Head(at)) = scanned {
+    if let Err(RefusedAt::Head(at)) = scanned {
         assert_eq!(bytes[at], b'\n');
     }
 });

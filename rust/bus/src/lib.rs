@@ -12,16 +12,24 @@
 //! - `intake`: the bounded queue between publishers and the broadcast;
 //! - `stream`: what the offsets of events count;
 //! - `history`: the newest events of each stream, for clients that return;
+//! - `position`: where an event is in its stream;
+//! - `stream_key`: the name of a stream;
+//! - `engine`: what carries events between processes, and what is asked of it;
 //! - `error`: why a publisher is refused.
 
+pub mod engine;
 mod error;
 mod event;
 mod history;
 mod intake;
+mod position;
 mod stream;
+mod stream_key;
 
 pub use error::BusError;
 pub use event::{Draft, Event, Receipt};
 pub use history::{History, HistoryLimits, Since, TooLate};
 pub use intake::{Intake, Stamp};
+pub use position::{Epoch, InvalidPosition, LocalPosition, Offset, Position};
 pub use stream::{Stream, Streams};
+pub use stream_key::StreamKey;

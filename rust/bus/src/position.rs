@@ -1,0 +1,179 @@
+//! Where an event is in its stream.
+//!
+//! A [`Position`] means the same in every process that uses the same engine; it is what ids are made
+//! of. Not here: the order in which this process has received events ([`LocalPosition::sequence`]
+//! counts it, `stream` assigns it).
+
+use std::fmt;
+use std::str::FromStr;
+
+/// Which numbering the offsets of a stream belong to. Compared for equality only: an epoch has no
+/// order. Shown as 16 hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Epoch(pub u64);
+
+/// Orders the events of one stream and epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Offset {
+    /// What the engine counts: events of the stream, or of a log that holds more than the stream.
+    pub major: u64,
+    /// Orders the events that have the same `major`, such as those of one transaction; else 0.
+    pub minor: u32,
+}
+
+/// Where an event is in its stream, on every node. Shown as `<epoch>-<major>`, and as
+/// `<epoch>-<major>.<minor>` where `minor` is not 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Position {
+    /// Which numbering.
+    pub epoch: Epoch,
+    /// Where in it.
+    pub offset: Offset,
+}
+
+/// A position, and where it comes in the order in which this process received the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LocalPosition {
+    /// Counts what this process has received of the stream. Never falls, also when the epoch changes.
+    pub sequence: u64,
+    /// The position that ids show.
+    pub position: Position,
+}
+
+/// A text is no position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no position: expected <epoch>-<offset>")]
+pub struct InvalidPosition;
+
+impl Offset {
+    /// The offset of a stream whose events are counted one by one.
+    #[must_use]
+    pub const fn new(major: u64) -> Self {
+        Self { major, minor: 0 }
+    }
+
+    /// The offset that follows where events are counted one by one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self::new(self.major.saturating_add(1))
+    }
+}
+
+impl Position {
+    /// A position of a stream whose events are counted one by one.
+    #[must_use]
+    pub const fn new(epoch: Epoch, major: u64) -> Self {
+        let offset = Offset::new(major);
+        Self { epoch, offset }
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Display for Offset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.major)?;
+        if self.minor > 0 {
+            write!(f, ".{}", self.minor)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.epoch, self.offset)
+    }
+}
+
+impl FromStr for Epoch {
+    type Err = InvalidPosition;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPosition> {
+        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        if text.len() != 16 || !text.bytes().all(is_digit) {
+            return Err(InvalidPosition);
+        }
+        let epoch = u64::from_str_radix(text, 16).map_err(|_| InvalidPosition)?;
+        Ok(Self(epoch))
+    }
+}
+
+impl FromStr for Offset {
+    type Err = InvalidPosition;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPosition> {
+        let (major, minor) = text.split_once('.').unwrap_or((text, "0"));
+        let offset = Self {
+            major: major.parse().map_err(|_| InvalidPosition)?,
+            minor: minor.parse().map_err(|_| InvalidPosition)?,
+        };
+        // One offset has one spelling: no sign, no leading zero.
+        if offset.to_string() == text {
+            Ok(offset)
+        } else {
+            Err(InvalidPosition)
+        }
+    }
+}
+
+impl FromStr for Position {
+    type Err = InvalidPosition;
+
+    /// Reads what [`Position`] shows, and nothing else.
+    fn from_str(text: &str) -> Result<Self, InvalidPosition> {
+        let (epoch, offset) = text.split_once('-').ok_or(InvalidPosition)?;
+        Ok(Self {
+            epoch: epoch.parse()?,
+            offset: offset.parse()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_position_is_read_from_what_it_shows(epoch: u64, major: u64, minor: u32) {
+            let position = Position { epoch: Epoch(epoch), offset: Offset { major, minor } };
+            prop_assert_eq!(position.to_string().parse(), Ok(position));
+        }
+
+        #[test]
+        fn a_text_that_is_read_is_the_only_spelling(text in "[0-9a-fA-F.+-]{0,30}") {
+            if let Ok(position) = text.parse::<Position>() {
+                prop_assert_eq!(position.to_string(), text);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_position_is_not_read() {
+        let epoch = Epoch(255).to_string();
+        assert_eq!(epoch, "00000000000000ff");
+        for text in [
+            String::new(),
+            epoch.clone(),
+            format!("{epoch}-"),
+            format!("{epoch}-+1"),
+            format!("{epoch}-01"),
+            format!("{epoch}--1"),
+            format!("{epoch}-1.0"),
+            format!("{epoch}-1."),
+            format!("{epoch}-99999999999999999999"),
+            format!("{}-1", epoch.to_uppercase()),
+            "ff-1".to_owned(),
+            "-1".to_owned(),
+        ] {
+            assert_eq!(text.parse::<Position>(), Err(InvalidPosition), "{text}");
+        }
+    }
+}
