@@ -253,7 +253,7 @@ pub enum SchemaError {
     /// Not valid schema definition language.
     #[error("the schema is invalid: {}", list_problems(.problems))]
     Invalid {
-        /// What is wrong; at least one.
+        /// The problems; at least one.
         problems: Vec<SchemaProblem>,
     },
     /// No type holds subscription fields.
@@ -301,7 +301,7 @@ pub enum SchemaError {
 /// One error of the text of a schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SchemaProblem {
-    /// What is wrong.
+    /// The text of the problem.
     pub message: String,
     /// Its location; `None` if no part of the text is the cause.
     pub location: Option<Location>,

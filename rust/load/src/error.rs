@@ -31,7 +31,7 @@ pub enum LoadError {
     Connect {
         /// Number of the connection.
         number: u32,
-        /// Where to.
+        /// Address of the server.
         server: SocketAddr,
         /// The cause.
         reason: String,
@@ -39,9 +39,9 @@ pub enum LoadError {
     /// Not every connection could be set up.
     #[error("only {ready} of {connections} connections could be set up: {reason}")]
     SetUp {
-        /// How many could.
+        /// Connections that were set up.
         ready: u32,
-        /// Of how many.
+        /// Requested connections.
         connections: u32,
         /// The first cause.
         reason: String,
@@ -51,9 +51,9 @@ pub enum LoadError {
         "{missing} of {subscriptions} subscriptions received no event before measuring: {reason}"
     )]
     NotLive {
-        /// How many.
+        /// Subscriptions that received no event.
         missing: usize,
-        /// Of how many.
+        /// All subscriptions.
         subscriptions: u64,
         /// The first cause.
         reason: String,
@@ -70,7 +70,7 @@ pub enum LoadError {
     /// The result cannot be written.
     #[error("the result cannot be written to {place}: {source}")]
     Output {
-        /// Where to.
+        /// Path of the file.
         place: String,
         /// The cause.
         source: io::Error,

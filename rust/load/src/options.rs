@@ -125,7 +125,7 @@ pub enum OptionError {
         option: &'static str,
         /// Its value.
         value: String,
-        /// What is wrong, and what to write.
+        /// The problem and the remedy.
         problem: String,
     },
     /// An invalid text with placeholders.
@@ -133,7 +133,7 @@ pub enum OptionError {
     Template {
         /// The option.
         option: &'static str,
-        /// What is wrong.
+        /// The problem of the template.
         source: TemplateError,
     },
     /// Any other problem.
@@ -141,7 +141,7 @@ pub enum OptionError {
     Value {
         /// The option.
         option: &'static str,
-        /// What is wrong, and what to write.
+        /// The problem and the remedy.
         problem: String,
     },
 }

@@ -21,7 +21,7 @@ pub enum PublishError {
     /// No server listens, or the connection broke.
     #[error("events cannot be published to {address}: {source}")]
     Io {
-        /// Where to.
+        /// Address to which events are published.
         address: SocketAddr,
         /// The cause.
         source: io::Error,

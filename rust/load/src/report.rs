@@ -50,9 +50,9 @@ pub struct Server {
     pub rss_before_bytes: u64,
     /// Resident memory after the measurement, with all connections.
     pub rss_after_bytes: u64,
-    /// As `rss_before_bytes`, with shared pages divided.
+    /// Proportional set size, measured with `rss_before_bytes`: shared pages are divided.
     pub pss_before_bytes: Option<u64>,
-    /// As `rss_after_bytes`, with shared pages divided.
+    /// Proportional set size, measured with `rss_after_bytes`: shared pages are divided.
     pub pss_after_bytes: Option<u64>,
     /// Added resident memory for each connection.
     pub bytes_per_connection: f64,
@@ -85,7 +85,7 @@ pub struct Churn {
     pub left: u32,
 }
 
-/// What a run found.
+/// The result of a run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
     /// The mode of the run.

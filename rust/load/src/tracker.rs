@@ -25,9 +25,9 @@ pub(crate) enum Audience {
 pub(crate) enum Delivery {
     /// Expected, for the first time, in order or not.
     Delivered,
-    /// Of a warm-up event.
+    /// The result of a warm-up event.
     WarmUp,
-    /// To a subscription that is not checked.
+    /// A result for a subscription that is not checked.
     Unchecked,
     /// Received before.
     Duplicated,

@@ -42,13 +42,13 @@ impl fmt::Display for EventId<'_> {
     }
 }
 
-/// Where the protocol itself has a place for ids.
+/// The messages in which the protocol itself has a field for event ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum IdLines {
     Nowhere,
-    /// Only with results.
+    /// Only in messages with a result.
     Results,
-    /// With results and without, because the stream has only this operation.
+    /// In messages with and without a result, because the stream has only this operation.
     Anywhere,
 }
 

@@ -82,15 +82,15 @@ pub struct Resume {
 /// `extensions.resume` is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ResumeFault {
-    /// It is not an object.
+    /// `extensions.resume` is not an object.
     #[error(
         "`extensions.resume` must be an object: {{}} to be told ids, {{\"after\": id}} to go on from one"
     )]
     NoObject,
-    /// Its member is not a string.
+    /// `after` is not a string.
     #[error("`extensions.resume.after` must be a string: an id that was received")]
     NoString,
-    /// It has another member.
+    /// `extensions.resume` has an unknown member.
     #[error("`extensions.resume` has an unknown member: it takes `after`, an id that was received")]
     Unknown,
 }

@@ -10,7 +10,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 /// Connections the kernel holds until they are accepted (count).
 const BACKLOG: i32 = 4096;
 
-/// Where to listen.
+/// Endpoint on which a server listens.
 #[derive(Debug, Clone)]
 pub enum Endpoint {
     /// A name or address, and a port; 0 lets the system choose.

@@ -31,7 +31,7 @@ pub enum ServerError {
     /// The address could not be bound.
     #[error("cannot listen on {endpoint}: {source}; {}", advice(endpoint, source))]
     Bind {
-        /// As configured.
+        /// The configured endpoint.
         endpoint: Endpoint,
         /// The error of the system.
         source: io::Error,

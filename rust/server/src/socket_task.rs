@@ -44,7 +44,7 @@ pub(crate) struct Carriage(Rc<SocketState>);
 struct SocketState {
     /// The client's allowance of frames, including answers to pings.
     allowance: Rc<Allowance>,
-    /// Set when the task runs.
+    /// Handle of the task, set when the task is started.
     task: OnceCell<AbortHandle>,
     /// Whether the socket is full.
     is_full: Cell<bool>,

@@ -22,12 +22,12 @@ impl std::fmt::Debug for Tls {
 /// Why a certificate cannot be used. Never contains a part of the key.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// No certificate in it.
+    /// The text of the certificate contains no certificate in PEM format.
     #[error(
         "the certificate holds no PEM block `CERTIFICATE`: give the chain, the server's own first"
     )]
     Certificate,
-    /// No key in it.
+    /// The text of the key contains no private key in PEM format.
     #[error(
         "the key holds no PEM block of a private key: give an unencrypted one, such as `PRIVATE KEY`"
     )]

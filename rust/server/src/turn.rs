@@ -21,7 +21,7 @@ const TURN: usize = 16 * 1024;
 pub(crate) struct Turn(Rc<Cell<usize>>);
 
 impl Turn {
-    /// Begins another turn.
+    /// Starts the next turn.
     pub(crate) fn begin(&self) {
         self.0.set(TURN);
     }

@@ -83,7 +83,7 @@ impl Stream for Messages {
     }
 }
 
-/// Decodes bytes to messages.
+/// Decodes received bytes into messages.
 pub(crate) struct MessageDecoder {
     allowance: Rc<Allowance>,
     limit_bytes: usize,

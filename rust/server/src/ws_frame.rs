@@ -82,9 +82,9 @@ pub(crate) enum ReadHeader {
     /// The first two bytes. The length is that of a short frame, or 126 or 127, which announce a
     /// longer one; the mask is unknown.
     Begun(FrameHeader),
-    /// All of it except the mask.
+    /// The header is complete except for the mask.
     Measured(FrameHeader),
-    /// All of it.
+    /// The complete header.
     Whole(FrameHeader),
 }
 

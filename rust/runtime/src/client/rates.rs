@@ -52,7 +52,7 @@ impl Buckets {
     ///
     /// # Errors
     ///
-    /// How long to wait for one.
+    /// Returns the time until the next one is allowed.
     pub(crate) fn subscribe(&self) -> Result<(), Duration> {
         take(self.subscribes.as_ref())
     }
@@ -61,7 +61,7 @@ impl Buckets {
     ///
     /// # Errors
     ///
-    /// How long to wait for one.
+    /// Returns the time until the next one is allowed.
     pub(crate) fn send(&self) -> Result<(), Duration> {
         take(self.messages.as_ref())
     }
@@ -159,7 +159,7 @@ impl RateTable {
     ///
     /// # Errors
     ///
-    /// How long to wait for one.
+    /// Returns the time until the next one is allowed.
     pub(crate) fn take_request(&self, peer: Option<&str>) -> Result<(), Duration> {
         if !self.knows_by_head() || self.rates.messages.is_none() {
             return Ok(());
@@ -175,7 +175,7 @@ impl RateTable {
     ///
     /// # Errors
     ///
-    /// How long they have to wait.
+    /// Returns the time until they are allowed.
     pub(crate) fn look(&self, peer: Option<&str>) -> Result<(), Duration> {
         let key = self.keys.of(&Owner::address(peer));
         // Without an account nothing was counted yet.

@@ -46,7 +46,7 @@ impl Bucket {
     ///
     /// # Errors
     ///
-    /// How long until there is one.
+    /// Returns the time until a token is available.
     pub fn take_now(&self) -> Result<(), Duration> {
         self.take(now())
     }
@@ -55,7 +55,7 @@ impl Bucket {
     ///
     /// # Errors
     ///
-    /// How long until there is one.
+    /// Returns the time until a token is available.
     pub(crate) fn take(&self, now: Moment) -> Result<(), Duration> {
         let mut full_at = self.full_at();
         loop {
@@ -75,7 +75,7 @@ impl Bucket {
     ///
     /// # Errors
     ///
-    /// How long until there is one.
+    /// Returns the time until a token is available.
     pub(crate) fn look(&self, now: Moment) -> Result<(), Duration> {
         self.wait(self.full_at(), now)
     }
