@@ -70,7 +70,7 @@ pub enum LoadError {
     /// The result cannot be written.
     #[error("the result cannot be written to {place}: {source}")]
     Output {
-        /// Path of the file.
+        /// Path of the file, or `standard output`.
         place: String,
         /// The cause.
         source: io::Error,

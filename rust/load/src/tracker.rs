@@ -86,7 +86,7 @@ pub(crate) struct DeliveryTracker {
     everyone: u32,
     /// Checked subscriptions that have not received anything yet.
     waiting: usize,
-    /// Events that have not been delivered whole.
+    /// Returns the number of events that are not delivered to every expected subscription.
     pending: usize,
     /// Events before this index are completely delivered, or given up.
     settled: usize,
@@ -223,7 +223,7 @@ impl DeliveryTracker {
         }
     }
 
-    /// Gives up undelivered events, so that the next events do not wait for them.
+    /// Stops waiting for undelivered events, so that the next events do not wait for them.
     pub(crate) fn give_up(&mut self) {
         for event in &mut self.events[self.settled..] {
             event.remaining = 0;
@@ -232,7 +232,7 @@ impl DeliveryTracker {
         self.pending = 0;
     }
 
-    /// Events that have not been delivered whole.
+    /// Returns the number of events that are not delivered to every expected subscription.
     #[must_use]
     pub(crate) fn pending(&self) -> usize {
         self.pending

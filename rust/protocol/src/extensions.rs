@@ -10,7 +10,7 @@ use crate::operation::{OperationId, Resume, ResumeFault};
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Extensions {
     object: JsonObject,
-    /// `None`: the server uses none of its members.
+    /// `None`: the request has no member that the server uses.
     known: Option<Arc<Known>>,
 }
 

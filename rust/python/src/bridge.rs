@@ -446,8 +446,8 @@ impl Turn {
 }
 
 impl Drop for Turn {
-    /// Detects that the event loop was closed: it then drops its callbacks, and gives no other
-    /// notification.
+    /// Detects that the event loop was closed. A closed loop drops its callbacks; asyncio has no
+    /// other notification for it.
     fn drop(&mut self) {
         if self.is_watching {
             Python::attach(|py| self.bridge.unwatched(py));
