@@ -1,4 +1,4 @@
-"""One name for one thing: no type of a crate, or class of the package, has that of another one."""
+"""Checks that no two types of a crate, and no two classes of the package, have the same name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-//! `extensions` of a request: the text, and the members that mean something here.
+//! `extensions` of a request: the text, and the members that the server uses.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,15 +6,15 @@ use std::sync::Arc;
 use crate::json::{JsonObject, JsonSlice, Reader, Unreadable};
 use crate::operation::{OperationId, Resume, ResumeFault};
 
-/// Whatever client and server agreed on. Cheap to clone.
+/// The extensions of a request. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Extensions {
     object: JsonObject,
-    /// `None`: none of its members means anything here.
+    /// `None`: the request has no member that the server uses.
     known: Option<Arc<Known>>,
 }
 
-/// What was found while the text was read.
+/// The members that the server uses.
 #[derive(Debug, Clone, PartialEq, Default)]
 struct Known {
     sha256: Option<Arc<str>>,
@@ -24,7 +24,7 @@ struct Known {
 }
 
 impl Extensions {
-    /// Takes the text of a JSON object.
+    /// Parses the text of a JSON object.
     ///
     /// # Errors
     ///
@@ -37,7 +37,7 @@ impl Extensions {
         Ok(Self::of(&members))
     }
 
-    /// Takes an object that was read.
+    /// Creates extensions from a parsed object.
     pub(crate) fn of(members: &ExtensionMembers<'_>) -> Self {
         let text = |value: Option<JsonSlice<'_>>| value.and_then(|value| value.string());
         let after = |after: Option<JsonSlice<'_>>| match after {
@@ -50,7 +50,7 @@ impl Extensions {
         let operation_id = text(members.operation_id).filter(|id| !id.is_empty());
         let known = Known {
             sha256: text(members.sha256).map(Into::into),
-            // What is no name is that of no subgraph.
+            // A value that is not a string names no subgraph.
             subgraph: members
                 .subgraph
                 .map(|subgraph| subgraph.string().unwrap_or_default().into()),
@@ -67,24 +67,24 @@ impl Extensions {
         }
     }
 
-    /// SHA-256 of the document, as clients of automatic persisted queries send it.
+    /// Returns the SHA-256 of the document, which clients of automatic persisted queries send.
     #[must_use]
     pub fn sha256(&self) -> Option<&str> {
         self.known.as_ref()?.sha256.as_deref()
     }
 
-    /// The subgraph that a request is for; empty if it is no string.
+    /// Returns the subgraph that a request is for; empty if it is not a string.
     #[must_use]
     pub fn subgraph(&self) -> Option<&str> {
         self.known.as_ref()?.subgraph.as_deref()
     }
 
-    /// The id under which an operation runs on an event stream.
+    /// Returns the id of an operation on an event stream.
     pub(crate) fn operation_id(&self) -> Option<&OperationId> {
         self.known.as_ref()?.operation_id.as_ref()
     }
 
-    /// What it says about the past of a subscription.
+    /// Returns the position after which a subscription resumes.
     pub(crate) fn resume(&self) -> Result<Resume, ResumeFault> {
         let asked = self.known.as_ref().and_then(|known| known.resume.clone());
         let Some(asked) = asked else {
@@ -96,7 +96,7 @@ impl Extensions {
         })
     }
 
-    /// What it keeps (bytes).
+    /// Returns the memory that it keeps (bytes).
     pub(crate) fn kept_bytes(&self) -> usize {
         let known = self.known.as_ref().map_or(0, |known| known.kept_bytes());
         self.object.kept_bytes() + known
@@ -122,8 +122,8 @@ impl fmt::Display for Extensions {
     }
 }
 
-/// `extensions`, read: the whole, and the members that mean something. One that is `null` is as if
-/// left out, but for `subgraph`.
+/// Parsed `extensions`: the whole object, and the members that the server uses. A member that is
+/// `null` counts as absent, except for `subgraph`.
 #[derive(Clone, Copy)]
 pub(crate) struct ExtensionMembers<'t> {
     pub(crate) whole: JsonSlice<'t>,

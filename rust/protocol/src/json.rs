@@ -1,7 +1,7 @@
-//! JSON that is kept as its text, and what its values would take in memory.
+//! JSON that is kept as text, with an estimate of the memory of its decoded values.
 //!
-//! A tree of small values has up to sixty times the size of its text, so what clients send is kept
-//! as text, and only what is asked for is made into values.
+//! A tree of small values has up to sixty times the size of its text. So JSON of clients is kept as
+//! text, and only the members that are needed are decoded.
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,12 +25,12 @@ pub struct JsonObject {
 }
 
 impl JsonObject {
-    /// Takes the text of a JSON object.
+    /// Parses the text of a JSON object.
     ///
     /// # Errors
     ///
-    /// It is none, or one that cannot be read: nested deeper than 127 levels, a lone surrogate, a
-    /// number past a double.
+    /// The text is not a JSON object, is nested deeper than 127 levels, or has a lone surrogate or
+    /// a number outside the range of a double.
     pub fn parse(text: String) -> Result<Self, Unreadable> {
         let object = Reader::read(&text, Reader::value)?;
         if !object.is_object() {
@@ -43,7 +43,7 @@ impl JsonObject {
         })
     }
 
-    /// Takes an object that was read.
+    /// Creates it from a parsed object.
     pub(crate) fn of(object: &JsonSlice<'_>) -> Self {
         Self {
             text: Some(object.text.into()),
@@ -51,25 +51,25 @@ impl JsonObject {
         }
     }
 
-    /// Its text.
+    /// Returns its text.
     #[must_use]
     pub fn text(&self) -> &str {
         self.text.as_deref().unwrap_or("{}")
     }
 
-    /// What it keeps (bytes).
+    /// Returns the memory that it keeps (bytes).
     #[must_use]
     pub fn kept_bytes(&self) -> usize {
         self.text.as_ref().map_or(0, |text| text.len())
     }
 
-    /// What its values would take.
+    /// Returns the memory that its decoded values would use.
     #[must_use]
     pub fn footprint(&self) -> Footprint {
         self.footprint
     }
 
-    /// What the values of the members that are wanted would take.
+    /// Returns the memory that the decoded values of the wanted members would use.
     #[must_use]
     pub fn footprint_of(&self, is_wanted: impl Fn(&str) -> bool) -> Footprint {
         let mut wanted = Footprint::default();
@@ -86,7 +86,7 @@ impl JsonObject {
         read.map_or_else(|_| self.footprint, |_| wanted)
     }
 
-    /// The first member of these names, in their order, that is a string.
+    /// Returns the first member of these names, in their order, that is a string.
     #[must_use]
     pub fn first_string(&self, names: &[String]) -> Option<String> {
         let mut values = vec![None; names.len()];
@@ -107,7 +107,7 @@ impl JsonObject {
             .find_map(|value| value.string())
     }
 
-    /// The members that are wanted, as values; of several of one name the last.
+    /// Decodes the wanted members; of several with the same name, the last.
     #[must_use]
     pub fn select(&self, is_wanted: impl Fn(&str) -> bool) -> Map<String, Value> {
         let mut reader = serde_json::Deserializer::from_str(self.text());
@@ -132,7 +132,7 @@ impl From<&Map<String, Value>> for JsonObject {
         if map.is_empty() {
             return Self::default();
         }
-        // Writing to a string does not fail, and what was a value can be read.
+        // Serialising to a string does not fail, and the text of a value can be parsed.
         let text = serde_json::to_string(map).unwrap_or_default();
         Self::parse(text).unwrap_or_default()
     }

@@ -1,7 +1,7 @@
-//! The object types of Python classes, where an interface or a union needs them.
+//! Determines the object types of Python classes, for interfaces and unions.
 //!
-//! A published object becomes JSON and loses its class. What tells its type is noted in the JSON,
-//! in a member of its own ([`graphql::TYPE_MEMBER`]), and goes with the dict that resolvers read.
+//! A published object is converted to JSON and loses its class. Its type is stored in the JSON, in
+//! an additional member ([`graphql::TYPE_MEMBER`]), and in the dict that resolvers read.
 
 use std::collections::HashSet;
 
@@ -11,9 +11,9 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyType};
 
-/// Which classes are which types of interfaces and unions.
+/// Maps classes to the types of interfaces and unions.
 pub(crate) struct Classes {
-    /// Names of types by class, and by `Page[Order]` for what is made of a generic class.
+    /// Names of types by class, and by `Page[Order]` for a generic class.
     by_class: Py<PyDict>,
     /// All object types of interfaces and unions.
     members: HashSet<String>,
@@ -25,11 +25,11 @@ pub(crate) struct Classes {
 
 /// The type of an object.
 pub(crate) enum ObjectType {
-    /// One that is possible.
+    /// A possible type.
     Possible(String),
-    /// One that is not.
+    /// A type that is not possible.
     Other(String),
-    /// The schema does not know its class, or has several types of it.
+    /// The schema does not know its class, or has several types for it.
     Unknown,
 }
 
@@ -43,7 +43,7 @@ impl Classes {
         }
     }
 
-    /// The type that is noted of a published object.
+    /// Returns the type to store with a published object.
     pub(crate) fn published(&self, object: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
         if self.members.is_empty() {
             return Ok(None);
@@ -54,7 +54,7 @@ impl Classes {
         }
     }
 
-    /// The type of an object by its class, or by the nearest one that it derives from.
+    /// Returns the type of an object by its class, or by its nearest base class.
     pub(crate) fn find(
         &self,
         object: &Bound<'_, PyAny>,
@@ -84,7 +84,7 @@ impl Classes {
         Ok(other.map_or(ObjectType::Unknown, ObjectType::Other))
     }
 
-    /// One of several types that were made of a generic class: made as `Page[Order](...)`.
+    /// Returns the type of an object of a generic class that was created as `Page[Order](...)`.
     fn find_generic(
         &self,
         object: &Bound<'_, PyAny>,
@@ -107,7 +107,7 @@ impl Classes {
 pub(crate) struct Scalars(PyOnceLock<Py<PyDict>>);
 
 impl Scalars {
-    /// What makes JSON of the fields of an object, by their names; `None`: of none.
+    /// Returns the serializers of an object's fields, by name; `None`: there are none.
     pub(crate) fn of<'py>(
         &self,
         object: &Bound<'py, PyAny>,
@@ -127,7 +127,7 @@ impl Scalars {
                 scalars
             }
         };
-        // Of a generic class they depend on what it was made as.
+        // For a generic class they depend on its type arguments.
         let scalars = if scalars.is_callable() {
             scalars.call1((object,))?
         } else {
@@ -137,5 +137,5 @@ impl Scalars {
     }
 }
 
-/// Classes that are known at a time (count): past it they are read again.
+/// Classes in the cache (count); past it they are read again.
 const MAX_CLASSES: usize = 1024;

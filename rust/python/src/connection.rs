@@ -24,7 +24,7 @@ use crate::running::Running;
 /// Names, in lower case, and values.
 type Headers = Vec<(String, String)>;
 
-/// What a Python server knows about a client.
+/// The client as described by a Python server.
 #[derive(FromPyObject)]
 pub(crate) struct PyPeer {
     headers: Vec<(Lossy, Lossy)>,
@@ -51,13 +51,13 @@ impl PyPeer {
             peer: self.remote_address.map(|address| address.0),
             ..Client::default()
         };
-        // It is new, so nothing is set yet.
+        // It is new, so `host` is not set yet.
         client.host.set(Box::new(host)).ok();
         Ok(client)
     }
 }
 
-/// Text of a client. Some servers hand bytes that are no UTF-8 on as lone surrogates.
+/// Text of a client. Some servers pass on bytes that are not UTF-8 as lone surrogates.
 pub(crate) struct Lossy(String);
 
 impl<'a, 'py> FromPyObject<'a, 'py> for Lossy {
@@ -70,7 +70,7 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Lossy {
     }
 }
 
-/// Completes a future of the caller's loop, whichever thread calls it.
+/// Returns a callback that completes a future of the caller's loop, from any thread.
 fn completion(py: Python<'_>, bridge: &Arc<Bridge>, promise: Promise) -> Callback {
     bridge.keep(py, promise, AtEnd::Look).into_callback()
 }
@@ -78,7 +78,7 @@ fn completion(py: Python<'_>, bridge: &Arc<Bridge>, promise: Promise) -> Callbac
 /// One WebSocket connection of a Python server.
 #[pyclass(module = "fraiseql_subs._core", frozen)]
 pub(crate) struct Connection {
-    /// `None` where it is refused.
+    /// `None` if it is refused.
     accepted: Option<(ConnectionHandle, Arc<Bridge>)>,
     subprotocol: Option<Subprotocol>,
     refusal: Option<protocol::http::Response>,
@@ -130,7 +130,7 @@ impl Connection {
         })
     }
 
-    /// Refuses a client of a manager that is closed.
+    /// Creates a refusal for a client of a closed manager.
     pub(crate) fn refused(
         py: Python<'_>,
         transports: Transports,
@@ -153,7 +153,7 @@ impl Connection {
         self.subprotocol.map(Subprotocol::name)
     }
 
-    /// Status, headers and body of the response that refuses the handshake, if it has to be.
+    /// Status, headers and body of the response that refuses the handshake; `None`: accept it.
     #[getter]
     fn refusal<'py>(&self, py: Python<'py>) -> Option<(u16, Headers, Bound<'py, PyBytes>)> {
         self.refusal.clone().map(|response| {
@@ -166,13 +166,13 @@ impl Connection {
         })
     }
 
-    /// A future that is done when the socket has to be closed at once, whatever is being written.
+    /// A future that is done when the socket has to be closed at once, even during a write.
     #[getter]
     fn ended(&self, py: Python<'_>) -> Py<PyAny> {
         self.ended.clone_ref(py)
     }
 
-    /// Takes one text message; returns a future to await before the next one when too much waits.
+    /// Receives one text message; returns a future to await before the next one if too many wait.
     fn receive_text(&self, py: Python<'_>, text: Lossy) -> PyResult<Option<Py<PyAny>>> {
         let Some((handle, bridge)) = &self.accepted else {
             return Ok(None);
@@ -186,15 +186,15 @@ impl Connection {
         Ok(Some(room))
     }
 
-    /// Takes one binary message.
+    /// Receives one binary message.
     fn receive_binary(&self) {
         if let Some((handle, _)) = &self.accepted {
             handle.receive_binary();
         }
     }
 
-    /// Takes all messages that are ready: bytes of JSON, at the end code and reason of the close;
-    /// a future to await before asking again when there is none; `None` when nothing follows.
+    /// Returns all ready messages: bytes of JSON, and last the code and reason of the close.
+    /// Returns a future to await before the next call if there is none, and `None` at the end.
     fn take(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         let Some((handle, bridge)) = &self.accepted else {
             return Ok(None);
@@ -221,7 +221,7 @@ impl Connection {
         Ok(Some(messages.into_any().unbind()))
     }
 
-    /// The socket is gone.
+    /// Records that the socket is closed.
     fn closed(&self) {
         if let Some((handle, _)) = &self.accepted {
             handle.closed();
@@ -242,13 +242,13 @@ fn taken(py: Python<'_>, handle: &ConnectionHandle, bridge: &Arc<Bridge>) -> PyR
     Ok(match taken {
         Poll::Ready(Some(batch)) => Taken::Batch(batch),
         Poll::Ready(None) => Taken::End,
-        // The manager's loop has ended, and nothing comes any more.
+        // The manager's loop has ended, so there will be no further message.
         Poll::Pending if bridge.is_closed() => Taken::End,
         Poll::Pending => Taken::Future(future),
     })
 }
 
-/// A request that a Python server received, let in or refused by its head.
+/// A request that a Python server received, accepted or refused by its head.
 #[pyclass(module = "fraiseql_subs._core", frozen)]
 pub(crate) struct Admission {
     running: Arc<Running>,
@@ -257,7 +257,7 @@ pub(crate) struct Admission {
     is_head: bool,
 }
 
-/// A request that was let in, until its body is there.
+/// An accepted request whose body is not complete yet.
 struct Admitted {
     method: String,
     client: Client,
@@ -266,7 +266,7 @@ struct Admitted {
 }
 
 impl Admission {
-    /// Looks at a head.
+    /// Checks a head.
     pub(crate) fn new(
         py: Python<'_>,
         running: Arc<Running>,
@@ -306,7 +306,7 @@ impl Admission {
 
 #[pymethods]
 impl Admission {
-    /// The response that refuses the request, whose body need not be read then; it is given once.
+    /// Returns, once, the response that refuses the request, whose body need not be read then.
     fn refusal(&self, py: Python<'_>) -> PyResult<Option<Response>> {
         let Some(refusal) = self.refusal.lock().take() else {
             return Ok(None);
@@ -316,7 +316,8 @@ impl Admission {
         Ok(Some(Response::new(refusal, self.is_head, bridge, ended)))
     }
 
-    /// The client of a request that was let in has left before its body was there.
+    /// Records that the client of an accepted request has disconnected before its body was
+    /// complete.
     fn abandoned(&self) {
         let Some(admitted) = self.request.lock().take() else {
             return;
@@ -326,8 +327,8 @@ impl Admission {
             .abandoned(admitted.client.peer.as_deref());
     }
 
-    /// Answers a request that was let in; the future returns its `Response`. Cancelled, it ends what
-    /// runs for the request.
+    /// Answers an accepted request; the future returns its `Response`. Cancelling the future ends
+    /// the operation of the request.
     fn answer<'py>(&self, py: Python<'py>, body: Vec<u8>) -> PyResult<Bound<'py, PyAny>> {
         let admitted = self.request.lock().take();
         let admitted = admitted
@@ -373,23 +374,23 @@ pub(crate) struct Response {
     is_cut_short: AtomicBool,
     bridge: Arc<Bridge>,
     ended: Py<PyAny>,
-    /// Held until the response was sent.
+    /// Kept until the response was sent.
     _place: Option<Place>,
 }
 
-/// What of a body is still to be taken.
+/// The remaining part of a body.
 enum Rest {
     Whole(Bytes, Option<ConnectionHandle>),
     Ready(Bytes, ConnectionHandle),
     ConnectionHandle(ConnectionHandle),
-    /// All is taken, and perhaps not written.
+    /// All parts were taken, but perhaps not written.
     Taken(ConnectionHandle),
     Nothing,
 }
 
-/// The headers of a response, with the length of its body where that is known.
+/// Returns the headers of a response, with the length of its body if it is known.
 fn headers(head: Head, body: Option<&Bytes>) -> Headers {
-    // RFC 9110, section 8.6: a 204 has none.
+    // RFC 9110, section 8.6: a 204 has no length.
     let length = body.filter(|body| head.status != 204 && !(head.goes_on && body.is_empty()));
     let length = length.map(|body| ("content-length".to_owned(), body.len().to_string()));
     let headers = head.headers.into_iter();
@@ -409,7 +410,7 @@ impl Response {
             status: reply.head.status,
             headers: headers(reply.head, known),
             body: Mutex::new(match reply.body {
-                // Servers differ in whether they keep the body of such a response back.
+                // Some servers would send the body of a response to a HEAD.
                 Body::Whole(_, handle) if is_head => Rest::Whole(Bytes::new(), handle),
                 Body::Whole(body, handle) => Rest::Whole(body, handle),
                 Body::Stream(ready, handle) => Rest::Ready(ready, handle),
@@ -442,22 +443,22 @@ impl Response {
         matches!(&*self.body.lock(), Rest::Whole(..))
     }
 
-    /// Whether all was taken of a body that ends for another reason than that it is complete.
+    /// Whether the body has ended although it is incomplete.
     #[getter]
     fn is_cut_short(&self) -> bool {
         self.is_cut_short.load(Relaxed)
     }
 
-    /// A future that is done when the transport has to be ended at once.
+    /// A future that is done when the connection has to be aborted at once.
     #[getter]
     fn ended(&self, py: Python<'_>) -> Py<PyAny> {
         self.ended.clone_ref(py)
     }
 
-    /// Takes the next part of the body; a future to await before asking again when there is none;
-    /// `None` when nothing follows.
+    /// Returns the next part of the body, a future to await before the next call if there is none,
+    /// or `None` at the end.
     fn take(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        // Not locked while Python runs.
+        // The lock is not held while Python runs.
         let rest = std::mem::replace(&mut *self.body.lock(), Rest::Nothing);
         let bytes = |bytes: &[u8]| Some(PyBytes::new(py, bytes).into_any().unbind());
         let (rest, part) = match rest {
@@ -486,14 +487,14 @@ impl Response {
         Ok(part)
     }
 
-    /// The client is gone, or has all of it.
+    /// Records that the client is gone, or has received the whole body.
     fn closed(&self) {
         *self.body.lock() = Rest::Nothing;
     }
 }
 
 impl Response {
-    /// The parts of a body in one, and whether they are the last.
+    /// Joins parts of a body; returns also whether they are the last.
     fn joined(&self, batch: Vec<Outgoing>) -> (Vec<u8>, bool) {
         let (mut parts, mut is_over) = (Vec::new(), false);
         for outgoing in batch {

@@ -1,12 +1,12 @@
-//! How objects are named in messages; what was given in the place of its result, such as a method
-//! or a coroutine, so that what is missing can be said.
+//! Describes objects in messages. Recognises objects that were passed instead of their result, such
+//! as a method or a coroutine, so that the message can name the missing step.
 
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyCFunction, PyType};
 
-/// Names an object in a message without calling its `repr`, which may be long or raise.
+/// Describes an object without calling its `repr`, which may be long or raise.
 pub(crate) fn describe(object: &Bound<'_, PyAny>) -> String {
     if let Some(told) = describe_uncalled(object) {
         return told;
@@ -25,12 +25,13 @@ pub(crate) fn is_method(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(object.is_instance_of::<PyCFunction>() || object.is_exact_instance(method))
 }
 
-/// Whether an object has to be called, awaited or iterated before there is a value.
+/// Whether an object has to be called, awaited or iterated to get a value.
 pub(crate) fn is_uncalled(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(is_awaitable(object)? || is_callable(object)? || is_generator(object)?)
 }
 
-/// Names what has to be called or awaited, and says so; `None`: it has not, or cannot be asked.
+/// Describes an object that has to be called or awaited; `None`: it has not, or cannot be
+/// inspected.
 fn describe_uncalled(object: &Bound<'_, PyAny>) -> Option<String> {
     if is_awaitable(object).ok()? {
         let class = object.get_type();

@@ -17,7 +17,7 @@ use crate::failure::{Failures, exception_of};
 use crate::json::to_json_map;
 use crate::tasks::{TaskId, Tasks};
 
-/// Asks an `authenticate` hook.
+/// Calls an `authenticate` hook.
 pub(crate) struct PyAuthenticator {
     pub(crate) hook: Arc<Py<PyAny>>,
     pub(crate) tasks: Arc<Tasks>,
@@ -26,7 +26,7 @@ pub(crate) struct PyAuthenticator {
 }
 
 impl Authenticator for PyAuthenticator {
-    /// Dropped, it cancels the hook.
+    /// Authenticates a client. Dropping the future cancels the hook.
     fn authenticate(&self, mut client: Client) -> BoxFuture<(Client, Result<(), Refused>)> {
         let (hook, bridge) = (self.hook.clone(), self.bridge.clone());
         let (tasks, failures) = (self.tasks.clone(), self.failures.clone());
@@ -35,7 +35,7 @@ impl Authenticator for PyAuthenticator {
             let telling = failures.clone();
             let asked = bridge.run(move |py| match ask(py, &asking, &tasks, &hook, &client) {
                 Ok(asked) => {
-                    // What the hook and resolvers read of it is in `params` from now on.
+                    // The hook and resolvers now read it from `params`.
                     client.forget_head();
                     Ok((asked, client))
                 }
@@ -55,7 +55,7 @@ impl Authenticator for PyAuthenticator {
             let decided = bridge.run(move |py| {
                 let answer = match answer {
                     Ok(answer) => answer,
-                    // What ends the program was raised by its task already.
+                    // An exception that ends the program was already raised by its task.
                     Err(failed) => return (client, Err(refused(py, &failures, &failed.why(py)))),
                 };
                 let decision = match read_decision(answer.bind(py)) {
@@ -84,7 +84,7 @@ struct Asked {
 }
 
 enum HookAnswer {
-    /// It has returned.
+    /// The hook has returned.
     Ready(Py<PyAny>),
     /// Its coroutine runs.
     Running(RunningHook),
@@ -111,7 +111,7 @@ struct FailedHook {
 }
 
 impl FailedHook {
-    /// The exception to tell of: `CancelledError` only if the task was cancelled.
+    /// Returns the exception to report: `CancelledError` only if the task was cancelled.
     fn why(self, py: Python<'_>) -> PyErr {
         let Self { task, error } = self;
         let why = py
@@ -133,7 +133,7 @@ struct RunningHook {
 }
 
 impl RunningHook {
-    /// Has the event loop run what a hook returned; called on its thread.
+    /// Runs the awaitable that a hook returned on the event loop; called on its thread.
     fn start(
         bridge: &Arc<Bridge>,
         tasks: &Arc<Tasks>,
@@ -186,9 +186,9 @@ fn ask(
     })
 }
 
-/// What the hook decided about a client that it lets in.
+/// The hook's decision for an accepted client.
 struct Decision {
-    /// `None`: who the client is stays as it was known before.
+    /// The identity; `None`: the client keeps its previous identity.
     identity: Option<ReadIdentity>,
     ack: Option<JsonObject>,
 }
@@ -214,11 +214,11 @@ fn read_decision(object: &Bound<'_, PyAny>) -> PyResult<Option<Decision>> {
 }
 
 impl Decision {
-    /// Notes in a client what is known of it now.
+    /// Stores the decision in a client.
     fn complete(self, client: &mut Client, params: Py<PyAny>) {
         client.ack = self.ack;
         let object = self.identity.map(|mut read| {
-            // What the hook says may end before the token does, not after.
+            // The hook's identity may expire before the token, not after it.
             let token = client.identity.as_ref().and_then(|token| token.expires_at);
             let hook = read.identity.expires_at;
             read.identity.expires_at = match (token, hook) {
@@ -228,23 +228,24 @@ impl Decision {
             client.identity = Some(read.identity);
             read.object
         });
-        // What an adapter told stays.
+        // The values of an adapter are kept.
         let known = client.host.take().and_then(|host| host.downcast().ok());
         let host = HostClient {
             identity: object,
             params: params.into(),
             ..known.map_or_else(HostClient::default, |known| *known)
         };
-        // It was taken before.
+        // `host` was taken before, so it is not set.
         client.host.set(Box::new(host)).ok();
     }
 }
 
-/// What the client is sent of an exception of the hook: nothing, unless it was raised for it.
+/// Returns the refusal for an exception of the hook: without a text, unless it was raised for the
+/// client.
 fn refused(py: Python<'_>, failures: &Failures, error: &PyErr) -> Refused {
     let exception = exception_of(py, error);
     let told = failures.told(&exception);
-    // Its own would be another one: the client has left, or the event loop ends.
+    // A `CancelledError` here means that the client has disconnected, or the event loop ends.
     let is_cancelled = error.is_instance_of::<CancelledError>(py);
     if told.is_none() && !is_cancelled {
         failures.log(

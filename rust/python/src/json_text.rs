@@ -1,5 +1,5 @@
-//! Python objects of JSON text, without a tree of values between: that would be many times as large
-//! as either.
+//! Converts JSON text to Python objects without an intermediate tree of values, which would be many
+//! times larger than either.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -26,10 +26,10 @@ pub(crate) fn text_to_python<'py>(py: Python<'py>, text: &str) -> PyResult<Bound
         .map_err(|error| PyValueError::new_err(error.to_string()))
 }
 
-/// Names of members, which mostly come again and again.
+/// Names of members, shared because they usually repeat.
 type MemberNames<'py> = RefCell<HashMap<String, Bound<'py, PyString>>>;
 
-/// Makes objects of what is read.
+/// Creates objects from the parsed values.
 #[derive(Clone, Copy)]
 struct Objects<'py, 'n>(Python<'py>, &'n MemberNames<'py>);
 
@@ -93,7 +93,7 @@ impl<'de, 'py> Visitor<'de> for Objects<'py, '_> {
     }
 }
 
-/// Makes the name of a member, or takes the one that there is.
+/// Returns the name of a member, shared if it is known.
 struct Name<'py, 'n>(Objects<'py, 'n>);
 
 impl<'de, 'py> DeserializeSeed<'de> for Name<'py, '_> {

@@ -52,12 +52,13 @@ mod value;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMapping};
 
-/// The memory of the core, not that of Python: the allocator of glibc keeps what was freed.
+/// The allocator of the core, not of Python: glibc's allocator does not return freed memory to the
+/// system.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// The compiled half of `fraiseql_subs`.
+/// The compiled module of `fraiseql_subs`.
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
@@ -86,7 +87,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let stop_all = wrap_pyfunction!(core::stop_all, module)?;
     let flush_log = wrap_pyfunction!(log::flush_log, module)?;
     let atexit = py.import("atexit")?;
-    // The last that is registered is called first.
+    // The function that is registered last is called first.
     atexit.call_method1("register", (flush_log,))?;
     atexit.call_method1("register", (stop_all,))?;
     let hooks = PyDict::new(py);
@@ -96,7 +97,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     Ok(())
 }
 
-/// In a forked child: what was started before is not there.
+/// Called in a forked child, in which the parent's threads do not exist.
 #[pyfunction]
 fn after_fork() {
     fork::note();

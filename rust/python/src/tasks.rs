@@ -123,7 +123,7 @@ impl Tasks {
     }
 }
 
-/// Called by a task that is done.
+/// A callback for a task that is done.
 #[pyclass(frozen)]
 struct Release {
     id: TaskId,

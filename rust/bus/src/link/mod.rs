@@ -169,9 +169,4 @@ impl EngineLink {
             engine.close(drain).await;
         })
     }
-
-    /// A random number from 0 to 1, which keeps nodes apart.
-    fn random(&self) -> f64 {
-        fastrand::f64()
-    }
 }

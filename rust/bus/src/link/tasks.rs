@@ -55,7 +55,7 @@ async fn read(link: &EngineLink, ReadRequest { key, after }: ReadRequest) {
     let fruitless = link.inbox.read(&key, answer);
     if fruitless > 0 {
         let longest = READ_PAUSE.mul_f64(f64::from(1 << fruitless.min(6)));
-        sleep(longest.mul_f64(link.random())).await;
+        sleep(longest.mul_f64(fastrand::f64())).await;
     }
     link.inbox.line_up(&key);
 }
@@ -67,11 +67,11 @@ pub(super) async fn look_after(link: Arc<EngineLink>) {
     loop {
         ticks.tick().await;
         let now = Instant::now();
-        let linger = LINGER.mul_f64(1.0 + link.random());
+        let linger = LINGER.mul_f64(1.0 + fastrand::f64());
         link.inbox
             .expire(now, linger, |key| link.engine.unwant(key));
         if link.engine.health().is_live() {
-            let silence = SILENCE.mul_f64(0.5 + link.random());
+            let silence = SILENCE.mul_f64(0.5 + fastrand::f64());
             let silent = link.inbox.silent(silence, AUDIT_STREAMS, now);
             if !silent.is_empty() {
                 audit(&link, silent.into()).await;
@@ -87,6 +87,7 @@ pub(super) async fn tell_health(link: Arc<EngineLink>) {
     loop {
         match &*health.borrow_and_update() {
             Health::Live => {
+                link.outbox.try_now();
                 if let Some(since) = away_since.take() {
                     let seconds = Instant::now().duration_since(since).as_secs_f64();
                     tracing::info!(

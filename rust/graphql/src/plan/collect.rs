@@ -1,4 +1,4 @@
-//! Which fields a selection set comes to: `CollectFields()` of the specification, in the order of
+//! Collects the fields of a selection set: `CollectFields()` of the specification, in the order of
 //! graphql-js.
 
 use apollo_compiler::collections::{HashSet, IndexMap};
@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 use crate::JsonMap;
 use crate::schema::Schema;
 
-/// Field nodes by response key, in the order in which they are written.
+/// Field nodes by response key, in document order.
 pub(crate) type Collected<'d> = IndexMap<&'d str, Vec<&'d Node<Field>>>;
 
 /// A variable of `@skip` or `@include` is null: it may be declared nullable if it has a default.
@@ -20,7 +20,7 @@ pub(crate) struct NullCondition {
     pub(crate) place: Option<SourceSpan>,
 }
 
-/// What decides about `@skip`, `@include` and type conditions.
+/// The inputs that decide about `@skip`, `@include` and type conditions.
 #[derive(Clone, Copy)]
 pub(crate) struct Collector<'d> {
     pub(crate) schema: &'d Schema,
@@ -29,7 +29,7 @@ pub(crate) struct Collector<'d> {
 }
 
 impl<'d> Collector<'d> {
-    /// The fields of merged selection sets for a value of the object type `type_name`.
+    /// Returns the fields of merged selection sets for a value of the object type `type_name`.
     pub(crate) fn collect(
         &self,
         type_name: &str,
@@ -119,8 +119,8 @@ impl<'d> Collector<'d> {
     }
 }
 
-/// The variables that decide about `@skip` and `@include` anywhere in these selection sets and
-/// the fragments they spread, each once.
+/// Returns the variables of all `@skip` and `@include` in this selection set and its fragments,
+/// each once.
 pub(crate) fn condition_variables(set: &SelectionSet, fragments: &FragmentMap) -> Vec<Name> {
     fn visit<'d>(
         set: &'d SelectionSet,

@@ -1,4 +1,4 @@
-//! Variables: declared once, used, defined, and of a type that fits where they stand.
+//! Variables: declared once, used, defined, and of a type that fits each use.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,12 +13,12 @@ use apollo_compiler::{Name, Node};
 
 use super::Rules;
 
-/// One place where a variable stands.
+/// One use of a variable.
 #[derive(Clone, Copy)]
 struct Usage<'d> {
     name: &'d str,
     place: Option<SourceSpan>,
-    /// The type that is expected there, if it is known, and whether it has a default.
+    /// The expected type, if it is known, and whether it has a default.
     expected: Option<(&'d Type, bool)>,
 }
 
@@ -84,7 +84,7 @@ impl<'d> Rules<'d> {
     }
 
     fn check_usages(&mut self, operation: &'d Node<OperationDefinition>, usages: &[Usage<'d>]) {
-        // Of several of one name the last counts, as in graphql-js.
+        // Of several with one name, the last is used, as in graphql-js.
         let declared: HashMap<_, _> = operation
             .variables
             .iter()

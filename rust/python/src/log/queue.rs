@@ -6,13 +6,13 @@ use parking_lot::Mutex;
 
 use super::record::Record;
 
-/// Records that wait (count, bytes). Past it the newest are counted, as a flood begins with what
-/// is worth reading.
+/// Bounds of the waiting records (count, bytes). Past it the newest are counted, because the first
+/// records of a flood are the most useful.
 const MAX_RECORDS: usize = 1024;
 const MAX_BYTES: usize = 256 * 1024;
 
-/// How many of the latest records an error is compared with, so that one that repeats takes one
-/// place (count).
+/// Number of the latest records that an error is compared with, so that a repeated error needs one
+/// place.
 const COMPARED: usize = 16;
 
 pub(super) static QUEUE: RecordQueue = RecordQueue(Mutex::new(QueueState {
@@ -27,7 +27,7 @@ struct QueueState {
     bytes: usize,
 }
 
-/// There was no room.
+/// The queue has no room.
 pub(super) struct Full;
 
 impl RecordQueue {
@@ -53,7 +53,7 @@ impl RecordQueue {
         Some(record)
     }
 
-    /// Drops all, in a forked child. What a thread of the parent has locked stays locked here.
+    /// Drops all records, in a forked child. A lock that a thread of the parent held stays locked.
     pub(super) fn clear(&self) {
         if let Some(mut state) = self.0.try_lock() {
             state.records.clear();

@@ -17,18 +17,18 @@ use crate::config::SlowConsumer;
 use crate::metrics::Metrics;
 use crate::subscription::{Callback, ResponseSink};
 
-/// What a stream yields.
+/// An item of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Response {
     /// One response: `{"data": …}`.
     Next(Bytes),
-    /// The operation failed; a JSON array of errors. Nothing follows.
+    /// The operation failed; a JSON array of errors. The last item.
     Error(Bytes),
-    /// The operation has ended. Nothing follows.
+    /// The operation has ended. The last item.
     Complete,
 }
 
-/// A response that waits; all are of one operation.
+/// A waiting response; all belong to one operation.
 struct Pending(Bytes);
 
 impl Waiting for Pending {
@@ -54,12 +54,12 @@ struct State {
     responses: BoundedQueue<Pending>,
     end: Option<Response>,
     callback: Option<Callback>,
-    /// The operation, when it waits for room.
+    /// The operation, while it waits for room.
     room: Option<Waker>,
 }
 
 impl ResponseStream {
-    /// An empty stream for `limit_bytes` of pending responses.
+    /// Creates an empty stream for `limit_bytes` of pending responses.
     #[must_use]
     pub fn new(limit_bytes: usize, policy: SlowConsumer, metrics: Arc<Metrics>) -> Self {
         Self {
@@ -126,13 +126,13 @@ impl ResponseStream {
         }
     }
 
-    /// Whether no further response is pushed.
+    /// Whether no further response is accepted.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.state.lock().end.is_some()
     }
 
-    /// Ends the stream; what was pushed before can still be taken.
+    /// Ends the stream; earlier responses can still be taken.
     pub fn end(&self, end: Response) {
         let state = self.state.lock();
         if state.end.is_none() {
@@ -154,13 +154,13 @@ impl ResponseStream {
     }
 }
 
-/// Lets an operation write into a stream.
+/// Writes the results of an operation to a stream.
 pub(crate) struct StreamSink {
     pub(crate) stream: Arc<ResponseStream>,
     pub(crate) framing: Framing,
     /// The stream of its events, held for its positions.
     pub(crate) events: OnceCell<Arc<Stream>>,
-    /// What bounds the results, if anything does.
+    /// The rate limit of the results, if any.
     pub(crate) buckets: Option<Arc<Buckets>>,
     pub(crate) metrics: Arc<Metrics>,
 }
