@@ -16,8 +16,8 @@
 //!   shows in no other way.
 //!
 //! What is asked of an engine: the head and the events that a read returns are not older than any
-//! event that had arrived before the read began; under [`Numbering::Sparse`] events arrive in order,
-//! and each loss is followed by doubt.
+//! event that had arrived before the read began; the head that `ready` tells was read after the
+//! newest doubt; under [`Numbering::Sparse`] events arrive in order, and each loss is followed by doubt.
 //!
 //! Not here: which streams are wanted, how many reads run at once, and what a position looks like.
 
@@ -149,12 +149,18 @@ impl<E> Sequencer<E> {
         }
         let was_live = self.is_live();
         let floor = self.floor.take().unwrap_or(self.last.offset);
+        // What is held arrived over links that may be lost. An engine that has lost its newest events
+        // with them uses their offsets again.
+        let has_dropped = self.held.retain(|_, _| false) > 0;
         if head.epoch != self.last.epoch || head.offset < floor {
             // In the same epoch, the engine has lost events that it had delivered.
             self.doubt = Doubt::None;
             self.go_on_from(head, sink);
+            if has_dropped {
+                self.doubt = Doubt::Certain;
+            }
         } else if self.has_history {
-            self.compare(head);
+            self.compare(head, has_dropped);
         } else if head.offset > self.last.offset {
             self.pass_over(head.offset, sink);
         } else {
@@ -191,7 +197,9 @@ impl<E> Sequencer<E> {
     /// Events may be missing after those that have arrived: a link was lost, a queue was full.
     pub fn doubt(&mut self, sink: &mut impl Sink<E>) {
         if !self.is_ready {
-            // `ready` comes after it, and what arrived before is compared then.
+            // The head that `ready` tells covers what arrived before.
+            self.held.retain(|_, _| false);
+            self.doubt = Doubt::None;
             return;
         }
         let was_live = self.is_live();
@@ -326,14 +334,13 @@ impl<E> Sequencer<E> {
     }
 
     /// `ready` has come again, in an epoch that is known, with a history to read.
-    fn compare(&mut self, head: Position) {
-        // What arrived or was asked for before belongs to links that are lost. An engine that has
-        // lost its newest events with them uses their offsets again.
+    fn compare(&mut self, head: Position, has_dropped: bool) {
         if matches!(self.reading, Reading::Yes { .. }) {
+            // Its answer, too, may be one of the history before.
             self.reading = Reading::Obsolete;
             self.doubt = Doubt::Certain;
         }
-        if self.held.retain(|at, _| at.epoch != head.epoch) > 0 || head.offset > self.last.offset {
+        if has_dropped || head.offset > self.last.offset {
             self.doubt = Doubt::Certain;
         }
         if self.doubt == Doubt::Suspected {
@@ -460,9 +467,6 @@ impl<E> Sequencer<E> {
     /// What a read has brought after `start` was delivered.
     fn complete(&mut self, start: Position, head: Position, sink: &mut impl Sink<E>) {
         let is_complete = self.last.offset >= head.offset;
-        if !is_complete {
-            self.doubt = Doubt::Certain;
-        }
         // The epoch was the present one when the read began.
         let (epoch, reads) = (self.last.epoch, self.reads_begun);
         let is_answered = |event: &HeldEvent<E>| event.reads < reads;
@@ -470,25 +474,24 @@ impl<E> Sequencer<E> {
             .held
             .retain(|at, event| at.epoch == epoch || !is_answered(event));
         self.counters.stale += stale as u64;
-        self.drain(self.doubt == Doubt::None, sink);
+        self.drain(is_complete && self.doubt == Doubt::None, sink);
 
         let next = self.held.first(epoch);
         let has_gap = next.is_some_and(|(_, event)| is_answered(event));
-        if self.last != start || (is_complete && !has_gap) {
+        let is_futile = self.last == start && (!is_complete || has_gap);
+        self.futile_reads = if is_futile { self.futile_reads + 1 } else { 0 };
+        let is_given_up = self.futile_reads >= MAX_FUTILE_READS;
+        if is_given_up {
             self.futile_reads = 0;
-            return;
         }
-        self.futile_reads += 1;
-        if self.futile_reads < MAX_FUTILE_READS {
-            return;
-        }
-        self.futile_reads = 0;
-        if !is_complete {
-            self.go_on_from(head, sink);
-        } else if let Some((offset, event)) = next {
-            let offset = event.before.unwrap_or_else(|| before(offset));
-            self.pass_over(offset, sink);
-            self.drain(true, sink);
+        match next.map(|(offset, event)| event.before.unwrap_or_else(|| before(offset))) {
+            _ if !is_complete && is_given_up => self.go_on_from(head, sink),
+            _ if !is_complete => self.doubt = Doubt::Certain,
+            Some(end_of_gap) if is_given_up => {
+                self.pass_over(end_of_gap, sink);
+                self.drain(true, sink);
+            }
+            _ => {}
         }
     }
 
@@ -509,7 +512,8 @@ impl<E> Sequencer<E> {
         self.futile_reads = 0;
         self.last = head;
         if self.floor.is_some() {
-            self.floor = Some(head.offset);
+            // What the new epoch had reached when the doubt arose is not known.
+            self.floor = Some(Offset::default());
         }
         self.miss(sink);
         self.held
