@@ -13,26 +13,42 @@ const PAGE: usize = 3;
 
 #[derive(Debug, Clone)]
 enum Step {
-    Publish { gap: u64 },
+    Publish {
+        gap: u64,
+    },
     Arrive,
     Lose,
-    Double { later: usize },
-    Swap { place: usize },
+    Double {
+        later: usize,
+    },
+    Swap {
+        place: usize,
+    },
     Doubt,
     /// The link is lost with all that is on it; `ready` follows with `PushReady`.
     Cut,
     PushReady,
-    BeginRead { is_answered_at_once: bool },
+    BeginRead {
+        is_answered_at_once: bool,
+    },
     Answer,
     FailRead,
     AskForHead,
     Audit,
-    Trim { keep: usize },
+    Trim {
+        keep: usize,
+    },
     /// The engine starts anew without its newest events.
-    Failover { lost: usize },
+    Failover {
+        lost: usize,
+    },
     /// The same, and it does not know it.
-    UnfencedFailover { lost: usize },
-    Full { outputs: usize },
+    UnfencedFailover {
+        lost: usize,
+    },
+    Full {
+        outputs: usize,
+    },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -97,7 +113,10 @@ impl Engine {
     }
 
     fn publish(&mut self, gap: u64) -> Published {
-        let before = self.kept.back().map_or(Offset::default(), |last| last.at.offset);
+        let before = self
+            .kept
+            .back()
+            .map_or(Offset::default(), |last| last.at.offset);
         let gap = if self.numbering == Dense { 1 } else { gap };
         self.head = Offset::new(self.head.major + gap);
         self.newest += 1;
@@ -118,7 +137,10 @@ impl Engine {
         if after.offset < self.trimmed {
             return Err(ReadError::TooLate { head });
         }
-        let kept = self.kept.iter().filter(|event| event.at.offset > after.offset);
+        let kept = self
+            .kept
+            .iter()
+            .filter(|event| event.at.offset > after.offset);
         Ok((kept.take(PAGE).copied().collect(), head))
     }
 
@@ -246,6 +268,8 @@ impl World {
             Step::Double { later } => {
                 let ready = |message: &Message| matches!(message, Message::Ready(..));
                 let end = self.wire.iter().position(ready).unwrap_or(self.wire.len());
+                // A copy of a lost event that comes after a later one would break the order.
+                let later = if numbering == Sparse { 0 } else { later };
                 if let Some(&message @ Message::Event(_)) = self.wire.front() {
                     self.wire.insert(end.min(1 + later), message);
                 }
@@ -313,8 +337,11 @@ impl World {
             }
             Step::UnfencedFailover { lost } => {
                 let lost = self.engine.lose(lost);
+                self.audit = None;
                 let last = self.subscriber.last.unwrap_or(u64::MAX);
-                self.subscriber.void.extend(lost.into_iter().filter(|&id| id > last));
+                self.subscriber
+                    .void
+                    .extend(lost.into_iter().filter(|&id| id > last));
                 if self.read.take().is_some() {
                     self.answer(Err(unavailable()));
                 }
@@ -349,7 +376,8 @@ impl World {
         if !is_shown {
             // A head that is on its way is older than the doubt: it is asked for again.
             let messages = self.wire.len();
-            self.wire.retain(|message| !matches!(message, Message::Ready(..)));
+            self.wire
+                .retain(|message| !matches!(message, Message::Ready(..)));
             if self.ready.is_some() || self.wire.len() < messages {
                 self.ask_for_ready();
             }

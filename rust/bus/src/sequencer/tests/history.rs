@@ -161,7 +161,10 @@ fn the_engine_may_return_to_an_epoch() {
     stream.doubt();
     stream.ready(at(1, 4));
     stream.event(at(1, 5));
-    assert_eq!(stream.out(), [missed(2, 1), missed(1, 4), deliver(1, [5])].concat());
+    assert_eq!(
+        stream.out(),
+        [missed(2, 1), missed(1, 4), deliver(1, [5])].concat()
+    );
 }
 
 #[test]
@@ -196,7 +199,10 @@ fn a_history_that_does_not_reach_its_own_head_is_missed_in_the_end() {
 fn a_page_with_a_hole_is_missed_in_its_place() {
     let mut stream = reading(Dense);
     stream.page(1, [5, 8], 8);
-    assert_eq!(stream.out(), [deliver(1, [5]), missed(1, 7), deliver(1, [8])].concat());
+    assert_eq!(
+        stream.out(),
+        [deliver(1, [5]), missed(1, 7), deliver(1, [8])].concat()
+    );
 }
 
 #[test]

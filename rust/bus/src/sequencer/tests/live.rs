@@ -26,7 +26,10 @@ fn a_gap_leads_to_one_read_however_much_arrives() {
     assert_eq!(stream.out(), deliver(1, 5..=9));
     assert!(stream.is_live());
     let counters = stream.counters();
-    assert_eq!((counters.gaps, counters.reads, counters.gap_events), (1, 1, 3));
+    assert_eq!(
+        (counters.gaps, counters.reads, counters.gap_events),
+        (1, 1, 3)
+    );
 }
 
 #[test]
@@ -52,7 +55,10 @@ fn a_link_to_the_last_event_is_in_order_and_one_to_a_later_event_is_a_gap() {
     let mut stream = Stream::ready_at(Linked, true, 40);
     stream.linked(at(1, 50), 40);
     stream.linked(at(1, 50), 40);
-    assert_eq!((stream.out(), stream.counters().doubles), (deliver(1, [50]), 1));
+    assert_eq!(
+        (stream.out(), stream.counters().doubles),
+        (deliver(1, [50]), 1)
+    );
     stream.linked(at(1, 70), 60);
     assert_eq!(stream.begin_read(), 50);
     stream.page(1, [60, 70], 70);
@@ -91,7 +97,10 @@ fn an_event_whose_predecessor_is_not_kept_is_in_order_unless_there_is_doubt() {
 fn offsets_that_only_order_are_not_taken_for_gaps() {
     let mut stream = Stream::ready_at(Sparse, true, 4);
     stream.events(1, [10, 500]);
-    let within = Offset { major: 500, minor: 1 };
+    let within = Offset {
+        major: 500,
+        minor: 1,
+    };
     let position = Position {
         offset: within,
         ..at(1, 0)
@@ -111,7 +120,10 @@ fn doubt_holds_events_that_only_order_and_not_those_that_are_counted() {
         assert_eq!(stream.out(), deliver(1, at_once.clone()));
         let after = stream.begin_read();
         stream.page(1, after + 1..=6, 6);
-        assert_eq!(stream.out(), deliver(1, (5..=6).filter(|n| !at_once.contains(n))));
+        assert_eq!(
+            stream.out(),
+            deliver(1, (5..=6).filter(|n| !at_once.contains(n)))
+        );
         assert!(stream.is_live());
     }
 }
@@ -164,5 +176,8 @@ fn an_audit_after_events_were_lost_by_the_engine_leads_to_missed() {
     stream.begin_read();
     stream.page(1, [], 4);
     stream.event(at(1, 5));
-    assert_eq!(stream.out(), [deliver(1, [5]), missed(1, 4), deliver(1, [5])].concat());
+    assert_eq!(
+        stream.out(),
+        [deliver(1, [5]), missed(1, 4), deliver(1, [5])].concat()
+    );
 }

@@ -7,7 +7,10 @@ use Numbering::{Dense, Linked, Sparse};
 fn a_gap_is_missed_in_its_place() {
     let mut stream = Stream::ready_at(Dense, false, 4);
     stream.events(1, [5, 8, 7, 9]);
-    assert_eq!(stream.out(), [deliver(1, [5]), missed(1, 7), deliver(1, [8, 9])].concat());
+    assert_eq!(
+        stream.out(),
+        [deliver(1, [5]), missed(1, 7), deliver(1, [8, 9])].concat()
+    );
     assert!(!stream.wants_read() && stream.is_live());
 
     let mut stream = Stream::ready_at(Linked, false, 40);
@@ -27,7 +30,10 @@ fn doubt_is_missed_at_once_only_where_offsets_cannot_show_it() {
     stream.event(at(1, 5));
     stream.doubt();
     stream.event(at(1, 7));
-    assert_eq!(stream.out(), [deliver(1, [5]), missed(1, 6), deliver(1, [7])].concat());
+    assert_eq!(
+        stream.out(),
+        [deliver(1, [5]), missed(1, 6), deliver(1, [7])].concat()
+    );
 
     let mut stream = Stream::ready_at(Linked, false, 40);
     stream.doubt();
@@ -78,7 +84,10 @@ fn events_before_ready_that_cannot_be_judged_or_had_no_room_are_missed() {
     stream.events(1, 1..=9);
     stream.ready(at(1, 0));
     stream.event(at(1, 10));
-    assert_eq!(stream.out(), [deliver(1, 1..=8), missed(1, 8), deliver(1, [10])].concat());
+    assert_eq!(
+        stream.out(),
+        [deliver(1, 1..=8), missed(1, 8), deliver(1, [10])].concat()
+    );
 }
 
 #[test]
