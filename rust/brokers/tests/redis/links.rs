@@ -82,7 +82,6 @@ async fn a_stopped_server_is_away_within_the_bound_and_comes_back() {
         Err(AttemptError::NotSent(_) | AttemptError::Unknown(_))
     ));
     server.go_on();
-    node.received.ready(&orders).await;
     node.is_live().await;
     node.publish_for_certain(&orders, "after").await;
     node.received.event(&orders, "after").await;

@@ -200,7 +200,7 @@ async fn a_script_that_does_not_end_is_busy() {
 
 #[tokio::test]
 async fn a_disk_that_cannot_be_written_is_busy() {
-    let server = Server::start();
+    let server = Server::with(&["--enable-protected-configs", "yes"]);
     let node = Node::live(server.config()).await;
     let orders = stream("orders");
     // A snapshot that fails: its directory is gone.
