@@ -87,6 +87,12 @@ impl Redis {
     /// [`ConfigError`] when a setting is out of its range.
     pub fn new(config: Config) -> Result<Self, ConfigError> {
         config.check()?;
+        if matches!(config.topology, Topology::Cluster { .. }) {
+            return Err(ConfigError(
+                "redis+cluster:// cannot be used yet: write redis:// or redis+sentinel://"
+                    .to_owned(),
+            ));
+        }
         let capabilities = Capabilities {
             numbering: Numbering::Dense,
             history: config.history.map(|_| HistoryKind::Shared),

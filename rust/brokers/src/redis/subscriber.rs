@@ -14,7 +14,7 @@ use bus::engine::Scope;
 
 use super::Shared;
 use super::delivery::Delivery;
-use super::fault::Fault;
+use super::fault::{Fault, FaultKind};
 use super::link::Link;
 use super::reader;
 use super::supervisor::Role;
@@ -42,7 +42,7 @@ pub(super) async fn serve(
 }
 
 async fn settle(shared: &Arc<Shared>, link: &Arc<Link>) -> Result<std::convert::Infallible, Fault> {
-    link.subscribe(&[shared.probe.clone()]).await?;
+    link.subscribe(std::slice::from_ref(&shared.probe)).await?;
     // What came between the last link and this one is not known. It is said before streams are ready
     // again: whoever reads history from now on finds it.
     shared.arrivals().doubt(Scope::All);
@@ -101,11 +101,30 @@ async fn settle_some(
     }
     // Asked on this link: the server that answers is the one that delivers.
     let streams: Vec<&StreamKey> = wanted.iter().map(|(_, want)| &want.stream).collect();
-    let heads = reader::heads_on(shared, link, &streams).await?;
+    let heads = match reader::heads_on(shared, link, &streams).await {
+        Ok(heads) => heads,
+        Err(fault) if fault.kind == FaultKind::Busy => vec![Err(fault); streams.len()],
+        Err(fault) => return Err(fault),
+    };
+    let mut busy = None;
     for ((channel, want), head) in wanted.iter().zip(heads) {
-        if shared.wants.is_current(channel, want.generation) {
-            shared.arrivals().ready(&want.stream, head);
+        match head {
+            Ok(head) if shared.wants.is_current(channel, want.generation) => {
+                shared.arrivals().ready(&want.stream, head);
+            }
+            Ok(_) => {}
+            // The others stay ready: a server that is full cannot store a new stream, and delivers.
+            Err(fault) if fault.kind == FaultKind::Busy => {
+                shared.wants.look_again(channel);
+                busy = Some(fault);
+            }
+            Err(fault) => return Err(fault),
         }
+    }
+    if let Some(fault) = busy {
+        tracing::warn!(reason = fault.reason, "streams are not ready");
+        let pause = shared.config.times.backoff_limit;
+        tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
     }
     Ok(())
 }

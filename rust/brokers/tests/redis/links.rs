@@ -198,6 +198,23 @@ async fn a_subscriber_on_a_server_without_publishes_is_noticed() {
 }
 
 #[tokio::test]
+async fn a_link_whose_buffer_overran_is_made_again() {
+    let server = Server::with(&["--client-output-buffer-limit", "pubsub 256kb 256kb 1"]);
+    let node = Node::live(server.config()).await;
+    let publisher = Node::live(server.config()).await;
+    let orders = stream("orders");
+    node.want(&orders).await;
+    node.received.clear();
+    // Larger than the buffer: Redis cuts the link before it has sent it.
+    let text = "x".repeat(900_000);
+    let position = publisher.publish_for_certain(&orders, &text).await;
+    let head = node.received.ready(&orders).await;
+    assert_eq!(head, position);
+    publisher.publish_for_certain(&orders, "after").await;
+    node.received.event(&orders, "after").await;
+}
+
+#[tokio::test]
 async fn a_server_that_answers_nothing_is_away() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
