@@ -49,7 +49,7 @@ async fn history_that_was_trimmed_is_too_late() {
     let mut config = server.config();
     config.history = Some(HistoryLimits {
         events: 10,
-        age: Duration::from_secs(300),
+        age: Duration::from_mins(5),
     });
     let node = Node::live(config).await;
     let orders = stream("orders");

@@ -27,7 +27,7 @@ async fn a_server_that_is_not_there_is_away_until_it_comes() {
     config.times = quick();
     let node = Node::start(config);
     assert_eq!(node.engine.health(), Health::Starting);
-    let reason = node.received.wait("it is away", |all| away(all)).await;
+    let reason = node.received.wait("it is away", away).await;
     assert!(reason.contains(&port.to_string()), "{reason}");
     let orders = stream("orders");
     let answer = node.publish(&orders, &["x"]).await.remove(0);
@@ -66,7 +66,7 @@ async fn a_stopped_server_is_away_within_the_bound_and_comes_back() {
     node.received.clear();
     server.stop();
     let stopped = Instant::now();
-    let reason = node.received.wait("it is away", |all| away(all)).await;
+    let reason = node.received.wait("it is away", away).await;
     assert!(
         stopped.elapsed() < Duration::from_secs(20),
         "away after {:?}",
@@ -128,7 +128,7 @@ async fn a_killed_server_is_away_and_comes_back() {
     let before = node.want(&orders).await;
     node.received.clear();
     server.kill();
-    node.received.wait("it is away", |all| away(all)).await;
+    node.received.wait("it is away", away).await;
     server.restart();
     let after = node.received.ready(&orders).await;
     assert_ne!(after.epoch, before.epoch);
@@ -227,7 +227,7 @@ async fn a_server_that_answers_nothing_is_away() {
     let mut config = Config::from_url(&format!("redis://127.0.0.1:{port}")).unwrap();
     config.times = impatient();
     let node = Node::start(config);
-    let reason = node.received.wait("it is away", |all| away(all)).await;
+    let reason = node.received.wait("it is away", away).await;
     assert!(reason.contains("2 seconds"), "{reason}");
 }
 
@@ -246,6 +246,6 @@ async fn a_server_of_another_kind_is_refused() {
     let mut config = Config::from_url(&url).unwrap();
     config.times = impatient();
     let node = Node::start(config);
-    let reason = node.received.wait("it is away", |all| away(all)).await;
+    let reason = node.received.wait("it is away", away).await;
     assert!(!reason.contains("s3cret"), "{reason}");
 }

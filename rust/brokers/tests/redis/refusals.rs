@@ -260,7 +260,7 @@ async fn a_wrong_password_is_a_configuration_error_that_is_not_tried_again_fast(
     let counter = asked.clone();
     let mut config = server.config();
     config.times = Times {
-        configuration_pause: Duration::from_secs(600),
+        configuration_pause: Duration::from_mins(10),
         ..quick()
     };
     config.credentials = Some(Credentials::from_callable(move || {
