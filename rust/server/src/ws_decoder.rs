@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::allowance::Allowance;
 use crate::causes;
-use crate::ws_frame::{FrameHeader, MAX_CONTROL_BYTES, OpCode, ReadHeader, unmask};
+use crate::ws_frame::{FrameHeader, OpCode, ReadHeader, unmask};
 
 /// One message from a client.
 #[derive(Debug, PartialEq, Eq)]
@@ -214,7 +214,7 @@ impl MessageDecoder {
             _ if header.reserved != 0 => "The reserved bits must be 0: no extension was agreed",
             None => "The opcode is reserved",
             Some(_) if is_control && !header.is_final => "Control frames must not be fragmented",
-            Some(_) if is_control && header.length > MAX_CONTROL_BYTES => {
+            Some(_) if is_control && !header.may_be_control() => {
                 "Control frames may have at most 125 bytes"
             }
             Some(_) if header.mask.is_none() => "Frames of clients must be masked",
@@ -232,6 +232,13 @@ impl MessageDecoder {
 
     /// Refuses a frame that is too large before its payload is there, and skips it.
     fn check_length(&mut self, header: &FrameHeader) -> Result<(), Close> {
+        if !header.is_length_minimal() {
+            self.lose();
+            return Err(Close::new(
+                1002,
+                "The length of a frame must be written with as few bytes as it takes",
+            ));
+        }
         if header.length <= self.limit_bytes as u64 {
             return Ok(());
         }
@@ -369,6 +376,38 @@ mod tests {
         assert_eq!(decode(&[&bytes]), expected);
         let one_by_one: Vec<&[u8]> = bytes.chunks(1).collect();
         assert_eq!(decode(&one_by_one), expected);
+    }
+
+    #[test]
+    fn a_length_that_is_not_written_in_its_shortest_form_is_a_violation_however_it_is_cut() {
+        let in_two = |opcode, length: u16| [&[opcode, 0xfe][..], &length.to_be_bytes()].concat();
+        let in_eight = |length: u64| [&[0x81, 0xff][..], &length.to_be_bytes()].concat();
+        for header in [
+            in_two(0x81, 0),
+            in_two(0x81, 125),
+            in_two(0x89, 0),
+            in_two(0x88, 2),
+            in_two(0x8a, 126),
+            in_eight(0),
+            in_eight(0xffff),
+            in_eight(1 << 63),
+            in_eight(u64::MAX),
+        ] {
+            let bytes = [&header[..], &[0; 8]].concat();
+            for size in [1, 3, bytes.len()] {
+                let chunks: Vec<&[u8]> = bytes.chunks(size).collect();
+                let messages = decode(&chunks);
+                let [Incoming::Violation(close), Incoming::Close] = &messages[..] else {
+                    panic!("{header:x?} in pieces of {size}: {messages:?}");
+                };
+                assert_eq!(close.code, 1002, "{header:x?}");
+            }
+        }
+        let shortest = [in_two(0x81, 126), vec![0; 4], vec![b'a'; 126]].concat();
+        assert_eq!(
+            decode(&[&shortest]),
+            [Incoming::Text("a".repeat(126).into())]
+        );
     }
 
     #[test]

@@ -67,7 +67,9 @@ pub(crate) struct FrameHeader {
     pub(crate) opcode: Option<OpCode>,
     /// What the payload is masked with; `None`: it is not.
     pub(crate) mask: Option<[u8; 4]>,
-    /// Length of the payload (bytes).
+    /// The length that the first two bytes tell: 126 and 127 say that another one follows.
+    short_length: u8,
+    /// Length of the payload (bytes), as far as it was received: before that [`Self::short_length`].
     pub(crate) length: u64,
     /// Length of the header itself (bytes).
     pub(crate) size: usize,
@@ -104,6 +106,7 @@ impl FrameHeader {
             reserved: (first & RESERVED) >> 4,
             opcode: OpCode::read(first & 0x0f),
             mask: is_masked.then_some([0; 4]),
+            short_length: mark,
             length: u64::from(mark),
             size: 2 + length_bytes + if is_masked { 4 } else { 0 },
         };
@@ -120,6 +123,21 @@ impl FrameHeader {
             (None, _) => {}
         }
         ReadHeader::Whole(header)
+    }
+
+    /// Whether its first two bytes announce what a control frame may have (section 5.5).
+    pub(crate) fn may_be_control(&self) -> bool {
+        u64::from(self.short_length) <= MAX_CONTROL_BYTES
+    }
+
+    /// Whether its length is written as section 5.2 wants it: with as few bytes as it takes, and
+    /// with 63 bits at most. Of a header whose length was received.
+    pub(crate) fn is_length_minimal(&self) -> bool {
+        match self.short_length {
+            LENGTH_IN_2 => self.length > MAX_CONTROL_BYTES,
+            LENGTH_IN_8 => self.length > u64::from(u16::MAX) && self.length >> 63 == 0,
+            _ => true,
+        }
     }
 }
 

@@ -34,7 +34,10 @@ def check_logged(caplog: Any, kind: type[BaseException], what: str) -> None:
     raised: BaseException | None = record.exc_info[1]
     while raised is not None and not isinstance(raised, kind):
         raised = raised.__cause__
-    assert raised is not None and raised.__traceback__ is not None
+    # Python 3.10 raises a cancellation again as one without a traceback.
+    while raised is not None and raised.__traceback__ is None:
+        raised = raised.__context__
+    assert raised is not None
 
 
 async def inner_task() -> None:
