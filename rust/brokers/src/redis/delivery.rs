@@ -7,8 +7,8 @@ use redis::aio::{AsyncPushSender, SendError};
 use redis::{PushInfo, PushKind, Value};
 use tokio::sync::watch;
 
-use super::Shared;
 use super::script::message;
+use super::shared::Shared;
 use super::socket::Activity;
 
 /// Delivers the pushes of one link.

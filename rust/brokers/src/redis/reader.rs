@@ -1,17 +1,17 @@
 //! Reads history and the newest positions.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bus::engine::{Page, ReadError};
 use bus::{Position, StreamKey};
 use futures_util::future::try_join_all;
 
-use super::Shared;
 use super::fault::Fault;
 use super::link::Link;
 use super::script::{Calls, Script, page, positions};
-use super::subscriber::by_partition;
-use super::supervisor::Role;
+use super::shared::Shared;
+use super::slot::Role;
 
 /// The most streams of one call.
 const STREAMS: usize = 512;
@@ -96,4 +96,18 @@ fn calls<'a>(shared: &'a Shared, link: &'a Link) -> Calls<'a> {
         names: &shared.names,
         run: &link.server.run,
     }
+}
+
+/// Splits streams by partition, with their places.
+fn by_partition<'a>(
+    shared: &Shared,
+    streams: &[&'a StreamKey],
+) -> Vec<(Vec<usize>, Vec<&'a StreamKey>)> {
+    let mut parts: HashMap<u32, (Vec<usize>, Vec<&StreamKey>)> = HashMap::new();
+    for (place, stream) in streams.iter().enumerate() {
+        let part = parts.entry(shared.names.partition(stream)).or_default();
+        part.0.push(place);
+        part.1.push(*stream);
+    }
+    parts.into_values().collect()
 }

@@ -5,19 +5,19 @@
 //! not wanted and wanted again meanwhile is settled by what is wanted when it looks. Not here: the
 //! events (`delivery`).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bus::StreamKey;
 use bus::engine::Scope;
 
-use super::Shared;
 use super::delivery::Delivery;
 use super::fault::{Fault, FaultKind};
 use super::link::Link;
 use super::reader;
-use super::supervisor::Role;
+use super::shared::Shared;
+use super::slot::Role;
 use super::wants::Wanted;
 
 /// The most channels of one command.
@@ -174,18 +174,4 @@ async fn prove(shared: &Arc<Shared>, delivery: &Arc<Delivery>) -> Fault {
              subscribing may have led to two servers"
         ));
     }
-}
-
-/// Splits streams by partition, with their places.
-pub(super) fn by_partition<'a>(
-    shared: &Shared,
-    streams: &[&'a StreamKey],
-) -> Vec<(Vec<usize>, Vec<&'a StreamKey>)> {
-    let mut parts: HashMap<u32, (Vec<usize>, Vec<&StreamKey>)> = HashMap::new();
-    for (place, stream) in streams.iter().enumerate() {
-        let part = parts.entry(shared.names.partition(stream)).or_default();
-        part.0.push(place);
-        part.1.push(*stream);
-    }
-    parts.into_values().collect()
 }
