@@ -17,6 +17,7 @@ LAYERS = {
     "graphql": set(),
     "protocol": set(),
     "bus": set(),
+    "brokers": {"bus"},
     "security": {"bus", "graphql", "protocol"},
     "runtime": {"bus", "graphql", "protocol", "security"},
     "server": {"bus", "graphql", "protocol", "runtime", "security"},
