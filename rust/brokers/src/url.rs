@@ -52,9 +52,16 @@ impl BusUrl {
                 let config = crate::redis::Config::from_url(text)?;
                 Ok(Some(Self::Redis(Box::new(config))))
             }
-            _ => Err(BusUrlError::UnknownScheme {
-                scheme: scheme.chars().take(20).collect(),
-            }),
+            // Only what can be a scheme is shown: it may be a password.
+            _ if scheme
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte == b'+') =>
+            {
+                Err(BusUrlError::UnknownScheme {
+                    scheme: scheme.chars().take(20).collect(),
+                })
+            }
+            _ => Err(BusUrlError::NoUrl),
         }
     }
 

@@ -47,6 +47,17 @@ impl HealthBoard {
         self.states.lock().health()
     }
 
+    /// Why there is no link.
+    pub(super) fn fault(&self) -> Fault {
+        let states = self.states.lock();
+        let faults = states.links.iter().filter_map(|link| match link {
+            LinkState::Away { fault, .. } => Some(fault),
+            LinkState::Starting | LinkState::Live | LinkState::Silent(_) => None,
+        });
+        let worst = faults.max_by_key(|fault| fault.is_configuration());
+        worst.map_or_else(|| Fault::away("there is no link to Redis"), Clone::clone)
+    }
+
     /// A link does its work.
     pub(super) fn live(&self, role: Role, arrivals: &Arc<dyn Arrivals>) {
         self.states.lock().links[role as usize] = LinkState::Live;

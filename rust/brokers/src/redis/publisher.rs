@@ -113,7 +113,7 @@ async fn attempt(shared: &Shared, events: &[Outgoing]) -> (Result<Vec<Attempt>, 
     let mut answers = Vec::new();
     if !fitting.is_empty() {
         let Some(link) = shared.slot(Role::Publisher).current() else {
-            return (Err(Fault::away("there is no link to Redis")), false);
+            return (Err(shared.health.fault()), false);
         };
         let calls = Calls {
             config: &shared.config,

@@ -87,7 +87,7 @@ fn link(shared: &Shared) -> Result<Arc<Link>, Fault> {
     shared
         .slot(Role::Reader)
         .current()
-        .ok_or_else(|| Fault::away("there is no link to Redis"))
+        .ok_or_else(|| shared.health.fault())
 }
 
 fn calls<'a>(shared: &'a Shared, link: &'a Link) -> Calls<'a> {

@@ -56,8 +56,9 @@ impl Shared {
     /// Whether publishers are to be told at once that the engine cannot be reached.
     pub(super) fn fails_now(&self) -> bool {
         let is_away = || match self.engine.health() {
-            Health::Starting | Health::Away { .. } | Health::Closed => true,
-            Health::Live | Health::Silent { .. } => false,
+            Health::Away { .. } | Health::Closed => true,
+            // The first link is waited for, as it is about to be there.
+            Health::Starting | Health::Live | Health::Silent { .. } => false,
         };
         self.on_unavailable == OnUnavailable::Fail && is_away()
     }

@@ -153,7 +153,7 @@ impl<E> Sequencer<E> {
         if head.epoch != self.last.epoch || head.offset < floor {
             // In the same epoch, the engine has lost events that it had delivered.
             self.doubt = Doubt::None;
-            self.go_on_from(head, sink);
+            self.go_on_in(head, sink);
             if has_dropped {
                 self.doubt = Doubt::Certain;
             }
@@ -261,7 +261,7 @@ impl<E> Sequencer<E> {
         };
         self.failed_reads = 0;
         if head.epoch != self.last.epoch || head.offset < after {
-            self.go_on_from(head, sink);
+            self.go_on_in(head, sink);
             return;
         }
         let start = self.last;
@@ -297,6 +297,8 @@ impl<E> Sequencer<E> {
                 if head.epoch == self.last.epoch && known.contains(&head.offset) {
                     // What was missing has arrived since, or nothing was.
                     self.complete(self.last, head, sink);
+                } else if matches!(error, ReadError::OtherEpoch { .. }) {
+                    self.go_on_in(head, sink);
                 } else {
                     self.go_on_from(head, sink);
                 }

@@ -203,7 +203,26 @@ impl<E> Sequencer<E> {
         }
     }
 
-    /// What is between the last event and `head` cannot be read, or the engine counts anew.
+    /// The history of the engine is another one, whose newest event is at `head`. In an epoch that is
+    /// new here all that it keeps of the epoch is read: it was published after what is missing.
+    pub(super) fn go_on_in(&mut self, head: Position, sink: &mut impl Sink<E>) {
+        let is_new = head.epoch != self.last.epoch && !self.past.contains(head.epoch);
+        if !is_new || !self.has_history {
+            return self.go_on_from(head, sink);
+        }
+        let offset = Offset::default();
+        let doubt = self.doubt;
+        if offset < head.offset {
+            self.doubt = Doubt::Certain;
+        }
+        self.go_on_from(Position { offset, ..head }, sink);
+        if self.numbering == Numbering::Dense && self.last.offset >= head.offset {
+            // What had arrived is all that there is to read.
+            self.doubt = doubt;
+        }
+    }
+
+    /// What is between the last event and `head` cannot be read.
     pub(super) fn go_on_from(&mut self, head: Position, sink: &mut impl Sink<E>) {
         if head.epoch != self.last.epoch {
             self.past.add(self.last.epoch);

@@ -118,9 +118,16 @@ fn an_event_of_a_new_epoch_leads_to_a_read_and_missed_once() {
         assert_eq!(stream.out(), vec![]);
         assert_eq!(stream.begin_read(), 4);
         stream.event(at(2, 3));
-        stream.read_failed(ReadError::OtherEpoch { head: at(2, 1) });
+        stream.read_failed(ReadError::OtherEpoch { head: at(2, 2) });
+        if numbering == Sparse {
+            assert_eq!(stream.begin_read(), 0);
+            stream.page(2, [1, 2], 2);
+        }
         stream.event(at(2, 4));
-        assert_eq!(stream.out(), [missed(2, 1), deliver(2, [2, 3, 4])].concat());
+        assert_eq!(
+            stream.out(),
+            [missed(2, 0), deliver(2, [1, 2, 3, 4])].concat()
+        );
         assert!(stream.is_live());
         assert_eq!(stream.counters().gaps, 1);
     }
@@ -134,7 +141,7 @@ fn late_events_of_an_old_epoch_are_dropped_without_a_read() {
     stream.begin_read();
     stream.read_failed(ReadError::OtherEpoch { head: at(2, 1) });
     stream.events(1, [5, 6, 7]);
-    assert_eq!(stream.out(), missed(2, 1));
+    assert_eq!(stream.out(), [missed(2, 0), deliver(2, [1])].concat());
     assert!(stream.is_live());
     assert_eq!(stream.counters().stale, 4);
 }
@@ -150,7 +157,24 @@ fn an_event_of_another_epoch_is_dropped_when_a_later_read_shows_the_same_epoch()
     assert_eq!(stream.out(), deliver(1, [5]));
     assert_eq!(stream.begin_read(), 5);
     stream.read_failed(ReadError::OtherEpoch { head: at(9, 1) });
-    assert_eq!(stream.out(), [missed(9, 1), deliver(9, [2])].concat());
+    assert_eq!(stream.begin_read(), 0);
+    stream.page(9, [1], 1);
+    assert_eq!(stream.out(), [missed(9, 0), deliver(9, [1, 2])].concat());
+}
+
+#[test]
+fn what_is_not_kept_any_more_of_a_new_epoch_is_missed() {
+    let mut stream = Stream::ready_at(Dense, true, 4);
+    stream.doubt();
+    stream.ready(at(9, 50));
+    assert_eq!(stream.begin_read(), 0);
+    stream.read_failed(ReadError::TooLate { head: at(9, 50) });
+    stream.event(at(9, 51));
+    assert_eq!(
+        stream.out(),
+        [missed(9, 0), missed(9, 50), deliver(9, [51])].concat()
+    );
+    assert!(stream.is_live());
 }
 
 #[test]
@@ -163,7 +187,7 @@ fn the_engine_may_return_to_an_epoch() {
     stream.event(at(1, 5));
     assert_eq!(
         stream.out(),
-        [missed(2, 1), missed(1, 4), deliver(1, [5])].concat()
+        [missed(2, 0), missed(1, 4), deliver(1, [5])].concat()
     );
 }
 
