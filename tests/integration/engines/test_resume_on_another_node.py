@@ -328,13 +328,26 @@ async def test_an_initial_value_is_sent_again_to_who_is_too_late(redis):
 @pytest.mark.parametrize(
     ("options", "history"), [("", None), ("?history=off", History())], ids=["manager", "URL"]
 )
-async def test_without_history_every_return_is_too_late(options, history, redis):
+async def test_without_history_in_redis_what_was_published_elsewhere_is_told(
+    options, history, redis
+):
     async with managers(redis.url + options, history=history) as (a, b):
         receipt = await a.publish("feed", 1)
+        await a.publish("feed", 2)
         async with b.subscribe(query("feed"), extensions=after(receipt.event_id)) as results:
             assert (await anext(results)).extensions["resume"]["missed"] is True
-            await a.publish("feed", 2)
-            assert await take(results, 1) == [2]
+            await a.publish("feed", 3)
+            assert await take(results, 1) == [3]
+
+
+async def test_without_history_in_redis_a_node_sends_what_it_has_carried(redis):
+    async with managers(f"{redis.url}?history=off") as (a, b):
+        async with b.subscribe(query("feed")) as others:
+            first = await a.publish("feed", 0)
+            await a.publish_many([("feed", 1), ("feed", 2)])
+            await take(others, 3)
+            async with b.subscribe(query("feed"), extensions=after(first.position)) as results:
+                assert await take(results, 2) == [1, 2]
 
 
 async def test_a_client_that_is_told_by_an_event_stream_goes_on_by_the_id_of_that(redis, serve):
