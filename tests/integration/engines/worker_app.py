@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import sys
 
 from fraiseql_subs import Event, SubscriptionManager, passthrough, subscription
 from fraiseql_subs.adapters.asgi import GraphQLApp
@@ -39,7 +37,6 @@ manager = SubscriptionManager(
 app = GraphQLApp(manager)
 
 
-async def serve(port: int) -> None:
+def serve(port: int) -> None:
     """Serve by the embedded server on a port that other processes share."""
-    async with manager.serve(port=port, drain=0.0, reuse_port=True):
-        await asyncio.to_thread(sys.stdin.read)
+    manager.run(port=port, drain=0.0, reuse_port=True)

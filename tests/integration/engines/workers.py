@@ -20,7 +20,7 @@ from support.redis_server import free_port
 ATTEMPTS = 5
 """How often a port is tried that another program may have taken."""
 
-EMBEDDED = (sys.executable, "-c", "import asyncio, worker_app; asyncio.run(worker_app.serve({port}))")
+EMBEDDED = (sys.executable, "-c", "import worker_app; worker_app.serve({port})")
 
 COMMANDS: dict[str, list[tuple[str, ...]]] = {
     "embedded": [EMBEDDED, EMBEDDED],
@@ -84,7 +84,8 @@ class Workers:
 
     async def _end(self) -> None:
         for process in self._processes:
-            process.send_signal(signal.SIGTERM)
+            if process.returncode is None:
+                process.send_signal(signal.SIGTERM)
         for process in self._processes:
             await asyncio.wait_for(process.wait(), PATIENCE)
 
@@ -117,7 +118,7 @@ async def _start(command: tuple[str, ...], bus: str, port: int, log: IO[str]) ->
         words = [str(Path(sys.executable).with_name(words[0])), *words[1:], "worker_app:app"]
     return await asyncio.create_subprocess_exec(
         *words,
-        stdin=asyncio.subprocess.PIPE,
+        stdin=asyncio.subprocess.DEVNULL,
         stdout=log,
         stderr=log,
         env={**os.environ, "PYTHONPATH": PATHS, "BUS": bus},
