@@ -10,9 +10,7 @@ from typing import Any
 from fraiseql_subs import SKIP, Context, Event, SubscriptionManager, passthrough, subscription
 
 feed = passthrough("feed", int, channel="feed")
-any_channel = passthrough(
-    "anyChannel", int, channel="{channel}", arguments={"channel": str}
-)
+any_channel = passthrough("anyChannel", int, channel="{channel}", arguments={"channel": str})
 
 
 @subscription(channel="orders", event_types=["placed", "paid"], filter={"user_id": "$userId"})

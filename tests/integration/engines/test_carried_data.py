@@ -124,8 +124,7 @@ async def test_channels_of_every_name_are_told_apart_on_another_node(redis):
     query = "subscription Feed($channel: String!) { anyChannel(channel: $channel) }"
     async with managers(redis.url) as (a, b), contextlib.AsyncExitStack() as stack:
         subscribers = [
-            await stack.enter_async_context(b.subscribe(query, {"channel": name}))
-            for name in NAMES
+            await stack.enter_async_context(b.subscribe(query, {"channel": name})) for name in NAMES
         ]
         for _ in range(2):
             await a.publish_many([(name, number) for number, name in enumerate(NAMES)])
@@ -139,12 +138,13 @@ async def test_tenants_of_every_name_are_told_apart_on_another_node(redis):
     # The same text, divided in every way.
     places = [("a:b", "c"), ("a", "b:c"), ("a%3Ab", "c"), ("a", "b%3Ac"), ("a.b", "c")]
     places += [(name, "feed") for name in NAMES] + [("feed", name) for name in NAMES]
-    async with managers(redis.url, security=security) as (a, b), contextlib.AsyncExitStack() as stack:
+    async with (
+        managers(redis.url, security=security) as (a, b),
+        contextlib.AsyncExitStack() as stack,
+    ):
         subscribers = [
             await stack.enter_async_context(
-                b.subscribe(
-                    query, {"channel": channel}, identity=Identity("ada", tenant_id=tenant)
-                )
+                b.subscribe(query, {"channel": channel}, identity=Identity("ada", tenant_id=tenant))
             )
             for tenant, channel in places
         ]

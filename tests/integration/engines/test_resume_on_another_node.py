@@ -194,9 +194,7 @@ async def test_a_tenant_is_sent_its_own_of_what_it_missed(redis):
     security = Security(tenant=TenantIsolation())
     async with managers(redis.url, security=security) as (a, b):
         ada, eve = [Identity(name, tenant_id=name) for name in ("ada", "eve")]
-        firsts = {
-            tenant: await a.publish("feed", 0, tenant_id=tenant) for tenant in ("ada", "eve")
-        }
+        firsts = {tenant: await a.publish("feed", 0, tenant_id=tenant) for tenant in ("ada", "eve")}
         for number in range(1, 11):
             await a.publish("feed", number, tenant_id=("ada", "eve")[number % 2])
         own = after(firsts["ada"].position)

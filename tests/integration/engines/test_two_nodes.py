@@ -190,7 +190,10 @@ async def test_resolvers_find_the_envelope_of_an_event_of_the_other_node(redis):
 async def test_an_event_of_a_tenant_never_reaches_another_on_any_node(redis):
     security = Security(tenant=TenantIsolation())
     tenants = ["acme", "other", "acme:feed", "a%cme", "ACME", "ácme", "*"]
-    async with managers(redis.url, security=security) as nodes, contextlib.AsyncExitStack() as stack:
+    async with (
+        managers(redis.url, security=security) as nodes,
+        contextlib.AsyncExitStack() as stack,
+    ):
         subscribers = [
             (
                 tenant,
