@@ -155,7 +155,7 @@ async def test_threads_without_an_event_loop_publish(redis):
         )
         received = await take(results, 6)
         assert sorted(received) == [0, 1, 10, 11, 20, 21]
-        for start, (first, second) in zip((0, 10, 20), offsets):
+        for start, (first, second) in zip((0, 10, 20), offsets, strict=True):
             assert (received[first - 1], received[second - 1]) == (start, start + 1)
 
 

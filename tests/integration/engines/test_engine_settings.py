@@ -1,4 +1,4 @@
-"""Engines that cannot work as they are configured: the error says what to do, and shows no secret."""
+"""Engines that cannot work as configured: the error says what to do, and shows no secret."""
 
 from __future__ import annotations
 

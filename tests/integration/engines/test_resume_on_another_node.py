@@ -1,4 +1,4 @@
-"""A client that leaves one node and returns to another is sent what it missed, once and in order."""
+"""A client that returns to another node is sent what it missed, once and in order."""
 
 from __future__ import annotations
 

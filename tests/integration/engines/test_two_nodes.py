@@ -109,8 +109,8 @@ async def test_a_subscriber_is_sent_every_event_that_is_published_after_it_is_re
     async with managers(redis.url) as (a, b):
         for attempt in range(20):
             channel = f"channel {attempt}"
-            query = 'subscription { anyChannel(channel: "%s") }' % channel
-            async with b.subscribe(query) as results:
+            query = "subscription Feed($channel: String!) { anyChannel(channel: $channel) }"
+            async with b.subscribe(query, {"channel": channel}) as results:
                 await a.publish(channel, attempt)
                 assert await take(results, 1) == [attempt]
 

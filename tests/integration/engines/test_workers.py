@@ -17,7 +17,7 @@ every_server = pytest.mark.parametrize("server", COMMANDS)
 
 async def publish(client: ProtocolClient, number: int) -> None:
     """Publish a number in the process that serves a client."""
-    id = await client.subscribe("subscription { published(number: %d) }" % number)
+    id = await client.subscribe(f"subscription {{ published(number: {number}) }}")
     assert (await client.receive_next(id))["data"]
     await client.complete(id)
 
@@ -48,7 +48,7 @@ async def test_clients_of_every_worker_are_sent_every_event_and_move_without_a_g
         assert len(set(lasts)) == 1
         for number in range(20, 40):
             await publish(publishers[number % 2][0], number)
-        for (_, process), last in zip(clients, lasts):
+        for (_, process), last in zip(clients, lasts, strict=True):
             returned, _ = await connect(process)
             await returned.subscribe(query("feed"), extensions=after(last))
             received, _ = await numbers(returned, 20)

@@ -22,16 +22,13 @@ ATTEMPTS = 5
 
 EMBEDDED = (sys.executable, "-c", "import worker_app; worker_app.serve({port})")
 
+GUNICORN = ("gunicorn", "-k", "uvicorn_worker.UvicornWorker", "-w", "2", "-b", "127.0.0.1:{port}")
+
 COMMANDS: dict[str, list[tuple[str, ...]]] = {
     "embedded": [EMBEDDED, EMBEDDED],
     "uvicorn": [("uvicorn", "--workers", "2", "--port", "{port}", "--ws", "websockets-sansio")],
-    "gunicorn": [
-        ("gunicorn", "-k", "uvicorn_worker.UvicornWorker", "-w", "2", "-b", "127.0.0.1:{port}")
-    ],
-    "gunicorn preloaded": [
-        ("gunicorn", "--preload", "-k", "uvicorn_worker.UvicornWorker", "-w", "2")
-        + ("-b", "127.0.0.1:{port}")
-    ],
+    "gunicorn": [GUNICORN],
+    "gunicorn preloaded": [(*GUNICORN, "--preload")],
     "hypercorn": [("hypercorn", "--workers", "2", "--bind", "127.0.0.1:{port}")],
     "granian": [("granian", "--workers", "2", "--port", "{port}", "--interface", "asgi")],
 }
