@@ -1,0 +1,49 @@
+"""A worker: publishes what happens to orders, and serves nobody."""
+
+import asyncio
+import contextlib
+import itertools
+import os
+import signal
+
+from shop import Order, Status, manager
+
+from fraiseql_subs import PublishError, Receipt
+
+ATTEMPTS = 20
+
+
+async def publish(order: Order) -> Receipt:
+    """Publish a change, again while Redis is away; by its id it is one event all the same."""
+    event_id = f"order-{order.id}-{order.status.value}"
+    for attempt in itertools.count(1):
+        try:
+            return await manager.publish("orders", order, event_id=event_id)
+        except PublishError as error:
+            if not error.retryable or attempt == ATTEMPTS:
+                raise
+            print(f"not published yet ({error.outcome}): {error}", flush=True)
+            await asyncio.sleep(1)
+    raise AssertionError("unreachable")
+
+
+async def publish_orders(interval: float) -> None:
+    """Let orders change for ever."""
+    for number in itertools.count():
+        receipt = await publish(Order(number // 3, list(Status)[number % 3]))
+        print(f"published {receipt.event_id} at {receipt.position}", flush=True)
+        await asyncio.sleep(interval)
+
+
+async def main() -> None:
+    """Publish until Ctrl-C or SIGTERM."""
+    async with manager:
+        publishing = asyncio.create_task(publish_orders(float(os.environ.get("INTERVAL", "1"))))
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, publishing.cancel)
+        with contextlib.suppress(asyncio.CancelledError):
+            await publishing
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
