@@ -1,7 +1,7 @@
 # The only place where commands are written down. `make help` lists them.
 #
 # Needs a Rust toolchain, Python 3.10 or later and make; everything else is installed into .venv,
-# node_modules of tests/js and graphiql and, for Node.js, Chromium, nginx and curl where they are
+# node_modules of tests/js and graphiql and, for Node.js, Chromium, nginx, curl and Redis where they are
 # missing, the system (Debian packages).
 
 PYTHON ?= python3
@@ -17,7 +17,7 @@ PYTHONS = $(shell for version in 3.10 3.11 3.12 3.13; do \
 	for python in python$$version $$HOME/.pyenv/versions/$$version.*/bin/python; do \
 	$$python -c '' 2>/dev/null && echo $$python && break; done; done)
 
-.PHONY: help setup fmt test-one deny attack demo .built .page graphiql test test-rust test-python test-pythons lint types check bench compare fuzz fuzz-graphql clean .chromium .node .proxies .faketime
+.PHONY: help setup fmt test-one deny attack demo .built .page graphiql test test-rust test-python test-pythons lint types check bench compare fuzz fuzz-graphql clean .chromium .node .proxies .faketime .libpython .redis
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -35,13 +35,13 @@ demo: .built .page ## serve examples/orders.py with events flowing
 
 test: test-rust test-python ## build and run every test
 
-test-rust: ## Rust unit, property and integration tests
-	cargo test --workspace --locked
+test-rust: .libpython .redis ## Rust unit, property and integration tests
+	@$(BIN)/python -c '$(HAS_LIBRARY)' || export PYO3_PYTHON=/usr/bin/python3; set -x; cargo test --workspace --locked
 
-test-python: $(VENV)/.debug tests/js/node_modules/.installed $(PAGE) .chromium .proxies .faketime ## Python tests, with real clients
+test-python: $(VENV)/.debug tests/js/node_modules/.installed $(PAGE) .chromium .proxies .faketime .redis ## Python tests, with real clients
 	$(BIN)/python -m pytest -n 2
 
-test-pythons: $(VENV)/.debug tests/js/node_modules/.installed $(PAGE) .chromium .proxies .faketime ## Python tests on every other version that is installed
+test-pythons: $(VENV)/.debug tests/js/node_modules/.installed $(PAGE) .chromium .proxies .faketime .redis ## Python tests on every other version that is installed
 	set -e; for python in $(PYTHONS); do \
 		version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); venv=.venvs/$$version; \
 		test $$version != "$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')" || continue; \
@@ -160,6 +160,16 @@ WHEEL ?= $(shell ls -t target/wheels/fraiseql_subs-*.whl dist/fraiseql_subs-*.wh
 	@test -e $(PAGE) || { echo 'Making the page for browsers' && $(MAKE) --no-print-directory graphiql; } || \
 		echo 'Node.js cannot be had: browsers are not served GraphiQL'
 
+# The tests of rust/python run an interpreter inside themselves, for which they are linked with its
+# shared library; Debian has that in a package of its own. Where the interpreter of .venv has none,
+# that of the system stands in.
+HAS_LIBRARY := import os, sys; from sysconfig import get_config_var as var; \
+	sys.exit(not (var("PYTHONFRAMEWORK") or var("Py_ENABLE_SHARED") and os.path.exists(os.path.join(var("LIBDIR"), var("LDLIBRARY")))))
+
+.libpython: | $(BIN)/python
+	@$(BIN)/python -c '$(HAS_LIBRARY)' || /usr/bin/python3 -c '$(HAS_LIBRARY)' 2>/dev/null || \
+		(apt-get update -qq && apt-get install -qq -y --no-install-recommends python3 libpython3-dev)
+
 .node:
 	@command -v npm >/dev/null || (apt-get update -qq && apt-get install -qq -y --no-install-recommends nodejs npm)
 
@@ -175,6 +185,11 @@ WHEEL ?= $(shell ls -t target/wheels/fraiseql_subs-*.whl dist/fraiseql_subs-*.wh
 .faketime:
 	@ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || \
 		(apt-get update -qq && apt-get install -qq -y --no-install-recommends faketime)
+
+# Private servers of the tests of brokers, and their certificates.
+.redis:
+	@(command -v redis-server && command -v redis-cli && command -v openssl) >/dev/null || \
+		(apt-get update -qq && apt-get install -qq -y --no-install-recommends redis-server openssl)
 
 %/node_modules/.installed: %/package.json %/package-lock.json | .node
 	cd $* && npm ci --silent --no-audit --no-fund

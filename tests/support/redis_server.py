@@ -1,4 +1,4 @@
-"""A Redis of a test's own: a private server on a free port, which can be killed, stopped and started."""
+"""A private Redis on a free port, which a test can kill, stop and start."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+from functools import partial
 from pathlib import Path
 
 from support.waiting import PATIENCE, eventually
@@ -52,7 +53,7 @@ class RedisServer:
         for _ in range(ATTEMPTS):
             port = self.port or free_port()
             self.process = await self._launch(port)
-            await eventually(lambda: self._is_decided(port), "redis-server answers or ends")
+            await eventually(partial(self._is_decided, port), "redis-server answers or ends")
             if self.process.returncode is None:
                 self.port = port
                 return
