@@ -1,4 +1,4 @@
-"""A worker: publishes what happens to orders, and serves nobody."""
+"""A worker: publishes changes of orders, and serves no clients."""
 
 import asyncio
 import contextlib
