@@ -132,6 +132,9 @@ class Receipt:
         """
     def __eq__(self, other: object, /) -> bool: ...
 
+def check_bus(url: str) -> None:
+    """Refuse a URL that names no engine, or a wrong one."""
+
 @final
 class Publication(Coroutine[Any, Any, _T_co]):
     """The awaitable that `publish` returns; usually already complete, so it need not be awaited."""

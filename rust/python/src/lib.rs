@@ -77,6 +77,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     PyMapping::register::<event::PyEvent>(py)?;
     module.add_class::<future::Publication>()?;
     module.add_class::<stream::Responses>()?;
+    module.add_function(wrap_pyfunction!(bus::check_bus, module)?)?;
     module.add_function(wrap_pyfunction!(load::load, module)?)?;
     module.add_function(wrap_pyfunction!(log::count_unwritten, module)?)?;
     module.add_function(wrap_pyfunction!(policy::check_hosts, module)?)?;
