@@ -39,6 +39,7 @@ mod members;
 mod not_json;
 mod policy;
 mod publish;
+mod publisher;
 mod pulse;
 mod resolver;
 mod running;
@@ -73,6 +74,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<connection::Response>()?;
     module.add_class::<core::Core>()?;
     module.add_class::<publish::Receipt>()?;
+    module.add_class::<publisher::PublisherCore>()?;
     module.add_class::<event::PyEvent>()?;
     PyMapping::register::<event::PyEvent>(py)?;
     module.add_class::<future::Publication>()?;
