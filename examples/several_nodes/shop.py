@@ -1,10 +1,13 @@
-"""What the nodes serve and the worker publishes: one declaration for all processes."""
+"""What the nodes serve and the worker publishes."""
 
 import os
 from dataclasses import dataclass
 from enum import Enum
 
 from fraiseql_subs import SubscriptionManager, passthrough
+
+BUS = os.environ.get("BUS", "redis://127.0.0.1:6379")
+"""The engine: the same for all processes."""
 
 
 class Status(Enum):
@@ -23,7 +26,4 @@ class Order:
     status: Status
 
 
-manager = SubscriptionManager(
-    [passthrough("orderUpdated", Order, channel="orders")],
-    bus=os.environ.get("BUS", "redis://127.0.0.1:6379"),
-)
+manager = SubscriptionManager([passthrough("orderUpdated", Order, channel="orders")], bus=BUS)

@@ -6,19 +6,19 @@ import itertools
 import os
 import signal
 
-from shop import Order, Status, manager
+from shop import BUS, Order, Status
 
-from fraiseql_subs import PublishError, Receipt
+from fraiseql_subs import Publisher, PublishError, Receipt
 
 ATTEMPTS = 20
 
 
-async def publish(order: Order) -> Receipt:
+async def publish(publisher: Publisher, order: Order) -> Receipt:
     """Publish a change, again while Redis is away; by its id it is one event all the same."""
     event_id = f"order-{order.id}-{order.status.value}"
     for attempt in itertools.count(1):
         try:
-            return await manager.publish("orders", order, event_id=event_id)
+            return await publisher.publish("orders", order, event_id=event_id)
         except PublishError as error:
             if not error.retryable or attempt == ATTEMPTS:
                 raise
@@ -27,18 +27,19 @@ async def publish(order: Order) -> Receipt:
     raise AssertionError("unreachable")
 
 
-async def publish_orders(interval: float) -> None:
+async def publish_orders(publisher: Publisher, interval: float) -> None:
     """Let orders change for ever."""
     for number in itertools.count():
-        receipt = await publish(Order(number // 3, list(Status)[number % 3]))
+        receipt = await publish(publisher, Order(number // 3, list(Status)[number % 3]))
         print(f"published {receipt.event_id} at {receipt.position}", flush=True)
         await asyncio.sleep(interval)
 
 
 async def main() -> None:
     """Publish until Ctrl-C or SIGTERM."""
-    async with manager:
-        publishing = asyncio.create_task(publish_orders(float(os.environ.get("INTERVAL", "1"))))
+    interval = float(os.environ.get("INTERVAL", "1"))
+    async with Publisher(BUS) as publisher:
+        publishing = asyncio.create_task(publish_orders(publisher, interval))
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, publishing.cancel)
         with contextlib.suppress(asyncio.CancelledError):
