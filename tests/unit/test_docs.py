@@ -8,7 +8,7 @@ A block of any language that begins with `# file: name` and `# serve: command` i
 the command runs; with several such lines each is tried. It publishes `paid` again and again. A
 block that begins with `# client: name` is run against the servers before it in the page, by its
 ending (`.html` in Chromium), and the first line that it writes has to tell of `paid`. Ports 80xx
-stand for free ones; of two servers with one port the later counts.
+and 6379 (Redis) stand for free ones; of two servers with one port the later counts.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def blocks() -> list[tuple[str, str]]:
 
 FENCE = re.compile(r"^```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MARK = re.compile(r"^(?:#|//|<!--) (file|serve|client): (.+?)(?: -->)?\n")
-PORT = re.compile(r"\b80\d\d\b")
+PORT = re.compile(r"\b(?:80\d\d|6379)\b")
 RUNNERS = {
     ".py": [sys.executable],
     ".mjs": ["node"],
@@ -81,8 +81,8 @@ class Block:
 
     @property
     def port(self) -> str:
-        """The port that it listens at: the first one in its code."""
-        found = PORT.search(self.code)
+        """The port that it listens at: the first in its code; that of Redis comes last."""
+        found = sorted(PORT.findall(self.code), key=lambda port: port == "6379")
         return found[0] if found else "8000"
 
 
