@@ -22,7 +22,7 @@ WRONG = [
     ("memory://redis", "memory://"),
     (f"postgres://:{SECRET}@host", "scheme"),
     (f"user:{SECRET}@redis://host", ""),
-    (f"Redis://:{SECRET}@host", "scheme"),
+    (f"Redis://:{SECRET}@host", "redis://"),
     (f"redis//:{SECRET}@host", "no URL"),
     ("redis://", "host"),
     (f"redis://:{SECRET}@", "host"),
