@@ -1,6 +1,6 @@
-"""A TCP proxy that a test drives: it stands between a program and its server, and breaks what it is told to.
+"""A TCP proxy that a test drives: it passes bytes, and breaks connections as it is told to.
 
-Not here: what goes through it. It knows no protocol; a test may ask which connections have sent a word.
+Not here: what goes through it. It knows no protocol; a test may ask who has sent a word.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ class ProxiedConnection:
                 direction.writer.close()
 
     def cut_after(self, count: int, *, reset: bool = False) -> None:
-        """Cut it once the client was sent so many bytes more. With FIN the client gets all of them."""
+        """Cut it once the client was sent so many bytes more. With FIN it gets all of them."""
         self.resets, self.to_client.left = reset, count
 
     def _look_at_sent(self, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""The proxy of the fault tests: it passes bytes, and breaks connections in each way that it offers."""
+"""The proxy of the fault tests passes bytes, and breaks connections in each way it offers."""
 
 from __future__ import annotations
 
