@@ -354,7 +354,11 @@ mod tests {
                 intake
                     .try_publish(draft)
                     .unwrap()
-                    .unwrap().position.unwrap().offset.major,
+                    .unwrap()
+                    .position
+                    .unwrap()
+                    .offset
+                    .major,
                 offset
             );
         }
@@ -416,7 +420,17 @@ mod tests {
         });
         intake.filled().await;
         assert_eq!(intake.take(1).len(), 1);
-        assert_eq!(waiting.await.unwrap().unwrap().position.unwrap().offset.major, 2);
+        assert_eq!(
+            waiting
+                .await
+                .unwrap()
+                .unwrap()
+                .position
+                .unwrap()
+                .offset
+                .major,
+            2
+        );
     }
 
     #[test]

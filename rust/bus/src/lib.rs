@@ -15,10 +15,10 @@
 //! - `position`: where an event is in its stream;
 //! - `stream_key`: the name of a stream;
 //! - `envelope`: how an event is written as bytes;
-//! - `sequencer`: what is in order, what came twice, and what is missing of one stream;
 //! - `link`: the link of a manager to its engine;
 //! - `publishing`: what awaits an engine's answers for publishers;
 //! - `engine`: what carries events between processes, and what is asked of it;
+//! - `sequencer`: puts what an engine delivers into order, and knows what is missing;
 //! - `error`: why a publisher is refused.
 
 pub mod engine;
@@ -41,5 +41,6 @@ pub use history::{History, HistoryLimits, Since, TooLate};
 pub use intake::{Intake, Stamp};
 pub use link::{EngineLink, Interest, LinkOptions, LinkPublishing, LinkSnapshot, ReadPage};
 pub use position::{Epoch, InvalidPosition, LocalPosition, Offset, Position};
+pub use sequencer::{HeldLimits, Output, Sequencer, SequencerCounters, Sink};
 pub use stream::{Stream, Streams};
 pub use stream_key::StreamKey;

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use brokers::BusUrl;
+use bus::HistoryLimits;
 use bus::LinkOptions;
 use bus::engine::Engine;
 use bus::publishing::{OnUnavailable, PublishOptions};
-use bus::HistoryLimits;
 use pyo3::prelude::*;
 use runtime::EngineConfig;
 
@@ -33,7 +33,8 @@ pub(crate) struct BusConfig {
 impl PyBusOptions {
     /// Reads what is configured; `None`: there is one process.
     pub(crate) fn read(&self) -> PyResult<Option<BusConfig>> {
-        let url = BusUrl::parse(&self.url).map_err(|error| config_error(format!("bus: {error}")))?;
+        let url =
+            BusUrl::parse(&self.url).map_err(|error| config_error(format!("bus: {error}")))?;
         let Some(url) = url else { return Ok(None) };
         let on_unavailable = match &*self.on_unavailable {
             "fail" => OnUnavailable::Fail,

@@ -31,9 +31,7 @@ impl Receipt {
     /// counted from 1.
     #[getter]
     fn offset(&self) -> u64 {
-        self.0
-            .position
-            .map_or(0, |position| position.offset.major)
+        self.0.position.map_or(0, |position| position.offset.major)
     }
 
     /// Where the event is in its stream, as clients see it in ids: `<epoch>-<offset>`. With an
@@ -197,7 +195,7 @@ fn publish_to_engine(
         // The publisher waits for exactly this.
         answer.send(work.await).ok();
     });
-    let published = py.detach(|| answered.recv());
+    let published = py.detach(move || answered.recv());
     match published {
         Ok(published) if is_running => finish(py, published).map(Publication::done),
         _ => Err(manager_closed()),

@@ -6,7 +6,7 @@ use crate::sequencer::SequencerCounters;
 
 /// What the link to an engine has counted so far.
 #[derive(Debug, Default)]
-pub struct LinkCounters {
+pub(crate) struct LinkCounters {
     pub(super) doubles: AtomicU64,
     pub(super) gaps: AtomicU64,
     pub(super) gap_events: AtomicU64,

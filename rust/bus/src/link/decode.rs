@@ -41,12 +41,17 @@ fn read(key: &StreamKey, bytes: &Bytes, counters: &LinkCounters) -> Option<Draft
         }
     };
     let is_of_tenant = key.tenant.is_none() || envelope.tenant == key.tenant.as_deref();
-    let is_of_channel = envelope.channel.is_none_or(|channel| *channel == *key.channel);
+    let is_of_channel = envelope
+        .channel
+        .is_none_or(|channel| *channel == *key.channel);
     if !is_of_tenant || !is_of_channel {
         count(&counters.other_stream);
         return None;
     }
-    let data = envelope.json().inspect_err(|error| unreadable(error)).ok()?;
+    let data = envelope
+        .json()
+        .inspect_err(|error| unreadable(error))
+        .ok()?;
     Some(Draft {
         channel: key.channel.clone(),
         event_type: envelope.event_type.map(Into::into),

@@ -130,7 +130,9 @@ impl Inbox {
     /// engine, under the lock.
     pub(super) fn expire(&self, now: Instant, linger: Duration, unwant: impl Fn(&StreamKey)) {
         self.state.lock().carried.retain(|key, carried| {
-            let idle_for = carried.idle_since.map(|since| now.saturating_duration_since(since));
+            let idle_for = carried
+                .idle_since
+                .map(|since| now.saturating_duration_since(since));
             let stays = idle_for.is_none_or(|idle_for| idle_for <= linger);
             if !stays {
                 unwant(key);
@@ -186,9 +188,9 @@ impl Inbox {
             (events, page.head)
         });
         let mut state = self.state.lock();
-        self.advance(&mut state, key, |sequencer, sink| match answer {
-            Ok((events, head)) => sequencer.page(events, head, sink),
-            Err(error) => sequencer.read_failed(&error, sink),
+        self.advance(&mut state, key, |sequencer, mut sink| match answer {
+            Ok((events, head)) => sequencer.page(events, head, &mut sink),
+            Err(error) => sequencer.read_failed(&error, &mut sink),
         });
         let carried = state.carried.get(key);
         carried.map_or(0, |carried| match carried.sequencer.wants_read() {
@@ -216,7 +218,9 @@ impl Inbox {
     /// Takes the newest positions of streams, from a look at those that are silent.
     pub(super) fn audited(&self, heads: impl IntoIterator<Item = (StreamKey, Position)>) {
         for (key, head) in heads {
-            self.step(&key, |sequencer, sink| sequencer.audited(head, sink));
+            self.step(&key, |sequencer, mut sink| {
+                sequencer.audited(head, &mut sink)
+            });
         }
     }
 
@@ -290,7 +294,7 @@ impl Arrivals for Inbox {
             self.intake.deliver_gap(&carried.stream, head);
         }
         drop(state);
-        self.step(key, |sequencer, sink| sequencer.ready(head, sink));
+        self.step(key, |sequencer, mut sink| sequencer.ready(head, &mut sink));
         if is_first && let Some(carried) = self.state.lock().carried.get(key) {
             carried.is_ready.send_replace(true);
         }
@@ -305,8 +309,8 @@ impl Arrivals for Inbox {
         } = arrival;
         let decoded = decode(&stream, &envelope, &self.counters);
         let bytes = decoded.bytes;
-        self.step(&stream, |sequencer, sink| {
-            sequencer.event(position, before, bytes, decoded, sink);
+        self.step(&stream, |sequencer, mut sink| {
+            sequencer.event(position, before, bytes, decoded, &mut sink);
         });
     }
 
@@ -316,7 +320,7 @@ impl Arrivals for Inbox {
             Scope::All => self.state.lock().carried.keys().cloned().collect(),
         };
         for key in keys {
-            self.step(&key, |sequencer, sink| sequencer.doubt(sink));
+            self.step(&key, |sequencer, mut sink| sequencer.doubt(&mut sink));
         }
     }
 

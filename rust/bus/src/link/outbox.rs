@@ -14,7 +14,9 @@ use tokio::time::Instant;
 
 use super::LinkOptions;
 use crate::engine::{Engine, Outgoing};
-use crate::publishing::{PublishCounts, PublishDriver, Published, Publisher, Publishing};
+use crate::publishing::{
+    OnUnavailable, PublishCounts, PublishDriver, Published, Publisher, Publishing,
+};
 use crate::{BusError, Draft, Envelope, Receipt, Streams};
 
 /// Publishes to an engine.
@@ -24,6 +26,8 @@ pub(super) struct Outbox {
     driver: Mutex<Option<PublishDriver>>,
     streams: Arc<Streams>,
     timeout: Duration,
+    /// Whether publishers do not wait for the engine.
+    is_queued: bool,
     /// Random, so that its ids are no other process's.
     node: u64,
     published: AtomicU64,
@@ -48,6 +52,7 @@ impl Outbox {
             driver: Mutex::new(Some(driver)),
             streams,
             timeout: options.publish_timeout,
+            is_queued: options.publish.on_unavailable == OnUnavailable::Queue,
             node: fastrand::u64(..),
             published: AtomicU64::new(0),
         }
@@ -62,6 +67,13 @@ impl Outbox {
     }
 
     pub(super) fn publish(&self, drafts: Vec<Draft>) -> Result<LinkPublishing, BusError> {
+        let mut drafts = drafts;
+        if self.is_queued {
+            // Whoever does not wait for its position knows it by its id.
+            for draft in &mut drafts {
+                draft.id.get_or_insert_with(|| self.next_id());
+            }
+        }
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let published_at = now.map_or(0, |since| since.as_millis() as u64);
         let outgoing = drafts
@@ -75,16 +87,16 @@ impl Outbox {
         })
     }
 
+    fn next_id(&self) -> Arc<str> {
+        let number = self.published.fetch_add(1, Relaxed);
+        format!("{:016x}-{number:x}", self.node).into()
+    }
+
     fn outgoing(&self, draft: &Draft, published_at: u64) -> Result<Outgoing, BusError> {
-        let id = draft.id.clone().unwrap_or_else(|| {
-            // So that it is one event also when it has to be sent again.
-            let number = self.published.fetch_add(1, Relaxed);
-            format!("{:016x}-{number:x}", self.node).into()
-        });
+        // So that it is one event also when it has to be sent again.
+        let id = draft.id.clone().unwrap_or_else(|| self.next_id());
         Ok(Outgoing {
-            stream: self
-                .streams
-                .key(&draft.channel, draft.tenant_id.as_deref()),
+            stream: self.streams.key(&draft.channel, draft.tenant_id.as_deref()),
             id,
             envelope: Envelope::write(draft, published_at, self.node as u32)?,
         })
@@ -111,12 +123,18 @@ impl Future for LinkPublishing {
     }
 }
 
-fn receipt((id, published): (Option<Arc<str>>, crate::publishing::PublishResult)) -> Result<Receipt, BusError> {
+fn receipt(
+    (id, published): (Option<Arc<str>>, crate::publishing::PublishResult),
+) -> Result<Receipt, BusError> {
     let position = match published? {
         Published::At(position) => Some(position),
         Published::Queued => None,
     };
-    let shown = || position.map(|position| position.to_string()).unwrap_or_default();
+    let shown = || {
+        position
+            .map(|position| position.to_string())
+            .unwrap_or_default()
+    };
     Ok(Receipt {
         event_id: id.unwrap_or_else(|| shown().into()),
         position,

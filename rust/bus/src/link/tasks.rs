@@ -67,7 +67,8 @@ pub(super) async fn look_after(link: Arc<EngineLink>) {
         ticks.tick().await;
         let now = Instant::now();
         let linger = LINGER.mul_f64(1.0 + link.random());
-        link.inbox.expire(now, linger, |key| link.engine.unwant(key));
+        link.inbox
+            .expire(now, linger, |key| link.engine.unwant(key));
         if link.engine.health().is_live() {
             let silence = SILENCE.mul_f64(0.5 + link.random());
             let silent = link.inbox.silent(silence, AUDIT_STREAMS, now);
@@ -81,7 +82,6 @@ pub(super) async fn look_after(link: Arc<EngineLink>) {
 async fn audit(link: &EngineLink, streams: Arc<[StreamKey]>) {
     // What has no answer is compared later.
     if let Ok(heads) = link.engine.heads(streams.clone()).await {
-        link.inbox
-            .audited(streams.iter().cloned().zip(heads));
+        link.inbox.audited(streams.iter().cloned().zip(heads));
     }
 }

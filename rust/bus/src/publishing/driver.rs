@@ -7,9 +7,8 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-use super::AWAY;
-use super::queue::Step;
-use super::shared::Shared;
+use super::partition::Step;
+use super::shared::{AWAY, Shared};
 use crate::engine::AttemptError;
 
 /// Sends what is published. Publishers are answered only while it runs.

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::counts::PublishCounts;
+use super::error::{Outcome, PublishError};
 use super::publication::{Publication, PublishResult, Published};
-use super::{Outcome, PublishCounts, PublishError};
 use crate::Position;
 use crate::engine::Outgoing;
 
@@ -15,7 +16,6 @@ use crate::engine::Outgoing;
 pub(super) struct QueuedEvent {
     pub(super) publication: Arc<Publication>,
     index: usize,
-    pub(super) partition: u32,
     pub(super) bytes: usize,
     first_sent: Option<Instant>,
     /// Whether an attempt had no answer: it may have been published.
@@ -39,8 +39,6 @@ pub(super) struct Ledger {
     held: Size,
     /// Events that wait for a place.
     waiting: Size,
-    /// Events before this number have, or had, a place.
-    admitted: u64,
     /// Cancelled events that stand in a queue (count).
     pub(super) cancelled: usize,
     pub(super) in_flight: usize,
@@ -49,23 +47,18 @@ pub(super) struct Ledger {
 }
 
 impl QueuedEvent {
-    pub(super) fn new(
-        publication: Arc<Publication>,
-        index: usize,
-        partition: u32,
-        bytes: usize,
-    ) -> Self {
+    pub(super) fn new(publication: Arc<Publication>, index: usize, bytes: usize) -> Self {
         Self {
             publication,
             index,
-            partition,
             bytes,
             first_sent: None,
             is_unknown: false,
         }
     }
 
-    fn number(&self) -> u64 {
+    /// Its number among all that were queued.
+    pub(super) fn number(&self) -> u64 {
         self.publication.first + self.index as u64
     }
 
@@ -85,14 +78,6 @@ impl QueuedEvent {
         let event = self.publication.send(self.index)?;
         self.first_sent.get_or_insert(now);
         Some(event)
-    }
-
-    fn outcome(&self) -> Outcome {
-        if self.is_unknown {
-            Outcome::Unknown
-        } else {
-            Outcome::NotSent
-        }
     }
 }
 
@@ -118,7 +103,6 @@ impl Ledger {
             repeat_within: idempotency.map(|window| window / 2),
             held: Size::default(),
             waiting: Size::default(),
-            admitted: 0,
             cancelled: 0,
             in_flight: 0,
             counts: PublishCounts::default(),
@@ -127,10 +111,10 @@ impl Ledger {
     }
 
     fn fits(&self, held: Size, bytes: usize) -> bool {
-        held.events == 0 || (held.events < self.max_events && held.bytes + bytes <= self.max_bytes)
+        held.events < self.max_events && held.bytes + bytes <= self.max_bytes
     }
 
-    /// Whether one more event fits.
+    /// Whether there is room for one more event.
     pub(super) fn has_room(&self, bytes: usize) -> bool {
         self.fits(self.held, bytes)
     }
@@ -142,7 +126,7 @@ impl Ledger {
             bytes: self.held.bytes + self.waiting.bytes,
         };
         let fits = |bytes: &usize| {
-            let fits = self.fits(held, *bytes);
+            let fits = held.events == 0 || self.fits(held, *bytes);
             held.add(*bytes);
             fits
         };
@@ -169,24 +153,19 @@ impl Ledger {
     }
 
     /// An event waits for a place.
-    pub(super) fn wait(&mut self, event: &QueuedEvent) {
-        self.waiting.add(event.bytes);
+    pub(super) fn wait(&mut self, bytes: usize) {
+        self.waiting.add(bytes);
     }
 
-    /// An event leaves those that wait for a place; `false`: it was cancelled.
-    pub(super) fn admit(&mut self, event: &QueuedEvent, is_waiting: bool) -> bool {
-        self.admitted = event.number() + 1;
-        if is_waiting {
-            self.waiting.remove(event.bytes);
-            self.held.add(event.bytes);
-        } else {
-            self.forget_cancelled();
-        }
-        is_waiting
+    /// An event that waited has a place.
+    pub(super) fn admit(&mut self, bytes: usize) {
+        self.waiting.remove(bytes);
+        self.held.add(bytes);
     }
 
-    fn release(&mut self, number: u64, bytes: usize) {
-        if number < self.admitted {
+    /// An event is not queued any more.
+    pub(super) fn release(&mut self, has_place: bool, bytes: usize) {
+        if has_place {
             self.held.remove(bytes);
         } else {
             self.waiting.remove(bytes);
@@ -195,15 +174,20 @@ impl Ledger {
 
     /// Whether an event may be sent again without becoming two.
     pub(super) fn may_repeat(&self, event: &QueuedEvent, now: Instant) -> bool {
-        let (true, Some(sent)) = (event.is_unknown, event.first_sent) else {
-            return true;
+        !event.is_unknown || self.is_known(event, now)
+    }
+
+    /// Whether the engine still knows the id of an event that may have been published.
+    fn is_known(&self, event: &QueuedEvent, now: Instant) -> bool {
+        let Some(within) = self.repeat_within else {
+            return false;
         };
-        self.repeat_within.is_some_and(|within| now < sent + within)
+        event.first_sent.is_some_and(|sent| now < sent + within)
     }
 
     /// The engine has an event.
     pub(super) fn confirm(&mut self, event: &QueuedEvent, position: Position) {
-        self.release(event.number(), event.bytes);
+        self.release(true, event.bytes);
         self.counts.published += 1;
         let answer = Ok(Published::At(position));
         event
@@ -212,47 +196,47 @@ impl Ledger {
     }
 
     /// An event is not tried any more.
-    pub(super) fn fail(&mut self, event: &QueuedEvent, is_retryable: bool, message: String) {
-        self.release(event.number(), event.bytes);
-        self.tell(event, event.outcome(), is_retryable, message);
-    }
-
-    /// As [`Self::fail`], unless it was cancelled, at the end.
-    pub(super) fn fail_or_forget(&mut self, event: &QueuedEvent, message: &str) {
-        if event.is_waiting() {
-            self.fail(event, false, message.to_owned());
+    pub(super) fn fail(
+        &mut self,
+        event: &QueuedEvent,
+        has_place: bool,
+        is_retryable: bool,
+        message: String,
+    ) {
+        self.release(has_place, event.bytes);
+        let outcome = if event.is_unknown {
+            Outcome::Unknown
         } else {
-            self.forget_cancelled();
-        }
+            Outcome::NotSent
+        };
+        self.tell(event, outcome, is_retryable, message);
     }
 
     /// Fails an event whose deadline is over, or that cannot be sent again; returns whether it has.
-    pub(super) fn expire(&mut self, event: &QueuedEvent, now: Instant, reason: &str) -> bool {
-        if !event.is_waiting() {
+    pub(super) fn expire(
+        &mut self,
+        event: &QueuedEvent,
+        has_place: bool,
+        now: Instant,
+        reason: &str,
+    ) -> bool {
+        let may_repeat = self.may_repeat(event, now);
+        if !event.is_waiting() || (now < event.publication.until && may_repeat) {
             return false;
         }
-        let is_over = event.publication.until <= now;
-        if is_over || !self.may_repeat(event, now) {
-            let message = match reason {
-                "" => "the event was not published in time".to_owned(),
-                reason => format!("the event was not published in time: {reason}"),
-            };
-            self.fail(event, self.is_retryable(event.outcome()), message);
-            return true;
-        }
-        false
+        let message = match reason {
+            "" => "the event was not published in time".to_owned(),
+            reason => format!("the event was not published in time: {reason}"),
+        };
+        self.fail(event, has_place, may_repeat, message);
+        true
     }
 
     /// Tells the publisher of an event under way that its deadline is over. The event stays.
-    pub(super) fn tell_unknown(&mut self, event: &QueuedEvent) {
+    pub(super) fn tell_unknown(&mut self, event: &QueuedEvent, now: Instant) {
         let message = "the engine has not answered in time".to_owned();
-        let is_retryable = self.is_retryable(Outcome::Unknown);
+        let is_retryable = self.is_known(event, now);
         self.tell(event, Outcome::Unknown, is_retryable, message);
-    }
-
-    /// Whether a publisher may try again what this program has given up.
-    fn is_retryable(&self, outcome: Outcome) -> bool {
-        outcome == Outcome::NotSent || self.repeat_within.is_some()
     }
 
     fn tell(&mut self, event: &QueuedEvent, outcome: Outcome, is_retryable: bool, message: String) {
@@ -286,14 +270,9 @@ impl Ledger {
         std::iter::repeat_n(Err(error), count)
     }
 
-    /// An event that was under way has no publisher any more, and is not tried again.
-    pub(super) fn forget(&mut self, event: &QueuedEvent) {
-        self.release(event.number(), event.bytes);
-    }
-
     /// An event that was not under way was cancelled: it has no place from now on.
-    pub(super) fn cancel(&mut self, number: u64, bytes: usize) {
-        self.release(number, bytes);
+    pub(super) fn cancel(&mut self, has_place: bool, bytes: usize) {
+        self.release(has_place, bytes);
         self.cancelled += 1;
         self.counts.cancelled += 1;
     }

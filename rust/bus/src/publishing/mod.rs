@@ -12,6 +12,7 @@ mod error;
 mod future;
 mod ledger;
 mod options;
+mod partition;
 mod publication;
 mod queue;
 mod shared;
@@ -25,7 +26,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::engine::{Engine, Outgoing};
-use shared::Shared;
+use queue::PublishQueue;
+use shared::{AWAY, Shared};
 
 pub use counts::PublishCounts;
 pub use driver::PublishDriver;
@@ -33,9 +35,6 @@ pub use error::{Outcome, PublishError};
 pub use future::Publishing;
 pub use options::{OnUnavailable, PUBLISH_TIMEOUT, Pause, PublishOptions, full_jitter};
 pub use publication::{PublishResult, Published};
-
-/// What a publisher is told that does not wait.
-const AWAY: &str = "the engine cannot be reached now";
 
 /// Publishes events through an engine. Cheap to clone; from any thread.
 #[derive(Clone)]
@@ -109,7 +108,7 @@ impl Publisher {
 
     /// Tries again at once what waits for its next attempt: the engine can be reached again.
     pub fn try_now(&self) {
-        self.shared.with(|queue| queue.try_now());
+        self.shared.with(PublishQueue::try_now);
         self.shared.live.notify_waiters();
     }
 

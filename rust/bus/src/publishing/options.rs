@@ -26,9 +26,10 @@ pub type Pause = Arc<dyn Fn(u32) -> Duration + Send + Sync>;
 pub struct PublishOptions {
     /// What happens while the engine cannot be reached.
     pub on_unavailable: OnUnavailable,
-    /// The most events that are queued and under way (count, default 16,384).
+    /// The most events that are queued and under way (count, default 16,384). Each partition of the
+    /// engine has room for one event besides.
     pub max_events: usize,
-    /// What their envelopes may take (bytes, default 16 MiB). One event is taken whatever its size.
+    /// What their envelopes may take (bytes, default 16 MiB), but for that one event.
     pub max_bytes: usize,
     /// How long an event is tried whose publisher does not wait ([`OnUnavailable::Queue`], default 60 s).
     pub queue_timeout: Duration,
@@ -42,7 +43,7 @@ impl Default for PublishOptions {
             on_unavailable: OnUnavailable::default(),
             max_events: 16_384,
             max_bytes: 16 << 20,
-            queue_timeout: Duration::from_secs(60),
+            queue_timeout: Duration::from_mins(1),
             pause: Arc::new(full_jitter),
         }
     }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::PublishError;
+use super::error::PublishError;
 use crate::Position;
 use crate::engine::Outgoing;
 
@@ -31,6 +31,8 @@ pub(super) struct Publication {
     pub(super) until: Instant,
     /// The number of its first event among all that were queued; the others follow.
     pub(super) first: u64,
+    /// The partition of each event.
+    pub(super) partitions: Vec<u32>,
     /// Whether its publisher does not wait at all.
     pub(super) is_queued: bool,
     answers: Mutex<Answers>,
@@ -58,6 +60,7 @@ enum Slot {
 impl Publication {
     pub(super) fn new(
         events: Vec<Outgoing>,
+        partitions: Vec<u32>,
         first: u64,
         until: Instant,
         is_queued: bool,
@@ -71,6 +74,7 @@ impl Publication {
         Arc::new(Self {
             until,
             first,
+            partitions,
             is_queued,
             answers: Mutex::new(answers),
         })

@@ -1,9 +1,9 @@
 //! The events that wait for the engine, in their order, and what is known of each.
 //!
 //! Has no clock and does no I/O: it is told the time, and what the engine has answered. Not here: who
-//! calls the engine (`driver`).
+//! calls the engine (`driver`), and the events of one partition (`partition`).
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
@@ -11,28 +11,26 @@ use std::time::Duration;
 use hashbrown::HashMap;
 use tokio::time::Instant;
 
+use super::counts::PublishCounts;
+use super::error::PublishError;
 use super::ledger::{Ledger, QueuedEvent};
+use super::options::{Pause, PublishOptions};
+use super::partition::{Admitted, Partition, Step, far};
 use super::publication::{Publication, PublishResult, Published};
-use super::{Pause, PublishCounts, PublishError, PublishOptions};
 use crate::Position;
 use crate::engine::{AttemptError, Outgoing};
 
-/// The most events of one batch (count).
-pub(super) const MAX_BATCH_EVENTS: usize = 64;
-/// What the envelopes of a batch may take (bytes); one event is sent whatever its size.
-const MAX_BATCH_BYTES: usize = 1 << 20;
 /// How much later than its deadline a publisher may be told, so that many are told at once.
 const SWEEP: Duration = Duration::from_millis(5);
-/// The shortest pause before an attempt.
-const MIN_PAUSE: Duration = Duration::from_millis(1);
 /// Cancelled events that stay until they reach the front of their queue (count).
 const MAX_CANCELLED: usize = 1024;
 
 /// All events that wait for the engine.
 pub(super) struct PublishQueue {
     partitions: HashMap<u32, Partition>,
-    /// Events for which there is no room yet, in the order in which they were published.
-    waiting: VecDeque<QueuedEvent>,
+    /// Partitions with events for which there is no room yet, by the number of the first of them; it
+    /// may have left since.
+    crowded: BTreeMap<u64, u32>,
     ledger: Ledger,
     pause: Pause,
     queue_timeout: Duration,
@@ -47,32 +45,6 @@ pub(super) struct PublishQueue {
     is_ended: bool,
     /// Whether the driver has to look at the queue.
     is_driver_needed: bool,
-}
-
-/// The events of one part of the engine.
-#[derive(Default)]
-struct Partition {
-    queue: VecDeque<QueuedEvent>,
-    /// The batch that was sent and is not answered.
-    in_flight: Vec<QueuedEvent>,
-    /// Whether a task sends what is queued.
-    is_running: bool,
-    /// Attempts that have failed since one did not (count).
-    failures: u32,
-    /// Nothing is sent before.
-    retry_at: Option<Instant>,
-    /// Why the last attempt has failed.
-    reason: String,
-}
-
-/// What is to be done for a partition.
-pub(super) enum Step {
-    /// Send these, and tell what the engine answers.
-    Send(Vec<Outgoing>),
-    /// Wait until then.
-    Wait(Instant),
-    /// There is nothing to send.
-    Done,
 }
 
 /// What the driver has to do.
@@ -90,7 +62,7 @@ impl PublishQueue {
     pub(super) fn new(options: &PublishOptions, idempotency: Option<Duration>) -> Self {
         Self {
             partitions: HashMap::new(),
-            waiting: VecDeque::new(),
+            crowded: BTreeMap::new(),
             ledger: Ledger::new(options.max_events, options.max_bytes, idempotency),
             pause: options.pause.clone(),
             queue_timeout: options.queue_timeout,
@@ -154,12 +126,17 @@ impl PublishQueue {
     ) -> Arc<Publication> {
         let (partitions, events): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
         let sizes: Vec<_> = events.iter().map(|event| event.envelope.len()).collect();
-        let publication = Publication::new(events, self.accepted, until, is_queued);
+        let first = self.accepted;
+        let publication = Publication::new(events, partitions.clone(), first, until, is_queued);
         self.accepted += sizes.len() as u64;
-        for (index, (partition, bytes)) in partitions.into_iter().zip(sizes).enumerate() {
-            let event = QueuedEvent::new(publication.clone(), index, partition, bytes);
-            self.ledger.wait(&event);
-            self.waiting.push_back(event);
+        for (index, (number, bytes)) in partitions.into_iter().zip(sizes).enumerate() {
+            let event = QueuedEvent::new(publication.clone(), index, bytes);
+            let partition = self.partitions.entry(number).or_default();
+            if !partition.is_crowded() {
+                self.crowded.insert(event.number(), number);
+            }
+            partition.push(event);
+            self.ledger.wait(bytes);
         }
         if self.next_sweep.is_none_or(|at| until < at) {
             self.next_sweep = Some(until);
@@ -168,220 +145,98 @@ impl PublishQueue {
         publication
     }
 
-    /// Moves events for which there is room to their partitions.
+    /// Finds places for events that wait for one, the oldest first. A partition without any event has
+    /// room for one: it does not wait for another one that is stuck.
     fn admit(&mut self) {
-        while let Some(event) = self.waiting.front() {
-            let is_waiting = event.is_waiting();
-            if is_waiting && !self.ledger.has_room(event.bytes) {
-                return;
-            }
-            let Some(event) = self.waiting.pop_front() else {
-                return;
-            };
-            if !self.ledger.admit(&event, is_waiting) {
+        let mut from = 0;
+        while let Some((&first, &number)) = self.crowded.range(from..).next() {
+            from = first + 1;
+            let Some(partition) = self.partitions.get_mut(&number) else {
+                self.crowded.remove(&first);
                 continue;
-            }
-            let number = event.partition;
-            let partition = self.partitions.entry(number).or_default();
-            partition.queue.push_back(event);
-            if !partition.is_running {
-                partition.is_running = true;
+            };
+            let next = partition.admit(&mut self.ledger);
+            if partition.starts() {
                 self.to_start.push(number);
+            }
+            match next {
+                Admitted::NoRoom => {}
+                Admitted::All => _ = self.crowded.remove(&first),
+                Admitted::One { next } => {
+                    self.crowded.remove(&first);
+                    self.crowded.insert(next, number);
+                }
             }
         }
     }
 
     /// Returns what the task of a partition has to do next.
     pub(super) fn next(&mut self, number: u32, now: Instant) -> Step {
-        let Some(partition) = self.partitions.get_mut(&number) else {
-            return Step::Done;
-        };
-        if let Some(at) = partition.retry_at
-            && at > now
-            && !partition.queue.is_empty()
-        {
-            return Step::Wait(at);
+        match self.partitions.get_mut(&number) {
+            Some(partition) => partition.next(&mut self.ledger, now),
+            None => Step::Done,
         }
-        let mut batch = Vec::new();
-        let mut bytes = 0;
-        while batch.len() < MAX_BATCH_EVENTS
-            && let Some(mut event) = partition.queue.pop_front()
-        {
-            if !batch.is_empty() && bytes + event.bytes > MAX_BATCH_BYTES {
-                partition.queue.push_front(event);
-                break;
-            }
-            if self.ledger.expire(&event, now, &partition.reason) {
-                continue;
-            }
-            let Some(outgoing) = event.send(now) else {
-                self.ledger.forget_cancelled();
-                continue;
-            };
-            bytes += event.bytes;
-            batch.push(outgoing);
-            partition.in_flight.push(event);
-        }
-        if batch.is_empty() {
-            partition.is_running = false;
-            // Room for a burst is not kept by each partition.
-            partition.queue.shrink_to(MAX_BATCH_EVENTS);
-            return Step::Done;
-        }
-        self.ledger.in_flight += batch.len();
-        Step::Send(batch)
     }
 
-    /// Takes the answers to the batch under way, in its order. What may be tried again comes before
-    /// all that is queued.
+    /// Takes the answers to the batch of a partition, in its order.
     pub(super) fn settle(
         &mut self,
         number: u32,
         answers: Vec<Result<Position, AttemptError>>,
         now: Instant,
     ) {
-        let Some(partition) = self.partitions.get_mut(&number) else {
-            return;
-        };
-        let sent = std::mem::take(&mut partition.in_flight);
-        self.ledger.in_flight -= sent.len();
-        let mut answers = answers.into_iter();
-        let mut again = Vec::new();
-        let mut is_answered = false;
-        for mut event in sent {
-            let none = || {
-                Err(AttemptError::Unknown(
-                    "it has no answer for this event".into(),
-                ))
-            };
-            match answers.next().unwrap_or_else(none) {
-                Ok(position) => {
-                    is_answered = true;
-                    self.ledger.confirm(&event, position);
-                }
-                Err(error @ AttemptError::Refused(_)) => {
-                    is_answered = true;
-                    self.ledger.fail(&event, false, error.to_string());
-                }
-                Err(error) => {
-                    event.is_unknown |= matches!(error, AttemptError::Unknown(_));
-                    partition.reason = error.to_string();
-                    if !self.ledger.may_repeat(&event, now) {
-                        self.ledger.fail(&event, false, error.to_string());
-                    } else if event.wait_again() {
-                        again.push(event);
-                    } else {
-                        self.ledger.forget(&event);
-                    }
-                }
-            }
-        }
-        if again.is_empty() {
-            partition.failures = 0;
-            partition.retry_at = None;
-            return;
-        }
-        let failures = if is_answered { 0 } else { partition.failures };
-        partition.failures = failures.saturating_add(1);
-        let pause = (self.pause)(partition.failures).max(MIN_PAUSE);
-        partition.retry_at = Some(far(now, pause));
-        self.ledger.counts.retried += again.len() as u64;
-        for event in again.into_iter().rev() {
-            partition.queue.push_front(event);
+        if let Some(partition) = self.partitions.get_mut(&number) {
+            partition.settle(&mut self.ledger, answers, now, &*self.pause);
         }
     }
 
-    /// The task of a partition has ended, whatever the reason: another one is started if there is
-    /// something to send.
+    /// The task of a partition has ended without answers: another one is started if there is something
+    /// to send.
     pub(super) fn restart(&mut self, number: u32, now: Instant) {
         self.settle(number, Vec::new(), now);
-        let Some(partition) = self.partitions.get_mut(&number) else {
-            return;
-        };
-        partition.is_running = !partition.queue.is_empty();
-        if partition.is_running {
-            self.to_start.push(number);
+        if let Some(partition) = self.partitions.get_mut(&number) {
+            partition.is_running = false;
+            if partition.starts() {
+                self.to_start.push(number);
+            }
         }
     }
 
     /// Tells publishers that have waited long enough.
     fn sweep(&mut self, now: Instant) {
-        let ledger = &mut self.ledger;
-        let mut next: Option<Instant> = None;
-        let mut wait = |until: Instant| next = Some(next.map_or(until, |at| at.min(until)));
-        let mut keep = |ledger: &mut Ledger, event: &QueuedEvent, reason: &str| {
-            if !event.is_waiting() {
-                ledger.forget_cancelled();
-                return false;
-            }
-            if ledger.expire(event, now, reason) {
-                return false;
-            }
-            wait(event.publication.until);
-            true
-        };
-        for Partition { queue, reason, .. } in self.partitions.values_mut() {
-            queue.retain(|event| keep(ledger, event, reason));
-        }
-        self.waiting
-            .retain(|event| keep(ledger, event, "there is no room in the queue"));
-        for event in self
-            .partitions
-            .values()
-            .flat_map(|partition| &partition.in_flight)
-        {
-            if event.publication.until <= now {
-                ledger.tell_unknown(event);
-            } else if event.is_open() {
-                wait(event.publication.until);
-            }
-        }
-        self.next_sweep = next.map(|at| at.max(now + SWEEP));
+        let partitions = self.partitions.values_mut();
+        let next = partitions.filter_map(|partition| partition.sweep(&mut self.ledger, now));
+        self.next_sweep = next.min().map(|at| at.max(now + SWEEP));
     }
 
     /// Removes what a publisher does not want any more and was not sent.
     pub(super) fn cancel(&mut self, publication: &Publication) {
         for (index, bytes) in publication.cancel() {
-            self.ledger.cancel(publication.first + index as u64, bytes);
+            let number = publication.first + index as u64;
+            let partition = publication.partitions.get(index);
+            let partition = partition.and_then(|number| self.partitions.get(number));
+            let has_place = partition.is_some_and(|partition| partition.has_place(number));
+            self.ledger.cancel(has_place, bytes);
         }
-        let kept = self.ledger.events();
-        if self.ledger.cancelled > MAX_CANCELLED.max(kept) {
-            let ledger = &mut self.ledger;
-            let mut keep = |event: &QueuedEvent| {
-                let is_waiting = event.is_waiting();
-                if !is_waiting {
-                    ledger.forget_cancelled();
-                }
-                is_waiting
-            };
+        if self.ledger.cancelled > MAX_CANCELLED.max(self.ledger.events()) {
             for partition in self.partitions.values_mut() {
-                partition.queue.retain(&mut keep);
+                partition.forget_cancelled();
             }
-            self.waiting.retain(keep);
+            self.ledger.cancelled = 0;
         }
     }
 
     /// Fails what was certainly not published and is not under way, as the engine cannot be reached.
     pub(super) fn fail_unsent(&mut self, message: &str) {
-        let ledger = &mut self.ledger;
-        let mut keep = |event: &QueuedEvent| {
-            let is_kept = event.is_unknown || !event.is_waiting();
-            if !is_kept {
-                ledger.fail(event, true, message.to_owned());
-            }
-            is_kept
-        };
         for partition in self.partitions.values_mut() {
-            partition.queue.retain(&mut keep);
+            partition.fail_unsent(&mut self.ledger, message);
         }
-        self.waiting.retain(keep);
     }
 
     /// Ends all pauses.
     pub(super) fn try_now(&mut self) {
         for partition in self.partitions.values_mut() {
-            partition.failures = 0;
-            partition.retry_at = None;
+            partition.try_now();
         }
     }
 
@@ -415,24 +270,11 @@ impl PublishQueue {
     pub(super) fn end(&mut self, now: Instant) {
         self.closing.get_or_insert(now);
         self.is_ended = true;
-        let ledger = &mut self.ledger;
         for (_, partition) in self.partitions.drain() {
-            ledger.in_flight -= partition.in_flight.len();
-            for mut event in partition.in_flight {
-                event.is_unknown = true;
-                ledger.fail(
-                    &event,
-                    false,
-                    "the bus was closed before the engine had answered".into(),
-                );
-            }
-            for event in partition.queue {
-                ledger.fail_or_forget(&event, "the bus was closed before the event was published");
-            }
+            partition.end(&mut self.ledger);
         }
-        for event in self.waiting.drain(..) {
-            ledger.fail_or_forget(&event, "the bus was closed before the event was published");
-        }
+        self.ledger.cancelled = 0;
+        self.crowded.clear();
         self.to_start.clear();
         self.next_sweep = None;
     }
@@ -459,10 +301,4 @@ impl PublishQueue {
     pub(super) fn counts(&self) -> PublishCounts {
         self.ledger.counts()
     }
-}
-
-/// A moment that is so much later; the farthest that there is if it is too far.
-fn far(now: Instant, time: Duration) -> Instant {
-    const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
-    now + time.min(LONGEST)
 }

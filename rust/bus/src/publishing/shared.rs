@@ -6,9 +6,12 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::options::{OnUnavailable, PublishOptions};
 use super::queue::PublishQueue;
-use super::{OnUnavailable, PublishOptions};
 use crate::engine::{Engine, Health};
+
+/// What a publisher is told that does not wait.
+pub(super) const AWAY: &str = "the engine cannot be reached now";
 
 pub(super) struct Shared {
     pub(super) engine: Arc<dyn Engine>,

@@ -67,8 +67,8 @@ impl TenantNotices {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use super::super::channels::MAX_TOLD;
+    use super::*;
 
     #[test]
     fn what_is_remembered_is_bounded() {

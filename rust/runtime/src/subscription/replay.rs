@@ -14,9 +14,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bus::engine::{Pending, ReadError};
-use bus::{
-    EngineLink, Event, History, LocalPosition, Position, ReadPage, Since, Stream, TooLate,
-};
+use bus::{EngineLink, Event, History, LocalPosition, Position, ReadPage, Since, Stream, TooLate};
 use graphql::Plan;
 use protocol::Resume;
 use security::Guard;

@@ -54,6 +54,31 @@ async fn an_event_larger_than_the_queue_is_sent_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_partition_that_is_stuck_does_not_stop_the_others() {
+    let model = Arc::new(Model::new([]));
+    let publisher = start(&model, &narrow(5, 1000)).0;
+    model.stick("a1");
+    let stuck = publisher
+        .publish(events("a1", 1..=20), in_ms(1000))
+        .unwrap();
+    pass(50).await;
+    assert_eq!(publisher.counts().queue_events, 5);
+    let before = Instant::now();
+    let other = publisher
+        .publish(events("b1", 21..=25), patiently())
+        .unwrap();
+    assert_eq!(other.await, (1..=5).map(at).collect::<Vec<_>>());
+    assert!(before.elapsed() < Duration::from_millis(100));
+    // Those with a place may be under way when the deadline is over.
+    let results = stuck.await;
+    assert!(results.iter().all(Result::is_err));
+    assert_eq!(
+        failures(&results[5..]),
+        [Some((Outcome::NotSent, true)); 15]
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_publisher_waits_for_room_until_its_deadline() {
     let model = Arc::new(Model::new([]));
     model.then(Answer::Away);

@@ -125,7 +125,7 @@ async fn threads_without_a_runtime_publish() {
     let publish = |thread: u32| {
         let publisher = publisher.clone();
         tokio::task::spawn_blocking(move || {
-            let until = Instant::now() + Duration::from_secs(60);
+            let until = Instant::now() + Duration::from_mins(1);
             for n in 0..50 {
                 let batch = vec![event("a", format!("{thread}.{n}"))];
                 let results = wait_on_thread(publisher.publish(batch, until).unwrap());

@@ -64,6 +64,7 @@ async fn pass(ms: u64) {
     tokio::time::sleep(Duration::from_millis(ms)).await;
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it is compared with results")]
 fn at(offset: u64) -> PublishResult {
     Ok(Published::At(Position::new(model::EPOCH, offset)))
 }

@@ -47,6 +47,8 @@ struct ModelState {
     log: HashMap<StreamKey, Vec<Arc<str>>>,
     known: HashMap<Arc<str>, Position>,
     under_way: HashSet<u32>,
+    /// Events of this stream are never taken.
+    stuck: Option<StreamKey>,
     /// The ids of each batch that was sent.
     batches: Vec<Vec<Arc<str>>>,
 }
@@ -57,7 +59,7 @@ impl Model {
             capabilities: Capabilities {
                 numbering: Numbering::Dense,
                 history: Some(HistoryKind::Shared),
-                idempotency: Some(Duration::from_secs(120)),
+                idempotency: Some(Duration::from_mins(2)),
                 max_event_bytes: 1000,
                 is_read_only: false,
             },
@@ -69,6 +71,7 @@ impl Model {
                 log: HashMap::new(),
                 known: HashMap::new(),
                 under_way: HashSet::new(),
+                stuck: None,
                 batches: Vec::new(),
             }),
         }
@@ -90,6 +93,11 @@ impl Model {
             _ => Health::Live,
         };
         state.then = answer;
+    }
+
+    /// Has no event of a stream taken, whatever the script says.
+    pub(super) fn stick(&self, stream: &str) {
+        self.state.lock().stuck = Some(StreamKey::of_channel(stream));
     }
 
     /// The ids of the events of a stream, in its order.
@@ -195,6 +203,10 @@ impl Engine for Handle {
             .script
             .pop_front()
             .unwrap_or_else(|| state.then.clone());
+        let answer = match &state.stuck {
+            Some(stuck) if *stuck == batch[0].stream => Answer::Busy(0),
+            _ => answer,
+        };
         let half = match answer {
             Answer::Away => Duration::ZERO,
             _ => self.0.round_trip / 2,

@@ -215,10 +215,7 @@ async fn pauses_are_a_function_of_the_attempts_that_have_failed() {
     assert_eq!(*asked.lock(), [1, 2, 1, 2]);
     for attempt in [1, 2, 7, u32::MAX] {
         let longest = Duration::from_millis(50 << (attempt - 1).min(5)).min(Duration::from_secs(1));
-        assert!(
-            (0..100)
-                .all(|_| full_jitter(attempt) <= longest.max(Duration::from_secs(1).min(longest)))
-        );
+        assert!((0..100).all(|_| full_jitter(attempt) <= longest));
     }
 }
 

@@ -1,0 +1,223 @@
+//! What went wrong with a link or a command, and what follows from it.
+//!
+//! Texts are for the log: they say what to do, and hold no argument of a command, which may be a secret
+//! or an event.
+
+use bus::engine::AttemptError;
+use redis::{ErrorKind, RedisError, Value};
+
+/// Why a link ended or a command was not done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) reason: String,
+    pub(super) kind: FaultKind,
+}
+
+/// What a fault asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FaultKind {
+    /// No link: connect again.
+    Away,
+    /// The server does not do it now: ask again later.
+    Busy,
+    /// The server is not the one that does it: ask which one is, and connect there.
+    Elsewhere,
+    /// Scripts are to be loaded again.
+    NoScript,
+    /// Only a change of the configuration helps.
+    Configuration,
+    /// The server refuses this command for good.
+    Refused,
+}
+
+impl Fault {
+    pub(super) fn new(kind: FaultKind, reason: impl Into<String>) -> Self {
+        let reason = reason.into();
+        Self { reason, kind }
+    }
+
+    pub(super) fn away(reason: impl Into<String>) -> Self {
+        Self::new(FaultKind::Away, reason)
+    }
+
+    pub(super) fn configuration(reason: impl Into<String>) -> Self {
+        Self::new(FaultKind::Configuration, reason)
+    }
+
+    pub(super) fn is_configuration(&self) -> bool {
+        self.kind == FaultKind::Configuration
+    }
+
+    /// Whether the link is of no use any more.
+    pub(super) fn ends_link(&self) -> bool {
+        matches!(self.kind, FaultKind::Away | FaultKind::Elsewhere)
+    }
+
+    /// Reads the text of an error of the server: a code in capitals, then words.
+    pub(super) fn of_text(text: &str) -> Self {
+        let (code, detail) = text.split_once(' ').unwrap_or((text, ""));
+        Self::of_code(code, detail)
+    }
+
+    fn of_code(code: &str, detail: &str) -> Self {
+        use FaultKind::{Busy, Configuration, Elsewhere, NoScript, Refused};
+        let (kind, reason) = match code {
+            "NOPERM" => (
+                Configuration,
+                format!(
+                    "Redis refuses it to this user (NOPERM {}): give the user the commands, keys and \
+                     channels of the bus",
+                    shortened(detail)
+                ),
+            ),
+            "NOAUTH" | "WRONGPASS" => (
+                Configuration,
+                format!("Redis refuses the user or the password ({code}): correct them"),
+            ),
+            "OOM" => (
+                Busy,
+                "Redis has reached its maxmemory (OOM): raise it, or keep less history".to_owned(),
+            ),
+            "MISCONF" => (
+                Busy,
+                "Redis cannot write to its disk and takes no writes (MISCONF): free space there"
+                    .to_owned(),
+            ),
+            "READONLY" => (
+                Elsewhere,
+                "the server is a replica (READONLY): write the address of the master".to_owned(),
+            ),
+            "MOVED" | "ASK" => (
+                Elsewhere,
+                format!("the partition has moved to another server ({code})"),
+            ),
+            "LOADING" => (Busy, "Redis is loading its data (LOADING)".to_owned()),
+            "BUSY" => (
+                Busy,
+                "Redis runs a script that does not end (BUSY): end it by SCRIPT KILL".to_owned(),
+            ),
+            "TRYAGAIN" | "CLUSTERDOWN" | "MASTERDOWN" | "NOREPLICAS" => {
+                (Busy, format!("Redis takes no writes now ({code})"))
+            }
+            "NOSCRIPT" => (
+                NoScript,
+                "Redis has forgotten the scripts (NOSCRIPT)".to_owned(),
+            ),
+            "WRONGTYPE" => (
+                Refused,
+                "a key of the bus holds something else (WRONGTYPE): choose another prefix"
+                    .to_owned(),
+            ),
+            "CROSSSLOT" => (
+                Configuration,
+                "the server belongs to a cluster (CROSSSLOT): write redis+cluster://".to_owned(),
+            ),
+            _ => (
+                Refused,
+                format!("Redis has answered an error ({})", shortened(code)),
+            ),
+        };
+        Self::new(kind, reason)
+    }
+
+    /// What follows for an event that was to be published.
+    pub(super) fn attempt(&self, was_sent: bool) -> AttemptError {
+        let reason = self.reason.clone();
+        match self.kind {
+            FaultKind::Away if was_sent => AttemptError::Unknown(reason),
+            FaultKind::Away => AttemptError::NotSent(reason),
+            FaultKind::Busy | FaultKind::Elsewhere | FaultKind::NoScript => {
+                AttemptError::Busy(reason)
+            }
+            FaultKind::Configuration | FaultKind::Refused => AttemptError::Refused(reason),
+        }
+    }
+}
+
+impl From<RedisError> for Fault {
+    fn from(error: RedisError) -> Self {
+        match error.kind() {
+            ErrorKind::Server(_) | ErrorKind::Extension => Self::of_code(
+                error.code().unwrap_or("ERR"),
+                error.detail().unwrap_or_default(),
+            ),
+            ErrorKind::AuthenticationFailed => Self::of_code("WRONGPASS", ""),
+            ErrorKind::RESP3NotSupported => {
+                Self::configuration("the server is too old: the bus needs Redis 7 or later")
+            }
+            ErrorKind::Io if error.is_timeout() => Self::away("Redis has not answered in time"),
+            ErrorKind::Io => Self::away(format!("the link to Redis broke: {error}")),
+            _ => Self::away("Redis has answered what cannot be read"),
+        }
+    }
+}
+
+/// The answer to a command, or its error.
+pub(super) fn answered(answer: Result<Value, RedisError>) -> Result<Value, Fault> {
+    match answer? {
+        Value::ServerError(error) => Err(Fault::of_code(
+            error.code(),
+            error.details().unwrap_or_default(),
+        )),
+        answer => Ok(answer),
+    }
+}
+
+fn shortened(text: &str) -> String {
+    text.chars()
+        .filter(|letter| !letter.is_control())
+        .take(120)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_redis_says_what_follows_and_what_to_do() {
+        use FaultKind::{Busy, Configuration, Elsewhere, NoScript, Refused};
+        for (text, kind, hint) in [
+            (
+                "NOPERM User bus has no permissions",
+                Configuration,
+                "User bus",
+            ),
+            ("NOAUTH Authentication required.", Configuration, "password"),
+            ("WRONGPASS invalid", Configuration, "password"),
+            ("OOM command not allowed", Busy, "maxmemory"),
+            ("MISCONF Redis is configured", Busy, "disk"),
+            ("READONLY You can't write", Elsewhere, "master"),
+            ("MOVED 3999 127.0.0.1:6381", Elsewhere, "moved"),
+            ("LOADING Redis is loading", Busy, "loading"),
+            ("BUSY Redis is busy", Busy, "SCRIPT KILL"),
+            ("TRYAGAIN Multiple keys", Busy, "TRYAGAIN"),
+            ("CLUSTERDOWN Hash slot not served", Busy, "CLUSTERDOWN"),
+            ("NOSCRIPT No matching script", NoScript, "scripts"),
+            ("WRONGTYPE Operation", Refused, "prefix"),
+            (
+                "ERR unknown command 'x', with args beginning with: 's3cret'",
+                Refused,
+                "ERR",
+            ),
+        ] {
+            let fault = Fault::of_text(text);
+            assert_eq!(fault.kind, kind, "{text}");
+            assert!(fault.reason.contains(hint), "{text}: {}", fault.reason);
+            assert!(!fault.reason.contains("s3cret"), "{}", fault.reason);
+        }
+    }
+
+    #[test]
+    fn what_was_sent_and_not_answered_is_unknown() {
+        let fault = Fault::away("gone");
+        assert_eq!(
+            fault.attempt(true),
+            AttemptError::Unknown("gone".to_owned())
+        );
+        assert_eq!(
+            fault.attempt(false),
+            AttemptError::NotSent("gone".to_owned())
+        );
+    }
+}

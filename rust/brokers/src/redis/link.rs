@@ -1,0 +1,276 @@
+//! One link: a connection to a master that has proved who it is, with the scripts loaded.
+//!
+//! Not here: connecting again (`supervisor`), what is asked on the link (`publisher`, `subscriber`,
+//! `reader`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::aio::{AsyncPushSender, MultiplexedConnection};
+use redis::{AsyncConnectionConfig, Cmd, ProtocolVersion, RedisConnectionInfo, Value};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use super::config::{Address, Config, Credentials, Times, Tls};
+use super::fault::{Fault, FaultKind, answered};
+use super::script::Script;
+use super::socket::{Activity, Socket};
+
+/// What a server says of itself.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct ServerInfo {
+    /// Random, another one for each start of the server.
+    pub(super) run: String,
+    /// Which keys the server drops for want of memory; empty: none, or not told.
+    pub(super) eviction: String,
+}
+
+/// A connection in use. Ends when it is dropped.
+pub(super) struct Link {
+    connection: MultiplexedConnection,
+    pub(super) server: ServerInfo,
+    times: Times,
+    activity: Arc<Activity>,
+    /// The digest of each script.
+    digests: [String; Script::ALL.len()],
+    /// Why the link has ended.
+    end: Arc<watch::Sender<Option<Fault>>>,
+    driver: AbortHandle,
+}
+
+impl Link {
+    /// Connects to a master.
+    pub(super) async fn open(
+        config: &Config,
+        address: &Address,
+        pushes: Option<Arc<dyn AsyncPushSender>>,
+    ) -> Result<Self, Fault> {
+        let credentials = config.credentials.as_ref();
+        let database = config.database;
+        let mut link = Self::connect(
+            address,
+            config.tls.as_ref(),
+            credentials,
+            database,
+            config.times,
+            pushes,
+        )
+        .await?;
+        link.server = link.introduce().await?;
+        for script in Script::ALL {
+            link.digests[script as usize] = link.load(script).await?;
+        }
+        Ok(link)
+    }
+
+    /// Connects to a server of any kind.
+    pub(super) async fn connect(
+        address: &Address,
+        tls: Option<&Tls>,
+        credentials: Option<&Credentials>,
+        database: i64,
+        times: Times,
+        pushes: Option<Arc<dyn AsyncPushSender>>,
+    ) -> Result<Self, Fault> {
+        let mut info = RedisConnectionInfo::default()
+            .set_protocol(ProtocolVersion::RESP3)
+            .set_skip_set_lib_name()
+            .set_db(database);
+        if let Some(credentials) = credentials.cloned() {
+            let (user, password) = tokio::task::spawn_blocking(move || credentials.ask())
+                .await
+                .map_err(|_| Fault::configuration("asking for the password has failed"))?
+                .map_err(|error| Fault::configuration(format!("there is no password: {error}")))?;
+            info = info.set_username(user.as_deref().unwrap_or("default"));
+            info = info.set_password(password);
+        }
+        let activity = Arc::new(Activity::new());
+        let socket = Socket::connect(address, tls, times.connect, activity.clone()).await?;
+        let mut settings = AsyncConnectionConfig::new().set_response_timeout(Some(times.answer));
+        if let Some(pushes) = pushes {
+            settings = settings.set_push_sender(pushes);
+        }
+        let (connection, driver) =
+            MultiplexedConnection::new_with_config(&info, socket, settings).await?;
+        let end = Arc::new(watch::Sender::new(None));
+        let ended = end.clone();
+        let driver = tokio::spawn(async move {
+            driver.await;
+            set_end(&ended, Fault::away("Redis has closed the link"));
+        });
+        Ok(Self {
+            connection,
+            server: ServerInfo::default(),
+            times,
+            activity,
+            digests: Default::default(),
+            end,
+            driver: driver.abort_handle(),
+        })
+    }
+
+    /// Sends a command and waits for its answer.
+    pub(super) async fn ask(&self, command: &Cmd) -> Result<Value, Fault> {
+        let mut connection = self.connection.clone();
+        let answer = answered(connection.send_packed_command(command).await);
+        self.noted(answer)
+    }
+
+    /// Calls a script, and loads it again where the server has forgotten it.
+    pub(super) async fn call(
+        &self,
+        script: Script,
+        build: impl Fn(&str) -> Result<Cmd, Fault>,
+    ) -> Result<Value, Fault> {
+        let command = build(&self.digests[script as usize])?;
+        match self.ask(&command).await {
+            Err(fault) if fault.kind == FaultKind::NoScript => {
+                self.load(script).await?;
+                self.ask(&command).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// Subscribes to channels, and returns when Redis has confirmed all of them.
+    pub(super) async fn subscribe(&self, channels: &[Arc<str>]) -> Result<(), Fault> {
+        let mut connection = self.connection.clone();
+        let channels: Vec<&str> = channels.iter().map(AsRef::as_ref).collect();
+        let answer = connection.subscribe(channels).await.map_err(Fault::from);
+        self.noted(answer)
+    }
+
+    /// Ends the subscription of channels.
+    pub(super) async fn unsubscribe(&self, channels: &[Arc<str>]) -> Result<(), Fault> {
+        let mut connection = self.connection.clone();
+        let channels: Vec<&str> = channels.iter().map(AsRef::as_ref).collect();
+        let answer = connection.unsubscribe(channels).await.map_err(Fault::from);
+        self.noted(answer)
+    }
+
+    /// Ends the link.
+    pub(super) fn end(&self, fault: Fault) {
+        set_end(&self.end, fault);
+    }
+
+    /// Waits for the end of the link: it was closed, or silent for too long.
+    pub(super) async fn ended(&self) -> Fault {
+        let mut end = self.end.subscribe();
+        let ended = async {
+            match end.wait_for(Option::is_some).await {
+                Ok(fault) => fault.clone(),
+                Err(_) => None,
+            }
+        };
+        tokio::select! {
+            fault = ended => fault.unwrap_or_else(|| Fault::away("Redis has closed the link")),
+            fault = self.silent() => fault,
+        }
+    }
+
+    /// Asks for a sign of life where the link is silent; returns when there is none.
+    async fn silent(&self) -> Fault {
+        loop {
+            let jitter = 0.8 + fastrand::f64() * 0.4;
+            let patience = self.times.ping_after.mul_f64(jitter);
+            let silent = self.activity.silent_for();
+            if let Some(rest) = patience.checked_sub(silent).filter(|rest| !rest.is_zero()) {
+                tokio::time::sleep(rest).await;
+                continue;
+            }
+            let rest = self.times.dead_after.saturating_sub(silent);
+            // Any byte counts, not just the answer: it may stand behind much else.
+            let ping = redis::cmd("PING");
+            match tokio::time::timeout(rest, self.ask(&ping)).await {
+                Ok(Err(fault)) if fault.ends_link() => return fault,
+                Ok(_) => {}
+                Err(_) if self.activity.silent_for() >= self.times.dead_after => {
+                    let seconds = self.times.dead_after.as_secs_f64();
+                    return Fault::away(format!("Redis was silent for {seconds} seconds"));
+                }
+                Err(_) => tokio::time::sleep(Duration::from_millis(1)).await,
+            }
+        }
+    }
+
+    async fn load(&self, script: Script) -> Result<String, Fault> {
+        let mut command = redis::cmd("SCRIPT");
+        command.arg("LOAD").arg(script.text());
+        match self.ask(&command).await? {
+            Value::BulkString(digest) => Ok(String::from_utf8_lossy(&digest).into_owned()),
+            _ => Err(Fault::away(
+                "Redis has answered SCRIPT LOAD without a digest",
+            )),
+        }
+    }
+
+    /// Asks the server who it is: a master of version 7 or later.
+    async fn introduce(&self) -> Result<ServerInfo, Fault> {
+        let mut command = redis::cmd("INFO");
+        command.arg("server").arg("replication").arg("memory");
+        let text = match self.ask(&command).await? {
+            Value::BulkString(text) => String::from_utf8_lossy(&text).into_owned(),
+            Value::VerbatimString { text, .. } | Value::SimpleString(text) => text,
+            _ => return Err(Fault::away("Redis has answered INFO without a text")),
+        };
+        let field = |name: &str| {
+            text.lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+                .unwrap_or_default()
+                .trim()
+        };
+        let version = field("redis_version");
+        let major = version
+            .split('.')
+            .next()
+            .and_then(|major| major.parse::<u32>().ok());
+        if major.is_none_or(|major| major < 7) {
+            return Err(Fault::configuration(format!(
+                "the server is Redis {version:.20}: the bus needs version 7 or later"
+            )));
+        }
+        if field("role") != "master" {
+            return Err(Fault::of_text("READONLY"));
+        }
+        let run = field("run_id").to_owned();
+        if run.is_empty() {
+            return Err(Fault::configuration(
+                "the server does not tell its run_id in INFO",
+            ));
+        }
+        let is_bounded = !matches!(field("maxmemory"), "" | "0");
+        let eviction = if is_bounded {
+            field("maxmemory_policy")
+        } else {
+            ""
+        }
+        .to_owned();
+        Ok(ServerInfo { run, eviction })
+    }
+
+    fn noted<T>(&self, answer: Result<T, Fault>) -> Result<T, Fault> {
+        if let Err(fault) = &answer
+            && fault.ends_link()
+        {
+            self.end(fault.clone());
+        }
+        answer
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// The first reason stands.
+fn set_end(end: &watch::Sender<Option<Fault>>, fault: Fault) {
+    end.send_if_modified(|current| {
+        let is_first = current.is_none();
+        if is_first {
+            *current = Some(fault);
+        }
+        is_first
+    });
+}

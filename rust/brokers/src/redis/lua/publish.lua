@@ -1,0 +1,63 @@
+-- Publishes a batch. KEYS: 2 and 3 counter and history of the first stream, and so on, then the key of
+-- each event's id. ARGV: 5 how many events history keeps (0: none), 6 for how long (seconds), 7 how long
+-- ids are known (seconds), 8 PUBLISH or SPUBLISH, 9 the number of streams, then the channel of each
+-- stream, then the number of the stream and the envelope of each event.
+-- Returns the position of each event, or '!' and an error.
+local events, age, known, publish = tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
+local count = tonumber(ARGV[9])
+local streams, results, fresh_events = {}, {}, {}
+for i = 1, count do
+  local counter, history = KEYS[2 * i], KEYS[2 * i + 1]
+  local epoch, offset = head(counter, history)
+  streams[i] = {
+    counter = counter, history = history, channel = ARGV[9 + i],
+    epoch = epoch, first = offset, offset = offset,
+  }
+end
+
+-- Positions are stored before the first event is told of: no error may let one be used again.
+local argument, result = 10 + count, 0
+for key = 2 * count + 2, #KEYS do
+  result = result + 1
+  local stream = streams[tonumber(ARGV[argument])]
+  local at = position(stream.epoch, stream.offset + 1)
+  local known_as = redis.call('SET', KEYS[key], at, 'NX', 'GET', 'EX', known)
+  if known_as then
+    results[result] = known_as
+  else
+    stream.offset = stream.offset + 1
+    results[result] = at
+    fresh_events[#fresh_events + 1] = { result, stream, stream.offset, KEYS[key], ARGV[argument + 1] }
+  end
+  argument = argument + 2
+end
+for i = 1, count do
+  local stream = streams[i]
+  if stream.offset > stream.first then
+    redis.call('HSET', stream.counter, 'offset', string.format('%.0f', stream.offset))
+  end
+end
+
+for _, event in ipairs(fresh_events) do
+  local stream, envelope = event[2], event[5]
+  local reply = true
+  if events > 0 then
+    local id = string.format('%.0f-0', event[3])
+    reply = redis.pcall('XADD', stream.history, 'MAXLEN', '~', events, id, 'e', envelope)
+  end
+  if type(reply) ~= 'table' then
+    reply = redis.pcall(publish, stream.channel, results[event[1]] .. ' ' .. envelope)
+  end
+  if type(reply) == 'table' and reply.err then
+    redis.call('DEL', event[4])
+    results[event[1]] = '!' .. reply.err
+  end
+end
+if events > 0 then
+  for i = 1, count do
+    if streams[i].offset > streams[i].first then
+      redis.call('EXPIRE', streams[i].history, age)
+    end
+  end
+end
+return results

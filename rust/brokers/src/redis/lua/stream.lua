@@ -1,0 +1,33 @@
+-- Stands before each script. KEYS[1] is what is known of the partition, ARGV: 1 the run of the server,
+-- 2 a number that no numbering has had, 3 the period of renewal, 4 how long a counter is kept (seconds).
+--
+-- A server that was restarted, or promoted, has another run: what it has stored may be older than what
+-- was told to nodes. Every numbering of the partition ends with the run.
+local run, fresh, period, kept = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local partition = redis.call('HMGET', KEYS[1], 'run', 'generation')
+local generation = partition[2]
+if partition[1] ~= run or not generation then
+  generation = fresh
+  redis.call('HSET', KEYS[1], 'run', run, 'generation', generation)
+end
+
+-- The epoch and the newest offset of a stream. A counter that is missing, such as one that was evicted,
+-- begins a new epoch: an offset is never used twice in one.
+local function head(counter, history)
+  local found = redis.call('HMGET', counter, 'generation', 'epoch', 'offset', 'period')
+  local epoch, offset = found[2], tonumber(found[3] or '')
+  if found[1] ~= generation or not epoch or not offset then
+    epoch, offset = fresh, 0
+    redis.call('UNLINK', history)
+    redis.call('HSET', counter, 'generation', generation, 'epoch', epoch, 'offset', 0, 'period', period)
+    redis.call('EXPIRE', counter, kept)
+  elseif found[4] ~= period then
+    redis.call('HSET', counter, 'period', period)
+    redis.call('EXPIRE', counter, kept)
+  end
+  return epoch, offset
+end
+
+local function position(epoch, offset)
+  return epoch .. '-' .. string.format('%.0f', offset)
+end

@@ -1,0 +1,76 @@
+//! Asks sentinels where the master is.
+
+use std::collections::HashMap;
+
+use futures_util::future::join_all;
+use redis::Value;
+
+use super::config::{Address, Config};
+use super::fault::Fault;
+use super::link::Link;
+
+/// Returns the address that most of the sentinels name. Whether the server there is a master is asked
+/// of itself.
+pub(super) async fn master(
+    config: &Config,
+    sentinels: &[Address],
+    name: &str,
+) -> Result<Address, Fault> {
+    let share = config.times.connect / 2;
+    let answers = join_all(sentinels.iter().map(|sentinel| async move {
+        tokio::time::timeout(share, ask(config, sentinel, name))
+            .await
+            .unwrap_or_else(|_| {
+                Err(Fault::away(format!(
+                    "the sentinel {sentinel} does not answer"
+                )))
+            })
+    }))
+    .await;
+    let mut votes: HashMap<Address, usize> = HashMap::new();
+    let mut fault = None;
+    for answer in answers {
+        match answer {
+            Ok(address) => *votes.entry(address).or_default() += 1,
+            Err(why) => fault = Some(why),
+        }
+    }
+    match votes.into_iter().max_by_key(|(_, votes)| *votes) {
+        Some((address, _)) => Ok(address),
+        None => Err(fault.unwrap_or_else(|| Fault::configuration("there are no sentinels"))),
+    }
+}
+
+async fn ask(config: &Config, sentinel: &Address, name: &str) -> Result<Address, Fault> {
+    let credentials = config.sentinel_credentials.as_ref();
+    let link = Link::connect(
+        sentinel,
+        config.tls.as_ref(),
+        credentials,
+        0,
+        config.times,
+        None,
+    )
+    .await?;
+    let mut command = redis::cmd("SENTINEL");
+    command.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
+    match link.ask(&command).await? {
+        Value::Array(parts) => {
+            let mut parts = parts.into_iter().map(|part| match part {
+                Value::BulkString(text) => String::from_utf8(text).ok(),
+                _ => None,
+            });
+            let host = parts.next().flatten();
+            let port = parts.next().flatten().and_then(|port| port.parse().ok());
+            match (host, port) {
+                (Some(host), Some(port)) => Ok(Address::Tcp(host, port)),
+                _ => Err(Fault::away(format!(
+                    "the sentinel {sentinel} names no address"
+                ))),
+            }
+        }
+        _ => Err(Fault::configuration(format!(
+            "the sentinel {sentinel} knows no master of that name: correct the name in the URL"
+        ))),
+    }
+}

@@ -1,0 +1,222 @@
+//! Sockets: TCP, TLS and Unix sockets, and when the last byte came.
+//!
+//! Not here: what is said on them (`link`).
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+
+use super::config::{Address, Tls};
+use super::fault::Fault;
+
+/// Bytes in both directions.
+trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for T {}
+
+/// A connected socket that notes when bytes come.
+pub(super) struct Socket {
+    stream: Box<dyn Stream>,
+    activity: Arc<Activity>,
+}
+
+/// When something happened last.
+#[derive(Debug)]
+pub(super) struct Activity {
+    start: Instant,
+    /// Milliseconds since `start`.
+    last: AtomicU64,
+}
+
+impl Activity {
+    pub(super) fn new() -> Self {
+        Self {
+            start: Instant::now(),
+            last: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn note(&self) {
+        let now = self.start.elapsed().as_millis() as u64;
+        self.last.store(now, Ordering::Relaxed);
+    }
+
+    /// For how long nothing has happened.
+    pub(super) fn silent_for(&self) -> Duration {
+        let last = Duration::from_millis(self.last.load(Ordering::Relaxed));
+        self.start.elapsed().saturating_sub(last)
+    }
+}
+
+impl Socket {
+    /// Connects. Names are resolved each time, and their addresses tried in random order.
+    pub(super) async fn connect(
+        address: &Address,
+        tls: Option<&Tls>,
+        timeout: Duration,
+        activity: Arc<Activity>,
+    ) -> Result<Self, Fault> {
+        let stream: Box<dyn Stream> = match address {
+            Address::Unix(path) => {
+                Box::new(UnixStream::connect(path).await.map_err(|error| {
+                    Fault::away(format!("cannot connect to {address}: {error}"))
+                })?)
+            }
+            Address::Tcp(host, port) => {
+                let tcp = connect_tcp(host, *port, timeout).await.map_err(|error| {
+                    Fault::away(format!("cannot connect to {address}: {error}"))
+                })?;
+                match tls {
+                    Some(tls) => Box::new(secure(tcp, host, tls.clone()).await?),
+                    None => Box::new(tcp),
+                }
+            }
+        };
+        activity.note();
+        Ok(Self { stream, activity })
+    }
+}
+
+async fn connect_tcp(host: &str, port: u16, timeout: Duration) -> io::Result<TcpStream> {
+    let mut addresses: Vec<SocketAddr> = tokio::net::lookup_host((host, port)).await?.collect();
+    fastrand::shuffle(&mut addresses);
+    let share = timeout / (addresses.len() as u32).max(1);
+    let mut error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in addresses {
+        match tokio::time::timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                stream.set_nodelay(true)?;
+                let socket = SockRef::from(&stream);
+                // A peer that is gone is noticed by silence; this frees what the system holds.
+                socket
+                    .set_tcp_keepalive(&TcpKeepalive::new().with_time(Duration::from_secs(30)))?;
+                return Ok(stream);
+            }
+            Ok(Err(failure)) => error = failure,
+            Err(_) => error = io::Error::new(io::ErrorKind::TimedOut, "no answer"),
+        }
+    }
+    Err(error)
+}
+
+async fn secure(
+    tcp: TcpStream,
+    host: &str,
+    tls: Tls,
+) -> Result<tokio_rustls::client::TlsStream<TcpStream>, Fault> {
+    let config = tokio::task::spawn_blocking(move || client_config(&tls))
+        .await
+        .map_err(|_| Fault::away("the engine is stopped"))??;
+    let name = ServerName::try_from(host.to_owned())
+        .map_err(|_| Fault::configuration("the host of the bus is no name that TLS can verify"))?;
+    TlsConnector::from(Arc::new(config))
+        .connect(name, tcp)
+        .await
+        .map_err(|error| {
+            let inner = error.get_ref().and_then(|error| error.downcast_ref());
+            match inner {
+                Some(rustls::Error::InvalidCertificate(why)) => Fault::configuration(format!(
+                    "the certificate of Redis is refused ({why}): name its authority by tls_ca, and \
+                     connect to a name that is in it"
+                )),
+                Some(rustls::Error::InvalidMessage(_)) => Fault::configuration(
+                    "the server does not speak TLS on this port: write redis:// or another port",
+                ),
+                Some(error) => Fault::configuration(format!("TLS with Redis failed: {error}")),
+                None => Fault::away(format!("TLS with Redis failed: {error}")),
+            }
+        })
+}
+
+fn client_config(tls: &Tls) -> Result<ClientConfig, Fault> {
+    let unreadable = |path: &Path, error: &dyn std::fmt::Display| {
+        Fault::configuration(format!("{} cannot be read as PEM: {error}", path.display()))
+    };
+    let certificates = |path: &Path| -> Result<Vec<CertificateDer<'static>>, Fault> {
+        CertificateDer::pem_file_iter(path)
+            .and_then(Iterator::collect)
+            .map_err(|error| unreadable(path, &error))
+    };
+    let mut roots = RootCertStore::empty();
+    if let Some(path) = &tls.authorities {
+        let found = certificates(path)?;
+        if found.is_empty() {
+            return Err(unreadable(path, &"it has no certificate"));
+        }
+        for certificate in found {
+            roots
+                .add(certificate)
+                .map_err(|error| unreadable(path, &error))?;
+        }
+    } else {
+        // Some of the system's certificates may be of a kind that is not known.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if roots.is_empty() {
+            return Err(Fault::configuration(
+                "the system has no authorities for TLS: name a file by tls_ca",
+            ));
+        }
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Fault::configuration(format!("TLS cannot be used: {error}")))?
+        .with_root_certificates(roots);
+    let Some((certificate, key)) = &tls.identity else {
+        return Ok(builder.with_no_client_auth());
+    };
+    let chain = certificates(certificate)?;
+    let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable(key, &error))?;
+    builder
+        .with_client_auth_cert(chain, secret)
+        .map_err(|error| {
+            Fault::configuration(format!(
+                "tls_certificate and tls_key cannot be used: {error}"
+            ))
+        })
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.activity.note();
+        }
+        result
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,125 @@
+//! Keeps the links: connects, puts a link where it is used, and connects again when it has ended.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use redis::aio::AsyncPushSender;
+
+use super::Shared;
+use super::backoff::Backoff;
+use super::config::Topology;
+use super::delivery::Delivery;
+use super::fault::Fault;
+use super::link::Link;
+use super::{publisher, sentinel, subscriber};
+
+/// What a link is for. Each has a connection of its own: a page of history must not stand before live
+/// events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Publisher,
+    Reader,
+    Subscriber,
+}
+
+impl Role {
+    pub(super) const ALL: [Self; Self::COUNT] = [Self::Publisher, Self::Reader, Self::Subscriber];
+    pub(super) const COUNT: usize = 3;
+}
+
+/// Where the link of a role is found while there is one.
+#[derive(Default)]
+pub(super) struct Slot(Mutex<Option<Arc<Link>>>);
+
+impl Slot {
+    pub(super) fn current(&self) -> Option<Arc<Link>> {
+        self.0.lock().clone()
+    }
+
+    fn put(&self, link: &Arc<Link>) -> Placed<'_> {
+        *self.0.lock() = Some(link.clone());
+        Placed(self)
+    }
+}
+
+/// A link in its slot. Takes it out when it is dropped, also where the task is aborted.
+struct Placed<'a>(&'a Slot);
+
+impl Drop for Placed<'_> {
+    fn drop(&mut self) {
+        self.0.0.lock().take();
+    }
+}
+
+/// Keeps the link of one role, for ever.
+pub(super) async fn keep(shared: Arc<Shared>, role: Role) {
+    let times = shared.config.times;
+    let mut backoff = Backoff::new(times);
+    loop {
+        let mut lived = Duration::ZERO;
+        let fault = match tokio::time::timeout(times.connect, open(&shared, role)).await {
+            Err(_) => {
+                let seconds = times.connect.as_secs_f64();
+                Fault::away(format!("Redis has not answered within {seconds} seconds"))
+            }
+            Ok(Err(fault)) => fault,
+            Ok(Ok((link, delivery))) => {
+                let start = Instant::now();
+                let fault = serve(&shared, role, link, delivery).await;
+                lived = start.elapsed();
+                fault
+            }
+        };
+        tracing::warn!(?role, reason = fault.reason, "no link to Redis");
+        shared.health.away(role, &fault, shared.arrivals());
+        tokio::time::sleep(backoff.after(lived, fault.is_configuration())).await;
+    }
+}
+
+async fn open(
+    shared: &Arc<Shared>,
+    role: Role,
+) -> Result<(Arc<Link>, Option<Arc<Delivery>>), Fault> {
+    let config = &shared.config;
+    let address = match &config.topology {
+        Topology::Single(address) => address.clone(),
+        Topology::Sentinel { sentinels, master } => {
+            sentinel::master(config, sentinels, master).await?
+        }
+        Topology::Cluster { .. } => {
+            return Err(Fault::configuration(
+                "redis+cluster:// cannot be used yet: write redis://",
+            ));
+        }
+    };
+    let delivery = (role == Role::Subscriber).then(|| Arc::new(Delivery::new(shared.clone())));
+    let pushes = delivery
+        .clone()
+        .map(|delivery| delivery as Arc<dyn AsyncPushSender>);
+    let link = Link::open(config, &address, pushes).await?;
+    if role == Role::Publisher {
+        publisher::check(shared, &link).await?;
+    }
+    Ok((Arc::new(link), delivery))
+}
+
+/// Does the work of a link until it ends.
+async fn serve(
+    shared: &Arc<Shared>,
+    role: Role,
+    link: Arc<Link>,
+    delivery: Option<Arc<Delivery>>,
+) -> Fault {
+    let _placed = shared.slot(role).put(&link);
+    match delivery {
+        Some(delivery) => tokio::select! {
+            fault = link.ended() => fault,
+            fault = subscriber::serve(shared, &link, &delivery) => fault,
+        },
+        None => {
+            shared.health.live(role, shared.arrivals());
+            link.ended().await
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Which engine a URL names.
+
+use std::sync::Arc;
+
+use bus::engine::Engine;
+
+/// An engine as a URL names it.
+#[derive(Debug, Clone)]
+pub enum BusUrl {
+    /// Redis, and what speaks its protocol.
+    #[cfg(feature = "redis")]
+    Redis(Box<crate::redis::Config>),
+}
+
+/// A URL names no engine, or is wrong. The text never holds a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BusUrlError {
+    /// The scheme belongs to no engine.
+    #[error(
+        "the scheme {scheme:?} is unknown: give memory://, redis://, rediss://, redis+unix:// or redis+sentinel://"
+    )]
+    UnknownScheme {
+        /// What stands before `://`.
+        scheme: String,
+    },
+    /// It is no URL.
+    #[error("it is no URL: give one such as redis://127.0.0.1:6379")]
+    NoUrl,
+    /// `memory://` is followed by something.
+    #[error("memory:// is followed by nothing")]
+    Memory,
+    /// The engine refuses it.
+    #[cfg(feature = "redis")]
+    #[error(transparent)]
+    Redis(#[from] crate::redis::ConfigError),
+}
+
+impl BusUrl {
+    /// Reads a URL; `None`: `memory://`, which needs no engine.
+    ///
+    /// # Errors
+    ///
+    /// [`BusUrlError`].
+    pub fn parse(text: &str) -> Result<Option<Self>, BusUrlError> {
+        let (scheme, rest) = text.split_once("://").ok_or(BusUrlError::NoUrl)?;
+        match scheme {
+            "memory" if rest.is_empty() => Ok(None),
+            "memory" => Err(BusUrlError::Memory),
+            #[cfg(feature = "redis")]
+            "redis" | "rediss" | "redis+unix" | "redis+sentinel" | "rediss+sentinel"
+            | "redis+cluster" | "rediss+cluster" => {
+                let config = crate::redis::Config::from_url(text)?;
+                Ok(Some(Self::Redis(Box::new(config))))
+            }
+            _ => Err(BusUrlError::UnknownScheme {
+                scheme: scheme.chars().take(20).collect(),
+            }),
+        }
+    }
+
+    /// Creates the engine, which has not started. It keeps what `history` says; `None`: nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`BusUrlError`] when a setting is out of its range.
+    pub fn engine(
+        &self,
+        history: Option<&bus::HistoryLimits>,
+    ) -> Result<Arc<dyn Engine>, BusUrlError> {
+        match self {
+            #[cfg(feature = "redis")]
+            Self::Redis(config) => {
+                let mut config = (**config).clone();
+                let kept = history.map(|history| crate::redis::HistoryLimits {
+                    events: history.events as u64,
+                    age: history.age,
+                });
+                // What the URL switches off stays off.
+                config.history = config.history.and(kept);
+                Ok(Arc::new(crate::redis::Redis::new(config)?))
+            }
+        }
+    }
+}

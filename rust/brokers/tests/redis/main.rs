@@ -1,0 +1,12 @@
+//! The engine over Redis, against real servers that the tests start.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod history;
+mod links;
+mod publishing;
+mod refusals;
+mod secure;
+mod sentinels;
+mod subscribing;

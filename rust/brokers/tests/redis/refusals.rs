@@ -1,0 +1,283 @@
+//! What Redis refuses: permissions, memory, replicas, scripts that do not end, wrong passwords.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use brokers::redis::{Config, Credentials, Times};
+use bus::engine::{AttemptError, Engine, Health};
+
+use crate::support::{Happened, Node, Server, eventually, quick, stream};
+
+/// What the bus needs, and nothing else.
+const RULES: &str = "resetchannels &fs1:* resetkeys ~fs1:* -@all +hello +auth +ping +select +info \
+    +evalsha +script|load +subscribe +unsubscribe +publish +xadd +xrange +expire +unlink +del +hset \
+    +hmget +set +get";
+
+fn with_user(rules: &str) -> Server {
+    let server = Server::start();
+    let mut arguments = vec!["ACL", "SETUSER", "bus", "reset", "on", ">secret"];
+    arguments.extend(rules.split_whitespace());
+    assert_eq!(server.command(&arguments), "OK");
+    server
+}
+
+fn as_user(server: &Server) -> Config {
+    let mut config = server.config();
+    config.credentials = Some(Credentials::fixed(
+        Some("bus".to_owned()),
+        "secret".to_owned(),
+    ));
+    config
+}
+
+async fn configuration_error(node: &Node) -> String {
+    node.received
+        .wait("it is a matter of configuration", |all| {
+            all.iter().find_map(|one| match one {
+                Happened::Health(Health::Away {
+                    reason,
+                    is_configuration: true,
+                    ..
+                }) => Some(reason.clone()),
+                _ => None,
+            })
+        })
+        .await
+}
+
+#[tokio::test]
+async fn a_user_with_what_the_bus_needs_can_do_all_of_it() {
+    let server = with_user(RULES);
+    let node = Node::live(as_user(&server)).await;
+    let orders = stream("orders");
+    let head = node.want(&orders).await;
+    node.publish(&orders, &["x"]).await.remove(0).unwrap();
+    node.received.event(&orders, "x").await;
+    assert_eq!(
+        node.engine
+            .read(&orders, head, 10)
+            .await
+            .unwrap()
+            .events
+            .len(),
+        1
+    );
+    node.engine.unwant(&orders);
+    eventually("it is not subscribed", || {
+        !server.command(&["PUBSUB", "CHANNELS"]).contains("orders")
+    })
+    .await;
+    assert_eq!(server.command(&["ACL", "LOG"]), "");
+}
+
+#[tokio::test]
+async fn a_missing_permission_is_told_and_not_tried_again_fast() {
+    for (missing, what) in [
+        ("+subscribe", "subscribe"),
+        ("+info", "info"),
+        ("+script|load", "script"),
+    ] {
+        let server = with_user(&RULES.replace(missing, ""));
+        let node = Node::start(as_user(&server));
+        let reason = configuration_error(&node).await;
+        assert!(
+            reason.contains("NOPERM") && reason.contains(what),
+            "{missing}: {reason}"
+        );
+    }
+    // New users of Redis have no channels.
+    let server = with_user(&RULES.replace("&fs1:*", ""));
+    let node = Node::start(as_user(&server));
+    let reason = configuration_error(&node).await;
+    assert!(
+        reason.contains("NOPERM") && reason.contains("channels"),
+        "{reason}"
+    );
+}
+
+#[tokio::test]
+async fn an_event_that_this_user_may_not_publish_is_refused_for_good() {
+    for missing in ["+xadd", "+publish", "+hset"] {
+        let server = Server::start();
+        let node = Node::live(server.config()).await;
+        let orders = stream("orders");
+        node.publish(&orders, &["before"]).await.remove(0).unwrap();
+        drop(node);
+        let arguments = ["ACL", "SETUSER", "default", &missing.replace('+', "-")];
+        assert_eq!(server.command(&arguments), "OK");
+        let node = Node::start(server.config());
+        eventually("it can publish", || {
+            !matches!(node.engine.health(), Health::Starting)
+        })
+        .await;
+        let orders = stream(if missing == "+hset" { "new" } else { "orders" });
+        let answer = node.publish(&orders, &["x"]).await.remove(0);
+        let Err(AttemptError::Refused(why)) = answer else {
+            panic!("{missing}: {answer:?}");
+        };
+        assert!(why.contains("NOPERM"), "{why}");
+        // It is published when the permission is there, under the same id.
+        server.command(&["ACL", "SETUSER", "default", missing]);
+        node.publish(&orders, &["x"]).await.remove(0).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_full_memory_is_busy_and_publishing_goes_on_after_it() {
+    let server = Server::start();
+    let node = Node::live(server.config()).await;
+    let orders = stream("orders");
+    node.want(&orders).await;
+    server.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    let answer = node.publish(&orders, &["x"]).await.remove(0);
+    assert!(
+        matches!(&answer, Err(AttemptError::Busy(why)) if why.contains("maxmemory")),
+        "{answer:?}"
+    );
+    server.command(&["CONFIG", "SET", "maxmemory", "0"]);
+    let position = node.publish(&orders, &["x"]).await.remove(0).unwrap();
+    assert_eq!(position.offset.major, 1);
+    assert_eq!(node.received.event(&orders, "x").await, position);
+}
+
+#[tokio::test]
+async fn a_master_that_became_a_replica_is_left() {
+    let master = Server::on_a_port(&[]);
+    let server = Server::start();
+    let node = Node::live(server.config()).await;
+    let orders = stream("orders");
+    node.want(&orders).await;
+    let port = master.port.to_string();
+    server.command(&["REPLICAOF", "127.0.0.1", &port]);
+    let answer = node.publish(&orders, &["x"]).await.remove(0);
+    assert!(
+        matches!(&answer, Err(AttemptError::Busy(why)) if why.contains("replica")),
+        "{answer:?}"
+    );
+    node.received
+        .wait("it is away", |all| {
+            all.iter().find_map(|one| match one {
+                Happened::Health(Health::Away { reason, .. }) if reason.contains("READONLY") => {
+                    Some(())
+                }
+                _ => None,
+            })
+        })
+        .await;
+    server.command(&["REPLICAOF", "NO", "ONE"]);
+    node.publish_for_certain(&orders, "after").await;
+    node.received.event(&orders, "after").await;
+}
+
+#[tokio::test]
+async fn a_script_that_does_not_end_is_busy() {
+    let server = Server::with(&["--lua-time-limit", "50"]);
+    let node = Node::live(server.config()).await;
+    let orders = stream("orders");
+    node.want(&orders).await;
+    let socket = server.socket();
+    let endless = std::thread::spawn(move || {
+        std::process::Command::new("redis-cli")
+            .arg("-s")
+            .arg(socket)
+            .args(["EVAL", "while true do end", "0"])
+            .output()
+    });
+    let mut answer = node.publish(&orders, &["x"]).await.remove(0);
+    while answer.is_ok() {
+        answer = node.publish(&orders, &["x"]).await.remove(0);
+    }
+    assert!(
+        matches!(&answer, Err(AttemptError::Busy(why)) if why.contains("SCRIPT KILL")),
+        "{answer:?}"
+    );
+    server.command(&["SCRIPT", "KILL"]);
+    endless.join().unwrap().unwrap();
+    node.publish_for_certain(&orders, "after").await;
+    node.received.event(&orders, "after").await;
+}
+
+#[tokio::test]
+async fn a_disk_that_cannot_be_written_is_busy() {
+    let server = Server::start();
+    let node = Node::live(server.config()).await;
+    let orders = stream("orders");
+    // A snapshot that fails: its directory is gone.
+    let directory = server.path("gone");
+    std::fs::create_dir(&directory).unwrap();
+    server.command(&["CONFIG", "SET", "dir", directory.to_str().unwrap()]);
+    server.command(&["CONFIG", "SET", "save", "3600 1"]);
+    std::fs::remove_dir(&directory).unwrap();
+    server.command(&["BGSAVE"]);
+    eventually("the snapshot has failed", || {
+        server
+            .command(&["INFO", "persistence"])
+            .contains("rdb_last_bgsave_status:err")
+    })
+    .await;
+    let answer = node.publish(&orders, &["x"]).await.remove(0);
+    assert!(
+        matches!(&answer, Err(AttemptError::Busy(why)) if why.contains("disk")),
+        "{answer:?}"
+    );
+    server.command(&["CONFIG", "SET", "save", ""]);
+    node.publish(&orders, &["x"]).await.remove(0).unwrap();
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_a_configuration_error_that_is_not_tried_again_fast() {
+    let server = with_user(RULES);
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = asked.clone();
+    let mut config = server.config();
+    config.times = Times {
+        configuration_pause: Duration::from_secs(600),
+        ..quick()
+    };
+    config.credentials = Some(Credentials::from_callable(move || {
+        counter.fetch_add(1, Ordering::Relaxed);
+        Ok((Some("bus".to_owned()), "s3cret-and-wrong".to_owned()))
+    }));
+    let node = Node::start(config);
+    let reason = configuration_error(&node).await;
+    assert!(reason.contains("password"), "{reason}");
+    assert!(!reason.contains("s3cret"), "{reason}");
+    eventually("each link was tried", || asked.load(Ordering::Relaxed) == 3).await;
+    // Well past the pauses of other errors.
+    tokio::time::sleep(quick().backoff_limit * 3).await;
+    assert_eq!(asked.load(Ordering::Relaxed), 3);
+}
+
+#[tokio::test]
+async fn a_password_is_asked_for_before_each_connection() {
+    let server = with_user(RULES);
+    let password = Arc::new(parking_lot::Mutex::new(Err(
+        "the vault is sealed".to_owned()
+    )));
+    let current = password.clone();
+    let mut config = server.config();
+    config.times.configuration_pause = Duration::from_millis(100);
+    config.credentials = Some(Credentials::from_callable(move || {
+        let password: Result<String, String> = current.lock().clone();
+        Ok((Some("bus".to_owned()), password?))
+    }));
+    let node = Node::start(config);
+    let reason = configuration_error(&node).await;
+    assert!(reason.contains("the vault is sealed"), "{reason}");
+    *password.lock() = Ok("secret".to_owned());
+    node.is_live().await;
+}
+
+#[tokio::test]
+async fn nodes_with_other_partitions_are_refused() {
+    let server = Server::start();
+    let _node = Node::live(server.config()).await;
+    let other = Node::start(server.config_of("?partitions=8", quick()));
+    let reason = configuration_error(&other).await;
+    assert!(
+        reason.contains("partitions=64") && reason.contains("partitions=8"),
+        "{reason}"
+    );
+    let _third = Node::live(server.config_of("?partitions=8&prefix=fs2", quick())).await;
+}

@@ -1,0 +1,132 @@
+//! Private servers, and what receives from an engine.
+
+mod receiver;
+mod server;
+
+pub(crate) use receiver::{Happened, Receiver};
+pub(crate) use server::{Process, Server, free_port};
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use brokers::redis::{Config, Redis, Times};
+use bus::engine::{AttemptError, Engine, Outgoing};
+use bus::{Position, StreamKey};
+use bytes::Bytes;
+
+/// How long a test waits for what should happen.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// An engine that was started, and what it delivers.
+pub(crate) struct Node {
+    pub(crate) engine: Redis,
+    pub(crate) received: Arc<Receiver>,
+}
+
+impl Node {
+    /// Starts an engine with a configuration.
+    pub(crate) fn start(config: Config) -> Self {
+        let engine = Redis::new(config).unwrap();
+        let received = Arc::new(Receiver::default());
+        engine.start(received.clone());
+        Self { engine, received }
+    }
+
+    /// Starts an engine and waits until it is live.
+    pub(crate) async fn live(config: Config) -> Self {
+        let node = Self::start(config);
+        node.is_live().await;
+        node
+    }
+
+    pub(crate) async fn is_live(&self) {
+        eventually("the engine is live", || self.engine.health().is_live()).await;
+    }
+
+    /// Wants a stream and waits until it is ready.
+    pub(crate) async fn want(&self, stream: &StreamKey) -> Position {
+        self.engine.want(stream);
+        self.received.ready(stream).await
+    }
+
+    /// Publishes events of a stream, each with an id of its own.
+    pub(crate) async fn publish(
+        &self,
+        stream: &StreamKey,
+        texts: &[&str],
+    ) -> Vec<Result<Position, AttemptError>> {
+        self.engine.publish(batch(stream, texts)).await
+    }
+
+    /// Publishes one event until it is published.
+    pub(crate) async fn publish_for_certain(&self, stream: &StreamKey, text: &str) -> Position {
+        let batch = batch(stream, &[text]);
+        let start = Instant::now();
+        loop {
+            let answer = self.engine.publish(batch.clone()).await.remove(0);
+            match answer {
+                Ok(position) => return position,
+                Err(error) => assert!(start.elapsed() < PATIENCE, "not published: {error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    pub(crate) async fn head(&self, stream: &StreamKey) -> Position {
+        let start = Instant::now();
+        loop {
+            match self.engine.heads(Arc::new([stream.clone()])).await {
+                Ok(heads) => return heads[0],
+                Err(error) => assert!(start.elapsed() < PATIENCE, "no head: {error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+/// Events of a stream with ids that no other has.
+pub(crate) fn batch(stream: &StreamKey, texts: &[&str]) -> Arc<[Outgoing]> {
+    texts
+        .iter()
+        .map(|text| event(stream, &unique(), text))
+        .collect()
+}
+
+pub(crate) fn event(stream: &StreamKey, id: &str, text: &str) -> Outgoing {
+    Outgoing {
+        stream: stream.clone(),
+        id: id.into(),
+        envelope: Bytes::copy_from_slice(text.as_bytes()),
+    }
+}
+
+pub(crate) fn stream(channel: &str) -> StreamKey {
+    StreamKey::of_channel(channel)
+}
+
+fn unique() -> String {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    format!("id-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Times that make tests quick, and leave a slow machine room.
+pub(crate) fn quick() -> Times {
+    Times {
+        backoff_limit: Duration::from_millis(200),
+        configuration_pause: Duration::from_secs(2),
+        ..Times::default()
+    }
+}
+
+/// Waits until something is so.
+pub(crate) async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(
+            start.elapsed() < PATIENCE,
+            "not within {PATIENCE:?}: {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}

@@ -1,0 +1,167 @@
+//! A private `redis-server`: its own directory and socket, killed with the test.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use brokers::redis::{Config, Times};
+use tempfile::TempDir;
+
+use super::{PATIENCE, quick};
+
+/// A process that is killed when it is dropped, also when a test panics.
+pub(crate) struct Process(Child);
+
+impl Process {
+    pub(crate) fn start(mut command: Command) -> Self {
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| {
+                panic!(
+                    "cannot run {:?}: {error}. The tests of brokers need Redis 7 or later: \
+                     apt-get install redis-server",
+                    command.get_program()
+                )
+            });
+        Self(child)
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        let id = self.0.id().to_string();
+        let status = Command::new("kill").args([signal, &id]).status().unwrap();
+        assert!(status.success(), "kill {signal} failed");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A server on a Unix socket, and on a port where one is asked for.
+pub(crate) struct Server {
+    process: Option<Process>,
+    directory: TempDir,
+    settings: Vec<String>,
+    pub(crate) port: u16,
+}
+
+impl Server {
+    /// Starts a server that keeps nothing on disk.
+    pub(crate) fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// Starts a server with more settings, such as `["--maxmemory", "2mb"]`.
+    pub(crate) fn with(settings: &[&str]) -> Self {
+        let mut server = Self {
+            process: None,
+            directory: tempfile::tempdir().unwrap(),
+            settings: settings.iter().map(|&setting| setting.to_owned()).collect(),
+            port: 0,
+        };
+        server.restart();
+        server
+    }
+
+    /// Starts a server that listens on a port as well.
+    pub(crate) fn on_a_port(settings: &[&str]) -> Self {
+        let port = free_port();
+        let text = port.to_string();
+        let mut all = vec!["--port", &text];
+        all.extend(settings);
+        let mut server = Self::with(&all);
+        server.port = port;
+        server
+    }
+
+    /// Kills the server by SIGKILL where it runs, and starts it again.
+    pub(crate) fn restart(&mut self) {
+        self.kill();
+        let mut command = Command::new("redis-server");
+        command
+            .args([
+                "--port",
+                "0",
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+                "--daemonize",
+                "no",
+            ])
+            .arg("--unixsocket")
+            .arg(self.socket())
+            .arg("--dir")
+            .arg(self.directory.path())
+            .args(&self.settings);
+        self.process = Some(Process::start(command));
+        let start = Instant::now();
+        while std::os::unix::net::UnixStream::connect(self.socket()).is_err() {
+            assert!(start.elapsed() < PATIENCE, "redis-server does not start");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.process = None;
+        let _ = std::fs::remove_file(self.socket());
+    }
+
+    pub(crate) fn stop(&self) {
+        self.process.as_ref().unwrap().signal("-STOP");
+    }
+
+    pub(crate) fn go_on(&self) {
+        self.process.as_ref().unwrap().signal("-CONT");
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.directory.path().join("redis.sock")
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis+unix://{}", self.socket().display())
+    }
+
+    pub(crate) fn config(&self) -> Config {
+        self.config_of("", quick())
+    }
+
+    /// The configuration of a URL with options, such as `?history=off`.
+    pub(crate) fn config_of(&self, options: &str, times: Times) -> Config {
+        let mut config = Config::from_url(&format!("{}{options}", self.url())).unwrap();
+        config.times = times;
+        config
+    }
+
+    /// Runs a command of Redis, as the user `default`.
+    pub(crate) fn command(&self, arguments: &[&str]) -> String {
+        let output = Command::new("redis-cli")
+            .arg("-s")
+            .arg(self.socket())
+            .args(arguments)
+            .output()
+            .unwrap_or_else(|error| panic!("cannot run redis-cli: {error}: install redis-tools"));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+}
+
+/// A port on which nothing listens.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0))
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
