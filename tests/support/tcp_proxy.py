@@ -119,11 +119,12 @@ class ProxiedConnection:
         except OSError:
             self.cut()
         finally:
+            # First, as the wait may be cancelled.
+            for direction in self.directions:
+                direction.writer.close()
             for copy in copies:
                 copy.cancel()
             await asyncio.gather(*copies, return_exceptions=True)
-            for direction in self.directions:
-                direction.writer.close()
 
     async def _pass(self, direction: Direction, look: Callable[[bytes], None]) -> None:
         if await direction.copy(look):
@@ -170,7 +171,7 @@ class TcpProxy:
         """Connections that were accepted so far (count)."""
         self.port = 0
         self._admission = Admission.PASS
-        self._server: asyncio.Server | None = None
+        self._listening: asyncio.Future[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         # Holds the port while there is no listener.
         self._holder = _bind(0)
@@ -180,12 +181,14 @@ class TcpProxy:
         """Change what happens to new connections; those that are open stay."""
         self._admission = admission
         if admission is Admission.REFUSE:
-            if self._server is not None:
-                self._server.close()
-                self._server = None
-        elif self._server is None:
+            if self._listening is not None:
+                self._listening.cancel()
+                await asyncio.wait([self._listening])
+                self._listening = None
+        elif self._listening is None:
             listener = _bind(self.port)
-            self._server = await asyncio.start_server(self._accept, sock=listener, limit=CHUNK)
+            listener.listen()
+            self._listening = asyncio.ensure_future(self._listen(listener))
 
     def with_word(self, word: bytes) -> list[ProxiedConnection]:
         """Return the open connections whose client has sent a word, which is one of `words`."""
@@ -210,19 +213,25 @@ class TcpProxy:
     def _directions(self) -> list[Direction]:
         return [one for connection in self.connections for one in connection.directions]
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        self.attempts += 1
+    async def _listen(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        with listener:
+            while True:
+                accepted, _ = await loop.sock_accept(listener)
+                self.attempts += 1
+                task = asyncio.ensure_future(self._accept(accepted))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def _accept(self, accepted: socket.socket) -> None:
+        reader, writer = await asyncio.open_connection(sock=accepted, limit=CHUNK)
         try:
             await self._serve(reader, writer)
-        except asyncio.CancelledError:
-            # By `__aexit__` alone; the server of asyncio would report it.
+        except OSError:
+            # Of a client that is gone.
             pass
         finally:
             writer.close()
-            self._tasks.discard(task)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._admission is Admission.RESET:
@@ -249,6 +258,8 @@ class TcpProxy:
     async def __aexit__(self, *_: object) -> None:
         await self.admit(Admission.REFUSE)
         self._holder.close()
+        # Each task has begun, and so closes its socket.
+        await asyncio.sleep(0)
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -257,6 +268,7 @@ class TcpProxy:
 
 def _bind(port: int) -> socket.socket:
     bound = socket.socket()
+    bound.setblocking(False)
     # The one that holds the port and the one that listens there.
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     bound.bind(("127.0.0.1", port))
