@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from contextlib import AsyncExitStack
 from itertools import cycle, islice
 from typing import Any
@@ -187,6 +188,14 @@ class Deployment:
     def disconnect(self, observation: Observation) -> None:
         """End the connection of a client as a lost network does."""
         self._observers.pop(observation.name).close()
+
+    def suspend(self, node: Node) -> None:
+        """Stop the process of a node, so that it answers nothing and its connections stay."""
+        os.kill(node.server.process.pid, signal.SIGSTOP)
+
+    def go_on(self, node: Node) -> None:
+        """Let a node go on."""
+        os.kill(node.server.process.pid, signal.SIGCONT)
 
     @property
     def proxies(self) -> list[TcpProxy]:

@@ -16,10 +16,17 @@ SHOWN = 5
 """How many failures a message shows (count)."""
 
 
-def check(deployment: Deployment, *, nothing_missed: bool = False) -> None:
+def check(
+    deployment: Deployment, *, nothing_missed: bool = False, may_be_refused: bool = False
+) -> None:
     """Check A, C, E and F, which hold always, and B if the promise covers the fault.
 
     Call it after `settle`, which is D: the deployment delivers again.
+
+    Args:
+        deployment: What was broken.
+        nothing_missed: Whether B holds as well.
+        may_be_refused: Whether events may be refused for good.
     """
     observations, ledger = deployment.observations, deployment.ledger
     check_nothing_strange(observations)
@@ -30,6 +37,8 @@ def check(deployment: Deployment, *, nothing_missed: bool = False) -> None:
     if nothing_missed:
         check_nothing_missed(observations)
     check_outcomes(observations, ledger)
+    if not may_be_refused:
+        check_nothing_refused(ledger)
     check_memory(deployment)
 
 
@@ -190,6 +199,10 @@ def check_outcomes(observations: list[Observation], ledger: Ledger) -> None:
             if item.id not in known
         ),
     )
+
+
+def check_nothing_refused(ledger: Ledger) -> None:
+    """C: publishing an event again may succeed."""
     _fail(
         "publishing failed for good",
         (

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
-from deployment import LIMIT, SUBSCRIBER
+from deployment import ALL_ROWS, LIMIT, STREAMS, SUBSCRIBER, Deployment, Node
 from promises import check
 from support import eventually
+from support.tcp_proxy import Admission
 
 pytestmark = pytest.mark.faults
 
@@ -78,12 +77,90 @@ async def test_a_node_without_redis_gets_all_once_it_is_back(redis, deploy):
     deployment = await deploy(redis)
     async with deployment.ledger.traffic(deployment.streams, limit=LIMIT) as traffic:
         node = deployment.nodes[0]
-        from support.tcp_proxy import Admission
-
         await node.proxy.admit(Admission.REFUSE)
         node.proxy.cut()
         await traffic.accepts(10)
         await node.proxy.admit(Admission.PASS)
     await deployment.settle()
     check(deployment, nothing_missed=True)
-    await asyncio.sleep(0)
+
+
+async def test_the_link_goes_up_and_down(redis, deploy):
+    """X3."""
+    deployment = await deploy(redis, publish_timeout=20.0)
+    async with deployment.ledger.traffic(deployment.streams, limit=LIMIT) as traffic:
+        for _ in range(20 if ALL_ROWS else 4):
+            for proxy in deployment.proxies:
+                await proxy.admit(Admission.REFUSE)
+                proxy.cut()
+            await eventually(
+                lambda: not any(proxy.connections for proxy in deployment.proxies), "links are cut"
+            )
+            for proxy in deployment.proxies:
+                await proxy.admit(Admission.PASS)
+            await eventually(
+                lambda: all(proxy.connections for proxy in deployment.proxies), "links are made"
+            )
+        await traffic.accepts()
+    await deployment.settle()
+    check(deployment, nothing_missed=True)
+
+
+CUTS = list(range(400)) if ALL_ROWS else [0, 1, 4, 15, 40, 90, 150, 200, 399]
+"""Bytes of what a subscriber is sent that it still gets: a message has about 250."""
+
+
+@pytest.mark.timeout(1800)
+async def test_the_link_of_a_subscriber_is_cut_inside_a_message(redis, deploy):
+    """R5: at any of its bytes."""
+    streams = STREAMS[:1]
+    nodes = 6 if ALL_ROWS else 3
+    deployment = await deploy(redis, streams=streams, nodes=nodes, clients=2)
+    for start in range(0, len(CUTS), nodes):
+        counts = CUTS[start : start + nodes]
+        nodes_of_round = deployment.nodes[: len(counts)]
+        for node, count in zip(nodes_of_round, counts, strict=True):
+            (connection,) = await eventually(
+                lambda node=node: node.proxy.with_word(SUBSCRIBER), "the node subscribes"
+            )
+            connection.cut_after(count) if count else connection.cut(reset=False)
+        cut = [link for node in nodes_of_round for link in node.proxy.with_word(SUBSCRIBER)]
+        await _publish_until_cut(deployment, nodes_of_round, cut)
+    await deployment.settle()
+    check(deployment, nothing_missed=True)
+
+
+async def _publish_until_cut(deployment: Deployment, nodes: list[Node], links: list) -> None:
+    """Publish until all of these links are cut, and others are there."""
+
+    async def are_cut() -> bool:
+        await deployment.ledger.confirmed(deployment.streams[0])
+        return not any(link in node.proxy.connections for node in nodes for link in links)
+
+    await eventually(are_cut, "the links are cut")
+    await eventually(
+        lambda: all(node.proxy.with_word(SUBSCRIBER) for node in nodes), "nodes subscribe again"
+    )
+
+
+async def test_a_node_that_stands_still_is_cut_off_by_redis(start_redis, deploy):
+    """R13: what Redis keeps for a subscriber that does not read is bounded."""
+    redis = await start_redis(client_output_buffer_limit="pubsub 1mb 1mb 1")
+    streams = STREAMS[:2]
+    deployment = await deploy(redis, streams=streams, clients=4)
+    node = deployment.nodes[0]
+    deployment.suspend(node)
+    try:
+
+        async def is_cut_off() -> bool:
+            return "overcoming of output buffer limits" in redis.log
+
+        async with deployment.ledger.traffic(
+            streams, limit=LIMIT, pause=0, filler="x" * 32_768
+        ) as traffic:
+            await traffic.accepts(1)
+            await eventually(is_cut_off, "Redis closes the link")
+    finally:
+        deployment.go_on(node)
+    await deployment.settle()
+    check(deployment, nothing_missed=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from deployment import LIMIT, PUBLISHER
+from deployment import LIMIT, SUBSCRIBER
 from promises import check, check_missed_once
 from support import eventually
+from support.tcp_proxy import Admission, TcpProxy
 
 pytestmark = pytest.mark.faults
 
@@ -93,8 +94,6 @@ async def test_redis_hangs_until_all_links_are_given_up(redis, deploy):
 @pytest.fixture
 async def pair(start_redis, stack):
     """A master and its replica, with a proxy between the two."""
-    from support.tcp_proxy import TcpProxy
-
     master = await start_redis()
     between = await stack.enter_async_context(TcpProxy(master.port))
     replica = await start_redis(replicaof=f"127.0.0.1 {between.port}")
@@ -108,8 +107,6 @@ async def pair(start_redis, stack):
 
 async def test_a_replica_that_lacks_the_newest_events_is_promoted(pair, deploy):
     """R8: positions that were used for events that are lost now are not used again."""
-    from support.tcp_proxy import Admission
-
     master, between, replica = pair
     deployment = await deploy(master, publish_timeout=20.0)
     async with deployment.ledger.traffic(deployment.streams, limit=LIMIT) as traffic:
@@ -140,8 +137,8 @@ async def test_subscribers_are_at_a_server_to_which_nothing_is_published(pair, d
     assert await replica.command("REPLICAOF", "NO", "ONE") == "OK"
     for proxy in deployment.proxies:
         proxy.target = replica.port
-        for connection in proxy.with_word(PUBLISHER):
-            if b"SUBSCRIBE" not in connection.sent:
+        for connection in list(proxy.connections):
+            if SUBSCRIBER not in connection.sent:
                 connection.cut()
     await deployment.settle()
     check(deployment)

@@ -1,4 +1,4 @@
-"""A Redis of a test's own: a private server on a free port, which can be killed, stopped and started."""
+"""A Redis of a test's own: a private server that can be killed, stopped and started."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+from functools import partial
 from pathlib import Path
 
 from support.waiting import PATIENCE, eventually
@@ -52,7 +53,7 @@ class RedisServer:
         for _ in range(ATTEMPTS):
             port = self.port or free_port()
             self.process = await self._launch(port)
-            await eventually(lambda: self._is_decided(port), "redis-server answers or ends")
+            await eventually(partial(self._is_decided, port), "redis-server answers or ends")
             if self.process.returncode is None:
                 self.port = port
                 return
@@ -91,17 +92,20 @@ class RedisServer:
         finally:
             writer.close()
 
-    async def command(self, *words: str) -> str:
-        """Run a command by redis-cli; returns what it prints."""
+    async def command(self, *words: str, last: bytes | None = None) -> str:
+        """Run a command by redis-cli, with bytes as its last word; returns what it prints."""
+        more = [] if last is None else ["-x"]
         process = await asyncio.create_subprocess_exec(
             "redis-cli",
             "-p",
             str(self.port),
+            *more,
             *words,
+            stdin=asyncio.subprocess.DEVNULL if last is None else asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        output, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
+        output, _ = await asyncio.wait_for(process.communicate(last), PATIENCE)
         return output.decode().strip()
 
     async def kill(self) -> None:
