@@ -168,7 +168,11 @@ class Deployment:
         return Node(name, proxy, server)
 
     async def _connect_clients(self, node: Node) -> None:
-        parts = [(stream, part) for part in range(PARTS) for stream in self.streams]
+        parts = [
+            (stream, (turn + place) % PARTS)
+            for turn in range(PARTS)
+            for place, stream in enumerate(self.streams)
+        ]
         for number, (stream, part) in enumerate(islice(cycle(parts), self._clients)):
             await self.observe(node, f"client {number} of {node.name}", stream, part)
 

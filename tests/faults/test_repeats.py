@@ -18,7 +18,7 @@ STREAM = STREAMS[0]
 async def test_an_event_is_published_a_hundred_times_over_several_links(redis, deploy):
     """R19."""
     deployment = await deploy(redis)
-    entry = deployment.ledger.begin(STREAM)
+    entry = deployment.ledger.begin(STREAM, part=0)
     positions = []
     for attempt in range(100):
         sending = asyncio.ensure_future(deployment.ledger.send(entry))
