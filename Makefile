@@ -17,7 +17,7 @@ PYTHONS = $(shell for version in 3.10 3.11 3.12 3.13; do \
 	for python in python$$version $$HOME/.pyenv/versions/$$version.*/bin/python; do \
 	$$python -c '' 2>/dev/null && echo $$python && break; done; done)
 
-.PHONY: help setup fmt test-one deny attack demo .built .page graphiql test test-rust test-python test-pythons lint types check bench compare fuzz fuzz-graphql clean .chromium .node .proxies .faketime
+.PHONY: help setup fmt test-one deny attack demo .built .page graphiql test test-rust test-python test-pythons lint types check bench compare fuzz fuzz-graphql clean .chromium .node .proxies .faketime .libpython
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -35,8 +35,8 @@ demo: .built .page ## serve examples/orders.py with events flowing
 
 test: test-rust test-python ## build and run every test
 
-test-rust: ## Rust unit, property and integration tests
-	cargo test --workspace --locked
+test-rust: .libpython ## Rust unit, property and integration tests
+	@$(BIN)/python -c '$(HAS_LIBRARY)' || export PYO3_PYTHON=/usr/bin/python3; set -x; cargo test --workspace --locked
 
 test-python: $(VENV)/.debug tests/js/node_modules/.installed $(PAGE) .chromium .proxies .faketime ## Python tests, with real clients
 	$(BIN)/python -m pytest -n 2
@@ -159,6 +159,16 @@ WHEEL ?= $(shell ls -t target/wheels/fraiseql_subs-*.whl dist/fraiseql_subs-*.wh
 .page:
 	@test -e $(PAGE) || { echo 'Making the page for browsers' && $(MAKE) --no-print-directory graphiql; } || \
 		echo 'Node.js cannot be had: browsers are not served GraphiQL'
+
+# The tests of rust/python run an interpreter inside themselves, for which they are linked with its
+# shared library; Debian has that in a package of its own. Where the interpreter of .venv has none,
+# that of the system stands in.
+HAS_LIBRARY := import os, sys; from sysconfig import get_config_var as var; \
+	sys.exit(not (var("PYTHONFRAMEWORK") or var("Py_ENABLE_SHARED") and os.path.exists(os.path.join(var("LIBDIR"), var("LDLIBRARY")))))
+
+.libpython: | $(BIN)/python
+	@$(BIN)/python -c '$(HAS_LIBRARY)' || /usr/bin/python3 -c '$(HAS_LIBRARY)' 2>/dev/null || \
+		(apt-get update -qq && apt-get install -qq -y --no-install-recommends python3 libpython3-dev)
 
 .node:
 	@command -v npm >/dev/null || (apt-get update -qq && apt-get install -qq -y --no-install-recommends nodejs npm)

@@ -1,6 +1,6 @@
 """GraphQL subscriptions for Python at the speed of Rust."""
 
-from . import _interpreter as _interpreter  # before anything that is compiled
+from . import _interpreter as _interpreter  # before the compiled module
 from ._core import Event, Receipt
 from .config import Accepted, ConnectionParams, History, Identity, Limits
 from .decorators import passthrough, subscription

@@ -1,4 +1,4 @@
-"""Checks that a function can be called as it will be, where it is declared."""
+"""Checks, at the declaration of a function, that it accepts the arguments of its later calls."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from .errors import ConfigurationError
 
 
 def check_callable(place: str, function: Any, *parameters: str) -> None:
-    """Refuse what cannot be called with these parameters, by position.
+    """Refuse a value that cannot be called with these positional parameters.
 
     Raises:
-        ConfigurationError: It is no function, or has another signature.
+        ConfigurationError: It is not a function, or has another signature.
     """
     expected = f"({', '.join(parameters)})"
     if not callable(function):
@@ -20,7 +20,7 @@ def check_callable(place: str, function: Any, *parameters: str) -> None:
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
-        # Not every function that is written in C tells its own.
+        # Some functions written in C have no signature.
         return
     try:
         signature.bind(*parameters)

@@ -1,17 +1,17 @@
-"""The exceptions behind the errors of in-process subscriptions, for whoever reads these."""
+"""The exceptions behind the errors of in-process subscriptions, for their subscribers."""
 
 from __future__ import annotations
 
 from contextvars import ContextVar
 
 Causes = list[BaseException]
-"""What ended one subscription; at most one."""
+"""The exception that ended one subscription; at most one."""
 
 _CAUSES: ContextVar[Causes | None] = ContextVar("fraiseql_subs_causes", default=None)
 
 
 class CollectCauses:
-    """Opens a subscription within it: what ends the subscription is added to `causes`."""
+    """A context in which a subscription is opened; adds the exception that ends it to `causes`."""
 
     def __init__(self, causes: Causes) -> None:
         self._causes = causes
@@ -24,7 +24,7 @@ class CollectCauses:
 
 
 def add_cause(exception: BaseException) -> None:
-    """Note what ends the subscription in whose name this runs, if somebody reads it in process."""
+    """Record the exception that ends the current subscription, if it is an in-process one."""
     causes = _CAUSES.get()
     if causes is not None and not causes:
         causes.append(exception)

@@ -1,8 +1,8 @@
-"""What a client is sent of an exception: the one place that decides it.
+"""Decides which part of an exception the client receives.
 
-Raised on purpose for the client: `GraphQLError` of this package and of graphql-core. Any other
-exception is a fault of the application; its text may be confidential, so the client reads
-"Internal server error" and the log has the rest.
+Clients receive the `GraphQLError` of this package and of graphql-core. Any other exception is a
+fault of the application. Its text may be confidential, so the client receives "Internal server
+error", and the exception is logged.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from typing import Any
 from ._core import INTERNAL_ERROR
 from .errors import GraphQLError
 
-# Where graphql-core completes values: its own errors quote them.
+# Modules of graphql-core that complete values: their errors quote the values.
 _COMPLETION = ("graphql.execution", "graphql.type")
-# Where it takes the values of arguments.
+# The module that reads the values of arguments.
 _ARGUMENTS = "graphql.execution.values"
-# How the kinds of nodes end that clients write values with, and declare variables.
+# Suffixes of the kinds of nodes with which clients write values and declare variables.
 _INPUT = ("_value", "variable", "variable_definition", "argument", "object_field")
-# What functions that read a value raise for one that they do not take.
+# Exceptions that functions raise for a value that they cannot parse.
 _REFUSALS = (ValueError, TypeError, ArithmeticError, LookupError, GraphQLError)
 _QUOTED_VALUE = re.compile(r": | but got| with value")
-# A type that the application's own function named, and that the schema does not have.
+# A type name that a function of the application returned, and that the schema does not have.
 _QUOTED_TYPE = re.compile(r"(was resolved to a type) '.*'", re.DOTALL)
 _NULL = re.compile(r"Cannot return null for non-nullable field \w+\.\w+\.")
 
 
 def client_error(exception: BaseException) -> dict[str, Any] | None:
-    """Return the GraphQL error that an exception is for the client; None: it is not for the client.
+    """Return the GraphQL error that the client receives for an exception; None: it is masked.
 
-    graphql-core wraps whatever a resolver raised in its own `GraphQLError`: what counts is the
-    exception inside.
+    graphql-core wraps the exception of a resolver in its own `GraphQLError`; the wrapped exception
+    decides.
 
     Returns:
         `message`, and `locations`, `path` and `extensions` where they are known.
@@ -60,9 +60,9 @@ def client_error(exception: BaseException) -> dict[str, Any] | None:
 
 
 def fault_of(exception: BaseException) -> BaseException | None:
-    """Return what the log has to have of an error that a client is sent; None: nothing.
+    """Return the exception to log for an error that a client receives; None: none.
 
-    That is an exception that was not raised for the client, and a value that does not fit the
+    Logged are exceptions that were not raised for the client, and values that do not fit the
     schema.
     """
     cause = original(exception)
@@ -76,22 +76,21 @@ def fault_of(exception: BaseException) -> BaseException | None:
 def is_of_input(exception: Any) -> bool:
     """Whether graphql-core refuses a value that the client wrote, in its document or a variable.
 
-    A scalar refuses one with an exception of a kind that values cause. Any other is a fault of the
-    scalar.
+    A scalar refuses a value with one of `_REFUSALS`. Any other exception is a fault of the scalar.
     """
     if not _is_core_error(exception):
         return False
     cause = original(exception)
     if not (_is_core_error(cause) or isinstance(cause, _REFUSALS)):
         return False
-    # Errors of resolvers, and of their values, are at the nodes of fields.
+    # Errors of resolvers, and of their values, have field nodes.
     nodes: list[Any] = list(getattr(exception, "nodes", None) or ())
     is_at_input = bool(nodes) and getattr(nodes[0], "kind", "").endswith(_INPUT)
     return is_at_input or _ARGUMENTS in _modules(cause.__traceback__)
 
 
 def masked_error(exception: BaseException) -> dict[str, Any]:
-    """Return the GraphQL error that hides an exception; its place in the document stays."""
+    """Return the GraphQL error that hides an exception, with its path and locations."""
     error: dict[str, Any] = {"message": INTERNAL_ERROR}
     if _is_core_error(exception):
         known = formatted(exception)
@@ -100,7 +99,7 @@ def masked_error(exception: BaseException) -> dict[str, Any]:
 
 
 def original(exception: BaseException) -> BaseException:
-    """Return what was raised, without the errors that graphql-core wrapped around it."""
+    """Return the original exception inside the errors that graphql-core wrapped around it."""
     while _is_core_error(exception):
         inner = getattr(exception, "original_error", None)
         if not isinstance(inner, BaseException) or inner is exception:
@@ -116,20 +115,20 @@ def _is_core_error(exception: object) -> bool:
 
 
 def formatted(error: Any) -> dict[str, Any]:
-    """Return an error of graphql-core as clients read it, with nothing hidden."""
+    """Return an error of graphql-core in the form that clients receive, unmasked."""
     # A method in graphql-core 3.0 and 3.1.
     formatted = error.formatted
     return dict(formatted() if callable(formatted) else formatted)
 
 
 def _is_of_completion(traceback: TracebackType | None) -> bool:
-    """Whether graphql-core itself raised, since a value does not fit the schema."""
+    """Whether graphql-core itself raised the exception because a value does not fit the schema."""
     modules = _modules(traceback)
     return bool(modules) and modules[-1].startswith(_COMPLETION)
 
 
 def _modules(traceback: TracebackType | None) -> list[str]:
-    """Return the names of the modules that an exception came through, the one that raised last."""
+    """Return the names of the modules in a traceback, the one that raised last."""
     modules: list[str] = []
     while traceback is not None:
         modules.append(str(traceback.tb_frame.f_globals.get("__name__", "")))
@@ -138,5 +137,5 @@ def _modules(traceback: TracebackType | None) -> list[str]:
 
 
 def _is_null_in_non_null(exception: BaseException) -> bool:
-    """Whether this says that a non-null field is null, which names nothing but the schema."""
+    """Whether this error says that a non-null field is null, which reveals only the schema."""
     return type(exception) is TypeError and _NULL.fullmatch(str(exception)) is not None

@@ -1,4 +1,4 @@
-"""The compiled half of the package. Private: use what `fraiseql_subs` exports."""
+"""The compiled module of the package. Private: use the names that `fraiseql_subs` exports."""
 
 import asyncio
 from collections.abc import Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 CLOSE_TIMEOUT: float
-"""How long a client has to take its close before its socket is cut (seconds)."""
+"""Time in which a client has to read its close frame before its socket is closed (seconds)."""
 
 LONE_SURROGATE: str
 """Why a text with a lone surrogate is refused."""
@@ -51,28 +51,28 @@ RECORDS_PER_SECOND: int
 """Records of the log of one kind that are written in each second after that (count)."""
 
 RECORDS_TOLD_AFTER: float
-"""How long counts of records gather before they are written (seconds)."""
+"""Time for which counts of records are collected before they are written (seconds)."""
 
 _T_co = TypeVar("_T_co", covariant=True)
 
 INTERNAL_ERROR: str
-"""What the client is sent of an exception that is not meant for it."""
+"""Message that the client receives for a masked exception."""
 
 class _Data(Any):  # type: ignore[misc]
-    """Fits any annotation, so that a resolver annotated `-> Order` may return `event.data`."""
+    """Has any type, so that a resolver annotated `-> Order` may return `event.data`."""
 
 @final
 class Event(Mapping[str, Any]):
     """One published event: its envelope as attributes, its data also as a read-only mapping.
 
-    It is a `collections.abc.Mapping` of the data: `dict(event)`, `{**event}`, `match`, and equal to
-    mappings of equal data, whatever its envelope.
+    It is a `collections.abc.Mapping` of the data, for `dict(event)`, `{**event}` and `match`. It
+    equals every mapping with equal data; the envelope is not compared.
 
-    `event["status"]` reads a field of the data without building the rest of it; `event.data`
-    builds it whole, once for all resolvers of the event.
+    `event["status"]` reads a field of the data without building the other fields; `event.data`
+    builds all of it, once for all resolvers of the event.
 
-    Resolvers are given events by the bus. `Event({"id": 1})` makes one that was not published, for
-    tests of a resolver; its data is JSON as if it had been.
+    Resolvers receive events from the bus. `Event({"id": 1})` creates an unpublished event for tests
+    of a resolver; its data is converted to JSON as in `publish`.
     """
 
     def __new__(
@@ -102,10 +102,10 @@ class Event(Mapping[str, Any]):
         """The tenant it belongs to, if it was published with one."""
     @property
     def data(self) -> _Data:
-        """The published data. Shared by all resolvers of the event, so it cannot be changed.
+        """The published data. Shared by all resolvers of the event, so it is read-only.
 
-        Its objects and lists are dicts and lists whose methods that change them raise `TypeError`.
-        A copy, such as `{**event.data}` or `copy.deepcopy(event.data)`, is plain.
+        Its objects and lists are dicts and lists whose mutating methods raise `TypeError`. A copy,
+        such as `{**event.data}` or `copy.deepcopy(event.data)`, is plain.
         """
     def __getitem__(self, key: str, /) -> Any: ...
     def get(self, key: str, default: Any = None) -> Any: ...
@@ -119,7 +119,7 @@ class Receipt:
 
     @property
     def event_id(self) -> str:
-        """The publisher's id, or one that the bus made."""
+        """The publisher's id, or one that the bus created."""
     @property
     def offset(self) -> int:
         """Position among the events of its channel, under tenant isolation of its tenant there."""
@@ -134,7 +134,7 @@ class Receipt:
 
 @final
 class Publication(Coroutine[Any, Any, _T_co]):
-    """What `publish` returns: done already in the common case, so it need not be awaited."""
+    """The awaitable that `publish` returns; usually already complete, so it need not be awaited."""
 
     def __class_getitem__(cls, item: Any) -> GenericAlias: ...
     def __await__(self) -> Generator[Any, Any, _T_co]: ...
@@ -147,73 +147,73 @@ class Publication(Coroutine[Any, Any, _T_co]):
 @final
 class Admission:
     def refusal(self) -> Response | None:
-        """Take the response that refuses the request, before its body is read."""
+        """Return the response that refuses the request by its head; None: it is accepted."""
     def abandoned(self) -> None:
-        """Note that the client has left before its body was there."""
+        """Record that the client has disconnected before its body was complete."""
     def answer(self, body: bytes) -> asyncio.Future[Response]:
-        """Answer a request that was let in."""
+        """Answer an accepted request."""
 
 @final
 class Responses:
-    """Takes the pre-serialised responses of one in-process subscription."""
+    """Returns the serialised responses of one in-process subscription."""
 
     @property
     def id(self) -> str:
         """Id of the subscription."""
     def take(self) -> bytes | asyncio.Future[None] | None:
-        """Take the next response, None at the end, or a future to await before asking again."""
+        """Return the next response, None at the end, or a future to await before the next call."""
     def close(self) -> None:
         """End the subscription."""
 
 @final
 class Connection:
-    """One WebSocket connection that a Python server carries."""
+    """One WebSocket connection of a Python server."""
 
     @property
     def subprotocol(self) -> str | None:
         """The subprotocol to accept with."""
     @property
     def refusal(self) -> tuple[int, list[tuple[str, str]], bytes] | None:
-        """Status, headers and body of the response that refuses the handshake, if so."""
+        """Status, headers and body of the response that refuses the handshake; None: accept it."""
     @property
     def ended(self) -> asyncio.Future[None]:
-        """Done when the socket has to be closed at once, whatever is being written."""
+        """Done when the socket has to be closed at once, even during a write."""
     def receive_text(self, text: str) -> asyncio.Future[None] | None:
-        """Take one text message; returns a future to await before the next one, if any."""
+        """Receive one text message; return a future to await before the next one, if any."""
     def receive_binary(self) -> None:
-        """Take one binary message."""
+        """Receive one binary message."""
     def take(self) -> list[bytes | tuple[int, str]] | asyncio.Future[None] | None:
-        """Take all messages that are ready, a future to await before asking again, or None."""
+        """Return all ready messages, a future to await before the next call, or None at the end."""
     def closed(self) -> None:
-        """Note that the socket is gone."""
+        """Record that the socket is closed."""
 
 @final
 class Response:
-    """The response to a request that a Python server carries."""
+    """The response to a request that a Python server received."""
 
     @property
     def status(self) -> int:
         """Status code."""
     @property
     def headers(self) -> list[tuple[str, str]]:
-        """Names, in lower case, and values; the length of a whole body is among them."""
+        """Names, in lower case, and values; with the length of the body if it is not a stream."""
     @property
     def is_whole(self) -> bool:
         """Whether the next part is the whole body."""
     @property
     def is_cut_short(self) -> bool:
-        """Whether all was taken of a body that ends for another reason than that it is whole."""
+        """Whether the body has ended although it is incomplete."""
     @property
     def ended(self) -> asyncio.Future[None]:
-        """Done when the transport has to be ended at once."""
+        """Done when the connection has to be aborted at once."""
     def take(self) -> bytes | asyncio.Future[None] | None:
-        """Take the next part of the body, a future to await before asking again, or None."""
+        """Return the next part of the body, a future to await before the next call, or None."""
     def closed(self) -> None:
-        """Note that the client is gone, or has all of it."""
+        """Record that the client is gone, or has received all of it."""
 
 @final
 class Core:
-    """What `SubscriptionManager` is made of."""
+    """The compiled part of `SubscriptionManager`."""
 
     def __new__(
         cls,
@@ -239,9 +239,9 @@ class Core:
         """Whether the manager is started."""
     @property
     def sdl(self) -> str:
-        """The schema that is served."""
+        """The served schema, as SDL."""
     def start(self) -> None:
-        """Start on the running event loop, also after the end."""
+        """Start on the running event loop, also after an earlier stop."""
     def stop(self) -> None:
         """End everything at once and wait for the threads."""
     def publish(
@@ -256,7 +256,7 @@ class Core:
     def publish_many(
         self, events: Iterable[tuple[str, Any] | dict[str, Any]], tenant_id: str | None = None
     ) -> Publication[list[Receipt]]:
-        """Publish a batch in order; with `tenant_id`, all in the name of that tenant."""
+        """Publish a batch in order; with `tenant_id`, all events for that tenant."""
     def subscribe(
         self,
         id: str | None,
@@ -277,17 +277,17 @@ class Core:
         unix: str | None,
         reuse_port: bool,
     ) -> tuple[str, int] | None:
-        """Bind and serve; returns the address and the port, unless it listens at a path."""
+        """Bind and serve; return the address and the port, or None for a unix socket."""
     def connections(
         self,
     ) -> list[tuple[str, Identity | Mapping[str, Any] | None, str | None, str, int, float]]:
-        """List who is connected; see `ConnectionInfo`."""
+        """List the open connections; see `ConnectionInfo`."""
     def drain(self, drain: float, whole: bool, readmit: bool) -> asyncio.Future[None]:
-        """Let clients leave within `drain` seconds, then close the rest with 1001."""
+        """Drain for at most `drain` seconds, then close the remaining connections with 1001."""
     def hurry(self) -> None:
-        """End the drain that is under way."""
+        """End the running drain at once."""
     def not_cut(self) -> None:
-        """Count a connection that was ended, and whose socket the server keeps."""
+        """Count a closed connection whose socket the server still keeps."""
     def disconnect(
         self,
         user_id: str | None,
@@ -298,9 +298,9 @@ class Core:
     ) -> asyncio.Future[int]:
         """Close the selected connections."""
     def connect(self, subprotocols: list[str], peer: Peer) -> Connection:
-        """Open a WebSocket connection that a Python server carries; refuse it once closed."""
+        """Open a WebSocket connection of a Python server; refuse it after `stop`."""
     def admit(self, method: str, peer: Peer) -> Admission:
-        """Let in or refuse an HTTP request that a Python server received, by its head."""
+        """Accept or refuse an HTTP request that a Python server received, by its head."""
     def prometheus(self) -> str:
         """Counters in the text format of Prometheus; empty before the first start."""
     def metrics(self) -> dict[str, int]:
@@ -309,27 +309,27 @@ class Core:
 def load(arguments: Sequence[str], /) -> int:
     """Run `fraiseql-subs load` with these arguments, without the GIL.
 
-    Prints what it finds, or what is wrong. Ctrl-C stops it.
+    Prints the result, or the errors. Ctrl-C stops it.
 
     Returns:
-        The exit status: 0 every delivery came once and in order, 1 it did not, 2 options that
-        cannot be, 3 the load could not be run, 130 stopped.
+        The exit status: 0 every delivery arrived once and in order, 1 not so, 2 invalid options, 3
+        the load could not be run, 130 stopped.
     """
 
 def check_hosts(hosts: Sequence[str], with_any: bool) -> None:
-    """Refuse names under which no server can be reached; `with_any`: `*` stands for any."""
+    """Refuse names that are not host names; `with_any`: `*` is allowed and matches any."""
 
 def check_origins(origins: Sequence[str]) -> None:
-    """Refuse origins that no page can have."""
+    """Refuse values that are not origins of pages."""
 
 def check_path(path: str) -> None:
-    """Refuse a dotted path that leads nowhere."""
+    """Refuse an invalid dotted path."""
 
 def count_unwritten(count: int) -> None:
     """Count log records that were not written."""
 
 def check_rate(rate: str) -> None:
-    """Refuse a rate that cannot be read."""
+    """Refuse a rate that cannot be parsed."""
 
 def check_rule(rule: object, kind: str) -> None:
-    """Refuse a rule that could not be used; what needs a schema is checked later."""
+    """Refuse an invalid rule; checks that need a schema run later."""

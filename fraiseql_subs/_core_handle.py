@@ -1,7 +1,7 @@
-"""The compiled core of a manager, and what acts on it as a whole: start, close, in process.
+"""The compiled core of a manager, and the calls that act on all of it: start, close, subscribe.
 
-The manager, its servers, the adapters, the executor and publishers of tenants share one handle;
-none of them uses another one's private members. Not here: what the core is built from.
+The manager, its servers, the adapters, the executor and tenant publishers share one handle, so none
+of them uses private members of another. Not here: the settings that the core is built from.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ._causes import Causes, CollectCauses
 from .errors import ManagerClosed
-from .response_stream import Opening
+from .response_stream import PendingSubscription
 
 if TYPE_CHECKING:
     from ._core import Core
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
 
 
 class Closable(Protocol):
-    """What ends with a core."""
+    """An object that is closed together with a core."""
 
     def close(self) -> None:
-        """Ask it to end; twice is allowed."""
+        """Start closing it; may be called more than once."""
 
 
 class CoreHandle:
-    """Builds the core when it is first needed.
+    """Builds the core at its first use.
 
     Attributes:
-        is_open: Whether anybody may connect, from any page.
+        is_open: Whether every client may connect, from any page.
         is_isolated: Whether an event reaches subscribers of its own tenant only.
         max_message_bytes: Size of a message or request body (bytes).
-        servers: Embedded servers that listen; they end with the core.
-        entries: Those who are inside since entering has started it; None: none ever was.
+        servers: Embedded servers that listen; they are closed with the core.
+        entries: The open entries, if entering started the core; None: it was started otherwise.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class CoreHandle:
         self.entries: Entries | None = None
 
     def build_with(self, build: Callable[[], Core]) -> None:
-        """Have the core built anew, from other declarations; it does not run."""
+        """Build the core again at its next use, from other declarations; it must not be running."""
         self._build, self._built = build, None
 
     @property
@@ -78,19 +78,19 @@ class CoreHandle:
 
     @property
     def is_running(self) -> bool:
-        """Whether it was started and is not closed; does not build it."""
+        """Whether the core is started and not closed; does not build it."""
         return self._built is not None and self._built.is_running
 
     @property
     def is_closing(self) -> bool:
-        """Whether `close` is under way."""
+        """Whether `close` is running."""
         return self._end is not None
 
     async def close(self, drain: float) -> None:
         """Drain for that many seconds, then stop; see `SubscriptionManager.close`.
 
-        All calls that overlap, of any thread, wait for the one end. Any that is cancelled ends the
-        drain at once: clients are sent that the server goes away before what runs for them is
+        Concurrent calls, from any thread, wait for the same end. Cancelling one of them ends the
+        drain at once: clients receive that the server is going away before their operations are
         cancelled.
         """
         with self._lock:
@@ -100,7 +100,7 @@ class CoreHandle:
         if end is not None:
             return await self._wait(asyncio.wrap_future(end))
         try:
-            # It may have been stopped by now, by the end of its event loop.
+            # The end of its event loop may have stopped it by now.
             with contextlib.suppress(ManagerClosed):
                 if self.core.is_running:
                     draining = self.core.drain(drain, True, False)
@@ -118,7 +118,7 @@ class CoreHandle:
             raise
 
     def _stop(self) -> None:
-        """End what is left, and tell those who wait for it."""
+        """Stop the core, and wake the waiting calls."""
         end, entries = self._end, self.entries
         try:
             self.core.stop()
@@ -141,11 +141,11 @@ class CoreHandle:
         subscription_id: str | None = None,
         identity: Identity | Mapping[str, Any] | None = None,
         extensions: Mapping[str, Any] | None = None,
-    ) -> Opening:
+    ) -> PendingSubscription:
         """Open an in-process subscription; see `SubscriptionManager.subscribe`."""
         causes: Causes = []
         with CollectCauses(causes):
             responses = self.core.subscribe(
                 subscription_id, document, variables, operation_name, context, identity, extensions
             )
-        return Opening(responses, causes)
+        return PendingSubscription(responses, causes)

@@ -1,4 +1,4 @@
-"""Those who are inside a manager; who closes it is `_ownership.py`'s."""
+"""Counts the entries of a manager. Not here: who closes it (`_ownership.py`)."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import asyncio
 
 
 class Entries:
-    """Those who are inside a manager that the first of them has started.
+    """The entries of a manager that the first of them has started.
 
     Attributes:
-        event_loop: Where they are.
-        count: How many there are (count).
-        is_over: Whether the last has left, or the manager was closed.
+        event_loop: The event loop of all entries.
+        count: Number of open entries (count).
+        is_over: Whether the last entry has left, or the manager was closed.
     """
 
     __slots__ = ("count", "event_loop", "is_over")

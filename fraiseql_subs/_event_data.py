@@ -1,7 +1,7 @@
-"""The data of an event as resolvers read it: dicts and lists that cannot be changed.
+"""The data of an event in resolvers: read-only dicts and lists.
 
-All resolvers of an event are given the same objects, so a change would reach the others. To read
-them costs what it costs to read a dict or a list. Copies are plain: `{**event.data}`,
+All resolvers of an event receive the same objects, so a change would be visible to the others.
+Reading them is as fast as reading a dict or a list. Copies are plain: `{**event.data}`,
 `copy.deepcopy`.
 """
 
@@ -20,7 +20,7 @@ def _refuse(self: object, *_: object, **__: object) -> NoReturn:
 
 
 _refused: Any = _refuse
-"""As the methods of `dict` and `list` are typed, which these are in the place of."""
+"""The same function, typed so that it can override methods of `dict` and `list`."""
 
 
 class EventObject(dict[str, Any]):
@@ -49,15 +49,15 @@ class EventList(list[Any]):
 
 
 class NotedObject(EventObject):
-    """An object whose publisher gave an object of a class instead of a dict.
+    """An object that was published as an instance of a class instead of a dict.
 
-    It has the fields of that object and nothing else. A resolver that returns it for an interface
-    or a union need not say which type it is, and what scalars have made JSON of they are not asked
-    for again. A copy is a plain dict, which knows neither.
+    It has the fields of that instance. A resolver may return it for an interface or a union without
+    `__typename`, and fields that a scalar has serialized are not serialized again. A copy is a
+    plain dict, which has neither.
 
     Attributes:
-        type_name: GraphQL type of the object; None: no interface or union has it.
-        serialized: Fields that scalars of the application have made JSON of.
+        type_name: GraphQL type of the object; None: it is in no interface and no union.
+        serialized: Fields that scalars of the application have serialized to JSON.
     """
 
     __slots__ = ("serialized", "type_name")

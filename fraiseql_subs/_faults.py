@@ -1,7 +1,7 @@
-"""Writes faults of the application to the log: once, then their count.
+"""Logs each fault of the application once, then its count.
 
-Every fault that a client can repeat passes through here: exceptions of resolvers, streams, hooks,
-attributes, serializers and delegated schemas, values that do not fit the schema.
+Every fault that a client can repeat is logged here: exceptions of resolvers, streams, hooks,
+attributes, serializers and delegated schemas, and values that do not fit the schema.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from ._records import cut, records
 from ._section import Section
 
 WINDOW = 60.0
-"""How long a fault that repeats is only counted (seconds)."""
+"""Time in which a repeated fault is only counted (seconds)."""
 
 CAPACITY = 512
-"""Faults that are known at a time (count); past it the oldest is forgotten."""
+"""Faults that are remembered at a time (count); past it the oldest is forgotten."""
 
 _TEXT_LENGTH = 1024
 
@@ -44,8 +44,8 @@ class _Known:
 class Faults:
     """The faults of this process. Thread-safe.
 
-    A fault is logged in full when it is new. While it repeats it is counted, and the count is
-    logged when `window` seconds are over or a manager ends.
+    A new fault is logged in full. Repetitions are counted, and the count is logged after `window`
+    seconds or when a manager ends.
     """
 
     def __init__(self, window: float = WINDOW, capacity: int = CAPACITY) -> None:
@@ -58,13 +58,13 @@ class Faults:
     def raised(self, what: str, exception: BaseException, path: str | None = None) -> None:
         """Report an exception, which is logged with its traceback.
 
-        What ends the program is no fault.
+        Exceptions that end the program are not faults.
 
         Args:
-            what: What happened, such as `"the resolver of orders raised"`. Part of what tells
-                faults apart, beside the class of the exception and the line that raised it.
-            exception: What was raised.
-            path: Where in the response, such as `"orders.0.total"`; None: unknown.
+            what: What happened, such as `"the resolver of orders raised"`. Faults are distinguished
+                by this text, the class of the exception and the line that raised it.
+            exception: The raised exception.
+            path: Response path, such as `"orders.0.total"`; None: unknown.
         """
         if isinstance(exception, _EXITS):
             return
@@ -79,8 +79,8 @@ class Faults:
         Args:
             field: The field in the schema, such as `"Order.total"`.
             problem: What is wrong, without the value.
-            detail: What the value is; it may be confidential, and goes to the log alone.
-            path: Where in the response, such as `"orders.0.total"`.
+            detail: A description of the value; it may be confidential, so it is only logged.
+            path: Response path, such as `"orders.0.total"`.
             count: How often (count).
         """
         text = f"{field} has a value that does not fit the schema: {problem}"
@@ -102,15 +102,15 @@ class Faults:
         """Report a fault.
 
         Args:
-            key: What tells it from other faults.
-            logger: Where it is written.
+            key: Identifies the fault.
+            logger: The logger that writes it.
             level: As in `logging`.
             text: What happened.
             count: How often (count).
             options: `exc_info` and `extra` of `logging`.
         """
         if self._section.is_entered:
-            # Called by a finalizer or a signal handler.
+            # Called by a finalizer or a signal handler, inside a step of this thread.
             again = functools.partial(self.report, count=count, **options)
             self._section.postpone(functools.partial(again, key, logger, level, text))
             return
@@ -120,11 +120,11 @@ class Faults:
         if not is_new or count > 1:
             self._start_timer()
         if is_new and not records.write(logger, level, text, kind="faults", **options):
-            # Counted as not written, it is new when there is room again.
+            # The record was not written, so the fault counts as new at its next occurrence.
             self._section.run(lambda: self._known.pop(key, None))
 
     def flush(self) -> None:
-        """Log the counts that are not logged yet, and forget all faults."""
+        """Log the remaining counts, and forget all faults."""
         if self._section.is_entered:
             self._section.postpone(self.flush)
             return
@@ -133,7 +133,7 @@ class Faults:
         records.flush()
 
     def _note(self, key: Hashable, new: _Known) -> tuple[list[_Known], bool]:
-        """Count a fault; return those whose count is over, and whether it is new."""
+        """Count a fault; return the faults whose window has passed, and whether this one is new."""
         known = self._known.get(key)
         if known is not None and new.since - known.since < self._window:
             known.repeats += new.repeats + 1
@@ -153,8 +153,8 @@ class Faults:
         now = time.monotonic()
         if now < self._timer_due:
             return
-        # There is none, or its event loop has ended or stands. Without a loop the count is logged
-        # with the next occurrence, or at the end.
+        # There is no timer, or its event loop has ended or is not running. Without a loop the count
+        # is logged with the next occurrence, or when a manager ends.
         with contextlib.suppress(RuntimeError):
             asyncio.get_running_loop().call_later(self._window, self._expire)
             self._timer_due = now + self._window

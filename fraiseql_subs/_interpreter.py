@@ -1,4 +1,4 @@
-"""Refuses subinterpreters: the threads of the core serve one interpreter, the main one."""
+"""Refuses subinterpreters: the threads of the core serve the main interpreter only."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ def refuse_subinterpreters() -> None:
     """Check that this is the main interpreter.
 
     Raises:
-        ImportError: It is not.
+        ImportError: It is a subinterpreter.
     """
     for name in ("_interpreters", "_xxsubinterpreters"):
         try:
             interpreters: Any = importlib.import_module(name)
         except ImportError:
             continue
-        # Some Pythons return the id beside other things, some as a kind of integer.
+        # Some versions of Python return the id in a tuple, some as an integer-like object.
         current, main = interpreters.get_current(), interpreters.get_main()
         if current != main:
             raise ImportError(

@@ -1,4 +1,4 @@
-"""Writes what the compiled core has to say to Python's loggers; called by it alone."""
+"""Writes the records of the compiled core to Python's loggers; only the core calls it."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ _LEVELS = {"DEBUG": logging.DEBUG, "INFO": logging.INFO, "ERROR": logging.ERROR}
 
 
 def write(level: str, target: str, message: str, fields: dict[str, str], count: int) -> None:
-    """Write one event; an error that repeats is counted.
+    """Write one record; a repeated error is counted instead.
 
     Args:
         level: `"ERROR"`, `"WARN"`, `"INFO"` or `"DEBUG"`.
-        target: Where it comes from: a Rust module path, or the name of a logger.
+        target: The source: a Rust module path, or the name of a logger.
         message: What happened.
-        fields: What it happened to, also as `record.fields` for handlers that write structure.
-            Errors that differ in `detail` alone are the same one.
-        count: How often it happened (count).
+        fields: Structured fields of the record, also available as `record.fields`. Errors that
+            differ only in `detail` count as the same error.
+        count: Number of occurrences (count).
     """
     logger = logging.getLogger(_name(target))
-    # What clients have sent is quoted, so that it cannot pass for another line.
+    # Values of clients are quoted, so that they cannot forge another line of the log.
     text = " ".join([message, *(f"{name}={value!r}" for name, value in fields.items())])
     extra = {"fields": fields}
     if level != "ERROR":
-        # How many come here is bounded by the core.
+        # The core bounds the number of these records.
         records.emit(logger, _LEVELS.get(level, logging.WARNING), text, extra=extra)
         return
     place = tuple(item for item in fields.items() if item[0] != "detail")
@@ -36,14 +36,14 @@ def write(level: str, target: str, message: str, fields: dict[str, str], count: 
 
 
 def write_count(level: str, target: str, message: str, check: str | None, count: int) -> None:
-    """Write how many events of one kind were not written.
+    """Write the number of records of one kind that were not written.
 
     Args:
         level: As in `write`.
         target: As in `write`.
-        message: That of the first of them.
-        check: The check that they are about; None: they are about none.
-        count: How many (count).
+        message: The message of the first of them.
+        check: The check that denied; None: the records are not denials.
+        count: Number of records (count).
     """
     logger = logging.getLogger(_name(target))
     fields = {} if check is None else {"check": check}

@@ -1,4 +1,4 @@
-"""Who closes a manager: of those who have entered it, the last to leave, if entering started it."""
+"""Decides who closes a manager: its last entry to leave, if an entry has started it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Ownership:
-    """One enter of a manager: by `async with`, a server, or an application of a server."""
+    """One entry of a manager: by `async with`, a server, or an application of a server."""
 
     __slots__ = ("_entries", "_handle")
 
@@ -27,11 +27,11 @@ class Ownership:
         """Enter on the running event loop.
 
         Args:
-            handle: What is entered.
-            starts: Whether it is started now; if not, its first use does.
+            handle: The manager that is entered.
+            starts: Whether to start the manager now; otherwise its first use starts it.
 
         Raises:
-            ConfigurationError: It runs on an event loop of another thread.
+            ConfigurationError: The manager runs on an event loop of another thread.
         """
         entries = _entries_of(handle)
         if starts:
@@ -43,11 +43,11 @@ class Ownership:
 
     @property
     def is_last(self) -> bool:
-        """Whether to leave now is to close the manager."""
+        """Whether leaving now would close the manager."""
         return self._entries is not None and not self._entries.is_over and self._entries.count == 1
 
     def let_go(self) -> bool:
-        """Leave, and return whether it is left to the caller to close the manager."""
+        """Leave, and return whether the caller has to close the manager."""
         if self._entries is None or self._entries.is_over:
             return False
         self._entries.count -= 1
@@ -61,7 +61,7 @@ class Ownership:
 
 
 class Entered:
-    """The enters of one manager by `async with`, each of which is left by the task that entered."""
+    """The entries of one manager by `async with`; the task that entered leaves."""
 
     __slots__ = ("_entered",)
 
@@ -69,11 +69,11 @@ class Entered:
         self._entered: list[tuple[asyncio.Task[object] | None, Ownership]] = []
 
     def add(self, ownership: Ownership) -> None:
-        """Remember an enter of the current task."""
+        """Add an entry of the current task."""
         self._entered.append((asyncio.current_task(), ownership))
 
     def take(self) -> Ownership | None:
-        """Take the last enter of the current task, or else of any; None: there is none."""
+        """Take the last entry of the current task, or else of any task; None: there is none."""
         if not self._entered:
             return None
         task = asyncio.current_task()
@@ -82,7 +82,7 @@ class Entered:
 
 
 def _entries_of(handle: CoreHandle) -> Entries | None:
-    """Return what an enter now belongs to; None: the manager was started otherwise."""
+    """Return the entries that a new one joins; None: the manager was started otherwise."""
     event_loop = asyncio.get_running_loop()
     entries = handle.entries
     if entries is not None and not entries.is_over and entries.event_loop is event_loop:

@@ -1,4 +1,4 @@
-"""What runs beside a server: `main` of `SubscriptionManager.run`."""
+"""Runs `main` of `SubscriptionManager.run` while the server serves."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from .errors import ConfigurationError
 _log = logging.getLogger("fraiseql_subs.manager")
 
 _LAST_STEP = 1.0
-"""Seconds that a `main` has which did not end before the drain, after it is cancelled again."""
+"""Seconds for which a `main` that ignored its first cancellation may run after the second."""
 
 Main: TypeAlias = Callable[[], Awaitable[object]] | Coroutine[Any, Any, object]
-"""What runs beside a server: an async function without parameters, or its coroutine."""
+"""The type of `main`: an async function without parameters, or its coroutine."""
 
 
 async def give_up(program: asyncio.Task[object]) -> None:
-    """End a `main` that takes cancellation for nothing: asyncio would wait for it for ever."""
+    """End a `main` that ignores its cancellation: asyncio would wait for it forever."""
     program.cancel()
     await asyncio.wait([program], timeout=_LAST_STEP)
     if program.done():
@@ -36,12 +36,12 @@ async def give_up(program: asyncio.Task[object]) -> None:
     program.cancel()
     await asyncio.wait([program], timeout=_LAST_STEP)
     if program.done() and not program.cancelled():
-        # That its coroutine is closed, which is no news.
+        # Retrieves the error that the coroutine is closed, so that asyncio does not log it.
         program.exception()
 
 
 def check_main(main: object) -> None:
-    """Refuse what cannot run beside a server.
+    """Refuse a `main` that cannot run.
 
     Raises:
         ConfigurationError: It is neither awaitable nor an async function without parameters.
@@ -54,7 +54,7 @@ def check_main(main: object) -> None:
 
 
 def begin(main: Main) -> Awaitable[object]:
-    """Start what runs beside a server.
+    """Start `main`.
 
     Raises:
         ConfigurationError: It cannot be awaited.
@@ -66,7 +66,7 @@ def begin(main: Main) -> Awaitable[object]:
 
 
 def _is_async(function: Callable[..., object]) -> bool:
-    """Whether a call returns a coroutine; a plain function would run before that is seen."""
+    """Whether a call returns a coroutine; checked without calling it."""
     forms = (function, inspect.unwrap(function), type(function).__call__)
     return any(inspect.iscoroutinefunction(form) for form in forms)
 

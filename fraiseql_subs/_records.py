@@ -1,7 +1,7 @@
-"""The one way of this package to write a log record: so many of each kind, and no harm by handlers.
+"""Writes all log records of this package: a bounded number of each kind, safe from its handlers.
 
-A handler that raises, blocks or logs by itself is the application's. Whoever has something to say
-continues all the same: nothing is raised, nothing recurses, and no lock is held while it writes.
+Handlers belong to the application, and may raise, block or log. The caller of this module continues
+in each case: nothing is raised, nothing recurses, and no lock is held during a write.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ._core import (
 from ._section import Section
 
 TEXT_LENGTH = 4096
-"""What is kept of a text (characters)."""
+"""Characters of a text that are kept; the rest is cut off."""
 
 _MAX_KINDS = 256
 _MAX_DEPTH = 2
@@ -48,7 +48,7 @@ class Records:
     Args:
         burst: Records of one kind that are written at once (count).
         per_second: Records of one kind that are written in each second after that (count).
-        told_after: How long counts gather before they are written (seconds).
+        told_after: Time for which counts are collected before they are written (seconds).
     """
 
     def __init__(
@@ -78,20 +78,20 @@ class Records:
         """Write a record, or count it when there are too many of its kind.
 
         Args:
-            logger: Where it is written.
+            logger: The logger that writes it.
             level: As in `logging`.
             text: What happened.
-            args: What is put into it, as in `logging`; without them it is written as it is.
-            kind: What those are called that are counted with it.
+            args: Arguments of the text, as in `logging`; without them it is written unchanged.
+            kind: Name of the kind of record, which is counted together.
             options: `exc_info` and `extra` of `logging`.
 
         Returns:
-            Whether it was written, or will be at once.
+            Whether it was written, or will be written at once.
         """
         if not logger.isEnabledFor(level):
             return True
         if self._section.is_entered:
-            # Called by a finalizer or a signal handler.
+            # Called by a finalizer or a signal handler, inside a step of this thread.
             again = functools.partial(self.write, logger, level, text, *args, kind=kind, **options)
             if not (is_postponed := self._section.postpone(again)):
                 count_unwritten(1)
@@ -109,7 +109,7 @@ class Records:
     def emit(
         self, logger: logging.Logger, level: int, text: str, *args: object, **options: Any
     ) -> None:
-        """Write a record that was counted elsewhere, whatever its handlers do."""
+        """Write a record that was counted elsewhere; exceptions of its handlers are caught."""
         if not args:
             text, args = "%s", (cut(text, TEXT_LENGTH),)
         self._writing.depth = getattr(self._writing, "depth", 0) + 1
@@ -121,7 +121,7 @@ class Records:
             self._writing.depth -= 1
 
     def flush(self) -> None:
-        """Tell the counts that are not told yet."""
+        """Write the counts that are not written yet."""
         if self._section.is_entered:
             self._section.postpone(self.flush)
             return
@@ -159,7 +159,7 @@ class Records:
         kind = self._kinds.get(key)
         if kind is None:
             if len(self._kinds) >= _MAX_KINDS:
-                # Those of all further names are one.
+                # All further kinds are counted as one.
                 key, name = (logger.name, level, None), "others"
                 kind = self._kinds.get(key)
             kind = kind or self._kinds.setdefault(key, _Kind(logger, level, name))
@@ -169,27 +169,27 @@ class Records:
         now = time.monotonic()
         if now < self._timer_due:
             return
-        # There is none, or its event loop has ended or stands. Without a loop they are told at the
-        # end of a manager.
+        # There is no timer, or its event loop has ended or is not running. Without a loop the
+        # counts are written when a manager ends.
         with contextlib.suppress(RuntimeError):
             asyncio.get_running_loop().call_later(self._told_after, self.flush)
             self._timer_due = now + self._told_after
 
     def _complain(self, exception: Exception) -> None:
-        """Say once in a minute on stderr that a handler raises."""
+        """Report on stderr, once a minute, that a handler raises."""
         count_unwritten(1)
         now = time.monotonic()
         if now - self._complained < 60.0:
             return
         self._complained = now
-        # It may be closed, or on a disk that is full.
+        # stderr may be closed, or on a full disk.
         with contextlib.suppress(Exception):
             kind = type(exception).__name__
             print(f"fraiseql_subs: a handler of logging raised {kind}", file=sys.stderr)
 
 
 def cut(text: str, length: int) -> str:
-    """Keep so many characters of a text."""
+    """Cut a text to a number of characters."""
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 

@@ -1,7 +1,7 @@
-"""How one resolver call runs on the event loop; called by the compiled module only.
+"""Runs resolver calls on the event loop; called by the compiled module only.
 
-The functions here have no rule of the protocol and none of GraphQL: they start a coroutine as a
-task, hand its result over, and end what a subscription leaves behind.
+These functions start a coroutine as a task, pass its result on, and close the generators of ended
+subscriptions. Not here: rules of the protocol or of GraphQL.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = [
 _log = logging.getLogger("fraiseql_subs")
 
 _MAX_YIELDS = 100
-"""Values that a generator may yield after it was asked to end (count)."""
+"""Values that a generator may yield while it is being closed (count)."""
 
 _STUBBORN = (
     "the source stream of %s yielded after it was asked to end: leave it when `yield` or `await`"
@@ -43,52 +43,52 @@ _STUBBORN = (
 )
 
 _MAX_AWAITS = 10
-"""Awaits in its clean-up that a call is cancelled at when there is no event loop (count)."""
+"""Awaits at which the clean-up of a call is cancelled if its event loop is closed (count)."""
 
 _ABANDONED: ContextVar[bool] = ContextVar("fraiseql_subs_abandoned", default=False)
-"""Whether a call is ended because its event loop is closed."""
+"""Whether a call is being ended because its event loop is closed."""
 
 StartTask: TypeAlias = Callable[[Coroutine[Any, Any, None], Context], asyncio.Task[None]]
 """Starts a coroutine as a task in the context of a subscription."""
 
 
 class Answer(Protocol):
-    """Takes the result of one call, or the items of one source stream."""
+    """Receives the result of one call, or the items of one source stream."""
 
     field: str
     """The subscription field, for the log."""
 
     def begins(self) -> None:
-        """Note that the function for the initial value is entered now."""
+        """Record that the function for the initial value starts now."""
 
     def returned(self, value: object) -> None:
-        """Take the resolver's value."""
+        """Receive the resolver's value."""
 
     def raised(self, exception: BaseException) -> None:
-        """Take the resolver's exception."""
+        """Receive the resolver's exception."""
 
     def cancelled(self) -> None:
-        """Take that the call was cancelled."""
+        """Record that the call was cancelled."""
 
     def item(self, value: object) -> bool:
-        """Take one value of a stream; False: await `room` before the next one."""
+        """Receive one value of a stream; False: await `room` before the next one."""
 
     def room(self) -> Awaitable[None] | None:
-        """Return a future that is done when there is room for a value; None: its client is gone."""
+        """Return a future that is done when there is room for a value; None: the client is gone."""
 
     def ended(self) -> None:
-        """Take the end of a stream."""
+        """Receive the end of a stream."""
 
     def broke(self, exception: BaseException) -> None:
-        """Take the exception that ended a stream."""
+        """Receive the exception that ended a stream."""
 
 
 async def resolve(
     function: Callable[..., Awaitable[object]], event: object | None, answer: Answer
 ) -> None:
-    """Await one resolver and hand its result over in the same step of its task.
+    """Await one resolver and pass its result on in the same step of its task.
 
-    Without an event it is the function for the initial value.
+    Without an event, the resolver is the function for the initial value.
     """
     try:
         if event is None:
@@ -97,7 +97,7 @@ async def resolve(
         else:
             value = await function(event)
     except asyncio.CancelledError as exception:
-        # Goes on as Ctrl-C and exit do; the client is told that there is no result.
+        # Propagates like `KeyboardInterrupt` and `SystemExit`; the client receives no result.
         if is_cancelled():
             answer.cancelled()
         else:
@@ -112,13 +112,13 @@ async def resolve(
         try:
             answer.returned(value)
         except BaseException as exception:
-            # A call always ends, also if its value cannot be read at all.
+            # A call always ends, also if its value cannot be read.
             answer.raised(exception)
             raise
 
 
 def is_cancelled() -> bool:
-    """Whether the running call was told to end, and has not raised `CancelledError` on its own."""
+    """Whether the running call was cancelled, as opposed to raising `CancelledError` itself."""
     if _ABANDONED.get():
         return True
     try:
@@ -129,7 +129,7 @@ def is_cancelled() -> bool:
 
 
 def _was_cancelled(task: asyncio.Task[Any] | None) -> bool:
-    # A loop may have tasks of its own; until Python 3.11 they do not tell.
+    # A loop may have its own task class; before Python 3.11 tasks do not report this.
     cancelling = getattr(task, "cancelling", None)
     return cancelling is None or cancelling() > 0
 
@@ -137,10 +137,10 @@ def _was_cancelled(task: asyncio.Task[Any] | None) -> bool:
 def start_hook(
     event_loop: asyncio.AbstractEventLoop, hook: Awaitable[object]
 ) -> asyncio.Task[object]:
-    """Start what a hook returned as a task.
+    """Start the awaitable that a hook returned as a task.
 
-    A coroutine is the task's own and not awaited by another one, which would leave it unawaited
-    when the task is cancelled before its first step.
+    A coroutine runs as the task itself. Wrapped in another coroutine, it would never be awaited if
+    the task were cancelled before its first step.
     """
     return make_task(event_loop, hook if inspect.iscoroutine(hook) else _await(hook))
 
@@ -152,7 +152,7 @@ async def _await(awaitable: Awaitable[object]) -> object:
 def hook_error(task: asyncio.Task[object], exception: BaseException) -> BaseException:
     """Return why the task of a hook has failed.
 
-    It is a `RuntimeError` if the hook raised `CancelledError` though nothing cancelled it.
+    It is a `RuntimeError` if the hook raised `CancelledError` without being cancelled.
     """
     if not isinstance(exception, asyncio.CancelledError) or _was_cancelled(task):
         return exception
@@ -162,10 +162,10 @@ def hook_error(task: asyncio.Task[object], exception: BaseException) -> BaseExce
 
 
 async def pump(generator: AsyncIterator[object], answer: Answer) -> None:
-    """Hand the values of one source stream over, no faster than its client takes them.
+    """Pass on the values of one source stream, no faster than its client reads them.
 
-    Cancelled when the client leaves: the generator's `finally` runs then, also that of one which
-    yields in place of ending.
+    Cancelled when the client disconnects: the generator's `finally` then runs, also if the
+    generator yields again instead of ending.
     """
     try:
         async for value in generator:
@@ -189,22 +189,23 @@ async def pump(generator: AsyncIterator[object], answer: Answer) -> None:
     else:
         answer.ended()
     finally:
-        # One that waited for room stands at its `yield` and has not seen the cancellation.
+        # A generator that waited for room is suspended at its `yield`, where the cancellation is
+        # not raised.
         await close_stream(generator, answer.field)
 
 
 async def close_stream(generator: AsyncIterator[object], field: str) -> None:
-    """End a stream and let its clean-up run; what it raises then is logged."""
+    """Close a stream and run its clean-up; exceptions of the clean-up are logged."""
     try:
         if inspect.isasyncgen(generator):
-            # Not `aclose`, after which one that yields again cannot be ended any more.
+            # Not `aclose`: a generator that yields during it cannot be closed any more.
             for _ in range(_MAX_YIELDS):
                 with contextlib.suppress(GeneratorExit, StopAsyncIteration):
                     await generator.athrow(GeneratorExit())
                 if generator.ag_frame is None:
                     return
                 faults.report((close_stream, field), _log, logging.WARNING, _STUBBORN % field)
-            # Given up: the garbage collector is not to try it on an event loop again.
+            # Prevents the garbage collector from closing it on an event loop again.
             with contextlib.suppress(RuntimeError):
                 await generator.aclose()
         elif (close := getattr(generator, "aclose", None)) is not None:
@@ -214,8 +215,8 @@ async def close_stream(generator: AsyncIterator[object], field: str) -> None:
 
 
 def abandon(task: asyncio.Future[Any], what: str) -> None:
-    """End a call whose event loop is closed: its clean-up runs as far as it needs no loop."""
-    # The task itself cannot end any more, and is none that somebody forgot.
+    """End a call whose event loop is closed; run its clean-up as far as it needs no loop."""
+    # The task can never end, and asyncio must not report it as forgotten.
     with contextlib.suppress(AttributeError):
         task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001
     get_coro = getattr(task, "get_coro", None)
@@ -224,7 +225,7 @@ def abandon(task: asyncio.Future[Any], what: str) -> None:
         return
     token = _ABANDONED.set(True)
     try:
-        # Not `close`, which Pythons before 3.13 do not pass on to a generator that awaits.
+        # Not `close`, which Python before 3.13 does not forward to an awaiting generator.
         for _ in range(_MAX_AWAITS):
             coroutine.throw(asyncio.CancelledError())
     except (StopIteration, asyncio.CancelledError):
@@ -241,13 +242,13 @@ def abandon(task: asyncio.Future[Any], what: str) -> None:
 
 
 async def pump_initial(function: Callable[[], AsyncIterator[object]], answer: Answer) -> None:
-    """Hand the initial values over, one after the other; events follow when they have ended."""
+    """Pass on the initial values, one after the other; events follow when they have ended."""
     answer.begins()
     await pump(function(), answer)
 
 
 class _Task(asyncio.Task[Any]):
-    """A task that tells whether it was cancelled, as those of Python 3.11 do."""
+    """A task that reports whether it was cancelled, like the tasks of Python 3.11."""
 
     _requests = 0
 
@@ -262,22 +263,22 @@ class _Task(asyncio.Task[Any]):
 def make_task(
     event_loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any]
 ) -> asyncio.Task[Any]:
-    """Start a coroutine as a task that tells whether it was cancelled."""
+    """Start a coroutine as a task that reports whether it was cancelled."""
     if sys.version_info < (3, 11) and event_loop.get_task_factory() is None:
         return _Task(coroutine, loop=event_loop)
     return event_loop.create_task(coroutine)
 
 
 def task_factory(event_loop: asyncio.AbstractEventLoop) -> tuple[StartTask, bool]:
-    """Return what starts a task on the loop, and whether it does so eagerly: from Python 3.12 on.
+    """Return a function that starts tasks on the loop, and whether it starts them eagerly.
 
-    A loop that has a task factory of its own keeps it.
+    Tasks start eagerly from Python 3.12 on. A loop with its own task factory keeps it.
     """
     if event_loop.get_task_factory() is not None:
         # The task runs in a copy.
         return lambda coroutine, context: context.run(event_loop.create_task, coroutine), False
     if sys.version_info < (3, 11):
-        # As well: only later Pythons let a task take a context.
+        # Here too: before Python 3.11 a task does not accept a context.
         return lambda coroutine, context: context.run(make_task, event_loop, coroutine), False
     if sys.version_info < (3, 12):
         return (

@@ -1,7 +1,7 @@
-"""A critical section that its own thread may reach again.
+"""A critical section that the thread inside it may try to enter again.
 
-A finalizer or a signal handler runs between any two lines, also of a thread that holds a lock, and
-it may log. With a plain lock that thread would wait for itself.
+A finalizer or a signal handler may run between any two lines of a thread, also while the thread
+holds a lock, and it may log. With a plain lock the thread would wait for itself.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ _MAX_POSTPONED = 1024
 class Section:
     """Runs one step at a time, on all threads.
 
-    A step must not run another one: check `is_entered` first, and postpone what would. Calls that
-    were postponed run one after the other, also those that they postpone.
+    A step must not start another step: check `is_entered` first, and postpone the call. Postponed
+    calls run one after the other, including calls that they postpone themselves.
     """
 
     def __init__(self) -> None:
-        # Not a plain lock: this one knows its owner, also when a signal handler has raised.
+        # Not a plain lock: this one knows its owner, also after a signal handler has raised.
         self._lock = threading.RLock()
         self._catching_up_by: int | None = None
         self._postponed: deque[Callable[[], object]] = deque()
 
     @property
     def is_entered(self) -> bool:
-        """Whether a step of this thread is under way."""
+        """Whether this thread is inside a step."""
         return self._lock._is_owned()  # type: ignore[attr-defined,no-any-return]  # noqa: SLF001
 
     def postpone(self, call: Callable[[], object]) -> bool:
-        """Have a call run after the step that is under way.
+        """Run a call after the current step.
 
         Returns:
-            Whether it will run; not when too many wait.
+            Whether it will run: False if too many calls wait.
         """
         if len(self._postponed) >= _MAX_POSTPONED:
             return False
@@ -46,7 +46,7 @@ class Section:
         return True
 
     def run(self, step: Callable[[], T]) -> T:
-        """Run a short step while no other one runs; then what was postponed."""
+        """Run a short step while no other step runs; then run the postponed calls."""
         try:
             with self._lock:
                 return step()
@@ -54,7 +54,7 @@ class Section:
             self._catch_up()
 
     def _catch_up(self) -> None:
-        # What was postponed may run steps itself: only the outermost of them goes on here.
+        # A postponed call may run steps itself: only the outermost step runs the postponed calls.
         if self._catching_up_by == threading.get_ident():
             return
         self._catching_up_by = threading.get_ident()
@@ -68,6 +68,6 @@ class Section:
         try:
             call = self._postponed.popleft()
         except IndexError:
-            # Another thread was faster.
+            # Another thread took the call.
             return
         call()

@@ -1,6 +1,6 @@
-"""Checks of settings that several parts of the package take, where they are written.
+"""Checks settings that several parts of the package accept, when they are passed.
 
-Each refuses with the name of the setting, its value, and what to write instead.
+Each error has the name of the setting, its value, and what to write instead.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from ._texts import LONE_SURROGATE, has_utf8
 from .config import is_number, refuse
 
 MAX_DRAIN = 24 * 3600
-"""Seconds that a drain may take at most."""
+"""Longest drain (seconds)."""
 
 _PATH = re.compile(r"/[A-Za-z0-9\-._~!$&'()+,;=:@/]*")
 
-# Served beside the GraphQL endpoint.
+# Paths that the embedded server serves in addition to the GraphQL endpoint.
 _STATUS_PATHS = ("/health", "/health/live", "/health/ready", "/metrics")
 
 
 class DefaultHost(str):
-    """A host that was not given, which `unix=` may stand beside."""
+    """The default host. A host that the caller passed cannot be combined with `unix=`."""
 
     __slots__ = ()
 
 
 class DefaultPort(int):
-    """A port that was not given."""
+    """The default port."""
 
     __slots__ = ()
 
@@ -39,14 +39,14 @@ DEFAULT_PORT = DefaultPort(8000)
 
 
 def check_flag(setting: str, value: object) -> bool:
-    """Refuse what is neither True nor False."""
+    """Refuse a value that is neither True nor False."""
     if not isinstance(value, bool):
         refuse(setting, value, "give True or False")
     return value
 
 
 def check_drain(value: object) -> float:
-    """Refuse what is no time that operations under way may have."""
+    """Refuse a value that is not a time in seconds, from 0 to `MAX_DRAIN`."""
     if not (is_number(value) and isinstance(value, int | float) and 0 <= value <= MAX_DRAIN):
         refuse("drain", value, f"give a number of seconds from 0 to {MAX_DRAIN}")
     return value
@@ -58,7 +58,7 @@ def _check_utf8(setting: str, value: object) -> None:
 
 
 def check_host(value: object) -> None:
-    """Refuse what is no name or address."""
+    """Refuse a value that is not a host name or address."""
     _check_utf8("host", value)
     if not (
         isinstance(value, str) and value and has_utf8(value) and not re.search(r"[\s/]", value)
@@ -67,13 +67,13 @@ def check_host(value: object) -> None:
 
 
 def check_port(value: object) -> None:
-    """Refuse what is no port."""
+    """Refuse a value that is not a port."""
     if not (isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 65535):
         refuse("port", value, "give a whole number from 0 to 65535; 0 picks a free port")
 
 
 def check_unix(value: object) -> None:
-    """Refuse what is no path of a unix socket."""
+    """Refuse a value that is not the path of a unix socket."""
     _check_utf8("unix", value)
     is_path = isinstance(value, str | Path) and str(value) not in ("", ".")
     if not (is_path and "\0" not in str(value)):
@@ -81,7 +81,7 @@ def check_unix(value: object) -> None:
 
 
 def check_endpoint(value: object) -> None:
-    """Refuse a path that is none for the GraphQL endpoint of the embedded server."""
+    """Refuse a path that the embedded server cannot use as its GraphQL endpoint."""
     _check_utf8("path", value)
     example = 'such as "/graphql"'
     if not (isinstance(value, str) and _PATH.fullmatch(value)):
@@ -101,7 +101,7 @@ def check_endpoint(value: object) -> None:
 
 
 def check_route(value: object, *, may_be_empty: bool = False) -> None:
-    """Refuse a path that no router of an application finds; it may have parameters."""
+    """Refuse a path that the router of an application cannot match; it may have parameters."""
     _check_utf8("path", value)
     begins = isinstance(value, str) and (value.startswith("/") or (may_be_empty and not value))
     if not begins or re.search(r"[?#\s]", str(value)):
@@ -109,7 +109,7 @@ def check_route(value: object, *, may_be_empty: bool = False) -> None:
 
 
 def items(setting: str, value: object, example: str) -> list[Any]:
-    """Take a collection of anything but characters."""
+    """Return the items of a collection; a string is refused."""
     if not isinstance(value, Iterable) or isinstance(value, str | bytes):
         refuse(setting, value, f"give a list, such as {example}")
     return list(value)

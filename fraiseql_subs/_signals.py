@@ -1,6 +1,6 @@
-"""SIGTERM and Ctrl-C of a program that serves: they end its servers, which drain.
+"""Handles SIGTERM and Ctrl-C in a program that serves: its servers drain and end.
 
-Not here: programs that another server runs in, which has handlers of its own
+Not here: programs inside another server, which has its own signal handlers
 (`adapters/_shutdown.py`).
 """
 
@@ -23,8 +23,8 @@ Handler: TypeAlias = Callable[[int, "FrameType | None"], Any]
 class Signals:
     """The handlers of this process, installed while a server listens.
 
-    The first signal asks every server to end, the second ends the drain at once, a third does
-    what it would have done without them.
+    The first signal asks every server to end. The second ends the drain at once. A third has the
+    effect that it would have without these handlers.
     """
 
     def __init__(self) -> None:
@@ -34,9 +34,9 @@ class Signals:
         self._count = 0
 
     def add(self, server: Server) -> None:
-        """Let signals end a server, unless the program handles SIGTERM itself.
+        """Install the handlers for a server, unless the program handles SIGTERM itself.
 
-        Call it on the thread that runs the server's event loop; signals reach the main one only.
+        Call it on the thread that runs the server's event loop; signals reach the main thread only.
         """
         if threading.current_thread() is not threading.main_thread():
             return
@@ -48,7 +48,7 @@ class Signals:
         self._servers.append(weakref.ref(server))
 
     def remove(self, server: Server) -> None:
-        """Forget a server; with the last one the handlers before are restored."""
+        """Remove a server; after the last one the previous handlers are restored."""
         self._servers = [known for known in self._servers if known() not in (None, server)]
         if not self._servers and threading.current_thread() is threading.main_thread():
             self._restore()
@@ -56,7 +56,7 @@ class Signals:
     def _install(self) -> None:
         self._servers, self._previous = [], {}
         self._process, self._count = os.getpid(), 0
-        # Ctrl-C of a program that handles it itself is left alone.
+        # A handler of the program for Ctrl-C is kept.
         interrupt = signal.getsignal(signal.SIGINT)
         is_default = interrupt is signal.default_int_handler
         if is_default or _is_of_asyncio(interrupt):
@@ -65,7 +65,7 @@ class Signals:
 
     def _restore(self) -> None:
         for number, previous in self._previous.items():
-            # The program may have put its own in their place.
+            # The program may have installed its own handler since.
             if signal.getsignal(number) == self._receive:
                 signal.signal(number, previous)
         self._previous = {}
@@ -75,7 +75,7 @@ class Signals:
         return [server for server in servers if server is not None]
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        """Take a signal, at any point of the main thread: all that acts is left to the loop."""
+        """Receive a signal, at any point of the main thread; the event loop does the work."""
         servers = self._live()
         self._count += 1
         is_draining = any(server.is_draining for server in servers)
@@ -85,7 +85,7 @@ class Signals:
             previous = self._previous.get(number)
             is_awaited = any(server.is_awaited for server in servers)
             if callable(previous) and _is_of_asyncio(previous) and not is_awaited:
-                # Cancels what asyncio.run runs, and raises KeyboardInterrupt after it.
+                # Cancels the main task of asyncio.run, which then raises KeyboardInterrupt.
                 previous(number, frame)
                 return
             work: Callable[[], None] = lambda: self._end(number)  # noqa: E731
@@ -96,12 +96,12 @@ class Signals:
         try:
             servers[0].event_loop.call_soon_threadsafe(work)
         except RuntimeError:
-            # The loop was closed, and the server left open.
+            # The loop was closed while the server was still open.
             self._pass_on(number, frame)
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:
-        """Do what the signal does without us."""
-        # A program may have kept this handler and call it when it is no longer installed.
+        """Handle the signal as if these handlers were not installed."""
+        # A program may have stored this handler, and call it after its removal.
         default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
         previous = self._previous.get(number, default)
         if callable(previous):

@@ -1,4 +1,4 @@
-"""Text that cannot be sent: a lone surrogate has no UTF-8."""
+"""Finds text that cannot be sent: a lone surrogate cannot be encoded as UTF-8."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["LONE_SURROGATE", "has_utf8", "naming_lone_surrogates"]
 
 
 def has_utf8(text: str) -> bool:
-    """Whether a text has a form in UTF-8."""
+    """Whether a text can be encoded as UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -22,13 +22,13 @@ def has_utf8(text: str) -> bool:
 
 @contextmanager
 def naming_lone_surrogates(refusal: type[FraiseQLSubsError]) -> Iterator[None]:
-    """Say which text of many it is that the core could not take."""
+    """Raise an error that names the text that the core refused."""
     try:
         yield
     except (UnicodeEncodeError, TypeError) as error:
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, UnicodeEncodeError):
-            # The core names the class and the member that it read.
+            # The core's error names the class and the member that it read.
             cause = cause.__cause__
         if cause is None:
             raise

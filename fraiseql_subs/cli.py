@@ -1,6 +1,6 @@
-"""The command `fraiseql-subs`: its subcommands, each handed what follows its name.
+"""The command `fraiseql-subs`: passes the arguments to its subcommands.
 
-Not here: what a subcommand does.
+Not here: the subcommands themselves.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Args:
-        arguments: What follows its name; default: those of the process.
+        arguments: The arguments after the command's name; default: those of the process.
 
     Returns:
-        The exit status: 0 if all is well, 2 for a command line that cannot be; see the subcommand
-        for others.
+        The exit status: 0 for success, 2 for an invalid command line; see the subcommands for
+        others.
     """
     parser = argparse.ArgumentParser(
         prog="fraiseql-subs", description="GraphQL subscriptions for Python, run by Rust."
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _add_load(commands: Commands) -> None:
-    # Its options are declared in Rust, beside what they do: nothing is an option here.
+    # Rust declares and parses the options of this subcommand, so argparse must not.
     command = commands.add_parser(
         "load",
         help="load a graphql-transport-ws server, and check what it delivers",

@@ -1,6 +1,6 @@
 """Settings of a manager: its limits, and what authentication receives and returns.
 
-Values are checked when they are made. Enforcing them is the core's work, not this module's.
+Values are checked when they are created. Not here: enforcing them, which is done by the core.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _MAX_BYTES = 2**63 - 1
 _MAX_TIME = 365 * 24 * 3600
 
 KEEPALIVE_PATIENCE = 30.0
-"""Seconds in which clients of the older `graphql-ws` subprotocol want the `ka` after a `ka`."""
+"""Seconds in which clients of the older `graphql-ws` subprotocol expect the next `ka`."""
 
 Transport: TypeAlias = Literal[
     "graphql-transport-ws", "graphql-ws", "get", "post", "sse", "multipart"
 ]
-"""One way to ask: a WebSocket subprotocol, a method of HTTP, or how subscriptions are streamed."""
+"""A WebSocket subprotocol, an HTTP method, or a streaming protocol for subscriptions."""
 
 TRANSPORTS: tuple[Transport, ...] = get_args(Transport)
 
@@ -32,17 +32,17 @@ SlowConsumer: TypeAlias = Literal["disconnect", "drop_oldest", "latest"]
 
 
 def refuse(setting: str, value: object, remedy: str) -> NoReturn:
-    """Say which setting has which value, and what to write instead."""
+    """Raise an error with the name of a setting, its value, and what to write instead."""
     raise ConfigurationError(f"{setting} is {value!r}: {remedy}")
 
 
 def is_number(value: object) -> bool:
-    """Whether a value is a finite number; a bool is none."""
+    """Whether a value is a finite number; a bool is not."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def check_text(setting: str, value: object, example: str) -> None:
-    """Refuse what is no text, or an empty one."""
+    """Refuse a value that is not a string, or an empty one."""
     if not (isinstance(value, str) and value):
         refuse(setting, value, f"give {example}")
     if not has_utf8(value):
@@ -54,7 +54,7 @@ def _is_count(value: object) -> bool:
 
 
 MAX_HEAD_BYTES = 128 * 1024
-"""What a head of HTTP/1.1 is read into."""
+"""Size of the buffer for a head of HTTP/1.1 (bytes)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,42 +63,46 @@ class Limits:
 
     Attributes:
         connection_init_timeout: Time from the handshake of a WebSocket until its client is
-            accepted: `connection_init`, fetching keys and `Security.authenticate` included
+            accepted, including `connection_init`, fetching keys and `Security.authenticate`
             (seconds, above 0). Past it the hook is cancelled and the socket closed with 4408.
-        max_connections: Connections at once, and requests from their heads until their responses
-            are written (count); past it a handshake or request is refused with 503. None: no limit.
-        max_subscriptions_per_connection: Subscriptions one connection may hold at once (count);
-            past it the next one is answered with an error.
+        max_connections: Open connections, and requests from the head until the response is written
+            (count); past it a handshake or request is refused with 503. None: no limit.
+        max_subscriptions_per_connection: Subscriptions that one connection may have at once
+            (count); past it a further one is answered with an error.
         max_message_bytes: Largest message a client may send (bytes); past it the socket is closed
             with 1009.
         max_head_bytes: Largest head of an HTTP request: its target, and for each field the bytes
-            of its name and value and 32 more (bytes, at most 131072); past it the answer is 431.
+            of its name and value and 32 more (bytes, at most 131072); past it the response is 431.
         request_timeout: Time a client has to send a head, and again a body, to the embedded
-            server (seconds, above 0). Past it the answer is 408, or the connection is closed. A
-            connection without a request is closed after it as well. As long, with any server,
-            `Security.authenticate` may take for a request, past it the answer is 503.
-        send_timeout: Time a response of the embedded server waits for its client to take more of
-            it (seconds, above 0); past it the response is ended. HTTP streams are responses, also
-            with `keepalive=None`.
+            server (seconds, above 0). Past it the response is 408, or the connection is closed. A
+            connection without a request is also closed after this time. With any server, this is
+            also the time limit of `Security.authenticate` for a request; past it the response is
+            503.
+        send_timeout: Time for which a response of the embedded server waits until its client reads
+            more of it (seconds, above 0); past it the response is aborted. This includes HTTP
+            streams, also with `keepalive=None`.
         max_depth: Deepest selection of a document (levels); None: no limit.
-        max_complexity: Fields a document may select, fragments spread out (count); None: no limit.
-        max_aliases: Aliased fields of one operation, fragments spread out (count); None: no limit.
-        max_directives: Directives of one operation, fragments spread out (count); None: no limit.
+        max_complexity: Fields that a document may select, with fragments expanded (count); None: no
+            limit.
+        max_aliases: Aliased fields of one operation, with fragments expanded (count); None: no
+            limit.
+        max_directives: Directives of one operation, with fragments expanded (count); None: no
+            limit.
         max_tokens: Lexical tokens of a document (count); None: no limit.
-        max_retained_bytes: What the operations of one connection may keep of their requests: their
-            ids, names and documents, and their arguments, as what these take in memory (bytes);
-            past it the next one is answered with an error.
+        max_retained_bytes: Memory that the running operations of one connection may keep for their
+            requests: ids, names, documents and arguments (bytes); past it a further one is answered
+            with an error.
         max_pending_bytes: Results that may wait for one slow connection (bytes); past it
-            `slow_consumer` acts.
+            `slow_consumer` applies.
         slow_consumer: `"disconnect"` ends the connection with 1013, `"drop_oldest"` drops the
             oldest waiting results, `"latest"` keeps the newest result of each subscription.
-        keepalive: Time between two signs of life of the server (seconds, above 0): pings, and
-            heartbeats of HTTP streams. Clients of the older `graphql-ws` subprotocol are sent `ka`
-            where it is below 30 s, past which they give up. A client that answers no ping and takes
-            nothing for two of these times is closed with 1013; one that takes nothing of what waits
-            for five of them is ended. HTTP streams of the embedded server end after `send_timeout`
-            as well. Only time in which the server ran counts. None: no pings, no heartbeats, and
-            no client is ended for its silence.
+        keepalive: Interval of the server's pings, and of the heartbeats of HTTP streams (seconds,
+            above 0). Clients of the older `graphql-ws` subprotocol receive `ka` only if it is below
+            30 s, after which they would disconnect. A client that answers no ping and reads nothing
+            for two intervals is closed with 1013; one that reads nothing of its pending data for
+            five intervals is disconnected. HTTP streams of the embedded server also end after
+            `send_timeout`. Only time in which the server ran counts. None: no pings, no heartbeats,
+            and no client is disconnected for its silence.
 
     Raises:
         ConfigurationError: A value is out of its range.
@@ -152,7 +156,7 @@ class Limits:
 
     @property
     def is_keepalive_slow(self) -> bool:
-        """Whether it is slower than clients of the older subprotocol bear."""
+        """Whether it is too long for clients of the older `graphql-ws` subprotocol."""
         return self.keepalive is not None and self.keepalive >= KEEPALIVE_PATIENCE
 
     def _check_seconds(self, name: str, *, optional: bool) -> None:
@@ -174,15 +178,15 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """What a client that returns can be sent again.
+    """Sets which events are kept for clients that reconnect.
 
     Attributes:
-        events: Newest events that each channel keeps, and under tenant isolation each tenant on it
-            (count, 1 to 1,000,000).
+        events: Newest events that are kept of each channel; under tenant isolation, of each tenant
+            on a channel (count, 1 to 1,000,000).
         seconds: How long an event is kept (seconds, above 0).
-        max_bytes: What all channels keep together (bytes); past it those that hold most lose their
-            oldest events. Counts events as Rust holds them; what resolvers read of an event's
-            data in Python comes on top.
+        max_bytes: Size of the kept events of all channels together (bytes); past it the channels
+            with the most bytes drop their oldest events. Counts the events in Rust; the Python
+            objects that resolvers read from an event's data are not counted.
 
     Raises:
         ConfigurationError: A value is out of its range.
@@ -206,30 +210,30 @@ class History:
 
 
 DRAIN = 10.0
-"""Seconds that operations under way have to be answered when a manager or server closes."""
+"""Seconds that running operations have to end when a manager or server closes."""
 
 DEFAULT_HISTORY = History()
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionParams:
-    """How a client connected: what `Security.authenticate` decides on.
+    """How a client connected: the input of `Security.authenticate`.
 
     Attributes:
-        payload: The payload of `connection_init`; None when the client sent none.
+        payload: The payload of `connection_init`; None if the client sent none.
         headers: HTTP headers of the handshake; names in lower case.
         remote_address: Address of the peer as `host:port`; None when the server does not know it.
         connection_id: Id of the connection, as in `Context` and in the logs.
-        identity: What a verified token says, with `Security.jwt`; None without.
-        context: What the adapter of another server was given for this client, such as the user
-            that the application knows; None otherwise.
-        query: Parameters of the URL of the handshake or request, decoded; of several of one name
-            the first. Clients that cannot set headers, such as `EventSource`, have their
-            credentials here; URLs are written to logs by proxies, so let those be short-lived.
-        query_string: The same as it was sent, what follows the `?`; "" without.
-        in_process: Whether there is no connection, but an in-process subscription: then there is
-            no payload, no header, no query and no address, `connection_id` is "", and `context` and
-            `identity` are what `subscribe` was given.
+        identity: The identity of a verified token, with `Security.jwt`; otherwise None.
+        context: The value that an adapter of another server was passed for this client, such as the
+            user that the application knows; otherwise None.
+        query: Parameters of the URL of the handshake or request, decoded; the first of several with
+            the same name. Clients that cannot set headers, such as `EventSource`, send credentials
+            here; proxies write URLs to their logs, so use short-lived ones.
+        query_string: The same, undecoded: the part after the `?`; "" if there is none.
+        in_process: Whether this is an in-process subscription, without a connection. Then there is
+            no payload, header, query or address, `connection_id` is "", and `context` and
+            `identity` are the arguments of `subscribe`.
     """
 
     payload: Mapping[str, Any] | None = None
@@ -245,19 +249,19 @@ class ConnectionParams:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a client is.
+    """The user behind a client.
 
     Attributes:
         user_id: The user, as the application knows it.
         tenant_id: The tenant the user belongs to; None: none.
         roles: Roles such as `"admin"`; any sequence of strings, kept as a tuple.
         permissions: Permissions such as `"orders:read"`; any sequence of strings, kept as a tuple.
-        claims: Whatever else is known, as a JSON object.
+        claims: Any other data about the user, as a JSON object.
         expires_at: Seconds since the epoch; the connection is closed then with 4403. None: never.
 
     Raises:
-        ConfigurationError: There is no user, `roles` or `permissions` hold something else than
-            strings, `claims` is no mapping, or `expires_at` is no number.
+        ConfigurationError: There is no user, `roles` or `permissions` contain something other than
+            strings, `claims` is not a mapping, or `expires_at` is not a number.
     """
 
     user_id: str
@@ -284,7 +288,7 @@ class Identity:
 
 
 def as_identity(value: object) -> Identity:
-    """Return an identity that was given as a mapping or as an object with the same members.
+    """Return the identity in a mapping, or in an object with the same members.
 
     Raises:
         ConfigurationError: It has no user, a member that no identity has, or one that `Identity`
@@ -298,16 +302,16 @@ def as_identity(value: object) -> Identity:
             if name not in names:
                 remedy = "what else is known of a client belongs into `claims`"
                 refuse("a member of an identity", name, f"use some of {', '.join(names)}; {remedy}")
-        found = dict(value)
+        members = dict(value)
     elif hasattr(value, "user_id"):
-        found = {name: getattr(value, name) for name in names if hasattr(value, name)}
+        members = {name: getattr(value, name) for name in names if hasattr(value, name)}
     else:
         remedy = 'return Identity(user_id=...), a dict with "user_id", or None to refuse'
         raise ConfigurationError(f"{value!r} is no identity: {remedy}")
-    if found.get("user_id") in (None, ""):
+    if members.get("user_id") in (None, ""):
         raise ConfigurationError('an identity needs a "user_id": there is none')
-    # What is None is as if it were left out.
-    return Identity(**{name: member for name, member in found.items() if member is not None})
+    # None counts as absent.
+    return Identity(**{name: member for name, member in members.items() if member is not None})
 
 
 def _remedy(value: object, owner: str) -> str:
@@ -317,7 +321,7 @@ def _remedy(value: object, owner: str) -> str:
 
 
 def _is_id(value: object) -> bool:
-    """Whether a value may be an id: a text, or what a database has in its place."""
+    """Whether a value may be an id: a text, or a database id such as an `int` or a `UUID`."""
     if isinstance(value, str):
         return has_utf8(value)
     return value is not None and not isinstance(value, bool | bytes | list | tuple | set | Mapping)
@@ -325,16 +329,16 @@ def _is_id(value: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """Lets a client in, with more to say than who it is: `Security.authenticate` may return it.
+    """Accepts a client with a payload for its acknowledgement; returned by `Security.authenticate`.
 
     Attributes:
-        identity: Who the client is, an `Identity` or a mapping with its members. None: whoever
-            its token says, or has no identity: then rules that need an identity deny.
-        ack_payload: Payload of `connection_ack`, a JSON object; None: it has none. Clients over
-            HTTP have no acknowledgement.
+        identity: The client's identity, an `Identity` or a mapping with its members. None: the
+            identity of its token, if it has one; otherwise rules that need an identity deny.
+        ack_payload: Payload of `connection_ack`, a JSON object; None: no payload. Clients over HTTP
+            receive no acknowledgement.
 
     Raises:
-        ConfigurationError: One is of the wrong type.
+        ConfigurationError: An argument has the wrong type.
     """
 
     identity: Identity | Mapping[str, Any] | None = None
@@ -350,10 +354,10 @@ class Accepted:
 
 
 def check_transports(transports: object) -> list[str]:
-    """Check which ways to ask are open.
+    """Check the enabled transports.
 
     Raises:
-        ConfigurationError: One is unknown, or no operation could be asked for.
+        ConfigurationError: One is unknown, or no operation could be requested.
     """
     names = strings("transports", transports, '["graphql-transport-ws", "post"]')
     known = ", ".join(f'"{name}"' for name in TRANSPORTS)
@@ -369,7 +373,7 @@ def check_transports(transports: object) -> list[str]:
 
 
 def strings(setting: str, value: object, example: str) -> tuple[str, ...]:
-    """Take a collection of strings; a single string is most often a forgotten pair of brackets."""
+    """Return a collection of strings; refuse a single string, which usually lacks its brackets."""
     if isinstance(value, list | tuple | set | frozenset) and all(
         isinstance(item, str) for item in value
     ):

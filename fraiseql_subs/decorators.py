@@ -1,7 +1,7 @@
-"""Declaring subscriptions: `subscription`, `passthrough`, and what a manager makes of them.
+"""Declares subscriptions: `subscription`, `passthrough`, and the schema of a manager.
 
-A declaration is checked twice: its own values where it is made, and what needs type hints, which
-may refer to classes further down, when `resolve` makes a schema of all of them.
+A declaration is checked twice. Its own values are checked when it is created. Checks that need type
+hints, which may refer to classes further down in a module, run when `resolve` builds the schema.
 """
 
 from __future__ import annotations
@@ -90,43 +90,44 @@ def subscription(
 ) -> Any:
     """Declare a function as the resolver of a subscription field.
 
-    The function stays what it is and can be called directly; its `Definition` is kept in its
-    attribute `__subscription__`. Parameters are matched by name: `event`, `variables` (arguments
-    by GraphQL name, or with the keys of the TypedDict it is annotated with) and `context`; every
-    other annotated parameter is a GraphQL argument. Other decorators go below this one: above, they
-    would not be called for events, and a manager refuses them.
+    The function itself is returned and can be called directly; its attribute `__subscription__` has
+    the `Definition`. Parameters are matched by name: `event`, `variables` (arguments by GraphQL
+    name, or with the keys of the TypedDict it is annotated with) and `context`; every other
+    annotated parameter is a GraphQL argument. Place other decorators below this one: above it they
+    would not be called for events, so a manager refuses them.
 
     Args:
         fn: `async def` or `def` that returns the value of the field for one event, or `SKIP`. Or
             `async def` with `yield`: a source stream, one generator for each client subscription;
-            its `finally` runs as soon as the client leaves. It has no channel and no event, and
-            waits at its `yield` while the client does not take the values.
-        channel: Where events come from, or a template over arguments: `"orders.{userId}"`. `{{`
-            and `}}` stand for braces. All spellings of an argument make one text, such as the value
-            of an enum and a moment in UTC.
+            its `finally` runs as soon as the client disconnects. It has no channel and no event,
+            and waits at its `yield` while the client does not read the values.
+        channel: Channel of the events, or a template with arguments: `"orders.{userId}"`. `{{` and
+            `}}` are literal braces. Each value of an argument has one text, in whichever form the
+            client writes it: an enum is its value, a moment is in UTC.
         name: GraphQL name of the field; default: the function's name in camelCase.
         event_types: Only events of these types; default: all.
         filter: Values that fields of the event's data must be equal to, by dotted path:
-            `{"user_id": "$userId", "region": "eu"}`. Equality is that of the argument's type, or of
-            the class of a constant. `"$name"` is an argument, and no condition when the client
-            leaves it out; null equals null and absent; `"$$text"` is the text `"$text"`.
+            `{"user_id": "$userId", "region": "eu"}`. Values are compared by the type of the
+            argument, or by the class of a constant. `"$name"` is an argument; it is not compared if
+            the client leaves it out, and null equals null and absent. `"$$text"` is the text
+            `"$text"`.
         description: Text for the schema; default: the docstring of the function.
         initial: `async def` or `def` that returns a value of the field, sent before any event; or
-            one with `yield`, whose values are sent in order as they come. Its parameters are
-            `variables`, `context` and arguments of `fn`, by name. Events published before it
-            starts are left out, as what it reads contains them; those published later follow it,
-            none lost.
-        concurrency: Events of one subscription resolved at once (count, 1 to 1024). Results
-            leave in the order of their events all the same.
-        timeout: Time of one call, or for one value of an `initial` with `yield` (seconds, above
-            0), then an error result; None: unlimited. A `def` runs on the event loop as well, where
-            it cannot be ended while it runs.
+            one with `yield`, whose values are sent in order, each when it is yielded. Its
+            parameters are `variables`, `context` and arguments of `fn`, by name. Events published
+            before it starts are not delivered, because the state that it reads contains them; all
+            events published later follow it.
+        concurrency: Events of one subscription resolved at once (count, 1 to 1024). Results are
+            still sent in the order of the events.
+        timeout: Time limit of one call, or of one value of an `initial` with `yield` (seconds,
+            above 0); past it the client receives an error result. None: unlimited. A `def` also
+            runs on the event loop, and cannot be ended while it runs.
         shared: Whether subscribers with equal operation and arguments share one call for each
-            event and its result. The function has no `context` then, as it answers several
-            clients at once.
+            event, and its result. The function then has no `context`, because the call serves
+            several clients.
 
     Raises:
-        SchemaError: A value is malformed, or the function cannot be a resolver.
+        SchemaError: A value is invalid, or the function cannot be a resolver.
     """
 
     def declare(function: _F) -> _F:
@@ -173,23 +174,23 @@ def passthrough(
 ) -> Definition:
     """Declare a subscription field whose value is the data of the event.
 
-    Python is not entered for its events, and equal selections are serialised once for all
+    No Python code runs for its events, and equal selections are serialised once for all
     subscribers.
 
     Args:
         name: GraphQL name of the field.
-        type: Type of the field; may be left out when the manager is given a `schema=`.
+        type: Type of the field; may be left out if the manager has a `schema=`.
         channel: As in `subscription`.
         event_types: As in `subscription`.
         filter: As in `subscription`.
         arguments: Types of the arguments that `channel` and `filter` use, by name:
-            `{"userId": int}`. Not used when the manager is given a `schema=`.
+            `{"userId": int}`. Not used if the manager has a `schema=`.
         description: Text for the schema; default: none.
 
     Raises:
         SchemaError: A value is malformed.
     """
-    # An error has to be printable.
+    # The text of an error has to be printable.
     where = f'passthrough("{name}")'.encode(errors="backslashreplace").decode()
     _check_text("description", description, where)
     if not (arguments is None or isinstance(arguments, Mapping)):
@@ -213,7 +214,7 @@ def passthrough(
 def collect(items: Iterable[Callable[..., Any] | Definition | ModuleType]) -> list[Definition]:
     """Return the definitions of decorated functions, passthroughs and modules, in their order.
 
-    Of a module those are taken that are declared in it, not those that it imports.
+    A module contributes the subscriptions declared in it, not those that it imports.
 
     Raises:
         SchemaError: An item is none of these, a module has no subscriptions, or two have the
@@ -222,7 +223,7 @@ def collect(items: Iterable[Callable[..., Any] | Definition | ModuleType]) -> li
     if not isinstance(items, Iterable) or isinstance(items, str):
         raise SchemaError(f"subscriptions={items!r}: give a list, such as `[order_updated]`")
     definitions: dict[str, Definition] = {}
-    for definition in (found for item in items for found in _definitions_of(item)):
+    for definition in (each for item in items for each in _definitions_of(item)):
         other = definitions.setdefault(definition.field, definition)
         if other is not definition:
             raise SchemaError(
@@ -241,23 +242,23 @@ def resolve(
     *,
     given: frozenset[str] | None = None,
 ) -> tuple[SchemaSource, list[Definition]]:
-    """Make the schema, and the definitions that the core reads.
+    """Build the schema, and the definitions that the core reads.
 
     Args:
         definitions: What `collect` returned.
-        schema: None: the schema is built from type hints, and names of arguments in channels and
-            filters are checked and spelled as in GraphQL. Or SDL, or a file of SDL (`load_sdl`):
-            channels and filters use its names, and the core checks them.
+        schema: None: the schema is built from type hints; the names of arguments in channels and
+            filters are checked and converted to GraphQL names. Or SDL, or a file of SDL
+            (`load_sdl`): channels and filters use its names, and the core checks them.
         scalars: Custom scalars of a schema in SDL.
-        enums: Enums of a schema in SDL that its annotations do not name.
-        enum_values: Values that arguments have for the names of an enum of a schema in SDL, by its
-            name; None: the names themselves.
-        given: Names of the types of a schema that what is built is added to; None: it stands
-            alone.
+        enums: Enum classes of a schema in SDL that the annotations do not use.
+        enum_values: Values of the members of enums of a schema in SDL, which arguments have, by the
+            name of the enum; None: the names themselves.
+        given: Names of the types of an existing schema to which the new types are added; None:
+            there is no existing schema.
 
     Raises:
-        SchemaError: A type hint is missing or no GraphQL type, an argument is not declared, or
-            the file cannot be read.
+        SchemaError: A type hint is missing or is not a GraphQL type, an argument is not declared,
+            or the file cannot be read.
     """
     definitions = list(definitions)
     if schema is None:
@@ -288,7 +289,7 @@ def build_schema(
     """Build the schema from the type hints of the definitions.
 
     Raises:
-        SchemaError: A type hint is missing or no GraphQL type.
+        SchemaError: A type hint is missing or is not a GraphQL type.
     """
     return build([definition.root_field() for definition in definitions], given)
 
@@ -413,8 +414,10 @@ def _definitions_of(item: object) -> Iterator[Definition]:
 
 
 def _definitions_in(module: ModuleType) -> list[Definition]:
-    found = (_definition_of(value) for value in vars(module).values())
-    declared = dict.fromkeys(d for d in found if d is not None and d.module == module.__name__)
+    definitions = (_definition_of(value) for value in vars(module).values())
+    declared = dict.fromkeys(
+        d for d in definitions if d is not None and d.module == module.__name__
+    )
     if not declared:
         raise SchemaError(
             f"module {module.__name__} declares no subscriptions: those it imports are not taken; "
@@ -424,18 +427,19 @@ def _definitions_in(module: ModuleType) -> list[Definition]:
 
 
 def _definition_of(item: object) -> Definition | None:
-    found = item if isinstance(item, Definition) else getattr(item, _ATTRIBUTE, None)
-    if not isinstance(found, Definition):
+    definition = item if isinstance(item, Definition) else getattr(item, _ATTRIBUTE, None)
+    if not isinstance(definition, Definition):
         return None
-    if item is not found:
-        _check_outermost(item, found)
-    return found
+    if item is not definition:
+        _check_outermost(item, definition)
+    return definition
 
 
 def check_bypassed(definitions: Iterable[Definition]) -> None:
-    """Refuse a subscription that its module knows with a decorator above it, which is not called.
+    """Refuse a subscription with a decorator above it, which would not be called.
 
-    A manager is not shown what is put above `@manager.subscription`.
+    `@manager.subscription` does not see the decorators above it, so the name in the function's
+    module is checked.
 
     Raises:
         SchemaError: There is one.
@@ -450,7 +454,7 @@ def check_bypassed(definitions: Iterable[Definition]) -> None:
 
 def _check_outermost(item: Any, definition: Definition) -> None:
     assert definition.function is not None, "passthroughs are no functions"
-    # What only warns Python code is no loss.
+    # A decorator that only emits deprecation warnings may be above.
     if without_warning(item) is not without_warning(definition.function):
         raise SchemaError(
             f"{definition.where} has a decorator above @subscription, which would not be called"

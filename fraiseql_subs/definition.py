@@ -1,4 +1,4 @@
-"""One declared subscription, as the core reads it."""
+"""The declaration of one subscription, in the form that the core reads."""
 
 from __future__ import annotations
 
@@ -42,11 +42,12 @@ from fraiseql_subs.types import Context
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Bound:
-    """What resolves one client subscription.
+    """The functions that resolve one client subscription.
 
     Attributes:
-        resolve: Takes an event; returns a coroutine or a value, and without an event a stream.
-        initial: Returns the coroutine or value that is sent first; None: nothing is.
+        resolve: Takes an event and returns a coroutine or a value; without an event, returns a
+            stream.
+        initial: Returns the coroutine or value that is sent first; None: no initial value.
     """
 
     resolve: Callable[..., Any]
@@ -54,39 +55,41 @@ class Bound:
 
 
 BAD_INPUT = {"code": "BAD_USER_INPUT"}
-"""Extensions of the error for an argument that has no Python value."""
+"""Extensions of the error for an argument that cannot be converted to its Python type."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Definition:
-    """One subscription field: where its events come from and what makes values of them.
+    """One subscription field: the source of its events, and the function that resolves them.
 
-    Made by `subscription` and `passthrough`. Type hints are read late, when a manager needs them,
-    so that they may refer to classes that are defined further down.
+    Created by `subscription` and `passthrough`. Type hints are read later, when a manager needs
+    them, so that they may refer to classes that are defined further down.
 
     Attributes:
         field: GraphQL name.
-        kind: `"call"`: `bind` returns what makes a value of an event; `"stream"`: what yields the
-            values; `"passthrough"`: the event's data is the value, and Python is not asked;
-            `"delegate"`: whole responses are yielded for all that no other definition serves.
-        channel: Channel, or a template over arguments such as `"orders.{userId}"`; None for a
+        kind: `"call"`: `bind` returns a function that resolves an event. `"stream"`: `bind` returns
+            a function that yields the values. `"passthrough"`: the event's data is the value,
+            without Python code. `"delegate"`: yields whole responses for all operations that no
+            other definition serves.
+        channel: Channel, or a template with arguments such as `"orders.{userId}"`; None for a
             stream and a delegate.
         event_types: Only these types of events; None: all.
-        filter: Conditions on the event's data, all of which must hold. Arguments in `channel` and
-            here have their GraphQL names once `decorators.resolve` has seen the definition.
-        filter_types: By path, what the classes of the filter's constants say of their type: name
-            of a scalar, or an enum.
+        filter: Conditions on the event's data, all of which must hold. `decorators.resolve`
+            converts the arguments in `channel` and `filter` to their GraphQL names.
+        filter_types: Types of the filter's constants by path, taken from their classes: the name of
+            a scalar, or an enum.
         concurrency: Events of one subscription resolved at once (count, 1 to 1024).
-        timeout: Time of one call (seconds); None: unlimited.
-        initial: What makes the value that is sent first; None: nothing is sent.
+        timeout: Time limit of one call (seconds); None: unlimited.
+        initial: Function that returns the value that is sent first; None: no initial value.
         shared: Whether subscribers with equal operation and arguments share one call per event.
         description: Text for the schema; None: the docstring of the function.
         function: The resolver; None for a passthrough.
-        returns: The type of a passthrough; unused otherwise.
-        declared: The arguments of a passthrough, name to type; empty otherwise.
+        returns: The type of a passthrough; otherwise unused.
+        declared: The arguments of a passthrough, name to type; otherwise empty.
         module: Name of the module that declares it.
-        typed: Whether the schema is built from type hints; False when it is given as SDL.
-        partial: Whether a delegate's executor knows less of the schema than is served.
+        typed: Whether the schema is built from type hints; False if it is SDL.
+        partial: Whether the served schema has subscriptions that the delegate's executor does not
+            know.
     """
 
     field: str
@@ -136,7 +139,7 @@ class Definition:
         """The parameters of the function; None for a passthrough.
 
         Raises:
-            SchemaError: An annotation is no GraphQL type, or an argument is declared twice.
+            SchemaError: An annotation is not a GraphQL type, or an argument is declared twice.
         """
         if self.function is None:
             return None
@@ -144,10 +147,10 @@ class Definition:
 
     @cached_property
     def arguments(self) -> tuple[Field, ...]:
-        """GraphQL arguments that the type hints declare.
+        """The GraphQL arguments that the type hints declare.
 
         Raises:
-            SchemaError: An annotation is no GraphQL type, or an argument is declared twice.
+            SchemaError: An annotation is not a GraphQL type, or an argument is declared twice.
         """
         if self.signature is not None:
             return self.signature.arguments
@@ -155,26 +158,26 @@ class Definition:
 
     @property
     def parameters(self) -> list[tuple[str, str]]:
-        """Name and GraphQL name of parameters that the field of a schema in SDL has to have.
+        """Names and GraphQL names of the parameters that the field of a schema in SDL has to have.
 
-        Empty where the schema is built from them.
+        Empty if the schema is built from type hints.
         """
         if self.typed or self.signature is None:
             return []
         return [(name, field.graphql_name) for name, field in self.signature.parameters.items()]
 
     def check(self) -> None:
-        """Check the annotations of the parameters, which `bind` relies upon.
+        """Check the annotations of the parameters, which `bind` relies on.
 
         Raises:
-            SchemaError: One is no GraphQL type, or cannot be resolved.
+            SchemaError: One is not a GraphQL type, or cannot be resolved.
         """
         _ = self._converters
 
     def hints(self) -> Iterator[Hint]:
-        """Yield the types of value and arguments, as far as annotations are GraphQL types.
+        """Yield the types of the value and the arguments whose annotations are GraphQL types.
 
-        Beside a schema in SDL they need not be.
+        With a schema in SDL, annotations need not be GraphQL types.
         """
         with contextlib.suppress(SchemaError):
             yield self._read_returns()
@@ -183,16 +186,17 @@ class Definition:
 
     @property
     def returned(self) -> tuple[int, str, str, str] | None:
-        """What its values are said to be, beside a schema in SDL; None: it cannot be told.
+        """The declared type of its values, for a schema in SDL; None: unknown.
 
-        Lists around them (count), "object", "leaf" or "any", the GraphQL name, and the annotation.
+        It has the number of lists around the values, "object", "leaf" or "any", the GraphQL name,
+        and the annotation.
         """
         if self.typed:
             return None
         try:
             hint = self._read_returns()
         except SchemaError:
-            # Beside a schema in SDL an annotation need not be a GraphQL type.
+            # With a schema in SDL an annotation need not be a GraphQL type.
             return None
         lists = 0
         while isinstance(hint, OptionalHint | ListHint):
@@ -206,7 +210,7 @@ class Definition:
         return lists, kind, hint.name, text
 
     def root_field(self) -> SubscriptionField:
-        """Return the field as the schema has it.
+        """Return the field for the schema.
 
         Raises:
             SchemaError: A type hint is missing or no GraphQL type.
@@ -230,16 +234,17 @@ class Definition:
         )
 
     def bind(self, variables: dict[str, Any], context: Context) -> Bound:
-        """Return what resolves one client subscription.
+        """Return the functions that resolve one client subscription.
 
-        Arguments are converted here, once, and not at each event.
+        Arguments are converted here, once, not for each event.
 
         Args:
-            variables: Coerced JSON arguments by GraphQL name; those left out are absent.
+            variables: Coerced JSON arguments by GraphQL name, without those that the client left
+                out.
             context: Passed to a function that has the parameter `context`.
 
         Raises:
-            GraphQLError: An argument has no value of its annotated Python type.
+            GraphQLError: An argument cannot be converted to its annotated Python type.
         """
         if self.function is None or self.signature is None:
             return Bound(lambda event: event.data)
@@ -270,7 +275,7 @@ class Definition:
 
     @cached_property
     def _converters(self) -> dict[str, Converter | None]:
-        """Converters of the parameters by their name; None: a JSON value is right as it is."""
+        """Converters of the parameters by name; None: the JSON value needs no conversion."""
         signature = self.signature
         if signature is None:
             return {}
@@ -289,7 +294,7 @@ class Definition:
             raise GraphQLError(f"argument {error}", extensions=BAD_INPUT) from error
 
     def _convert_argument(self, argument: Field, variables: dict[str, Any]) -> Any:
-        # A schema in SDL may spell the argument either way.
+        # A schema in SDL may use either name for the argument.
         key = argument.graphql_name if argument.graphql_name in variables else argument.name
         value = variables.get(key)
         if value is None:
@@ -330,7 +335,7 @@ class Definition:
 
     def _return_annotation(self) -> Any:
         if self.function is None:
-            # `None` is what a type that was left out is.
+            # `None` means that the type was left out.
             return inspect.Signature.empty if self.returns is None else self.returns
         return inspect.signature(self.function).return_annotation
 
@@ -376,7 +381,7 @@ def _is_async(function: Callable[..., Any] | None) -> bool:
 def _with_event(
     function: Callable[..., Any], signature: Signature, values: dict[str, Any]
 ) -> Callable[[Any], Any]:
-    """Fix all parameters but `event`, in the form that costs least at each event."""
+    """Bind all parameters except `event`, in the form that is fastest to call for each event."""
     if "event" not in signature.order:
         return lambda event: function(**values)
     if signature.positional[:1] != ("event",):

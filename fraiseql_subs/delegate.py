@@ -1,8 +1,8 @@
-"""Schemas with an executor of their own: their queries, mutations and subscriptions are run by it.
+"""Runs queries, mutations and subscriptions with the executor of an existing schema.
 
-What no declared subscription serves is handed to the executor, on the event loop, introspection
-included. A document that is refused here is shown to it as well, so that its own errors and hooks
-hold, but runs nowhere; one past the limits does not reach it.
+Operations that no declared subscription serves go to the executor, on the event loop, including
+introspection. A document that this package refuses is passed to it too, so that its own errors and
+hooks apply, but the document is not run. A document past the limits does not reach it.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from ._core import INTERNAL_ERROR
 from ._faults import faults
 from ._resolving import close_stream
 from .definition import Bound, Definition
-from .executors import Executor, Operation, is_subscription
+from .executors import Operation, SchemaExecutor, is_subscription
 from .types import Context
 
 ContextGetter: TypeAlias = Callable[[Context], Any]
-"""Returns, or is a coroutine that returns, the context value of an executor for one operation."""
+"""Returns the context value of an executor for one operation; may be async."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Reply:
-    """What the core sends for one result of an executor.
+    """The response that the core sends for one result of an executor.
 
     Attributes:
-        response: A GraphQL response; of a refusal a list of errors.
-        is_refusal: Whether the operation ends with it, without data.
+        response: A GraphQL response; for a refusal a list of errors.
+        is_refusal: Whether it ends the operation without data.
         has_failed: Whether it has errors that the client did not cause.
-        status: Status code of the answer over HTTP; None: the usual one.
-        headers: Further headers of that answer.
+        status: Status code of the HTTP response; None: the default.
+        headers: Additional headers of that response.
     """
 
     response: Any
@@ -47,24 +47,24 @@ class Reply:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Delegate(Definition):
-    """Has operations run by the executor of a schema; a definition without a field.
+    """Runs operations with the executor of a schema; a definition without a field.
 
     Attributes:
         executor: Runs the operations.
-        context_getter: Makes the executor's context value from a `Context`; None: it is the
+        context_getter: Returns the executor's context value for a `Context`; None: it is the
             `Context` itself.
-        root_value: What resolvers of root fields find as their first parameter, or a function of
-            a `Context`, async or not, that returns it.
-        debug: Whether clients are sent what an exception says that is not meant for them.
+        root_value: First parameter of resolvers of root fields, or a function, async or not, that
+            takes a `Context` and returns it.
+        debug: Whether clients receive the text of exceptions that are otherwise masked.
     """
 
-    executor: Executor = dataclasses.field(kw_only=True)
+    executor: SchemaExecutor = dataclasses.field(kw_only=True)
     context_getter: ContextGetter | None = dataclasses.field(kw_only=True)
     root_value: Any = dataclasses.field(kw_only=True, default=None)
     debug: bool = dataclasses.field(kw_only=True, default=False)
 
     def bind(self, variables: dict[str, Any], context: Context) -> Bound:
-        """Return what makes the replies to one operation; `variables` holds the request."""
+        """Return a function that yields the replies to one operation of a request, `variables`."""
         return Bound(lambda: self._replies(variables, context))
 
     async def _replies(
@@ -106,14 +106,14 @@ class Delegate(Definition):
         if request["type"] == "refused":
             message = request["errors"][0]["message"]
             errors: list[Any] | None = None
-            # Subscriptions that were added to a schema are none to its executor.
+            # The executor does not know the subscriptions that were added to its schema.
             if not (self.partial and is_subscription(operation)):
                 errors = await self.executor.refuse(operation, message)
             told = request["errors"] if errors is None else [self._error(error) for error in errors]
             yield Reply(told, is_refusal=True)
             return
         reply = self._reply(await self.executor.execute(operation))
-        # The executor has nothing against it, but knows nothing of the subscriptions added here.
+        # The executor accepts the document, but does not know the subscriptions added here.
         if "introspection" in request and not reply.is_refusal and "errors" not in reply.response:
             reply = Reply(request["introspection"])
         yield reply
@@ -127,12 +127,12 @@ class Delegate(Definition):
             async for result in results:
                 yield self._reply(result)
         finally:
-            # The source stream ends with its client, not when it is next asked for an event.
+            # The source stream ends as soon as the client disconnects, not at its next event.
             await close_stream(results, "the given schema")
 
     def _headed(self, reply: Reply, context: Context) -> Reply:
-        """Add what resolvers have said of the answer over HTTP."""
-        # Not `response`, which makes one where none was asked for.
+        """Add the status and headers that resolvers have set for the HTTP response."""
+        # Not `response`, which would create a head that no resolver has used.
         head = context._response  # noqa: SLF001
         if head is None:
             return reply
@@ -143,21 +143,21 @@ class Delegate(Definition):
         )
 
     def _failed(self, exception: Exception, request: Mapping[str, Any], what: str) -> Reply:
-        """End an operation that could not be run, or not to its end."""
+        """End an operation that could not be started or completed."""
         add_cause(exception)
         error = client_error(exception)
         if error is not None:
             return Reply([error], is_refusal=True)
         kind, name = request["type"], request["name"]
         kind = "operation" if kind == "refused" else kind
-        # The name is the client's, so it must not make another fault of it.
+        # The client chooses the name, so it must not be part of the key of the fault.
         faults.raised(what, exception, f"{kind} {name}" if name else f"{kind} without a name")
         message = f"{type(exception).__name__}: {exception}" if self.debug else INTERNAL_ERROR
         return Reply([{"message": message}], is_refusal=True, status=500)
 
     def _reply(self, result: Any) -> Reply:
         errors = [self._error(error) for error in result.errors or ()]
-        # A fault of the request, as it has no place in the data.
+        # An error without a path is an error of the request.
         if errors and result.data is None and not any("path" in error for error in errors):
             return Reply(errors, is_refusal=True)
         response: dict[str, Any] = {}
@@ -170,11 +170,11 @@ class Delegate(Definition):
         return Reply(response, has_failed=has_failed)
 
     def _error(self, error: Any) -> dict[str, Any]:
-        """Return what the client is sent of an error; what it is not sent is logged."""
+        """Return the error that the client receives; log the error if it is masked."""
         told = client_error(error)
         fault = fault_of(error)
         if fault is not None:
-            # By name, as the aliases of clients would make many faults of one.
+            # By field name, because the aliases of clients would make many faults of one.
             nodes = getattr(error, "nodes", None)
             name = getattr(nodes[0], "name", None) if nodes else None
             where = "an operation" if name is None else f"the resolver of {name.value}"

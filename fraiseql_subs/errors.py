@@ -1,8 +1,8 @@
 """Exceptions of the package.
 
-Every error that the package raises on its own account derives from `FraiseQLSubsError`. A message
-says what was wrong, where, and what to do. `GraphQLError` stands apart: a resolver raises it to
-have its message sent to the client.
+Every error that the package raises derives from `FraiseQLSubsError`. A message says what was wrong,
+where, and what to do. `GraphQLError` is different: a resolver raises it to send its message to the
+client.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class SchemaError(FraiseQLSubsError):
 
 
 class ConfigurationError(FraiseQLSubsError):
-    """A setting has a value that cannot work, or two settings contradict each other."""
+    """A setting has an invalid value, or two settings contradict each other."""
 
 
 class PublishError(FraiseQLSubsError):
@@ -54,7 +54,7 @@ class ManagerClosed(FraiseQLSubsError):
 
 
 class BusError(FraiseQLSubsError):
-    """The event bus could not do what was asked.
+    """The event bus could not accept the events.
 
     Attributes:
         retryable: Whether the same call may succeed later, such as after a lost connection.
@@ -73,8 +73,8 @@ class ValidationError(FraiseQLSubsError):
     """A GraphQL document or its variables were refused.
 
     Attributes:
-        errors: The GraphQL errors a client would be sent: each has `message`, and `locations`,
-            `path` and `extensions` where they apply.
+        errors: The GraphQL errors that a client would receive: each has `message`, and `locations`,
+            `path` and `extensions` if they apply.
     """
 
     def __init__(self, message: str, errors: list[dict[str, Any]] | None = None) -> None:
@@ -92,8 +92,8 @@ class GraphQLError(Exception):
     Any other exception reaches the client as "Internal server error".
 
     Attributes:
-        message: Text of the error, as the client reads it.
-        extensions: JSON object beside the message, such as `{"code": "NOT_FOUND"}`; None: absent.
+        message: Text of the error that the client receives.
+        extensions: JSON object next to the message, such as `{"code": "NOT_FOUND"}`; None: absent.
     """
 
     def __init__(self, message: str, *, extensions: Mapping[str, Any] | None = None) -> None:

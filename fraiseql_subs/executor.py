@@ -1,4 +1,4 @@
-"""The low level, for people who bring their own transport."""
+"""The low-level interface, for use with your own transport."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 class Executor:
-    """Subscriptions by id, with responses as the bytes that go on the wire.
+    """Subscriptions by id, with serialised responses.
 
-    Made by the manager: `manager.executor`.
+    Created by the manager: `manager.executor`.
     """
 
     __slots__ = ("_handle", "_subscriptions")
@@ -43,10 +43,11 @@ class Executor:
         Args:
             document: GraphQL document.
             variables: Its variables; None: none.
-            operation_name: Which operation of the document; None when it has one only.
-            subscription_id: Id of your own, unique within the manager; None: one is made.
-            context: What resolvers find as `context.value`.
-            identity: In whose name; rules of `Security` that need an identity deny without one.
+            operation_name: Name of the operation in the document; None if it has only one.
+            subscription_id: Your own id, unique within the manager; None: one is created.
+            context: Value that resolvers find as `context.value`.
+            identity: Identity of the subscriber; without one, rules of `Security` that need an
+                identity deny.
             extensions: Extensions of the request, such as `{"resume": {"after": id}}`; see
                 `SubscriptionManager.subscribe`.
 
@@ -57,7 +58,7 @@ class Executor:
             ValidationError: The document or the variables are refused, or the id is in use.
             ManagerClosed: The manager is closed.
         """
-        opening = self._handle.subscribe(
+        pending = self._handle.subscribe(
             document,
             variables,
             operation_name,
@@ -66,16 +67,16 @@ class Executor:
             identity=identity,
             extensions=extensions,
         )
-        responses = await opening.responses
-        self._subscriptions[responses.id] = ResponseReader(responses, opening.causes)
+        responses = await pending.responses
+        self._subscriptions[responses.id] = ResponseReader(responses, pending.causes)
         return responses.id
 
     async def next_event(self, subscription_id: str) -> bytes | None:
         """Wait for the next response of a subscription.
 
         Returns:
-            One serialised GraphQL response, `{"data": ...}`; None when the subscription has ended,
-            whose id is free then.
+            One serialised GraphQL response, `{"data": ...}`; None if the subscription has ended,
+            whose id may then be used again.
 
         Raises:
             ConfigurationError: No subscription has this id, or it has ended.
@@ -97,7 +98,7 @@ class Executor:
         return response
 
     def _forget(self, subscription_id: str, reader: ResponseReader) -> None:
-        """Free the id of a subscription that has ended, unless another one has it by now."""
+        """Free the id of an ended subscription, unless another one already uses it."""
         if self._subscriptions.get(subscription_id) is reader:
             del self._subscriptions[subscription_id]
             reader.responses.close()
@@ -118,7 +119,7 @@ class Executor:
         """End a subscription.
 
         Returns:
-            Whether there was one of this id.
+            Whether a subscription had this id.
         """
         reader = self._subscriptions.pop(subscription_id, None)
         if reader is None:
@@ -127,5 +128,5 @@ class Executor:
         return True
 
     def get_metrics(self) -> Metrics:
-        """Read the counters; see `SubscriptionManager.metrics`."""
+        """Return the counters; see `SubscriptionManager.metrics`."""
         return Metrics(**self._handle.core.metrics())

@@ -1,6 +1,6 @@
-"""The executors of other libraries: graphql-core, Strawberry, and Ariadne's application.
+"""Calls the executors of other libraries: graphql-core (also for Ariadne) and Strawberry.
 
-None of them is a dependency: each is there where a schema of it is.
+None of them is a dependency: a library is imported only if the application uses its schema.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from .schema.enums import EnumTable
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Operation:
-    """What an executor is asked to run.
+    """The input of an executor.
 
     Attributes:
         query: Text of the document.
         variables: Values of its variables, as the client sent them.
-        name: Which operation of the document; None: the client named none.
+        name: Name of the operation in the document; None: the client sent none.
         extensions: Extensions of the request.
         context: Context value for resolvers.
         root: Root value for resolvers of root fields.
@@ -36,11 +36,11 @@ class Operation:
     root: Any
 
 
-class Executor(Protocol):
-    """What runs operations of a schema.
+class SchemaExecutor(Protocol):
+    """Runs the operations of a schema.
 
     Attributes:
-        core: The schema in the form of graphql-core.
+        core: The schema as a graphql-core schema.
     """
 
     core: Any
@@ -52,14 +52,14 @@ class Executor(Protocol):
         """Start a subscription; the result is an async iterator of results, or one result."""
 
     def refuse(self, operation: Operation, message: str) -> Awaitable[list[Any] | None]:
-        """Return the executor's own errors for a document that was refused; run nothing.
+        """Return the executor's own errors for a refused document, without running it.
 
-        None: it finds nothing wrong with the document. `message` is what was found.
+        None: the executor finds no error. `message` is the error that this package found.
         """
 
 
-def find_executor(schema: object) -> Executor | None:
-    """Return what runs the operations of a schema; None: it is no schema that is known."""
+def find_executor(schema: object) -> SchemaExecutor | None:
+    """Return the executor of a schema; None: it is not a schema of a supported library."""
     if (core := _core_schema(schema)) is not None:
         return CoreExecutor(core)
     if (core := _core_schema(getattr(schema, "_schema", None))) is not None:
@@ -68,14 +68,14 @@ def find_executor(schema: object) -> Executor | None:
 
 
 def is_subscription(operation: Operation) -> bool:
-    """Whether the document has syntax, and its operation is a subscription."""
+    """Whether the document parses, and its operation is a subscription."""
     from graphql import GraphQLError, OperationType, get_operation_ast, parse
 
     try:
-        found = get_operation_ast(parse(operation.query), operation.name)
+        node = get_operation_ast(parse(operation.query), operation.name)
     except GraphQLError:
         return False
-    return found is not None and found.operation is OperationType.SUBSCRIPTION
+    return node is not None and node.operation is OperationType.SUBSCRIPTION
 
 
 def _core_schema(schema: object) -> Any:
@@ -91,21 +91,21 @@ def enum_tables(core: Any) -> list[EnumTable]:
     from graphql import GraphQLEnumType
 
     return [
-        (name, [(member, known.value) for member, known in found.values.items()])
-        for name, found in core.type_map.items()
-        if isinstance(found, GraphQLEnumType) and not name.startswith("__")
+        (name, [(member, known.value) for member, known in graphql_type.values.items()])
+        for name, graphql_type in core.type_map.items()
+        if isinstance(graphql_type, GraphQLEnumType) and not name.startswith("__")
     ]
 
 
 def attributes_of(core: Any) -> dict[tuple[str, str], str]:
-    """Return the attributes in Python of the fields of a schema, by type and field.
+    """Return the Python attributes of the fields of a schema, by type and field.
 
-    Strawberry notes them: a field may have another name (`strawberry.field(name=...)`).
+    Strawberry stores them: a field may have another name (`strawberry.field(name=...)`).
     """
     return {
         (name, field): attribute
-        for name, found in core.type_map.items()
-        for field, declared in getattr(found, "fields", {}).items()
+        for name, graphql_type in core.type_map.items()
+        for field, declared in getattr(graphql_type, "fields", {}).items()
         if (attribute := _attribute_of(declared)) not in (None, field)
     }
 
@@ -116,28 +116,29 @@ def _attribute_of(declared: Any) -> str | None:
 
 
 def _strawberry_field(declared: Any) -> Any:
-    """Return what Strawberry knows of a field; None: it is not Strawberry's."""
+    """Return Strawberry's definition of a field; None: it is not a Strawberry field."""
     return (getattr(declared, "extensions", None) or {}).get("strawberry-definition")
 
 
 def guarded_fields(core: Any) -> set[tuple[str, str]]:
-    """Return the fields whose resolvers or permissions only the executor of a schema runs.
+    """Return the fields with resolvers or permissions that only the executor of a schema runs.
 
-    By type and field, but for the root types: of Strawberry those with `permission_classes` or
-    extensions, of others those with a resolver, which a directive may have put there.
+    By type and field, without the root types. In Strawberry these are the fields with
+    `permission_classes` or extensions; in other schemas those with a resolver, which a directive
+    may have added.
     """
     roots = (core.query_type, core.mutation_type, core.subscription_type)
     return {
         (name, field)
-        for name, found in core.type_map.items()
-        if not name.startswith("__") and found not in roots
-        for field, declared in getattr(found, "fields", {}).items()
+        for name, graphql_type in core.type_map.items()
+        if not name.startswith("__") and graphql_type not in roots
+        for field, declared in getattr(graphql_type, "fields", {}).items()
         if _is_guarded(declared)
     }
 
 
 def has_permissions(declared: Any) -> bool:
-    """Whether Strawberry asks for permissions on a field, or runs extensions around it."""
+    """Whether a Strawberry field has permission classes or extensions."""
     strawberry = _strawberry_field(declared)
     return bool(
         getattr(strawberry, "permission_classes", None) or getattr(strawberry, "extensions", None)
@@ -152,12 +153,12 @@ def _is_guarded(declared: Any) -> bool:
     resolve = getattr(declared, "resolve", None)
     if resolve is None or resolve is default_field_resolver:
         return False
-    # Those of Ariadne itself read an attribute.
+    # Ariadne's own resolvers only read an attribute.
     return not getattr(resolve, "__module__", "").startswith("ariadne.")
 
 
 class CoreExecutor:
-    """Runs operations with graphql-core; so for schemas of Ariadne."""
+    """Runs operations with graphql-core, also for schemas of Ariadne."""
 
     def __init__(self, core: Any) -> None:
         self.core = core
@@ -199,7 +200,7 @@ class CoreExecutor:
 
 
 class StrawberryExecutor:
-    """Runs operations with Strawberry, its extensions included."""
+    """Runs operations with Strawberry, including its extensions."""
 
     def __init__(self, schema: Any, core: Any) -> None:
         self.core = core
@@ -215,12 +216,12 @@ class StrawberryExecutor:
         return await results if inspect.isawaitable(results) else results
 
     async def refuse(self, operation: Operation, message: str) -> list[Any] | None:
-        """Run the document as far as its validation, with the extensions of the schema."""
+        """Parse and validate the document with the extensions of the schema."""
         from graphql import GraphQLError
 
         refusal = GraphQLError(message)
         schema = copy.copy(self._schema)
-        # The last one is entered when the others have said which rules there are.
+        # The last extension runs after the others have added their validation rules.
         schema.extensions = [*self._schema.extensions, self._refusing(refusal)]
         try:
             result = await self._run(schema.execute, operation)
@@ -231,7 +232,7 @@ class StrawberryExecutor:
 
     def _run(self, run: Callable[..., Any], operation: Operation) -> Any:
         options: dict[str, Any] = {}
-        # Older versions know of no extensions of requests.
+        # Older versions do not support extensions of requests.
         if "operation_extensions" in inspect.signature(run).parameters:
             options["operation_extensions"] = dict(operation.extensions)
         return run(
@@ -245,14 +246,14 @@ class StrawberryExecutor:
 
     @cached_property
     def _unresolved(self) -> tuple[type[Exception], ...]:
-        """What Strawberry raises when a document has no operation of the name, or of the kind."""
+        """Strawberry's exceptions for a document without an operation of the name or kind."""
         from strawberry.schema import exceptions
 
         names = ("CannotGetOperationTypeError", "InvalidOperationTypeError")
         return tuple(getattr(exceptions, name) for name in names if hasattr(exceptions, name))
 
     def _refusing(self, refusal: Any) -> Any:
-        """Return an extension that lets no document pass the validation."""
+        """Return an extension that makes the validation of every document fail."""
         from graphql import validate
         from strawberry.extensions import SchemaExtension
 

@@ -1,4 +1,4 @@
-"""A schema that the application has already: SDL, or a schema with an executor of its own."""
+"""Reads the `schema=` of a manager: SDL, or a schema with its own executor."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def read_schema(
     *,
     debug: bool = False,
 ) -> str | Delegate | None:
-    """Read what a manager is given as its schema; SDL as its text.
+    """Read the `schema=` of a manager; return SDL as text.
 
     Raises:
-        SchemaError: It is no schema of any kind that is known.
-        ConfigurationError: A `context_getter` or `root_value` has no executor to be for, or cannot
+        SchemaError: It is not a schema of a supported kind.
+        ConfigurationError: A `context_getter` or `root_value` is set without an executor, or cannot
             be called with a `Context`.
     """
     if schema is None or isinstance(schema, str | Path):
@@ -46,7 +46,7 @@ def read_schema(
                     f"{name} is for the executor of a Strawberry, Ariadne or graphql-core"
                     " schema: leave it out, or pass such a schema"
                 )
-        # With a line break, by which it is known as SDL from now on.
+        # The line break marks it as SDL for later calls.
         return None if schema is None else f"{load_sdl(schema)}\n"
     executor = find_executor(schema)
     if executor is None:
@@ -75,10 +75,10 @@ def add_subscriptions(
     scalars: Iterable[Scalar],
     enums: Iterable[EnumTable],
 ) -> tuple[SchemaSource, list[Definition]]:
-    """Make the schema that is served, and the definitions that the core reads.
+    """Build the served schema, and the definitions that the core reads.
 
-    A schema with subscriptions has those that are declared already; one without gets them, built
-    from their type hints. Types that it has are used as they are.
+    A schema with a `Subscription` type has to contain the declared fields. To a schema without one,
+    they are added, built from their type hints; types that it already has are used unchanged.
 
     Raises:
         SchemaError: The declarations do not fit the schema.
@@ -122,9 +122,9 @@ def add_subscriptions(
 
 
 def _check_permissions(core: Any, definitions: Iterable[Definition]) -> None:
-    """Refuse a declared field that has permissions in the schema, which would not be asked.
+    """Refuse a declared field that has permissions in the schema, which would not be checked.
 
-    Its resolver is what the declared function stands in the place of.
+    The declared function replaces the resolver of the schema, and so its permissions.
 
     Raises:
         SchemaError: There is one.

@@ -1,6 +1,6 @@
-"""The manager: what an application declares, starts, publishes to and closes.
+"""The manager: an application creates it, starts it, publishes to it and closes it.
 
-Holds no rule of the protocol and none of security: those are in the compiled core.
+Not here: rules of the protocol and of security, which are in the compiled core.
 """
 
 from __future__ import annotations
@@ -71,14 +71,13 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 class SubscriptionManager:
-    """Serves declared subscriptions to sockets and in process, and takes events for them.
+    """Serves declared subscriptions to sockets and in process, and accepts events for them.
 
     Args:
-        subscriptions: Decorated functions, passthroughs, or modules that hold some.
+        subscriptions: Decorated functions, passthroughs, or modules that contain some.
         schema: None: built from the type hints of the subscriptions. Or SDL, as text or as the
             path of a file. Or a schema of Strawberry, Ariadne or graphql-core: its own executor
-            runs the queries and mutations, and the subscriptions that none of `subscriptions`
-            serves.
+            runs its queries, its mutations, and the subscriptions that are not in `subscriptions`.
         bus: What carries events between processes. `"memory://"`: there is one process. A URL of
             Redis or Valkey, `"redis://..."`, `"rediss://..."` (TLS) or `"redis+sentinel://..."`:
             events reach the subscribers of every process with the same URL.
@@ -86,27 +85,29 @@ class SubscriptionManager:
             up to `publish_timeout`. `"fail"`: it raises at once. `"queue"`: it is done at once,
             and the event is sent within 60 s or lost; 16,384 events and 16 MiB are queued at most.
         publish_timeout: Time that `publish` waits for the engine's answer (seconds).
-        security: Who may connect; None: everyone, from any page.
+        security: Checks that clients have to pass; None: every client may connect, from any page.
         limits: Bounds of queues, messages and documents.
-        history: What a client that returns can be sent again; None: nothing.
+        history: Events that are kept for clients that reconnect; None: none.
         workers: Threads that host connections (count); None: one for each core, at most 4.
-        debug: Whether clients are sent what a resolver raised. Not for production.
+        debug: Whether clients receive the text of a resolver's exception. Not for production.
         introspection: Whether clients may ask for the schema.
-        trusted_documents: None: any document is served, and clients may send the hash of one they
-            have sent before (automatic persisted queries). Or the only documents that are served:
-            texts by id, or the path of a JSON file with them or of an Apollo manifest.
-        context_getter: Function of a `Context`, async or not, that makes the context value of the
-            executor that `schema` came with; None: it is the `Context`.
-        root_value: Root value of that executor: what resolvers of root fields find as their first
-            parameter; or a function of a `Context`, async or not, that returns it.
-        transports: Ways to ask that are open: the subprotocols `"graphql-transport-ws"` and
+        trusted_documents: None: any document is served, and clients may send the hash of one that
+            they have sent before (automatic persisted queries). Or the only documents that are
+            served: a mapping of ids to texts, or the path of a JSON file with such an object or of
+            an Apollo manifest.
+        context_getter: Function, async or not, that takes a `Context` and returns the context value
+            for the executor of `schema`; None: the context value is the `Context`.
+        root_value: Root value for that executor: the first parameter of resolvers of root fields;
+            or a function, async or not, that takes a `Context` and returns it.
+        transports: Enabled transports: the subprotocols `"graphql-transport-ws"` and
             `"graphql-ws"`, operations by `"get"` and by `"post"`, and subscriptions over HTTP as
-            `"sse"` and `"multipart"`. Clients that ask in another way are refused with close code
+            `"sse"` and `"multipart"`. Clients that use another one are refused with close code
             4406, or status 405 or 406.
-        graphiql: Whether browsers are served GraphiQL, a page to try operations in.
-        scalars: Custom scalars of a schema in SDL; those in type hints need not be repeated.
-        enums: Classes of enums of a schema in SDL, so that their members can be published; those in
-            type hints need not be repeated, and Strawberry, Ariadne and graphql-core know theirs.
+        graphiql: Whether to serve GraphiQL to browsers, a page to try operations in.
+        scalars: Custom scalars of a schema in SDL; scalars in type hints need not be repeated.
+        enums: Enum classes of a schema in SDL, so that their members can be published. Classes in
+            type hints need not be repeated; schemas of Strawberry, Ariadne and graphql-core contain
+            theirs.
 
     Raises:
         SchemaError: The subscriptions do not fit each other or the schema.
@@ -190,11 +191,12 @@ class SubscriptionManager:
         self._entered = Entered()
         self._executor = Executor(self._handle)
         if self._definitions or isinstance(self._schema, Delegate):
-            # A fault in the declarations shows where they are made, not at the first client.
+            # Builds the core now, so that a faulty declaration raises here and not at the first
+            # client.
             _ = self._core
 
     def _declared(self) -> Callable[[], Core]:
-        """Return what builds the core; it does not refer to the manager."""
+        """Return a function that builds the core and does not refer to the manager."""
         return partial(
             _build, self._schema, self._definitions, self._scalars, self._enums, self._options
         )
@@ -212,12 +214,7 @@ class SubscriptionManager:
     ) -> Callable[[_Function], _Function]: ...
 
     def subscription(self, fn: Any = None, /, **options: Any) -> Any:
-        """Declare a subscription and register it; takes what `fraiseql_subs.subscription` takes.
-
-        Raises:
-            SchemaError: The function cannot be served.
-            ConfigurationError: The manager is started; declare before that.
-        """
+        """Declare and register a subscription; takes the options of `subscription`."""
 
         def register(function: _Function) -> _Function:
             if self._handle.is_running:
@@ -233,20 +230,20 @@ class SubscriptionManager:
         return register if fn is None else register(fn)
 
     def sdl(self) -> str:
-        """Return the schema that is served, in SDL."""
+        """Return the served schema, as SDL."""
         return self._core.sdl
 
     @property
     def executor(self) -> Executor:
-        """The low level, for people who bring their own transport."""
+        """The low-level interface, for use with your own transport."""
         return self._executor
 
     async def start(self) -> None:
         """Start the actors on the running event loop, also after `close`.
 
-        Serving, publishing and subscribing start a manager that never was; this is for starting
-        it earlier, or again. Starting twice is allowed. When an event loop ends that a manager was
-        started on, what it runs ends too, and the next use starts it on the loop of the caller.
+        Serving, publishing and subscribing start a manager that was never started; `start` does so
+        earlier, or again. Starting twice is allowed. When the event loop that a manager was started
+        on ends, the manager stops, and its next use starts it on the loop of the caller.
 
         Raises:
             ConfigurationError: It runs on an event loop of another thread.
@@ -254,33 +251,33 @@ class SubscriptionManager:
         self._core.start()
 
     async def close(self, *, drain: float = DRAIN) -> None:
-        """Let no client in any more, answer what is under way, close all connections and stop.
+        """Refuse new clients, finish running operations, close all connections and stop.
 
-        Queries, mutations and source streams have `drain` seconds to end. Subscriptions to events
-        are sent what was published before. Then, or after `drain` seconds, WebSockets are closed
-        with 1001 and streams over HTTP end without `complete`, so that clients come back to the
-        server that is there next; where there are many, they leave one after the other. Events
-        are taken until the last client has left. In-process subscriptions end: their iteration
-        stops after what was published before.
+        Queries, mutations and source streams have `drain` seconds to end. Subscriptions receive the
+        events that were published before. Then, or after `drain` seconds, WebSockets are closed
+        with 1001 and streams over HTTP end without `complete`, so that clients reconnect to the
+        next server; many connections are closed one after the other. Events are accepted until the
+        last connection is closed. In-process subscriptions end: their iteration stops after the
+        events that were published before.
 
-        Returns when all threads have ended. Closing twice is allowed, also at once: both calls
-        return at the one end. While operations hold the drain, a record of level INFO tells how
-        many.
+        Returns when all threads have ended. Closing twice is allowed, also concurrently: both calls
+        wait for the same end. While the drain waits for operations, a record of level INFO has
+        their number.
 
         Args:
-            drain: Time that operations under way have (seconds, at least 0).
+            drain: Time that running operations have to end (seconds, at least 0).
 
         Raises:
-            ConfigurationError: `drain` is no such time; nothing was closed.
+            ConfigurationError: `drain` is not such a time; nothing was closed.
         """
         check_drain(drain)
         await self._handle.close(drain)
 
     async def __aenter__(self) -> Self:
-        """Start the manager unless it runs.
+        """Start the manager unless it is running.
 
-        Entering again inside, in a function that is called or in another task, is allowed: the
-        last one that leaves closes the manager, and only if entering had started it.
+        Blocks may be nested, in called functions or in other tasks: the last one to leave closes
+        the manager, and only if one of them had started it.
         """
         self._entered.add(Ownership.enter(self._handle))
         return self
@@ -305,25 +302,26 @@ class SubscriptionManager:
         tenant_id: str | None = None,
         event_id: str | None = None,
     ) -> Publication[Receipt]:
-        """Publish one event. Await it: it is done at once unless the bus is behind.
+        """Publish one event. Await the result: it is complete at once unless the bus is behind.
 
         Args:
             channel: Routing key, at least one character.
             data: Anything with a JSON form: dict, list, str, int, float, bool, None, dataclass,
                 pydantic model, enum member, datetime, date, time, Decimal, UUID.
-            event_type: What `event_types` of subscriptions select by.
+            event_type: The type that `event_types` of subscriptions select by.
             tenant_id: The tenant the event belongs to; see `for_tenant` and `TenantIsolation`.
-                Without isolation resolvers find it as `event.tenant_id`, all subscribers are sent
-                the event, and a warning says so.
-            event_id: Id of your own; None: the bus makes one.
+                Without isolation, resolvers find it as `event.tenant_id`, all subscribers receive
+                the event, and a warning is logged.
+            event_id: Your own id; None: the bus creates one.
 
         Returns:
-            The event's id, and its offset among the events of its channel, under tenant isolation
-            of its tenant there, counted from 1.
+            The event's id, and its offset among the events of its channel (under tenant isolation,
+            among those of its tenant on the channel), counted from 1.
 
         Raises:
-            PublishError: The data has no JSON form, a text is none or has no UTF-8, the channel is
-                empty, or the data names another tenant than `tenant_id`. The message says where.
+            PublishError: The data has no JSON form, an argument is not a string or cannot be
+                encoded as UTF-8, the channel is empty, or the data names another tenant than
+                `tenant_id`. The message says where.
             BusError: The thread has no event loop, and the bus is behind. Nothing was published.
             ManagerClosed: The manager is closed.
         """
@@ -332,7 +330,7 @@ class SubscriptionManager:
     def publish_many(
         self, events: Iterable[tuple[str, Any] | dict[str, Any]]
     ) -> Publication[list[Receipt]]:
-        """Publish a batch in order, with one crossing into Rust.
+        """Publish a batch in order, in one call into Rust.
 
         Args:
             events: Pairs of channel and data, or dicts of the parameters of `publish`.
@@ -341,24 +339,24 @@ class SubscriptionManager:
             The receipts, in the order of the events.
 
         Raises:
-            PublishError: An event is malformed, or has a key that `publish` does not know; the
-                message says which. Nothing was published.
+            PublishError: An event is malformed, or has a key that is not a parameter of `publish`;
+                the message says which. Nothing was published.
             BusError: The thread has no event loop, and the bus has no room for the whole batch.
-                Nothing was published; `retryable` says whether it may be later.
+                Nothing was published; `retryable` says whether a retry may succeed.
             ManagerClosed: The manager is closed. A batch that waited for the bus may have been
                 published in part.
         """
         return self._core.publish_many(events)
 
     def for_tenant(self, tenant_id: str) -> TenantPublisher:
-        """Return a publisher for code that acts for one tenant, which cannot name another.
+        """Return a publisher for one tenant, which cannot publish events of another.
 
         Args:
             tenant_id: The tenant, at least one character.
 
         Raises:
-            ConfigurationError: `tenant_id` is empty or no string; or the manager has no
-                `TenantIsolation`, without which events of a tenant reach all others.
+            ConfigurationError: `tenant_id` is empty or not a string; or the manager has no
+                `TenantIsolation`, without which the events would reach all tenants.
         """
         return TenantPublisher(self._handle, tenant_id)
 
@@ -375,18 +373,18 @@ class SubscriptionManager:
     ) -> Server:
         """Serve WebSocket and HTTP clients: `async with manager.serve(...) as server`.
 
-        Beside `path` there are `/health`, `/health/live`, `/health/ready` and `/metrics`.
+        The server also serves `/health`, `/health/live`, `/health/ready` and `/metrics`.
 
         Args:
             host: Name or address to bind.
-            port: Port to bind; 0 picks a free one, found as `server.port`.
-            path: Path of the GraphQL endpoint, as it is and no pattern; none of those above.
+            port: Port to bind; 0 picks a free one, which is `server.port`.
+            path: Path of the GraphQL endpoint; literal, not a pattern, and none of the paths above.
             tls: Certificate and key; None: no TLS.
-            drain: Time that operations under way have at the end (seconds); see `close`.
-            unix: Path of a unix socket to listen at in place of host and port, which are not given
-                then; it is removed at the end.
+            drain: Time that running operations have to end at shutdown (seconds); see `close`.
+            unix: Path of a unix socket to listen at, instead of host and port, which must not be
+                passed then; it is removed at the end.
             reuse_port: Whether other processes may listen on the same port, so that the system
-                spreads clients over them (`SO_REUSEPORT`).
+                distributes clients among them (`SO_REUSEPORT`).
 
         Raises:
             ConfigurationError: An argument is out of its range. When entered: the address cannot be
@@ -398,7 +396,7 @@ class SubscriptionManager:
         check_drain(drain)
         check_flag("reuse_port", reuse_port)
         if not (tls is None or isinstance(tls, TLS)):
-            # Not the value: it may be a secret.
+            # The error does not contain the value: it may be a secret.
             kind = type(tls).__name__
             raise ConfigurationError(f"tls is of type {kind}: give TLS(cert=..., key=...), or None")
         if unix is not None:
@@ -427,18 +425,18 @@ class SubscriptionManager:
         reuse_port: bool = False,
         main: Main | None = None,
     ) -> None:
-        """Serve until SIGTERM or Ctrl-C, and then drain; a blocking call, for scripts.
+        """Serve until SIGTERM or Ctrl-C, then drain; a blocking call, for scripts.
 
-        Takes the arguments of `serve`. `main` is what runs beside the server, such as what
-        publishes: an async function without parameters, or its coroutine; None: the server runs
-        alone. At the end `main` is cancelled first and has half of `drain` to clean up, so that
-        what it still publishes reaches the clients; the server has the rest of `drain`. When
-        `main` returns, the server ends as well.
+        Takes the arguments of `serve`. `main` runs while the server serves, for example to publish
+        events: an async function without parameters, or its coroutine; None: the server runs alone.
+        At shutdown `main` is cancelled first and has half of `drain` to clean up, so that events
+        that it still publishes reach the clients; the server has the rest of `drain`. When `main`
+        returns, the server ends too.
 
         Raises:
-            ConfigurationError: As `serve`; or `main` is no async function; or an event loop runs
-                here already: use `serve` there.
-            Exception: What `main` raised, after the drain.
+            ConfigurationError: As for `serve`; or `main` is not an async function; or an event loop
+                already runs on this thread: use `serve` there.
+            Exception: The exception of `main`, after the drain.
         """
         refuse_running_loop(main)
         try:
@@ -450,7 +448,7 @@ class SubscriptionManager:
             if asyncio.iscoroutine(main):
                 main.close()
             raise
-        # Ctrl-C before there is a server to end.
+        # Ctrl-C before the server has started.
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(self._run(server, main))
 
@@ -493,16 +491,18 @@ class SubscriptionManager:
         Args:
             document: GraphQL document.
             variables: Its variables; None: none.
-            operation_name: Which operation of the document; None when it has one only.
-            context: What resolvers find as `context.value`.
-            identity: In whose name; rules of `Security` that need an identity deny without one.
-            extensions: Extensions of the request. `{"resume": {}}` lets results tell their ids in
-                `extensions["resume"]["id"]`, `{"resume": {"after": id}}` goes on after one, or
-                after the `event_id` of a receipt.
+            operation_name: Name of the operation in the document; None if it has only one.
+            context: Value that resolvers find as `context.value`.
+            identity: Identity of the subscriber; without one, rules of `Security` that need an
+                identity deny.
+            extensions: Extensions of the request. With `{"resume": {}}`, results contain their ids
+                in `extensions["resume"]["id"]`. `{"resume": {"after": id}}` continues after such an
+                id, or after the `event_id` of a receipt.
 
         Raises:
             ValidationError: At the first iteration: document or variables are refused. Later: a
-                source stream, `context_getter` or `root_value` raised, which is its `__cause__`.
+                source stream, `context_getter` or `root_value` raised; that exception is the
+                `__cause__`.
             ManagerClosed: The manager is closed.
         """
         return ResponseStream(
@@ -525,7 +525,7 @@ class SubscriptionManager:
         code: int = 4403,
         reason: str = "Forbidden",
     ) -> int:
-        """Close live connections that match everything that is given.
+        """Close the open connections that match all given arguments.
 
         Args:
             identity: Connections of this user.
@@ -535,10 +535,11 @@ class SubscriptionManager:
             reason: Close reason, at most 123 bytes of UTF-8.
 
         Returns:
-            How many were closed (a count).
+            Number of closed connections (count).
 
         Raises:
-            ConfigurationError: Nothing selects, or the code is out of its range.
+            ConfigurationError: No connection is selected by an argument, or the code is out of its
+                range.
         """
         if identity is None and tenant_id is None and connection_id is None:
             raise ConfigurationError(
@@ -553,15 +554,15 @@ class SubscriptionManager:
         return await self._core.disconnect(user_id, tenant_id, connection_id, code, reason)
 
     def connections(self) -> list[ConnectionInfo]:
-        """List who is connected at this moment, in the order in which they came."""
+        """List the open connections, in the order in which they were opened."""
         return [ConnectionInfo(*listed) for listed in self._core.connections()]
 
     def prometheus(self) -> str:
-        """Write the counters of this moment in the text format of Prometheus."""
+        """Return the current counters in the text format of Prometheus."""
         return self._core.prometheus()
 
     def metrics(self) -> Metrics:
-        """Read the counters of this moment."""
+        """Return the current counters."""
         return Metrics(**self._core.metrics())
 
 

@@ -1,4 +1,4 @@
-"""Numbers of one manager, and who is connected to it."""
+"""The counters of a manager, and its open connections."""
 
 from __future__ import annotations
 
@@ -11,48 +11,69 @@ from .config import Identity
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """Counters of a manager since it was started; all zero before that.
+    """Counters of a manager since it was started; all zero before.
 
     Attributes:
-        connections: Open client connections, now.
-        subscriptions: Running subscriptions, in-process ones included, now.
-        events_accepted: Events the bus has taken from publishers.
-        events_published: Events the bus has broadcast; the others wait.
-        events_matched: Events that reached at least one subscription, counted for each worker.
-        results_sent: Results handed to subscribers.
-        resolver_calls: Resolver calls started.
+        connections: Client connections that are open now.
+        subscriptions: Subscriptions that run now, including in-process ones.
+        events_accepted: Events that the bus has accepted from publishers.
+        events_published: Events that the bus has broadcast; the others are waiting.
+        events_matched: Events that matched at least one subscription, counted for each worker.
+        results_sent: Results queued for subscribers.
+        resolver_calls: Resolver calls started, including source streams and initial values.
         resolver_errors: Resolver calls that raised or timed out.
         resolver_timeouts: Resolver calls ended by their timeout.
         field_errors: Fields of results that could not be read, or whose value does not fit the
             schema, counted for each projection.
-        slow_consumer_disconnects: Subscribers ended because they were too slow.
+        slow_consumer_disconnects: Subscribers disconnected because they were too slow.
         results_dropped: Results dropped because their subscriber was too slow.
-        events_dropped: Events dropped before their resolver because it was too slow.
+        events_dropped: Events dropped before a resolver call because the resolver was too slow.
         denied_origin: Handshakes and requests refused for their `Origin`.
         denied_host: Handshakes and requests refused for their `Host`.
         denied_authentication: Clients refused by their token or by `authenticate`.
         denied_scope: Subscriptions refused for an argument that is not the identity's.
         denied_rbac: Subscriptions refused for a missing permission.
-        denied_tenant: Subscriptions refused for want of a tenant.
-        denied_rows: Subscriptions refused by a row filter, for want of an identity.
-        denied_federation: Subscriptions refused because they are another subgraph's.
-        denied_rate: Subscriptions refused and connections closed for their rate.
+        denied_tenant: Subscriptions refused because the client has no tenant.
+        denied_rows: Subscriptions refused by a row filter because the client has no identity.
+        denied_federation: Subscriptions refused because they belong to another subgraph.
+        denied_rate: Operations and requests refused, and connections closed, because a rate was
+            exceeded.
         descriptors_exhausted: Times the process had no file descriptor left for another client.
-        connections_expired: Connections closed because their identity had ended.
-        connections_not_cut: Connections that were ended behind another server, which could not be
-            made to close the socket: it holds it until its client or the network gives up.
-        events_without_tenant: Events without a tenant under tenant isolation, which are dropped.
-        events_denied: Events kept back by row filters, counted for each subscription or group.
+        connections_expired: Connections closed because their identity had expired.
+        connections_not_cut: Connections closed behind another server that still keeps their socket,
+            until the client closes it or TCP times out.
+        events_without_tenant: Events dropped under tenant isolation because they have no tenant.
+        events_denied: Events withheld by row filters, counted for each subscription or group.
         results_rate_limited: Results dropped because their rate was too high.
-        log_records_unwritten: Log records of this process that were counted in place of being
-            written, as there were too many of their kind; also those whose handler raised.
-        history_events: Events that are kept for clients that return, now.
-        history_bytes: What they cost (bytes, about), now.
-        subscriptions_resumed: Subscriptions that went on where they had been.
-        resumes_too_late: Subscriptions that could not: what they missed is not kept any more.
+        log_records_unwritten: Log records of this process that were counted instead of written,
+            because there were too many of their kind, or because their handler raised.
+        history_events: Events that are kept now for clients that reconnect.
+        history_bytes: Approximate size of these events (bytes).
+        subscriptions_resumed: Subscriptions that resumed and received the events that they missed.
+        resumes_too_late: Subscriptions that could not resume because the missed events are no
+            longer kept.
         events_replayed: Missed events that were sent to a subscription, or to its resolver.
-        groups: Passthrough groups: subscriptions with equal plan and arguments on one worker, now.
+        groups: Projection groups that exist now: passthrough subscriptions with equal plan, route
+            and security view on one worker.
         group_projections: Projections made for a group, each shared by all its members.
+        bus_is_live: Whether the engine can be reached: 1 or 0; 0 where there is none.
+        bus_links_lost: How often a link to the engine was lost.
+        bus_streams: Streams whose events the engine delivers to this process, now.
+        bus_doubles: Events that the engine delivered again, and that were dropped.
+        bus_gaps: Gaps that were noticed in what the engine delivers.
+        bus_gap_events: Events that were read from the engine's history to fill gaps.
+        bus_missed: Gaps that could not be filled: the subscribers of the stream were told.
+        bus_reads: Reads of the engine's history.
+        bus_unreadable: Events from other processes that cannot be read, and were skipped.
+        bus_other_stream: Events that name another tenant or channel than they came on, and were
+            dropped.
+        bus_published: Events that the engine has taken from this process.
+        bus_retried: Attempts to publish that followed a failed one.
+        bus_not_sent: Events that could not be published.
+        bus_unknown: Events that were sent, and not answered in time.
+        bus_lost: Queued events that were never published.
+        bus_queue_events: Events that wait to be published, now.
+        bus_queue_bytes: What these take (bytes), now.
     """
 
     connections: int = 0
@@ -91,15 +112,33 @@ class Metrics:
     events_replayed: int = 0
     groups: int = 0
     group_projections: int = 0
+    bus_is_live: int = 0
+    bus_links_lost: int = 0
+    bus_streams: int = 0
+    bus_doubles: int = 0
+    bus_gaps: int = 0
+    bus_gap_events: int = 0
+    bus_missed: int = 0
+    bus_reads: int = 0
+    bus_unreadable: int = 0
+    bus_other_stream: int = 0
+    bus_published: int = 0
+    bus_retried: int = 0
+    bus_not_sent: int = 0
+    bus_unknown: int = 0
+    bus_lost: int = 0
+    bus_queue_events: int = 0
+    bus_queue_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionInfo:
-    """One connection of the moment; what `SubscriptionManager.connections` lists.
+    """One open connection; `SubscriptionManager.connections` lists them.
 
     Attributes:
         connection_id: Its id, as in `Context`; `disconnect(connection_id=...)` ends it.
-        identity: What `Security.authenticate` returned; None without, or before it has.
+        identity: The identity that `Security.authenticate` returned; None without the hook, or
+            before it has returned.
         remote_address: Address of the client as `host:port`; None: unknown.
         protocol: `"graphql-transport-ws"`, `"graphql-ws"`, `"http"` for one operation over HTTP,
             or `"event-stream"` for a reserved stream.

@@ -1,4 +1,4 @@
-"""What resolvers say of the HTTP answer that carries their result: status, headers, cookies."""
+"""Status, headers and cookies that resolvers set for the HTTP response with their result."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Literal
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e]*")
 
-# They describe the message, which the server writes.
+# Headers of the message itself, which the server sets.
 _OF_THE_SERVER = frozenset({"connection", "content-length", "content-type", "transfer-encoding"})
 
 SameSite = Literal["strict", "lax", "none"]
 
 
 class ResponseHeaders(MutableMapping[str, str]):
-    """Headers by name, in any case. A header may stand there several times: `append`."""
+    """Headers by name, in upper or lower case. `append` adds a header several times."""
 
     __slots__ = ("_items",)
 
@@ -33,7 +33,7 @@ class ResponseHeaders(MutableMapping[str, str]):
         raise KeyError(name)
 
     def __setitem__(self, name: str, value: str) -> None:
-        """Set a header, in place of all that have its name.
+        """Set a header, replacing all headers with its name.
 
         Raises:
             ValueError: The name or the value cannot be sent, or the header is the server's own.
@@ -55,7 +55,7 @@ class ResponseHeaders(MutableMapping[str, str]):
         return len(dict(self._items))
 
     def append(self, name: str, value: str) -> None:
-        """Add a header beside those that have its name.
+        """Add a header, keeping those with the same name.
 
         Raises:
             ValueError: The name or the value cannot be sent, or the header is the server's own.
@@ -68,13 +68,13 @@ class ResponseHeaders(MutableMapping[str, str]):
 
 
 class ResponseHead:
-    """The head of the HTTP answer to a query or mutation: `context.response`.
+    """The head of the HTTP response to a query or mutation: `context.response`.
 
-    It has no effect where there is no such head any more: over WebSocket, in process, and on event
-    streams and multipart subscriptions, whose head is sent before anything is resolved.
+    It has no effect over WebSocket, in process, and on event streams and multipart subscriptions,
+    whose head is sent before the first resolver runs.
 
     Attributes:
-        headers: Headers beside those of the server; names in any case.
+        headers: Headers in addition to those of the server; names in upper or lower case.
     """
 
     __slots__ = ("_status", "headers")
@@ -85,10 +85,10 @@ class ResponseHead:
 
     @property
     def status(self) -> int | None:
-        """Status code in place of the usual one; None: the usual one.
+        """Status code; None: the default.
 
         Raises:
-            ValueError: When set: it is no code from 200 to 599 with which a body can be sent.
+            ValueError: When set: it is not a code from 200 to 599 that allows a body.
         """
         return self._status
 
@@ -120,17 +120,18 @@ class ResponseHead:
         httponly: bool = False,
         samesite: SameSite | None = "lax",
     ) -> None:
-        """Have the client keep a cookie.
+        """Set a cookie.
 
         Args:
             key: Name of the cookie.
             value: Its value.
-            max_age: How long it is kept (seconds); None: as long as the browser runs.
-            path: Below which path it is sent; None: that of the request.
-            domain: To which domain, subdomains included; None: the host of the request alone.
-            secure: Whether it is sent over TLS only.
+            max_age: Lifetime (seconds); None: until the browser ends.
+            path: The cookie is sent to this path and paths below it; None: the path of the request.
+            domain: The cookie is sent to this domain and its subdomains; None: only to the host of
+                the request.
+            secure: Whether it is sent only over TLS.
             httponly: Whether scripts cannot read it.
-            samesite: Whether requests of other sites carry it; None: the browser decides.
+            samesite: Whether it is sent with requests from other sites; None: the browser decides.
 
         Raises:
             ValueError: The name or a value cannot be sent.
@@ -148,7 +149,7 @@ class ResponseHead:
         self.headers.append("set-cookie", cookie[key].OutputString())
 
     def delete_cookie(self, key: str, *, path: str | None = "/", domain: str | None = None) -> None:
-        """Have the client forget a cookie that was set with this path and domain."""
+        """Delete a cookie that was set with this path and domain."""
         self.set_cookie(key, max_age=0, path=path, domain=domain)
 
 

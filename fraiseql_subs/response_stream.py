@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from ._core import Responses
 
 
-class Opening:
+class PendingSubscription:
     """An in-process subscription that is being opened.
 
     Attributes:
-        responses: Takes its responses, once it is registered.
-        causes: What has ended it.
+        responses: Done when the subscription is registered, with its responses.
+        causes: The exception that ended it.
     """
 
     __slots__ = ("causes", "responses")
@@ -43,15 +43,16 @@ class ResponseReader:
         self._waiting: asyncio.Future[None] | None = None
 
     async def read(self) -> bytes | None:
-        """Wait for the next pre-serialised response; None once the subscription has ended.
+        """Wait for the next serialised response; None once the subscription has ended.
 
         Raises:
-            ValidationError: The subscription ended with errors; from the exception behind them.
+            ValidationError: The subscription ended with errors; its `__cause__` is the exception
+                behind them.
         """
         while True:
             while self._waiting is not None and not self._waiting.done():
-                # Another task waits for the same. Not awaited itself: a task that is cancelled
-                # would cancel it for all.
+                # Another task waits for the same future. It is not awaited directly: cancelling one
+                # task would cancel it for all.
                 await asyncio.wait([self._waiting])
             try:
                 taken = self.responses.take()
@@ -66,34 +67,34 @@ class ResponseReader:
 class ResponseStream:
     """Results of one in-process subscription, in the order of their events.
 
-    Iterate over it, or enter it first: inside `async with` the subscription is registered, so an
-    event published from then on reaches it. It ends with `aclose()`, with the `async with`, and
-    when nothing refers to it any more.
+    Iterate over it, or enter it first: inside `async with` the subscription is registered, so it
+    receives every event published from then on. It ends with `aclose()`, at the end of the
+    `async with`, and when it is garbage collected.
 
     Raises:
-        ValidationError: When it is entered or first iterated, and the document is refused; when it
-            is iterated, and a source stream, a `context_getter` or a `root_value` raised: that
-            exception is its `__cause__`.
+        ValidationError: When it is entered or first iterated: the document is refused. Later: a
+            source stream, a `context_getter` or a `root_value` raised; that exception is the
+            `__cause__`.
     """
 
-    __slots__ = ("_is_closed", "_opening", "_reader")
+    __slots__ = ("_is_closed", "_pending", "_reader")
 
-    def __init__(self, opening: Opening) -> None:
-        self._opening = opening
+    def __init__(self, pending: PendingSubscription) -> None:
+        self._pending = pending
         self._reader: ResponseReader | None = None
         self._is_closed = False
 
     async def _open(self) -> ResponseReader | None:
         """Wait until the subscription is registered; None if it was closed before."""
         if self._reader is None and not self._is_closed:
-            responses = self._opening.responses
+            responses = self._pending.responses
             if not responses.done():
-                # A task that is cancelled does not end what others wait for.
+                # Not awaited directly: cancelling one task would cancel it for all.
                 await asyncio.wait([responses])
             if self._is_closed:
                 return None
             if self._reader is None:
-                self._reader = ResponseReader(responses.result(), self._opening.causes)
+                self._reader = ResponseReader(responses.result(), self._pending.causes)
         return self._reader
 
     async def __aenter__(self) -> Self:
@@ -119,12 +120,12 @@ class ResponseStream:
         return ExecutionResult(**json.loads(response))
 
     async def aclose(self) -> None:
-        """End the subscription. Waiting iterations end; closing twice is allowed."""
+        """End the subscription and its waiting iterations. Closing twice is allowed."""
         self._is_closed = True
         if self._reader is not None:
             self._reader.responses.close()
         else:
-            self._opening.responses.add_done_callback(_close)
+            self._pending.responses.add_done_callback(_close)
 
 
 def _close(opened: asyncio.Future[Responses]) -> None:

@@ -1,7 +1,7 @@
-"""What clients have to pass: authentication and the rules, each optional.
+"""Configuration of the checks that clients have to pass: authentication and rules, all optional.
 
-Values are checked when they are made, rules against the schema when the manager is. Holding clients
-to them is the core's work, not this module's.
+Values are checked when they are created, and rules against the schema when the manager is created.
+Not here: the enforcement, which is done by the core.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ class TenantIsolation:
     A client needs an identity with a `tenant_id` to subscribe.
 
     Attributes:
-        event_field: Dotted path into the data of an event that says whose it is; None: only
-            `tenant_id=` of `publish` does. Publishing an event for which both differ is refused.
+        event_field: Dotted path to the tenant in the data of an event; None: only `tenant_id=` of
+            `publish` sets the tenant. Publishing an event for which both differ is refused.
 
     Raises:
-        ConfigurationError: `event_field` is no path.
+        ConfigurationError: `event_field` is not a path.
     """
 
     event_field: str | None = "tenant_id"
@@ -67,20 +67,20 @@ class TenantIsolation:
 
 @dataclass(frozen=True, slots=True)
 class RowFilter:
-    """Events of some channels reach only subscribers whose identity fits their data.
+    """Events of some channels reach only subscribers whose identity matches their data.
 
     Attributes:
-        channel: Channel, or pattern in which `*` stands for any characters: `"orders*"`. `{name}`
-            does too, as in the template of a subscription, and `{{` and `}}` stand for braces. A
-            manager refuses one that covers the channel of no subscription.
-        where: Dotted path into the data to the value that has to stand there: a scalar,
-            `"$identity.user_id"` or any other member or claim of the identity, or a list of such.
-            A list on either side matches when one of its items does. A missing field never does.
+        channel: Channel, or pattern in which `*` matches any characters: `"orders*"`. So does
+            `{name}`, as in the template of a subscription; `{{` and `}}` are braces. A manager
+            refuses a pattern that covers no channel of a subscription.
+        where: Maps a dotted path into the data to the required value: a scalar,
+            `"$identity.user_id"` or any other member or claim of the identity, or a list of these.
+            A list on either side matches if one of its items does. A missing field never matches.
         unless: Role, or roles, whose identities see every event.
 
     Raises:
-        ConfigurationError: `channel` is no pattern, `where` is empty or no mapping, or a path or a
-            value in it cannot be used.
+        ConfigurationError: `channel` is not a pattern, `where` is empty or not a mapping, or a path
+            or a value in it is invalid.
     """
 
     channel: str
@@ -101,19 +101,19 @@ class RowFilter:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Arguments that a client may set to what is its own only.
+    """Restricts arguments to values of the client's own identity.
 
-    A rule is about every subscription that has its argument, which must then be given. Lists are
-    the client's own when all of their items are.
+    A rule applies to every subscription that has its argument, which the client then must pass. A
+    list is allowed if all of its items are.
 
     Attributes:
-        arguments: GraphQL argument, or dotted path into an input object, to what it must equal:
-            `"$identity.user_id"` or another member or claim, a scalar, or a list of such.
-        unless: Role, or roles, whose identities may ask for anything.
+        arguments: Maps a GraphQL argument, or a dotted path into an input object, to the allowed
+            value: `"$identity.user_id"` or another member or claim, a scalar, or a list of these.
+        unless: Role, or roles, whose identities may pass any value.
 
     Raises:
-        ConfigurationError: `arguments` is empty or no mapping, or a path or a value in it cannot
-            be used.
+        ConfigurationError: `arguments` is empty or not a mapping, or a path or a value in it is
+            invalid.
     """
 
     arguments: Mapping[str, Any]
@@ -133,20 +133,22 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class RBAC:
-    """Permissions that subscriptions and fields ask for; identities have `permissions`.
+    """Permissions that subscriptions and fields require; identities have `permissions`.
 
-    A schema in SDL may ask for them as well: `@requires(permission: "orders:finance")` at a field,
-    a type or an interface; `@authenticated` and `@requiresScopes` of Apollo Federation.
+    A schema in SDL may also declare them: `@requires(permission: "orders:finance")` on a field, a
+    type or an interface; `@authenticated` and `@requiresScopes` of Apollo Federation.
 
     Attributes:
-        fields: `"Type.field"` to the permission; of an interface, for all of its objects.
-        subscriptions: Subscription field to the permission.
-        on_denied: `"error"` refuses the subscription with the path of each denied field; `"null"`
-            makes them null, each with an error. A subscription is always refused.
+        fields: Maps `"Type.field"` to the permission; a field of an interface covers all its
+            objects.
+        subscriptions: Maps a subscription field to the permission.
+        on_denied: `"error"` refuses an operation with the path of each denied field; `"null"` makes
+            the denied fields null, each with an error. A denied subscription field is always
+            refused.
 
     Raises:
-        ConfigurationError: A value is of the wrong type, or a key is no `"Type.field"`; by the
-            manager: the schema has no such field.
+        ConfigurationError: A value has the wrong type, or a key is not a `"Type.field"`. Raised by
+            the manager: the schema has no such field.
     """
 
     fields: Mapping[str, str] = field(default_factory=dict)
@@ -173,19 +175,19 @@ class RBAC:
 
 @dataclass(frozen=True, slots=True)
 class Federation:
-    """This manager serves one subgraph: its channels, its events, requests to it.
+    """Restricts a manager to one subgraph: its channels, its events and requests for it.
 
-    A request says by `extensions.subgraph`, or the header `x-subgraph`, which subgraph it is for;
-    another's is refused.
+    A request names its subgraph in `extensions.subgraph` or the header `x-subgraph`; a request for
+    another subgraph is refused.
 
     Attributes:
         subgraph: Its name.
-        channels: Its channels, `*` standing for any characters; None: its name, and whatever
-            begins with `<name>.` or `<name>:`.
+        channels: Its channels, in which `*` matches any characters; None: its name, and all
+            channels that begin with `<name>.` or `<name>:`.
 
     Raises:
-        ConfigurationError: The name is none, or a channel is empty; by the manager: a
-            subscription listens on a channel of another.
+        ConfigurationError: The name is invalid, or a channel is empty. Raised by the manager: a
+            subscription uses a channel of another subgraph.
     """
 
     subgraph: str
@@ -206,25 +208,25 @@ class Federation:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """How often clients may act, as `"10/s"`, `"600/m"` or `"1000/h"`; None: unlimited.
+    """Limits how often clients may act, as `"10/s"`, `"600/m"` or `"1000/h"`; None: unlimited.
 
-    The count is also what is allowed at once.
+    The number is also the allowed burst.
 
     Attributes:
-        subscribes: Operations started: subscriptions, queries, mutations, and documents that are
-            refused; past it a WebSocket's is answered with `RATE_LIMITED`, a request with 429.
-        messages: Messages of the client, each request over HTTP is one; past it a WebSocket is
-            closed with 4429, and a request is answered with 429.
+        subscribes: Operations: subscriptions, queries, mutations, and documents that are refused;
+            past it an operation on a WebSocket is answered with `RATE_LIMITED`, a request with 429.
+        messages: Messages of the client; each request over HTTP counts as one. Past it a WebSocket
+            is closed with 4429, and a request is answered with 429.
         events: Results of subscriptions; past it they are dropped and counted.
-        refusals: Clients of one address that are refused, or leave, before it is known who they
-            are, whatever `per` says; past it handshakes and requests of that address are answered
-            with 429. None: as `messages`.
-        per: Who is counted together: connections of one `"identity"`, of one `"address"`, or each
-            `"connection"` by itself. Without an identity it is the address. Addresses of IPv6
-            count by their first 64 bits.
+        refusals: Clients of one address that are refused, or disconnect, before they are
+            authenticated, with any `per`; past it handshakes and requests of that address are
+            answered with 429. None: the value of `messages`.
+        per: What is counted together: all connections of one `"identity"`, of one `"address"`, or
+            each `"connection"` separately. Clients without an identity are counted by address. IPv6
+            addresses are counted by their first 64 bits.
 
     Raises:
-        ConfigurationError: `per` is none of these, or a rate cannot be read.
+        ConfigurationError: `per` is none of these, or a rate cannot be parsed.
     """
 
     subscribes: str | None = None
@@ -252,39 +254,40 @@ class Rates:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JWT:
-    """JSON Web Tokens, verified by the core; what they say becomes the client's `Identity`.
+    """JSON Web Tokens, verified by the core; their claims become the client's `Identity`.
 
-    A token needs `exp`, at which the connection is closed with 4403. It is looked for in the
-    payload of `connection_init`, then in the header, the parameter of the URL and the cookie.
+    A token needs `exp`, at which the connection is closed with 4403. The server looks for the token
+    in the payload of `connection_init`, then in the header, the parameter of the URL and the
+    cookie.
 
     Attributes:
         key: PEM of a public key, or a secret of at least 32 bytes for HS algorithms.
         jwks: A JSON Web Key Set, as text.
-        jwks_url: Where the key set is, by `https`, or `http` on this machine. It is fetched for
-            the first client, every 10 minutes, and for a token whose key is not in it, but not
-            more often than every 30 s. Keys that cannot be renewed are used for a day. Give one of
-            `key`, `jwks` and `jwks_url`.
-        algorithms: What tokens may be signed with: HS256, HS384, HS512, RS256, RS384, RS512,
-            PS256, PS384, PS512, ES256, ES384, EdDSA. Never `none`.
-        audience: One of which `aud` has to name; None: not looked at.
-        issuer: One of which `iss` has to be; None: not looked at.
-        leeway: By how much clocks may differ (seconds, at least 0).
-        user_claim: Claim with the `user_id`, which has to be there.
+        jwks_url: URL of the key set, with `https`, or `http` on this machine. The set is fetched
+            for the first client, then every 10 minutes, and for a token whose key is not in it, at
+            most every 30 s. If fetching fails, the last keys are used for a day. Pass one of `key`,
+            `jwks` and `jwks_url`.
+        algorithms: Accepted signature algorithms: HS256, HS384, HS512, RS256, RS384, RS512, PS256,
+            PS384, PS512, ES256, ES384, EdDSA. Never `none`.
+        audience: Audiences, one of which `aud` has to contain; None: not checked.
+        issuer: Issuers, one of which `iss` has to be; None: not checked.
+        leeway: Allowed difference of clocks (seconds, at least 0).
+        user_claim: Claim with the `user_id`; required in every token.
         tenant_claim: Claim with the `tenant_id`.
-        roles_claim: Claim with the `roles`: a list, or words with spaces between.
-        permissions_claim: Claim with the `permissions`: likewise, such as `"scope"`.
-        parameters: Members of the payload of `connection_init` that may hold the token; `Bearer`
-            before it is left out.
-        header: Header of the handshake that may hold it; None: none.
-        query: Parameter of the URL that may hold it, for clients that can set no header, such as
-            `EventSource`; None: none. URLs are written to logs by proxies, so let such tokens be
-            short-lived.
-        cookie: Cookie that may hold it; None: none. Browsers send cookies for any page, so
-            `Security.origins` has to be given then.
+        roles_claim: Claim with the `roles`: a list, or a text of words separated by spaces.
+        permissions_claim: Claim with the `permissions`, in the same form, such as `"scope"`.
+        parameters: Members of the payload of `connection_init` that may contain the token, with or
+            without `Bearer` before it.
+        header: Header of the handshake that may contain the token; None: none.
+        query: Parameter of the URL that may contain the token, for clients that cannot set headers,
+            such as `EventSource`; None: none. Proxies write URLs to their logs, so use short-lived
+            tokens.
+        cookie: Cookie that may contain the token; None: none. Browsers send cookies for pages of
+            any site, so this requires `Security.origins`.
 
     Raises:
-        ConfigurationError: There is no key, or two, key and algorithms do not fit, or a value is
-            of the wrong type.
+        ConfigurationError: There is no key, or more than one, the key does not fit the algorithms,
+            or a value has the wrong type.
     """
 
     key: str | bytes | None = field(default=None, repr=False)
@@ -310,7 +313,7 @@ class JWT:
             )
         self._check_texts()
         if self.jwks_url is not None and not _KEYS_URL.match(self.jwks_url):
-            # Who can change the answer can make tokens.
+            # An attacker who can change the response of this URL can sign tokens.
             refuse("JWT.jwks_url", self.jwks_url, "give a URL that begins with https://")
         if not (is_number(self.leeway) and self.leeway >= 0):
             refuse("JWT.leeway", self.leeway, "give a number of seconds of at least 0")
@@ -348,10 +351,10 @@ class JWT:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TLS:
-    """Certificate and key of a server, both PEM; TLS 1.2 and 1.3 are spoken.
+    """Certificate and key of a server, both in PEM format; enables TLS 1.2 and 1.3.
 
     Attributes:
-        cert: Path of the chain of certificates, the server's own first, or its bytes.
+        cert: Path of the certificate chain, the server's own certificate first, or its bytes.
         key: Path of the unencrypted private key, or its bytes.
 
     Raises:
@@ -372,7 +375,7 @@ class TLS:
                 )
 
     def read(self) -> tuple[bytes, bytes]:
-        """Read both files, at each start of a server.
+        """Read both files; called at each start of a server.
 
         Raises:
             ConfigurationError: A file cannot be read.
@@ -391,32 +394,32 @@ def _read_file(setting: str, source: str | Path | bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Security:
-    """What a client has to pass. Each check is optional; one that cannot decide denies.
+    """The checks that a client has to pass. Each is optional; a check that cannot decide denies.
 
     Attributes:
         authenticate: `async (ConnectionParams) -> Identity | dict | Accepted | None`, called once
-            per connection. None or an exception refuses the connection with 4403; a `GraphQLError`
-            tells the client why.
-        jwt: Tokens that clients need. With `authenticate` as well, the token is verified first
-            and its identity handed to the hook, which has the last word.
-        tenant: Events reach only subscribers of their tenant.
-        rows: Events reach only subscribers whose identity fits them; all filters of a channel
-            have to hold.
-        scope: Arguments that must equal the identity's.
-        rbac: Permissions of subscriptions and fields.
-        federation: Only this subgraph's channels, events and requests.
-        rates: How often clients may act.
+            per connection. None or an exception refuses the connection with 4403; the message of a
+            `GraphQLError` is sent to the client.
+        jwt: Verifies the token of each client. If `authenticate` is also set, the token is verified
+            first, and its identity is passed to the hook, which decides.
+        tenant: Delivers events only to subscribers of their tenant.
+        rows: Delivers events only to subscribers whose identity matches; an event has to pass all
+            filters of its channel.
+        scope: Restricts arguments to values of the identity.
+        rbac: Permissions that subscriptions and fields require.
+        federation: Restricts channels, events and requests to one subgraph.
+        rates: Limits how often clients may act.
         origins: Origins whose pages may connect, such as `["https://app.example.com"]`,
-            `"https://*.example.com"` for all hosts below, or `"*"` for any. None: not looked at.
-            Clients without an `Origin` header pass, unless `Sec-Fetch-Site` tells that a page has
-            embedded the request; so do pages of the server's own where `hosts` lists its name.
-        hosts: Names under which the server may be reached, such as `["api.example.com"]`, or
-            `["*.example.com"]` for all names below. None: not looked at.
-        status_hosts: Further names under which `/health` and `/metrics` of the embedded server may
-            be asked for, or `["*"]` for any, as orchestrators ask by address. None: `hosts` alone.
+            `"https://*.example.com"` for all hosts below `example.com`, or `"*"` for any. None: not
+            checked. Clients without an `Origin` header pass, unless `Sec-Fetch-Site` shows that a
+            page has embedded the request. The server's own pages pass if `hosts` lists its name.
+        hosts: Host names that requests may use, such as `["api.example.com"]`, or
+            `["*.example.com"]` for all names below `example.com`. None: not checked.
+        status_hosts: Additional host names for `/health` and `/metrics` of the embedded server, or
+            `["*"]` for any, because orchestrators use the IP address. None: only `hosts`.
 
     Raises:
-        ConfigurationError: `authenticate` is not `async`, or an origin or a host could never match.
+        ConfigurationError: `authenticate` is not `async`, or an origin or a host can never match.
     """
 
     authenticate: Authenticate | None = None
@@ -483,7 +486,7 @@ class Security:
 
     @property
     def is_open(self) -> bool:
-        """Whether anybody may connect from anywhere."""
+        """Whether every client may connect, from any page."""
         checks = (self.authenticate, self.jwt, self.origins, self.hosts)
         return all(check is None for check in checks)
 
@@ -507,13 +510,13 @@ def _check_authenticate(hook: object) -> None:
 
 def _is_async(function: object) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004 - an object may be async through its class
+        getattr(function, "__call__", None)  # noqa: B004 - the class of an object may have an async `__call__`
     )
 
 
 @contextmanager
 def _naming(place: str) -> Iterator[None]:
-    """Say in an error of the core which setting it is about."""
+    """Add the name of the setting to an error of the core."""
     try:
         yield
     except ConfigurationError as error:
@@ -535,7 +538,7 @@ def _take_mapping(rule: object, name: str, example: str) -> None:
 
 
 def _take_roles(rule: RowFilter | Scope) -> None:
-    """Take one role or several; one alone is a common case and must not be read as letters."""
+    """Convert one role or several to a tuple; a single string is one role."""
     place = f"{type(rule).__name__}.unless"
     roles = [rule.unless] if isinstance(rule.unless, str) else rule.unless
     object.__setattr__(rule, "unless", strings(place, roles, '"admin" or ["admin"]'))

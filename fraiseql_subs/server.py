@@ -30,10 +30,10 @@ _log = logging.getLogger("fraiseql_subs.server")
 
 
 def refuse_running_loop(main: object) -> None:
-    """Check that no event loop runs on this thread, in which `main` could not be run.
+    """Check that no event loop runs on this thread, because `main` could not be run inside it.
 
     Raises:
-        ConfigurationError: One does.
+        ConfigurationError: An event loop runs.
     """
     if _running_loop() is not None:
         if asyncio.iscoroutine(main):
@@ -45,20 +45,21 @@ def refuse_running_loop(main: object) -> None:
 
 
 class Server:
-    """The embedded actix-web server; made by `SubscriptionManager.serve`.
+    """The embedded actix-web server; created by `SubscriptionManager.serve`.
 
-    Listens inside `async with`. Leaving it drains the server, and closes the manager if entering
-    had started it and no other task is inside `async with manager`.
+    Listens inside `async with`. At the end of the block the server drains. It also closes the
+    manager if an entry had started it and no other task is inside `async with manager`.
 
-    Inside, `await server.wait_closed()` waits until the program is to end. Entered on the main
-    thread of a program that does not handle SIGTERM, it takes SIGTERM and Ctrl-C: `wait_closed`
-    returns. Where nothing waits for it, the task that has entered is cancelled, the server drains,
-    and the event loop ends with `SystemExit` (SIGTERM) or `KeyboardInterrupt` (Ctrl-C). A second
-    signal ends the drain at once. Outside, the handlers before are in place again.
+    Inside, `await server.wait_closed()` waits until the program is asked to end. If the block is
+    entered on the main thread of a program that does not handle SIGTERM, the server handles SIGTERM
+    and Ctrl-C: `wait_closed` returns. If no task waits for it, the task that has entered is
+    cancelled, the server drains, and the event loop ends with `SystemExit` (SIGTERM) or
+    `KeyboardInterrupt` (Ctrl-C). A second signal ends the drain at once. At the end of the block
+    the previous handlers are restored.
 
     Attributes:
         host: Address it is bound to; "" with `unix`.
-        port: Port it is bound to, known once it listens; 0 with `unix`.
+        port: Port it is bound to, set once it listens; 0 with `unix`.
         path: Path of the GraphQL endpoint.
         unix: Path of the unix socket it listens at; None: it listens at host and port.
     """
@@ -76,7 +77,7 @@ class Server:
         reuse_port: bool = False,
     ) -> None:
         self.unix = None if unix is None else str(unix)
-        # As built-in values, also those that were not given.
+        # As plain `str` and `int`, also for the default values.
         self.host = str(host) if unix is None else ""
         self.port = int(port) if unix is None else 0
         self.path = path
@@ -98,7 +99,7 @@ class Server:
     def url(self) -> str:
         """URL for WebSocket clients, such as `ws://127.0.0.1:8000/graphql`; `wss` with TLS.
 
-        Of a unix socket `ws+unix:/run/app.sock:/graphql`, as npm's `ws` takes it.
+        For a unix socket it is `ws+unix:/run/app.sock:/graphql`, the form of npm's `ws`.
         """
         if self.unix is not None:
             return f"ws+unix:{self.unix}:{self.path}"
@@ -109,7 +110,8 @@ class Server:
     def http_url(self) -> str:
         """URL for HTTP clients and browsers, `http://127.0.0.1:8000/graphql`; `https` with TLS.
 
-        Of a unix socket `http+unix://%2Frun%2Fapp.sock/graphql`, as requests-unixsocket takes it.
+        For a unix socket it is `http+unix://%2Frun%2Fapp.sock/graphql`, the form of
+        requests-unixsocket.
         """
         if self.unix is not None:
             return f"http+unix://{quote(self.unix, safe='')}{self.path}"
@@ -118,7 +120,7 @@ class Server:
 
     @property
     def _is_local(self) -> bool:
-        """Whether it is reached from this machine alone."""
+        """Whether it can be reached only from this machine."""
         return self.unix is not None or ipaddress.ip_address(self.host).is_loopback
 
     @property
@@ -178,14 +180,16 @@ class Server:
             self._handle.servers.discard(self)
             SIGNALS.remove(self)
         if isinstance(exc, asyncio.CancelledError) and self._interrupted_by is not None:
-            # By the loop and not here: the exception of a task is for whoever awaits the task.
+            # Raised by the loop, not here: the exception of a task is raised where the task is
+            # awaited.
             self.event_loop.call_soon(_exit, self._interrupted_by)
 
     async def _leave(self, drain: float) -> None:
         ownership, handle = self._ownership, self._handle
         assert ownership is not None, "it is entered"
         try:
-            # Before it leaves: what uses the manager to answer a client leaves during the drain.
+            # Drains before it leaves: code that uses the manager for a client leaves during the
+            # drain.
             if not ownership.is_last and handle.is_running and not handle.is_closing:
                 await handle.core.drain(drain, False, True)
         except asyncio.CancelledError:
@@ -195,10 +199,10 @@ class Server:
             await ownership.leave(drain)
 
     def close(self) -> None:
-        """Ask the program to leave the `async with`: `wait_closed` returns.
+        """Ask the program to leave the `async with`; `wait_closed` returns.
 
-        From any thread; calling it twice is allowed. The server listens until the block is left.
-        Before the block is entered, it is asked to end as soon as it is.
+        Any thread may call it, also more than once. The server listens until the block ends. Before
+        the block is entered, the request takes effect at entry.
         """
         if self._event_loop is None:
             self._is_closed_early = True
@@ -210,9 +214,9 @@ class Server:
                 self._event_loop.call_soon_threadsafe(self._closing.set)
 
     async def wait_closed(self) -> None:
-        """Wait until the server is to end: SIGTERM, Ctrl-C, `close()`, or its manager is closed.
+        """Wait until the server has to end: SIGTERM, Ctrl-C, `close()`, or its manager is closed.
 
-        Leave the `async with` then, which drains. Several tasks may wait.
+        Then leave the `async with`, which drains. Several tasks may wait.
 
         Raises:
             ConfigurationError: The server was not entered, so it does not listen.
@@ -228,9 +232,9 @@ class Server:
             self._waiting -= 1
 
     async def end_program(self, program: asyncio.Task[object]) -> None:
-        """Cancel what runs beside the server, and take its time off that of the drain.
+        """Cancel `main`, and subtract the time that it needs from the drain.
 
-        Returns when it has ended, when half of the drain is over, or at a second signal.
+        Return when it has ended, when half of the drain is over, or at a second signal.
         """
         self._is_draining = True
         program.cancel()
@@ -241,7 +245,7 @@ class Server:
         hurried.cancel()
         self._drain = max(0.0, self._drain - (time.monotonic() - begun))
 
-    # What the handlers of signals need.
+    # Used by the signal handlers.
 
     @property
     def is_awaited(self) -> bool:
@@ -250,28 +254,28 @@ class Server:
 
     @property
     def is_draining(self) -> bool:
-        """Whether the end has begun: what runs beside the server ends, or the drain goes on."""
+        """Whether the end has begun: `main` is being cancelled, or the server drains."""
         return self._is_draining
 
     @property
     def task(self) -> asyncio.Task[Any]:
-        """The task that has entered."""
+        """The task that has entered the block."""
         assert self._task is not None, "it is entered"
         return self._task
 
     @property
     def event_loop(self) -> asyncio.AbstractEventLoop:
-        """The event loop on which it was entered."""
+        """The event loop on which the block was entered."""
         assert self._event_loop is not None, "it is entered"
         return self._event_loop
 
     def interrupt(self, number: int) -> None:
-        """Cancel the task that has entered, because of a signal."""
+        """Cancel the task that has entered the block, because of a signal."""
         self._interrupted_by = number
         self.task.cancel()
 
     def hurry(self) -> None:
-        """End the drain: what is not answered by now never is."""
+        """End the drain at once: unfinished operations are ended."""
         self._hurried.set()
         self._handle.core.hurry()
 
@@ -284,7 +288,7 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 def _exit(number: int) -> None:
-    """End the program because of a signal, as `sys.exit` does or Ctrl-C."""
+    """End the program because of a signal, like `sys.exit` or Ctrl-C."""
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     raise SystemExit(0)

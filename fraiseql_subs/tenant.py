@@ -1,4 +1,4 @@
-"""Publishing in the name of one tenant."""
+"""Publishes events of one tenant."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class TenantPublisher:
-    """Publishes events of one tenant, and cannot name another; made by `manager.for_tenant`.
+    """Publishes events of one tenant, never of another; created by `manager.for_tenant`.
 
     Attributes:
         tenant_id: The tenant.
@@ -52,8 +52,7 @@ class TenantPublisher:
         """Publish one event of the tenant; see `SubscriptionManager.publish`.
 
         Raises:
-            PublishError: Also when the data says, at `TenantIsolation.event_field`, that the event
-                is another tenant's.
+            PublishError: Also if the data has another tenant at `TenantIsolation.event_field`.
         """
         core = self._handle.core
         return core.publish(channel, data, event_type, self._tenant_id, event_id)
@@ -64,7 +63,7 @@ class TenantPublisher:
         """Publish a batch of the tenant; see `SubscriptionManager.publish_many`.
 
         Raises:
-            PublishError: Also when an event is, by its `tenant_id` or its data, another tenant's.
+            PublishError: Also if an event has another tenant in its `tenant_id` or its data.
         """
         return self._handle.core.publish_many(events, self._tenant_id)
 

@@ -1,6 +1,6 @@
-"""Trusted documents: an allow-list that clients refer to by id, by hash or by text.
+"""Trusted documents: an allow-list of documents, which clients name by id, hash or text.
 
-Only its forms are read here; the core decides what is served.
+This module reads the formats of the list. Not here: the decision, which the core makes.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ from typing import Any, TypeAlias
 from .errors import ConfigurationError
 
 TrustedDocuments: TypeAlias = Mapping[str, str] | str | Path
-"""Texts by id, or the path of a JSON file: such an object, or a manifest of Apollo clients."""
+"""A mapping of ids to texts, or the path of a JSON file with such an object or an Apollo
+manifest.
+"""
 
 
 def read_trusted_documents(source: TrustedDocuments | None) -> list[tuple[str, str]] | None:
     """Read the documents as pairs of id and text; None: any document is served.
 
     Raises:
-        ConfigurationError: The file cannot be read, or holds no documents.
+        ConfigurationError: The file cannot be read, or contains no documents.
     """
     if source is None:
         return None

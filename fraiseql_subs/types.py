@@ -1,4 +1,4 @@
-"""Values that resolvers receive and return, and results as an in-process subscriber sees them."""
+"""Values that resolvers receive and return, and the results of in-process subscriptions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ID = NewType("ID", str)
 if TYPE_CHECKING:
 
     class _Anything(Any):  # type: ignore[misc]
-        """Fits any annotation, so that a resolver annotated `-> Order` may return `SKIP`."""
+        """Has any type, so that a resolver annotated `-> Order` may return `SKIP`."""
 
 else:
     _Anything = object
@@ -24,7 +24,7 @@ else:
 class Skip(_Anything):
     """Class of `SKIP`; has no other instance.
 
-    A resolver may return `SKIP` whatever its annotation; `-> Order | Skip` says so.
+    A resolver may return `SKIP` with any annotation; `-> Order | Skip` states it explicitly.
     """
 
     __slots__ = ()
@@ -40,7 +40,7 @@ class Skip(_Anything):
         return "SKIP"
 
     def __reduce__(self) -> str:
-        # `copy` and `pickle` read a string as the name of a global: the one instance.
+        # `copy` and `pickle` treat a string as the name of a global, here the only instance.
         return "SKIP"
 
 
@@ -53,10 +53,10 @@ class ExecutionResult:
     """One result of an in-process subscription.
 
     Attributes:
-        data: Selected fields by response name; None when an error reached the root.
+        data: Selected fields by response name; None if null propagated to the root.
         errors: GraphQL errors, each with `message` and, where they apply, `path`, `locations` and
             `extensions`; None: no error.
-        extensions: JSON object beside the data; None: absent.
+        extensions: JSON object next to the data; None: absent.
     """
 
     data: dict[str, Any] | None = None
@@ -66,20 +66,20 @@ class ExecutionResult:
 
 @dataclass(slots=True)
 class Context:
-    """What a resolver knows about the subscription it answers: its `context` parameter.
+    """The `context` parameter of a resolver: the client and operation that it resolves for.
 
-    One object per subscription, the same at each event.
+    One object per subscription, the same for each event.
 
     Attributes:
-        identity: What `Security.authenticate` returned; None without authentication. It is typed
-            so that `context.identity.user_id` passes type checkers where clients have to
-            authenticate.
+        identity: The identity that `Security.authenticate` returned; None without authentication.
+            It is typed so that type checkers accept `context.identity.user_id` without a check for
+            None.
         connection_id: Connection of the client; None for an in-process subscription.
-        operation_name: Name of the GraphQL operation; None when it has none.
-        params: How the client connected. Of an in-process subscription it says so (`in_process`);
-            None where a `Context` is made by hand.
-        value: The `context` argument of an in-process `subscribe`, or what the adapter of another
-            server was given for the client; None otherwise.
+        operation_name: Name of the GraphQL operation; None if it has none.
+        params: How the client connected; `in_process` is set for an in-process subscription. None
+            if the `Context` was created by hand.
+        value: The `context` argument of an in-process `subscribe`, or the value that an adapter of
+            another server was passed for the client; otherwise None.
     """
 
     identity: Identity | Any = None
@@ -91,8 +91,8 @@ class Context:
 
     @property
     def response(self) -> ResponseHead:
-        """Status, headers and cookies of the answer to a query or mutation over HTTP."""
-        # Made when it is asked for: most subscriptions never do.
+        """Status, headers and cookies of the HTTP response to a query or mutation."""
+        # Created at its first use: most subscriptions never use it.
         if self._response is None:
             self._response = ResponseHead()
         return self._response

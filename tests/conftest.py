@@ -1,4 +1,4 @@
-"""What holds for tests of every kind: none depends on its neighbours."""
+"""Fixtures and hooks for all tests: keep tests independent of each other."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run a test that is marked `alone` in a process of its own.
+    """Run a test that is marked `alone` in a separate process.
 
-    What it counts belongs to a process: descriptors, threads, memory.
+    Such a test counts resources of the whole process: descriptors, threads, memory.
     """
     if pyfuncitem.get_closest_marker("alone") is None or ALONE in os.environ:
         return None
@@ -50,7 +50,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Note who has failed."""
+    """Record which test has failed."""
     report: Any = yield
     if report.failed:
         item.stash[HAS_FAILED] = True
@@ -59,10 +59,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Collect what a test that failed has left open, so that it fails no other."""
+    """Collect the objects that a failed test has left open, so that they do not fail other
+    tests.
+    """
     result = yield
     if item.stash.get(HAS_FAILED, False):
-        # The frames of the failure hold it.
+        # The frames of the failure refer to them.
         for name in ("last_exc", "last_value", "last_traceback"):
             setattr(sys, name, None)
         with warnings.catch_warnings():

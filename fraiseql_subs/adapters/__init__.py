@@ -1,6 +1,6 @@
-"""Other servers: adapters carry messages between them and the compiled connections.
+"""Adapters pass messages between other servers and the compiled connections.
 
-An adapter holds no rule of a protocol: it accepts, passes messages on and closes.
+An adapter has no rules of a protocol: it accepts, passes messages on and closes.
 """
 
 from .websocket import GraphQLTransportWSHandler, WebSocketAdapter

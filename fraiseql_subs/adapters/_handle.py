@@ -1,4 +1,4 @@
-"""What adapters serve: the core of a manager that they are made for."""
+"""Returns the core that an adapter serves."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ def handle_of(manager: object) -> CoreHandle:
     """Return the handle of a manager's core.
 
     Raises:
-        ConfigurationError: It is no manager, such as the class itself.
+        ConfigurationError: It is not a manager, but for example the class itself.
     """
     if not isinstance(manager, SubscriptionManager):
         remedy = "give an instance, such as SubscriptionManager(subscriptions=[...])"
         refuse("manager", manager, remedy)
-    # The one place outside the manager that knows where it is.
+    # The only access to this attribute outside of the manager.
     return manager._handle  # noqa: SLF001

@@ -1,9 +1,10 @@
-"""Notices that the server which the application runs in is asked to end, and drains before it does.
+"""Drains a manager when the server that runs the application is asked to end.
 
-ASGI tells an application last, when all connections are closed: too late to answer what is under
-way, and never while an event stream is open. So the signal itself is noticed, and handed to the
-server when the manager has drained: ADR 0036. The workers of hypercorn get no signal but an event
-of multiprocessing, which they poll; it is polled here as well, and cannot be held back.
+ASGI notifies an application only after all connections are closed. That is too late to finish
+running operations, and never happens while an event stream is open. So this module handles the
+signal itself, and passes it to the server when the manager has drained: ADR 0036. hypercorn ends
+its workers by a multiprocessing event that they poll, not by a signal; this module polls the same
+event, but cannot delay it.
 """
 
 from __future__ import annotations
@@ -25,24 +26,24 @@ if TYPE_CHECKING:
     from .._core_handle import CoreHandle
 
 POLL = 0.1
-"""Seconds between two looks at an event of multiprocessing; hypercorn has the same."""
+"""Interval between polls of the multiprocessing event (seconds); hypercorn's is the same."""
 
 
 def watch_shutdown(handle: CoreHandle, drain: float) -> None:
-    """Let a manager drain when the server is asked to end. Call it on the server's event loop.
+    """Drain a manager when the server is asked to end. Call it on the server's event loop.
 
-    Does nothing where no server that is known here handles SIGTERM.
+    Does nothing unless a supported server handles SIGTERM.
 
     Args:
-        handle: What drains.
-        drain: Time that operations under way have (seconds).
+        handle: The manager to drain.
+        drain: Time that running operations have to end (seconds).
     """
     if threading.current_thread() is threading.main_thread():
         _WATCH.add(handle, drain)
 
 
 class _Watch:
-    """The managers of this process that are served by a server of somebody else."""
+    """The managers of this process that run inside another server."""
 
     def __init__(self) -> None:
         self._drains: weakref.WeakKeyDictionary[CoreHandle, float]
@@ -56,7 +57,7 @@ class _Watch:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def add(self, handle: CoreHandle, drain: float) -> None:
-        """Watch for a manager, if there is anything to watch."""
+        """Start watching for a manager, if the server can be watched."""
         event_loop = asyncio.get_running_loop()
         handler = signal.getsignal(signal.SIGTERM)
         is_new = event_loop is not self._event_loop or _is_uvicorn(handler)
@@ -80,11 +81,11 @@ class _Watch:
             return lambda _: self._keep(self._poll(event))
         return None
 
-    # uvicorn has handlers of its own.
+    # uvicorn installs its own signal handlers.
 
     def _replace(self, handler: Any, _: asyncio.AbstractEventLoop) -> None:
         config = getattr(handler.__self__, "config", None)
-        # How long uvicorn itself would wait; None: without an end.
+        # uvicorn's own time limit; None: unlimited.
         self._limit = getattr(config, "timeout_graceful_shutdown", None)
         self._keep(self._look_at(handler.__self__))
         self._previous = {
@@ -94,11 +95,11 @@ class _Watch:
         }
 
     async def _look_at(self, server: Any) -> None:
-        """Drain when a program ends uvicorn by `should_exit`, which nothing tells of.
+        """Drain when a program ends uvicorn by `should_exit`, of which there is no notification.
 
-        It cannot be held back: WebSockets are closed by uvicorn. Event streams end.
+        The shutdown cannot be delayed: uvicorn closes the WebSockets. Event streams end.
         """
-        # uvicorn looks at it as often.
+        # uvicorn polls it at the same interval.
         while not getattr(server, "should_exit", True):  # noqa: ASYNC110
             await asyncio.sleep(POLL)
         if not self._has_begun:
@@ -106,13 +107,13 @@ class _Watch:
             await self._drain()
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        """Take a signal, at any point of the main thread."""
+        """Receive a signal, at any point of the main thread."""
         previous, event_loop = self._previous[number], self._event_loop
         try:
             assert event_loop is not None
             event_loop.call_soon_threadsafe(self._told, partial(previous, number, frame))
         except RuntimeError:
-            # The loop is closed, and who replaced it has left the handler.
+            # The loop is closed, and this handler is still installed.
             previous(number, frame)
 
     # An event loop is notified of signals through a file descriptor.
@@ -146,7 +147,7 @@ class _Watch:
         await self._drain()
 
     def _told(self, hand_on: Callable[[], object]) -> None:
-        """Drain, and then hand a signal on; the second one ends the drain."""
+        """Drain, then pass the signal on; a second signal ends the drain."""
         if self._has_begun:
             self._held = None
             for handle in list(self._drains):
@@ -169,7 +170,7 @@ class _Watch:
         for handle, drain in list(self._drains.items()):
             if handle.is_running:
                 seconds = drain if self._limit is None else min(drain, self._limit)
-                # No client is let in again: this process ends.
+                # Clients are not accepted again, because this process ends.
                 draining.append(handle.core.drain(seconds, False, False))
         if draining:
             await asyncio.gather(*draining, return_exceptions=True)
@@ -187,13 +188,13 @@ def _write(descriptor: int, data: bytes) -> None:
 
 
 def _is_uvicorn(handler: Any) -> bool:
-    """Whether a handler is that of uvicorn, also as a worker of gunicorn."""
+    """Whether a handler is uvicorn's, also in a gunicorn worker."""
     server = getattr(handler, "__self__", None)
     return any(kind.__module__.partition(".")[0] == "uvicorn" for kind in type(server).__mro__)
 
 
 def _is_event_loop(handler: Any) -> bool:
-    """Whether a handler is what `loop.add_signal_handler` installs."""
+    """Whether a handler was installed by `loop.add_signal_handler`."""
     is_uvloop = isinstance(getattr(handler, "__self__", None), asyncio.AbstractEventLoop)
     return is_uvloop or getattr(handler, "__name__", None) == "_sighandler_noop"
 

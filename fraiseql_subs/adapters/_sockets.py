@@ -1,8 +1,8 @@
-"""Cuts the sockets of clients that take nothing, whichever server holds them: ADR 0055.
+"""Shuts down the sockets of clients that read nothing, behind any server: ADR 0055.
 
-ASGI has no message for that, and what servers do at the end of an application waits until the
-client has taken all. So the socket is found among the descriptors of the process by its two
-addresses, and shut down below the server, which then finds its client gone.
+ASGI has no message for that, and at the end of an application servers wait until the client has
+read everything. So this module finds the socket among the descriptors of the process, by its two
+addresses, and shuts it down. The server then sees a lost connection.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from typing import Any, NamedTuple, TypeAlias
 from .._core import CLOSE_TIMEOUT
 
 TAKE_TIMEOUT = 60.0
-"""Seconds without progress that a client has to take the end of a stream over HTTP."""
+"""Seconds without progress after which the end of a stream over HTTP is aborted."""
 
 _GATHER = 0.5
-"""Seconds in which sockets to find are gathered: all descriptors are looked at once for them."""
+"""Seconds for which requests to find a socket are collected, to scan all descriptors once."""
 
 _DESCRIPTORS = "/dev/fd"
 _RESET = struct.pack("ii", 1, 0)
@@ -33,21 +33,21 @@ Address: TypeAlias = tuple[str, int]
 
 
 class Ends(NamedTuple):
-    """The two addresses of a connection: there is one with both at a time."""
+    """The two addresses of a connection; at any time they identify at most one."""
 
     client: Address
     server: Address
 
 
 class Held(NamedTuple):
-    """A socket that this process holds. A descriptor may be another file's later."""
+    """A socket of this process. Its descriptor may later belong to another file."""
 
     descriptor: int
     inode: int
 
 
 def ends_of(client: Any, server: Any) -> Ends | None:
-    """Read the addresses that a server tells; None: they are no addresses of TCP."""
+    """Read the addresses that a server reports; None: they are not TCP addresses."""
     ours, theirs = _address(server), _address(client)
     return None if ours is None or theirs is None else Ends(theirs, ours)
 
@@ -58,25 +58,25 @@ def _address(told: Any) -> Address | None:
         ip = ipaddress.ip_address(host.partition("%")[0])
     except (TypeError, ValueError, IndexError, AttributeError):
         return None
-    # Servers differ in how they write a client of IPv4 at a socket of IPv6.
+    # Servers format an IPv4 client of an IPv6 socket differently.
     mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
     return (str(mapped or ip), port) if port > 0 else None
 
 
 async def cut(ends: Ends | None) -> bool:
-    """Cut a socket at once; False when it is not found."""
+    """Shut down a socket at once; False if it is not found."""
     held = None if ends is None else await _finder().find(ends)
     return held is not None and _act(held, _reset)
 
 
 def cut_unless_closed(ends: Ends | None) -> None:
-    """Cut a socket that has been told to close if it is open after `CLOSE_TIMEOUT`."""
+    """Shut down a closing socket if it is still open after `CLOSE_TIMEOUT`."""
     if ends is not None:
         _finder().keep(_cut_late(ends))
 
 
 def limit(ends: Ends | None) -> None:
-    """Have the network cut a socket if its client takes nothing of what waits for it."""
+    """Let TCP abort a socket if its client reads nothing of the pending data."""
     if ends is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
         _finder().keep(_limit(ends))
 
@@ -93,7 +93,7 @@ async def _limit(ends: Ends) -> None:
 
 
 def _reset(copy: socket.socket) -> None:
-    # What is not sent is dropped when the server closes it, and the client is told.
+    # When the server closes the socket, unsent data is dropped and the client gets a reset.
     copy.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
     copy.shutdown(socket.SHUT_RDWR)
 
@@ -103,7 +103,7 @@ def _limit_progress(copy: socket.socket) -> None:
 
 
 def _act(held: Held, act: Callable[[socket.socket], None]) -> bool:
-    """Do something to a socket, unless its descriptor was closed since it was found."""
+    """Call a function with a socket, unless its descriptor was closed since it was found."""
     try:
         descriptor = os.dup(held.descriptor)
     except OSError:
@@ -121,7 +121,7 @@ def _act(held: Held, act: Callable[[socket.socket], None]) -> bool:
 
 
 class _Finder:
-    """Finds sockets of one event loop's clients."""
+    """Finds the sockets of the clients of one event loop."""
 
     def __init__(self) -> None:
         self._wanted: dict[Ends, asyncio.Future[Held | None]] = {}
@@ -129,26 +129,26 @@ class _Finder:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def find(self, ends: Ends) -> Held | None:
-        found = self._wanted.get(ends)
-        if found is None:
-            found = self._wanted[ends] = asyncio.get_running_loop().create_future()
+        future = self._wanted.get(ends)
+        if future is None:
+            future = self._wanted[ends] = asyncio.get_running_loop().create_future()
         if self._looking is None:
             self._looking = asyncio.ensure_future(self._look())
-        return await asyncio.shield(found)
+        return await asyncio.shield(future)
 
     async def _look(self) -> None:
         wanted: dict[Ends, asyncio.Future[Held | None]] = {}
-        found: dict[Ends, Held] = {}
+        held: dict[Ends, Held] = {}
         try:
             while self._wanted:
                 await asyncio.sleep(_GATHER)
                 wanted, self._wanted = self._wanted, {}
-                found = await asyncio.to_thread(_find, wanted.keys())
-                _tell(wanted, found)
+                held = await asyncio.to_thread(_find, wanted.keys())
+                _tell(wanted, held)
         finally:
-            # A task refers to its event loop, by which this finder is kept.
+            # A task refers to its event loop, which would keep this finder alive.
             self._looking = None
-            _tell({**wanted, **self._wanted}, found)
+            _tell({**wanted, **self._wanted}, held)
             self._wanted = {}
 
     def keep(self, work: Any) -> None:
@@ -157,10 +157,10 @@ class _Finder:
         task.add_done_callback(self._tasks.discard)
 
 
-def _tell(wanted: dict[Ends, asyncio.Future[Held | None]], found: dict[Ends, Held]) -> None:
+def _tell(wanted: dict[Ends, asyncio.Future[Held | None]], held: dict[Ends, Held]) -> None:
     for ends, future in wanted.items():
         if not future.done():
-            future.set_result(found.get(ends))
+            future.set_result(held.get(ends))
 
 
 _FINDERS: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Finder]
@@ -176,29 +176,29 @@ def _finder() -> _Finder:
 
 
 def _find(wanted: Collection[Ends]) -> dict[Ends, Held]:
-    """Look at all descriptors of the process."""
-    found: dict[Ends, Held] = {}
+    """Scan all descriptors of the process."""
+    held: dict[Ends, Held] = {}
     try:
         descriptors = [int(name) for name in os.listdir(_DESCRIPTORS)]
     except OSError:
-        return found
+        return held
     for descriptor in descriptors:
         with contextlib.suppress(OSError):
             status = os.fstat(descriptor)
             if stat.S_ISSOCK(status.st_mode):
                 ends = _ends(descriptor)
                 if ends is not None and ends in wanted:
-                    found[ends] = Held(descriptor, status.st_ino)
-    return found
+                    held[ends] = Held(descriptor, status.st_ino)
+    return held
 
 
 _LOOKED_AT = socket.SOCK_STREAM | getattr(socket, "SOCK_NONBLOCK", 0)
-"""A socket of this kind leaves its descriptor as it is, whatever the default timeout is."""
+"""With this type, Python does not change the blocking mode of the descriptor."""
 
 
 def _ends(descriptor: int) -> Ends | None:
-    # Another thread may close the descriptor, so it is only looked at, and never closed here.
-    # What the address says counts, and one of IPv6 is the longest.
+    # Another thread may close the descriptor, so it is only inspected, never closed here. The
+    # family is that of the address; AF_INET6 has room for the longest one.
     looked_at = socket.socket(socket.AF_INET6, _LOOKED_AT, 0, descriptor)
     try:
         return ends_of(looked_at.getpeername(), looked_at.getsockname())

@@ -1,4 +1,4 @@
-"""What adapters share: the first of several things to happen ends the others."""
+"""Helpers of the adapters: waits for the first of several tasks and cancels the others."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """What an adapter knows about a client.
+    """The client of an adapter's connection.
 
     Attributes:
         headers: HTTP headers, names in lower case.
         remote_address: Address of the client as `host:port`; None: unknown.
-        context: What resolvers find as `context.value`, and hooks as `params.context`.
-        query_string: What follows the `?` of the target, undecoded.
+        context: Value that resolvers find as `context.value`, and hooks as `params.context`.
+        query_string: The part of the target after the `?`, undecoded.
     """
 
     headers: list[tuple[str, str]] = field(default_factory=list)
@@ -29,10 +29,10 @@ class Peer:
 async def first_of(
     ended: asyncio.Future[None], *work: Coroutine[Any, Any, None] | asyncio.Task[None]
 ) -> None:
-    """Run until one of several is done, or `ended` is; cancel the others and wait for them.
+    """Run until one of several is done, or `ended` is done; cancel the others and wait for them.
 
     Raises:
-        Exception: What one of them raised.
+        Exception: The exception of one of them.
     """
     tasks = [asyncio.ensure_future(coroutine) for coroutine in work]
     try:
@@ -52,9 +52,9 @@ LAST_WORD = 1.0
 
 
 async def last_word(sending: Awaitable[Any]) -> None:
-    """Tell a client, from a task that is cancelled, that it should come back elsewhere.
+    """Send a client its last message from a task that is being cancelled.
 
-    The client may be gone, or take nothing: neither is an error.
+    It is not an error if the client is gone or reads nothing.
     """
     with contextlib.suppress(Exception):
         await asyncio.wait_for(sending, LAST_WORD)

@@ -35,10 +35,11 @@ class GraphQLApp:
     """An ASGI application that serves a manager at every path below where it is mounted.
 
     Args:
-        manager: What is served. It is started by the first client, and closed when a server
-            runs this application alone and ends; where it is mounted, its owner closes it.
-        context: Function of the ASGI scope, async or not, that returns what resolvers find as
-            `context.value` and `Security.authenticate` as `params.context`; None: nothing.
+        manager: The manager to serve. The first client starts it. If a server runs this application
+            alone, the manager is closed when the server ends; if it is mounted, the owner of the
+            manager closes it.
+        context: Function, async or not, that takes the ASGI scope. Resolvers find its result as
+            `context.value`, and `Security.authenticate` as `params.context`. None: no value.
         drain: Time that operations under way have when the server is asked to end (seconds).
 
     Raises:
@@ -60,7 +61,7 @@ class GraphQLApp:
         self._drain = drain
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection, request or life."""
+        """Serve one connection, request or lifespan."""
         if scope["type"] == "lifespan":
             return await self._live(receive, send)
         context = None if self._context is None else self._context(scope)
@@ -85,9 +86,9 @@ class ASGICall:
     """One call of an ASGI application.
 
     Attributes:
-        handle: What is served.
-        scope: As in ASGI; so `receive` and `send`.
-        context: What resolvers find as `context.value`.
+        handle: The manager to serve.
+        scope: As in ASGI, like `receive` and `send`.
+        context: Value that resolvers find as `context.value`.
         drain: Time that operations under way have when the server is asked to end (seconds).
     """
 
@@ -102,7 +103,7 @@ class ASGICall:
 async def serve_websocket(call: ASGICall) -> None:
     """Serve one `websocket` scope until it ends."""
     adapter = ASGIWebSocket(call.scope, call.receive, call.send)
-    # A server that ends cancels, and would log that as an error.
+    # A server that shuts down cancels this task, and would log `CancelledError` as an error.
     with contextlib.suppress(asyncio.CancelledError):
         await serve_socket(call.handle, adapter, call.context, call.drain)
 
@@ -126,14 +127,14 @@ async def _answer(call: ASGICall, send: _Sending) -> None:
     admission = handle.core.admit(scope["method"], peer)
     refusal = admission.refusal()
     if refusal is not None:
-        # Nothing is received: servers ask clients for a body when the application does.
+        # `receive` is not called, as it would make the server request the body from the client.
         with contextlib.suppress(OSError):
             await _respond(refusal, send)
         return
     body = await _body(call.receive, handle.max_message_bytes)
     if body is None:
         return admission.abandoned()
-    # A client may leave before it is answered: what runs for it ends then.
+    # The operation is cancelled if the client disconnects before the response.
     leaving = asyncio.ensure_future(_departure(call.receive))
     answering = asyncio.ensure_future(admission.answer(body))
     try:
@@ -154,17 +155,17 @@ async def _hand_over(
         if response.ended.done():
             await _cut_response(call, send)
         elif response.is_cut_short:
-            # A client that takes nothing would otherwise keep the end of it waiting for ever.
+            # Otherwise the end of the response would wait forever for a client that reads nothing.
             limit(_ends(call.scope))
     except OSError:
-        # Servers differ in whether writing to a client that has left is an error.
+        # Some servers raise when the application writes to a client that has disconnected.
         pass
     finally:
         response.closed()
 
 
 async def _cut_response(call: ASGICall, send: _Sending) -> None:
-    """End a response whose client takes nothing of it, or whose manager has ended."""
+    """End a response whose client reads nothing, or whose manager has ended."""
     core = call.handle.core
     if core.is_closed:
         with contextlib.suppress(asyncio.TimeoutError):
@@ -175,7 +176,7 @@ async def _cut_response(call: ASGICall, send: _Sending) -> None:
 
 
 class _Sending:
-    """Sends a response, and knows what is missing of it."""
+    """Sends a response, and remembers which part has been sent."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -189,7 +190,7 @@ class _Sending:
         await self._send(message)
 
     async def end(self) -> None:
-        """End a response that was cut short: what has begun without a word, else with 503."""
+        """Wait until the server has noticed: it logs an error if the application ends first."""
         if not self._has_begun:
             headers = [(b"content-length", b"0"), (b"retry-after", b"1")]
             await self({"type": "http.response.start", "status": 503, "headers": headers})
@@ -198,7 +199,7 @@ class _Sending:
 
 
 async def _body(receive: Receive, limit: int) -> bytes | None:
-    """Read a body, as far as its size can matter; None when the client has left."""
+    """Read a body, up to just above the size limit; None if the client has disconnected."""
     body = bytearray()
     while (message := await receive())["type"] == "http.request":
         body += message.get("body", b"")
@@ -229,17 +230,17 @@ async def _departure(receive: Receive) -> None:
 
 
 NOTICE_TIMEOUT = 1.0
-"""Seconds in which a server notices that a socket was cut."""
+"""Seconds that a server needs to notice that its socket was shut down."""
 
 
 async def _until(departure: Awaitable[None]) -> None:
-    """Wait until the server has noticed; it takes an application that ends before for faulty."""
+    """Wait until the server has noticed; it logs an error if the application ends earlier."""
     with contextlib.suppress(Exception):
         await asyncio.wait_for(departure, NOTICE_TIMEOUT)
 
 
 _SERVICE_RESTART = 1012
-"""Close code that applications receive when their server ends; so of uvicorn."""
+"""Close code that uvicorn sends to applications when it shuts down."""
 
 
 class ASGIWebSocket(WebSocketAdapter):
@@ -265,7 +266,7 @@ class ASGIWebSocket(WebSocketAdapter):
             self._is_accepted = True
 
     async def refuse(self, status: int, headers: list[tuple[str, str]], body: bytes) -> bool:
-        """Answer the handshake, where the server has a message for that."""
+        """Answer the handshake with a response, if the server supports it."""
         if self._can_respond:
             start = {"status": status, "headers": _encoded(headers)}
             await self._send({"type": "websocket.http.response.start", **start})
@@ -278,7 +279,7 @@ class ASGIWebSocket(WebSocketAdapter):
         if message["type"] != "websocket.receive":
             self._connected = False
             if message.get("code") == _SERVICE_RESTART:
-                # The server has closed it, and waits until the client takes that.
+                # The server has closed it, and waits until the client reads the close frame.
                 cut_unless_closed(self._ends)
             return None
         text: str | None = message.get("text")
@@ -302,11 +303,11 @@ class ASGIWebSocket(WebSocketAdapter):
         await self._send({"type": "websocket.close", "code": code, "reason": reason})
         self._connected = False
         if self._is_accepted:
-            # Servers have the close in a buffer now, and wait until the client takes it.
+            # The server has buffered the close frame, and waits until the client reads it.
             cut_unless_closed(self._ends)
 
     async def abort(self) -> bool:
-        """Cut the socket below the server."""
+        """Shut down the socket without the server."""
         is_cut = self._is_shared or await cut(self._ends)
         self._connected = False
         await _until(_departure(self._receive))
@@ -322,7 +323,7 @@ def _headers(scope: Scope) -> list[tuple[str, str]]:
 
 
 def spellings(path: str) -> list[str]:
-    """List a path without and with a slash at its end, which people and proxies add."""
+    """List a path with and without a trailing slash, which people and proxies add."""
     bare = path.rstrip("/")
     return ["/"] if path == "/" else [bare, f"{bare}/"]
 
@@ -340,15 +341,15 @@ _FORWARDED = (b"x-forwarded-for", b"x-real-ip", b"forwarded")
 
 
 def _ends(scope: Scope) -> Ends | None:
-    """Return the addresses of the socket that is the client's alone; None: unknown, or shared."""
+    """Return the addresses of the client's socket; None: unknown, or shared with other clients."""
     if _is_shared(scope) or any(name in _FORWARDED for name, _ in scope["headers"]):
-        # A server may believe such a header, in which a client can write the address of another.
+        # A server may trust such a header, in which a client can write another client's address.
         return None
     return ends_of(scope.get("client"), scope.get("server"))
 
 
 def _is_shared(scope: Scope) -> bool:
-    """Whether it is one of several streams of a socket: the server drops what one holds."""
+    """Whether it is one of several streams of a socket; the server resets such a stream itself."""
     return str(scope.get("http_version", "")).startswith(("2", "3"))
 
 

@@ -16,19 +16,19 @@ from .asgi import ASGICall, Receive, Scope, Send, serve_http, serve_websocket, s
 if TYPE_CHECKING:
     from ..manager import SubscriptionManager
 
-# Also those that are refused: the refusal is the same behind every server.
+# Includes methods that are refused, so that the refusal is the same behind every server.
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
 class SubscriptionRouterFactory:
-    """Makes routers that serve a manager; `app.include_router(factory.create_router())`.
+    """Creates routers that serve a manager; `app.include_router(factory.create_router())`.
 
     Args:
-        manager: What is served. The first client starts it; close it in the application's
+        manager: The manager to serve. The first client starts it; close it in the application's
             lifespan.
-        context: A dependency: what it returns is what resolvers find as `context.value` and
-            `Security.authenticate` as `params.context`. It may have dependencies of its own, and
-            takes `fastapi.requests.HTTPConnection` where it wants the request or socket.
+        context: A dependency. Resolvers find its value as `context.value`, and
+            `Security.authenticate` as `params.context`. It may have dependencies, and takes
+            `fastapi.requests.HTTPConnection` if it needs the request or socket.
         drain: Time that operations under way have when the server is asked to end (seconds).
 
     Raises:
@@ -54,15 +54,15 @@ class SubscriptionRouterFactory:
     def create_router(
         self, path: str = "/graphql", *, dependencies: Sequence[params.Depends] | None = None
     ) -> APIRouter:
-        """Make a router for WebSocket and HTTP clients.
+        """Create a router for WebSocket and HTTP clients.
 
         Args:
             path: Path of the GraphQL endpoint.
-            dependencies: Dependencies of both routes whose value is not needed, such as checks
+            dependencies: Dependencies of both routes, whose values are not used, such as checks
                 that raise.
 
         Raises:
-            ConfigurationError: `path` is none, or a dependency is none.
+            ConfigurationError: `path` is not a path, or an item is not a dependency.
         """
         check_route(path, may_be_empty=True)
         if dependencies is not None:
@@ -80,7 +80,7 @@ class SubscriptionRouterFactory:
             scope, receive, send = websocket.scope, websocket.receive, websocket.send
             await serve_websocket(ASGICall(handle, scope, receive, send, context, drain))
 
-        # FastAPI reads annotations as objects, and these are in a function.
+        # FastAPI needs the annotations as objects, but local names cannot be resolved from strings.
         http.__annotations__ = {"request": Request, "context": Any, "return": Response}
         websocket.__annotations__ = {"websocket": WebSocket, "context": Any, "return": None}
         for spelling in spellings(path):

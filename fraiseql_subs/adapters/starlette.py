@@ -29,17 +29,18 @@ def create_subscription_app(
     context: Callable[[HTTPConnection], Any] | None = None,
     drain: float = DRAIN,
 ) -> Starlette:
-    """Make an application for WebSocket and HTTP clients.
+    """Create an application for WebSocket and HTTP clients.
 
-    Run alone, it starts the manager with the server and closes it with it. Mounted, its
-    lifespan is not run: the first client starts the manager, and its owner closes it.
+    Run alone, it starts the manager when the server starts, and closes it when the server ends. The
+    lifespan of a mounted application does not run: then the first client starts the manager, and
+    the owner of the manager closes it.
 
     Args:
-        manager: What is served.
-        path: The one path that is served; None: every path below where it is mounted, so that
+        manager: The manager to serve.
+        path: The only path to serve; None: every path below its mount, so that
             `app.mount("/graphql", create_subscription_app(manager))` serves `/graphql/`.
-        context: Function of the connection, async or not, that returns what resolvers find as
-            `context.value` and `Security.authenticate` as `params.context`; None: nothing.
+        context: Function, async or not, that takes the connection. Resolvers find its result as
+            `context.value`, and `Security.authenticate` as `params.context`. None: no value.
         drain: Time that operations under way have when the server is asked to end (seconds).
 
     Raises:

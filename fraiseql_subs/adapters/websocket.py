@@ -1,4 +1,4 @@
-"""WebSockets of any server: subclass `WebSocketAdapter`, hand it to the handler."""
+"""WebSockets of any server: subclass `WebSocketAdapter`, and pass it to the handler."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 
 
 class WebSocketAdapter(ABC):
-    """One WebSocket of some server. Subclass it: five methods, and what is known of the client.
+    """One WebSocket of any server. Subclass it: implement five methods, and set the attributes.
 
     Attributes:
-        subprotocols: What the client offered in `Sec-WebSocket-Protocol`, in its order.
+        subprotocols: Subprotocols that the client offered in `Sec-WebSocket-Protocol`, in its
+            order.
         headers: Headers of the handshake; names in lower case.
         remote_address: Address of the client as `host:port`; None: unknown.
-        query_string: What follows the `?` of the handshake's target, undecoded.
+        query_string: The part of the handshake's target after the `?`, undecoded.
     """
 
     subprotocols: Sequence[str] = ()
@@ -38,63 +39,63 @@ class WebSocketAdapter(ABC):
 
     @abstractmethod
     async def accept(self, subprotocol: str | None) -> None:
-        """Complete the handshake; with None no subprotocol is named in it."""
+        """Complete the handshake; with None without a subprotocol."""
 
     @abstractmethod
     async def receive_json(self) -> Any:
         """Wait for the next text message and decode it.
 
         Returns:
-            Its JSON value; None when the client has left; `bytes` for a binary message.
+            Its JSON value; None if the client has disconnected; `bytes` for a binary message.
 
         Raises:
-            json.JSONDecodeError: It is not JSON; the client is told so.
+            json.JSONDecodeError: It is not JSON; the client receives an error.
         """
 
     @abstractmethod
     async def send_json(self, message: Any) -> None:
-        """Send a JSON value as a text frame. Waits while the socket takes nothing."""
+        """Send a JSON value as a text frame. Wait while the socket's buffer is full."""
 
     @abstractmethod
     async def close(self, code: int, reason: str) -> None:
-        """Close the socket; before `accept` it refuses the handshake."""
+        """Close the socket; before `accept`, refuse the handshake."""
 
     @abstractmethod
     def is_connected(self) -> bool:
-        """Whether the socket is open. Errors of a socket that is not are no errors."""
+        """Whether the socket is open. Exceptions of a closed socket are ignored."""
 
     async def refuse(self, status: int, headers: list[tuple[str, str]], body: bytes) -> bool:
-        """Answer the handshake with a response, before `accept`; override it where you can.
+        """Answer the handshake with a response, before `accept`; override it if the server can.
 
         Args:
             status: 403, 429 past a rate, or 503 when there are too many connections or the
                 manager closes.
-            headers: Names in lower case, and values; among them the length of the body.
+            headers: Names in lower case, and values, including the length of the body.
             body: JSON that says why.
 
         Returns:
-            Whether it was answered. If not, as by default, a client that may come back later is
-            accepted and closed with 1013, and any other is refused by `close`.
+            Whether it was answered. If not, which is the default, a client that may retry later is
+            accepted and closed with 1013, and any other client is refused by `close`.
         """
         return False
 
     async def abort(self) -> bool:
-        """Cut the socket at once, whatever waits to be sent; override it where you can.
+        """Abort the connection at once, even with unsent data; override it if the server can.
 
-        It is called for clients that do not take their close. Where sockets have an asyncio
+        It is called for clients that do not read their close frame. If the socket has an asyncio
         transport, call its `abort()`.
 
         Returns:
-            Whether it was cut. If not, as by default, `connections_not_cut` counts, and your
-            server holds the socket until the network gives up.
+            Whether it was aborted. If not, which is the default, the connection is counted in
+            `connections_not_cut`, and your server keeps the socket until TCP times out.
         """
         return False
 
     async def receive_text(self) -> str | bytes | None:
-        """Wait for the next message as it is; override it to save the decoding.
+        """Wait for the next message without decoding it; override it to avoid decoding in Python.
 
         Returns:
-            Its text; None when the client has left; `bytes` for a binary message.
+            Its text; None if the client has disconnected; `bytes` for a binary message.
         """
         try:
             message = await self.receive_json()
@@ -103,21 +104,21 @@ class WebSocketAdapter(ABC):
         return message if message is None or isinstance(message, bytes) else json.dumps(message)
 
     async def send_bytes(self, payload: bytes) -> None:
-        """Send one serialised JSON message as a **text** frame; override it to save decoding."""
+        """Send one serialised JSON message as a **text** frame; override it to avoid decoding."""
         await self.send_json(json.loads(payload))
 
 
 class GraphQLTransportWSHandler:
-    """Serves the sockets of any server; the protocol is that of the embedded one.
+    """Serves the WebSockets of any server with the same protocols as the embedded server.
 
-    Clients of the older `graphql-ws` subprotocol are served as well.
+    These are `graphql-transport-ws` and the older `graphql-ws`.
 
     Args:
-        manager: What is served. It is started with the first connection if it never was.
-        drain: Time that operations under way have when the program is asked to end (seconds).
-            SIGTERM is noticed where uvicorn or the event loop handles it
-            (`loop.add_signal_handler`), and handed on when all connections have left; elsewhere
-            call `SubscriptionManager.close`.
+        manager: The manager to serve. The first connection starts it if it was never started.
+        drain: Time that running operations have when the program is asked to end (seconds). SIGTERM
+            starts the drain if uvicorn or the event loop handles it (`loop.add_signal_handler`),
+            and is passed on when all connections are closed; otherwise call
+            `SubscriptionManager.close`.
 
     Raises:
         ConfigurationError: An argument is out of its range.
@@ -132,11 +133,11 @@ class GraphQLTransportWSHandler:
         """Serve one socket until it ends.
 
         Args:
-            adapter: The socket; not accepted yet.
-            context: What resolvers find as `context.value` and `Security.authenticate` as
+            adapter: The socket, not yet accepted.
+            context: Value that resolvers find as `context.value`, and `Security.authenticate` as
                 `params.context`, such as the user that the application knows.
 
-        Cancelled, it closes the socket with 1001; so it does when the manager is closed.
+        It closes the socket with 1001 if it is cancelled or the manager is closed.
 
         Raises:
             ManagerClosed: The manager was started by a process that has forked this one.
@@ -163,7 +164,7 @@ async def serve_socket(
             _receive(adapter, connection),
             _send(adapter, connection, closing),
         )
-        # Not before the last receive has ended: granian lets a close wait for that.
+        # Only after the last receive has ended: in granian a close waits for it.
         for code, reason in closing:
             await _close(core, adapter, code, reason)
         if connection.ended.done() and not closing:
@@ -172,7 +173,8 @@ async def serve_socket(
             else:
                 await _cut(core, adapter)
     except asyncio.CancelledError:
-        # The server ends. What it would say for us is an error, after which no client returns.
+        # The server is shutting down, and would send an error code after which clients do not
+        # reconnect.
         if adapter.is_connected():
             await last_word(adapter.close(1001, "Going away"))
         raise
@@ -194,7 +196,7 @@ async def _refuse(
     if await adapter.refuse(status, headers, body):
         return
     if status in (429, 503):
-        # Of a refused handshake clients learn nothing, of a close that they may come back.
+        # A client cannot see why a handshake is refused, but a close code tells it to retry later.
         await adapter.accept(subprotocol)
         await _close(core, adapter, 1013, "Try again later")
     else:
@@ -202,7 +204,7 @@ async def _refuse(
 
 
 async def _close(core: Core, adapter: WebSocketAdapter, code: int, reason: str) -> None:
-    """Close a socket; cut it if the client does not take the close."""
+    """Close a socket; abort it if the client does not read the close frame."""
     try:
         await asyncio.wait_for(adapter.close(code, reason), CLOSE_TIMEOUT)
     except asyncio.TimeoutError:
@@ -215,7 +217,7 @@ async def _cut(core: Core, adapter: WebSocketAdapter) -> None:
 
 
 async def _receive(adapter: WebSocketAdapter, connection: Connection) -> None:
-    # No message is held while the next one is waited for.
+    # No reference to a message is kept while waiting for the next one.
     while (room := await _hand_in(adapter, connection)) is not False:
         if room is not None:
             await room
@@ -224,7 +226,7 @@ async def _receive(adapter: WebSocketAdapter, connection: Connection) -> None:
 async def _hand_in(
     adapter: WebSocketAdapter, connection: Connection
 ) -> asyncio.Future[None] | Literal[False] | None:
-    """Wait for a message and hand it in; return what to await before the next, False at the end."""
+    """Wait for a message and pass it on; return a future to await next, or False at the end."""
     message = await adapter.receive_text()
     if message is None:
         return False

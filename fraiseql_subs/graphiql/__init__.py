@@ -1,6 +1,6 @@
-"""The page for browsers: GraphiQL, with everything it needs in one file.
+"""The page for browsers: GraphiQL with all its assets in one file.
 
-`index.html` is made from npm packages by `make graphiql`; it loads nothing from elsewhere.
+`make graphiql` builds `index.html` from npm packages; it loads nothing from other servers.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ _POLICY = (
     "img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
-"""What the page may do: run its own script, which is known by its hash, and ask its own server.
+"""Content security policy of the page: its own script, by its hash, and requests to its own server.
 
-Styles are made by the script as it runs, so they have no hash.
+The script creates styles at run time, so they have no hash.
 """
 
 
 def read_page() -> tuple[bytes, str] | None:
-    """Read the page and its content policy; None in a checkout where it was not made."""
+    """Read the page and its content security policy; None in a checkout where it was not built."""
     return _read(PAGE, PAGE.stat().st_mtime_ns) if PAGE.exists() else None
 
 
 @lru_cache(maxsize=1)
 def _read(page: Path, changed: int) -> tuple[bytes, str]:
-    # All managers of a process share it.
+    # Cached, as all managers of a process share it.
     html = page.read_bytes()
     script = _SCRIPT.search(html)
     digest = hashlib.sha256(script[1] if script else b"").digest()

@@ -1,7 +1,7 @@
-"""Python annotations read as GraphQL types.
+"""Reads Python annotations as GraphQL types.
 
-`read_hint` turns an annotation into one of a few small values (`hints`); all that is decided about
-a type is decided here once, and the printer and the argument converters look at these values only.
+`read_hint` converts an annotation to one of a few small values (`hints`). All decisions about a
+type are made here; the printer and the argument converters use only these values.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ _SCALARS: dict[Any, str] = {
     Decimal: "Decimal",
 }
 
-# What an argument is given as. Any other iterable that names its items is a list as well.
+# Python classes of list arguments. Any other iterable with an item type is also a list.
 _CONTAINERS: dict[Any, type] = {
     list: list,
     set: set,
@@ -88,11 +88,11 @@ def evaluate(annotation: Any, namespace: Mapping[str, Any], where: str) -> Any:
 
     Args:
         annotation: A type, or its text.
-        namespace: Names that texts are looked up in: the globals of the module.
-        where: Place of the annotation, for the error.
+        namespace: Names for annotations that are texts: the globals of the module.
+        where: Location of the annotation, for the error.
 
     Raises:
-        SchemaError: A name is not known, or the text is no type.
+        SchemaError: A name is unknown, or the text is not a type.
     """
     holder = types.SimpleNamespace(__annotations__={"it": annotation})
     try:
@@ -103,7 +103,7 @@ def evaluate(annotation: Any, namespace: Mapping[str, Any], where: str) -> Any:
 
 
 def unresolved(where: str, annotation: Any, error: Exception) -> SchemaError:
-    """Make the error for an annotation whose names cannot be found."""
+    """Return the error for an annotation with unknown names."""
     return SchemaError(
         f"{where}: the annotation {annotation!r} cannot be resolved ({error}): define or import "
         "its types at module level, not only under TYPE_CHECKING or inside a function"
@@ -115,7 +115,7 @@ def read_hint(annotation: Any, where: str) -> Hint:
 
     Args:
         annotation: A type without forward references.
-        where: Place of the annotation, such as ``"Order.total"``, for the error.
+        where: Location of the annotation, such as ``"Order.total"``, for the error.
 
     Raises:
         SchemaError: GraphQL has no such type; the message says what to write instead.
@@ -147,7 +147,7 @@ def _read(annotation: Any, where: str) -> Hint:
 
 
 def read_return_hint(annotation: Any, where: str) -> Hint:
-    """Read what a resolver returns: `Order | Skip` is an `Order`.
+    """Read the return annotation of a resolver: `Order | Skip` is an `Order`.
 
     Raises:
         SchemaError: GraphQL has no such type; the message says what to write instead.
@@ -162,17 +162,17 @@ def read_return_hint(annotation: Any, where: str) -> Hint:
 
 def qualifiers(annotation: Any) -> set[Any]:
     """Return the qualifiers around an annotation, such as `Required` and `NotRequired`."""
-    found = set()
+    around = set()
     while (origin := get_origin(annotation)) in _QUALIFIERS:
-        found.add(origin)
+        around.add(origin)
         annotation = get_args(annotation)[0]
-    return found
+    return around
 
 
 def _unwrap(annotation: Any, where: str) -> tuple[Any, str | None, Scalar | None]:
-    """Take off what GraphQL does not see.
+    """Remove the parts of an annotation that GraphQL does not have.
 
-    Kept are the name of a `type` alias, which names a type that has none, and a scalar of the
+    Return also the name of a `type` alias, for a type that has no name, and a scalar of the
     application.
     """
     alias = None
@@ -187,7 +187,7 @@ def _unwrap(annotation: Any, where: str) -> tuple[Any, str | None, Scalar | None
         elif hasattr(annotation, "__supertype__"):
             annotation = annotation.__supertype__
         elif isinstance(origin, _ALIASES):
-            # One name for all that the alias makes of different arguments would not do.
+            # A generic alias has no single name: different arguments make different types.
             given = zip(origin.__type_params__, get_args(annotation), strict=False)
             annotation = _value_of(origin, dict(given), where)
         elif isinstance(annotation, _ALIASES):
@@ -198,7 +198,7 @@ def _unwrap(annotation: Any, where: str) -> tuple[Any, str | None, Scalar | None
     return annotation, alias, None
 
 
-# Until Python 3.14 the alias of typing_extensions and that of the `type` statement differ.
+# Before Python 3.14 the alias class of typing_extensions is not that of the `type` statement.
 _ALIASES: tuple[Any, ...] = (
     typing_extensions.TypeAliasType,
     getattr(typing, "TypeAliasType", typing_extensions.TypeAliasType),
@@ -214,7 +214,7 @@ def _value_of(alias: Any, arguments: Substitution, where: str) -> Any:
 
 
 def _evaluated(annotation: Any, owner: Any, where: str) -> Any:
-    """Resolve what is written as text at an alias or a type variable, if it is."""
+    """Resolve the annotation of an alias or a type variable if it is a text."""
     if not isinstance(annotation, str | typing_extensions.ForwardRef):
         return annotation
     module = sys.modules.get(owner.__module__)
@@ -222,19 +222,19 @@ def _evaluated(annotation: Any, owner: Any, where: str) -> Any:
 
 
 def _is_mapped(origin: Any) -> bool:
-    """Tell whether this is what SQLAlchemy writes around the type of a column."""
+    """Whether this is SQLAlchemy's `Mapped`, the wrapper of a column's type."""
     name = getattr(origin, "__name__", "")
     return name == "Mapped" and origin.__module__.startswith("sqlalchemy.")
 
 
 def _is_json_value(annotation: Any) -> bool:
-    """Tell whether this is pydantic's type of any JSON value, an alias that contains itself."""
+    """Whether this is pydantic's type of any JSON value, an alias that contains itself."""
     known = getattr(sys.modules.get("pydantic"), "JsonValue", None)
     return known is not None and annotation is known
 
 
 def _read_variable(variable: Any, generic: Any, where: str) -> Hint:
-    """Read a type variable that nothing was given for: its default, or its bound."""
+    """Read a type variable without an argument: its default, or its bound."""
     has_default = getattr(variable, "has_default", None)
     if has_default is not None and has_default():
         return read_hint(_evaluated(variable.__default__, variable, where), where)
@@ -294,7 +294,7 @@ def _read_literal(annotation: Any, alias: str | None, where: str) -> Hint:
 
 
 def _named_literal(hint: ScalarHint, alias: str | None) -> Hint:
-    """Make an enum of the strings of a literal, if it has a name and they are names as well."""
+    """Return an enum for a named literal of strings that are GraphQL names."""
     is_enum = hint.name == "String" and all(is_enum_value(value) for value in hint.values)
     return LiteralHint(alias, hint.values) if alias and is_enum else hint
 
@@ -302,7 +302,7 @@ def _named_literal(hint: ScalarHint, alias: str | None) -> Hint:
 def _read_named(annotation: Any, origin: Any, alias: str | None, where: str) -> Hint:
     if annotation in _SCALARS:
         return ScalarHint(_SCALARS[annotation])
-    # A TypedDict is no class to `issubclass`, so it has to be asked for before `dict` is.
+    # `issubclass` does not accept a TypedDict, so it has to be checked before `dict`.
     if is_object_class(origin or annotation):
         return _read_object(annotation, alias, where)
     if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
@@ -330,7 +330,7 @@ def _read_object(annotation: Any, alias: str | None, where: str) -> ObjectHint:
 
 
 def _name_of(hint: Hint) -> str:
-    """Return what a type adds to the name of a generic class: `Page[list[Order]]`."""
+    """Return the part that a type argument adds to the name of a generic class."""
     if isinstance(hint, OptionalHint):
         return f"Optional{_name_of(hint.of)}"
     if isinstance(hint, ListHint):
@@ -345,7 +345,7 @@ def _check_tuple(arguments: tuple[Any, ...], where: str) -> None:
 
 def _remedy(annotation: Any, origin: Any) -> str:
     if isinstance(annotation, str | typing_extensions.ForwardRef):
-        # Python 3.10 does not look into `list["Order"]`.
+        # Python 3.10 does not resolve the text in `list["Order"]`.
         return 'quote the whole annotation, such as "list[Order]"'
     if annotation is type(None):
         return "a field has a value; annotate its type, such as `Order | None`"

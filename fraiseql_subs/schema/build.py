@@ -1,4 +1,4 @@
-"""A schema built from type hints."""
+"""Builds a schema from type hints."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fraiseql_subs.schema.registry import TypeRegistry
 
 @dataclass(frozen=True, slots=True)
 class SchemaSource:
-    """A schema and how its values are found in Python objects.
+    """A schema, and where its values are in Python objects.
 
     Attributes:
         sdl: The schema in the GraphQL schema definition language.
@@ -26,19 +26,19 @@ class SchemaSource:
             it differs from the GraphQL name: ``{("Order", "userId"): "user_id"}``.
         attributes: As `sources`, for fields that are also read by their GraphQL names.
         enum_values: Members of each GraphQL enum as (GraphQL name, value in Python): the member's
-            `.value` when it is a string, number or boolean, otherwise its name.
-        published_enums: Enums in Python by name, which may be that of a GraphQL enum; their members
-            as (name, value), of which the value is published.
-        scalar_kinds: Of custom scalars with the values of another, such as `Decimal`, the name of
-            that one.
-        serializers: What makes JSON of the values of custom scalars, by GraphQL name.
-        classes: Object types that are members of unions, by their class in Python, and by
-            `Page[Order]` for what is made of a generic class.
-        guarded: Fields by (GraphQL type, GraphQL field) whose resolvers or permissions are run by
-            the executor of a given schema alone, so that declared subscriptions cannot select them.
-        deprecated: Names in Python of fields that are deprecated.
-        tags: Values that a field of such a type has in JSON, by (GraphQL type, GraphQL field), for
-            fields that are a `Literal`: they tell the members of a union apart.
+            `.value` if it is a string, number or boolean, otherwise its name.
+        published_enums: Python enums by name, which may be the name of a GraphQL enum; their
+            members as (name, value). The value is published.
+        scalar_kinds: For custom scalars with the values of another scalar, such as `Decimal`, the
+            name of that scalar.
+        serializers: Functions that convert the values of custom scalars to JSON, by GraphQL name.
+        classes: Object types that are members of unions, by their Python class, and by
+            `Page[Order]` for a generic class.
+        guarded: Fields by (GraphQL type, GraphQL field) with resolvers or permissions that only the
+            executor of an existing schema runs, so that declared subscriptions cannot select them.
+        deprecated: Python names of deprecated fields.
+        tags: JSON values of `Literal` fields, by (GraphQL type, GraphQL field): they distinguish
+            the members of a union.
     """
 
     sdl: str
@@ -60,11 +60,11 @@ class SubscriptionField:
 
     Attributes:
         name: GraphQL name.
-        where: Place of the declaration, for errors.
+        where: Location of the declaration, for errors.
         returns: Type of the field.
         arguments: Arguments in the order of their declaration.
         description: Text for the schema.
-        deprecation: Why it is deprecated; None: it is not.
+        deprecation: Reason of the deprecation; None: not deprecated.
     """
 
     name: str
@@ -80,8 +80,8 @@ def build(fields: Sequence[SubscriptionField], given: frozenset[str] | None = No
 
     Args:
         fields: The fields of the subscription root.
-        given: Names of the types of a schema that what is built is added to; None: it stands
-            alone.
+        given: Names of the types of an existing schema to which the new types are added; None:
+            there is none.
 
     Raises:
         SchemaError: A type cannot be part of a GraphQL schema, or two have one name.
@@ -130,12 +130,12 @@ def build(fields: Sequence[SubscriptionField], given: frozenset[str] | None = No
 
 
 def serializers(scalars: Iterable[Scalar]) -> dict[str, Callable[[Any], Any]]:
-    """Return what makes JSON of the values of scalars, by name."""
+    """Return the functions that convert values of scalars to JSON, by name."""
     return {scalar.name: scalar.serialize for scalar in scalars if scalar.serialize is not None}
 
 
 def scalar_value(name: str, value: Any) -> Any:
-    """Return what an argument is for a member of an enum: its value, or its name without a scalar.
+    """Return the argument for a member of an enum: its value, or its name if that is not a scalar.
 
     Args:
         name: GraphQL name of the member.
@@ -156,7 +156,7 @@ def _classes(types: TypeRegistry) -> dict[Any, list[str]]:
     classes: dict[Any, list[str]] = {}
     for hint in _members(types):
         classes.setdefault(hint.cls, []).append(hint.name)
-        # Of a pydantic model it is a class itself.
+        # For a pydantic model, the class itself is already specialised.
         if hint.arguments and not is_model_class(hint.cls):
             classes.setdefault(hint.cls[hint.arguments], []).append(hint.name)  # type: ignore[index]
     return classes

@@ -1,4 +1,4 @@
-"""The fields of classes."""
+"""Reads the fields of classes."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from fraiseql_subs.schema.markers import Deprecated, Name, marker
 from fraiseql_subs.schema.names import camel_case, check_name, is_name
 
 MISSING: Final[Any] = dataclasses.MISSING
-"""Stands where there is no default."""
+"""Marks the absence of a default."""
 
-# Factories whose value is the same at each call, so that it can stand in the schema.
+# Factories that return an equal value at each call, so that the schema can contain it.
 _CONSTANT_FACTORIES = (list, dict, tuple, set, frozenset)
 
 
@@ -38,14 +38,14 @@ class Field:
     Attributes:
         name: Attribute, key or parameter in Python.
         graphql_name: Name in the schema.
-        where: Place of the declaration, such as ``"Order.total"``, for errors.
+        where: Location of the declaration, such as ``"Order.total"``, for errors.
         hint: Its type.
-        default: Constant default; `MISSING` without one, or when it is made anew each time.
-        required: Whether Python needs a value: there is no default of any kind.
+        default: Constant default; `MISSING` without one, or if a factory creates it.
+        required: Whether a value is required: there is no default and no factory.
         description: Text for the schema.
-        input_name: Key by which the class takes the value: `name`, or the alias of a model.
-        is_input: Whether the class can be given the value.
-        deprecation: Why it is deprecated; None: it is not.
+        input_name: Parameter of the class for the value: `name`, or the alias of a model.
+        is_input: Whether the class accepts the value as a parameter.
+        deprecation: Reason of the deprecation; None: not deprecated.
     """
 
     name: str
@@ -65,7 +65,7 @@ def fields_of(hint: ObjectHint, *, is_output: bool = False) -> list[Field]:
 
     Args:
         hint: The class.
-        is_output: Whether its values are sent: fields that pydantic excludes are left out then.
+        is_output: Whether its values are sent; fields that pydantic excludes are then left out.
 
     Raises:
         SchemaError: A field has no GraphQL type, two fields have the same GraphQL name, or there
@@ -87,10 +87,10 @@ def fields_of(hint: ObjectHint, *, is_output: bool = False) -> list[Field]:
 
 
 def make_field(name: str, annotation: Any, where: str, default: Any = MISSING) -> Field:
-    """Make a field of a resolved annotation; a default of None makes it nullable.
+    """Create a field from a resolved annotation; a default of None makes it nullable.
 
     Raises:
-        SchemaError: The annotation is no GraphQL type.
+        SchemaError: The annotation is not a GraphQL type.
     """
     hint = read_hint(annotation, where)
     named, deprecated = marker(annotation, Name), marker(annotation, Deprecated)
@@ -130,10 +130,10 @@ def _typed_dict_fields(hint: ObjectHint, _: bool) -> Iterator[Field]:
     cls: Any = hint.cls
     for name, annotation in _resolved_hints(hint).items():
         field = make_field(name, annotation, f"{hint.where}.{name}")
-        # Under `from __future__ import annotations` the class itself has not seen a qualifier.
-        found = qualifiers(annotation)
-        optional = name not in cls.__required_keys__ and typing_extensions.Required not in found
-        if optional or typing_extensions.NotRequired in found:
+        # With `from __future__ import annotations` the class has not evaluated the qualifier.
+        around = qualifiers(annotation)
+        optional = name not in cls.__required_keys__ and typing_extensions.Required not in around
+        if optional or typing_extensions.NotRequired in around:
             field = dataclasses.replace(field, hint=nullable(field.hint), required=False)
         yield field
 
@@ -149,7 +149,7 @@ def _tuple_fields(hint: ObjectHint, _: bool) -> Iterator[Field]:
 def _dataclass_fields(hint: ObjectHint, is_output: bool) -> Iterator[Field]:
     cls: Any = hint.cls
     hints = _resolved_hints(hint)
-    # Of a dataclass that pydantic made.
+    # A pydantic dataclass.
     infos = getattr(cls, "__pydantic_fields__", {}) if is_output else {}
     for declared in dataclasses.fields(cls):
         if declared.name.startswith("_") or _is_excluded(infos.get(declared.name)):
@@ -165,7 +165,7 @@ def _dataclass_fields(hint: ObjectHint, is_output: bool) -> Iterator[Field]:
                 "attribute or a computed_field of a dataclass"
             )
         field = make_field(declared.name, hints[declared.name], where, default)
-        # What `strawberry.field(name=...)` says.
+        # The name of `strawberry.field(name=...)`.
         public = getattr(declared, "graphql_name", None)
         if isinstance(public, str):
             field = dataclasses.replace(field, graphql_name=public)
@@ -197,7 +197,7 @@ def _struct_fields(hint: ObjectHint, _: bool) -> Iterator[Field]:
     cls: Any = hint.cls
     hints = _resolved_hints(hint)
     names = cls.__struct_fields__
-    # Defaults belong to the last fields; one that is no default is a singleton of msgspec.
+    # Defaults belong to the last fields; a msgspec singleton marks a field without a default.
     defaults = dict(zip(reversed(names), reversed(cls.__struct_defaults__), strict=False))
     for name in names:
         default = defaults.get(name, MISSING)
@@ -212,7 +212,7 @@ def _struct_fields(hint: ObjectHint, _: bool) -> Iterator[Field]:
 
 
 def _is_excluded(info: Any) -> bool:
-    """Tell whether a field of pydantic is declared with `exclude=True`."""
+    """Whether a pydantic field is declared with `exclude=True`."""
     return bool(getattr(info, "exclude", None))
 
 
@@ -227,7 +227,7 @@ def _model_fields(hint: ObjectHint, is_output: bool) -> Iterator[Field]:
             default = info.default_factory()
         annotation = info.annotation
         if info.metadata:
-            # A `Scalar`, a `Name` and the like; pydantic has taken them off.
+            # Restores markers such as `Scalar` and `Name`, which pydantic has removed.
             annotation = typing_extensions.Annotated[(annotation, *info.metadata)]
         field = make_field(name, annotation, f"{hint.where}.{name}", default)
         public = info.serialization_alias or info.alias or name
@@ -258,7 +258,7 @@ def _model_name(public: str, name: str) -> str:
 
 
 def _deprecation(deprecated: Any) -> str | None:
-    """Return the reason in what pydantic takes: a text, an object that has one, or a flag."""
+    """Return the reason in pydantic's `deprecated=`: a text, an object with one, or a flag."""
     if not deprecated:
         return None
     text = getattr(deprecated, "message", deprecated)

@@ -36,10 +36,10 @@ else:
 
 
 class ComputedField(_Property[_T]):
-    """A property that is a field of the GraphQL type; made by `computed_field`."""
+    """A property that is a field of the GraphQL type; created by `computed_field`."""
 
     def __set_name__(self, owner: Any, name: str) -> None:
-        # Its class does not list it elsewhere, and the core asks for it at each published object.
+        # Stored in the class, because the core reads this list for each published object.
         own = vars(owner).get(_ATTRIBUTE, ())
         type.__setattr__(owner, _ATTRIBUTE, tuple(dict.fromkeys([*own, name])))
         source = getattr(self.fget, "__computed__", None)
@@ -54,13 +54,13 @@ class ComputedField(_Property[_T]):
 
     @property
     def annotation(self) -> Any:
-        """The return annotation as it is written; `MISSING` without one."""
-        found = getattr(inspect.unwrap(self._function), "__annotations__", {})
-        return found.get("return", dataclasses.MISSING)
+        """The unresolved return annotation; `MISSING` without one."""
+        annotations = getattr(inspect.unwrap(self._function), "__annotations__", {})
+        return annotations.get("return", dataclasses.MISSING)
 
     @property
     def deprecation(self) -> str | None:
-        """Why it is deprecated (PEP 702); None: it is not."""
+        """Reason of the deprecation (PEP 702); None: not deprecated."""
         return getattr(self._function, "__deprecated__", None)
 
     def returns(self, hint: ObjectHint) -> Any:
@@ -72,7 +72,7 @@ class ComputedField(_Property[_T]):
         if self.annotation is dataclasses.MISSING:
             return self.annotation
         owners = ancestors(hint.cls, hint.arguments)
-        own = (found for found in owners if self in vars(found[0]).values())
+        own = (pair for pair in owners if self in vars(pair[0]).values())
         owner, values = next(own, (hint.cls, {}))
         holder = SimpleNamespace(__annotations__={"it": self.annotation})
         namespace = inspect.unwrap(self._function).__globals__
@@ -101,13 +101,13 @@ def computed_field(source: Any, /) -> Any:
             return self.quantity * self.unit_price
     ```
 
-    It is read like a property, `order.total`; its return annotation is the type of the field, its
-    docstring the description. It is part of the data when an object of the class is published, and
-    it is no argument. Properties without it stay private to Python. A pydantic model may use
-    pydantic's own `computed_field`.
+    It is read like a property, `order.total`. Its return annotation is the type of the field, its
+    docstring the description. It is part of the data of a published object, and not a field of the
+    input object. Other properties are not part of the schema. A pydantic model may use pydantic's
+    own `computed_field`.
 
     Args:
-        source: `def` with `self` alone, a property, or a `cached_property`.
+        source: `def` with only `self`, a property, or a `cached_property`.
 
     Raises:
         SchemaError: It is something else, is `async`, or has further parameters.
@@ -155,12 +155,12 @@ def computed_names(cls: Any) -> list[str]:
 def computed_fields(cls: Any) -> dict[str, ComputedField[Any]]:
     """Return the computed fields of a class by name, inherited ones first.
 
-    One that a class below overrides with a plain property keeps its type.
+    A computed field that a subclass overrides with a plain property keeps its type.
 
     Raises:
-        SchemaError: The decorators of one stand in the wrong order.
+        SchemaError: The decorators of a field are in the wrong order.
     """
-    found: dict[str, ComputedField[Any]] = {}
+    fields: dict[str, ComputedField[Any]] = {}
     for owner in reversed(getattr(cls, "__mro__", ())):
         for name, value in vars(owner).items():
             if isinstance(value, property) and isinstance(value.fget, ComputedField):
@@ -169,5 +169,5 @@ def computed_fields(cls: Any) -> dict[str, ComputedField[Any]]:
                     "makes a property already: leave @property out"
                 )
             if isinstance(value, ComputedField):
-                found[name] = value
-    return found
+                fields[name] = value
+    return fields

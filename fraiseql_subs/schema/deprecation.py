@@ -1,6 +1,6 @@
-"""Calls and reads of what is deprecated (PEP 702), without the warning.
+"""Calls and reads deprecated members (PEP 702) without a warning.
 
-The warning is for other Python code. Clients are told by the schema.
+The warning is for other Python code. Clients find the deprecation in the schema.
 """
 
 from __future__ import annotations
@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-# Those whose `deprecated` wraps a function; later Pythons have the second in C and in Python.
+# Modules whose `deprecated` wraps a function; later versions have `warnings` in C and in Python.
 _MODULES = ("typing_extensions", "warnings", "_py_warnings")
 
 
 def without_warning(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function that `@deprecated` wraps; any other function itself."""
+    """Return the function that `@deprecated` wraps; any other function unchanged."""
     while True:
         inner = getattr(function, "__wrapped__", None)
         if inner is None or getattr(function, "__globals__", {}).get("__name__") not in _MODULES:
@@ -22,14 +22,14 @@ def without_warning(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def read(instance: object, name: str) -> Any:
-    """Return an attribute that is deprecated; `NotImplemented`: read it as any other."""
+    """Return a deprecated attribute without a warning; `NotImplemented`: it is not deprecated."""
     own = getattr(instance, "__dict__", None)
     if own is not None and name in own:
         return own[name]
     for owner in type(instance).__mro__:
-        found = vars(owner).get(name)
-        if isinstance(found, property) and found.fget is not None:
-            return without_warning(found.fget)(instance)
-        if found is not None:
+        member = vars(owner).get(name)
+        if isinstance(member, property) and member.fget is not None:
+            return without_warning(member.fget)(instance)
+        if member is not None:
             break
     return NotImplemented

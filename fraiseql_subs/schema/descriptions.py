@@ -1,4 +1,4 @@
-"""Docstrings and annotations as GraphQL descriptions."""
+"""Reads docstrings and annotations as GraphQL descriptions."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import inspect
 import re
 from typing import Any
 
-# Sections of a Google style docstring speak to the Python programmer, not to the client.
+# Sections of a Google style docstring are for Python programmers, not for clients.
 _SECTION = re.compile(
     r"^(Args|Arguments|Attributes|Example|Examples|Note|Raises|Returns|Yields):\s*$", re.MULTILINE
 )
 
-# What Python 3.10 writes into every enum without a docstring.
+# The docstring that Python 3.10 sets for every enum without one.
 _GENERATED_BY_ENUM = "An enumeration."
 
 
 def from_docstring(text: str | None) -> str | None:
-    """Return the part of a docstring in front of its first section; None when nothing is left."""
+    """Return the part of a docstring before its first section; None if it is empty."""
     if not text:
         return None
     return _SECTION.split(inspect.cleandoc(text), maxsplit=1)[0].strip() or None

@@ -1,7 +1,7 @@
-"""What the core has to know of types in Python when the schema was not built from them.
+"""Finds the Python enums and scalars for a schema that was not built from type hints.
 
-A schema in SDL has the names of an enum only. What is published is the value of a member, so the
-classes are looked for in the annotations.
+A schema in SDL has only the names of an enum's members. Published is the value of a member, so the
+classes are searched for in the annotations.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ def enum_table(cls: type[enum.Enum]) -> EnumTable:
 
 
 def check_enums(enums: Iterable[Any]) -> list[type[enum.Enum]]:
-    """Return the enum classes that a manager is given.
+    """Return the enum classes in the `enums=` of a manager.
 
     Raises:
-        ConfigurationError: One is no enum class.
+        ConfigurationError: One is not an enum class.
     """
     classes = list(enums)
     for cls in classes:
@@ -45,11 +45,11 @@ def check_enums(enums: Iterable[Any]) -> list[type[enum.Enum]]:
 
 
 class UsedTypes:
-    """The enums and custom scalars that annotations name.
+    """The enums and custom scalars in annotations.
 
     Attributes:
         enums: The enum classes, each once.
-        scalar_kinds: Of custom scalars with the values of another, the name of that one.
+        scalar_kinds: For custom scalars with the values of another scalar, the name of that scalar.
     """
 
     def __init__(self, hints: Iterable[Hint]) -> None:
@@ -82,7 +82,7 @@ class UsedTypes:
         try:
             fields = fields_of(hint)
         except SchemaError:
-            # Beside a schema in SDL a class need not be a GraphQL type.
+            # With a schema in SDL a class need not be a GraphQL type.
             return
         for field in fields:
             self._add(field.hint)

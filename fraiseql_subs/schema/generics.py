@@ -1,7 +1,7 @@
-"""Generic classes and aliases: what their type parameters stand for.
+"""Resolves the type parameters of generic classes and aliases.
 
 `Page[Order]` is read as the class `Page` with the arguments `(Order,)`, and so is a class that
-derives from it. pydantic makes a class of `Page[Order]`, whose fields have their types already.
+derives from it. pydantic creates a class for `Page[Order]`, whose fields already have their types.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import typing_extensions
 from fraiseql_subs.schema.kinds import annotated, is_typeddict
 
 Substitution: TypeAlias = dict[Any, Any]
-"""Type variables to what they stand for."""
+"""Maps type variables to their types."""
 
 _MODEL_ARGUMENTS = "__pydantic_generic_metadata__"
 
@@ -35,7 +35,7 @@ def parametrised(annotation: Any) -> tuple[Any, str, tuple[Any, ...]]:
 
 
 def substitute(annotation: Any, values: Substitution) -> Any:
-    """Put types in the place of type variables; one that is not known stays."""
+    """Replace type variables by their types; an unknown one stays."""
     if isinstance(annotation, TypeVar):
         return values.get(annotation, annotation)
     open_ones = parameters(annotation)
@@ -45,10 +45,10 @@ def substitute(annotation: Any, values: Substitution) -> Any:
 
 
 def ancestors(cls: Any, arguments: tuple[Any, ...] = ()) -> Iterator[tuple[Any, Substitution]]:
-    """Yield a class and those it derives from, nearest first, each with its type arguments."""
+    """Yield a class and its base classes, nearest first, each with its type arguments."""
     values = dict(zip(parameters(cls), arguments, strict=False))
     yield cls, values
-    # What a class derives from, `Generic` and arguments included.
+    # The bases of a class with their type arguments, including `Generic`.
     for base in vars(cls).get("__orig_bases__") or getattr(cls, "__bases__", ()):
         origin = get_origin(base) or base
         if origin in (object, Generic, Protocol) or not hasattr(origin, "__mro__"):
@@ -58,14 +58,14 @@ def ancestors(cls: Any, arguments: tuple[Any, ...] = ()) -> Iterator[tuple[Any, 
 
 
 def member_hints(cls: Any, arguments: tuple[Any, ...] = ()) -> dict[str, Any]:
-    """Return the resolved annotations of a class and those it derives from.
+    """Return the resolved annotations of a class and its base classes.
 
     Raises:
         AttributeError, NameError, SyntaxError, TypeError: An annotation cannot be resolved.
     """
     hints: dict[str, Any] = {}
     arguments_of = {id(owner): values for owner, values in reversed([*ancestors(cls, arguments)])}
-    # The bases of a TypedDict are no part of its `__mro__`.
+    # The bases of a TypedDict are not in its `__mro__`.
     owners = [owner for owner, _ in ancestors(cls)] if is_typeddict(cls) else cls.__mro__
     for owner in reversed(owners):
         own = annotated(owner)
@@ -82,9 +82,9 @@ def member_hints(cls: Any, arguments: tuple[Any, ...] = ()) -> dict[str, Any]:
 
 
 def element_of(annotation: Any) -> Any:
-    """Return the type of the items of an iterable class, such as `QuerySet[Order]`; None: none.
+    """Return the item type of an iterable class, such as `QuerySet[Order]`; None: not iterable.
 
-    Strings and mappings are none.
+    Strings and mappings count as not iterable.
     """
     origin = get_origin(annotation) or annotation
     if not isinstance(origin, type) or issubclass(origin, str | bytes | bytearray):
@@ -93,7 +93,7 @@ def element_of(annotation: Any) -> Any:
         return None
     given = get_args(annotation)
     if given:
-        # Of a generator, only what it yields.
+        # For a generator, only the type that it yields.
         return given[0]
     for owner, _ in ancestors(origin):
         for base in vars(owner).get("__orig_bases__", ()):
@@ -108,20 +108,20 @@ def _is_iterable(cls: type) -> bool:
 
 
 def parameters(annotation: Any) -> tuple[Any, ...]:
-    """Return the type variables of a generic class or alias that stand for nothing yet."""
+    """Return the type variables of a generic class or alias that have no argument yet."""
     metadata = getattr(annotation, _MODEL_ARGUMENTS, None)
     if metadata and metadata["parameters"]:
         return tuple(metadata["parameters"])
-    found = getattr(annotation, "__parameters__", None) or getattr(
+    parameters = getattr(annotation, "__parameters__", None) or getattr(
         annotation, "__type_params__", ()
     )
-    return found if isinstance(found, tuple) else ()
+    return parameters if isinstance(parameters, tuple) else ()
 
 
 def local_names(cls: Any) -> dict[str, Any]:
-    """Return what annotations of a class may name that its module does not know.
+    """Return the names that annotations of a class may use although its module lacks them.
 
-    That is the class, those it derives from, and their type parameters.
+    These are the class, its base classes, and their type parameters.
     """
     names: dict[str, Any] = {}
     for owner in (*reversed(getattr(cls, "__mro__", ())), cls):
@@ -131,7 +131,7 @@ def local_names(cls: Any) -> dict[str, Any]:
 
 
 def _is_inherited(cls: Any, name: str) -> bool:
-    """Tell whether a TypedDict, which has all keys of its bases, has this one from them."""
+    """Whether a key of a TypedDict, which has all keys of its bases, comes from a base."""
     bases = [base for base, _ in ancestors(cls)][1:]
     own = annotated(cls)[name]
     return any(annotated(base).get(name, None) == own for base in bases)

@@ -1,4 +1,4 @@
-"""GraphQL types as this package reads them from annotations."""
+"""The GraphQL types that this package reads from annotations."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class ScalarHint:
 
     Attributes:
         name: GraphQL name.
-        scalar: What the application declares of it; None for one that this package provides.
-        kind: Name of the scalar that the Python class of `scalar` has otherwise; None: it has none.
-        values: The only values there are, of a `Literal`; empty: any.
+        scalar: The application's declaration; None for a scalar of this package.
+        kind: Name of the built-in scalar for the Python class of `scalar`; None: there is none.
+        values: The allowed values of a `Literal`; empty: any value.
     """
 
     name: str
@@ -32,7 +32,7 @@ class EnumHint:
 
     Attributes:
         cls: The class.
-        only: The only members there are, of a `Literal`; empty: any.
+        only: The allowed members of a `Literal`; empty: any member.
     """
 
     cls: type[enum.Enum]
@@ -46,7 +46,7 @@ class EnumHint:
 
 @dataclass(frozen=True, slots=True)
 class LiteralHint:
-    """A `Literal` of strings that a `type` alias names: an enum whose values are the strings."""
+    """A `Literal` of strings with a `type` alias: an enum of these strings."""
 
     name: str
     values: tuple[str, ...]
@@ -57,8 +57,8 @@ class ObjectHint:
     """A class with fields.
 
     Attributes:
-        cls: The class; of `Page[Order]` the class `Page`.
-        arguments: What its type parameters stand for; empty: it has none.
+        cls: The class; for `Page[Order]` the class `Page`.
+        arguments: Its type arguments; empty: it has none.
         name: GraphQL name.
     """
 
@@ -82,7 +82,7 @@ class UnionHint:
 
 @dataclass(frozen=True, slots=True)
 class ListHint:
-    """A list; `container` is the Python class an argument is given as."""
+    """A list; `container` is the Python class of an argument of this type."""
 
     item: Hint
     container: type = list
@@ -90,7 +90,7 @@ class ListHint:
 
 @dataclass(frozen=True, slots=True)
 class OptionalHint:
-    """A type that may be null; all others may not."""
+    """A nullable type; all other hints are non-null."""
 
     of: Hint
 
@@ -101,24 +101,24 @@ Hint: TypeAlias = (
 
 
 def is_nullable(hint: Hint) -> bool:
-    """Tell whether a value of the type may be null."""
+    """Whether a value of the type may be null."""
     return isinstance(hint, OptionalHint)
 
 
 def nullable(hint: Hint) -> OptionalHint:
-    """Return the type with null allowed."""
+    """Return the nullable form of a type."""
     return hint if isinstance(hint, OptionalHint) else OptionalHint(hint)
 
 
 def innermost(hint: Hint) -> Hint:
-    """Take lists and nullability off a type."""
+    """Return the named type inside lists and nullability."""
     while isinstance(hint, OptionalHint | ListHint):
         hint = hint.of if isinstance(hint, OptionalHint) else hint.item
     return hint
 
 
 def merged(first: Hint, second: Hint) -> Hint | None:
-    """Return the one type that has the values of both; None: there is none."""
+    """Return the type that has the values of both; None: there is none."""
     if first == second:
         return first
     if isinstance(first, ScalarHint) and isinstance(second, ScalarHint):
@@ -132,7 +132,7 @@ def merged(first: Hint, second: Hint) -> Hint | None:
         return EnumHint(first.cls, tuple(only or ()))
     if isinstance(first, ListHint) and isinstance(second, ListHint) and first.item == second.item:
         return first
-    # A union of what JSON consists of is how free JSON is spelled.
+    # A union of all JSON types is an annotation for arbitrary JSON.
     is_json = _JSON in (first, second) and _is_json(first) and _is_json(second)
     return _JSON if is_json else None
 

@@ -1,6 +1,6 @@
-"""Coerced JSON arguments as the Python values that a resolver's annotations promise.
+"""Converts coerced JSON arguments to the Python types of a resolver's annotations.
 
-GraphQL coercion has happened in the core. What is left is what only Python can do: members of
+The core has already done the GraphQL coercion. This module creates the Python objects: members of
 enums, dates, instances of classes.
 """
 
@@ -31,7 +31,7 @@ Converter: TypeAlias = Callable[[Any], Any]
 
 
 def converter(hint: Hint) -> Converter | None:
-    """Return what converts values of the type; None when JSON values are right as they are.
+    """Return a function that converts values of the type; None: no conversion is needed.
 
     Raises:
         SchemaError: A field of an input class has no GraphQL type.
@@ -47,13 +47,13 @@ def _converter(hint: Hint, known: list[_ClassConverter]) -> Converter | None:
     if isinstance(hint, EnumHint):
         return _enum(hint)
     if isinstance(hint, ObjectHint):
-        found = next((known_one for known_one in known if known_one.hint == hint), None)
-        if found is None:
-            found = _ClassConverter(hint)
-            # Known before its fields are looked at: they may lead back to it.
-            known.append(found)
-            found.read_fields(known)
-        return found
+        converter = next((known_one for known_one in known if known_one.hint == hint), None)
+        if converter is None:
+            converter = _ClassConverter(hint)
+            # Added before its fields are read: they may refer to it.
+            known.append(converter)
+            converter.read_fields(known)
+        return converter
     if not isinstance(hint, ScalarHint):
         return None
     if hint.values:
@@ -94,8 +94,8 @@ def _member(cls: type[Enum]) -> Converter:
     members = cls.__members__
 
     def convert(value: Any) -> Enum:
-        # The core passes the member's value; its name when the value has no JSON form, or when the
-        # schema was written in SDL.
+        # The core passes the member's value, or its name if the value has no JSON form or the
+        # schema is SDL.
         try:
             return cls(value)
         except ValueError:
@@ -107,7 +107,7 @@ def _member(cls: type[Enum]) -> Converter:
 
 
 class _ClassConverter:
-    """Makes instances of a dataclass or model, and dicts with the keys of a TypedDict."""
+    """Creates instances of a dataclass or model, and dicts with the keys of a TypedDict."""
 
     def __init__(self, hint: ObjectHint) -> None:
         self.hint = hint
@@ -157,11 +157,11 @@ def _model(cls: Any) -> Converter:
         except ValueError as error:
             if not hasattr(error, "errors"):
                 raise
-            # The text of pydantic is for programmers: it repeats the input and links to its site.
-            found = (
+            # pydantic's text is for programmers: it contains the input and a link to its site.
+            problems = (
                 ": ".join([*map(str, detail["loc"]), detail["msg"]]) for detail in error.errors()
             )
-            raise ValueError("; ".join(found)) from error
+            raise ValueError("; ".join(problems)) from error
 
     return make
 
@@ -184,7 +184,7 @@ def _decimal(value: str | int | float) -> Decimal:
 
 
 _SCALARS: dict[str, Converter] = {
-    # Whole numbers reach Python as `int` in a Float, and ids of digits as text in an ID.
+    # A whole number in a Float arrives as `int`, and an ID of digits as text.
     "Int": _parser(int, "a whole number"),
     "Float": _parser(float, "a number"),
     "Date": _parser(parse_date, "a date such as 2024-01-31"),

@@ -1,7 +1,7 @@
-"""Dates and times in ISO 8601, read the same on every Python.
+"""Parses dates and times in ISO 8601, equally on all versions of Python.
 
-Python 3.10 knows the form of `isoformat` only, and later versions take some malformed texts. So
-each text is brought into that form first.
+Python 3.10 accepts only the form of `isoformat`, and later versions accept some malformed texts. So
+each text is first converted to that form.
 """
 
 from __future__ import annotations
@@ -17,42 +17,42 @@ _CLOCK = re.compile(
 
 
 def parse_date(text: str) -> date:
-    """Read a day, such as `2024-01-31`.
+    """Parse a day, such as `2024-01-31`.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The text is not in this form.
     """
     return date.fromisoformat(_plain_date(text))
 
 
 def parse_time(text: str) -> time:
-    """Read a time of day, such as `12:00:00`, with an offset or without.
+    """Parse a time of day, such as `12:00:00`, with or without an offset.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The text is not in this form.
     """
     return time.fromisoformat(_plain_clock(text.removeprefix("T")))
 
 
 def parse_date_time(text: str) -> datetime:
-    """Read a moment, such as `2024-01-31T12:00:00Z`, or the day at whose beginning it is.
+    """Parse a moment, such as `2024-01-31T12:00:00Z`; a day alone is its beginning.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The text is not in this form.
     """
     match = _DATE.match(text)
     if match is None:
         raise ValueError(text)
     day, clock = _plain_date(match[0]), text[match.end() :]
-    # One character of any kind stands between them.
+    # Any one character separates them.
     return datetime.fromisoformat(f"{day}T{_plain_clock(clock[1:])}" if clock else day)
 
 
 def _plain_date(text: str) -> str:
-    """Bring a day, of a month or of a week, into the form of `date.isoformat`.
+    """Convert a day, of a month or of a week, to the form of `date.isoformat`.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The text is not in this form.
     """
     match = _DATE.fullmatch(text)
     if match is None or not _is_even(match[0]):
@@ -64,16 +64,16 @@ def _plain_date(text: str) -> str:
 
 
 def _is_even(text: str) -> bool:
-    """Whether all or none of the parts have a hyphen between."""
+    """Whether either all or none of the parts are separated by hyphens."""
     parts = 2 if "W" not in text or len(text.replace("-", "")) == 8 else 1
     return text.count("-") in (0, parts)
 
 
 def _plain_clock(text: str) -> str:
-    """Bring a time of day into the form of `time.isoformat`.
+    """Convert a time of day to the form of `time.isoformat`.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The text is not in this form.
     """
     match = _CLOCK.fullmatch(text)
     if match is None:
@@ -95,5 +95,5 @@ def _plain_clock(text: str) -> str:
 
 
 def _fraction(digits: str | None) -> str:
-    """Spell a fraction of a second with six digits; the rest is cut, as Python does."""
+    """Return a fraction of a second with six digits; further digits are cut off, as in Python."""
     return f".{digits[:6]:0<6}" if digits else ""

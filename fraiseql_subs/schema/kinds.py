@@ -1,4 +1,4 @@
-"""Kinds of classes that have fields.
+"""Recognises the kinds of classes that have fields.
 
 Dataclasses, TypedDicts, NamedTuples, pydantic models, attrs classes, msgspec structs.
 """
@@ -23,17 +23,17 @@ __all__ = [
 
 
 def is_attrs_class(cls: Any) -> bool:
-    """Tell whether `cls` is made by attrs."""
+    """Whether `cls` is an attrs class."""
     return isinstance(cls, type) and isinstance(getattr(cls, "__attrs_attrs__", None), tuple)
 
 
 def is_struct_class(cls: Any) -> bool:
-    """Tell whether `cls` is a msgspec struct."""
+    """Whether `cls` is a msgspec struct."""
     return isinstance(cls, type) and isinstance(getattr(cls, "__struct_fields__", None), tuple)
 
 
 def is_model_class(cls: Any) -> bool:
-    """Tell whether `cls` is a pydantic model. Never imports pydantic: who has a model, has it."""
+    """Whether `cls` is a pydantic model; never imports pydantic."""
     pydantic = sys.modules.get("pydantic")
     return (
         pydantic is not None
@@ -44,7 +44,7 @@ def is_model_class(cls: Any) -> bool:
 
 
 def is_named_tuple(cls: Any) -> bool:
-    """Tell whether `cls` is a `typing.NamedTuple`, whose fields have annotations."""
+    """Whether `cls` is a `typing.NamedTuple`, whose fields have annotations."""
     if not (isinstance(cls, type) and issubclass(cls, tuple) and hasattr(cls, "_field_defaults")):
         return False
     fields: tuple[str, ...] = getattr(cls, "_fields", ())
@@ -53,12 +53,12 @@ def is_named_tuple(cls: Any) -> bool:
 
 def annotated(cls: Any) -> dict[str, Any]:
     """Return the annotations that a class itself declares, unresolved."""
-    # Python 3.14 makes them when they are asked for.
+    # Python 3.14 creates them at their first use.
     return vars(cls).get("__annotations__") or inspect.get_annotations(cls)
 
 
 def is_object_class(cls: Any) -> bool:
-    """Tell whether `cls` becomes a GraphQL object or input object."""
+    """Whether `cls` becomes a GraphQL object or input object."""
     return is_typeddict(cls) or (
         isinstance(cls, type)
         and (

@@ -1,4 +1,4 @@
-"""Python values as GraphQL literals: the defaults of arguments and input fields."""
+"""Writes Python values as GraphQL literals: the defaults of arguments and input fields."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from fraiseql_subs.schema.inputs import converter
 from fraiseql_subs.schema.markers import Scalar
 from fraiseql_subs.schema.names import is_name
 
-# Classes a default of a built-in scalar may have. `bool` is an `int` to Python, not to GraphQL.
+# Allowed classes for defaults of built-in scalars. `bool` is an `int` in Python, not in GraphQL.
 _BUILT_IN: dict[str, tuple[type, ...]] = {
     "Int": (int,),
     "Float": (int, float),
@@ -38,7 +38,7 @@ _BUILT_IN: dict[str, tuple[type, ...]] = {
 
 
 def literal(value: Any, hint: Hint, where: str) -> str:
-    """Spell `value` as a literal of the type `hint`.
+    """Write `value` as a literal of the type `hint`.
 
     Raises:
         SchemaError: The value is not of the type, or has no literal.
@@ -65,7 +65,7 @@ def literal(value: Any, hint: Hint, where: str) -> str:
 
 
 def quote(text: str) -> str:
-    """Spell a text as a GraphQL string; its escapes are those of JSON."""
+    """Write a text as a GraphQL string; its escapes are those of JSON."""
     return json.dumps(text, ensure_ascii=False)
 
 
@@ -104,7 +104,7 @@ def _scalar(value: Any, hint: ScalarHint, where: str) -> str:
 
 
 def _serialized(value: Any, scalar: Scalar, where: str) -> Any:
-    """Return the JSON form of a default, as results have it."""
+    """Return the JSON form of a default, the same as in results."""
     if scalar.serialize is None:
         return value
     try:
@@ -117,7 +117,7 @@ def _serialized(value: Any, scalar: Scalar, where: str) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Return what has no JSON of its own in the form that results have."""
+    """Return a value without a native JSON form in its form in results."""
     if isinstance(value, Enum):
         return _plain(value.value)
     if isinstance(value, date | time):

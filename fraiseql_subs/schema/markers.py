@@ -1,6 +1,6 @@
-"""What `typing.Annotated` can say of a GraphQL type, argument or field.
+"""Markers for `typing.Annotated` on a GraphQL type, argument or field.
 
-A description is said with `typing_extensions.Doc`.
+A description is a `typing_extensions.Doc`.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ class Scalar:
 
     Attributes:
         name: GraphQL name.
-        serialize: Makes of a value what has a JSON form; None: the value has one. Asked when an
-            object is published whose class declares the scalar, for the fields that have it, and
-            for what resolvers return. What it has made of a published object is JSON, and it is not
-            asked for that again: `event.data` has the JSON.
-        parse: Makes a value of coerced JSON, for arguments; a `ValueError` refuses the operation
+        serialize: Converts a value to a value with a JSON form; None: the value has one. It is
+            called for the return values of resolvers, and, when an object is published, for the
+            fields that its class declares with this scalar. `event.data` then has the JSON, for
+            which it is not called again.
+        parse: Converts coerced JSON to a value, for arguments; a `ValueError` refuses the operation
             with its text. None: the JSON value is the argument.
         description: Text for the schema.
         specified_by: URL of its specification, for `@specifiedBy`.
 
     Raises:
-        ConfigurationError: The name is that of a built-in scalar or no GraphQL name, or a function
-            cannot be called with one value.
+        ConfigurationError: The name is that of a built-in scalar or not a GraphQL name, or a
+            function cannot be called with one value.
     """
 
     name: str
@@ -60,10 +60,10 @@ class Scalar:
 
 
 def check_scalars(scalars: list[Any]) -> list[Scalar]:
-    """Return the scalars that a manager is given.
+    """Return the scalars in the `scalars=` of a manager.
 
     Raises:
-        ConfigurationError: One is no `Scalar`.
+        ConfigurationError: One is not a `Scalar`.
     """
     for scalar in scalars:
         if not isinstance(scalar, Scalar):
@@ -79,7 +79,7 @@ class Name:
     """The GraphQL name of an argument or field: `Annotated[int, Name("userID")]`.
 
     Raises:
-        ConfigurationError: It is no GraphQL name.
+        ConfigurationError: It is not a GraphQL name.
     """
 
     name: str
@@ -97,7 +97,7 @@ class Deprecated:
     """Marks an argument or field: `Annotated[int, Deprecated("use total")]`.
 
     Raises:
-        ConfigurationError: The reason is no text.
+        ConfigurationError: The reason is not a string.
     """
 
     reason: str

@@ -1,4 +1,4 @@
-"""GraphQL names, and how Python names become them."""
+"""Checks GraphQL names, and converts Python names to them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NAME = re.compile(r"[_A-Za-z][_0-9A-Za-z]*")
 
 
 def is_name(text: object) -> bool:
-    """Tell whether `text` is a name that a GraphQL schema may define.
+    """Whether `text` is a name that a GraphQL schema may define.
 
     Names that begin with two underscores belong to introspection.
     """
@@ -21,7 +21,7 @@ def is_name(text: object) -> bool:
 
 
 def is_enum_value(text: str) -> bool:
-    """Tell whether `text` may be a value of a GraphQL enum."""
+    """Whether `text` may be a value of a GraphQL enum."""
     return is_name(text) and text not in _VALUES_NO_ENUM_MAY_HAVE
 
 
@@ -29,7 +29,7 @@ def check_name(text: str, where: str, remedy: str) -> str:
     """Return `text`.
 
     Raises:
-        SchemaError: It is no GraphQL name, or begins with two underscores.
+        SchemaError: It is not a GraphQL name, or begins with two underscores.
     """
     if is_name(text):
         return text
@@ -40,10 +40,10 @@ def check_name(text: str, where: str, remedy: str) -> str:
 
 
 def camel_case(name: str) -> str:
-    """Return the GraphQL spelling of a Python name: `user_id` becomes `userId`.
+    """Convert a Python name to a GraphQL name: `user_id` becomes `userId`.
 
-    Underscores in front stay; one behind, as in `class_`, goes. A name that is in camelCase
-    already stays as it is.
+    Leading underscores stay; a trailing one, as in `class_`, is removed. A name in camelCase is
+    unchanged.
     """
     body = name.lstrip("_")
     first, *rest = [part for part in body.split("_") if part] or [""]

@@ -1,4 +1,4 @@
-"""Collected types as SDL, the GraphQL schema definition language."""
+"""Prints collected types as SDL, the GraphQL schema definition language."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fraiseql_subs.schema.literals import literal, quote
 from fraiseql_subs.schema.markers import Scalar
 from fraiseql_subs.schema.registry import CUSTOM_SCALARS, TypeRegistry
 
-# GraphQL demands a query root with a field, and this server has nothing to query.
+# GraphQL requires a query root with a field, but such a schema has nothing to query.
 QUERY = '''"""This schema has subscriptions only."""
 type Query {
   _empty: Boolean
@@ -87,10 +87,11 @@ class Printer:
     def _input_value(self, field: Field) -> str:
         hint = field.hint
         if field.default is MISSING and not field.required:
-            # Python makes the default anew each time, so the schema can only leave it open.
+            # A factory creates the default, so the schema cannot contain it.
             hint = nullable(hint)
         text = f"{field.graphql_name}: {self._type(hint, is_input=True)}"
-        # A default of None is not printed: `= null` would make an argument left out a given one.
+        # A default of None is not printed: with `= null`, an omitted argument would count as
+        # passed.
         if field.default is not MISSING and field.default is not None:
             text = f"{text} = {literal(field.default, field.hint, field.where)}"
         return f"{text}{_deprecated(field.deprecation)}"
@@ -106,7 +107,7 @@ class Printer:
 
 
 def subscription_root(fields: list[str]) -> list[str]:
-    """Print the subscription root; without fields there is none: who only publishes has no need."""
+    """Print the subscription root; a manager without subscriptions has none."""
     return [_block(None, "type Subscription", fields)] if fields else []
 
 

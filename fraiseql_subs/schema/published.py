@@ -1,4 +1,4 @@
-"""Scalars of the application in published objects, which become JSON when they are published."""
+"""Serialises the scalars of the application in published objects."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from fraiseql_subs.schema.hints import Hint, ListHint, ObjectHint, OptionalHint,
 Serialize: TypeAlias = Callable[[Any], Any]
 
 ScalarFields: TypeAlias = dict[str, Serialize]
-"""What makes JSON of the values of fields, by their names in Python."""
+"""Functions that convert the values of fields to JSON, by their Python names."""
 
 
 def scalar_fields(cls: type) -> ScalarFields | Callable[[Any], ScalarFields | None] | None:
-    """Return the fields of a class that have a `Scalar` with `serialize`; None: there are none.
+    """Return the fields of a class with a `Scalar` that has `serialize`; None: there are none.
 
-    Of a generic class, a function that returns them for one of its objects.
+    For a generic class, return a function that returns them for one of its objects.
     """
     if parameters(cls):
         return lambda value: _read(*_made_as(value))
@@ -28,22 +28,22 @@ def scalar_fields(cls: type) -> ScalarFields | Callable[[Any], ScalarFields | No
 
 
 def _made_as(value: Any) -> tuple[type, tuple[Any, ...]]:
-    """Return the class and type arguments of an object that was made as `Page[Order](...)`."""
+    """Return the class and type arguments of an object that was created as `Page[Order](...)`."""
     made_as = getattr(value, "__orig_class__", None)
     return type(value), getattr(made_as, "__args__", ())
 
 
 def _read(cls: type, arguments: tuple[Any, ...]) -> ScalarFields | None:
-    found: ScalarFields = {}
+    serializers: ScalarFields = {}
     for name, annotation in _annotations(cls, arguments).items():
         try:
             serialize = _serializer(read_hint(annotation, name))
         except SchemaError:
-            # What is published need not be a GraphQL type.
+            # A published class need not be a GraphQL type.
             continue
         if serialize is not None:
-            found[name] = serialize
-    return found or None
+            serializers[name] = serialize
+    return serializers or None
 
 
 def _annotations(cls: type, arguments: tuple[Any, ...]) -> dict[str, Any]:
@@ -67,5 +67,5 @@ def _serializer(hint: Hint) -> Serialize | None:
 
 
 def _of_items(serialize: Serialize) -> Serialize:
-    # As it comes: whether it has an end is seen by who reads it.
+    # Lazily: the reader bounds the number of items.
     return lambda items: (None if item is None else serialize(item) for item in items)

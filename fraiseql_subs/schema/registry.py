@@ -1,4 +1,4 @@
-"""The named types that a schema needs, collected from the hints of its fields."""
+"""Collects the named types of a schema from the hints of its fields."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ _RESERVED = _ROOTS | _BUILT_IN_SCALARS | CUSTOM_SCALARS.keys()
 
 
 class TypeRegistry:
-    """Types in the order in which they are first met; add all outputs before the inputs.
+    """Types in the order of their first use; add all outputs before the inputs.
 
     Args:
-        given: Names of types that the schema has already; they are taken as they are.
+        given: Names of types that the schema already has; they are not collected.
 
     Attributes:
-        scalars: Custom scalars in use by name; None for those that this package provides.
-        scalar_kinds: Of custom scalars with the values of another, the name of that one.
-        enums: Enum classes, and literals with a name, by GraphQL name.
+        scalars: Used custom scalars by name; None for those of this package.
+        scalar_kinds: For custom scalars with the values of another scalar, the name of that scalar.
+        enums: Enum classes and named literals, by GraphQL name.
         unions: Unions by GraphQL name.
         objects: Fields of the object types by GraphQL name.
         inputs: Fields of the input objects by GraphQL name.
-        owners: What has each GraphQL name: a type, or (type, "input").
+        owners: The owner of each GraphQL name: a type, or (type, "input").
     """
 
     def __init__(self, given: frozenset[str] = frozenset()) -> None:
@@ -60,7 +60,7 @@ class TypeRegistry:
         self.owners: dict[str, object] = {}
 
     def add_output(self, hint: Hint, where: str) -> None:
-        """Collect what a value of the type consists of.
+        """Collect the types that a value of the type contains.
 
         Raises:
             SchemaError: A type cannot be part of the schema.
@@ -77,7 +77,7 @@ class TypeRegistry:
             if hint.name in self._given:
                 return
             if self._is_new(hint.name, hint, where):
-                # Entered before its fields are looked at: they may lead back to it.
+                # Added before its fields are read: they may refer to it.
                 self.objects[hint.name] = []
                 fields = self.objects[hint.name] = fields_of(hint, is_output=True)
                 for field in fields:
@@ -86,7 +86,7 @@ class TypeRegistry:
             self._add_leaf(hint, where)
 
     def add_input(self, hint: Hint, where: str) -> None:
-        """Collect what an argument of the type consists of.
+        """Collect the types that an argument of the type contains.
 
         Raises:
             SchemaError: A type cannot be part of the schema, or is a union.
@@ -109,7 +109,7 @@ class TypeRegistry:
             self._add_leaf(hint, where)
 
     def input_name(self, hint: ObjectHint) -> str:
-        """Return the name of a class as input: `<Name>Input` when it is an object as well."""
+        """Return the name of a class as input: `<Name>Input` if it is also an object type."""
         is_output = self.owners.get(hint.name) == hint
         return f"{hint.name}Input" if is_output else hint.name
 

@@ -1,7 +1,7 @@
-"""Channels, filters and event types as they are declared, and the arguments they use.
+"""Checks declared channels, filters and event types, and resolves the arguments in them.
 
-Which events they select is decided in the core. Here they are checked, and the arguments they
-name are spelled as GraphQL spells them.
+The names of arguments are converted to their GraphQL names. Not here: the matching of events, which
+is done by the core.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from fraiseql_subs.schema.names import is_name
 Condition: TypeAlias = tuple[str, bool, Any]
 """Path in the event's data; whether the value is an argument; the argument's name or the value."""
 
-# A doubled brace stands for itself; what is left of single ones after this has no partner.
+# A doubled brace is a literal brace; a single brace that this does not match is unpaired.
 _TEMPLATE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
 
 
@@ -32,7 +32,7 @@ def check_channel(channel: object, where: str) -> str:
     """Return the channel.
 
     Raises:
-        SchemaError: It is missing, empty or no text, or a brace in it is not closed.
+        SchemaError: It is missing, empty or not a string, or a brace in it is not closed.
     """
     if not isinstance(channel, str) or not channel:
         given = "is missing" if channel is None else f"is {channel!r}"
@@ -55,7 +55,7 @@ def check_filter(conditions: object, where: str) -> tuple[Condition, ...]:
     """Return the conditions of a filter.
 
     Raises:
-        SchemaError: It is no mapping, a path is malformed, or a value has no JSON.
+        SchemaError: It is not a mapping, a path is malformed, or a value has no JSON form.
     """
     if conditions is None:
         return ()
@@ -68,9 +68,9 @@ def check_filter(conditions: object, where: str) -> tuple[Condition, ...]:
 
 
 def constant_types(conditions: object) -> dict[str, str | EnumTable]:
-    """Return what the classes of a filter's constants say of their type, by path.
+    """Return the types of a filter's constants by path, from their classes.
 
-    A text says nothing: it may spell anything.
+    A text has no entry: it may be the text of any type.
     """
     if not isinstance(conditions, Mapping):
         return {}
@@ -85,7 +85,7 @@ def constant_types(conditions: object) -> dict[str, str | EnumTable]:
     return types
 
 
-# In this order: a `bool` is an `int` to Python, a `datetime` is a `date`.
+# The order matters: in Python a `bool` is an `int`, and a `datetime` is a `date`.
 _CONSTANTS: tuple[tuple[type, str], ...] = (
     (bool, "Boolean"),
     (int, "Int"),
@@ -99,10 +99,10 @@ _CONSTANTS: tuple[tuple[type, str], ...] = (
 
 
 def check_event_types(event_types: object, where: str) -> tuple[str, ...] | None:
-    """Return the event types; None stands for all.
+    """Return the event types; None: all.
 
     Raises:
-        SchemaError: They are no texts, a single text, or there is none.
+        SchemaError: They are not strings, a single string, or empty.
     """
     if event_types is None:
         return None
@@ -116,12 +116,12 @@ def check_event_types(event_types: object, where: str) -> tuple[str, ...] | None
 
 
 class ArgumentNames:
-    """The declared arguments of one field, found by their GraphQL and by their Python name.
+    """The declared arguments of one field, by GraphQL name and by Python name.
 
     Args:
         arguments: The arguments.
         where: Name of the declaration, for errors.
-        remedy: How an argument is declared, with `{name}` for its name.
+        remedy: Text that says how to declare an argument, with `{name}` for its name.
     """
 
     def __init__(self, arguments: Iterable[Field], where: str, remedy: str) -> None:

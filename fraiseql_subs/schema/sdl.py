@@ -1,4 +1,4 @@
-"""Schemas that are written in SDL."""
+"""Loads schemas in SDL."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def load_sdl(schema: str | Path) -> str:
     """Return the SDL text of a schema.
 
     Args:
-        schema: SDL, recognised by a brace or a line break; or a file of UTF-8 SDL: a `Path`, or
-            its name with the ending `.graphql`, `.graphqls` or `.gql`.
+        schema: SDL, recognised by a brace or a line break; or a file of SDL in UTF-8: a `Path`, or
+            a file name that ends with `.graphql`, `.graphqls` or `.gql`.
 
     Raises:
         SchemaError: The file cannot be read, or the text is neither SDL nor such a name.

@@ -1,4 +1,4 @@
-"""What a resolver's parameters declare: GraphQL arguments, and which values it wants."""
+"""Reads the parameters of a resolver: its GraphQL arguments, and the other values that it takes."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from fraiseql_subs.schema.names import check_name
 from fraiseql_subs.types import Context
 
 PROVIDED = ("event", "variables", "context")
-"""Parameters that are matched by name; every other one is a GraphQL argument."""
+"""Parameters that are recognised by name; every other one is a GraphQL argument."""
 
 _CLASSES: dict[str, type] = {"event": Event, "context": Context}
-"""What is passed under these names."""
+"""Classes of the values that are passed under these names."""
 
 _VALUES: tuple[Any, ...] = (int, float, str, bool, bytes, list, tuple, set, frozenset)
 
@@ -33,13 +33,13 @@ class Signature:
     """The parameters of a resolver.
 
     Attributes:
-        order: Names of all parameters, as they are declared.
-        positional: Names of those that may be passed by position.
-        parameters: Those that are GraphQL arguments, by name.
-        variables: The class that the parameter `variables` is annotated with, when its fields are
-            GraphQL arguments; None otherwise.
+        order: Names of all parameters, in their order.
+        positional: Names of the parameters that may be passed by position.
+        parameters: The parameters that are GraphQL arguments, by name.
+        variables: The class that annotates the parameter `variables`, if its fields are GraphQL
+            arguments; otherwise None.
         arguments: All GraphQL arguments: the parameters and the fields of `variables`.
-        unannotated: Names of the parameters that lack the annotation an argument needs.
+        unannotated: Names of the parameters that lack the annotation of an argument.
     """
 
     order: tuple[str, ...]
@@ -51,7 +51,7 @@ class Signature:
 
 
 def check_parameters(function: Callable[..., Any], where: str) -> None:
-    """Check that each parameter can be passed by its name.
+    """Check that each parameter can be passed by name.
 
     Raises:
         SchemaError: The function has `*args`, `**kwargs`, or positional-only parameters other
@@ -77,11 +77,11 @@ def read_signature(function: Callable[..., Any], where: str, *, typed: bool) -> 
     Args:
         function: The resolver.
         where: Its name, for errors.
-        typed: Whether the schema is built from its annotations. If not, `variables` is passed as
-            it is, whatever its annotation.
+        typed: Whether the schema is built from its annotations. If not, `variables` is passed
+            unchanged, with any annotation.
 
     Raises:
-        SchemaError: An annotation is no GraphQL type, or an argument is declared twice.
+        SchemaError: An annotation is not a GraphQL type, or an argument is declared twice.
     """
     namespace = inspect.unwrap(function).__globals__
     declared = inspect.signature(function).parameters
@@ -117,18 +117,18 @@ def read_signature(function: Callable[..., Any], where: str, *, typed: bool) -> 
 def _check_provided(
     name: str, parameter: inspect.Parameter, namespace: Mapping[str, Any], place: str
 ) -> None:
-    """Refuse an annotation that says another class than what is passed."""
+    """Refuse an annotation with another class than that of the passed value."""
     expected = _CLASSES.get(name)
     if expected is None or parameter.annotation is inspect.Parameter.empty:
         return
     try:
         annotation = evaluate(parameter.annotation, namespace, place)
     except SchemaError:
-        # A name that is imported for type checkers alone; it is not needed here.
+        # A name that is imported only for type checkers; it is not needed here.
         return
     if annotation is expected or not isinstance(annotation, type):
         return
-    # A TypedDict may say what keys the data has.
+    # A TypedDict may describe the keys of the data.
     if annotation in _VALUES or (is_object_class(annotation) and not is_typeddict(annotation)):
         remedy = f"annotate `{expected.__name__}`"
         if name == "event":

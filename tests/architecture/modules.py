@@ -1,4 +1,4 @@
-"""Which module of a crate uses which, read from its `use` lines and paths."""
+"""Reads the dependencies between the modules of a crate from its `use` lines and paths."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ Graph = dict[str, set[str]]
 
 
 def read_graph(source: Path) -> Graph:
-    """Return the modules of a crate, each with those that it uses.
+    """Return the modules of a crate, each with the modules that it uses.
 
-    A module is named by its path, `connection::outbox`; the root has no name and is left out, as
-    are tests. `pub use` of a child is no use: a folder's `mod.rs` only shows what is in it.
+    A module is named by its path, `connection::outbox`; the root and tests are left out. `pub use`
+    of a child does not count as a use: a folder's `mod.rs` only re-exports its content.
 
     Args:
         source: The folder `src`.
@@ -49,7 +49,7 @@ def _paths(text: str, module: str, names: set[str]) -> Iterator[str]:
 
 
 def _expanded(use: str) -> Iterator[str]:
-    """Yield the paths of one `use`, its groups spread out."""
+    """Yield the paths of one `use`, with its groups expanded."""
     head, brace, tail = use.partition("{")
     if not brace:
         yield use
@@ -76,13 +76,13 @@ def _absolute(path: str, module: str, names: set[str]) -> str:
         here, parts = here[:-1], parts[1:]
         if parts[:1] != ["super"]:
             return "::".join(here + parts)
-    # A child that is named without `self::`; what is none is another crate.
+    # A child without `self::`; any other name is another crate.
     child = "::".join([*module.split("::"), parts[0]])
     return "::".join([*module.split("::"), *parts]) if child in names else ""
 
 
 def _module(path: str, names: set[str]) -> str:
-    """Return the module that a path leads into; `""`: the root, or another crate."""
+    """Return the module of a path; `""`: the root, or another crate."""
     parts = path.split("::")
     for length in range(len(parts), 0, -1):
         if (name := "::".join(parts[:length])) in names:
@@ -91,7 +91,7 @@ def _module(path: str, names: set[str]) -> str:
 
 
 def circles(graph: Graph) -> list[list[str]]:
-    """Return the sets of modules that reach each other (Tarjan), the largest first."""
+    """Return the strongly connected components of modules (Tarjan), the largest first."""
     index: dict[str, int] = {}
     low: dict[str, int] = {}
     stack: list[str] = []

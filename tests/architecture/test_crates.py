@@ -1,4 +1,4 @@
-"""The architecture holds: crates depend in one direction, each on what is its own business."""
+"""Checks the architecture: crates depend in one direction, each on its allowed libraries."""
 
 from __future__ import annotations
 
@@ -72,16 +72,16 @@ def test_only_runtime_and_server_know_actix(crate, dependencies):
 
 
 @pytest.mark.parametrize("forbidden", ["block_on(", "unsafe {", "todo!(", "unimplemented!("])
-def test_rust_has_none_of_what_is_forbidden(forbidden):
+def test_rust_contains_no_forbidden_code(forbidden):
     assert [path for path in RUST if forbidden in path.read_text()] == []
 
 
-def test_every_file_is_one_room():
+def test_no_file_is_too_long():
     long = [path for path in [*RUST, *PYTHON] if len(path.read_text().splitlines()) > 600]
     assert long == []
 
 
-def test_every_file_says_what_lives_in_it():
+def test_every_file_has_a_header():
     assert [path for path in RUST if not path.read_text().startswith("//!")] == []
     assert [path for path in PYTHON if not path.read_text().startswith('"""')] == []
 

@@ -1,4 +1,4 @@
-"""The Python package: modules depend in one direction, and none uses another one's inside."""
+"""Modules of the package depend in one direction, and use no private names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PACKAGE = ROOT / "fraiseql_subs"
 
 
 def imported(name: str, tree: ast.AST, names: set[str], is_package: bool) -> set[str]:
-    """Return the modules of the package that one of them imports, also for types alone.
+    """Return the modules of the package that one of them imports, also only for types.
 
     Args:
         name: Its name from the root of the package, such as `adapters.asgi`; the root is "".

@@ -1,4 +1,4 @@
-"""Tests are rooms: each folder uses `tests/support` and what lies in it, and no other folder."""
+"""Checks that each folder of tests uses only `tests/support` and its own files."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ ROOMS = sorted({path.parent for path in TESTS.rglob("test_*.py")})
 
 
 def files(room: Path) -> list[Path]:
-    """Return the Python files of a room, and of its packages, such as a table of cases."""
+    """Return the Python files of a folder, and of its packages, such as a table of cases."""
     packages = [path.parent for path in room.glob("*/__init__.py")]
     return sorted(path for folder in [room, *packages] for path in folder.glob("*.py"))
 
 
 def modules(room: Path) -> set[str]:
-    """Return the names by which a room imports its files."""
+    """Return the names by which a folder imports its files."""
     packages = {path.parent.name for path in room.glob("*/__init__.py")}
     return {path.stem for path in room.glob("*.py")} - {"conftest"} | packages
 
@@ -36,7 +36,7 @@ def imports(path: Path) -> set[str]:
 
 
 def imports_of_other_rooms(room: Path, rooms: list[Path]) -> list[str]:
-    """Return the imports in a room of what only another room has."""
+    """Return the imports in a folder of modules that only another folder has."""
     others = set().union(*(modules(other) for other in rooms if other != room))
     return [
         f"{path.name}: {name}"
@@ -56,17 +56,19 @@ def test_support_imports_from_no_room():
 
 @pytest.mark.parametrize("folder", [TESTS, TESTS / "integration"], ids=lambda folder: folder.name)
 def test_a_test_lies_in_a_room(folder):
-    """`tests` and `tests/integration` have rooms and what these share, and no test of their own."""
+    """`tests` and `tests/integration` contain folders and shared files, but no tests."""
     assert {path.name for path in folder.glob("*.py")} == {"conftest.py"}
 
 
-def test_names_of_files_are_told_apart():
-    """pytest imports each file by its name alone, and so does a room its helpers."""
+def test_test_files_have_different_names():
+    """pytest imports each file by its name only, and a folder imports its helpers in the same
+    way.
+    """
     names = [name for room in ROOMS for name in modules(room)]
     assert {name for name in names if names.count(name) > 1} == set()
 
 
-def test_contributors_are_told_of_every_room():
+def test_every_folder_of_tests_is_in_contributing():
     text = (ROOT / "CONTRIBUTING.md").read_text()
     paths = [str(room.relative_to(ROOT)) for room in ROOMS]
     assert [path for path in paths if f"| `{path}` |" not in text] == []

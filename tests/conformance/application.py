@@ -1,4 +1,4 @@
-"""What the transcripts ask for, and the clients that its hook lets in."""
+"""The application for the transcripts: its subscriptions and its `authenticate` hook."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def checked(event) -> str | None:
 
 
 class Authentication:
-    """An `authenticate` hook that behaves as a transcript asks."""
+    """An `authenticate` hook whose behaviour a transcript selects."""
 
     def __init__(self, behaviour: str) -> None:
         self.behaviour = behaviour
@@ -85,7 +85,7 @@ def _schema(held: Held) -> graphql.GraphQLSchema:
 
 
 class Held:
-    """A value that comes when a transcript says so."""
+    """A value that is sent when a transcript says so."""
 
     def __init__(self) -> None:
         self.let_go = asyncio.Event()
@@ -103,7 +103,7 @@ class Held:
 
 
 class Application:
-    """The manager of one transcript, and what its steps need to know."""
+    """The manager of one transcript, and the state that its steps need."""
 
     def __init__(self, options: dict[str, Any]) -> None:
         options = dict(options)

@@ -50,7 +50,7 @@ class HttpRun(Run):
     ) -> AsyncIterator[Self]:
         """Make a client that has sent nothing yet."""
         async with httpx.AsyncClient(timeout=PATIENCE) as client:
-            # What a transcript does not name is not sent.
+            # Members that a transcript does not name are not sent.
             client.headers.clear()
             run = cls(application, client, url.replace("ws:", "http:"))
             async with run.stream:
@@ -68,7 +68,7 @@ class HttpRun(Run):
 
     async def request(self, asked: dict[str, Any]) -> None:
         self.waiting.append(asyncio.create_task(self.client.send(self._build(asked))))
-        # Later steps come later.
+        # Later steps belong to a later test.
         await asyncio.sleep(0)
 
     async def response(self, expected: dict[str, Any]) -> None:

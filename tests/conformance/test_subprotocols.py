@@ -1,4 +1,4 @@
-"""Which subprotocol a WebSocket handshake agrees on, over every server there is."""
+"""Subprotocol negotiation in the WebSocket handshake, on every server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules of the protocols, one transcript each, over every server that offers them."""
+"""Replays the transcripts, one for each rule of a protocol, on every server that offers it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from websocket_steps import WebSocketRun
 
 HERE = Path(__file__).parent
 
-# Folder of the transcripts: how they are played, the protocol, the servers that offer it.
+# By folder of transcripts: how they are replayed, the protocol, the servers that offer it.
 PROTOCOLS: dict[str, tuple[Any, str, list[str]]] = {
     "graphql_transport_ws": (WebSocketRun, "graphql-transport-ws", list(SERVERS)),
     "graphql_ws": (WebSocketRun, "graphql-ws", list(SERVERS)),
@@ -38,7 +38,7 @@ CASES = [
 
 
 class Switchboard:
-    """An ASGI application that hands over to that of the running test."""
+    """An ASGI application that forwards to that of the running test."""
 
     app: Any = None
 
@@ -48,7 +48,7 @@ class Switchboard:
 
 
 class Servers:
-    """Serves one manager after the other: ASGI servers are slow to start and run on."""
+    """Serves one manager after the other: ASGI servers start slowly, so they keep running."""
 
     def __init__(self, stack: AsyncExitStack) -> None:
         self._stack = stack

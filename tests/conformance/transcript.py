@@ -97,7 +97,7 @@ class Run:
 
 
 def fill(value: Any, known: dict[str, str]) -> Any:
-    """Put what is known in the place of its name."""
+    """Replace names by their known values."""
     if isinstance(value, dict):
         return {key: fill(member, known) for key, member in value.items()}
     if isinstance(value, list):
@@ -106,7 +106,7 @@ def fill(value: Any, known: dict[str, str]) -> Any:
 
 
 def matches(actual: Any, expected: Any) -> bool:
-    """Compare exactly but for the markers."""
+    """Compare exactly, except for the markers."""
     if isinstance(expected, dict):
         if "$error" in expected:
             return _is_error(actual)

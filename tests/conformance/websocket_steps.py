@@ -31,7 +31,7 @@ class WebSocketRun(Run):
     async def connect(
         cls, application: Application, url: str, subprotocol: str
     ) -> AsyncIterator[Self]:
-        """Connect a client that has said nothing yet."""
+        """Connect a client that has not sent a message yet."""
         client = await ProtocolClient.connect(url, subprotocols=[subprotocol])
         try:
             assert client.socket.subprotocol == subprotocol

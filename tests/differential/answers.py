@@ -1,4 +1,4 @@
-"""Who answers a case: graphql-js, graphql-core, and we, on each of our ways to a value."""
+"""Runs a case with graphql-js, graphql-core and this package, the last with each kind of value."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ WAYS = ("event", "dicts", "objects")
 
 
 def run_driver(request: dict[str, Any]) -> list[str]:
-    """Have graphql-js answer, in one process: one line of JSON for each item."""
+    """Run graphql-js, in one process: one line of JSON for each item."""
     done = subprocess.run(
         ["node", DRIVER], input=json.dumps(request), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    # Not `splitlines`, which knows more line ends than JSON escapes.
+    # Not `splitlines`, which splits at more line ends than JSON escapes.
     return done.stdout.rstrip("\n").split("\n")
 
 
 def ask_js(cases: Iterable[Case]) -> list[Answer]:
-    """Ask graphql-js."""
+    """Run a case with graphql-js."""
     requests = [
         {
             "sdl": case.sdl,
@@ -72,7 +72,7 @@ def _spelled(value: Any) -> Any:
 
 @functools.lru_cache(maxsize=64)
 def core_schema(sdl: str) -> graphql.GraphQLSchema:
-    """Build a schema whose field `echo` gives its arguments."""
+    """Build a schema whose field `echo` returns its arguments."""
     schema = graphql.build_schema(sdl)
     root = schema.subscription_type
     if root is not None and "echo" in root.fields:
@@ -81,12 +81,12 @@ def core_schema(sdl: str) -> graphql.GraphQLSchema:
 
 
 async def ask_core(case: Case) -> Answer:
-    """Ask graphql-core."""
+    """Run a case with graphql-core."""
     return await ask_core_with(core_schema(case.sdl), case)
 
 
 async def ask_core_with(schema: graphql.GraphQLSchema, case: Case) -> Answer:
-    """Ask graphql-core, with a schema that is built already."""
+    """Run a case with graphql-core, with an existing schema."""
     try:
         document = graphql.parse(case.document)
     except graphql.GraphQLSyntaxError as error:
@@ -114,7 +114,7 @@ async def ask_core_with(schema: graphql.GraphQLSchema, case: Case) -> Answer:
     if hasattr(result, "__anext__"):
         result = await anext(result)
         return _core_answer(result.data, result.errors, is_executed=True)
-    # An error of execution has a path; one of the request has none, and there are no data then.
+    # An execution error has a path. A request error has none, and there are no data.
     is_query = operation is None or operation.operation != graphql.OperationType.SUBSCRIPTION
     errors = result.errors or []
     is_executed = is_query and all(error.path for error in errors)
@@ -127,12 +127,12 @@ def _core_answer(
     response: dict[str, Any] = {"data": data} if is_executed else {}
     if errors:
         response["errors"] = [error.formatted for error in errors]
-    # What stands for a variable that was not given has no JSON.
+    # The marker of a missing variable has no JSON form.
     return read(json.dumps(response, default=lambda undefined: None))
 
 
 class Ours:
-    """Our answers to cases of one schema, on one way to the value."""
+    """Runs cases of one schema with this package, for one kind of value."""
 
     def __init__(self, sdl: str, way: str) -> None:
         self.schema = core_schema(sdl)
@@ -179,13 +179,13 @@ class Ours:
 
 
 def as_object(schema: graphql.GraphQLSchema, declared: Any, value: Any) -> Any:
-    """Make objects with attributes of dicts, wherever the type has fields."""
+    """Convert dicts to objects with attributes, where the type has fields."""
     declared = graphql.get_nullable_type(declared)
     if isinstance(declared, graphql.GraphQLList) and isinstance(value, list):
         return tuple(as_object(schema, declared.of_type, item) for item in value)
     if not isinstance(value, dict) or not graphql.is_composite_type(declared):
         return value
-    # An object tells its type by the name of its class.
+    # The type of an object is the name of its class.
     name = value.get("__typename", "Unnamed")
     concrete = declared if graphql.is_object_type(declared) else schema.get_type(str(name))
     fields = getattr(concrete, "fields", {})
@@ -198,12 +198,12 @@ def as_object(schema: graphql.GraphQLSchema, declared: Any, value: Any) -> Any:
 
 
 def can_carry(way: str, case: Case) -> bool:
-    """Tell whether there is the value on this way: an event carries JSON."""
+    """Whether this kind of value can represent the case: an event contains JSON."""
     return way != "event" or _spelled(case.value) == case.value
 
 
 async def ask_ours(cases: Iterable[Case]) -> dict[tuple[Case, str], Answer | Exception]:
-    """Ask us, on each way that can carry the value."""
+    """Run a case with this package, for each kind of value that can represent it."""
     answers: dict[tuple[Case, str], Answer | Exception] = {}
     by_schema: dict[tuple[str, str], list[Case]] = {}
     for case in cases:

@@ -1,4 +1,4 @@
-"""What a case is, and what an answer is compared by. Not here: who answers (`answers`)."""
+"""Cases, and the parts of a response that are compared. Not here: running them (`answers`)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 Answer: TypeAlias = dict[str, Any]
-"""A response without what is not compared: texts and extensions of errors."""
+"""A response without the parts that are not compared: texts and extensions of errors."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""The answers of graphql-js and of us to the whole table, asked once."""
+"""The responses of graphql-js and of this package to the whole table, run once."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ async def answers(case: Case, way: str) -> tuple[Answer, Answer]:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("value", VALUES, ids=repr)
-async def test_a_type_that_is_not_named_is_told_by_the_fields(value, way):
+async def test_a_value_without_a_type_name_has_the_type_of_its_fields(value, way):
     document = "subscription { root { __typename } }"
     mine, reference = await answers(Case("told by fields", document, value, TOLD_BY_FIELDS), way)
     assert mine == reference

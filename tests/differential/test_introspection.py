@@ -1,4 +1,4 @@
-"""Clients build the schema from what it tells of itself: graphql-js, graphql-core, GraphiQL."""
+"""Clients build the schema from introspection: graphql-js, graphql-core, GraphiQL."""
 
 from __future__ import annotations
 

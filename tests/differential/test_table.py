@@ -1,4 +1,4 @@
-"""The same request and value, answered by graphql-js, graphql-core and us, exactly alike."""
+"""graphql-js, graphql-core and this package return equal responses to a request and value."""
 
 from __future__ import annotations
 

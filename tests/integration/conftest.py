@@ -53,7 +53,7 @@ async def connect(stack: AsyncExitStack) -> Connect:
 
 @pytest.fixture
 def within() -> Callable[[Awaitable[Any]], Awaitable[Any]]:
-    """Await something that has to happen: `await within(event.wait())`."""
+    """Await with a time limit: `await within(event.wait())`."""
 
     def wait(awaitable: Awaitable[Any]) -> Awaitable[Any]:
         return asyncio.wait_for(awaitable, PATIENCE)

@@ -1,4 +1,4 @@
-"""What tests of every kind share."""
+"""Helpers for all tests."""
 
 from support.programs import log_file, program
 from support.waiting import PATIENCE, eventually, eventually_sync

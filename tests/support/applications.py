@@ -1,4 +1,4 @@
-"""ASGI applications, run without a server: their lives, and requests to them."""
+"""ASGI applications without a server: their lifespans, and requests to them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ APPLICATIONS = pytest.mark.parametrize("make_app", [GraphQLApp, create_subscript
 
 @contextlib.asynccontextmanager
 async def alive(app: Any) -> AsyncIterator[httpx.AsyncClient]:
-    """Run the life of an application, as ASGI servers do."""
+    """Run the lifespan of an application, like an ASGI server."""
     received: asyncio.Queue[dict[str, str]] = asyncio.Queue()
     sent: asyncio.Queue[dict[str, str]] = asyncio.Queue()
     life = asyncio.create_task(app({"type": "lifespan", "state": {}}, received.get, sent.put))

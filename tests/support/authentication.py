@@ -10,7 +10,7 @@ ADA = Identity("ada")
 
 
 class Admitting:
-    """Lets everyone in as one user; `asked` has what it was called with."""
+    """Accepts every client as one user; `asked` has the parameters of its calls."""
 
     def __init__(self, identity: Identity = ADA) -> None:
         self.identity = identity
@@ -39,6 +39,6 @@ async def refuse(params: ConnectionParams) -> None:
 
 
 async def by_payload(params: ConnectionParams) -> Identity:
-    """Let in the user that the payload names: `{"user": "ada"}`, `{"user": "ada@tenant"}`."""
+    """Accept the user that the payload names: `{"user": "ada"}`, `{"user": "ada@tenant"}`."""
     user, _, tenant = str((params.payload or {})["user"]).partition("@")
     return Identity(user, tenant_id=tenant or None)

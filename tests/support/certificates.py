@@ -11,7 +11,7 @@ from fraiseql_subs import TLS
 
 
 class Credentials:
-    """A certificate of 127.0.0.1 and who has issued it."""
+    """A certificate for 127.0.0.1, and its authority."""
 
     def __init__(self, folder: Path) -> None:
         self.authority = trustme.CA()
@@ -22,12 +22,12 @@ class Credentials:
 
     @property
     def tls(self) -> TLS:
-        """What `serve` takes, by value."""
+        """The value for `serve`."""
         return TLS(cert=self.cert.read_bytes(), key=self.key.read_bytes())
 
     @property
     def option(self) -> str:
-        """What `ServerProcess` takes."""
+        """The code for `ServerProcess`."""
         return f", tls=TLS(cert={str(self.cert)!r}, key={str(self.key)!r})"
 
     @property

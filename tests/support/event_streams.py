@@ -23,7 +23,7 @@ async def opened(
     extensions: dict[str, Any] | None = None,
     **headers: str,
 ) -> AsyncIterator[Any]:
-    """Subscribe by POST; yield the response and what is read of its body."""
+    """Subscribe by POST; yield the response and a reader of its body."""
     headers = {"accept": accept, **{name.replace("_", "-"): headers[name] for name in headers}}
     request = {"query": query, "extensions": extensions}
     async with (
@@ -34,7 +34,7 @@ async def opened(
 
 
 class Body:
-    """A body that goes on."""
+    """A streamed body."""
 
     def __init__(self, response: httpx.Response) -> None:
         self._chunks = response.aiter_text()

@@ -1,4 +1,4 @@
-"""The key server of an identity provider, as `JWT.jwks_url` asks it."""
+"""The key server of an identity provider, for `JWT.jwks_url`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from support.tokens import encode
 
 
 class KeyServer:
-    """Serves a key set on this machine, and counts how often it is asked for."""
+    """Serves a key set on this machine, and counts the requests."""
 
     def __init__(self) -> None:
         self.keys: dict[str, str] = {}

@@ -35,7 +35,7 @@ class NodeProcess:
             await process.communicate()
 
     async def read(self) -> Any:
-        """Return what the next line says."""
+        """Return the JSON of the next line."""
         assert self._process.stdout is not None
         line = await asyncio.wait_for(self._process.stdout.readline(), PATIENCE)
         assert line, "the script ended early"

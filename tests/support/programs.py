@@ -1,4 +1,4 @@
-"""Programs that a test runs in a process of their own, as users run theirs."""
+"""Programs that a test runs in separate processes, like users."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a manager is with what it was given, told by its metrics."""
+"""Waits for the progress of a manager, by its metrics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from support.waiting import PATIENCE, eventually
 
 
 async def clients_left(manager: SubscriptionManager, remaining: int = 0) -> None:
-    """Return when the server knows that its clients are gone, but for `remaining` of them."""
+    """Return when the server knows that all but `remaining` clients are gone."""
     await eventually(
         lambda: manager.metrics().connections == remaining,
         f"all clients but {remaining} are gone" if remaining else "all clients are gone",
@@ -20,13 +20,13 @@ async def clients_left(manager: SubscriptionManager, remaining: int = 0) -> None
 
 
 async def settled(manager: SubscriptionManager) -> None:
-    """Return when no client is connected and nothing runs."""
+    """Return when no client is connected and no subscription runs."""
     await clients_left(manager)
     await eventually(lambda: not manager.metrics().subscriptions, "nothing runs")
 
 
 async def recorded(manager: SubscriptionManager) -> None:
-    """Return when the history has all that was published before."""
+    """Return when the history has all events that were published before."""
     accepted = manager.metrics().events_accepted
     await eventually(
         lambda: manager.metrics().events_published >= accepted, "the history has all events"
@@ -34,7 +34,7 @@ async def recorded(manager: SubscriptionManager) -> None:
 
 
 async def disconnect_slow_consumer(manager: SubscriptionManager, channel: str, data: Any) -> None:
-    """Publish to one who does not read, until the manager disconnects that one."""
+    """Publish to a client that does not read, until the manager disconnects it."""
     await publish_until(
         manager,
         lambda: manager.metrics().slow_consumer_disconnects,

@@ -1,6 +1,6 @@
-"""A raw graphql-transport-ws client: says what a test tells it to, also what is wrong.
+"""A raw graphql-transport-ws client: sends any messages of a test, also invalid ones.
 
-Built on `websockets`, which knows RFC 6455 and nothing of GraphQL.
+Built on `websockets`, which implements RFC 6455 and not GraphQL.
 """
 
 from __future__ import annotations
@@ -33,11 +33,13 @@ class ProtocolClient:
     async def connect(
         cls, url: str, *, subprotocols: list[str] | None = None, **options: Any
     ) -> Self:
-        """Open a socket and say nothing yet; `subprotocols=[]` offers none."""
+        """Open a socket without sending a message; `subprotocols=[]` offers none."""
         offered = [SUBPROTOCOL] if subprotocols is None else subprotocols
         options.setdefault("max_size", None)
         # A client with messages it never reads would wait for the whole time.
         options.setdefault("close_timeout", 0.5)
+        # A busy machine takes its time.
+        options.setdefault("open_timeout", PATIENCE)
         return cls(await open_websocket(url, subprotocols=offered or None, **options))
 
     async def init(self, payload: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -73,7 +75,9 @@ class ProtocolClient:
         return id
 
     async def settle(self) -> None:
-        """Return when the server has handled all that was sent: a ping goes after it."""
+        """Return when the server has handled all sent messages: sends a ping and waits for its
+        answer.
+        """
         await self.send({"type": "ping"})
         while (message := await self._next_message())["type"] != "pong":
             self._received.append(message)
@@ -132,7 +136,7 @@ class ProtocolClient:
         raise AssertionError(f"a message came instead of the close: {message!r}")
 
     def kill(self) -> None:
-        """End the connection as a lost network does: without a word."""
+        """End the connection like a lost network: without a close frame."""
         self.socket.transport.abort()
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Requests of HTTP/1.1 as bytes, also such as no library sends."""
+"""HTTP/1.1 requests as bytes, also ones that no library sends."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HANDSHAKE = (
     "Sec-WebSocket-Version: 13",
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
 )
-"""The fields of a handshake, but for the subprotocol."""
+"""The fields of a handshake, without the subprotocol."""
 
 
 @dataclass(frozen=True)

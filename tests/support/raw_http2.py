@@ -1,4 +1,4 @@
-"""HTTP/2 frame by frame, for clients that no library would be."""
+"""HTTP/2 frame by frame, for clients that no library implements."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
 
 
 def window(stream: int, size: int) -> bytes:
-    """Let so much more of a stream come (bytes); 0 is all of the connection."""
+    """Open the window of a stream by a number of bytes; stream 0 is the connection."""
     return frame(WINDOW_UPDATE, 0, stream, struct.pack(">I", size))
 
 
@@ -59,7 +59,7 @@ class Response:
 
 
 class Http2Client:
-    """One connection; it reads in the background, and answers nothing but settings."""
+    """One connection; it reads in the background, and answers only settings."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
@@ -103,7 +103,7 @@ class Http2Client:
         return self._last_stream
 
     def ask(self, fields: Fields, body: bytes = b"", *, is_whole: bool = True) -> int:
-        """Send a request; gives its stream."""
+        """Send a request; return its stream."""
         stream = self.next_stream()
         head = self.encoder.encode(fields)
         ends = is_whole and not body
@@ -126,7 +126,7 @@ class Http2Client:
         return response
 
     async def closed(self) -> int | None:
-        """Wait until the server has closed; gives the code of its farewell."""
+        """Wait until the server has closed; return the code of its `GOAWAY`."""
         await asyncio.wait_for(self.is_closed.wait(), PATIENCE)
         return self.goaway
 
@@ -170,6 +170,6 @@ class Http2Client:
                 self.send(window(0, len(payload)) + window(stream, len(payload)))
 
     async def close(self) -> None:
-        """Leave at once."""
+        """Close at once."""
         self._reading.cancel()
         self.writer.transport.abort()

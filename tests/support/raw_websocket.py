@@ -1,4 +1,4 @@
-"""A WebSocket client that does nothing by itself: it reads and answers only when told to."""
+"""A WebSocket client that reads and answers only when a test says so."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def message(content: Any) -> bytes:
 
 @dataclass(frozen=True)
 class Frame:
-    """What came: its opcode and its payload."""
+    """A received frame: its opcode and its payload."""
 
     opcode: int
     payload: bytes
@@ -149,7 +149,7 @@ class RawWebSocket:
         await asyncio.wait_for(self.reader.readexactly(count), PATIENCE)
 
     async def ended(self) -> list[Frame]:
-        """Read until the server ends the connection; return what came before."""
+        """Read until the server ends the connection; return the frames before."""
         frames = []
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:

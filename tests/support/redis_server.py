@@ -1,4 +1,4 @@
-"""A Redis of a test's own: a private server that can be killed, stopped and started."""
+"""A private Redis on a free port, which a test can kill, stop and start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Resolvers that tell where they are, and go on when a test lets them."""
+"""Resolvers that report their progress, and continue when a test lets them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fraiseql_subs import subscription
 
 
 class Endless:
-    """A source stream that never ends by itself, and tells when its client has left."""
+    """A source stream that never ends by itself, and reports when its client has disconnected."""
 
     def __init__(self) -> None:
         self.ended = asyncio.Event()

@@ -1,4 +1,4 @@
-"""Response bodies that go on, read as strictly as their protocols write them."""
+"""Parsers of streamed response bodies, as strict as their protocols."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Body(ABC):
 
     @abstractmethod
     async def heartbeat(self) -> None:
-        """Read a sign of life."""
+        """Read a heartbeat."""
 
     async def cut(self) -> None:
         """Read the end of the body, where its protocol has more to say."""
@@ -90,7 +90,7 @@ class Parts(Body):
         self._has_begun = False
 
     async def next_part(self) -> Any:
-        """Return the JSON of the next part that says something."""
+        """Return the JSON of the next part that is not a heartbeat."""
         while (part := await self._any_part()) == {}:
             pass
         return part

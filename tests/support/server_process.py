@@ -1,4 +1,4 @@
-"""A server in a process of its own, whose memory and descriptors can be looked at."""
+"""A server in a separate process, whose memory and descriptors can be measured."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DECLARED = 'manager = SubscriptionManager([passthrough("ticks", str, channel="ti
 
 
 def manager(options: str = "") -> str:
-    """Write the manager that most tests need, of one worker where they do not say otherwise."""
+    """Return the code of the manager for most tests, with one worker by default."""
     return DECLARED.format(f", workers=1, {options}")
 
 
@@ -84,7 +84,7 @@ class ServerProcess(LoggedProcess):
         return http_url(self.url)
 
     async def _is_answered(self) -> bool:
-        """Be answered once, so that what the server opens for itself is open, and nothing else."""
+        """Send one request, so that the server has opened its own files, and no others."""
         context = None
         if self.has_tls:
             context = ssl.create_default_context()
@@ -109,7 +109,7 @@ class ServerProcess(LoggedProcess):
 
     @property
     def peak_memory(self) -> float:
-        """Most resident memory there was (MiB)."""
+        """Peak of the resident memory (MiB)."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         found = re.search(r"VmHWM:\s+(\d+)", status)
         assert found is not None

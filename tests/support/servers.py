@@ -1,4 +1,4 @@
-"""The servers that a manager can be behind, each on a free port of the running loop."""
+"""The servers that a manager can run behind, each on a free port of the running loop."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def listen() -> socket.socket:
 
 @asynccontextmanager
 async def uvicorn(app: Any, **options: Any) -> AsyncIterator[str]:
-    """Run an ASGI application under uvicorn; gives its host and port."""
+    """Run an ASGI application under uvicorn; return its host and port."""
     import uvicorn
 
     options = {"log_level": "error", "lifespan": "off", "ws": "websockets-sansio", **options}
@@ -50,7 +50,7 @@ async def uvicorn(app: Any, **options: Any) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def hypercorn(app: Any) -> AsyncIterator[str]:
-    """Run an ASGI application under hypercorn; gives its host and port."""
+    """Run an ASGI application under hypercorn; return its host and port."""
     from hypercorn.asyncio import serve
     from hypercorn.config import Config
 
@@ -75,7 +75,7 @@ async def hypercorn(app: Any) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def granian(app: Any) -> AsyncIterator[str]:
-    """Run an ASGI application under granian; gives its host and port."""
+    """Run an ASGI application under granian; return its host and port."""
     from granian.constants import Interfaces
     from granian.server.embed import Server
 
@@ -123,7 +123,7 @@ ASGI: dict[str, tuple[Run, Callable[[SubscriptionManager], Any]]] = {
     "asgi-hypercorn": (hypercorn, GraphQLApp),
     "asgi-granian": (granian, GraphQLApp),
 }
-"""How an application is run, and how it is made of a manager."""
+"""The function that runs an application, and the one that creates it from a manager."""
 
 
 def _serving(name: str) -> Serve:
@@ -159,7 +159,7 @@ SERVERS: dict[str, Serve] = {
     **{name: _serving(name) for name in ASGI},
     "aiohttp": aiohttp,
 }
-"""How to serve a manager: each gives the URL for WebSocket clients."""
+"""Functions that serve a manager; each returns the URL for WebSocket clients."""
 
 HTTP_SERVERS = [name for name in SERVERS if name != "aiohttp"]
-"""Those that offer the protocols over HTTP as well."""
+"""The servers that also offer the protocols over HTTP."""

@@ -1,4 +1,4 @@
-"""JSON Web Tokens, signed with the standard library alone."""
+"""JSON Web Tokens, signed with the standard library only."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def encode(data: bytes) -> str:
 
 
 def token(*, secret: str = SECRET, header: dict[str, Any] | None = None, **claims: Any) -> str:
-    """Sign claims by HS256, with the standard library alone."""
+    """Sign claims by HS256, with the standard library only."""
     claims = {"sub": "ada", "exp": time.time() + 60, **claims}
     parts = [{"alg": "HS256", "typ": "JWT"} if header is None else header, claims]
     signed = ".".join(encode(json.dumps(part).encode()) for part in parts)

@@ -1,4 +1,4 @@
-"""Waiting for what another task, thread or process does, where no event can be awaited."""
+"""Waits for other tasks, threads or processes, if no event can be awaited."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 PATIENCE = 60.0
-"""Seconds that something is waited for: far more than it takes, on any machine."""
+"""Time limit of waits (seconds): far more than needed, on any machine."""
 
 PAUSE = 0.01
-"""Seconds between two looks."""
+"""Interval of checks (seconds)."""
 
 T = TypeVar("T")
 
@@ -50,7 +50,7 @@ async def eventually(
 
 
 def eventually_sync(condition: Callable[[], T], what: str, timeout: float = PATIENCE) -> T:
-    """Do what `eventually` does, for tests without an event loop and for other threads."""
+    """The same as `eventually`, for tests without an event loop and for other threads."""
     deadline = time.monotonic() + timeout
     last = "it was never looked at"
     while time.monotonic() < deadline:

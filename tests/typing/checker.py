@@ -1,4 +1,4 @@
-"""What `mypy --strict` says of programs of users, by file."""
+"""The report of `mypy --strict` on programs of users, by file."""
 
 from __future__ import annotations
 

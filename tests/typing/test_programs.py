@@ -1,4 +1,4 @@
-"""Programs of users under `mypy --strict`: what the types promise."""
+"""Programs of users under `mypy --strict`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Functions that a manager is given: those that cannot be called as they would be are refused."""
+"""Functions with a wrong signature are refused when they are passed to a manager."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The comparison with peers: its tables say what was measured, and our server of it serves."""
+"""The comparison with other servers: its tables contain the measurements, and our server works."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_table_gives_median_least_and_the_ratio_to_the_floor_of_the_same_round
     ]
 
 
-def test_what_went_wrong_has_no_figure_and_is_said(data):
+def test_a_failed_run_has_no_figure_and_is_reported(data):
     text = report.tables(data)
     assert "- fan-out-100, peer, round 2: no result within 60 s\n" in text
     assert "- fan-out-100, peer, round 3: 3 lost\n" in text
@@ -116,7 +116,9 @@ async def test_our_server_publishes_the_lines_of_its_control_port(name):
     contender = next(c for c in contenders(2) if c.name == name)
     with running(contender) as server:
         url = f"ws://127.0.0.1:{server.port}/graphql"
-        async with websockets.connect(url, subprotocols=["graphql-transport-ws"]) as client:
+        async with websockets.connect(
+            url, subprotocols=["graphql-transport-ws"], open_timeout=None
+        ) as client:
             await client.send('{"type": "connection_init"}')
             assert json.loads(await client.recv())["type"] == "connection_ack"
             payload = {"query": QUERY, "variables": {"key": 2}}

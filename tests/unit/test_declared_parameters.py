@@ -1,4 +1,4 @@
-"""What a declaration says wrongly is refused where it is made, with what to write instead."""
+"""A wrong declaration is refused at its creation, with what to write instead."""
 
 from __future__ import annotations
 

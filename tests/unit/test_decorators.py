@@ -1,4 +1,4 @@
-"""Declaring subscriptions: what is taken, what is refused, and what the core is given."""
+"""Declarations of subscriptions: accepted and refused ones, and their form for the core."""
 
 import enum
 import types
@@ -296,7 +296,7 @@ def in_this_module(event) -> int: ...
 feed = passthrough("feed", int, channel="c")
 
 
-def test_of_a_module_what_it_declares_is_taken_and_not_what_it_imports():
+def test_a_module_contributes_its_declarations_and_not_its_imports():
     module = types.ModuleType(__name__)
     vars(module).update(in_this_module=in_this_module, alias=in_this_module, feed=feed, other=1)
     assert [d.field for d in collect([module])] == ["inThisModule", "feed"]

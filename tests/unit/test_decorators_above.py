@@ -51,7 +51,7 @@ def test_a_wrapper_of_a_declared_function_is_refused(function):
         SubscriptionManager([function])
 
 
-def test_so_is_one_in_a_module():
+def test_a_wrapper_in_a_module_is_refused():
     module = types.ModuleType(__name__)
     module.bypassed = bypassed
     with pytest.raises(SchemaError, match=r"bypassed\(\) has a decorator above @subscription"):

@@ -1,4 +1,4 @@
-"""Binding: what a resolver is given for one client subscription and for each event."""
+"""Binding: the parameters of a resolver for one client subscription and for each event."""
 
 import asyncio
 import enum
@@ -111,7 +111,7 @@ def test_parameters_are_matched_by_name_in_any_order(function, variables, expect
     assert bind(function, variables)("e") == expected
 
 
-def test_an_async_function_gives_a_coroutine_for_each_event():
+def test_an_async_function_returns_a_coroutine_for_each_event():
     async def changed(event) -> int:
         return event + 1
 

@@ -1,4 +1,4 @@
-"""The documents tell the truth: their code runs, their links resolve, their tables are complete.
+"""Checks the documentation: its code runs, its links resolve, its tables are complete.
 
 A Python block compiles. One that begins with `# run: name.py` is a program: it is run, on a free
 port, until it ends or serves, without an error. One that begins with
@@ -60,7 +60,7 @@ RUNNERS = {
 
 @dataclasses.dataclass
 class Block:
-    """A block that others are run with."""
+    """A code block that others are run with."""
 
     code: str
     name: str = ""
@@ -81,7 +81,7 @@ class Block:
 
     @property
     def port(self) -> str:
-        """Where it listens: the first port that it names."""
+        """The port that it listens at: the first one in its code."""
         found = PORT.search(self.code)
         return found[0] if found else "8000"
 

@@ -1,4 +1,4 @@
-"""The table of faults: what is written at once, what is counted, and how large it gets."""
+"""The table of faults: records that are written, counts, and its size."""
 
 from __future__ import annotations
 

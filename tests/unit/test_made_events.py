@@ -1,4 +1,4 @@
-"""Events that are made by hand, to test a resolver alone."""
+"""Events that are created by hand, to test a resolver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What runs beside a server has to be async: a plain function is refused before it is called."""
+"""`main` of `run` has to be async: a plain function is refused before it is called."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_an_async_one_is_taken(main):
     check_main(main)
 
 
-def test_so_is_a_coroutine():
+def test_a_coroutine_is_accepted():
     coroutine = wanted()
     check_main(coroutine)
     coroutine.close()

@@ -1,4 +1,4 @@
-"""Tests do not depend on their neighbours: what one leaves behind, and what it counts."""
+"""Tests are independent of each other: objects that they leave behind, and resources they count."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_that_comes_last():
     assert "2 failed, 2 passed" in said, said
 
 
-def test_what_a_passing_test_leaves_open_is_told(tmp_path):
+def test_objects_that_a_passing_test_leaves_open_are_reported(tmp_path):
     said = run(
         tmp_path,
         """

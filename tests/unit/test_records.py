@@ -1,4 +1,4 @@
-"""How many records of a kind are written, and what becomes of the rest."""
+"""The number of records of a kind that are written, and the counting of the others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def write(records: Records, text: str = "a", kind: str = "kind") -> bool:
     return records.write(LOGGER, logging.WARNING, text, kind=kind)
 
 
-def test_so_many_at_once_and_the_rest_as_a_count(caplog):
+def test_a_burst_is_written_and_the_rest_counted(caplog):
     records = Records(burst=3, per_second=0.001)
     assert [write(records) for _ in range(5)] == [True, True, True, False, False]
     assert write(records, kind="other")
@@ -63,7 +63,7 @@ def test_a_handler_that_raises_raises_nowhere_else(capsys):
 
 
 @pytest.mark.parametrize("exception", [KeyboardInterrupt, SystemExit])
-def test_what_ends_the_program_goes_on(exception):
+def test_exceptions_that_end_the_program_propagate(exception):
     class Raises(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             raise exception

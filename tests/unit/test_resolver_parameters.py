@@ -1,4 +1,4 @@
-"""Beside a schema in SDL a parameter of a resolver has to be an argument of its field."""
+"""With a schema in SDL, a parameter of a resolver has to be an argument of its field."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a resolver says it returns, held against the type of its field in a schema in SDL."""
+"""The return annotation of a resolver is checked against its field's type in SDL."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_the_error_names_both_as_they_are_written():
         serve("order", "list[int]")
 
 
-def test_so_of_source_streams_and_passthroughs():
+def test_source_streams_and_passthroughs_are_checked_too():
     @subscription
     async def order() -> AsyncIterator[int]:
         yield 1

@@ -1,4 +1,4 @@
-"""Type hints as GraphQL; what is printed is read back by graphql-core."""
+"""Type hints as GraphQL types; graphql-core parses the printed schema."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def test_total_false_makes_all_keys_nullable_but_the_required_ones():
     assert fields_of(sdl_of(Loose), "Loose") == {"a": "Int", "b": "Int!"}
 
 
-def test_a_model_gives_its_aliases_and_descriptions():
+def test_a_model_contributes_its_aliases_and_descriptions():
     schema = sdl_of(Customer)
     assert fields_of(schema, "Customer") == {"fullName": "String!", "userId": "Int!"}
     assert schema.type_map["Customer"].fields["fullName"].description == "Given and family name"

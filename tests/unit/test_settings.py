@@ -1,4 +1,4 @@
-"""Every setting refuses what it cannot take, where it is written, by its name and with a remedy."""
+"""Every setting refuses invalid values when it is passed, with its name and a remedy."""
 
 from __future__ import annotations
 
@@ -331,7 +331,7 @@ def test_a_setting_that_cannot_work_is_refused_by_its_name_with_what_to_give(mak
 
 
 @pytest.mark.parametrize("make", CASES, ids=lambda make: make.__name__)
-def test_a_setting_that_there_is_not_is_named(make):
+def test_an_unknown_setting_is_named(make):
     with pytest.raises(TypeError, match="no_such_setting"):
         make(no_such_setting=1)
 

@@ -1,4 +1,4 @@
-"""Looking for the socket of a client among those of the process."""
+"""Finding the socket of a client among the descriptors of the process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Helpers of tests: `eventually` returns what it waited for, or says what did not happen."""
+"""Helpers of tests: `eventually` returns the awaited value, or says what did not happen."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-//! How long a worker stands still for one hostile document, at the default limits: parsed and
-//! validated, or refused. Prints milliseconds, the longest first.
+//! Measures how long one hostile document blocks a worker at the default limits, until the document
+//! is validated or refused. Prints milliseconds, the longest first.
 //!
 //! ```sh
 //! cargo bench --package graphql
@@ -27,7 +27,7 @@ const SDL: &str = "
     type B implements Node { a: Int n: Node x: Int }
     union U = A | B";
 
-/// Those of `fraiseql_subs.Limits`.
+/// The defaults of `fraiseql_subs.Limits`.
 const LIMITS: DocumentLimits = DocumentLimits {
     max_depth: Some(15),
     max_complexity: Some(1_000),
@@ -37,7 +37,7 @@ const LIMITS: DocumentLimits = DocumentLimits {
     no_introspection: false,
 };
 
-/// One text for each number.
+/// Concatenates one text for each number below `count`.
 fn each(count: usize, write: impl Fn(usize) -> String) -> String {
     (0..count).map(write).collect()
 }
@@ -50,7 +50,7 @@ fn set(selection: &str, count: usize) -> String {
     format!("{{{}}}", selection.repeat(count))
 }
 
-/// Fragments that spread the next one, and the last.
+/// Returns a chain of fragments: each spreads the next one.
 fn chain(length: usize) -> String {
     each(length, |n| {
         format!("fragment F{n} on Query{{a ...F{}}}", n + 1)

@@ -1,7 +1,7 @@
-//! Errors of the GraphQL response format, and why a schema is refused.
+//! Errors of the GraphQL response format, and errors of schemas.
 //!
-//! [`GraphQLError`] is what a client reads, [`ResolverError`] what a host's resolver or value
-//! failed with before it has a place in the response, [`SchemaError`] what the developer reads.
+//! A client receives [`GraphQLError`]s. [`ResolverError`] is the error of a host's resolver or
+//! value before its path in the response is known. [`SchemaError`] is for the developer.
 
 use std::any::Any;
 use std::fmt;
@@ -16,18 +16,18 @@ pub const CODE_PARSE_FAILED: &str = "GRAPHQL_PARSE_FAILED";
 pub const CODE_VALIDATION_FAILED: &str = "GRAPHQL_VALIDATION_FAILED";
 /// `extensions.code` of variables or arguments that do not have the declared type.
 pub const CODE_BAD_USER_INPUT: &str = "BAD_USER_INPUT";
-/// `extensions.code` of a request whose operation cannot be told from its document.
+/// `extensions.code` of a request that does not identify an operation of its document.
 pub const CODE_OPERATION_RESOLUTION_FAILED: &str = "OPERATION_RESOLUTION_FAILURE";
 
-/// `extensions.code` of what the client may not have.
+/// `extensions.code` of an operation or a field that the client may not access.
 pub const CODE_FORBIDDEN: &str = "FORBIDDEN";
 
-/// A place in a GraphQL document.
+/// A location in a GraphQL document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Location {
     /// Line, counted from 1.
     pub line: usize,
-    /// Column, counted from 1 in UTF-16 code units, as graphql-js does.
+    /// Column, counted from 1 in UTF-16 code units, as in graphql-js.
     pub column: usize,
 }
 
@@ -54,16 +54,16 @@ impl fmt::Display for PathSegment {
 pub struct GraphQLError {
     /// What went wrong.
     pub message: String,
-    /// Where in the document; empty when nothing in it is to blame.
+    /// Locations in the document; empty if no part of it is the cause.
     pub locations: Vec<Location>,
-    /// Where in the response data; empty for a request error.
+    /// Path in the response data; empty for a request error.
     pub path: Vec<PathSegment>,
-    /// More for programs, such as `code`.
+    /// Additional members, such as `code`.
     pub extensions: JsonMap,
 }
 
 impl GraphQLError {
-    /// An error without locations, path and extensions.
+    /// Creates an error without locations, path and extensions.
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
         Self {
@@ -81,14 +81,14 @@ impl GraphQLError {
         self
     }
 
-    /// Sets the places in the document.
+    /// Sets the locations in the document.
     #[must_use]
     pub fn with_locations(mut self, locations: impl Into<Vec<Location>>) -> Self {
         self.locations = locations.into();
         self
     }
 
-    /// Sets the place in the response data.
+    /// Sets the path in the response data.
     #[must_use]
     pub fn with_path(mut self, path: Vec<PathSegment>) -> Self {
         self.path = path;
@@ -137,7 +137,7 @@ pub(crate) fn write_errors(errors: &[GraphQLError], out: &mut Vec<u8>) {
     write_list(errors, out, GraphQLError::write);
 }
 
-/// The errors as a JSON array, as `error` messages and responses carry it.
+/// Returns the errors as the JSON array of `error` messages and responses.
 #[must_use]
 pub fn errors_to_json(errors: &[GraphQLError]) -> Vec<u8> {
     let mut out = Vec::new();
@@ -156,24 +156,24 @@ fn write_list<T>(items: &[T], out: &mut Vec<u8>, mut write: impl FnMut(&T, &mut 
     out.push(b']');
 }
 
-/// What a resolver or a value of the host failed with; its place is added by the projection.
+/// The error of a resolver or a value of the host; the projection adds its path.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ResolverError {
-    /// What the client is sent.
+    /// The message for the client.
     pub message: String,
-    /// More for programs; empty: left out.
+    /// The extensions for the client; empty: absent.
     pub extensions: JsonMap,
-    /// What the client is not told; `None`: the error is no fault of the host.
+    /// Details for the log; `None`: the error is not a fault of the host.
     pub fault: Option<Box<Fault>>,
 }
 
-/// What went wrong in the host, for its log alone: values and exceptions may be confidential.
+/// A fault of the host, for the log only: values and exceptions may be confidential.
 #[derive(Debug, Clone)]
 pub struct Fault {
-    /// What went wrong, without the value that did.
+    /// What went wrong, without the value.
     pub problem: String,
-    /// The value, or what else differs from one time to the next; empty: nothing.
+    /// The value, and other details that differ between occurrences; empty: none.
     pub detail: String,
     /// The host's exception.
     pub cause: Option<Arc<dyn Any + Send + Sync>>,
@@ -187,16 +187,16 @@ impl PartialEq for Fault {
 
 impl Eq for Fault {}
 
-/// A fault, and the field in which it was met.
+/// A fault, and the field in which it occurred.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldFault {
     /// The field in the schema, `Order.total`.
     pub field: String,
-    /// Where in the response data it was met first.
+    /// Response path of its first occurrence.
     pub path: Vec<PathSegment>,
-    /// How often in one response (count).
+    /// Occurrences in one response (count).
     pub count: u64,
-    /// What went wrong there first.
+    /// The first fault.
     pub fault: Fault,
 }
 
@@ -210,7 +210,7 @@ impl FieldFault {
 }
 
 impl ResolverError {
-    /// An error without extensions.
+    /// Creates an error without extensions.
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
         Self {
@@ -220,7 +220,7 @@ impl ResolverError {
         }
     }
 
-    /// Makes it a fault of the host, whose problem is what the client is sent.
+    /// Marks it as a fault of the host, whose problem is the client's message.
     #[must_use]
     pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
         let fault = Fault {
@@ -232,7 +232,7 @@ impl ResolverError {
         self
     }
 
-    /// Makes it a fault of the host.
+    /// Marks it as a fault of the host.
     #[must_use]
     pub fn with_fault(mut self, fault: Fault) -> Self {
         self.fault = Some(Box::new(fault));
@@ -247,13 +247,13 @@ impl ResolverError {
     }
 }
 
-/// Why a schema is refused. No variant is worth a retry: the schema has to be changed.
+/// Why a schema is refused. No variant is retryable: the schema has to be changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SchemaError {
     /// Not valid schema definition language.
     #[error("the schema is invalid: {}", list_problems(.problems))]
     Invalid {
-        /// What is wrong; at least one.
+        /// The problems; at least one.
         problems: Vec<SchemaProblem>,
     },
     /// No type holds subscription fields.
@@ -276,34 +276,34 @@ pub enum SchemaError {
         "`@requires` at `{0}` asks for nothing: give it a permission, such as `@requires(permission: \"orders:read\")`"
     )]
     EmptyRequires(String),
-    /// A source key is given for a field that is not in the schema.
+    /// There is a source key for a field that is not in the schema.
     #[error(
         "a source key is given for `{type_name}.{field}`, which is not in the schema: declare the field or drop the key"
     )]
     UnknownSourceField {
-        /// The type that was named.
+        /// The name of the type.
         type_name: String,
-        /// The field that was named.
+        /// The name of the field.
         field: String,
     },
-    /// Internal values are given for an enum value that is not in the schema.
+    /// There are internal values for an enum value that is not in the schema.
     #[error(
         "an internal value is given for `{type_name}.{value}`, which is not in the schema: declare the enum value or drop it"
     )]
     UnknownEnumValue {
-        /// The enum that was named.
+        /// The name of the enum.
         type_name: String,
-        /// The value that was named.
+        /// The name of the value.
         value: String,
     },
 }
 
-/// One thing that is wrong with the text of a schema.
+/// One error of the text of a schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SchemaProblem {
-    /// What is wrong.
+    /// The text of the problem.
     pub message: String,
-    /// Where; `None` when nothing in particular is to blame.
+    /// Its location; `None` if no part of the text is the cause.
     pub location: Option<Location>,
 }
 
@@ -320,7 +320,7 @@ fn list_problems(problems: &[SchemaProblem]) -> String {
     format!("{}; correct the SDL at that place", listed.join("; "))
 }
 
-/// A [`GraphQLError`] list of one request error with a code.
+/// Returns one request error with a code.
 pub(crate) fn request_error(message: impl Into<String>, code: &str) -> Vec<GraphQLError> {
     vec![GraphQLError::new(message).with_code(code)]
 }

@@ -1,21 +1,22 @@
 //! GraphQL subscriptions without I/O: schema, documents, plans, projection, introspection.
 //!
-//! A client's document becomes an [`Operation`]; a [`SubscriptionOperation`] holds a [`Plan`],
-//! which turns every [`Value`] of the host into the bytes of a response.
-//! Source: GraphQL specification, October 2021; details that it leaves open follow graphql-js 16.
+//! A client's document becomes an [`Operation`]. A [`SubscriptionOperation`] has a [`Plan`], which
+//! writes each [`Value`] of the host as the bytes of a response.
+//! Source: GraphQL specification, October 2021; details that it does not define follow graphql-js
+//! 16.
 //!
 //! # Layout
 //!
-//! - `schema`: the schema, and how its fields are read from values;
+//! - `schema`: the schema, and the keys of its fields in values;
 //! - `document`: documents of clients, their cache, trusted documents, operations;
-//! - `limits`: what a document may be, measured before it is validated;
-//! - `rules`: what is wrong with a document, in the words of graphql-js;
+//! - `limits`: bounds of a document, checked before its validation;
+//! - `rules`: the errors of a document, with the texts of graphql-js;
 //! - `coercion`: variables and arguments;
 //! - `plan`: compiled selections, and the projection of values along them;
 //! - `introspection`: queries about the schema;
-//! - `comparison`: how the values of filters and rules are compared;
-//! - `value`: what a value of the host has to offer;
-//! - `source`, `write`, `error`: places in texts, JSON, errors of responses.
+//! - `comparison`: comparison of values in filters and rules;
+//! - `value`: the interface to a value of the host;
+//! - `source`, `write`, `error`: locations in texts, JSON, errors of responses.
 //!
 //! ```
 //! use std::sync::Arc;

@@ -1,7 +1,7 @@
-//! Bounds of a document, measured before it is validated.
+//! Bounds of a document, checked before its validation.
 //!
-//! The measure spreads fragments out, so it is exponential in the text at worst; it is computed
-//! once for each fragment and saturates, so measuring is linear.
+//! The counts include fragments at each spread, so they may be exponential in the text. They are
+//! computed once for each fragment and saturate, so counting takes linear time.
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,41 +14,41 @@ use apollo_parser::{Lexer, TokenKind};
 use crate::error::{CODE_VALIDATION_FAILED, GraphQLError, request_error};
 use crate::source::Source;
 
-/// Longest document that is read (bytes). Past it the request is refused.
+/// Longest document that is parsed (bytes). Past it the request is refused.
 pub(crate) const MAX_DOCUMENT_BYTES: usize = 64 * 1024;
 
 /// Tokens of a document, white space included (count). Past it the request is refused.
 pub(crate) const MAX_TOKENS: usize = 20_000;
 
-/// Longest name (bytes). A message of an error holds names, and one document has many errors.
+/// Longest name (bytes). Error messages contain names, and a document may have many errors.
 const MAX_NAME_BYTES: usize = 1_024;
 
-/// Nesting of braces and brackets (count). Past it the request is refused; the parser, the
-/// validation and the projection recurse this deep.
+/// Nesting of braces and brackets (count). Past it the request is refused. It bounds the recursion
+/// of the parser, the validation and the projection.
 pub(crate) const MAX_NESTING: usize = 128;
 
-/// Nesting of selection sets, fragments spread out (count). Past it the request is refused;
-/// measuring, the rules and the compiler recurse this deep.
+/// Nesting of selection sets, with fragments expanded (count). Past it the request is refused. It
+/// bounds the recursion of the counting, the rules and the compiler.
 const MAX_LEVELS: usize = 512;
 
-/// Fields of any operation, fragments spread out (count). Holds where no limit is configured, as
-/// an exponential document would otherwise yield an exponential response.
+/// Fields of any operation, with fragments expanded (count). It also applies if no limit is
+/// configured, because an exponential document would have an exponential response.
 const MAX_FIELDS: usize = 50_000;
 
-/// What all operations and fragments of a document may select together, as a multiple of what one
-/// operation may. The validation goes through each of them with its fragments spread out, so that
-/// many operations that share one fragment would cost the product of both.
+/// Limit of all operations and fragments of a document together, as a multiple of the limit of one
+/// operation. The validation visits each of them with its fragments expanded, so many operations
+/// that share one fragment would cost the product of both.
 const DOCUMENT_SHARE: usize = 10;
 
-/// Errors of one document that are reported (count), as in graphql-js. Past it the rest is left
-/// out.
+/// Errors of one document that are reported (count), as in graphql-js. Past it further errors are
+/// left out.
 pub(crate) const MAX_ERRORS: usize = 100;
 
-/// Smallest bounds for introspection: the query of GraphiQL has 14 levels and some 250 fields.
+/// Smallest bounds for introspection: the query of GraphiQL has 14 levels and about 250 fields.
 const INTROSPECTION_MIN_DEPTH: usize = 24;
 const INTROSPECTION_MIN_COMPLEXITY: usize = 1_000;
 
-/// What a document may ask for at most; `None`: no limit of its own.
+/// Configured limits of a document; `None`: no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DocumentLimits {
     /// Nested fields (count), the root field being the first.
@@ -65,19 +65,19 @@ pub struct DocumentLimits {
     pub no_introspection: bool,
 }
 
-/// What one selection set costs; the counts saturate.
+/// The cost of one selection set; the counts saturate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Cost {
     depth: usize,
     complexity: usize,
     aliases: usize,
     directives: usize,
-    /// What a visitor comes to: selections, directives, and values of arguments.
+    /// Nodes that a visitor visits: selections, directives, and values of arguments.
     nodes: usize,
 }
 
 impl Cost {
-    /// The cost of a selection without what it selects.
+    /// Returns the cost of a selection without its own selection set.
     fn own(directives: &[Node<Directive>], arguments: &[Node<Argument>]) -> Self {
         let of_directives = directives.iter().map(|one| 1 + values(&one.arguments));
         Self {
@@ -87,7 +87,7 @@ impl Cost {
         }
     }
 
-    /// The cost of two things side by side.
+    /// Returns the sum of two costs.
     fn and(self, other: Self) -> Self {
         Self {
             depth: self.depth.max(other.depth),
@@ -99,7 +99,7 @@ impl Cost {
     }
 }
 
-/// Values in arguments (count), those inside of lists and objects as well.
+/// Returns the number of values in arguments, including those inside lists and objects.
 fn values(arguments: &[Node<Argument>]) -> usize {
     let values = arguments.iter().map(|argument| nested(&argument.value));
     values.sum()
@@ -113,11 +113,11 @@ fn nested(value: &Value) -> usize {
     }
 }
 
-/// Refuses a text with too many tokens or too long a name, before it is parsed.
+/// Refuses a text with too many tokens or a name that is too long, before it is parsed.
 pub(crate) fn check_tokens(text: &str, limits: DocumentLimits) -> Result<(), Vec<GraphQLError>> {
     let limit = limits.max_tokens.unwrap_or(MAX_TOKENS);
     let mut count = 0;
-    // The parser says what is wrong with what is no token.
+    // The parser reports the text that is not a token.
     for token in Lexer::new(text).filter_map(Result::ok) {
         match token.kind() {
             TokenKind::Whitespace | TokenKind::Comment | TokenKind::Comma | TokenKind::Eof => {
@@ -240,14 +240,13 @@ pub(crate) fn check(
     }
 }
 
-/// What all definitions of a document may have together, each with its fragments spread out.
+/// Returns the limit of all definitions of a document together, each with its fragments expanded.
 fn most_nodes(limits: DocumentLimits) -> usize {
     let (_, complexity) = bounds(true, limits);
     complexity.max(complexity.saturating_mul(DOCUMENT_SHARE).min(MAX_FIELDS))
 }
 
-/// Reports each introspection field, wherever it stands: its name is reserved, so it can be
-/// nothing else.
+/// Reports each introspection field at any position; its name is reserved.
 fn refuse_introspection(document: &Document, source: &Source, errors: &mut Vec<GraphQLError>) {
     let mut left: Vec<&Selection> = Vec::new();
     for definition in &document.definitions {
@@ -275,7 +274,7 @@ fn refuse_introspection(document: &Document, source: &Source, errors: &mut Vec<G
     }
 }
 
-/// A saturated count reads as what it is.
+/// Returns the text of a count; a saturated one is marked as such.
 fn spell(count: usize) -> String {
     if count == usize::MAX {
         "more than can be counted".to_owned()
@@ -284,7 +283,8 @@ fn spell(count: usize) -> String {
     }
 }
 
-/// Depth and complexity of one operation; `asks_schema`: of nothing but the schema.
+/// Returns the limits of depth and complexity of one operation; `asks_schema`: of pure
+/// introspection.
 fn bounds(asks_schema: bool, limits: DocumentLimits) -> (usize, usize) {
     let depth = limits.max_depth.unwrap_or(MAX_NESTING);
     let complexity = limits.max_complexity.unwrap_or(MAX_FIELDS);
@@ -297,7 +297,7 @@ fn bounds(asks_schema: bool, limits: DocumentLimits) -> (usize, usize) {
     (depth, complexity)
 }
 
-/// Fragments by name; of several of one name the last.
+/// Returns fragments by name; of several with one name, the last.
 pub(crate) fn fragments(document: &Document) -> HashMap<&str, &FragmentDefinition> {
     let mut fragments = HashMap::new();
     for definition in &document.definitions {
@@ -311,9 +311,9 @@ pub(crate) fn fragments(document: &Document) -> HashMap<&str, &FragmentDefinitio
 struct Measure<'d> {
     fragments: HashMap<&'d str, &'d FragmentDefinition>,
     costs: HashMap<&'d str, Cost>,
-    /// Selection sets around the one that is measured (count).
+    /// Selection sets around the counted one (count).
     level: usize,
-    /// Whether there were more than [`MAX_LEVELS`]; the costs are too low then.
+    /// Whether there were more than [`MAX_LEVELS`]; then the costs are too low.
     is_too_deep: bool,
 }
 
@@ -351,7 +351,7 @@ impl<'d> Measure<'d> {
         }
     }
 
-    /// Whether all root fields are of introspection.
+    /// Whether all root fields are introspection fields.
     fn asks_schema_only(&self, roots: &'d [Selection], seen: &mut HashSet<&'d str>) -> bool {
         roots.iter().all(|selection| match selection {
             Selection::Field(field) => field.name.starts_with("__"),
@@ -375,7 +375,7 @@ impl<'d> Measure<'d> {
         let Some(fragment) = self.fragments.get(name).copied() else {
             return Cost::default();
         };
-        // A fragment that spreads itself costs nothing here; the validation refuses it.
+        // A fragment that spreads itself has no cost here; the validation refuses it.
         self.costs.insert(name, Cost::default());
         let cost = self
             .selections(&fragment.selection_set)

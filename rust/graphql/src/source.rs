@@ -1,14 +1,14 @@
-//! The text of a document and the places in it.
+//! The text of a document, and locations in it.
 
 use crate::error::Location;
 
-/// A text whose places are found in logarithmic time.
+/// A text in which locations are found in logarithmic time.
 #[derive(Debug)]
 pub(crate) struct Source {
     /// Byte offset of each line's first character.
     line_starts: Vec<usize>,
-    /// For each character beyond ASCII: the offset after it, and by how much all UTF-8 bytes up
-    /// to there outnumber the UTF-16 units.
+    /// For each character outside ASCII: the offset after it, and the number of UTF-8 bytes minus
+    /// the number of UTF-16 units up to there.
     surpluses: Vec<(usize, usize)>,
 }
 
@@ -39,7 +39,7 @@ impl Source {
         }
     }
 
-    /// The place of a byte.
+    /// Returns the location of a byte.
     pub(crate) fn locate(&self, offset: usize) -> Location {
         let line = self.line_starts.partition_point(|start| *start <= offset);
         let line_start = self

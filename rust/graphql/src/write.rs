@@ -1,24 +1,23 @@
-//! JSON text, written straight into a byte buffer and spelled as `JSON.stringify` does.
+//! Writes JSON into a byte buffer, in the form of `JSON.stringify`.
 
 use std::io::Write;
 
 use serde_json::Value;
 
-/// Member of an object with the name of its type, which the host writes into events whose objects
-/// have classes. It is no part of the data: nothing that leaves has it.
+/// Member with the type name of an object, which the host adds to events whose objects have
+/// classes. It is not part of the data and is never sent.
 pub const TYPE_MEMBER: &str = "__fraiseql_subs_type";
 
-/// As [`TYPE_MEMBER`]: a list of the members that scalars of the host have made JSON of, so that
-/// they do it once.
+/// Like [`TYPE_MEMBER`]: a list of the members that scalars of the host have already serialised.
 pub const SERIALIZED_MEMBER: &str = "__fraiseql_subs_serialized";
 
-/// Whether a member is a note of the host, and no data.
+/// Whether a member was added by the host and is not data.
 #[must_use]
 pub fn is_note(key: &str) -> bool {
     key == TYPE_MEMBER || key == SERIALIZED_MEMBER
 }
 
-/// For each byte what follows the backslash; 0: the byte stands for itself.
+/// For each byte the character after the backslash; 0: the byte is not escaped.
 const ESCAPES: [u8; 256] = {
     let mut table = [0; 256];
     let mut byte = 0;
@@ -38,7 +37,7 @@ const ESCAPES: [u8; 256] = {
 
 const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
 
-/// Largest magnitude below which an integral `f64` prints as its integer digits.
+/// Magnitude below which an integral `f64` is written as its integer digits.
 const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
 
 /// Writes a JSON string with its quotes.
@@ -74,7 +73,8 @@ pub fn write_integer(value: impl itoa::Integer, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
-/// Writes a number as JavaScript spells it: `5.0` is `5`, `1e21` is `1e+21`; `null` if not finite.
+/// Writes a number in the form of JavaScript: `5.0` is `5`, `1e21` is `1e+21`; `null` if not
+/// finite.
 pub fn write_float(value: f64, out: &mut Vec<u8>) {
     if !value.is_finite() {
         out.extend_from_slice(b"null");
@@ -86,8 +86,7 @@ pub fn write_float(value: f64, out: &mut Vec<u8>) {
         write_integer(value as i64, out);
         return;
     }
-    // JavaScript leaves positional notation from 1e21 up and below 1e-6. Writes to a `Vec`
-    // do not fail.
+    // JavaScript uses an exponent from 1e21 up and below 1e-6. Writes to a `Vec` do not fail.
     let start = out.len();
     if (1e-6..1e21).contains(&magnitude) {
         let _ = write!(out, "{value}");
@@ -107,7 +106,7 @@ pub fn write_json(value: &Value, out: &mut Vec<u8>) {
     write_members(value, &|_| true, out);
 }
 
-/// Writes the JSON of an event's data, without what the host noted in it.
+/// Writes the JSON of an event's data, without the members that the host added.
 pub(crate) fn write_data(value: &Value, out: &mut Vec<u8>) {
     write_members(value, &|key| !is_note(key), out);
 }

@@ -1,4 +1,5 @@
-//! What a hostile document may cost. Were any of it exponential, these tests would take years.
+//! Limits on the cost of hostile documents. If a check took exponential time, these tests would
+//! never end.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -266,7 +267,7 @@ fn a_schema_says_what_is_wrong_and_where() {
     assert!(error.contains("`Status.LOST`"), "{error}");
 }
 
-/// Fragments each of which spreads the next and the first.
+/// Returns fragments, each of which spreads the next one and the first one.
 fn cycles(count: usize, more: &str) -> String {
     let fragments: String = (0..count)
         .map(|n| format!("fragment F{n} on Order {{ {more}...F{} ...F0 }} ", n + 1))
@@ -387,9 +388,9 @@ fn introspection_that_is_switched_off_is_refused_wherever_it_stands() {
         "{ ... { __type(name: \"Order\") { name } } }",
         "query { ...F } fragment F on Query { s: __schema { queryType { name } } }",
     ] {
-        let found = refusals(limits, text);
-        assert_eq!(found.len(), 1, "{text}");
-        assert!(found[0].starts_with("introspection is switched off here"));
+        let errors = refusals(limits, text);
+        assert_eq!(errors.len(), 1, "{text}");
+        assert!(errors[0].starts_with("introspection is switched off here"));
     }
     assert!(
         refusals(
@@ -425,14 +426,14 @@ fn operations_that_share_a_fragment_are_counted_together() {
             "id ".repeat(fields)
         )
     };
-    // 450 times three (`order`, the spread and the field), and the fragment itself.
+    // 450 times three nodes (`order`, the spread and the field), and the fragment itself.
     assert_eq!(refusal(complexity(1_000), &shared(1)), "");
-    let found = refusal(complexity(1_000), &shared(900));
+    let error = refusal(complexity(1_000), &shared(900));
     assert!(
-        found.contains("together, over the limit of 10000"),
-        "{found}"
+        error.contains("together, over the limit of 10000"),
+        "{error}"
     );
-    // Who allows more for an operation allows more for a document.
+    // A higher limit for an operation also raises the limit for the document.
     assert_eq!(refusal(complexity(5_000), &shared(90)), "");
 }
 
@@ -547,9 +548,9 @@ fn the_schema_is_described_once_for_a_query_and_not_thirty_times() {
         format!("{{ ...F }} fragment F on Query {{ {aliases} }}"),
         format!("{{ __schema {{ types {{ {of_type} }} }} }}"),
     ] {
-        let found = introspect(&schema, &text).unwrap_err();
-        assert!(found.contains("ask for each part of it once"), "{found}");
+        let error = introspect(&schema, &text).unwrap_err();
+        assert!(error.contains("ask for each part of it once"), "{error}");
     }
-    // Types of types, once.
+    // A deep selection of types within types is allowed once.
     assert_eq!(introspect(&schema, deep), Ok(()));
 }

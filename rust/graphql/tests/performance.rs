@@ -1,4 +1,4 @@
-//! Times of documents and of the projection alone, printed on demand:
+//! Measures parsing of documents and projection, printed on demand:
 //! `cargo test --release -p graphql --test performance -- --ignored --nocapture`.
 
 #![allow(
@@ -29,7 +29,7 @@ fn schema() -> Arc<Schema> {
     Arc::new(Schema::parse(&sdl, SchemaOptions::default()).unwrap())
 }
 
-/// The best time of one round over five runs.
+/// Returns the best time of one round in five runs.
 fn print(what: &str, rounds: u32, mut work: impl FnMut()) {
     let run = || {
         let started = Instant::now();

@@ -1,4 +1,4 @@
-//! What holds for every value and every selection.
+//! Properties that hold for every value and every selection.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -68,7 +68,7 @@ fn selection() -> impl Strategy<Value = (String, Value)> {
     })
 }
 
-/// Whether `data` has no key beyond `shape`.
+/// Returns whether every key of `data` is also in `shape`.
 fn is_within(data: &Value, shape: &Value) -> bool {
     match data {
         Value::Object(members) => members
@@ -118,7 +118,7 @@ proptest! {
     fn custom_scalars_are_read_back_by_serde_json(value in any_json()) {
         let response = project("subscription { any }", value.clone());
         let response: Value = serde_json::from_str(&response).unwrap();
-        // Whole floats come back as integers, as they do from JavaScript.
+        // Floats without a fraction are written as integers, as JavaScript writes them.
         let spelled = |value: &Value| {
             let mut out = Vec::new();
             graphql::write_json(value, &mut out);

@@ -10,7 +10,7 @@ use graphql::{Document, DocumentLimits, Operation, Schema, SchemaOptions};
 use serde_json::{Value, json};
 use support::{object, project};
 
-/// What field `name` of type `Scalars` becomes; `None`: a field error.
+/// Returns the result of field `name` of type `Scalars`, or `None` for a field error.
 fn leaf(name: &str, value: Value) -> Option<String> {
     let response = project(
         &format!("subscription {{ scalars {{ {name} }} }}"),

@@ -1,6 +1,6 @@
-//! One client: its handshake, and its side of graphql-transport-ws.
+//! One client: its handshake, and the client side of graphql-transport-ws.
 //!
-//! Takes bytes and leaves bytes to be sent; what arrives is entered in the [`Record`] of the run.
+//! Receives bytes and produces bytes to send; records results in the [`Record`] of the run.
 //! Not here: sockets (`driver`).
 
 use std::collections::BTreeMap;
@@ -13,22 +13,22 @@ use crate::frames::{FrameReader, Incoming, put_pong, put_text};
 use crate::scan::ResultScanner;
 use crate::tracker::{Delivery, DeliveryTracker};
 
-/// Different errors that are kept; of further ones there are mostly many alike.
+/// Different errors that are kept (count); further ones are usually similar.
 const MAX_ERRORS: usize = 20;
 
 /// Bytes of a server's text that an error quotes.
 const QUOTED_BYTES: usize = 200;
 
-/// Bytes of the answer to a handshake; a server that sends more does not speak HTTP.
+/// Longest response to a handshake (bytes); a server that sends more does not speak HTTP.
 const MAX_HANDSHAKE_BYTES: usize = 64 * 1024;
 
-/// What the clients of a run have in common: what they send, and where they enter what they get.
+/// State that the clients of a run share: the messages that they send, and the record of results.
 pub(crate) struct Record {
     pub(crate) tracker: DeliveryTracker,
-    /// Microseconds from publishing to reading.
+    /// Times from publishing to reading (microseconds).
     pub(crate) latencies: Histogram<u64>,
     scanner: ResultScanner,
-    /// Time of the read under way (microseconds since the load began).
+    /// Time of the current read (microseconds since the load began).
     pub(crate) now: u64,
     /// Messages about events since the load began (a count).
     pub(crate) results: u64,
@@ -37,10 +37,10 @@ pub(crate) struct Record {
     init: Vec<u8>,
 }
 
-/// How far a client is.
+/// The state of a client.
 #[derive(Debug)]
 pub(crate) enum Stage {
-    /// The handshake is under way; what has come of the answer.
+    /// The handshake is not complete; the received part of the response.
     Upgrading(Vec<u8>),
     /// `connection_init` is sent.
     Initialising,
@@ -54,7 +54,7 @@ pub(crate) struct LoadClient {
     first: u32,
     /// Number of its subscriptions.
     subscriptions: u32,
-    /// What the server or the network did to end it.
+    /// Why the server or the network ended it.
     pub(crate) ended: Option<String>,
     pub(crate) stage: Stage,
     /// Bytes to be sent.
@@ -83,19 +83,19 @@ impl Record {
         }
     }
 
-    /// Enters an error; equal ones are counted.
+    /// Records an error; equal ones are counted.
     pub(crate) fn error(&mut self, error: String) {
         if self.errors.len() < MAX_ERRORS || self.errors.contains_key(&error) {
             *self.errors.entry(error).or_default() += 1;
         }
     }
 
-    /// Whether anything went wrong.
+    /// Whether there were errors.
     pub(crate) fn has_errors(&self) -> bool {
         !self.errors.is_empty()
     }
 
-    /// The errors, each with how often it occurred.
+    /// Returns the errors, each with its count.
     pub(crate) fn errors(&self) -> Vec<String> {
         let errors = self.errors.iter();
         errors
@@ -106,18 +106,18 @@ impl Record {
             .collect()
     }
 
-    /// Forgets what was measured.
+    /// Resets the measurements.
     pub(crate) fn start(&mut self) {
         self.tracker.start();
         self.latencies = histogram();
     }
 
-    /// Enters a message that is about an event. Whether it was one.
+    /// Records a message if it is the result of an event; returns whether it was.
     fn result(&mut self, client: u32, subscriptions: u32, message: &[u8]) -> bool {
         let Some(stamp) = self.scanner.stamp(message) else {
             return false;
         };
-        // With one subscription each there is no question whose it is.
+        // With one subscription for each connection, the id is not needed.
         let operation = match subscriptions {
             1 => 1,
             _ => self.scanner.operation(message).unwrap_or(0),
@@ -139,7 +139,7 @@ impl Record {
     }
 }
 
-/// Latencies (microseconds) to three digits.
+/// Creates a histogram of latencies (microseconds) with three significant digits.
 fn histogram() -> Histogram<u64> {
     let mut histogram = Histogram::new_with_bounds(1, 3_600_000_000, 3)
         .unwrap_or_else(|_| unreachable!("the bounds are valid"));
@@ -147,7 +147,7 @@ fn histogram() -> Histogram<u64> {
     histogram
 }
 
-/// The members of a message that is no result.
+/// The members of a message that is not a result.
 #[derive(Deserialize)]
 struct Message<'a> {
     #[serde(rename = "type")]
@@ -157,7 +157,7 @@ struct Message<'a> {
 }
 
 impl LoadClient {
-    /// A client whose handshake is to be sent.
+    /// Creates a client whose handshake has to be sent.
     pub(crate) fn new(
         first: u32,
         subscriptions: u32,
@@ -175,12 +175,12 @@ impl LoadClient {
         }
     }
 
-    /// Numbers of its subscriptions.
+    /// Returns the numbers of its subscriptions.
     pub(crate) fn operations(&self) -> std::ops::Range<u32> {
         self.first..self.first + self.subscriptions
     }
 
-    /// Takes what was read.
+    /// Receives the bytes of a read.
     pub(crate) fn take(&mut self, bytes: &[u8], record: &mut Record) {
         if let Stage::Upgrading(answer) = &mut self.stage {
             answer.extend_from_slice(bytes);
@@ -219,7 +219,7 @@ impl LoadClient {
         }
     }
 
-    /// Takes a message that is no result.
+    /// Handles a message that is not a result.
     fn message(&mut self, bytes: &[u8], record: &mut Record) {
         let Ok(message) = serde_json::from_slice::<Message<'_>>(bytes) else {
             record.error(format!("a message of no known form: {}", quoted(bytes)));
@@ -253,7 +253,7 @@ impl LoadClient {
     }
 }
 
-/// The beginning of a text of the server.
+/// Returns the beginning of a text of the server.
 fn quoted(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(QUOTED_BYTES)]);
     format!(
@@ -266,7 +266,7 @@ fn quoted(bytes: &[u8]) -> String {
     )
 }
 
-/// Length of the answer to a handshake, if all of it is there.
+/// Returns the length of the response to a handshake, if it is complete.
 fn upgraded(answer: &[u8]) -> Result<Option<usize>, String> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut response = httparse::Response::new(&mut headers);

@@ -1,6 +1,6 @@
 //! All connections of a run on one thread: an epoll loop with one large buffer for every read.
 //!
-//! Not here: what is published when (`run`), what the bytes mean (`client`).
+//! Not here: publishing (`run`), handling of messages (`client`).
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
@@ -21,13 +21,13 @@ use crate::options::Mode;
 use crate::plan::{Plan, Role};
 use crate::publisher::Publisher;
 
-/// Bytes that one read can take; many sockets have less, a slow server's backlog has more.
+/// Size of one read (bytes); most sockets have less data, a slow server's backlog more.
 const READ_BYTES: usize = 256 * 1024;
 
-/// Sockets that one turn looks at, so that events that are due are not kept waiting long.
+/// Sockets that one turn handles, so that due events are not delayed for long.
 const EVENTS_PER_TURN: usize = 512;
 
-/// Longest turn, after which somebody who wants the load to stop is heard.
+/// Longest turn, which bounds the delay of an interruption.
 const TURN: Duration = Duration::from_millis(100);
 
 /// Receive buffer of a client that never reads (bytes); the system doubles it.
@@ -39,18 +39,18 @@ const PUBLISHER: Token = Token(usize::MAX);
 struct Slot {
     client: LoadClient,
     socket: TcpStream,
-    /// Whether it reads no more.
+    /// Whether it has stopped reading.
     paused: bool,
 }
 
-/// How many connections are in which state (counts).
+/// Numbers of connections by state (counts).
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ConnectionCounts {
     /// Checked connections that have ended.
     pub(crate) ended: u32,
     /// Slow connections that the server has ended.
     pub(crate) slow_ended: u32,
-    /// Guests that have left so far.
+    /// Disconnects of churning connections so far.
     pub(crate) left: u32,
 }
 
@@ -61,9 +61,9 @@ pub(crate) struct ConnectionDriver<'a> {
     events: Events,
     slots: Vec<Option<Slot>>,
     roles: Vec<Role>,
-    /// Connections to be made.
+    /// Connections that are not opened yet.
     queue: VecDeque<u32>,
-    /// Connections being made.
+    /// Connections that are being opened.
     connecting: u32,
     buffer: Vec<u8>,
     pub(crate) record: Record,
@@ -106,12 +106,12 @@ impl<'a> ConnectionDriver<'a> {
         })
     }
 
-    /// Time since the load began.
+    /// Returns the time since the load began.
     pub(crate) fn elapsed(&self) -> Duration {
         self.began.elapsed()
     }
 
-    /// Connections that have yet to be acknowledged.
+    /// Returns the number of connections that are not acknowledged yet.
     pub(crate) fn unacknowledged(&self) -> u32 {
         self.queue.len() as u32 + self.connecting
     }
@@ -120,7 +120,7 @@ impl<'a> ConnectionDriver<'a> {
         &self.roles
     }
 
-    /// Handles what happens until something did, at most for `timeout`.
+    /// Waits for socket events, at most for `timeout`, and handles them.
     pub(crate) fn turn(&mut self, timeout: Duration) -> Result<(), LoadError> {
         if self.asked.elapsed() >= TURN {
             self.asked = Instant::now();
@@ -152,10 +152,10 @@ impl<'a> ConnectionDriver<'a> {
         Ok(())
     }
 
-    /// Closes the connection of a churning, if the server has not done so, and lets it return.
+    /// Closes a churning connection, if the server has not done so, and queues its reconnect.
     pub(crate) fn leave(&mut self, number: u32) {
         if let Some(mut slot) = self.slots[number as usize].take() {
-            // Half of them say so, as people close a page or lose their network.
+            // Half of them close properly: users close a page, or lose their network.
             if self.counts.left.is_multiple_of(2) {
                 let mut close = Vec::new();
                 put_close(&mut close, 1000);
@@ -169,7 +169,7 @@ impl<'a> ConnectionDriver<'a> {
         self.queue.push_back(number);
     }
 
-    /// Lets the slow clients read what there is, to see which ones the server has ended.
+    /// Lets the slow clients read their data, to find the ones that the server has disconnected.
     pub(crate) fn wake_slow(&mut self) {
         for number in 0..self.slots.len() {
             if self.roles[number] == Role::Slow {
@@ -181,7 +181,7 @@ impl<'a> ConnectionDriver<'a> {
         }
     }
 
-    /// Starts as many connections as may be under way.
+    /// Opens connections up to the limit of concurrent ones.
     fn open(&mut self) -> Result<(), LoadError> {
         while self.connecting < self.plan.options.connecting {
             let Some(number) = self.queue.pop_front() else {
@@ -242,7 +242,7 @@ impl<'a> ConnectionDriver<'a> {
         }
     }
 
-    /// Reads what there is; `closed` if nothing will follow it.
+    /// Reads available data; `closed` if no more will follow.
     fn read(&mut self, number: usize, closed: bool) {
         loop {
             let Some(Some(slot)) = self.slots.get_mut(number) else {
@@ -272,8 +272,8 @@ impl<'a> ConnectionDriver<'a> {
             if !slot.client.outgoing.is_empty() {
                 self.write(number);
             }
-            // A socket that gave less than was asked for is empty: the next bytes are a new event.
-            // An end that was there already makes no event of its own.
+            // A short read means that the socket is empty: further bytes cause a new event. An end
+            // that was already received causes no further event.
             if paused || (length < READ_BYTES && !closed) {
                 return;
             }
@@ -306,7 +306,7 @@ impl<'a> ConnectionDriver<'a> {
         *outgoing = Vec::new();
     }
 
-    /// A connection was ended by the other side.
+    /// Handles that the other side has ended a connection.
     fn end(&mut self, number: usize, reason: String) {
         let Some(slot) = self.slots[number].take() else {
             return;
@@ -321,7 +321,7 @@ impl<'a> ConnectionDriver<'a> {
                     self.queue.push_back(number as u32);
                 }
             }
-            // A churning returns when it is its turn to leave.
+            // A churning connection reconnects at its next scheduled disconnect.
             Role::Slow | Role::Churning => self.record.error(reason),
             Role::Broadcast | Role::Selective => {
                 self.record.error(reason);
@@ -334,7 +334,7 @@ impl<'a> ConnectionDriver<'a> {
     }
 }
 
-/// Begins to connect.
+/// Starts to connect.
 fn connect(plan: &Plan, number: u32, role: Role) -> Result<TcpStream, LoadError> {
     let source = plan.source(number);
     let open = || -> io::Result<TcpStream> {
@@ -389,7 +389,7 @@ fn handshake(plan: &Plan) -> Vec<u8> {
     .into_bytes()
 }
 
-/// The `subscribe` messages of a connection.
+/// Returns the `subscribe` messages of a connection.
 fn subscribe(plan: &Plan, number: u32, role: Role) -> Vec<u8> {
     let query = serde_json::Value::from(plan.options.query.as_str()).to_string();
     let (mut frames, mut message) = (Vec::new(), Vec::new());

@@ -10,7 +10,7 @@ use crate::publisher::PublishError;
 /// Why a load could not be run.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// Options that cannot be.
+    /// Invalid options.
     #[error(transparent)]
     Options(#[from] OptionError),
     /// More connections than files that this process may open.
@@ -26,12 +26,12 @@ pub enum LoadError {
         /// Files there may be.
         limit: u64,
     },
-    /// A connection that cannot be made.
+    /// A connection that cannot be opened.
     #[error("connection {number} to {server} cannot be made: {reason}")]
     Connect {
         /// Number of the connection.
         number: u32,
-        /// Where to.
+        /// Address of the server.
         server: SocketAddr,
         /// The cause.
         reason: String,
@@ -39,21 +39,21 @@ pub enum LoadError {
     /// Not every connection could be set up.
     #[error("only {ready} of {connections} connections could be set up: {reason}")]
     SetUp {
-        /// How many could.
+        /// Connections that were set up.
         ready: u32,
-        /// Of how many.
+        /// Requested connections.
         connections: u32,
         /// The first cause.
         reason: String,
     },
-    /// Some subscriptions received nothing before measuring.
+    /// Some subscriptions received nothing before the measurement.
     #[error(
         "{missing} of {subscriptions} subscriptions received no event before measuring: {reason}"
     )]
     NotLive {
-        /// How many.
+        /// Subscriptions that received no event.
         missing: usize,
-        /// Of how many.
+        /// All subscriptions.
         subscriptions: u64,
         /// The first cause.
         reason: String,
@@ -70,7 +70,7 @@ pub enum LoadError {
     /// The result cannot be written.
     #[error("the result cannot be written to {place}: {source}")]
     Output {
-        /// Where to.
+        /// Path of the file, or `standard output`.
         place: String,
         /// The cause.
         source: io::Error,
@@ -78,7 +78,7 @@ pub enum LoadError {
     /// The system refused something it never refuses.
     #[error("the system refuses: {0}")]
     System(#[source] io::Error),
-    /// Somebody asked to stop before anything was measured.
+    /// The load was interrupted before the measurement.
     #[error("stopped before anything was measured")]
     Interrupted,
 }

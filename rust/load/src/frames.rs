@@ -1,10 +1,10 @@
-//! Frames of RFC 6455 as a client meets them, without sockets.
+//! Frames of RFC 6455 for a client, without sockets.
 //!
-//! [`FrameReader`] takes bytes as they come off a socket, cut anywhere, and hands out whole messages
-//! in place: nothing is copied as long as a read ends with a frame.
-//! Not here: what the messages say (`scanner`, `client`).
+//! [`FrameReader`] receives bytes from a socket, cut at any position, and passes on whole messages.
+//! It copies no bytes if a read ends with the end of a frame.
+//! Not here: handling of messages (`scan`, `client`).
 
-/// A message longer than this ends the connection (bytes); a server that sends one is broken.
+/// A longer message ends the connection (bytes); a server that sends one is broken.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 
 const CONTINUATION: u8 = 0x0;
@@ -14,10 +14,10 @@ const CLOSE: u8 = 0x8;
 const PING: u8 = 0x9;
 const PONG: u8 = 0xA;
 
-/// What a server has sent.
+/// A message or control frame of a server.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Incoming<'a> {
-    /// A whole text or binary message.
+    /// A complete text or binary message.
     Message(&'a [u8]),
     /// A ping, to be answered by a pong with the same payload.
     Ping(&'a [u8]),
@@ -25,7 +25,7 @@ pub(crate) enum Incoming<'a> {
     Close(u16, &'a [u8]),
 }
 
-/// What a server must not send.
+/// A violation of the protocol by a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FrameError {
     /// RFC 6455, section 5.1.
@@ -37,7 +37,7 @@ pub(crate) enum FrameError {
     /// Opcodes 3 to 7 and 11 to 15.
     #[error("the server sent a frame of unknown opcode {0}")]
     Opcode(u8),
-    /// A continuation of nothing, or a new message inside another.
+    /// A continuation without a message, or a new message inside another.
     #[error("the server sent fragments out of order")]
     Fragments,
     /// Over 64 MiB.
@@ -45,10 +45,10 @@ pub(crate) enum FrameError {
     TooLong,
 }
 
-/// Puts the messages of one connection together.
+/// Joins the frames of one connection to messages.
 #[derive(Debug, Default)]
 pub(crate) struct FrameReader {
-    /// The beginning of a frame whose end has not come.
+    /// The beginning of an incomplete frame.
     rest: Vec<u8>,
     /// The fragments of a message so far.
     fragments: Option<Vec<u8>>,
@@ -62,11 +62,11 @@ struct Header {
 }
 
 impl FrameReader {
-    /// Takes the next bytes of the stream and calls `take` for each message that they complete.
+    /// Reads the next bytes of the stream and calls `take` for each message that they complete.
     ///
     /// # Errors
     ///
-    /// [`FrameError`] when the stream is none of RFC 6455; nothing can be read after it.
+    /// [`FrameError`] if the stream violates RFC 6455; no further bytes can be read.
     pub(crate) fn read(
         &mut self,
         bytes: &[u8],
@@ -81,14 +81,14 @@ impl FrameReader {
             self.rest.drain(..used);
         }
         if self.rest.is_empty() {
-            // Thousands of connections that once were cut short must not keep their buffers.
+            // Releases the buffer, as there may be thousands of connections.
             self.rest = Vec::new();
         }
         Ok(())
     }
 }
 
-/// Takes the whole frames that `bytes` begin with; returns how many bytes they are.
+/// Reads the complete frames at the beginning of `bytes`; returns their length in bytes.
 fn frames(
     fragments: &mut Option<Vec<u8>>,
     bytes: &[u8],
@@ -128,7 +128,7 @@ fn frames(
     Ok(used)
 }
 
-/// The header at the beginning of `bytes`, if all of it is there.
+/// Returns the header at the beginning of `bytes`, if it is complete.
 fn header(bytes: &[u8]) -> Result<Option<Header>, FrameError> {
     let [first, second, rest @ ..] = bytes else {
         return Ok(None);
@@ -161,7 +161,7 @@ fn header(bytes: &[u8]) -> Result<Option<Header>, FrameError> {
 
 /// Appends a frame of a client.
 ///
-/// The mask is zero: it protects proxies from pages in a browser, and there is neither.
+/// The mask is zero: masks protect proxies from pages in a browser, and there is neither.
 fn put_frame(out: &mut Vec<u8>, opcode: u8, payload: &[u8]) {
     out.push(0x80 | opcode);
     match payload.len() {
@@ -235,7 +235,7 @@ mod tests {
         frame
     }
 
-    /// What a server may send: a message in fragments with pings between, or a pong.
+    /// Frames that a server may send: a message in fragments with pings in between, or a pong.
     fn sent() -> impl Strategy<Value = (Vec<u8>, Vec<Seen>)> {
         let payload = prop_oneof![
             8 => prop::collection::vec(any::<u8>(), 0..40),

@@ -1,16 +1,16 @@
 //! `load`: a load generator for GraphQL servers that speak graphql-transport-ws.
 //!
-//! One thread and one epoll loop carry every connection, so that the load generator costs a fraction
-//! of what any server does. It knows nothing of the runtime beside it: a server is a URL.
+//! One thread with one epoll loop runs all connections, so that the load generator needs only a
+//! fraction of a server's CPU time. It does not depend on the runtime: a server is a URL.
 //!
 //! # Layout
 //!
-//! - `options`, `plan`: the command line, and what the run does;
-//! - `run`: connect, see that every subscription is live, publish, wait, count;
+//! - `options`, `plan`: the command line, and the checked plan of the run;
+//! - `run`: connects, checks that every subscription is live, publishes, waits, counts;
 //! - `driver`, `client`, `frames`, `template`: all connections on one thread;
-//! - `publisher`: where the events come from;
-//! - `tracker`, `scan`: what was published against what was delivered;
-//! - `report`, `progress`, `processes`: what the run found.
+//! - `publisher`: publishes the events;
+//! - `tracker`, `scan`: compare published events with deliveries;
+//! - `report`, `progress`, `processes`: the result of the run, its progress, CPU time and memory.
 
 mod client;
 mod driver;
@@ -41,32 +41,34 @@ pub use report::{Churn, Client, Latency, Report, Sample, Server, Slow};
 pub use template::TemplateError;
 pub use tracker::Counts;
 
-/// How the command ends.
+/// The exit status of the command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// Every delivery came once and in order.
+    /// Every delivery arrived once and in order.
     Clean = 0,
-    /// Something was lost, duplicated, reordered or misrouted, or connections broke.
+    /// A delivery was lost, duplicated, reordered or misrouted, or a connection broke.
     Faults = 1,
-    /// Options that cannot be.
+    /// Invalid options.
     Usage = 2,
-    /// It could not be run.
+    /// The load could not be run.
     Failed = 3,
-    /// Somebody stopped it.
+    /// The load was interrupted.
     Interrupted = 130,
 }
 
-/// Runs a load and returns what it found; `interrupted` is asked ten times a second whether to stop.
+/// Runs a load and returns its result; calls `interrupted` ten times a second to check whether to
+/// stop.
 ///
 /// # Errors
 ///
-/// [`LoadError`] when the load could not be run. Lost deliveries are no error but in the report.
+/// [`LoadError`] if the load could not be run. Lost deliveries are not an error, but part of the
+/// report.
 pub fn run(options: Options, interrupted: &mut dyn FnMut() -> bool) -> Result<Report, LoadError> {
     run::run(&plan::Plan::new(options)?, interrupted)
 }
 
-/// Runs the command `program` with these arguments: prints what was found, and says how to exit.
+/// Runs the command `program` with these arguments: prints the result, and returns the exit status.
 pub fn command(
     program: &'static str,
     arguments: impl IntoIterator<Item = OsString>,
@@ -106,7 +108,7 @@ pub fn command(
     }
 }
 
-/// Prints the table, and writes the JSON where it is wanted.
+/// Prints the table, unless the JSON goes to standard output, and writes the JSON if requested.
 fn print(report: &Report, json: Option<&Path>) -> Result<(), LoadError> {
     let on_stdout = json.is_some_and(|path| path == Path::new("-"));
     let output = |place: &Path| {

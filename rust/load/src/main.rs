@@ -9,7 +9,7 @@ use signal_hook::consts::TERM_SIGNALS;
 fn main() -> ExitCode {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in TERM_SIGNALS {
-        // A signal that cannot be caught ends the program as it always did.
+        // If a signal cannot be caught, it ends the program as by default.
         let _ = signal_hook::flag::register(*signal, Arc::clone(&stop));
     }
     let arguments = std::env::args_os().skip(1);

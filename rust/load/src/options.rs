@@ -18,11 +18,11 @@ pub enum Mode {
     Rate,
     /// Each event goes to the one subscription whose number is its key
     Selective,
-    /// Nothing is published: memory of a connection, and CPU time while all are quiet
+    /// Nothing is published: measures the memory of a connection, and CPU time while all are idle
     Idle,
     /// As rate, with some clients that never read; the others must lose nothing
     Slow,
-    /// As rate, with some clients that leave and return; the others must lose nothing
+    /// As rate, with some clients that disconnect and reconnect; the others must lose nothing
     Churn,
     /// Fan-out, selective, slow and churn together, for a long time
     Mixed,
@@ -74,7 +74,7 @@ pub struct Options {
     /// fan-out, selective: events to publish
     #[arg(long, default_value_t = 100)]
     pub events: u32,
-    /// fan-out, selective: events under way at once
+    /// fan-out, selective: events in flight at once
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub pending: u32,
     /// Events a second; 100 for rate, slow, churn and mixed; with selective instead of --events
@@ -89,16 +89,16 @@ pub struct Options {
     /// slow, mixed: share of the connections that never read
     #[arg(long, default_value_t = 0.1)]
     pub slow_share: f64,
-    /// churn, mixed: share of the connections that leave and return
+    /// churn, mixed: share of the connections that disconnect and reconnect
     #[arg(long, default_value_t = 0.2)]
     pub churn_share: f64,
-    /// churn, mixed: connections that leave and return in a second
+    /// churn, mixed: connections that disconnect and reconnect in a second
     #[arg(long, default_value_t = 10.0)]
     pub churn_rate: f64,
-    /// Seconds without any delivery after which what is missing is lost
+    /// Seconds without any delivery after which missing deliveries count as lost
     #[arg(long, default_value_t = 10.0)]
     pub patience: f64,
-    /// Connections being made at once
+    /// Connections that are being opened at the same time
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     pub connecting: u32,
     /// Client addresses, in turn; on loopback one from 127.0.0.2 on for every 14000 connections
@@ -115,33 +115,33 @@ pub struct Options {
     pub json: Option<PathBuf>,
 }
 
-/// Options that cannot be.
+/// Invalid options.
 #[derive(Debug, thiserror::Error)]
 pub enum OptionError {
-    /// An address that is none, or of a scheme that is not spoken.
+    /// An invalid address, or an unsupported scheme.
     #[error("`{option} {value}`: {problem}")]
     Address {
         /// The option.
         option: &'static str,
         /// Its value.
         value: String,
-        /// What is wrong, and what to write.
+        /// The problem and the remedy.
         problem: String,
     },
-    /// A text with placeholders that is none.
+    /// An invalid text with placeholders.
     #[error("`{option}`: {source}")]
     Template {
         /// The option.
         option: &'static str,
-        /// What is wrong.
+        /// The problem of the template.
         source: TemplateError,
     },
-    /// Anything else.
+    /// Any other problem.
     #[error("`{option}` {problem}")]
     Value {
         /// The option.
         option: &'static str,
-        /// What is wrong, and what to write.
+        /// The problem and the remedy.
         problem: String,
     },
 }

@@ -1,4 +1,4 @@
-//! The options once they are checked: what the run does.
+//! The checked options: the plan of the run.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 
@@ -8,21 +8,22 @@ use url::Url;
 use crate::options::{Mode, OptionError, Options};
 use crate::template::Template;
 
-/// Connections of one client address. Linux offers a bound socket every other of its 28,000 ports at
-/// once, and then searches ever longer.
+/// Connections of one client address (count). For a bound socket Linux finds every second of its
+/// 28,000 ports at once, and then searches longer and longer.
 const CONNECTIONS_PER_ADDRESS: u32 = 14_000;
 
-/// Subscriptions of all connections, and events of a run; each has its place in memory.
+/// Limit of the subscriptions of all connections, and of the events of a run, which are all kept in
+/// memory (count).
 const MAX_COUNT: u64 = 100_000_000;
 
-/// What a connection is there for.
+/// The role of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     /// Receives every event.
     Broadcast,
     /// Receives the events of its subscriptions' keys.
     Selective,
-    /// Leaves and returns.
+    /// Disconnects and reconnects.
     Churning,
     /// Never reads.
     Slow,
@@ -31,9 +32,9 @@ pub(crate) enum Role {
 /// Where events are published.
 #[derive(Debug, Clone)]
 pub(crate) enum Target {
-    /// A line each.
+    /// One line for each event.
     Lines(SocketAddr),
-    /// A POST each, with this head up to its content-length.
+    /// One POST for each event, with this head up to its content-length.
     Http(SocketAddr, String),
 }
 
@@ -48,9 +49,9 @@ pub(crate) struct Plan {
     pub(crate) publish: Option<Target>,
     pub(crate) variables: Template,
     pub(crate) broadcast_variables: Template,
-    /// An event as it is published, with its channel.
+    /// The published event, with its channel.
     pub(crate) event: Template,
-    /// Events a second, where there is a rate.
+    /// Events a second, if there is a rate.
     pub(crate) rate: Option<f64>,
     sources: Vec<IpAddr>,
 }
@@ -113,7 +114,7 @@ impl Plan {
         })
     }
 
-    /// What each connection is there for.
+    /// Returns the role of each connection.
     pub(crate) fn roles(&self) -> Result<Vec<Role>, OptionError> {
         let options = &self.options;
         let share = |share: f64| ((f64::from(options.connections) * share).round() as u32).max(1);
@@ -147,7 +148,7 @@ impl Plan {
         Ok(all.flatten().collect())
     }
 
-    /// Address that a connection comes from, if it is not left to the system.
+    /// Returns the client address of a connection; `None`: the system chooses.
     pub(crate) fn source(&self, connection: u32) -> Option<IpAddr> {
         if !self.sources.is_empty() {
             return Some(self.sources[connection as usize % self.sources.len()]);
@@ -170,7 +171,7 @@ fn value(option: &'static str, problem: impl Into<String>) -> OptionError {
     }
 }
 
-/// Checks the numbers that are no whole ones.
+/// Checks the numbers that are not integers.
 fn numbers(options: &Options) -> Result<(), OptionError> {
     let positive = [
         ("--rate", options.rate.unwrap_or(1.0)),
@@ -226,11 +227,11 @@ fn variables(option: &'static str, text: &str) -> Result<Template, OptionError> 
         .map_err(|source| OptionError::Template { option, source })
 }
 
-/// The event of `--channel` and `--data`.
+/// Returns the event of `--channel` and `--data`.
 fn event(options: &Options) -> Result<Template, OptionError> {
     let channel = serde_json::Value::from(options.channel.as_str());
     let text = format!(r#"{{"channel":{channel},"data":{}}}"#, options.data);
-    // A line ends an event, and JSON needs none.
+    // A line break ends an event, and JSON does not need one.
     let template =
         Template::parse(&text.replace(['\n', '\r'], " "), &EVENT_NAMES).map_err(|source| {
             OptionError::Template {
@@ -291,8 +292,8 @@ fn resolve(option: &'static str, url: &Url) -> Result<SocketAddr, OptionError> {
     let host = host.ok_or_else(|| problem("has no host".into()))?;
     let port = url.port_or_known_default();
     let port = port.ok_or_else(|| problem("has no port".into()))?;
-    let found = (host.trim_matches(['[', ']']), port).to_socket_addrs();
-    found
+    let addresses = (host.trim_matches(['[', ']']), port).to_socket_addrs();
+    addresses
         .map_err(|error| problem(error.to_string()))?
         .next()
         .ok_or_else(|| problem("has no IP address".into()))
@@ -361,7 +362,7 @@ mod tests {
             (&["--subscriptions", "1001"], "--subscriptions"),
             (&["--rate", "1e8"], "`--duration` makes 1000000000 events"),
         ] {
-            // Of an option given twice clap takes none: replace what is there.
+            // clap refuses an option that is passed twice, so replace the existing one.
             let mut all = vec![
                 "fan-out",
                 "--query",

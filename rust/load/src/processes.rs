@@ -1,4 +1,4 @@
-//! CPU time and memory of processes, from `/proc`, and the limit of open files of this one.
+//! CPU time and memory of processes, from `/proc`, and the limit of open files of this process.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
-/// What some processes have used, together.
+/// CPU time and memory of several processes together.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct Usage {
     /// User and system time of all their threads, also of those that have ended (seconds).
     pub cpu_seconds: f64,
-    /// Resident memory; pages that processes share count for each (bytes).
+    /// Resident memory; shared pages count for each process (bytes).
     pub rss_bytes: u64,
 }
 
@@ -27,7 +27,7 @@ pub struct NoProcess {
 ///
 /// # Errors
 ///
-/// [`NoProcess`] when one of them has ended or is none.
+/// [`NoProcess`] if one of them has ended or does not exist.
 pub(crate) fn usage(pids: &[u32]) -> Result<Usage, NoProcess> {
     let mut total = Usage::default();
     for pid in pids {
@@ -41,8 +41,9 @@ pub(crate) fn usage(pids: &[u32]) -> Result<Usage, NoProcess> {
     Ok(total)
 }
 
-/// Resident memory of the processes `pids`, in which pages that they share are divided between them
-/// (bytes). None where the system does not tell. It walks their memory: not while measuring.
+/// Returns the resident memory of the processes `pids`, with shared pages divided among them
+/// (bytes); `None` if the system does not report it. It scans their memory, so it must not be
+/// called during a measurement.
 pub(crate) fn shared_out(pids: &[u32]) -> Option<u64> {
     let one = |pid| {
         let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
@@ -51,7 +52,7 @@ pub(crate) fn shared_out(pids: &[u32]) -> Option<u64> {
     pids.iter().map(one).sum()
 }
 
-/// User and system time in a line of `/proc/PID/stat`.
+/// Returns user and system time from a line of `/proc/PID/stat`.
 fn cpu_seconds(stat: &str) -> f64 {
     // The name of the program, in parentheses, may contain spaces and parentheses.
     let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
@@ -60,14 +61,14 @@ fn cpu_seconds(stat: &str) -> f64 {
     ticks as f64 / rustix::param::clock_ticks_per_second() as f64
 }
 
-/// Value of a line such as `VmRSS:  123 kB` (bytes).
+/// Returns the value of a line such as `VmRSS: 123 kB` (bytes).
 fn kibibytes(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     let number: u64 = line.split_ascii_whitespace().next()?.parse().ok()?;
     Some(number * 1024)
 }
 
-/// CPU time of the calling thread.
+/// Returns the CPU time of the calling thread.
 #[must_use]
 pub(crate) fn thread_cpu() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
@@ -84,7 +85,7 @@ pub(crate) fn thread_cpu() -> Duration {
 /// The limit, if it is below `needed`.
 pub(crate) fn allow_files(needed: u64) -> Result<(), u64> {
     let limit = getrlimit(Resource::Nofile);
-    // No maximum is no limit; one that cannot be raised stays what it is.
+    // Without a maximum there is no limit; a limit that cannot be raised stays.
     let raised = Rlimit {
         current: limit.maximum,
         maximum: limit.maximum,

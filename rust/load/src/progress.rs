@@ -1,13 +1,13 @@
-//! A bar on a terminal; nothing anywhere else.
+//! A progress bar on a terminal; no output otherwise.
 
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Drawing takes a lock, and a loop turns thousands of times a second.
+/// Interval of redraws: drawing takes a lock, and the loop runs thousands of times a second.
 const REDRAWN_EVERY: Duration = Duration::from_millis(100);
 
-/// What the run is doing, and how far it is.
+/// The current phase of the run, and its progress.
 pub(crate) struct Progress {
     bar: ProgressBar,
     drawn: Instant,
@@ -15,7 +15,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// On standard error, if that is a terminal.
+    /// Creates a bar on standard error, if that is a terminal.
     pub(crate) fn new() -> Self {
         let style = ProgressStyle::with_template("{msg:14} {wide_bar} {pos}/{len}");
         let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
@@ -26,7 +26,7 @@ impl Progress {
         }
     }
 
-    /// Something else begins, in so many steps.
+    /// Begins a phase with a number of steps.
     pub(crate) fn begin(&mut self, what: &'static str, steps: u64) {
         self.position = 0;
         self.bar.set_length(steps);
@@ -34,7 +34,7 @@ impl Progress {
         self.bar.set_message(what);
     }
 
-    /// So many steps are done.
+    /// Sets the number of completed steps.
     pub(crate) fn reached(&mut self, position: u64) {
         self.position = position;
         if self.drawn.elapsed() >= REDRAWN_EVERY {
@@ -43,14 +43,14 @@ impl Progress {
         }
     }
 
-    /// Steps done.
+    /// Returns the number of completed steps.
     pub(crate) fn position(&self) -> u64 {
         self.position
     }
 }
 
 impl Drop for Progress {
-    /// Leaves the terminal as it was.
+    /// Removes the bar from the terminal.
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }

@@ -1,4 +1,4 @@
-//! Publishes events: lines on a control socket, or a POST each on a connection that is kept alive.
+//! Publishes events: as lines on a control socket, or as POSTs on a connection that is kept alive.
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -9,7 +9,8 @@ use mio::{Interest, Registry, Token};
 
 use crate::plan::Target;
 
-/// Bytes that may wait for the control socket. Past it no event is published until it takes them.
+/// Bytes that may wait for the control socket. Past it no event is published until some are
+/// written.
 const MAX_WAITING_BYTES: usize = 1024 * 1024;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -17,10 +18,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Why events cannot be published.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
-    /// Nothing listens, or the connection broke.
+    /// No server listens, or the connection broke.
     #[error("events cannot be published to {address}: {source}")]
     Io {
-        /// Where to.
+        /// Address to which events are published.
         address: SocketAddr,
         /// The cause.
         source: io::Error,
@@ -28,27 +29,27 @@ pub enum PublishError {
     /// The other side closed the control socket.
     #[error("the server closed the control socket {0}, no further event can be published")]
     Closed(SocketAddr),
-    /// An answer that is not of class 2xx.
+    /// A response whose status is not 2xx.
     #[error("publishing an event was answered with status {status}: {body}")]
     Refused {
         /// The status.
         status: u16,
-        /// How the body begins.
+        /// The beginning of the body.
         body: String,
     },
-    /// An answer that is none.
+    /// A response that is not HTTP.
     #[error("publishing an event was answered with something that is not HTTP")]
     NotHttp,
 }
 
-/// One connection that events go out by.
+/// One connection for publishing.
 pub(crate) struct Publisher {
     target: Target,
     registry: Registry,
     token: Token,
     socket: TcpStream,
     waiting: Vec<u8>,
-    /// HTTP: what has come of the answer to the event under way.
+    /// HTTP: the received part of the response to the current event.
     answer: Option<Vec<u8>>,
     /// HTTP: the server has closed the connection, as it may between two requests.
     closed: bool,
@@ -72,7 +73,7 @@ impl Publisher {
         })
     }
 
-    /// Whether an event can be taken.
+    /// Whether an event can be published now.
     pub(crate) fn is_ready(&self) -> bool {
         match self.target {
             Target::Lines(_) => self.waiting.len() < MAX_WAITING_BYTES,
@@ -80,7 +81,7 @@ impl Publisher {
         }
     }
 
-    /// Takes an event, which leaves with the next `flush`.
+    /// Queues an event, which the next `flush` sends.
     pub(crate) fn publish(&mut self, event: &[u8]) {
         match &self.target {
             Target::Lines(_) => {
@@ -97,7 +98,7 @@ impl Publisher {
         }
     }
 
-    /// Sends what waits, as far as the socket takes it.
+    /// Sends queued bytes, as many as the socket accepts.
     pub(crate) fn flush(&mut self) -> Result<(), PublishError> {
         if self.waiting.is_empty() {
             return Ok(());
@@ -119,14 +120,14 @@ impl Publisher {
         Ok(())
     }
 
-    /// Reads what has come: answers, or the end.
+    /// Reads responses, or the end of the connection.
     pub(crate) fn read(&mut self) -> Result<(), PublishError> {
         let mut buffer = [0; 16 * 1024];
         loop {
             match self.socket.read(&mut buffer) {
                 Ok(0) => return self.end(),
                 Ok(length) => {
-                    // What a control socket answers is not looked at.
+                    // Answers of a control socket are ignored.
                     if let Some(answer) = &mut self.answer {
                         answer.extend_from_slice(&buffer[..length]);
                         if is_whole(answer, false)? {
@@ -174,7 +175,7 @@ fn connect(target: &Target, registry: &Registry, token: Token) -> Result<TcpStre
     open().map_err(|source| broken(target, source))
 }
 
-/// Whether `answer` is a whole response of class 2xx; `ended` when nothing follows.
+/// Whether `answer` is a complete 2xx response; `ended` if no more bytes follow.
 fn is_whole(answer: &[u8], ended: bool) -> Result<bool, PublishError> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut response = httparse::Response::new(&mut headers);
@@ -186,8 +187,8 @@ fn is_whole(answer: &[u8], ended: bool) -> Result<bool, PublishError> {
     let body = &answer[start..];
     let header = |name: &str| {
         let mut all = response.headers.iter();
-        let found = all.find(|header| header.name.eq_ignore_ascii_case(name))?;
-        std::str::from_utf8(found.value).ok()
+        let header = all.find(|header| header.name.eq_ignore_ascii_case(name))?;
+        std::str::from_utf8(header.value).ok()
     };
     let whole = if status == 204 {
         true

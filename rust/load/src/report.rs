@@ -1,4 +1,4 @@
-//! What a run found: as JSON for programs, as a table for people.
+//! The result of a run: as JSON for programs, as a table for people.
 
 use std::fmt::{self, Write as _};
 use std::time::Duration;
@@ -12,17 +12,17 @@ use crate::plan::{Plan, Role};
 use crate::processes::Usage;
 use crate::tracker::Counts;
 
-/// What the server's processes used up to a time.
+/// CPU time and memory of the server's processes at one time.
 #[derive(Debug, Clone, Serialize)]
 pub struct Sample {
-    /// Since measuring began.
+    /// Time since the measurement began.
     pub seconds: f64,
     /// CPU time since the processes began, and memory.
     #[serde(flatten)]
     pub usage: Usage,
 }
 
-/// Times from publishing to reading (microseconds); none without `sentAt` in the results.
+/// Times from publishing to reading (microseconds); absent without `sentAt` in the results.
 #[derive(Debug, Clone, Serialize)]
 pub struct Latency {
     /// Half of the deliveries took at most this.
@@ -37,10 +37,10 @@ pub struct Latency {
     pub mean: f64,
 }
 
-/// What the processes of `--pid` used.
+/// CPU time and memory of the processes of `--pid`.
 #[derive(Debug, Clone, Serialize)]
 pub struct Server {
-    /// User and system time while measuring, in steps of 10 ms.
+    /// User and system time during the measurement, in steps of 10 ms.
     pub cpu_seconds: f64,
     /// The same for one delivery, if there was any.
     pub cpu_us_per_delivery: Option<f64>,
@@ -48,87 +48,87 @@ pub struct Server {
     pub cpu_us_per_event: Option<f64>,
     /// Resident memory before the first connection.
     pub rss_before_bytes: u64,
-    /// Resident memory after measuring, with all connections.
+    /// Resident memory after the measurement, with all connections.
     pub rss_after_bytes: u64,
-    /// As `rss_before_bytes`, shared pages divided.
+    /// Proportional set size, measured with `rss_before_bytes`: shared pages are divided.
     pub pss_before_bytes: Option<u64>,
-    /// As `rss_after_bytes`, shared pages divided.
+    /// Proportional set size, measured with `rss_after_bytes`: shared pages are divided.
     pub pss_after_bytes: Option<u64>,
-    /// Resident memory that was added for each connection.
+    /// Added resident memory for each connection.
     pub bytes_per_connection: f64,
 }
 
-/// What the load generator itself used, and how punctual it was.
+/// CPU time and delays of the load generator.
 #[derive(Debug, Clone, Serialize)]
 pub struct Client {
-    /// CPU time of its loop while measuring.
+    /// CPU time of its loop during the measurement.
     pub cpu_seconds: f64,
     /// The same for one delivery, if there was any.
     pub cpu_us_per_delivery: Option<f64>,
-    /// How late an event left that was due, at worst.
+    /// Longest delay with which a due event was published.
     pub late_us_max: u64,
 }
 
 /// Clients that never read.
 #[derive(Debug, Clone, Serialize)]
 pub struct Slow {
-    /// How many there were.
+    /// Number of slow connections.
     pub connections: u32,
-    /// How often the server ended one.
+    /// Number of them that the server disconnected.
     pub disconnected: u32,
 }
 
-/// Clients that left and returned.
+/// Clients that disconnected and reconnected.
 #[derive(Debug, Clone, Serialize)]
 pub struct Churn {
-    /// How often one left.
+    /// Number of disconnects.
     pub left: u32,
 }
 
-/// What a run found.
+/// The result of a run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// What happened.
+    /// The mode of the run.
     pub mode: Mode,
-    /// The options it ran with.
+    /// The options of the run.
     pub options: Options,
-    /// Connections, of every kind.
+    /// Connections of all roles.
     pub connections: u32,
     /// Subscriptions of all connections.
     pub subscriptions: u64,
-    /// Events published while measuring.
+    /// Events published in the measurement.
     pub events: u64,
     /// Deliveries; see [`Counts`].
     #[serde(flatten)]
     pub counts: Counts,
-    /// From the first event to the last delivery.
+    /// Time from the first event to the last delivery.
     pub seconds: f64,
-    /// How long deliveries took.
+    /// Latencies of deliveries.
     pub latency_us: Option<Latency>,
-    /// What the server used, if its processes were given.
+    /// CPU time and memory of the server, with `--pid`.
     pub server: Option<Server>,
-    /// What the load generator used.
+    /// CPU time of the load generator.
     pub client: Client,
-    /// In slow and mixed.
+    /// Set in slow and mixed.
     pub slow: Option<Slow>,
-    /// In churn and mixed.
+    /// Set in churn and mixed.
     pub churn: Option<Churn>,
-    /// Memory and CPU time through the run, if processes were given.
+    /// Memory and CPU time during the run, with `--pid`.
     pub samples: Vec<Sample>,
-    /// Whether somebody stopped it early.
+    /// Whether it was interrupted.
     pub interrupted: bool,
-    /// What went wrong on connections, each with its count.
+    /// Errors of connections, each with its count.
     pub errors: Vec<String>,
 }
 
-/// What the server's processes used before the first connection.
+/// Memory of the server's processes before the first connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Before {
     pub(crate) usage: Usage,
     pub(crate) pss: Option<u64>,
 }
 
-/// What a run measured beside deliveries.
+/// The measurements of a run in addition to deliveries.
 pub(crate) struct Measured {
     pub(crate) seconds: f64,
     pub(crate) results: u64,
@@ -187,7 +187,7 @@ impl Report {
         }
     }
 
-    /// Whether every delivery came once, in order, and nothing else went wrong.
+    /// Whether every delivery arrived once, in order, and there were no errors.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         let counts = &self.counts;

@@ -1,6 +1,6 @@
-//! One run: connect, see that every subscription is live, publish, wait, count.
+//! One run: connects, checks that every subscription is live, publishes, waits, counts.
 //!
-//! Not here: sockets (`driver`), what a delivery was (`tracker`), how it is printed (`report`).
+//! Not here: sockets (`driver`), classification of deliveries (`tracker`), output (`report`).
 
 use std::time::{Duration, Instant};
 
@@ -14,26 +14,26 @@ use crate::progress::Progress;
 use crate::report::{Before, Measured, Report, Sample};
 use crate::tracker::{Audience, DeliveryTracker};
 
-/// Files that are open beside the connections.
+/// Open files in addition to the connections (count).
 const OTHER_FILES: u64 = 64;
 
-/// Without a delivery for so long nothing is under way on an idle machine.
+/// After this time without a delivery, no event is in flight on an idle machine.
 const QUIET: Duration = Duration::from_millis(250);
 
-/// Probes of selective subscriptions under way at once.
+/// Concurrent probes of selective subscriptions (count).
 const PROBES: usize = 64;
 
-/// Timers have a resolution of 1 ms: an event that leaves so late was not kept waiting.
+/// Resolution of timers: a shorter delay does not count as waiting.
 const TIMER: Duration = Duration::from_millis(1);
 
-/// Time for slow clients to read what was kept for them, to see which of them were ended.
+/// Time for slow clients to read their data, to find the ones that were disconnected.
 const SLOW_READING: Duration = Duration::from_secs(2);
 
 /// When to publish.
 enum Pace {
-    /// So many events, at most so many of them under way.
+    /// A number of events, with at most `pending` of them in flight.
     Closed { events: u64, pending: usize },
-    /// So many events, at so many a second, whatever the server does.
+    /// A number of events at a fixed rate, also if the server falls behind.
     Open { events: u64, rate: f64 },
 }
 
@@ -47,7 +47,7 @@ struct Run<'a> {
     keys: Vec<u32>,
     churning: Vec<u32>,
     samples: Vec<Sample>,
-    /// How late an event left that was due, at worst.
+    /// Longest delay with which a due event was published.
     lateness: Duration,
     interrupted: bool,
 }
@@ -68,8 +68,8 @@ pub(crate) fn run(plan: &Plan, interrupted: &mut dyn FnMut() -> bool) -> Result<
     let roles = plan.roles()?;
     let of = |wanted| {
         let roles = roles.iter().enumerate();
-        let found = roles.filter(move |(_, role)| **role == wanted);
-        found.map(|(number, _)| number as u32)
+        let of_role = roles.filter(move |(_, role)| **role == wanted);
+        of_role.map(|(number, _)| number as u32)
     };
     let subscriptions = |number: u32| {
         let first = number * options.subscriptions;
@@ -107,7 +107,7 @@ pub(crate) fn run(plan: &Plan, interrupted: &mut dyn FnMut() -> bool) -> Result<
 }
 
 impl Run<'_> {
-    /// Connects and subscribes everybody.
+    /// Connects and subscribes all clients.
     fn connect(&mut self) -> Result<(), LoadError> {
         let connections = self.plan.options.connections;
         let patience = Duration::from_secs_f64(self.plan.options.patience);
@@ -133,7 +133,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Publishes until every subscription has received something, then what is asked for.
+    /// Publishes until every subscription has received an event, then the warm-up events.
     fn warm_up(&mut self) -> Result<(), LoadError> {
         if self.driver.publisher.is_none() {
             self.settle(QUIET * 4)?;
@@ -155,7 +155,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Publishes until every subscription has received something: the protocol does not
+    /// Publishes until every subscription has received an event, because the protocol does not
     /// acknowledge a `subscribe`.
     fn probe(&mut self) -> Result<(), LoadError> {
         let patience = Duration::from_secs_f64(self.plan.options.patience);
@@ -163,10 +163,11 @@ impl Run<'_> {
         self.progress.begin("subscribing", all as u64);
         let (mut waiting, mut since) = (all, Instant::now());
         let (mut results, mut heard) = (self.driver.record.results, None::<Instant>);
-        // Keys of this round that have yet to be probed, and how many were live before it.
+        // Keys of this round that are not probed yet, and the number of live subscriptions before
+        // it.
         let (mut round, mut sent) = (Vec::new(), 0);
         while self.driver.record.tracker.waiting() > 0 {
-            // What waits only for somebody slow must not be asked for again and again.
+            // Probes that only wait for a slow server must not be repeated.
             let quiet = heard.is_none_or(|heard| heard.elapsed() >= QUIET);
             if round.is_empty() && quiet && self.is_ready() {
                 let tracker = &self.driver.record.tracker;
@@ -190,7 +191,7 @@ impl Run<'_> {
                 results = self.driver.record.results;
                 heard = Some(Instant::now());
             } else if heard.is_some_and(|heard| heard.elapsed() >= QUIET) {
-                // Those that were probed and did not answer are for the next round.
+                // Probed subscriptions without an answer are probed in the next round.
                 round.clear();
             }
             let now = self.driver.record.tracker.waiting();
@@ -217,7 +218,7 @@ impl Run<'_> {
         }
     }
 
-    /// Waits until nothing has come for so long.
+    /// Waits until no delivery has arrived for `quiet`.
     fn settle(&mut self, quiet: Duration) -> Result<(), LoadError> {
         let (mut results, mut since) = (self.driver.record.results, Instant::now());
         let begun = Instant::now();
@@ -230,7 +231,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Measures, and reports.
+    /// Runs the measurement, and returns the report.
     fn measure(&mut self, before: Before) -> Result<Report, LoadError> {
         let pids = &self.plan.options.pid;
         self.driver.record.start();
@@ -244,7 +245,7 @@ impl Run<'_> {
         self.tell(ran);
         let seconds = start.elapsed().as_secs_f64();
         let results = self.driver.record.results - results;
-        // Of a process that has ended, the last sample is what is known.
+        // For an ended process the last sample is used.
         let sampled = self.samples.last().map_or(server, |sample| sample.usage);
         let after = usage(pids).unwrap_or(sampled);
         let rest = self.rest();
@@ -278,9 +279,9 @@ impl Run<'_> {
         }
     }
 
-    /// Waits for what should not come any more.
+    /// Waits for unexpected deliveries.
     fn rest(&mut self) -> Result<(), LoadError> {
-        // A delivery that comes twice may do so after the last one was there.
+        // A duplicate may arrive after the last delivery.
         self.settle(QUIET)?;
         if self.plan.options.mode == Mode::Slow {
             self.driver.wake_slow();
@@ -292,7 +293,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Whoever stops a load, or loads a server to death, is told what was measured until then.
+    /// Records an error or interruption, so that the report has the measurements until then.
     fn tell(&mut self, result: Result<(), LoadError>) {
         match result {
             Ok(()) => {}
@@ -314,7 +315,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Publishes at a pace until all is delivered, or nothing comes any more.
+    /// Publishes at a pace until all events are delivered, or no delivery arrives any more.
     fn publish_all(&mut self, pace: &Pace, what: &'static str) -> Result<(), LoadError> {
         let patience = Duration::from_secs_f64(self.plan.options.patience);
         let start = Instant::now();
@@ -348,7 +349,7 @@ impl Run<'_> {
         }
     }
 
-    /// Publishes as many events as may be under way; returns how long there is nothing else to do.
+    /// Publishes events up to the limit of pending ones; returns how long to wait.
     fn fill(&mut self, total: u64, pending: usize) -> Duration {
         while self.driver.record.tracker.events() < total
             && self.driver.record.tracker.pending() < pending
@@ -376,13 +377,13 @@ impl Run<'_> {
                 return TIMER;
             }
             self.lateness = self.lateness.max(now.saturating_sub(due));
-            // An event that could not leave when it was due has waited, and that is measured.
+            // The latency of a delayed event includes its delay.
             let key = self.key();
             self.publish(key, now.min(due + TIMER));
         }
     }
 
-    /// Lets churning leave, and return, at their rate.
+    /// Disconnects churning connections at their rate; they reconnect.
     fn churn(&mut self, start: Instant, churned: &mut u64) {
         if self.churning.is_empty() {
             return;
@@ -406,7 +407,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// An error when no subscriber is left.
+    /// Returns an error if no subscriber is left.
     fn attended(&self) -> Result<(), LoadError> {
         let checked = self.driver.roles().iter();
         let checked = checked.filter(|role| matches!(role, Role::Broadcast | Role::Selective));
@@ -421,12 +422,12 @@ impl Run<'_> {
         publisher.is_some_and(crate::publisher::Publisher::is_ready)
     }
 
-    /// A subscription that the next event is for, if events are for one.
+    /// Returns the key of the next event: a subscription's number in selective mode.
     fn key(&mut self) -> u32 {
         self.random.choice(&self.keys).copied().unwrap_or(0)
     }
 
-    /// Publishes one event, as if at `time` since the load began.
+    /// Publishes one event with the time stamp `time` since the load began.
     fn publish(&mut self, key: u32, time: Duration) {
         let Some(publisher) = &mut self.driver.publisher else {
             return;
@@ -438,7 +439,7 @@ impl Run<'_> {
         publisher.publish(&self.event);
     }
 
-    /// The first error that was met.
+    /// Returns the first error.
     fn reason(&self, otherwise: &str) -> String {
         let errors = self.driver.record.errors();
         errors

@@ -1,13 +1,12 @@
-//! Finds in a result what the load generator needs, without parsing it.
+//! Extracts `sequence` and `sentAt` from a serialised result, without parsing it.
 //!
-//! A result carries `sequence` and `sentAt` of the event it was made of; the bytes around them, the
-//! order of members and the spaces are the server's business.
+//! The order of members, white space and other bytes of the result may differ between servers.
 
 use memchr::memmem::Finder;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-/// What stands in a result.
+/// The stamp of an event in a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct EventStamp {
     /// Number of the event.
@@ -16,7 +15,7 @@ pub(crate) struct EventStamp {
     pub sent_at: Option<u64>,
 }
 
-/// The searches, prepared once.
+/// Prepared searches.
 #[derive(Debug)]
 pub(crate) struct ResultScanner {
     sequence: Finder<'static>,
@@ -37,7 +36,7 @@ impl Default for ResultScanner {
 }
 
 impl ResultScanner {
-    /// The stamp of a message, if it is a result of an event.
+    /// Returns the stamp of a message, if it is a result of an event.
     #[must_use]
     pub(crate) fn stamp(&self, message: &[u8]) -> Option<EventStamp> {
         let sequence = number(&self.sequence, message)?;
@@ -47,10 +46,10 @@ impl ResultScanner {
         })
     }
 
-    /// The operation that a message belongs to: its `id`, which is a number in a string.
+    /// Returns the operation of a message: its `id`, a number in a string.
     #[must_use]
     pub(crate) fn operation(&self, message: &[u8]) -> Option<u32> {
-        // Before the payload, an `id` is the message's. After it, only a parser can tell.
+        // An `id` before the payload belongs to the message. After it, only a parser can decide.
         let head = match self.payload.find(message) {
             Some(payload) => &message[..payload],
             None => message,
@@ -69,12 +68,12 @@ impl ResultScanner {
     }
 }
 
-/// The whole number, bare or in a string, of the first member that `name` finds.
+/// Returns the integer, as a number or in a string, of the first member that `name` finds.
 fn number(name: &Finder<'_>, message: &[u8]) -> Option<u64> {
     let mut rest = message;
     loop {
         rest = &rest[name.find(rest)? + name.needle().len()..];
-        // Not a member but a string of that content.
+        // Not a member, but a string with this content.
         let Some(value) = rest.trim_ascii_start().strip_prefix(b":") else {
             continue;
         };

@@ -2,28 +2,28 @@
 
 use serde::de::IgnoredAny;
 
-/// A text cut at its placeholders.
+/// A text, split at its placeholders.
 #[derive(Debug, Clone)]
 pub(crate) struct Template {
-    /// What stands before each placeholder, and the number of its name.
+    /// The text before each placeholder, and the number of its name.
     parts: Vec<(String, usize)>,
     tail: String,
 }
 
-/// Why a text is no template.
+/// Why a text is not a template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
-    /// A name in braces, which JSON has nowhere outside of strings.
+    /// An unknown name in braces.
     #[error(
         "`{{{name}}}` is no placeholder here, there are {known}; in a string write a brace as `\\u007b`"
     )]
     Unknown {
-        /// What stands in the braces.
+        /// The name in the braces.
         name: String,
-        /// The placeholders that there are.
+        /// The known placeholders.
         known: String,
     },
-    /// What is left is no JSON.
+    /// The text is not JSON.
     #[error("it is no JSON once numbers stand for the placeholders: {0}")]
     Json(String),
 }
@@ -33,7 +33,8 @@ impl Template {
     ///
     /// # Errors
     ///
-    /// [`TemplateError`] for an unknown placeholder, or when numbers in their place make no JSON.
+    /// [`TemplateError`] for an unknown placeholder, or if the text with numbers instead of
+    /// placeholders is not JSON.
     pub(crate) fn parse(text: &str, names: &[&str]) -> Result<Self, TemplateError> {
         let (mut parts, mut before, mut rest) = (Vec::new(), String::new(), text);
         while let Some(brace) = rest.find('{') {
@@ -68,13 +69,13 @@ impl Template {
         Ok(template)
     }
 
-    /// Whether the placeholder of this number occurs.
+    /// Whether the placeholder with this number occurs.
     #[must_use]
     pub(crate) fn has(&self, number: usize) -> bool {
         self.parts.iter().any(|(_, name)| *name == number)
     }
 
-    /// Appends the text with `values` in the place of the placeholders, in the order of their names.
+    /// Appends the text with `values` instead of the placeholders, in the order of their names.
     pub(crate) fn render(&self, values: &[u64], out: &mut Vec<u8>) {
         let mut digits = itoa::Buffer::new();
         for (before, number) in &self.parts {

@@ -1,32 +1,33 @@
-//! Counts what was published against what was delivered: lost, duplicated, reordered, misrouted.
+//! Compares published events with deliveries: lost, duplicated, reordered, misrouted.
 //!
-//! Events are numbered from 0, warm-up included. A subscription either gets every event, or those of
-//! its own key, which is its number; one that is not checked is only counted.
-//! Not here: when anything happened (`measure`), and on which socket (`client`).
+//! Events are numbered from 0, including the warm-up. A subscription receives either every event,
+//! or the events of its own key, which is its number. Deliveries to unchecked subscriptions are
+//! only counted.
+//! Not here: times (`run`), sockets (`driver`).
 
 use std::ops::Range;
 
 use serde::Serialize;
 
-/// What a subscription is to receive.
+/// The events that a subscription should receive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Audience {
     /// Every event.
     All,
     /// The events whose key is the number of the subscription.
     Own,
-    /// Whatever it gets: its connection comes and goes, or does not read.
+    /// Unchecked: its connection disconnects and reconnects, or does not read.
     Unchecked,
 }
 
-/// What a delivery was.
+/// The classification of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Delivery {
-    /// Expected, and the first time; it may have come late.
+    /// Expected, for the first time, in order or not.
     Delivered,
-    /// Of an event before the measured ones.
+    /// The result of a warm-up event.
     WarmUp,
-    /// To a subscription that is not checked.
+    /// A result for a subscription that is not checked.
     Unchecked,
     /// Received before.
     Duplicated,
@@ -37,19 +38,19 @@ pub(crate) enum Delivery {
 /// Deliveries so far (counts).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
-    /// Deliveries that there should be.
+    /// Expected deliveries.
     pub expected: u64,
-    /// Those of them that came.
+    /// Expected deliveries that arrived.
     pub delivered: u64,
-    /// Those that did not come.
+    /// Expected deliveries that did not arrive.
     pub lost: u64,
-    /// Deliveries of what had been delivered before.
+    /// Repeated deliveries.
     pub duplicated: u64,
-    /// Deliveries that came after one of a later event; they are in `delivered` as well.
+    /// Deliveries that arrived after one of a later event; also counted in `delivered`.
     pub reordered: u64,
-    /// Deliveries to a subscription that they were not meant for.
+    /// Deliveries to the wrong subscription.
     pub misrouted: u64,
-    /// Deliveries to subscriptions that are not checked.
+    /// Deliveries to unchecked subscriptions.
     pub unchecked: u64,
 }
 
@@ -58,42 +59,42 @@ struct Subscription {
     audience: Audience,
     live: bool,
     ended: bool,
-    /// One past the latest event received, counted from the first measured one.
+    /// One past the latest received event, counted from the first measured one.
     next: u32,
-    /// Events before `next` that have not come. Empty as long as all is in order.
+    /// Events before `next` that have not arrived. Empty as long as all events are in order.
     missing: Vec<Range<u32>>,
 }
 
 #[derive(Debug)]
 struct Event {
     key: u32,
-    /// How many subscriptions have yet to receive it.
+    /// Number of subscriptions that have not received it yet.
     remaining: u32,
     /// Whether the subscription whose key it has received it.
     reached_key: bool,
 }
 
-/// The book of one run.
+/// Tracks the deliveries of one run.
 #[derive(Debug)]
 pub(crate) struct DeliveryTracker {
     subscriptions: Vec<Subscription>,
     /// The measured events, in order.
     events: Vec<Event>,
-    /// Sequence of the first measured event; those before are warm-up.
+    /// Sequence of the first measured event; earlier ones are warm-up.
     first: u32,
     /// Subscriptions in [`Audience::All`] that have not ended.
     everyone: u32,
     /// Checked subscriptions that have not received anything yet.
     waiting: usize,
-    /// Events that have not been delivered whole.
+    /// Returns the number of events that are not delivered to every expected subscription.
     pending: usize,
-    /// Events before this have been delivered whole, or given up.
+    /// Events before this index are completely delivered, or given up.
     settled: usize,
     counts: Counts,
 }
 
 impl DeliveryTracker {
-    /// Opens the book on these subscriptions, numbered in their order.
+    /// Creates a tracker for these subscriptions, numbered in their order.
     #[must_use]
     pub(crate) fn new(audiences: impl IntoIterator<Item = Audience>) -> Self {
         let subscriptions: Vec<_> = audiences
@@ -107,8 +108,8 @@ impl DeliveryTracker {
             })
             .collect();
         let of = |audience| {
-            let found = subscriptions.iter().filter(|s| s.audience == audience);
-            found.count()
+            let of_audience = subscriptions.iter().filter(|s| s.audience == audience);
+            of_audience.count()
         };
         let (everyone, own) = (of(Audience::All), of(Audience::Own));
         Self {
@@ -123,7 +124,7 @@ impl DeliveryTracker {
         }
     }
 
-    /// Forgets what was counted; the next event is the first measured one.
+    /// Resets the counts; the next event is the first measured one.
     pub(crate) fn start(&mut self) {
         self.first += self.events.len() as u32;
         self.events.clear();
@@ -136,7 +137,7 @@ impl DeliveryTracker {
         }
     }
 
-    /// Enters an event of this key; returns its sequence.
+    /// Records an event with this key; returns its sequence.
     pub(crate) fn publish(&mut self, key: u32) -> u32 {
         let own = self.subscriptions.get(key as usize);
         let own = own.is_some_and(|s| s.audience == Audience::Own && !s.ended);
@@ -151,7 +152,7 @@ impl DeliveryTracker {
         self.first + self.events.len() as u32 - 1
     }
 
-    /// Enters a delivery of the event `sequence` to a subscription.
+    /// Records a delivery of the event `sequence` to a subscription.
     pub(crate) fn deliver(&mut self, number: u32, sequence: u32) -> Delivery {
         let Some(subscription) = self.subscriptions.get_mut(number as usize) else {
             self.counts.misrouted += 1;
@@ -186,7 +187,7 @@ impl DeliveryTracker {
         }
         self.counts.reordered += u64::from(late);
         self.counts.delivered += 1;
-        // An event that was given up may come yet.
+        // An event that was given up may still arrive.
         if event.remaining > 0 {
             event.remaining -= 1;
             if event.remaining == 0 {
@@ -198,8 +199,8 @@ impl DeliveryTracker {
         Delivery::Delivered
     }
 
-    /// A subscription ended before its time: nothing waits for it any more. What it has not
-    /// received of the events so far is lost, and later ones are not expected.
+    /// Records that a subscription has ended early. Its missing deliveries of published events are
+    /// lost, and later events are not expected.
     pub(crate) fn end(&mut self, number: u32) {
         let Some(subscription) = self.subscriptions.get_mut(number as usize) else {
             return;
@@ -222,7 +223,7 @@ impl DeliveryTracker {
         }
     }
 
-    /// Gives up what has not been delivered, so that the next events need not wait for it.
+    /// Stops waiting for undelivered events, so that the next events do not wait for them.
     pub(crate) fn give_up(&mut self) {
         for event in &mut self.events[self.settled..] {
             event.remaining = 0;
@@ -231,7 +232,7 @@ impl DeliveryTracker {
         self.pending = 0;
     }
 
-    /// Events that have not been delivered whole.
+    /// Returns the number of events that are not delivered to every expected subscription.
     #[must_use]
     pub(crate) fn pending(&self) -> usize {
         self.pending
@@ -243,27 +244,28 @@ impl DeliveryTracker {
         self.waiting
     }
 
-    /// Checked subscriptions that have not received anything, ended ones as well (a count).
+    /// Returns the number of checked subscriptions that have not received an event, including ended
+    /// ones.
     pub(crate) fn silent(&self) -> usize {
         let checked = self.subscriptions.iter();
         let silent = checked.filter(|s| s.audience != Audience::Unchecked && !s.live);
         silent.count()
     }
 
-    /// Whether a subscription has received anything, or has ended.
+    /// Whether a subscription has received an event, or has ended.
     #[must_use]
     pub(crate) fn is_live(&self, number: u32) -> bool {
         let subscription = self.subscriptions.get(number as usize);
         subscription.is_none_or(|subscription| subscription.live || subscription.ended)
     }
 
-    /// Events published since the start.
+    /// Returns the number of events published since the start.
     #[must_use]
     pub(crate) fn events(&self) -> u64 {
         self.events.len() as u64
     }
 
-    /// The counts; what has not come by now is lost.
+    /// Returns the counts; deliveries that have not arrived by now are lost.
     #[must_use]
     pub(crate) fn counts(&self) -> Counts {
         Counts {
@@ -279,7 +281,7 @@ impl Subscription {
         index < self.next && !self.missing.iter().any(|range| range.contains(&index))
     }
 
-    /// Receives an event of all; whether it is new, and whether it is late.
+    /// Receives a broadcast event; returns whether it is new, and whether it is out of order.
     fn take(&mut self, index: u32) -> (bool, bool) {
         if index >= self.next {
             if index > self.next {
@@ -298,7 +300,7 @@ impl Subscription {
         (true, true)
     }
 
-    /// Receives an event of its own key; whether it is new, and whether it is late.
+    /// Receives an event of its own key; returns whether it is new, and whether it is out of order.
     fn take_own(&mut self, event: &mut Event, index: u32) -> (bool, bool) {
         let new = !std::mem::replace(&mut event.reached_key, true);
         let late = index < self.next;

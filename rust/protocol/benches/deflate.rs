@@ -1,5 +1,6 @@
-//! What permessage-deflate (RFC 7692) would cost: `cargo bench --package protocol --bench deflate`.
-//! Its numbers are in `docs/decisions/0019-no-permessage-deflate.md`.
+//! Measures the cost of permessage-deflate (RFC 7692):
+//! `cargo bench --package protocol --bench deflate`. Its numbers are in
+//! `docs/decisions/0019-no-permessage-deflate.md`.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use flate2::{Compress, Compression, FlushCompress};
 
-/// Compressors that are kept to see what one takes (count).
+/// Number of compressors kept alive to measure the memory of one.
 const KEPT: usize = 1000;
 
 /// Results of a subscription, each of about `size` bytes and different from the others.
@@ -44,7 +45,7 @@ fn messages(size: usize) -> Vec<Vec<u8>> {
     (0..256).map(message).collect()
 }
 
-/// Microseconds for a message, and the share of it that is left.
+/// Returns the microseconds for a message, and the compressed size as a share of the original.
 fn measure(messages: &[Vec<u8>], level: u32, takeover: bool) -> (f64, f64) {
     let mut deflate = Compress::new_with_window_bits(Compression::new(level), false, 15);
     let mut out = Vec::with_capacity(64 * 1024);
@@ -60,7 +61,7 @@ fn measure(messages: &[Vec<u8>], level: u32, takeover: bool) -> (f64, f64) {
             deflate.compress_vec(message, &mut out, flush).unwrap();
             count += 1;
             taken += message.len();
-            left += black_box(&out).len() - 4; // RFC 7692 leaves the last four bytes away.
+            left += black_box(&out).len() - 4; // RFC 7692 removes the last four bytes.
         }
     }
     let spent = start.elapsed().as_secs_f64() * 1e6;

@@ -1,16 +1,16 @@
-//! What a client accepts: the `Accept` header, as far as GraphQL has answers for it.
+//! Parses the `Accept` header: which GraphQL response formats a client accepts.
 //!
 //! Source: RFC 9110, section 12.5.1; GraphQL over HTTP, "Media Types".
 
 use crate::transports::{Streaming, Transports};
 
-/// Media type of a response that tells request errors by its status.
+/// Media type of responses whose status says whether the request had an error.
 const GRAPHQL_RESPONSE: &str = "application/graphql-response+json";
 
-/// Media type of old clients: the answer to each well-formed request is a 200.
+/// Media type for old clients: the response to each well-formed request has status 200.
 const JSON: &str = "application/json";
 
-/// How a single response is sent.
+/// The format of a single response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Single {
     /// `application/graphql-response+json`.
@@ -38,33 +38,33 @@ impl Single {
     }
 }
 
-/// What a client accepts.
+/// The formats that a client accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Accepted {
-    /// For queries and mutations.
+    /// Format for queries and mutations.
     pub(crate) single: Option<Single>,
-    /// For subscriptions.
+    /// Format for subscriptions.
     pub(crate) streaming: Option<Streaming>,
-    /// Whether a page is preferred, as browsers do.
+    /// Whether the client prefers HTML, as browsers do.
     pub(crate) html: bool,
-    /// What is offered at all.
+    /// The enabled transports.
     pub(crate) offered: Transports,
 }
 
 impl Accepted {
-    /// Reads the header; without one, or with an empty one, everything is accepted.
+    /// Parses the header; without one, or with an empty one, everything is accepted.
     pub(crate) fn read(header: Option<&str>, offered: Transports) -> Self {
         let header = header.filter(|header| !header.trim().is_empty());
         let ranges = ranges(header.unwrap_or("*/*"));
         let quality = |wanted: &str| quality(&ranges, wanted);
         let (response, json) = (quality(GRAPHQL_RESPONSE), quality(JSON));
-        // Clients that name neither are taken for old ones.
+        // Clients that name neither are treated as old clients.
         let single = if response > 0.0 && response >= json && names(&ranges, GRAPHQL_RESPONSE) {
             Some(Single::GraphQLResponse)
         } else {
             (json > 0.0).then_some(Single::Json)
         };
-        // A wildcard does not ask for a response that goes on.
+        // A wildcard does not select a stream.
         let streams = [
             (Streaming::Events, "text/event-stream"),
             (Streaming::Multipart, "multipart/mixed"),
@@ -112,7 +112,7 @@ fn names(ranges: &[Range<'_>], wanted: &str) -> bool {
         .any(|range| range.name.eq_ignore_ascii_case(wanted))
 }
 
-/// The quality of the most specific range that takes in `wanted`; 0 when there is none.
+/// Returns the quality of the most specific range that matches `wanted`; 0 if there is none.
 fn quality(ranges: &[Range<'_>], wanted: &str) -> f32 {
     let wildcard = wanted.split_once('/').map(|(kind, _)| format!("{kind}/*"));
     let specific = [Some(wanted), wildcard.as_deref(), Some("*/*")];

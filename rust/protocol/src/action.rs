@@ -1,4 +1,4 @@
-//! What a session tells its caller to do.
+//! The actions that a session returns to its caller.
 
 use bytes::Bytes;
 
@@ -7,10 +7,11 @@ use crate::head::Head;
 use crate::json::JsonObject;
 use crate::operation::{OperationId, Request};
 
-/// What the caller has to do.
+/// An action that the caller has to carry out.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
-    /// Decide about the client, then call [`Session::accept`](crate::Session::accept) or [`Session::refuse`](crate::Session::refuse).
+    /// Accept or refuse the client: call [`Session::accept`](crate::Session::accept) or
+    /// [`Session::refuse`](crate::Session::refuse).
     Initialise {
         /// Payload of `connection_init`.
         payload: Option<JsonObject>,
@@ -19,14 +20,14 @@ pub enum Action {
     Respond(Head),
     /// Send this text message, or this part of a body.
     Send(Bytes),
-    /// Start an operation; one that has the id already ends without a word.
+    /// Start an operation; a running one with the same id is ended without a message.
     Subscribe {
-        /// Its id, in use from now on.
+        /// Its id, which is now in use.
         id: OperationId,
-        /// What it asks for.
+        /// The request of the client.
         request: Request,
     },
-    /// End an operation without a word; its id is free.
+    /// End an operation without a message; its id may be used again.
     Complete {
         /// Its id.
         id: OperationId,

@@ -1,19 +1,19 @@
-//! How a connection ends: close codes and their reasons.
+//! Close codes and close reasons.
 
-/// RFC 6455 caps a control frame at 125 bytes, and the close code takes two of them.
+/// RFC 6455 limits a control frame to 125 bytes, two of which are the close code.
 const REASON_MAX_BYTES: usize = 123;
 
-/// The end of a connection.
+/// The code and reason with which a connection is closed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Close {
-    /// RFC 6455, section 7.4; 4400 to 4499 are those of graphql-transport-ws.
+    /// Close code: RFC 6455, section 7.4; 4400 to 4499 are defined by graphql-transport-ws.
     pub code: u16,
-    /// At most 123 bytes of UTF-8.
+    /// Close reason, at most 123 bytes of UTF-8.
     pub reason: String,
 }
 
 impl Close {
-    /// Any code; the reason is cut to 123 bytes at a character border.
+    /// Creates a close with any code; cuts the reason to 123 bytes at a character boundary.
     #[must_use]
     pub fn new(code: u16, reason: impl Into<String>) -> Self {
         let mut reason = reason.into();
@@ -21,7 +21,7 @@ impl Close {
         Self { code, reason }
     }
 
-    /// The status of an HTTP response that is closed before it has begun.
+    /// Returns the status for an HTTP response that is closed before its head was sent.
     pub(crate) fn http_status(&self) -> u16 {
         match self.code {
             4400 => 400,
@@ -34,12 +34,12 @@ impl Close {
         }
     }
 
-    /// Whether it is the close of a server that shuts down.
+    /// Whether this is the close of a server that shuts down.
     pub(crate) fn is_going_away(&self) -> bool {
         self.code == 1001
     }
 
-    /// 1000: everything was said.
+    /// 1000: the connection is complete.
     #[must_use]
     pub fn normal() -> Self {
         Self::new(1000, "")
@@ -57,13 +57,13 @@ impl Close {
         Self::new(1007, "Text messages must be UTF-8")
     }
 
-    /// 1008: more pings, pongs and small fragments came than a client needs.
+    /// 1008: the client sent more pings, pongs and small fragments than allowed.
     #[must_use]
     pub fn too_many_frames() -> Self {
         Self::new(1008, "Too many pings, pongs or small fragments")
     }
 
-    /// 1009: a message was larger than the server takes.
+    /// 1009: a message was larger than the limit.
     #[must_use]
     pub fn message_too_big(limit_bytes: usize) -> Self {
         Self::new(
@@ -72,19 +72,19 @@ impl Close {
         )
     }
 
-    /// 1013: results were taken slower than they came.
+    /// 1013: the client read results more slowly than they were sent.
     #[must_use]
     pub fn slow_consumer() -> Self {
         Self::new(1013, "Results were taken too slowly")
     }
 
-    /// 1013: pings were not answered, and nothing was taken. Clients connect again after this code.
+    /// 1013: the client answered no ping and read nothing. Clients reconnect after this code.
     #[must_use]
     pub fn no_answer() -> Self {
         Self::new(1013, "Pings were not answered")
     }
 
-    /// 4400: the message cannot be understood; `fault` says why.
+    /// 4400: the message is invalid; `fault` says why.
     #[must_use]
     pub fn bad_request(fault: impl AsRef<str>) -> Self {
         Self::new(4400, format!("Invalid message: {}", fault.as_ref()))
@@ -114,7 +114,7 @@ impl Close {
         Self::new(4408, "Connection initialisation timeout")
     }
 
-    /// 1013: the application did not say in time who the client is.
+    /// 1013: the application did not authenticate the client in time.
     #[must_use]
     pub fn authentication_timeout() -> Self {
         Self::try_again_later("Authentication took too long")
@@ -123,7 +123,7 @@ impl Close {
     /// 4409: the id is in use.
     #[must_use]
     pub fn subscriber_exists(id: &str) -> Self {
-        // The id is cut, not the words around it, which clients look for.
+        // Cuts the id, not the text around it, which clients may match.
         let room = REASON_MAX_BYTES - "Subscriber for  already exists".len();
         let id = &id[..id.floor_char_boundary(room)];
         Self::new(4409, format!("Subscriber for {id} already exists"))
@@ -135,13 +135,13 @@ impl Close {
         Self::new(4429, "Too many initialisation requests")
     }
 
-    /// 4429: messages came faster than their rate.
+    /// 4429: the client sent messages faster than the allowed rate.
     #[must_use]
     pub fn too_many_messages() -> Self {
         Self::new(4429, "Too many messages")
     }
 
-    /// Whether the server ends the connection for reasons of its own, for a client to come back.
+    /// Whether the server closes for its own reasons, so that the client should reconnect.
     #[must_use]
     pub fn is_ours(&self) -> bool {
         matches!(self.code, 1001 | 1013)

@@ -1,4 +1,4 @@
-//! GraphQL over SSE: its events, and the state of a stream that carries many operations (single
+//! GraphQL over SSE: its events, and the state of a stream for several operations (single
 //! connection mode).
 //!
 //! Source: PROTOCOL.md of graphql-sse; WHATWG HTML, "Server-sent events".
@@ -18,13 +18,13 @@ use crate::response::{RETRY_AFTER, Response, errors_only};
 /// Media type of the response.
 pub(crate) const CONTENT_TYPE: &str = "text/event-stream; charset=utf-8";
 
-/// A comment, which clients ignore and proxies do not.
+/// A comment: clients ignore it, but it keeps the connection through proxies open.
 pub(crate) const HEARTBEAT: &str = ":\n\n";
 
-/// `complete` of the distinct connections mode. Without its data line browsers drop the event.
+/// `complete` of the distinct connections mode. Browsers ignore an event without a data line.
 pub(crate) const COMPLETE: &str = "event: complete\ndata:\n\n";
 
-/// `next` with the errors that ended an operation of the distinct connections mode.
+/// Returns the `next` with the errors that ended an operation of the distinct connections mode.
 pub(crate) fn failure(errors: &[u8]) -> Bytes {
     let response = errors_only(errors).into();
     let message = Framing::distinct_events().frame(&response, None);
@@ -38,12 +38,12 @@ pub(crate) struct EventStream {
     is_open: bool,
     is_closed: bool,
     in_use: HashSet<OperationId>,
-    /// What a client that is refused reads: a JSON array of errors.
+    /// The errors for a refused client, a JSON array.
     refusal: Option<Bytes>,
 }
 
 impl EventStream {
-    /// A stream that was reserved.
+    /// Creates the state of a reserved stream.
     pub(crate) fn new() -> Self {
         Self {
             is_reserved: false,
@@ -54,38 +54,38 @@ impl EventStream {
         }
     }
 
-    /// The application accepted the client: its token may be sent.
+    /// Handles that the application accepted the client: sends the token.
     pub(crate) fn accept(&mut self) -> Vec<Action> {
         self.is_reserved = true;
         vec![Action::Respond(Head::new(201))]
     }
 
-    /// Whether its token was sent and it is not read yet.
+    /// Whether its token was sent and the client has not opened it yet.
     pub(crate) fn is_unread(&self) -> bool {
         self.is_reserved && !self.is_open
     }
 
-    /// The client reads from now on.
+    /// Records that the client has opened the stream.
     pub(crate) fn open(&mut self) {
         self.is_open = true;
     }
 
-    /// One more operation; false when its id is in use.
+    /// Adds an operation; false if its id is in use.
     pub(crate) fn start(&mut self, id: &OperationId) -> bool {
         !self.is_closed && self.in_use.insert(id.clone())
     }
 
-    /// The client ends an operation; an unknown id may have ended by itself.
+    /// Ends an operation for the client; `None` for an unknown id, which may have ended already.
     pub(crate) fn stop(&mut self, id: OperationId) -> Option<Action> {
         self.in_use.remove(&id).then_some(Action::Complete { id })
     }
 
-    /// What surrounds the results of an operation.
+    /// Returns the framing of an operation's results.
     pub(crate) fn framing(id: &OperationId) -> Framing {
         Framing::shared_events(id)
     }
 
-    /// An operation failed: its errors, and its end.
+    /// Returns the messages for a failed operation: its errors, and its end.
     pub(crate) fn error(&mut self, id: &OperationId, errors: &[u8]) -> Vec<Action> {
         let Some(complete) = self.complete(id) else {
             return Vec::new();
@@ -94,13 +94,13 @@ impl EventStream {
         vec![Action::Send(errors.into_bytes()), Action::Send(complete)]
     }
 
-    /// An operation has ended.
+    /// Returns the message for the end of an operation.
     pub(crate) fn complete(&mut self, id: &OperationId) -> Option<Bytes> {
         let data = format!("event: complete\ndata: {{\"id\":{}}}\n\n", id.to_json());
         self.in_use.remove(id).then(|| data.into())
     }
 
-    /// The time in which the client should have been accepted, or have opened it, is over.
+    /// Handles that the time until the client is accepted, or opens the stream, is over.
     pub(crate) fn initialisation_timed_out(&mut self) -> Option<Action> {
         let close = match (self.is_reserved, self.is_open) {
             (_, true) => return None,
@@ -110,12 +110,12 @@ impl EventStream {
         Some(Action::Close(close))
     }
 
-    /// A sign of life.
+    /// Returns the heartbeat.
     pub(crate) fn heartbeat(&self) -> Option<Bytes> {
         self.is_open.then(|| HEARTBEAT.into())
     }
 
-    /// A stream that is not read was refused, or is abandoned.
+    /// Returns the final actions for a stream that was refused, or is closed before it was opened.
     pub(crate) fn closing_actions(&mut self, close: &Close) -> Vec<Action> {
         if self.is_open {
             return Vec::new();
@@ -133,7 +133,7 @@ impl EventStream {
         }
     }
 
-    /// The client asks too often for streams, and is given none.
+    /// Refuses a client that reserves streams too often.
     pub(crate) fn rate_limited(message: &str, wait: Duration) -> Vec<Action> {
         let Response { head, body } = Response::rate_limited(message, wait);
         vec![
@@ -143,12 +143,12 @@ impl EventStream {
         ]
     }
 
-    /// The application refuses the client with these errors.
+    /// Stores the errors with which the application refuses the client.
     pub(crate) fn refuse(&mut self, errors: Bytes) {
         self.refusal = Some(errors);
     }
 
-    /// The stream is over.
+    /// Ends the stream.
     pub(crate) fn close(&mut self) {
         self.is_closed = true;
         self.in_use.clear();

@@ -1,4 +1,4 @@
-//! One operation over HTTP: how it is answered, depending on what it is and what is accepted.
+//! One operation over HTTP: the form of its response, by its kind and the accepted formats.
 //!
 //! Source: GraphQL over HTTP; PROTOCOL.md of graphql-sse, distinct connections mode.
 
@@ -20,7 +20,7 @@ use crate::response::{
 };
 use crate::transports::Streaming;
 
-/// How the response is sent.
+/// The form of the response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     Single(Single),
@@ -29,7 +29,7 @@ enum Form {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ExchangePhase {
-    /// Nothing was sent.
+    /// Nothing was sent yet.
     Silent,
     /// The head was sent.
     Answering,
@@ -42,21 +42,21 @@ enum ExchangePhase {
 pub struct Exchange {
     request: Option<Request>,
     accepted: Accepted,
-    /// A GET, or a HEAD, which must change nothing.
+    /// Whether the method is GET or HEAD, which must not run mutations.
     is_get: bool,
-    /// Only the head is wanted.
+    /// Whether the method is HEAD.
     is_head: bool,
     form: Form,
     phase: ExchangePhase,
     amendment: Option<Amendment>,
-    /// What a client that is refused reads: a JSON array of errors.
+    /// The errors for a refused client, a JSON array.
     refusal: Option<Bytes>,
 }
 
 impl Exchange {
-    /// A request that was read.
+    /// Creates the exchange for a parsed request.
     pub(crate) fn new(request: Request, accepted: Accepted) -> Self {
-        // Until it is known what the operation is.
+        // Provisional, until the kind of the operation is known.
         let form = match (accepted.single, accepted.streaming) {
             (Some(single), _) => Form::Single(single),
             (None, Some(streaming)) => Form::Streaming(streaming),
@@ -74,7 +74,7 @@ impl Exchange {
         }
     }
 
-    /// It came by GET, or by HEAD.
+    /// Marks the request as a GET, or a HEAD.
     pub(crate) fn by_get(self, is_head: bool) -> Self {
         Self {
             is_get: true,
@@ -83,7 +83,7 @@ impl Exchange {
         }
     }
 
-    /// The application accepted the client.
+    /// Handles that the application accepted the client: starts the operation.
     pub(crate) fn accept(&mut self) -> Vec<Action> {
         let subscribe = self.request.take().map(|request| Action::Subscribe {
             id: OperationId::from("1"),
@@ -92,13 +92,13 @@ impl Exchange {
         subscribe.into_iter().collect()
     }
 
-    /// The time in which the client should have been accepted is over.
+    /// Handles that the time until the client is accepted is over.
     pub(crate) fn initialisation_timed_out(&mut self) -> Option<Action> {
         self.request.take()?;
         Some(Action::Close(Close::authentication_timeout()))
     }
 
-    /// An operation of this kind is about to start.
+    /// Handles the start of an operation of this kind. `Err`: actions instead of starting it.
     pub(crate) fn starting(
         &mut self,
         kind: Option<OperationKind>,
@@ -122,20 +122,20 @@ impl Exchange {
             return Ok(Vec::new());
         };
         self.phase = ExchangePhase::Answering;
-        let (media_type, opening) = match streaming {
+        let (media_type, first_bytes) = match streaming {
             Streaming::Events => (event_stream::CONTENT_TYPE, event_stream::HEARTBEAT),
-            Streaming::Multipart => (multipart::CONTENT_TYPE, multipart::OPENING),
+            Streaming::Multipart => (multipart::CONTENT_TYPE, multipart::DELIMITER),
         };
         let head = Action::Respond(Head::stream(media_type));
         if self.is_head {
-            // What would run has no reader.
+            // The client of a HEAD reads no results.
             return Err(self.end(vec![head]));
         }
-        // What opens the body shows at once that the subscription runs.
-        Ok(vec![head, Action::Send(opening.into())])
+        // The first bytes of the body show at once that the subscription runs.
+        Ok(vec![head, Action::Send(first_bytes.into())])
     }
 
-    /// What surrounds the results.
+    /// Returns the framing of the results.
     pub(crate) fn framing(&self) -> Framing {
         match self.form {
             Form::Single(_) => Framing::bare(),
@@ -144,7 +144,7 @@ impl Exchange {
         }
     }
 
-    /// The head of a single response: execution has begun, so it is a 200.
+    /// Returns the head of a single response: execution has begun, so its status is 200.
     pub(crate) fn first_result(&mut self) -> Option<Head> {
         match self.form {
             Form::Single(single) if self.phase == ExchangePhase::Silent => {
@@ -156,22 +156,22 @@ impl Exchange {
         }
     }
 
-    /// What the application wants of the head, which may have been sent already.
+    /// Stores the application's changes of the head; they have no effect once it was sent.
     pub(crate) fn amend(&mut self, amendment: Amendment) {
         self.amendment = Some(amendment);
     }
 
-    /// The application refuses the client with these errors.
+    /// Stores the errors with which the application refuses the client.
     pub(crate) fn refuse(&mut self, errors: Bytes) {
         self.refusal = Some(errors);
     }
 
-    /// The client has done something too often; nothing was sent yet.
+    /// Refuses a request past a rate; nothing was sent yet.
     pub(crate) fn rate_limited(&mut self, message: &str, wait: Duration) -> Vec<Action> {
         self.fail_with(rate_limited_head(wait), &rate_limited_errors(message))
     }
 
-    /// The operation failed before it had a result, or cannot go on.
+    /// Handles that the operation failed before it had a result, or cannot continue.
     pub(crate) fn error(&mut self, errors: &[u8]) -> Vec<Action> {
         if self.phase == ExchangePhase::Ended {
             return Vec::new();
@@ -197,7 +197,7 @@ impl Exchange {
         self.end(actions)
     }
 
-    /// The operation has ended.
+    /// Handles the end of the operation.
     pub(crate) fn complete(&mut self) -> Vec<Action> {
         match (self.phase, self.form) {
             (ExchangePhase::Ended, _) => Vec::new(),
@@ -213,7 +213,7 @@ impl Exchange {
         }
     }
 
-    /// A sign of life, for a response that goes on.
+    /// Returns the heartbeat of a stream.
     pub(crate) fn heartbeat(&self) -> Option<Bytes> {
         match (self.phase, self.form) {
             (ExchangePhase::Answering, Form::Streaming(Streaming::Events)) => {
@@ -226,7 +226,7 @@ impl Exchange {
         }
     }
 
-    /// The connection is closed before its operation has ended.
+    /// Returns the final actions for a connection that is closed before its operation has ended.
     pub(crate) fn closing_actions(&mut self, close: &Close) -> Vec<Action> {
         match (self.phase, self.form) {
             (ExchangePhase::Silent, _) if close.is_going_away() => {
@@ -246,7 +246,7 @@ impl Exchange {
                 let errors = json!([{ "message": close.reason }]).to_string();
                 vec![Action::Send(multipart::failure(errors.as_bytes()))]
             }
-            // A stream that ends without its `complete` is one to open again.
+            // Without `complete`, the client knows that it should open the stream again.
             _ => Vec::new(),
         }
     }
@@ -255,7 +255,7 @@ impl Exchange {
         self.fail_with(head, json!([{"message": message}]).to_string().as_bytes())
     }
 
-    /// Answers with a JSON array of errors.
+    /// Returns a response with a JSON array of errors.
     fn fail_with(&mut self, mut head: Head, errors: &[u8]) -> Vec<Action> {
         if head.status == 503 {
             head = head.with("retry-after", RETRY_AFTER);

@@ -1,20 +1,20 @@
-//! `extensions` of a request: the text, and the members that mean something here.
+//! `extensions` of a request: the text, and the members that the server uses.
 
 use std::fmt;
 use std::sync::Arc;
 
-use crate::json::{Found, JsonObject, Reader, Unreadable};
+use crate::json::{JsonObject, JsonSlice, Reader, Unreadable};
 use crate::operation::{OperationId, Resume, ResumeFault};
 
-/// Whatever client and server agreed on. Cheap to clone.
+/// The extensions of a request. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Extensions {
     object: JsonObject,
-    /// `None`: none of its members means anything here.
+    /// `None`: the request has no member that the server uses.
     known: Option<Arc<Known>>,
 }
 
-/// What was found while the text was read.
+/// The members that the server uses.
 #[derive(Debug, Clone, PartialEq, Default)]
 struct Known {
     sha256: Option<Arc<str>>,
@@ -24,67 +24,67 @@ struct Known {
 }
 
 impl Extensions {
-    /// Takes the text of a JSON object.
+    /// Parses the text of a JSON object.
     ///
     /// # Errors
     ///
     /// As [`JsonObject::parse`].
     pub fn parse(text: &str) -> Result<Self, Unreadable> {
-        let found = Reader::read(text, FoundExtensions::read)?;
-        if !found.whole.is_object() {
+        let members = Reader::read(text, ExtensionMembers::read)?;
+        if !members.whole.is_object() {
             return Err(Unreadable::NoObject);
         }
-        Ok(Self::of(&found))
+        Ok(Self::of(&members))
     }
 
-    /// Takes an object that was read.
-    pub(crate) fn of(found: &FoundExtensions<'_>) -> Self {
-        let text = |found: Option<Found<'_>>| found.and_then(|found| found.string());
-        let after = |after: Option<Found<'_>>| match after {
+    /// Creates extensions from a parsed object.
+    pub(crate) fn of(members: &ExtensionMembers<'_>) -> Self {
+        let text = |value: Option<JsonSlice<'_>>| value.and_then(|value| value.string());
+        let after = |after: Option<JsonSlice<'_>>| match after {
             None => Ok(None),
             Some(after) => match after.string() {
                 Some(after) => Ok(Some(after.into())),
                 None => Err(ResumeFault::NoString),
             },
         };
-        let operation_id = text(found.operation_id).filter(|id| !id.is_empty());
+        let operation_id = text(members.operation_id).filter(|id| !id.is_empty());
         let known = Known {
-            sha256: text(found.sha256).map(Into::into),
-            // What is no name is that of no subgraph.
-            subgraph: found
+            sha256: text(members.sha256).map(Into::into),
+            // A value that is not a string names no subgraph.
+            subgraph: members
                 .subgraph
-                .map(|found| found.string().unwrap_or_default().into()),
+                .map(|subgraph| subgraph.string().unwrap_or_default().into()),
             operation_id: operation_id.map(|id| id.as_str().into()),
-            resume: found.resume.map(|resume| match resume.is_object() {
-                true if found.resume_has_unknown => Err(ResumeFault::Unknown),
-                true => after(found.resume_after),
+            resume: members.resume.map(|resume| match resume.is_object() {
+                true if members.resume_has_unknown => Err(ResumeFault::Unknown),
+                true => after(members.resume_after),
                 false => Err(ResumeFault::NoObject),
             }),
         };
         Self {
-            object: JsonObject::of(&found.whole),
+            object: JsonObject::of(&members.whole),
             known: (known != Known::default()).then(|| Arc::new(known)),
         }
     }
 
-    /// SHA-256 of the document, as clients of automatic persisted queries send it.
+    /// Returns the SHA-256 of the document, which clients of automatic persisted queries send.
     #[must_use]
     pub fn sha256(&self) -> Option<&str> {
         self.known.as_ref()?.sha256.as_deref()
     }
 
-    /// The subgraph that a request is for; empty if it is no string.
+    /// Returns the subgraph that a request is for; empty if it is not a string.
     #[must_use]
     pub fn subgraph(&self) -> Option<&str> {
         self.known.as_ref()?.subgraph.as_deref()
     }
 
-    /// The id under which an operation runs on an event stream.
+    /// Returns the id of an operation on an event stream.
     pub(crate) fn operation_id(&self) -> Option<&OperationId> {
         self.known.as_ref()?.operation_id.as_ref()
     }
 
-    /// What it says about the past of a subscription.
+    /// Returns the position after which a subscription resumes.
     pub(crate) fn resume(&self) -> Result<Resume, ResumeFault> {
         let asked = self.known.as_ref().and_then(|known| known.resume.clone());
         let Some(asked) = asked else {
@@ -96,7 +96,7 @@ impl Extensions {
         })
     }
 
-    /// What it keeps (bytes).
+    /// Returns the memory that it keeps (bytes).
     pub(crate) fn kept_bytes(&self) -> usize {
         let known = self.known.as_ref().map_or(0, |known| known.kept_bytes());
         self.object.kept_bytes() + known
@@ -122,20 +122,20 @@ impl fmt::Display for Extensions {
     }
 }
 
-/// `extensions`, read: the whole, and the members that mean something. One that is `null` is as if
-/// left out, but for `subgraph`.
+/// Parsed `extensions`: the whole object, and the members that the server uses. A member that is
+/// `null` counts as absent, except for `subgraph`.
 #[derive(Clone, Copy)]
-pub(crate) struct FoundExtensions<'t> {
-    pub(crate) whole: Found<'t>,
-    sha256: Option<Found<'t>>,
-    subgraph: Option<Found<'t>>,
-    operation_id: Option<Found<'t>>,
-    resume: Option<Found<'t>>,
-    resume_after: Option<Found<'t>>,
+pub(crate) struct ExtensionMembers<'t> {
+    pub(crate) whole: JsonSlice<'t>,
+    sha256: Option<JsonSlice<'t>>,
+    subgraph: Option<JsonSlice<'t>>,
+    operation_id: Option<JsonSlice<'t>>,
+    resume: Option<JsonSlice<'t>>,
+    resume_after: Option<JsonSlice<'t>>,
     resume_has_unknown: bool,
 }
 
-impl<'t> FoundExtensions<'t> {
+impl<'t> ExtensionMembers<'t> {
     pub(crate) fn read(reader: &mut Reader<'t>) -> Result<Self, Unreadable> {
         let (mut sha256, mut subgraph, mut operation_id) = (None, None, None);
         let (mut resume, mut resume_after, mut resume_has_unknown) = (None, None, false);
@@ -144,20 +144,20 @@ impl<'t> FoundExtensions<'t> {
                 "persistedQuery" => {
                     sha256 = None;
                     reader.object(|reader, name| match name {
-                        "sha256Hash" => reader.value().map(|found| sha256 = Some(found)),
+                        "sha256Hash" => reader.value().map(|hash| sha256 = Some(hash)),
                         _ => reader.pass(),
                     })?;
                 }
                 "resume" => {
                     (resume_after, resume_has_unknown) = (None, false);
-                    let found = reader.object(|reader, name| match name {
-                        "after" => reader.value().map(|found| resume_after = found.given()),
+                    let object = reader.object(|reader, name| match name {
+                        "after" => reader.value().map(|after| resume_after = after.given()),
                         _ => {
                             resume_has_unknown = true;
                             reader.pass()
                         }
                     })?;
-                    resume = found.given();
+                    resume = object.given();
                 }
                 "subgraph" => subgraph = Some(reader.value()?),
                 "operationId" => operation_id = Some(reader.value()?),

@@ -1,9 +1,9 @@
-//! Header fields: which may be there once only, and what they have as values.
+//! Header fields: their values, and the fields that may appear only once.
 //!
-//! Source: RFC 9110, section 5.3: a field that is no list may not be repeated. Who reads the first
-//! and who reads the last of them would decide differently.
+//! Source: RFC 9110, section 5.3: a field that is not a list must not be repeated. A proxy might
+//! use the first one and the server the last one, and decide differently.
 
-/// Fields that are no lists and that something is decided by, in lower case.
+/// Names, in lower case, of fields that are not lists and that influence decisions.
 const SINGLE: [&str; 13] = [
     "host",
     "origin",
@@ -20,7 +20,7 @@ const SINGLE: [&str; 13] = [
     "x-subgraph",
 ];
 
-/// A field that is repeated and may not be.
+/// Returns a field that is repeated although it must not be.
 #[must_use]
 pub fn repeated(headers: &[(String, String)]) -> Option<&'static str> {
     SINGLE
@@ -28,14 +28,14 @@ pub fn repeated(headers: &[(String, String)]) -> Option<&'static str> {
         .find(|single| headers.iter().filter(|(name, _)| name == single).count() > 1)
 }
 
-/// The first value of a field, whose name is in lower case.
+/// Returns the first value of a field; `name` is in lower case.
 #[must_use]
 pub fn value<'h>(headers: &'h [(String, String)], name: &str) -> Option<&'h str> {
-    let found = headers.iter().find(|(known, _)| known == name);
-    found.map(|(_, value)| value.as_str())
+    let field = headers.iter().find(|(known, _)| known == name);
+    field.map(|(_, value)| value.as_str())
 }
 
-/// Whether a text is a list of names of fields.
+/// Whether a text is a list of field names.
 #[must_use]
 pub fn are_names(list: &str) -> bool {
     let is_of_name = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);

@@ -1,10 +1,10 @@
-//! Messages of the server to WebSocket clients, encoded.
+//! Encodes messages of the server to WebSocket clients.
 
 use bytes::Bytes;
 
 use crate::operation::OperationId;
 
-/// An operation message with this JSON as payload.
+/// Encodes a message of an operation with this JSON as payload.
 pub(crate) fn operation(id: &OperationId, kind: &str, payload: &[u8]) -> Bytes {
     let mut frame = format!(r#"{{"id":{},"type":"{kind}","payload":"#, id.to_json()).into_bytes();
     frame.extend_from_slice(payload);
@@ -12,12 +12,12 @@ pub(crate) fn operation(id: &OperationId, kind: &str, payload: &[u8]) -> Bytes {
     frame.into()
 }
 
-/// `complete`, which both subprotocols know.
+/// Encodes `complete`, which is equal in both subprotocols.
 pub(crate) fn complete(id: &OperationId) -> Bytes {
     format!(r#"{{"id":{},"type":"complete"}}"#, id.to_json()).into()
 }
 
-/// A message of the connection with this JSON as payload; without payload the member is left out.
+/// Encodes a message of the connection with this JSON as payload; `None`: without the member.
 pub(crate) fn connection(kind: &str, payload: Option<&str>) -> Bytes {
     match payload {
         Some(payload) => format!(r#"{{"type":"{kind}","payload":{payload}}}"#).into(),

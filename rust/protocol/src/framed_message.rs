@@ -1,9 +1,9 @@
-//! One message, or one part of a body, in the pieces that it goes on the wire as.
+//! One message, or one part of a body, as the pieces that are written to the socket.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-/// A response with what stands before and after it. The response may be shared by many clients, so
-/// it is not copied before it is written to a socket.
+/// A response with the bytes before and after it. Many clients may share the response, so it is not
+/// copied before it is written to a socket.
 #[derive(Debug, Clone, Default)]
 pub struct FramedMessage {
     head: Bytes,
@@ -16,13 +16,13 @@ impl FramedMessage {
         Self { head, body, tail }
     }
 
-    /// Its pieces in their order; some may be empty.
+    /// Returns its pieces in order; some may be empty.
     #[must_use]
     pub fn pieces(&self) -> [&Bytes; 3] {
         [&self.head, &self.body, &self.tail]
     }
 
-    /// Its length (bytes).
+    /// Returns its length (bytes).
     #[must_use]
     pub fn len(&self) -> usize {
         self.head.len() + self.body.len() + self.tail.len()
@@ -41,7 +41,8 @@ impl FramedMessage {
         }
     }
 
-    /// All of it in one piece. Copies it only if something stands around the response.
+    /// Returns the message in one piece. Copies it only if there are bytes before or after the
+    /// response.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         if self.head.is_empty() && self.tail.is_empty() {
@@ -59,7 +60,7 @@ impl From<Bytes> for FramedMessage {
     }
 }
 
-/// By content, whatever its pieces are.
+/// Compares the content, independent of the pieces.
 impl PartialEq for FramedMessage {
     fn eq(&self, other: &Self) -> bool {
         self.clone().into_bytes() == other.clone().into_bytes()

@@ -1,5 +1,5 @@
-//! How the results of one operation are put on the wire: what stands before and after each, and
-//! where a client reads from which id it could go on.
+//! Frames the results of one operation: the bytes before and after each result, and the id with
+//! which a client can resume after it.
 
 use std::fmt;
 
@@ -8,10 +8,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crate::framed_message::FramedMessage;
 use crate::operation::OperationId;
 
-/// The constant surroundings of all results of one operation.
+/// The constant bytes around each result of one operation.
 ///
-/// A result is JSON without line breaks between its tokens, which is what makes it one line of an
-/// event stream.
+/// A result is JSON without line breaks between its tokens, so it fits on one line of an event
+/// stream.
 #[derive(Debug, Clone)]
 pub struct Framing {
     before: Bytes,
@@ -19,59 +19,59 @@ pub struct Framing {
     id_lines: IdLines,
     /// Whether ids are sent in `extensions.resume`.
     tells_ids: bool,
-    /// Whether anything can be resumed.
+    /// Whether the subscription can be resumed.
     has_ids: bool,
 }
 
-/// A response that says nothing but what its extensions do.
+/// A response that carries only extensions.
 const NO_DATA: Bytes = Bytes::from_static(br#"{"data":null}"#);
 
 /// The position of an event, as clients see it. What it shows is safe in JSON and on a line.
 pub type EventId<'a> = &'a dyn fmt::Display;
 
-/// Where a protocol has ids of its own.
+/// The messages in which the protocol itself has a field for event ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum IdLines {
     Nowhere,
-    /// With results.
+    /// Only in messages with a result.
     Results,
-    /// Alone as well, as the id belongs to this operation.
+    /// In messages with and without a result, because the stream has only this operation.
     Anywhere,
 }
 
 impl Framing {
-    /// `next` of graphql-transport-ws.
+    /// Returns the framing for `next` of graphql-transport-ws.
     pub(crate) fn transport_ws(id: &OperationId) -> Self {
         let before = format!(r#"{{"id":{},"type":"next","payload":"#, id.to_json());
         Self::new(before, b"}", IdLines::Nowhere)
     }
 
-    /// `data` of the legacy subprotocol.
+    /// Returns the framing for `data` of the legacy subprotocol.
     pub(crate) fn legacy_ws(id: &OperationId) -> Self {
         let before = format!(r#"{{"type":"data","id":{},"payload":"#, id.to_json());
         Self::new(before, b"}", IdLines::Nowhere)
     }
 
-    /// Nothing: a whole response body, or a response in process.
+    /// Returns an empty framing: for a whole response body, or a response in process.
     #[must_use]
     pub fn bare() -> Self {
         Self::new(String::new(), b"", IdLines::Nowhere)
     }
 
-    /// `next` of GraphQL over SSE, distinct connections mode.
+    /// Returns the framing for `next` of GraphQL over SSE, distinct connections mode.
     pub(crate) fn distinct_events() -> Self {
         let before = "event: next\ndata: ".to_owned();
         Self::new(before, b"\n\n", IdLines::Anywhere)
     }
 
-    /// `next` of GraphQL over SSE, single connection mode.
+    /// Returns the framing for `next` of GraphQL over SSE, single connection mode.
     pub(crate) fn shared_events(id: &OperationId) -> Self {
         let before = format!("event: next\ndata: {{\"id\":{},\"payload\":", id.to_json());
         Self::new(before, b"}\n\n", IdLines::Results)
     }
 
-    /// One part of a multipart subscription. The delimiter stands behind it, because clients take
-    /// a part when they have seen its end.
+    /// Returns the framing for one part of a multipart subscription. The delimiter follows the
+    /// part, because clients process a part when they have received its end.
     pub(crate) fn part() -> Self {
         let before = format!("{}{{\"payload\":", crate::multipart::PART_HEAD);
         Self::new(before, b"}\r\n--graphql", IdLines::Nowhere)
@@ -87,8 +87,8 @@ impl Framing {
         }
     }
 
-    /// Lets results tell where they stand, if anything `can_resume`: where the protocol has ids,
-    /// and in `extensions.resume` when the client `asked`.
+    /// Adds ids to the results if the subscription `can_resume`: in the protocol's own place, and
+    /// in `extensions.resume` if the client `asked`.
     #[must_use]
     pub fn with_ids(mut self, can_resume: bool, asked: bool) -> Self {
         self.has_ids = can_resume;
@@ -96,7 +96,7 @@ impl Framing {
         self
     }
 
-    /// Puts this response on the wire, without a copy of it. `id`: that of its event, if it has one.
+    /// Frames this response without copying it. `id`: the id of its event, if it has one.
     #[must_use]
     pub fn frame(&self, response: &Bytes, id: Option<EventId<'_>>) -> FramedMessage {
         let id = id.filter(|_| self.has_ids);
@@ -107,8 +107,9 @@ impl Framing {
         self.surround(response, &extension, id)
     }
 
-    /// Says where a subscription begins, and whether events are missing before: as a result, for
-    /// who asked or has missed something, or as an id alone.
+    /// Returns the message that announces the position at which a subscription starts, and whether
+    /// it has missed events. It is a result if the client asked for ids or has missed events;
+    /// otherwise an id alone, where the protocol has one.
     #[must_use]
     pub fn announce_position(
         &self,
@@ -126,7 +127,7 @@ impl Framing {
         Some(Bytes::from(format!("id: {id}\n\n")).into())
     }
 
-    /// `extension`: one more member of the response.
+    /// Frames a response. `extension`: an additional member of it.
     fn surround(
         &self,
         response: &Bytes,

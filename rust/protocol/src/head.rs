@@ -2,31 +2,31 @@
 
 use std::borrow::Cow;
 
-/// Has browsers take a body for what its type says, and nothing else.
+/// Forbids browsers to guess another media type than the declared one.
 pub const NOSNIFF: (&str, &str) = ("x-content-type-options", "nosniff");
 
-/// What precedes a body.
+/// The head of a response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
     /// Status code.
     pub status: u16,
     /// Names, in lower case, and values.
     pub headers: Vec<(Cow<'static, str>, Cow<'static, str>)>,
-    /// Whether the body goes on, so that its length is not known.
+    /// Whether the body is a stream of unknown length.
     pub goes_on: bool,
 }
 
-/// What an application wants the head of its answer to be like.
+/// The application's changes of a response's head.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Amendment {
-    /// Status code in place of the usual one.
+    /// Status code that replaces the default.
     pub status: Option<u16>,
-    /// Further headers: names in lower case, and values. Both are those of RFC 9110.
+    /// Additional headers: names in lower case, and values, valid by RFC 9110.
     pub headers: Vec<(String, String)>,
 }
 
 impl Head {
-    /// A head without headers.
+    /// Creates a head without headers.
     #[must_use]
     pub fn new(status: u16) -> Self {
         Self {
@@ -43,7 +43,7 @@ impl Head {
         self
     }
 
-    /// Does as the application wants.
+    /// Applies the application's changes.
     #[must_use]
     pub fn amended(mut self, amendment: Option<Amendment>) -> Self {
         let Some(amendment) = amendment else {
@@ -56,20 +56,20 @@ impl Head {
         self
     }
 
-    /// A body of this media type follows.
+    /// Creates a head for a body of this media type.
     #[must_use]
     pub fn of_type(status: u16, media_type: &'static str) -> Self {
         Self::new(status).with_type(media_type)
     }
 
-    /// Adds that a body of this media type follows.
+    /// Adds the media type of the body.
     #[must_use]
     pub(crate) fn with_type(self, media_type: &'static str) -> Self {
         let (name, value) = NOSNIFF;
         self.with("content-type", media_type).with(name, value)
     }
 
-    /// A body follows that goes on: nothing may keep it back on its way.
+    /// Creates the head of a stream, which proxies must not buffer.
     pub(crate) fn stream(media_type: &'static str) -> Self {
         let head = Self::of_type(200, media_type);
         Self {
@@ -77,7 +77,7 @@ impl Head {
             ..head
         }
         .with("cache-control", "no-cache, no-transform")
-        // nginx and what follows its example collect a response otherwise.
+        // Otherwise nginx, and proxies with the same behaviour, buffer the response.
         .with("x-accel-buffering", "no")
     }
 }

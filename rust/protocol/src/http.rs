@@ -1,11 +1,11 @@
-//! HTTP requests, read: what a client asks for, or the response that says what is wrong.
+//! Reads HTTP requests: returns the task that a client requests, or an error response.
 //!
 //! Source: GraphQL over HTTP; PROTOCOL.md of graphql-sse.
 
 use crate::accept::Accepted;
 use crate::event_stream;
 use crate::exchange::Exchange;
-use crate::extensions::{Extensions, FoundExtensions};
+use crate::extensions::{ExtensionMembers, Extensions};
 use crate::head::Head;
 pub use crate::http_request::{HttpRequest, parameters};
 use crate::json::{JsonObject, Reader, Unreadable};
@@ -15,7 +15,7 @@ use crate::posted::{bad_request, posted};
 pub use crate::response::Response;
 use crate::transports::Transports;
 
-/// What a request asks for.
+/// The task that a request asks for.
 #[derive(Debug)]
 pub enum Asked {
     /// Run one operation and answer.
@@ -33,7 +33,7 @@ pub enum Asked {
         token: String,
         /// Names the operation.
         id: OperationId,
-        /// What it asks for.
+        /// The GraphQL request.
         request: Request,
     },
     /// End an operation of an event stream.
@@ -43,11 +43,11 @@ pub enum Asked {
         /// Names the operation.
         id: OperationId,
     },
-    /// Show the page for browsers.
+    /// Send GraphiQL, the page for browsers.
     Page,
 }
 
-/// The head of the response that opens a reserved event stream.
+/// Returns the head of the response that opens a reserved event stream.
 #[must_use]
 pub fn stream_head() -> Head {
     Head::stream(event_stream::CONTENT_TYPE)
@@ -57,7 +57,7 @@ pub fn stream_head() -> Head {
 ///
 /// # Errors
 ///
-/// The response to one that asks for nothing: it says what is wrong, or what may be asked.
+/// The response to an invalid request: it says what is wrong, or which requests are possible.
 pub fn read(
     request: HttpRequest<'_>,
     transports: Transports,
@@ -68,7 +68,7 @@ pub fn read(
     match (request.method, stream) {
         ("PUT", _) if transports.sse => Ok(Asked::Reserve),
         ("GET", Some(token)) => Ok(Asked::Open { token }),
-        // Reading is what opens a stream, once; who asks for the head must not use that up.
+        // A stream can be opened only once, by GET; a HEAD must not open it.
         ("HEAD", Some(_)) => Err(Response::of_head(stream_head())),
         ("GET" | "HEAD", None) if !request.asks() && accepted.html => Ok(Asked::Page),
         ("GET" | "HEAD", None) if !request.asks() && transports.sse && request.has_token() => {
@@ -104,7 +104,7 @@ pub fn read(
     }
 }
 
-/// Tells the methods that have a meaning.
+/// Adds the `allow` header with the supported methods.
 fn allowing(mut response: Response, transports: Transports) -> Response {
     response.head = response.head.with("allow", transports.methods());
     response
@@ -122,7 +122,7 @@ fn run(
     let may_be_for_stream = accepted.offered.sse && http.method == "POST" && http.has_token();
     let request = read()?;
     if may_be_for_stream && request.extensions.operation_id().is_some() {
-        // It is for a stream, which another process may have.
+        // The request is for a stream, perhaps of another process.
         return Err(Response::no_stream());
     }
     let exchange = Exchange::new(request, accepted);
@@ -140,7 +140,7 @@ fn asked_by_post(http: HttpRequest<'_>) -> Result<Request, Response> {
     Ok(request)
 }
 
-/// A GET has the members as parameters of its target. Empty ones are as if left out.
+/// Reads a GET, whose parameters are the members of the request. Empty ones count as absent.
 fn asked_by_get(http: HttpRequest<'_>) -> Result<Request, Response> {
     let mut request = Request {
         last_event_id: http.header("last-event-id").map(Into::into),
@@ -161,21 +161,21 @@ fn asked_by_get(http: HttpRequest<'_>) -> Result<Request, Response> {
 
 fn variables(text: &str) -> Result<JsonObject, Response> {
     let name = "variables";
-    let found = parameter(name, text, Reader::value)?.given();
-    let object = members::optional_object(found, name).map_err(bad_request)?;
+    let value = parameter(name, text, Reader::value)?.given();
+    let object = members::optional_object(value, name).map_err(bad_request)?;
     Ok(object.unwrap_or_default())
 }
 
 fn extensions(text: &str) -> Result<Extensions, Response> {
     let name = "extensions";
-    let found = parameter(name, text, FoundExtensions::read)?;
-    match found.whole.given() {
+    let extensions = parameter(name, text, ExtensionMembers::read)?;
+    match extensions.whole.given() {
         None => Ok(Extensions::default()),
-        Some(_) => members::checked_extensions(&found, name).map_err(bad_request),
+        Some(_) => members::checked_extensions(&extensions, name).map_err(bad_request),
     }
 }
 
-/// Reads a parameter that is JSON.
+/// Parses a parameter that is JSON.
 fn parameter<'t, T>(
     name: &str,
     text: &'t str,
@@ -257,8 +257,8 @@ mod tests {
             (404, "DELETE", "", &[], ""),
             (404, "DELETE", "token=t&operationId=1", &[], ""),
         ] {
-            let found = status(method, query, pairs, body);
-            assert_eq!(found, expected, "{method} ?{query} {pairs:?} {body}");
+            let actual = status(method, query, pairs, body);
+            assert_eq!(actual, expected, "{method} ?{query} {pairs:?} {body}");
         }
     }
 
@@ -293,7 +293,7 @@ mod tests {
             (200, "POST", "token=t", &[JSON], r#"{"query":"{ a }"}"#),
             (200, "GET", "token=t&token=reserved", &[], ""),
             (200, "GET", "token=t", &[("accept", "text/html")], ""),
-            // Nothing else can be meant.
+            // The request can only be meant for a stream.
             (
                 404,
                 "GET",
@@ -302,14 +302,14 @@ mod tests {
                 "",
             ),
             (404, "POST", "token=t", &[JSON], STREAM),
-            // The header is for nothing else.
+            // The header has no other use.
             (200, "GET", "", &[(TOKEN_HEADER, "t")], ""),
             (200, "POST", "token=t", &header("reserved"), STREAM),
             (400, "POST", "", &header("t"), r#"{"query":"{ a }"}"#),
             (400, "GET", "token=", &[], ""),
         ] {
-            let found = status(method, query, pairs, body);
-            assert_eq!(found, expected, "{method} ?{query} {pairs:?} {body}");
+            let actual = status(method, query, pairs, body);
+            assert_eq!(actual, expected, "{method} ?{query} {pairs:?} {body}");
         }
     }
 

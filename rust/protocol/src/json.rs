@@ -1,7 +1,7 @@
-//! JSON that is kept as its text, and what its values would take in memory.
+//! JSON that is kept as text, with an estimate of the memory of its decoded values.
 //!
-//! A tree of small values has up to sixty times the size of its text, so what clients send is kept
-//! as text, and only what is asked for is made into values.
+//! A tree of small values has up to sixty times the size of its text. So JSON of clients is kept as
+//! text, and only the members that are needed are decoded.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ mod reader;
 
 pub use footprint::{Footprint, SHARED_NAMES};
 pub use reader::Unreadable;
-pub(crate) use reader::{Found, Reader};
+pub(crate) use reader::{JsonSlice, Reader};
 
 /// A JSON object as its text. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -25,51 +25,51 @@ pub struct JsonObject {
 }
 
 impl JsonObject {
-    /// Takes the text of a JSON object.
+    /// Parses the text of a JSON object.
     ///
     /// # Errors
     ///
-    /// It is none, or one that cannot be read: nested deeper than 127 levels, a lone surrogate, a
-    /// number past a double.
+    /// The text is not a JSON object, is nested deeper than 127 levels, or has a lone surrogate or
+    /// a number outside the range of a double.
     pub fn parse(text: String) -> Result<Self, Unreadable> {
-        let found = Reader::read(&text, Reader::value)?;
-        if !found.is_object() {
+        let object = Reader::read(&text, Reader::value)?;
+        if !object.is_object() {
             return Err(Unreadable::NoObject);
         }
-        let footprint = found.footprint;
+        let footprint = object.footprint;
         Ok(Self {
             text: Some(text.into()),
             footprint,
         })
     }
 
-    /// Takes an object that was read.
-    pub(crate) fn of(found: &Found<'_>) -> Self {
+    /// Creates it from a parsed object.
+    pub(crate) fn of(object: &JsonSlice<'_>) -> Self {
         Self {
-            text: Some(found.text.into()),
-            footprint: found.footprint,
+            text: Some(object.text.into()),
+            footprint: object.footprint,
         }
     }
 
-    /// Its text.
+    /// Returns its text.
     #[must_use]
     pub fn text(&self) -> &str {
         self.text.as_deref().unwrap_or("{}")
     }
 
-    /// What it keeps (bytes).
+    /// Returns the memory that it keeps (bytes).
     #[must_use]
     pub fn kept_bytes(&self) -> usize {
         self.text.as_ref().map_or(0, |text| text.len())
     }
 
-    /// What its values would take.
+    /// Returns the memory that its decoded values would use.
     #[must_use]
     pub fn footprint(&self) -> Footprint {
         self.footprint
     }
 
-    /// What the values of the members that are wanted would take.
+    /// Returns the memory that the decoded values of the wanted members would use.
     #[must_use]
     pub fn footprint_of(&self, is_wanted: impl Fn(&str) -> bool) -> Footprint {
         let mut wanted = Footprint::default();
@@ -86,14 +86,14 @@ impl JsonObject {
         read.map_or_else(|_| self.footprint, |_| wanted)
     }
 
-    /// The first member of these names, in their order, that is a string.
+    /// Returns the first member of these names, in their order, that is a string.
     #[must_use]
     pub fn first_string(&self, names: &[String]) -> Option<String> {
-        let mut found = vec![None; names.len()];
+        let mut values = vec![None; names.len()];
         let read = Reader::read(self.text(), |reader| {
             reader.object(|reader, name| {
                 match names.iter().position(|known| known == name) {
-                    Some(place) => found[place] = Some(reader.value()?),
+                    Some(place) => values[place] = Some(reader.value()?),
                     None => reader.pass()?,
                 }
                 Ok(())
@@ -101,10 +101,13 @@ impl JsonObject {
         });
         // The text was read before, so nothing is wrong with it.
         read.ok()?;
-        found.into_iter().flatten().find_map(|found| found.string())
+        values
+            .into_iter()
+            .flatten()
+            .find_map(|value| value.string())
     }
 
-    /// The members that are wanted, as values; of several of one name the last.
+    /// Decodes the wanted members; of several with the same name, the last.
     #[must_use]
     pub fn select(&self, is_wanted: impl Fn(&str) -> bool) -> Map<String, Value> {
         let mut reader = serde_json::Deserializer::from_str(self.text());
@@ -129,7 +132,7 @@ impl From<&Map<String, Value>> for JsonObject {
         if map.is_empty() {
             return Self::default();
         }
-        // Writing to a string does not fail, and what was a value can be read.
+        // Serialising to a string does not fail, and the text of a value can be parsed.
         let text = serde_json::to_string(map).unwrap_or_default();
         Self::parse(text).unwrap_or_default()
     }
@@ -187,12 +190,12 @@ mod tests {
 
     #[test]
     fn of_several_members_of_one_name_the_last_counts() {
-        let found = object(r#"{"a":1,"b":{"c":[2]},"\u0061":"x"}"#);
-        let selected = found.select(|name| name == "a");
+        let parsed = object(r#"{"a":1,"b":{"c":[2]},"\u0061":"x"}"#);
+        let selected = parsed.select(|name| name == "a");
         assert_eq!(Value::Object(selected), json!({"a": "x"}));
-        assert!(found.select(|name| name == "d").is_empty());
+        assert!(parsed.select(|name| name == "d").is_empty());
         let names = ["d", "b", "a"].map(str::to_owned);
-        assert_eq!(found.first_string(&names).as_deref(), Some("x"));
+        assert_eq!(parsed.first_string(&names).as_deref(), Some("x"));
         assert_eq!(JsonObject::default().text(), "{}");
     }
 

@@ -1,5 +1,5 @@
-//! Messages of the older subprotocol `graphql-ws`, decoded and encoded where they differ from
-//! those of graphql-transport-ws.
+//! Decodes and encodes the messages of the older subprotocol `graphql-ws` that differ from those of
+//! graphql-transport-ws.
 //!
 //! Source: PROTOCOL.md of subscriptions-transport-ws.
 
@@ -11,7 +11,7 @@ use crate::members::{Envelope, Fault, Message, operation_id, required_string};
 use crate::message::ClientMessage;
 use crate::operation::OperationId;
 
-/// A message that cannot be understood. It is answered, and the connection goes on.
+/// An invalid message. It is answered, and the connection stays open.
 #[derive(Debug)]
 pub(crate) struct Misunderstood {
     /// The operation that it names.
@@ -20,7 +20,7 @@ pub(crate) struct Misunderstood {
 }
 
 impl Misunderstood {
-    /// The answer: `error` where the message names an operation, `connection_error` else.
+    /// Returns the answer: `error` if the message names an operation, otherwise `connection_error`.
     pub(crate) fn answer(&self) -> Bytes {
         match &self.id {
             Some(id) => {
@@ -31,7 +31,7 @@ impl Misunderstood {
         }
     }
 
-    /// The answer when there can be no operation yet.
+    /// Returns the answer for a connection that cannot have operations yet.
     pub(crate) fn connection_error(&self) -> Bytes {
         connection_error(&self.text())
     }
@@ -41,11 +41,11 @@ impl Misunderstood {
     }
 }
 
-/// Reads one text message.
+/// Decodes one text message.
 ///
 /// # Errors
 ///
-/// [`Misunderstood`] has the answer.
+/// [`Misunderstood`] contains the answer.
 pub(crate) fn decode(text: &str) -> Result<ClientMessage, Misunderstood> {
     let message = match Message::read(text) {
         Ok(message) => message,
@@ -58,7 +58,7 @@ pub(crate) fn decode(text: &str) -> Result<ClientMessage, Misunderstood> {
     })
 }
 
-/// What a message with this fault is nevertheless.
+/// Recognises the type of a message with this fault, if possible.
 fn recognise(text: &str, fault: Fault) -> Result<ClientMessage, Misunderstood> {
     let envelope = Envelope::of(text);
     let id = envelope.as_ref().and_then(Envelope::operation_id);
@@ -86,18 +86,18 @@ fn read(message: &Message<'_>) -> Result<ClientMessage, Fault> {
     })
 }
 
-/// What a client is sent about its connection.
+/// Encodes an error of the connection.
 pub(crate) fn connection_error(message: &str) -> Bytes {
     let payload = json!({"message": message}).to_string();
     frame::connection("connection_error", Some(&payload))
 }
 
-/// The sign of life of this protocol.
+/// Encodes `ka`, the keepalive of this protocol.
 pub(crate) fn keep_alive() -> Bytes {
     frame::connection("ka", None)
 }
 
-/// `error`, which has the first of a JSON array of errors.
+/// Encodes `error`, with the first of a JSON array of errors.
 pub(crate) fn error(id: &OperationId, errors: &[u8]) -> Bytes {
     let errors: Vec<Value> = serde_json::from_slice(errors).unwrap_or_default();
     let first = errors.into_iter().next().unwrap_or(Value::Null);

@@ -1,20 +1,21 @@
-//! The server side of the protocols that GraphQL clients speak, without sockets: messages and
-//! requests in, actions out.
+//! The server side of the protocols of GraphQL clients, without sockets: a session takes messages
+//! and requests, and returns actions.
 //!
 //! graphql-transport-ws, the older graphql-ws, GraphQL over SSE, multipart subscriptions and
-//! GraphQL over HTTP, behind one [`Session`]. Pure and sans-IO: nothing here blocks, reads a clock
-//! or knows a socket.
-//! Not here: frames and connections (`server`), what an operation does (`runtime`).
+//! GraphQL over HTTP, behind one [`Session`]. Pure and sans-IO: no code here blocks, reads a clock
+//! or uses a socket.
+//! Not here: frames and connections (`server`), execution of operations (`runtime`).
 //!
 //! # Layout
 //!
-//! - `session`: one connection of any protocol; `action`: what its caller has to do;
+//! - `session`: one connection of any protocol; `action`: the actions for its caller;
 //! - `websocket`, `message`, `legacy_message`, `subprotocol`, `frame`: the two WebSocket subprotocols;
 //! - `exchange`, `event_stream`, `multipart`: an operation over HTTP, event streams, multipart streams;
-//! - `http`, `http_request`, `posted`, `accept`, `fields`, `head`, `response`: requests read, responses made;
-//! - `framing`, `framed_message`: what stands around each result on the wire;
-//! - `operation`, `extensions`, `members`, `json`: what a client asks for, kept as its text;
-//! - `transports`: which of the ways to ask are open; `close`: how a connection ends.
+//! - `http`, `http_request`, `posted`, `accept`, `fields`, `head`, `response`: HTTP requests and
+//!   responses;
+//! - `framing`, `framed_message`: the bytes around each result on the wire;
+//! - `operation`, `extensions`, `members`, `json`: the request of a client, kept as text;
+//! - `transports`: the enabled transports; `close`: close codes and reasons.
 
 mod accept;
 mod action;

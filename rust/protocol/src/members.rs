@@ -1,18 +1,19 @@
-//! Members of JSON objects that clients send. A fault names the member and what it should be.
+//! Reads the members of JSON objects that clients send. A fault names the member and its expected
+//! type.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::extensions::{Extensions, FoundExtensions};
-use crate::json::{Found, JsonObject, Reader, Unreadable};
+use crate::extensions::{ExtensionMembers, Extensions};
+use crate::json::{JsonObject, JsonSlice, Reader, Unreadable};
 use crate::operation::{OperationId, Request};
 
-/// Why a message cannot be understood.
+/// Why a message is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Fault {
     #[error("it is not JSON ({0})")]
     Json(String),
-    /// JSON, but for what a value cannot hold.
+    /// JSON that cannot be decoded.
     #[error(
         "it cannot be read ({0}): text must be Unicode without lone surrogates, numbers must fit a double, values may be 127 deep"
     )]
@@ -32,7 +33,7 @@ pub(crate) enum Fault {
     UnknownType(String),
 }
 
-/// Reads a text once, by `read`.
+/// Reads a text in one pass, with `read`.
 pub(crate) fn read<'t, T>(
     text: &'t str,
     read: impl FnOnce(&mut Reader<'t>) -> Result<T, Unreadable>,
@@ -45,16 +46,16 @@ pub(crate) fn read<'t, T>(
     )
 }
 
-/// The members of a message, read.
+/// The parsed members of a message.
 pub(crate) struct Message<'t> {
-    pub(crate) kind: Option<Found<'t>>,
-    pub(crate) id: Option<Found<'t>>,
-    /// As the members of a request, whatever the message is.
+    pub(crate) kind: Option<JsonSlice<'t>>,
+    pub(crate) id: Option<JsonSlice<'t>>,
+    /// The payload, parsed as the members of a request for any type of message.
     pub(crate) payload: Option<Members<'t>>,
 }
 
 impl<'t> Message<'t> {
-    /// Reads one text message.
+    /// Parses one text message.
     pub(crate) fn read(text: &'t str) -> Result<Self, Fault> {
         let (mut kind, mut id, mut payload) = (None, None, None);
         let whole = read(text, |reader| {
@@ -63,8 +64,8 @@ impl<'t> Message<'t> {
                     "type" => kind = reader.value()?.given(),
                     "id" => id = reader.value()?.given(),
                     "payload" => {
-                        let found = Members::read(reader)?;
-                        payload = found.whole.given().map(|_| found);
+                        let members = Members::read(reader)?;
+                        payload = members.whole.given().map(|_| members);
                     }
                     _ => reader.pass()?,
                 }
@@ -77,13 +78,13 @@ impl<'t> Message<'t> {
         Ok(Self { kind, id, payload })
     }
 
-    /// Reads the member `payload` as an object.
+    /// Returns the member `payload` as an object.
     pub(crate) fn payload(&self) -> Result<Option<JsonObject>, Fault> {
         let payload = self.payload.as_ref().map(|payload| payload.whole);
         optional_object(payload, "payload")
     }
 
-    /// Reads the request in the member `payload`.
+    /// Returns the request in the member `payload`.
     pub(crate) fn request(&self) -> Result<Request, Fault> {
         let payload = self.payload.as_ref().ok_or(Fault::Missing("payload"))?;
         if !payload.whole.is_object() {
@@ -96,14 +97,14 @@ impl<'t> Message<'t> {
     }
 }
 
-/// The members of a request, read.
+/// The parsed members of a request.
 pub(crate) struct Members<'t> {
-    pub(crate) whole: Found<'t>,
-    query: Option<Found<'t>>,
-    document_id: Option<Found<'t>>,
-    operation_name: Option<Found<'t>>,
-    variables: Option<Found<'t>>,
-    extensions: Option<FoundExtensions<'t>>,
+    pub(crate) whole: JsonSlice<'t>,
+    query: Option<JsonSlice<'t>>,
+    document_id: Option<JsonSlice<'t>>,
+    operation_name: Option<JsonSlice<'t>>,
+    variables: Option<JsonSlice<'t>>,
+    extensions: Option<ExtensionMembers<'t>>,
 }
 
 impl<'t> Members<'t> {
@@ -117,8 +118,8 @@ impl<'t> Members<'t> {
                 "operationName" => operation_name = reader.value()?.given(),
                 "variables" => variables = reader.value()?.given(),
                 "extensions" => {
-                    let found = FoundExtensions::read(reader)?;
-                    extensions = found.whole.given().map(|_| found);
+                    let members = ExtensionMembers::read(reader)?;
+                    extensions = members.whole.given().map(|_| members);
                 }
                 _ => reader.pass()?,
             }
@@ -134,7 +135,7 @@ impl<'t> Members<'t> {
         })
     }
 
-    /// Makes a request of them.
+    /// Returns the request.
     pub(crate) fn request(&self, names: &Names) -> Result<Request, Fault> {
         let extensions = self.extensions.as_ref();
         Request {
@@ -143,7 +144,7 @@ impl<'t> Members<'t> {
             operation_name: optional_string(self.operation_name, names.operation_name)?,
             variables: optional_object(self.variables, names.variables)?.unwrap_or_default(),
             extensions: extensions
-                .map(|found| checked_extensions(found, names.extensions))
+                .map(|extensions| checked_extensions(extensions, names.extensions))
                 .transpose()?
                 .unwrap_or_default(),
             last_event_id: None,
@@ -152,21 +153,21 @@ impl<'t> Members<'t> {
     }
 }
 
-/// Takes `extensions`, which must be an object.
+/// Returns `extensions`, which must be an object.
 pub(crate) fn checked_extensions(
-    found: &FoundExtensions<'_>,
+    extensions: &ExtensionMembers<'_>,
     member: &'static str,
 ) -> Result<Extensions, Fault> {
-    if !found.whole.is_object() {
+    if !extensions.whole.is_object() {
         return Err(Fault::WrongType {
             member,
             expected: "an object",
         });
     }
-    Ok(Extensions::of(found))
+    Ok(Extensions::of(extensions))
 }
 
-/// What a message is and what it is about.
+/// The type and the id of a message.
 #[derive(Deserialize)]
 pub(crate) struct Envelope {
     #[serde(rename = "type")]
@@ -175,8 +176,7 @@ pub(crate) struct Envelope {
 }
 
 impl Envelope {
-    /// Reads it off a message of which not all can be read. What is wrong with the rest concerns
-    /// its operation alone.
+    /// Reads them from a message with an undecodable part, which is an error of its operation only.
     pub(crate) fn of(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
@@ -187,8 +187,8 @@ impl Envelope {
     }
 }
 
-/// Reads the member `id`.
-pub(crate) fn operation_id(id: Option<Found<'_>>) -> Result<OperationId, Fault> {
+/// Returns the member `id` as an id.
+pub(crate) fn operation_id(id: Option<JsonSlice<'_>>) -> Result<OperationId, Fault> {
     let id = required_string(id, "id")?;
     if id.is_empty() {
         return Err(Fault::EmptyId);
@@ -196,7 +196,7 @@ pub(crate) fn operation_id(id: Option<Found<'_>>) -> Result<OperationId, Fault> 
     Ok(OperationId::from(id.as_str()))
 }
 
-/// What the members of a request are called in messages about them.
+/// The names of a request's members in error texts.
 pub(crate) struct Names {
     query: &'static str,
     document_id: &'static str,
@@ -213,7 +213,7 @@ const PAYLOAD: Names = Names {
     extensions: "payload.extensions",
 };
 
-/// The names of a request that is no part of a message.
+/// The names for a request that is not inside a message.
 pub(crate) const PLAIN: Names = Names {
     query: "query",
     document_id: "documentId",
@@ -223,20 +223,20 @@ pub(crate) const PLAIN: Names = Names {
 };
 
 impl Request {
-    /// Refuses a request that asks for nothing.
+    /// Refuses a request without a document.
     pub(crate) fn checked(mut self, names: &Names) -> Result<Self, Fault> {
         if self.query.is_none() && self.document_id.is_none() && self.extensions.sha256().is_none()
         {
             return Err(Fault::Missing(names.query));
         }
-        // No operation has an empty name: clients that write one mean none.
+        // An empty operation name counts as absent, as no operation can have it.
         self.operation_name.take_if(|name| name.is_empty());
         Ok(self)
     }
 }
 
 fn optional_string(
-    value: Option<Found<'_>>,
+    value: Option<JsonSlice<'_>>,
     member: &'static str,
 ) -> Result<Option<String>, Fault> {
     let Some(value) = value else {
@@ -250,14 +250,14 @@ fn optional_string(
 }
 
 pub(crate) fn required_string(
-    value: Option<Found<'_>>,
+    value: Option<JsonSlice<'_>>,
     member: &'static str,
 ) -> Result<String, Fault> {
     optional_string(value, member)?.ok_or(Fault::Missing(member))
 }
 
 pub(crate) fn optional_object(
-    value: Option<Found<'_>>,
+    value: Option<JsonSlice<'_>>,
     member: &'static str,
 ) -> Result<Option<JsonObject>, Fault> {
     match value {

@@ -1,10 +1,10 @@
-//! Messages of WebSocket clients, and how those of graphql-transport-ws are decoded.
+//! Messages of WebSocket clients. Decodes those of graphql-transport-ws.
 
 use crate::json::JsonObject;
 use crate::members::{Envelope, Fault, Message, operation_id, required_string};
 use crate::operation::{OperationId, Request};
 
-/// One message of a client, whatever its subprotocol calls it.
+/// One message of a client, in either subprotocol.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum ClientMessage {
     ConnectionInit {
@@ -18,7 +18,7 @@ pub(crate) enum ClientMessage {
         id: OperationId,
         request: Request,
     },
-    /// A request of which not all can be read.
+    /// A request with an undecodable part.
     Unreadable {
         id: OperationId,
         fault: Fault,
@@ -29,7 +29,7 @@ pub(crate) enum ClientMessage {
     Terminate,
 }
 
-/// Reads one text message.
+/// Decodes one text message.
 pub(crate) fn decode(text: &str) -> Result<ClientMessage, Fault> {
     let message = match Message::read(text) {
         Ok(message) => message,
@@ -59,7 +59,7 @@ pub(crate) fn decode(text: &str) -> Result<ClientMessage, Fault> {
     })
 }
 
-/// What a message with this fault is nevertheless.
+/// Recognises the type of a message with this fault, if possible.
 fn recognise(text: &str, fault: Fault) -> Result<ClientMessage, Fault> {
     let Some(envelope) = Envelope::of(text) else {
         return Err(fault);

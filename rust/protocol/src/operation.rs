@@ -1,4 +1,4 @@
-//! What a client asks for, and the name it has for it.
+//! The request of a client, and the id that the client chose for it.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -12,13 +12,13 @@ use crate::json::JsonObject;
 pub struct OperationId(Arc<str>);
 
 impl OperationId {
-    /// The id as the client wrote it.
+    /// Returns the id as the client wrote it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The id as a JSON string.
+    /// Returns the id as a JSON string.
     pub(crate) fn to_json(&self) -> serde_json::Value {
         serde_json::Value::from(self.as_str())
     }
@@ -45,58 +45,58 @@ impl fmt::Display for OperationId {
 /// The kinds of operations of the GraphQL specification, section 2.3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OperationKind {
-    /// Reads.
+    /// A query.
     Query,
-    /// Changes something.
+    /// A mutation.
     Mutation,
-    /// Goes on.
+    /// A subscription.
     Subscription,
 }
 
-/// A GraphQL request. Members that were `null` are as if left out.
+/// A GraphQL request. Members that were `null` count as absent.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Request {
-    /// The document; absent when the request refers to one that the server knows.
+    /// The document; `None` if the request refers to one that the server knows.
     pub query: Option<String>,
     /// Id of a document that the server knows (GraphQL over HTTP, "Persisted Documents").
     pub document_id: Option<String>,
-    /// Which of its operations.
+    /// Name of the operation in the document.
     pub operation_name: Option<String>,
     /// Values of its variables.
     pub variables: JsonObject,
-    /// Whatever client and server agreed on.
+    /// The extensions of the request.
     pub extensions: Extensions,
     /// Header `Last-Event-ID` of GraphQL over SSE.
     pub last_event_id: Option<String>,
 }
 
-/// What a client wants to know of the past of its subscription.
+/// The position after which a client resumes its subscription.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Resume {
-    /// The last id that it has received; `None`: it begins.
+    /// The last id that the client has received; `None`: a new subscription.
     pub after: Option<String>,
-    /// Whether results have to tell their ids in `extensions.resume`, as the request did.
+    /// Whether results have their ids in `extensions.resume`, because the request had this member.
     pub is_asked: bool,
 }
 
-/// `extensions.resume` cannot be understood.
+/// `extensions.resume` is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ResumeFault {
-    /// It is no object.
+    /// `extensions.resume` is not an object.
     #[error(
         "`extensions.resume` must be an object: {{}} to be told ids, {{\"after\": id}} to go on from one"
     )]
     NoObject,
-    /// Its member is no string.
+    /// `after` is not a string.
     #[error("`extensions.resume.after` must be a string: an id that was received")]
     NoString,
-    /// It has another member.
+    /// `extensions.resume` has an unknown member.
     #[error("`extensions.resume` has an unknown member: it takes `after`, an id that was received")]
     Unknown,
 }
 
 impl Request {
-    /// What it keeps (bytes).
+    /// Returns the memory that it keeps (bytes).
     #[must_use]
     pub fn kept_bytes(&self) -> usize {
         let texts = [
@@ -109,12 +109,12 @@ impl Request {
         texts.sum::<usize>() + self.variables.kept_bytes() + self.extensions.kept_bytes()
     }
 
-    /// What it says in `extensions.resume` and `Last-Event-ID`. The header wins: a browser repeats
-    /// its request with the newest id there.
+    /// Returns the position in `extensions.resume` or `Last-Event-ID`. The header takes precedence:
+    /// a browser repeats its request with the newest id in the header.
     ///
     /// # Errors
     ///
-    /// [`ResumeFault`] says what the extension must be.
+    /// [`ResumeFault`] says which form the extension must have.
     pub fn resume(&self) -> Result<Resume, ResumeFault> {
         let mut resume = self.extensions.resume()?;
         let newest = self.last_event_id.clone().or(resume.after.take());

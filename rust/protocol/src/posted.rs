@@ -1,4 +1,4 @@
-//! Bodies of requests: their coding, media type and charset, then the JSON object in them.
+//! Reads bodies of requests: checks coding, media type and charset, then parses the JSON object.
 //!
 //! Source: RFC 9110, sections 8.3, 8.4 and 15.5.16; GraphQL over HTTP, "Encoding".
 
@@ -6,12 +6,12 @@ use crate::http_request::HttpRequest;
 use crate::members::{self, Fault, Members};
 use crate::response::Response;
 
-/// The answer to a request that cannot be read.
+/// Returns the response to an invalid request.
 pub(crate) fn bad_request(fault: Fault) -> Response {
     Response::error(400, &format!("Invalid request: {fault}"))
 }
 
-/// The members of a posted request.
+/// Returns the members of a posted request.
 pub(crate) fn posted(request: HttpRequest<'_>) -> Result<Members<'_>, Response> {
     let codings = request.list("content-encoding").unwrap_or_default();
     if !codings.split(',').all(is_identity) {
@@ -39,7 +39,7 @@ fn is_identity(coding: &str) -> bool {
     coding.is_empty() || coding.eq_ignore_ascii_case("identity")
 }
 
-/// Whether a `content-type` is JSON in UTF-8, which it is unless it says otherwise.
+/// Whether a `content-type` is JSON in UTF-8, the default charset.
 fn is_json(content_type: &str) -> bool {
     let mut parts = content_type.split(';').map(str::trim);
     let is_json = parts
@@ -49,7 +49,7 @@ fn is_json(content_type: &str) -> bool {
         .filter_map(|parameter| parameter.split_once('='))
         .filter(|(name, _)| name.trim().eq_ignore_ascii_case("charset"))
         .map(|(_, charset)| charset.trim().trim_matches(['"', '\'']));
-    // "utf8" is no name of RFC 3629, but what many clients write.
+    // "utf8" is not a registered name, but many clients write it.
     let is_utf_8 = |charset: &str| {
         let names = ["", "utf-8", "utf8"];
         names.iter().any(|name| charset.eq_ignore_ascii_case(name))

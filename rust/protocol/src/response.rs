@@ -1,4 +1,4 @@
-//! Whole responses over HTTP: what is wrong with a request, or all that there is to say.
+//! Complete HTTP responses: errors of a request, and single results.
 
 use std::time::Duration;
 
@@ -7,31 +7,31 @@ use serde_json::json;
 
 use crate::head::Head;
 
-/// Seconds after which a client that was sent 503 may ask again.
+/// Seconds after which a client may retry after a 503.
 pub(crate) const RETRY_AFTER: &str = "1";
 
-/// What a client is sent that comes too late.
+/// The error for a client that connects during a shutdown.
 pub(crate) const SHUTTING_DOWN: &str = "the server is shutting down: try again";
 
-/// The head of a response to a client that has done something too often.
+/// Returns the head of the response to a request past a rate.
 pub(crate) fn rate_limited_head(wait: Duration) -> Head {
-    // Whole seconds, and none of them too early.
+    // Whole seconds, rounded up.
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     Head::new(429).with("retry-after", seconds.max(1).to_string())
 }
 
-/// A JSON array of the one error.
+/// Returns a JSON array with the error of a rate.
 pub(crate) fn rate_limited_errors(message: &str) -> Vec<u8> {
     let errors = json!([{"message": message, "extensions": {"code": "RATE_LIMITED"}}]);
     errors.to_string().into_bytes()
 }
 
-/// A response that has errors only.
+/// Returns a GraphQL response with errors only.
 pub(crate) fn errors_only(errors: &[u8]) -> Vec<u8> {
     [br#"{"errors":"#, errors, b"}"].concat()
 }
 
-/// A whole response.
+/// A complete response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     /// Status and headers.
@@ -41,7 +41,7 @@ pub struct Response {
 }
 
 impl Response {
-    /// A response that says in GraphQL's form what is wrong.
+    /// Creates a response with one GraphQL error.
     #[must_use]
     pub fn error(status: u16, message: &str) -> Self {
         let body = json!({"errors": [{"message": message}]}).to_string();
@@ -51,7 +51,7 @@ impl Response {
         }
     }
 
-    /// A response to a document that is refused, with a JSON array of errors.
+    /// Creates the response to a refused document, with a JSON array of errors.
     #[must_use]
     pub fn refused(errors: &[u8]) -> Self {
         Self {
@@ -60,19 +60,19 @@ impl Response {
         }
     }
 
-    /// A response to a client that a check of where it comes from does not let in.
+    /// Creates the response to a request that the check of its origin or host denies.
     #[must_use]
     pub fn denied(check: &str) -> Self {
         Self::error(403, &format!("this {check} may not connect"))
     }
 
-    /// A response without a body.
+    /// Creates a response without a body.
     #[must_use]
     pub fn empty(status: u16) -> Self {
         Self::of_head(Head::new(status))
     }
 
-    /// A head that no body follows.
+    /// Creates a response from a head, without a body.
     pub(crate) fn of_head(head: Head) -> Self {
         Self {
             head,
@@ -80,7 +80,7 @@ impl Response {
         }
     }
 
-    /// A short text.
+    /// Creates a response with a short text.
     #[must_use]
     pub fn text(status: u16, text: String) -> Self {
         Self {
@@ -89,7 +89,7 @@ impl Response {
         }
     }
 
-    /// A page for browsers, whose content policy is `policy`.
+    /// Creates the response with a page for browsers; `policy` is its content security policy.
     #[must_use]
     pub fn page(html: Bytes, policy: &str) -> Self {
         Self {
@@ -97,16 +97,16 @@ impl Response {
                 .with("cache-control", "no-cache")
                 .with("vary", "accept")
                 .with("content-security-policy", policy.to_owned())
-                // For browsers that do not know `frame-ancestors`.
+                // For browsers that do not support `frame-ancestors`.
                 .with("x-frame-options", "DENY")
-                // Its address may have a token.
+                // The page's URL may contain a token.
                 .with("referrer-policy", "same-origin")
                 .with("cross-origin-resource-policy", "same-origin"),
             body: html,
         }
     }
 
-    /// What cannot be done now, but may be soon.
+    /// Creates the response to a request that may succeed later.
     #[must_use]
     pub fn unavailable(message: &str) -> Self {
         let mut response = Self::error(503, message);
@@ -114,7 +114,7 @@ impl Response {
         response
     }
 
-    /// What a client may do again after `wait`.
+    /// Creates the response to a request past a rate, which may be repeated after `wait`.
     #[must_use]
     pub fn rate_limited(message: &str, wait: Duration) -> Self {
         Self {
@@ -123,20 +123,20 @@ impl Response {
         }
     }
 
-    /// A response of a server that takes no further request.
+    /// Creates the response of a server that is shutting down.
     #[must_use]
     pub fn shutting_down() -> Self {
         Self::unavailable(SHUTTING_DOWN)
     }
 
-    /// A request for more than the server takes.
+    /// Creates the response to a request whose body is too large.
     #[must_use]
     pub fn too_large(limit_bytes: usize) -> Self {
         let message = format!("the body may have at most {limit_bytes} bytes");
         Self::error(413, &message)
     }
 
-    /// No stream has this token.
+    /// Creates the response to a token that no stream has.
     #[must_use]
     pub fn no_stream() -> Self {
         Self::error(404, "no event stream has this token: reserve one with PUT")

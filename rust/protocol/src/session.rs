@@ -1,4 +1,4 @@
-//! One connection, whichever protocol it speaks: what came in, what has to be done about it.
+//! One connection of any protocol: takes the input of the client, and returns actions.
 
 use std::time::Duration;
 
@@ -28,13 +28,13 @@ enum Kind {
 }
 
 impl Session {
-    /// A WebSocket connection whose handshake is done.
+    /// Creates the session of a WebSocket connection after its handshake.
     #[must_use]
     pub fn websocket(subprotocol: Subprotocol) -> Self {
         Self(Kind::WebSocket(WebSocket::new(subprotocol)))
     }
 
-    /// Signs of life will be asked for at this interval; `None`: never.
+    /// Sets the interval at which the caller will ask for heartbeats; `None`: never.
     #[must_use]
     pub fn with_keepalive(mut self, interval: Option<Duration>) -> Self {
         if let Kind::WebSocket(session) = &mut self.0 {
@@ -43,7 +43,7 @@ impl Session {
         self
     }
 
-    /// What a client of the older subprotocol may ask for before it is accepted (bytes).
+    /// Limits the operations of a client of the older subprotocol before it is accepted (bytes).
     #[must_use]
     pub fn with_early_bytes(mut self, limit: usize) -> Self {
         if let Kind::WebSocket(session) = &mut self.0 {
@@ -52,19 +52,20 @@ impl Session {
         self
     }
 
-    /// An HTTP request with one operation.
+    /// Creates the session of an HTTP request with one operation.
     #[must_use]
     pub fn exchange(exchange: Exchange) -> Self {
         Self(Kind::Exchange(Box::new(exchange)))
     }
 
-    /// A reserved event stream for many operations (GraphQL over SSE, single connection mode).
+    /// Creates the session of a reserved event stream for several operations (GraphQL over SSE,
+    /// single connection mode).
     #[must_use]
     pub fn event_stream() -> Self {
         Self(Kind::EventStream(EventStream::new()))
     }
 
-    /// What is spoken, for those who ask.
+    /// Returns the name of the protocol, for `ConnectionInfo`.
     #[must_use]
     pub fn protocol(&self) -> &'static str {
         match &self.0 {
@@ -74,7 +75,8 @@ impl Session {
         }
     }
 
-    /// Whether it is a WebSocket connection, which has two sides and pings.
+    /// Whether it is a WebSocket connection, on which the client may send at any time and be
+    /// pinged.
     #[must_use]
     pub fn is_websocket(&self) -> bool {
         matches!(self.0, Kind::WebSocket(_))
@@ -92,12 +94,13 @@ impl Session {
         matches!(self.0, Kind::EventStream(_))
     }
 
-    /// The transport is ready. HTTP has no `connection_init`: its client is decided about now.
+    /// Handles that the transport is ready. HTTP has no `connection_init`, so its client is
+    /// authenticated now.
     pub fn begin(&mut self) -> Option<Action> {
         (!self.is_websocket()).then_some(Action::Initialise { payload: None })
     }
 
-    /// Takes one text message.
+    /// Receives one text message.
     pub fn receive_text(&mut self, text: &str) -> Vec<Action> {
         match &mut self.0 {
             Kind::WebSocket(session) => session.receive_text(text),
@@ -105,7 +108,7 @@ impl Session {
         }
     }
 
-    /// Takes one binary message; there are none in these protocols.
+    /// Receives one binary message, which these protocols do not have.
     pub fn receive_binary(&mut self) -> Option<Action> {
         match &mut self.0 {
             Kind::WebSocket(session) => session.receive_binary(),
@@ -113,7 +116,8 @@ impl Session {
         }
     }
 
-    /// The application accepted the client. Empty when the client has not asked or is gone.
+    /// Handles that the application accepted the client. Returns no actions if the client is not
+    /// waiting for it, or is gone.
     pub fn accept(&mut self, payload: Option<&JsonObject>) -> Vec<Action> {
         match &mut self.0 {
             Kind::WebSocket(session) => session.accept(payload),
@@ -122,8 +126,8 @@ impl Session {
         }
     }
 
-    /// The application refused the client; `error` is what it wants it to read, an object of
-    /// GraphQL's form.
+    /// Handles that the application refused the client; `error` is the GraphQL error for the
+    /// client.
     pub fn refuse(&mut self, error: Option<&Map<String, Value>>) -> Vec<Action> {
         let told = match &mut self.0 {
             Kind::WebSocket(session) => session.refusal(error).map(Action::Send),
@@ -142,7 +146,7 @@ impl Session {
         told.into_iter().chain([Action::Close(close)]).collect()
     }
 
-    /// The client has sent messages too often; `wait`: until it may again.
+    /// Handles that the client exceeded the rate of messages; after `wait` it may send again.
     pub fn too_many_messages(&mut self, wait: Duration) -> Vec<Action> {
         const TEXT: &str = "too many messages: try again later";
         match &mut self.0 {
@@ -155,7 +159,7 @@ impl Session {
         }
     }
 
-    /// The client starts operations too often, where that is told in place of the response;
+    /// Handles that the client exceeded the rate of operations, if the whole response is replaced;
     /// `None`: it is an error of the operation.
     pub fn too_many_operations(&mut self, message: &str, wait: Duration) -> Option<Vec<Action>> {
         match &mut self.0 {
@@ -164,19 +168,19 @@ impl Session {
         }
     }
 
-    /// What the application wants of the head of its answer; it is HTTP's alone.
+    /// Stores the application's changes of the response head; used by HTTP only.
     pub fn amend(&mut self, amendment: Amendment) {
         if let Kind::Exchange(session) = &mut self.0 {
             session.amend(amendment);
         }
     }
 
-    /// An operation of this kind is about to start; `None`: its document is refused, which
-    /// [`Self::error`] tells. Returns what has to be done before.
+    /// Handles the start of an operation of this kind; `None`: its document is refused, which
+    /// [`Self::error`] reports. Returns the actions before the start.
     ///
     /// # Errors
     ///
-    /// What has to be done in place of starting it.
+    /// The actions instead of starting it.
     pub fn starting(&mut self, kind: Option<OperationKind>) -> Result<Vec<Action>, Vec<Action>> {
         match &mut self.0 {
             Kind::Exchange(session) => session.starting(kind),
@@ -184,7 +188,7 @@ impl Session {
         }
     }
 
-    /// What surrounds the results of an operation.
+    /// Returns the framing of an operation's results.
     #[must_use]
     pub fn framing(&self, id: &OperationId) -> Framing {
         match &self.0 {
@@ -194,7 +198,7 @@ impl Session {
         }
     }
 
-    /// The head that has to precede the first result, once.
+    /// Returns the head that has to be sent before the first result, once.
     pub fn first_result(&mut self) -> Option<Head> {
         match &mut self.0 {
             Kind::Exchange(session) => session.first_result(),
@@ -202,8 +206,8 @@ impl Session {
         }
     }
 
-    /// An operation failed with a JSON array of errors; its id is free. Empty when the client
-    /// has ended it before.
+    /// Handles that an operation failed with a JSON array of errors; its id may be used again.
+    /// Returns no actions if the client has already ended it.
     pub fn error(&mut self, id: &OperationId, errors: &[u8]) -> Vec<Action> {
         match &mut self.0 {
             Kind::WebSocket(session) => sent(session.error(id, errors)),
@@ -212,7 +216,8 @@ impl Session {
         }
     }
 
-    /// An operation has ended; its id is free. Empty when the client has ended it before.
+    /// Handles that an operation has ended; its id may be used again. Returns no actions if the
+    /// client has already ended it.
     pub fn complete(&mut self, id: &OperationId) -> Vec<Action> {
         match &mut self.0 {
             Kind::WebSocket(session) => sent(session.complete(id)),
@@ -221,7 +226,7 @@ impl Session {
         }
     }
 
-    /// The time in which the client should have been accepted, or have opened its stream, is over.
+    /// Handles that the time until the client is accepted, or opens its stream, is over.
     pub fn initialisation_timed_out(&mut self) -> Option<Action> {
         match &mut self.0 {
             Kind::WebSocket(session) => session.initialisation_timed_out(),
@@ -230,21 +235,21 @@ impl Session {
         }
     }
 
-    /// The client reads its reserved stream from now on.
+    /// Records that the client has opened its reserved stream.
     pub fn open(&mut self) {
         if let Kind::EventStream(session) = &mut self.0 {
             session.open();
         }
     }
 
-    /// Whether there is no reader to send a close to.
+    /// Whether the client has not opened its stream yet, so that a close cannot be sent.
     #[must_use]
     pub fn is_unread(&self) -> bool {
         matches!(&self.0, Kind::EventStream(session) if session.is_unread())
     }
 
-    /// A client's request to run one more operation on its stream.
-    /// Returns whether its id is free; it is in use from now on.
+    /// Adds an operation to the client's stream. Returns whether its id was free; it is then in
+    /// use.
     pub fn start(&mut self, id: &OperationId) -> bool {
         match &mut self.0 {
             Kind::EventStream(session) => session.start(id),
@@ -252,7 +257,7 @@ impl Session {
         }
     }
 
-    /// A client's request to end an operation of its stream.
+    /// Ends an operation of the client's stream.
     pub fn stop(&mut self, id: OperationId) -> Option<Action> {
         match &mut self.0 {
             Kind::EventStream(session) => session.stop(id),
@@ -260,8 +265,7 @@ impl Session {
         }
     }
 
-    /// What shows a client that nothing but time has passed, where the protocol has something
-    /// for it.
+    /// Returns the heartbeat of the protocol, if it has one.
     #[must_use]
     pub fn heartbeat(&self) -> Option<Bytes> {
         match &self.0 {
@@ -271,7 +275,7 @@ impl Session {
         }
     }
 
-    /// A message that the client has to answer, for transports without pings of their own.
+    /// Returns a message that the client has to answer, for transports without their own pings.
     #[must_use]
     pub fn ping(&self) -> Option<Bytes> {
         match &self.0 {
@@ -280,7 +284,7 @@ impl Session {
         }
     }
 
-    /// What a body still has to say when its connection is closed.
+    /// Returns the final actions of a body whose connection is closed.
     pub fn closing_actions(&mut self, close: &Close) -> Vec<Action> {
         match &mut self.0 {
             Kind::Exchange(session) => session.closing_actions(close),
@@ -289,7 +293,7 @@ impl Session {
         }
     }
 
-    /// The connection is over: every later message is ignored, every id is free.
+    /// Ends the session: later messages are ignored, no id is in use.
     pub fn close(&mut self) {
         match &mut self.0 {
             Kind::WebSocket(session) => session.close(),

@@ -1,6 +1,6 @@
-//! The WebSocket subprotocols, and which of them a connection speaks.
+//! The WebSocket subprotocols, and their negotiation.
 
-/// A WebSocket subprotocol that is spoken here.
+/// A supported WebSocket subprotocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subprotocol {
     /// `graphql-transport-ws`.
@@ -10,7 +10,7 @@ pub enum Subprotocol {
 }
 
 impl Subprotocol {
-    /// Its name in `Sec-WebSocket-Protocol`.
+    /// Returns its name in `Sec-WebSocket-Protocol`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -19,7 +19,7 @@ impl Subprotocol {
         }
     }
 
-    /// Picks the first of the offered names that is known here. Each item may be a list, as
+    /// Returns the first of the offered subprotocols that is supported. Each item may be a list, as
     /// in the header.
     pub fn negotiate<'a>(offered: impl IntoIterator<Item = &'a str>) -> Option<Self> {
         offered

@@ -1,8 +1,8 @@
-//! Which of the ways to ask are open: a server may offer fewer than there are.
+//! The enabled transports: a server may offer only some of them.
 
 use crate::subprotocol::Subprotocol;
 
-/// How a response that goes on is sent.
+/// The protocol of a streamed response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Streaming {
     /// GraphQL over SSE.
@@ -11,13 +11,13 @@ pub(crate) enum Streaming {
     Multipart,
 }
 
-/// The ways that are open.
+/// The enabled transports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "each is switched by itself")]
 pub struct Transports {
-    /// WebSockets that speak graphql-transport-ws.
+    /// WebSockets with graphql-transport-ws.
     pub transport_ws: bool,
-    /// WebSockets that speak the older graphql-ws.
+    /// WebSockets with the older graphql-ws.
     pub legacy_ws: bool,
     /// Operations by GET.
     pub get: bool,
@@ -43,8 +43,8 @@ impl Default for Transports {
 }
 
 impl Transports {
-    /// Picks the first of the offered subprotocols that is spoken here. Each item may be a list,
-    /// as in the header.
+    /// Returns the first of the offered subprotocols that is enabled. Each item may be a list, as
+    /// in the header.
     pub fn negotiate<'a>(self, offered: impl IntoIterator<Item = &'a str>) -> Option<Subprotocol> {
         let is_open = |picked: &Subprotocol| match picked {
             Subprotocol::TransportWs => self.transport_ws,
@@ -56,7 +56,7 @@ impl Transports {
             .find(is_open)
     }
 
-    /// Whether subscriptions may be answered in this way.
+    /// Whether this protocol is enabled for subscriptions.
     pub(crate) fn offer(self, streaming: Streaming) -> bool {
         match streaming {
             Streaming::Events => self.sse,
@@ -64,7 +64,7 @@ impl Transports {
         }
     }
 
-    /// How a client gets a subscription, for one that asked in another way.
+    /// Returns the text that tells a client how to request a subscription.
     pub(crate) fn streaming_advice(self) -> String {
         let mut ways = Vec::new();
         if self.sse {
@@ -80,7 +80,7 @@ impl Transports {
         format!("the response to a subscription goes on: {ways}")
     }
 
-    /// The media types of responses.
+    /// Returns the media types of responses.
     pub(crate) fn media_types(self) -> String {
         let mut types = "application/graphql-response+json, application/json".to_owned();
         if self.sse {
@@ -92,7 +92,7 @@ impl Transports {
         types
     }
 
-    /// How to ask, for a client whose method is not served.
+    /// Returns the text that tells a client which methods are served.
     pub(crate) fn method_advice(self) -> &'static str {
         match (self.get, self.post) {
             (true, true) => "send GET or POST",
@@ -102,7 +102,7 @@ impl Transports {
         }
     }
 
-    /// The methods that have a meaning, as `Allow` lists them.
+    /// Returns the supported methods, in the form of the `Allow` header.
     #[must_use]
     pub fn methods(self) -> String {
         let streams = self.sse;

@@ -1,7 +1,7 @@
-//! One WebSocket connection: what may come when, and which ids are in use.
+//! One WebSocket connection: the allowed order of messages, and the ids in use.
 //!
-//! The two subprotocols share their states and differ in what they make of a fault, of an early
-//! or a repeated id, and in their signs of life.
+//! The two subprotocols have the same states. They differ in their reaction to an invalid message
+//! and to an early or repeated id, and in their keepalive.
 //! Source: GraphQL over WebSocket, PROTOCOL.md of graphql-ws; PROTOCOL.md of
 //! subscriptions-transport-ws.
 
@@ -23,27 +23,27 @@ use crate::operation::{OperationId, Request};
 use crate::subprotocol::Subprotocol;
 use crate::{frame, legacy_message};
 
-/// Operations that wait for the acknowledgement, and answers (count). Past it the connection is
+/// Operations and answers that wait for the acknowledgement (count). Past it the connection is
 /// closed.
 const MAX_EARLY: usize = 100;
 
-/// What those may keep, unless the server says otherwise (bytes).
+/// Default size limit of these operations and answers (bytes).
 const EARLY_BYTES: usize = 1024 * 1024;
 
-/// What the payload of `connection_init` may take as objects of the host: its text so many times,
-/// and so many bytes for those that are small.
+/// Memory that the payload of `connection_init` may use as objects of the host: this factor times
+/// its text, plus `INIT_BYTES`.
 const INIT_FACTOR: usize = 4;
 const INIT_BYTES: usize = 128 * 1024;
 
-/// Clients of the older subprotocol that were sent one `ka` give up when the next is not there
-/// after this time; those that were sent none wait for ever.
+/// Clients of the older subprotocol disconnect if the next `ka` does not arrive in this time;
+/// clients that received none never do.
 const KEEP_ALIVE_PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum WebSocketPhase {
     /// Waits for `connection_init`.
     Connected,
-    /// The application decides.
+    /// Waits for the application to accept or refuse the client.
     Initialising,
     Acknowledged,
     Closed,
@@ -57,13 +57,13 @@ pub(crate) struct WebSocket {
     in_use: HashSet<OperationId>,
     /// Clients of the older subprotocol start operations without waiting for the acknowledgement.
     early: VecDeque<Early>,
-    /// What of them is kept at most (bytes).
+    /// Size limit of `early` (bytes).
     max_early_bytes: usize,
-    /// Whether clients of the older subprotocol are sent `ka`.
+    /// Whether to send `ka` to clients of the older subprotocol.
     keeps_alive: bool,
 }
 
-/// What waits for the acknowledgement, which is the first message of the server.
+/// An item that waits for the acknowledgement, which is the first message of the server.
 #[derive(Debug)]
 enum Early {
     Subscribe {
@@ -87,7 +87,7 @@ impl Early {
 }
 
 impl WebSocket {
-    /// A connection whose handshake is done.
+    /// Creates the state of a connection after its handshake.
     pub(crate) fn new(subprotocol: Subprotocol) -> Self {
         Self {
             subprotocol,
@@ -99,12 +99,12 @@ impl WebSocket {
         }
     }
 
-    /// Signs of life will be asked for at this interval.
+    /// Sets the interval at which the caller will ask for heartbeats.
     pub(crate) fn set_keepalive(&mut self, interval: Option<Duration>) {
         self.keeps_alive = interval.is_some_and(|interval| interval < KEEP_ALIVE_PATIENCE);
     }
 
-    /// What may be kept of operations that come early (bytes).
+    /// Sets the size limit of early operations (bytes).
     pub(crate) fn set_early_bytes(&mut self, limit: usize) {
         self.max_early_bytes = limit;
     }
@@ -117,7 +117,7 @@ impl WebSocket {
         self.subprotocol == Subprotocol::LegacyWs
     }
 
-    /// Takes one text message.
+    /// Receives one text message.
     pub(crate) fn receive_text(&mut self, text: &str) -> Vec<Action> {
         if self.phase == WebSocketPhase::Closed {
             return Vec::new();
@@ -153,7 +153,7 @@ impl WebSocket {
                 let payload = payload.as_ref().map(JsonObject::text);
                 vec![Action::Send(frame::connection("pong", payload))]
             }
-            // Asked for or not, a pong needs no answer.
+            // A pong needs no answer, also without a ping.
             ClientMessage::Pong => Vec::new(),
             ClientMessage::Subscribe { id, request } => {
                 self.subscribe(id, request).into_iter().collect()
@@ -180,7 +180,7 @@ impl WebSocket {
         match self.phase {
             WebSocketPhase::Acknowledged => {
                 let is_new = self.in_use.insert(id.clone());
-                // In the older subprotocol the operation that uses the id already ends.
+                // In the older subprotocol the running operation with this id ends.
                 if !is_new && !self.is_legacy() {
                     return Some(self.end(Close::subscriber_exists(id.as_str())));
                 }
@@ -195,7 +195,7 @@ impl WebSocket {
         }
     }
 
-    /// Keeps what is done, or said, when the client is accepted.
+    /// Queues an item until the client is accepted.
     fn wait(&mut self, early: Early) -> Option<Action> {
         let kept = self.early.iter().chain([&early]).map(Early::kept_bytes);
         if kept.sum::<usize>() > self.max_early_bytes {
@@ -213,7 +213,7 @@ impl WebSocket {
         None
     }
 
-    /// An operation of which not all can be read: its own error, and the connection goes on.
+    /// Returns the error of an operation with an undecodable part; the connection stays open.
     fn unreadable(&mut self, id: &OperationId, fault: &Fault) -> Action {
         if self.phase != WebSocketPhase::Acknowledged {
             return self.end(Close::unauthorized());
@@ -233,11 +233,11 @@ impl WebSocket {
             let answer = Early::Answer(frame::complete(&id));
             return self.wait(answer).into_iter().collect();
         }
-        // An unknown id may have crossed our own `complete` on the way.
+        // The id may be unknown because the server's `complete` was sent at the same time.
         if !self.in_use.remove(&id) {
             return Vec::new();
         }
-        // Clients of the older subprotocol wait for this.
+        // Clients of the older subprotocol wait for this answer.
         let answer = self.is_legacy().then(|| frame::complete(&id));
         let answer = answer.map(Action::Send);
         std::iter::once(Action::Complete { id })
@@ -245,7 +245,7 @@ impl WebSocket {
             .collect()
     }
 
-    /// Takes one binary message; there are none in these protocols.
+    /// Receives one binary message, which these protocols do not have.
     pub(crate) fn receive_binary(&mut self) -> Option<Action> {
         if self.phase == WebSocketPhase::Closed {
             return None;
@@ -253,8 +253,8 @@ impl WebSocket {
         Some(self.end(Close::bad_request("it is binary: send text")))
     }
 
-    /// The application accepted the client: the acknowledgement, and the operations that came
-    /// early. Empty when the client has not asked or is gone.
+    /// Handles that the application accepted the client: returns the acknowledgement and the early
+    /// operations. Returns no actions if the client is not waiting for it, or is gone.
     pub(crate) fn accept(&mut self, payload: Option<&JsonObject>) -> Vec<Action> {
         if self.phase != WebSocketPhase::Initialising {
             return Vec::new();
@@ -278,7 +278,7 @@ impl WebSocket {
         actions
     }
 
-    /// What a client that is refused is told before the close, beside its code and reason.
+    /// Returns the message for a refused client before the close, if the subprotocol has one.
     pub(crate) fn refusal(&self, error: Option<&Map<String, Value>>) -> Option<Bytes> {
         self.is_legacy().then(|| match error {
             Some(error) => {
@@ -289,7 +289,7 @@ impl WebSocket {
         })
     }
 
-    /// What surrounds the results of an operation.
+    /// Returns the framing of an operation's results.
     pub(crate) fn framing(&self, id: &OperationId) -> Framing {
         match self.subprotocol {
             Subprotocol::TransportWs => Framing::transport_ws(id),
@@ -297,8 +297,8 @@ impl WebSocket {
         }
     }
 
-    /// An operation failed: returns the `error` to send, with what its subprotocol has of a JSON
-    /// array of errors, and frees the id. `None` when the client has ended it before.
+    /// Handles that an operation failed: frees the id and returns the `error` to send, in the form
+    /// of the subprotocol. `None` if the client has already ended it.
     pub(crate) fn error(&mut self, id: &OperationId, errors: &[u8]) -> Option<Bytes> {
         self.in_use.remove(id).then(|| match self.subprotocol {
             Subprotocol::TransportWs => frame::operation(id, "error", errors),
@@ -306,13 +306,13 @@ impl WebSocket {
         })
     }
 
-    /// An operation has ended: returns the `complete` to send and frees the id. `None` when the
-    /// client has ended it before.
+    /// Handles that an operation has ended: frees the id and returns the `complete` to send. `None`
+    /// if the client has already ended it.
     pub(crate) fn complete(&mut self, id: &OperationId) -> Option<Bytes> {
         self.in_use.remove(id).then(|| frame::complete(id))
     }
 
-    /// The time until the acknowledgement is over; nothing happens when it was sent in time.
+    /// Handles that the time until the acknowledgement is over; `None` if it was sent in time.
     pub(crate) fn initialisation_timed_out(&mut self) -> Option<Action> {
         let is_late = matches!(
             self.phase,
@@ -321,21 +321,21 @@ impl WebSocket {
         is_late.then(|| self.end(Close::initialisation_timeout()))
     }
 
-    /// A sign of life of the server that needs no answer, once the client is accepted.
+    /// Returns the heartbeat, which needs no answer, once the client is accepted.
     pub(crate) fn heartbeat(&self) -> Option<Bytes> {
         let is_sent =
             self.is_legacy() && self.keeps_alive && self.phase == WebSocketPhase::Acknowledged;
         is_sent.then(legacy_message::keep_alive)
     }
 
-    /// A message that the client has to answer, where the subprotocol has one. Strict clients
-    /// take nothing before the acknowledgement.
+    /// Returns a message that the client has to answer, if the subprotocol has one. Strict clients
+    /// accept no message before the acknowledgement.
     pub(crate) fn ping(&self) -> Option<Bytes> {
         let is_sent = !self.is_legacy() && self.phase == WebSocketPhase::Acknowledged;
         is_sent.then(|| frame::connection("ping", None))
     }
 
-    /// The connection is over: every later message is ignored, every id is free.
+    /// Ends the connection: later messages are ignored, no id is in use.
     pub(crate) fn close(&mut self) {
         self.phase = WebSocketPhase::Closed;
         self.in_use.clear();
@@ -348,7 +348,7 @@ impl WebSocket {
     }
 }
 
-/// Whether the host would make more of a payload than its text can account for.
+/// Whether the decoded payload would use more memory than the limit for its text.
 fn has_too_many_values(payload: &JsonObject) -> bool {
     let room = INIT_FACTOR * payload.kept_bytes() + INIT_BYTES;
     payload.footprint().objects > room

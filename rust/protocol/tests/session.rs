@@ -1,11 +1,11 @@
-//! Properties that hold for any messages in any order.
+//! Properties of a session that hold for any messages in any order.
 
 use proptest::prelude::*;
 use protocol::{Action, OperationId, Session, Subprotocol};
 use serde_json::json;
 use std::collections::HashSet;
 
-/// One step of either side.
+/// One action of the client or the server.
 #[derive(Debug, Clone)]
 enum Step {
     Subscribe(u8),
@@ -56,7 +56,7 @@ proptest! {
         }
     }
 
-    /// The session agrees with a set of ids, whatever crosses on the way.
+    /// The session agrees with a set of running ids, also when messages of client and server cross.
     #[test]
     fn an_operation_ends_exactly_once(steps in prop::collection::vec(step(), 0..60)) {
         let mut session = acknowledged();

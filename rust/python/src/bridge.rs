@@ -1,8 +1,8 @@
-//! The way from the actors' threads to one asyncio event loop.
+//! Runs jobs of the actors' threads on one asyncio event loop.
 //!
-//! Jobs of all threads gather in one queue. The first one into an empty queue writes a byte to a
-//! socket that the loop watches (`add_reader`), so no thread but the loop's own ever takes the
-//! GIL, and a batch of jobs costs one wake-up.
+//! Jobs of all threads are in one queue. The first job in an empty queue writes a byte to a socket
+//! that the loop watches (`add_reader`). So only the loop's own thread takes the GIL, and a batch
+//! of jobs costs one wake-up.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{Read, Write};
@@ -20,36 +20,36 @@ use tokio::sync::oneshot;
 use crate::exit::is_exit;
 use crate::future::{AtEnd, Kept, Promise, running_loop};
 
-/// Jobs in one turn of the event loop (count). The loop serves others between two turns.
+/// Jobs in one turn of the event loop (count). The loop runs other tasks between two turns.
 const BATCH: usize = 256;
 
-/// Time of one turn; looked at between two jobs. What is left then waits for the next one.
+/// Time limit of one turn, checked between two jobs. Remaining jobs wait for the next turn.
 const TURN: Duration = Duration::from_millis(2);
 
-/// Actors that are woken together (count), at the latest when the turn ends.
+/// Actors that are woken together (count); the others are woken when the turn ends.
 const WAKE_BATCH: usize = 32;
 
-/// Something to do on the thread of the event loop.
+/// A function to run on the thread of the event loop.
 pub(crate) type Job = Box<dyn FnOnce(Python<'_>) + Send>;
 
-/// What to do when the event loop is closed before the bridge is detached.
+/// A function to run when the event loop is closed before the bridge is detached.
 type LoopEnd = Box<dyn FnOnce(Python<'_>) + Send>;
 
-/// The queue in front of one event loop.
+/// The queue of jobs for one event loop.
 pub(crate) struct Bridge {
     queue: Mutex<JobQueue>,
     wake: UnixStream,
     woken: UnixStream,
     event_loop: Py<PyAny>,
-    /// Used on the event loop's thread only.
+    /// Used only on the event loop's thread.
     gathering: Mutex<Gathering>,
     promises: Mutex<Promises>,
     on_loop_end: Mutex<Option<LoopEnd>>,
-    /// An exception that ends the program, to be raised by the next turn.
+    /// An exception that ends the program, which the next turn raises.
     interruption: Mutex<Option<PyErr>>,
 }
 
-/// Futures that somebody awaits until a job completes them.
+/// Awaited futures that jobs will complete.
 #[derive(Default)]
 struct Promises {
     last: u64,
@@ -57,12 +57,12 @@ struct Promises {
     closed: bool,
 }
 
-/// Actors that have something to take, woken together.
+/// Actors with results, to be woken together.
 #[derive(Default)]
 struct Gathering {
-    /// Whether a turn is under way, or comes right after the tasks that the last one made.
+    /// Whether a turn is running, or follows directly after the tasks that the last one created.
     is_open: bool,
-    /// Whether this turn made tasks whose first step comes after it.
+    /// Whether this turn created tasks whose first step runs after it.
     tasks_follow: bool,
     wakes: BatchedWakes,
 }
@@ -70,17 +70,17 @@ struct Gathering {
 #[derive(Default)]
 struct JobQueue {
     jobs: VecDeque<Job>,
-    /// What this turn leaves to the next.
+    /// Jobs that this turn leaves to the next.
     later: Vec<Job>,
-    /// Whether a turn is on its way.
+    /// Whether a turn is scheduled.
     announced: bool,
-    /// Whether it was announced by a byte, which it has to read.
+    /// Whether it was scheduled by a byte, which it has to read.
     by_byte: bool,
     closed: bool,
 }
 
 impl Bridge {
-    /// Attaches to an event loop; must be called on its thread.
+    /// Creates a bridge for an event loop; must be called on its thread.
     pub(crate) fn attach(event_loop: &Bound<'_, PyAny>) -> PyResult<Arc<Self>> {
         let py = event_loop.py();
         let (wake, woken) = UnixStream::pair()?;
@@ -101,7 +101,7 @@ impl Bridge {
         Ok(bridge)
     }
 
-    /// Has `end` called when the event loop is closed while it is attached.
+    /// Sets a function to call if the event loop is closed while the bridge is attached.
     pub(crate) fn when_loop_ends(&self, end: impl FnOnce(Python<'_>) + Send + 'static) {
         *self.on_loop_end.lock() = Some(Box::new(end));
     }
@@ -123,7 +123,8 @@ impl Bridge {
         running_loop(py).is_ok_and(|running| !running.is(&self.event_loop))
     }
 
-    /// Calls a function on the thread of the event loop, or here when the loop does not run.
+    /// Calls a function on the thread of the event loop, or on this thread if the loop does not
+    /// run.
     pub(crate) fn on_loop(
         &self,
         py: Python<'_>,
@@ -147,7 +148,7 @@ impl Bridge {
         self.queue.lock().closed
     }
 
-    /// Keeps a promise until it is completed, at the latest when the bridge is detached.
+    /// Keeps a promise until it is completed or the bridge is detached.
     pub(crate) fn keep(self: &Arc<Self>, py: Python<'_>, promise: Promise, at_end: AtEnd) -> Kept {
         let mut promises = self.promises.lock();
         promises.last += 1;
@@ -161,23 +162,23 @@ impl Bridge {
         Kept::new(self.clone(), id, at_end)
     }
 
-    /// Takes a promise out that was kept.
+    /// Removes and returns a kept promise.
     pub(crate) fn release(&self, id: u64) -> Option<Promise> {
-        let found = self.promises.lock().kept.remove(&id);
-        found.map(|(promise, _)| promise)
+        let kept = self.promises.lock().kept.remove(&id);
+        kept.map(|(promise, _)| promise)
     }
 
-    /// Has the event loop raise an exception that ends the program.
+    /// Makes the event loop raise an exception that ends the program.
     pub(crate) fn interrupt(&self, error: PyErr) {
         // Dropping an exception may run code of the application.
         let previous = self.interruption.lock().replace(error);
         drop(previous);
-        // There may be no turn under way.
+        // There may be no scheduled turn.
         self.push(Box::new(|_| {}));
     }
 
-    /// Detaches from the event loop. Jobs that wait are dropped, later ones too; who awaits one is
-    /// told.
+    /// Detaches from the event loop. Drops waiting and later jobs, and completes their awaited
+    /// promises.
     pub(crate) fn detach(self: &Arc<Self>, py: Python<'_>) {
         let dropped = {
             let mut queue = self.queue.lock();
@@ -201,7 +202,7 @@ impl Bridge {
             promise.end(py, at_end, is_loop_closed, self);
         }
         if is_loop_closed {
-            // It watches nothing any more.
+            // The event loop no longer watches the socket.
             return;
         }
         let bridge = self.clone();
@@ -214,14 +215,15 @@ impl Bridge {
         });
     }
 
-    /// The event loop does not watch any more: it was closed, unless this is how it was detached.
+    /// Handles that the event loop no longer watches the socket: it was closed, or the bridge was
+    /// detached.
     fn unwatched(&self, py: Python<'_>) {
         if self.is_closed() {
             return;
         }
         let end = self.on_loop_end.lock().take();
         if let Some(end) = end {
-            // Something may be raised already where an object is dropped.
+            // An exception may already be set when an object is dropped.
             let raised = PyErr::take(py);
             end(py);
             if let Some(raised) = raised {
@@ -230,20 +232,20 @@ impl Bridge {
         }
     }
 
-    /// The event loop.
+    /// Returns the event loop.
     pub(crate) fn event_loop<'py>(&self, py: Python<'py>) -> &Bound<'py, PyAny> {
         self.event_loop.bind(py)
     }
 
-    /// What tells the event loop from others, for as long as this bridge lives.
+    /// Returns an address that identifies the event loop as long as this bridge exists.
     pub(crate) fn event_loop_address(&self) -> usize {
         self.event_loop.as_ptr() as usize
     }
 
-    /// Queues a job, from any thread. Dropped when the bridge is detached.
+    /// Queues a job, from any thread. Drops it if the bridge is detached.
     ///
-    /// Every job belongs to something that is bounded itself: one to each lane, one to each call
-    /// that is cancelled, an answer to a call from Python that awaits it.
+    /// The number of jobs is bounded: one for each lane, one for each cancelled call, and one for
+    /// each awaiting call from Python.
     pub(crate) fn push(&self, job: Job) {
         let mut queue = self.queue.lock();
         if queue.closed {
@@ -257,7 +259,7 @@ impl Bridge {
         }
     }
 
-    /// Has a job, which runs now, followed by another in the next turn.
+    /// Queues a job for the next turn, from a job of this turn.
     pub(crate) fn push_later(&self, job: Job) {
         let mut queue = self.queue.lock();
         if queue.closed {
@@ -267,7 +269,7 @@ impl Bridge {
         queue.later.push(job);
     }
 
-    /// Queues a job on the thread of the event loop itself, which needs no waking.
+    /// Queues a job from the event loop's own thread, without a wake-up.
     pub(crate) fn push_here(self: &Arc<Self>, py: Python<'_>, job: Job) {
         let mut queue = self.queue.lock();
         if queue.closed {
@@ -281,12 +283,13 @@ impl Bridge {
         }
     }
 
-    /// Has a turn follow, on the thread of the event loop itself.
+    /// Schedules a turn, on the event loop's own thread.
     fn announce(self: &Arc<Self>, py: Python<'_>) {
         let Err(error) = self.call_soon(py) else {
             return;
         };
-        // A handler of a signal may have raised within it, whether the turn is on its way or not.
+        // A signal handler may have raised inside the call, so it is unknown whether the turn was
+        // scheduled.
         self.announce_by_byte();
         self.failed(py, error);
     }
@@ -298,7 +301,8 @@ impl Bridge {
         Ok(())
     }
 
-    /// Has a turn follow that reads a byte. One byte at most is under way, so there is room for it.
+    /// Schedules a turn that reads a byte. There is at most one unread byte, so there is room for
+    /// it.
     fn announce_by_byte(&self) {
         let mut queue = self.queue.lock();
         queue.announced = true;
@@ -308,8 +312,8 @@ impl Bridge {
         }
     }
 
-    /// An exception came where no caller could take it: what ends the program is raised by the next
-    /// turn, of all else a line on stderr is left.
+    /// Handles an exception without a caller: the next turn raises it if it ends the program;
+    /// otherwise it is written to stderr.
     pub(crate) fn failed(&self, py: Python<'_>, error: PyErr) {
         if is_exit(py, &error) {
             self.interrupt(error);
@@ -318,8 +322,8 @@ impl Bridge {
         }
     }
 
-    /// Runs `function` on the event loop's thread, unless its receiver was dropped; the receiver fails
-    /// when it never ran.
+    /// Runs `function` on the event loop's thread, unless its receiver was dropped; the receiver
+    /// fails if the function never runs.
     pub(crate) fn run<T: Send + 'static>(
         &self,
         function: impl FnOnce(Python<'_>) -> T + Send + 'static,
@@ -327,15 +331,15 @@ impl Bridge {
         let (reply, answer) = oneshot::channel();
         self.push(Box::new(move |py| {
             if !reply.is_closed() {
-                // Fails only when the receiver was dropped.
+                // Fails only if the receiver was dropped.
                 reply.send(function(py)).ok();
             }
         }));
         answer
     }
 
-    /// Wakes an actor: together with others in a turn and in the first steps of the tasks that it
-    /// made, at once elsewhere.
+    /// Wakes an actor: inside a turn, and in the first steps of the tasks that it created, together
+    /// with others; otherwise at once.
     pub(crate) fn wake(&self, wake: Wake) {
         let mut gathering = self.gathering.lock();
         if !gathering.is_open {
@@ -348,7 +352,7 @@ impl Bridge {
         }
     }
 
-    /// Notes that this turn made a task which has not run yet: another turn follows it.
+    /// Records that this turn created a task that has not run yet, so that another turn follows it.
     pub(crate) fn task_follows(&self) {
         self.gathering.lock().tasks_follow = true;
     }
@@ -390,11 +394,11 @@ impl Bridge {
     }
 }
 
-/// Wakes the last actors of a turn, also of one that panics, which another turn follows.
+/// Wakes the remaining actors at the end of a turn. After a panic, schedules another turn.
 struct TurnEnd<'b> {
     bridge: &'b Bridge,
     is_followed: bool,
-    /// Whether the turn has come to its end.
+    /// Whether the turn has reached its end.
     is_whole: bool,
 }
 
@@ -417,11 +421,11 @@ fn send(mut gathering: MutexGuard<'_, Gathering>) {
     }
 }
 
-/// What the event loop calls when there are jobs.
+/// The callback of the event loop for jobs.
 #[pyclass(frozen)]
 struct Turn {
     bridge: Arc<Bridge>,
-    /// Whether the loop calls it when the socket is written to, for as long as the loop lives.
+    /// Whether the loop calls it for each byte on the socket, as opposed to once.
     is_watching: bool,
 }
 
@@ -442,7 +446,8 @@ impl Turn {
 }
 
 impl Drop for Turn {
-    /// An event loop that is closed drops what it would call: there is no other sign of it.
+    /// Detects that the event loop was closed. A closed loop drops its callbacks; asyncio has no
+    /// other notification for it.
     fn drop(&mut self) {
         if self.is_watching {
             Python::attach(|py| self.bridge.unwatched(py));
@@ -450,7 +455,7 @@ impl Drop for Turn {
     }
 }
 
-/// What an event loop calls once.
+/// A callback that an event loop calls once.
 #[pyclass(frozen)]
 struct Call(Mutex<Option<Job>>);
 

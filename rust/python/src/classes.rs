@@ -1,7 +1,7 @@
-//! The object types of Python classes, where an interface or a union needs them.
+//! Determines the object types of Python classes, for interfaces and unions.
 //!
-//! A published object becomes JSON and loses its class. What tells its type is noted in the JSON,
-//! in a member of its own ([`graphql::TYPE_MEMBER`]), and goes with the dict that resolvers read.
+//! A published object is converted to JSON and loses its class. Its type is stored in the JSON, in
+//! an additional member ([`graphql::TYPE_MEMBER`]), and in the dict that resolvers read.
 
 use std::collections::HashSet;
 
@@ -11,9 +11,9 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyType};
 
-/// Which classes are which types of interfaces and unions.
+/// Maps classes to the types of interfaces and unions.
 pub(crate) struct Classes {
-    /// Names of types by class, and by `Page[Order]` for what is made of a generic class.
+    /// Names of types by class, and by `Page[Order]` for a generic class.
     by_class: Py<PyDict>,
     /// All object types of interfaces and unions.
     members: HashSet<String>,
@@ -24,12 +24,12 @@ pub(crate) struct Classes {
 }
 
 /// The type of an object.
-pub(crate) enum Found {
-    /// One that is possible.
+pub(crate) enum ObjectType {
+    /// A possible type.
     Possible(String),
-    /// One that is not.
+    /// A type that is not possible.
     Other(String),
-    /// The schema does not know its class, or has several types of it.
+    /// The schema does not know its class, or has several types for it.
     Unknown,
 }
 
@@ -43,23 +43,23 @@ impl Classes {
         }
     }
 
-    /// The type that is noted of a published object.
+    /// Returns the type to store with a published object.
     pub(crate) fn published(&self, object: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
         if self.members.is_empty() {
             return Ok(None);
         }
         match self.find(object, &|name| self.members.contains(name))? {
-            Found::Possible(name) => Ok(Some(name)),
-            Found::Other(_) | Found::Unknown => Ok(None),
+            ObjectType::Possible(name) => Ok(Some(name)),
+            ObjectType::Other(_) | ObjectType::Unknown => Ok(None),
         }
     }
 
-    /// The type of an object by its class, or by the nearest one that it derives from.
+    /// Returns the type of an object by its class, or by its nearest base class.
     pub(crate) fn find(
         &self,
         object: &Bound<'_, PyAny>,
         is_possible: &dyn Fn(&str) -> bool,
-    ) -> PyResult<Found> {
+    ) -> PyResult<ObjectType> {
         let by_class = self.by_class.bind(object.py());
         let mut other = None;
         for class in object.get_type().mro() {
@@ -67,7 +67,7 @@ impl Classes {
                 let names: Vec<String> = names.extract()?;
                 let mut possible = names.iter().filter(|name| is_possible(name));
                 match (possible.next(), possible.next()) {
-                    (Some(name), None) => return Ok(Found::Possible(name.clone())),
+                    (Some(name), None) => return Ok(ObjectType::Possible(name.clone())),
                     (Some(_), Some(_)) => return self.find_generic(object, is_possible),
                     (None, _) => other = other.or(names.into_iter().next()),
                 }
@@ -75,31 +75,31 @@ impl Classes {
             let name = class.cast::<PyType>()?.name()?;
             let name = name.to_str()?;
             if is_possible(name) {
-                return Ok(Found::Possible(name.to_owned()));
+                return Ok(ObjectType::Possible(name.to_owned()));
             }
             if other.is_none() && self.types.contains(name) {
                 other = Some(name.to_owned());
             }
         }
-        Ok(other.map_or(Found::Unknown, Found::Other))
+        Ok(other.map_or(ObjectType::Unknown, ObjectType::Other))
     }
 
-    /// One of several types that were made of a generic class: made as `Page[Order](...)`.
+    /// Returns the type of an object of a generic class that was created as `Page[Order](...)`.
     fn find_generic(
         &self,
         object: &Bound<'_, PyAny>,
         is_possible: &dyn Fn(&str) -> bool,
-    ) -> PyResult<Found> {
+    ) -> PyResult<ObjectType> {
         let py = object.py();
         let Some(made_as) = object.getattr_opt(intern!(py, "__orig_class__"))? else {
-            return Ok(Found::Unknown);
+            return Ok(ObjectType::Unknown);
         };
         let Some(names) = self.by_class.bind(py).get_item(made_as)? else {
-            return Ok(Found::Unknown);
+            return Ok(ObjectType::Unknown);
         };
         let names: Vec<String> = names.cast::<PyList>()?.extract()?;
-        let found = names.into_iter().find(|name| is_possible(name));
-        Ok(found.map_or(Found::Unknown, Found::Possible))
+        let name = names.into_iter().find(|name| is_possible(name));
+        Ok(name.map_or(ObjectType::Unknown, ObjectType::Possible))
     }
 }
 
@@ -107,7 +107,7 @@ impl Classes {
 pub(crate) struct Scalars(PyOnceLock<Py<PyDict>>);
 
 impl Scalars {
-    /// What makes JSON of the fields of an object, by their names; `None`: of none.
+    /// Returns the serializers of an object's fields, by name; `None`: there are none.
     pub(crate) fn of<'py>(
         &self,
         object: &Bound<'py, PyAny>,
@@ -115,27 +115,27 @@ impl Scalars {
         static READ: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let (py, class) = (object.py(), object.get_type());
         let known = self.0.get_or_init(py, || PyDict::new(py).unbind()).bind(py);
-        let found = match known.get_item(&class)? {
-            Some(found) => found,
+        let scalars = match known.get_item(&class)? {
+            Some(scalars) => scalars,
             None => {
                 let read = READ.import(py, "fraiseql_subs.schema.published", "scalar_fields")?;
-                let found = read.call1((&class,))?;
+                let scalars = read.call1((&class,))?;
                 if known.len() >= MAX_CLASSES {
                     known.clear();
                 }
-                known.set_item(&class, &found)?;
-                found
+                known.set_item(&class, &scalars)?;
+                scalars
             }
         };
-        // Of a generic class they depend on what it was made as.
-        let found = if found.is_callable() {
-            found.call1((object,))?
+        // For a generic class they depend on its type arguments.
+        let scalars = if scalars.is_callable() {
+            scalars.call1((object,))?
         } else {
-            found
+            scalars
         };
-        Ok(found.cast_into().ok())
+        Ok(scalars.cast_into().ok())
     }
 }
 
-/// Classes that are known at a time (count): past it they are read again.
+/// Classes in the cache (count); past it they are read again.
 const MAX_CLASSES: usize = 1024;

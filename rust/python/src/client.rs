@@ -1,6 +1,6 @@
-//! The client of an operation as Python sees it.
+//! The Python objects of a client: context, parameters, identity.
 //!
-//! Not here: the hook that says who it is (`hook`).
+//! Not here: the `authenticate` hook (`hook`).
 
 use std::sync::OnceLock;
 
@@ -14,26 +14,26 @@ use crate::error::{config_error, text as text_of};
 use crate::json::{map_to_python, to_json_map};
 use crate::json_text::text_to_python;
 
-/// Python objects kept with a client.
+/// Python objects that are stored with a client.
 #[derive(Default)]
 pub(crate) struct HostClient {
-    /// What the hook returned.
+    /// The identity that the hook returned.
     pub(crate) identity: Option<Py<PyAny>>,
-    /// `ConnectionParams`, once they are asked for.
+    /// `ConnectionParams`, created at their first use.
     pub(crate) params: OnceLock<Py<PyAny>>,
     /// `context=` of an in-process subscription.
     pub(crate) value: Option<Py<PyAny>>,
-    /// Context variables at an in-process `subscribe`.
+    /// Context variables of an in-process `subscribe`.
     pub(crate) variables: Option<Py<PyAny>>,
 }
 
-/// A copy of the current `contextvars.Context`.
+/// Returns a copy of the current `contextvars.Context`.
 pub(crate) fn context_variables(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     py.import(intern!(py, "contextvars"))?
         .call_method0(intern!(py, "copy_context"))
 }
 
-/// The context variables that an operation was subscribed with.
+/// Returns the context variables of an operation's `subscribe`.
 pub(crate) fn variables_of(client: &Client) -> Option<&Py<PyAny>> {
     client
         .host
@@ -43,7 +43,7 @@ pub(crate) fn variables_of(client: &Client) -> Option<&Py<PyAny>> {
         .as_ref()
 }
 
-/// What the hook returned for a client.
+/// Returns the identity that the hook returned for a client.
 pub(crate) fn identity_of(client: &Client) -> Option<&Py<PyAny>> {
     client
         .host
@@ -53,7 +53,7 @@ pub(crate) fn identity_of(client: &Client) -> Option<&Py<PyAny>> {
         .as_ref()
 }
 
-/// Makes the `Context` of a subscription.
+/// Creates the `Context` of a subscription.
 pub(crate) fn context<'py>(
     py: Python<'py>,
     subscription: &SubscriptionInfo,
@@ -81,7 +81,7 @@ pub(crate) fn context<'py>(
         .call((), Some(&arguments))
 }
 
-/// The `Identity` that a token has told.
+/// Creates the `Identity` of a token.
 fn identity_object<'py>(py: Python<'py>, identity: &Identity) -> PyResult<Bound<'py, PyAny>> {
     let arguments = PyDict::new(py);
     arguments.set_item("user_id", &identity.user_id)?;
@@ -95,7 +95,7 @@ fn identity_object<'py>(py: Python<'py>, identity: &Identity) -> PyResult<Bound<
         .call((), Some(&arguments))
 }
 
-/// The `ConnectionParams` of a client, which are made once.
+/// Returns the `ConnectionParams` of a client, which are created once.
 fn params_of<'py>(py: Python<'py>, client: &Client) -> PyResult<Bound<'py, PyAny>> {
     let host = client.host.get_or_init(|| Box::<HostClient>::default());
     let known = host.downcast_ref::<HostClient>().map(|host| &host.params);
@@ -104,7 +104,7 @@ fn params_of<'py>(py: Python<'py>, client: &Client) -> PyResult<Bound<'py, PyAny
     }
     let params = connection_params(py, client)?;
     if let Some(known) = known {
-        // Only the event loop's thread makes them.
+        // Only the event loop's thread creates them.
         known.set(params.clone().unbind()).ok();
     }
     Ok(params)
@@ -116,7 +116,7 @@ pub(crate) fn connection_params<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let headers = PyDict::new(py);
     for (name, value) in client.headers.iter() {
-        // A header that is repeated is one list (RFC 9110, section 5.3).
+        // A repeated header is one list (RFC 9110, section 5.3).
         let separator = if name == "cookie" { "; " } else { ", " };
         match headers.get_item(name)? {
             Some(first) => headers.set_item(name, format!("{first}{separator}{value}"))?,
@@ -124,7 +124,7 @@ pub(crate) fn connection_params<'py>(
         }
     }
     let arguments = PyDict::new(py);
-    // Kept as objects from now on, and as text no longer.
+    // The payload is now kept as objects, so its text is dropped.
     let payload = client.connection_params.lock().take();
     let payload = payload.map(|payload| text_to_python(py, payload.text()));
     arguments.set_item("payload", payload.transpose()?)?;
@@ -151,7 +151,7 @@ pub(crate) fn connection_params<'py>(
         .call((), Some(&arguments))
 }
 
-/// An identity, for the core and for Python.
+/// An identity, in the forms for the core and for Python.
 pub(crate) struct ReadIdentity {
     pub(crate) identity: Identity,
     pub(crate) object: Py<PyAny>,
@@ -163,7 +163,7 @@ pub(crate) fn read_identity(object: &Bound<'_, PyAny>) -> PyResult<Option<ReadId
         return Ok(None);
     }
     let config = object.py().import("fraiseql_subs.config")?;
-    // The same checks, whatever it was given as.
+    // The same checks apply to every form.
     let checked = config.getattr("as_identity")?.call1((object,))?;
     let member = |name: &str| -> PyResult<Option<Bound<'_, PyAny>>> {
         Ok(Some(checked.getattr(name)?).filter(|value| !value.is_none()))

@@ -1,4 +1,4 @@
-//! Connections and requests that a Python server carries: one crossing for a batch of messages.
+//! Connections and requests of a Python server: one crossing for a batch of messages.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -24,7 +24,7 @@ use crate::running::Running;
 /// Names, in lower case, and values.
 type Headers = Vec<(String, String)>;
 
-/// What a Python server knows about a client.
+/// The client as described by a Python server.
 #[derive(FromPyObject)]
 pub(crate) struct PyPeer {
     headers: Vec<(Lossy, Lossy)>,
@@ -51,13 +51,13 @@ impl PyPeer {
             peer: self.remote_address.map(|address| address.0),
             ..Client::default()
         };
-        // It is new, so nothing is set yet.
+        // It is new, so `host` is not set yet.
         client.host.set(Box::new(host)).ok();
         Ok(client)
     }
 }
 
-/// Text of a client. Some servers hand bytes that are no UTF-8 on as lone surrogates.
+/// Text of a client. Some servers pass on bytes that are not UTF-8 as lone surrogates.
 pub(crate) struct Lossy(String);
 
 impl<'a, 'py> FromPyObject<'a, 'py> for Lossy {
@@ -70,16 +70,16 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Lossy {
     }
 }
 
-/// Completes a future of the caller's loop, whichever thread calls it.
-fn waiter(py: Python<'_>, bridge: &Arc<Bridge>, promise: Promise) -> Callback {
-    bridge.keep(py, promise, AtEnd::Look).waiter()
+/// Returns a callback that completes a future of the caller's loop, from any thread.
+fn completion(py: Python<'_>, bridge: &Arc<Bridge>, promise: Promise) -> Callback {
+    bridge.keep(py, promise, AtEnd::Look).into_callback()
 }
 
-/// One WebSocket connection that a Python server carries.
+/// One WebSocket connection of a Python server.
 #[pyclass(module = "fraiseql_subs._core", frozen)]
 pub(crate) struct Connection {
-    /// `None` where it is refused.
-    carried: Option<(ConnectionHandle, Arc<Bridge>)>,
+    /// `None` if it is refused.
+    accepted: Option<(ConnectionHandle, Arc<Bridge>)>,
     subprotocol: Option<Subprotocol>,
     refusal: Option<protocol::http::Response>,
     ended: Py<PyAny>,
@@ -104,9 +104,9 @@ impl Connection {
             Ok(place) => (Some(place), None),
             Err(refusal) => (None, Some(refusal)),
         };
-        let remote = place.map(|place| {
+        let handle = place.map(|place| {
             let speaks = subprotocol.unwrap_or(Subprotocol::TransportWs);
-            let opening = ConnectionConfig {
+            let config = ConnectionConfig {
                 client,
                 session: Session::websocket(speaks)
                     .with_keepalive(responder.state().limits.keepalive)
@@ -115,29 +115,29 @@ impl Connection {
                     .is_none()
                     .then(Close::subprotocol_not_acceptable),
                 transport: TransportHandle {
-                    shut_down: waiter(py, &running.bridge, promise),
+                    shut_down: completion(py, &running.bridge, promise),
                     pulse: Some(running.pulse.clone()),
                 },
                 ended: Box::new(|| drop(place)),
             };
-            responder.open(opening)
+            responder.open(config)
         });
         Ok(Self {
-            carried: remote.map(|remote| (remote, running.bridge.clone())),
+            accepted: handle.map(|handle| (handle, running.bridge.clone())),
             subprotocol,
             refusal,
             ended,
         })
     }
 
-    /// Refuses a client of a manager that is closed.
+    /// Creates a refusal for a client of a closed manager.
     pub(crate) fn refused(
         py: Python<'_>,
         transports: Transports,
         subprotocols: &[Lossy],
     ) -> PyResult<Self> {
         Ok(Self {
-            carried: None,
+            accepted: None,
             subprotocol: transports.negotiate(subprotocols.iter().map(|name| &*name.0)),
             refusal: Some(protocol::http::Response::shutting_down()),
             ended: Promise::new(py)?.future(py).unbind(),
@@ -153,7 +153,7 @@ impl Connection {
         self.subprotocol.map(Subprotocol::name)
     }
 
-    /// Status, headers and body of the response that refuses the handshake, if it has to be.
+    /// Status, headers and body of the response that refuses the handshake; `None`: accept it.
     #[getter]
     fn refusal<'py>(&self, py: Python<'py>) -> Option<(u16, Headers, Bound<'py, PyBytes>)> {
         self.refusal.clone().map(|response| {
@@ -166,40 +166,40 @@ impl Connection {
         })
     }
 
-    /// A future that is done when the socket has to be closed at once, whatever is being written.
+    /// A future that is done when the socket has to be closed at once, even during a write.
     #[getter]
     fn ended(&self, py: Python<'_>) -> Py<PyAny> {
         self.ended.clone_ref(py)
     }
 
-    /// Takes one text message; returns a future to await before the next one when too much waits.
+    /// Receives one text message; returns a future to await before the next one if too many wait.
     fn receive_text(&self, py: Python<'_>, text: Lossy) -> PyResult<Option<Py<PyAny>>> {
-        let Some((remote, bridge)) = &self.carried else {
+        let Some((handle, bridge)) = &self.accepted else {
             return Ok(None);
         };
-        if remote.receive_text(text.0) {
+        if handle.receive_text(text.0) {
             return Ok(None);
         }
         let promise = Promise::new(py)?;
         let room = promise.future(py).unbind();
-        remote.when_room(waiter(py, bridge, promise));
+        handle.when_room(completion(py, bridge, promise));
         Ok(Some(room))
     }
 
-    /// Takes one binary message.
+    /// Receives one binary message.
     fn receive_binary(&self) {
-        if let Some((remote, _)) = &self.carried {
-            remote.receive_binary();
+        if let Some((handle, _)) = &self.accepted {
+            handle.receive_binary();
         }
     }
 
-    /// Takes all messages that are ready: bytes of JSON, at the end code and reason of the close;
-    /// a future to await before asking again when there is none; `None` when nothing follows.
+    /// Returns all ready messages: bytes of JSON, and last the code and reason of the close.
+    /// Returns a future to await before the next call if there is none, and `None` at the end.
     fn take(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        let Some((remote, bridge)) = &self.carried else {
+        let Some((handle, bridge)) = &self.accepted else {
             return Ok(None);
         };
-        let batch = match taken(py, remote, bridge)? {
+        let batch = match taken(py, handle, bridge)? {
             Taken::Batch(batch) => batch,
             Taken::Future(future) => return Ok(Some(future)),
             Taken::End => return Ok(None),
@@ -221,10 +221,10 @@ impl Connection {
         Ok(Some(messages.into_any().unbind()))
     }
 
-    /// The socket is gone.
+    /// Records that the socket is closed.
     fn closed(&self) {
-        if let Some((remote, _)) = &self.carried {
-            remote.closed();
+        if let Some((handle, _)) = &self.accepted {
+            handle.closed();
         }
     }
 }
@@ -235,20 +235,20 @@ enum Taken {
     End,
 }
 
-fn taken(py: Python<'_>, remote: &ConnectionHandle, bridge: &Arc<Bridge>) -> PyResult<Taken> {
+fn taken(py: Python<'_>, handle: &ConnectionHandle, bridge: &Arc<Bridge>) -> PyResult<Taken> {
     let promise = Promise::new(py)?;
     let future = promise.future(py).unbind();
-    let taken = remote.take_or_wait(|| waiter(py, bridge, promise));
+    let taken = handle.take_or_wait(|| completion(py, bridge, promise));
     Ok(match taken {
         Poll::Ready(Some(batch)) => Taken::Batch(batch),
         Poll::Ready(None) => Taken::End,
-        // The manager's loop has ended, and nothing comes any more.
+        // The manager's loop has ended, so there will be no further message.
         Poll::Pending if bridge.is_closed() => Taken::End,
         Poll::Pending => Taken::Future(future),
     })
 }
 
-/// A request that a Python server received, let in or refused by its head.
+/// A request that a Python server received, accepted or refused by its head.
 #[pyclass(module = "fraiseql_subs._core", frozen)]
 pub(crate) struct Admission {
     running: Arc<Running>,
@@ -257,7 +257,7 @@ pub(crate) struct Admission {
     is_head: bool,
 }
 
-/// A request that was let in, until its body is there.
+/// An accepted request whose body is not complete yet.
 struct Admitted {
     method: String,
     client: Client,
@@ -266,7 +266,7 @@ struct Admitted {
 }
 
 impl Admission {
-    /// Looks at a head.
+    /// Checks a head.
     pub(crate) fn new(
         py: Python<'_>,
         running: Arc<Running>,
@@ -306,7 +306,7 @@ impl Admission {
 
 #[pymethods]
 impl Admission {
-    /// The response that refuses the request, whose body need not be read then; it is given once.
+    /// Returns, once, the response that refuses the request, whose body need not be read then.
     fn refusal(&self, py: Python<'_>) -> PyResult<Option<Response>> {
         let Some(refusal) = self.refusal.lock().take() else {
             return Ok(None);
@@ -316,7 +316,8 @@ impl Admission {
         Ok(Some(Response::new(refusal, self.is_head, bridge, ended)))
     }
 
-    /// The client of a request that was let in has left before its body was there.
+    /// Records that the client of an accepted request has disconnected before its body was
+    /// complete.
     fn abandoned(&self) {
         let Some(admitted) = self.request.lock().take() else {
             return;
@@ -326,8 +327,8 @@ impl Admission {
             .abandoned(admitted.client.peer.as_deref());
     }
 
-    /// Answers a request that was let in; the future returns its `Response`. Cancelled, it ends what
-    /// runs for the request.
+    /// Answers an accepted request; the future returns its `Response`. Cancelling the future ends
+    /// the operation of the request.
     fn answer<'py>(&self, py: Python<'py>, body: Vec<u8>) -> PyResult<Bound<'py, PyAny>> {
         let admitted = self.request.lock().take();
         let admitted = admitted
@@ -336,7 +337,7 @@ impl Admission {
         let promise = Promise::new(py)?;
         let ended = promise.future(py).unbind();
         let transport = TransportHandle {
-            shut_down: waiter(py, &running.bridge, promise),
+            shut_down: completion(py, &running.bridge, promise),
             pulse: Some(running.pulse.clone()),
         };
         let work = async move {
@@ -364,7 +365,7 @@ impl Admission {
     }
 }
 
-/// The response to a request that a Python server carries.
+/// The response of a Python server to one request.
 #[pyclass(module = "fraiseql_subs._core", frozen)]
 pub(crate) struct Response {
     status: u16,
@@ -373,23 +374,23 @@ pub(crate) struct Response {
     is_cut_short: AtomicBool,
     bridge: Arc<Bridge>,
     ended: Py<PyAny>,
-    /// Held until the response was sent.
+    /// Kept until the response was sent.
     _place: Option<Place>,
 }
 
-/// What of a body is still to be taken.
+/// The remaining part of a body.
 enum Rest {
     Whole(Bytes, Option<ConnectionHandle>),
     Ready(Bytes, ConnectionHandle),
     ConnectionHandle(ConnectionHandle),
-    /// All is taken, and perhaps not written.
+    /// All parts were taken, but perhaps not written.
     Taken(ConnectionHandle),
     Nothing,
 }
 
-/// The headers of a response, with the length of its body where that is known.
+/// Returns the headers of a response, with the length of its body if it is known.
 fn headers(head: Head, body: Option<&Bytes>) -> Headers {
-    // RFC 9110, section 8.6: a 204 has none.
+    // RFC 9110, section 8.6: a 204 has no length.
     let length = body.filter(|body| head.status != 204 && !(head.goes_on && body.is_empty()));
     let length = length.map(|body| ("content-length".to_owned(), body.len().to_string()));
     let headers = head.headers.into_iter();
@@ -409,10 +410,10 @@ impl Response {
             status: reply.head.status,
             headers: headers(reply.head, known),
             body: Mutex::new(match reply.body {
-                // Servers differ in whether they keep the body of such a response back.
-                Body::Whole(_, remote) if is_head => Rest::Whole(Bytes::new(), remote),
-                Body::Whole(body, remote) => Rest::Whole(body, remote),
-                Body::Stream(ready, remote) => Rest::Ready(ready, remote),
+                // Some servers would send the body of a response to a HEAD.
+                Body::Whole(_, handle) if is_head => Rest::Whole(Bytes::new(), handle),
+                Body::Whole(body, handle) => Rest::Whole(body, handle),
+                Body::Stream(ready, handle) => Rest::Ready(ready, handle),
             }),
             is_cut_short: AtomicBool::new(false),
             bridge,
@@ -442,41 +443,41 @@ impl Response {
         matches!(&*self.body.lock(), Rest::Whole(..))
     }
 
-    /// Whether all was taken of a body that ends for another reason than that it is complete.
+    /// Whether the body has ended although it is incomplete.
     #[getter]
     fn is_cut_short(&self) -> bool {
         self.is_cut_short.load(Relaxed)
     }
 
-    /// A future that is done when the transport has to be ended at once.
+    /// A future that is done when the connection has to be aborted at once.
     #[getter]
     fn ended(&self, py: Python<'_>) -> Py<PyAny> {
         self.ended.clone_ref(py)
     }
 
-    /// Takes the next part of the body; a future to await before asking again when there is none;
-    /// `None` when nothing follows.
+    /// Returns the next part of the body, a future to await before the next call if there is none,
+    /// or `None` at the end.
     fn take(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        // Not locked while Python runs.
+        // The lock is not held while Python runs.
         let rest = std::mem::replace(&mut *self.body.lock(), Rest::Nothing);
         let bytes = |bytes: &[u8]| Some(PyBytes::new(py, bytes).into_any().unbind());
         let (rest, part) = match rest {
             Rest::Nothing => (Rest::Nothing, None),
-            Rest::Taken(remote) => (Rest::Taken(remote), None),
-            Rest::Whole(body, remote) => {
-                let rest = remote.map_or(Rest::Nothing, Rest::Taken);
+            Rest::Taken(handle) => (Rest::Taken(handle), None),
+            Rest::Whole(body, handle) => {
+                let rest = handle.map_or(Rest::Nothing, Rest::Taken);
                 (rest, bytes(&body))
             }
-            Rest::Ready(ready, remote) => (Rest::ConnectionHandle(remote), bytes(&ready)),
-            Rest::ConnectionHandle(remote) => match taken(py, &remote, &self.bridge)? {
-                Taken::Future(future) => (Rest::ConnectionHandle(remote), Some(future)),
+            Rest::Ready(ready, handle) => (Rest::ConnectionHandle(handle), bytes(&ready)),
+            Rest::ConnectionHandle(handle) => match taken(py, &handle, &self.bridge)? {
+                Taken::Future(future) => (Rest::ConnectionHandle(handle), Some(future)),
                 Taken::End => (Rest::Nothing, None),
                 Taken::Batch(batch) => {
                     let (parts, is_over) = self.joined(batch);
                     let rest = if is_over {
-                        Rest::Taken(remote)
+                        Rest::Taken(handle)
                     } else {
-                        Rest::ConnectionHandle(remote)
+                        Rest::ConnectionHandle(handle)
                     };
                     (rest, bytes(&parts))
                 }
@@ -486,14 +487,14 @@ impl Response {
         Ok(part)
     }
 
-    /// The client is gone, or has all of it.
+    /// Records that the client is gone, or has received the whole body.
     fn closed(&self) {
         *self.body.lock() = Rest::Nothing;
     }
 }
 
 impl Response {
-    /// The parts of a body in one, and whether they are the last.
+    /// Joins parts of a body; returns also whether they are the last.
     fn joined(&self, batch: Vec<Outgoing>) -> (Vec<u8>, bool) {
         let (mut parts, mut is_over) = (Vec::new(), false);
         for outgoing in batch {

@@ -1,4 +1,4 @@
-//! The manager as Python drives it: start, publish, subscribe, serve, end.
+//! The interface of the manager to Python: start, publish, subscribe, serve, close.
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, Weak};
@@ -48,20 +48,20 @@ enum CoreState {
     Closed,
 }
 
-/// What `SubscriptionManager` is made of.
+/// The compiled part of `SubscriptionManager`.
 #[pyclass(module = "fraiseql_subs._core", frozen)]
 pub(crate) struct Core {
     setup: Setup,
     state: Arc<Mutex<CoreState>>,
-    /// Held while it starts, so that threads that use it at once start it once.
+    /// Locked during a start, so that concurrent uses start the manager once.
     starting: std::sync::Mutex<()>,
 }
 
-/// The managers that may still run, for the end of the interpreter.
+/// The managers that may still run when the interpreter ends.
 static STATES: Mutex<Vec<Weak<Mutex<CoreState>>>> = Mutex::new(Vec::new());
 
 impl Core {
-    /// The started manager; starts it on the running event loop if it never was.
+    /// Returns the started manager; starts it on the running event loop if it was never started.
     fn running(&self, py: Python<'_>) -> PyResult<Arc<Running>> {
         let running = match &*self.state.lock() {
             CoreState::Running(running) => Some(running.clone()),
@@ -83,15 +83,15 @@ impl Core {
         Ok(running)
     }
 
-    /// Starts it on the running event loop, unless another thread has just done so; `again`: also when
-    /// it is closed.
+    /// Starts it on the running event loop, unless another thread has just done so; `again`: also
+    /// if it is closed.
     fn launch(&self, py: Python<'_>, again: bool) -> PyResult<Arc<Running>> {
         let event_loop = running_loop(py).map_err(|_| {
             exceptions::ManagerClosed::new_err(
                 "the manager is not started, and no event loop runs on this thread that could start it: start the manager first, by a server or by one `async with manager` around the whole program",
             )
         })?;
-        // Nothing that panics leaves anything behind that the next start would meet.
+        // A panic during a start leaves no state that affects the next start.
         let _starting = self
             .starting
             .lock_py_attached(py)
@@ -105,7 +105,7 @@ impl Core {
         let previous =
             std::mem::replace(&mut *self.state.lock(), CoreState::Running(running.clone()));
         if matches!(previous, CoreState::Closed) && !again {
-            // Another thread has closed it during the start.
+            // Another thread has closed the manager during the start.
             self.stop(py);
             return Err(manager_closed());
         }
@@ -118,8 +118,8 @@ impl Core {
         Ok(running)
     }
 
-    /// Ends what was started on an event loop that stands while another runs here, so that it is
-    /// started anew on that one.
+    /// Ends a manager whose event loop does not run while another loop runs on this thread, so that
+    /// it is started again on that loop.
     fn settle(&self, py: Python<'_>) {
         let running = match &*self.state.lock() {
             CoreState::Running(running) => running.clone(),
@@ -131,7 +131,7 @@ impl Core {
     }
 }
 
-/// Ends one start of a manager with its event loop; the manager may be started again.
+/// Ends a started manager together with its event loop; the manager may be started again.
 fn end(state: &Mutex<CoreState>, running: Arc<Running>, py: Python<'_>) {
     let mut state = state.lock();
     if !matches!(&*state, CoreState::Running(current) if Arc::ptr_eq(current, &running)) {
@@ -168,8 +168,8 @@ impl Drop for Core {
 
 #[pymethods]
 impl Core {
-    /// Shows the garbage collector the functions of the application, which may refer to the manager.
-    /// While it runs others hold them as well, and it has to be closed.
+    /// Visits the functions of the application for the garbage collector, as they may refer to the
+    /// manager. A running manager has other references to them, so it has to be closed first.
     #[allow(clippy::needless_pass_by_value, reason = "as PyO3 asks for it")]
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.setup.traverse(&visit)
@@ -222,7 +222,7 @@ impl Core {
         })
     }
 
-    /// Starts the manager on the running event loop, also after it was closed.
+    /// Starts the manager on the running event loop, also after a close.
     fn start(&self, py: Python<'_>) -> PyResult<()> {
         self.settle(py);
         let running = match &*self.state.lock() {
@@ -265,7 +265,7 @@ impl Core {
         matches!(&*self.state.lock(), CoreState::Closed)
     }
 
-    /// The schema that is served.
+    /// The served schema, as SDL.
     #[getter]
     fn sdl(&self) -> &str {
         self.setup.sdl()
@@ -296,7 +296,7 @@ impl Core {
         publish::one(py, &running, draft)
     }
 
-    /// Publishes a batch; with `tenant_id` every event is that tenant's.
+    /// Publishes a batch; with `tenant_id`, all events for that tenant.
     #[pyo3(signature = (events, tenant_id=None))]
     fn publish_many(
         &self,
@@ -346,8 +346,8 @@ impl Core {
             extensions,
             ..Request::default()
         };
-        let found = identity.as_ref().map(read_identity).transpose()?.flatten();
-        let (identity, object) = found.map(|f| (f.identity, f.object)).unzip();
+        let identity = identity.as_ref().map(read_identity).transpose()?.flatten();
+        let (identity, object) = identity.map(|read| (read.identity, read.object)).unzip();
         let client = Client {
             identity,
             ..Client::default()
@@ -362,8 +362,8 @@ impl Core {
         client.host.set(Box::new(host)).ok();
         let id = option(id.as_ref(), "subscription_id")?.unwrap_or_else(|| opaque_id("local"));
         let (working, weak) = (running.clone(), Arc::downgrade(&running));
-        let opening = id.clone();
-        let work = async move { working.runtime.subscribe(opening, request, client).await };
+        let name = id.clone();
+        let work = async move { working.runtime.subscribe(name, request, client).await };
         future(
             py,
             &running.bridge,
@@ -381,7 +381,7 @@ impl Core {
         )
     }
 
-    /// Binds and serves; returns host and port, unless `unix` is where it listens.
+    /// Binds and serves; returns host and port, or `None` for a unix socket.
     #[allow(
         clippy::too_many_arguments,
         reason = "keyword parameters of one Python call"
@@ -427,8 +427,8 @@ impl Core {
         Ok(address)
     }
 
-    /// Lets clients leave within `drain` seconds, closes the rest with 1001, and ends the server;
-    /// the bus goes on unless `whole`, and clients are let in again if `readmit`.
+    /// Drains for at most `drain` seconds, closes the remaining connections with 1001, and ends the
+    /// server. The bus continues unless `whole`, and clients are accepted again if `readmit`.
     fn drain<'py>(
         &self,
         py: Python<'py>,
@@ -449,7 +449,7 @@ impl Core {
             } else {
                 working.runtime.drain_connections(limit).await;
             }
-            // It stays where `stop` finds it, which waits for its end as well.
+            // The server stays stored for `stop`, which also waits for its end.
             let server = working.server.lock().as_ref().map(Server::handle);
             if let Some(server) = server {
                 server.stop(false).await;
@@ -464,14 +464,14 @@ impl Core {
         })
     }
 
-    /// Ends the drain that is under way.
+    /// Ends the running drain at once.
     fn hurry(&self) {
         if let CoreState::Running(running) = &*self.state.lock() {
             running.runtime.hurry();
         }
     }
 
-    /// Counts a connection that was ended, and whose socket the server keeps.
+    /// Counts a closed connection whose socket the server still keeps.
     fn not_cut(&self) {
         if let CoreState::Running(running) = &*self.state.lock() {
             running.runtime.state().metrics.connections_not_cut.add(1);
@@ -505,7 +505,7 @@ impl Core {
         })
     }
 
-    /// Opens a WebSocket connection that a Python server carries; refuses it once it is closed.
+    /// Opens a WebSocket connection of a Python server; refuses it once it is closed.
     fn connect(
         &self,
         py: Python<'_>,
@@ -518,12 +518,13 @@ impl Core {
         Connection::open(py, &*self.running(py)?, &subprotocols, peer)
     }
 
-    /// Lets in or refuses an HTTP request that a Python server received, before its body is read.
+    /// Accepts or refuses an HTTP request that a Python server received, before its body is read.
     fn admit(&self, py: Python<'_>, method: String, peer: PyPeer) -> PyResult<Admission> {
         Admission::new(py, self.running(py)?, method, peer)
     }
 
-    /// Who is connected, each as id, identity, peer, protocol, operations and since when.
+    /// Lists the open connections, each as id, identity, peer, protocol, number of operations and
+    /// start time.
     fn connections(&self, py: Python<'_>) -> Vec<Listed> {
         let CoreState::Running(running) = &*self.state.lock() else {
             return Vec::new();

@@ -1,12 +1,12 @@
-//! How objects are named in messages; what was given in the place of its result, such as a method
-//! or a coroutine, so that what is missing can be said.
+//! Describes objects in messages. Recognises objects that were passed instead of their result, such
+//! as a method or a coroutine, so that the message can name the missing step.
 
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyCFunction, PyType};
 
-/// Names an object in a message without calling its `repr`, which may be long or raise.
+/// Describes an object without calling its `repr`, which may be long or raise.
 pub(crate) fn describe(object: &Bound<'_, PyAny>) -> String {
     if let Some(told) = describe_uncalled(object) {
         return told;
@@ -25,12 +25,13 @@ pub(crate) fn is_method(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(object.is_instance_of::<PyCFunction>() || object.is_exact_instance(method))
 }
 
-/// Whether an object has to be called, awaited or iterated before there is a value.
+/// Whether an object has to be called, awaited or iterated to get a value.
 pub(crate) fn is_uncalled(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(is_awaitable(object)? || is_callable(object)? || is_generator(object)?)
 }
 
-/// Names what has to be called or awaited, and says so; `None`: it has not, or cannot be asked.
+/// Describes an object that has to be called or awaited; `None`: it has not, or cannot be
+/// inspected.
 fn describe_uncalled(object: &Bound<'_, PyAny>) -> Option<String> {
     if is_awaitable(object).ok()? {
         let class = object.get_type();
@@ -74,4 +75,49 @@ fn is_generator(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     let generator = GENERATOR.import(py, "types", "GeneratorType")?;
     let async_generator = ASYNC_GENERATOR.import(py, "types", "AsyncGeneratorType")?;
     Ok(object.is_exact_instance(generator) || object.is_exact_instance(async_generator))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{evaluate, with_python};
+
+    fn described(expression: &str) -> String {
+        with_python(|py| describe(&evaluate(py, expression)))
+    }
+
+    #[test]
+    fn objects_are_named_by_their_type_alone() {
+        let class = "type('Secret', (), {'__repr__': lambda self: 1 / 0})";
+        assert_eq!(
+            described(&format!("{class}()")),
+            "an object of type `Secret`"
+        );
+        assert_eq!(described("'x' * 10**6"), "an object of type `str`");
+        assert_eq!(described("None"), "an object of type `NoneType`");
+    }
+
+    #[test]
+    fn what_was_not_called_or_awaited_is_said_to_be_so() {
+        assert_eq!(
+            described("(lambda: 1)"),
+            "the function `<lambda>`, which was not called (call it)"
+        );
+        assert!(
+            described("[].append").starts_with("the method `list.append`, which is not called")
+        );
+        let awaitable = "type('Later', (), {'__await__': lambda self: iter(())})()";
+        assert_eq!(
+            described(awaitable),
+            "an object of type `Later` that was not awaited (await it)"
+        );
+    }
+
+    #[test]
+    fn generators_have_no_value_yet() {
+        with_python(|py| {
+            assert!(is_uncalled(&evaluate(py, "(i for i in [])")).unwrap());
+            assert!(!is_uncalled(&evaluate(py, "[]")).unwrap());
+        });
+    }
 }

@@ -1,4 +1,4 @@
-//! The one place where Rust errors become Python exceptions.
+//! Converts Rust errors to Python exceptions; the only place that does.
 
 use bus::BusError;
 use bus::publishing::{Outcome, PublishError};
@@ -84,17 +84,17 @@ pub(crate) fn manager_closed() -> PyErr {
     )
 }
 
-/// What was to be published cannot be.
+/// Returns a `PublishError`.
 pub(crate) fn publish_error(problem: String) -> PyErr {
     exceptions::PublishError::new_err(problem)
 }
 
-/// What was given cannot work.
+/// Returns a `ConfigurationError`.
 pub(crate) fn config_error(problem: String) -> PyErr {
     exceptions::ConfigurationError::new_err(problem)
 }
 
-/// The text of a parameter; `refuse` makes the exception where there is none.
+/// Returns the text of a parameter; `refuse` creates the exception if it cannot be read.
 pub(crate) fn text<'a>(
     value: &'a Bound<'_, PyAny>,
     name: &str,
@@ -107,7 +107,7 @@ pub(crate) fn text<'a>(
         .map_err(|_| refuse(format!("{name}: {LONE_SURROGATE}")))
 }
 
-/// The text of a parameter that may be left out.
+/// Returns the text of an optional parameter.
 pub(crate) fn optional_text<'a>(
     value: Option<&'a Bound<'_, PyAny>>,
     name: &str,
@@ -119,7 +119,8 @@ pub(crate) fn optional_text<'a>(
         .transpose()
 }
 
-/// A document was refused; `errors` is the JSON array that a client would be sent.
+/// Returns the exception for a refused document; `errors`: the JSON array that a client would
+/// receive.
 pub(crate) fn validation_error(py: Python<'_>, errors: &[u8]) -> PyErr {
     match parsed(py, errors) {
         Ok((message, errors)) => exceptions::ValidationError::new_err((message, errors)),

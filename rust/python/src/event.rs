@@ -1,4 +1,4 @@
-//! The event as a resolver sees it.
+//! The `Event` object for resolvers.
 
 use std::sync::Arc;
 
@@ -15,8 +15,8 @@ use crate::json::{to_json, to_python};
 
 /// One published event: envelope as attributes, data also as a read-only mapping.
 ///
-/// `event["status"]` reads a field of the data without building the rest of it;
-/// `event.data` builds it whole, once for all resolvers of the event.
+/// `event["status"]` reads a field of the data without building the other fields; `event.data`
+/// builds all of it, once for all resolvers of the event.
 #[pyclass(name = "Event", module = "fraiseql_subs", frozen, mapping)]
 pub(crate) struct PyEvent(Arc<Event>);
 
@@ -29,7 +29,7 @@ impl PyEvent {
         &self.0
     }
 
-    /// The whole data, kept with the event so that it is built once.
+    /// Returns the whole data, which is stored with the event so that it is built once.
     pub(crate) fn whole<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let kept = |event: &Event| {
             event
@@ -42,7 +42,7 @@ impl PyEvent {
             return Ok(data.into_bound(py));
         }
         let data = event_data::shared(py, &self.0.data)?;
-        // Another thread may have been first; then its object is the one.
+        // Another thread may have been first; then its object is used.
         self.0.host.set(Box::new(data.clone().unbind())).ok();
         Ok(kept(&self.0).map_or(data, |data| data.into_bound(py)))
     }
@@ -53,7 +53,7 @@ impl PyEvent {
         })
     }
 
-    /// What stands under a key; a key that is no text is none.
+    /// Returns the value of a key; `None` for a key that is not a text.
     fn find(&self, key: &Bound<'_, PyAny>) -> Option<&Value> {
         let key = key.cast::<PyString>().ok()?.to_str().ok()?;
         self.0.data.as_object()?.get(key).filter(|_| !is_note(key))
@@ -63,13 +63,13 @@ impl PyEvent {
         let py = key.py();
         match self.find(key) {
             None => Ok(None),
-            // Reading it twice has to return the same object.
+            // Two reads have to return the same object.
             Some(Value::Array(_) | Value::Object(_)) => self.object(py)?.get_item(key),
             Some(scalar) => to_python(py, scalar).map(Some),
         }
     }
 
-    /// The whole data of an event, or a mapping as a dict.
+    /// Returns the whole data of an event, or a mapping as a dict.
     fn comparable<'py>(other: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
         if let Ok(event) = other.cast::<Self>() {
             return event.get().whole(other.py()).map(Some);
@@ -87,7 +87,7 @@ impl PyEvent {
 
 #[pymethods]
 impl PyEvent {
-    /// An event that was not published, for tests of a resolver.
+    /// Creates an event that was not published, for tests of a resolver.
     #[new]
     #[pyo3(signature = (data, *, channel="test", event_type=None, tenant_id=None, event_id=None, offset=1))]
     fn make(
@@ -146,7 +146,7 @@ impl PyEvent {
         self.0.tenant_id.as_deref()
     }
 
-    /// The published data. Shared by all resolvers of the event, so it cannot be changed.
+    /// The published data. Shared by all resolvers of the event, so it is read-only.
     #[getter]
     fn data<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.whole(py)
@@ -175,7 +175,7 @@ impl PyEvent {
         members.map_or(0, |map| map.keys().filter(|key| !is_note(key)).count())
     }
 
-    /// As for any mapping, what counts is the data, not the envelope.
+    /// Compares the data like any mapping, not the envelope.
     fn __eq__<'py>(&self, other: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let py = other.py();
         match Self::comparable(&other)? {

@@ -1,4 +1,4 @@
-//! The data of an event as Python objects, which its resolvers share and cannot change.
+//! The data of an event as read-only Python objects, which its resolvers share.
 
 use graphql::{SERIALIZED_MEMBER, TYPE_MEMBER, is_note};
 use pyo3::intern;
@@ -33,7 +33,7 @@ impl Types {
     }
 }
 
-/// Makes the Python object of an event's data, or of a part of it.
+/// Creates the Python object of an event's data, or of a part of it.
 pub(crate) fn shared<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
     make(py, value, Types::get(py)?)
 }
@@ -43,7 +43,7 @@ fn make<'py>(py: Python<'py>, value: &Value, types: &Types) -> PyResult<Bound<'p
         Value::Array(items) => {
             let list = types.list.bind(py).call0()?.cast_into::<PyList>()?;
             for item in items {
-                // Not the method of its class, which refuses.
+                // Calls `list.append`: the method of its own class raises.
                 list.append(make(py, item, types)?)?;
             }
             Ok(list.into_any())
@@ -81,14 +81,14 @@ fn object<'py>(
     Ok(dict.into_any())
 }
 
-/// The type of an object of an event, if it was published as an object of a class.
+/// Returns the type of an object of an event, if it was published as an instance of a class.
 pub(crate) fn type_name<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, PyString>> {
     note(object, intern!(object.py(), "type_name"))?
         .cast_into()
         .ok()
 }
 
-/// The members of an object of an event that scalars of the application have made JSON of.
+/// Returns the members of an object of an event that scalars of the application have serialised.
 pub(crate) fn serialized<'py>(object: &Bound<'py, PyAny>) -> Option<Bound<'py, PyFrozenSet>> {
     note(object, intern!(object.py(), "serialized"))?
         .cast_into()
@@ -107,7 +107,7 @@ pub(crate) fn is_object(object: &Bound<'_, PyAny>) -> bool {
     is_of(object, |types| [&types.object, &types.noted])
 }
 
-/// Whether this is a list of an event, which is read as any list is.
+/// Whether this is a list of an event, which is read like any list.
 pub(crate) fn is_list(object: &Bound<'_, PyAny>) -> bool {
     is_of(object, |types| [&types.list])
 }

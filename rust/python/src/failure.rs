@@ -1,5 +1,5 @@
-//! What becomes of an exception: the part for the client, the part for the log, and those that end
-//! the program.
+//! Handles exceptions: returns the part for the client, logs the rest, and propagates those that
+//! end the program.
 
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use crate::bridge::Bridge;
 use crate::error::config_error;
 use crate::json::to_json_map;
 
-/// What the client is sent of an exception that is not meant for it.
+/// Message that the client receives for a masked exception.
 pub(crate) const INTERNAL_ERROR: &str = "Internal server error";
 
-/// Decides about the exceptions of one started manager.
+/// Handles the exceptions of one started manager.
 pub(crate) struct Failures {
     client_error: Py<PyAny>,
     faults: Py<PyAny>,
@@ -24,7 +24,7 @@ pub(crate) struct Failures {
 }
 
 impl Failures {
-    /// Looks up what decides and what writes.
+    /// Looks up the Python functions that decide and that log.
     pub(crate) fn new(py: Python<'_>, bridge: Arc<Bridge>, debug: bool) -> PyResult<Self> {
         let find = |module: &str, name: &str| py.import(module)?.getattr(name).map(Bound::unbind);
         Ok(Self {
@@ -35,12 +35,12 @@ impl Failures {
         })
     }
 
-    /// Whether clients are sent what the log is told.
+    /// Whether clients receive the texts for the log.
     pub(crate) fn is_debug(&self) -> bool {
         self.debug
     }
 
-    /// What the client is sent of an exception. What it is not sent is logged as `what`.
+    /// Returns the client's error for an exception. Logs a masked exception as `what`.
     pub(crate) fn describe(&self, what: &str, exception: &Bound<'_, PyAny>) -> ResolverError {
         self.told(exception).unwrap_or_else(|| {
             self.log(what, exception, None);
@@ -48,7 +48,7 @@ impl Failures {
         })
     }
 
-    /// What the client is sent of an exception that came while a field was read.
+    /// Returns the client's error for an exception that reading a field raised.
     pub(crate) fn of_field(&self, py: Python<'_>, problem: String, error: PyErr) -> ResolverError {
         if is_exit(py, &error) {
             self.bridge.interrupt(error);
@@ -64,14 +64,14 @@ impl Failures {
         })
     }
 
-    /// Has an exception that ends the program go on to the event loop.
+    /// Passes an exception that ends the program on to the event loop.
     pub(crate) fn pass_on(&self, py: Python<'_>, error: PyErr) {
         if is_exit(py, &error) {
             self.bridge.interrupt(error);
         }
     }
 
-    /// A handler of the log raised.
+    /// Handles that a log handler raised.
     fn not_written(&self, py: Python<'_>, error: PyErr) {
         if is_exit(py, &error) {
             self.bridge.interrupt(error);
@@ -80,7 +80,7 @@ impl Failures {
         }
     }
 
-    /// Writes an exception to the log.
+    /// Logs an exception.
     pub(crate) fn log(&self, what: &str, exception: &Bound<'_, PyAny>, path: Option<&str>) {
         let py = exception.py();
         let logged = self
@@ -91,7 +91,7 @@ impl Failures {
         }
     }
 
-    /// Writes the faults of one result to the log.
+    /// Logs the faults of one result.
     pub(crate) fn report(&self, py: Python<'_>, faults: &[FieldFault]) {
         for met in faults {
             let (path, problem) = (met.path_text(), &met.fault.problem);
@@ -108,14 +108,14 @@ impl Failures {
         }
     }
 
-    /// Writes the counts that are still to be written; the manager ends.
+    /// Logs the remaining counts when the manager ends.
     pub(crate) fn flush(&self, py: Python<'_>) {
         if let Err(error) = self.faults.call_method0(py, "flush") {
             error.write_unraisable(py, None);
         }
     }
 
-    /// What the client is sent if the exception is meant for it.
+    /// Returns the client's error if the exception is meant for the client.
     pub(crate) fn told(&self, exception: &Bound<'_, PyAny>) -> Option<ResolverError> {
         let py = exception.py();
         let read = || -> PyResult<Option<ResolverError>> {
@@ -161,7 +161,7 @@ impl Failures {
     }
 }
 
-/// The exception with its traceback.
+/// Returns the exception with its traceback.
 pub(crate) fn exception_of<'py>(py: Python<'py>, error: &PyErr) -> Bound<'py, PyAny> {
     error.clone_ref(py).into_value(py).into_bound(py).into_any()
 }

@@ -1,11 +1,12 @@
-//! Whether this process was forked from one that used this module: its threads are not here.
+//! Detects that this process was forked from one that used this module, whose threads do not exist
+//! here.
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-/// Counted up in every forked child.
+/// Incremented in every forked child.
 static FORKS: AtomicU32 = AtomicU32::new(0);
 
-/// Forks from the first process to this one (count).
+/// Returns the number of forks from the first process to this one.
 pub(crate) fn count() -> u32 {
     FORKS.load(Relaxed)
 }
@@ -15,7 +16,7 @@ pub(crate) fn is_forked() -> bool {
     count() > 0
 }
 
-/// In a forked child: it is another process than the one that started what is in memory.
+/// Records, in a forked child, that managers in memory belong to the parent process.
 pub(crate) fn note() {
     FORKS.fetch_add(1, Relaxed);
 }

@@ -1,4 +1,4 @@
-//! asyncio futures that Rust completes, and an awaitable that is done already.
+//! asyncio futures that Rust completes, and an awaitable that is already complete.
 
 use std::future::Future;
 use std::pin::pin;
@@ -18,8 +18,8 @@ use crate::bridge::Bridge;
 use crate::error::manager_closed;
 use crate::exit::is_exit;
 
-/// Runs `work` on the system's thread; the asyncio future, which belongs to the caller's loop,
-/// gets what `finish` makes of its output on the bridge's thread.
+/// Runs `work` on the system's thread. Returns an asyncio future of the caller's loop, whose result
+/// is what `finish` returns for the output, called on the bridge's thread.
 pub(crate) fn future<'py, T: Send + 'static>(
     py: Python<'py>,
     bridge: &Arc<Bridge>,
@@ -34,7 +34,7 @@ pub(crate) fn future<'py, T: Send + 'static>(
     Ok(future)
 }
 
-/// As [`future`], for work that ends, wherever it is, when its future is cancelled.
+/// Like [`future`], but cancelling the future drops the work.
 pub(crate) fn cancellable<'py, T: Send + 'static>(
     py: Python<'py>,
     bridge: &Arc<Bridge>,
@@ -57,7 +57,7 @@ pub(crate) fn cancellable<'py, T: Send + 'static>(
     Ok(future)
 }
 
-/// Has `work` complete a promise; without output the promise is not wanted any more.
+/// Completes a promise with the output of `work`; without output the promise is dropped.
 fn complete<T: Send + 'static>(
     py: Python<'_>,
     bridge: &Arc<Bridge>,
@@ -74,7 +74,7 @@ fn complete<T: Send + 'static>(
     });
 }
 
-/// Held by a future until it is done.
+/// A callback that a future keeps until it is done.
 #[pyclass(frozen)]
 struct Wanted(Mutex<Option<oneshot::Sender<()>>>);
 
@@ -85,10 +85,10 @@ impl Wanted {
     }
 }
 
-/// What a promise is completed with when its bridge is detached first.
+/// The result of a promise whose bridge is detached before it is completed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AtEnd {
-    /// `None`: who awaits it asks again, and finds the end.
+    /// `None`: the awaiting code calls again, and finds the end.
     Look,
     /// `ManagerClosed`.
     Closed,
@@ -127,9 +127,9 @@ impl Kept {
         }));
     }
 
-    /// Completes the future with `None` when it is called. Dropped uncalled, it leaves the future
-    /// pending.
-    pub(crate) fn waiter(self) -> Callback {
+    /// Returns a callback that completes the future with `None`. If it is dropped without a call,
+    /// the future stays pending.
+    pub(crate) fn into_callback(self) -> Callback {
         Box::new(move || self.complete(|py| Ok(py.None())))
     }
 }
@@ -140,7 +140,7 @@ impl Drop for Kept {
             return;
         }
         match self.at_end {
-            // Another waiter has taken its place, or its task is cancelled.
+            // Another future has taken its place, or its task is cancelled.
             AtEnd::Look => drop(self.bridge.release(self.id)),
             AtEnd::Closed => {
                 let (bridge, id) = (self.bridge.clone(), self.id);
@@ -161,7 +161,7 @@ pub(crate) struct Promise {
 }
 
 impl Promise {
-    /// Makes a future of the running loop.
+    /// Creates a future of the running loop.
     pub(crate) fn new(py: Python<'_>) -> PyResult<Self> {
         let event_loop = running_loop(py)?;
         let future = event_loop.call_method0(intern!(py, "create_future"))?;
@@ -171,12 +171,12 @@ impl Promise {
         })
     }
 
-    /// The future to await.
+    /// Returns the future to await.
     pub(crate) fn future<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
         self.future.clone_ref(py).into_bound(py)
     }
 
-    /// Completes the future of somebody who waits in vain otherwise.
+    /// Completes a future that would otherwise stay pending forever.
     pub(crate) fn end(self, py: Python<'_>, at_end: AtEnd, is_loop_closed: bool, bridge: &Bridge) {
         let is_closed = |event_loop: &Py<PyAny>| -> PyResult<bool> {
             event_loop
@@ -193,7 +193,7 @@ impl Promise {
         self.complete(py, result, bridge);
     }
 
-    /// Completes the future, whichever thread its loop runs on.
+    /// Completes the future, also if its loop runs on another thread.
     pub(crate) fn complete(self, py: Python<'_>, result: PyResult<Py<PyAny>>, bridge: &Bridge) {
         let (method, value) = match result {
             Ok(value) => ("set_result", value),
@@ -216,7 +216,7 @@ impl Promise {
             }
         });
         match done {
-            // A handler of a signal may have raised within it.
+            // A signal handler may have raised inside the call.
             Err(error) if is_exit(py, &error) => bridge.interrupt(error),
             Err(error) => tracing::debug!(%error, "an event loop ended before its future"),
             Ok(()) => {}
@@ -240,7 +240,7 @@ impl Completion {
         if !future.call_method0(intern!(py, "done"))?.is_truthy()? {
             future.call_method1(self.method, (&self.value,))?;
             if self.method == "set_exception" {
-                // A caller that has left does not count as having ignored it.
+                // Retrieves the exception, so that asyncio does not log it if the caller is gone.
                 future.call_method0(intern!(py, "exception"))?;
             }
         }
@@ -248,19 +248,19 @@ impl Completion {
     }
 }
 
-/// The event loop that runs on this thread.
+/// Returns the event loop that runs on this thread.
 pub(crate) fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     static GET: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let get = GET.get_or_try_init(py, || {
-        let found = py.import("asyncio")?.getattr("get_running_loop")?;
-        Ok::<_, PyErr>(found.unbind())
+        let function = py.import("asyncio")?.getattr("get_running_loop")?;
+        Ok::<_, PyErr>(function.unbind())
     })?;
     get.bind(py).call0()
 }
 
-/// What `publish` returns: done already in the common case, otherwise waiting on a future.
+/// The awaitable that `publish` returns: usually already complete, otherwise waiting for a future.
 ///
-/// It has the methods of a coroutine, so that `asyncio.create_task` takes it too.
+/// It has the methods of a coroutine, so that `asyncio.create_task` accepts it too.
 #[pyclass(name = "Publication", module = "fraiseql_subs._core", frozen)]
 pub(crate) struct Publication(Mutex<Progress>);
 
@@ -270,12 +270,12 @@ enum Progress {
 }
 
 impl Publication {
-    /// One that is done.
+    /// Creates a complete one.
     pub(crate) fn done(result: Py<PyAny>) -> Self {
         Self(Mutex::new(Progress::Done(result)))
     }
 
-    /// One that ends with a future.
+    /// Creates one that waits for a future.
     pub(crate) fn waiting(future: &Bound<'_, PyAny>) -> PyResult<Self> {
         let steps = future.call_method0("__await__")?.unbind();
         Ok(Self(Mutex::new(Progress::Waiting(steps))))
@@ -291,7 +291,7 @@ impl Publication {
 
 #[pymethods]
 impl Publication {
-    /// As annotations name it: `Publication[Receipt]`.
+    /// Supports annotations such as `Publication[Receipt]`.
     #[classmethod]
     fn __class_getitem__<'py>(
         cls: &Bound<'py, PyType>,

@@ -1,12 +1,8 @@
 //! The `authenticate` hook, which says on the event loop who a client is.
-//!
-//! Its tasks are held until they are done, as an event loop holds them weakly.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use graphql::JsonMap;
-use parking_lot::Mutex;
 use protocol::JsonObject;
 use pyo3::exceptions::asyncio::CancelledError;
 use pyo3::intern;
@@ -19,26 +15,27 @@ use crate::client::{HostClient, ReadIdentity, connection_params, read_identity};
 use crate::error::config_error;
 use crate::failure::{Failures, exception_of};
 use crate::json::to_json_map;
+use crate::tasks::{TaskId, Tasks};
 
-/// Asks an `authenticate` hook.
+/// Calls an `authenticate` hook.
 pub(crate) struct PyAuthenticator {
     pub(crate) hook: Arc<Py<PyAny>>,
-    pub(crate) hooks: Arc<Hooks>,
+    pub(crate) tasks: Arc<Tasks>,
     pub(crate) bridge: Arc<Bridge>,
     pub(crate) failures: Arc<Failures>,
 }
 
 impl Authenticator for PyAuthenticator {
-    /// Dropped, it cancels the hook.
+    /// Authenticates a client. Dropping the future cancels the hook.
     fn authenticate(&self, mut client: Client) -> BoxFuture<(Client, Result<(), Refused>)> {
         let (hook, bridge) = (self.hook.clone(), self.bridge.clone());
-        let (hooks, failures) = (self.hooks.clone(), self.failures.clone());
+        let (tasks, failures) = (self.tasks.clone(), self.failures.clone());
         Box::pin(async move {
             let asking = bridge.clone();
             let telling = failures.clone();
-            let asked = bridge.run(move |py| match ask(py, &asking, &hooks, &hook, &client) {
+            let asked = bridge.run(move |py| match ask(py, &asking, &tasks, &hook, &client) {
                 Ok(asked) => {
-                    // What the hook and resolvers read of it is in `params` from now on.
+                    // The hook and resolvers now read it from `params`.
                     client.forget_head();
                     Ok((asked, client))
                 }
@@ -58,7 +55,7 @@ impl Authenticator for PyAuthenticator {
             let decided = bridge.run(move |py| {
                 let answer = match answer {
                     Ok(answer) => answer,
-                    // What ends the program was raised by its task already.
+                    // An exception that ends the program was already raised by its task.
                     Err(failed) => return (client, Err(refused(py, &failures, &failed.why(py)))),
                 };
                 let decision = match read_decision(answer.bind(py)) {
@@ -87,7 +84,7 @@ struct Asked {
 }
 
 enum HookAnswer {
-    /// It has returned.
+    /// The hook has returned.
     Ready(Py<PyAny>),
     /// Its coroutine runs.
     Running(RunningHook),
@@ -114,7 +111,7 @@ struct FailedHook {
 }
 
 impl FailedHook {
-    /// The exception to tell of: `CancelledError` only if the task was cancelled.
+    /// Returns the exception to report: `CancelledError` only if the task was cancelled.
     fn why(self, py: Python<'_>) -> PyErr {
         let Self { task, error } = self;
         let why = py
@@ -126,112 +123,45 @@ impl FailedHook {
     }
 }
 
-/// The tasks of the hooks of one started manager.
-#[derive(Default)]
-pub(crate) struct Hooks(Mutex<HookTasks>);
-
-#[derive(Default)]
-struct HookTasks {
-    last: u64,
-    running: HashMap<u64, Py<PyAny>>,
+/// A hook whose task runs; dropped before it has answered, the task is cancelled.
+struct RunningHook {
+    id: TaskId,
+    task: Arc<Py<PyAny>>,
+    answer: BoxFuture<PyResult<Py<PyAny>>>,
+    tasks: Arc<Tasks>,
+    bridge: Arc<Bridge>,
 }
 
-impl Hooks {
-    /// Has the event loop run what a hook returned; called on its thread.
-    fn run(
-        self: &Arc<Self>,
+impl RunningHook {
+    /// Runs the awaitable that a hook returned on the event loop; called on its thread.
+    fn start(
         bridge: &Arc<Bridge>,
+        tasks: &Arc<Tasks>,
         awaitable: &Bound<'_, PyAny>,
-    ) -> PyResult<RunningHook> {
+    ) -> PyResult<Self> {
         let py = awaitable.py();
         let event_loop = bridge.event_loop(py);
         let module = py.import(intern!(py, "fraiseql_subs._resolving"))?;
         let start = intern!(py, "start_hook");
         let task = module.call_method1(start, (event_loop, awaitable))?;
-        let id = {
-            let mut tasks = self.0.lock();
-            tasks.last += 1;
-            let id = tasks.last;
-            tasks.running.insert(id, task.clone().unbind());
-            id
-        };
-        let release = HookRelease {
-            id,
-            hooks: self.clone(),
-        };
-        let release = release.into_pyobject(py)?;
-        task.call_method1(intern!(py, "add_done_callback"), (release,))?;
+        let id = TaskId::next_hook();
+        tasks.hold_to_end(id, &task, "authenticate".to_owned())?;
         let locals = TaskLocals::new(event_loop.clone()).copy_context(py)?;
-        Ok(RunningHook {
+        Ok(Self {
             id,
             answer: Box::pin(into_future_with_locals(&locals, task.clone())?),
             task: Arc::new(task.unbind()),
-            hooks: self.clone(),
+            tasks: tasks.clone(),
             bridge: bridge.clone(),
         })
     }
-
-    /// Cancels all; called on the thread of the event loop.
-    pub(crate) fn cancel_all(&self, py: Python<'_>) {
-        let ids: Vec<_> = self.0.lock().running.keys().copied().collect();
-        for id in ids {
-            self.cancel(py, id);
-        }
-    }
-
-    /// Cancels one, if it has not ended; called on the thread of the event loop.
-    fn cancel(&self, py: Python<'_>, id: u64) {
-        let tasks = self.0.lock();
-        let task = tasks.running.get(&id).map(|task| task.clone_ref(py));
-        drop(tasks);
-        let Some(task) = task else { return };
-        if let Err(error) = task.call_method0(py, intern!(py, "cancel")) {
-            error.write_unraisable(py, Some(task.bind(py)));
-        }
-    }
-
-    /// Ends all that an event loop has left which is closed.
-    pub(crate) fn abandon_all(&self, py: Python<'_>) {
-        let tasks: Vec<_> = self.0.lock().running.drain().collect();
-        for (_, task) in tasks {
-            let abandoned = py
-                .import("fraiseql_subs._resolving")
-                .and_then(|module| module.call_method1("abandon", (task, "authenticate")));
-            if let Err(error) = abandoned {
-                error.write_unraisable(py, None);
-            }
-        }
-    }
-}
-
-/// Called by a task that has ended.
-#[pyclass(frozen)]
-struct HookRelease {
-    id: u64,
-    hooks: Arc<Hooks>,
-}
-
-#[pymethods]
-impl HookRelease {
-    fn __call__(&self, _task: &Bound<'_, PyAny>) {
-        self.hooks.0.lock().running.remove(&self.id);
-    }
-}
-
-/// A hook whose task runs; dropped before it has answered, the task is cancelled.
-struct RunningHook {
-    id: u64,
-    task: Arc<Py<PyAny>>,
-    answer: BoxFuture<PyResult<Py<PyAny>>>,
-    hooks: Arc<Hooks>,
-    bridge: Arc<Bridge>,
 }
 
 impl Drop for RunningHook {
     fn drop(&mut self) {
-        let (hooks, id) = (self.hooks.clone(), self.id);
-        if hooks.0.lock().running.contains_key(&id) {
-            self.bridge.push(Box::new(move |py| hooks.cancel(py, id)));
+        let (tasks, id) = (self.tasks.clone(), self.id);
+        if tasks.is_held(id) {
+            self.bridge.push(Box::new(move |py| tasks.cancel(py, id)));
         }
     }
 }
@@ -239,14 +169,14 @@ impl Drop for RunningHook {
 fn ask(
     py: Python<'_>,
     bridge: &Arc<Bridge>,
-    hooks: &Arc<Hooks>,
+    tasks: &Arc<Tasks>,
     hook: &Py<PyAny>,
     client: &Client,
 ) -> PyResult<Asked> {
     let params = connection_params(py, client)?;
     let result = hook.bind(py).call1((&params,))?;
     let answer = if result.hasattr(intern!(py, "__await__"))? {
-        HookAnswer::Running(hooks.run(bridge, &result)?)
+        HookAnswer::Running(RunningHook::start(bridge, tasks, &result)?)
     } else {
         HookAnswer::Ready(result.unbind())
     };
@@ -256,10 +186,10 @@ fn ask(
     })
 }
 
-/// What the hook decided about a client that it lets in.
+/// The hook's decision for an accepted client.
 struct Decision {
-    /// `None`: who the client is stays as it was known before.
-    found: Option<ReadIdentity>,
+    /// The identity; `None`: the client keeps its previous identity.
+    identity: Option<ReadIdentity>,
     ack: Option<JsonObject>,
 }
 
@@ -268,9 +198,9 @@ fn read_decision(object: &Bound<'_, PyAny>) -> PyResult<Option<Decision>> {
     let py = object.py();
     let accepted = py.import("fraiseql_subs.config")?.getattr("Accepted")?;
     if !object.is_instance(&accepted)? {
-        let found = read_identity(object)?;
-        return Ok(found.map(|found| Decision {
-            found: Some(found),
+        let identity = read_identity(object)?;
+        return Ok(identity.map(|identity| Decision {
+            identity: Some(identity),
             ack: None,
         }));
     }
@@ -278,43 +208,44 @@ fn read_decision(object: &Bound<'_, PyAny>) -> PyResult<Option<Decision>> {
     let ack = to_json_map(Some(&payload))
         .map_err(|error| error.into_error(py, "Accepted.ack_payload", config_error))?;
     Ok(Some(Decision {
-        found: read_identity(&object.getattr("identity")?)?,
+        identity: read_identity(&object.getattr("identity")?)?,
         ack: (!payload.is_none()).then(|| JsonObject::from(&ack)),
     }))
 }
 
 impl Decision {
-    /// Notes in a client what is known of it now.
+    /// Stores the decision in a client.
     fn complete(self, client: &mut Client, params: Py<PyAny>) {
         client.ack = self.ack;
-        let object = self.found.map(|mut found| {
-            // What the hook says may end before the token does, not after.
+        let object = self.identity.map(|mut read| {
+            // The hook's identity may expire before the token, not after it.
             let token = client.identity.as_ref().and_then(|token| token.expires_at);
-            let hook = found.identity.expires_at;
-            found.identity.expires_at = match (token, hook) {
+            let hook = read.identity.expires_at;
+            read.identity.expires_at = match (token, hook) {
                 (Some(token), Some(hook)) => Some(token.min(hook)),
                 (token, hook) => token.or(hook),
             };
-            client.identity = Some(found.identity);
-            found.object
+            client.identity = Some(read.identity);
+            read.object
         });
-        // What an adapter told stays.
+        // The values of an adapter are kept.
         let known = client.host.take().and_then(|host| host.downcast().ok());
         let host = HostClient {
             identity: object,
             params: params.into(),
             ..known.map_or_else(HostClient::default, |known| *known)
         };
-        // It was taken before.
+        // `host` was taken before, so it is not set.
         client.host.set(Box::new(host)).ok();
     }
 }
 
-/// What the client is sent of an exception of the hook: nothing, unless it was raised for it.
+/// Returns the refusal for an exception of the hook: without a text, unless it was raised for the
+/// client.
 fn refused(py: Python<'_>, failures: &Failures, error: &PyErr) -> Refused {
     let exception = exception_of(py, error);
     let told = failures.told(&exception);
-    // Its own would be another one: the client has left, or the event loop ends.
+    // A `CancelledError` here means that the client has disconnected, or the event loop ends.
     let is_cancelled = error.is_instance_of::<CancelledError>(py);
     if told.is_none() && !is_cancelled {
         failures.log(

@@ -1,4 +1,4 @@
-//! What counts as a list: any iterable that is no text, no mapping and no object with fields.
+//! Reads lists: any iterable that is not a text, a mapping or an object with fields.
 
 use std::cell::RefCell;
 
@@ -16,7 +16,7 @@ use crate::exit::is_exit;
 /// Items of an iterable without length (count). Past it the iterable is refused: it may be endless.
 const MAX_ITEMS: usize = 1_000_000;
 
-/// What a class has whose objects have fields.
+/// Returns the attributes that mark a class whose objects have fields.
 fn declarations(py: Python<'_>) -> [&Bound<'_, PyString>; 4] {
     [
         intern!(py, "__dataclass_fields__"),
@@ -63,7 +63,7 @@ fn is_other_list(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(true)
 }
 
-/// The items of an iterable, one after the other.
+/// Returns the items of an iterable, one after the other.
 pub(crate) fn items<'py>(
     object: &Bound<'py, PyAny>,
 ) -> PyResult<impl Iterator<Item = PyResult<Bound<'py, PyAny>>> + use<'py>> {
@@ -82,13 +82,13 @@ pub(crate) fn items<'py>(
     }))
 }
 
-/// The items of iterators that were read, which can be read once only: a field that is selected
-/// twice has them twice.
+/// The items of iterators that were read, because an iterator can be read only once but its field
+/// may be selected twice.
 #[derive(Default)]
 pub(crate) struct Drained<'py>(RefCell<Vec<(Bound<'py, PyAny>, Bound<'py, PyList>)>>);
 
 impl<'py> Drained<'py> {
-    /// What to iterate over in the place of an object.
+    /// Returns the object to iterate over instead of an object.
     pub(crate) fn of(&self, object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         if object.cast::<PyIterator>().is_err() {
             return Ok(object.clone());

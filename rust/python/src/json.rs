@@ -1,7 +1,7 @@
-//! Between Python objects and JSON values, in both directions.
+//! Converts Python objects to JSON values, and JSON values to Python objects.
 //!
-//! Not here: results of resolvers, which go straight to bytes (`value`), and what resolvers read of an
-//! event (`event_data`).
+//! Not here: results of resolvers, which are written directly as bytes (`value`), and the data of
+//! events for resolvers (`event_data`).
 
 use std::collections::HashSet;
 
@@ -23,14 +23,15 @@ use crate::iterables;
 use crate::members::{dumped, entries, fields_of};
 use crate::not_json::{LONE_SURROGATE, NotJson, Segment};
 
-/// Objects and lists inside each other (count) that are followed. Past it the value is refused:
-/// it is a cycle, or no JSON reader would take it.
+/// Nesting of objects and lists (count). Past it the value is refused: it is a cycle, or too deep
+/// for JSON parsers.
 const MAX_DEPTH: usize = 128;
 
-/// Makes a JSON value of a Python object.
+/// Converts a Python object to a JSON value.
 ///
-/// Takes what `json.dumps` takes, and dataclasses, named tuples, pydantic models, any iterable, enum
-/// members (their value), `datetime`, `date`, `time` (ISO 8601), `Decimal` and `UUID` (their text).
+/// Accepts the types of `json.dumps`, and dataclasses, named tuples, pydantic models, any iterable,
+/// enum members (as their value), `datetime`, `date`, `time` (ISO 8601), `Decimal` and `UUID` (as
+/// text).
 pub(crate) fn to_json(object: &Bound<'_, PyAny>) -> Result<Value, NotJson> {
     let inside = Inside {
         depth: MAX_DEPTH,
@@ -39,7 +40,7 @@ pub(crate) fn to_json(object: &Bound<'_, PyAny>) -> Result<Value, NotJson> {
     convert(object, inside)
 }
 
-/// Makes a JSON value of what is published, with the types of its objects noted in it.
+/// Converts published data to a JSON value, with the types of its objects.
 pub(crate) fn to_event(object: &Bound<'_, PyAny>, classes: &Classes) -> Result<Value, NotJson> {
     let inside = Inside {
         depth: MAX_DEPTH,
@@ -48,12 +49,12 @@ pub(crate) fn to_event(object: &Bound<'_, PyAny>, classes: &Classes) -> Result<V
     convert(object, inside)
 }
 
-/// Where in a value the conversion is.
+/// The position of the conversion in a value.
 #[derive(Clone, Copy)]
 struct Inside<'c> {
-    /// Levels that may still follow (count).
+    /// Remaining levels of nesting (count).
     depth: usize,
-    /// Types to note; `None`: none are.
+    /// Types to store; `None`: none.
     classes: Option<&'c Classes>,
 }
 
@@ -65,7 +66,7 @@ impl Inside<'_> {
         }
     }
 
-    /// What is noted of an object, if anything is to be.
+    /// Returns the members to add to an object, if any.
     fn notes_of(self, object: &Bound<'_, PyAny>) -> Result<Notes, NotJson> {
         let type_name = match self.classes {
             Some(classes) => classes.published(object).map_err(NotJson::raised)?,
@@ -77,8 +78,8 @@ impl Inside<'_> {
         })
     }
 
-    /// What makes JSON of the fields of a published object that have scalars of the application,
-    /// by their names.
+    /// Returns the serializers of the fields of a published object that have scalars of the
+    /// application, by name.
     fn scalars_of<'py>(
         self,
         object: &Bound<'py, PyAny>,
@@ -90,7 +91,7 @@ impl Inside<'_> {
     }
 }
 
-/// Makes a JSON object of a Python mapping; `None` stands for an empty one.
+/// Converts a Python mapping to a JSON object; `None` to an empty one.
 pub(crate) fn to_json_map(
     object: Option<&Bound<'_, PyAny>>,
 ) -> Result<Map<String, Value>, NotJson> {
@@ -140,7 +141,7 @@ fn convert(object: &Bound<'_, PyAny>, inside: Inside<'_>) -> Result<Value, NotJs
     uncommon(object, inside)
 }
 
-/// An object of an event, which is published again or is part of a result.
+/// Converts an object of an event, which is published again or is part of a result.
 fn of_event(object: &Bound<'_, PyAny>, inside: Inside<'_>) -> Result<Value, NotJson> {
     let dict = object
         .cast::<PyDict>()
@@ -163,7 +164,7 @@ fn of_event(object: &Bound<'_, PyAny>, inside: Inside<'_>) -> Result<Value, NotJ
 }
 
 fn string(text: &Bound<'_, PyString>) -> Result<String, NotJson> {
-    // A lone surrogate is the only text that has no UTF-8.
+    // Only text with a lone surrogate cannot be encoded as UTF-8.
     let text = text.to_str().map_err(|_| NotJson::new(LONE_SURROGATE))?;
     Ok(text.to_owned())
 }
@@ -216,7 +217,7 @@ fn insert(
     }
 }
 
-/// Writes a field of an object, as its scalar makes JSON of it if it has one.
+/// Converts a field of an object, with the serializer of its scalar if it has one.
 fn write_field(
     map: &mut Map<String, Value>,
     key: &Bound<'_, PyAny>,
@@ -256,16 +257,16 @@ fn sequence<'py>(
     Ok(Value::Array(list))
 }
 
-/// What is noted of an object of a class, which is lost when it becomes JSON.
+/// Information about an object that its JSON would not contain.
 #[derive(Default)]
 struct Notes {
     type_name: Option<String>,
-    /// Members that scalars of the application have made JSON of.
+    /// Members that scalars of the application have serialised.
     serialized: Vec<String>,
 }
 
 impl Notes {
-    /// Notes them in the object.
+    /// Adds them to the object.
     fn put_into(self, mut value: Value) -> Value {
         if let Value::Object(map) = &mut value {
             if let Some(name) = self.type_name {
@@ -279,7 +280,7 @@ impl Notes {
     }
 }
 
-/// Python types that are looked for once the exact built-in ones are excluded.
+/// Python types that are checked after the exact built-in types.
 pub(crate) struct HostTypes {
     enumeration: Py<PyType>,
     as_iso: [Py<PyType>; 2],
@@ -299,14 +300,14 @@ impl HostTypes {
             };
             Ok(Self {
                 enumeration: find("enum", "Enum")?,
-                // `datetime` is a kind of `date`.
+                // `datetime` derives from `date`.
                 as_iso: [find("datetime", "date")?, find("datetime", "time")?],
                 as_text: [find("decimal", "Decimal")?, find("uuid", "UUID")?],
             })
         })
     }
 
-    /// The value of an enum member.
+    /// Returns the value of an enum member.
     pub(crate) fn enum_value<'py>(
         &self,
         object: &Bound<'py, PyAny>,
@@ -318,7 +319,7 @@ impl HostTypes {
         Ok(None)
     }
 
-    /// The text of a date, a time, a `Decimal` or a `UUID`.
+    /// Returns the text of a date, a time, a `Decimal` or a `UUID`.
     pub(crate) fn text<'py>(
         &self,
         object: &Bound<'py, PyAny>,
@@ -343,7 +344,7 @@ fn uncommon(object: &Bound<'_, PyAny>, inside: Inside<'_>) -> Result<Value, NotJ
     let py = object.py();
     let raised = NotJson::raised;
     let types = HostTypes::get(py).map_err(raised)?;
-    // Before `str` and `int`, which an enum may also derive from.
+    // Checked before `str` and `int`, from which an enum may also derive.
     if let Some(value) = types.enum_value(object).map_err(raised)? {
         return convert(&value, inside.deeper());
     }
@@ -375,7 +376,7 @@ fn uncommon(object: &Bound<'_, PyAny>, inside: Inside<'_>) -> Result<Value, NotJ
             let value = convert(&dumped, inside.deeper())?;
             return Ok(notes.put_into(value));
         };
-        // What the model has made of a field itself is what it is written as.
+        // A field that the model serialises itself keeps the model's form.
         let is_own = |key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>| {
             let own = key.cast::<PyString>().ok().map(|key| object.getattr(key));
             own.is_some_and(|own| own.is_ok_and(|own| own.is(value)))
@@ -413,7 +414,7 @@ fn uncommon(object: &Bound<'_, PyAny>, inside: Inside<'_>) -> Result<Value, NotJ
     )))
 }
 
-/// Makes a Python object of a JSON value.
+/// Converts a JSON value to a Python object.
 pub(crate) fn to_python<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
     Ok(match value {
         Value::Null => PyNone::get(py).to_owned().into_any(),
@@ -428,7 +429,7 @@ pub(crate) fn to_python<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'
     })
 }
 
-/// Makes a dict of a JSON object.
+/// Converts a JSON object to a dict.
 pub(crate) fn map_to_python<'py>(
     py: Python<'py>,
     map: &Map<String, Value>,
@@ -452,3 +453,6 @@ fn number_to_python<'py>(py: Python<'py>, number: &Number) -> PyResult<Bound<'py
         .ok_or_else(|| PyTypeError::new_err("a number out of range"))?;
     Ok(PyFloat::new(py, float).into_any())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,5 @@
-//! Python objects of JSON text, without a tree of values between: that would be many times as large
-//! as either.
+//! Converts JSON text to Python objects without an intermediate tree of values, which would be many
+//! times larger than either.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -11,18 +11,25 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyList, PyNone, PyString};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-/// Makes a Python object of JSON text.
+/// Makes a Python object of JSON text; of a member that comes twice, the last one counts.
+///
+/// # Errors
+///
+/// `ValueError`: it is not one JSON value, is nested deeper than 127 levels, or has a lone
+/// surrogate.
 pub(crate) fn text_to_python<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyAny>> {
     let mut reader = serde_json::Deserializer::from_str(text);
     let names = RefCell::default();
     let object = Objects(py, &names).deserialize(&mut reader);
-    object.map_err(|error| PyValueError::new_err(error.to_string()))
+    object
+        .and_then(|object| reader.end().map(|()| object))
+        .map_err(|error| PyValueError::new_err(error.to_string()))
 }
 
-/// Names of members, which mostly come again and again.
+/// Names of members, shared because they usually repeat.
 type MemberNames<'py> = RefCell<HashMap<String, Bound<'py, PyString>>>;
 
-/// Makes objects of what is read.
+/// Creates objects from the parsed values.
 #[derive(Clone, Copy)]
 struct Objects<'py, 'n>(Python<'py>, &'n MemberNames<'py>);
 
@@ -86,7 +93,7 @@ impl<'de, 'py> Visitor<'de> for Objects<'py, '_> {
     }
 }
 
-/// Makes the name of a member, or takes the one that there is.
+/// Returns the name of a member, shared if it is known.
 struct Name<'py, 'n>(Objects<'py, 'n>);
 
 impl<'de, 'py> DeserializeSeed<'de> for Name<'py, '_> {
@@ -117,3 +124,6 @@ impl<'py> Visitor<'_> for Name<'py, '_> {
         Ok(made)
     }
 }
+
+#[cfg(test)]
+mod tests;

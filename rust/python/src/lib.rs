@@ -1,6 +1,6 @@
 //! `fraiseql_subs._core`: the runtime as a Python extension module.
 //!
-//! Thin: it converts, and it carries calls between the actors' threads and the user's event loop.
+//! Thin: it converts, and it passes calls between the actors' threads and the user's event loop.
 //! The GIL is only ever taken on that loop's thread.
 //!
 //! # Layout
@@ -9,9 +9,11 @@
 //! - `bridge`, `future`, `pulse`, `exit`, `fork`: the way to the event loop, and how it ends;
 //! - `resolver`, `tasks`, `hook`, `failure`: calls of resolvers and hooks, and what becomes of exceptions;
 //! - `publish`, `event`, `event_data`, `stream`: events in, events and results out;
-//! - `connection`, `client`: connections that a Python server carries, and who they are;
+//! - `connection`, `client`: connections of a Python server, and who they are;
 //! - `value`, `json`, `json_text`, `members`, `iterables`, `classes`, `describe`, `not_json`: Python objects as values;
 //! - `log`, `error`, `load`: `logging`, exceptions, the load generator.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
 
 mod bridge;
 mod bus;
@@ -43,17 +45,20 @@ mod running;
 mod setup;
 mod stream;
 mod tasks;
+#[cfg(test)]
+mod testing;
 mod value;
 
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMapping};
 
-/// The memory of the core, not that of Python: the allocator of glibc keeps what was freed.
+/// The allocator of the core, not of Python: glibc's allocator does not return freed memory to the
+/// system.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// The compiled half of `fraiseql_subs`.
+/// The compiled module of `fraiseql_subs`.
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
@@ -82,7 +87,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let stop_all = wrap_pyfunction!(core::stop_all, module)?;
     let flush_log = wrap_pyfunction!(log::flush_log, module)?;
     let atexit = py.import("atexit")?;
-    // The last that is registered is called first.
+    // The function that is registered last is called first.
     atexit.call_method1("register", (flush_log,))?;
     atexit.call_method1("register", (stop_all,))?;
     let hooks = PyDict::new(py);
@@ -92,7 +97,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     Ok(())
 }
 
-/// In a forked child: what was started before is not there.
+/// Called in a forked child, in which the parent's threads do not exist.
 #[pyfunction]
 fn after_fork() {
     fork::note();

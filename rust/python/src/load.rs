@@ -1,4 +1,4 @@
-//! The load generator as a function: its command line in, its exit status out.
+//! The load generator as a Python function.
 
 use std::ffi::OsString;
 
@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 
 /// Runs `fraiseql-subs load` with these arguments, without the GIL; returns the exit status.
 ///
-/// Ctrl-C stops it. That is asked ten times a second, on the thread that called.
+/// Ctrl-C stops it. The calling thread checks for it ten times a second.
 #[pyfunction]
 #[pyo3(signature = (arguments, /))]
 pub(crate) fn load(py: Python<'_>, arguments: Vec<OsString>) -> u8 {

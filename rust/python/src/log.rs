@@ -1,7 +1,7 @@
-//! From `tracing` to Python's `logging`, without the GIL on the threads that have something to say.
+//! Forwards `tracing` events to Python's `logging`. Threads that emit events do not take the GIL.
 //!
-//! Records wait in one bounded queue until the event loop of any manager takes them, some in each of
-//! its turns. What comes too often is counted in place of being written (ADR 0052).
+//! Records wait in one bounded queue. The event loop of any manager writes some of them in each of
+//! its turns. Records of a kind past its rate are counted instead of written (ADR 0052).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,30 +28,30 @@ use loops::{LOOPS, Place, RecordTurn};
 use queue::QUEUE;
 use record::{Check, Record};
 
-/// Records that one turn of the event loop hands over (count), and for how long.
+/// Records that one turn of the event loop writes (count), and its time limit.
 const TURN_RECORDS: usize = 16;
 const TURN: Duration = Duration::from_millis(2);
 
-/// How long counts gather before they are written (seconds).
+/// Time for which counts are collected before they are written (seconds).
 pub(crate) const TOLD_AFTER: f64 = 1.0;
 
-/// Lets the events of this process reach Python's loggers, by the loop of this bridge.
+/// Forwards the events of this process to Python's loggers, on the loop of this bridge.
 pub(crate) fn attach(bridge: &Arc<Bridge>) {
     LOOPS.add(bridge);
-    // Fails when it is set already, which is all that is wanted.
+    // Fails if it is already set, which is fine.
     tracing::subscriber::set_global_default(ToLogging).ok();
     schedule();
 }
 
-/// In a forked child: the loops of its parent are not here.
-/// The records that wait are the parent's to write.
+/// Called in a forked child: removes the parent's loops, and the waiting records, which the parent
+/// writes.
 pub(crate) fn after_fork() {
     LOOPS.forget();
     QUEUE.clear();
 }
 
-/// Has a hand-over run on each event loop of a manager, unless one is on its way there. One of them
-/// may stand or be blocked; the first that turns takes the records.
+/// Schedules writing on each event loop of a manager that has not scheduled it yet. Some loops may
+/// be stopped or blocked; the first that runs writes the records.
 fn schedule() {
     let has_records = !QUEUE.is_empty();
     if !has_records && !KINDS.has_untold() {
@@ -67,7 +67,7 @@ fn schedule() {
     }
 }
 
-/// Hands over what one turn of the event loop may; what is left has another turn.
+/// Writes the records of one turn of the event loop; schedules another turn for the rest.
 fn hand_over(py: Python<'_>, turn: RecordTurn) {
     let Some(bridge) = turn.place().bridge() else {
         return;
@@ -85,14 +85,14 @@ fn hand_over(py: Python<'_>, turn: RecordTurn) {
         }
     }
     if written > 0 {
-        // Also when nothing is left, so that what comes now is not handed over in this turn.
+        // Also if no record is left, so that records that arrive now are not written in this turn.
         return bridge.push_later(Box::new(move |py| hand_over(py, turn)));
     }
     drop(turn);
     schedule();
 }
 
-/// Writes all that waits: a manager ends, and its event loop may be the last.
+/// Writes all waiting records when a manager ends, because its event loop may be the last one.
 pub(crate) fn flush(py: Python<'_>, bridge: Option<&Arc<Bridge>>) {
     while let Some(record) = QUEUE.pop() {
         outcome(py, write(py, record), bridge);
@@ -102,10 +102,10 @@ pub(crate) fn flush(py: Python<'_>, bridge: Option<&Arc<Bridge>>) {
     }
 }
 
-/// As [`flush`], when the interpreter ends.
+/// Like [`flush`], at the end of the interpreter.
 #[pyfunction]
 pub(crate) fn flush_log(py: Python<'_>) {
-    // What a forked child has is its parent's, perhaps locked by a thread that is not here.
+    // A forked child has the parent's records, perhaps locked by a thread that does not exist here.
     if !is_forked() {
         flush(py, None);
     }
@@ -130,7 +130,7 @@ fn start_timer(py: Python<'_>, place: &Place, bridge: &Arc<Bridge>) {
     outcome(py, started.map(drop), Some(bridge));
 }
 
-/// Tells the counts when it is time.
+/// A timer callback that writes the counts.
 #[pyclass(frozen)]
 struct Timer(Place);
 
@@ -164,7 +164,8 @@ fn tell(py: Python<'_>, kind: &Kind) -> PyResult<()> {
     module.call_method1("write_count", arguments).map(drop)
 }
 
-/// A handler may have raised what ends the program; of all else only a line on stderr is left.
+/// Handles an exception of a log handler: propagates it if it ends the program, otherwise writes a
+/// line to stderr.
 fn outcome(py: Python<'_>, result: PyResult<()>, bridge: Option<&Arc<Bridge>>) {
     match (result, bridge) {
         (Ok(()), _) => {}
@@ -178,7 +179,7 @@ struct ToLogging;
 impl Subscriber for ToLogging {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         let is_warning = *metadata.level() <= Level::WARN;
-        // What helps to find a mistake of the application, each said a bounded number of times.
+        // Debug records that help to find mistakes of the application; their number is bounded.
         is_warning || (*metadata.level() <= Level::DEBUG && metadata.target() == "fraiseql_subs")
     }
 
@@ -187,7 +188,7 @@ impl Subscriber for ToLogging {
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        // Spans are of no use here; an id must not be zero.
+        // Spans are not used; an id must not be zero.
         span::Id::from_u64(1)
     }
 
@@ -198,7 +199,7 @@ impl Subscriber for ToLogging {
     fn event(&self, event: &Event<'_>) {
         let metadata = event.metadata();
         let text = foreign::text(metadata.target());
-        // Errors of ours are faults: Python counts those that repeat.
+        // Errors of this package are faults: Python counts their repetitions.
         let is_fault = *metadata.level() == Level::ERROR && text.is_none();
         let check = Check::of(event);
         if !is_fault && !KINDS.take(event, check.as_ref(), text) {
@@ -223,3 +224,6 @@ impl Subscriber for ToLogging {
 
     fn exit(&self, _: &span::Id) {}
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,5 @@
-//! The fields of Python objects: dataclasses, models, attrs classes, structs, named tuples, mappings.
+//! Reads the fields of Python objects: dataclasses, models, attrs classes, structs, named tuples,
+//! mappings.
 
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -8,15 +9,15 @@ use pyo3::types::{PyDict, PyMapping, PyNotImplemented, PyString, PyTuple, PyType
 /// Names and values.
 pub(crate) type Fields<'py> = Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)>;
 
-/// The entries of a dict at this moment. What is made of them may run code of the application, or
-/// of another thread, that changes the dict.
+/// Returns a copy of the entries of a dict. Converting them may run code of the application or of
+/// another thread that changes the dict.
 pub(crate) fn entries<'py>(
     dict: &Bound<'py, PyDict>,
 ) -> Vec<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
     dict.iter().collect()
 }
 
-/// What a pydantic model makes of itself, when it has serializers of its own.
+/// Returns the dump of a pydantic model that has its own serializers.
 pub(crate) fn dumped<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = object.py();
     let class = object.get_type();
@@ -34,7 +35,7 @@ pub(crate) fn dumped<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'
     Ok(None)
 }
 
-/// Whether a field of a pydantic model is kept out of what the model is written as.
+/// Whether a field of a pydantic model is excluded from its dump.
 fn is_excluded(info: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = info.py();
     if let Some(exclude) = info.getattr_opt(intern!(py, "exclude"))?
@@ -48,12 +49,12 @@ fn is_excluded(info: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<bo
     }
 }
 
-/// Names and values of the fields of a pydantic model or dataclass.
+/// Returns names and values of the fields of a pydantic model or dataclass.
 fn model_fields<'py>(
     object: &Bound<'py, PyAny>,
     infos: &Bound<'py, PyDict>,
 ) -> PyResult<Fields<'py>> {
-    // Past the descriptors of pydantic, which warn of fields that are deprecated.
+    // Bypasses pydantic's descriptors, which warn about deprecated fields.
     let own = object.getattr_opt(intern!(object.py(), "__dict__"))?;
     let own = own.and_then(|own| own.cast_into::<PyDict>().ok());
     let mut fields = Vec::with_capacity(infos.len());
@@ -71,7 +72,7 @@ fn model_fields<'py>(
     Ok(fields)
 }
 
-/// Names and values of a dataclass, a model, an attrs class, a struct or a mapping.
+/// Returns names and values of a dataclass, a model, an attrs class, a struct or a mapping.
 pub(crate) fn fields_of<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Fields<'py>>> {
     let py = object.py();
     if object.is_instance_of::<PyType>() {
@@ -90,7 +91,7 @@ pub(crate) fn fields_of<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Fiel
     ] {
         if let Some(names) = class.getattr_opt(declared)? {
             let read = |name: Bound<'py, PyAny>| {
-                // attrs has objects with the name in them.
+                // attrs has objects that contain the name.
                 let name = match name.cast::<PyString>() {
                     Ok(_) => name,
                     Err(_) => name.getattr(intern!(py, "name"))?,
@@ -121,7 +122,7 @@ pub(crate) fn fields_of<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Fiel
         .map(Some)
 }
 
-/// The names of the fields of a named tuple, such as a row of a database.
+/// Returns the names of the fields of a named tuple, such as a database row.
 fn tuple_fields<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyTuple>>> {
     if object.cast::<PyTuple>().is_err() {
         return Ok(None);
@@ -130,8 +131,7 @@ fn tuple_fields<'py>(object: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, P
     Ok(names.and_then(|names| names.cast_into::<PyTuple>().ok()))
 }
 
-/// An attribute that is deprecated, without the warning for other callers; `None`: it is read as
-/// any other.
+/// Reads a deprecated attribute without its warning; `None`: it is not deprecated.
 pub(crate) fn read_quietly<'py>(
     object: &Bound<'py, PyAny>,
     name: &Bound<'py, PyString>,
@@ -139,8 +139,8 @@ pub(crate) fn read_quietly<'py>(
     static READ: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = object.py();
     let read = READ.import(py, "fraiseql_subs.schema.deprecation", "read")?;
-    let found = read.call1((object, name))?;
-    Ok((!found.is(PyNotImplemented::get(py))).then_some(found))
+    let value = read.call1((object, name))?;
+    Ok((!value.is(PyNotImplemented::get(py))).then_some(value))
 }
 
 fn read_member<'py>(
@@ -148,12 +148,12 @@ fn read_member<'py>(
     name: &Bound<'py, PyString>,
 ) -> PyResult<Bound<'py, PyAny>> {
     match read_quietly(object, name)? {
-        Some(found) => Ok(found),
+        Some(value) => Ok(value),
         None => object.getattr(name),
     }
 }
 
-/// Adds the fields that the class computes.
+/// Adds the computed fields of the class.
 fn add_computed<'py>(object: &Bound<'py, PyAny>, fields: &mut Fields<'py>) -> PyResult<()> {
     let py = object.py();
     let class = object.get_type();

@@ -1,20 +1,20 @@
-//! Why a Python object has no JSON, where in it the fault is, and what was raised.
+//! The error for a Python object without a JSON form: the reason, the path, and the exception.
 
 use pyo3::prelude::*;
 
 use crate::exit::is_exit;
 
-/// What is wrong with text that has no UTF-8.
+/// The problem of text that cannot be encoded as UTF-8.
 pub(crate) const LONE_SURROGATE: &str =
     "a text with a lone surrogate cannot be sent: it has no UTF-8";
 
-/// Why a Python object has no JSON, and where in it the fault is.
+/// Why a Python object has no JSON form, and the path of the fault.
 #[derive(Debug)]
 pub(crate) struct NotJson {
-    /// From the inside out.
+    /// The path, from the inside out.
     path: Vec<Segment>,
     problem: String,
-    /// What was raised while it was read.
+    /// The exception that reading it raised.
     cause: Option<PyErr>,
 }
 
@@ -46,7 +46,7 @@ impl NotJson {
         self
     }
 
-    /// Says where and what, with `root` as the name of the whole value.
+    /// Returns the text of the error, with `root` as the name of the whole value.
     pub(crate) fn message(&self, root: &str) -> String {
         let mut message = String::from(root);
         for segment in self.path.iter().rev() {
@@ -63,13 +63,13 @@ impl NotJson {
         message
     }
 
-    /// What was raised, if it ends the program.
+    /// Returns the exception if it ends the program.
     pub(crate) fn into_exit(self, py: Python<'_>) -> Option<PyErr> {
         self.cause.filter(|error| is_exit(py, error))
     }
 
-    /// The exception for who gave the value, with `root` as its name: what `refuse` makes of the
-    /// message, unless what was raised ends the program.
+    /// Returns the exception for the caller, with `root` as the name of the value: `refuse` creates
+    /// it from the message, unless the original exception ends the program.
     pub(crate) fn into_error(
         self,
         py: Python<'_>,
@@ -85,5 +85,28 @@ impl NotJson {
                 error
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_is_said_from_the_outside_in() {
+        let error = NotJson::new("it is wrong")
+            .inside(Segment::Field("price".to_owned()))
+            .inside(Segment::Index(2))
+            .inside(Segment::Field("items".to_owned()));
+        assert_eq!(error.message("data"), "data.items[2].price: it is wrong");
+    }
+
+    #[test]
+    fn a_fault_of_the_whole_value_has_the_name_of_it_alone() {
+        let error = NotJson::new("it must be a mapping");
+        assert_eq!(
+            error.message("extensions"),
+            "extensions: it must be a mapping"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! `fraiseql_subs.Security`, read into the rules that the core checks.
+//! Converts `fraiseql_subs.Security` to the rules of the core.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -57,7 +57,7 @@ enum PyKey {
 }
 
 impl PyJwt {
-    /// What tokens have to satisfy, and the keys that are given.
+    /// Returns the rules for tokens, and the configured keys.
     fn read_rules(&self) -> Result<(TokenRules, Option<KeySet>), JwtConfigError> {
         let claims = ClaimNames {
             user: self.user_claim.clone(),
@@ -134,14 +134,14 @@ struct PyRates {
 }
 
 impl PySecurity<'_> {
-    /// Reads how tokens are verified.
+    /// Reads the configuration of tokens.
     pub(crate) fn read_tokens(&self) -> PyResult<Option<Arc<TokenVerifier>>> {
         let tokens = self.jwt.as_ref().map(PyJwt::read).transpose();
         let tokens = tokens.map_err(|error| jwt_error(&error))?;
         Ok(tokens.map(Arc::new))
     }
 
-    /// Reads the rules and holds them against what is served.
+    /// Reads the rules and checks them against the schema.
     pub(crate) fn read(&self, catalog: &Catalog) -> PyResult<Policy> {
         let refuse = |error: RuleError| rule_error(&error);
         let hosts = self.hosts.clone().map(Hosts::new).transpose();
@@ -187,7 +187,7 @@ impl PySecurity<'_> {
         })
     }
 
-    /// What is configured, and what directives of the schema ask for.
+    /// Reads the configured permissions and those of the schema's directives.
     fn read_rbac(&self, catalog: &Catalog) -> Result<Option<Rbac>, RuleError> {
         let mut rbac = Rbac::default();
         catalog.protect_declared(&mut rbac);
@@ -208,8 +208,8 @@ impl PySecurity<'_> {
     }
 }
 
-/// Refuses a rule that could not be used, where it is written. What needs a schema is checked when
-/// the manager is made.
+/// Refuses an invalid rule at its creation. Checks that need a schema run when the manager is
+/// created.
 #[pyfunction]
 pub(crate) fn check_rule(rule: &Bound<'_, PyAny>, kind: &str) -> PyResult<()> {
     match kind {
@@ -232,7 +232,7 @@ pub(crate) fn check_rule(rule: &Bound<'_, PyAny>, kind: &str) -> PyResult<()> {
     }
 }
 
-/// Refuses a rate that cannot be read.
+/// Refuses a rate that cannot be parsed.
 #[pyfunction]
 pub(crate) fn check_rate(rate: &str) -> PyResult<()> {
     Rate::parse(rate)
@@ -240,7 +240,7 @@ pub(crate) fn check_rate(rate: &str) -> PyResult<()> {
         .map_err(|error| rule_error(&error))
 }
 
-/// Refuses a dotted path that leads nowhere.
+/// Refuses an invalid dotted path.
 #[pyfunction]
 pub(crate) fn check_path(path: &str) -> PyResult<()> {
     Path::parse(path)
@@ -248,7 +248,7 @@ pub(crate) fn check_path(path: &str) -> PyResult<()> {
         .map_err(|error| rule_error(&error))
 }
 
-/// Refuses names under which no server can be reached; `with_any`: `*` stands for any.
+/// Refuses names that are not host names; `with_any`: `*` is allowed and matches any.
 #[pyfunction]
 pub(crate) fn check_hosts(hosts: Vec<String>, with_any: bool) -> PyResult<()> {
     let checked = if with_any {
@@ -262,7 +262,7 @@ pub(crate) fn check_hosts(hosts: Vec<String>, with_any: bool) -> PyResult<()> {
         .map_err(exceptions::ConfigurationError::new_err)
 }
 
-/// Refuses origins that no page can have.
+/// Refuses values that are not origins of pages.
 #[pyfunction]
 pub(crate) fn check_origins(origins: Vec<String>) -> PyResult<()> {
     let checked = Origins::new(origins).map_err(|error| error.to_string());

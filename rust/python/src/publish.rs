@@ -1,4 +1,4 @@
-//! Events on their way from Python to the bus, and the receipts that come back.
+//! Publishes events from Python, and returns their receipts.
 
 use std::sync::{Arc, mpsc};
 
@@ -21,7 +21,7 @@ pub(crate) struct Receipt(bus::Receipt);
 
 #[pymethods]
 impl Receipt {
-    /// The publisher's id, or one that the bus made.
+    /// The publisher's id, or one that the bus created.
     #[getter]
     fn event_id(&self) -> &str {
         &self.0.event_id
@@ -66,7 +66,7 @@ pub(crate) fn one(py: Python<'_>, running: &Arc<Running>, draft: Draft) -> PyRes
     }
 }
 
-/// Publishes a batch; with `tenant_id` every event is that tenant's.
+/// Publishes a batch; with `tenant_id`, all events for that tenant.
 pub(crate) fn many(
     py: Python<'_>,
     running: &Arc<Running>,
@@ -105,7 +105,7 @@ pub(crate) fn many(
 /// The parameters of `publish`.
 const PARAMETERS: [&str; 5] = ["channel", "data", "event_type", "tenant_id", "event_id"];
 
-/// Reads `(channel, data)`, or a mapping of the parameters of `publish`.
+/// Reads `(channel, data)`, or a mapping with the parameters of `publish`.
 fn read_draft(index: usize, event: &Bound<'_, PyAny>, classes: &Classes) -> PyResult<Draft> {
     let refuse = |problem: &str| {
         exceptions::PublishError::new_err(format!(
@@ -154,7 +154,7 @@ fn read_draft(index: usize, event: &Bound<'_, PyAny>, classes: &Classes) -> PyRe
     })
 }
 
-/// Makes a draft the tenant's, in whose name it is published.
+/// Sets the tenant of a draft; refuses another one.
 fn bind_tenant(draft: &mut Draft, tenant: &str) -> PyResult<()> {
     match &draft.tenant_id {
         Some(named) if **named != *tenant => Err(exceptions::PublishError::new_err(format!(
@@ -202,9 +202,9 @@ fn publish_to_engine(
     }
 }
 
-/// Publishes when the bus has room; awaiting it is how the publisher waits for the bus.
+/// Returns an awaitable that publishes when the bus has room.
 ///
-/// Where nothing can wait nothing is published, so that it can be tried again.
+/// On a thread that cannot wait, nothing is published, so that the call can be repeated.
 fn publish_later(
     py: Python<'_>,
     running: &Arc<Running>,
@@ -232,7 +232,8 @@ fn publish_later(
     Publication::waiting(&future)
 }
 
-/// Nothing was published, as no event loop runs on this thread that could wait for the bus.
+/// Returns the error that nothing was published, because no event loop on this thread can wait for
+/// the bus.
 fn cannot_wait(count: usize) -> PyErr {
     const REMEDY: &str =
         "publish on an event loop, as with asyncio.run_coroutine_threadsafe, which waits";

@@ -1,4 +1,4 @@
-//! Whether the event loop runs: connections that its server carries are not judged while it does not.
+//! Whether the event loop runs: connections of its server are not judged while it does not.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -7,16 +7,16 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 
 use crate::bridge::Bridge;
 
-/// Counts turns of one event loop, one for each time it was asked.
+/// Counts turns of one event loop, one for each request.
 #[derive(Default)]
 pub(crate) struct Pulse {
     turns: AtomicU64,
-    /// Whether a turn is waited for, so that one at most is.
+    /// Whether a turn was requested; there is at most one request.
     is_asked: AtomicBool,
 }
 
 impl Pulse {
-    /// What connections ask with, from any thread.
+    /// Returns the pulse for connections, which any thread may use.
     pub(crate) fn of(bridge: Arc<Bridge>) -> runtime::Pulse {
         let pulse = Arc::<Self>::default();
         Arc::new(move || {

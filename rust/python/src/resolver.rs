@@ -1,4 +1,4 @@
-//! Calls resolvers on the event loop and makes responses of what they return.
+//! Calls resolvers on the event loop, and writes their values as responses.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -21,13 +21,13 @@ use crate::future::{AtEnd, Promise};
 use crate::iterables::Drained;
 use crate::json::to_json;
 use crate::json_text::text_to_python;
-use crate::tasks::Tasks;
+use crate::tasks::{TaskId, Tasks};
 use crate::value::{Names, PyValue};
 
-/// Room for a response before its buffer grows (bytes).
+/// Initial size of a response's buffer (bytes).
 const RESPONSE_BYTES: usize = 512;
 
-/// What is called for one definition.
+/// The functions of one definition.
 pub(crate) struct Function {
     /// `Definition.bind`.
     pub(crate) bind: Py<PyAny>,
@@ -35,7 +35,7 @@ pub(crate) struct Function {
     pub(crate) is_async: bool,
     /// Whether the call for the initial value returns a coroutine.
     pub(crate) is_initial_async: bool,
-    /// Whether the call for the initial value returns a generator of several.
+    /// Whether the call for the initial value returns a generator of several values.
     pub(crate) is_initial_stream: bool,
 }
 
@@ -49,7 +49,7 @@ struct Callables {
 /// The Python side of one subscription.
 struct Bindings {
     callables: Callables,
-    /// `contextvars.Context` that all its calls run in.
+    /// `contextvars.Context` of all its calls.
     variables: Py<PyAny>,
 }
 
@@ -61,23 +61,23 @@ pub(crate) struct Calls {
     resolve: Py<PyAny>,
     pump: Py<PyAny>,
     pump_initial: Py<PyAny>,
-    abandon: Py<PyAny>,
     skip: Py<PyAny>,
     start_task: Py<PyAny>,
-    /// Whether a task that is started has run up to where it suspends.
+    /// Whether starting a task runs it until it suspends.
     starts_eagerly: bool,
-    /// The context variables of the manager's start; each subscription has a copy.
+    /// The context variables at the manager's start; each subscription has a copy.
     variables: Py<PyAny>,
     tasks: Arc<Tasks>,
     failures: Arc<Failures>,
 }
 
 impl Calls {
-    /// Looks up what calls need.
+    /// Looks up the Python functions that calls need.
     pub(crate) fn new(
         bridge: Arc<Bridge>,
         functions: Arc<[Function]>,
         names: Names,
+        tasks: Arc<Tasks>,
         failures: Arc<Failures>,
         py: Python<'_>,
     ) -> PyResult<Self> {
@@ -92,18 +92,17 @@ impl Calls {
             resolve: find("resolve")?,
             pump: find("pump")?,
             pump_initial: find("pump_initial")?,
-            abandon: find("abandon")?,
             skip: find("SKIP")?,
             start_task,
             starts_eagerly,
             variables: context_variables(py)?.unbind(),
-            tasks: Arc::default(),
+            tasks,
             bridge,
             failures,
         })
     }
 
-    /// Starts one call of a lane, and has itself called again when another may start.
+    /// Starts one call of a lane, and schedules the next one if it may start.
     fn step(self: &Arc<Self>, py: Python<'_>, lane: &Arc<Lane>) {
         if lane.is_closed() {
             return;
@@ -128,19 +127,19 @@ impl Calls {
         }
     }
 
-    /// Starts the next call of a lane when other lanes have had their turn.
+    /// Schedules the next call of a lane, after other lanes.
     fn go_on(self: &Arc<Self>, py: Python<'_>, lane: &Arc<Lane>) {
         let (calls, lane) = (self.clone(), lane.clone());
         let step = move |py: Python<'_>| calls.step(py, &lane);
         self.bridge.push_here(py, Box::new(step));
     }
 
-    /// The Python side of a subscription: made when it is opened, kept with it.
+    /// Returns the Python side of a subscription: created at its first call, stored with it.
     fn bound<'l>(&self, py: Python<'_>, lane: &'l Lane) -> PyResult<&'l Bindings> {
         let host: &OnceLock<_> = &lane.info.host;
         if host.get().is_none() {
             let function = &self.functions[lane.info.definition.index];
-            // Kept as objects from now on, and as text no longer.
+            // The arguments are now kept as objects, so their text is dropped.
             let arguments = lane.info.arguments.lock().take().unwrap_or_default();
             let arguments = text_to_python(py, arguments.text())?;
             let context = context(py, &lane.info)?;
@@ -258,26 +257,22 @@ impl Calls {
         if !self.starts_eagerly {
             self.bridge.task_follows();
         }
-        let field = field_of(&answer.lane);
-        self.tasks.hold(answer.id, &task, field, answer.is_stream)?;
+        let id = TaskId::Call(answer.id);
+        let owner = format!("the resolver of {}", field_of(&answer.lane));
+        if answer.is_stream {
+            // It cleans up after its last value.
+            self.tasks.hold_to_end(id, &task, owner)?;
+        } else {
+            self.tasks.hold(id, &task, owner);
+        }
         if answer.lane.is_closed() {
-            // The subscription ended while the task was made: its cancellation found no task.
-            self.tasks.cancel(py, answer.id);
+            // The subscription ended while the task was created: its cancellation found no task.
+            self.tasks.cancel(py, id);
         }
         Ok(())
     }
 
-    /// Cancels all calls that have not ended.
-    pub(crate) fn cancel_all(&self, py: Python<'_>) {
-        self.tasks.cancel_all(py);
-    }
-
-    /// Ends all calls of an event loop that is closed.
-    pub(crate) fn abandon_all(&self, py: Python<'_>) {
-        self.tasks.abandon_all(py, &self.abandon);
-    }
-
-    /// Writes the counts of faults that are still to be written.
+    /// Logs the remaining counts of faults.
     pub(crate) fn flush(&self, py: Python<'_>) {
         self.failures.flush(py);
     }
@@ -297,12 +292,12 @@ fn call_in<'py>(
     }
 }
 
-/// Whether this is how a coroutine is told to end.
+/// Whether this exception cancels or closes a coroutine.
 fn is_end_of_call(exception: &Bound<'_, PyAny>) -> bool {
     exception.is_instance_of::<CancelledError>() || exception.is_instance_of::<PyGeneratorExit>()
 }
 
-/// The errors that an executor refused an operation with.
+/// Returns the errors with which an executor refused an operation.
 fn refused_with(py: Python<'_>, exception: &Bound<'_, PyAny>) -> Option<Outcome> {
     let class = py.get_type::<exceptions::ValidationError>();
     if !exception.is_instance(&class).unwrap_or(false) {
@@ -327,13 +322,13 @@ struct PyReply<'py> {
 /// The subscription field, for the log.
 fn field_of(lane: &Lane) -> &str {
     match &*lane.info.definition.field {
-        // A delegate serves what no definition has.
+        // A delegate serves all operations without a definition.
         "" => "the given schema",
         field => field,
     }
 }
 
-/// Says what raised, for the log.
+/// Describes the function that raised, for the log.
 fn place(lane: &Lane) -> String {
     format!("the resolver of {} raised", field_of(lane))
 }
@@ -346,7 +341,7 @@ fn refused(error: ResolverError) -> Outcome {
     Outcome::Refused(graphql::errors_to_json(&[error]).into())
 }
 
-/// Hands lanes to the event loop.
+/// Passes lanes to the event loop.
 pub(crate) struct LoopResolver(pub(crate) Arc<Calls>);
 
 impl Resolver for LoopResolver {
@@ -360,53 +355,53 @@ impl Resolver for LoopResolver {
         let calls = self.0.clone();
         self.0.bridge.push(Box::new(move |py| {
             for id in ids {
-                calls.tasks.cancel(py, id);
+                calls.tasks.cancel(py, TaskId::Call(id));
             }
         }));
     }
 }
 
-/// Takes the result of one call, or the items of one source stream.
+/// Receives the result of one call, or the items of one source stream.
 #[pyclass(frozen)]
 struct Answer {
     id: CallId,
     lane: Arc<Lane>,
     calls: Arc<Calls>,
-    /// Whether the call is for what comes before the events.
+    /// Whether the call is for the initial value.
     is_initial: bool,
-    /// Whether it has several values, and cleans up after the last one.
+    /// Whether it yields several values, and cleans up after the last one.
     is_stream: bool,
-    /// Read and written on the event loop's thread only.
+    /// Used only on the event loop's thread.
     has_ended: AtomicBool,
 }
 
 #[pymethods]
 impl Answer {
-    /// The function for the initial value is entered now.
+    /// Records that the function for the initial value starts now.
     fn begins(&self) {
         self.lane.initial_begins();
     }
 
-    /// The resolver returned a value.
+    /// Receives the resolver's value.
     fn returned(&self, value: Bound<'_, PyAny>) {
         let py = value.py();
         self.settle(py, self.project(value));
     }
 
-    /// The resolver raised.
+    /// Receives the resolver's exception.
     fn raised(&self, py: Python<'_>, exception: Bound<'_, PyAny>) {
         let error = self.describe(&exception);
         self.failed(py, error);
     }
 
-    /// The call was cancelled, which is no fault of the resolver.
+    /// Records that the call was cancelled, which is not a fault of the resolver.
     fn cancelled(&self, py: Python<'_>) {
         self.failed(py, ResolverError::new(INTERNAL_ERROR));
     }
 
-    /// The source stream yielded a value. False: await `room` before the next one.
+    /// Receives a value of the source stream. False: await `room` before the next one.
     fn item(&self, value: Bound<'_, PyAny>) -> bool {
-        // Without an event loop nothing can be waited for, nor read.
+        // Without an event loop no value can be awaited or read.
         !self.calls.bridge.is_closed() && self.lane.item(self.project(value))
     }
 
@@ -416,7 +411,7 @@ impl Answer {
         field_of(&self.lane)
     }
 
-    /// Returns a future that is done when there is room for another item; `None` when the
+    /// Returns a future that is done when there is room for another item; `None` if the
     /// subscription has ended.
     fn room(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         if self.calls.bridge.is_closed() {
@@ -425,10 +420,10 @@ impl Answer {
         let promise = Promise::new(py)?;
         let future = promise.future(py).unbind();
         let kept = self.calls.bridge.keep(py, promise, AtEnd::Look);
-        Ok(self.lane.when_room(kept.waiter()).then_some(future))
+        Ok(self.lane.when_room(kept.into_callback()).then_some(future))
     }
 
-    /// The source stream has ended, or the generator of initial values.
+    /// Records the end of the source stream, or of the generator of initial values.
     fn ended(&self, py: Python<'_>) {
         let events_follow = self.is_initial;
         self.settle(
@@ -441,10 +436,11 @@ impl Answer {
         );
     }
 
-    /// The source stream raised, which ends the subscription unless events follow.
+    /// Receives an exception of the source stream, which ends the subscription unless events
+    /// follow.
     fn broke(&self, py: Python<'_>, exception: Bound<'_, PyAny>) {
         if self.is_initial {
-            // An error in the place of a value, and events follow.
+            // The error replaces the value, and events follow.
             return self.raised(py, exception);
         }
         let outcome =
@@ -466,8 +462,8 @@ impl Answer {
     fn settle(&self, py: Python<'_>, outcome: Outcome) {
         self.has_ended.store(true, Relaxed);
         if !self.is_stream {
-            // It has nothing more to do.
-            self.calls.tasks.release(self.id);
+            // The task has no further work.
+            self.calls.tasks.release(TaskId::Call(self.id));
         }
         let settled = self.lane.settle(self.id, outcome);
         if let Some(wake) = settled.wake {
@@ -488,7 +484,7 @@ impl Answer {
         };
         let py = value.py();
         let faults = if let Ok(event) = value.cast_exact::<PyEvent>() {
-            // The event itself: its JSON is at hand.
+            // The resolver returned the event itself, whose JSON is available.
             plan.project(&event.get().event().data, &mut response)
         } else {
             let drained = Drained::default();
@@ -501,7 +497,8 @@ impl Answer {
         Outcome::Response(Bytes::from(response))
     }
 
-    /// The reply of an executor, which is JSON but for values that its scalars left as they were.
+    /// Converts the reply of an executor: JSON, except for values that its scalars did not
+    /// serialise.
     fn whole_response(&self, value: &Bound<'_, PyAny>, mut response: Vec<u8>) -> Outcome {
         let reply: PyReply<'_> = match value.extract() {
             Ok(reply) => reply,
@@ -560,7 +557,7 @@ impl Answer {
 
     fn describe(&self, exception: &Bound<'_, PyAny>) -> ResolverError {
         if self.calls.bridge.is_closed() && is_end_of_call(exception) {
-            // Its event loop has ended, and the call with it.
+            // The event loop has ended, and with it the call.
             return ResolverError::new(INTERNAL_ERROR);
         }
         self.calls.failures.describe(&place(&self.lane), exception)

@@ -1,4 +1,4 @@
-//! A started manager: its runtime, its bridge, its server, and how all of it ends.
+//! A started manager: its runtime, its bridge, its server, and its shutdown.
 
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -11,22 +11,22 @@ use server::Server;
 
 use crate::bridge::Bridge;
 use crate::fork;
-use crate::hook::Hooks;
 use crate::pulse::Pulse;
 use crate::resolver::Calls;
+use crate::tasks::Tasks;
 
-/// How long the end of connections, and of a server, is waited for when it cannot be awaited.
+/// How long a blocking stop waits for the end of connections and of a server.
 const STOP_TIME: Duration = Duration::from_secs(5);
 
 /// A started manager.
 pub(crate) struct Running {
     pub(crate) runtime: Runtime,
     pub(crate) bridge: Arc<Bridge>,
-    /// Of the event loop.
+    /// The pulse of the event loop.
     pub(crate) pulse: runtime::Pulse,
     pub(crate) server: Mutex<Option<Server>>,
     calls: Arc<Calls>,
-    hooks: Arc<Hooks>,
+    tasks: Arc<Tasks>,
     forks: u32,
 }
 
@@ -35,53 +35,50 @@ impl Running {
         runtime: Runtime,
         bridge: Arc<Bridge>,
         calls: Arc<Calls>,
-        hooks: Arc<Hooks>,
+        tasks: Arc<Tasks>,
     ) -> Self {
         Self {
             runtime,
             pulse: Pulse::of(bridge.clone()),
             bridge,
             calls,
-            hooks,
+            tasks,
             server: Mutex::default(),
             forks: fork::count(),
         }
     }
 
-    /// Whether it was started by the parent process: its threads are not in this one.
+    /// Whether it was started by the parent process, so that its threads do not exist here.
     pub(crate) fn is_foreign(&self) -> bool {
         self.forks != fork::count()
     }
 
-    /// Whether its event loop stands while another one runs here: nothing that is awaited would
-    /// ever be done.
+    /// Whether its event loop does not run while another one runs on this thread, so that awaiting
+    /// it would never end.
     pub(crate) fn is_abandoned(&self, py: Python<'_>) -> bool {
         self.bridge.is_elsewhere(py) && !self.bridge.is_loop_running(py)
     }
 
-    /// Ends everything at once. Waits for the threads, without the GIL: none of them takes it.
+    /// Ends everything at once. Waits for the threads without the GIL.
     pub(crate) fn stop(this: Arc<Self>, py: Python<'_>) {
         if this.is_foreign() {
-            // Its threads would be waited for in vain.
+            // Its threads do not exist, so waiting for them would never end.
             return std::mem::forget(this);
         }
-        // Before what runs for them is cancelled, which would look like an end to them.
+        // Clients are closed before their operations are cancelled, which they would take for a
+        // normal end.
         let sent_away = this
             .runtime
             .disconnect(Selector::default(), Close::going_away());
         py.detach(|| this.wait_for(sent_away));
         let is_loop_closed = this.bridge.is_loop_closed(py);
         if is_loop_closed {
-            // Nothing can be called any more, so nothing may be queued.
+            // No function can be called any more, so no job may be queued.
             this.bridge.detach(py);
-            this.calls.abandon_all(py);
-            this.hooks.abandon_all(py);
+            this.tasks.abandon_all(py);
         } else {
-            let (calls, hooks) = (this.calls.clone(), this.hooks.clone());
-            this.bridge.on_loop(py, move |py| {
-                calls.cancel_all(py);
-                hooks.cancel_all(py);
-            });
+            let tasks = this.tasks.clone();
+            this.bridge.on_loop(py, move |py| tasks.cancel_all(py));
         }
         let server = this.server.lock().take();
         if let Some(server) = server {
@@ -106,7 +103,7 @@ impl Running {
         }
     }
 
-    /// Blocks until some work of the system's thread is done; false when it took too long.
+    /// Blocks until some work on the system's thread is done; false after a timeout.
     fn wait_for(&self, work: impl Future + Send + 'static) -> bool {
         let (done, end) = mpsc::sync_channel(1);
         self.runtime.spawn(async move {

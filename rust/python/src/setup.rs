@@ -1,4 +1,4 @@
-//! What a manager is made of, read from its Python configuration once.
+//! Reads the Python configuration of a manager.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -27,15 +27,16 @@ use crate::bus::{BusConfig, PyBusOptions};
 use crate::classes::Classes;
 use crate::error::{config_error, definition_error, exceptions, runtime_error, schema_error};
 use crate::failure::Failures;
-use crate::hook::{Hooks, PyAuthenticator};
+use crate::hook::PyAuthenticator;
 use crate::json::to_json;
 use crate::log;
 use crate::policy::PySecurity;
 use crate::resolver::{Calls, Function, LoopResolver};
 use crate::running::Running;
+use crate::tasks::Tasks;
 use crate::value::{Names, Serializers};
 
-/// Names of the members of an enum, with their values in Python.
+/// Names of the members of an enum, with their Python values.
 type EnumMembers<'py> = Vec<(String, Bound<'py, PyAny>)>;
 
 /// `fraiseql_subs.schema.SchemaSource`.
@@ -115,7 +116,7 @@ pub(crate) struct PyDefinition<'py> {
     parameters: Vec<(String, String)>,
 }
 
-/// What the type of a constant in a filter says: the name of a scalar, or name and values of an enum.
+/// The type of a constant in a filter: the name of a scalar, or name and values of an enum.
 #[derive(FromPyObject)]
 enum PyConstantType<'py> {
     Scalar(String),
@@ -133,7 +134,8 @@ impl PyConstantType<'_> {
     }
 }
 
-/// The JSON of enum members; of those that have one, as the others cannot be published.
+/// Returns the JSON of enum members; members without a JSON form cannot be published, and are left
+/// out.
 fn published(values: &[(String, Bound<'_, PyAny>)]) -> PyResult<Vec<(String, Value)>> {
     let json = |(name, value): &(String, Bound<'_, PyAny>)| match to_json(value) {
         Ok(json) => Some(Ok((name.clone(), json))),
@@ -142,7 +144,7 @@ fn published(values: &[(String, Bound<'_, PyAny>)]) -> PyResult<Vec<(String, Val
     values.iter().filter_map(json).collect()
 }
 
-/// Everything to start a manager from, as often as wanted.
+/// The checked configuration, from which a manager can be started several times.
 pub(crate) struct Setup {
     sdl: String,
     keys: Vec<Arc<str>>,
@@ -163,7 +165,7 @@ pub(crate) struct Setup {
     workers: usize,
 }
 
-/// The parameters of `Core` beside schema, definitions and limits.
+/// The parameters of `Core` except schema, definitions and limits.
 pub(crate) struct Options<'py> {
     pub(crate) security: PySecurity<'py>,
     pub(crate) bus: PyBusOptions,
@@ -185,7 +187,9 @@ impl Setup {
         options: Options<'_>,
     ) -> PyResult<Self> {
         let (deprecated, guarded) = (schema.deprecated.clone(), schema.guarded.clone());
-        let has_executor = definitions.iter().any(|found| found.kind == "delegate");
+        let has_executor = definitions
+            .iter()
+            .any(|definition| definition.kind == "delegate");
         let (schema, serializers, classes) = read_schema(schema, has_executor)?;
         let (sdl, keys) = (schema.sdl().to_owned(), schema.keys().to_vec());
         let mut functions = Vec::with_capacity(definitions.len());
@@ -243,7 +247,7 @@ impl Setup {
         })
     }
 
-    /// Visits the objects of the application that nothing but this holds.
+    /// Visits the objects of the application that only this object refers to.
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         if Arc::strong_count(&self.functions) == 1 {
             for function in self.functions.iter() {
@@ -265,30 +269,30 @@ impl Setup {
         Ok(())
     }
 
-    /// The types of published objects.
+    /// Returns the types of published objects.
     pub(crate) fn classes(&self) -> &Classes {
         &self.classes
     }
 
-    /// The schema that is served.
+    /// Returns the served schema as SDL.
     pub(crate) fn sdl(&self) -> &str {
         &self.sdl
     }
 
-    /// Ways to ask that are open.
+    /// Returns the enabled transports.
     pub(crate) fn transports(&self) -> Transports {
         self.transports
     }
 
-    /// Threads that host connections (count).
+    /// Returns the number of threads that host connections.
     pub(crate) fn workers(&self) -> usize {
         self.workers
     }
 
-    /// Starts the actors and attaches them to the event loop, on whose thread this is called.
+    /// Starts the actors and attaches them to the event loop; must be called on its thread.
     pub(crate) fn start(&self, event_loop: &Bound<'_, PyAny>) -> PyResult<Running> {
         let py = event_loop.py();
-        // What is to be told may be that no file can be opened any more.
+        // Imported now, because a later record may report that no file can be opened.
         py.import("fraiseql_subs._logging")?;
         let engine = self.bus.as_ref();
         let engine = engine.map(|bus| bus.engine(self.history.as_ref()));
@@ -306,14 +310,20 @@ impl Setup {
         );
         log::attach(&bridge);
         let functions = self.functions.clone();
-        let calls = Calls::new(bridge.clone(), functions, names, failures.clone(), py)?;
-        let calls = Arc::new(calls);
-        let hooks = Arc::<Hooks>::default();
+        let tasks = Arc::new(Tasks::new(py)?);
+        let calls = Arc::new(Calls::new(
+            bridge.clone(),
+            functions,
+            names,
+            tasks.clone(),
+            failures.clone(),
+            py,
+        )?);
         let authenticator = self.authenticate.clone().map(|hook| {
-            let (bridge, hooks) = (bridge.clone(), hooks.clone());
+            let (bridge, tasks) = (bridge.clone(), tasks.clone());
             Arc::new(PyAuthenticator {
                 hook,
-                hooks,
+                tasks,
                 bridge,
                 failures,
             }) as Arc<dyn Authenticator>
@@ -332,7 +342,7 @@ impl Setup {
             key,
         });
         match py.detach(|| Runtime::start(state, self.workers)) {
-            Ok(runtime) => Ok(Running::new(runtime, bridge, calls, hooks)),
+            Ok(runtime) => Ok(Running::new(runtime, bridge, calls, tasks)),
             Err(error) => {
                 bridge.detach(py);
                 Err(runtime_error(&error))
@@ -341,10 +351,10 @@ impl Setup {
     }
 }
 
-/// Trusted documents that are told in one error (count).
+/// Trusted documents that one error lists (count).
 const MAX_TOLD: usize = 5;
 
-/// Refuses trusted documents that every client would be refused.
+/// Refuses trusted documents that would be refused for every client.
 fn check_trusted(catalog: &Catalog) -> PyResult<()> {
     let refused = catalog.refused_trusted();
     if refused.is_empty() {
@@ -367,12 +377,13 @@ fn check_trusted(catalog: &Catalog) -> PyResult<()> {
     )))
 }
 
-/// A declaration cannot be served.
+/// Returns a `SchemaError`.
 fn refused(problem: String) -> PyErr {
     exceptions::SchemaError::new_err(problem)
 }
 
-/// `has_executor`: queries and mutations are served, so there need be no subscriptions.
+/// Reads the schema. `has_executor`: queries and mutations are served, so subscriptions are
+/// optional.
 fn read_schema(
     source: PySchemaSource<'_>,
     has_executor: bool,
@@ -480,7 +491,7 @@ fn read_definition(index: usize, definition: &PyDefinition<'_>) -> PyResult<Defi
     })
 }
 
-/// `manager.Transport`, whose names are checked there.
+/// Reads the names of `config.Transport`, which are checked in Python.
 fn read_transports(names: &[String]) -> Transports {
     let has = |name: &str| names.iter().any(|known| known == name);
     Transports {

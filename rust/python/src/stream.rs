@@ -10,7 +10,7 @@ use crate::error::validation_error;
 use crate::future::{AtEnd, Promise};
 use crate::running::Running;
 
-/// Takes pre-serialised responses; dropped, it ends its subscription.
+/// Returns serialised responses; dropping it ends its subscription.
 #[pyclass(module = "fraiseql_subs._core", frozen)]
 pub(crate) struct Responses {
     id: String,
@@ -50,10 +50,10 @@ impl Responses {
         &self.id
     }
 
-    /// Takes the next response: bytes of JSON; `None` once the subscription has ended; a future
-    /// to await before asking again when there is none yet.
+    /// Returns the next response as bytes of JSON, `None` once the subscription has ended, or a
+    /// future to await before the next call if there is none yet.
     ///
-    /// Raises `ValidationError` when the subscription ended with errors.
+    /// Raises `ValidationError` if the subscription ended with errors.
     fn take(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         let promise = Promise::new(py)?;
         let future = promise.future(py);
@@ -61,7 +61,7 @@ impl Responses {
         let bridge = bridge.filter(|bridge| !bridge.is_closed());
         let is_running = bridge.is_some();
         let taken = self.stream.take_or_wait(move || match bridge {
-            Some(bridge) => bridge.keep(py, promise, AtEnd::Look).waiter(),
+            Some(bridge) => bridge.keep(py, promise, AtEnd::Look).into_callback(),
             None => Box::new(|| {}),
         });
         match taken {
@@ -70,7 +70,7 @@ impl Responses {
             }
             Some(Response::Complete) => Ok(None),
             Some(Response::Error(errors)) => Err(validation_error(py, &errors)),
-            // What was left when the manager closed has been taken.
+            // All responses that were left when the manager closed have been returned.
             None if !is_running => Ok(None),
             None => Ok(Some(future.unbind())),
         }

@@ -1,50 +1,83 @@
-//! The tasks of calls: held until they are done, as an event loop holds them weakly.
+//! The tasks of resolvers and hooks: held until they are done, as an event loop holds them weakly.
+//!
+//! Not here: what they run and who takes their results (`resolver`, `hook`).
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 use pyo3::intern;
 use pyo3::prelude::*;
 use runtime::CallId;
 
-/// The tasks of calls that have not ended.
-#[derive(Default)]
-pub(crate) struct Tasks(Mutex<HashMap<CallId, Started>>);
+/// What a task runs.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum TaskId {
+    /// One call of a resolver.
+    Call(CallId),
+    /// The `authenticate` hook for one client.
+    Hook(u64),
+}
 
-/// The task of one call.
-struct Started {
+impl TaskId {
+    pub(crate) fn next_hook() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self::Hook(LAST.fetch_add(1, Relaxed))
+    }
+}
+
+/// The tasks of one started manager that have not ended.
+pub(crate) struct Tasks {
+    running: Mutex<HashMap<TaskId, HeldTask>>,
+    /// `_resolving.abandon`.
+    abandon: Py<PyAny>,
+}
+
+struct HeldTask {
     task: Py<PyAny>,
-    /// The subscription field, for the log.
-    field: String,
+    /// Whose it is, for the log.
+    owner: String,
 }
 
 impl Tasks {
-    /// Holds a task until its call has answered; if it `cleans_up` after that, until it is done.
-    pub(crate) fn hold(
+    pub(crate) fn new(py: Python<'_>) -> PyResult<Self> {
+        let module = py.import("fraiseql_subs._resolving")?;
+        Ok(Self {
+            running: Mutex::default(),
+            abandon: module.getattr("abandon")?.unbind(),
+        })
+    }
+
+    /// Holds a task until it is released or cancelled.
+    pub(crate) fn hold(&self, id: TaskId, task: &Bound<'_, PyAny>, owner: String) {
+        let task = task.clone().unbind();
+        self.running.lock().insert(id, HeldTask { task, owner });
+    }
+
+    /// Holds a task until it is done.
+    pub(crate) fn hold_to_end(
         self: &Arc<Self>,
-        id: CallId,
+        id: TaskId,
         task: &Bound<'_, PyAny>,
-        field: &str,
-        cleans_up: bool,
+        owner: String,
     ) -> PyResult<()> {
-        if cleans_up {
-            self.release_at_end(id, task)?;
-        }
-        let started = Started {
-            task: task.clone().unbind(),
-            field: field.to_owned(),
-        };
-        self.0.lock().insert(id, started);
+        self.release_at_end(id, task)?;
+        self.hold(id, task, owner);
         Ok(())
     }
 
-    /// Forgets a task.
-    pub(crate) fn release(&self, id: CallId) {
-        self.0.lock().remove(&id);
+    /// Whether a task has not ended.
+    pub(crate) fn is_held(&self, id: TaskId) -> bool {
+        self.running.lock().contains_key(&id)
     }
 
-    fn release_at_end(self: &Arc<Self>, id: CallId, task: &Bound<'_, PyAny>) -> PyResult<()> {
+    /// Forgets a task.
+    pub(crate) fn release(&self, id: TaskId) {
+        self.running.lock().remove(&id);
+    }
+
+    fn release_at_end(self: &Arc<Self>, id: TaskId, task: &Bound<'_, PyAny>) -> PyResult<()> {
         let release = Release {
             id,
             tasks: self.clone(),
@@ -54,14 +87,15 @@ impl Tasks {
         task.call_method1(add, (release,)).map(drop)
     }
 
-    /// Cancels a call; its task is held while it cleans up.
-    pub(crate) fn cancel(self: &Arc<Self>, py: Python<'_>, id: CallId) {
-        let started = self.0.lock();
-        let task = started.get(&id).map(|started| started.task.clone_ref(py));
-        drop(started);
+    /// Cancels a task, if it has not ended; it is held while it cleans up. Called on the thread of
+    /// the event loop.
+    pub(crate) fn cancel(self: &Arc<Self>, py: Python<'_>, id: TaskId) {
+        let running = self.running.lock();
+        let task = running.get(&id).map(|held| held.task.clone_ref(py));
+        drop(running);
         let Some(task) = task else { return };
         let task = task.bind(py);
-        // It may be cancelled before its first step, and then never answers.
+        // A call may be cancelled before its first step, and then never answers.
         let cancelled = self
             .release_at_end(id, task)
             .and_then(|()| task.call_method0(intern!(py, "cancel")));
@@ -70,30 +104,29 @@ impl Tasks {
         }
     }
 
-    /// Cancels all calls.
+    /// Cancels all; called on the thread of the event loop.
     pub(crate) fn cancel_all(self: &Arc<Self>, py: Python<'_>) {
-        let ids: Vec<_> = self.0.lock().keys().copied().collect();
+        let ids: Vec<_> = self.running.lock().keys().copied().collect();
         for id in ids {
             self.cancel(py, id);
         }
     }
 
-    /// Ends all calls of an event loop that is closed, each by `abandon`.
-    pub(crate) fn abandon_all(&self, py: Python<'_>, abandon: &Py<PyAny>) {
-        let tasks: Vec<_> = self.0.lock().drain().collect();
-        for (_, Started { task, field }) in tasks {
-            let what = format!("the resolver of {field}");
-            if let Err(error) = abandon.call1(py, (task, what)) {
+    /// Ends all tasks of an event loop that is closed.
+    pub(crate) fn abandon_all(&self, py: Python<'_>) {
+        let tasks: Vec<_> = self.running.lock().drain().collect();
+        for (_, HeldTask { task, owner }) in tasks {
+            if let Err(error) = self.abandon.call1(py, (task, owner)) {
                 error.write_unraisable(py, None);
             }
         }
     }
 }
 
-/// Called by a task that is done.
+/// A callback for a task that is done.
 #[pyclass(frozen)]
 struct Release {
-    id: CallId,
+    id: TaskId,
     tasks: Arc<Tasks>,
 }
 

@@ -1,6 +1,6 @@
-//! Python objects as the projection reads them: mapping keys, attributes, lists, leaves.
+//! Implements `Value` for Python objects: mapping keys, attributes, lists, leaves.
 //!
-//! Straight to bytes; no JSON value is made between.
+//! Objects are written directly as bytes, without an intermediate JSON value.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -15,7 +15,7 @@ use pyo3::types::{
     PyString, PyTuple,
 };
 
-use crate::classes::{Classes, Found};
+use crate::classes::{Classes, ObjectType};
 use crate::describe::{describe, is_method, is_uncalled};
 use crate::event::PyEvent;
 use crate::event_data;
@@ -24,7 +24,7 @@ use crate::iterables::{self, Drained};
 use crate::json::{HostTypes, to_json};
 use crate::members::read_quietly;
 
-/// What a schema says of Python objects.
+/// The names in a schema, for reading Python objects.
 pub(crate) struct Names {
     /// The names of all fields as Python strings, by the ids of their keys.
     fields: Vec<Py<PyString>>,
@@ -35,7 +35,7 @@ pub(crate) struct Names {
     failures: Arc<Failures>,
 }
 
-/// What makes JSON of the values of custom scalars, by their names.
+/// Serializers of custom scalars, by name.
 pub(crate) type Serializers = HashMap<String, Py<PyAny>>;
 
 impl Names {
@@ -62,13 +62,13 @@ impl Names {
     }
 }
 
-/// A Python object under projection.
+/// A Python object that is being projected.
 #[derive(Clone)]
 pub(crate) struct PyValue<'py, 'n> {
     object: Bound<'py, PyAny>,
     names: &'n Names,
     drained: &'n Drained<'py>,
-    /// Whether scalars of the application have made JSON of it already.
+    /// Whether scalars of the application have already serialised it.
     is_serialized: bool,
 }
 
@@ -87,13 +87,13 @@ impl<'py, 'n> PyValue<'py, 'n> {
     }
 
     fn with(&self, object: Bound<'py, PyAny>) -> Self {
-        // An event stands for its data.
+        // An event is read as its data.
         let data = object.cast::<PyEvent>().ok();
         let data = data.and_then(|event| event.get().whole(object.py()).ok());
         Self::new(data.unwrap_or(object), self.names, self.drained)
     }
 
-    /// An item of this list.
+    /// Returns an item of this list as a value.
     fn item(&self, object: Bound<'py, PyAny>) -> Self {
         Self {
             is_serialized: self.is_serialized,
@@ -101,7 +101,7 @@ impl<'py, 'n> PyValue<'py, 'n> {
         }
     }
 
-    /// Whether this is an object of an event whose publisher had a scalar make JSON of a field.
+    /// Whether this is an object of an event with a field that was serialised at publishing.
     fn has_serialized(&self, field: &Bound<'py, PyString>) -> bool {
         !self.names.serializers.is_empty()
             && event_data::serialized(&self.object)
@@ -124,27 +124,27 @@ impl<'py, 'n> PyValue<'py, 'n> {
             });
         }
         Ok(match self.names.classes.find(&self.object, is_possible)? {
-            Found::Possible(name) | Found::Other(name) => TypeName::Named(name.into()),
-            Found::Unknown if is_leaf(&self.object)? || !has_members(&self.object)? => {
+            ObjectType::Possible(name) | ObjectType::Other(name) => TypeName::Named(name.into()),
+            ObjectType::Unknown if is_leaf(&self.object)? || !has_members(&self.object)? => {
                 TypeName::Invalid
             }
-            Found::Unknown => TypeName::Unnamed(Some(owned(&self.object.get_type().name()?)?)),
+            ObjectType::Unknown => TypeName::Unnamed(Some(owned(&self.object.get_type().name()?)?)),
         })
     }
 
-    /// What the client is sent of an exception that came while this was read.
+    /// Returns the client's error for an exception that reading this object raised.
     fn raised(&self, error: PyErr, problem: &str) -> ResolverError {
         let py = self.object.py();
         self.names.failures.of_field(py, problem.to_owned(), error)
     }
 
-    /// Goes on with `instead`, unless what was raised ends the program.
+    /// Returns `instead`; an exception that ends the program is passed on.
     fn without<T>(&self, error: PyErr, instead: T) -> T {
         self.names.failures.pass_on(self.object.py(), error);
         instead
     }
 
-    /// The name of an enum member.
+    /// Returns the name of an enum member.
     fn member_name(&self) -> PyResult<Option<String>> {
         let py = self.object.py();
         if HostTypes::get(py)?.enum_value(&self.object)?.is_none() {
@@ -162,15 +162,15 @@ impl Value for PyValue<'_, '_> {
 
     fn field(&self, key: &Key) -> Result<Option<Self>, ResolverError> {
         let name = self.names.name(self.object.py(), key);
-        let found = if let Ok(dict) = self.object.cast::<PyDict>() {
+        let child = if let Ok(dict) = self.object.cast::<PyDict>() {
             dict.get_item(name)
         } else if self.names.deprecated[key.id] {
             deprecated_member(&self.object, name)
         } else {
             member(&self.object, name)
         };
-        match found {
-            Ok(found) => Ok(found.map(|object| Self {
+        match child {
+            Ok(child) => Ok(child.map(|object| Self {
                 is_serialized: self.has_serialized(name),
                 ..self.with(object)
             })),
@@ -246,7 +246,7 @@ impl Value for PyValue<'_, '_> {
         if let Some(name) = enum_type.name_of(&self.scalar()) {
             return Some(name);
         }
-        // A member whose value has no JSON goes by its name.
+        // A member whose value has no JSON form is written as its name.
         let name = self
             .member_name()
             .unwrap_or_else(|error| self.without(error, None))?;
@@ -283,36 +283,36 @@ impl Value for PyValue<'_, '_> {
     }
 }
 
-/// An attribute, or an item of a mapping that is no dict.
+/// Reads an attribute, or an item of a mapping that is not a dict.
 fn member<'py>(
     object: &Bound<'py, PyAny>,
     name: &Bound<'py, PyString>,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
-    let found = object.getattr_opt(name)?;
-    if let Some(found) = &found
-        && !is_method(found)?
+    let attribute = object.getattr_opt(name)?;
+    if let Some(value) = &attribute
+        && !is_method(value)?
     {
-        return Ok(Some(found.clone()));
+        return Ok(Some(value.clone()));
     }
-    // A mapping has methods such as `items`, and may have the key as well.
+    // A mapping has methods such as `items`, and may have a key with the same name.
     match object.cast::<PyMapping>() {
         Ok(mapping) if mapping.contains(name)? => mapping.get_item(name).map(Some),
-        _ => Ok(found),
+        _ => Ok(attribute),
     }
 }
 
-/// An attribute whose reading warns other callers.
+/// Reads a deprecated attribute without its warning.
 fn deprecated_member<'py>(
     object: &Bound<'py, PyAny>,
     name: &Bound<'py, PyString>,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
     match read_quietly(object, name)? {
-        Some(found) => Ok(Some(found)),
+        Some(value) => Ok(Some(value)),
         None => member(object, name),
     }
 }
 
-/// Whether this may have fields. Classes of the application may, whatever they derive from.
+/// Whether this may have fields. Any class of the application may, also if it derives from a leaf.
 fn has_members(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     if object.is_instance_of::<PyDict>() {
         return Ok(true);
@@ -331,7 +331,7 @@ fn has_members(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(!is_leaf && !is_list && !is_uncalled(object)?)
 }
 
-/// Whether this is no object by its class.
+/// Whether the class of this value is a leaf.
 fn is_leaf(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     let is_scalar = object.is_instance_of::<PyString>()
         || object.is_instance_of::<PyInt>()
@@ -346,8 +346,8 @@ fn integer(object: &Bound<'_, PyAny>) -> PyResult<Scalar<'static>> {
     if let Ok(value) = object.extract::<u64>() {
         return Ok(Scalar::UInt(value));
     }
-    // Past 64 bits only `ID` and `String` could hold it, and they take text. Past 4,300 digits
-    // Python makes none of it.
+    // Past 64 bits only `ID` and `String` could contain it, and they accept text. Past 4,300 digits
+    // Python does not convert it to text.
     let text = object.str()?;
     Ok(Scalar::String(Cow::Owned(text.to_str()?.to_owned())))
 }
@@ -363,7 +363,7 @@ fn uncommon(object: &Bound<'_, PyAny>) -> PyResult<Scalar<'static>> {
     leaf(object)
 }
 
-/// Built-in leaves and what derives from them.
+/// Returns built-in leaves, and instances of classes that derive from them.
 fn leaf(object: &Bound<'_, PyAny>) -> PyResult<Scalar<'static>> {
     if let Ok(text) = object.cast::<PyString>() {
         return Ok(Scalar::String(Cow::Owned(text.to_str()?.to_owned())));
@@ -379,3 +379,6 @@ fn leaf(object: &Bound<'_, PyAny>) -> PyResult<Scalar<'static>> {
         Err(_) => Scalar::Other,
     })
 }
+
+#[cfg(test)]
+mod tests;

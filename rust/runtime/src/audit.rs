@@ -1,34 +1,34 @@
-//! The audit log: what is written of each denial, in one place. Counting is not done here.
+//! The audit log: writes one record for each denial. Not here: counting.
 
 use std::fmt::Display;
 
 use security::{Check, Identity, RequestSource};
 
-/// The logger.
+/// Name of the logger.
 const AUDIT: &str = "fraiseql_subs.audit";
 
 fn user_of(identity: Option<&Identity>) -> Option<&str> {
     identity.map(|identity| identity.user_id.as_str())
 }
 
-/// A handshake from a source that is not allowed; `setting` allows sources.
+/// Logs a handshake whose origin or host is denied; `setting` names the setting that allows it.
 pub(crate) fn handshake_denied(check: Check, source: &RequestSource<'_>, setting: &str) {
     let (origin, host) = (source.origin, source.host);
     tracing::warn!(target: AUDIT, check = check.name(), origin, host, setting, "handshake denied");
 }
 
-/// As [`handshake_denied`], of a request.
+/// Like [`handshake_denied`], for a request.
 pub(crate) fn source_denied(check: Check, source: &RequestSource<'_>, setting: &str) {
     let (origin, host) = (source.origin, source.host);
     tracing::warn!(target: AUDIT, check = check.name(), origin, host, setting, "request denied");
 }
 
-/// A request of a client that sends too many.
+/// Logs a request past its rate.
 pub(crate) fn request_denied(peer: Option<&str>) {
     tracing::warn!(target: AUDIT, check = Check::Rate.name(), peer, "request denied");
 }
 
-/// A token that was not accepted.
+/// Logs a refused token.
 pub(crate) fn token_refused(connection_id: &str, reason: &dyn Display) {
     tracing::warn!(
         target: AUDIT,
@@ -39,7 +39,7 @@ pub(crate) fn token_refused(connection_id: &str, reason: &dyn Display) {
     );
 }
 
-/// A client of which it was not found in time who it is.
+/// Logs a client whose authentication took too long.
 pub(crate) fn authentication_timed_out(connection_id: &str) {
     tracing::warn!(
         target: AUDIT,
@@ -49,7 +49,7 @@ pub(crate) fn authentication_timed_out(connection_id: &str) {
     );
 }
 
-/// A connection that is closed.
+/// Logs a connection that is closed by a check.
 pub(crate) fn connection_denied(check: Check, identity: Option<&Identity>, connection_id: &str) {
     tracing::warn!(
         target: AUDIT,
@@ -61,7 +61,7 @@ pub(crate) fn connection_denied(check: Check, identity: Option<&Identity>, conne
     );
 }
 
-/// An operation of a client that starts too many; without a connection it is in process.
+/// Logs an operation past its rate; without a connection it is in process.
 pub(crate) fn operation_denied(identity: Option<&Identity>, connection_id: Option<&str>) {
     tracing::warn!(
         target: AUDIT,
@@ -73,7 +73,7 @@ pub(crate) fn operation_denied(identity: Option<&Identity>, connection_id: Optio
     );
 }
 
-/// A subscription that a check has refused.
+/// Logs a subscription that a check has refused.
 pub(crate) fn subscription_denied(
     check: Check,
     identity: Option<&Identity>,

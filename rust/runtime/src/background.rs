@@ -1,22 +1,21 @@
-//! Work that would hold up a worker: done by a thread of its own, one piece at a time.
+//! Runs work that would block a worker on another thread, one job at a time.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Pieces of work that may wait, or be done (count). Each holds a request of up to
-/// `max_message_bytes`.
+/// Jobs that may wait or run (count). Each has a request of up to `max_message_bytes`.
 const MAX_WAITING: usize = 64;
 
-/// Does one piece of work after the other. Work that nothing waits for any more is dropped, unless it
-/// has begun.
+/// Runs one job after the other. A job whose result is no longer awaited is dropped, unless it has
+/// begun.
 #[derive(Debug)]
 pub(crate) struct Background {
     places: Arc<Semaphore>,
     turn: Arc<Semaphore>,
 }
 
-/// Too much is waiting already.
+/// Too many jobs are waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Busy;
 
@@ -30,26 +29,27 @@ impl Default for Background {
 }
 
 impl Background {
-    /// Waits for its turn, and does the work on another thread. Dropped before, it does nothing.
+    /// Waits for its turn, then runs the job on another thread. If the future is dropped before,
+    /// the job does not run.
     ///
     /// # Errors
     ///
-    /// [`Busy`]: the work was not done.
+    /// [`Busy`]: the job was not run.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Busy> {
         let place = self.places.clone().try_acquire_owned().map_err(|_| Busy)?;
-        // It is never closed.
+        // The semaphore is never closed.
         let turn = self.turn.clone().acquire_owned().await.map_err(|_| Busy)?;
-        // Its turn ends with the work, not with who waits for it.
+        // The permits are released when the job ends, not when its caller stops waiting.
         let held: [OwnedSemaphorePermit; 2] = [place, turn];
         let done = tokio::task::spawn_blocking(move || {
             let result = work();
             drop(held);
             result
         });
-        // It neither panics nor is it cancelled.
+        // The job neither panics nor is cancelled.
         done.await.map_err(|_| Busy)
     }
 }
@@ -114,7 +114,7 @@ mod tests {
         let work = background.run(move || done.store(true, Relaxed));
         assert!(poll_immediate(work).await.is_none());
         drop(turn);
-        // Comes after it, if it were still there.
+        // Would run after the dropped job, if that still existed.
         assert_eq!(background.run(|| 7).await, Ok(7));
         assert!(!is_done.load(Relaxed));
     }

@@ -1,7 +1,8 @@
-//! A queue between producers and a consumer that may be slower: what happens when it is full.
+//! A bounded queue between producers and a slower consumer, with the policies for a full queue.
 //!
-//! The slow-consumer policy exists here only; every queue towards a client or a resolver is one of
-//! these. Not here: what a consumer that is too slow is told.
+//! Only this module implements the slow-consumer policy; every queue to a client or a resolver is a
+//! `BoundedQueue`.
+//! Not here: messages to a consumer that is too slow.
 
 use std::collections::VecDeque;
 use std::hash::Hash;
@@ -10,28 +11,30 @@ use hashbrown::HashSet;
 
 use crate::config::SlowConsumer;
 
-/// What may wait in a queue.
+/// An item of a queue.
 pub(crate) trait Waiting {
-    /// What the results of one operation have in common.
+    /// Identifies the operation of a result.
     type Operation: Eq + Hash;
 
-    /// What it takes of the queue's capacity: bytes, or a count.
+    /// Returns the part of the queue's capacity that it uses: bytes, or a count.
     fn weight(&self) -> usize;
 
-    /// Whose result it is: `Latest` keeps one of each operation. `None`: no policy drops it.
+    /// Returns its operation: `Latest` keeps one result of each operation. `None`: no policy drops
+    /// it.
     fn operation(&self) -> Option<Self::Operation>;
 }
 
-/// What became of an item.
+/// The effect of a push.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pushed {
-    /// It waits, and so many others were dropped for it (count).
+    /// The item was added, and this number of others was dropped for it.
     Added(usize),
-    /// The consumer is too slow: the queue is empty. So many were dropped, with it (count).
+    /// The consumer is too slow: the queue was emptied. The number of dropped items, including this
+    /// one.
     Overflow(usize),
 }
 
-/// Items that wait, at most of a total weight.
+/// Waiting items, with a limit of their total weight.
 #[derive(Debug)]
 pub(crate) struct BoundedQueue<T> {
     items: VecDeque<T>,
@@ -50,8 +53,8 @@ impl<T: Waiting> BoundedQueue<T> {
         }
     }
 
-    /// Adds an item; where it does not fit, the policy acts. Items that no policy drops fit or
-    /// overflow the queue.
+    /// Adds an item; if it does not fit, applies the policy. An item that no policy drops either
+    /// fits or overflows the queue.
     pub(crate) fn push(&mut self, item: T) -> Pushed {
         let mut dropped = 0;
         if !self.fits(&item) {
@@ -65,7 +68,7 @@ impl<T: Waiting> BoundedQueue<T> {
                 };
             }
             if !self.fits(&item) {
-                // Nothing is left that may be dropped: the consumer takes nothing.
+                // No item is left that may be dropped.
                 return Pushed::Overflow(dropped + self.clear() + 1);
             }
         }
@@ -73,57 +76,58 @@ impl<T: Waiting> BoundedQueue<T> {
         Pushed::Added(dropped)
     }
 
-    /// Adds an item whatever waits already.
+    /// Adds an item without a check of the limit.
     pub(crate) fn add(&mut self, item: T) {
         self.weight += item.weight();
         self.items.push_back(item);
     }
 
-    /// Takes the oldest item.
+    /// Removes and returns the oldest item.
     pub(crate) fn pop(&mut self) -> Option<T> {
         let item = self.items.pop_front()?;
         self.weight -= item.weight();
         Some(item)
     }
 
-    /// The oldest item.
+    /// Returns the oldest item.
     pub(crate) fn front(&self) -> Option<&T> {
         self.items.front()
     }
 
-    /// The newest item.
+    /// Returns the newest item.
     pub(crate) fn back(&self) -> Option<&T> {
         self.items.back()
     }
 
-    /// How many wait (a count).
+    /// Returns the number of items.
     pub(crate) fn len(&self) -> usize {
         self.items.len()
     }
 
-    /// Whether none waits.
+    /// Whether the queue is empty.
     pub(crate) fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
 
-    /// Whether at most half of what may wait does.
+    /// Whether at most half of the capacity is used.
     pub(crate) fn has_room(&self) -> bool {
         self.weight <= self.capacity / 2
     }
 
-    /// Drops all items, and returns how many they were (a count).
+    /// Drops all items, and returns their number.
     pub(crate) fn clear(&mut self) -> usize {
         self.weight = 0;
         let items = std::mem::take(&mut self.items);
         items.len()
     }
 
-    /// An item larger than the capacity fits when nothing else waits: it could never leave else.
+    /// Whether an item fits. An item larger than the capacity fits an empty queue; otherwise it
+    /// could never be sent.
     fn fits(&self, item: &T) -> bool {
         self.weight == 0 || self.weight + item.weight() <= self.capacity
     }
 
-    /// Drops the oldest results until so much more fits.
+    /// Drops the oldest results until `weight` fits.
     fn drop_oldest(&mut self, weight: usize) -> usize {
         let before = self.items.len();
         let mut excess = (self.weight + weight).saturating_sub(self.capacity);
@@ -152,7 +156,8 @@ impl<T: Waiting> BoundedQueue<T> {
         before - self.items.len()
     }
 
-    /// Keeps the newest result of each operation, and none of `newer`, which has a newer one.
+    /// Drops all but the newest result of each operation, and all results of `newer`, which is
+    /// about to add one.
     fn keep_latest(&mut self, newer: T::Operation) -> usize {
         let before = self.items.len();
         let mut seen = HashSet::<_>::from_iter([newer]);
@@ -176,7 +181,7 @@ impl<T: Waiting> BoundedQueue<T> {
 mod tests {
     use super::*;
 
-    /// An operation, or none, and a weight.
+    /// An item with an operation or none, and a weight.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     struct Item(Option<u8>, usize);
 

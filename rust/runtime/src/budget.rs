@@ -1,16 +1,16 @@
-//! Bytes that several holders may keep together.
+//! A limit of bytes that several holders share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// How much may be kept, and how much is; safe to share between threads.
+/// The limit and the used bytes; safe to share between threads.
 #[derive(Debug, Default)]
 pub struct ByteBudget {
     kept: AtomicUsize,
     limit: usize,
 }
 
-/// A part of a budget that is in use; dropped, it is free again.
+/// A used part of a budget, which is released when this is dropped.
 #[derive(Debug)]
 pub struct KeptBytes {
     budget: Arc<ByteBudget>,
@@ -18,7 +18,7 @@ pub struct KeptBytes {
 }
 
 impl ByteBudget {
-    /// A budget of which nothing is used.
+    /// Creates an unused budget.
     #[must_use]
     pub fn new(limit: usize) -> Arc<Self> {
         Arc::new(Self {
@@ -27,12 +27,12 @@ impl ByteBudget {
         })
     }
 
-    /// Takes a part of it; `None`: too much is kept already. What is larger than the whole budget
-    /// passes when nothing else is kept.
+    /// Reserves a part of it; `None`: too much is used. A part larger than the whole budget is
+    /// allowed if nothing else is used.
     #[must_use]
     pub fn keep(self: &Arc<Self>, bytes: usize) -> Option<KeptBytes> {
         let before = self.kept.fetch_add(bytes, Relaxed);
-        // Made also where it does not fit, so that it is given back.
+        // Created also if it does not fit, so that dropping it releases the bytes.
         let kept = KeptBytes {
             budget: self.clone(),
             bytes,

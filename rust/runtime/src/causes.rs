@@ -1,13 +1,13 @@
-//! What the log says of errors that libraries and the system find: in our words, in one place.
+//! Log texts for errors that libraries and the system report.
 
 use std::io;
 
 use awc::error::{ConnectError, PayloadError, SendRequestError};
 
-/// Why the system refused something.
+/// Returns the text for an error of the system.
 #[must_use]
 pub fn of_system(error: &io::Error) -> &'static str {
-    // `EMFILE` and `ENFILE` have no kind of their own.
+    // `EMFILE` and `ENFILE` have no `ErrorKind`.
     if matches!(error.raw_os_error(), Some(23 | 24)) {
         return "no file descriptor is left";
     }
@@ -33,7 +33,7 @@ pub fn of_system(error: &io::Error) -> &'static str {
     }
 }
 
-/// Why a request of ours was not answered.
+/// Returns the text for a request of this process that was not answered.
 pub(crate) fn of_request(error: &SendRequestError) -> &'static str {
     match error {
         SendRequestError::Url(_) => "the URL cannot be used",
@@ -57,7 +57,7 @@ fn of_connect(error: &ConnectError) -> &'static str {
     }
 }
 
-/// Why the body of an answer could not be read.
+/// Returns the text for a response body that could not be read.
 pub(crate) fn of_body(error: &PayloadError) -> &'static str {
     match error {
         PayloadError::Overflow => "the answer is too large",

@@ -205,4 +205,38 @@ metrics! {
     Gauge groups,
     /// Projections made for a group, each shared by all its members.
     Counter group_projections,
+    /// Whether the engine can be reached: 1 or 0; 0 where there is none.
+    Gauge bus_is_live,
+    /// How often a link to the engine was lost.
+    Counter bus_links_lost,
+    /// Streams whose events the engine delivers to this process.
+    Gauge bus_streams,
+    /// Events that the engine delivered again, and that were dropped.
+    Counter bus_doubles,
+    /// Gaps that were noticed in what the engine delivers.
+    Counter bus_gaps,
+    /// Events that were read from the engine's history to fill gaps.
+    Counter bus_gap_events,
+    /// Gaps that could not be filled: the subscribers of the stream were told.
+    Counter bus_missed,
+    /// Reads of the engine's history.
+    Counter bus_reads,
+    /// Events from other processes that cannot be read, and were skipped.
+    Counter bus_unreadable,
+    /// Events that name another tenant or channel than they came on, and were dropped.
+    Counter bus_other_stream,
+    /// Events that the engine has taken from this process.
+    Counter bus_published,
+    /// Attempts to publish that followed a failed one.
+    Counter bus_retried,
+    /// Events that could not be published.
+    Counter bus_not_sent,
+    /// Events that were sent, and not answered in time.
+    Counter bus_unknown,
+    /// Queued events that were never published.
+    Counter bus_lost,
+    /// Events that wait to be published.
+    Gauge bus_queue_events,
+    /// What these take (bytes).
+    Gauge bus_queue_bytes,
 }

@@ -1,4 +1,4 @@
-//! Places of clients: what `Limits.max_connections` counts.
+//! Places of clients, counted for `Limits.max_connections`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -11,7 +11,7 @@ pub(crate) struct Places {
 }
 
 /// One place: a WebSocket, a reserved event stream, or a request from its head until its response
-/// is written. Free again when the last clone is dropped.
+/// is written. Released when the last clone is dropped.
 #[derive(Debug, Clone)]
 pub struct Place(#[expect(dead_code, reason = "held for its end")] Arc<Held>);
 
@@ -26,12 +26,12 @@ impl Places {
         }
     }
 
-    /// Whether there is a place at this moment.
+    /// Whether there is a free place.
     pub(crate) fn has_room(&self) -> bool {
         self.taken.load(Relaxed) < self.limit
     }
 
-    /// Takes a place; `None` when there is none.
+    /// Takes a place; `None` if there is none.
     pub(crate) fn take(self: &Arc<Self>) -> Option<Place> {
         let one_more = |taken| (taken < self.limit).then_some(taken + 1);
         self.taken.fetch_update(Relaxed, Relaxed, one_more).ok()?;

@@ -266,10 +266,14 @@ impl RuntimeState {
     /// The counters at this moment.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot {
+        let mut snapshot = Snapshot {
             events_accepted: self.intake.accepted(),
             ..self.metrics.snapshot()
+        };
+        if let Some(link) = &self.link {
+            add_link(&mut snapshot, link);
         }
+        snapshot
     }
 
     /// Whether a client of an address that is not known yet may come; a denial is counted.
@@ -353,6 +357,28 @@ impl RuntimeState {
     pub(crate) fn set_hurried(&self, hurried: bool) {
         self.hurried.store(hurried, Ordering::Relaxed);
     }
+}
+
+/// Adds what the link to an engine has counted.
+fn add_link(snapshot: &mut Snapshot, link: &EngineLink) {
+    let (received, published) = (link.snapshot(), link.publish_counts());
+    snapshot.bus_is_live = u64::from(link.health().borrow().is_live());
+    snapshot.bus_links_lost = received.links_lost;
+    snapshot.bus_streams = received.streams;
+    snapshot.bus_doubles = received.doubles;
+    snapshot.bus_gaps = received.gaps;
+    snapshot.bus_gap_events = received.gap_events;
+    snapshot.bus_missed = received.missed;
+    snapshot.bus_reads = received.reads;
+    snapshot.bus_unreadable = received.unreadable;
+    snapshot.bus_other_stream = received.other_stream;
+    snapshot.bus_published = published.published;
+    snapshot.bus_retried = published.retried;
+    snapshot.bus_not_sent = published.failed_not_sent;
+    snapshot.bus_unknown = published.failed_unknown;
+    snapshot.bus_lost = published.lost;
+    snapshot.bus_queue_events = published.queue_events as u64;
+    snapshot.bus_queue_bytes = published.queue_bytes as u64;
 }
 
 /// What a client comes with.

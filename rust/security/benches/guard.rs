@@ -1,5 +1,5 @@
-//! What the five checks cost: the guard for each event and subscription, the rest once for each
-//! subscription. `cargo bench -p security`
+//! Measures the five checks. The guard runs for each event and subscription, the others once for
+//! each subscription: `cargo bench -p security`
 
 #![allow(
     clippy::unwrap_used,
@@ -19,7 +19,7 @@ use serde_json::json;
 
 const ROUNDS: u32 = 1_000_000;
 
-/// Prints the best of five runs.
+/// Prints the best time of five runs.
 fn measure(name: &str, mut run: impl FnMut()) {
     let best = (0..5).map(|_| {
         let start = Instant::now();

@@ -1,21 +1,22 @@
-//! Names of servers as headers have them: `name[:port]`, read strictly.
+//! Parses server names in headers strictly: `name[:port]`.
 //!
-//! Source: RFC 9110, section 4.2.3; RFC 3986, section 3.2. What may have two readings has none here:
-//! credentials before an `@`, empty labels, escapes, characters outside ASCII.
+//! Source: RFC 9110, section 4.2.3; RFC 3986, section 3.2. Names that parsers might read
+//! differently are refused: credentials before an `@`, empty labels, escapes, characters outside
+//! ASCII.
 
 use std::net::Ipv6Addr;
 
 /// A name and a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Authority {
-    /// In lower case; an IPv6 address in brackets, in its one short form.
+    /// The name in lower case; an IPv6 address in brackets, in its canonical short form.
     pub(crate) name: String,
-    /// As it is written out.
+    /// The port, if the text has one.
     pub(crate) port: Option<u16>,
 }
 
 impl Authority {
-    /// `None`: the text is no name with or without a port.
+    /// Parses a text; `None`: it is not a name with or without a port.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (name, rest) = match text.strip_prefix('[') {
             Some(literal) => {
@@ -31,7 +32,7 @@ impl Authority {
             }
         };
         let port = match rest.strip_prefix(':') {
-            // RFC 3986, section 3.2.3: an empty port is none.
+            // RFC 3986, section 3.2.3: an empty port counts as absent.
             Some("") => None,
             Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
                 Some(digits.parse().ok()?)
@@ -44,13 +45,13 @@ impl Authority {
     }
 }
 
-/// Underscores are in names that containers have.
+/// Whether a text is a label. Underscores are allowed, as names of containers have them.
 fn is_label(label: &str) -> bool {
     let is_of_name = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
     !label.is_empty() && label.bytes().all(is_of_name)
 }
 
-/// A name, or all names below one.
+/// A pattern: a name, or all names below one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct AuthorityPattern {
     authority: Authority,
@@ -58,12 +59,12 @@ pub(crate) struct AuthorityPattern {
 }
 
 impl AuthorityPattern {
-    /// Reads `name[:port]`, or `*.name[:port]` for all names below; `None`: it is neither.
+    /// Parses `name[:port]`, or `*.name[:port]` for all names below; `None`: it is neither.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let below = text.strip_prefix("*.");
         let authority = Authority::parse(below.unwrap_or(text))?;
         let last = authority.name.rsplit('.').next().unwrap_or_default();
-        // Nothing is below an address.
+        // There are no names below an address.
         let is_address =
             authority.name.starts_with('[') || last.bytes().all(|b| b.is_ascii_digit());
         (below.is_none() || !is_address).then_some(Self {
@@ -80,7 +81,7 @@ impl AuthorityPattern {
         &mut self.authority.port
     }
 
-    /// Whether it stands for a name, whatever the port.
+    /// Whether it matches a name, with any port.
     pub(crate) fn names(&self, name: &str) -> bool {
         let own = self.authority.name.as_str();
         if !self.is_below {

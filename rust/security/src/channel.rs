@@ -2,11 +2,11 @@
 
 use crate::error::RuleError;
 
-/// A channel name in which `*` stands for any characters, also none.
+/// A channel name in which `*` matches any number of characters.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ChannelPattern(Box<[Box<str>]>);
 
-/// One place of a pattern.
+/// One position of a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Token {
     Any,
@@ -26,8 +26,8 @@ impl ChannelPattern {
         Ok(Self(pattern.split('*').map(Box::from).collect()))
     }
 
-    /// Reads a pattern in which `{name}` also stands for any characters, as in the template of a
-    /// subscription's channel; `{{` and `}}` are the braces themselves.
+    /// Parses a pattern in which `{name}` also matches any characters, as in the template of a
+    /// subscription's channel; `{{` and `}}` are literal braces.
     ///
     /// # Errors
     ///
@@ -55,11 +55,12 @@ impl ChannelPattern {
         Self::parse(&pattern)
     }
 
-    /// Whether there is a channel that both patterns cover.
+    /// Whether both patterns match a common channel.
     #[must_use]
     pub fn meets(&self, other: &Self) -> bool {
         let (ours, theirs) = (self.tokens(), other.tokens());
-        // Of each pair of places, from the last: whether what is left of both has a common text.
+        // For each pair of positions, from the end: whether the rests of both patterns match a
+        // common text.
         let mut below = vec![false; theirs.len() + 1];
         for i in (0..=ours.len()).rev() {
             let mut row = vec![false; theirs.len() + 1];
@@ -88,12 +89,12 @@ impl ChannelPattern {
         tokens
     }
 
-    /// Texts with any characters between each two, also none.
+    /// Creates the pattern that matches these texts with any characters between them.
     pub fn between(texts: impl IntoIterator<Item = Box<str>>) -> Self {
         Self(texts.into_iter().collect())
     }
 
-    /// Whether the pattern covers a channel, whole.
+    /// Whether the pattern matches a whole channel name.
     #[must_use]
     pub fn covers(&self, channel: &str) -> bool {
         let [first, rest @ ..] = &*self.0 else {
@@ -103,7 +104,7 @@ impl ChannelPattern {
             return false;
         };
         let [middle @ .., last] = rest else {
-            // No star: the whole name.
+            // Without a star, the whole name has to match.
             return left.is_empty();
         };
         for part in middle {

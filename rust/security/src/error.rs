@@ -1,17 +1,17 @@
-//! Why a rule cannot be used, and why a client is denied.
+//! Errors of rules, and reasons for denying a client.
 
-/// What a configured rule gets wrong. Not retryable: the configuration has to be changed.
+/// Why a configured rule is invalid. Not retryable: the configuration has to be changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RuleError {
     /// A dotted path has an empty part.
     #[error("path `{0}` has an empty part: write it as `user_id` or `user.id`")]
     Path(String),
-    /// A `$` begins no reference.
+    /// A `$` does not begin a reference.
     #[error(
         "`{0}` refers to nothing: write `$identity.user_id`, or any claim as `$identity.<name>`"
     )]
     Reference(String),
-    /// Neither a scalar nor a list of scalars.
+    /// A value that is neither a scalar nor a list of scalars.
     #[error(
         "`{0}` cannot be compared: give a string, a number, true, false, null or a list of them"
     )]
@@ -22,7 +22,7 @@ pub enum RuleError {
     /// A subgraph without a name, or with a star in it.
     #[error("`{0}` is no name of a subgraph: write it as `orders`")]
     Subgraph(String),
-    /// A rate that cannot be read.
+    /// A rate that cannot be parsed.
     #[error("rate `{0}` is not of the form <count>/<unit>: write `10/s`, `600/m` or `1000/h`")]
     Rate(String),
     /// A `Type.field` that the schema does not have.
@@ -30,14 +30,14 @@ pub enum RuleError {
         "the schema has no `{0}`, which a permission is asked for: correct its name, as a misspelt one would protect nothing"
     )]
     UnknownField(String),
-    /// The channel of a subscription that another one can be asked for.
+    /// A subscription whose arguments can produce the channel of another subscription.
     #[error(
         "`Subscription.{field}` can be asked for `{channel}`, the channel of `Subscription.{other}`, whose permission it does not need: ask for the same permission, or give them channels of their own"
     )]
     OpenChannel {
-        /// The subscription that reaches it.
+        /// The subscription with the arguments.
         field: String,
-        /// The subscription whose channel it is.
+        /// The subscription that declares the channel.
         other: String,
         /// The channel.
         channel: String,
@@ -47,17 +47,17 @@ pub enum RuleError {
         "no subscription has an argument `{0}`, which Scope asks for: correct its name as it is in the schema, as a misspelt one would protect nothing"
     )]
     UnknownArgument(String),
-    /// Channels that no subscription listens on.
+    /// A row filter that covers no channel of a subscription.
     #[error(
         "no subscription listens on a channel that RowFilter({channel:?}) covers; channels are: {known}. Correct its channel, as a misspelt one would protect nothing"
     )]
     UnusedFilter {
         /// The channels of the filter.
         channel: String,
-        /// Those of subscriptions.
+        /// The channels of subscriptions.
         known: String,
     },
-    /// A channel of a declared subscription that no subgraph channel is.
+    /// A channel of a declared subscription that does not belong to the subgraph.
     #[error(
         "`Subscription.{field}` listens on `{channel}`, which is no channel of subgraph `{subgraph}`: rename the channel, or list it in Federation(channels=...)"
     )]
@@ -66,12 +66,12 @@ pub enum RuleError {
         field: String,
         /// Its channel.
         channel: String,
-        /// Whose channels are served.
+        /// The served subgraph.
         subgraph: String,
     },
 }
 
-/// The checks, as metrics and logs name them.
+/// The checks, by their names in metrics and logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Check {
     /// `Origin` header.
@@ -95,7 +95,7 @@ pub enum Check {
 }
 
 impl Check {
-    /// The name in logs.
+    /// Returns the name in logs.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -112,8 +112,8 @@ impl Check {
     }
 }
 
-/// Why a subscription is refused, in words that a client may read. It names what the client has
-/// asked for, and nothing of rules or identities.
+/// Why a subscription is refused, with a text for the client. The text names only what the client
+/// has sent, not rules or identities.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
     /// The check needs an identity, and there is none.
@@ -122,28 +122,28 @@ pub enum Denied {
     /// The identity has no tenant.
     #[error("not permitted without a tenant")]
     NoTenant,
-    /// An argument that is not the identity's, or was left out.
+    /// An argument whose value the identity may not use, or that was left out.
     #[error("not permitted with this value of `{argument}`")]
     Argument {
-        /// The argument, as a path.
+        /// The path of the argument.
         argument: String,
     },
-    /// A subscription that needs a permission.
+    /// A subscription that requires a permission that the identity lacks.
     #[error("not permitted to subscribe to `{0}`")]
     Subscription(String),
-    /// A channel of another subgraph, or a request to it.
+    /// A channel of another subgraph, or a request for it.
     #[error("not served by this subgraph")]
     Subgraph,
-    /// What cannot be checked here.
+    /// An operation that cannot be checked.
     #[error("not permitted: this operation cannot be checked")]
     Undecided(Check),
-    /// Too many in a time.
+    /// Operations past a rate.
     #[error("too many operations: try again later")]
     Rate,
 }
 
 impl Denied {
-    /// Which check denied.
+    /// Returns the check that denied.
     #[must_use]
     pub fn check(&self) -> Check {
         match self {
@@ -156,7 +156,7 @@ impl Denied {
         }
     }
 
-    /// `extensions.code` of the error.
+    /// Returns `extensions.code` of the error.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {

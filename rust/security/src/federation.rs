@@ -1,9 +1,9 @@
-//! Federation isolation: a subgraph serves its own channels and answers requests to itself.
+//! Federation isolation: a subgraph serves only its own channels and requests for it.
 
 use crate::channel::ChannelPattern;
 use crate::error::{Denied, RuleError};
 
-/// One subgraph, and which channels are its own.
+/// One subgraph, and the patterns of its channels.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Federation {
     subgraph: Box<str>,
@@ -11,17 +11,17 @@ pub struct Federation {
 }
 
 impl Federation {
-    /// A subgraph with the channels of these patterns; without any, `<name>` itself and whatever
-    /// begins with `<name>.` or `<name>:`.
+    /// Creates a subgraph with the channels of these patterns; without patterns, `<name>` itself
+    /// and all channels that begin with `<name>.` or `<name>:`.
     ///
     /// # Errors
     ///
-    /// [`RuleError`] when the name or a pattern cannot be one.
+    /// [`RuleError`] if the name or a pattern is invalid.
     pub fn new<'p>(
         subgraph: &str,
         channels: Option<impl IntoIterator<Item = &'p str>>,
     ) -> Result<Self, RuleError> {
-        // In a name a star would stand for the channels of others.
+        // A star in the name would match channels of other subgraphs.
         if subgraph.is_empty() || subgraph.contains('*') {
             return Err(RuleError::Subgraph(subgraph.to_owned()));
         }
@@ -45,23 +45,23 @@ impl Federation {
         })
     }
 
-    /// Name of the subgraph.
+    /// Returns the name of the subgraph.
     #[must_use]
     pub fn subgraph(&self) -> &str {
         &self.subgraph
     }
 
-    /// Whether a channel is the subgraph's own.
+    /// Whether a channel belongs to the subgraph.
     #[must_use]
     pub fn owns(&self, channel: &str) -> bool {
         self.channels.iter().any(|pattern| pattern.covers(channel))
     }
 
-    /// Checks a request: the channel it leads to, and the subgraph that it says it is for.
+    /// Checks a request: its channel, and the subgraph that it names.
     ///
     /// # Errors
     ///
-    /// [`Denied::Subgraph`] when either is another's.
+    /// [`Denied::Subgraph`] if either belongs to another subgraph.
     pub fn check(&self, channel: Option<&str>, asked: Option<&str>) -> Result<(), Denied> {
         let is_own = channel.is_none_or(|channel| self.owns(channel))
             && asked.is_none_or(|name| *name == *self.subgraph);

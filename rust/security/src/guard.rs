@@ -1,7 +1,7 @@
-//! What has to hold for every event of one subscription, compiled when it is made.
+//! The conditions for every event of one subscription, compiled when the subscription opens.
 //!
-//! Equal guards let the same events through. So the guard is also the *security view* of a
-//! subscription: part of the key of every group whose members share results.
+//! Equal guards admit the same events. So the guard is also the *security view* of a subscription:
+//! it is part of the key of every group whose members share results.
 
 use std::sync::Arc;
 
@@ -19,34 +19,34 @@ pub struct Guard {
     rows: Vec<RowRule>,
 }
 
-/// What a guard looks at.
+/// The parts of an event that a guard checks.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'e> {
     /// The channel of the event.
     pub channel: &'e str,
-    /// Whose it is.
+    /// The tenant of the event.
     pub tenant_id: Option<&'e str>,
     /// Its data.
     pub data: &'e Value,
 }
 
 impl Guard {
-    /// Lets events of this tenant through only.
+    /// Admits only events of this tenant.
     pub fn bind_tenant(&mut self, tenant: Arc<str>) {
         self.tenant = Some(tenant);
     }
 
-    /// Lets events on channels of this subgraph through only.
+    /// Admits only events on channels of this subgraph.
     pub fn bind_federation(&mut self, federation: Arc<Federation>) {
         self.federation = Some(federation);
     }
 
-    /// Lets events through that satisfy the rule, too.
+    /// Admits only events that also satisfy this rule.
     pub fn add_rows(&mut self, rule: RowRule) {
         self.rows.push(rule);
     }
 
-    /// The tenant whose events are let through; `None`: those of all.
+    /// Returns the tenant whose events are admitted; `None`: all tenants.
     #[must_use]
     pub fn tenant(&self) -> Option<&Arc<str>> {
         self.tenant.as_ref()
@@ -56,7 +56,7 @@ impl Guard {
     ///
     /// # Errors
     ///
-    /// The check that it does not pass.
+    /// The check that it fails.
     #[inline]
     pub fn admit(&self, event: Subject<'_>) -> Result<(), Check> {
         if let Some(tenant) = &self.tenant

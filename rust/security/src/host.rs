@@ -1,8 +1,8 @@
-//! The `Host` header against the configured names: the guard against DNS rebinding.
+//! Checks the `Host` header against the configured names: protection against DNS rebinding.
 
 use crate::authority::{Authority, AuthorityPattern};
 
-/// Names under which the server may be reached.
+/// Host names that requests may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hosts {
     patterns: Vec<AuthorityPattern>,
@@ -17,12 +17,12 @@ pub struct Hosts {
 pub struct HostError(String);
 
 impl Hosts {
-    /// Takes `api.example.com`, `api.example.com:8443`, or `*.example.com` for all names below.
-    /// Without a port any is right.
+    /// Parses `api.example.com`, `api.example.com:8443`, or `*.example.com` for all names below. An
+    /// entry without a port matches any port.
     ///
     /// # Errors
     ///
-    /// [`HostError`] when one has a scheme, a path, a star elsewhere, or could never be sent.
+    /// [`HostError`] if one has a scheme, a path or a star elsewhere, or can never be sent.
     pub fn new(hosts: impl IntoIterator<Item = String>) -> Result<Self, HostError> {
         let patterns = hosts
             .into_iter()
@@ -33,11 +33,11 @@ impl Hosts {
         })
     }
 
-    /// As [`Self::new`], where `*` alone stands for any host, and for none at all.
+    /// Like [`Self::new`], but `*` alone matches any host and a missing one.
     ///
     /// # Errors
     ///
-    /// As those of [`Self::new`].
+    /// The errors of [`Self::new`].
     pub fn with_any(hosts: impl IntoIterator<Item = String>) -> Result<Self, HostError> {
         let mut any = false;
         let named = hosts.into_iter().filter(|host| {
@@ -49,7 +49,7 @@ impl Hosts {
         Ok(Self { any, ..hosts })
     }
 
-    /// Whether a request with this `Host` header is answered. Without one it cannot be decided.
+    /// Whether a request with this `Host` header is allowed; without the header it is not.
     #[must_use]
     pub fn allow(&self, host: Option<&str>) -> bool {
         if self.any {
@@ -65,8 +65,8 @@ impl Hosts {
     }
 }
 
-/// Whether two names that a request has for its server may be the same one: equal but for case, the
-/// form of an address, and a port that one of them leaves out where it is the `scheme`'s.
+/// Whether the two server names in a request may be the same: equal except for case, the form of an
+/// address, and the default port of `scheme`, which one of them may leave out.
 #[must_use]
 pub fn is_same_host(one: &str, other: &str, scheme: Option<&str>) -> bool {
     let port = match scheme {

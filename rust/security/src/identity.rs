@@ -1,4 +1,4 @@
-//! Who an authenticated client is.
+//! The identity of an authenticated client.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::path::{Path, follow};
 
-/// What authentication found out about a client.
+/// The result of authentication.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Identity {
     /// The user, as the application knows it.
@@ -17,14 +17,15 @@ pub struct Identity {
     pub roles: Vec<String>,
     /// Permissions, such as `orders:read`.
     pub permissions: Vec<String>,
-    /// Whatever else is known.
+    /// All other data about the user.
     pub claims: Map<String, Value>,
-    /// Seconds since the epoch at which the identity ends.
+    /// When the identity expires (seconds since the epoch).
     pub expires_at: Option<f64>,
 }
 
 impl Identity {
-    /// What `$identity.<path>` stands for: a member, else a claim. An empty id is none.
+    /// Returns the value of `$identity.<path>`: a member, otherwise a claim. An empty id counts as
+    /// absent.
     #[must_use]
     pub fn find(&self, path: &Path) -> Option<Cow<'_, Value>> {
         let text = |text: &str| (!text.is_empty()).then(|| Cow::Owned(Value::from(text)));
@@ -44,7 +45,7 @@ impl Identity {
         follow(self.claims.get(name)?, rest).map(Cow::Borrowed)
     }
 
-    /// The tenant, if it is one.
+    /// Returns the tenant; an empty one counts as absent.
     #[must_use]
     pub fn tenant(&self) -> Option<&str> {
         self.tenant_id
@@ -58,10 +59,10 @@ impl Identity {
         roles.iter().any(|role| self.roles.contains(role))
     }
 
-    /// Whether the identity has ended at `now`, in seconds since the epoch.
+    /// Whether the identity has expired at `now`, in seconds since the epoch.
     #[must_use]
     pub fn is_expired(&self, now: f64) -> bool {
-        // A time that is no number has been.
+        // NaN counts as past.
         self.expires_at
             .is_some_and(|end| end.is_nan() || end <= now)
     }

@@ -1,15 +1,15 @@
-//! When a key set at a URL is fetched: regularly, and when a token names a key that is not in it.
+//! Decides when to fetch a key set: regularly, and for a token with a key that is not in it.
 
-/// Seconds after which keys are fetched again, so that those withdrawn are noticed.
+/// Interval of fetches, which bounds the use of withdrawn keys (seconds).
 const REFRESH: f64 = 600.0;
 
-/// Seconds between two fetches at least: tokens with made-up key ids cause no more.
+/// Minimum interval of fetches, which tokens with invented key ids may cause (seconds).
 const PAUSE: f64 = 30.0;
 
-/// Seconds for which keys are used although no newer ones could be fetched.
+/// Time for which keys are used if newer ones cannot be fetched (seconds).
 const MAX_AGE: f64 = 24.0 * 3600.0;
 
-/// The times of one key set. All times in seconds on one clock, which must not be set.
+/// The fetch times of one key set, in seconds of a monotonic clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct FetchTimes {
     tried: Option<f64>,
@@ -17,25 +17,25 @@ pub struct FetchTimes {
 }
 
 impl FetchTimes {
-    /// Whether to fetch now, for a token that is verified by known keys or not.
+    /// Whether to fetch now; depends on whether the known keys verify the token.
     #[must_use]
     pub fn is_due(&self, now: f64, is_known: bool) -> bool {
         let is_older = |time: Option<f64>, age: f64| time.is_none_or(|time| now - time >= age);
         is_older(self.tried, PAUSE) && (!is_known || is_older(self.fetched, REFRESH))
     }
 
-    /// Whether the keys are still used.
+    /// Whether the keys may still be used.
     #[must_use]
     pub fn is_fresh(&self, now: f64) -> bool {
         self.fetched.is_some_and(|time| now - time < MAX_AGE)
     }
 
-    /// A fetch begins.
+    /// Records that a fetch begins.
     pub fn begin(&mut self, now: f64) {
         self.tried = Some(now);
     }
 
-    /// A fetch has brought keys.
+    /// Records that a fetch has returned keys.
     pub fn succeed(&mut self, now: f64) {
         self.fetched = Some(now);
     }

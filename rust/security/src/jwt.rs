@@ -1,7 +1,7 @@
-//! JSON Web Tokens: who a token says its bearer is, once its signature and claims hold.
+//! JSON Web Tokens: verifies signature and claims, and returns the identity in the token.
 //!
-//! Source: RFC 7519 and the advice of RFC 8725. The algorithm is one that the configuration lists
-//! and that fits the key; what the token says about keys is not listened to, but for `kid`.
+//! Source: RFC 7519 and the advice of RFC 8725. The algorithm has to be listed in the configuration
+//! and fit the key. Of the token's header fields about keys, only `kid` is used.
 //! Not here: fetching keys (`runtime::admission`).
 
 use base64::Engine;
@@ -13,87 +13,87 @@ use serde_json::{Map, Value};
 
 use crate::identity::Identity;
 
-/// Tokens past this size (bytes) are not looked at.
+/// Tokens past this size are refused (bytes).
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
-/// A JWT configuration that cannot work.
+/// Why a JWT configuration is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JwtConfigError {
-    /// Not an algorithm that is verified here.
+    /// An unsupported algorithm.
     #[error(
         "`{0}` in `algorithms` is none that is verified here: use HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 or EdDSA"
     )]
     Algorithm(String),
-    /// None at all.
+    /// No algorithm.
     #[error(
         "no algorithm is listed: give those that your tokens are signed with as `algorithms`, such as [\"RS256\"]"
     )]
     NoAlgorithm,
-    /// Both a secret's and a public key's.
+    /// Algorithms for secrets and for public keys together.
     #[error(
         "`algorithms` mixes HS algorithms and those of public keys: give those of one kind, as a public key would be taken for a secret"
     )]
     Mixed,
-    /// The key does not fit.
+    /// The key does not fit an algorithm.
     #[error(
         "`key` cannot be used with {algorithm}: give a PEM public key for RS, PS, ES and EdDSA, a secret for HS"
     )]
     Key {
-        /// What it was to be used with.
+        /// The algorithm that the key does not fit.
         algorithm: String,
     },
-    /// A secret that can be guessed.
+    /// A secret that is too short.
     #[error("the secret in `key` has {0} bytes: give at least 32, as RFC 7518 asks for")]
     WeakSecret(usize),
-    /// A key that others have.
+    /// A public key that is used as a secret.
     #[error(
         "the secret in `key` is a PEM key, which others have: list the `algorithms` of that key, such as RS256"
     )]
     PemSecret,
-    /// The key set cannot be read.
+    /// The key set cannot be parsed.
     #[error("`jwks` is no JSON Web Key Set: {0}; give the text of one")]
     KeySet(String),
 }
 
-/// Why a token is refused. Never holds any of it.
+/// Why a token is refused. Never contains a part of the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// There is none.
+    /// There is no token.
     #[error("no token")]
     Missing,
-    /// Not a token.
+    /// The text is not a token.
     #[error("malformed token")]
     Malformed,
-    /// One that is not listed, or a critical extension.
+    /// The algorithm is not listed, or the header has a critical extension.
     #[error("algorithm not accepted")]
     Algorithm,
-    /// No key of this id, or none that fits the algorithm.
+    /// No key has this id, or none fits the algorithm.
     #[error("unknown key")]
     UnknownKey,
-    /// The signature is not the key's.
+    /// The signature is invalid.
     #[error("invalid signature")]
     Signature,
-    /// `exp` has been.
+    /// `exp` is in the past.
     #[error("expired token")]
     Expired,
-    /// `exp` is missing, or no number.
+    /// `exp` is missing, or not a number.
     #[error("token without an end: its claim `exp` is missing, or is no number of seconds")]
     NoEnd,
-    /// `nbf` is to come.
+    /// `nbf` is in the future.
     #[error("token not valid yet")]
     NotYetValid,
-    /// `aud` is another's, or missing.
+    /// `aud` is another audience, or missing.
     #[error("wrong audience")]
     Audience,
-    /// `iss` is another's, or missing.
+    /// `iss` is another issuer, or missing.
     #[error("wrong issuer")]
     Issuer,
-    /// There is no user in it.
+    /// The token has no user.
     #[error("no user")]
     NoUser,
 }
 
-/// Where the members of an identity stand in a token.
+/// The claims that contain the members of an identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimNames {
     /// Claim of the user id.
@@ -106,22 +106,22 @@ pub struct ClaimNames {
     pub permissions: String,
 }
 
-/// What a token has to satisfy.
+/// The rules for tokens.
 #[derive(Debug, Clone)]
 pub struct TokenRules {
     algorithms: Vec<Algorithm>,
-    /// One of which `aud` has to name; empty: not looked at.
+    /// Audiences, one of which `aud` has to contain; empty: not checked.
     pub audience: Vec<String>,
-    /// One of which `iss` has to be; empty: not looked at.
+    /// Issuers, one of which `iss` has to be; empty: not checked.
     pub issuer: Vec<String>,
-    /// By how much clocks may differ (seconds).
+    /// Allowed difference of clocks (seconds).
     pub leeway: f64,
-    /// Where the identity stands.
+    /// The claims with the identity.
     pub claims: ClaimNames,
 }
 
 impl TokenRules {
-    /// Rules for tokens that are signed by one of these algorithms.
+    /// Creates rules for tokens that are signed with one of these algorithms.
     ///
     /// # Errors
     ///
@@ -152,11 +152,11 @@ impl TokenRules {
         })
     }
 
-    /// One key, for all of the algorithms: PEM, or the bytes of a secret.
+    /// Returns a key set with one key for all algorithms: PEM, or the bytes of a secret.
     ///
     /// # Errors
     ///
-    /// [`JwtConfigError`] when it fits one of them not.
+    /// [`JwtConfigError`] if it does not fit one of them.
     pub fn key(&self, key: &[u8]) -> Result<KeySet, JwtConfigError> {
         let read = |algorithm: &Algorithm| {
             let refuse = |_| JwtConfigError::Key {
@@ -167,7 +167,7 @@ impl TokenRules {
                 AlgorithmFamily::Hmac if key.len() < 32 => {
                     return Err(JwtConfigError::WeakSecret(key.len()));
                 }
-                // RFC 8725, section 2.1: whoever has the public key could sign.
+                // RFC 8725, section 2.1: anyone with the public key could sign tokens.
                 AlgorithmFamily::Hmac if key.trim_ascii_start().starts_with(b"-----BEGIN") => {
                     return Err(JwtConfigError::PemSecret);
                 }
@@ -195,14 +195,14 @@ impl TokenRules {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(TokenError::Malformed);
         }
-        // `none`, and what else is no algorithm here, is malformed already.
+        // `none`, and any other unsupported algorithm, is reported as malformed.
         let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Malformed)?;
         let (algorithm, id) = (header.alg, header.kid.as_deref());
         if !self.algorithms.contains(&algorithm) || has_extension(token)? {
             return Err(TokenError::Algorithm);
         }
         let mut validation = Validation::new(algorithm);
-        // Times are held against `now` and audiences must be there: both below.
+        // Times are compared with `now`, and the audience is required: both below.
         validation.validate_exp = false;
         validation.validate_aud = false;
         validation.required_spec_claims.clear();
@@ -222,7 +222,7 @@ impl TokenRules {
     }
 
     fn identity(&self, claims: Map<String, Value>, now: f64) -> Result<Identity, TokenError> {
-        // A time that is no number is none.
+        // A time that is not a number counts as invalid.
         let time = |name: &str| claims.get(name).map(Value::as_f64);
         let expires_at = time("exp").flatten().ok_or(TokenError::NoEnd)?;
         if expires_at + self.leeway <= now {
@@ -257,20 +257,20 @@ impl TokenRules {
     }
 }
 
-/// Whether a header says that it has to be read in a way that is not known here, or does not say it
-/// as it should.
+/// Whether a header requires an extension that is not supported, or is malformed.
 fn has_extension(token: &str) -> Result<bool, TokenError> {
     let (header, _) = token.split_once('.').ok_or(TokenError::Malformed)?;
     let header = URL_SAFE_NO_PAD.decode(header).ok();
     let header = header.and_then(|text| serde_json::from_slice::<Map<String, Value>>(&text).ok());
     let header = header.ok_or(TokenError::Malformed)?;
-    // RFC 7515, section 4.1.11: `crit` lists what must be understood, and nothing is. RFC 7797: a
-    // payload that is not in base64 would be another one than that which is read.
+    // RFC 7515, section 4.1.11: `crit` lists extensions that must be supported, and none is. RFC
+    // 7797: a payload that is not in base64 would differ from the decoded one.
     let is_plain = header.get("b64").is_none_or(|coded| coded == true);
     Ok(header.contains_key("crit") || !is_plain)
 }
 
-/// Whether a claim, a string or a list of them, names one of the wanted; none wanted: any is right.
+/// Whether a claim, a string or a list of strings, contains one of the wanted values; with none
+/// wanted, always.
 fn names_one(claim: Option<&Value>, wanted: &[String]) -> bool {
     let is_wanted = |value: &Value| {
         value
@@ -295,25 +295,24 @@ fn words(claim: Option<&Value>) -> Vec<String> {
     }
 }
 
-/// Keys that tokens are verified with.
+/// The keys that verify tokens.
 #[derive(Debug, Clone, Default)]
 pub struct KeySet(Vec<Key>);
 
 #[derive(Debug, Clone)]
 struct Key {
     id: Option<String>,
-    /// What it may be used with.
+    /// The algorithms that the key may be used with.
     algorithms: Vec<Algorithm>,
     key: DecodingKey,
 }
 
 impl KeySet {
-    /// Reads a JWKS: RFC 7517. Keys that are of another use, or of a kind that is not verified
-    /// here, are left out.
+    /// Parses a JWKS: RFC 7517. Ignores keys for another use, and keys of unsupported kinds.
     ///
     /// # Errors
     ///
-    /// [`JwtConfigError::KeySet`] when it is none, or no key is left.
+    /// [`JwtConfigError::KeySet`] if it is not a JWKS, or contains no usable key.
     pub fn from_jwks(text: &str) -> Result<Self, JwtConfigError> {
         let refuse = |problem: &str| JwtConfigError::KeySet(problem.to_owned());
         let set: Value = serde_json::from_str(text).map_err(|_| refuse("it is not JSON"))?;
@@ -326,7 +325,8 @@ impl KeySet {
         Ok(Self(keys))
     }
 
-    /// The keys of this id that fit; those of no id when the token names none or they have none.
+    /// Returns the keys with this id that fit the algorithm; all that fit if the token or the keys
+    /// have no id.
     fn candidates<'k>(
         &'k self,
         id: Option<&'k str>,
@@ -344,7 +344,7 @@ impl KeySet {
 
 impl Key {
     fn from_jwk(value: &Value) -> Option<Self> {
-        // A key of a new kind must not hide those that can be read.
+        // A key of an unknown kind must not make the others unusable.
         let jwk: Jwk = serde_json::from_value(value.clone()).ok()?;
         let common = &jwk.common;
         if !may_verify(value) {
@@ -361,7 +361,7 @@ impl Key {
                 EllipticCurve::Ed25519 => vec![Algorithm::EdDSA],
                 _ => return None,
             },
-            // In base64, 32 bytes have 43 digits: the least that RFC 7518 asks for.
+            // In base64, 32 bytes, the minimum of RFC 7518, have 43 digits.
             AlgorithmParameters::OctetKey(secret) if secret.value.len() < 43 => return None,
             AlgorithmParameters::OctetKey(_) => AlgorithmFamily::Hmac.algorithms().to_vec(),
             _ => return None,
@@ -384,8 +384,8 @@ impl Key {
     }
 }
 
-/// Whether a key is there to verify signatures with (RFC 7517, sections 4.2 to 4.5). One that says so
-/// in a way that cannot be read is not.
+/// Whether a key is meant to verify signatures (RFC 7517, sections 4.2 to 4.5). A malformed
+/// declaration counts as no.
 fn may_verify(key: &Value) -> bool {
     let is = |name: &str, holds: fn(&Value) -> bool| key.get(name).is_none_or(holds);
     is("use", |purpose| purpose == "sig")

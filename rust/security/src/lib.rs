@@ -1,18 +1,18 @@
-//! Who a client is and what it may do, as pure decisions.
+//! Authentication and authorisation of clients, as pure decisions.
 //!
-//! Rules are read once ([`Policy`]), checked when a subscription is made, and what has to hold for
-//! each event is compiled into a [`Guard`]. No I/O and no clock: time comes in as an argument. A
-//! check that cannot decide denies.
+//! Rules are parsed once ([`Policy`]) and checked when a subscription opens. The conditions for
+//! each event are compiled into a [`Guard`]. No I/O and no clock: time is an argument. A check that
+//! cannot decide denies.
 //! Not here: when checks run (`runtime::admission`).
 //!
 //! # Layout
 //!
-//! - `policy`: all rules of a manager; `guard`: those that hold for each event of a subscription;
-//! - `identity`, `jwt`, `jwks`: who a client is, by its token and the keys for it;
-//! - `origin`, `host`, `authority`: where a request comes from, and for which host;
-//! - `rbac`, `scope`, `rows`, `tenant`, `federation`: the rules, a file each;
-//! - `rate`: rates as they are configured;
-//! - `channel`, `path`, `value`: what rules are written with.
+//! - `policy`: all rules of a manager; `guard`: the conditions for each event of a subscription;
+//! - `identity`, `jwt`, `jwks`: the identity of a client, tokens and their keys;
+//! - `origin`, `host`, `authority`: the origin and host of a request;
+//! - `rbac`, `scope`, `rows`, `tenant`, `federation`: the rules, one file each;
+//! - `rate`: configured rates;
+//! - `channel`, `path`, `value`: patterns, paths and values in rules.
 
 mod authority;
 mod channel;

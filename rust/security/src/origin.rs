@@ -1,5 +1,5 @@
-//! The `Origin` header against the configured list: the guard against cross-site WebSocket
-//! hijacking (RFC 6455, section 10.2), and the permission to read responses.
+//! Checks the `Origin` header against the configured list: protection against cross-site WebSocket
+//! hijacking (RFC 6455, section 10.2), and permission to read responses.
 
 use crate::authority::{Authority, AuthorityPattern};
 
@@ -23,15 +23,15 @@ struct OriginPattern {
 )]
 pub struct OriginError(String);
 
-/// What a page is of.
+/// The origin of a page.
 struct Origin {
     scheme: String,
-    /// Without the port that is the scheme's.
+    /// Without the default port of the scheme.
     authority: Authority,
 }
 
 impl Origin {
-    /// `None`: it is none, such as `null`.
+    /// Parses an origin; `None`: it is not one, such as `null`.
     fn parse(text: &str) -> Option<Self> {
         let (scheme, authority) = text.split_once("://")?;
         let scheme = scheme_of(scheme)?;
@@ -41,14 +41,14 @@ impl Origin {
     }
 }
 
-/// RFC 3986, section 3.1.
+/// Parses a scheme: RFC 3986, section 3.1.
 fn scheme_of(text: &str) -> Option<String> {
     let is_of_scheme = |b: u8| b.is_ascii_alphanumeric() || b"+-.".contains(&b);
     let is_scheme = text.starts_with(|c: char| c.is_ascii_alphabetic());
     (is_scheme && text.bytes().all(is_of_scheme)).then(|| text.to_ascii_lowercase())
 }
 
-/// Browsers leave the port of the scheme out.
+/// Removes the default port of the scheme, which browsers leave out.
 fn leave_out_default(scheme: &str, port: &mut Option<u16>) {
     if matches!((scheme, *port), ("http", Some(80)) | ("https", Some(443))) {
         *port = None;
@@ -56,12 +56,12 @@ fn leave_out_default(scheme: &str, port: &mut Option<u16>) {
 }
 
 impl Origins {
-    /// Takes origins as a browser sends them: `https://app.example.com`, `https://*.example.com` for
-    /// all hosts below, or `*` for any.
+    /// Parses origins in the form that browsers send: `https://app.example.com`,
+    /// `https://*.example.com` for all hosts below, or `*` for any.
     ///
     /// # Errors
     ///
-    /// [`OriginError`] when one has a path or no scheme, or could never be sent.
+    /// [`OriginError`] if one has a path or no scheme, or can never be sent.
     pub fn new(origins: impl IntoIterator<Item = String>) -> Result<Self, OriginError> {
         let (mut patterns, mut any) = (Vec::new(), false);
         for origin in origins {
@@ -104,12 +104,12 @@ impl Origins {
     }
 }
 
-/// Whether a page of this origin came from the server that is asked under this `Host`.
+/// Whether a page of this origin was served by the server with this `Host`.
 ///
-/// It proves something only for a host that is known to be the server's own: a page that points
-/// a name of its own at the server's address is of this name's origin, too (DNS rebinding). The
-/// scheme is not in `Host`: a port that is written out stands for it, as one listener speaks one
-/// scheme; without a port only `https` is believed.
+/// This is a proof only if the host is known to be the server's own: a page may point its own
+/// domain name at the server's address, and then has this name as its origin (DNS rebinding).
+/// `Host` does not contain the scheme. An explicit port implies it, because one listener has one
+/// scheme; without a port only `https` is trusted.
 #[must_use]
 pub fn is_same_origin(origin: &str, host: &str) -> bool {
     let (Some(origin), Some(mut host)) = (Origin::parse(origin), Authority::parse(host)) else {
@@ -203,7 +203,7 @@ mod tests {
             ("http://api.example.com:8001", "api.example.com:8000", false),
             ("https://api.example.com", "api.example.com:8000", false),
             ("https://evil.test", "api.example.com", false),
-            // May have come from port 80, where somebody on the way may have written it.
+            // The page may come from port 80, where an attacker in the network may have changed it.
             ("http://api.example.com", "api.example.com", false),
             ("http://api.example.com", "api.example.com:80", false),
             ("ftp://a:21", "a:21", false),

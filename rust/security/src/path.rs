@@ -21,13 +21,13 @@ impl Path {
         Ok(Self(dotted.split('.').map(Box::from).collect()))
     }
 
-    /// The parts, at least one.
+    /// Returns the parts, at least one.
     #[must_use]
     pub fn parts(&self) -> &[Box<str>] {
         &self.0
     }
 
-    /// What stands there; `None` when the path leads nowhere.
+    /// Returns the value at the path; `None` if there is none.
     #[must_use]
     pub fn find<'v>(&self, value: &'v Value) -> Option<&'v Value> {
         follow(value, &self.0)

@@ -12,22 +12,22 @@ use crate::rows::RowFilter;
 use crate::scope::Scope;
 use crate::tenant::TenantIsolation;
 
-/// What clients have to pass; a check that is absent asks for nothing.
+/// The checks that clients have to pass; an absent check is not applied.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
     /// Pages that may connect.
     pub origins: Option<Origins>,
-    /// Names under which the server may be reached.
+    /// Host names that requests may use.
     pub hosts: Option<Hosts>,
-    /// Further names under which the pages for those who watch the server may be asked for.
+    /// Additional host names for the status pages.
     pub status_hosts: Option<Hosts>,
-    /// Arguments that must equal the identity's.
+    /// Restriction of arguments to values of the identity.
     pub scope: Option<Scope>,
     /// Permissions.
     pub rbac: Option<Rbac>,
     /// Tenant isolation.
     pub tenant: Option<TenantIsolation>,
-    /// Row filters; all that apply have to hold.
+    /// Row filters; an event has to pass all that apply.
     pub rows: Vec<RowFilter>,
     /// The subgraph that is served.
     pub federation: Option<Arc<Federation>>,
@@ -35,7 +35,7 @@ pub struct Policy {
     pub rates: Option<Rates>,
 }
 
-/// What the headers of a request tell about its page and its host. None of them is repeated.
+/// The headers about the page and the host of a request. None of them is repeated.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RequestSource<'a> {
     /// `Origin`.
@@ -49,9 +49,9 @@ pub struct RequestSource<'a> {
 }
 
 impl RequestSource<'_> {
-    /// Whether it may come from a page, though it has no `Origin`: browsers leave it out where a page
-    /// embeds what it cannot read, such as an image. Following a link is a request of the
-    /// user.
+    /// Whether it may come from a page although it has no `Origin`: browsers leave it out for
+    /// embedded resources that the page cannot read, such as images. Following a link counts as a
+    /// request of the user.
     fn is_embedded(&self) -> bool {
         let is_own = |site| matches!(site, "same-origin" | "none");
         self.fetch_site.is_some_and(|site| !is_own(site)) && self.fetch_mode != Some("navigate")
@@ -59,11 +59,11 @@ impl RequestSource<'_> {
 }
 
 impl Policy {
-    /// Checks where a request comes from, before anything else of it is looked at.
+    /// Checks the origin and host of a request, before any other part of it is read.
     ///
     /// # Errors
     ///
-    /// The check that it does not pass.
+    /// The check that it fails.
     pub fn admit(&self, source: &RequestSource<'_>) -> Result<(), Check> {
         if let Some(hosts) = &self.hosts
             && !hosts.allow(source.host)
@@ -77,18 +77,18 @@ impl Policy {
             let may_pass = origins.allow_any() || !source.is_embedded();
             return may_pass.then_some(()).ok_or(Check::Origin);
         };
-        // The host is known to be ours where hosts are listed, as it passed the check then.
+        // If hosts are listed, the host has passed the check above, so it is the server's own.
         let is_own_page =
             self.hosts.is_some() && source.host.is_some_and(|host| is_same_origin(origin, host));
         let may_pass = is_own_page || origins.allow(origin);
         may_pass.then_some(()).ok_or(Check::Origin)
     }
 
-    /// As [`Self::admit`], for the pages for those who watch the server.
+    /// Like [`Self::admit`], for the status pages.
     ///
     /// # Errors
     ///
-    /// The host is none of those that are listed.
+    /// The host is not listed.
     pub fn admit_to_status(&self, host: Option<&str>) -> Result<(), Check> {
         let Some(hosts) = &self.hosts else {
             return Ok(());

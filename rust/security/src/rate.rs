@@ -1,25 +1,25 @@
-//! Rates as they are configured. Counting is `runtime::client::rates`, as it needs a clock.
+//! Configured rates. Not here: counting, which needs a clock (`runtime::client::rates`).
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::error::RuleError;
 
-/// How many in which time.
+/// A number of actions in a period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
-    /// Allowed at once, and in each period (count).
+    /// Actions allowed at once, and in each period (count).
     pub count: NonZeroU32,
     /// The period.
     pub period: Duration,
 }
 
 impl Rate {
-    /// Reads `10/s`, `600/m` or `1000/h`.
+    /// Parses `10/s`, `600/m` or `1000/h`.
     ///
     /// # Errors
     ///
-    /// [`RuleError::Rate`] when it is not of this form.
+    /// [`RuleError::Rate`] if it is not in this form.
     pub fn parse(text: &str) -> Result<Self, RuleError> {
         let refuse = || RuleError::Rate(text.to_owned());
         let (count, unit) = text.split_once('/').ok_or_else(refuse)?;
@@ -36,7 +36,7 @@ impl Rate {
     }
 }
 
-/// Whose actions are counted together.
+/// Which actions are counted together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RateBy {
     /// All connections of a user.
@@ -57,9 +57,10 @@ pub struct Rates {
     pub messages: Option<Rate>,
     /// Results of subscriptions sent.
     pub events: Option<Rate>,
-    /// Clients of one address refused before they are known; `None`: as `messages`.
+    /// Clients of one address refused before they are authenticated; `None`: the rate of
+    /// `messages`.
     pub refusals: Option<Rate>,
-    /// Whose are counted together.
+    /// Which actions are counted together.
     pub by: RateBy,
 }
 

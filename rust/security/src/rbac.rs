@@ -1,27 +1,27 @@
-//! Role-based access: permissions that subscriptions and fields ask for.
+//! Role-based access: permissions that subscriptions and fields require.
 
 use std::collections::HashMap;
 
 use crate::error::Denied;
 use crate::identity::Identity;
 
-/// What happens to fields that a client lacks the permission for.
+/// How fields are handled that the client has no permission for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnDenied {
-    /// The subscription is refused, with the path of each.
+    /// The subscription is refused, with the path of each denied field.
     #[default]
     Error,
-    /// They are null, with an error for each.
+    /// Denied fields are null, with an error for each.
     Null,
 }
 
-/// Permissions of which an identity needs one whole group: `[["a", "b"], ["c"]]` is a and b, or c.
-/// Without any group no identity is permitted; an empty group is satisfied by any identity.
+/// Groups of permissions; an identity needs all permissions of one group: `[["a", "b"], ["c"]]` is
+/// a and b, or c. Without a group no identity is permitted; an empty group permits every identity.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Requirement(pub Vec<Vec<String>>);
 
 impl Requirement {
-    /// One permission.
+    /// Creates a requirement of one permission.
     #[must_use]
     pub fn permission(name: &str) -> Self {
         Self(vec![vec![name.to_owned()]])
@@ -35,31 +35,32 @@ impl Requirement {
     }
 }
 
-/// Permissions by what they are asked for; several that are asked for one field must all be met.
+/// Required permissions by subscription and field; several requirements of one field must all be
+/// met.
 #[derive(Debug, Clone, Default)]
 pub struct Rbac {
     subscriptions: HashMap<String, Vec<Requirement>>,
     /// By object type and field.
     fields: HashMap<String, HashMap<String, Vec<Requirement>>>,
-    /// What happens to denied fields.
+    /// How denied fields are handled.
     pub on_denied: OnDenied,
 }
 
 impl Rbac {
-    /// Asks for permissions on a subscription, beside those that are asked for already.
+    /// Adds a requirement to a subscription.
     pub fn protect_subscription(&mut self, field: &str, requirement: Requirement) {
         let asked = self.subscriptions.entry(field.to_owned()).or_default();
         asked.push(requirement);
     }
 
-    /// Asks for permissions on a field of a type, beside those that are asked for already.
+    /// Adds a requirement to a field of a type.
     pub fn protect_field(&mut self, type_name: &str, field: &str, requirement: Requirement) {
         let fields = self.fields.entry(type_name.to_owned()).or_default();
         let asked = fields.entry(field.to_owned()).or_default();
         asked.push(requirement);
     }
 
-    /// Whether a subscription asks for every permission that another one asks for.
+    /// Whether a subscription requires every permission that another one requires.
     #[must_use]
     pub fn asks_as_much(&self, field: &str, other: &str) -> bool {
         let asked = |field| self.subscriptions.get(field).into_iter().flatten();
@@ -72,11 +73,11 @@ impl Rbac {
         self.subscriptions.is_empty() && self.fields.is_empty()
     }
 
-    /// Checks the subscription itself.
+    /// Checks the permissions for the subscription itself.
     ///
     /// # Errors
     ///
-    /// [`Denied::Subscription`] without the permissions.
+    /// [`Denied::Subscription`] if the identity lacks them.
     pub fn check_subscription(
         &self,
         identity: Option<&Identity>,
@@ -88,7 +89,7 @@ impl Rbac {
         }
     }
 
-    /// Whether a field of an object type may not be read.
+    /// Whether the identity may not read a field of an object type.
     #[must_use]
     pub fn denies_field(&self, identity: Option<&Identity>, type_name: &str, field: &str) -> bool {
         let fields = self.fields.get(type_name);

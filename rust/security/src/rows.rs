@@ -1,4 +1,4 @@
-//! Row filtering: which events of a channel an identity may see.
+//! Row filters: the events of a channel that an identity may see.
 
 use graphql::Comparison;
 use serde_json::Value;
@@ -9,24 +9,23 @@ use crate::identity::Identity;
 use crate::path::Path;
 use crate::value::{Allowed, Wanted};
 
-/// What events of some channels must have in common with the identity.
+/// Conditions that compare events of some channels with the identity.
 #[derive(Debug, Clone)]
 pub struct RowFilter {
     channel: ChannelPattern,
-    /// What the pattern was read from.
+    /// The text of the pattern.
     text: String,
     conditions: Vec<(Path, Wanted)>,
     unless: Vec<String>,
 }
 
 impl RowFilter {
-    /// A filter for the channels of a pattern, or of the template of a subscription; every
-    /// condition has to hold. Identities with one
-    /// of the roles `unless` see everything.
+    /// Creates a filter for the channels of a pattern, or of the template of a subscription; every
+    /// condition has to hold. Identities with one of the roles `unless` see all events.
     ///
     /// # Errors
     ///
-    /// [`RuleError`] when pattern, path or value cannot be read.
+    /// [`RuleError`] if the pattern, a path or a value is invalid.
     pub fn new<'v>(
         channel: &str,
         conditions: impl IntoIterator<Item = (&'v str, &'v Value)>,
@@ -44,8 +43,8 @@ impl RowFilter {
         })
     }
 
-    /// What must hold for each event of the channel; `None` when the filter does not apply.
-    /// `comparison` says how what stands at a path of the data is compared.
+    /// Returns the rule for each event of the channel; `None` if the filter does not apply.
+    /// `comparison` returns how the value at a path is compared.
     #[must_use]
     pub fn rule(
         &self,
@@ -63,31 +62,31 @@ impl RowFilter {
         Some(RowRule(conditions.collect()))
     }
 
-    /// The channels that it is about.
+    /// Returns the pattern of its channels.
     #[must_use]
     pub fn channel(&self) -> &ChannelPattern {
         &self.channel
     }
 
-    /// The channels that it is about, as they were written.
+    /// Returns the pattern of its channels as text.
     #[must_use]
     pub fn channel_text(&self) -> &str {
         &self.text
     }
 
-    /// Whether the filter is about this channel.
+    /// Whether the filter covers this channel.
     #[must_use]
     pub fn covers(&self, channel: &str) -> bool {
         self.channel.covers(channel)
     }
 }
 
-/// A row filter as it holds for one identity.
+/// A row filter with the values of one identity.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RowRule(Box<[(Path, Allowed)]>);
 
 impl RowRule {
-    /// Whether an event with this data may be seen. A missing field denies.
+    /// Whether the identity may see an event with this data. A missing field denies.
     #[must_use]
     pub fn admits(&self, data: &Value) -> bool {
         self.0

@@ -1,4 +1,4 @@
-//! Scope verification: arguments that a client may only set to what is its own.
+//! Scope verification: restricts arguments to values of the client's own identity.
 
 use graphql::Comparison;
 use serde_json::{Map, Value};
@@ -8,7 +8,7 @@ use crate::identity::Identity;
 use crate::path::Path;
 use crate::value::Wanted;
 
-/// Arguments that must equal the identity's.
+/// Restricted arguments and their allowed values.
 #[derive(Debug, Clone)]
 pub struct Scope {
     rules: Vec<Rule>,
@@ -23,12 +23,12 @@ struct Rule {
 }
 
 impl Scope {
-    /// Rules by the dotted path of their argument. Identities with one of the roles `unless` may
-    /// ask for anything.
+    /// Creates rules by the dotted path of their argument. Identities with one of the roles
+    /// `unless` may pass any value.
     ///
     /// # Errors
     ///
-    /// [`RuleError`] when path or value cannot be read.
+    /// [`RuleError`] if a path or a value is invalid.
     pub fn new<'v>(
         rules: impl IntoIterator<Item = (&'v str, &'v Value)>,
         unless: Vec<String>,
@@ -46,19 +46,19 @@ impl Scope {
         Ok(Self { rules, unless })
     }
 
-    /// The arguments that it is about: the first names of their paths.
+    /// Returns the restricted arguments: the first names of their paths.
     pub fn arguments(&self) -> impl Iterator<Item = &str> {
         let first = |rule: &'_ Rule| rule.text.split('.').next().unwrap_or_default().len();
         self.rules.iter().map(move |rule| &rule.text[..first(rule)])
     }
 
-    /// Checks the coerced arguments of a field. A rule is about the fields that have its argument,
-    /// of which `argument` says how it is compared; there it has to be given, as a subscription
-    /// without it would be wider.
+    /// Checks the coerced arguments of a field. A rule applies to fields that have its argument;
+    /// `argument` returns how it is compared. The client has to pass the argument, because a
+    /// subscription without it would receive more events.
     ///
     /// # Errors
     ///
-    /// [`Denied`] with the first argument that is not the identity's.
+    /// [`Denied`] with the first argument whose value is not allowed.
     pub fn check(
         &self,
         identity: Option<&Identity>,

@@ -1,4 +1,4 @@
-//! Tenant isolation: the tenant that an event belongs to.
+//! Tenant isolation: determines the tenant of an event.
 
 use std::sync::Arc;
 
@@ -12,35 +12,36 @@ use crate::path::Path;
 /// Events reach only subscribers of their own tenant.
 #[derive(Debug, Clone)]
 pub struct TenantIsolation {
-    /// Where an event's data says whose it is; `None`: only its publisher does.
+    /// Path of the tenant in the event's data; `None`: only the publisher sets the tenant.
     pub event_field: Option<Path>,
 }
 
-/// An event says in two places whose it is, and they differ.
+/// The publisher and the data of an event name different tenants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TenantConflict {
-    /// What the publisher said.
+    /// The tenant that the publisher set.
     pub stamped: String,
-    /// What the data says.
+    /// The tenant in the data.
     pub found: String,
 }
 
 impl TenantIsolation {
-    /// The tenant whose events a client may see.
+    /// Returns the tenant whose events a client may see.
     ///
     /// # Errors
     ///
-    /// [`Denied`] without one.
+    /// [`Denied`] if the client has no tenant.
     pub fn tenant_of(&self, identity: Option<&Identity>) -> Result<Arc<str>, Denied> {
         let identity = identity.ok_or(Denied::Anonymous(Check::Tenant))?;
         identity.tenant().map(Arc::from).ok_or(Denied::NoTenant)
     }
 
-    /// The tenant of an event: what its publisher said, else what its data says, else none.
+    /// Returns the tenant of an event: the one that its publisher set, otherwise the one in its
+    /// data, otherwise none.
     ///
     /// # Errors
     ///
-    /// [`TenantConflict`] when both say something and it differs.
+    /// [`TenantConflict`] if both are present and differ.
     pub fn stamp(
         &self,
         said: Option<&str>,
@@ -61,7 +62,7 @@ impl TenantIsolation {
             Value::String(text) => decide(text),
             Value::Number(number) => spell(number, decide),
             Value::Null => Ok(said.map(Arc::from)),
-            // Neither a list nor an object is a tenant, so the data contradicts any.
+            // A list or an object is not a tenant, so it contradicts any tenant.
             other => decide_unreadable(said, other),
         }
     }

@@ -1,8 +1,8 @@
-//! Values as rules compare them, and where they come from: a rule's own text or the identity.
+//! Values in rules: constants and references to the identity, and their comparison.
 //!
-//! Comparison is that of subscription filters. Where no type is known a number equals the string that
-//! spells it, as identities have ids as strings while events have them as integers. Objects equal
-//! nothing.
+//! Values are compared as in subscription filters. If no type is known, a number equals the string
+//! with its digits, because ids are strings in identities but may be integers in events. Objects
+//! are never equal.
 
 use graphql::{Compared, Comparison};
 use serde_json::Value;
@@ -11,7 +11,7 @@ use crate::error::RuleError;
 use crate::identity::Identity;
 use crate::path::Path;
 
-/// The values that a rule accepts, for one identity. Equal sets are equal, whatever their order.
+/// The values that a rule accepts for one identity. The order does not affect equality.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Allowed {
     comparison: Comparison,
@@ -27,7 +27,7 @@ impl Allowed {
         }
     }
 
-    /// Adds a value; of a list each item. Objects and lists in lists accept nothing.
+    /// Adds a value, or each item of a list. Objects, and lists in lists, add nothing.
     fn add(&mut self, value: &Value) {
         match value {
             Value::Array(items) => {
@@ -45,7 +45,7 @@ impl Allowed {
         }
     }
 
-    /// Whether the value is accepted: itself, or, of a list, one of its items.
+    /// Whether the value, or one item of a list, is accepted.
     #[must_use]
     pub fn accepts(&self, value: &Value) -> bool {
         match value {
@@ -54,7 +54,7 @@ impl Allowed {
         }
     }
 
-    /// Whether the value is accepted: itself, or, of a list that is not empty, all of its items.
+    /// Whether the value, or all items of a list that is not empty, are accepted.
     #[must_use]
     pub fn accepts_all(&self, value: &Value) -> bool {
         match value {
@@ -74,7 +74,7 @@ impl Allowed {
     }
 }
 
-/// The value side of a rule: a scalar, `$identity.x`, or a list of such, any of which is right.
+/// The value of a rule: a scalar, `$identity.x`, or a list of these, any of which is accepted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Wanted(Vec<Term>);
 
@@ -84,15 +84,15 @@ enum Term {
     Identity(Path),
 }
 
-/// What a reference begins with.
+/// The prefix of a reference.
 const REFERENCE: &str = "$identity.";
 
 impl Wanted {
-    /// Reads a rule's value.
+    /// Parses a rule's value.
     ///
     /// # Errors
     ///
-    /// [`RuleError`] for an object, a list in a list, or a `$` that begins no `$identity.`.
+    /// [`RuleError`] for an object, a list in a list, or a `$` that does not begin `$identity.`.
     pub fn parse(value: &Value) -> Result<Self, RuleError> {
         match value {
             Value::Array(items) => items
@@ -104,8 +104,8 @@ impl Wanted {
         }
     }
 
-    /// What is accepted for this identity, compared so. A reference to what it does not have adds
-    /// nothing.
+    /// Returns the accepted values for this identity and comparison. A reference to a missing
+    /// member adds nothing.
     #[must_use]
     pub fn resolve(&self, identity: &Identity, comparison: Comparison) -> Allowed {
         let mut allowed = Allowed::new(comparison);
@@ -113,9 +113,9 @@ impl Wanted {
             match term {
                 Term::Literal(value) => allowed.add(value),
                 Term::Identity(path) => {
-                    // A claim that is null is one that the identity does not have.
-                    let found = identity.find(path).filter(|value| !value.is_null());
-                    if let Some(value) = found {
+                    // A claim that is null counts as missing.
+                    let claim = identity.find(path).filter(|value| !value.is_null());
+                    if let Some(value) = claim {
                         allowed.add(&value);
                     }
                 }

@@ -1,5 +1,5 @@
-//! No event crosses tenants or row filters, whatever identities, filters and events are: guards
-//! against a naive reading of the rules.
+//! No event crosses tenants or row filters, for any identities, filters and events: compares guards
+//! with a naive implementation of the rules.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use security::{Check, Guard, Identity, RowFilter, Subject, TenantIsolation};
 use serde_json::{Map, Value, json};
 
-/// Few values, so that they meet often; those that are nearly equal among them.
+/// Returns one of a few values, so that equal values are frequent. Some are nearly equal.
 fn scalar() -> impl Strategy<Value = Value> {
     prop::sample::select(vec![
         json!(1),
@@ -77,7 +77,7 @@ fn conditions() -> impl Strategy<Value = Conditions> {
     prop::collection::vec((path.prop_map(str::to_owned), wanted), 1..3)
 }
 
-/// The rules, read naively.
+/// A naive implementation of the rules.
 mod naive {
     use super::*;
 
@@ -134,7 +134,7 @@ mod naive {
     pub(super) fn may_see(identity: &Identity, conditions: &Conditions, data: &Value) -> bool {
         conditions.iter().all(|(path, value)| {
             let wanted = wanted(identity, value);
-            walk(data, path).is_some_and(|found| items(&found).iter().any(|f| wanted.contains(f)))
+            walk(data, path).is_some_and(|value| items(&value).iter().any(|f| wanted.contains(f)))
         })
     }
 }
@@ -183,16 +183,16 @@ proptest! {
         };
         let subject = Subject { channel: "orders", tenant_id: stamp.as_deref(), data: &data };
         if guard.admit(subject).is_ok() {
-            // Whoever says something says this tenant, and somebody says it.
-            let found = &data["tenant_id"];
+            // The publisher and the data each name this tenant or none, and at least one names it.
+            let stated = &data["tenant_id"];
             let says = |value: &Value| match value {
                 Value::String(text) => Some(text.clone()),
                 Value::Number(n) => Some(n.to_string().trim_end_matches(".0").to_owned()),
                 _ => None,
             };
             prop_assert!(said.as_deref().is_none_or(|said| said.is_empty() || *said == *tenant));
-            prop_assert!(found.is_null() || says(found).as_deref() == Some(&*tenant));
-            prop_assert!(!found.is_null() || said.as_deref() == Some(&*tenant));
+            prop_assert!(stated.is_null() || says(stated).as_deref() == Some(&*tenant));
+            prop_assert!(!stated.is_null() || said.as_deref() == Some(&*tenant));
         } else {
             prop_assert_eq!(guard.admit(subject), Err(Check::Tenant));
         }

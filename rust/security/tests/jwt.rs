@@ -1,4 +1,4 @@
-//! Tokens: what is accepted, and each way to be refused.
+//! Tokens that are accepted, and every reason to refuse one.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -173,7 +173,7 @@ fn a_token_without_a_user_is_refused() {
     }
 }
 
-/// A token whose header says more than a library would let it.
+/// Returns a token with header members that a library would refuse to write.
 fn with_header(more: &Value) -> String {
     let mut header = json!({"typ": "JWT", "alg": "HS256"});
     let more = more.as_object().cloned().unwrap();
@@ -203,7 +203,7 @@ fn an_extension_is_refused_however_it_is_announced() {
     ] {
         assert_eq!(refused(more.clone()), Some(TokenError::Algorithm), "{more}");
     }
-    // Of the wrong kind it cannot be read at all.
+    // A member of the wrong type makes the header unreadable.
     for more in [
         json!({"crit": "exp"}),
         json!({"crit": {"exp": 1}}),
@@ -283,7 +283,7 @@ fn a_key_is_used_for_what_it_says_alone() {
         key.as_object_mut()
             .unwrap()
             .extend(more.as_object().cloned().unwrap());
-        // The other one keeps the set from being empty.
+        // A second key, so that the set is not empty without the first.
         let other = jwk(
             &EncodingKey::from_ec_pem(EC_KEY).unwrap(),
             Algorithm::ES256,
@@ -376,7 +376,7 @@ proptest! {
         let keys = rules.key(SECRET).unwrap();
         let token = hs256(&claims(json!({})));
         let mut changed = token.clone().into_bytes();
-        // The last character has bits that no byte of the signature has.
+        // The last character of the signature has bits that are not decoded.
         let at = at.index(changed.len() - 1);
         changed[at] = byte;
         if let Ok(changed) = String::from_utf8(changed) && changed != token {

@@ -1,7 +1,7 @@
-//! Frames that bring nothing, as a client may send them: so many at once, and so many in a second.
+//! Limits frames that carry no useful data: a number at once, and a number in each second.
 //!
-//! Answers to pings, updates of windows and pieces of a few bytes cost time out of all proportion
-//! to their bytes, and rates of messages do not see them: ADR 0059.
+//! Answers to pings, window updates and pieces of a few bytes cost much time for their size, and
+//! rates of messages do not count them: ADR 0059.
 
 use std::cell::Cell;
 use std::num::NonZeroU32;
@@ -10,14 +10,15 @@ use std::time::Duration;
 use runtime::Bucket;
 use security::Rate;
 
-/// Frames at once, and the time in which as many come back.
+/// Frames allowed at once, and the time in which the same number is allowed again.
 const FRAMES: u32 = 1_000;
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// What one client may send.
+/// The allowance of one client.
 pub(crate) struct Allowance {
     bucket: Bucket,
-    /// Frames that the client has a reason to send: it was sent something, or has asked (count).
+    /// Frames that the client has a reason to send: answers to frames of the server, or requests
+    /// (count).
     earned: Cell<u64>,
 }
 
@@ -33,12 +34,12 @@ impl Allowance {
         }
     }
 
-    /// The client has a reason to send so many frames more.
+    /// Allows additional frames, which the client has a reason to send.
     pub(crate) fn earn(&self, frames: u64) {
         self.earned.set(self.earned.get().saturating_add(frames));
     }
 
-    /// Takes one frame; false when it is one too many.
+    /// Counts one frame; false if it is past the limit.
     pub(crate) fn take(&self) -> bool {
         match self.earned.get().checked_sub(1) {
             Some(left) => {
@@ -49,8 +50,7 @@ impl Allowance {
         }
     }
 
-    /// Takes a frame for which there is never a reason to send many, and which costs as much as
-    /// so many others.
+    /// Counts a frame that clients need only rarely, and that counts as this many others.
     pub(crate) fn take_unearned(&self, frames: u32) -> bool {
         (0..frames).all(|_| self.bucket.take_now().is_ok())
     }

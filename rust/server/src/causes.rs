@@ -1,13 +1,13 @@
-//! What clients are told of errors that libraries find: in our words, in one place.
+//! Error texts for clients about errors that libraries report.
 
 use actix_http::ws::HandshakeError;
 use protocol::Close;
 use protocol::http::Response;
 
-/// Of a handshake without a key, or with another one than RFC 6455 asks for.
+/// For a handshake without a key, or with an invalid one (RFC 6455).
 pub(crate) const BAD_KEY: &str = "the header `sec-websocket-key` must be 16 bytes in base64";
 
-/// What is wrong with a handshake of a WebSocket (RFC 6455, section 4.2.1).
+/// Returns the response to an invalid WebSocket handshake (RFC 6455, section 4.2.1).
 pub(crate) fn handshake(error: HandshakeError) -> Response {
     let (status, text) = match error {
         HandshakeError::GetMethodRequired => (405, "a WebSocket begins with a GET"),
@@ -28,7 +28,7 @@ pub(crate) fn handshake(error: HandshakeError) -> Response {
     response
 }
 
-/// What the payload of a close breaks (RFC 6455, sections 5.5.1, 7.4).
+/// Returns the rule that the payload of a close breaks (RFC 6455, sections 5.5.1, 7.4).
 pub(crate) fn close(payload: &[u8]) -> Option<Close> {
     let [high, low, reason @ ..] = payload else {
         let is_cut = !payload.is_empty();
@@ -47,7 +47,7 @@ pub(crate) fn close(payload: &[u8]) -> Option<Close> {
     }
 }
 
-/// RFC 6455, section 7.4.2, and the registry of IANA.
+/// Whether a close code may be sent: RFC 6455, section 7.4.2, and the registry of IANA.
 fn is_sendable(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }

@@ -1,4 +1,4 @@
-//! Time limits of clients. Time in which this process did not run counts for no client.
+//! Time limits of clients. Time in which this process did not run is not counted.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep};
 
-/// A deadline that is noticed later than this was missed by a process that was stopped, or by a
-/// machine that stood still: what the client has sent by then is not read yet.
+/// A deadline that is noticed later than this was missed because the process or the machine was
+/// stopped: input that the client has sent in that time is not read yet.
 const LATE: Duration = Duration::from_secs(1);
 
-/// How long what a client still sends is read after a response that did not wait for it, so that
-/// no reset overtakes the response.
+/// How long the server still reads a client's input after a response that did not wait for it.
+/// Otherwise a reset could destroy the response.
 pub(crate) const LINGER: Duration = Duration::from_secs(1);
 
-/// Least that a client takes of what waits for it (bytes in a second).
+/// Minimum rate at which a client has to read pending data (bytes per second).
 const MIN_RATE: u64 = 1024;
 
 /// Ends after a span of time.
@@ -32,12 +32,12 @@ impl Deadline {
         }
     }
 
-    /// Begins the whole span again.
+    /// Restarts the whole span.
     pub(crate) fn restart(&mut self) {
         self.sleep.as_mut().reset(Instant::now() + self.span);
     }
 
-    /// Puts the end off by a time, to a whole span from now at most.
+    /// Extends the deadline by a time, to at most a whole span from now.
     fn put_off(&mut self, time: Duration) {
         let end = (self.sleep.deadline() + time).min(Instant::now() + self.span);
         self.sleep.as_mut().reset(end);
@@ -55,11 +55,11 @@ impl Deadline {
     }
 }
 
-/// Watches how fast a client takes what waits for it: nothing in a span of time, or less than
-/// [`MIN_RATE`] on average of it, is too slow.
+/// Watches how fast a client reads pending data. It is too slow if it reads nothing in a span of
+/// time, or less than [`MIN_RATE`] on average.
 pub(crate) struct Pace {
     span: Duration,
-    /// While something waits.
+    /// Set while data is pending.
     deadline: Option<Deadline>,
 }
 
@@ -71,14 +71,14 @@ impl Pace {
         }
     }
 
-    /// Something waits. Ready when the client is too slow.
+    /// Call it while data is pending. Ready when the client is too slow.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let span = self.span;
         let deadline = self.deadline.get_or_insert_with(|| Deadline::new(span));
         deadline.poll(cx)
     }
 
-    /// The client has taken some of what waits.
+    /// Records that the client has read some pending data.
     pub(crate) fn take(&mut self, bytes: u64) {
         if let Some(deadline) = &mut self.deadline {
             let milliseconds = bytes.saturating_mul(1000) / MIN_RATE;
@@ -86,13 +86,13 @@ impl Pace {
         }
     }
 
-    /// Nothing waits.
+    /// Records that no data is pending.
     pub(crate) fn rest(&mut self) {
         self.deadline = None;
     }
 }
 
-/// Waits for a future; `None` when it takes longer than the span.
+/// Waits for a future; `None` if it takes longer than the span.
 pub(crate) async fn within<F: Future>(span: Duration, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut deadline = None;

@@ -1,6 +1,6 @@
-//! Notices that the process has no file descriptor left, and tells once.
+//! Detects that the process has no free file descriptor, and logs it once.
 //!
-//! The listener goes on by itself: it tries again twice a second, and clients wait until then.
+//! The listener continues by itself: it retries twice a second, and clients wait until then.
 
 use std::io;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use runtime::Metrics;
 use socket2::{Domain, Socket, Type};
 use tokio::time::{MissedTickBehavior, interval};
 
-/// How often it is looked whether there is a descriptor.
+/// Interval of the checks for a free descriptor.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// Looks until it is dropped.
+/// Checks until it is dropped.
 pub(crate) async fn watch(metrics: Arc<Metrics>) {
     let mut interval = interval(INTERVAL);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -34,9 +34,9 @@ pub(crate) async fn watch(metrics: Arc<Metrics>) {
     }
 }
 
-/// Whether the process, or the system, has no descriptor left.
+/// Whether the process, or the system, has no free descriptor.
 fn is_exhausted() -> bool {
-    // `EMFILE` and `ENFILE`, which have no kind of their own.
+    // `EMFILE` and `ENFILE`, which have no `ErrorKind`.
     const CODES: [i32; 2] = [24, 23];
     let error = Socket::new(Domain::UNIX, Type::DGRAM, None).err();
     let code = error.as_ref().and_then(io::Error::raw_os_error);

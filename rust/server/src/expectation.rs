@@ -1,5 +1,5 @@
-//! Requests whose clients wait to be asked for their bodies (RFC 9110, section 10.1.1): who would be
-//! refused by the head is not asked.
+//! Requests with `Expect: 100-continue` (RFC 9110, section 10.1.1): a request that is refused by
+//! its head is refused before the client sends the body.
 
 use actix_http::body::BoxBody;
 use actix_http::{Request, Response};
@@ -19,11 +19,11 @@ impl From<Refused> for Response<BoxBody> {
     }
 }
 
-/// Looks at the head of a request whose client waits.
+/// Checks the head of a request whose client waits.
 ///
 /// # Errors
 ///
-/// Its body is not wanted.
+/// The request is refused.
 pub(crate) fn look(upgrades: &UpgradeService, request: &Request) -> Result<(), Refused> {
     let head = request.head();
     let responder = &upgrades.current.responder;

@@ -1,4 +1,5 @@
-//! What reads bytes of clients, for the targets of `fuzz/`. Nothing else uses it.
+//! Entry points for the targets of `fuzz/`: the parsers of bytes from clients. No other code uses
+//! this module.
 
 use std::rc::Rc;
 
@@ -6,20 +7,20 @@ use crate::allowance::Allowance;
 use crate::scan::{BodyFault, Fault, Scanner};
 use crate::ws_decoder::{Incoming, MessageDecoder};
 
-/// What became of frames of a WebSocket.
+/// The result of decoding WebSocket frames.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decoded {
     /// A text message.
     Text(String),
     /// A binary message, a ping or a pong.
     Other,
-    /// The end that the client wants, or that follows what cannot be read.
+    /// The client closes, or the frames cannot be decoded any more.
     Close,
-    /// A rule was broken: the code and reason of the close.
+    /// The client broke a rule: the code and reason of the close.
     Violation(u16, String),
 }
 
-/// Decodes frames that come in pieces; messages may have `limit_bytes`.
+/// Decodes frames that arrive in pieces; messages may have `limit_bytes`.
 pub fn decode_frames<'b>(
     pieces: impl IntoIterator<Item = &'b [u8]>,
     limit_bytes: usize,
@@ -40,25 +41,25 @@ pub fn decode_frames<'b>(
     decoded
 }
 
-/// What is wrong with messages of HTTP/1.1.
+/// The fault in HTTP/1.1 messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefusedAt {
-    /// The head, from this byte on.
+    /// In the head, from this byte on.
     Head(usize),
-    /// The body of this request, counted from 1: its size, or its lines.
+    /// In the body of this request, counted from 1: its size, or its lines.
     Body {
-        /// Which.
+        /// Number of the request.
         request: u64,
-        /// Whether it is its size.
+        /// Whether the body is too large.
         is_too_large: bool,
     },
 }
 
-/// Follows messages of HTTP/1.1 that come in pieces; chunked bodies may have `max_body` bytes.
+/// Scans HTTP/1.1 messages that arrive in pieces; chunked bodies may have `max_body` bytes.
 ///
 /// # Errors
 ///
-/// The first thing that is wrong.
+/// The first fault.
 pub fn scan_messages<'b>(
     pieces: impl IntoIterator<Item = &'b [u8]>,
     max_body: usize,

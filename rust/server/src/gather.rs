@@ -1,5 +1,5 @@
-//! Bytes on their way to a socket: small pieces in one buffer, large ones as they are, shared with
-//! other clients.
+//! Collects bytes for a socket: copies small pieces into one buffer, and keeps large ones without a
+//! copy, shared with other clients.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -7,17 +7,17 @@ use std::io::IoSlice;
 use bytes::{Buf, Bytes, BytesMut};
 use protocol::FramedMessage;
 
-/// Pieces from this length on are not copied (bytes). Below it copying costs less than one more
-/// slice of a write does.
+/// Pieces from this length on are not copied (bytes). Below it a copy costs less than an additional
+/// slice in a write.
 const SHARED_BYTES: usize = 4 * 1024;
 
-/// Bytes that are to be written, in their order.
+/// Bytes to be written, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Gathered {
     pieces: VecDeque<Bytes>,
-    /// What is behind the pieces.
+    /// The buffer after the pieces.
     last: BytesMut,
-    /// Of all pieces (bytes).
+    /// Length of all pieces (bytes).
     length: usize,
 }
 
@@ -35,17 +35,17 @@ impl Gathered {
         }
     }
 
-    /// Makes room for a small message and its header at once.
+    /// Reserves room for a small message and its header.
     pub(crate) fn reserve(&mut self, bytes: usize) {
         self.last.reserve(bytes.min(SHARED_BYTES));
     }
 
-    /// Appends what `write` writes, which is small.
+    /// Appends the bytes that `write` writes, which have to be few.
     pub(crate) fn write(&mut self, write: impl FnOnce(&mut BytesMut)) {
         write(&mut self.last);
     }
 
-    /// Takes the next piece, of `limit` bytes at most.
+    /// Removes the next piece, of at most `limit` bytes.
     pub(crate) fn pop(&mut self, limit: usize) -> Option<Bytes> {
         if self.pieces.is_empty() {
             self.seal();

@@ -1,5 +1,5 @@
-//! The handshake of a WebSocket (RFC 6455, section 4.2): the request is refused, or its socket
-//! changes hands.
+//! The handshake of a WebSocket (RFC 6455, section 4.2): refuses the request, or takes over its
+//! socket.
 
 use std::io;
 use std::rc::Rc;
@@ -24,7 +24,7 @@ use crate::causes;
 use crate::head::{client_of, fault_of, headers_of, is_too_large, peer_of};
 use crate::http::{malformed, respond, too_large_head};
 use crate::socket::SocketHandle;
-use crate::socket_task::{Carriage, SharedSocket, carry};
+use crate::socket_task::{self, SharedSocket, SocketTask};
 use crate::websocket::ConnectionActor;
 use crate::worker::CurrentWorker;
 use crate::ws_decoder::Messages;
@@ -37,7 +37,7 @@ pub(crate) struct UpgradeService {
     pub(crate) current: web::Data<CurrentWorker>,
 }
 
-/// Answers one handshake; whoever is let in is carried by a task of its own.
+/// Answers one handshake; a socket that is let in has a task of its own.
 pub(crate) async fn answer<T>(
     upgrades: &UpgradeService,
     request: Request,
@@ -72,29 +72,24 @@ where
         .with_keepalive(limits.keepalive)
         .with_early_bytes(limits.max_message_bytes);
     let allowance = Rc::new(Allowance::new());
-    let carriage = Carriage::new(allowance.clone());
+    let task = SocketTask::new(allowance.clone());
     let client = client_of(head, "ws");
-    let connection = Connection::open(
-        worker.registry(),
-        client,
-        session,
-        Box::new(carriage.clone()),
-    );
+    let connection = Connection::open(worker.registry(), client, session, Box::new(task.clone()));
     if subprotocol.is_none() {
-        // A browser only tells its page about a close that follows a completed handshake.
+        // A browser reports a close code to its page only after a completed handshake.
         connection.close(Close::subprotocol_not_acceptable());
     }
     let socket = SharedSocket::new(parts.io);
     let reader = Box::new(socket.clone());
     let messages = Messages::new(&parts.read_buf, reader, limits.max_message_bytes, allowance);
     let actor = ConnectionActor::start(connection.clone(), messages);
-    carry(actor, socket, connection, &carriage);
+    socket_task::spawn(actor, socket, connection, &task);
     Ok(())
 }
 
 impl UpgradeService {
-    /// The answer of a completed handshake, the subprotocol it chose and the place it took, or a
-    /// refusal.
+    /// Returns the response of a completed handshake, with the subprotocol and the counted
+    /// connection, or a refusal.
     fn accept(&self, head: &RequestHead) -> Result<AcceptedHandshake, Box<HttpResponse>> {
         if !self.path.is_match(head.uri.path()) {
             return Err(HttpResponse::NotFound().finish().into());
@@ -122,7 +117,7 @@ impl UpgradeService {
         let place = responder.admit(&sent, peer.as_deref());
         let place = place.map_err(|refusal| respond(responder.told(&asked, refusal), None))?;
         let headers = head.headers();
-        // RFC 6455, section 4.4. The handshake of actix-http lets drafts pass.
+        // RFC 6455, section 4.4. The handshake of actix-http accepts drafts.
         if headers
             .get(header::SEC_WEBSOCKET_VERSION)
             .is_none_or(|version| version != "13")
@@ -145,12 +140,12 @@ impl UpgradeService {
     }
 }
 
-/// What of a handshake actix-http does not look at (RFC 6455, section 4.2.1).
+/// Checks the parts of a handshake that actix-http does not check (RFC 6455, section 4.2.1).
 fn problem_of(head: &RequestHead) -> Option<&'static str> {
     if head.version < Version::HTTP_11 {
         return Some("a WebSocket begins with HTTP/1.1");
     }
-    // Who takes it for a body, and who for frames, would differ.
+    // One server might read the bytes as a body, another one as frames.
     let length = head.headers().get(header::CONTENT_LENGTH);
     if length.is_some_and(|length| length != "0") {
         return Some("a handshake has no body");
@@ -164,8 +159,8 @@ fn is_key(key: &[u8]) -> bool {
     key.len() == 24 && key.ends_with(b"==") && key[..22].iter().all(is_digit)
 }
 
-/// A whole response, after which the connection is closed: the bytes that follow the head of the
-/// request belong to no other one.
+/// Encodes a complete response, after which the connection is closed: the bytes after the head are
+/// not another request.
 async fn refusal_bytes(codec: &mut h1::Codec, refusal: HttpResponse) -> io::Result<BytesMut> {
     let (head, body) = refusal.into_parts();
     let size = body.size();

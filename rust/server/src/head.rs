@@ -1,18 +1,19 @@
-//! Heads of requests: how large they are, and what is known of their clients.
+//! Heads of requests: their size, and the client that they describe.
 
 use actix_http::RequestHead;
 use actix_web::http::header::{self, HeaderValue};
 use runtime::{Client, Headers, opaque_id};
 use security::is_same_host;
 
-/// Fields of one head (count). HTTP/1.1 is read with at most 96; browsers send each cookie in a
-/// field of its own over HTTP/2.
+/// Fields of one head (count). HTTP/1.1 allows at most 96; over HTTP/2 browsers send each cookie in
+/// a separate field.
 const MAX_FIELDS: usize = 256;
 
-/// What each field counts beside its name and value (RFC 9113, section 6.5.2).
+/// Overhead of each field in addition to its name and value (RFC 9113, section 6.5.2).
 const FIELD_OVERHEAD: usize = 32;
 
-/// Size of a head: its target, and names and values of its fields with what each costs (bytes).
+/// Returns the size of a head: its target, and the names and values of its fields with their
+/// overhead (bytes).
 pub(crate) fn head_bytes(head: &RequestHead) -> usize {
     let target = head.uri.path_and_query().map_or(0, |t| t.as_str().len());
     let authority = head.uri.authority().map_or(0, |a| a.as_str().len());
@@ -26,7 +27,7 @@ pub(crate) fn is_too_large(head: &RequestHead, limit_bytes: usize) -> bool {
     head.headers.len() > MAX_FIELDS || head_bytes(head) > limit_bytes
 }
 
-/// Why a head cannot be acted on, whatever it asks for: it has two names for the server.
+/// Returns why a head is invalid for any request: it has two different server names.
 pub(crate) fn fault_of(head: &RequestHead) -> Option<&'static str> {
     let authority = head.uri.authority()?.as_str();
     if authority.contains('@') {
@@ -40,13 +41,13 @@ pub(crate) fn fault_of(head: &RequestHead) -> Option<&'static str> {
         .then_some("the target and `host` name different servers")
 }
 
-/// A value as text. What is not ASCII is read byte by byte, as Python servers do: left out it would
-/// pass for a header that was not sent.
+/// Returns a value as text. Bytes outside ASCII are decoded as Latin-1, as in Python servers; if
+/// the header were dropped, it would look as if it had not been sent.
 fn text_of(value: &HeaderValue) -> String {
     value.as_bytes().iter().copied().map(char::from).collect()
 }
 
-/// Some headers of a request, names in lower case; all values as text.
+/// Returns the wanted headers of a request, names in lower case, values as text.
 pub(crate) fn headers_of(head: &RequestHead, is_wanted: impl Fn(&str) -> bool) -> Headers {
     let mut headers: Vec<(String, String)> = Vec::with_capacity(head.headers.len());
     for (name, value) in &head.headers {
@@ -55,7 +56,8 @@ pub(crate) fn headers_of(head: &RequestHead, is_wanted: impl Fn(&str) -> bool) -
             continue;
         }
         let value = text_of(value);
-        // HTTP/2 may send each cookie by itself; they are one header (RFC 9113, section 8.2.3).
+        // HTTP/2 may send each cookie in a separate field; they are one header (RFC 9113, section
+        // 8.2.3).
         let cookies = headers.iter_mut().find(|(known, _)| known == "cookie");
         match cookies.filter(|_| name == "cookie") {
             Some((_, cookies)) => {
@@ -65,7 +67,7 @@ pub(crate) fn headers_of(head: &RequestHead, is_wanted: impl Fn(&str) -> bool) -
             None => headers.push((name.to_owned(), value)),
         }
     }
-    // What HTTP/2 calls `:authority`.
+    // `:authority` of HTTP/2.
     if let Some(authority) = head.uri.authority()
         && !head.headers.contains_key(header::HOST)
     {
@@ -74,12 +76,12 @@ pub(crate) fn headers_of(head: &RequestHead, is_wanted: impl Fn(&str) -> bool) -
     headers.into()
 }
 
-/// The address that a request came from. What a head says of one is not believed.
+/// Returns the address of the peer. Addresses in the head are not trusted.
 pub(crate) fn peer_of(head: &RequestHead) -> Option<String> {
     head.peer_addr.map(|peer| peer.to_string())
 }
 
-/// What a request tells about its client; `kind` begins the id of the connection.
+/// Returns the client of a request; `kind` is the prefix of the connection's id.
 pub(crate) fn client_of(head: &RequestHead, kind: &str) -> Client {
     Client {
         connection_id: opaque_id(kind),

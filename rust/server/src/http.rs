@@ -1,4 +1,4 @@
-//! HTTP requests on the GraphQL path: bytes in, a response out, part by part.
+//! HTTP requests on the GraphQL path, and their responses, part by part.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -24,10 +24,10 @@ use crate::scan::BodyFault;
 use crate::socket::SocketHandle;
 use crate::worker::CurrentWorker;
 
-/// What of a body is handed to the socket at once (bytes).
+/// Size of the pieces in which a body is passed to the socket (bytes).
 const PIECE_BYTES: usize = 32 * 1024;
 
-/// Answers a request that is no WebSocket handshake.
+/// Answers a request that is not a WebSocket handshake.
 pub(crate) async fn answer(
     request: &HttpRequest,
     payload: web::Payload,
@@ -42,7 +42,7 @@ pub(crate) async fn answer(
         body: &[],
     };
     if is_too_large(request.head(), limits.max_head_bytes) {
-        // Nothing else of it is looked at.
+        // No other part of the request is used.
         let headers = headers_of(request.head(), |name| name == "origin");
         asked.headers = &headers;
         let refusal = too_large_head(limits.max_head_bytes);
@@ -76,7 +76,7 @@ pub(crate) async fn answer(
         }
     };
     asked.body = &body;
-    // The socket of HTTP/2 carries other streams, perhaps of other clients of a proxy. One whose
+    // The socket of HTTP/2 has other streams, perhaps of other clients of a proxy. One whose
     // client reads nothing holds back one batch, until it is ended for that.
     let own_socket = socket.clone();
     let own_socket = own_socket.filter(|_| request.version() != Version::HTTP_2);
@@ -92,7 +92,7 @@ pub(crate) async fn answer(
     let reply = responder.answer(asked, client, place, transport).await;
     let own = match &reply.body {
         Body::Whole(body, Some(_)) | Body::Stream(body, _) => body.len(),
-        // What all clients are sent is there once.
+        // Responses that all clients share are stored only once.
         Body::Whole(_, None) => 0,
     };
     let kept = socket.as_ref().map(|socket| socket.budget().keep(own));
@@ -107,7 +107,7 @@ pub(crate) async fn answer(
     }
     let mut response = respond_keeping(reply, socket, kept.flatten());
     if request.version() < Version::HTTP_11 && response.body().size() == BodySize::Stream {
-        // It knows no chunks: the body ends with the connection.
+        // HTTP/1.0 has no chunks: the body ends with the connection.
         let head = response.head_mut();
         head.no_chunking(true);
         head.set_connection_type(ConnectionType::Close);
@@ -121,13 +121,13 @@ fn socket_of(request: &HttpRequest) -> Option<SocketHandle> {
     of_connection.or_else(of_stream)
 }
 
-/// The refusal of a head past the limit.
+/// Returns the response to a head past the limit.
 pub(crate) fn too_large_head(limit_bytes: usize) -> Response {
     let problem = format!("the head of a request may have at most {limit_bytes} bytes");
     Response::error(431, &problem)
 }
 
-/// Refuses a request for its head, which has two readings.
+/// Refuses a request with an ambiguous head.
 pub(crate) fn refuse_malformed(
     responder: &Responder,
     head: &RequestHead,
@@ -147,12 +147,13 @@ pub(crate) fn refuse_malformed(
     )
 }
 
-/// What is wrong with a head that has two readings.
+/// Returns the response to an ambiguous head.
 pub(crate) fn malformed(problem: &str) -> Response {
     Response::error(400, problem)
 }
 
-/// A response after which the connection of HTTP/1.1 is closed, as what follows on it is not known.
+/// Makes the HTTP/1.1 connection close after a response, because the following bytes cannot be
+/// interpreted.
 pub(crate) fn closing(mut response: HttpResponse) -> HttpResponse {
     let head = response.head_mut();
     head.set_connection_type(ConnectionType::Close);
@@ -192,12 +193,13 @@ async fn read(
     Ok(body.freeze())
 }
 
-/// Puts a reply into the form of actix-web; its place is free when the socket has written it.
+/// Converts a reply to an actix-web response; it counts for `max_connections` until the socket has
+/// written it.
 pub(crate) fn respond(reply: Reply, socket: Option<SocketHandle>) -> HttpResponse {
     respond_keeping(reply, socket, None)
 }
 
-/// As [`respond`], of a reply whose bytes are counted.
+/// Like [`respond`], for a reply whose bytes are counted.
 fn respond_keeping(
     reply: Reply,
     socket: Option<SocketHandle>,
@@ -205,7 +207,7 @@ fn respond_keeping(
 ) -> HttpResponse {
     let mut response = begin(&reply.head);
     let (ready, length, remote) = match reply.body {
-        // Only the head was asked for.
+        // The response to a HEAD.
         Body::Whole(body, _) if reply.head.goes_on && body.is_empty() => {
             return response.body(NoBody::new());
         }
@@ -237,24 +239,24 @@ fn begin(head: &Head) -> HttpResponseBuilder {
     response
 }
 
-/// A body. It is polled only while the socket takes what it gives.
+/// A body. It is polled only while the socket accepts its bytes.
 struct Parts {
     ready: Gathered,
-    /// `None`: it goes on.
+    /// `None`: a stream.
     length: Option<u64>,
-    /// Whether nothing follows what is ready.
+    /// Whether no further part follows the ready ones.
     is_over: bool,
-    /// Where the rest comes from; of a whole body it is kept, as the request counts as connected
-    /// until it is written.
+    /// The source of further parts. It is also kept for a complete body, because the request counts
+    /// as a connection until it is written.
     remote: Option<ConnectionHandle>,
-    /// What was ready at the begin, counted for the connection that it is kept for.
+    /// The initially ready bytes, counted for their connection.
     _kept: Option<KeptBytes>,
     _held: Option<Held>,
 }
 
 impl Parts {
-    /// Takes some of what is ready. A large result leaves in pieces, so that a client which takes
-    /// it slowly is seen to take it.
+    /// Removes a piece of the ready bytes. A large result is sent in pieces, so that progress of a
+    /// slow client can be seen.
     fn next_piece(&mut self) -> Option<Bytes> {
         let piece = self.ready.pop(PIECE_BYTES)?;
         if let Some(remote) = &self.remote {
@@ -264,7 +266,7 @@ impl Parts {
     }
 }
 
-/// The place of a request whose body is not handed over yet.
+/// Keeps a request counted until its body is passed on.
 struct Held {
     socket: SocketHandle,
     place: Option<Place>,
@@ -297,7 +299,7 @@ impl MessageBody for Parts {
                 return Poll::Ready(None);
             };
             let Some(outgoing) = ready!(remote.poll_take(cx)) else {
-                // Ended by force: the client must not take what it has for the whole.
+                // Aborted: the client must not treat the incomplete body as complete.
                 let error = std::io::ErrorKind::ConnectionAborted;
                 return Poll::Ready(Some(Err(error.into())));
             };

@@ -1,7 +1,7 @@
-//! HTTP/2: the streams of one connection, each request answered by the application that answers
-//! those of HTTP/1.1, and what bounds a connection and a stream in bytes, time and number.
+//! HTTP/2: the streams of one connection, and their bounds in bytes, time and number. The same
+//! application answers requests of HTTP/1.1 and HTTP/2.
 //!
-//! actix-http has an HTTP/2 of its own, whose bounds cannot be set: ADR 0047.
+//! The HTTP/2 implementation of actix-http has no configurable bounds: ADR 0047.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -37,34 +37,33 @@ use counted::{Counted, Intake};
 /// Streams that one connection may have at once (count).
 const MAX_STREAMS: u32 = 100;
 
-/// Heads of the requests that run on one connection, in largest heads. Past it a further request is
-/// refused.
+/// Heads of the running requests of one connection, as a multiple of the largest head. Past it a
+/// further request is refused.
 const MAX_HEADS: usize = 16;
 
-/// What may be on its way to us and unread, of one stream and of a connection (bytes).
+/// Receive window of one stream and of a connection (bytes).
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
-/// What one stream may have waiting to be written (bytes).
+/// Bytes of one stream that may wait to be written.
 const SEND_BUFFER: usize = 64 * 1024;
 
-/// What all streams may have left to be written when they end (bytes).
+/// Bytes of all ended streams that may remain to be written.
 const MAX_LEFT: u64 = MAX_STREAMS as u64 * SEND_BUFFER as u64;
 
-/// What a stream writes at once (bytes), so that others have their turn.
+/// Bytes that a stream writes at once, so that other streams can write too.
 const CHUNK: usize = 16 * 1024;
 
 /// Frames that a client may send for one of data that it has received (count).
 const OF_DATA: u64 = 4;
 
-/// Data that a client has chosen to receive in smaller pieces is no reason for a frame (bytes).
+/// Data frames below this size do not allow the client additional frames (bytes).
 const MIN_PIECE: usize = 1024;
 
-/// How long a client has to take our farewell, and to leave.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// How long a client has to take our GOAWAY, and to leave.
+const GOAWAY_TIME: Duration = Duration::from_secs(2);
 
-/// Serves a connection until its client leaves, has had no request for too long, or sends what no
-/// client needs.
+/// Serves a connection until its client disconnects, has had no request for too long, or floods it.
 pub(crate) async fn serve<T: AsyncRead + AsyncWrite + Unpin>(
     io: T,
     socket: SocketHandle,
@@ -73,7 +72,7 @@ pub(crate) async fn serve<T: AsyncRead + AsyncWrite + Unpin>(
     responder: &Responder,
 ) {
     let limits = &responder.state().limits;
-    // The socket waits for no head: that is done here, stream by stream.
+    // The socket does not wait for a head; this function does so for each stream.
     let _watched = socket.begin_request();
     let mut builder = Builder::new();
     builder
@@ -105,17 +104,17 @@ pub(crate) async fn serve<T: AsyncRead + AsyncWrite + Unpin>(
         waiting: Cell::new(0),
         task: AtomicWaker::new(),
     });
-    let farewell = accept(
+    let ended = accept(
         &mut connection,
         &turn,
         &streams,
         pings,
         limits.request_timeout,
     );
-    if let Some(reason) = farewell.await {
+    if let Some(reason) = ended.await {
         connection.abrupt_shutdown(reason);
         within(
-            FAREWELL,
+            GOAWAY_TIME,
             poll_fn(|cx| {
                 turn.begin();
                 connection.poll_closed(cx)
@@ -125,8 +124,8 @@ pub(crate) async fn serve<T: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-/// Runs the streams of a connection until it ends; returns the reason that its client is told, if
-/// it is not gone.
+/// Runs the streams of a connection until it ends; returns the reason for the client, unless it is
+/// gone.
 async fn accept<T: AsyncRead + AsyncWrite + Unpin>(
     connection: &mut Connection<T, Bytes>,
     turn: &Turn,
@@ -140,7 +139,7 @@ async fn accept<T: AsyncRead + AsyncWrite + Unpin>(
         while let Poll::Ready(accepted) = connection.poll_accept(cx) {
             let (request, respond) = match accepted {
                 Some(Ok(asked)) => asked,
-                // Told by `h2`, such as floods that it counts itself.
+                // `h2` has sent the reason itself, such as for floods that it counts.
                 Some(Err(error)) if error.is_go_away() && error.is_library() => {
                     streams.refuse();
                     return Poll::Ready(None);
@@ -159,7 +158,7 @@ async fn accept<T: AsyncRead + AsyncWrite + Unpin>(
         {
             return Poll::Ready(None);
         }
-        // Before the look, so that a stream that ends behind it wakes this.
+        // Registered before the check, so that a stream that ends after it wakes this task.
         streams.task.register(cx.waker());
         if streams.running.get() > 0 {
             idle = None;
@@ -172,11 +171,10 @@ async fn accept<T: AsyncRead + AsyncWrite + Unpin>(
     .await
 }
 
-/// A connection without a stream. What its streams have left to be written may still take its
-/// time.
+/// A connection without a stream. Bytes of ended streams may still be written.
 struct Idle {
     deadline: Deadline,
-    /// What the socket had sent when the last stream ended, and at the last look (bytes).
+    /// Bytes that the socket had sent when the last stream ended, and at the last check.
     begun: u64,
     seen: u64,
 }
@@ -190,8 +188,8 @@ impl Idle {
         }
     }
 
-    /// Ready when nothing has been left to write for the whole time. What is sent past all that
-    /// streams can have left are answers to pings and settings.
+    /// Ready when no bytes of streams remained to be written for the whole time. Bytes beyond the
+    /// maximum that streams can have left are answers to pings and settings.
     fn poll(&mut self, cx: &mut Context<'_>, socket: &SocketHandle) -> Poll<()> {
         loop {
             ready!(self.deadline.poll(cx));
@@ -205,7 +203,7 @@ impl Idle {
     }
 }
 
-/// What the streams of one connection share.
+/// State that the streams of one connection share.
 struct Streams {
     application: Application,
     socket: SocketHandle,
@@ -216,15 +214,15 @@ struct Streams {
     max_heads: usize,
     /// Requests whose responses are not complete (count).
     running: Cell<usize>,
-    /// Their heads (bytes).
+    /// Size of their heads (bytes).
     heads: Cell<usize>,
-    /// Responses of which some waits for a window (count).
+    /// Responses with data that waits for a window (count).
     waiting: Cell<u64>,
-    /// The task of the connection, which waits for the last of them to end.
+    /// The task of the connection, which waits for the last request to end.
     task: AtomicWaker,
 }
 
-/// One request that runs.
+/// One running request.
 struct Running {
     streams: Rc<Streams>,
     head: usize,
@@ -251,22 +249,23 @@ impl Streams {
         actix_rt::spawn(async move {
             let is_head = request.method() == Method::HEAD;
             let answered = running.streams.application.call(request);
-            // A client that leaves the stream wants no answer, and what runs for it ends.
+            // When the client resets the stream, its operation is cancelled and there is no
+            // response.
             if let Some(answered) = until_reset(&mut respond, answered).await {
                 let response = answered.unwrap_or_else(|error| error.error_response().into());
-                // An error means that the client has left.
+                // An error means that the client has disconnected.
                 running.streams.send(response, respond, is_head).await.ok();
             }
         });
     }
 
-    /// Counts a client that is refused before it is known.
+    /// Counts a client that is refused before it is authenticated.
     fn refuse(&self) {
         let peer = self.peer.map(|peer| peer.to_string());
         self.responder.abandoned(peer.as_deref());
     }
 
-    /// Puts a request into the form of actix.
+    /// Converts a request to the form of actix.
     fn read(&self, request: http::Request<RecvStream>) -> Request {
         let (parts, body) = request.into_parts();
         let body: BoxedPayloadStream = Box::pin(RequestBody(body));
@@ -291,7 +290,7 @@ impl Drop for Running {
     }
 }
 
-/// Waits for a future; `None` when the client leaves the stream before.
+/// Waits for a future; `None` if the client resets the stream before.
 async fn until_reset<F: Future>(respond: &mut SendResponse<Bytes>, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     poll_fn(|cx| match future.as_mut().poll(cx) {
@@ -302,7 +301,7 @@ async fn until_reset<F: Future>(respond: &mut SendResponse<Bytes>, future: F) ->
 }
 
 impl Streams {
-    /// Sends a response. Its body is dropped when the client leaves the stream, or takes it too
+    /// Sends a response. Its body is dropped if the client resets the stream, or reads it too
     /// slowly.
     async fn send(
         &self,
@@ -318,7 +317,7 @@ impl Streams {
         }
         let mut body = pin!(body);
         while let Some(part) = poll_fn(|cx| poll_part(body.as_mut(), &mut stream, cx)).await {
-            // After an error the client must not take what it has for the whole.
+            // After an error the client must not treat the incomplete body as complete.
             let is_sent = match part {
                 Ok(part) => self.send_part(part, &mut stream).await?,
                 Err(_) => false,
@@ -331,7 +330,7 @@ impl Streams {
         stream.send_data(Bytes::new(), true)
     }
 
-    /// Sends a part of a body; false when the client takes it too slowly.
+    /// Sends a part of a body; false if the client reads it too slowly.
     async fn send_part(
         &self,
         mut part: Bytes,
@@ -349,7 +348,7 @@ impl Streams {
                 return Ok(false);
             };
             let taken = part.split_to(part.len().min(capacity?));
-            // What the client takes is spread over all that waits.
+            // The bytes that the client reads count for all waiting responses.
             pace.take(taken.len() as u64 * waiting.count());
             if part.is_empty() || taken.len() >= MIN_PIECE {
                 self.intake.allowance.earn(OF_DATA);
@@ -360,7 +359,7 @@ impl Streams {
     }
 }
 
-/// A response of which some waits.
+/// A response with waiting data.
 struct Waiting<'a>(&'a Cell<u64>);
 
 impl<'a> Waiting<'a> {
@@ -369,7 +368,7 @@ impl<'a> Waiting<'a> {
         Self(waiting)
     }
 
-    /// How many wait, this one included.
+    /// Returns the number of waiting responses, including this one.
     fn count(&self) -> u64 {
         self.0.get()
     }
@@ -381,7 +380,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// The next part of a body; `None` at its end, and when the client has left the stream.
+/// Polls the next part of a body; `None` at its end, and if the client has reset the stream.
 fn poll_part<B: MessageBody>(
     body: Pin<&mut B>,
     stream: &mut SendStream<Bytes>,
@@ -393,7 +392,7 @@ fn poll_part<B: MessageBody>(
     }
 }
 
-/// Ready with the bytes that the client takes now, which are above 0.
+/// Ready with the number of bytes that can be sent now, at least 1.
 fn poll_capacity(
     stream: &mut SendStream<Bytes>,
     cx: &mut Context<'_>,
@@ -411,12 +410,12 @@ fn poll_capacity(
     }
 }
 
-/// Puts the head of a response into the form of HTTP/2.
+/// Converts the head of a response to the form of HTTP/2.
 fn head_of(response: &Response<()>, size: BodySize) -> http::Response<()> {
     let mut head = http::Response::new(());
     *head.status_mut() = response.status();
     for (name, value) in response.headers() {
-        // Fields that are of a connection are malformed here (RFC 9113, section 8.2.2).
+        // Connection-specific fields are malformed in HTTP/2 (RFC 9113, section 8.2.2).
         if name != header::CONNECTION && name != header::TRANSFER_ENCODING {
             head.headers_mut().append(name, value.clone());
         }
@@ -440,7 +439,7 @@ impl Stream for RequestBody {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let read = ready!(self.0.poll_data(cx)).map(|read| {
             let part = read?;
-            // What was read may be sent again.
+            // Opens the window for the bytes that were read.
             self.0.flow_control().release_capacity(part.len())?;
             Ok(part)
         });
@@ -448,12 +447,12 @@ impl Stream for RequestBody {
     }
 }
 
-/// Notices that the client has gone.
+/// Detects that the client is gone.
 struct Pings {
     ping_pong: PingPong,
     socket: SocketHandle,
     deadline: Deadline,
-    /// What was heard when a ping was sent that is not answered yet.
+    /// The number of reads when the unanswered ping was sent.
     sent: Option<u64>,
 }
 
@@ -467,7 +466,7 @@ impl Pings {
         }
     }
 
-    /// Ready when the client has neither answered a ping nor sent anything else for an interval.
+    /// Ready when the client has neither answered a ping nor sent any other frame for an interval.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             if self.sent.is_some() {
@@ -480,7 +479,7 @@ impl Pings {
             ready!(self.deadline.poll(cx));
             let heard = self.socket.heard();
             match self.sent {
-                // What it has to read before the ping may be much.
+                // The client may have much data to read before the ping.
                 Some(before) if before == heard => return Poll::Ready(()),
                 Some(_) => {}
                 None if self.ping_pong.send_ping(Ping::opaque()).is_err() => {

@@ -1,16 +1,18 @@
-//! The embedded actix-web server: sockets in, sockets out.
+//! The embedded actix-web server: sockets, HTTP and WebSocket frames.
 //!
-//! Not here: what a message means (`protocol`), what it starts (`runtime`).
+//! Not here: messages of the protocols (`protocol`), operations (`runtime`).
 //!
 //! # Layout
 //!
-//! - `server`, `worker`, `application`, `service`, `listen`, `tls`: binding, threads, what serves one connection;
+//! - `server`, `worker`, `application`, `service`, `listen`, `tls`: binding, threads, the service
+//!   of one connection;
 //! - `socket`, `deadline`, `turn`, `watched`, `wire`, `scan`, `linger`, `write_through`: the bytes of one connection and
 //!   their bounds;
 //! - `head`, `http`, `expectation`, `status`, `gather`: requests, and responses part by part;
-//! - `http2`, `allowance`: HTTP/2, and frames that bring nothing;
+//! - `http2`, `allowance`: HTTP/2, and limits of useless frames;
 //! - `handshake`, `websocket`, `socket_task`, `ws_decoder`, `ws_encoder`, `ws_frame`: WebSockets;
-//! - `causes`, `descriptors`: what clients are told of foreign errors; the end of file descriptors.
+//! - `causes`, `descriptors`: error texts for errors of libraries; detection of exhausted file
+//!   descriptors.
 
 mod allowance;
 mod application;

@@ -1,4 +1,4 @@
-//! What is still read of a client whose connection ends.
+//! Reads and drops the input of a client whose connection is being closed.
 
 use std::io;
 use std::pin::Pin;
@@ -8,10 +8,10 @@ use actix_codec::{AsyncRead, ReadBuf};
 
 use crate::deadline::{Deadline, LINGER};
 
-/// What is read at once (bytes).
+/// Bytes of one read.
 const DROPPED: usize = 16 * 1024;
 
-/// Reads and drops what a client still sends, for so long.
+/// Reads and drops the input of a client until the deadline.
 pub(crate) struct Linger(Deadline);
 
 impl Linger {
@@ -19,7 +19,7 @@ impl Linger {
         Self(Deadline::new(LINGER))
     }
 
-    /// Ready when the client has closed its side, or has had its time.
+    /// Ready when the client has closed its side, or the deadline has passed.
     pub(crate) fn poll<T: AsyncRead + Unpin>(
         &mut self,
         io: &mut T,

@@ -10,7 +10,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 /// Connections the kernel holds until they are accepted (count).
 const BACKLOG: i32 = 4096;
 
-/// Where to listen.
+/// Endpoint on which a server listens.
 #[derive(Debug, Clone)]
 pub enum Endpoint {
     /// A name or address, and a port; 0 lets the system choose.
@@ -19,7 +19,8 @@ pub enum Endpoint {
         host: String,
         /// Port to bind.
         port: u16,
-        /// Whether other processes may listen there as well, and the system spreads clients.
+        /// Whether other processes may also listen there; the system distributes clients among
+        /// them.
         reuse_port: bool,
     },
     /// A socket in the file system.
@@ -38,9 +39,9 @@ impl fmt::Display for Endpoint {
 /// Where a server listens.
 #[derive(Debug, Clone)]
 pub enum Address {
-    /// Of TCP.
+    /// A TCP address.
     Tcp(SocketAddr),
-    /// In the file system.
+    /// A path in the file system.
     Unix(PathBuf),
 }
 
@@ -60,7 +61,7 @@ pub(crate) enum Listener {
 }
 
 impl Listener {
-    /// Binds, and tells where.
+    /// Binds, and returns the bound address.
     pub(crate) fn bind(endpoint: &Endpoint) -> std::io::Result<(Self, Address)> {
         match endpoint {
             Endpoint::Tcp {
@@ -108,7 +109,7 @@ fn listen(address: SocketAddr, reuse_port: bool) -> std::io::Result<TcpListener>
     Ok(socket.into())
 }
 
-/// Removes a socket that a server left behind and at which no process listens.
+/// Binds a path. Removes a socket that an ended server left behind and at which no process listens.
 fn bind_path(path: &Path) -> std::io::Result<UnixListener> {
     match UnixListener::bind(path) {
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {

@@ -1,46 +1,46 @@
-//! The messages of one connection of HTTP/1.1, seen as bytes: where each head and body ends, and what
-//! of them no client may send.
+//! Scans the bytes of an HTTP/1.1 connection: finds the end of each head and body, and input that
+//! no client may send.
 //!
-//! actix-http parses them; it takes a line that ends without a carriage return, and lets extensions
-//! of chunks and trailers be as long as they like: ADR 0053. Source: RFC 9112, sections 2.2, 6 and 7.
+//! actix-http parses the messages; it accepts lines without a carriage return, and does not bound
+//! chunk extensions and trailers: ADR 0053. Source: RFC 9112, sections 2.2, 6 and 7.
 
-/// What of a line is looked at (bytes). Fields that frame a body are shorter.
+/// Bytes of a line that are kept. Fields that frame a body are shorter.
 const LINE_BYTES: usize = 128;
 
-/// What is wrong with a body.
+/// The fault of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BodyFault {
-    /// Its bytes on the wire are more than a body may have.
+    /// It has too many bytes on the wire.
     TooLarge,
-    /// Its lines can be read in two ways.
+    /// Its lines are ambiguous.
     Malformed,
 }
 
-/// What is wrong with what was sent.
+/// The fault of the input.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// The head can be read in two ways, from this byte of the read on.
+    /// The head is ambiguous, from this byte of the read on.
     Head(usize),
     /// The body of a request.
     Body {
-        /// Which, counted from 1.
+        /// Number of the request, counted from 1.
         request: u64,
         fault: BodyFault,
-        /// The first byte of the read that need not be handed on.
+        /// The first byte of the read that must not be passed on.
         at: usize,
     },
 }
 
-/// Follows the messages of one connection.
+/// Scans the messages of one connection.
 #[derive(Debug)]
 pub(crate) struct Scanner {
     state: ScanState,
     line: Line,
     framing: Framing,
     max_body: u64,
-    /// What of the chunked body has come (bytes).
+    /// Received bytes of the chunked body.
     body: u64,
-    /// Heads that have come (count).
+    /// Received heads (count).
     heads: u64,
 }
 
@@ -49,17 +49,18 @@ enum ScanState {
     /// Before the first line of a head.
     Start,
     Head,
-    /// Bytes of a body that are still to come.
+    /// Bytes of a body that are not received yet.
     Body(u64),
     ChunkSize,
-    /// Bytes of a chunk that are still to come, with the end of its line.
+    /// Bytes of a chunk that are not received yet, including the end of its line.
     Chunk(u64),
     Trailers,
-    /// No further message is looked for: another protocol follows, or what parses has refused it.
+    /// No further message is scanned: another protocol follows, or the parser has refused the
+    /// message.
     Off,
 }
 
-/// What the fields of a head say about its body.
+/// The fields of a head that frame its body.
 #[derive(Debug, Default)]
 struct Framing {
     length: u64,
@@ -68,7 +69,7 @@ struct Framing {
     is_connect: bool,
 }
 
-/// The begin of a line.
+/// The beginning of a line.
 #[derive(Debug, Default)]
 struct Line {
     bytes: Vec<u8>,
@@ -91,19 +92,19 @@ impl Line {
         self.last = 0;
     }
 
-    /// Whether all of it is known.
+    /// Whether the whole line was kept.
     fn is_whole(&self) -> bool {
         self.length == self.bytes.len()
     }
 
-    /// Without its end.
+    /// Returns the line without its end.
     fn text(&self) -> &[u8] {
         self.bytes.strip_suffix(b"\r").unwrap_or(&self.bytes)
     }
 }
 
 impl Scanner {
-    /// Bodies that are chunked may have `max_body` bytes on the wire.
+    /// Creates a scanner; chunked bodies may have `max_body` bytes on the wire.
     pub(crate) fn new(max_body: usize) -> Self {
         Self {
             state: ScanState::Start,
@@ -115,7 +116,7 @@ impl Scanner {
         }
     }
 
-    /// Looks at what was read; an error is the last thing it finds.
+    /// Scans the bytes that were read; after an error it scans no more.
     pub(crate) fn read(&mut self, read: &[u8]) -> Result<(), Fault> {
         let mut at = 0;
         while at < read.len() {
@@ -199,7 +200,7 @@ impl Scanner {
             }
             ScanState::ChunkSize => match chunk_size(self.line.text()) {
                 Some(0) => ScanState::Trailers,
-                // With the end of its line.
+                // Includes the end of the chunk's line.
                 Some(size) => ScanState::Chunk(size.saturating_add(2)),
                 None => ScanState::Off,
             },
@@ -210,7 +211,7 @@ impl Scanner {
         Ok(())
     }
 
-    /// Whether of the line that ends enough is known to follow what it says.
+    /// Whether enough of the ended line was kept to interpret it.
     fn is_known(&self) -> bool {
         if self.line.is_whole() {
             return true;
@@ -220,13 +221,14 @@ impl Scanner {
                 let (name, _) = field(self.line.text());
                 !FRAMING.iter().any(|known| name.eq_ignore_ascii_case(known))
             }
-            // Digits that are cut off would say another size.
+            // Cut off digits would be another size.
             ScanState::ChunkSize => !self.line.text().iter().all(u8::is_ascii_hexdigit),
             _ => true,
         }
     }
 
-    /// Reads a field as actix-http does. What that refuses may be read in any way.
+    /// Interprets a field like actix-http. For a field that actix-http refuses, the result does not
+    /// matter.
     fn read_field(&mut self) {
         let (name, value) = field(self.line.text());
         if name.eq_ignore_ascii_case(CONTENT_LENGTH) {
@@ -239,7 +241,7 @@ impl Scanner {
         }
     }
 
-    /// No further line is looked for; who stays connected for days keeps nothing of them.
+    /// Ends the scan, and releases the kept line of a connection that may last for days.
     fn end(&mut self) -> ScanState {
         self.line = Line::default();
         ScanState::Off
@@ -263,17 +265,17 @@ const CONTENT_LENGTH: &[u8] = b"content-length";
 const TRANSFER_ENCODING: &[u8] = b"transfer-encoding";
 const UPGRADE: &[u8] = b"upgrade";
 
-/// Fields that say where a body ends.
+/// Fields that determine the end of a body.
 const FRAMING: [&[u8]; 3] = [CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE];
 
-/// Name and value of a field.
+/// Returns the name and the value of a field.
 fn field(line: &[u8]) -> (&[u8], &[u8]) {
     let colon = line.iter().position(|byte| *byte == b':');
     let (name, value) = line.split_at(colon.unwrap_or(line.len()));
     (name, value.get(1..).unwrap_or_default().trim_ascii())
 }
 
-/// The size at the begin of a line, before white space and extensions.
+/// Returns the size at the beginning of a line, before white space and extensions.
 fn chunk_size(line: &[u8]) -> Option<u64> {
     let end = line.iter().position(|byte| !byte.is_ascii_hexdigit());
     let digits = std::str::from_utf8(&line[..end.unwrap_or(line.len())]).ok()?;

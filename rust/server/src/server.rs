@@ -1,4 +1,4 @@
-//! The HTTP server: binding, workers, end.
+//! The HTTP server: binding, workers, shutdown.
 
 use std::io;
 use std::sync::mpsc;
@@ -15,7 +15,7 @@ use crate::tls::Tls;
 /// How a server listens.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
-    /// Where.
+    /// The address.
     pub endpoint: Endpoint,
     /// Path of the GraphQL endpoint.
     pub path: String,
@@ -31,9 +31,9 @@ pub enum ServerError {
     /// The address could not be bound.
     #[error("cannot listen on {endpoint}: {source}; {}", advice(endpoint, source))]
     Bind {
-        /// As configured.
+        /// The configured endpoint.
         endpoint: Endpoint,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// The manager was closed during the start.
@@ -41,7 +41,7 @@ pub enum ServerError {
     Closed,
 }
 
-/// What to do about an address that cannot be bound.
+/// Returns the advice for an address that cannot be bound.
 fn advice(endpoint: &Endpoint, error: &io::Error) -> &'static str {
     use io::ErrorKind::{AddrInUse, AddrNotAvailable, NotFound, PermissionDenied};
     match (endpoint, error.kind()) {
@@ -84,7 +84,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`ServerError`] when the address cannot be bound; nothing was started then.
+    /// [`ServerError`] if the address cannot be bound; then nothing was started.
     pub fn start(runtime: &Runtime, config: ServerConfig) -> Result<Self, ServerError> {
         let refused = |endpoint| move |source| ServerError::Bind { endpoint, source };
         let (listener, address) =
@@ -97,8 +97,8 @@ impl Server {
             let server = actix_server::Server::build()
                 .workers(config.workers)
                 .disable_signals()
-                // `Limits.max_connections` is the limit, and it answers instead of leaving
-                // clients in the backlog.
+                // `Limits.max_connections` is the actual limit: it answers clients instead of
+                // leaving them in the backlog.
                 .max_concurrent_connections(1 << 20);
             const NAME: &str = "fraiseql-subs";
             let server = match (listener, config.tls) {
@@ -108,13 +108,13 @@ impl Server {
                 (Listener::Tcp(listener), None) => {
                     server.listen(NAME, listener, move || plain::<TcpStream>(&factory, &path))
                 }
-                // Nothing passes a network there.
+                // A unix socket needs no TLS.
                 (Listener::Unix(listener), _) => {
                     server.listen_uds(NAME, listener, move || plain::<UnixStream>(&factory, &path))
                 }
             };
             let server = server.map(actix_server::ServerBuilder::run);
-            // The receiver waits for exactly this.
+            // The receiver waits for this message.
             started
                 .send(server.map(|server| {
                     let handle = server.handle();
@@ -135,13 +135,13 @@ impl Server {
         Ok(Self { address, handle })
     }
 
-    /// Where it listens.
+    /// Returns the bound address.
     #[must_use]
     pub fn address(&self) -> &Address {
         &self.address
     }
 
-    /// Pauses and stops the server; its futures may be awaited on any thread.
+    /// Returns a handle that pauses and stops the server; its futures may be awaited on any thread.
     #[must_use]
     pub fn handle(&self) -> ServerHandle {
         self.handle.clone()
@@ -151,7 +151,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if let Address::Unix(path) = &self.address {
-            // Somebody may have removed it already.
+            // It may have been removed already.
             std::fs::remove_file(path).ok();
         }
     }

@@ -1,8 +1,8 @@
-//! What serves one connection: TLS, then HTTP/1.1, HTTP/2 or, after its handshake, a WebSocket.
+//! The service of one connection: TLS, then HTTP/1.1, HTTP/2 or, after its handshake, a WebSocket.
 //!
-//! Requests are answered by an actix-web application, whichever HTTP they came by. `HttpServer` of
-//! actix-web has neither a service for WebSockets beside HTTP nor bounds of HTTP/2, so connections
-//! are served here, by what it is made of: ADR 0033, ADR 0047.
+//! One actix-web application answers the requests of both versions of HTTP. `HttpServer` of
+//! actix-web supports neither our WebSocket service nor bounds of HTTP/2, so this module combines
+//! its parts itself: ADR 0033, ADR 0047.
 
 use std::io;
 use std::net::SocketAddr;
@@ -38,13 +38,13 @@ use crate::watched::Watched;
 use crate::wire::Wire;
 use crate::worker::CurrentWorker;
 
-/// How long a handshake of TLS may take, unless `Limits.request_timeout` is shorter.
+/// Time limit of a TLS handshake, unless `Limits.request_timeout` is shorter.
 const TLS_HANDSHAKE: Duration = Duration::from_secs(3);
 
 /// Serves a connection of HTTP/1.1.
 type Http1<T> = BoxService<(Wire<T>, Protocol, Option<SocketAddr>), (), DispatchError>;
 
-/// What the connections of one worker thread share.
+/// State that the connections of one worker thread share.
 struct Site {
     application: Application,
     upgrades: Rc<UpgradeService>,
@@ -52,7 +52,7 @@ struct Site {
     limits: Limits,
 }
 
-/// Makes the service of one worker thread, on that thread.
+/// Creates the service of one worker thread, on that thread.
 pub(crate) fn plain<T: Accepted>(
     workers: &WorkerFactory,
     path: &str,
@@ -79,7 +79,7 @@ pub(crate) fn plain<T: Accepted>(
     })
 }
 
-/// As [`plain`], behind TLS, with HTTP/2 for clients that ask for it.
+/// Like [`plain`], with TLS, and HTTP/2 for clients that offer it.
 pub(crate) fn secured(
     workers: &WorkerFactory,
     path: &str,
@@ -191,7 +191,7 @@ impl Site {
             .client_request_timeout(self.limits.request_timeout)
             .keep_alive(KeepAlive::Timeout(self.limits.request_timeout))
             .client_disconnect_timeout(LINGER)
-            // A client that closes its side has left, and its operations end at once.
+            // A client that closes its side counts as disconnected, and its operations end at once.
             .h1_allow_half_closed(false)
             .on_connect_ext(|connection: &Wire<T>, data| {
                 data.insert(connection.socket().clone());
@@ -205,7 +205,7 @@ impl Site {
     }
 }
 
-/// Serves the GraphQL path to whoever does not ask for a WebSocket.
+/// Serves requests on the GraphQL path that are not WebSocket handshakes.
 async fn graphql(
     request: HttpRequest,
     payload: web::Payload,

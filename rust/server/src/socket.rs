@@ -1,7 +1,7 @@
-//! The socket of a client, with what bounds it in time and what can end it from outside.
+//! The socket of a client, with its time limits, and a handle that can abort it.
 //!
-//! The one descriptor of a client is here, below TLS and HTTP: whoever has to end a socket that is
-//! stuck has a [`SocketHandle`] of it, which wakes the task that reads and writes it.
+//! The only descriptor of a client is here, below TLS and HTTP. Code that has to abort a stuck
+//! socket has a [`SocketHandle`], which wakes the task that reads and writes the socket.
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,37 +24,37 @@ use tokio::net::{TcpStream, UnixStream};
 use crate::deadline::{Deadline, Pace};
 use crate::scan::BodyFault;
 
-/// What the kernel takes beyond what is on its way (bytes). What waits past it stays in the outbox,
-/// where the slow-consumer policy can reach it, and a client that reads slowly is seen to read: the
-/// socket can be written again when half of this has left, not when a third of megabytes has.
+/// Limit of unsent bytes in the kernel (bytes). Further data stays in the outbox, where the
+/// slow-consumer policy applies. It also makes the progress of a slow client visible: the socket is
+/// writable again when half of this was sent, not a third of several megabytes.
 #[cfg(target_os = "linux")]
 const UNSENT_BYTES: u32 = 128 * 1024;
 
-/// What is kept of the responses of one connection: so many times `Limits.max_pending_bytes`, and so
-/// much at least (bytes). Past it a further response is refused.
+/// Limit of the kept responses of one connection: this factor times `Limits.max_pending_bytes`, and
+/// at least `MIN_MAX_KEPT`. Past it a further response is refused.
 const KEPT_FACTOR: usize = 16;
 const MIN_MAX_KEPT: usize = 16 * 1024 * 1024;
 
-/// What is accepted from a listener.
+/// A connection that a listener has accepted.
 pub(crate) trait Accepted: AsyncRead + AsyncWrite + Unpin + 'static {
-    /// Address of the peer, where it has one.
+    /// Returns the address of the peer, if it has one.
     fn peer(&self) -> Option<SocketAddr>;
-    /// Sets what holds for all sockets of clients.
+    /// Sets the options of all sockets of clients.
     fn set_up(&self);
-    /// Has the kernel end it when the network acknowledges nothing of what was written for `time`.
+    /// Lets the kernel abort it if the peer acknowledges no written data for `time`.
     fn end_when_unacknowledged(&self, time: Duration);
-    /// Makes the close that follows drop what was not sent.
+    /// Makes the following close drop unsent data.
     fn reset(&self);
 }
 
-// Options fail only on a socket that is gone, which the next read tells.
+// Setting options fails only on a lost socket, which the next read reports.
 impl Accepted for TcpStream {
     fn peer(&self) -> Option<SocketAddr> {
         self.peer_addr().ok()
     }
 
     fn set_up(&self) {
-        // Results are small and must not wait for more of them.
+        // Results are small and must not wait for further ones.
         self.set_nodelay(true).ok();
         #[cfg(target_os = "linux")]
         SockRef::from(self).set_tcp_notsent_lowat(UNSENT_BYTES).ok();
@@ -63,7 +63,7 @@ impl Accepted for TcpStream {
     fn end_when_unacknowledged(&self, time: Duration) {
         #[cfg(target_os = "linux")]
         SockRef::from(self).set_tcp_user_timeout(Some(time)).ok();
-        // Elsewhere the system decides.
+        // On other systems the default applies.
         #[cfg(not(target_os = "linux"))]
         let _ = time;
     }
@@ -73,7 +73,8 @@ impl Accepted for TcpStream {
     }
 }
 
-// The kernel keeps nothing back here, neither before nor after the close.
+// For unix sockets the kernel buffers no data beyond the peer's queue, neither before nor after the
+// close.
 impl Accepted for UnixStream {
     fn peer(&self) -> Option<SocketAddr> {
         None
@@ -89,70 +90,71 @@ impl Accepted for UnixStream {
 /// The socket of one client.
 pub(crate) struct Socket<T> {
     stream: T,
-    shared: Arc<Shared>,
+    state: Arc<SocketState>,
     request_timeout: Duration,
-    /// Until the head of a request is there, when none runs.
+    /// Time limit for the head of a request, while none runs.
     head: Option<Deadline>,
-    /// The requests that had come when `head` began (count).
+    /// Received requests when `head` was started (count).
     begun: u64,
-    /// How fast the client takes what is written.
+    /// How fast the client reads the written data.
     pace: Pace,
 }
 
+/// What a socket and its handles have in common.
 #[derive(Default)]
-struct Shared {
+struct SocketState {
     is_ended: AtomicBool,
-    /// Others watch over it.
+    /// Whether another component enforces the time limits.
     is_unwatched: AtomicBool,
     /// Requests whose responses are not complete (count).
     requests: AtomicUsize,
-    /// Requests that have come (count).
+    /// Received requests (count).
     begun: AtomicU64,
-    /// Reads that brought something (count).
+    /// Reads that returned data (count).
     reads: AtomicU64,
-    /// What was written (bytes).
+    /// Written bytes.
     sent: AtomicU64,
-    /// Time the network has to acknowledge what was written (ms), to be set; 0: nothing is.
+    /// Time limit for acknowledgements (ms) that is still to be set; 0: none.
     unacknowledged: AtomicU64,
     /// The task that reads and writes.
     task: AtomicWaker,
-    /// Of requests whose responses are complete, but perhaps not written.
+    /// Places of requests whose responses are complete, but perhaps not written.
     written: Mutex<Vec<Place>>,
     /// The request whose body is refused, counted from 1, and why.
     refused_body: Mutex<Option<(u64, BodyFault)>>,
-    /// Who reads a body.
+    /// The task that reads a body.
     body: AtomicWaker,
-    /// Of what goes on for as long as the socket does.
+    /// Place of the connection itself, kept as long as the socket.
     lasting: Mutex<Option<Place>>,
-    /// What is kept of responses until their client takes it, and the most that may be (bytes).
+    /// Bytes of responses that wait for the client, and their limit.
     budget: Arc<ByteBudget>,
 }
 
-/// Acts on a socket from anywhere.
+/// Controls a socket from any thread.
 #[derive(Clone)]
-pub(crate) struct SocketHandle(Arc<Shared>);
+pub(crate) struct SocketHandle(Arc<SocketState>);
 
 impl SocketHandle {
-    /// Ends the socket at once, whatever still waits to be written.
+    /// Aborts the socket at once, even with unwritten data.
     pub(crate) fn shut_down(&self) {
         self.0.is_ended.store(true, Release);
         self.0.task.wake();
     }
 
-    /// A request has come; it runs until what this returns is dropped.
+    /// Records a request; it runs until the returned guard is dropped.
     pub(crate) fn begin_request(&self) -> RunningRequest {
         self.0.requests.fetch_add(1, Relaxed);
         self.0.begun.fetch_add(1, Relaxed);
         RunningRequest(self.clone())
     }
 
-    /// Which request of the connection runs, of those that are answered one after the other;
+    /// Returns the number of the running request, for requests that are answered in sequence;
     /// counted from 1.
     pub(crate) fn request(&self) -> u64 {
         self.0.begun.load(Relaxed)
     }
 
-    /// Nothing of the body of a request is handed on any more.
+    /// Refuses the body of a request: no further part is passed on.
     pub(crate) fn refuse_body(&self, request: u64, fault: BodyFault) {
         self.0.refused_body.lock().replace((request, fault));
         self.0.body.wake();
@@ -167,34 +169,34 @@ impl SocketHandle {
         }
     }
 
-    /// Has the kernel end the socket when the network acknowledges nothing for `time`. Of a client
-    /// that answers nothing, as those of HTTP, nothing else tells that it is gone.
+    /// Lets the kernel abort the socket if the peer acknowledges nothing for `time`. For HTTP
+    /// clients, which send no answers, this is the only way to detect that they are gone.
     pub(crate) fn end_when_unacknowledged(&self, time: Duration) {
         let milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         self.0.unacknowledged.store(milliseconds, Relaxed);
     }
 
-    /// Changes whenever the client has sent something.
+    /// Returns a number that changes whenever the client has sent data.
     pub(crate) fn heard(&self) -> u64 {
         self.0.reads.load(Relaxed)
     }
 
-    /// What the socket has taken so far (bytes).
+    /// Returns the number of bytes written so far.
     pub(crate) fn sent(&self) -> u64 {
         self.0.sent.load(Relaxed)
     }
 
-    /// Gives a place back once all that waits to be written now is written.
+    /// Releases a place when all data that is pending now was written.
     pub(crate) fn free_when_written(&self, place: Place) {
         self.0.written.lock().push(place);
     }
 
-    /// What may be kept for its clients until they take it.
+    /// Returns the budget of bytes that wait for the client.
     pub(crate) fn budget(&self) -> &Arc<ByteBudget> {
         &self.0.budget
     }
 
-    /// The socket carries a protocol that has bounds of its own, and keeps its place.
+    /// The socket has a protocol that has bounds of its own, and keeps its place.
     pub(crate) fn hand_over(&self, place: Place) {
         self.0.is_unwatched.store(true, Relaxed);
         self.0.lasting.lock().replace(place);
@@ -216,9 +218,9 @@ impl<T: Accepted> Socket<T> {
         let budget = ByteBudget::new(max_kept.max(MIN_MAX_KEPT));
         Self {
             stream,
-            shared: Arc::new(Shared {
+            state: Arc::new(SocketState {
                 budget,
-                ..Shared::default()
+                ..SocketState::default()
             }),
             request_timeout: limits.request_timeout,
             head: None,
@@ -228,33 +230,33 @@ impl<T: Accepted> Socket<T> {
     }
 
     pub(crate) fn handle(&self) -> SocketHandle {
-        SocketHandle(self.shared.clone())
+        SocketHandle(self.state.clone())
     }
 
-    /// An error once the socket was ended; else the task is woken when it is.
+    /// Returns an error if the socket was aborted; otherwise registers the task to be woken.
     fn poll_ended(&self, cx: &Context<'_>) -> io::Result<()> {
         if self.is_unwatched() {
             return Ok(());
         }
-        self.shared.task.register(cx.waker());
-        if self.shared.is_ended.load(Acquire) {
+        self.state.task.register(cx.waker());
+        if self.state.is_ended.load(Acquire) {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
         Ok(())
     }
 
     fn is_unwatched(&self) -> bool {
-        self.shared.is_unwatched.load(Relaxed)
+        self.state.is_unwatched.load(Relaxed)
     }
 
-    /// An error when the client takes too long to send the head of a request.
+    /// Returns an error if the client takes too long to send the head of a request.
     fn poll_head(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        if self.is_unwatched() || self.shared.requests.load(Relaxed) > 0 {
+        if self.is_unwatched() || self.state.requests.load(Relaxed) > 0 {
             self.head = None;
             return Ok(());
         }
-        // One that was answered before the next read was never seen running.
-        let begun = self.shared.begun.load(Relaxed);
+        // A request that was answered before the next read was never seen running.
+        let begun = self.state.begun.load(Relaxed);
         if begun != self.begun {
             self.begun = begun;
             self.head = None;
@@ -267,16 +269,16 @@ impl<T: Accepted> Socket<T> {
         Ok(())
     }
 
-    /// Sets before a write what was asked for by a handle.
+    /// Sets the options that a handle has requested, before a write.
     fn set_options(&self) {
-        let asked = self.shared.unacknowledged.swap(0, Relaxed);
+        let asked = self.state.unacknowledged.swap(0, Relaxed);
         if asked > 0 {
             let time = Duration::from_millis(asked);
             self.stream.end_when_unacknowledged(time);
         }
     }
 
-    /// An error when the client takes nothing for too long, or too little.
+    /// Returns an error if the client reads nothing for too long, or too little.
     fn watch(
         &mut self,
         written: Poll<io::Result<usize>>,
@@ -288,7 +290,7 @@ impl<T: Accepted> Socket<T> {
         if let Poll::Ready(written) = written {
             let bytes = written.as_ref().map_or(0, |bytes| *bytes as u64);
             self.pace.take(bytes);
-            self.shared.sent.fetch_add(bytes, Relaxed);
+            self.state.sent.fetch_add(bytes, Relaxed);
             return Poll::Ready(written);
         }
         if self.pace.poll(cx).is_ready() {
@@ -309,7 +311,7 @@ impl<T: Accepted> AsyncRead for Socket<T> {
         self.poll_head(cx)?;
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         if read.is_ready() {
-            self.shared.reads.fetch_add(1, Relaxed);
+            self.state.reads.fetch_add(1, Relaxed);
         }
         read
     }
@@ -343,8 +345,8 @@ impl<T: Accepted> AsyncWrite for Socket<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Layers above flush when they have written all they have.
-        self.shared.written.lock().clear();
+        // The layers above flush when they have written all their data.
+        self.state.written.lock().clear();
         self.pace.rest();
         Pin::new(&mut self.stream).poll_flush(cx)
     }

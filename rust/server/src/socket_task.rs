@@ -1,8 +1,9 @@
-//! The task that carries the socket of a WebSocket: what waits in the outbox goes out, what comes in
+//! The task that drives the socket of a WebSocket: what waits in the outbox goes out, what comes in
 //! goes to the connection actor.
 //!
-//! The socket has left actix-http with the handshake, and with it that connection's buffers: an
-//! idle WebSocket holds none. Not here: messages and their frames (`ws_decoder`, `ws_encoder`).
+//! After the handshake the socket no longer belongs to actix-http, so an idle WebSocket has no
+//! buffers.
+//! Not here: messages and their frames (`ws_decoder`, `ws_encoder`).
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::future::poll_fn;
@@ -26,40 +27,40 @@ use crate::allowance::Allowance;
 use crate::gather::Gathered;
 use crate::ws_encoder::{encode, encode_ping};
 
-/// How long a client has to take our close and to close its side. What it sends in that time would
-/// otherwise be answered with a reset, and it might lose the close frame by that.
+/// How long a client has to read the close frame and to close its side. Otherwise its input in that
+/// time would cause a reset, which could destroy the close frame.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Pieces of one write (count).
 const WRITE_SLICES: usize = 16;
 
-/// What a client that is behind is sent between two pings (bytes).
+/// Bytes between two pings to a client with pending data.
 const ASK_BYTES: usize = 256 * 1024;
 
-/// The task that carries a connection, as the connection sees it.
+/// The task that drives the socket of a connection, as the connection sees it.
 #[derive(Clone)]
-pub(crate) struct Carriage(Rc<SocketState>);
+pub(crate) struct SocketTask(Rc<TaskState>);
 
-struct SocketState {
-    /// Frames of the client, those that answer our pings among them.
+struct TaskState {
+    /// The client's allowance of frames, including answers to pings.
     allowance: Rc<Allowance>,
-    /// Set once it runs.
-    task: OnceCell<AbortHandle>,
+    /// Ends it; set once it runs.
+    abort: OnceCell<AbortHandle>,
     /// Whether the socket is full.
     is_full: Cell<bool>,
-    /// Whether the client has taken something of what waited since the flow was asked for.
+    /// Whether the client has read pending data since the last query of the flow.
     has_moved: Cell<bool>,
     /// Whether the socket was full in this turn.
     was_full: Cell<bool>,
-    /// What was written since the client was asked, while it was behind (bytes).
+    /// Bytes written since the last ping while data was pending.
     unasked: Cell<usize>,
 }
 
-impl Carriage {
+impl SocketTask {
     pub(crate) fn new(allowance: Rc<Allowance>) -> Self {
-        Self(Rc::new(SocketState {
+        Self(Rc::new(TaskState {
             allowance,
-            task: OnceCell::new(),
+            abort: OnceCell::new(),
             is_full: Cell::default(),
             has_moved: Cell::default(),
             was_full: Cell::default(),
@@ -75,7 +76,7 @@ impl Carriage {
                 self.0.is_full.set(true);
                 self.0.was_full.set(true);
             } else if self.0.is_full.take() {
-                // The kernel has room again, so the client has acknowledged something.
+                // The kernel has room again, so the client has acknowledged data.
                 self.0.has_moved.set(true);
             }
             written
@@ -83,8 +84,9 @@ impl Carriage {
         .await
     }
 
-    /// Whether a ping is due after a turn that has written `bytes`. A client that is behind is asked
-    /// in between, so that it answers while it reads, also where its network hides how far it is.
+    /// Whether a ping is due after a turn that has written `bytes`. A client with pending data is
+    /// pinged in between, so that it answers while it reads, even if the network hides its
+    /// progress.
     fn has_to_ask(&self, bytes: usize, is_more_waiting: bool) -> bool {
         let is_behind = self.0.was_full.take() || is_more_waiting;
         let unasked = if is_behind {
@@ -98,11 +100,11 @@ impl Carriage {
     }
 }
 
-impl Transport for Carriage {
-    /// Ends the task, whatever still waits to be written.
+impl Transport for SocketTask {
+    /// Ends the task, even with unwritten data.
     fn shut_down(&self) {
-        if let Some(task) = self.0.task.get() {
-            task.abort();
+        if let Some(handle) = self.0.abort.get() {
+            handle.abort();
         }
     }
 
@@ -119,7 +121,7 @@ impl Transport for Carriage {
     }
 }
 
-/// A socket that is read by the actor, and written around it, on one thread.
+/// A socket that the actor reads and the socket task writes, on one thread.
 pub(crate) struct SharedSocket<T>(Rc<RefCell<T>>);
 
 impl<T> SharedSocket<T> {
@@ -174,7 +176,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for SharedSocket<T> {
     }
 }
 
-/// Wakes the task, and tells that it was for the actor: a result of an operation need not be.
+/// Wakes the task and marks that the actor has to be polled; a result of an operation does not need
+/// this.
 struct ActorWaker {
     is_woken: AtomicBool,
     task: AtomicWaker,
@@ -191,38 +194,38 @@ impl Wake for ActorWaker {
     }
 }
 
-/// Carries a socket in a task of this thread until the actor, the client or `carriage` ends it.
+/// Drives a socket in a task of this thread until the actor, the client or `task` ends it.
 /// The actor runs while `actor` is polled.
-pub(crate) fn carry<T>(
+pub(crate) fn spawn<T>(
     actor: impl Future<Output = ()> + 'static,
     socket: SharedSocket<T>,
     connection: Rc<Connection>,
-    carriage: &Carriage,
+    task: &SocketTask,
 ) where
     T: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let carried = carriage.clone();
-    let task = actix_rt::spawn(async move {
+    let driven = task.clone();
+    let running = actix_rt::spawn(async move {
         // An error means that the client is gone.
-        write_and_close(actor, socket, &connection, &carried)
+        write_and_close(actor, socket, &connection, &driven)
             .await
             .ok();
     });
-    // It is set nowhere else.
-    carriage.0.task.set(task.abort_handle()).ok();
+    // This is the only place that sets it.
+    task.0.abort.set(running.abort_handle()).ok();
 }
 
 async fn write_and_close<T: AsyncRead + AsyncWrite + Unpin>(
     actor: impl Future<Output = ()>,
     mut socket: SharedSocket<T>,
     connection: &Connection,
-    carriage: &Carriage,
+    task: &SocketTask,
 ) -> io::Result<()> {
-    // The actor is dropped by it, and the operations end: nothing comes behind a close.
-    write(actor, &mut socket, connection, carriage).await?;
+    // This drops the actor and ends the operations: no message follows a close.
+    write(actor, &mut socket, connection, task).await?;
     let close = async {
         while connection.outbox().is_closed() && !connection.outbox().is_empty() {
-            write_waiting(&mut socket, connection, carriage).await?;
+            write_waiting(&mut socket, connection, task).await?;
         }
         socket.shutdown().await?;
         let mut unread = [0; 1024];
@@ -237,7 +240,7 @@ async fn write<T: AsyncWrite + Unpin>(
     actor: impl Future<Output = ()>,
     socket: &mut SharedSocket<T>,
     connection: &Connection,
-    carriage: &Carriage,
+    task: &SocketTask,
 ) -> io::Result<()> {
     let mut actor = pin!(actor);
     let signal = connection.outbox().signal();
@@ -261,46 +264,44 @@ async fn write<T: AsyncWrite + Unpin>(
         if is_over {
             return Ok(());
         }
-        write_waiting(socket, connection, carriage).await?;
+        write_waiting(socket, connection, task).await?;
         if !connection.outbox().is_empty() {
-            // The actor has its turn before: a client is heard however much it is sent.
+            // The actor is polled first, so that outbound traffic cannot starve inbound messages.
             signal.set();
         }
     }
 }
 
-/// Writes what waits in the outbox, or as much of it as one turn may.
+/// Writes the outbox to the socket, up to the limit of one turn.
 async fn write_waiting<T: AsyncWrite + Unpin>(
     socket: &mut SharedSocket<T>,
     connection: &Connection,
-    carriage: &Carriage,
+    task: &SocketTask,
 ) -> io::Result<()> {
     let outbox = connection.outbox();
     let mut frames = Gathered::default();
-    let allowance = &carriage.0.allowance;
+    let allowance = &task.0.allowance;
     allowance.earn(encode(outbox, &mut frames));
     let length = frames.remaining();
-    write_all(socket, &mut frames, carriage).await?;
-    if carriage.has_to_ask(length, !outbox.is_empty())
+    write_all(socket, &mut frames, task).await?;
+    if task.has_to_ask(length, !outbox.is_empty())
         && connection.is_kept_alive()
         && !outbox.is_closed()
     {
         allowance.earn(1);
         encode_ping(&mut frames);
-        write_all(socket, &mut frames, carriage).await?;
+        write_all(socket, &mut frames, task).await?;
     }
-    carriage
-        .write(|cx| Pin::new(&mut *socket).poll_flush(cx))
-        .await
+    task.write(|cx| Pin::new(&mut *socket).poll_flush(cx)).await
 }
 
 async fn write_all<T: AsyncWrite + Unpin>(
     socket: &mut SharedSocket<T>,
     frames: &mut Gathered,
-    carriage: &Carriage,
+    task: &SocketTask,
 ) -> io::Result<()> {
     while frames.has_remaining() {
-        let written = carriage.write(|cx| {
+        let written = task.write(|cx| {
             let socket = Pin::new(&mut *socket);
             let is_one_piece = frames.chunk().len() == frames.remaining();
             if is_one_piece || !socket.is_write_vectored() {

@@ -1,4 +1,4 @@
-//! `/health` and `/metrics`, for those who watch the server.
+//! The status pages: `/health` and `/metrics`.
 
 use actix_web::guard::{Any, Get, Head};
 use actix_web::{HttpRequest, HttpResponse, Resource, web};
@@ -20,7 +20,7 @@ pub(crate) fn pages(config: &mut web::ServiceConfig) {
         .service(page("/metrics", metrics));
 }
 
-/// A page to read; of a HEAD actix-http sends the head alone.
+/// Creates a page; for a HEAD actix-http sends only the head.
 fn page(path: &str, show: fn(&RuntimeState) -> HttpResponse) -> Resource {
     let reads = web::route().guard(Any(Get()).or(Head()));
     let answer = move |request: HttpRequest, worker: web::Data<CurrentWorker>| {
@@ -33,7 +33,7 @@ fn page(path: &str, show: fn(&RuntimeState) -> HttpResponse) -> Resource {
         .default_service(web::to(not_allowed))
 }
 
-/// Lets in who asks for a host of the server's.
+/// Checks the host of a request.
 fn admitted(request: &HttpRequest, state: &RuntimeState) -> Result<(), Box<HttpResponse>> {
     let headers = headers_of(request.head(), |name| name == "host");
     let host = fields::value(&headers, "host").filter(|_| fields::repeated(&headers).is_none());
@@ -52,12 +52,12 @@ async fn not_allowed(request: HttpRequest, worker: web::Data<CurrentWorker>) -> 
         .finish()
 }
 
-/// Answers as long as the process does.
+/// Returns 200 while the process runs.
 fn live(_: &RuntimeState) -> HttpResponse {
     status(HttpResponse::Ok(), "live")
 }
 
-/// 503 from the begin of a drain on, so that a balancer sends clients elsewhere.
+/// Returns 503 from the start of a drain, so that a load balancer sends clients to other servers.
 fn ready(state: &RuntimeState) -> HttpResponse {
     if state.is_draining() {
         status(HttpResponse::ServiceUnavailable(), "draining")

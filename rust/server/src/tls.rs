@@ -1,4 +1,4 @@
-//! TLS of the embedded server, by rustls: its certificate, and what is spoken behind it.
+//! TLS of the embedded server, by rustls: its certificate, and the ALPN protocols.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// What ALPN calls HTTP/2 (RFC 9113, section 3.2).
+/// The ALPN name of HTTP/2 (RFC 9113, section 3.2).
 pub(crate) const HTTP_2: &[u8] = b"h2";
 
 /// Certificate and key of a server.
@@ -19,26 +19,26 @@ impl std::fmt::Debug for Tls {
     }
 }
 
-/// Why a certificate cannot be used. Never holds any of the key.
+/// Why a certificate cannot be used. Never contains a part of the key.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// No certificate in it.
+    /// The text of the certificate contains no certificate in PEM format.
     #[error(
         "the certificate holds no PEM block `CERTIFICATE`: give the chain, the server's own first"
     )]
     Certificate,
-    /// No key in it.
+    /// The text of the key contains no private key in PEM format.
     #[error(
         "the key holds no PEM block of a private key: give an unencrypted one, such as `PRIVATE KEY`"
     )]
     Key,
-    /// They do not belong together, or are of a kind that is not known.
+    /// They do not belong together, or are of an unsupported kind.
     #[error("certificate and key cannot be used: {0}")]
     Pair(#[from] rustls::Error),
 }
 
 impl Tls {
-    /// Reads a chain of certificates and a key, both PEM. Serves TLS 1.2 and 1.3.
+    /// Parses a certificate chain and a key, both in PEM format. Supports TLS 1.2 and 1.3.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
-//! A stream of bytes that is read for a limited number of bytes in one turn of its task.
+//! A byte stream with a limit of bytes that are read in one turn of its task.
 //!
-//! Small frames cost time out of all proportion to their bytes, and what decodes them reads as long
-//! as there is something: a flood of them would keep a worker from everybody else.
+//! Small frames cost much time for their size, and decoders read as long as there is data. Without
+//! the limit a flood of small frames would block a worker for all other clients.
 
 use std::cell::Cell;
 use std::io;
@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::write_through::write_through;
 
-/// What is read in one turn (bytes).
+/// Bytes that are read in one turn.
 const TURN: usize = 16 * 1024;
 
 /// Begins the turns of a [`Turns`].
@@ -21,16 +21,16 @@ const TURN: usize = 16 * 1024;
 pub(crate) struct Turn(Rc<Cell<usize>>);
 
 impl Turn {
-    /// A further turn.
+    /// Starts the next turn.
     pub(crate) fn begin(&self) {
         self.0.set(TURN);
     }
 }
 
-/// The stream.
+/// The stream with the limit.
 pub(crate) struct Turns<T> {
     io: T,
-    /// What may still be read in this turn (bytes).
+    /// Bytes that may still be read in this turn.
     left: Rc<Cell<usize>>,
 }
 
@@ -49,7 +49,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Turns<T> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.left.get() == 0 {
-            // The rest when others had their turns.
+            // Read the rest in the next turn, after other tasks.
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }

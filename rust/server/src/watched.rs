@@ -1,5 +1,5 @@
-//! The application, with its requests counted at their sockets: while one runs, no other head is
-//! waited for.
+//! Wraps the application to count running requests at their sockets: while one runs, the time limit
+//! for heads does not apply.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -44,7 +44,7 @@ where
             let refusal = refuse_malformed(&self.responder, request.head(), problem);
             return Box::pin(std::future::ready(Ok(closing(refusal).into())));
         }
-        // Streams of HTTP/2 are counted with their connection.
+        // HTTP/2 streams are counted by their connection.
         let socket = request.conn_data::<SocketHandle>();
         let running = socket.map(SocketHandle::begin_request);
         let answered = self.service.call(request);

@@ -1,6 +1,6 @@
-//! The connection actor: a WebSocket on one side, a `runtime::Connection` on the other.
+//! The connection actor: passes messages of a WebSocket to a `runtime::Connection`.
 //!
-//! Its context runs the actor inside the task that carries the socket (`socket_task`): while the
+//! Its context runs the actor inside the task that drives the socket (`socket_task`): while the
 //! socket cannot be written the actor is not polled, so what bounds memory is the outbox, and what
 //! ends a client that never reads is the transport.
 
@@ -15,8 +15,8 @@ use runtime::Connection;
 
 use crate::ws_decoder::{Incoming, Messages};
 
-/// Hands what comes in to the connection. Started by the handshake; ends with the socket, and ends
-/// the connection's operations then. What goes out waits in the outbox.
+/// Passes input to the connection. The handshake starts it; it ends with the socket, and then ends
+/// the connection's operations. Output waits in the outbox.
 pub(crate) struct ConnectionActor {
     connection: Rc<Connection>,
     /// Taken when the actor starts.
@@ -25,7 +25,7 @@ pub(crate) struct ConnectionActor {
 
 impl ConnectionActor {
     /// Starts the actor. It runs while the future is polled, and ends when the client has closed or
-    /// left, or when the future is dropped.
+    /// disconnected, or when the future is dropped.
     pub(crate) fn start(
         connection: Rc<Connection>,
         messages: Messages,
@@ -57,7 +57,7 @@ impl Actor for ConnectionActor {
     }
 }
 
-/// Messages, each when the connection is done with the one before.
+/// A stream of messages that waits until the connection has handled the previous message.
 struct OrderedMessages {
     messages: Messages,
     connection: Rc<Connection>,
@@ -81,7 +81,7 @@ impl StreamHandler<Incoming> for ConnectionActor {
             Incoming::Pong => self.connection.receive_pong(),
             Incoming::Violation(close) => self.connection.close(close),
             Incoming::Close => {
-                // An answer that waits, such as the close after a violation, is the one.
+                // A close that is already queued, such as after a violation, takes precedence.
                 self.connection.outbox().close(Close::normal());
                 ctx.stop();
             }

@@ -1,5 +1,5 @@
-//! A stream of HTTP/1.1 that hands on no byte of a message which may be read in two ways, or whose
-//! body has no end.
+//! An HTTP/1.1 transport that passes on no byte of an ambiguous message, or of a body past its
+//! limit.
 
 use std::io;
 use std::pin::Pin;
@@ -12,20 +12,21 @@ use crate::scan::{Fault, Scanner};
 use crate::socket::SocketHandle;
 use crate::write_through::write_through;
 
-/// No head has it, so what parses the head refuses it with 400.
+/// A byte that no head may contain, so that the parser refuses the head with 400.
 const REFUSED: u8 = 0;
 
-/// The stream, in both directions.
+/// The transport, in both directions.
 pub(crate) struct Wire<T> {
     io: T,
     scanner: Scanner,
     socket: SocketHandle,
-    /// Until nothing is read any more, when a body was refused.
+    /// Set when a body was refused: remaining input is dropped.
     refused: Option<Linger>,
 }
 
 impl<T> Wire<T> {
-    /// Chunked bodies may have `max_body` bytes on the wire; who reads one is told by `socket`.
+    /// Creates the transport; chunked bodies may have `max_body` bytes on the wire. The reader of a
+    /// refused body is notified by `socket`.
     pub(crate) fn new(io: T, socket: SocketHandle, max_body: usize) -> Self {
         Self {
             io,
@@ -60,7 +61,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Wire<T> {
                 read
             }
             Err(Fault::Body { request, fault, at }) => {
-                // The head may have come with it.
+                // The head may be in the same read.
                 buf.set_filled(before + at);
                 this.refused = Some(Linger::new());
                 this.socket.refuse_body(request, fault);

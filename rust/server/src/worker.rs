@@ -1,10 +1,10 @@
-//! What the requests of one thread share.
+//! State that the requests of one thread share.
 
 use std::rc::Rc;
 
 use runtime::{Responder, Worker, WorkerFactory};
 
-/// The worker of the thread that serves a request.
+/// The worker of the thread.
 pub(crate) struct CurrentWorker {
     pub(crate) worker: Rc<Worker>,
     pub(crate) responder: Responder,

@@ -1,6 +1,6 @@
-//! Streams that look at what is read, and write as the stream inside them does.
+//! Macros for transports that inspect reads and forward writes to an inner transport.
 
-/// The methods of `AsyncWrite` that write, by the field `io`; how the stream ends is its own.
+/// The writing methods of `AsyncWrite`, forwarded to the field `io`; not the shutdown.
 macro_rules! write_methods {
     () => {
         fn poll_write(
@@ -32,7 +32,7 @@ macro_rules! write_methods {
     };
 }
 
-/// Implements `AsyncWrite` for a stream whose field `io` does the writing.
+/// Implements `AsyncWrite` by forwarding to the field `io`.
 macro_rules! write_through {
     ($stream:ident) => {
         impl<T: tokio::io::AsyncWrite + Unpin> tokio::io::AsyncWrite for $stream<T> {

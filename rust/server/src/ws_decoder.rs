@@ -1,7 +1,6 @@
-//! WebSocket messages out of a connection's bytes (RFC 6455): frames joined, text checked, sizes
-//! bounded.
+//! Decodes WebSocket messages (RFC 6455): joins frames, checks text, bounds sizes.
 //!
-//! Not here: the bytes of a frame's header (`ws_frame`), what a message means (`runtime`).
+//! Not here: the bytes of a frame's header (`ws_frame`), handling of messages (`runtime`).
 
 use std::mem::MaybeUninit;
 use std::pin::Pin;
@@ -25,10 +24,10 @@ pub(crate) enum Incoming {
     Binary,
     Ping(Bytes),
     Pong,
-    /// The client closes, or has answered our close.
+    /// The client closes, or has answered the server's close.
     Close,
-    /// The client broke a rule; this is what it is told. Of what it sends then, only its close
-    /// matters.
+    /// The client broke a rule; the close for the client. Of its later input only a close is
+    /// handled.
     Violation(Close),
 }
 
@@ -38,17 +37,17 @@ pub(crate) struct Messages {
     decoder: MessageDecoder,
 }
 
-/// What one read takes at most.
+/// Limit of one read (bytes).
 const READ_BYTES: usize = 16 * 1024;
 
-/// Fragments that are shorter are counted, unless they are the last of their message (bytes).
+/// Shorter fragments are counted, unless they are the last of their message (bytes).
 const MIN_FRAGMENT: u64 = 64;
 
 /// Reads of one turn (count).
 const TURN_READS: usize = 4;
 
 impl Messages {
-    /// `received` came with the handshake.
+    /// Creates the stream; `received`: bytes that arrived with the handshake.
     pub(crate) fn new(
         received: &[u8],
         socket: Box<dyn AsyncRead + Unpin>,
@@ -69,44 +68,43 @@ impl Stream for Messages {
             if let Some(message) = self.decoder.decode() {
                 return Poll::Ready(Some(message));
             }
-            // On the stack, so that a connection which says nothing holds no buffer.
+            // On the stack, so that an idle connection has no buffer.
             let mut space = [MaybeUninit::uninit(); READ_BYTES];
             let mut bytes = ReadBuf::uninit(&mut space);
             match ready!(Pin::new(&mut self.socket).poll_read(cx, &mut bytes)) {
                 Ok(()) if !bytes.filled().is_empty() => self.decoder.feed(bytes.filled()),
-                // A broken transport ends like a closed one.
+                // A broken transport is handled like a closed one.
                 Ok(()) | Err(_) => return Poll::Ready(None),
             }
         }
-        // The rest when others had their turns: fragments without end are no message.
+        // Continue in the next turn, after other tasks: there may be endless fragments.
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 }
 
-/// Turns bytes into messages.
+/// Decodes received bytes into messages.
 pub(crate) struct MessageDecoder {
     allowance: Rc<Allowance>,
     limit_bytes: usize,
     buffer: BytesMut,
-    /// Whether a message has begun that has not ended; its fragments are not kept after a
-    /// violation.
+    /// Whether a message has begun and not ended; after a violation its fragments are not kept.
     is_fragmented: bool,
     /// The fragments of a message so far.
     fragments: Option<Fragments>,
     state: DecoderState,
-    /// Bytes of a frame past the limit that are still to come (count).
+    /// Bytes of a frame past the limit that are not received yet (count).
     skip: u64,
-    /// Whether the end was told.
+    /// Whether the end was reported.
     is_over: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum DecoderState {
     Reading,
-    /// A rule was broken, and the frames can still be told apart.
+    /// A rule was broken; frames can still be decoded.
     Failed,
-    /// Frames cannot be told apart any more; what comes is dropped.
+    /// Frame boundaries are lost; further input is dropped.
     Lost,
 }
 
@@ -141,7 +139,7 @@ impl MessageDecoder {
     pub(crate) fn decode(&mut self) -> Option<Incoming> {
         let message = self.decode_next();
         if self.buffer.is_empty() {
-            // A client that has nothing to say holds no buffer.
+            // An idle client has no buffer.
             self.buffer = BytesMut::new();
         }
         message
@@ -150,8 +148,8 @@ impl MessageDecoder {
     fn decode_next(&mut self) -> Option<Incoming> {
         loop {
             if self.state == DecoderState::Lost {
-                // The client's close could not be told from the rest: RFC 6455, section 7.1.7, has
-                // the socket closed without it.
+                // The client's close could not be recognised: RFC 6455, section 7.1.7, closes the
+                // socket without it.
                 let is_told = std::mem::replace(&mut self.is_over, true);
                 return (!is_told).then_some(Incoming::Close);
             }
@@ -192,10 +190,10 @@ impl MessageDecoder {
             if let ReadHeader::Measured(_) = read {
                 return Ok(None);
             }
-            // Below the limit, which is a `usize`.
+            // The length is below the limit, which is a `usize`.
             let length = usize::try_from(header.length).unwrap_or(usize::MAX);
             if self.buffer.len() - header.size < length {
-                // Room is not made for what was announced only.
+                // Memory is not reserved for announced bytes.
                 return Ok(None);
             }
             self.buffer.advance(header.size);
@@ -207,7 +205,7 @@ impl MessageDecoder {
         }
     }
 
-    /// Checks what the first two bytes of a frame tell (RFC 6455, sections 5.1, 5.2, 5.4, 5.5).
+    /// Checks the first two bytes of a frame (RFC 6455, sections 5.1, 5.2, 5.4, 5.5).
     fn check(&mut self, header: &FrameHeader) -> Result<(), Close> {
         let is_control = header.opcode.is_some_and(OpCode::is_control);
         let problem = match header.opcode {
@@ -230,7 +228,7 @@ impl MessageDecoder {
         Err(Close::new(1002, problem))
     }
 
-    /// Refuses a frame that is too large before its payload is there, and skips it.
+    /// Refuses a frame that is too large before its payload is received, and skips it.
     fn check_length(&mut self, header: &FrameHeader) -> Result<(), Close> {
         if !header.is_length_minimal() {
             self.lose();
@@ -251,14 +249,14 @@ impl MessageDecoder {
         Err(Close::message_too_big(self.limit_bytes))
     }
 
-    /// Notes whether the message goes on after this frame.
+    /// Records whether the message continues after this frame.
     fn note_fragment(&mut self, header: &FrameHeader) {
         if !header.opcode.is_some_and(OpCode::is_control) {
             self.is_fragmented = !header.is_final;
         }
     }
 
-    /// Takes one frame, which is allowed here.
+    /// Handles one valid frame.
     fn take(&mut self, header: &FrameHeader, payload: Bytes) -> Result<Option<Incoming>, Close> {
         self.note_fragment(header);
         if !is_message(header) && !self.allowance.take() {
@@ -285,19 +283,19 @@ impl MessageDecoder {
                     Err(violation)
                 }
             },
-            // It was refused by its header.
+            // The frame was refused by its header.
             None => Ok(None),
         }
     }
 
-    /// Nothing that comes can be told from the rest any more.
+    /// Records that frame boundaries are lost.
     fn lose(&mut self) {
         self.state = DecoderState::Lost;
         self.buffer = BytesMut::new();
     }
 
     fn join(&mut self, payload: &[u8], is_last: bool) -> Result<Option<Incoming>, Close> {
-        // After a violation there are none.
+        // After a violation there are no fragments.
         let Some(fragments) = &mut self.fragments else {
             return Ok(None);
         };
@@ -315,7 +313,7 @@ impl MessageDecoder {
     }
 }
 
-/// Whether a frame is counted as a message, or brings a part of one that is worth a frame.
+/// Whether a frame is a message, or a fragment that is large enough not to be counted.
 fn is_message(header: &FrameHeader) -> bool {
     match header.opcode {
         Some(OpCode::Ping | OpCode::Pong) => false,
@@ -338,7 +336,7 @@ mod tests {
 
     const LIMIT: usize = 200;
 
-    /// A masked client frame with an all-zero mask, so that the payload stays readable.
+    /// Returns a client frame with an all-zero mask, so that the payload stays readable.
     fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
         let mut bytes = vec![first];
         match u8::try_from(payload.len()) {

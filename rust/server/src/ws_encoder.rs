@@ -1,4 +1,4 @@
-//! What leaves a connection, as frames of a WebSocket (RFC 6455, section 5).
+//! Encodes the outbox as WebSocket frames (RFC 6455, section 5).
 
 use bytes::{Buf, BufMut};
 use protocol::Close;
@@ -7,14 +7,14 @@ use runtime::{Outbox, Outgoing};
 use crate::gather::Gathered;
 use crate::ws_frame::{MAX_CONTROL_BYTES, OpCode, write_header};
 
-/// Bytes that one turn hands to the socket. What is past it stays in the outbox, where it is
-/// counted and where the slow-consumer policy can reach it.
+/// Bytes that one turn passes to the socket. Further data stays in the outbox, where it is counted
+/// and the slow-consumer policy applies.
 const WRITE_BATCH_BYTES: usize = 64 * 1024;
 
-/// The longest header of a frame that is not masked (bytes).
+/// Longest header of an unmasked frame (bytes).
 const MAX_HEADER_BYTES: usize = 10;
 
-/// Writes the frames of what waits; returns how many of them the client has to answer.
+/// Writes the frames of the pending messages; returns how many of them the client has to answer.
 pub(crate) fn encode(outbox: &Outbox, frames: &mut Gathered) -> u64 {
     let mut pings = 0;
     while frames.remaining() < WRITE_BATCH_BYTES {
@@ -31,7 +31,7 @@ pub(crate) fn encode(outbox: &Outbox, frames: &mut Gathered) -> u64 {
             }
             Outgoing::Pong(payload) => encode_control(OpCode::Pong, &payload, frames),
             Outgoing::Close(close) => encode_close(&close, frames),
-            // Only responses have one.
+            // Only HTTP responses have a head.
             Outgoing::Head(_) => {}
         }
     }

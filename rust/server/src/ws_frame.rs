@@ -1,7 +1,6 @@
-//! Frames of WebSockets (RFC 6455, section 5.2): their headers, read and written; payloads
-//! unmasked.
+//! WebSocket frames (RFC 6455, section 5.2): reads and writes headers, unmasks payloads.
 //!
-//! Not here: which frame may follow which (`ws_decoder`), what waits to be sent (`ws_encoder`).
+//! Not here: the order of frames (`ws_decoder`), messages to send (`ws_encoder`).
 
 use bytes::{BufMut, BytesMut};
 
@@ -14,7 +13,7 @@ const MASKED: u8 = 0x80;
 const LENGTH_IN_2: u8 = 126;
 const LENGTH_IN_8: u8 = 127;
 
-/// What a frame is.
+/// The opcode of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OpCode {
     Continuation,
@@ -26,7 +25,7 @@ pub(crate) enum OpCode {
 }
 
 impl OpCode {
-    /// `None`: it is reserved.
+    /// Parses an opcode; `None`: it is reserved.
     fn read(bits: u8) -> Option<Self> {
         Some(match bits {
             0x0 => Self::Continuation,
@@ -56,16 +55,16 @@ impl OpCode {
     }
 }
 
-/// What stands before the payload of a frame.
+/// The header of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FrameHeader {
     /// Whether the frame ends its message.
     pub(crate) is_final: bool,
     /// The bits RSV1 to RSV3, as the value of three bits. They belong to extensions.
     pub(crate) reserved: u8,
-    /// `None`: an opcode that is reserved.
+    /// `None`: a reserved opcode.
     pub(crate) opcode: Option<OpCode>,
-    /// What the payload is masked with; `None`: it is not.
+    /// The mask of the payload; `None`: unmasked.
     pub(crate) mask: Option<[u8; 4]>,
     /// The length that the first two bytes tell: 126 and 127 say that another one follows.
     short_length: u8,
@@ -75,22 +74,22 @@ pub(crate) struct FrameHeader {
     pub(crate) size: usize,
 }
 
-/// As much of a frame's header as was received.
+/// The received part of a frame's header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ReadHeader {
-    /// Nothing can be told yet.
+    /// Too few bytes to read any field.
     Nothing,
     /// The first two bytes. The length is that of a short frame, or 126 or 127, which announce a
-    /// longer one; the mask is not known.
+    /// longer one; the mask is unknown.
     Begun(FrameHeader),
-    /// All of it but the mask.
+    /// The header is complete except for the mask.
     Measured(FrameHeader),
-    /// All of it.
+    /// The complete header.
     Whole(FrameHeader),
 }
 
 impl FrameHeader {
-    /// Reads the header of the frame at the beginning of `bytes`.
+    /// Parses the header of the frame at the beginning of `bytes`.
     pub(crate) fn read(bytes: &[u8]) -> ReadHeader {
         let [first, second, rest @ ..] = bytes else {
             return ReadHeader::Nothing;
@@ -141,7 +140,7 @@ impl FrameHeader {
     }
 }
 
-/// Writes the header of a whole message, or of a control frame, of the server: it is not masked.
+/// Writes the unmasked header of a complete message or a control frame of the server.
 pub(crate) fn write_header(opcode: OpCode, length: usize, out: &mut BytesMut) {
     out.put_u8(FIN | opcode.bits());
     match u8::try_from(length) {
@@ -159,7 +158,7 @@ pub(crate) fn write_header(opcode: OpCode, length: usize, out: &mut BytesMut) {
     }
 }
 
-/// Removes the mask of a payload, or puts it on: section 5.3.
+/// Masks or unmasks a payload: section 5.3.
 pub(crate) fn unmask(payload: &mut [u8], mask: [u8; 4]) {
     let word = u64::from_ne_bytes([
         mask[0], mask[1], mask[2], mask[3], mask[0], mask[1], mask[2], mask[3],
@@ -192,6 +191,7 @@ mod tests {
                     reserved: 0,
                     opcode: Some(opcode),
                     mask: None,
+                    short_length: bytes[1],
                     length: length as u64,
                     size: bytes.len(),
                 };
@@ -212,6 +212,7 @@ mod tests {
             reserved: 0b101,
             opcode: Some(OpCode::Text),
             mask: Some([1, 2, 3, 4]),
+            short_length: LENGTH_IN_2,
             length: 256,
             size: 8,
         };

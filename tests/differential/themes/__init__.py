@@ -1,4 +1,4 @@
-"""The table: one module a theme, each with its schema and its `CASES`."""
+"""The table of cases: one module for each theme, with its schema and its `CASES`."""
 
 from __future__ import annotations
 

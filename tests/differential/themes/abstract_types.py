@@ -1,4 +1,4 @@
-"""Interfaces and unions: which type a value has, and which fragments apply to it."""
+"""Interfaces and unions: the type of a value, and the fragments that apply to it."""
 
 from __future__ import annotations
 

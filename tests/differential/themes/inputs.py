@@ -1,4 +1,4 @@
-"""Variables, literals, defaults, input objects and lists: which arguments a field receives."""
+"""Variables, literals, defaults, input objects and lists: the arguments that a field receives."""
 
 from __future__ import annotations
 

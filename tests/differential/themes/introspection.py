@@ -1,4 +1,4 @@
-"""What the schema tells of itself; `test_introspection` compares whole schemas."""
+"""Introspection queries; `test_introspection` compares whole schemas."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a null may stand, and how far an error reaches when it may not."""
+"""Null in nullable and non-null positions, and the propagation of errors."""
 
 from __future__ import annotations
 

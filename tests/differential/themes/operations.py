@@ -1,4 +1,4 @@
-"""Which operation of a document is run, and what a subscription may have at its root."""
+"""Selection of an operation in a document, and root fields of subscriptions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Result coercion: each scalar of the specification meets each kind of value."""
+"""Result coercion: each scalar of the specification with each kind of value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Documents that are no GraphQL: one error, at the place where reading stops."""
+"""Documents with syntax errors: one error, at the location where parsing stops."""
 
 from __future__ import annotations
 

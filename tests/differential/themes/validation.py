@@ -1,4 +1,4 @@
-"""Documents that are invalid, by the rule that they break, under the names of graphql-js."""
+"""Invalid documents, by the rule that they break, with the names of graphql-js."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients that ask for one value, over a WebSocket and over HTTP."""
+"""Clients that request one value, over a WebSocket and over HTTP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ASGI application: alone, and mounted by frameworks that we have no adapter for."""
+"""The ASGI application: alone, and mounted in frameworks without a separate adapter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The router of FastAPI: its dependencies make the context, or refuse."""
+"""The FastAPI router: its dependencies return the context, or refuse the client."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ blob = passthrough("blob", str, channel="blob")
 
 
 @pytest.mark.parametrize("name", SERVERS)
-async def test_a_client_that_never_reads_is_ended_and_harms_nobody(name):
+async def test_a_client_that_never_reads_is_disconnected_and_affects_no_other(name):
     limits = Limits(max_pending_bytes=200_000)
     manager = SubscriptionManager([blob, feed], limits=limits)
     async with SERVERS[name](manager) as url:

@@ -1,4 +1,4 @@
-"""uvicorn that is ended by `should_exit`: event streams do not hold it up."""
+"""uvicorn that is ended by `should_exit`: event streams do not delay its end."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ async def read_stream(url):
     print("stream ended", "complete" in text, flush=True)
 
 async def read_socket(url):
-    async with connect(url, subprotocols=["graphql-transport-ws"]) as socket:
+    async with connect(
+        url, subprotocols=["graphql-transport-ws"], open_timeout=None
+    ) as socket:
         await socket.send('{"type":"connection_init"}')
         try:
             while True:
@@ -67,7 +69,7 @@ def test_event_streams_end_with_it():
     )
     lines = ended.stdout.splitlines()
     assert ended.returncode == 0, ended.stderr
-    # Without `complete`, so that it comes back.
+    # Without `complete`, so that the client reconnects.
     assert "stream ended False" in lines
     assert lines[-1] == "ended"
     assert any(line.startswith("closed 10") for line in lines), lines

@@ -1,4 +1,4 @@
-"""The channel between an adapter of WebSockets and the core."""
+"""Messages between a WebSocket adapter and the core."""
 
 from __future__ import annotations
 

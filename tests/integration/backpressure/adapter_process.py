@@ -1,4 +1,4 @@
-"""A manager behind another server, in a process of its own whose sockets can be looked at."""
+"""A manager behind another server, in a separate process whose sockets can be inspected."""
 
 from __future__ import annotations
 

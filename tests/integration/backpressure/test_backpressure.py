@@ -1,4 +1,4 @@
-"""Slow consumers: every queue is bounded, the named policy acts, and no neighbour feels it."""
+"""Slow consumers: queues are bounded, the policy applies, other clients are unaffected."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ async def test_an_in_process_subscriber_that_does_not_iterate_is_ended_with_an_e
     ("policy", "dropped"),
     [("disconnect", None), ("drop_oldest", 1), ("latest", 16_384)],
 )
-async def test_a_resolver_too_far_behind_meets_the_policy_and_harms_nobody(policy, dropped, within):
+async def test_the_policy_applies_to_a_slow_resolver_and_affects_no_other(policy, dropped, within):
     call = HeldCall()
 
     @subscription(channel="feed")

@@ -1,4 +1,4 @@
-"""What the server holds after its slow clients have left: ADR 0062."""
+"""The memory of the server after its slow clients have disconnected: ADR 0062."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ CLIENTS = 12
 PEAKS = 10
 
 PEAK = 60.0
-"""MiB that each peak takes at least: most of 12 times 8,000 results of 900 bytes."""
+"""Minimum memory of each peak (MiB): most of 12 times 8,000 results of 900 bytes."""
 
 REST = 30.0
-"""MiB that may be left of them: buffers and threads that the server keeps for the next."""
+"""Memory that may remain (MiB): buffers and threads that the server keeps for the next peak."""
 
 MANAGER = """
 class Publisher(SubscriptionManager):
@@ -47,7 +47,7 @@ async def test_memory_of_peaks_returns_to_the_system():
             async with AsyncExitStack() as stack:
                 for number in range(CLIENTS):
                     client = await stack.enter_async_context(RawWebSocket.connect(url))
-                    # The alias makes its results its own: none is shared with other clients.
+                    # With an alias its results are not shared with other clients.
                     await client.subscribe(f"subscription {{ tick{number}: ticks }}")
                 await eventually(
                     lambda: subscriptions(server, CLIENTS), "every client has subscribed"

@@ -1,4 +1,4 @@
-"""Slow clients of event streams and multipart bodies: the policy acts behind every server alike."""
+"""Slow clients of event streams and multipart bodies: the policy is equal behind every server."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def subscribed(url: str, field: str, form: tuple[str, Any]) -> AsyncIterat
         yield body
 
 
-async def test_a_client_that_never_reads_is_ended_and_harms_nobody(serve, form):
+async def test_a_client_that_never_reads_is_disconnected_and_affects_no_other(serve, form):
     manager = make_manager("disconnect")
     async with serve(manager) as url, subscribed(url, "other", FORMS["events"]) as healthy:
         async with subscribed(url, "feed", form) as deaf:
@@ -70,7 +70,7 @@ async def test_a_client_that_never_reads_is_ended_and_harms_nobody(serve, form):
             assert (await healthy.next_event())["data"] == {"data": {"other": 1}}
             # Its socket is ended although it still has much to take.
             await clients_left(manager, 1)
-            # Its last words, where it reads them after all: nothing that looks like an end.
+            # The last data, if the client reads it: it must not look like a normal end.
             received = []
             with pytest.raises((httpx.TransportError, AssertionError)) as ended:
                 while True:

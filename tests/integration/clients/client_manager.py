@@ -1,6 +1,6 @@
-"""What real clients subscribe to.
+"""The manager that real clients subscribe to.
 
-Its subscriptions have an initial value: when a client has it, every later event reaches it.
+Its subscriptions have an initial value: a client that has received it receives every later event.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What examples print to do: it works as it stands."""
+"""The commands that the examples print work unchanged."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def test_all_that_the_demo_says_can_be_done():
     assert (code, err) == (0, "")
 
 
-async def test_a_subscriber_of_nothing_is_told_what_to_do():
+async def test_the_example_without_a_server_says_what_to_do():
     subscribing = await start_command(
         sys.executable, "examples/subscribe.py", "ws://127.0.0.1:9/graphql"
     )

@@ -49,7 +49,7 @@ async def test_gql_holds_several_subscriptions_on_one_connection(manager, serve,
         for rest, stream in enumerate(streams.values()):
             received = [(await within(anext(stream)))["numbers"] for _ in range(50)]
             assert received == list(range(1000 + rest, 1100, 2))
-        # One leaves, the other goes on.
+        # One subscription ends, the other continues.
         await streams["even"].aclose()
         await manager.publish("numbers.odd", 7)
         assert await within(anext(streams["odd"])) == {"numbers": 7}
@@ -68,7 +68,7 @@ async def test_gql_raises_what_is_wrong_with_a_document(manager, serve, within):
     async with gql_session(server.url) as session:
         with pytest.raises(TransportQueryError, match="nothing"):
             await within(anext(session.subscribe(gql("subscription { nothing }"))))
-        # The connection is as good as before.
+        # The connection still works.
         async with aclosing(session.subscribe(gql("subscription { whoami }"))) as stream:
             assert await within(anext(stream)) == {"whoami": "guest"}
 
@@ -106,7 +106,7 @@ async def test_gql_speaks_the_older_subprotocol(manager, serve, within):
         assert await within(anext(stream)) == {"numbers": -1}
         await manager.publish("numbers.odd", 7)
         assert await within(anext(stream)) == {"numbers": 7}
-        # It waits for the server's word on the end of what it stops.
+        # It waits until the server confirms the end of an operation that it stops.
         await within(stream.aclose())
         ended = session.subscribe(gql("subscription { countdown(start: 2) }"))
         assert [result["countdown"] async for result in ended] == [2, 1]

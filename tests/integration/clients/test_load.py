@@ -157,7 +157,7 @@ async def test_a_selective_event_reaches_the_subscription_of_its_key_alone(ours,
     assert result["expected"] == result["delivered"] == result["events"] == 200
 
 
-async def test_idle_connections_are_weighed(ours):
+async def test_the_memory_of_idle_connections_is_measured(ours):
     result = await ours.load(
         "idle",
         "--connections=50",
@@ -330,14 +330,14 @@ async def test_any_server_can_be_loaded(faulty):
 
 
 @pytest.mark.parametrize(("fault", "name"), [("lose", "lost"), ("double", "duplicated")])
-async def test_a_server_that_loses_or_doubles_is_found_out(faulty, fault, name):
+async def test_lost_and_duplicated_events_are_detected(faulty, fault, name):
     _, loaded = await faulty(fault)
     result = await loaded.load("rate", *FIFTY)
     assert result["status"] == 1
     assert faults(result) == {**NONE, name: 20}
 
 
-async def test_a_server_that_reorders_is_found_out(faulty):
+async def test_reordered_events_are_detected(faulty):
     _, loaded = await faulty("swap")
     result = await loaded.load("rate", *FIFTY)
     assert result["status"] == 1
@@ -346,7 +346,7 @@ async def test_a_server_that_reorders_is_found_out(faulty):
     assert faults(result) == {**NONE, "lost": result["lost"], "reordered": 20 - result["lost"]}
 
 
-async def test_a_server_that_misroutes_events_is_found_out(faulty):
+async def test_misrouted_events_are_detected(faulty):
     _, loaded = await faulty("nothing")
     result = await loaded.load("selective", "--connections=2", "--events=50", "--warm-up=0")
     assert result["status"] == 1
@@ -377,7 +377,7 @@ async def test_a_connection_that_the_server_ends_is_an_error_that_says_how(fault
         (["rate", "--rate", "-1"], "--rate"),
     ],
 )
-async def test_options_that_cannot_be_are_refused_with_a_reason(options, expected):
+async def test_invalid_options_are_refused_with_a_reason(options, expected):
     given = {"--query": ALL, "--publish": "tcp://127.0.0.1:9"}
     given.update(zip(options[1::2], options[2::2], strict=True))
     arguments = [options[0], *(f"{name}={value}" for name, value in given.items())]
@@ -390,7 +390,7 @@ async def test_options_that_cannot_be_are_refused_with_a_reason(options, expecte
     assert expected in err.decode()
 
 
-async def test_what_keeps_a_load_from_running_is_said(ours):
+async def test_the_reason_why_a_load_cannot_run_is_printed(ours):
     for options, expected in (
         (["--url", "ws://127.0.0.1:1/"], "Connection refused"),
         (["--url", f"{ours.url}/nowhere"], "404 Not Found"),

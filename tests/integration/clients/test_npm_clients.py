@@ -43,7 +43,7 @@ async def test_a_client_receives_every_event_in_order(client, manager, serve):
 
 
 @pytest.mark.parametrize("client", [name for name in CLIENTS if "sse" in name])
-async def test_a_client_takes_an_id_alone_for_no_result(client, serve):
+async def test_a_client_does_not_treat_an_id_alone_as_a_result(client, serve):
     manager = SubscriptionManager([passthrough("feed", int, channel="feed")])
     server = await serve(manager)
     async with subscribe(client, server.http_url, "subscription { feed }", count=2) as node:

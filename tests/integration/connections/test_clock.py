@@ -1,4 +1,4 @@
-"""The clock of the machine is set while clients are connected. It is libfaketime that sets it."""
+"""The system clock is set, by libfaketime, while clients are connected."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HOUR = 3600
 
 
 class Clock:
-    """The clock of the day of one process; the monotonic one is left as it is."""
+    """The system clock of one process; the monotonic clock is not changed."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / "clock"
@@ -39,7 +39,7 @@ class Clock:
         }
 
     def set(self, seconds: int) -> None:
-        """Set it so much ahead of the right time."""
+        """Set it ahead of the right time."""
         new = self._file.with_suffix(".new")
         new.write_text(f"{seconds:+d}")
         os.replace(new, self._file)
@@ -68,7 +68,7 @@ async def test_a_clock_that_is_set_back_makes_no_identity_last_longer(clock, con
         client = await connect(url, {"authorization": token(exp=time.time() + 5)})
         clock.set(-HOUR)
         await client.expect_close(4403, "Identity expired")
-        # Who comes now is held against the clock as it is.
+        # New clients are checked by the current clock.
         again = await connect(url, {"authorization": token(exp=time.time() - HOUR + 60)})
         await again.subscribe("subscription { ticks }")
         await server.publish()

@@ -38,7 +38,7 @@ NO_ANSWER = Frame(CLOSE, (1013).to_bytes(2, "big") + b"Pings were not answered")
 def make_manager(**limits: Any) -> SubscriptionManager:
     limits = {"keepalive": INTERVAL, "max_pending_bytes": 50 * MEGABYTE, **limits}
     feed = passthrough("feed", str, channel="feed")
-    # One worker, so that one client may tell the time of all.
+    # One worker, so that one client can measure the intervals of all.
     return SubscriptionManager([feed], workers=1, limits=Limits(**limits))
 
 
@@ -81,7 +81,7 @@ async def test_a_client_that_takes_one_large_result_slowly_is_no_dead_one(
         await client.subscribe(FEED)
         await eventually(lambda: manager.metrics().subscriptions, "it is subscribed")
         await manager.publish("feed", "x" * (16 * MEGABYTE))
-        # Twice as long as a dead one has.
+        # Twice the time after which a dead client is disconnected.
         for _ in range(6):
             await server_time.beat()
             await client.read_bytes(2 * MEGABYTE)
@@ -90,7 +90,9 @@ async def test_a_client_that_takes_one_large_result_slowly_is_no_dead_one(
 
 
 async def ended_within(beats: int, server_time: Metronome, manager: SubscriptionManager) -> None:
-    """Have more and more wait for a subscriber, and see it ended within so many intervals."""
+    """Add pending data for a subscriber; check that it is disconnected within a number of
+    intervals.
+    """
     for _ in range(beats):
         await manager.publish_many([("feed", "x" * 50_000)] * 100)
         await server_time.beat()
@@ -144,7 +146,7 @@ async def test_any_frame_is_a_sign_of_life(serve, opcode, message):
         assert manager.metrics().connections == 2
 
 
-async def test_without_keepalive_nobody_is_pinged(serve, connect):
+async def test_without_keepalive_no_client_is_pinged(serve, connect):
     manager = make_manager(keepalive=None)
     server = await serve(manager)
     async with RawWebSocket.connect(server.url) as client:

@@ -1,4 +1,4 @@
-"""Clients of subscriptions-transport-ws count on the `ka` after a `ka`: no first without a next."""
+"""Clients of subscriptions-transport-ws receive either no `ka`, or a regular one."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def patient(keepalive: float | None) -> Limits:
 
 @pytest.mark.parametrize("keepalive", [None, 60.0])
 @pytest.mark.parametrize("name", ["embedded", "asgi-hypercorn"])
-async def test_a_client_stays_where_no_keepalive_would_come_in_time(name, keepalive):
+async def test_a_client_without_any_ka_stays_connected(name, keepalive):
     manager = SubscriptionManager([feed], limits=patient(keepalive))
     async with SERVERS[name](manager) as url, NodeProcess.run("keepalive.mjs", url, "200") as node:
         assert await node.read() == {"connected": True}
         assert await node.read() == {"stayed": True}
 
 
-async def test_a_client_that_was_sent_one_counts_on_the_next(serve):
+async def test_a_client_that_received_one_ka_needs_the_next(serve):
     """Shows that the test above could fail."""
     manager = SubscriptionManager([feed], limits=patient(20.0))
     server = await serve(manager)
@@ -38,7 +38,7 @@ async def test_a_client_that_was_sent_one_counts_on_the_next(serve):
 
 
 @pytest.mark.parametrize("keepalive", [30.0, 3600])
-def test_a_keepalive_that_clients_do_not_bear_is_said_when_it_is_declared(keepalive, caplog):
+def test_a_keepalive_that_is_too_long_for_old_clients_causes_a_warning(keepalive, caplog):
     SubscriptionManager([feed], limits=Limits(keepalive=keepalive))
     (record,) = caplog.records
     assert record.levelno == logging.WARNING and record.name == "fraiseql_subs.manager"
@@ -46,6 +46,6 @@ def test_a_keepalive_that_clients_do_not_bear_is_said_when_it_is_declared(keepal
 
 
 @pytest.mark.parametrize("keepalive", [None, 0.5, 12.0, 29.0])
-def test_any_other_keepalive_is_said_nothing_about(keepalive, caplog):
+def test_any_other_keepalive_causes_no_warning(keepalive, caplog):
     SubscriptionManager([feed], limits=Limits(keepalive=keepalive))
     assert not caplog.records

@@ -72,7 +72,7 @@ UNSHARE = ["unshare", "--net", "--map-root-user"]
 
 @pytest.fixture(scope="module")
 def namespace() -> list[str]:
-    """What runs a command in a network of its own."""
+    """The command that runs another command in a separate network."""
     if sys.platform != "linux" or shutil.which("unshare") is None:
         pytest.skip("a network of its own takes Linux, and unshare of util-linux")
     if subprocess.run([*UNSHARE, "true"], stderr=subprocess.DEVNULL).returncode:

@@ -86,7 +86,7 @@ async def test_clients_outlive_a_pause_of_the_server(kind, hold_up, connect):
             asyncio.ensure_future(follow(*pair)) for pair in zip(clients, seen, strict=True)
         ]
         await hold_up(process)
-        # A second one soon after, and then as long as a dead client has.
+        # A second pause soon after, then the time after which a dead client is disconnected.
         await hold_up(process)
         for number in range(4):
             process.stdin.write(f"publish {number}\n".encode())

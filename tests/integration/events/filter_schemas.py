@@ -1,4 +1,4 @@
-"""One subscription field with a filter, declared in each of the ways that there are."""
+"""One subscription field with a filter, in all forms of declaration."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Argument:
 
 
 def _resolver(argument: Argument, options: dict[str, Any]) -> Any:
-    """Make a resolver; its argument is required where the type in SDL says so."""
+    """Create a resolver; its argument is required if its SDL type is non-null."""
     is_required = argument.sdl.endswith("!")
 
     async def found(event, *, v=None):
@@ -81,7 +81,7 @@ def _sdl(argument: Argument) -> str:
 
 
 def _sdl_resolver(argument: Argument, options: dict[str, Any]) -> SubscriptionManager:
-    # Its annotations tell of the enums.
+    # Its annotations contain the enums.
     found = _resolver(argument, _options(options))
     return SubscriptionManager([found], schema=_sdl(argument))
 

@@ -1,4 +1,4 @@
-"""A batch from a thread without an event loop is published whole, or not at all."""
+"""A batch from a thread without an event loop is published as a whole, or not at all."""
 
 from __future__ import annotations
 

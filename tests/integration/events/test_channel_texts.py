@@ -1,4 +1,4 @@
-"""The name of a channel in which an argument stands is the one that a publisher writes."""
+"""The name of a channel with an argument equals the name that a publisher writes."""
 
 from __future__ import annotations
 

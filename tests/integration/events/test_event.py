@@ -133,7 +133,7 @@ async def test_it_can_be_published_again():
 
 
 def read_only(data: Any) -> list[Any]:
-    """All changes that a dict or a list can be asked for."""
+    """All mutating calls of a dict or a list."""
     if isinstance(data, dict):
         return [
             lambda: data.__setitem__("x", 1),

@@ -1,4 +1,4 @@
-"""Many at once: every subscriber receives every event once and in order; managers are separate."""
+"""Many subscribers: each receives every event once and in order; managers are independent."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def many_files() -> Iterator[None]:
 
 
 async def open_subscriber(url: str) -> ProtocolClient:
-    """Connect with all subscriptions of one connection under way."""
+    """Connect and start all subscriptions of one connection at once."""
     # Frames are read as they come, or a full queue would hold back the pings.
     client = await ProtocolClient.connect(
         url, open_timeout=PATIENCE, compression=None, max_queue=None

@@ -1,4 +1,4 @@
-"""Equality in filters is that of the argument's type: the table of docs/how-to/filter-events.md."""
+"""Filters compare by the argument's type: the table in docs/how-to/filter-events.md."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Term(enum.Enum):
 
 
 class Swapped(enum.Enum):
-    """Each value is the other's name: what is published is read as a value first."""
+    """Each value is the other member's name: a published text counts as a value first."""
 
     A = "B"
     B = "A"

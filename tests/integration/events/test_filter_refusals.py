@@ -1,4 +1,4 @@
-"""What can never match is refused where it is declared."""
+"""Filters that can never match are refused at their declaration."""
 
 from __future__ import annotations
 

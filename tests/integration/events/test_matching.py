@@ -1,4 +1,4 @@
-"""Which events reach which subscriptions: channels, templates, types, filters."""
+"""Matching of events and subscriptions: channels, templates, types, filters."""
 
 from __future__ import annotations
 
@@ -211,6 +211,6 @@ async def test_equal_passthroughs_are_projected_once_for_all(serve, connect):
     assert manager.metrics().group_projections == 2
     for id in [*equal, other]:
         await client.complete(id)
-    # The actor of the last one ends in line behind the answer to its `complete`.
+    # The actor of the last subscription ends after the answer to its `complete`.
     await client.settle()
     assert manager.metrics().groups == manager.metrics().subscriptions == 0

@@ -1,4 +1,4 @@
-"""A dict of `publish_many` with a key that `publish` does not know is refused."""
+"""A dict of `publish_many` with an unknown key is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A publish on a channel that nothing declares is said once, so that typing errors are found."""
+"""Publishing on a channel without a subscription is logged once, to find misspelt channels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fraiseql_subs import SubscriptionManager, passthrough
 
 @pytest.fixture
 def told(caplog):
-    """Return the channels that were told of, in order."""
+    """Return the logged channels, in order."""
     caplog.set_level(logging.DEBUG, logger="fraiseql_subs")
 
     def read() -> list[str]:

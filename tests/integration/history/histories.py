@@ -1,4 +1,4 @@
-"""Subscriptions of every kind with a history, and clients that return to them."""
+"""Subscriptions of every kind with a history, and clients that resume them."""
 
 from __future__ import annotations
 

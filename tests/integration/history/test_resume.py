@@ -1,4 +1,4 @@
-"""Clients that return: nothing they missed is lost, nothing comes twice, what is gone is said."""
+"""Clients that resume: they receive each missed event once, or are told that events are missing."""
 
 from __future__ import annotations
 
@@ -35,9 +35,7 @@ from fraiseql_subs import (
 
 
 @every_kind
-async def test_a_client_that_returns_is_sent_what_it_missed_and_then_what_comes(
-    kind, serve, connect
-):
+async def test_a_client_that_resumes_receives_missed_events_and_then_new_ones(kind, serve, connect):
     manager = SubscriptionManager([KINDS[kind]()])
     server = await serve(manager)
     client = await connect(server.url)
@@ -60,7 +58,7 @@ async def test_a_client_that_returns_is_sent_what_it_missed_and_then_what_comes(
     assert metrics.resumes_too_late == 0
 
 
-async def test_who_does_not_ask_is_told_no_ids(serve, connect):
+async def test_a_client_without_the_extension_receives_no_ids(serve, connect):
     manager = SubscriptionManager([plain()])
     client = await connect((await serve(manager)).url)
     id = await client.subscribe(FEED)
@@ -130,7 +128,7 @@ async def test_connections_die_under_load_and_nothing_is_lost_or_doubled(kind, s
 
 
 @every_kind
-async def test_too_late_is_said_and_the_subscription_goes_on_from_now(kind, serve, connect):
+async def test_a_client_that_is_too_late_is_notified_and_continues_live(kind, serve, connect):
     manager = SubscriptionManager([KINDS[kind]()], history=History(events=5))
     server = await serve(manager)
     client = await connect(server.url)
@@ -169,7 +167,7 @@ async def test_an_id_that_is_unknown_old_or_of_another_start_is_too_late(serve, 
 
 
 @pytest.mark.parametrize("kind", ["resolver", "concurrent"])
-async def test_the_initial_value_is_sent_to_who_begins_or_has_missed_something(
+async def test_the_initial_value_is_sent_to_new_clients_and_those_that_missed_events(
     kind, serve, connect
 ):
     state = {"value": 10}
@@ -265,7 +263,7 @@ async def test_without_history_there_are_no_ids_and_every_return_is_too_late(ser
     assert manager.metrics().history_events == manager.metrics().history_bytes == 0
 
 
-async def test_a_source_stream_begins_anew_and_says_so():
+async def test_a_source_stream_restarts_and_reports_missed_events():
     @subscription
     async def countdown():
         yield 1

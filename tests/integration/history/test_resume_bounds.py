@@ -1,4 +1,4 @@
-"""What a return costs, and which clients: large replays, slow ones, tenants, rules of security."""
+"""Bounds of resuming: large replays, slow clients, tenants, security rules."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def test_a_busy_channel_takes_nothing_from_a_quiet_one(serve, connect):
     assert (await receive(client, id))[0] == 1
 
 
-async def test_replay_goes_to_the_subscription_that_asked_alone(serve, connect):
+async def test_missed_events_are_sent_only_to_the_resuming_subscription(serve, connect):
     manager = SubscriptionManager([plain()])
     client = await connect((await serve(manager)).url)
     id, stands = await begin(client)
@@ -54,7 +54,7 @@ async def test_replay_goes_to_the_subscription_that_asked_alone(serve, connect):
 
 
 @pytest.mark.parametrize("kind", ["passthrough", "resolver", "shared"])
-async def test_rules_of_who_sees_what_hold_for_missed_events(kind, serve, connect):
+async def test_security_rules_apply_to_missed_events(kind, serve, connect):
     async def authenticate(params):
         tenant, user = params.payload["who"].split(".")
         return Identity(user, tenant_id=tenant)
@@ -167,7 +167,7 @@ async def test_a_large_replay_keeps_to_the_bound_of_a_slow_client(kind, serve, c
     assert manager.metrics().slow_consumer_disconnects == 0
 
 
-async def test_who_is_overtaken_while_it_catches_up_is_told(serve, connect):
+async def test_a_client_that_loses_events_while_it_catches_up_is_notified(serve, connect):
     text = "x" * 10_000
     feed = passthrough("feed", str, channel="feed")
     limits = Limits(max_pending_bytes=50_000)
@@ -197,7 +197,7 @@ async def test_who_is_overtaken_while_it_catches_up_is_told(serve, connect):
 
 
 @every_kind
-async def test_a_drain_lets_who_catches_up_have_what_it_missed(kind, connect):
+async def test_a_drain_sends_missed_events_to_clients_that_catch_up(kind, connect):
     manager = SubscriptionManager([KINDS[kind]()])
     async with manager.serve(port=0) as server:
         client = await connect(server.url)

@@ -1,4 +1,4 @@
-"""Clients of event streams that return, by `Last-Event-ID` or by the ids in results."""
+"""Clients of event streams that resume, by `Last-Event-ID` or by the ids in results."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def next_event(body: Body) -> dict[str, str]:
 
 
 @every_kind
-async def test_a_client_whose_connection_ends_goes_on_by_its_last_id(kind, serve, within):
+async def test_a_client_resumes_by_its_last_id(kind, serve, within):
     count = 600
     manager = SubscriptionManager([KINDS[kind]], history=History(events=count))
     server = await serve(manager)
@@ -78,7 +78,7 @@ async def test_a_client_whose_connection_ends_goes_on_by_its_last_id(kind, serve
     assert manager.metrics().subscriptions_resumed > 5
 
 
-async def test_too_late_is_said_in_a_result_with_an_id_to_go_on_from(serve):
+async def test_a_result_says_too_late_and_has_an_id_to_continue_from(serve):
     manager = SubscriptionManager([KINDS["passthrough"]], history=History(events=2))
     server = await serve(manager)
     first = await manager.publish("feed", 0)
@@ -100,7 +100,7 @@ async def test_too_late_is_said_in_a_result_with_an_id_to_go_on_from(serve):
         }
 
 
-async def test_parts_tell_ids_to_who_asks(serve):
+async def test_parts_contain_ids_if_the_client_asks(serve):
     manager = SubscriptionManager([KINDS["passthrough"]])
     server = await serve(manager)
 

@@ -1,4 +1,4 @@
-"""Applications that are restarted: written as the documents write them, run as they say."""
+"""Applications that are restarted, written and run as the documentation shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A `close` that is cancelled: clients are told to come back, and the port is free."""
+"""A cancelled `close`: clients receive a close code for reconnecting, and the port is free."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls of `close` that overlap, from one loop or several, and servers that are not entered yet."""
+"""Concurrent calls of `close`, from one loop or several, and servers that are not entered yet."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def make_manager() -> SubscriptionManager:
     return SubscriptionManager([passthrough("feed", int, channel="feed")])
 
 
-async def test_two_closes_at_once_wait_for_the_one_end():
+async def test_two_concurrent_closes_wait_for_the_same_end():
     manager = make_manager()
     await manager.start()
     await asyncio.gather(manager.close(), manager.close(), manager.close())
@@ -30,7 +30,7 @@ async def test_two_closes_at_once_wait_for_the_one_end():
     await manager.close()
 
 
-async def test_so_do_those_inside_a_server():
+async def test_concurrent_closes_inside_a_server_wait_for_the_same_end():
     manager = make_manager()
     async with manager.serve(port=0) as server:
         await asyncio.gather(manager.close(), manager.close())

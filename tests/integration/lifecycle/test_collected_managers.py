@@ -1,4 +1,4 @@
-"""Managers that nothing needs are freed, also when their resolvers refer to them."""
+"""Unused managers are garbage collected, also if their resolvers refer to them."""
 
 from __future__ import annotations
 

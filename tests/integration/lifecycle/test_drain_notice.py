@@ -1,4 +1,4 @@
-"""A drain that waits for operations says in the log how many there are."""
+"""A drain that waits for operations logs their number."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def told(caplog):
     return read
 
 
-async def test_operations_that_hold_the_drain_are_told(told, connect):
+async def test_operations_that_delay_the_drain_are_logged(told, connect):
     manager = make_manager()
     async with manager.serve(port=0) as server:
         client = await connect(server.url)
@@ -55,7 +55,7 @@ async def test_operations_that_hold_the_drain_are_told(told, connect):
             await closing
 
 
-async def test_so_are_those_in_process(told):
+async def test_in_process_operations_that_delay_the_drain_are_logged(told):
     manager = make_manager()
     async with manager.subscribe("subscription { endless }"):
         closing = asyncio.create_task(manager.close(drain=PATIENCE))

@@ -1,4 +1,4 @@
-"""Managers whose event loop has ended, stands, or runs in another thread."""
+"""Managers whose event loop has ended, is stopped, or runs in another thread."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_loops_that_are_closed_with_everything_under_way(manager, new_loop, sile
         loop.close()
 
 
-def test_a_loop_that_stands_is_left_for_the_one_that_runs(manager, new_loop):
+def test_a_manager_moves_from_a_stopped_loop_to_the_running_one(manager, new_loop):
     standing, other = new_loop(), new_loop()
     assert run(standing, first(manager, 1)) == 1
     assert run(other, first(manager, 2)) == 2

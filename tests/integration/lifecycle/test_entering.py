@@ -183,7 +183,7 @@ async def test_an_enter_that_is_refused_leaves_the_manager_to_its_owner():
     assert not await publishes(manager)
 
 
-async def test_what_a_closed_manager_says_does_not_invite_to_enter_it_in_every_helper():
+async def test_the_error_of_a_closed_manager_advises_one_entry_for_the_program():
     manager = make_manager()
     await enter(manager)
     with pytest.raises(ManagerClosed) as told:

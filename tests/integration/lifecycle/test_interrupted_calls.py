@@ -1,4 +1,4 @@
-"""Ctrl-C that comes on any line of the event loop: it is raised, and the manager goes on."""
+"""Ctrl-C at any line of the event loop is raised, and the manager continues."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def doubled(event) -> int:
 numbers = passthrough("numbers", int, channel="numbers")
 
 
-def test_within_what_the_core_hands_to_the_loop():
+def test_an_interrupt_inside_a_callback_of_the_core():
     loop = InterruptedLoop()
     manager = SubscriptionManager([doubled])
     received: list[int] = []
@@ -65,7 +65,7 @@ def test_within_what_the_core_hands_to_the_loop():
     assert received == [2 * number for number in range(40)]
 
 
-def test_within_the_end_of_what_is_awaited():
+def test_an_interrupt_at_the_end_of_an_awaited_future():
     loop = InterruptedLoop()
     manager = SubscriptionManager([numbers])
 

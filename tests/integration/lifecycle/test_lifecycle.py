@@ -237,7 +237,7 @@ async def test_leaving_the_server_leaves_a_manager_that_was_started_before():
 
 
 @pytest.mark.alone
-async def test_a_manager_nobody_holds_ends_its_threads():
+async def test_an_unreferenced_manager_ends_its_threads():
     before = threads()
     manager = make_manager()
     await manager.start()
@@ -249,7 +249,7 @@ async def test_a_manager_nobody_holds_ends_its_threads():
     assert threads() <= before
 
 
-async def test_a_subscription_nobody_holds_ends():
+async def test_an_unreferenced_subscription_ends():
     async with make_manager() as manager:
         stream = manager.subscribe(FEED)
         await stream.__aenter__()

@@ -1,4 +1,4 @@
-"""A process that makes many managers holds no more than one needs."""
+"""Many managers in a process, one after the other, use no more memory than one."""
 
 from __future__ import annotations
 

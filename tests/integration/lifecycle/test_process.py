@@ -56,7 +56,7 @@ async def test_ctrl_c_ends_asyncio_run_with_a_client_connected(connect):
     assert await finish(process) == (0, "interrupted\n", "")
 
 
-async def test_ctrl_c_that_nobody_catches_ends_as_in_any_program():
+async def test_an_uncaught_ctrl_c_ends_the_program_as_usual():
     process = await start(SERVE.format(entry="asyncio.run(main())"))
     await read_line(process)
     process.send_signal(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""Deploys: clients of npm come back by themselves from a server that was asked to end."""
+"""Deploys: npm clients reconnect by themselves when a server drains."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ async def types_until_the_close(socket: ProtocolClient) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("client", ["graphql-ws", "graphql-sse"])
-async def test_events_of_meanwhile_are_sent_to_clients_that_resume(client):
+async def test_clients_that_resume_receive_the_events_published_in_between(client):
     feed = passthrough("feed", int, channel="feed")
     async with SubscriptionManager([feed]) as manager:
         async with manager.serve(port=0) as server:

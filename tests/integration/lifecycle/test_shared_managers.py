@@ -1,4 +1,4 @@
-"""A manager that its owner has started outlives the applications that serve it."""
+"""A manager that its owner has started is not closed by the applications that serve it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C of programs as users write them: they drain, and then they end."""
+"""SIGTERM and Ctrl-C in programs as users write them: they drain, then end."""
 
 from __future__ import annotations
 
@@ -436,7 +436,7 @@ async def test_a_second_signal_ends_the_clean_up_of_main_and_the_drain(number):
     assert (code, out) == (0, "after run\n")
 
 
-async def test_run_ends_although_main_takes_every_cancellation_for_nothing():
+async def test_run_ends_although_main_ignores_every_cancellation():
     process = await start("""
         async def main():
             while True:

@@ -71,7 +71,7 @@ def test_threads_that_subscribe_first_at_once_are_all_served(attempt):
     assert at_once(subscribe) == [list(range(THREADS))] * THREADS
 
 
-def test_threads_that_start_it_at_once_are_told_whose_it_is():
+def test_threads_that_start_it_concurrently_get_a_clear_error():
     manager = make_manager()
 
     async def start(number: int) -> bool:

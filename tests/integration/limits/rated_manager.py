@@ -1,4 +1,4 @@
-"""A manager with rates, operations of every kind to ask it for, and clients at addresses."""
+"""A manager with rates, operations of every kind, and clients with addresses."""
 
 from __future__ import annotations
 

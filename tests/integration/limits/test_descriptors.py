@@ -1,4 +1,4 @@
-"""File descriptors: one for each client, and what happens when there is none left."""
+"""File descriptors: one for each client, and behaviour when they are exhausted."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def test_a_websocket_takes_one_descriptor(connect):
         assert server.descriptors == before + 20
 
 
-async def test_at_the_end_of_descriptors_the_server_goes_on_and_recovers(connect):
+async def test_without_free_descriptors_the_server_continues_and_recovers(connect):
     limits = "limits=Limits(request_timeout=600)"
     async with ServerProcess(manager(limits), descriptors=64) as server:
         assert await server.metric("descriptors_exhausted") == 0

@@ -33,7 +33,7 @@ type Node { id: Int node: Node nodes(xs: [Int]): [Node!] }
 
 
 def cut(sent: bytes) -> bytes:
-    """Leave out the last bytes of what is sent."""
+    """Leave out the last bytes of a request."""
     return sent[:-5]
 
 
@@ -103,7 +103,7 @@ def neighbour(connect):
 
 
 @pytest.mark.parametrize("begun", BEGUN)
-async def test_clients_that_stop_halfway_and_vanish_take_nothing_with_them(begun, neighbour):
+async def test_clients_that_vanish_halfway_leave_nothing_behind(begun, neighbour):
     async with ServerProcess(manager()) as server:
         goes_on = await neighbour(server)
         before = server.descriptors
@@ -173,7 +173,7 @@ FRAMES = {
 
 
 @pytest.mark.parametrize(("begin", "one"), FRAMES.values(), ids=FRAMES)
-async def test_a_flood_of_frames_that_bring_nothing_is_closed(begin, one, neighbour):
+async def test_a_flood_of_useless_frames_is_closed(begin, one, neighbour):
     async with ServerProcess(manager()) as server:
         goes_on = await neighbour(server)
         url = server.url

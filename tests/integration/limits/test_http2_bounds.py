@@ -1,4 +1,4 @@
-"""HTTP/2 with clients of any kind: what a connection and a stream may cost, and for how long."""
+"""HTTP/2: bounds of connections and streams in memory and time, for any client."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def bomb(client: Http2Client, copies: int) -> bytes:
 
 
 @pytest.mark.parametrize("ends", [True, False], ids=["subscriptions", "bodies without an end"])
-async def test_a_bomb_of_headers_costs_little_and_harms_nobody(ends, connect, tls):
+async def test_a_header_bomb_costs_little_and_affects_no_other_client(ends, connect, tls):
     async with ServerProcess(manager(), tls.option) as server:
         before = server.memory
         other = await connect(server)
@@ -361,7 +361,7 @@ FLOODS = {
 
 
 @pytest.mark.parametrize("attack", FLOODS.values(), ids=FLOODS)
-async def test_a_flood_that_brings_nothing_ends_its_connection_alone(attack, connect, tls):
+async def test_a_flood_of_useless_frames_ends_only_its_connection(attack, connect, tls):
     async with ServerProcess(manager(), tls.option) as server:
         before = server.memory
         other = await connect(server)
@@ -383,7 +383,7 @@ async def test_a_flood_that_brings_nothing_ends_its_connection_alone(attack, con
         assert server.peak_memory - before < 200
 
 
-async def test_what_a_client_does_with_what_it_receives_is_no_flood(connect, tls):
+async def test_window_updates_for_received_data_are_not_a_flood(connect, tls):
     """One that has a word for each of many small pieces, as simple clients do."""
     async with ServerProcess(manager(), tls.option) as server:
         client = await connect(server)
@@ -428,7 +428,7 @@ WAYS["an event"] = (EVENTS, LARGE_EVENT)
 
 
 @pytest.mark.parametrize(("fields", "query"), WAYS.values(), ids=WAYS)
-async def test_a_client_that_takes_drops_is_given_up(fields, query, connect, tls):
+async def test_a_client_that_reads_too_slowly_is_disconnected(fields, query, connect, tls):
     async with ServerProcess(ANSWERS.format(limits="send_timeout=1.0"), tls.option) as server:
         client = await connect(server, window=1)
         streams = [client.ask(fields, query) for _ in range(10)]

@@ -1,4 +1,4 @@
-"""Every limit: who goes past it is told so, and a neighbour goes on."""
+"""Every limit: a client past it receives an error, and other clients continue."""
 
 from __future__ import annotations
 

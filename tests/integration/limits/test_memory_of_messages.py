@@ -1,4 +1,4 @@
-"""What a megabyte of a client costs while the server holds it, whatever it says: ADR 0050."""
+"""Memory that the server uses for a megabyte of a client, with any content: ADR 0050."""
 
 from __future__ import annotations
 

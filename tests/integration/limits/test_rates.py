@@ -1,4 +1,4 @@
-"""Rates: what happens past each, and to which clients not."""
+"""Rates: behaviour past each rate, and clients that are not affected."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def test_subscribing_too_often_is_an_error_and_the_rest_goes_on(serve, con
 
 
 @pytest.mark.parametrize("per", ["identity", "address", "connection"])
-async def test_connecting_again_fills_no_bucket_but_that_of_a_connection(per, serve, connect):
+async def test_reconnecting_resets_only_the_rates_of_a_connection(per, serve, connect):
     server = await serve(make_manager(subscribes="1/h", per=per))
     refused = []
     for user in ("ada", "ada", "bob"):

@@ -1,4 +1,4 @@
-"""Rates hold on every way in, for every kind of operation, whoever is counted together."""
+"""Rates apply to every transport, to every kind of operation, with every `per`."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ async def test_in_process_there_is_neither_address_nor_connection(per):
         ("connection", 200, 200, 200),
     ],
 )
-async def test_who_is_counted_together_over_http(
+async def test_clients_that_are_counted_together_over_http(
     thing, per, other_user, other_address, other_connection, serve
 ):
     server = await serve(make_manager(**{thing: "2/h"}, refusals="99/s", per=per))
@@ -193,7 +193,7 @@ async def test_a_preflight_is_no_message(serve):
 
 
 @pytest.mark.parametrize("subprotocol", ["graphql-transport-ws", "graphql-ws"])
-async def test_who_connects_again_and_again_sends_messages(subprotocol, serve, connect):
+async def test_each_new_connection_counts_as_a_message(subprotocol, serve, connect):
     server = await serve(make_manager(messages="2/h"))
     offer = {"subprotocols": [subprotocol], "origin": PAGE}
     for _ in range(2):

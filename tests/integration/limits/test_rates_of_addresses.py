@@ -1,4 +1,4 @@
-"""Which addresses are one client, and what may be believed of them."""
+"""Grouping of addresses to clients, and headers that are not trusted."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ async def test_addresses_that_one_client_can_have_are_one(first, second, is_one)
         assert await ask(app, second) == (429 if is_one else 200)
 
 
-async def test_who_leaves_before_the_body_is_there_counts_for_the_address():
+async def test_a_disconnect_before_the_body_is_complete_counts_for_the_address():
     manager = make_manager(known=False, refusals="2/h", per="address")
     async with manager:
         app = GraphQLApp(manager)
@@ -94,7 +94,7 @@ FORWARDED = [
 
 
 @pytest.mark.parametrize("name", FORWARDED)
-async def test_what_a_header_says_of_the_address_is_not_believed(name, serve):
+async def test_addresses_in_headers_are_not_trusted(name, serve):
     server = await serve(make_manager(known=False, messages="1/h", per="address"))
     async with open_http() as client:
         found = []

@@ -1,4 +1,4 @@
-"""Who is refused counts for its address: by wrong credentials, unreadable requests, and more."""
+"""Refused clients count for their address: wrong credentials, invalid requests, and more."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ UNKNOWN: dict[str, tuple[int, dict[str, Any]]] = {
 
 @pytest.mark.parametrize("per", ["identity", "address", "connection"])
 @pytest.mark.parametrize("what", UNKNOWN)
-async def test_who_is_refused_before_being_known_counts_for_its_address(what, per, serve):
+async def test_a_client_refused_before_authentication_counts_for_its_address(what, per, serve):
     manager = make_manager(refusals="2/h", per=per)
     server = await serve(manager)
     status, options = UNKNOWN[what]
@@ -69,7 +69,7 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize("headers", FOREIGN)
-async def test_a_page_of_another_site_shuts_its_visitor_out_of_nothing(headers, serve):
+async def test_a_page_of_another_site_does_not_lock_out_its_visitor(headers, serve):
     manager = make_manager(refusals="2/h")
     server = await serve(manager)
     url = http_url(server.url)
@@ -168,7 +168,7 @@ async def test_what_is_refused_over_http_2_counts_for_its_address(what, tmp_path
 
 
 @pytest.mark.parametrize("end", ["refused", "leaves", "too early", "no subprotocol", "no JSON"])
-async def test_a_websocket_that_comes_to_nothing_counts_for_its_address(end, serve, connect):
+async def test_a_websocket_that_is_never_accepted_counts_for_its_address(end, serve, connect):
     manager = make_manager(messages="2/h")
     server = await serve(manager)
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""Where a request ends: what is too large is a 413 by its head, what has two readings a 400."""
+"""Request bodies: a declared length past the limit is a 413, an ambiguous request a 400."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ async def test_a_length_past_the_limit_is_refused_by_its_head(name, expect):
 
 
 @pytest.mark.parametrize(("name", "expect"), EXPECTING)
-async def test_who_is_refused_by_the_head_is_not_asked_for_a_body(name, expect):
+async def test_the_body_of_a_request_refused_by_its_head_is_not_requested(name, expect):
     body = (*expect, "Content-Type: application/json", "Content-Length: 100")
     async with SERVERS[name](make_manager()) as url:
         assert (await ask(url, request(*body, "Origin: null"))).status == 403
         assert (await ask(url, request(*body, host="evil.test"))).status == 403
 
 
-async def test_who_finds_no_place_is_not_asked_for_a_body(serve):
+async def test_the_body_of_a_request_past_max_connections_is_not_requested(serve):
     server = await serve(make_manager(max_connections=1))
     _, writer = await asyncio.open_connection(server.host, server.port)
     writer.write(request(*JSON, "Content-Length: 100"))
@@ -89,7 +89,7 @@ async def test_who_finds_no_place_is_not_asked_for_a_body(serve):
 
 
 @pytest.mark.parametrize("name", HTTP_SERVERS)
-async def test_who_waits_to_be_asked_is_asked(name):
+async def test_the_body_of_an_accepted_request_is_requested(name):
     body = (*JSON, "Expect: 100-continue", f"Content-Length: {len(BODY)}")
     async with SERVERS[name](make_manager()) as url:
         async with httpx.AsyncClient() as client:
@@ -167,7 +167,7 @@ TWO_READINGS = {
 
 
 @pytest.mark.parametrize("lines", TWO_READINGS.values(), ids=TWO_READINGS)
-async def test_a_head_with_two_readings_is_a_400_and_the_end(lines, url):
+async def test_an_ambiguous_head_is_a_400_and_closes_the_connection(lines, url):
     for is_hidden in (True, False):
         body = CHUNKS if is_hidden else BODY
         # What one reading takes for a body is the next request in the other.
@@ -211,7 +211,7 @@ async def test_a_line_that_asks_for_nothing_is_a_400(line, url):
         b"%x\r\n%bXX0\r\n\r\n" % (len(BODY), BODY),
     ],
 )
-async def test_chunks_with_two_readings_are_a_400_and_the_end(chunks, url):
+async def test_ambiguous_chunks_are_a_400_and_close_the_connection(chunks, url):
     answer = await ask(url, CHUNKED + chunks + post(f"Origin: {ORIGIN}"), to_end=True)
     assert (answer.status, answer.is_closed) == (400, True)
     assert ANSWER not in answer.body and b"HTTP/1.1" not in answer.body

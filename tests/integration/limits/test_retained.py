@@ -1,4 +1,4 @@
-"""What the operations of one connection keep of their requests: `Limits.max_retained_bytes`."""
+"""Memory that the operations of a connection keep for their requests: `max_retained_bytes`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a running operation keeps counts for its connection: also what was made of its document."""
+"""The compiled plan of a running operation counts for its connection's retained memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients of every kind that come, misbehave and go: nothing is left, others notice nothing."""
+"""Misbehaving clients of every kind leave nothing behind and do not affect other clients."""
 
 from __future__ import annotations
 

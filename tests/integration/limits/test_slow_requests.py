@@ -1,4 +1,4 @@
-"""Clients that take their time before anyone knows them: each is bounded in time and in number."""
+"""Slow clients before authentication are bounded in time and in number."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ async def test_requests_take_places_from_their_heads_on(connected):
         await eventually(server.answers, "the place of a client that left is free")
 
 
-async def test_whoever_is_refused_by_its_head_is_not_asked_for_a_body(connected):
+async def test_no_body_is_requested_for_a_head_that_is_refused(connected):
     options = 'security=Security(hosts=["localhost", "127.0.0.1"], origins=["https://a.example"])'
     async with ServerProcess(manager(options)) as server:
         for sent in (
@@ -202,7 +202,7 @@ UNREAD = {
 
 
 @pytest.mark.parametrize("request_", UNREAD.values(), ids=UNREAD)
-async def test_responses_that_nobody_reads_are_ended(request_, connected):
+async def test_unread_responses_are_aborted(request_, connected):
     async with ServerProcess(manager(f"limits=Limits({QUICK})")) as server:
         before = server.descriptors
         clients = [await connected(server.port, is_small=True)]
@@ -235,7 +235,7 @@ async def test_a_client_that_takes_drops_of_an_answer_is_ended(connected):
 
 
 @pytest.mark.parametrize("policy", ["drop_oldest", "latest"])
-async def test_an_event_stream_that_nobody_reads_is_ended(policy, connected):
+async def test_an_unread_event_stream_is_aborted(policy, connected):
     limits = f"limits=Limits({QUICK}, slow_consumer={policy!r}, keepalive=None)"
     before_it = f"""
     {manager(limits)}

@@ -1,4 +1,4 @@
-"""Every way to ask a server for something, behind one interface."""
+"""Every transport for requests, behind one interface."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from support.urls import http_url
 from fraiseql_subs import SubscriptionManager, ValidationError
 
 PAGE = "https://page.example"
-"""The page that clients ask from."""
+"""The page from which clients send requests."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What tests of masked errors share: a secret that no client may read."""
+"""Helpers for tests of masked errors: a secret that no client may receive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What clients can make a server write to the log is bounded, and no handler of it does harm."""
+"""The log records that clients can cause are bounded, and failing handlers are isolated."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ async def test_a_flood_is_handed_over_in_turns_and_counted(serve, watch):
 
 
 @pytest.mark.alone
-async def test_what_waits_for_a_loop_that_stands_is_bounded(serve, watch):
+async def test_records_that_wait_for_a_stopped_loop_are_bounded(serve, watch):
     manager = make_manager()
     server = await serve(manager)
     count = 4_000
@@ -149,7 +149,7 @@ async def test_a_flood_of_one_kind_hides_no_other(serve, watch):
 
 
 @pytest.mark.alone
-async def test_the_count_is_told_when_the_manager_ends(watch):
+async def test_the_count_is_logged_when_the_manager_ends(watch):
     manager = make_manager()
     async with manager.serve(port=0) as server:
         await refused(server.port, 1_024)

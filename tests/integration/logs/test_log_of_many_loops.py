@@ -1,4 +1,4 @@
-"""Records reach the log by any event loop of a manager that turns, whatever the others do."""
+"""Records are written by any running event loop of a manager, also if other loops are blocked."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def first(request, new_loop) -> Iterator[SubscriptionManager]:
     loop.close()
 
 
-def test_a_loop_that_does_not_turn_holds_up_no_record_of_another(first, kept, new_loop):
+def test_a_stopped_loop_does_not_delay_records_of_another(first, kept, new_loop):
     second = make_manager("second")
     loop = new_loop()
 
@@ -125,7 +125,7 @@ def test_a_loop_that_does_not_turn_holds_up_no_record_of_another(first, kept, ne
     loop.close()
 
 
-def test_records_of_a_loop_that_does_not_turn_arrive_by_another(kept, new_loop):
+def test_records_of_a_stopped_loop_are_written_by_another(kept, new_loop):
     first, loop, release = make_manager("first"), new_loop(), threading.Event()
     with running(loop):
         call = log_a_fault_and_block(first, release)
@@ -150,7 +150,7 @@ async def log_a_fault_and_block(manager: SubscriptionManager, release: threading
         assert (await anext(stream)).errors
 
 
-def test_counts_are_told_by_a_loop_that_turns(first, kept, new_loop):
+def test_counts_are_logged_by_a_running_loop(first, kept, new_loop):
     second, loop, count = make_manager("second"), new_loop(), 150
 
     async def main() -> None:

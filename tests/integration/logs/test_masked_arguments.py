@@ -1,4 +1,4 @@
-"""Whose fault it is that a scalar refuses an argument: the client's, or the scalar's."""
+"""Exceptions of scalars for arguments: errors of the client, or masked faults of the scalar."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What clients are told of faults they are no part of, and what the log has of them."""
+"""Faults of the application: the masked error for the client, and the record in the log."""
 
 from __future__ import annotations
 

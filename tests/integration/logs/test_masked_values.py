@@ -1,4 +1,4 @@
-"""What clients are told of values that cannot be read, or do not fit the schema."""
+"""Errors for the client about values that cannot be read, or do not fit the schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a client is told when it is let in, and when it is refused."""
+"""Messages to a client that is accepted, and to one that is refused."""
 
 from __future__ import annotations
 

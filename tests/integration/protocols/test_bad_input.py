@@ -1,4 +1,4 @@
-"""Bad input: each gets a clear error that says what to do, and nothing else is disturbed."""
+"""Bad input gets a clear error that says what to do, and does not affect other operations."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def manager() -> SubscriptionManager:
 
 @pytest.fixture
 async def neighbour(manager, serve, connect) -> Any:
-    """A healthy subscriber beside what goes wrong; checked when the test ends."""
+    """A second subscriber that must not be affected; checked when the test ends."""
     server = await serve(manager)
     client = await connect(server.url)
     id = await client.subscribe("subscription { feed }")
@@ -68,7 +68,7 @@ async def neighbour(manager, serve, connect) -> Any:
         ),
     ],
 )
-async def test_a_malformed_message_closes_its_connection_alone(message, reason, neighbour, connect):
+async def test_a_malformed_message_closes_only_its_connection(message, reason, neighbour, connect):
     client = await connect(neighbour.url)
     await client.send(message)
     assert (await client.expect_close(4400)).startswith(reason)
@@ -105,14 +105,14 @@ async def test_text_that_is_not_utf8_closes_with_1007(neighbour, connect):
         ("mutation { a }", None, ""),
     ],
 )
-async def test_a_document_that_is_refused_ends_its_operation_alone(
+async def test_a_refused_document_ends_only_its_operation(
     document, variables, message, neighbour, connect, manager
 ):
     client = await connect(neighbour.url)
     id = await client.subscribe(document, variables)
     errors = await client.receive_errors(id)
     assert any(message.lower() in error["message"].lower() for error in errors), errors
-    # The id is free, and the connection as before.
+    # The id may be used again, and the connection still works.
     await client.subscribe("{ __typename }", id=id)
     assert await client.receive_data(id) == {"__typename": "Query"}
     with pytest.raises(ValidationError) as refused:
@@ -120,7 +120,7 @@ async def test_a_document_that_is_refused_ends_its_operation_alone(
     assert [e["message"] for e in refused.value.errors] == [e["message"] for e in errors]
 
 
-async def test_an_event_on_a_channel_nobody_subscribes_to_is_taken(manager):
+async def test_an_event_on_a_channel_without_subscribers_is_accepted(manager):
     async with manager:
         receipt = await manager.publish("nobody", {"id": 1})
         assert receipt.offset == 1
@@ -268,7 +268,7 @@ async def test_a_port_in_use_is_named(manager):
             async with manager.serve(port=port):
                 pass
         assert "in use" in str(refused.value)
-    # Nothing was left half started.
+    # No operation was left half started.
     async with manager.serve(port=0, drain=0):
         pass
 

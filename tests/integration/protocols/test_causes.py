@@ -1,4 +1,4 @@
-"""What goes wrong below the protocol is told in the words of this package, not of its libraries."""
+"""Errors below the protocol have texts of this package, not of its libraries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which closes the npm client of graphql-ws takes as final, with its own rules and with ours."""
+"""Close codes that the npm client graphql-ws treats as final, by default and with our setting."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def test_a_client_that_was_refused_tries_again_by_its_own_rules(serve):
             assert await client.read() == {"closed": 4403}
 
 
-async def test_a_client_that_is_told_so_takes_4403_as_final(serve):
+async def test_a_client_with_should_retry_treats_4403_as_final(serve):
     server = await serve(make_manager(accepts=False))
     async with run(server.url, told=True) as client:
         assert await client.read() == {"closed": 4403}

@@ -1,4 +1,4 @@
-"""What clients are told that are refused: the same by every server, and to pages that may read."""
+"""Refusals are equal on every server, and readable by pages of allowed origins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RFC 6455, byte by byte: a client that frames by itself, and what the server makes of it."""
+"""RFC 6455, byte by byte: the server's reaction to hand-made frames."""
 
 from __future__ import annotations
 
@@ -298,9 +298,7 @@ async def test_an_offered_extension_is_declined_and_the_connection_works(manager
     ],
     ids=["version", "no-version", "no-key", "path", "method"],
 )
-async def test_a_handshake_that_is_none_is_refused(
-    line, replacement, expected, manager, serve, stack
-):
+async def test_an_invalid_handshake_is_refused(line, replacement, expected, manager, serve, stack):
     server = await serve(manager)
     reader, writer = await asyncio.open_connection(server.host, server.port)
     stack.callback(writer.close)

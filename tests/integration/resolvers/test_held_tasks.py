@@ -1,4 +1,4 @@
-"""Calls that wait for what nothing else holds: the garbage collector spares them."""
+"""Calls that await an otherwise unreferenced future are not garbage collected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What in-process subscriptions tell resolvers, and what they tell the caller of exceptions."""
+"""In-process subscriptions: the context of resolvers, and exceptions for the caller."""
 
 from __future__ import annotations
 

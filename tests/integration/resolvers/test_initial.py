@@ -1,4 +1,4 @@
-"""`initial=`: a value before any event, and no event lost or doubled between the two."""
+"""`initial=`: a value before any event, and no event lost or duplicated in between."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`CancelledError` and `GeneratorExit` that the application raises by itself are faults."""
+"""`CancelledError` and `GeneratorExit` that the application itself raises are faults."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def inner_task() -> None:
 
 @pytest.mark.parametrize("is_async", [False, True])
 @OWN
-async def test_of_a_resolver(kind, is_async, caplog):
+async def test_own_cancellation_in_a_resolver(kind, is_async, caplog):
     if is_async:
 
         @subscription(channel="c")
@@ -71,7 +71,7 @@ async def test_of_a_resolver(kind, is_async, caplog):
         check_logged(caplog, kind, "the resolver of value raised")
 
 
-async def test_of_a_task_that_a_resolver_awaits(caplog):
+async def test_own_cancellation_of_a_task_that_a_resolver_awaits(caplog):
     @subscription(channel="c")
     async def value(event: Event) -> int | None:
         await asyncio.sleep(0)
@@ -86,7 +86,7 @@ async def test_of_a_task_that_a_resolver_awaits(caplog):
 
 
 @OWN
-async def test_of_an_initial_value(kind, caplog):
+async def test_own_cancellation_in_an_initial_value(kind, caplog):
     async def first() -> int:
         raise kind
 
@@ -103,7 +103,7 @@ async def test_of_an_initial_value(kind, caplog):
 
 
 @OWN
-async def test_of_a_source_stream_which_ends_with_an_error(kind, caplog):
+async def test_own_cancellation_in_a_source_stream_ends_it_with_an_error(kind, caplog):
     @subscription
     async def values() -> AsyncIterator[int]:
         yield 1
@@ -121,7 +121,7 @@ async def test_of_a_source_stream_which_ends_with_an_error(kind, caplog):
 
 
 @OWN
-async def test_of_an_attribute_and_of_a_serializer(kind, caplog):
+async def test_own_cancellation_in_an_attribute_and_in_a_serializer(kind, caplog):
     class Thing:
         @property
         def broken(self) -> int:
@@ -152,7 +152,7 @@ async def test_of_an_attribute_and_of_a_serializer(kind, caplog):
 
 
 @OWN
-async def test_of_a_given_schema(kind, caplog):
+async def test_own_cancellation_in_an_existing_schema(kind, caplog):
     async def fail(*_: Any) -> int:
         raise kind
 
@@ -165,7 +165,7 @@ async def test_of_a_given_schema(kind, caplog):
 
 
 @OWN
-async def test_of_authenticate_which_refuses_the_client(kind, caplog, serve, connect):
+async def test_own_cancellation_in_authenticate_refuses_the_client(kind, caplog, serve, connect):
     async def authenticate(params: Any) -> None:
         if kind is asyncio.CancelledError:
             await inner_task()
@@ -195,7 +195,7 @@ class Waiting:
             self.ended.set()
 
 
-async def test_what_ends_with_its_client_is_none(caplog, within):
+async def test_cancellation_by_a_disconnect_is_not_a_fault(caplog, within):
     calls, streams = Waiting(), Waiting()
 
     @subscription(channel="c")
@@ -222,7 +222,7 @@ async def test_what_ends_with_its_client_is_none(caplog, within):
 
 
 @pytest.mark.parametrize("how", ["timeout", "close", "the end of the loop", "a closed loop"])
-def test_what_the_server_ends_is_none(how, caplog):
+def test_cancellation_by_the_server_is_not_a_fault(how, caplog):
     calls = Waiting()
     timeout = 0.1 if how == "timeout" else None
 

@@ -70,7 +70,7 @@ async def test_other_arguments_and_other_selections_have_calls_of_their_own():
         assert calls.count == 3
 
 
-async def test_who_joins_later_receives_later_events_only(within):
+async def test_a_subscriber_that_joins_later_receives_only_later_events(within):
     calls = Calls()
     calls.go_on.clear()
     async with (
@@ -88,7 +88,7 @@ async def test_who_joins_later_receives_later_events_only(within):
         assert calls.count == 3
 
 
-async def test_a_group_ends_with_its_last_member_and_may_begin_anew():
+async def test_a_group_ends_with_its_last_member_and_may_start_again():
     calls = Calls()
     async with SubscriptionManager([calls.subscription()]) as manager:
         for round in range(3):

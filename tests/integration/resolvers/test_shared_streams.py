@@ -1,4 +1,4 @@
-"""One in-process subscription that several tasks use: none of them waits for ever."""
+"""One in-process subscription that several tasks use: none of them waits forever."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ async def test_finally_runs_when_the_manager_closes(within):
     await within(ended.wait())
 
 
-async def test_a_generator_is_not_advanced_past_what_its_client_takes(within):
+async def test_a_generator_does_not_run_ahead_of_its_client(within):
     made = 0
 
     @subscription
@@ -184,7 +184,7 @@ async def test_an_exception_ends_the_stream_with_an_error(
     assert await client.receive_data(id) == {"__typename": "Query"}
 
 
-async def test_a_value_that_does_not_fit_is_an_error_of_its_result_alone():
+async def test_a_value_that_does_not_fit_is_an_error_of_only_its_result():
     @subscription
     async def numbers() -> AsyncIterator[int | None]:
         yield 1

@@ -1,4 +1,4 @@
-"""Generators and coroutines that do not end when they are told to."""
+"""Generators and coroutines that ignore their cancellation."""
 
 from __future__ import annotations
 

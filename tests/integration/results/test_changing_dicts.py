@@ -1,4 +1,4 @@
-"""Dicts that change while they are read: an error at most, and the manager goes on."""
+"""Dicts that change while they are read cause at most an error, and the manager continues."""
 
 from __future__ import annotations
 

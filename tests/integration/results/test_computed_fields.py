@@ -1,4 +1,4 @@
-"""Properties and methods as fields, where the class says so."""
+"""Properties and methods as fields, with `@computed_field`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fields that pydantic keeps out of what a model is written as."""
+"""Fields that pydantic excludes from a model's dump."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Generic classes as types: `Page[Order]`, however the class is made."""
+"""Generic classes as types: `Page[Order]`, for every kind of class."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists: every iterable that is no text and no mapping, annotated, returned and published."""
+"""Lists: every iterable except texts and mappings, annotated, returned and published."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def type_of(annotation: Any) -> str:
         list[int] | tuple[int, ...],
     ],
 )
-def test_an_annotation_that_says_what_it_holds_is_a_list(annotation):
+def test_an_annotation_with_an_item_type_is_a_list(annotation):
     assert type_of(annotation) == "[Int!]!"
 
 

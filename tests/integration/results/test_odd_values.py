@@ -1,4 +1,4 @@
-"""Values that have no JSON, or an odd one: in what is published, and in what resolvers return."""
+"""Values without a JSON form, or with a special one, in published data and in results."""
 
 from __future__ import annotations
 

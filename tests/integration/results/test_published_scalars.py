@@ -1,4 +1,4 @@
-"""Scalars make the JSON of what is published and of what resolvers return."""
+"""Scalars serialise published data and values of resolvers."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ async def test_scalars_make_json_of_the_fields_of_published_objects():
     ],
     ids=lambda photo: type(photo).__name__,
 )
-async def test_so_of_classes_of_every_kind(photo):
+async def test_scalars_serialise_fields_of_every_kind_of_class(photo):
     feed = passthrough("value", type(photo), channel="c")
     assert await published(feed, "{ content }", photo) == [{"content": "AP8="}]
 
@@ -141,11 +141,11 @@ def returning(function: Callable[[Any], Any], result: Any = Photo) -> Any:
 
 
 @pytest.mark.parametrize("read", [lambda event: event.data, lambda event: event])
-async def test_what_scalars_have_made_is_not_made_again_by_a_resolver(read):
+async def test_serialised_fields_are_not_serialised_again_by_a_resolver(read):
     assert await published(returning(read), SELECTED, PHOTO) == [PHOTO_JSON]
 
 
-async def test_so_inside_other_objects_and_lists():
+async def test_scalars_serialise_fields_of_nested_objects_and_lists():
     album = Album([PHOTO, PHOTO], PHOTO)
     expected = {"photos": [PHOTO_JSON, PHOTO_JSON], "cover": PHOTO_JSON}
     selection = f"{{ photos {SELECTED} cover {SELECTED} }}"
@@ -157,7 +157,7 @@ async def test_so_inside_other_objects_and_lists():
     assert await published(field, SELECTED, album) == [[PHOTO_JSON, PHOTO_JSON]]
 
 
-async def test_what_is_published_again_is_not_made_again():
+async def test_republished_data_is_not_serialised_again():
     seen: list[Any] = []
     field = returning(lambda event: seen.append(event) or event.data)
     assert await published(field, SELECTED, PHOTO) == [PHOTO_JSON]
@@ -184,13 +184,13 @@ class Page(Generic[T]):
     first: T | None = None
 
 
-async def test_so_of_generic_classes():
+async def test_scalars_serialise_fields_of_generic_classes():
     page = Page[Base64]([b"a"], b"b")
     feed = passthrough("value", Page[Base64], channel="c")
     assert await published(feed, "{ items first }", page) == [{"items": ["YQ=="], "first": "Yg=="}]
 
 
-async def test_so_beside_a_schema_in_sdl():
+async def test_scalars_serialise_fields_with_a_schema_in_sdl():
     sdl = """
         scalar Base64 type Query { ok: Boolean }
         type Photo { content: Base64 } type Subscription { value: Photo }
@@ -203,7 +203,7 @@ async def test_so_beside_a_schema_in_sdl():
         assert values == [{"content": "YQ=="}]
 
 
-async def test_so_in_a_union():
+async def test_scalars_serialise_fields_in_a_union():
     feed = passthrough("value", AttrsPhoto | StructPhoto, channel="c")
     selection = "{ __typename ... on AttrsPhoto { content } ... on StructPhoto { content } }"
     for field in (feed, returning(lambda event: event.data, AttrsPhoto | StructPhoto)):
@@ -225,7 +225,7 @@ async def test_a_scalar_that_raises_refuses_the_event_with_its_place():
             assert isinstance(refused.value.__cause__, TypeError)
 
 
-async def test_notes_of_scalars_are_no_data():
+async def test_added_members_are_not_part_of_the_data():
     seen: list[Any] = []
     field = returning(lambda event: seen.append(event) or event.data, Any)
     (value,) = await published(field, "", PHOTO)

@@ -1,4 +1,4 @@
-"""Text with a lone surrogate, which has no UTF-8: each entry says which one it is."""
+"""Text with a lone surrogate, which cannot be encoded as UTF-8: errors name the text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Unions: which type a value is of, returned or published, as an object or as a dict."""
+"""Unions: the type of a value, returned or published, as an object or as a dict."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 @dataclass
 class Created:
-    """Has the fields of `Deleted`: only its class tells them apart."""
+    """Has the fields of `Deleted`: only its class distinguishes them."""
 
     order_id: int
 

@@ -1,4 +1,4 @@
-"""A value that is no object where an object is due: an error, and a record of what it was."""
+"""A value that is not an object where the schema has one: an error, and a record that names it."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ SDL = """
 
 
 class State:
-    """What the resolvers of all schemas work on."""
+    """The data of the resolvers of all schemas."""
 
     def __init__(self) -> None:
         self.total = 0

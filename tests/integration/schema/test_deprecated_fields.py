@@ -1,4 +1,4 @@
-"""Fields that are deprecated: the schema says so, and a client causes no warning."""
+"""Deprecated fields: the schema marks them, and clients cause no warning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A resolver under `@deprecated` (PEP 702): told in the schema, and no warning at each call."""
+"""A resolver with `@deprecated` (PEP 702): marked in the schema, no warning for each call."""
 
 from __future__ import annotations
 

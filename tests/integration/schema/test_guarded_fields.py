@@ -1,4 +1,4 @@
-"""Fields of a given schema whose permissions or resolvers its executor runs, and nothing else."""
+"""Fields of an existing schema with permissions or resolvers that only its executor runs."""
 
 from __future__ import annotations
 

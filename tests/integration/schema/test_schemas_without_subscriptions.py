@@ -1,4 +1,4 @@
-"""A given schema without subscriptions: its queries are served, and subscriptions are added."""
+"""An existing schema without subscriptions: its queries are served, subscriptions are added."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Types of Strawberry that are published, and returned by resolvers that are declared here."""
+"""Strawberry types in published data, and as return values of declared resolvers."""
 
 from __future__ import annotations
 

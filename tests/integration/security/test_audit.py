@@ -1,4 +1,4 @@
-"""Each denial leaves a trace: who, what, which check; never a token, never a payload."""
+"""Each denial is logged: who, what, which check; never a token or a payload."""
 
 from __future__ import annotations
 

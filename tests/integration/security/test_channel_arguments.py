@@ -1,4 +1,4 @@
-"""Arguments in the names of channels: what a client writes leads to no channel of others."""
+"""Arguments in channel names: a client cannot reach channels of other arguments."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def test_other_values_are_taken_as_they_are():
         assert (await anext(results)).data == {"notes": "text"}
 
 
-async def test_the_last_argument_alone_may_have_any_text():
+async def test_only_the_last_argument_may_have_any_text():
     orders = passthrough("orders", str, channel="orders.{region}", arguments={"region": str})
     async with (
         SubscriptionManager([orders]) as manager,

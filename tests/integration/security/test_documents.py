@@ -1,4 +1,4 @@
-"""Which documents are served: their cost, introspection, persisted and trusted documents."""
+"""Accepted documents: their cost, introspection, persisted and trusted documents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ids tell: where a client stands on its own stream, and nothing of others."""
+"""Ids reveal the position in a client's own stream, and nothing about others."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ async def test_an_id_of_another_stream_is_too_late_and_brings_nothing(serve, con
 
 
 @pytest.mark.parametrize("name", SERVERS)
-async def test_a_forged_id_is_too_late_and_harms_nobody(name, connect):
+async def test_a_forged_id_is_too_late_and_affects_no_other_client(name, connect):
     manager = make_manager()
     async with SERVERS[name](manager) as url:
         real = (await manager.publish("feed", 0)).event_id
@@ -155,7 +155,7 @@ async def test_an_id_before_any_event_stays_good_while_others_come_and_go(serve,
     assert (await client.receive_next(id))["data"] == {"feed": 1}
 
 
-async def test_a_stream_that_was_forgotten_gives_no_id_twice(serve, connect):
+async def test_a_forgotten_stream_does_not_repeat_ids(serve, connect):
     manager = make_manager(history=History(events=10, max_bytes=20_000))
     server = await serve(manager)
     first = await manager.publish("feed", 1)

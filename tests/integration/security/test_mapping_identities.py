@@ -75,7 +75,7 @@ ACCEPTED = [
 
 
 @pytest.mark.parametrize("identity", ACCEPTED)
-async def test_an_identity_reaches_resolvers_as_what_it_is(identity):
+async def test_resolvers_receive_the_identity_object_unchanged(identity):
     async with SubscriptionManager([who]) as manager:
         async with manager.subscribe("subscription { who }", identity=identity) as results:
             await manager.publish("who", 1)

@@ -1,4 +1,4 @@
-"""Events whose tenant is not what their publisher takes it for: refused, or told in the log."""
+"""Events whose tenant has no effect: refused, or reported in the log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Credentials in the URL: what hooks and resolvers know of the query of a request."""
+"""Credentials in the URL: the query of a request in hooks and resolvers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a request comes from and which host it asks: what cannot be decided is denied."""
+"""Origin and host of a request: ambiguous ones are denied."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ HOSTS = {
 
 
 @pytest.mark.parametrize("name", HTTP_SERVERS)
-async def test_whose_page_asks_has_to_be_known(name):
+async def test_a_request_needs_an_unambiguous_origin(name):
     async with SERVERS[name](make_manager()) as url:
         for case, lines in UNDECIDED.items():
             answer = await ask(url, post(*lines))
@@ -88,7 +88,7 @@ async def test_whose_page_asks_has_to_be_known(name):
 
 
 @pytest.mark.parametrize("name", SERVERS)
-async def test_whose_page_opens_a_websocket_has_to_be_known(name):
+async def test_a_handshake_needs_an_unambiguous_origin(name):
     async with SERVERS[name](make_manager()) as url:
         for case, lines in UNDECIDED.items():
             assert (await ask(url, handshake(*lines))).status in (400, 403), case

@@ -1,4 +1,4 @@
-"""Who may connect: `authenticate`, origins, `disconnect`."""
+"""Access of clients: `authenticate`, origins, `disconnect`."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ WITHOUT_USER = [answering({}), answering({"user": "ada"}), answering({"user_id":
 
 
 @pytest.mark.parametrize("hook", [refuse, fail, nonsense, *WITHOUT_USER])
-async def test_whom_the_hook_does_not_accept_is_closed_with_4403(hook, serve, connect, caplog):
+async def test_a_client_that_the_hook_refuses_is_closed_with_4403(hook, serve, connect, caplog):
     server = await serve(make_manager(hook))
     client = await connect(server.url, init=False)
     await client.send({"type": "connection_init"})

@@ -1,4 +1,4 @@
-"""Rules of security compare values as filters do, where their types are known."""
+"""Security rules compare values like filters, if their types are known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tenants, rows, scope, permissions and subgraphs, as publishers and subscribers see them."""
+"""Tenants, rows, scope, permissions and subgraphs, for publishers and subscribers."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def code_of(error: ValidationError) -> list[str]:
 
 
 @pytest.mark.parametrize("query", [QUERY, RESOLVED, "subscription { shared { id } }"])
-async def test_an_event_reaches_subscribers_of_its_tenant_alone(query):
+async def test_an_event_reaches_only_subscribers_of_its_tenant(query):
     async with make_manager(tenant=TenantIsolation()) as manager:
         ada = await Subscriber.open(manager, ADA, query)
         bob = await Subscriber.open(manager, BOB, query)
@@ -156,7 +156,7 @@ async def test_a_publisher_of_a_tenant_cannot_name_another():
 
 
 @pytest.mark.parametrize("query", [QUERY, RESOLVED, "subscription { shared { id } }"])
-async def test_rows_reach_those_whose_identity_fits(query):
+async def test_events_reach_subscribers_whose_identity_matches(query):
     rows = [
         RowFilter("orders*", {"user_id": "$identity.user_id"}, unless="admin"),
         RowFilter("orders", {"team.name": ["$identity.teams", "public"]}, unless=["admin"]),

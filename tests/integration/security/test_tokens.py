@@ -1,4 +1,4 @@
-"""JSON Web Tokens, the end of identities, hosts, and who is connected."""
+"""JSON Web Tokens, expiry of identities, hosts, and the list of connections."""
 
 from __future__ import annotations
 
@@ -225,7 +225,7 @@ async def test_keys_are_fetched_once_for_all_and_unknown_ones_cause_no_flood(ser
         assert await is_accepted(server, connect, of_key("one", SECRET))
 
 
-async def test_without_keys_nobody_is_accepted(serve, connect, caplog, within):
+async def test_without_keys_no_client_is_accepted(serve, connect, caplog, within):
     async with KeyServer() as keys:
         keys.status = "500 Internal Server Error"
         server = await serve(make_manager(key=None, jwks_url=keys.url))

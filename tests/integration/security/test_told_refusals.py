@@ -1,4 +1,4 @@
-"""What the log and the client are told of what was refused: why, and what to do."""
+"""Texts of refusals in the log and for the client: the reason, and what to do."""
 
 from __future__ import annotations
 

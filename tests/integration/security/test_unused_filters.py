@@ -1,4 +1,4 @@
-"""A row filter for channels that no subscription listens on would protect nothing."""
+"""A row filter that covers no channel of a subscription is refused."""
 
 from __future__ import annotations
 

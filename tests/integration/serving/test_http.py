@@ -1,4 +1,4 @@
-"""GraphQL over HTTP: what needs more than a transcript of `tests/conformance/http`."""
+"""GraphQL over HTTP: behaviour that a transcript of `tests/conformance/http` cannot express."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTTP as it is spoken: by clients of HTTP/1.0, by those who send HEAD, with a slash at the end."""
+"""Uncommon HTTP: clients of HTTP/1.0, HEAD, paths with a trailing slash."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Status, headers and cookies that resolvers set on the answer to a query or mutation."""
+"""Status, headers and cookies that resolvers set for the response to a query or mutation."""
 
 from __future__ import annotations
 

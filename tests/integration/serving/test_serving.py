@@ -1,4 +1,4 @@
-"""The embedded server beside its GraphQL path: health, metrics, drain, where it listens."""
+"""The embedded server without GraphQL: health, metrics, drain, addresses."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def test_health_tells_that_it_lives_and_is_ready(serve):
             assert response.headers["cache-control"] == "no-store"
 
 
-async def test_a_server_that_drains_lives_is_not_ready_and_lets_nobody_in(connect, within):
+async def test_a_draining_server_is_live_not_ready_and_refuses_clients(connect, within):
     call = HeldCall()
     manager = SubscriptionManager([call.declare()])
     async with manager.serve(port=0) as server:
@@ -87,7 +87,7 @@ async def test_metrics_are_in_the_text_format_of_prometheus(serve, connect):
     assert manager.prometheus().splitlines() == lines
 
 
-async def test_those_who_are_connected_are_listed(serve, connect):
+async def test_open_connections_are_listed(serve, connect):
     manager = SubscriptionManager([feed], security=Security(authenticate=by_payload))
     server = await serve(manager)
     assert manager.connections() == []

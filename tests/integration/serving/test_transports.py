@@ -1,4 +1,4 @@
-"""Ways to ask that a manager has switched off: `transports=`."""
+"""Transports that a manager has disabled: `transports=`."""
 
 from __future__ import annotations
 
@@ -139,6 +139,6 @@ async def test_what_is_off_is_not_advised(serve):
         (["graphql-ws", "multipart"], 'needs "get" or "post"'),
     ],
 )
-def test_transports_that_cannot_be_are_refused(transports, message):
+def test_invalid_transports_are_refused(transports, message):
     with pytest.raises(ConfigurationError, match=message):
         SubscriptionManager([number], schema=SDL, transports=transports)

@@ -1,4 +1,4 @@
-"""Who may connect and see what."""
+"""Authentication and security rules."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ impl AsyncPushSender for Delivery {
                     envelope,
                 }),
                 None => {
-                    tracing::warn!(channel, "a message on a channel of the bus has no position")
+                    tracing::warn!(target: "fraiseql_subs", channel, "a message on a channel of the bus has no position")
                 }
             }
         } else if channel == &*self.shared.probe {

@@ -39,6 +39,7 @@ pub(super) async fn check(shared: &Shared, link: &Link) -> Result<(), Fault> {
     let eviction = &link.server.eviction;
     if eviction.starts_with("allkeys") || eviction.starts_with("volatile") {
         tracing::warn!(
+            target: "fraiseql_subs",
             policy = eviction.as_str(),
             "Redis may drop keys of the bus when it has reached its maxmemory: clients are then told \
              that they have missed events; set maxmemory-policy noeviction"

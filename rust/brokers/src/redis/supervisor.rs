@@ -71,7 +71,7 @@ pub(super) async fn keep(shared: Arc<Shared>, role: Role) {
                 fault
             }
         };
-        tracing::warn!(?role, reason = fault.reason, "no link to Redis");
+        tracing::debug!(target: "fraiseql_subs", ?role, reason = fault.reason, "no link to Redis");
         shared.health.away(role, &fault, shared.arrivals());
         tokio::time::sleep(backoff.after(lived, fault.is_configuration())).await;
     }

@@ -219,7 +219,7 @@ impl Inbox {
     pub(super) fn audited(&self, heads: impl IntoIterator<Item = (StreamKey, Position)>) {
         for (key, head) in heads {
             self.step(&key, |sequencer, mut sink| {
-                sequencer.audited(head, &mut sink)
+                sequencer.audited(head, &mut sink);
             });
         }
     }
@@ -294,7 +294,9 @@ impl Arrivals for Inbox {
             self.intake.deliver_gap(&carried.stream, head);
         }
         drop(state);
-        self.step(key, |sequencer, mut sink| sequencer.ready(head, &mut sink));
+        self.step(key, |sequencer, mut sink| {
+            sequencer.ready(head, &mut sink);
+        });
         if is_first && let Some(carried) = self.state.lock().carried.get(key) {
             carried.is_ready.send_replace(true);
         }
@@ -320,7 +322,9 @@ impl Arrivals for Inbox {
             Scope::All => self.state.lock().carried.keys().cloned().collect(),
         };
         for key in keys {
-            self.step(&key, |sequencer, mut sink| sequencer.doubt(&mut sink));
+            self.step(&key, |sequencer, mut sink| {
+                sequencer.doubt(&mut sink);
+            });
         }
     }
 

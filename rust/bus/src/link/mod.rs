@@ -87,7 +87,8 @@ impl EngineLink {
         tokio::join!(
             self.outbox.run(),
             tasks::read_gaps(self.clone()),
-            tasks::look_after(self.clone())
+            tasks::look_after(self.clone()),
+            tasks::tell_health(self.clone())
         );
     }
 
@@ -167,10 +168,5 @@ impl EngineLink {
             answered.await;
             engine.close(drain).await;
         })
-    }
-
-    /// A random number from 0 to 1, which keeps nodes apart.
-    fn random(&self) -> f64 {
-        fastrand::f64()
     }
 }

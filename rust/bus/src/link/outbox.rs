@@ -102,6 +102,11 @@ impl Outbox {
         })
     }
 
+    /// Tries again at once what waits for its next attempt: the engine can be reached again.
+    pub(super) fn try_now(&self) {
+        self.publisher.try_now();
+    }
+
     pub(super) fn counts(&self) -> PublishCounts {
         self.publisher.counts()
     }

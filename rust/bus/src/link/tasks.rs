@@ -10,6 +10,7 @@ use tokio::time::{interval, sleep};
 use super::EngineLink;
 use super::inbox::ReadRequest;
 use crate::StreamKey;
+use crate::engine::Health;
 
 /// Reads of the engine's history at a time (count).
 const READS_AT_ONCE: usize = 64;
@@ -54,7 +55,7 @@ async fn read(link: &EngineLink, ReadRequest { key, after }: ReadRequest) {
     let fruitless = link.inbox.read(&key, answer);
     if fruitless > 0 {
         let longest = READ_PAUSE.mul_f64(f64::from(1 << fruitless.min(6)));
-        sleep(longest.mul_f64(link.random())).await;
+        sleep(longest.mul_f64(fastrand::f64())).await;
     }
     link.inbox.line_up(&key);
 }
@@ -66,16 +67,68 @@ pub(super) async fn look_after(link: Arc<EngineLink>) {
     loop {
         ticks.tick().await;
         let now = Instant::now();
-        let linger = LINGER.mul_f64(1.0 + link.random());
+        let linger = LINGER.mul_f64(1.0 + fastrand::f64());
         link.inbox
             .expire(now, linger, |key| link.engine.unwant(key));
         if link.engine.health().is_live() {
-            let silence = SILENCE.mul_f64(0.5 + link.random());
+            let silence = SILENCE.mul_f64(0.5 + fastrand::f64());
             let silent = link.inbox.silent(silence, AUDIT_STREAMS, now);
             if !silent.is_empty() {
                 audit(&link, silent.into()).await;
             }
         }
+    }
+}
+
+/// Tells in the log when the engine cannot be reached, and when it can again.
+pub(super) async fn tell_health(link: Arc<EngineLink>) {
+    let mut health = link.health();
+    let mut away_since = None;
+    loop {
+        match &*health.borrow_and_update() {
+            Health::Live => {
+                link.outbox.try_now();
+                if let Some(since) = away_since.take() {
+                    let seconds = Instant::now().duration_since(since).as_secs_f64();
+                    tracing::info!(
+                        target: "fraiseql_subs",
+                        "the bus is back after {seconds:.1} s: events are published and delivered again"
+                    );
+                }
+            }
+            Health::Away {
+                since,
+                reason,
+                is_configuration,
+            } if away_since.is_none() => {
+                away_since = Some(*since);
+                tell_away(reason, *is_configuration);
+            }
+            Health::Silent { since } if away_since.is_none() => {
+                away_since = Some(*since);
+                tell_away("nothing that is published comes back", false);
+            }
+            Health::Starting | Health::Silent { .. } | Health::Away { .. } | Health::Closed => {}
+        }
+        if health.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn tell_away(reason: &str, is_configuration: bool) {
+    if is_configuration {
+        tracing::error!(
+            target: "fraiseql_subs",
+            reason,
+            "the bus refuses this program: correct its configuration; clients stay connected, and no event reaches them"
+        );
+    } else {
+        tracing::warn!(
+            target: "fraiseql_subs",
+            reason,
+            "the bus cannot be reached: clients stay connected, and no event reaches them; it is tried again until it is back"
+        );
     }
 }
 

@@ -17,8 +17,8 @@ use crate::schema::Schema;
 /// Coerced arguments, and the names of those that are null because they were left out.
 type Arguments = (JsonMap, Vec<Name>);
 
-/// `CoerceArgumentValues()` of the specification. An error has the place of the value that is wrong,
-/// if one was given.
+/// `CoerceArgumentValues()` of the specification. An error has the location of the wrong value, if
+/// the document contains it.
 pub(crate) fn coerce_arguments(
     schema: &Schema,
     field: &Field,
@@ -45,7 +45,7 @@ pub(crate) fn coerce_arguments(
     Ok((coerced, left_out))
 }
 
-/// Refuses arguments in which large variables stand again and again: each time is a copy.
+/// Refuses arguments that use large variables many times: each use is a copy.
 fn check_repeated(field: &Field, variables: &JsonMap) -> Result<(), (String, Option<SourceSpan>)> {
     let mut used = HashMap::new();
     for argument in &field.arguments {
@@ -78,7 +78,7 @@ fn count_variables<'d>(value: &'d Literal, used: &mut HashMap<&'d str, usize>) {
     }
 }
 
-/// Whether a client gave no value: no argument, or a variable without a value.
+/// Whether the client passed no value: no argument, or a variable without a value.
 fn is_left_out(given: Option<&Node<Literal>>, variables: &JsonMap) -> bool {
     given.is_none_or(|given| {
         let variable = given.as_variable();

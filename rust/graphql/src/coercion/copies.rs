@@ -1,12 +1,12 @@
-//! What coercion may copy of values that a request has once.
+//! Bounds the copies that coercion makes of values in a request.
 
 use serde_json::Value as Json;
 
-/// What may be copied of values that stand in a request once: variables that are used again, and
-/// defaults that are put into many objects (values, and each 64 characters of their texts).
+/// Limit of copied values: variables that are used several times, and defaults of many objects
+/// (count; a text counts once for each 64 characters).
 pub(super) const MAX_COPIED: usize = 100_000;
 
-/// What a value counts for where it is copied.
+/// Returns the number that a value counts when it is copied.
 pub(super) fn units(value: &Json) -> usize {
     match value {
         Json::Null | Json::Bool(_) | Json::Number(_) => 1,

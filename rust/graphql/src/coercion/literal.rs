@@ -1,4 +1,4 @@
-//! The values of literals in documents and schemas: variables put in, defaults applied.
+//! Evaluates literals in documents and schemas: inserts variables and applies defaults.
 
 use apollo_compiler::Node;
 use apollo_compiler::ast::{Type, Value as Literal};
@@ -9,7 +9,7 @@ use super::scalar::scalar;
 use crate::JsonMap;
 use crate::schema::Schema;
 
-/// `valueFromAST` of graphql-js: the value of a literal, `None` when it does not fit the type.
+/// `valueFromAST` of graphql-js: the value of a literal; `None` if it does not fit the type.
 pub(crate) fn literal(
     schema: &Schema,
     ty: &Type,
@@ -112,7 +112,7 @@ fn untyped(value: &Literal, variables: Option<&JsonMap>) -> Option<Json> {
             Json::Array(items.collect::<Option<Vec<_>>>()?)
         }
         Literal::Object(members) => {
-            // A variable that was not given is no member.
+            // A variable without a value adds no member.
             let is_given = |value: &Literal| {
                 value.as_variable().is_none_or(|name| {
                     variables.is_some_and(|known| known.contains_key(name.as_str()))

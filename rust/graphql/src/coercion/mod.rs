@@ -1,7 +1,7 @@
-//! Input coercion: `CoerceVariableValues()` and `CoerceArgumentValues()` of the specification, as
-//! graphql-js 16 does them.
+//! Input coercion: `CoerceVariableValues()` and `CoerceArgumentValues()` of the specification, with
+//! the details of graphql-js 16.
 //!
-//! Enum values become what the host uses for them; everything else keeps its JSON form.
+//! Enum values become the host's values for them; all other values keep their JSON form.
 
 mod arguments;
 mod copies;

@@ -4,8 +4,8 @@ use serde_json::Value as Json;
 
 use crate::write::write_float;
 
-/// Input coercion of a scalar from JSON: what it becomes, `None` if it stays as it is. The error says
-/// what it cannot represent.
+/// Coerces a scalar from JSON: returns the coerced value, `None` if it is unchanged. The error says
+/// what the type cannot represent.
 pub(super) fn scalar(type_name: &str, value: &Json) -> Result<Option<Json>, &'static str> {
     match type_name {
         "Int" => match value.as_number().and_then(whole) {
@@ -27,7 +27,7 @@ pub(super) fn scalar(type_name: &str, value: &Json) -> Result<Option<Json>, &'st
             Json::String(_) => Ok(None),
             Json::Number(number) => match (whole(number), number.as_f64()) {
                 (Some(number), _) => Ok(Some(number.to_string().into())),
-                // A whole number beyond 64 bits, as JavaScript writes it.
+                // A whole number beyond 64 bits, in the form that JavaScript writes.
                 (None, Some(number)) if number.trunc() == number => {
                     let mut digits = Vec::new();
                     write_float(number, &mut digits);
@@ -41,7 +41,7 @@ pub(super) fn scalar(type_name: &str, value: &Json) -> Result<Option<Json>, &'st
     }
 }
 
-/// A number without fraction, also when it is written as `5.0`.
+/// Returns a number without a fraction as an integer, also if it is written as `5.0`.
 fn whole(number: &serde_json::Number) -> Option<i128> {
     let integer = number.as_i64().map(i128::from);
     integer

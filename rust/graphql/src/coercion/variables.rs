@@ -14,11 +14,11 @@ use crate::schema::Schema;
 use crate::source::Source;
 use crate::value::{Value as _, describe_string};
 
-/// Errors of one request that are reported (count). Past it the rest is left out.
+/// Errors of one request that are reported (count). Past it further errors are left out.
 const MAX_ERRORS: usize = 50;
 
-/// `CoerceVariableValues()` of the specification. Values become what they are coerced to, so that
-/// large ones are there once.
+/// `CoerceVariableValues()` of the specification. Coerces the values in place, so that large ones
+/// are not copied.
 pub(crate) fn coerce_variables(
     schema: &Schema,
     operation: &Operation,
@@ -84,7 +84,7 @@ struct Input<'a> {
     variable: &'a str,
     path: Vec<PathSegment>,
     problems: Vec<String>,
-    /// What defaults have added.
+    /// Size of the defaults that were added.
     copied: usize,
 }
 
@@ -156,7 +156,7 @@ impl<'a> Input<'a> {
                     let problem = format!("Expected type \"{type_name}\" to be an object.");
                     return self.refuse(&value, &problem);
                 };
-                // As an object is described; its members leave it.
+                // The description of an object, whose members are moved out.
                 let described = "an object";
                 let mut coerced = JsonMap::new();
                 for (name, field) in &definition.fields {

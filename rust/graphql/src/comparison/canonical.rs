@@ -1,19 +1,21 @@
-//! One text for all spellings of a value: numbers, UUIDs, dates and times.
+//! Canonical texts of values: numbers, UUIDs, dates and times.
 //!
-//! What is no such value has none. A text made here is its own text.
+//! A text that is not such a value has no canonical text. A canonical text is its own canonical
+//! text.
 
 use std::fmt::Write as _;
 
 use time::format_description::well_known::Iso8601;
 use time::{Date, OffsetDateTime, PrimitiveDateTime, Time, UtcOffset};
 
-/// Zeros that are written out around the digits of a number (count). Past it there is an exponent.
+/// Zeros that are written before or after the digits of a number (count). Past it an exponent is
+/// used.
 const MAX_ZEROS: i64 = 40;
 
-/// Bytes of the longest text that may be a date, a time or both. No parser is asked about others.
+/// Longest text that may be a date, a time or both (bytes). Longer texts are not parsed.
 const MAX_MOMENT: usize = 48;
 
-/// A decimal number without needless zeros: `1.50`, `1.5` and `15e-1` are `1.5`.
+/// Returns a decimal number without unnecessary zeros: `1.50`, `1.5` and `15e-1` are `1.5`.
 pub(crate) fn number(text: &str) -> Option<String> {
     let (is_negative, unsigned) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
@@ -64,7 +66,7 @@ fn write_digits(out: &mut String, digits: &str, exponent: i64) {
     }
 }
 
-/// A double as Python writes it: `1.0`, `1e+16`.
+/// Returns a double in the form that Python writes: `1.0`, `1e+16`.
 pub(crate) fn float(number: f64) -> String {
     let text = format!("{number:?}");
     let Some((digits, exponent)) = text.split_once('e') else {
@@ -77,7 +79,7 @@ pub(crate) fn float(number: f64) -> String {
     format!("{digits}e{sign}{exponent:0>2}")
 }
 
-/// Small letters and hyphens, whatever the case, with braces or as a URN or without hyphens.
+/// Returns a UUID in lower case with hyphens. Accepts upper case, braces, URNs, and no hyphens.
 pub(crate) fn uuid(text: &str) -> Option<String> {
     let text = text.strip_prefix("urn:").unwrap_or(text);
     let text = text.strip_prefix("uuid:").unwrap_or(text);
@@ -97,8 +99,8 @@ pub(crate) fn uuid(text: &str) -> Option<String> {
     (count == 32).then_some(written)
 }
 
-/// A moment in UTC as Python's `isoformat` writes it, so that all offsets of one moment are equal;
-/// without an offset, as it is.
+/// Returns a moment in UTC in the form of Python's `isoformat`, so that all offsets of one moment
+/// have the same text; a moment without an offset is not converted.
 pub(crate) fn date_time(text: &str) -> Option<String> {
     let mut text = moment(text)?;
     if text.as_bytes().get(10) == Some(&b' ') {
@@ -108,7 +110,7 @@ pub(crate) fn date_time(text: &str) -> Option<String> {
         let moment = moment.checked_to_offset(UtcOffset::UTC)?;
         return Some(write_moment(moment.date(), moment.time(), true));
     }
-    // What is asked for less than the text has leaves the rest unread.
+    // A parser for a shorter format would ignore the rest of the text.
     match text.split_once('T') {
         Some((_, time)) if time.contains(['+', '-', 'Z']) => None,
         Some(_) => {
@@ -122,7 +124,7 @@ pub(crate) fn date_time(text: &str) -> Option<String> {
     }
 }
 
-/// A day: `2024-01-31`.
+/// Returns a day: `2024-01-31`.
 pub(crate) fn date(text: &str) -> Option<String> {
     let text = moment(text).filter(|text| !text.contains('T'))?;
     let date = Date::parse(&text, &Iso8601::PARSING).ok()?;
@@ -131,7 +133,7 @@ pub(crate) fn date(text: &str) -> Option<String> {
     Some(written)
 }
 
-/// A time of day, in UTC when it has an offset.
+/// Returns a time of day, in UTC if it has an offset.
 pub(crate) fn time(text: &str) -> Option<String> {
     let text = moment(text).filter(|text| !text.contains('T'))?;
     let mut written = String::new();
@@ -139,7 +141,7 @@ pub(crate) fn time(text: &str) -> Option<String> {
         write_time(&mut written, Time::parse(&text, &Iso8601::PARSING).ok()?);
         return Some(written);
     }
-    // An offset is parsed with a day only.
+    // An offset can be parsed only together with a day.
     let moment = format!("2000-01-01T{text}");
     let moment = OffsetDateTime::parse(&moment, &Iso8601::PARSING).ok()?;
     write_time(

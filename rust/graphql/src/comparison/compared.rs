@@ -1,4 +1,4 @@
-//! How the arguments and the data of a subscription are compared, as its schema says.
+//! Derives from the schema how the arguments and the data of a subscription are compared.
 
 use std::sync::Arc;
 
@@ -8,19 +8,20 @@ use apollo_compiler::schema::ExtendedType;
 use super::{Comparison, Member};
 use crate::schema::{Schema, names_of};
 
-/// What the schema says of a path into the data of an event.
+/// The schema's type at a path into the data of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DataType {
-    /// Nothing: data may have more than its type.
+    /// The schema has no type there: data may have more members than its type.
     Unknown,
-    /// How what stands there is compared.
+    /// How the value at the path is compared.
     Known(Comparison),
-    /// No value ever stands there, as the text says.
+    /// The path can never have a value, for the reason in the text.
     Nowhere(String),
 }
 
 impl Schema {
-    /// How values of an argument of a subscription field are compared; `None` when there is none.
+    /// Returns how values of an argument of a subscription field are compared; `None` if there is
+    /// no such argument.
     #[must_use]
     pub fn argument_comparison(&self, field: &str, argument: &str) -> Option<Comparison> {
         let root = self.compiled().get_object(self.subscription_type())?;
@@ -28,7 +29,7 @@ impl Schema {
         Some(self.comparison(&argument.ty, &mut Vec::new()))
     }
 
-    /// What stands at a path into the value of a subscription field.
+    /// Returns the type at a path into the value of a subscription field.
     #[must_use]
     pub fn data_type(&self, field: &str, path: &[Box<str>]) -> DataType {
         let root = self.compiled().get_object(self.subscription_type());
@@ -43,11 +44,11 @@ impl Schema {
             let type_name = ty.inner_named_type();
             match self.compiled().types.get(type_name) {
                 Some(ExtendedType::Object(object)) => {
-                    let found = object.fields.iter().find(|(name, _)| {
+                    let field = object.fields.iter().find(|(name, _)| {
                         let keys = self.keys_of(type_name, name);
                         keys.iter().any(|key| *key.name == **part)
                     });
-                    match found {
+                    match field {
                         Some((_, field)) => ty = &field.ty,
                         None => return self.unknown_key(type_name, part),
                     }
@@ -67,7 +68,7 @@ impl Schema {
         }
     }
 
-    /// What a key is that no field of the type is read from.
+    /// Returns the type of a key that no field of the type is read from.
     fn unknown_key(&self, type_name: &str, key: &str) -> DataType {
         match self.keys_of(type_name, key).first() {
             Some(known) => DataType::Nowhere(format!(
@@ -78,7 +79,7 @@ impl Schema {
         }
     }
 
-    /// `around` holds the input objects around the type, which may lead back to them.
+    /// `around`: the input objects around the type, to which it may refer.
     fn comparison<'s>(&'s self, ty: &'s Type, around: &mut Vec<&'s str>) -> Comparison {
         match ty {
             Type::List(item) | Type::NonNullList(item) => {

@@ -1,9 +1,9 @@
-//! How values are compared: by what their type means by them, not by how they are spelled.
+//! Compares values by their type, not by their text.
 //!
-//! Filters, channels and security rules compare what was published with what a client or an
-//! identity says. Either side becomes a [`Compared`] by the same [`Comparison`]; equal ones are equal
-//! as hashes, so that they can be looked up. The table of what is equal is in
-//! `docs/how-to/filter-events.md`.
+//! Filters, channels and security rules compare published values with those of a client or an
+//! identity. Both sides are converted to [`Compared`] by the same [`Comparison`]. Equal values have
+//! equal hashes, so they can be looked up. `docs/how-to/filter-events.md` defines which values are
+//! equal.
 
 mod canonical;
 mod compared;
@@ -18,20 +18,20 @@ use crate::value::EnumType;
 
 pub use compared::DataType;
 
-/// What a type means by equal values.
+/// How values of a type are compared.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Comparison {
-    /// Of a type that says nothing: as text, a number as the text that spells it.
+    /// An unknown type: as text, a number as the text of its digits.
     Any,
     /// `String` and `ID`: as [`Self::Any`].
     Text,
     /// `Boolean`: a number is true unless it is 0.
     Boolean,
-    /// `Int`, `Decimal` and the like: by its value, also when it is a text.
+    /// `Int`, `Decimal` and similar types: by value, also if it is a text.
     Number,
     /// `Float`: as [`Self::Number`].
     Float,
-    /// `DateTime`: the moment, whatever its offset.
+    /// `DateTime`: by the moment, with any offset.
     DateTime,
     /// `Date`.
     Date,
@@ -39,12 +39,12 @@ pub enum Comparison {
     Time,
     /// `UUID`.
     Uuid,
-    /// An enum: its name, or what the host uses for it.
+    /// An enum: by its name, or by the host's value for it.
     Enum(Arc<EnumType>),
     /// A list: item by item, in order.
     List(Arc<Comparison>),
-    /// An input object: field by field; null and absent are equal. Without members: an object of an
-    /// output type.
+    /// An input object: field by field; null and absent are equal. Without members: an output type,
+    /// whose fields are not compared.
     Object(Arc<[Member]>),
 }
 
@@ -52,27 +52,27 @@ pub enum Comparison {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Member {
     pub(crate) name: Box<str>,
-    /// Under which it may stand in a value, in this order.
+    /// Keys of the field in a value, in this order.
     pub(crate) keys: Box<[Box<str>]>,
     pub(crate) comparison: Comparison,
 }
 
-/// A value as it is compared.
+/// A value in its compared form.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Compared {
-    /// Null, or no value there.
+    /// Null, or no value.
     Null,
     /// `true` or `false`.
     Bool(bool),
-    /// Everything else that is neither list nor object.
+    /// Any other value that is neither a list nor an object.
     Text(Box<str>),
     /// A list or an object, as JSON.
     Json(Box<str>),
 }
 
 impl Comparison {
-    /// How values of a scalar are compared. Scalars that have no name in the specification go by
-    /// the names that are customary.
+    /// Returns how values of a scalar are compared. Scalars outside the specification are
+    /// recognised by their usual names.
     #[must_use]
     pub fn of_scalar(name: &str) -> Self {
         match name {
@@ -91,7 +91,8 @@ impl Comparison {
         }
     }
 
-    /// The value as it is compared. What is no value of the type is compared as [`Self::Any`].
+    /// Converts a value to its compared form. A value that is not of the type is compared as
+    /// [`Self::Any`].
     #[must_use]
     pub fn of(&self, value: &Json) -> Compared {
         match (self, value) {
@@ -115,8 +116,8 @@ impl Comparison {
         }
     }
 
-    /// A coerced argument as the host would publish it: in place of what an argument is for a value
-    /// of an enum, what is published of it.
+    /// Converts a coerced argument to the form in which the host publishes it: replaces the host's
+    /// value of an enum member by its published value.
     #[must_use]
     pub fn published<'v>(&self, argument: &'v Json) -> Cow<'v, Json> {
         match (self, argument) {
@@ -141,7 +142,8 @@ impl Comparison {
         }
     }
 
-    /// Whether `value`, compared, is `text`. Makes no text where the value has it.
+    /// Whether the compared form of `value` is `text`. Avoids an allocation if the value is already
+    /// that text.
     #[must_use]
     pub fn is_text(&self, value: &Json, text: &str) -> bool {
         match (self, value) {
@@ -151,8 +153,8 @@ impl Comparison {
         }
     }
 
-    /// The text that an argument has in the name of a channel, which is what `publish` makes of it:
-    /// an enum's value, a moment in UTC. `None` for null, lists and objects.
+    /// Returns the text of an argument in the name of a channel, equal to the text that `publish`
+    /// writes: an enum's value, a moment in UTC. `None` for null, lists and objects.
     #[must_use]
     pub fn channel_text(&self, value: &Json) -> Option<String> {
         let text = match (self, value) {
@@ -176,7 +178,7 @@ impl Comparison {
         })
     }
 
-    /// Whether a client may have written any text as this value of [`Self::channel_text`].
+    /// Whether a client can choose any text as the value of [`Self::channel_text`].
     #[must_use]
     pub fn is_free_text(&self, value: &Json) -> bool {
         match self {
@@ -186,7 +188,7 @@ impl Comparison {
         }
     }
 
-    /// Whether the value can be one of the type; null is one of any.
+    /// Whether the value can be of the type; null can be of any type.
     #[must_use]
     pub fn admits(&self, value: &Json) -> bool {
         match (self, value) {
@@ -199,7 +201,7 @@ impl Comparison {
         }
     }
 
-    /// How what stands at a path inside such a value is compared.
+    /// Returns how the value at a path inside such a value is compared.
     #[must_use]
     pub fn at(&self, path: &[Box<str>]) -> &Self {
         match (self, path) {
@@ -212,7 +214,7 @@ impl Comparison {
         }
     }
 
-    /// How a value of the type, or of a list each item, is compared.
+    /// Returns how a value of the type, or each item of a list, is compared.
     #[must_use]
     pub fn innermost(&self) -> &Self {
         match self {
@@ -221,14 +223,14 @@ impl Comparison {
         }
     }
 
-    /// How values of two types are compared with each other; `None` when none of one can equal
-    /// any of the other.
+    /// Returns how values of two types are compared with each other; `None` if no value of one can
+    /// equal a value of the other.
     #[must_use]
     pub fn with(&self, other: &Self) -> Option<Self> {
         use Comparison::{Any, Boolean, Date, DateTime, Enum, Float, List, Number, Object, Text};
         match (self, other) {
             (one, other) if one == other => Some(one.clone()),
-            // Of an output type the members are not known: it says that it is an object, no more.
+            // The members of an output type are unknown, only that it is an object.
             (Any, Object(members)) | (Object(members), Any) if members.is_empty() => Some(Any),
             (Any, other) | (other, Any) => Some(other.clone()),
             (List(one), List(other)) => one.with(other).map(|item| List(item.into())),
@@ -255,7 +257,7 @@ impl Comparison {
         }
     }
 
-    /// What such a value is, for errors: `a DateTime`.
+    /// Returns a description of such a value for errors: `a DateTime`.
     #[must_use]
     pub fn describe(&self) -> String {
         match self {
@@ -273,7 +275,7 @@ impl Comparison {
         }
     }
 
-    /// The one text of all spellings; `None` when the value is none of the type.
+    /// Returns the canonical text; `None` if the value is not of the type.
     fn canonical(&self, value: &Json) -> Option<String> {
         if let (Self::Number | Self::Float, Json::Number(number)) = (self, value) {
             return match number.as_i64() {
@@ -301,7 +303,7 @@ impl Comparison {
     }
 }
 
-/// A value of which no type is known.
+/// Returns the compared form of a value of unknown type.
 fn plain(value: &Json) -> Compared {
     match value {
         Json::Null => Compared::Null,
@@ -338,8 +340,8 @@ fn write_list(out: &mut String, items: &[Json], item: &Comparison) {
 fn write_members(out: &mut String, members: &[Member], value: &Json) {
     out.push('{');
     for member in members {
-        let found = member.keys.iter().find_map(|key| value.get(&**key));
-        match found.map(|found| member.comparison.of(found)) {
+        let field = member.keys.iter().find_map(|key| value.get(&**key));
+        match field.map(|field| member.comparison.of(field)) {
             None | Some(Compared::Null) => {}
             Some(compared) => write_member(out, &member.name, &compared),
         }
@@ -364,13 +366,13 @@ fn write_compared(out: &mut String, compared: &Compared) {
     }
 }
 
-/// Reads a number as a text spells it: an integral float as the integer.
+/// Passes the text of a number to `read`: an integral float has the text of the integer.
 pub fn spell<R>(number: &Number, read: impl FnOnce(&str) -> R) -> R {
     if let Some(integer) = number.as_i64() {
         return read(itoa::Buffer::new().format(integer));
     }
     match number.as_f64() {
-        // Past 2^53 a float no longer tells neighbouring integers apart.
+        // Past 2^53 a float cannot distinguish neighbouring integers.
         Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() < 9e15 => {
             #[expect(clippy::cast_possible_truncation, reason = "integral and below 2^53")]
             let integer = float as i64;

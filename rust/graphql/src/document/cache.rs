@@ -1,7 +1,7 @@
-//! Documents by their text, so that a document is parsed once for all its subscribers, and by
-//! the hash that a client sends in place of a text it has sent before.
+//! Cache of documents, by text and by hash. A document is parsed once for all its subscribers. A
+//! client may send the hash of a document instead of a text that it has sent before.
 //!
-//! The locks are held for look-ups only; two threads that miss at once both parse.
+//! The locks are held only for look-ups; two threads that miss at the same time both parse.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -20,19 +20,18 @@ use crate::error::{CODE_BAD_USER_INPUT, GraphQLError, request_error};
 use crate::limits::DocumentLimits;
 use crate::schema::Schema;
 
-/// Refused documents that are kept with their errors (count). They have a cache of their own:
-/// a client that sends rubbish does not push out what the others use.
+/// Refused documents that are kept with their errors (count). They have a separate cache, so that
+/// invalid documents do not evict valid ones.
 const FAILURES_KEPT: NonZeroUsize = NonZeroUsize::MIN.saturating_add(127);
 
-/// Largest errors that are kept with a refused document (bytes, roughly).
+/// Largest errors that are kept with a refused document (bytes, approximate).
 const MAX_FAILURE_BYTES: usize = 32 * 1024;
 
 /// Longest text that is kept (bytes). Longer documents are parsed for each request.
 const MAX_KEPT_BYTES: usize = 16 * 1024;
 
-/// All texts that are kept (bytes). Past it the least recently used documents leave, however few
-/// they are: a document takes up to some fifty times the memory of its text. Its plans are bounded
-/// apart.
+/// Size of all kept texts (bytes). Past it the least recently used documents are dropped. A
+/// document uses up to about fifty times the memory of its text; plans have a separate bound.
 const MAX_TOTAL_BYTES: usize = 2 * 1024 * 1024;
 
 /// Bounded cache of documents; safe to share between threads.
@@ -49,7 +48,7 @@ pub struct DocumentCache {
 #[derive(Debug)]
 struct Documents {
     by_text: LruCache<Arc<str>, Kept>,
-    /// Texts that clients may refer to by their SHA-256; each is in `by_text`, too.
+    /// Texts by the SHA-256 that clients send; each text is also in `by_text`.
     by_sha256: HashMap<Box<str>, Arc<str>>,
     total_bytes: usize,
 }
@@ -85,9 +84,9 @@ impl Documents {
         }
     }
 
-    /// Lets clients refer to a document that is kept by its hash.
+    /// Adds the hash of a kept document.
     fn name(&mut self, text: &str, hash: String) {
-        // Another client may have pushed it out since.
+        // The document may have been evicted since.
         if let Some((key, _)) = self.by_text.get_key_value(text) {
             let key = key.clone();
             let hash = hash.into_boxed_str();
@@ -100,8 +99,8 @@ impl Documents {
 }
 
 impl DocumentCache {
-    /// An empty cache that keeps `capacity` documents (count), the least recently used leaving
-    /// first.
+    /// Creates an empty cache of `capacity` documents (count); past it the least recently used is
+    /// dropped.
     pub fn new(
         schema: impl Into<Arc<Schema>>,
         limits: DocumentLimits,
@@ -121,14 +120,14 @@ impl DocumentCache {
         }
     }
 
-    /// Serves these documents only.
+    /// Restricts the cache to these documents.
     #[must_use]
     pub fn with_trusted(mut self, trusted: TrustedDocuments) -> Self {
         self.trusted = Some(trusted);
         self
     }
 
-    /// The ids of trusted documents that would be refused, each with what is wrong.
+    /// Returns the ids of trusted documents that would be refused, each with its errors.
     #[must_use]
     pub fn refused_trusted(&self) -> Vec<(&str, Vec<GraphQLError>)> {
         let documents = self.trusted.iter().flat_map(TrustedDocuments::iter);
@@ -136,13 +135,13 @@ impl DocumentCache {
         refused.collect()
     }
 
-    /// The schema that documents are validated against.
+    /// Returns the schema that documents are validated against.
     #[must_use]
     pub fn schema(&self) -> &Arc<Schema> {
         &self.schema
     }
 
-    /// Documents that are kept at present (count).
+    /// Returns the number of kept documents.
     #[must_use]
     pub fn len(&self) -> usize {
         self.documents.lock().by_text.len()
@@ -154,13 +153,13 @@ impl DocumentCache {
         self.len() == 0
     }
 
-    /// The document that a request refers to.
+    /// Returns the document that a request refers to.
     ///
-    /// A hash with a text makes the document known by its hash for as long as it is kept.
+    /// A request with hash and text adds the hash for as long as the document is kept.
     ///
     /// # Errors
     ///
-    /// What is wrong with the document or with the reference, with `extensions.code`.
+    /// The errors of the document or of the reference, with `extensions.code`.
     pub fn find(
         &self,
         reference: DocumentReference<'_>,
@@ -173,15 +172,16 @@ impl DocumentCache {
         Ok(document)
     }
 
-    /// The text of a document that [`Self::find`] has refused, where the schema was the reason:
-    /// another may judge it. `None`: the request names no document, or it is past the limits.
+    /// Returns the text of a document that [`Self::find`] has refused because of the schema, for
+    /// the host's own executor. `None`: the request names no document, or the document is past the
+    /// limits.
     #[must_use]
     pub fn judged_by_schema(&self, reference: DocumentReference<'_>) -> Option<String> {
         let text = self.text(reference).ok()?;
         Document::is_within(self.limits, &text).then(|| text.into_owned())
     }
 
-    /// The text that a request refers to.
+    /// Returns the text that a request refers to.
     fn text<'t>(
         &'t self,
         reference: DocumentReference<'t>,
@@ -202,7 +202,7 @@ impl DocumentCache {
                 let known = self.documents.lock().by_sha256.get(hash).cloned();
                 match known {
                     Some(text) => Ok(text.to_string().into()),
-                    // The words that clients know: they send hash and text next.
+                    // Clients recognise this text: they then send hash and text.
                     None => Err(request_error(
                         "PersistedQueryNotFound",
                         CODE_PERSISTED_QUERY_NOT_FOUND,
@@ -216,11 +216,11 @@ impl DocumentCache {
         }
     }
 
-    /// The document with this text: kept, or parsed and validated now.
+    /// Returns the document with this text, from the cache, or parsed and validated now.
     ///
     /// # Errors
     ///
-    /// What is wrong with the document, with places and `extensions.code`.
+    /// The errors of the document, with locations and `extensions.code`.
     pub fn get(&self, text: &str) -> Result<Arc<Document>, Vec<GraphQLError>> {
         if let Some(kept) = self.documents.lock().by_text.get(text) {
             return Ok(kept.document.clone());
@@ -249,7 +249,7 @@ impl DocumentCache {
     }
 }
 
-/// What errors take up (bytes, roughly).
+/// Returns the size of errors (bytes, approximate).
 fn weight(errors: &[GraphQLError]) -> usize {
     let of_one = |error: &GraphQLError| {
         size_of::<GraphQLError>() + error.message.len() + size_of_val(error.locations.as_slice())

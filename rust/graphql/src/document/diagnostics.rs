@@ -1,4 +1,4 @@
-//! What a client reads of the compiler's diagnostics.
+//! Converts the compiler's diagnostics to errors for the client.
 
 use apollo_compiler::diagnostic::{Diagnostic, ToCliReport};
 use apollo_compiler::validation::DiagnosticData;
@@ -6,23 +6,23 @@ use apollo_compiler::validation::DiagnosticData;
 use crate::error::GraphQLError;
 use crate::source::Source;
 
-/// Errors of one document that are reported (count). Past it the rest is left out.
+/// Errors of one document that are reported (count). Past it further errors are left out.
 const MAX_ERRORS: usize = 20;
 
-/// Rules of the newest drafts that are stricter than graphql-js 16. The root field is counted
-/// with the variables of each request instead.
+/// Rules of the newest drafts that are stricter than graphql-js 16. The number of root fields is
+/// checked with the variables of each request instead.
 const RULES_LEFT_TO_REQUESTS: [&str; 2] = [
     "SubscriptionUsesConditionalSelection",
     "SubscriptionUsesMultipleFields",
 ];
 
-/// Whether its client reads an error of the compiler that `rules` does not explain.
+/// Whether an error of the compiler that `rules` does not explain is reported to the client.
 pub(crate) fn is_reported(error: &Diagnostic<'_, DiagnosticData>) -> bool {
     let rule = error.error.unstable_error_name();
     !rule.is_some_and(|rule| RULES_LEFT_TO_REQUESTS.contains(&rule))
 }
 
-/// The first errors, with their places.
+/// Returns the first errors, with their locations.
 pub(crate) fn report<'d>(
     diagnostics: impl Iterator<Item = Diagnostic<'d, DiagnosticData>>,
     source: &Source,

@@ -1,5 +1,5 @@
-//! Queries. The schema answers for itself; fields of the host's query type are field errors, as
-//! nothing here can resolve them.
+//! Runs queries. Introspection is answered; fields of the host's query type are field errors,
+//! because this crate cannot resolve them.
 
 mod cost;
 
@@ -61,7 +61,7 @@ impl QueryOperation {
         Ok(query)
     }
 
-    /// Whether it asks for the schema alone.
+    /// Whether it selects only introspection fields.
     #[must_use]
     pub fn is_introspection(&self) -> bool {
         let root_type = self.definition.object_type();
@@ -72,7 +72,7 @@ impl QueryOperation {
         names.all(|name| name.starts_with("__"))
     }
 
-    /// The whole response as JSON.
+    /// Returns the whole response as JSON.
     #[must_use]
     pub fn execute(&self) -> Vec<u8> {
         let mut out = Vec::new();
@@ -109,7 +109,7 @@ impl QueryOperation {
             &Valid::assume_valid(variables),
         );
         let response = response.map_err(|error| Box::new(self.request_error(&error)))?;
-        // A field that the compiler does not know is null, which is all there is to it.
+        // A field that the compiler does not know is null, without an error.
         let is_known = |error: &&ResponseError| !error.message.contains(IS_ONE_OF.as_str());
         if let Some(error) = response.errors.iter().find(is_known) {
             return Err(Box::new(GraphQLError::new(error.message.clone())));

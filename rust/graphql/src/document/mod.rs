@@ -44,7 +44,7 @@ pub struct Document {
     text: Box<str>,
     source: Source,
     executable: Valid<ExecutableDocument>,
-    /// By operation: the variables that its `@skip` and `@include` depend on.
+    /// The variables of `@skip` and `@include`, by operation.
     conditions: HashMap<Option<Name>, Vec<Name>>,
     id: DocumentId,
     plans: Arc<PlanCache>,
@@ -53,11 +53,11 @@ pub struct Document {
 /// The kinds of operations of the specification, section 2.3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OperationKind {
-    /// Reads.
+    /// A query.
     Query,
-    /// Changes something.
+    /// A mutation.
     Mutation,
-    /// Goes on.
+    /// A subscription.
     Subscription,
 }
 
@@ -66,7 +66,7 @@ impl Document {
     ///
     /// # Errors
     ///
-    /// What is wrong with it, with places and `extensions.code`.
+    /// The errors of the document, with locations and `extensions.code`.
     pub fn parse(
         schema: Arc<Schema>,
         limits: DocumentLimits,
@@ -84,12 +84,12 @@ impl Document {
         let mut parser = Parser::new()
             .recursion_limit(MAX_NESTING)
             .token_limit(MAX_TOKENS);
-        // The first syntax error says what is wrong; those after it follow from it.
+        // Only the first syntax error is reported; later ones are usually consequences.
         let ast = parser.parse_ast(text, "document").map_err(|failed| {
             let mut errors = report(failed.errors.iter().take(1), &source, CODE_PARSE_FAILED);
             for error in &mut errors {
                 if error.locations.is_empty() {
-                    // Something is missing at the end.
+                    // A token is missing at the end of the text.
                     error.locations.push(source.locate(text.len()));
                 }
             }
@@ -132,14 +132,14 @@ impl Document {
         })
     }
 
-    /// Has its plans kept together with those of other documents.
+    /// Stores its plans in a cache that is shared with other documents.
     pub(crate) fn with_plans(mut self, plans: Arc<PlanCache>) -> Self {
         self.plans = plans;
         self
     }
 
-    /// Whether a text is within the limits, whatever a schema says of it. What has no syntax has
-    /// neither depth nor fields.
+    /// Whether a text is within the limits, independent of a schema. A text with syntax errors has
+    /// no depth and no fields.
     pub(crate) fn is_within(limits: DocumentLimits, text: &str) -> bool {
         if text.len() > MAX_DOCUMENT_BYTES || limits::check_tokens(text, limits).is_err() {
             return false;
@@ -155,7 +155,7 @@ impl Document {
         }
     }
 
-    /// The kind of the operation of this name; `None` when there is no such operation.
+    /// Returns the kind of the operation with this name; `None` if there is no such operation.
     #[must_use]
     pub fn kind(&self, name: Option<&str>) -> Option<OperationKind> {
         let definition = self.select(name).ok()?;
@@ -166,7 +166,7 @@ impl Document {
         })
     }
 
-    /// Whether the operation of this name asks for the schema, which takes long to describe.
+    /// Whether the operation with this name is an introspection query, which takes long to answer.
     #[must_use]
     pub fn describes_schema(&self, name: Option<&str>) -> bool {
         let Ok(definition) = self.select(name) else {
@@ -177,13 +177,13 @@ impl Document {
             && fields.any(|field| field.name == "__schema" || field.name == "__type")
     }
 
-    /// The name of the operation that a request with this `operationName` asks for.
+    /// Returns the name of the operation that a request with this `operationName` selects.
     #[must_use]
     pub fn operation_name(&self, name: Option<&str>) -> Option<&str> {
         self.select(name).ok()?.name.as_deref()
     }
 
-    /// Whether that operation declares a variable of this name.
+    /// Whether that operation declares a variable with this name.
     #[must_use]
     pub fn declares(&self, name: Option<&str>, variable: &str) -> bool {
         let declared = |definition: &Node<Definition>| {
@@ -193,7 +193,7 @@ impl Document {
         self.select(name).is_ok_and(declared)
     }
 
-    /// Its text.
+    /// Returns its text.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
@@ -223,7 +223,7 @@ impl Document {
     fn select(&self, name: Option<&str>) -> Result<&Node<Definition>, Vec<GraphQLError>> {
         let operations = &self.executable.operations;
         let mut all = operations.iter();
-        let found = match name {
+        let operation = match name {
             Some(name) => operations
                 .named
                 .get(name)
@@ -236,6 +236,6 @@ impl Document {
                 ),
             },
         };
-        found.map_err(|message| request_error(message, CODE_OPERATION_RESOLUTION_FAILED))
+        operation.map_err(|message| request_error(message, CODE_OPERATION_RESOLUTION_FAILED))
     }
 }

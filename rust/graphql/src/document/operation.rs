@@ -1,4 +1,4 @@
-//! What a request comes to: its operation is chosen, variables and arguments are coerced.
+//! Prepares a request: selects its operation, coerces variables and arguments.
 
 use std::sync::Arc;
 
@@ -24,9 +24,9 @@ use crate::rules;
 pub enum Operation {
     /// A subscription to one field.
     Subscription(SubscriptionOperation),
-    /// A query: introspection is answered, all else refused.
+    /// A query: introspection is answered, other fields are errors.
     Query(QueryOperation),
-    /// A mutation, which only the host's own server can run.
+    /// A mutation, which only the host's own executor can run.
     Mutation,
 }
 
@@ -43,12 +43,12 @@ pub struct SubscriptionOperation {
     pub arguments: JsonMap,
     /// Arguments that are null because the client left them out: null is their default.
     pub left_out: Vec<Arc<str>>,
-    /// How values become responses.
+    /// The plan that writes values as responses.
     pub plan: Arc<Plan>,
 }
 
 impl Document {
-    /// Chooses the operation, coerces variables and arguments, and finds the plan.
+    /// Selects the operation, coerces variables and arguments, and returns it with its plan.
     ///
     /// # Errors
     ///
@@ -81,8 +81,8 @@ impl Document {
             .map_or(&[], Vec::as_slice)
     }
 
-    /// A variable of `@skip` or `@include` may be declared nullable if it has a default, and be
-    /// null all the same.
+    /// Refuses null for variables of `@skip` and `@include`, which may be declared nullable if they
+    /// have a default.
     fn check_conditions(
         &self,
         definition: &Definition,
@@ -157,7 +157,7 @@ impl Document {
         })
     }
 
-    /// A subscription has one root field, which is none of introspection.
+    /// Checks that a subscription has one root field, which is not an introspection field.
     fn check_root_fields(
         &self,
         definition: &Definition,

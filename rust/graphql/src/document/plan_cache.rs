@@ -1,5 +1,4 @@
-//! The compiled operations of documents that clients use again, bounded in bytes for all documents
-//! together.
+//! Cache of compiled operations, bounded in bytes for all documents together.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -11,16 +10,16 @@ use parking_lot::Mutex;
 
 use crate::plan::Plan;
 
-/// Plans that are kept (bytes, estimated). Past it those used longest ago leave.
+/// Size of all kept plans (bytes, estimated). Past it the least recently used are dropped.
 pub(crate) const MAX_BYTES: usize = 32 * 1024 * 1024;
 
 /// Plans that are kept (count).
 const MAX_PLANS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(8 * 1024 - 1);
 
-/// The part of [`MAX_BYTES`] that one plan may take. A larger one is compiled for each operation.
+/// A plan larger than [`MAX_BYTES`] divided by this is not kept, but compiled for each operation.
 const LARGEST_PART: usize = 16;
 
-/// Tells a document from all others of the process.
+/// Identifies a document in the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct DocumentId(u64);
 
@@ -70,7 +69,7 @@ impl PlanCache {
         }
         let kept = &mut *self.0.lock();
         kept.bytes += plan.bytes();
-        // The one that is replaced, or the one used longest ago.
+        // The replaced plan, or the least recently used one.
         let pushed_out = kept.plans.push(key, plan);
         kept.bytes -= pushed_out.map_or(0, |(_, plan)| plan.bytes());
         while kept.bytes > MAX_BYTES

@@ -1,8 +1,7 @@
-//! How a request names its document, and which documents are trusted.
+//! References of requests to documents, and trusted documents.
 //!
-//! Sources: automatic persisted queries as Apollo clients speak them
-//! (`extensions.persistedQuery.sha256Hash`), `documentId` of the GraphQL over HTTP
-//! specification, appendix "Persisted Documents".
+//! Sources: automatic persisted queries of Apollo clients (`extensions.persistedQuery.sha256Hash`),
+//! `documentId` of the GraphQL over HTTP specification, appendix "Persisted Documents".
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,12 +10,12 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{GraphQLError, request_error};
 
-/// `extensions.code` when the hash of a document is not known: the client sends its text, too.
+/// `extensions.code` if the hash of a document is unknown: the client then sends its text too.
 pub const CODE_PERSISTED_QUERY_NOT_FOUND: &str = "PERSISTED_QUERY_NOT_FOUND";
 /// `extensions.code` of a document that is not among the trusted ones.
 pub const CODE_DOCUMENT_NOT_TRUSTED: &str = "DOCUMENT_NOT_TRUSTED";
 
-/// What a request says of its document.
+/// The reference of a request to its document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DocumentReference<'r> {
     /// Its text.
@@ -28,7 +27,7 @@ pub struct DocumentReference<'r> {
 }
 
 impl<'r> DocumentReference<'r> {
-    /// A document by its text alone.
+    /// Creates a reference by text only.
     #[must_use]
     pub fn text(text: &'r str) -> Self {
         Self {
@@ -46,8 +45,8 @@ pub struct TrustedDocuments {
 }
 
 impl TrustedDocuments {
-    /// Trusts these documents: pairs of id and text. Each is also found by its SHA-256, and by
-    /// its text.
+    /// Creates the list from pairs of id and text. Each document is also found by its SHA-256 and
+    /// by its text.
     pub fn new(documents: impl IntoIterator<Item = (String, String)>) -> Self {
         let mut trusted = Self::default();
         for (id, text) in documents {
@@ -58,14 +57,14 @@ impl TrustedDocuments {
         trusted
     }
 
-    /// The documents with their ids, in the order of these.
+    /// Returns the documents with their ids, ordered by id.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         let mut documents: Vec<_> = self.by_id.iter().collect();
         documents.sort_unstable_by_key(|(id, _)| *id);
         documents.into_iter().map(|(id, text)| (&**id, &**text))
     }
 
-    /// The text of the document that is referred to.
+    /// Returns the text of the referenced document.
     pub(crate) fn find(
         &self,
         reference: DocumentReference<'_>,
@@ -75,7 +74,7 @@ impl TrustedDocuments {
             let hash = id.strip_prefix("sha256:").unwrap_or(id);
             self.by_id.get(id).or_else(|| by_hash(hash))
         };
-        let found = match reference {
+        let document = match reference {
             DocumentReference { id: Some(id), .. } => by_id(id),
             DocumentReference {
                 sha256: Some(hash), ..
@@ -85,16 +84,16 @@ impl TrustedDocuments {
             } => by_hash(&sha256(text)),
             DocumentReference { .. } => None,
         };
-        // A text beside the id must be the one that is trusted.
-        let is_same = |found: &&Arc<str>| reference.text.is_none_or(|text| text == &***found);
-        found.filter(is_same).ok_or_else(|| {
+        // A text that is sent with the id has to be the trusted text.
+        let is_same = |document: &&Arc<str>| reference.text.is_none_or(|text| text == &***document);
+        document.filter(is_same).ok_or_else(|| {
             let message = "only trusted documents are served here, and this is none of them: add it to `trusted_documents`";
             request_error(message, CODE_DOCUMENT_NOT_TRUSTED)
         })
     }
 }
 
-/// SHA-256 in lower-case hexadecimal digits.
+/// Returns the SHA-256 in lower-case hexadecimal digits.
 pub(crate) fn sha256(text: &str) -> String {
     format!("{:x}", Sha256::digest(text))
 }

@@ -1,4 +1,4 @@
-//! Which fields a selection set comes to: `CollectFields()` of the specification, in the order of
+//! Collects the fields of a selection set: `CollectFields()` of the specification, in the order of
 //! graphql-js.
 
 use apollo_compiler::collections::{HashSet, IndexMap};
@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 use crate::JsonMap;
 use crate::schema::Schema;
 
-/// Field nodes by response key, in the order in which they are written.
+/// Field nodes by response key, in document order.
 pub(crate) type Collected<'d> = IndexMap<&'d str, Vec<&'d Node<Field>>>;
 
 /// A variable of `@skip` or `@include` is null: it may be declared nullable if it has a default.
@@ -20,7 +20,7 @@ pub(crate) struct NullCondition {
     pub(crate) place: Option<SourceSpan>,
 }
 
-/// What decides about `@skip`, `@include` and type conditions.
+/// The inputs that decide about `@skip`, `@include` and type conditions.
 #[derive(Clone, Copy)]
 pub(crate) struct Collector<'d> {
     pub(crate) schema: &'d Schema,
@@ -29,7 +29,7 @@ pub(crate) struct Collector<'d> {
 }
 
 impl<'d> Collector<'d> {
-    /// The fields of merged selection sets for a value of the object type `type_name`.
+    /// Returns the fields of merged selection sets for a value of the object type `type_name`.
     pub(crate) fn collect(
         &self,
         type_name: &str,
@@ -99,7 +99,9 @@ impl<'d> Collector<'d> {
         name: &str,
     ) -> Result<Option<bool>, NullCondition> {
         let directive = directives.get(name);
-        let Some(value) = directive.and_then(|found| found.specified_argument_by_name("if")) else {
+        let Some(value) =
+            directive.and_then(|directive| directive.specified_argument_by_name("if"))
+        else {
             return Ok(None);
         };
         let Some(variable) = value.as_variable() else {
@@ -117,14 +119,14 @@ impl<'d> Collector<'d> {
     }
 }
 
-/// The variables that decide about `@skip` and `@include` anywhere in these selection sets and
-/// the fragments they spread, each once.
+/// Returns the variables of all `@skip` and `@include` in this selection set and its fragments,
+/// each once.
 pub(crate) fn condition_variables(set: &SelectionSet, fragments: &FragmentMap) -> Vec<Name> {
     fn visit<'d>(
         set: &'d SelectionSet,
         fragments: &'d FragmentMap,
         visited: &mut HashSet<&'d Name>,
-        found: &mut Vec<Name>,
+        variables: &mut Vec<Name>,
     ) {
         for selection in &set.selections {
             for directive in selection.directives() {
@@ -133,27 +135,29 @@ pub(crate) fn condition_variables(set: &SelectionSet, fragments: &FragmentMap) -
                 }
                 let condition = directive.specified_argument_by_name("if");
                 if let Some(name) = condition.and_then(|value| value.as_variable())
-                    && !found.contains(name)
+                    && !variables.contains(name)
                 {
-                    found.push(name.clone());
+                    variables.push(name.clone());
                 }
             }
             match selection {
-                Selection::Field(field) => visit(&field.selection_set, fragments, visited, found),
+                Selection::Field(field) => {
+                    visit(&field.selection_set, fragments, visited, variables);
+                }
                 Selection::InlineFragment(fragment) => {
-                    visit(&fragment.selection_set, fragments, visited, found);
+                    visit(&fragment.selection_set, fragments, visited, variables);
                 }
                 Selection::FragmentSpread(spread) => {
                     if visited.insert(&spread.fragment_name)
                         && let Some(fragment) = fragments.get(&spread.fragment_name)
                     {
-                        visit(&fragment.selection_set, fragments, visited, found);
+                        visit(&fragment.selection_set, fragments, visited, variables);
                     }
                 }
             }
         }
     }
-    let mut found = Vec::new();
-    visit(set, fragments, &mut HashSet::default(), &mut found);
-    found
+    let mut variables = Vec::new();
+    visit(set, fragments, &mut HashSet::default(), &mut variables);
+    variables
 }

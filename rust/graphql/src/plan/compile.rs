@@ -1,7 +1,7 @@
-//! From selection sets to a [`Plan`].
+//! Compiles selection sets to a [`Plan`].
 //!
-//! Merged selection sets are compiled once for each object type they meet, so that interfaces
-//! within interfaces cost the sum of their types, not the product.
+//! Merged selection sets are compiled once for each object type that they apply to, so that nested
+//! interfaces cost the sum of their types, not the product.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,11 +17,10 @@ use crate::error::{CODE_VALIDATION_FAILED, GraphQLError, Location, request_error
 use crate::source::Source;
 use crate::write::write_string;
 
-/// Fields of one plan over all object types it distinguishes (count). Past it the operation is
-/// refused.
+/// Fields of one plan for all its object types (count). Past it the operation is refused.
 const MAX_PLAN_FIELDS: usize = 20_000;
 
-/// What the allocator adds to the parts of one field, and to one name (bytes, estimated).
+/// Overhead of the allocator for the parts of one field, and for one name (bytes, estimated).
 const FIELD_BYTES: usize = 48;
 const NAME_BYTES: usize = 64;
 
@@ -31,13 +30,13 @@ pub(crate) struct Compiler<'d> {
     source: &'d Source,
     selections: HashMap<SelectionKey, Arc<SelectionPlan>>,
     field_count: usize,
-    /// What the fields take so far (bytes, estimated).
+    /// Size of the fields so far (bytes, estimated).
     bytes: usize,
     /// Names of types and fields, each once.
     names: HashMap<String, Arc<str>>,
 }
 
-/// Which selection sets, by address, meet which object type.
+/// Selection sets, by address, and the object type that they apply to.
 type SelectionKey = (Vec<*const SelectionSet>, Name);
 
 type Compiled<T> = Result<T, Vec<GraphQLError>>;
@@ -209,7 +208,7 @@ impl<'d> Compiler<'d> {
     }
 }
 
-/// Validation has seen to it that this does not happen.
+/// Returns the error for an unknown name, which the validation has excluded.
 fn unknown(what: &str) -> Vec<GraphQLError> {
     request_error(
         format!("`{what}` cannot be selected: it is not an output of the schema"),

@@ -1,7 +1,8 @@
-//! A compiled selection: what is read from a value and how it is written.
+//! A compiled selection: the fields that are read from a value, and the form in which they are
+//! written.
 //!
-//! Plans are trees with shared parts. Two plans are equal when they produce equal data for every
-//! value; the places of their fields in the documents they come from do not count.
+//! Plans are trees with shared parts. Two plans are equal if they produce equal data for every
+//! value; the locations of their fields in the documents are not compared.
 
 mod collect;
 mod compile;
@@ -26,27 +27,27 @@ pub(crate) use compile::Compiler;
 #[derive(Clone)]
 pub struct Plan {
     pub(crate) root: Arc<FieldPlan>,
-    /// What it takes (bytes, estimated).
+    /// Its size (bytes, estimated).
     pub(crate) bytes: usize,
 }
 
 /// One field of a response object.
 #[derive(Clone)]
 pub(crate) struct FieldPlan {
-    /// `"key":`, with a comma before all fields but the first.
+    /// `"key":`, with a comma before all fields except the first.
     pub(crate) prefix: Box<[u8]>,
     pub(crate) response_key: Arc<str>,
     /// Object type and name of the field, for error texts.
     pub(crate) type_name: Arc<str>,
     pub(crate) name: Arc<str>,
-    /// Where the value is looked for, in this order; empty for `__typename`.
+    /// Keys of the field in the value, in this order; empty for `__typename`.
     pub(crate) keys: Arc<[Key]>,
     pub(crate) ty: TypePlan,
-    /// All nodes that are merged into this field.
+    /// Locations of all nodes that are merged into this field.
     pub(crate) locations: Box<[Location]>,
 }
 
-/// An output type with what is selected from it.
+/// An output type with its selection.
 #[derive(Clone)]
 pub(crate) struct TypePlan {
     pub(crate) is_nullable: bool,
@@ -77,23 +78,23 @@ pub(crate) enum BuiltInScalar {
     Id,
 }
 
-/// What is selected from an object type.
+/// The selection from an object type.
 pub(crate) struct SelectionPlan {
     pub(crate) type_name: Arc<str>,
     pub(crate) fields: Box<[FieldPlan]>,
-    /// Why nothing can be selected: a condition has no value.
+    /// Why the selection fails: a condition has no value.
     pub(crate) failure: Option<GraphQLError>,
-    /// Hash of the structure. A plan may share parts, so walking them for each hash could take
-    /// exponential time.
+    /// Hash of the structure, stored because a walk through shared parts could take exponential
+    /// time.
     pub(crate) fingerprint: u64,
 }
 
-/// What is selected from an interface or a union.
+/// The selection from an interface or a union.
 pub(crate) struct AbstractPlan {
     pub(crate) name: Arc<str>,
     /// Sorted by type name.
     pub(crate) types: Box<[Arc<SelectionPlan>]>,
-    /// What values of these types look like, in the same order.
+    /// The shapes of values of these types, in the same order.
     pub(crate) shapes: Arc<[Arc<Shape>]>,
     pub(crate) fingerprint: u64,
 }
@@ -143,26 +144,26 @@ impl AbstractPlan {
     }
 
     pub(crate) fn of_type(&self, type_name: &str) -> Option<&Arc<SelectionPlan>> {
-        let found = self
+        let index = self
             .types
             .binary_search_by(|selection| (*selection.type_name).cmp(type_name));
-        self.types.get(found.ok()?)
+        self.types.get(index.ok()?)
     }
 
-    /// The selection for a value that does not name its type, if its members tell.
+    /// Returns the selection for a value without a type name, if its members determine the type.
     pub(crate) fn of_shape<V: Value>(&self, value: &V) -> Option<&Arc<SelectionPlan>> {
         self.types.get(best_fit(&self.shapes, value)?)
     }
 }
 
 impl Plan {
-    /// What it takes in memory (bytes, estimated).
+    /// Returns its size in memory (bytes, estimated).
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// The response key of the subscription field.
+    /// Returns the response key of the subscription field.
     #[must_use]
     pub fn response_key(&self) -> &str {
         &self.root.response_key
@@ -195,7 +196,7 @@ impl Hash for Plan {
 }
 
 impl FieldPlan {
-    /// Keys follow from type and name, so they are left out.
+    /// Hashes the structure. Keys are determined by type and name, so they are not hashed.
     pub(crate) fn hash_structure<H: Hasher>(&self, state: &mut H) {
         self.response_key.hash(state);
         self.type_name.hash(state);
@@ -221,8 +222,9 @@ impl TypePlan {
     }
 }
 
-/// One comparison of two plans. Pairs of shared parts are compared once: the comparison ends at
-/// the first difference, so a pair that was met before is equal, or is about to be found unequal.
+/// One comparison of two plans. Pairs of shared parts are compared once. The comparison ends at the
+/// first difference, so a pair that was compared before is equal, or its comparison is still
+/// running.
 #[derive(Default)]
 struct PlanComparison {
     met: HashSet<(*const SelectionPlan, *const SelectionPlan)>,

@@ -1,8 +1,8 @@
-//! From a value to the bytes of a response: `ExecuteSelectionSet()` and `CompleteValue()` of the
+//! Writes a value as the bytes of a response: `ExecuteSelectionSet()` and `CompleteValue()` of the
 //! specification, along a [`Plan`].
 //!
-//! A field error cuts the output back to the nearest nullable place, as graphql-js does; errors
-//! are listed in the order in which they are met.
+//! A field error truncates the output to the nearest nullable position, as in graphql-js; errors
+//! are listed in the order in which they occur.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -17,16 +17,16 @@ use crate::write::write_string;
 const DATA: &[u8] = b"{\"data\":";
 
 impl Plan {
-    /// Appends the response for one value of the subscription field:
-    /// `{"data":{…}}`, or `{"errors":[…],"data":…}` when fields failed.
+    /// Appends the response for one value of the subscription field: `{"data":{…}}`, or
+    /// `{"errors":[…],"data":…}` if fields failed.
     ///
-    /// Returns the faults of the host that were met, one for each field: what does not fit the
-    /// schema, and what could not be read.
+    /// Returns the faults of the host, one for each field: values that do not fit the schema, and
+    /// values that could not be read.
     pub fn project<V: Value>(&self, value: V, out: &mut Vec<u8>) -> Vec<FieldFault> {
         self.respond(Ok(Some(value)), out)
     }
 
-    /// Appends the response when the resolver of the subscription field failed.
+    /// Appends the response for a failed resolver of the subscription field.
     pub fn project_error(&self, error: ResolverError, out: &mut Vec<u8>) {
         self.respond::<&serde_json::Value>(Err(error), out);
     }
@@ -66,7 +66,7 @@ impl Plan {
     }
 }
 
-/// Turns `{"data":…}` from `start` on into `{"errors":[…],"data":…}`.
+/// Converts `{"data":…}` from `start` on to `{"errors":[…],"data":…}`.
 fn put_errors_first(start: usize, errors: &[GraphQLError], out: &mut Vec<u8>) {
     let after_brace = out.split_off(start + 1);
     out.extend_from_slice(b"\"errors\":");
@@ -75,10 +75,10 @@ fn put_errors_first(start: usize, errors: &[GraphQLError], out: &mut Vec<u8>) {
     out.extend_from_slice(&after_brace);
 }
 
-/// An error on its way up to the nearest nullable place.
+/// An error that propagates to the nearest nullable position.
 struct Thrown(Box<GraphQLError>);
 
-/// Where the projection is, from the innermost step to the root.
+/// The current path of the projection, from the innermost step to the root.
 struct Path<'a> {
     parent: Option<&'a Path<'a>>,
     step: Step<'a>,
@@ -135,7 +135,7 @@ impl Projection<'_> {
         }))
     }
 
-    /// Completes a field or list item; its error ends here if the type is nullable.
+    /// Completes a field or list item; an error does not propagate further if the type is nullable.
     fn complete<V: Value>(
         &mut self,
         field: &FieldPlan,
@@ -179,12 +179,12 @@ impl Projection<'_> {
             Kind::List(item) => return self.list(field, item, value, path),
             Kind::Abstract(plan) => {
                 let type_name = value.type_name(&|name| plan.of_type(name).is_some());
-                let found = match &type_name {
+                let selection = match &type_name {
                     TypeName::Named(name) => plan.of_type(name),
                     TypeName::Unnamed(_) => plan.of_shape(value),
                     TypeName::Invalid => None,
                 };
-                match found {
+                match selection {
                     Some(selection) => return self.object(selection, value, path),
                     None => Err(unknown_type(field, plan, &type_name, value)),
                 }
@@ -233,16 +233,16 @@ impl Projection<'_> {
                 parent: Some(path),
                 step: Step::Field(&field.response_key),
             };
-            let found = match &field.ty.kind {
+            let child = match &field.ty.kind {
                 Kind::Denied => Err(forbidden(field)),
                 _ => read(field, value),
             };
-            has_none &= matches!(found, Ok(None));
-            let found = match found {
+            has_none &= matches!(child, Ok(None));
+            let child = match child {
                 Ok(None) if !field.ty.is_nullable => Err(missing(field, value)),
-                found => found,
+                child => child,
             };
-            self.complete(field, &field.ty, found, &path)?;
+            self.complete(field, &field.ty, child, &path)?;
         }
         if has_none {
             self.note_misspelt(selection, value, path);
@@ -251,11 +251,11 @@ impl Projection<'_> {
         Ok(())
     }
 
-    /// Notes a value that has none of the fields, and one of them in another spelling.
+    /// Records a value that has none of the fields, but one of them in another spelling.
     fn note_misspelt<V: Value>(&mut self, selection: &SelectionPlan, value: &V, path: &Path<'_>) {
         let mut fields = selection.fields.iter();
-        let found = fields.find_map(|field| Some((field, misspelt(field, value)?)));
-        if let Some((field, detail)) = found {
+        let misspelling = fields.find_map(|field| Some((field, misspelt(field, value)?)));
+        if let Some((field, detail)) = misspelling {
             let path = Path {
                 parent: Some(path),
                 step: Step::Field(&field.response_key),
@@ -312,19 +312,19 @@ fn read<V: Value>(field: &FieldPlan, value: &V) -> Result<Option<V>, ResolverErr
     Ok(None)
 }
 
-/// A member that a value lacks, and its field must have.
+/// Returns the error for a missing member whose field is non-null.
 fn missing<V: Value>(field: &FieldPlan, value: &V) -> ResolverError {
     let detail = misspelt(field, value).unwrap_or_default();
     null_in_non_null(field).with_detail(detail)
 }
 
-/// Says of a field that a value lacks in which other spelling it is there.
+/// Returns the text about a missing member that the value has in another spelling.
 fn misspelt<V: Value>(field: &FieldPlan, value: &V) -> Option<String> {
     let key = field.keys.last()?;
-    let found = value.alike(&key.name)?;
+    let spelling = value.alike(&key.name)?;
     let name = &key.name;
     Some(format!(
-        "it has `{found}`, but the field is read from `{name}`"
+        "it has `{spelling}`, but the field is read from `{name}`"
     ))
 }
 
@@ -355,7 +355,7 @@ fn unknown_type<V: Value>(
     type_name: &TypeName<'_>,
     value: &V,
 ) -> ResolverError {
-    let found = match type_name {
+    let detail = match type_name {
         TypeName::Named(name) => format!("its type is `{name}`"),
         TypeName::Unnamed(_) => format!(
             "{} has no `__typename`, and its fields do not tell which it is",
@@ -367,5 +367,5 @@ fn unknown_type<V: Value>(
     value.misfit(format!(
         "Abstract type \"{abstract_type}\" must resolve to an Object type at runtime for field \"{}.{}\"",
         field.type_name, field.name
-    ), found)
+    ), detail)
 }

@@ -1,7 +1,7 @@
-//! A plan for a client that may not read all of it: which fields those are, and the plan in which
-//! they are null.
+//! Restricts a plan for a client: lists the denied fields, and returns the plan in which they are
+//! null.
 //!
-//! Who may read what is not known here: callers bring it as a function of type and field.
+//! Not here: the decision about a field, which callers pass as a function of type and field.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,14 +10,15 @@ use super::{AbstractPlan, FieldPlan, Kind, Plan, SelectionPlan, TypePlan};
 use crate::JsonMap;
 use crate::error::{CODE_FORBIDDEN, GraphQLError, PathSegment, ResolverError};
 
-/// Denied fields of one operation that its errors list (count). Past it the rest is left out.
+/// Denied fields of one operation that its errors list (count). Past it further fields are left
+/// out.
 const MAX_LISTED_FIELDS: usize = 50;
 
-/// Says of an object type and its field whether the client may not read it.
+/// Returns whether the client may not read a field of an object type.
 type IsDenied<'f> = &'f dyn Fn(&str, &str) -> bool;
 
 impl Plan {
-    /// The fields below the subscription field that are denied, each as an error with its path.
+    /// Returns the denied fields below the subscription field, each as an error with its path.
     #[must_use]
     pub fn denied_fields(&self, is_denied: IsDenied<'_>) -> Vec<GraphQLError> {
         let mut restriction = Restriction::new(is_denied);
@@ -27,7 +28,8 @@ impl Plan {
         errors
     }
 
-    /// The plan in which denied fields are null, each with an error; `None` when none is denied.
+    /// Returns the plan in which denied fields are null, each with an error; `None` if none is
+    /// denied.
     #[must_use]
     pub fn without(&self, is_denied: IsDenied<'_>) -> Option<Self> {
         let ty = Restriction::new(is_denied).restrict(&self.root.ty)?;
@@ -42,7 +44,7 @@ impl Plan {
     }
 }
 
-/// What a field fails with that the client may not read.
+/// Returns the error of a denied field.
 pub(crate) fn forbidden(field: &FieldPlan) -> ResolverError {
     let mut extensions = JsonMap::new();
     extensions.insert("code".to_owned(), CODE_FORBIDDEN.into());
@@ -55,7 +57,7 @@ pub(crate) fn forbidden(field: &FieldPlan) -> ResolverError {
 
 struct Restriction<'f> {
     is_denied: IsDenied<'f>,
-    /// By address, as plans share parts. `None`: nothing in it is denied.
+    /// Restricted selections by address, as plans share parts. `None`: no field in it is denied.
     selections: HashMap<*const SelectionPlan, Option<Arc<SelectionPlan>>>,
 }
 
@@ -71,7 +73,7 @@ impl<'f> Restriction<'f> {
         (self.is_denied)(&field.type_name, &field.name)
     }
 
-    /// `None` when nothing in it is denied.
+    /// Returns the restricted type; `None` if no field in it is denied.
     fn restrict(&mut self, ty: &TypePlan) -> Option<TypePlan> {
         let kind = match &ty.kind {
             Kind::List(item) => Kind::List(Box::new(self.restrict(item)?)),
@@ -132,7 +134,8 @@ impl<'f> Restriction<'f> {
         restricted
     }
 
-    /// Goes only where something is denied, so that shared parts cost what they add to the list.
+    /// Lists denied fields. Visits only parts that contain some, so shared parts cost only what
+    /// they add to the list.
     fn list(&mut self, ty: &TypePlan, path: &mut Vec<PathSegment>, errors: &mut Vec<GraphQLError>) {
         match &ty.kind {
             Kind::List(item) => self.list(item, path, errors),

@@ -1,4 +1,4 @@
-//! Result coercion of the built-in scalars, as graphql-js 16 does it.
+//! Result coercion of the built-in scalars, with the details of graphql-js 16.
 
 use std::borrow::Cow;
 
@@ -124,7 +124,7 @@ fn quoted(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     out.push(b'"');
 }
 
-/// `Number(text)` of JavaScript; NaN when the text is no number.
+/// `Number(text)` of JavaScript; NaN if the text is not a number.
 fn parse_number(text: &str) -> f64 {
     let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
     if text.is_empty() {

@@ -1,4 +1,4 @@
-//! Arguments of fields and directives: known, given once, given where required.
+//! Arguments of fields and directives: known, unique, and present if required.
 
 use std::collections::HashSet;
 
@@ -32,8 +32,8 @@ impl<'d> Rules<'d> {
         self.arguments(&directive.arguments, declared, &owner, directive.location());
     }
 
-    /// `KnownArgumentNames`, `UniqueArgumentNames`, `ProvidedRequiredArguments` and the values; without
-    /// a declaration nothing is known of names and types.
+    /// `KnownArgumentNames`, `UniqueArgumentNames`, `ProvidedRequiredArguments`, and the values;
+    /// without a declaration, names and types are unknown.
     fn arguments(
         &mut self,
         given: &'d [Node<Argument>],

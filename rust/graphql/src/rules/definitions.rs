@@ -86,7 +86,8 @@ impl<'d> Rules<'d> {
         }
     }
 
-    /// The names of the fragments that a selection set comes to, through fragments as well.
+    /// Returns the names of the fragments that a selection set spreads, directly or through
+    /// fragments.
     pub(super) fn fragments_of(&self, selections: &'d [Selection]) -> Vec<&'d str> {
         let mut names: Vec<&str> = Vec::new();
         let mut known = HashSet::new();
@@ -144,7 +145,7 @@ impl<'d> Rules<'d> {
         cycles.starts.remove(name);
     }
 
-    /// `SingleFieldSubscriptions`, where no variable decides about a root field.
+    /// `SingleFieldSubscriptions`, if no variable decides about a root field.
     fn root_fields(&mut self, operation: &'d Node<OperationDefinition>) {
         if !operation.operation_type.is_subscription() {
             return;
@@ -171,7 +172,7 @@ impl<'d> Rules<'d> {
         }
     }
 
-    /// Returns `false` when a variable decides.
+    /// Returns `false` if a variable decides.
     fn collect_roots(
         &self,
         root_type: &str,
@@ -185,7 +186,7 @@ impl<'d> Rules<'d> {
             let mut is_included = true;
             for (name, leaves_out) in [("skip", true), ("include", false)] {
                 let condition = directives(selection).get(name);
-                match condition.and_then(|found| found.specified_argument_by_name("if")) {
+                match condition.and_then(|directive| directive.specified_argument_by_name("if")) {
                     Some(value) if value.as_variable().is_some() => return false,
                     Some(value) => is_included &= value.to_bool() != Some(leaves_out),
                     None => {}
@@ -219,11 +220,11 @@ impl<'d> Rules<'d> {
 struct Cycles<'d> {
     visited: HashSet<&'d str>,
     path: Vec<&'d Node<FragmentSpread>>,
-    /// For each fragment under way: where its spreads begin in the path.
+    /// For each open fragment: the position of its first spread in the path.
     starts: HashMap<&'d str, usize>,
 }
 
-/// The name of each root field and the places of its nodes, by response key.
+/// The name of each root field and the locations of its nodes, by response key.
 #[derive(Default)]
 struct RootFields<'d> {
     keys: Vec<&'d str>,
@@ -244,7 +245,7 @@ impl<'d> RootFields<'d> {
     }
 }
 
-/// What is wrong with the root fields of a subscription, each given by its name and places.
+/// Returns the errors of the root fields of a subscription, each with its name and locations.
 pub(crate) fn root_field_errors(
     operation: Option<&str>,
     fields: &[(&str, Vec<Option<SourceSpan>>)],

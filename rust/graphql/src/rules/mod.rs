@@ -1,8 +1,8 @@
-//! What is wrong with a document that the compiler has refused, told as graphql-js 16 tells it:
-//! the same errors at the same places, by the rules of the specification's section 5.
+//! Finds the errors of a document that the compiler has refused, with the texts and locations of
+//! graphql-js 16, by the rules of the specification's section 5.
 //!
-//! The compiler decides first. What it refuses is explained by these rules; what it accepts passes
-//! those of them again that it does not check in full.
+//! The compiler decides first. These rules explain the documents that it refuses. A document that
+//! it accepts is checked again by the rules that it does not fully implement.
 
 mod arguments;
 mod definitions;
@@ -27,11 +27,11 @@ use crate::limits::{MAX_ERRORS, fragments};
 use crate::schema::Schema;
 use crate::source::Source;
 
-/// Places of all errors of one document that are reported (count). Past it an error has its first
-/// place only.
+/// Locations of all errors of one document that are reported (count). Past it an error has only its
+/// first location.
 const MAX_PLACES: usize = 1_000;
 
-/// Everything that is wrong with a document; empty when these rules find nothing.
+/// Returns all errors of a document; empty if these rules find none.
 pub(crate) fn explain(
     schema: &Schema,
     document: &Document,
@@ -46,8 +46,8 @@ pub(crate) fn explain(
     rules.errors
 }
 
-/// What is wrong with a document that the compiler accepts: it looks neither for members of one
-/// name in a literal nor at the types of variables inside literals.
+/// Returns the errors of a document that the compiler accepts: it checks neither duplicate members
+/// in a literal nor the types of variables inside literals.
 pub(crate) fn recheck(
     schema: &Schema,
     document: &Document,
@@ -65,10 +65,10 @@ struct Rules<'d> {
     document: &'d Document,
     text: &'d str,
     source: &'d Source,
-    /// By name; of several of one name the last.
+    /// Fragments by name; of several with one name, the last.
     fragments: HashMap<&'d str, &'d FragmentDefinition>,
     errors: Vec<GraphQLError>,
-    /// Places of those errors (count).
+    /// Locations of those errors (count).
     places: usize,
 }
 
@@ -85,7 +85,7 @@ impl<'d> Rules<'d> {
         }
     }
 
-    /// Whether a further error would be left out, so that there is no need to look for one.
+    /// Whether a further error would be left out, so that the search can stop.
     fn is_full(&self) -> bool {
         self.errors.len() >= MAX_ERRORS
     }
@@ -116,8 +116,8 @@ impl<'d> Rules<'d> {
     }
 
     fn field_definition(&self, parent: &str, field: &str) -> Option<&'d FieldDefinition> {
-        let found = self.schema.compiled().type_field(parent, field);
-        found.ok().map(|component| &***component)
+        let definition = self.schema.compiled().type_field(parent, field);
+        definition.ok().map(|component| &***component)
     }
 
     fn is_composite(&self, name: &str) -> bool {
@@ -127,7 +127,7 @@ impl<'d> Rules<'d> {
         )
     }
 
-    /// Whether a value may have both types: `doTypesOverlap` of graphql-js.
+    /// Whether a value can have both types: `doTypesOverlap` of graphql-js.
     fn overlap(&self, a: &str, b: &str) -> bool {
         let possible = |name: &str| match self.type_named(name) {
             Some(ExtendedType::Object(object)) => vec![object.name.clone()],
@@ -146,18 +146,18 @@ fn directives(selection: &Selection) -> &DirectiveList {
     }
 }
 
-/// The fragment spreads in a selection set, in the order of `getFragmentSpreads`.
+/// Returns the fragment spreads in a selection set, in the order of `getFragmentSpreads`.
 fn spreads(selections: &[Selection]) -> Vec<&Node<FragmentSpread>> {
-    let mut found = Vec::new();
+    let mut spreads = Vec::new();
     let mut left = vec![selections];
     while let Some(set) = left.pop() {
         for selection in set {
             match selection {
-                Selection::FragmentSpread(spread) => found.push(spread),
+                Selection::FragmentSpread(spread) => spreads.push(spread),
                 Selection::Field(field) => left.push(&field.selection_set),
                 Selection::InlineFragment(fragment) => left.push(&fragment.selection_set),
             }
         }
     }
-    found
+    spreads
 }

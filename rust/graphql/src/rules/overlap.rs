@@ -1,7 +1,7 @@
-//! `OverlappingFieldsCanBeMerged`: whether the fields of one response key can be one field.
+//! `OverlappingFieldsCanBeMerged`: whether all fields with one response key can be merged.
 //!
-//! Conflicts are found between pairs, as graphql-js does it: within a selection set, between it
-//! and each fragment it spreads, and between those fragments.
+//! Conflicts are found between pairs, as in graphql-js: within a selection set, between it and each
+//! fragment that it spreads, and between those fragments.
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -17,15 +17,15 @@ use apollo_compiler::{Name, Node};
 use super::Rules;
 use crate::limits::MAX_ERRORS;
 
-/// Pairs of fields and of fragments that are compared (count). Past it the rest is left out: the
-/// document is refused already.
+/// Pairs of fields and of fragments that are compared (count). Past it further pairs are left out:
+/// the document is already refused.
 const MAX_COMPARISONS: usize = 20_000;
 
-/// Comparisons inside of comparisons (count). A cycle of fragments nests as many as it has pairs.
-/// Past it the rest is left out.
+/// Nested comparisons (count). A cycle of fragments nests as many as it has pairs. Past it further
+/// comparisons are left out.
 const MAX_LEVELS: usize = 512;
 
-/// A field with the type it is selected from.
+/// A field with its parent type.
 #[derive(Clone, Copy)]
 struct Selected<'d> {
     parent: Option<&'d str>,
@@ -33,14 +33,14 @@ struct Selected<'d> {
     definition: Option<&'d FieldDefinition>,
 }
 
-/// What one selection set holds without what its fragments hold.
+/// The fields of one selection set, without those of its fragments.
 #[derive(Default)]
 struct Fields<'d> {
     by_key: IndexMap<&'d str, Vec<Selected<'d>>>,
     fragments: Vec<&'d str>,
 }
 
-/// The fields on both sides that cannot be one.
+/// The fields on both sides that cannot be merged.
 struct Conflict {
     key: String,
     first: Vec<Option<SourceSpan>>,
@@ -50,11 +50,11 @@ struct Conflict {
 struct Overlap<'r, 'd> {
     rules: &'r Rules<'d>,
     fields: HashMap<*const Selection, Rc<Fields<'d>>>,
-    /// Compared already, with whether the parents excluded each other.
+    /// Compared pairs, with whether their parents excluded each other.
     with_fragment: HashMap<(*const Fields<'d>, &'d str), bool>,
     fragment_pairs: HashMap<(&'d str, &'d str), bool>,
     compared: usize,
-    /// Comparisons that the one under way is a part of (count).
+    /// Comparisons around the current one (count).
     level: usize,
     conflicts: Vec<Conflict>,
 }
@@ -113,14 +113,15 @@ impl<'d> Overlap<'_, 'd> {
         if selections.is_empty() || self.conflicts.len() >= MAX_ERRORS {
             return;
         }
-        let mut found = Vec::new();
-        self.within_set(&mut found, selections, parent);
-        self.conflicts.append(&mut found);
+        let mut conflicts = Vec::new();
+        self.within_set(&mut conflicts, selections, parent);
+        self.conflicts.append(&mut conflicts);
         for selection in selections {
             match selection {
                 Selection::Field(field) => {
                     let definition = self.definition(parent, &field.name);
-                    let inner = definition.map(|found| found.ty.inner_named_type().as_str());
+                    let inner =
+                        definition.map(|definition| definition.ty.inner_named_type().as_str());
                     let inner = inner.and_then(|name| self.composite(name));
                     self.every_set(&field.selection_set, inner);
                 }
@@ -162,7 +163,7 @@ impl<'d> Overlap<'_, 'd> {
             match selection {
                 Selection::Field(node) => {
                     let key = node.alias.as_ref().unwrap_or(&node.name).as_str();
-                    // Fields of introspection have no definition here.
+                    // Introspection fields have no definition here.
                     let is_meta = node.name.starts_with("__");
                     let parent_of_field = parent.filter(|_| !is_meta);
                     fields.by_key.entry(key).or_default().push(Selected {
@@ -188,7 +189,7 @@ impl<'d> Overlap<'_, 'd> {
         }
     }
 
-    /// Counts one more comparison.
+    /// Counts a comparison; false if it is past the limit.
     fn may_compare(&mut self) -> bool {
         self.compared += 1;
         self.compared <= MAX_COMPARISONS && self.level < MAX_LEVELS
@@ -196,7 +197,7 @@ impl<'d> Overlap<'_, 'd> {
 
     fn within_set(
         &mut self,
-        found: &mut Vec<Conflict>,
+        conflicts: &mut Vec<Conflict>,
         set: &'d [Selection],
         parent: Option<&'d str>,
     ) {
@@ -204,24 +205,24 @@ impl<'d> Overlap<'_, 'd> {
         for (key, same) in &fields.by_key {
             for (index, first) in same.iter().enumerate() {
                 for second in &same[index + 1..] {
-                    if found.len() >= MAX_ERRORS {
+                    if conflicts.len() >= MAX_ERRORS {
                         return;
                     }
-                    found.extend(self.conflict(false, key, *first, *second));
+                    conflicts.extend(self.conflict(false, key, *first, *second));
                 }
             }
         }
         for (index, name) in fields.fragments.iter().enumerate() {
-            self.with_fragment(found, false, &fields, name);
+            self.with_fragment(conflicts, false, &fields, name);
             for other in &fields.fragments[index + 1..] {
-                self.between_fragments(found, false, name, other);
+                self.between_fragments(conflicts, false, name, other);
             }
         }
     }
 
     fn with_fragment(
         &mut self,
-        found: &mut Vec<Conflict>,
+        conflicts: &mut Vec<Conflict>,
         excluded: bool,
         fields: &Rc<Fields<'d>>,
         name: &'d str,
@@ -242,16 +243,16 @@ impl<'d> Overlap<'_, 'd> {
             return;
         }
         self.level += 1;
-        self.between(found, excluded, fields, &others);
+        self.between(conflicts, excluded, fields, &others);
         for name in &others.fragments {
-            self.with_fragment(found, excluded, fields, name);
+            self.with_fragment(conflicts, excluded, fields, name);
         }
         self.level -= 1;
     }
 
     fn between_fragments(
         &mut self,
-        found: &mut Vec<Conflict>,
+        conflicts: &mut Vec<Conflict>,
         excluded: bool,
         first: &'d str,
         second: &'d str,
@@ -274,19 +275,19 @@ impl<'d> Overlap<'_, 'd> {
             return;
         };
         self.level += 1;
-        self.between(found, excluded, &fields, &others);
+        self.between(conflicts, excluded, &fields, &others);
         for name in &others.fragments {
-            self.between_fragments(found, excluded, first, name);
+            self.between_fragments(conflicts, excluded, first, name);
         }
         for name in &fields.fragments {
-            self.between_fragments(found, excluded, name, second);
+            self.between_fragments(conflicts, excluded, name, second);
         }
         self.level -= 1;
     }
 
     fn between(
         &mut self,
-        found: &mut Vec<Conflict>,
+        conflicts: &mut Vec<Conflict>,
         excluded: bool,
         fields: &Fields<'d>,
         others: &Fields<'d>,
@@ -297,10 +298,10 @@ impl<'d> Overlap<'_, 'd> {
             };
             for first in firsts {
                 for second in seconds {
-                    if found.len() >= MAX_ERRORS {
+                    if conflicts.len() >= MAX_ERRORS {
                         return;
                     }
-                    found.extend(self.conflict(excluded, key, *first, *second));
+                    conflicts.extend(self.conflict(excluded, key, *first, *second));
                 }
             }
         }
@@ -376,7 +377,7 @@ impl<'d> Overlap<'_, 'd> {
             .is_some_and(ExtendedType::is_object)
     }
 
-    /// Whether values of the types could not stand at one place: `doTypesConflict`.
+    /// Whether values of the types conflict: `doTypesConflict`.
     fn types_conflict(&self, a: &Type, b: &Type) -> bool {
         if a.is_non_null() != b.is_non_null() || a.is_list() != b.is_list() {
             return true;
@@ -402,7 +403,7 @@ fn same_arguments(a: &[Node<Argument>], b: &[Node<Argument>]) -> bool {
     a.len() == b.len() && a.iter().all(same)
 }
 
-/// Equal literals; the order of the members of an object does not count.
+/// Whether literals are equal; the order of the members of an object is ignored.
 fn same_value(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::List(a), Value::List(b)) => {

@@ -1,4 +1,4 @@
-//! Fields, fragments and directives where they stand, with the type that surrounds them.
+//! Fields, fragments and directives in their parent types.
 
 use apollo_compiler::ast::{
     Definition, DirectiveList, DirectiveLocation, Field, FieldDefinition, FragmentSpread,
@@ -172,7 +172,7 @@ impl<'d> Rules<'d> {
         }
     }
 
-    /// The offset of the brace that opens a selection set, which has no node of its own.
+    /// Returns the offset of the brace that opens a selection set, which has no node.
     fn brace_before(&self, field: Option<SourceSpan>, first: Option<SourceSpan>) -> Option<usize> {
         let (start, end) = (field?.offset(), first?.offset());
         let tokens = Lexer::new(self.text.get(start..end)?);

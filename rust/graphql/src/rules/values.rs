@@ -11,7 +11,7 @@ use super::Rules;
 type LiteralMembers = [(Name, Node<Value>)];
 
 impl<'d> Rules<'d> {
-    /// Checks a literal against a type; without one only what needs none.
+    /// Checks a literal against a type; without a type, applies only the rules that need none.
     pub(super) fn value(&mut self, value: &'d Node<Value>, ty: Option<&'d Type>) {
         self.field_names(value);
         if let Some(ty) = ty {
@@ -103,7 +103,7 @@ impl<'d> Rules<'d> {
     }
 }
 
-/// Whether a literal is one of a leaf type.
+/// Whether a literal fits a leaf type.
 fn fits(value: &Value, named: &ExtendedType) -> bool {
     match named {
         ExtendedType::Enum(definition) => value

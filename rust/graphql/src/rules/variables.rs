@@ -1,4 +1,4 @@
-//! Variables: declared once, used, defined, and of a type that fits where they stand.
+//! Variables: declared once, used, defined, and of a type that fits each use.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,12 +13,12 @@ use apollo_compiler::{Name, Node};
 
 use super::Rules;
 
-/// One place where a variable stands.
+/// One use of a variable.
 #[derive(Clone, Copy)]
 struct Usage<'d> {
     name: &'d str,
     place: Option<SourceSpan>,
-    /// The type that is expected there, if it is known, and whether it has a default.
+    /// The expected type, if it is known, and whether it has a default.
     expected: Option<(&'d Type, bool)>,
 }
 
@@ -73,10 +73,10 @@ impl<'d> Rules<'d> {
             self.in_selections(&operation.selection_set, root, &mut usages);
             for name in self.fragments_of(&operation.selection_set) {
                 if let Some(fragment) = self.fragments.get(name).copied() {
-                    let found = of_fragments
+                    let nested = of_fragments
                         .entry(name)
                         .or_insert_with(|| self.in_fragment(fragment));
-                    usages.extend(found.iter());
+                    usages.extend(nested.iter());
                 }
             }
             self.check_usages(operation, &usages);
@@ -84,7 +84,7 @@ impl<'d> Rules<'d> {
     }
 
     fn check_usages(&mut self, operation: &'d Node<OperationDefinition>, usages: &[Usage<'d>]) {
-        // Of several of one name the last counts, as in graphql-js.
+        // Of several with one name, the last is used, as in graphql-js.
         let declared: HashMap<_, _> = operation
             .variables
             .iter()

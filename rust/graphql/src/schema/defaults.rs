@@ -1,11 +1,11 @@
-//! Default values of input fields that contain themselves: `InputObjectDefaultValueHasCycle()` of
-//! the specification. Coercing one would never end.
+//! Finds default values of input fields that contain themselves:
+//! `InputObjectDefaultValueHasCycle()` of the specification. Their coercion would never end.
 
 use apollo_compiler::ast::Value as Literal;
 use apollo_compiler::schema::{ExtendedType, InputObjectType};
 use apollo_compiler::{Name, Schema};
 
-/// The first input field whose default value contains itself, as type and field.
+/// Returns the first input field whose default value contains itself, as type and field.
 pub(crate) fn find_cycle(schema: &Schema) -> Option<(Name, Name)> {
     let mut walk = Walk {
         schema,

@@ -1,7 +1,7 @@
-//! Directives of schemas that are understood without being defined in them: those of Apollo
-//! Federation 2, and the permissions that some of them, and `@requires(permission:)`, ask for.
+//! Directives that a schema may use without defining them: those of Apollo Federation 2. Reads the
+//! permissions that some of them, and `@requires(permission:)`, require.
 //!
-//! Not here: who has which permission (`security`), `@skip` and `@include` (`collect`).
+//! Not here: checks of permissions (`security`), `@skip` and `@include` (`collect`).
 
 use std::collections::HashSet;
 
@@ -11,18 +11,19 @@ use apollo_compiler::{Name, Node, Schema};
 
 use crate::error::SchemaError;
 
-/// Permissions that a field asks for.
+/// Permissions that a field requires.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldRequirement {
     /// An object type.
     pub type_name: String,
     /// Its field.
     pub field: String,
-    /// Groups of permissions, one of which is needed whole. No group: no client is permitted.
+    /// Groups of permissions; a client needs all permissions of one group. No group: no client is
+    /// permitted.
     pub any_of: Vec<Vec<String>>,
 }
 
-/// Name and definition of a directive, with the scalars that its arguments have.
+/// Name and definition of a directive, with the scalars of its arguments.
 type Known = (&'static str, &'static str, &'static [&'static str]);
 
 /// Source: Apollo Federation 2, subgraph specification. `@requires` has a second argument here.
@@ -92,7 +93,7 @@ const KNOWN: &[Known] = &[
     ),
 ];
 
-/// Definitions of the known directives that the text applies and does not define.
+/// Returns definitions of the known directives that the text uses but does not define.
 pub(crate) fn missing_definitions(sdl: &str, ast: &Document) -> String {
     let mut defined = HashSet::new();
     for definition in &ast.definitions {
@@ -103,7 +104,7 @@ pub(crate) fn missing_definitions(sdl: &str, ast: &Document) -> String {
     }
     let mut missing = String::new();
     for (name, signature, types) in KNOWN {
-        // An `@name` inside a description adds a definition that nothing uses.
+        // An `@name` inside a description adds an unused definition, which is harmless.
         if !applies(sdl, name) || !defined.insert((true, name)) {
             continue;
         }
@@ -133,18 +134,20 @@ fn applies(sdl: &str, name: &str) -> bool {
     })
 }
 
-/// What the directives of a schema ask for, by object type and field.
+/// Returns the permissions that the directives of a schema require, by object type and field.
 ///
 /// # Errors
 ///
 /// [`SchemaError::EmptyRequires`].
 pub(crate) fn requirements(schema: &Schema) -> Result<Vec<FieldRequirement>, SchemaError> {
-    let mut found = Vec::new();
+    let mut requirements = Vec::new();
     for (type_name, definition) in &schema.types {
         match definition {
-            ExtendedType::Object(object) => of_object(schema, type_name, object, &mut found)?,
+            ExtendedType::Object(object) => {
+                of_object(schema, type_name, object, &mut requirements)?;
+            }
             ExtendedType::Interface(interface) => {
-                // Their requirements are those of their objects, but a fault shows here as well.
+                // Requirements of interfaces are those of their objects; this only reports faults.
                 read(
                     definition.directives().iter().map(|d| &**d),
                     type_name,
@@ -161,7 +164,7 @@ pub(crate) fn requirements(schema: &Schema) -> Result<Vec<FieldRequirement>, Sch
             _ => {}
         }
     }
-    Ok(found)
+    Ok(requirements)
 }
 
 type Groups = Vec<Vec<String>>;
@@ -170,7 +173,7 @@ fn of_object(
     schema: &Schema,
     type_name: &Name,
     object: &ObjectType,
-    found: &mut Vec<FieldRequirement>,
+    requirements: &mut Vec<FieldRequirement>,
 ) -> Result<(), SchemaError> {
     let interfaces = object.implements_interfaces.iter();
     let interfaces: Vec<_> = interfaces
@@ -202,7 +205,7 @@ fn of_object(
         if let Some(leaf @ (ExtendedType::Scalar(_) | ExtendedType::Enum(_))) = leaf {
             read(leaf.directives().iter().map(|d| &**d), &place, &mut asked)?;
         }
-        found.extend(asked.into_iter().map(|any_of| FieldRequirement {
+        requirements.extend(asked.into_iter().map(|any_of| FieldRequirement {
             type_name: type_name.to_string(),
             field: name.to_string(),
             any_of,
@@ -219,7 +222,7 @@ fn of_list(
     read(directives.iter(), place, asked)
 }
 
-/// Adds what directives ask for, each of which has to be met.
+/// Adds the requirements of directives, all of which have to be met.
 fn read<'d>(
     directives: impl Iterator<Item = &'d Node<Directive>>,
     place: &str,
@@ -240,7 +243,7 @@ fn read<'d>(
             "requiresScopes" => {
                 asked.push(argument("scopes").map_or_else(Vec::new, |scopes| groups(scopes)));
             }
-            // Decided by a service of the router, which is not asked here.
+            // Only a service of the router could decide this, so it is denied.
             "policy" => asked.push(Vec::new()),
             _ => {}
         }

@@ -1,4 +1,4 @@
-//! The enum types of a schema, joined with what the host uses for their values.
+//! Reads the enum types of a schema, with the host's values for them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -52,11 +52,12 @@ pub(crate) fn enums(
 }
 
 fn value_of(values: &[(String, Json)], name: &str) -> Option<Json> {
-    let found = values.iter().find(|(known, _)| known == name);
-    found.map(|(_, value)| value.clone())
+    let entry = values.iter().find(|(known, _)| known == name);
+    entry.map(|(_, value)| value.clone())
 }
 
-/// The host's enum behind a type: that of the same name, or else the only one with its values.
+/// Returns the host's enum for a type: the one with the same name, otherwise the only one with the
+/// same values.
 fn published<'o>(
     enums: &'o [(String, Vec<(String, Json)>)],
     type_name: &str,

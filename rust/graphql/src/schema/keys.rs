@@ -1,4 +1,4 @@
-//! The keys under which fields are looked for in values.
+//! The keys of fields in values.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use apollo_compiler::schema::ExtendedType;
 use super::options::SchemaOptions;
 use crate::value::Key;
 
-/// By type and field: where a field is looked for.
+/// Keys of fields, by type and field.
 pub(super) type FieldKeys = HashMap<Arc<str>, HashMap<Arc<str>, Arc<[Key]>>>;
 
 pub(super) fn field_keys(
@@ -50,7 +50,7 @@ pub(super) fn field_keys(
     (interner.keys, field_keys)
 }
 
-/// The names a field is looked for without a source key: its own, then its `snake_case` form.
+/// Returns the keys of a field without a source key: its name, then its `snake_case` form.
 pub(crate) fn names_of(field: &str) -> Vec<String> {
     let mut snake = String::with_capacity(field.len() + 4);
     let mut previous_is_upper = true;

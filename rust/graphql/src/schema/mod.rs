@@ -1,4 +1,4 @@
-//! A valid schema with a subscription type, and how its fields are read from values.
+//! A valid schema with a subscription type, and the keys of its fields in values.
 
 mod defaults;
 mod directives;
@@ -36,10 +36,10 @@ pub use options::SchemaOptions;
 pub use returned::{Returned, ReturnedKind};
 pub(crate) use size::{Elements, SchemaSize};
 
-/// Problems of one schema that its error lists (count). Past it the rest is left out.
+/// Problems of one schema that its error lists (count). Past it further problems are left out.
 const MAX_LISTED_PROBLEMS: usize = 5;
 
-/// Introspection field that the compiler does not answer.
+/// Introspection field that the compiler does not support.
 pub(crate) const IS_ONE_OF: Name = name!("isOneOf");
 
 /// One subscription field and its arguments.
@@ -74,7 +74,7 @@ pub struct Schema {
     requirements: Vec<FieldRequirement>,
     keys: Vec<Arc<str>>,
     field_keys: FieldKeys,
-    /// What values of the types of interfaces and unions look like.
+    /// Shapes of values of the types of interfaces and unions.
     shapes: HashMap<Arc<str>, Arc<Shape>>,
     enums: HashMap<Arc<str>, Arc<EnumType>>,
     scalar_kinds: HashMap<String, String>,
@@ -82,8 +82,8 @@ pub struct Schema {
 }
 
 impl Schema {
-    /// Reads a schema from its definition language. A schema without query type gets one with
-    /// the single field `_empty`, as the specification demands a query type.
+    /// Parses a schema. A schema without query type gets one with the single field `_empty`,
+    /// because the specification requires a query type.
     ///
     /// # Errors
     ///
@@ -94,7 +94,7 @@ impl Schema {
             .map_err(|failed| invalid(&failed.errors, sdl))?;
         let mut sdl = sdl.to_owned();
         sdl.push_str(&directives::missing_definitions(&sdl, &ast));
-        // What does not build is reported with the validation below, where it has its places.
+        // Errors of the build are reported by the validation below, with their locations.
         let partial = ast.to_schema().unwrap_or_else(|failed| failed.partial);
         if partial.root_operation(OperationType::Query).is_none() {
             add_query_type(&mut sdl, &partial, &ast);
@@ -133,39 +133,39 @@ impl Schema {
         })
     }
 
-    /// The schema in its definition language, as it is served.
+    /// Returns the served schema in its definition language.
     #[must_use]
     pub fn sdl(&self) -> &str {
         &self.sdl
     }
 
-    /// The fields of the subscription type, in the order of the schema.
+    /// Returns the fields of the subscription type, in the order of the schema.
     #[must_use]
     pub fn subscription_fields(&self) -> &[FieldSignature] {
         &self.signatures
     }
 
-    /// A field of the subscription type.
+    /// Returns a field of the subscription type.
     #[must_use]
     pub fn subscription_field(&self, name: &str) -> Option<&FieldSignature> {
         self.signatures.iter().find(|field| *field.name == *name)
     }
 
-    /// Name of the subscription type.
+    /// Returns the name of the subscription type.
     #[must_use]
     pub fn subscription_type(&self) -> &str {
         let root = self.compiled.root_operation(OperationType::Subscription);
         root.map_or("Subscription", Name::as_str)
     }
 
-    /// The permissions that directives ask for.
+    /// Returns the permissions that directives require.
     #[must_use]
     pub fn requirements(&self) -> &[FieldRequirement] {
         &self.requirements
     }
 
-    /// The object types that `type_name.field` is about: the type itself, or those that implement
-    /// the interface. Empty when there is no such field.
+    /// Returns the object types for `type_name.field`: the type itself, or the types that implement
+    /// the interface. Empty if there is no such field.
     #[must_use]
     pub fn types_with_field(&self, type_name: &str, field: &str) -> Vec<&str> {
         if self.compiled.type_field(type_name, field).is_err() {
@@ -182,7 +182,7 @@ impl Schema {
         }
     }
 
-    /// All names under which fields are read from values, for hosts that intern them.
+    /// Returns all keys of fields in values, for hosts that intern them.
     #[must_use]
     pub fn keys(&self) -> &[Arc<str>] {
         &self.keys
@@ -204,12 +204,12 @@ impl Schema {
         self.enums.get(name)
     }
 
-    /// The scalar whose values a custom scalar has: itself unless another was given.
+    /// Returns the scalar whose values a custom scalar has: itself unless the host named another.
     pub(crate) fn scalar_kind<'s>(&'s self, name: &'s str) -> &'s str {
         self.scalar_kinds.get(name).map_or(name, String::as_str)
     }
 
-    /// The keys under which a field is looked for, in this order.
+    /// Returns the keys of a field in values, in order.
     pub(crate) fn keys_of(&self, type_name: &str, field: &str) -> Arc<[Key]> {
         let keys = self
             .field_keys
@@ -218,12 +218,12 @@ impl Schema {
         keys.cloned().unwrap_or_default()
     }
 
-    /// The object types of interfaces and unions.
+    /// Returns the object types of interfaces and unions.
     pub fn abstract_members(&self) -> impl Iterator<Item = &str> {
         self.shapes.keys().map(|name| &**name)
     }
 
-    /// The names of all types.
+    /// Returns the names of all types.
     pub fn type_names(&self) -> impl Iterator<Item = &str> {
         self.compiled
             .types
@@ -231,7 +231,7 @@ impl Schema {
             .map(apollo_compiler::Name::as_str)
     }
 
-    /// What values of an object type look like.
+    /// Returns the shape of values of an object type.
     pub(crate) fn shape_of(&self, type_name: &str) -> Arc<Shape> {
         let shape = self.shapes.get(type_name).cloned();
         // Each type of an interface or a union has one.
@@ -242,7 +242,7 @@ impl Schema {
         })
     }
 
-    /// The object types that a value of this interface or union may have.
+    /// Returns the object types that a value of this interface or union may have.
     pub(crate) fn possible_types(&self, abstract_type: &str) -> Vec<Name> {
         match self.compiled.types.get(abstract_type) {
             Some(ExtendedType::Interface(_)) => self
@@ -271,8 +271,8 @@ fn add_query_type(sdl: &mut String, schema: &CompiledSchema, ast: &Document) {
     }
 }
 
-/// Adds to `__Type` the field `isOneOf` of the September 2025 specification, which clients ask for
-/// and the compiler does not know. It is null: there are no such inputs here.
+/// Adds to `__Type` the field `isOneOf` of the September 2025 specification, which clients select
+/// and the compiler does not know. It is null, because such inputs are not supported.
 fn with_one_of(compiled: Valid<CompiledSchema>) -> Valid<CompiledSchema> {
     let mut schema = compiled.into_inner();
     if let Some(ExtendedType::Object(object)) = schema.types.get_mut("__Type") {
@@ -338,7 +338,7 @@ fn check_sources(schema: &CompiledSchema, options: &SchemaOptions) -> Result<(),
     Ok(())
 }
 
-/// What the types of interfaces and unions look like.
+/// Returns the shapes of the types of interfaces and unions.
 fn shapes(
     schema: &CompiledSchema,
     implementers: &ApolloMap<Name, Implementers>,
@@ -347,7 +347,7 @@ fn shapes(
 ) -> HashMap<Arc<str>, Arc<Shape>> {
     let unions = schema.types.values().filter_map(|ty| ty.as_union());
     let members = unions.flat_map(|union| union.members.iter().map(|member| &member.name));
-    let implementing = implementers.values().flat_map(|found| &found.objects);
+    let implementing = implementers.values().flat_map(|types| &types.objects);
     let names = members.chain(implementing);
     names
         .filter_map(|name| {

@@ -1,18 +1,18 @@
-//! Whether what a host's function says it returns can be of the type of its field.
+//! Checks whether the declared return type of a host's function can fit the type of its field.
 
 use apollo_compiler::ast::Type;
 use apollo_compiler::schema::ExtendedType;
 
 use super::Schema;
 
-/// What a function says that it returns.
+/// The declared return type of a function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Returned {
     /// Lists around it (count).
     pub lists: usize,
-    /// What is inside them.
+    /// The kind of the values inside them.
     pub kind: ReturnedKind,
-    /// As the host writes it, for errors.
+    /// The declaration of the host, for errors.
     pub text: String,
 }
 
@@ -23,17 +23,17 @@ pub enum ReturnedKind {
     Object,
     /// Scalars of this name, or members of an enum.
     Leaf(String),
-    /// Anything, lists as well.
+    /// Any value, including lists.
     Any,
 }
 
-/// Scalars that have no value in common with those of [`NUMBERS`].
+/// Scalars that have no common value with those of [`NUMBERS`].
 const MOMENTS: [&str; 4] = ["Date", "DateTime", "Time", "UUID"];
 const NUMBERS: [&str; 3] = ["Boolean", "Float", "Int"];
 
 impl Schema {
-    /// The type of a subscription field if no value of `returned` can be of it; `None`: one can, or
-    /// it cannot be decided.
+    /// Returns the type of a subscription field if no value of `returned` can fit it; `None`: one
+    /// can, or it is unknown.
     #[must_use]
     pub fn misfit(&self, field: &str, returned: &Returned) -> Option<String> {
         let root = self.compiled().get_object(self.subscription_type())?;
@@ -41,7 +41,7 @@ impl Schema {
         let type_name = ty.inner_named_type();
         let can_be = match self.compiled().types.get(type_name)? {
             ExtendedType::Scalar(scalar) if !scalar.is_built_in() => {
-                // It may be anything, lists and objects as well.
+                // It may be any value, including lists and objects.
                 returned.kind == ReturnedKind::Any || returned.lists >= lists(ty)
             }
             _ if returned.kind == ReturnedKind::Any => returned.lists <= lists(ty),

@@ -1,4 +1,4 @@
-//! How many elements of each kind a schema has: what introspection may answer with.
+//! Counts the elements of each kind in a schema, which introspection can return.
 
 use apollo_compiler::Name;
 use apollo_compiler::collections::HashMap;
@@ -9,7 +9,7 @@ use apollo_compiler::schema::{ExtendedType, Implementers, Schema as CompiledSche
 pub(crate) struct Elements {
     /// In the whole schema.
     pub(crate) all: usize,
-    /// The most that one parent has.
+    /// The maximum that one parent has.
     pub(crate) most: usize,
 }
 
@@ -20,13 +20,13 @@ impl Elements {
     }
 }
 
-/// What a schema consists of.
+/// The numbers of elements of a schema.
 #[derive(Debug, Default)]
 pub(crate) struct SchemaSize {
     pub(crate) types: usize,
     pub(crate) directives: usize,
     pub(crate) fields: Elements,
-    /// Of fields.
+    /// Arguments of fields.
     pub(crate) arguments: Elements,
     pub(crate) arguments_of_directives: Elements,
     pub(crate) input_fields: Elements,
@@ -53,7 +53,7 @@ impl SchemaSize {
                 }
                 ExtendedType::Interface(interface) => {
                     size.interfaces.add(interface.implements_interfaces.len());
-                    let objects = implementers.get(name).map(|found| found.objects.len());
+                    let objects = implementers.get(name).map(|types| types.objects.len());
                     size.possible_types.add(objects.unwrap_or_default());
                     &interface.fields
                 }

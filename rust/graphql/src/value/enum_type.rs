@@ -1,4 +1,4 @@
-//! An enum type: its GraphQL names, and what the host uses for them.
+//! An enum type: its GraphQL names, and the host's values for them.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ pub struct EnumType {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct EnumValue {
     pub(crate) name: Arc<str>,
-    /// What an argument is; `None`: the name.
+    /// The host's value for an argument; `None`: the name.
     pub(crate) internal: Option<Json>,
     /// The JSON in which the host publishes it; `None`: as `internal`.
     pub(crate) published: Option<Json>,
@@ -33,7 +33,8 @@ impl EnumValue {
 }
 
 impl EnumType {
-    /// An enum of the host that no schema has: names with the JSON in which each is published.
+    /// Creates an enum of the host that is not in a schema: names with the JSON in which each is
+    /// published.
     #[must_use]
     pub fn new(name: &str, values: impl IntoIterator<Item = (String, Json)>) -> Self {
         let value = |(name, published): (String, Json)| EnumValue {
@@ -47,23 +48,23 @@ impl EnumType {
         }
     }
 
-    /// An enum of a schema.
+    /// Creates an enum of a schema.
     pub(crate) fn of_schema(name: Arc<str>, values: Vec<EnumValue>) -> Self {
         Self { name, values }
     }
 
-    /// The name of the type.
+    /// Returns the name of the type.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// GraphQL names in the order of the schema.
+    /// Returns the GraphQL names in the order of the schema.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.values.iter().map(|value| &*value.name)
     }
 
-    /// The GraphQL name of a host's value; a GraphQL name stands for itself.
+    /// Returns the GraphQL name of a host's value, or the value itself if it is a GraphQL name.
     #[must_use]
     pub fn name_of(&self, scalar: &Scalar<'_>) -> Option<&str> {
         let same = |value: &Json| match (scalar, value) {
@@ -74,47 +75,48 @@ impl EnumType {
             (Scalar::String(a), Json::String(b)) => *a == *b,
             _ => false,
         };
-        let found = self.values.iter().find(|value| value.is(same));
-        let found = found.or_else(|| match scalar {
+        let value = self.values.iter().find(|value| value.is(same));
+        let value = value.or_else(|| match scalar {
             Scalar::String(text) => self.values.iter().find(|value| *value.name == **text),
             _ => None,
         })?;
-        Some(&found.name)
+        Some(&value.name)
     }
 
-    /// The GraphQL name of what the host published: its own JSON, or the name.
+    /// Returns the GraphQL name of a published value: the host's JSON, or the name.
     #[must_use]
     pub fn name_of_json(&self, json: &Json) -> Option<&str> {
-        let found = self
+        let value = self
             .values
             .iter()
             .find(|value| value.is(|known| known == json));
-        let found = found.or_else(|| {
+        let value = value.or_else(|| {
             let text = json.as_str()?;
             self.values.iter().find(|value| *value.name == *text)
         })?;
-        Some(&found.name)
+        Some(&value.name)
     }
 
-    /// The GraphQL name of a coerced argument: the host's value, or the name where there is none.
+    /// Returns the GraphQL name of a coerced argument: a host's value, or the name if there is
+    /// none.
     #[must_use]
     pub fn name_of_argument(&self, json: &Json) -> Option<&str> {
-        let found = self.values.iter().find(|value| match &value.internal {
+        let value = self.values.iter().find(|value| match &value.internal {
             Some(internal) => internal == json,
             None => json.as_str() == Some(&*value.name),
         });
-        found.map(|value| &*value.name)
+        value.map(|value| &*value.name)
     }
 
-    /// The JSON in which the host publishes the value of a name: the name itself unless it is
-    /// known.
+    /// Returns the JSON in which the host publishes the value of a name: the name itself if it is
+    /// unknown.
     #[must_use]
     pub fn published(&self, name: &str) -> Option<Json> {
         let value = self.values.iter().find(|value| *value.name == *name)?;
         Some(value.published().cloned().unwrap_or_else(|| name.into()))
     }
 
-    /// The host's value of a GraphQL name: the name itself unless another was given.
+    /// Returns the host's value for a GraphQL name: the name itself if there is no other.
     pub(crate) fn internal(&self, name: &str) -> Option<Json> {
         let value = self.values.iter().find(|value| *value.name == *name)?;
         Some(value.internal.clone().unwrap_or_else(|| Json::from(name)))

@@ -1,4 +1,4 @@
-//! JSON as a value of the projection.
+//! Implements `Value` for JSON.
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;
@@ -9,7 +9,7 @@ use super::{EnumType, Key, Scalar, TypeName, Value, is_alike};
 use crate::error::ResolverError;
 use crate::write::{TYPE_MEMBER, is_note, write_data};
 
-/// Characters of a string that an error text shows (count). Past it the text is cut.
+/// Characters of a string that an error text contains (count). Past it the text is cut off.
 const DESCRIBED_CHARACTERS: usize = 60;
 
 impl Value for &Json {
@@ -105,7 +105,7 @@ impl Value for &Json {
     }
 }
 
-/// A string for an error text, cut when it is long.
+/// Returns a string for an error text, cut off if it is long.
 #[must_use]
 pub fn describe_string(text: &str) -> String {
     match text.char_indices().nth(DESCRIBED_CHARACTERS) {

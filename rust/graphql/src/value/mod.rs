@@ -1,7 +1,7 @@
-//! What the projection needs to know of a host's value, and nothing more.
+//! The interface between the projection and a host's value.
 //!
-//! One implementation of `CompleteValue()` works over every [`Value`]: `&serde_json::Value` here
-//! (`value/json.rs`), objects of the host language elsewhere.
+//! One implementation of `CompleteValue()` works with every [`Value`]: `&serde_json::Value` here
+//! (`value/json.rs`), objects of the host language in other crates.
 
 mod enum_type;
 mod json;
@@ -41,40 +41,40 @@ pub enum Scalar<'a> {
     Float(f64),
     /// A string.
     String(Cow<'a, str>),
-    /// None of these.
+    /// Any other value.
     Other,
 }
 
-/// What a value says of its object type.
+/// The object type that a value names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TypeName<'a> {
-    /// The name of a type, which may be none of those that are possible.
+    /// The name of a type, which need not be a possible type.
     Named(Cow<'a, str>),
-    /// Nothing, or that it is of a class that the schema does not have: its members tell.
+    /// No type, or a class that the schema does not have: its members determine the type.
     Unnamed(Option<Cow<'a, str>>),
-    /// It is no object, or names its type by something else than a text.
+    /// It is not an object, or its type name is not a text.
     Invalid,
 }
 
-/// A value of the host: read by the projection, cheap to clone.
+/// A value of the host, which the projection reads; cheap to clone.
 pub trait Value: Sized + Clone {
     /// Whether this is the host's null.
     fn is_null(&self) -> bool;
 
-    /// The member that `key` names; `None` when there is none, or when this has no members.
+    /// Returns the member `key`; `None` if there is none, or if the value has no members.
     ///
     /// # Errors
     ///
-    /// [`ResolverError`] when reading it fails, such as a property that raises.
+    /// [`ResolverError`] if reading it fails, such as a property that raises.
     fn field(&self, key: &Key) -> Result<Option<Self>, ResolverError>;
 
-    /// Whether this may be an object with fields: no leaf, no list.
+    /// Whether this may be an object with fields: neither a leaf nor a list.
     fn has_members(&self) -> bool;
 
-    /// A member whose name differs from `name` in case and underscores alone.
+    /// Returns a member whose name differs from `name` only in case and underscores.
     fn alike(&self, name: &str) -> Option<String>;
 
-    /// The object type, for interfaces and unions: by `__typename`, or by its class.
+    /// Returns the object type, for interfaces and unions: by `__typename`, or by its class.
     fn type_name(&self, is_possible: &dyn Fn(&str) -> bool) -> TypeName<'_>;
 
     /// Whether this is a list. Strings and maps are not.
@@ -84,13 +84,14 @@ pub trait Value: Sized + Clone {
     ///
     /// # Errors
     ///
-    /// [`ResolverError`] when the list itself fails while it is read.
+    /// [`ResolverError`] if the list fails while it is read.
     fn for_each(&self, visit: impl FnMut(Self) -> ControlFlow<()>) -> Result<(), ResolverError>;
 
     /// The native form of a leaf.
     fn scalar(&self) -> Scalar<'_>;
 
-    /// The GraphQL name of this value in `enum_type`; `None` when it is not one of its values.
+    /// Returns the GraphQL name of this value in `enum_type`; `None` if it is not one of its
+    /// values.
     fn enum_name<'e>(&self, enum_type: &'e EnumType) -> Option<&'e str> {
         enum_type.name_of(&self.scalar())
     }
@@ -99,19 +100,19 @@ pub trait Value: Sized + Clone {
     ///
     /// # Errors
     ///
-    /// [`ResolverError`] when there is no JSON for this value; what was written is discarded.
+    /// [`ResolverError`] if this value has no JSON form; the written bytes are discarded.
     fn write_scalar(&self, scalar: &str, out: &mut Vec<u8>) -> Result<(), ResolverError>;
 
-    /// What this is, for the log: `a list`, `the string "x"`. Short, whatever the value.
+    /// Returns a short description for the log: `a list`, `the string "x"`.
     fn describe(&self) -> String;
 
-    /// Whether clients are sent what the log is told.
+    /// Whether clients receive the texts for the log.
     fn is_debugged(&self) -> bool {
         false
     }
 
-    /// The error of a value that does not fit the schema: `problem` for the client, what this is
-    /// for the log.
+    /// Returns the error for a value that does not fit the schema: `problem` for the client, the
+    /// description of the value for the log.
     fn misfit(&self, problem: String, detail: String) -> ResolverError {
         let told = self.is_debugged().then(|| format!("{problem}: {detail}"));
         let mut error = ResolverError::new(problem).with_detail(detail);

@@ -1,6 +1,6 @@
-//! Names that are spelled in two ways.
+//! Compares names that differ in case and underscores.
 
-/// Whether two names differ in case and underscores alone, as `userId` and `user_id` do.
+/// Whether two names differ only in case and underscores, such as `userId` and `user_id`.
 #[must_use]
 pub fn is_alike(one: &str, other: &str) -> bool {
     letters(one).eq(letters(other))

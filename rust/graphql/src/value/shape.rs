@@ -1,4 +1,4 @@
-//! The object type of a value that does not name it: told by the members that the value has.
+//! Determines the object type of a value without a type name, by its members.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 
 use super::{Key, Scalar, Value};
 
-/// What values of one object type look like.
+/// The fields of values of one object type.
 #[derive(Debug)]
 pub(crate) struct Shape {
     pub(crate) members: Box<[ShapeMember]>,
@@ -15,15 +15,15 @@ pub(crate) struct Shape {
 /// One field of the type.
 #[derive(Debug)]
 pub(crate) struct ShapeMember {
-    /// Where the value is looked for, in this order.
+    /// Keys of the field in the value, in this order.
     pub(crate) keys: Arc<[Key]>,
-    /// Whether it cannot be null.
+    /// Whether it is non-null.
     pub(crate) is_required: bool,
-    /// The only values it has; empty: any.
+    /// The allowed values; empty: any.
     pub(crate) tags: Box<[Json]>,
 }
 
-/// How well a value fits; greater is better.
+/// How well a value fits; a greater one fits better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Fit {
     tags: usize,
@@ -32,7 +32,7 @@ struct Fit {
 }
 
 impl Shape {
-    /// `None`: the value is not of this type.
+    /// Returns how well a value fits; `None`: it is not of this type.
     fn fit<V: Value>(&self, value: &V) -> Option<Fit> {
         let mut fit = Fit {
             tags: 0,
@@ -40,14 +40,14 @@ impl Shape {
             members: 0,
         };
         for member in &self.members {
-            let found = member
+            let field = member
                 .keys
                 .iter()
                 .find_map(|key| value.field(key).ok().flatten());
-            match found {
-                Some(found) if !found.is_null() => {
+            match field {
+                Some(field) if !field.is_null() => {
                     if !member.tags.is_empty() {
-                        let scalar = found.scalar();
+                        let scalar = field.scalar();
                         if !member.tags.iter().any(|tag| is_same(&scalar, tag)) {
                             return None;
                         }
@@ -60,12 +60,13 @@ impl Shape {
                 _ => {}
             }
         }
-        // A tag decides, also for a value that lacks a member: the client is told of that.
+        // A tag decides, also for a value that lacks a member, which is then a field error.
         (fit.is_whole || fit.tags > 0).then_some(fit)
     }
 }
 
-/// The place of the one shape that fits the value best; `None`: none does, or several alike.
+/// Returns the index of the shape that fits the value best; `None`: none fits, or several fit
+/// equally.
 pub(crate) fn best_fit<V: Value>(shapes: &[Arc<Shape>], value: &V) -> Option<usize> {
     let mut best: Option<(Fit, usize)> = None;
     let mut is_alone = true;
@@ -85,7 +86,7 @@ pub(crate) fn best_fit<V: Value>(shapes: &[Arc<Shape>], value: &V) -> Option<usi
     best.filter(|_| is_alone).map(|(_, place)| place)
 }
 
-/// Whether a leaf of the host is this JSON value.
+/// Whether a leaf of the host equals this JSON value.
 fn is_same(scalar: &Scalar<'_>, value: &Json) -> bool {
     match (scalar, value) {
         (Scalar::Bool(a), Json::Bool(b)) => a == b,

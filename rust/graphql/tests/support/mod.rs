@@ -1,4 +1,4 @@
-//! What the tests have in common: one schema, and the way from a document to a response.
+//! Helpers shared by the tests: one schema, and functions that turn a document into a response.
 
 #![allow(
     dead_code,
@@ -86,14 +86,14 @@ pub(crate) fn project_with(text: &str, variables: Value, value: Value) -> String
     String::from_utf8(out).unwrap()
 }
 
-/// The `data` member of a response without errors.
+/// Returns the `data` member of a response without errors.
 pub(crate) fn data(text: &str, value: Value) -> Value {
     let response: Value = serde_json::from_str(&project(text, value)).unwrap();
     assert!(response.get("errors").is_none(), "{response}");
     response["data"].clone()
 }
 
-/// The first error of a refused document.
+/// Returns the first error of a refused document.
 pub(crate) fn refusal(text: &str) -> GraphQLError {
     try_subscribe(text, json!({})).unwrap_err().remove(0)
 }

@@ -1,45 +1,47 @@
-//! What the values of a JSON text would take in memory.
+//! Estimates the memory that the decoded values of a JSON text would use.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 
 use serde_json::Value;
 
-/// What the values of a JSON text take in memory: estimated, rather too much than too little.
+/// Estimated memory of the decoded values of a JSON text; an upper bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Footprint {
-    /// As a [`Value`] (bytes).
+    /// Decoded as a [`Value`] (bytes).
     pub tree: usize,
-    /// As objects of the host language, which is Python (bytes).
+    /// Decoded as objects of the host language, Python (bytes).
     pub objects: usize,
 }
 
 /// A reference to a Python object (bytes).
 const REFERENCE: usize = 8;
 
-/// A Python number (bytes); those below [`SHARED_INTEGERS`] exist once.
+/// A Python number (bytes); those below [`SHARED_INTEGERS`] exist only once.
 const NUMBER: usize = 32;
 const SHARED_INTEGERS: u64 = 257;
 
-/// What a Python string has beside its characters (bytes). Those of at most one exist once.
+/// Overhead of a Python string in addition to its characters (bytes). Strings of at most one
+/// character exist only once.
 const STRING: usize = 64;
 
-/// A Python list or dict without anything in it (bytes).
+/// An empty Python list or dict (bytes).
 const CONTAINER: usize = 64;
 
-/// What the first member adds to a container, of Python and of serde (bytes).
+/// Overhead of the first member of a container, in Python and in serde (bytes).
 const FIRST_MEMBER: usize = 168;
 const FIRST_ENTRY: usize = 448;
 
-/// What each member adds beside its name and its value (bytes).
+/// Overhead of each member in addition to its name and its value (bytes).
 const MEMBER: usize = 32;
 const ENTRY: usize = 136;
 
-/// Names of members that exist once as Python strings (count); those after them, each time.
+/// Names of members that are shared as one Python string each (count); further names are not
+/// shared.
 pub const SHARED_NAMES: usize = 256;
 
 impl Footprint {
-    /// That of an object without members.
+    /// The footprint of an object without members.
     pub(super) const EMPTY_OBJECT: Self = Self {
         tree: size_of::<Value>(),
         objects: REFERENCE + CONTAINER,
@@ -51,7 +53,7 @@ impl Footprint {
     }
 }
 
-/// The footprint of what was read so far.
+/// The footprint of the text that was read so far.
 #[derive(Default)]
 pub(super) struct Estimate<'t> {
     pub(super) footprint: Footprint,
@@ -64,7 +66,7 @@ impl<'t> Estimate<'t> {
         self.add_value(0, 0);
     }
 
-    /// Adds a number; `integer` if it is one without a sign.
+    /// Adds a number; `integer` if it is an integer without a sign.
     pub(super) fn add_number(&mut self, integer: Option<u64>) {
         let is_shared = integer.is_some_and(|integer| integer < SHARED_INTEGERS);
         self.add_value(0, if is_shared { 0 } else { NUMBER });
@@ -75,7 +77,7 @@ impl<'t> Estimate<'t> {
         self.add_value(tree, objects);
     }
 
-    /// Adds a list or an object, without what is in it.
+    /// Adds a list or an object, without its content.
     pub(super) fn add_container(&mut self) {
         self.add_value(0, CONTAINER);
     }
@@ -100,7 +102,7 @@ impl<'t> Estimate<'t> {
     }
 }
 
-/// What the characters of a text take.
+/// Returns the bytes of the characters of a text, as (tree, objects).
 fn string_bytes(text: &str) -> (usize, usize) {
     let objects = match text.len() {
         0 | 1 => 0,

@@ -1,45 +1,45 @@
-//! Reads a JSON text once: finds what no value can be made of, cuts out the members that are wanted,
-//! and estimates what their values would take. Makes no values.
+//! Reads a JSON text in one pass: finds values that cannot be decoded, returns the texts of the
+//! wanted members, and estimates the memory of their values. Does not decode values.
 //!
-//! `serde_json` does one of these in each pass: what it passes over may still not be readable, and
-//! what it reads has no text.
+//! `serde_json` would need several passes: it does not check the values that it skips, and it does
+//! not keep the text of values that it decodes.
 
 use std::borrow::Cow;
 
 use super::footprint::{Estimate, Footprint};
 
-/// Levels of nesting that `serde_json` makes values of (count).
+/// Levels of nesting that `serde_json` decodes (count).
 const MAX_DEPTH: usize = 127;
 
-/// Why no value can be made of a text.
+/// Why a text cannot be decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
     /// It is not JSON.
     #[error("it is not JSON")]
     Syntax,
-    /// It has an escape that stands for no character.
+    /// It has an escape that is not a character.
     #[error("a lone surrogate")]
     Surrogate,
-    /// It has a number that no double can hold.
+    /// It has a number outside the range of a double.
     #[error("a number out of range")]
     Number,
     /// It is nested too deeply.
     #[error("more than 127 levels")]
     Depth,
-    /// It is another value.
+    /// It is not an object.
     #[error("it is no object")]
     NoObject,
 }
 
-/// A value that was read.
+/// A value that was found.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Found<'t> {
+pub(crate) struct JsonSlice<'t> {
     pub(crate) text: &'t str,
     pub(crate) footprint: Footprint,
 }
 
-impl Found<'_> {
-    /// The value, unless it is `null`, which is as if it were left out.
+impl JsonSlice<'_> {
+    /// Returns the value, unless it is `null`, which counts as absent.
     pub(crate) fn given(self) -> Option<Self> {
         (self.text != "null").then_some(self)
     }
@@ -48,13 +48,13 @@ impl Found<'_> {
         self.text.starts_with('{')
     }
 
-    /// The value, if it is a string.
+    /// Returns the value if it is a string.
     pub(crate) fn string(&self) -> Option<String> {
         serde_json::from_str(self.text).ok()
     }
 }
 
-/// A text that is being read.
+/// Reads a text.
 pub(crate) struct Reader<'t> {
     text: &'t str,
     at: usize,
@@ -63,11 +63,11 @@ pub(crate) struct Reader<'t> {
 }
 
 impl<'t> Reader<'t> {
-    /// Reads a text that is one value, by `read`.
+    /// Reads a text that is one value with `read`.
     ///
     /// # Errors
     ///
-    /// No value can be made of it.
+    /// The text cannot be decoded.
     pub(crate) fn read<T>(
         text: &'t str,
         read: impl FnOnce(&mut Self) -> Result<T, Unreadable>,
@@ -78,36 +78,36 @@ impl<'t> Reader<'t> {
             depth: 0,
             estimate: Estimate::default(),
         };
-        let found = read(&mut reader)?;
+        let result = read(&mut reader)?;
         match reader.peek() {
-            None => Ok(found),
+            None => Ok(result),
             Some(_) => Err(Unreadable::Syntax),
         }
     }
 
     /// Reads the next value.
-    pub(crate) fn value(&mut self) -> Result<Found<'t>, Unreadable> {
-        self.found(Self::pass)
+    pub(crate) fn value(&mut self) -> Result<JsonSlice<'t>, Unreadable> {
+        self.slice(Self::pass)
     }
 
-    /// Reads the next value; of an object each member is read by `member`, which is passed its name.
+    /// Reads the next value; reads each member of an object with `member`, which receives its name.
     pub(crate) fn object(
         &mut self,
         member: impl FnMut(&mut Self, &str) -> Result<(), Unreadable>,
-    ) -> Result<Found<'t>, Unreadable> {
-        self.found(|reader| match reader.peek() {
+    ) -> Result<JsonSlice<'t>, Unreadable> {
+        self.slice(|reader| match reader.peek() {
             Some(b'{') => reader.members(member),
             _ => reader.pass(),
         })
     }
 
-    fn found(
+    fn slice(
         &mut self,
         read: impl FnOnce(&mut Self) -> Result<(), Unreadable>,
-    ) -> Result<Found<'t>, Unreadable> {
+    ) -> Result<JsonSlice<'t>, Unreadable> {
         self.peek();
         let from = self.at;
-        // Names are shared within what is made into values together.
+        // Names are shared among values that are decoded together.
         let around = std::mem::take(&mut self.estimate);
         read(self)?;
         let footprint = std::mem::replace(&mut self.estimate, around).footprint;
@@ -115,10 +115,10 @@ impl<'t> Reader<'t> {
             .footprint
             .add(footprint.tree, footprint.objects);
         let text = &self.text[from..self.at];
-        Ok(Found { text, footprint })
+        Ok(JsonSlice { text, footprint })
     }
 
-    /// Passes the next value.
+    /// Skips the next value.
     pub(crate) fn pass(&mut self) -> Result<(), Unreadable> {
         match self.peek() {
             Some(b'{') => self.members(|reader, _| reader.pass()),
@@ -171,7 +171,7 @@ impl<'t> Reader<'t> {
         Ok(())
     }
 
-    /// Passes the begin of a list or an object.
+    /// Skips the opening bracket of a list or an object.
     fn enter(&mut self) -> Result<(), Unreadable> {
         self.estimate.add_container();
         self.at += 1;
@@ -182,7 +182,7 @@ impl<'t> Reader<'t> {
         Ok(())
     }
 
-    /// Whether another item follows; passes the comma before it, or the end.
+    /// Whether another item follows; skips the comma before it, or the closing bracket.
     fn has_next(&mut self, end: u8, is_first: bool) -> Result<bool, Unreadable> {
         if self.peek() == Some(end) {
             self.at += 1;
@@ -202,7 +202,7 @@ impl<'t> Reader<'t> {
         Ok(())
     }
 
-    /// The next byte that is no white space.
+    /// Returns the next byte that is not white space.
     fn peek(&mut self) -> Option<u8> {
         let bytes = self.text.as_bytes();
         while let Some(byte) = bytes.get(self.at) {
@@ -214,7 +214,7 @@ impl<'t> Reader<'t> {
         None
     }
 
-    /// Passes a string, which begins here.
+    /// Reads a string that begins here.
     fn string(&mut self) -> Result<Cow<'t, str>, Unreadable> {
         let (bytes, from) = (self.text.as_bytes(), self.at);
         let mut has_escapes = false;
@@ -266,7 +266,7 @@ mod tests {
 
     use super::*;
 
-    fn read(text: &str) -> Result<Found<'_>, Unreadable> {
+    fn read(text: &str) -> Result<JsonSlice<'_>, Unreadable> {
         Reader::read(text, Reader::value)
     }
 
@@ -314,7 +314,7 @@ mod tests {
         assert_eq!(nested.as_deref(), Some("A"));
     }
 
-    /// Pieces of JSON, of which most orders are no JSON.
+    /// Pieces of JSON; most of their sequences are not JSON.
     fn pieces() -> impl Strategy<Value = String> {
         let piece = prop::sample::select(vec![
             "{",
@@ -382,10 +382,10 @@ mod tests {
         #[test]
         fn every_value_is_read(value in values()) {
             for text in [value.to_string(), format!("{value:#}")] {
-                let found = read(&text).unwrap();
-                prop_assert_eq!(found.text, &text);
-                // What surrounds it takes at least what it takes.
-                prop_assert!(found.footprint.tree >= size_of::<Value>());
+                let slice = read(&text).unwrap();
+                prop_assert_eq!(slice.text, &text);
+                // A container uses at least the memory of its content.
+                prop_assert!(slice.footprint.tree >= size_of::<Value>());
             }
         }
     }

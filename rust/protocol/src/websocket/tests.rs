@@ -1,4 +1,4 @@
-//! What both subprotocols make of messages in their order.
+//! How both subprotocols react to sequences of messages.
 
 use serde_json::json;
 
@@ -165,7 +165,7 @@ fn what_cannot_be_read_of_an_operation_is_its_own_error() {
             };
             let told: Value = serde_json::from_slice(told).unwrap();
             assert_eq!((&told["type"], &told["id"]), (&json!("error"), &json!("1")));
-            // The connection goes on, and the id is free.
+            // The connection stays open, and the id may be used again.
             assert!(starts(&subscribe(&mut session, "1"), "1"));
         }
     }
@@ -231,7 +231,7 @@ fn in_the_older_subprotocol_early_operations_start_with_the_acknowledgement() {
     let mut session = initialising(Subprotocol::LegacyWs);
     assert_eq!(subscribe(&mut session, "1"), []);
     assert_eq!(subscribe(&mut session, "2"), []);
-    // It is answered when the acknowledgement has left.
+    // It is answered after the acknowledgement was sent.
     assert_eq!(complete(&mut session, "1"), []);
     let accepted = session.accept(None);
     assert!(starts(&accepted[2..3], "2"));
@@ -318,7 +318,7 @@ fn what_comes_before_the_acknowledgement_is_bounded_in_bytes() {
         assert_eq!(session.receive_text(&message(2)), []);
         assert_eq!(session.receive_text(&message(3)), close(4400, reason));
     }
-    // What takes the place of another is counted once.
+    // An operation that replaces another one is counted once.
     let mut session = initialising(Subprotocol::LegacyWs);
     session.set_early_bytes(1000);
     for _ in 0..10 {

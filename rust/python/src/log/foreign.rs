@@ -1,9 +1,9 @@
-//! What libraries below us have to say, in our words: theirs are for who works on them, and go
-//! along as `detail`.
+//! Replaces the messages of library records by texts for users; the original message becomes
+//! `detail`.
 
 use super::record::Record;
 
-/// What records of a library are called, by the crate that writes them.
+/// Messages for the records of a library, by its crate.
 const TEXTS: [(&str, &str); 11] = [
     ("actix_server", "the listener met a fault"),
     ("actix_http", "a connection of HTTP met a fault"),
@@ -18,7 +18,7 @@ const TEXTS: [(&str, &str); 11] = [
     ("mio", "a thread met a fault"),
 ];
 
-/// Whose records speak for themselves.
+/// Crates whose records are not changed.
 const OURS: [&str; 9] = [
     "fraiseql_subs",
     "_core",
@@ -31,7 +31,7 @@ const OURS: [&str; 9] = [
     "server",
 ];
 
-/// The message of a record of a library; `None`: it is one of ours.
+/// Returns the message for a record of a library; `None`: the record is from this project.
 pub(super) fn text(target: &str) -> Option<&'static str> {
     let end = target.find([':', '.']).unwrap_or(target.len());
     let name = &target[..end];
@@ -42,8 +42,8 @@ pub(super) fn text(target: &str) -> Option<&'static str> {
     Some(known.map_or("a library met a fault", |(_, text)| text))
 }
 
-/// Whether it is an attempt of the listener for want of a descriptor: there are two a second, and
-/// `server::descriptors` tells once.
+/// Whether the record is a failed accept because of exhausted descriptors: there are two a second,
+/// and `server::descriptors` logs this once.
 pub(super) fn is_told_otherwise(record: &Record) -> bool {
     record.target == "actix_server::accept" && record.message.contains("Too many open files")
 }

@@ -1,7 +1,7 @@
-//! Kinds of records: how many of each are written, and how many were not.
+//! Counts records by kind: how many may be written, and how many were not.
 //!
-//! A kind is a place in the code that writes, together with the check that denies, so there are as
-//! many as the code has, whatever clients do. A flood of one hides no other.
+//! A kind is a place in the code, together with the check that denied. So the number of kinds is
+//! bounded and independent of clients, and a flood of one kind does not hide others.
 
 use std::num::NonZeroU32;
 use std::sync::LazyLock;
@@ -33,19 +33,19 @@ struct Limited {
     bucket: Bucket,
 }
 
-/// What is told of those that were not written.
+/// The count of unwritten records of one kind.
 #[derive(Debug, Clone)]
 pub(super) struct Kind {
     pub(super) level: &'static str,
     pub(super) target: &'static str,
     pub(super) message: String,
     pub(super) check: Option<Box<str>>,
-    /// Those that were not told yet (count).
+    /// Records whose count was not written yet.
     pub(super) untold: u64,
 }
 
 impl Kinds {
-    /// Whether another record of its kind is written; one that is not is counted.
+    /// Whether another record of this kind may be written; otherwise counts it.
     pub(super) fn take(
         &self,
         event: &Event<'_>,
@@ -69,13 +69,13 @@ impl Kinds {
         self.of(event, check, text, |limited| limited.kind.untold += 1);
     }
 
-    /// Whether there is a count that was not told yet.
+    /// Whether there is a count that was not written yet.
     pub(super) fn has_untold(&self) -> bool {
         let kinds = self.0.lock();
         kinds.iter().any(|(_, limited)| limited.kind.untold > 0)
     }
 
-    /// Takes counts to tell them, of at most `limit` kinds.
+    /// Removes and returns the counts of at most `limit` kinds, to write them.
     pub(super) fn take_untold(&self, limit: usize) -> Vec<Kind> {
         let mut kinds = self.0.lock();
         let untold = kinds.iter_mut().map(|(_, limited)| &mut limited.kind);
@@ -104,7 +104,7 @@ impl Kinds {
             })
         };
         let is_known = position(&self.0.lock()).is_some();
-        // Formatting may run code of others, which may log itself: not below the lock.
+        // Formatting may run other code, which may log: the lock must not be held.
         let message = match text {
             _ if is_known => String::new(),
             Some(text) => text.to_owned(),

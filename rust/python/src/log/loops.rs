@@ -1,5 +1,5 @@
-//! The event loops that may take records: those of all managers, as any of them may stand or be
-//! blocked.
+//! The event loops that may write records: those of all managers, because any of them may be
+//! stopped or blocked.
 
 use std::sync::atomic::{
     AtomicBool,
@@ -22,10 +22,10 @@ pub(super) struct Place {
     state: Arc<State>,
 }
 
-/// One event loop, which several managers may have.
+/// One event loop, which several managers may share.
 struct State {
     event_loop: usize,
-    /// Whether a hand-over is on its way or under way.
+    /// Whether writing is scheduled or running.
     has_turn: AtomicBool,
     /// Whether it has a timer for the counts.
     has_timer: AtomicBool,
@@ -36,7 +36,7 @@ impl Loops {
     pub(super) fn add(&self, bridge: &Arc<Bridge>) {
         let mut places = self.0.lock();
         places.retain(|place| place.bridge.strong_count() > 0);
-        // A bridge keeps its event loop, so no two have one address.
+        // A bridge keeps its event loop alive, so no two loops have the same address.
         let event_loop = bridge.event_loop_address();
         let known = places
             .iter()
@@ -53,8 +53,8 @@ impl Loops {
         places.push(Place { bridge, state });
     }
 
-    /// Those that no hand-over is on its way to, though there are records for one, or else counts
-    /// that need a timer.
+    /// Returns the loops without scheduled writing if there are records, otherwise those that need
+    /// a timer for counts.
     pub(super) fn idle(&self, has_records: bool) -> Vec<Place> {
         let places = self.0.lock();
         let is_idle = |place: &&Place| {
@@ -64,9 +64,9 @@ impl Loops {
         places.iter().filter(is_idle).cloned().collect()
     }
 
-    /// In a forked child.
+    /// Removes all loops, in a forked child.
     pub(super) fn forget(&self) {
-        // A thread of the parent may have held it.
+        // A thread of the parent may have locked it.
         if let Some(mut places) = self.0.try_lock() {
             places.clear();
         }
@@ -78,13 +78,13 @@ impl Place {
         self.bridge.upgrade()
     }
 
-    /// Begins a hand-over, unless another manager on this event loop has one.
+    /// Begins writing, unless another manager on this event loop is writing.
     pub(super) fn begin(&self) -> Option<RecordTurn> {
         let is_free = !self.state.has_turn.swap(true, AcqRel);
         is_free.then(|| RecordTurn(self.clone()))
     }
 
-    /// Whether a timer may be started: there is none.
+    /// Whether a timer has to be started: there is none.
     pub(super) fn takes_timer(&self) -> bool {
         !self.state.has_timer.swap(true, AcqRel)
     }
@@ -94,7 +94,8 @@ impl Place {
     }
 }
 
-/// One hand-over; when it is dropped the next may begin. A bridge that is detached drops it undone.
+/// A guard for writing; when it is dropped the next one may begin. A detached bridge drops it
+/// unused.
 pub(super) struct RecordTurn(Place);
 
 impl RecordTurn {

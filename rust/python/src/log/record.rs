@@ -1,15 +1,15 @@
-//! One record: what is left of an event, each of its texts cut to a bound.
+//! One record of an event, with its texts cut to a limit.
 
 use std::fmt::{self, Write};
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 
-/// What is kept of the message, and of the value of a field (bytes). Clients choose values.
+/// Limits of the message, and of the value of a field, which clients may choose (bytes).
 const MESSAGE_BYTES: usize = 1024;
 const VALUE_BYTES: usize = 256;
 
-/// Put where something was cut.
+/// Marks a cut text.
 const CUT: &str = "…";
 
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(super) struct Record {
     pub(super) target: &'static str,
     pub(super) message: String,
     pub(super) fields: Vec<(&'static str, String)>,
-    /// How often it came since the last hand-over.
+    /// Occurrences since the last write.
     pub(super) count: usize,
 }
 
@@ -35,19 +35,19 @@ impl Record {
         record
     }
 
-    /// Puts a message of ours in the place of one that a library has made, which is a detail then.
+    /// Replaces the message of a library; the original becomes a detail.
     pub(super) fn rename(&mut self, message: &str) {
         let theirs = std::mem::replace(&mut self.message, message.to_owned());
         self.fields.push(("detail", cut(&theirs, VALUE_BYTES)));
     }
 
-    /// What it takes while it waits (bytes).
+    /// Returns its size while it waits (bytes).
     pub(super) fn len(&self) -> usize {
         let values = self.fields.iter().map(|(_, value)| value.len());
         size_of::<Self>() + self.message.len() + values.sum::<usize>()
     }
 
-    /// Whether two are the same error: what differs is in `detail` alone.
+    /// Whether two records are the same error: they differ only in `detail`.
     pub(super) fn repeats(&self, other: &Self) -> bool {
         let place = |record: &Self| {
             let fields = record.fields.iter();
@@ -75,7 +75,7 @@ impl Visit for Record {
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let mut text = Bounded(String::new());
-        // Fails where it is cut.
+        // Fails if the text is cut.
         write!(text, "{value:?}").ok();
         self.record_str(field, &text.0);
     }
@@ -89,14 +89,14 @@ fn cut(text: &str, limit_bytes: usize) -> String {
     [kept, CUT].concat()
 }
 
-/// Takes no more of a text than can be kept of any, and so much that it is seen to be cut.
+/// Collects a text up to slightly more than the limit, so that cutting can be detected.
 struct Bounded(String);
 
 impl Write for Bounded {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let room = (MESSAGE_BYTES + 1).saturating_sub(self.0.len());
         let kept = text.len().min(room);
-        // A character that is cut in two is left whole: at most three bytes more.
+        // Cuts at a character boundary: at most three bytes more.
         let kept = (kept..=text.len()).find(|at| text.is_char_boundary(*at));
         self.0.push_str(&text[..kept.unwrap_or(text.len())]);
         if self.0.len() > MESSAGE_BYTES {
@@ -106,7 +106,7 @@ impl Write for Bounded {
     }
 }
 
-/// The check that an event of the audit log is about.
+/// The check in an event of the audit log.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Check(pub(super) Box<str>);
 

@@ -1,7 +1,7 @@
-//! Middleware actor: asks the application who a client is.
+//! Middleware actor: calls the application's `authenticate` hook for clients.
 //!
-//! One per worker, started with it. It keeps nothing, so a restart loses nothing. Clients are
-//! asked about side by side: a slow answer for one does not delay another.
+//! One per worker, started with it. It has no state, so a restart loses nothing. Hooks of several
+//! clients run concurrently: a slow one does not delay another client.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ pub(crate) struct AuthenticateActor {
 }
 
 impl AuthenticateActor {
-    /// Makes the actor for a hook.
+    /// Creates the actor for a hook.
     #[must_use]
     pub(crate) fn new(authenticator: Arc<dyn Authenticator>) -> Self {
         Self { authenticator }
@@ -35,7 +35,7 @@ impl Handler<Connect> for AuthenticateActor {
         let asked = self.authenticator.authenticate(client);
         Box::pin(async move {
             if let Some(decision) = Connect::wanted(&mut reply, asked).await {
-                // Fails only when the client has just left.
+                // Fails only if the client has just disconnected.
                 reply.send(decision).ok();
             }
         })

@@ -1,8 +1,8 @@
 //! Middleware actors: the checks that a subscription passes before it starts.
 //!
-//! One for each configured check on each worker, started with it, in a chain: each decides by
-//! `security`, compiles what has to hold for every event into the guard, and hands on. They keep
-//! nothing, so a restart loses nothing. A worker without checks has no chain.
+//! There is one for each configured check on each worker, started with it, in a chain. Each decides
+//! with `security`, adds its conditions for every event to the guard, and passes the subscription
+//! on. They have no state, so a restart loses nothing. A worker without checks has no chain.
 
 use std::sync::Arc;
 
@@ -21,12 +21,12 @@ use crate::error::shutting_down;
 use crate::metrics::Metrics;
 use crate::routing::Route;
 
-/// A subscription on its way through the checks.
+/// A subscription that passes the checks.
 #[derive(Debug)]
 pub(crate) struct Subscribing {
     pub(crate) client: Arc<Client>,
     pub(crate) planned: Box<PlannedOperation>,
-    /// The subgraph that the request says it is for.
+    /// The subgraph that the request names.
     pub(crate) subgraph: Option<String>,
     pub(crate) guard: Guard,
 }
@@ -41,7 +41,7 @@ impl Subscribing {
     }
 }
 
-/// What a client is sent.
+/// The errors for the client.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     check: Check,
@@ -81,7 +81,7 @@ impl<M: Middleware> Handler<Subscribe> for CheckActor<M> {
         Subscribe(mut subscribing): Subscribe,
         _: &mut Context<Self>,
     ) -> Self::Result {
-        // The checks are about data.
+        // The checks apply only to operations that return data.
         let checked = if subscribing.planned.tells_no_data {
             Ok(())
         } else {
@@ -109,14 +109,14 @@ impl<M: Middleware> Handler<Subscribe> for CheckActor<M> {
     }
 }
 
-/// What the chain of checks is made of.
+/// The configuration of the chain of checks.
 pub(crate) struct Checks<'a> {
     pub(crate) policy: &'a Policy,
     pub(crate) catalog: &'a Arc<Catalog>,
     pub(crate) metrics: &'a Arc<Metrics>,
 }
 
-/// Starts the actors of the checks that are configured and returns the first.
+/// Starts the actors of the configured checks and returns the first.
 pub(crate) fn start_chain(checks: Checks<'_>) -> Option<Recipient<Subscribe>> {
     let Policy {
         scope,
@@ -124,7 +124,7 @@ pub(crate) fn start_chain(checks: Checks<'_>) -> Option<Recipient<Subscribe>> {
         tenant,
         rows,
         federation,
-        // Rates come before a document is read, as one that is refused counts.
+        // Rates are checked before a document is read, because a refused document counts too.
         rates: _,
         origins: _,
         hosts: _,
@@ -134,7 +134,7 @@ pub(crate) fn start_chain(checks: Checks<'_>) -> Option<Recipient<Subscribe>> {
         first: None,
         metrics: checks.metrics.clone(),
     };
-    // From the last to the first: what costs least, and stops most, comes first.
+    // Built from the last to the first; the cheapest check, which denies most, is the first.
     if !rows.is_empty() {
         let catalog = checks.catalog.clone();
         chain.prepend(Rows {
@@ -225,7 +225,8 @@ impl Middleware for Rbac {
             })?;
         let is_denied =
             |type_name: &str, field: &str| self.denies_field(identity, type_name, field);
-        // The host's own executor answers whole: there null is not to be had.
+        // The host's own executor returns whole responses, in which denied fields cannot be set to
+        // null.
         let is_whole = subscribing.planned.delegated.is_some();
         if self.on_denied == OnDenied::Error || is_whole {
             let errors = operation.plan.denied_fields(&is_denied);

@@ -1,6 +1,6 @@
-//! Middleware actor: verifies the token of a client, before the application is asked.
+//! Middleware actor: verifies the token of a client, before the application's hook is called.
 //!
-//! One per worker, started with it. It keeps nothing, so a restart loses nothing.
+//! One per worker, started with it. It has no state, so a restart loses nothing.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::client::Client;
 use crate::client::TokenVerifier;
 use crate::clock::epoch_seconds;
 
-/// Makes identities of tokens.
+/// Converts tokens to identities.
 pub(crate) struct JwtActor {
     verifier: Arc<TokenVerifier>,
     next: Option<Recipient<Connect>>,
@@ -23,7 +23,7 @@ pub(crate) struct JwtActor {
 }
 
 impl JwtActor {
-    /// Makes the actor; clients that have passed go on to `next`.
+    /// Creates the actor; it passes accepted clients on to `next`.
     #[must_use]
     pub(crate) fn new(verifier: Arc<TokenVerifier>, next: Option<Recipient<Connect>>) -> Self {
         let url = verifier.url.clone();
@@ -68,13 +68,13 @@ impl Handler<Connect> for JwtActor {
                     Err(Refused::default())
                 }
             };
-            // Fails only when the client has just left.
+            // Fails only if the client has just disconnected.
             reply.send((client, decision)).ok();
         })
     }
 }
 
-/// Verifies the token; when its key is not known, or keys are old, once more with new ones.
+/// Verifies the token; if its key is unknown, or the keys are old, again with new keys.
 async fn verify(
     verifier: &TokenVerifier,
     keys: Option<Addr<KeySetActor>>,
@@ -84,11 +84,11 @@ async fn verify(
     let result = verifier.verify(client, now);
     let is_known = !matches!(result, Err(TokenError::UnknownKey));
     match keys {
-        // A fetch that another client has begun is waited for as well.
+        // Also waits for a fetch that another client has started.
         Some(keys) if !is_known || verifier.is_fetch_due(is_known) => {
             let refreshed = keys.send(RefreshKeys { is_known });
             if is_known {
-                // Who is known need not wait.
+                // A client whose token is verified need not wait for new keys.
                 actix::spawn(async move { refreshed.await.ok() });
                 return result;
             }

@@ -1,7 +1,7 @@
-//! Fetches the key set that tokens are verified with.
+//! Fetches the key set that verifies tokens.
 //!
-//! One per worker whose manager has a URL, started with it, beside its `JwtActor`. The keys are the
-//! manager's, so one worker fetches for all; a restart loses nothing. It runs one fetch at a time,
+//! One per worker if the manager has a URL, started with the worker. The keys belong to the
+//! manager, so one worker fetches for all; a restart loses nothing. It runs one fetch at a time,
 //! and later requests wait for it.
 
 use std::sync::Arc;
@@ -14,22 +14,22 @@ use security::KeySet;
 use crate::causes;
 use crate::client::TokenVerifier;
 
-/// Time of one fetch.
+/// Time limit of one fetch.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Largest key set that is taken (bytes).
+/// Largest accepted key set (bytes).
 const MAX_BYTES: usize = 1024 * 1024;
 
 /// Command: fetch the keys if that is due.
-/// Sender: `JwtActor`. Reply: `()` once there are new keys, or there will be none.
+/// Sender: `JwtActor`. Reply: `()` once there are new keys, or the fetch has failed.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(crate) struct RefreshKeys {
-    /// Whether the token could be verified with the keys of now.
+    /// Whether the current keys verify the token.
     pub(crate) is_known: bool,
 }
 
-/// Keeps the keys of a URL.
+/// Fetches the keys of a URL.
 pub(crate) struct KeySetActor {
     verifier: Arc<TokenVerifier>,
     url: Arc<str>,
@@ -63,7 +63,7 @@ impl Handler<RefreshKeys> for KeySetActor {
         let (verifier, url, client) =
             (self.verifier.clone(), self.url.clone(), self.client.clone());
         Box::pin(async move {
-            // Of several that wait, the first fetches for all.
+            // The first of several waiting requests fetches for all.
             let _turn = verifier.fetching.lock().await;
             if !verifier.begin_fetch(is_known) {
                 return;

@@ -1,4 +1,4 @@
-//! May it: what clients and subscriptions have to pass, as middleware actors.
+//! The checks that clients and subscriptions have to pass, as middleware actors.
 //!
 //! Connections send [`Connect`], operations send [`Subscribe`] to the first actor of a chain.
 
@@ -27,23 +27,23 @@ pub(crate) use checks::{Checks, Subscribing, start_chain};
 #[derive(Debug, Clone, PartialEq, Eq, Default, thiserror::Error)]
 #[error("authentication refused")]
 pub struct Refused {
-    /// What the client is to read, in GraphQL's form; `None`: that it is refused.
+    /// The GraphQL error for the client; `None`: the default text.
     pub error: Option<JsonMap>,
 }
 
 /// A future that another thread completes.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// Asks the host who a client is.
+/// Authenticates clients with the host's hook.
 pub trait Authenticator: Send + Sync {
-    /// Decides about the client. An error of the hook denies.
+    /// Accepts or refuses the client. An error of the hook refuses it.
     fn authenticate(&self, client: Client) -> BoxFuture<(Client, Result<(), Refused>)>;
 }
 
-/// Command: decide whether this client may connect, and who it is.
-/// Sender: a connection whose client has asked; then each check to the next. Reply: `()`; the
-/// decision goes to `reply`. Its receiver is dropped when the client has left or its time is over,
-/// and whatever is under way for it ends then.
+/// Command: authenticate this client.
+/// Sender: the client's connection; then each check to the next. Reply: `()`; the decision goes to
+/// `reply`. Its receiver is dropped when the client disconnects or its time is over, which cancels
+/// the running checks.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(crate) struct Connect {
@@ -55,7 +55,7 @@ pub(crate) struct Connect {
 pub(crate) type Decision = (Client, Result<(), Refused>);
 
 impl Connect {
-    /// Does `work` for the client; `None` as soon as the decision is not awaited.
+    /// Runs `work` for the client; `None` as soon as the decision is no longer awaited.
     pub(crate) async fn wanted<T>(
         reply: &mut oneshot::Sender<Decision>,
         work: impl Future<Output = T>,
@@ -67,14 +67,15 @@ impl Connect {
     }
 }
 
-/// Query: may this subscription start, and what has to hold for its events?
+/// Query: whether this subscription may start, and the guard for its events.
 /// Sender: `operation::Opener`; then each check to the next. Reply: the subscription with its
-/// guard, or the errors that the client is sent.
+/// guard, or the errors for the client.
 #[derive(Debug, Message)]
 #[rtype(result = "Result<Box<Subscribing>, Vec<GraphQLError>>")]
 pub(crate) struct Subscribe(pub Box<Subscribing>);
 
-/// Starts the actors that clients pass, and returns the first; `None`: everyone may connect.
+/// Starts the actors that authenticate clients, and returns the first; `None`: every client may
+/// connect.
 pub(crate) fn start_authentication(
     tokens: Option<Arc<TokenVerifier>>,
     authenticator: Option<Arc<dyn Authenticator>>,

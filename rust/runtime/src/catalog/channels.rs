@@ -1,4 +1,4 @@
-//! The channels that subscriptions are declared for, so that a publisher's typing error is found.
+//! The channels of declared subscriptions, to find misspelt channels of publishers.
 
 use std::sync::Arc;
 
@@ -7,15 +7,15 @@ use security::ChannelPattern;
 
 use super::definition::{ChannelTemplate, Definition};
 
-/// Channels that are told of (count). Past it no further one is.
+/// Channels that are logged (count). Past it no further one is.
 pub(crate) const MAX_TOLD: usize = 256;
 
-/// The channels that something was told of: each once.
+/// The channels that were logged, each once.
 #[derive(Debug, Default)]
 pub(crate) struct ToldChannels(HashSet<Arc<str>>);
 
 impl ToldChannels {
-    /// Whether this is the first time, and there is room to remember it.
+    /// Whether this is the channel's first time, and there is room to remember it.
     pub(crate) fn is_first(&mut self, channel: &Arc<str>) -> bool {
         self.0.len() < MAX_TOLD && self.0.insert(channel.clone())
     }
@@ -34,7 +34,7 @@ pub(crate) struct Channels {
 }
 
 impl Channels {
-    /// The channels of these definitions.
+    /// Creates the set of the channels of these definitions.
     pub(crate) fn new<'d>(definitions: impl Iterator<Item = &'d Arc<Definition>>) -> Self {
         let mut channels = Self::default();
         for template in definitions.filter_map(|definition| definition.channel.as_ref()) {
@@ -57,7 +57,7 @@ impl Channels {
     }
 }
 
-/// Tells of each channel once that events are published on and nothing is declared for.
+/// Logs, once each, the channels of published events without a declared subscription.
 #[derive(Debug)]
 pub(crate) struct Undeclared {
     channels: Channels,
@@ -72,7 +72,7 @@ impl Undeclared {
         }
     }
 
-    /// Looks at the channel of an event.
+    /// Checks the channel of an event.
     pub(crate) fn look_at(&mut self, channel: &Arc<str>) {
         if !self.channels.declare(channel) && self.told.is_first(channel) {
             tracing::debug!(

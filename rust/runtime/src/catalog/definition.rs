@@ -1,4 +1,4 @@
-//! What was declared for one subscription field: its channel, its filter, how it is resolved.
+//! The definition of one subscription field: its channel, its filter, its resolver.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::routing::Route;
 pub enum ResolverKind {
     /// The event's data is the value.
     Passthrough,
-    /// A function of the host language makes it.
+    /// A function of the host language returns the value.
     Call,
     /// A source stream of the host language yields the values; there are no events.
     Stream,
@@ -33,51 +33,51 @@ impl ResolverKind {
 /// A parameter of the host's function that takes an argument of the field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameter {
-    /// Its name in the host's language, which may be that of the argument.
+    /// Its name in the host's language, which may equal the argument's name.
     pub name: String,
-    /// The name that the argument has otherwise.
+    /// The GraphQL name of the argument.
     pub graphql_name: String,
 }
 
 /// One declared subscription field.
 #[derive(Debug)]
 pub struct Definition {
-    /// Place among the manager's definitions; the host finds its function by it.
+    /// Index in the manager's definitions, by which the host finds its function.
     pub index: usize,
     /// GraphQL name of the field.
     pub field: String,
     /// How events become values.
     pub kind: ResolverKind,
-    /// Where events come from; `None` for a source stream.
+    /// The channel of the events; `None` for a source stream.
     pub channel: Option<ChannelTemplate>,
     /// Only these types of events; `None`: all.
     pub event_types: Option<Vec<String>>,
-    /// What must stand in the event's data.
+    /// Conditions on the event's data.
     pub filter: Vec<Condition>,
     /// Events of one subscription that are resolved at once (count, at least 1).
     pub concurrency: usize,
-    /// Time of one resolver call; `None`: unlimited.
+    /// Time limit of one resolver call; `None`: unlimited.
     pub timeout: Option<Duration>,
-    /// Whether the host has a value that is sent before any event.
+    /// Whether the host has an initial value, which is sent before any event.
     pub has_initial: bool,
     /// Whether subscribers with equal operation and arguments share one call for each event.
     pub is_shared: bool,
-    /// Of a delegate: whether its executor knows less of the schema than is served, so that it is
-    /// told what the schema looks like.
+    /// For a delegate: whether the served schema has fields that its executor does not know, so
+    /// that requests contain our introspection result.
     pub is_partial: bool,
-    /// What the host says of its values; `None`: nothing.
+    /// The declared return type of the host's function; `None`: unknown.
     pub returned: Option<Returned>,
     /// Parameters of the host's function that are arguments of the field.
     pub parameters: Vec<Parameter>,
 }
 
 impl Definition {
-    /// Checks the definition against the schema that is served, and finds how its filter and its
-    /// channel compare.
+    /// Checks the definition against the served schema, and determines how its filter and its
+    /// channel are compared.
     ///
     /// # Errors
     ///
-    /// [`DefinitionError`] names field, argument and remedy.
+    /// [`DefinitionError`] with field, argument and remedy.
     pub fn check(&mut self, schema: &Schema) -> Result<(), DefinitionError> {
         let signature = schema
             .subscription_field(&self.field)
@@ -137,7 +137,7 @@ impl Definition {
         Ok(())
     }
 
-    /// How what stands at a path of an event's data is compared, where that is known.
+    /// Returns how the value at a path of an event's data is compared, if that is known.
     pub(crate) fn data_comparison(&self, schema: &Schema, path: &[Box<str>]) -> Comparison {
         let condition = self
             .filter
@@ -152,13 +152,13 @@ impl Definition {
         }
     }
 
-    /// Where the events of a subscription are found; `None` for a source stream.
+    /// Returns the route of a subscription's events; `None` for a source stream.
     ///
-    /// A filter on an argument that the client left out is no condition.
+    /// A filter on an argument that the client left out is not applied.
     ///
     /// # Errors
     ///
-    /// [`DefinitionError::MissingArgument`] when the channel needs an argument that is absent.
+    /// [`DefinitionError::MissingArgument`] if the channel needs an argument that is absent.
     pub fn route(
         &self,
         operation: &SubscriptionOperation,
@@ -189,7 +189,7 @@ impl Definition {
     }
 }
 
-/// What the schema says of an event's data. Only of a passthrough the data is the field's value.
+/// Returns the schema's type of an event's data, which is the field's type only for a passthrough.
 fn data_type(kind: ResolverKind, schema: &Schema, field: &str, path: &[Box<str>]) -> DataType {
     match kind {
         ResolverKind::Passthrough => schema.data_type(field, path),
@@ -197,18 +197,18 @@ fn data_type(kind: ResolverKind, schema: &Schema, field: &str, path: &[Box<str>]
     }
 }
 
-/// A channel name with places for arguments: `orders.{userId}`.
+/// A channel name with placeholders for arguments: `orders.{userId}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChannelTemplate {
     parts: Vec<Part>,
 }
 
-/// Why no channel can be made of arguments.
+/// Why arguments do not produce a channel.
 #[derive(Debug, PartialEq, Eq)]
 enum Unfilled {
     /// This argument was left out, or is null.
     Absent(String),
-    /// The value of this argument has the text that ends it.
+    /// The value of this argument contains the text that separates it from the next one.
     Ambiguous { argument: String, separator: String },
 }
 
@@ -220,7 +220,7 @@ enum Part {
 }
 
 impl ChannelTemplate {
-    /// Reads a template; `{{` and `}}` stand for the braces themselves.
+    /// Parses a template; `{{` and `}}` are literal braces.
     ///
     /// # Errors
     ///
@@ -271,7 +271,7 @@ impl ChannelTemplate {
         Ok(Self { parts })
     }
 
-    /// The channel itself, if it depends on no argument.
+    /// Returns the channel, if it does not depend on arguments.
     #[must_use]
     pub fn text(&self) -> Option<&str> {
         match self.parts.as_slice() {
@@ -280,7 +280,7 @@ impl ChannelTemplate {
         }
     }
 
-    /// The template as it is written.
+    /// Returns the text of the template.
     pub(crate) fn source(&self) -> String {
         let parts = self.parts.iter().map(|part| match part {
             Part::Text(text) => text.replace('{', "{{").replace('}', "}}"),
@@ -296,7 +296,7 @@ impl ChannelTemplate {
         })
     }
 
-    /// Finds how the arguments are compared; lists and objects are no part of a name.
+    /// Determines how the arguments are compared; refuses lists and objects.
     fn check(&mut self, schema: &Schema, field: &str) -> Result<(), DefinitionError> {
         for part in &mut self.parts {
             let Part::Argument(name, comparison) = part else {
@@ -315,7 +315,7 @@ impl ChannelTemplate {
         Ok(())
     }
 
-    /// The channels that arguments can make of the template.
+    /// Returns a pattern of the channels that arguments can produce.
     #[must_use]
     pub(crate) fn pattern(&self) -> ChannelPattern {
         let mut texts = vec![String::new()];
@@ -328,7 +328,7 @@ impl ChannelTemplate {
         ChannelPattern::between(texts.into_iter().map(Box::from))
     }
 
-    /// A channel that arguments can make of it.
+    /// Returns an example of a channel that arguments can produce.
     #[must_use]
     pub(crate) fn sample(&self) -> String {
         let texts = self.parts.iter().map(|part| match part {
@@ -338,7 +338,7 @@ impl ChannelTemplate {
         texts.collect()
     }
 
-    /// The texts that end an argument and begin the next one.
+    /// Returns the texts between two arguments.
     fn separators(&self) -> impl Iterator<Item = &str> {
         self.parts.windows(3).filter_map(|parts| match parts {
             [Part::Argument(..), Part::Text(text), Part::Argument(..)] => Some(text.as_str()),
@@ -346,8 +346,8 @@ impl ChannelTemplate {
         })
     }
 
-    /// Puts the arguments in. Their values are those of clients: each channel is made of one set of
-    /// values only, so that none of them reaches into the place of another.
+    /// Inserts the arguments, whose values clients choose. Each channel can be produced by only one
+    /// set of values, so that a value cannot extend into another argument.
     fn fill(&self, arguments: &JsonMap) -> Result<String, Unfilled> {
         let mut channel = String::new();
         for part in &self.parts {
@@ -358,7 +358,9 @@ impl ChannelTemplate {
                     let text = value.and_then(|value| comparison.channel_text(value));
                     let text = text.ok_or_else(|| Unfilled::Absent(name.clone()))?;
                     let is_free = value.is_some_and(|value| comparison.is_free_text(value));
-                    let separator = self.separators().find(|found| text.contains(*found));
+                    let separator = self
+                        .separators()
+                        .find(|separator| text.contains(*separator));
                     if let Some(separator) = separator.filter(|_| is_free) {
                         return Err(Unfilled::Ambiguous {
                             argument: name.clone(),

@@ -1,5 +1,5 @@
-//! What a filter asks of an event's data, held against the schema: what can never match is refused
-//! where it is declared.
+//! Filters on an event's data. Checks them against the schema: a filter that can never match is
+//! refused at its declaration.
 
 use std::borrow::Cow;
 
@@ -12,28 +12,28 @@ use crate::routing::{FieldPath, Wanted};
 /// One value of a filter.
 #[derive(Debug, Clone, PartialEq)]
 pub enum FilterValue {
-    /// Equal to this value.
+    /// A constant.
     Literal(Value),
-    /// Equal to this argument of the field.
+    /// An argument of the field.
     Argument(String),
 }
 
 /// One condition of a filter.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Condition {
-    /// Where the value stands in the event's data.
+    /// Path of the value in the event's data.
     pub path: FieldPath,
-    /// What must stand there.
+    /// The required value.
     pub value: FilterValue,
-    /// How the two are compared: of a constant what the host knows of it, of an argument what
-    /// [`Self::check`] finds.
+    /// How the two are compared: for a constant by the host's type, for an argument by the type
+    /// that [`Self::check`] finds.
     pub comparison: Comparison,
 }
 
 impl Condition {
-    /// Finds how an argument is compared, and refuses what can never match.
+    /// Determines how an argument is compared, and refuses a condition that can never match.
     ///
-    /// `data` is what the schema knows of the data at the path.
+    /// `data`: the schema's type at the path.
     pub(crate) fn check(
         &mut self,
         schema: &Schema,
@@ -74,8 +74,8 @@ impl Condition {
         Ok(())
     }
 
-    /// What one subscription wants; `None` when the condition is none of its: an argument that the
-    /// client left out.
+    /// Returns the value that one subscription requires; `None` if the client left out the
+    /// argument, so that the condition does not apply.
     pub(crate) fn wanted(&self, operation: &SubscriptionOperation) -> Option<Wanted> {
         let value = match &self.value {
             FilterValue::Literal(value) => Cow::Borrowed(value),

@@ -1,6 +1,6 @@
-//! What a manager serves: its schema, its documents, its definitions.
+//! The catalog of a manager: its schema, its documents, its definitions.
 //!
-//! Immutable but for the document cache, and shared by all threads. Outlives a restart.
+//! Immutable except for the document cache, and shared by all threads. It is kept across restarts.
 
 mod channels;
 
@@ -31,63 +31,63 @@ pub use filter::{Condition, FilterValue};
 pub use prepared::PreparedRequest;
 pub(crate) use publish_notices::PublishNotices;
 
-/// The subscriptions that are served, and the documents that ask for them.
+/// The served subscriptions, and the documents of clients.
 pub struct Catalog {
     documents: DocumentCache,
     definitions: HashMap<String, Arc<Definition>>,
-    /// Answers what no definition serves: queries, mutations, other subscriptions.
+    /// Serves operations without a definition: queries, mutations, other subscriptions.
     delegate: Option<Arc<Definition>>,
-    /// What the variables of one request may take as values (bytes).
+    /// Memory limit of the decoded variables of one request (bytes).
     max_variables_bytes: usize,
-    /// By type: fields whose resolvers or permissions the host's executor alone runs.
+    /// By type: fields with resolvers or permissions that only the host's executor runs.
     guarded: HashMap<String, HashSet<String>>,
 }
 
-/// What there is to do for a request.
+/// The plan for a request.
 pub enum Planned {
-    /// Something to run.
+    /// An operation to run.
     Operation(Box<PlannedOperation>),
     /// The whole response to a query.
     Response(Bytes),
 }
 
-/// What is to be done about a document.
+/// The result of checking a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Checked {
     /// Its operation may run.
     Valid,
-    /// It is refused, by the host's executor, whose errors they are.
+    /// The host's executor refuses it, with its own errors.
     JudgedElsewhere,
 }
 
 /// An operation that is ready to run.
 #[derive(Debug)]
 pub struct PlannedOperation {
-    /// What was declared, or the host's executor.
+    /// The declared definition, or the host's executor.
     pub definition: Arc<Definition>,
-    /// What was asked; `None` for a query or mutation, which only the host's executor knows. Its
-    /// arguments have moved to [`Self::arguments`].
+    /// The subscription; `None` for a query or mutation, which only the host's executor knows. Its
+    /// arguments were moved to [`Self::arguments`].
     pub operation: Option<SubscriptionOperation>,
     /// The coerced arguments, as text.
     pub arguments: JsonObject,
     /// Name of the operation in the document.
     pub name: Option<Arc<str>>,
-    /// Where its events are found; `None` for a source stream or the host's executor.
+    /// The route of its events; `None` for a source stream or the host's executor.
     pub route: Option<Route>,
-    /// What the host's executor is asked, a JSON object:
+    /// The request for the host's executor, a JSON object:
     ///
     /// - `type`, `query`, `variables`, `operationName`, `extensions`: the request;
-    /// - `name`: that of the operation;
+    /// - `name`: the name of the operation;
     /// - `errors`: why the document is refused, if it is;
-    /// - `introspection`: our answer, where the executor does not know the whole schema.
+    /// - `introspection`: our introspection result, if the executor does not know the whole schema.
     pub delegated: Option<JsonObject>,
-    /// Whether nothing but the schema can be read by it, or nothing at all: no rule about data
-    /// has to be asked.
+    /// Whether it returns only introspection results or no data, so that no rule about data has to
+    /// be checked.
     pub tells_no_data: bool,
 }
 
 impl PlannedOperation {
-    /// What it keeps of its request for as long as it runs, estimated (bytes).
+    /// Returns the memory that it keeps for its request while it runs (bytes, estimated).
     #[must_use]
     pub fn kept_bytes(&self) -> usize {
         let given = self.delegated.as_ref().unwrap_or(&self.arguments);
@@ -95,7 +95,7 @@ impl PlannedOperation {
         let has_function =
             self.definition.kind != ResolverKind::Passthrough || self.definition.has_initial;
         let given = if has_function {
-            // The host makes objects of it, and the text goes.
+            // The host converts it to objects, and the text is dropped.
             text.max(given.footprint().objects)
         } else {
             text
@@ -114,7 +114,7 @@ impl Catalog {
     ///
     /// # Errors
     ///
-    /// [`DefinitionError`] when a definition does not fit the schema.
+    /// [`DefinitionError`] if a definition does not fit the schema.
     pub fn new(
         schema: Schema,
         definitions: Vec<Definition>,
@@ -151,8 +151,8 @@ impl Catalog {
         })
     }
 
-    /// Refuses operations of declared subscriptions that select these fields, by type and field:
-    /// their resolvers or permissions are run by the host's executor alone.
+    /// Refuses operations of declared subscriptions that select these fields, by type and field,
+    /// because only the host's executor runs their resolvers or permissions.
     #[must_use]
     pub fn with_guarded(mut self, fields: impl IntoIterator<Item = (String, String)>) -> Self {
         for (type_name, field) in fields {
@@ -183,7 +183,7 @@ impl Catalog {
         }
     }
 
-    /// Bounds variables by the largest message that clients may send.
+    /// Sets the memory limit of variables from the largest message that clients may send.
     #[must_use]
     pub fn with_max_message_bytes(mut self, limit: usize) -> Self {
         let bytes = limit.saturating_mul(MAX_VARIABLES_FACTOR);
@@ -191,7 +191,7 @@ impl Catalog {
         self
     }
 
-    /// The ids of trusted documents that would be refused, each with what is wrong.
+    /// Returns the ids of trusted documents that would be refused, each with its errors.
     #[must_use]
     pub fn refused_trusted(&self) -> Vec<(&str, Vec<GraphQLError>)> {
         self.documents.refused_trusted()
@@ -205,15 +205,15 @@ impl Catalog {
         self.definitions.values()
     }
 
-    /// Whether anything of the host sees who asks: passthrough fields have no function.
+    /// Whether the host has a function that receives the client; passthrough fields have none.
     pub(crate) fn has_functions(&self) -> bool {
         let is_function = |definition: &Definition| {
             definition.kind != ResolverKind::Passthrough || definition.has_initial
         };
-        self.delegate.is_some() || self.definitions().any(|found| is_function(found))
+        self.delegate.is_some() || self.definitions().any(|definition| is_function(definition))
     }
 
-    /// What kind of operation is asked for; `None` when [`Self::plan`] would refuse it.
+    /// Returns the kind of the requested operation; `None` if [`Self::plan`] would refuse it.
     #[must_use]
     pub fn kind(&self, prepared: &PreparedRequest) -> Option<OperationKind> {
         let document = self.document(prepared).ok()?;
@@ -225,23 +225,23 @@ impl Catalog {
         })
     }
 
-    /// Whether [`Self::plan`] would describe the schema, which takes it long.
+    /// Whether [`Self::plan`] would run an introspection query, which takes long.
     #[must_use]
     pub(crate) fn describes_schema(&self, prepared: &PreparedRequest) -> bool {
         let request = &prepared.request;
-        // Spares the look-up of most documents.
+        // Avoids the look-up for most documents.
         let may_describe = |text: &str| text.is_empty() || text.contains("__");
         request.query.as_deref().is_none_or(may_describe)
             && self
                 .document(prepared)
-                .is_ok_and(|found| found.describes_schema(request.operation_name.as_deref()))
+                .is_ok_and(|document| document.describes_schema(request.operation_name.as_deref()))
     }
 
-    /// Whether the document is valid and has the operation that is asked for.
+    /// Checks whether the document is valid and has the requested operation.
     ///
     /// # Errors
     ///
-    /// What is wrong with it.
+    /// The errors of the document.
     pub fn check(&self, prepared: &PreparedRequest) -> Result<Checked, Vec<GraphQLError>> {
         let request = &prepared.request;
         let name = request.operation_name.as_deref();
@@ -256,7 +256,7 @@ impl Catalog {
             Some(_) => Ok(Checked::Valid),
             None if self.delegate.is_some() => Ok(Checked::JudgedElsewhere),
             None => {
-                // It says what is wrong before it looks at any variable.
+                // It returns errors of the document before it reads variables.
                 let operation = document.operation(name, JsonMap::new());
                 operation.map(|_| Checked::Valid)
             }
@@ -268,8 +268,9 @@ impl Catalog {
         prepared.document.get_or_init(find).clone()
     }
 
-    /// What the host's executor is asked about a document that is refused here: it has errors and
-    /// hooks of its own. It runs nothing. Documents past the limits do not reach it.
+    /// Returns the request to the host's executor for a document that is refused here: the executor
+    /// has its own errors and hooks, and does not run the document. Documents past the limits do
+    /// not reach it.
     fn judged_elsewhere(
         &self,
         request: &Request,
@@ -315,7 +316,7 @@ impl Catalog {
         })))
     }
 
-    /// What the host's executor is asked; `None` without one.
+    /// Returns the request for the host's executor; `None` without one.
     fn delegated_query(
         &self,
         document: &Arc<Document>,
@@ -331,7 +332,7 @@ impl Catalog {
                 introspection = delegate.is_partial.then(|| query.execute());
                 true
             }
-            // Variables are the executor's to judge.
+            // The executor checks the variables.
             Err(errors) if !is_of_variables(&errors) => return Err(errors),
             Ok(_) | Err(_) => false,
         };
@@ -341,8 +342,8 @@ impl Catalog {
         Ok(self.delegated(asked, name, None, is_introspection))
     }
 
-    /// Chooses the operation and coerces its variables. Only those that it declares are made into
-    /// values, and no more than may be held for a moment.
+    /// Selects the operation and coerces its variables. Only declared variables are decoded, up to
+    /// the memory limit.
     fn operation(
         &self,
         document: &Arc<Document>,
@@ -351,7 +352,7 @@ impl Catalog {
         let name = request.operation_name.as_deref();
         let is_declared = |variable: &str| document.declares(name, variable);
         let limit = self.max_variables_bytes;
-        // Most are read no further for this: all of them take no more.
+        // Usually all variables together are within the limit, so that no further check is needed.
         if request.variables.footprint().tree > limit
             && request.variables.footprint_of(is_declared).tree > limit
         {
@@ -363,7 +364,7 @@ impl Catalog {
         document.operation(name, request.variables.select(is_declared))
     }
 
-    /// Validates a request, coerces its variables and finds what serves it.
+    /// Validates a request, coerces its variables and finds its definition.
     ///
     /// # Errors
     ///
@@ -428,11 +429,11 @@ impl Catalog {
     }
 }
 
-/// The arguments as text: a tree of many small values is many times as large.
+/// Converts the arguments to text, because a tree of many small values is many times larger.
 fn take_arguments(operation: &mut SubscriptionOperation) -> Result<JsonObject, Vec<GraphQLError>> {
     let arguments = std::mem::take(&mut operation.arguments);
     JsonObject::parse(Value::Object(arguments).to_string()).map_err(|_| {
-        // Variables stand deeper in a document than in the request.
+        // Variables are nested deeper in the document than in the request.
         let error = GraphQLError::new("the arguments are nested too deeply: 127 levels are taken");
         vec![error.with_code(graphql::CODE_BAD_USER_INPUT)]
     })
@@ -440,7 +441,7 @@ fn take_arguments(operation: &mut SubscriptionOperation) -> Result<JsonObject, V
 
 fn reference(request: &Request) -> DocumentReference<'_> {
     DocumentReference {
-        // Clients of automatic persisted queries send an empty text with their hash.
+        // Clients of automatic persisted queries may send an empty text with the hash.
         text: request.query.as_deref().filter(|text| !text.is_empty()),
         sha256: request.extensions.sha256(),
         id: request.document_id.as_deref(),
@@ -454,7 +455,7 @@ fn is_of_variables(errors: &[GraphQLError]) -> bool {
     errors.iter().all(is_of_variables)
 }
 
-/// What the host's executor is asked, with `more` members.
+/// Returns the request for the host's executor, with `more` members.
 fn delegated_request<'m>(
     kind: &str,
     text: &str,
@@ -474,7 +475,7 @@ fn delegated_request<'m>(
         asked.push_str(&format!(r#","{name}":{}"#, String::from_utf8_lossy(json)));
     }
     asked.push('}');
-    // Its members are one level deeper than they were sent.
+    // Its members are nested one level deeper than the client sent them.
     JsonObject::parse(asked).map_err(|error| {
         let message = format!("the request cannot be handed to your GraphQL server: {error}");
         vec![GraphQLError::new(message).with_code(graphql::CODE_BAD_USER_INPUT)]

@@ -1,12 +1,12 @@
-//! A request with what is found out about it, each once, whoever asks.
+//! A request, with its document and its resume position, each determined only once.
 
 use std::sync::{Arc, OnceLock};
 
 use graphql::{Document, GraphQLError};
 use protocol::{Request, Resume, ResumeFault};
 
-/// A request, its document, and where its client goes on. Both are looked at when they are first
-/// needed: a client past its rate costs no look-up.
+/// A request, its document, and its resume position. Both are determined at their first use, so
+/// that a client past its rate costs no look-up.
 #[derive(Debug)]
 pub struct PreparedRequest {
     pub(super) request: Request,
@@ -25,17 +25,17 @@ impl PreparedRequest {
         })
     }
 
-    /// The request itself.
+    /// Returns the request.
     #[must_use]
     pub fn request(&self) -> &Request {
         &self.request
     }
 
-    /// Where its client goes on.
+    /// Returns the position after which its client resumes.
     ///
     /// # Errors
     ///
-    /// [`ResumeFault`]: what it says of that cannot be understood.
+    /// [`ResumeFault`]: the position is invalid.
     pub fn resume(&self) -> Result<&Resume, ResumeFault> {
         let resume = self.resume.get_or_init(|| self.request.resume());
         resume.as_ref().map_err(|fault| *fault)

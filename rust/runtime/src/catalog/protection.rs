@@ -1,5 +1,5 @@
-//! Rules against the schema that is served: a rule about what is not there protects nothing, and
-//! is refused.
+//! Checks rules against the served schema: a rule for a missing field or channel would protect
+//! nothing, and is refused.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ impl Catalog {
         self.documents().schema()
     }
 
-    /// Adds what directives of the schema ask for.
+    /// Adds the permissions that directives of the schema require.
     pub fn protect_declared(&self, rbac: &mut Rbac) {
         let root = self.schema().subscription_type();
         for asked in self.schema().requirements() {
@@ -27,7 +27,7 @@ impl Catalog {
         }
     }
 
-    /// Asks for permissions on a subscription.
+    /// Adds required permissions for a subscription.
     ///
     /// # Errors
     ///
@@ -46,7 +46,8 @@ impl Catalog {
         Ok(())
     }
 
-    /// Asks for permissions on `Type.field`; of an interface, on the field of its objects.
+    /// Adds required permissions for `Type.field`; for an interface, for the field of all its
+    /// objects.
     ///
     /// # Errors
     ///
@@ -72,9 +73,9 @@ impl Catalog {
         Ok(())
     }
 
-    /// Checks that no argument of a channel makes the channel of another subscription that asks for
-    /// other permissions: those of the other would not be asked. Subscriptions that are declared
-    /// for the same channel are meant to share it.
+    /// Checks that arguments cannot produce the channel of another subscription with other
+    /// permissions, which would not be checked. Subscriptions that are declared for the same
+    /// channel are meant to share it.
     ///
     /// # Errors
     ///
@@ -87,9 +88,11 @@ impl Catalog {
                 Some((&definition.field, template, template.pattern()))
             })
             .collect();
-        // By name, so that the same one is told each time.
+        // Sorted by name, so that the same one is reported each time.
         served.sort_unstable_by_key(|(field, ..)| *field);
-        let with_arguments = served.iter().filter(|(_, found, _)| found.text().is_none());
+        let with_arguments = served
+            .iter()
+            .filter(|(_, template, _)| template.text().is_none());
         for (field, _, pattern) in with_arguments {
             let reached = served.iter().find(|(other, template, reached)| {
                 reached != pattern
@@ -128,12 +131,12 @@ impl Catalog {
         }
     }
 
-    /// Checks that a subscription may listen on a channel of each row filter. What the host's own
-    /// schema streams has no channel.
+    /// Checks that each row filter covers a channel of a subscription. Subscriptions of the host's
+    /// own schema have no channel.
     ///
     /// # Errors
     ///
-    /// [`RuleError::UnusedFilter`] names the first filter that covers the channel of none.
+    /// [`RuleError::UnusedFilter`] names the first filter that covers none.
     pub fn check_rows(&self, rows: &[RowFilter]) -> Result<(), RuleError> {
         let templates = || {
             let definitions = self.definitions();
@@ -157,7 +160,7 @@ impl Catalog {
         })
     }
 
-    /// Checks that the channels of declared subscriptions are the subgraph's own. Those that
+    /// Checks that the channels of declared subscriptions belong to the subgraph. Channels that
     /// depend on arguments are checked for each subscription.
     ///
     /// # Errors

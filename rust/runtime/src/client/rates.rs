@@ -1,8 +1,8 @@
-//! How often clients may start operations, send messages, receive results and be refused.
+//! Limits how often clients may start operations, send messages, receive results and be refused.
 //!
-//! Each client has an account of buckets. A connection looks its account up once, when it is
-//! accepted; from then on a decision is one compare-and-swap. Accounts outlive their connections
-//! until they are full again, so that connecting anew gains nothing.
+//! Each client has an account of buckets. A connection looks up its account once, when it is
+//! accepted; after that a decision is one compare-and-swap. Accounts are kept after their
+//! connections until they are full again, so that reconnecting does not reset them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -21,14 +21,14 @@ use account::{Key, Keys, Owner};
 pub use bucket::Bucket;
 use bucket::{Moment, nanoseconds, now};
 
-/// Accounts that no connection holds (count). Past it those are forgotten that would be full
-/// soonest, as they gain least by it. Each takes less than 300 bytes.
+/// Accounts without a connection (count). Past it the ones that would be full soonest are dropped,
+/// because this changes least. Each uses less than 300 bytes.
 const MAX_IDLE: usize = 65_536;
 
-/// Accounts below which nothing is looked for that could be forgotten (count).
+/// Number of accounts below which no sweep runs.
 const MIN_SWEPT: usize = 1024;
 
-/// The buckets of those who are counted together.
+/// The buckets of clients that are counted together.
 #[derive(Debug)]
 pub struct Buckets {
     subscribes: Option<Bucket>,
@@ -52,7 +52,7 @@ impl Buckets {
     ///
     /// # Errors
     ///
-    /// How long to wait for one.
+    /// Returns the time until the next one is allowed.
     pub(crate) fn subscribe(&self) -> Result<(), Duration> {
         take(self.subscribes.as_ref())
     }
@@ -61,7 +61,7 @@ impl Buckets {
     ///
     /// # Errors
     ///
-    /// How long to wait for one.
+    /// Returns the time until the next one is allowed.
     pub(crate) fn send(&self) -> Result<(), Duration> {
         take(self.messages.as_ref())
     }
@@ -71,13 +71,13 @@ impl Buckets {
         self.results.is_some()
     }
 
-    /// Whether another result leaves now.
+    /// Whether another result may be sent now.
     #[must_use]
     pub(crate) fn may_receive(&self) -> bool {
         take(self.results.as_ref()).is_ok()
     }
 
-    /// When all are full.
+    /// Returns when all buckets are full.
     fn full_at(&self) -> Moment {
         let all = [
             &self.subscribes,
@@ -98,13 +98,13 @@ fn take(bucket: Option<&Bucket>) -> Result<(), Duration> {
 #[derive(Debug)]
 pub(crate) struct RateTable {
     rates: Rates,
-    /// Whether an identity may become known after a request has come.
+    /// Whether an identity may become known after a request has arrived.
     authenticates: bool,
     keys: Keys,
     accounts: DashMap<Key, Arc<Buckets>>,
-    /// Accounts at which it is looked for what can be forgotten (count).
+    /// Number of accounts at which the next sweep runs.
     limit: AtomicUsize,
-    /// Time after which it is looked anyhow (ns), and when it was.
+    /// Time after which a sweep runs anyway (ns), and the time of the last sweep.
     period: u64,
     swept: Mutex<Moment>,
 }
@@ -125,17 +125,17 @@ impl RateTable {
         }
     }
 
-    /// The account of one connection, or of one whose client is not known yet.
+    /// Creates the account of one connection, or of one whose client is not authenticated yet.
     pub(crate) fn of_connection(&self) -> Arc<Buckets> {
         Arc::new(Buckets::new(&self.rates))
     }
 
     /// The account that a client shares with others; `None`: that of its connection goes on.
-    /// `is_request`: it is a request of HTTP, whose connection may carry others.
+    /// `is_request`: it is a request of HTTP, whose connection may have others.
     pub(crate) fn of_client(&self, client: &Client, is_request: bool) -> Option<Arc<Buckets>> {
         let peer = client.peer.as_deref();
         let owner = match (self.rates.by, &client.identity) {
-            (RateBy::Connection, _) if is_request => Owner::Carrier(peer),
+            (RateBy::Connection, _) if is_request => Owner::HttpConnection(peer),
             (RateBy::Connection, _) => return None,
             (RateBy::Identity, Some(identity)) => Owner::identity(identity),
             (RateBy::Identity, None) | (RateBy::Address, _) => Owner::address(peer),
@@ -143,52 +143,54 @@ impl RateTable {
         Some(self.account(&owner))
     }
 
-    /// The account of a client inside the process: only its identity tells it from others.
+    /// Returns the account of an in-process client, which is identified only by its identity.
     pub(crate) fn in_process(&self, client: &Client) -> Option<Arc<Buckets>> {
         let identity = client.identity.as_ref();
         let identity = identity.filter(|_| self.rates.by == RateBy::Identity)?;
         Some(self.account(&Owner::identity(identity)))
     }
 
-    /// Whether who sends requests is known before they are read.
+    /// Whether the account of a request is known by its head.
     pub(crate) fn knows_by_head(&self) -> bool {
         self.rates.by != RateBy::Identity || !self.authenticates
     }
 
-    /// Takes the message that a request of HTTP is, if it is known whose it is.
+    /// Takes a message for an HTTP request, if its account is known.
     ///
     /// # Errors
     ///
-    /// How long to wait for one.
+    /// Returns the time until the next one is allowed.
     pub(crate) fn take_request(&self, peer: Option<&str>) -> Result<(), Duration> {
         if !self.knows_by_head() || self.rates.messages.is_none() {
             return Ok(());
         }
         let owner = match self.rates.by {
-            RateBy::Connection => Owner::Carrier(peer),
+            RateBy::Connection => Owner::HttpConnection(peer),
             RateBy::Identity | RateBy::Address => Owner::address(peer),
         };
         self.account(&owner).send()
     }
 
-    /// Whether clients of an address may come who are not known yet.
+    /// Checks whether unauthenticated clients of an address are allowed.
     ///
     /// # Errors
     ///
-    /// How long they have to wait.
+    /// Returns the time until they are allowed.
     pub(crate) fn look(&self, peer: Option<&str>) -> Result<(), Duration> {
         let key = self.keys.of(&Owner::address(peer));
-        // Without an account nothing was taken yet.
+        // Without an account nothing was counted yet.
         let account = self.accounts.get(&key);
-        let refusals = account.as_ref().and_then(|found| found.refusals.as_ref());
+        let refusals = account
+            .as_ref()
+            .and_then(|account| account.refusals.as_ref());
         refusals.map_or(Ok(()), |bucket| bucket.look(now()))
     }
 
-    /// Counts a client that was refused, or has left, before it was known.
+    /// Counts a client that was refused, or has disconnected, before it was authenticated.
     pub(crate) fn refused(&self, peer: Option<&str>) {
         if self.rates.refusals.or(self.rates.messages).is_some() {
             let account = self.account(&Owner::address(peer));
-            // Past the rate `look` refuses.
+            // Past the rate, `look` refuses.
             take(account.refusals.as_ref()).ok();
         }
     }
@@ -203,8 +205,8 @@ impl RateTable {
         account.or_insert_with(|| self.of_connection()).clone()
     }
 
-    /// Forgets what can be forgotten, so rarely that a new account costs the same however many
-    /// there are.
+    /// Drops accounts that are not needed, rarely enough that the cost of a new account does not
+    /// depend on their number.
     fn sweep(&self, now: Moment) {
         let Some(mut swept) = self.swept.try_lock() else {
             return;
@@ -217,8 +219,7 @@ impl RateTable {
         self.forget(now);
     }
 
-    /// Forgets accounts that are as if they were new, and past [`MAX_IDLE`] others that no
-    /// connection holds.
+    /// Drops accounts whose buckets are full, and past [`MAX_IDLE`] others without a connection.
     fn forget(&self, now: Moment) {
         let mut idle = Vec::new();
         self.accounts.retain(|_, account| {
@@ -319,7 +320,7 @@ mod tests {
             table.refused(Some(&address));
             assert!(table.accounts.len() <= MAX_IDLE + 1 + MIN_SWEPT);
         }
-        // Whoever came last is still counted, and whoever is connected.
+        // The newest account, and those of open connections, are kept.
         let last = 2 * MAX_IDLE - 1;
         let last = format!("[2001:db8:{:x}:{:x}:9::9]:8", last >> 16, last & 0xffff);
         assert!(table.look(Some(&last)).is_err());

@@ -1,4 +1,4 @@
-//! Who is connected, for those who ask from any thread.
+//! The list of open connections, readable from any thread.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -8,16 +8,16 @@ use dashmap::DashMap;
 use super::Client;
 use crate::clock::epoch_seconds;
 
-/// One connection, as others see it.
+/// Snapshot of a connection, readable from any thread.
 #[derive(Debug)]
 pub struct ConnectionInfo {
     /// Id of the connection.
     pub id: String,
     /// Address of the peer.
     pub peer: Option<String>,
-    /// What is spoken.
+    /// Name of the protocol.
     pub protocol: &'static str,
-    /// Seconds since the epoch.
+    /// When it was opened (seconds since the epoch).
     pub since: f64,
     client: OnceLock<Arc<Client>>,
     operations: AtomicUsize,
@@ -35,13 +35,13 @@ impl ConnectionInfo {
         }
     }
 
-    /// The client, once it is accepted.
+    /// Returns the client, once it is accepted.
     #[must_use]
     pub fn client(&self) -> Option<&Arc<Client>> {
         self.client.get()
     }
 
-    /// Operations that run (count).
+    /// Returns the number of running operations.
     #[must_use]
     pub fn operations(&self) -> usize {
         self.operations.load(Relaxed)
@@ -62,7 +62,7 @@ impl ConnectionInfo {
 pub struct Roster(DashMap<u64, Arc<ConnectionInfo>>);
 
 impl Roster {
-    /// The connections at this moment, in the order in which they came.
+    /// Returns the open connections, in the order in which they were opened.
     #[must_use]
     pub fn list(&self) -> Vec<Arc<ConnectionInfo>> {
         let mut listed: Vec<_> = self

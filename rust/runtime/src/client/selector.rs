@@ -1,4 +1,4 @@
-//! Which connections are meant, by who their clients are.
+//! Selects connections by their clients.
 
 use security::Identity;
 
@@ -9,7 +9,7 @@ pub struct Selector {
     pub user_id: Option<String>,
     /// Tenant of the identity.
     pub tenant_id: Option<String>,
-    /// The connection itself.
+    /// Id of the connection.
     pub connection_id: Option<String>,
 }
 

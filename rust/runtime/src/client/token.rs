@@ -1,4 +1,4 @@
-//! Where a client's token stands, and what it is verified with.
+//! Finds a client's token, and verifies it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,7 +10,8 @@ use security::{FetchTimes, Identity, KeySet, TokenError, TokenRules};
 use super::{Client, only};
 use crate::clock::running_seconds;
 
-/// Where a token is looked for, in this order. A place that has two different ones has none.
+/// The places that may contain a token, in this order. A place with two different tokens counts as
+/// empty.
 #[derive(Debug, Clone, Default)]
 pub struct TokenSource {
     /// Members of the payload of `connection_init`.
@@ -24,7 +25,7 @@ pub struct TokenSource {
 }
 
 impl TokenSource {
-    /// The token, without `Bearer`.
+    /// Returns the token, without `Bearer`.
     #[must_use]
     pub fn find<'c>(&self, client: &'c Client) -> Option<Cow<'c, str>> {
         let payload = client.connection_params.lock();
@@ -36,16 +37,16 @@ impl TokenSource {
         let from_header = || client.header(self.header.as_deref()?).map(Cow::from);
         let from_query = || {
             let name = self.query.as_deref()?;
-            let found = client.parameters().filter(|(known, _)| known == name);
-            only(found.map(|(_, value)| value))
+            let values = client.parameters().filter(|(known, _)| known == name);
+            only(values.map(|(_, value)| value))
         };
         let from_cookie = || {
             let name = self.cookie.as_deref()?;
-            // HTTP/2 may send each by itself.
-            let found = client
+            // HTTP/2 may send each cookie in a separate field.
+            let values = client
                 .all("cookie")
                 .flat_map(|header| cookies(header, name));
-            only(found).map(Cow::from)
+            only(values).map(Cow::from)
         };
         let token = from_payload
             .or_else(from_header)
@@ -83,7 +84,7 @@ impl fmt::Display for TokenSource {
     }
 }
 
-/// RFC 6750, section 2.1.
+/// Removes the scheme `Bearer`: RFC 6750, section 2.1.
 fn without_scheme(token: Cow<'_, str>) -> Cow<'_, str> {
     let bare = token.trim();
     let bare = match bare.split_once(' ') {
@@ -97,7 +98,7 @@ fn without_scheme(token: Cow<'_, str>) -> Cow<'_, str> {
     }
 }
 
-/// RFC 6265, section 5.4.
+/// Returns the values of a cookie: RFC 6265, section 5.4.
 fn cookies<'h>(header: &'h str, name: &str) -> impl Iterator<Item = &'h str> {
     header.split(';').filter_map(move |pair| {
         let (known, value) = pair.trim().split_once('=')?;
@@ -111,15 +112,15 @@ pub struct TokenVerifier {
     source: TokenSource,
     rules: TokenRules,
     keys: RwLock<Arc<KeySet>>,
-    /// Where the keys come from; `None`: they stay.
+    /// URL of the keys; `None`: the keys are fixed.
     pub(crate) url: Option<Arc<str>>,
     times: Mutex<FetchTimes>,
-    /// Held by the one fetch that runs.
+    /// Locked during a fetch.
     pub(crate) fetching: tokio::sync::Mutex<()>,
 }
 
 impl TokenVerifier {
-    /// A verifier with these keys.
+    /// Creates a verifier with these keys.
     #[must_use]
     pub fn new(source: TokenSource, rules: TokenRules, keys: KeySet) -> Self {
         Self {
@@ -132,7 +133,7 @@ impl TokenVerifier {
         }
     }
 
-    /// A verifier that fetches its keys.
+    /// Creates a verifier that fetches its keys.
     #[must_use]
     pub fn fetching(source: TokenSource, rules: TokenRules, url: &str) -> Self {
         Self {
@@ -146,7 +147,7 @@ impl TokenVerifier {
         self.url.is_some() && self.times.lock().is_due(running_seconds(), is_known)
     }
 
-    /// As [`Self::is_fetch_due`]; if so, the caller has to fetch them.
+    /// Like [`Self::is_fetch_due`]; if it returns true, the caller has to fetch the keys.
     pub(crate) fn begin_fetch(&self, is_known: bool) -> bool {
         let (mut times, now) = (self.times.lock(), running_seconds());
         let is_due = times.is_due(now, is_known);
@@ -156,7 +157,7 @@ impl TokenVerifier {
         is_due
     }
 
-    /// Says why a token was refused; of one that was not found, where it was looked for.
+    /// Returns why a token was refused; for a missing one, the places that were searched.
     pub(crate) fn explain(&self, error: TokenError) -> String {
         match error {
             TokenError::Missing => format!("{error}, looked for in {}", self.source),
@@ -169,7 +170,7 @@ impl TokenVerifier {
         self.times.lock().succeed(running_seconds());
     }
 
-    /// Verifies a client's token at `now`, in seconds since the epoch, with the keys of this moment.
+    /// Verifies a client's token at `now`, in seconds since the epoch, with the current keys.
     pub(crate) fn verify(&self, client: &Client, now: f64) -> Result<Identity, TokenError> {
         let token = self.source.find(client).ok_or(TokenError::Missing)?;
         if self.url.is_some() && !self.times.lock().is_fresh(running_seconds()) {
@@ -186,11 +187,11 @@ mod tests {
     use protocol::JsonObject;
     use serde_json::{Value, json};
 
-    fn found(payload: &Value, header: Option<&str>, cookie: Option<&str>) -> Option<String> {
-        found_in(payload, header, "", cookie)
+    fn token_of(payload: &Value, header: Option<&str>, cookie: Option<&str>) -> Option<String> {
+        token_in(payload, header, "", cookie)
     }
 
-    fn found_in(
+    fn token_in(
         payload: &Value,
         header: Option<&str>,
         query: &str,
@@ -217,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_token_is_found_in_payload_header_or_cookie() {
-        let of = |payload, header, cookie| found(&payload, header, cookie);
+        let of = |payload, header, cookie| token_of(&payload, header, cookie);
         assert_eq!(
             of(json!({"token": "a"}), Some("b"), None).as_deref(),
             Some("a")
@@ -231,7 +232,7 @@ mod tests {
         let cookies = Some("x=1; session=\"d\"; sessions=e");
         assert_eq!(of(json!({}), None, cookies).as_deref(), Some("d"));
         assert_eq!(of(json!(null), None, Some("sessions=e")), None);
-        // A neighbour below the same domain may have set the other one.
+        // Another host below the same domain may have set the second cookie.
         let two = Some("session=d; session=e");
         assert_eq!(of(json!(null), None, two), None);
         let same = Some("session=d; session=d");
@@ -241,10 +242,10 @@ mod tests {
     #[test]
     fn a_token_in_the_target_is_decoded_and_stands_behind_the_header() {
         let query = "token=x&access%20token=Bearer+a%2Eb";
-        let found = |header| found_in(&json!(null), header, query, Some("session=d"));
-        assert_eq!(found(None).as_deref(), Some("a.b"));
-        assert_eq!(found(Some("Bearer e")).as_deref(), Some("e"));
+        let of = |header| token_in(&json!(null), header, query, Some("session=d"));
+        assert_eq!(of(None).as_deref(), Some("a.b"));
+        assert_eq!(of(Some("Bearer e")).as_deref(), Some("e"));
         let two = "access%20token=a&access+token=c";
-        assert_eq!(found_in(&json!(null), None, two, None), None);
+        assert_eq!(token_in(&json!(null), None, two, None), None);
     }
 }

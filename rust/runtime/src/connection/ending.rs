@@ -1,4 +1,4 @@
-//! How a connection ends: by the drain, by a close from either side, or with its transport.
+//! The end of a connection: by the drain, by a close from either side, or with its transport.
 
 use std::rc::Rc;
 
@@ -10,10 +10,10 @@ use crate::config::CLOSE_TIMEOUT;
 use crate::subscription::FinishSubscription;
 
 impl Connection {
-    /// Closes the connection with 1001 once what is under way is answered.
+    /// Closes the connection with 1001 once its running queries and mutations have ended.
     pub(crate) fn leave(&self) {
         if self.leaving.replace(true) {
-            // Its operations know it: a client may ask again and again.
+            // Its operations already drain; a client may send further operations.
             return self.close_when_done();
         }
         for running in self.operations.borrow().values() {
@@ -31,20 +31,20 @@ impl Connection {
         }
     }
 
-    /// What a body still has to say about its close, in place of [`Outgoing::Close`].
+    /// Returns the final actions of a body, instead of [`Outgoing::Close`].
     pub(crate) fn closing_actions(&self, close: &Close) -> Vec<Action> {
         self.session.borrow_mut().closing_actions(close)
     }
 
-    /// Closes the connection. Results that still wait are withdrawn with their operations;
-    /// messages of the protocol leave before the close.
+    /// Closes the connection. Drops pending results with their operations; pending messages of the
+    /// protocol are sent before the close.
     pub fn close(&self, close: Close) {
         if close.is_ours() {
-            // Whoever is sent away by the server has done nothing.
+            // A client that the server closes for its own reasons does not count as refused.
             self.is_counted.set(true);
         }
         self.came_to_nothing();
-        // A response that is complete may take the time that its client needs.
+        // A complete response may be read as slowly as the client needs.
         let is_answered = !self.is_websocket && close == Close::normal();
         self.outbox.close(close);
         self.end_operations();
@@ -55,7 +55,7 @@ impl Connection {
         }
     }
 
-    /// Ends all operations of a client that has left or is shut out.
+    /// Ends all operations of a client that has disconnected or is refused.
     pub(super) fn end(&self) {
         self.end_operations();
         self.shut_down_late();
@@ -71,8 +71,8 @@ impl Connection {
         self.count_operations();
     }
 
-    /// The socket is shut after a grace if the client does not take the close: a socket that
-    /// cannot be written would otherwise stay for ever.
+    /// Shuts down the socket after a grace period if the client does not read the close; otherwise
+    /// a socket that cannot be written would stay open forever.
     fn shut_down_late(&self) {
         let registry = Rc::downgrade(&self.registry);
         let key = self.key;
@@ -85,7 +85,8 @@ impl Connection {
         });
     }
 
-    /// The transport is gone: ends what is left and takes the connection off its worker.
+    /// Handles that the transport is closed: ends the operations and removes the connection from
+    /// its worker.
     pub fn closed(&self) {
         self.came_to_nothing();
         self.registry.remove(self.key);

@@ -1,8 +1,8 @@
-//! When the identities of connections end.
+//! Ends connections whose identity has expired.
 //!
-//! A token says it as a moment of the day, and the clock of the day may be set. Set forward it ends
-//! the identity at once, as it would a token that comes then; set back it makes no identity last
-//! longer than it was to last when it was accepted: ADR 0060.
+//! A token expires by the system clock, which may be set. Set forward, it ends an identity at once,
+//! as it would refuse a new token. Set back, no identity lasts longer than the time it had when it
+//! was accepted: ADR 0060.
 
 use std::collections::BTreeSet;
 
@@ -10,12 +10,12 @@ use hashbrown::HashMap;
 
 use crate::clock::{epoch_millis, running_millis};
 
-/// A moment on both clocks (ms).
+/// A time on both clocks (ms).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ExpiryClock {
-    /// Since the epoch.
+    /// Time since the epoch.
     day: u64,
-    /// On a clock that is never set.
+    /// Time of the monotonic clock.
     running: u64,
 }
 
@@ -27,7 +27,7 @@ impl ExpiryClock {
         }
     }
 
-    /// The moment that is `seconds` after the epoch, as seen from this one.
+    /// Returns the time `seconds` after the epoch on both clocks, seen from this time.
     fn at(self, seconds: f64) -> Self {
         #[expect(
             clippy::cast_possible_truncation,
@@ -43,7 +43,7 @@ impl ExpiryClock {
     }
 }
 
-/// The ends of the identities of one worker's connections.
+/// The expiry times of one worker's connections.
 #[derive(Debug, Default)]
 pub(crate) struct Expiries {
     ends: HashMap<u64, ExpiryClock>,
@@ -52,7 +52,7 @@ pub(crate) struct Expiries {
 }
 
 impl Expiries {
-    /// The identity of a connection, accepted at `now`, ends so many seconds after the epoch.
+    /// Adds a connection, accepted at `now`, whose identity expires `seconds` after the epoch.
     pub(crate) fn add(&mut self, key: u64, seconds: f64, now: ExpiryClock) {
         self.remove(key);
         let end = now.at(seconds);
@@ -61,7 +61,7 @@ impl Expiries {
         self.by_running.insert((end.running, key));
     }
 
-    /// The connection ends otherwise.
+    /// Removes a connection that has ended otherwise.
     pub(crate) fn remove(&mut self, key: u64) {
         if let Some(end) = self.ends.remove(&key) {
             self.by_day.remove(&(end.day, key));
@@ -69,7 +69,7 @@ impl Expiries {
         }
     }
 
-    /// Takes one whose identity has ended.
+    /// Removes and returns a connection whose identity has expired.
     pub(crate) fn take(&mut self, now: ExpiryClock) -> Option<u64> {
         let is_over = |first: Option<&(u64, u64)>, now| {
             let (_, key) = first.filter(|(end, _)| *end <= now)?;
@@ -86,7 +86,7 @@ impl Expiries {
 mod tests {
     use super::*;
 
-    /// A day that began long ago, on a machine that started just now.
+    /// A late system clock on a machine that has just started.
     const NOW: ExpiryClock = ExpiryClock {
         day: 1_000_000,
         running: 7_000,
@@ -122,7 +122,7 @@ mod tests {
         let mut expiries = three();
         assert_eq!(ended(&mut expiries, 0, 16_999), [] as [u64; 0]);
         assert_eq!(ended(&mut expiries, 0, 17_000), [1]);
-        // One that is accepted by the clock as it is now has the time that it says.
+        // An identity that is accepted by the current clock lasts as long as that clock says.
         let later = ExpiryClock {
             day: 5_000,
             running: 17_000,

@@ -1,4 +1,4 @@
-//! How a client becomes known: its checks, the time that they have, and what ends them.
+//! The authentication of a client: its checks, their time limit, and their cancellation.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ impl Connection {
         let (reply, decision) = oneshot::channel();
         authenticate.do_send(Connect { client, reply });
         if !self.is_websocket {
-            // It has no time of its own yet.
+            // It has no time limit yet.
             self.set_initialisation_time(self.registry.state().limits.request_timeout);
         }
         let connection = Rc::downgrade(self);
@@ -40,7 +40,7 @@ impl Connection {
         self.authenticating.replace(Some(waiting));
     }
 
-    /// `None`: no check decides any more.
+    /// Handles the decision about the client; `None`: the checks have ended without one.
     fn decided(self: &Rc<Self>, decision: Option<Decision>) {
         match decision {
             Some((client, Ok(()))) => self.accept(client),
@@ -56,7 +56,8 @@ impl Connection {
         self.authenticating.take();
     }
 
-    /// Ends the client unless it is accepted, or has opened its stream, within `time`.
+    /// Closes the connection unless the client is accepted, or has opened its stream, within
+    /// `time`.
     pub(super) fn set_initialisation_time(self: &Rc<Self>, time: Duration) {
         let connection = Rc::downgrade(self);
         let waiting = Task::spawn(async move {
@@ -69,7 +70,7 @@ impl Connection {
     }
 
     fn initialisation_timed_out(self: &Rc<Self>) {
-        // What is asked about the client ends with this.
+        // Cancels the checks of the client.
         if self.authenticating.take().is_some() {
             self.came_to_nothing();
             self.registry.state().metrics.denied(Check::Authentication);
@@ -79,7 +80,7 @@ impl Connection {
         self.act(action);
     }
 
-    /// Ends what is under way for a client that is not accepted yet.
+    /// Cancels the checks of a client that is not accepted yet.
     pub(super) fn stop_initialising(&self) {
         self.authenticating.take();
         self.initialising.take();
@@ -90,7 +91,7 @@ impl Connection {
         let mut is_counted = true;
         if let Some(rates) = &self.registry.state().rates {
             if let Some(shared) = rates.of_client(&client, self.is_exchange) {
-                // What asks to be let in is a message of the client that it turns out to be.
+                // The `connection_init` counts as a message of the accepted client.
                 is_counted = !self.is_websocket && rates.knows_by_head();
                 self.buckets.replace(Some(shared));
             }

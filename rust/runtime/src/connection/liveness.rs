@@ -1,44 +1,45 @@
-//! Whether a client is there: what the keepalive concludes from what was observed of it.
+//! Decides whether a client is gone, from the observations of the keepalive.
 //!
-//! Looked at once in each keepalive interval, which is time in which this process ran (`clock`).
+//! Checked once in each keepalive interval, which counts only time in which this process ran
+//! (`clock`).
 
 use std::cell::Cell;
 use std::time::Duration;
 
-/// Intervals in a row in which a client that is pinged says nothing and takes nothing (count). One
-/// that was behind when it last took something has [`STUCK_INTERVALS`]: the ping is on its way
-/// behind all that the buffers of the network hold.
+/// Intervals in a row in which a pinged client sends nothing and reads nothing (count). A client
+/// with pending data has [`STUCK_INTERVALS`], because the ping is queued behind all data in the
+/// network's buffers.
 const SILENT_INTERVALS: u32 = 2;
 
-/// Intervals in a row in which something waits for a client and it takes nothing (count). More than
-/// the others, as a kernel tells of a client that reads slowly in steps: those of its window.
+/// Intervals in a row in which a client reads nothing of its pending data (count). More than the
+/// others, because TCP reports the progress of a slow client in steps of its receive window.
 const STUCK_INTERVALS: u32 = 5;
 
-/// The time after which a client that takes nothing is gone.
+/// Returns the time after which a client that reads nothing counts as gone.
 #[must_use]
 pub fn stuck_time(keepalive: Duration) -> Duration {
     keepalive.saturating_mul(STUCK_INTERVALS)
 }
 
-/// What a transport has observed of its client since it was asked before.
+/// A transport's observation of its client since the last query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flow {
-    /// Nothing that is written tells of the client: it may all be in the buffers of the network.
+    /// Writes show nothing about the client: all data may be in the network's buffers.
     Idle,
-    /// The client has taken some of what waited for it.
+    /// The client has read some of its pending data.
     Moving,
-    /// Something has waited for the client all the time, and it has taken nothing.
+    /// Data was pending for the whole time, and the client has read nothing.
     Stuck,
-    /// Whoever carries the connection has not run, so that nothing can be known.
+    /// The transport has not run, so that nothing can be known.
     Paused,
 }
 
 /// The signs of life of one client.
 #[derive(Debug)]
 pub(crate) struct Liveness {
-    /// Whether anything was received since it was looked at before.
+    /// Whether data was received since the last check.
     is_heard: Cell<bool>,
-    /// Whether something has waited for it since it was heard.
+    /// Whether data has been pending since the last received data.
     was_behind: Cell<bool>,
     /// Intervals in a row (count).
     silent: Cell<u32>,
@@ -47,7 +48,7 @@ pub(crate) struct Liveness {
 }
 
 impl Liveness {
-    /// Of a client that has just come.
+    /// Creates the state of a new client.
     pub(crate) fn new() -> Self {
         Self {
             is_heard: Cell::new(true),
@@ -57,13 +58,13 @@ impl Liveness {
         }
     }
 
-    /// Something was received.
+    /// Records that data was received.
     pub(crate) fn hear(&self) {
         self.is_heard.set(true);
     }
 
-    /// Whether the client is gone, asked once in each interval. `is_asked`: it is sent pings, which
-    /// it has to answer.
+    /// Whether the client is gone; call it once in each interval. `is_asked`: the client receives
+    /// pings, which it has to answer.
     pub(crate) fn is_gone(&self, flow: Flow, is_asked: bool) -> bool {
         let is_heard = self.is_heard.replace(false);
         let is_behind = matches!(flow, Flow::Moving | Flow::Stuck);
@@ -71,7 +72,7 @@ impl Liveness {
         self.was_behind.set(is_behind || was_behind);
         let is_silent = is_asked && !is_heard && matches!(flow, Flow::Idle | Flow::Stuck);
         let silent = count(&self.silent, is_silent);
-        // Whatever it sends: what waits for it has to end one day.
+        // Applies also if the client sends data: pending data must not wait forever.
         let stuck = count(&self.stuck, flow == Flow::Stuck);
         let patience = if self.was_behind.get() {
             STUCK_INTERVALS
@@ -91,14 +92,14 @@ fn count(in_a_row: &Cell<u32>, is_one_more: bool) -> u32 {
 mod tests {
     use super::*;
 
-    /// The interval in which the client is found gone.
+    /// Returns the interval in which the client counts as gone.
     fn ends(liveness: &Liveness, flow: Flow, is_asked: bool) -> Option<u32> {
         (1..=10).find(|_| liveness.is_gone(flow, is_asked))
     }
 
     #[test]
     fn a_client_that_answers_no_ping_for_two_intervals_is_gone() {
-        // In the first one it has come.
+        // In the first interval it has connected.
         assert_eq!(ends(&Liveness::new(), Flow::Idle, true), Some(3));
     }
 
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_of_the_carrier_counts_against_no_client() {
+    fn a_pause_of_the_transport_counts_against_no_client() {
         let liveness = Liveness::new();
         assert!(!liveness.is_gone(Flow::Idle, true));
         assert!(!liveness.is_gone(Flow::Idle, true));

@@ -1,6 +1,6 @@
 //! One client connection: its protocol session, its operations, its outgoing messages.
 //!
-//! The transport that carries it (`server::websocket`, [`ConnectionHandle`](crate::ConnectionHandle)) hands in what it
+//! Its transport (`server::websocket`, [`ConnectionHandle`](crate::ConnectionHandle)) hands in what it
 //! receives and writes what the [`Outbox`] holds; everything in between happens here, on one thread.
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -48,13 +48,13 @@ use task::Task;
 pub(crate) use verdict::Verdict;
 use verdict::VerdictSink;
 
-/// The transport below a connection, as far as the connection must act on it.
+/// The connection's interface to its transport.
 pub trait Transport {
-    /// Ends the transport at once, whatever still waits to be written.
+    /// Aborts the transport at once, even with unwritten data.
     fn shut_down(&self);
-    /// Whether [`Outgoing::Ping`] is more than a message to it.
+    /// Whether it sends [`Outgoing::Ping`] as a ping of the transport.
     fn has_pings(&self) -> bool;
-    /// What was observed of the client since this was asked before; asked in each interval.
+    /// Returns the observation of the client since the last call; called in each interval.
     fn flow(&self) -> Flow;
 }
 
@@ -66,31 +66,31 @@ pub struct Connection {
     session: RefCell<Session>,
     outbox: Rc<Outbox>,
     operations: RefCell<HashMap<OperationId, ActiveOperation>>,
-    /// Known from the handshake until `connection_init` takes it, and again when authenticated.
+    /// Set from the handshake until `connection_init` takes it, and again when authenticated.
     client: RefCell<Option<Client>>,
     accepted: RefCell<Option<Arc<Client>>>,
     transport: Box<dyn Transport>,
     is_websocket: bool,
     is_exchange: bool,
-    /// Whether it was counted as one that came to nothing.
+    /// Whether it was counted as refused before authentication.
     is_counted: Cell<bool>,
     liveness: Liveness,
-    /// Held by each document that the host's executor is refusing.
+    /// A reference for each document that the host's executor is checking.
     judged: Rc<()>,
-    /// Set when it has to go, as soon as what is under way is answered.
+    /// Set when it has to close as soon as its running queries and mutations have ended.
     leaving: Cell<bool>,
-    /// Set until the operation of an HTTP request has come.
+    /// Set until the operation of an HTTP request has started.
     awaits_operation: Cell<bool>,
     buckets: RefCell<Option<Arc<Buckets>>>,
-    /// Waits for who the client is.
+    /// Waits for the authentication of the client.
     authenticating: RefCell<Option<Task>>,
-    /// Ends a client that is not accepted in time, or does not open its stream.
+    /// Closes a connection whose client is not accepted in time, or does not open its stream.
     initialising: RefCell<Option<Task>>,
-    /// What its operations keep of their requests.
+    /// Memory that its operations keep for their requests.
     retained: Retained,
     /// Subscriptions that wait for their checks (count).
     checking: Cell<usize>,
-    /// The reader, when it waits for those.
+    /// The reader, while it waits for those.
     reader: RefCell<Option<Waker>>,
 }
 
@@ -98,13 +98,13 @@ struct ActiveOperation {
     mark: Rc<OperationMark>,
     /// Set once the operation runs.
     actor: Option<Addr<SubscriptionActor>>,
-    /// What it keeps of its request.
+    /// Memory that it keeps for its request.
     charge: Option<Charge>,
 }
 
 impl Connection {
-    /// Registers a connection with its worker. `client` has what the handshake or the request
-    /// told.
+    /// Registers a connection with its worker. `client` has the data of the handshake or the
+    /// request.
     #[must_use]
     pub fn open(
         registry: &Rc<Registry>,
@@ -166,37 +166,37 @@ impl Connection {
         let action = connection.session.borrow_mut().begin();
         connection.act(action);
         if registry.state().is_draining() {
-            // It was admitted just before.
+            // It was admitted just before the drain.
             connection.leave();
         }
         connection
     }
 
-    /// Id of the connection, unique within the process.
+    /// Returns the id of the connection, unique within the process.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.connected.id
     }
 
-    /// What others see of it.
+    /// Returns its snapshot for other threads.
     pub(crate) fn connected(&self) -> &Arc<ConnectionInfo> {
         &self.connected
     }
 
-    /// What waits to be written.
+    /// Returns the outbox.
     #[must_use]
     pub fn outbox(&self) -> &Rc<Outbox> {
         &self.outbox
     }
 
-    /// The client, once it is accepted.
+    /// Returns the client, once it is accepted.
     #[must_use]
     pub fn client(&self) -> Option<Arc<Client>> {
         self.accepted.borrow().clone()
     }
 
-    /// Ready when the next message may be handed in. While checks decide about a subscription the
-    /// transport does not read on, so that messages act in their order.
+    /// Ready when the next message may be passed on. While checks decide about a subscription, the
+    /// transport does not read further messages, so that messages take effect in order.
     pub fn poll_ready(&self, cx: &Context<'_>) -> Poll<()> {
         if self.checking.get() == 0 {
             return Poll::Ready(());
@@ -205,7 +205,7 @@ impl Connection {
         Poll::Pending
     }
 
-    /// Takes one text message.
+    /// Receives one text message.
     pub fn receive_text(self: &Rc<Self>, text: &str) {
         self.liveness.hear();
         if self.takes_message() {
@@ -214,7 +214,7 @@ impl Connection {
         }
     }
 
-    /// Counts a denial and leaves a trace of it.
+    /// Counts and logs a denial.
     fn denied(&self, check: Check) {
         self.registry.state().metrics.denied(check);
         let client = self.client();
@@ -222,7 +222,7 @@ impl Connection {
         audit::connection_denied(check, identity, self.id());
     }
 
-    /// Takes one binary message, which the protocol does not know.
+    /// Receives one binary message, which the protocols do not have.
     pub fn receive_binary(self: &Rc<Self>) {
         if self.takes_message() {
             let action = self.session.borrow_mut().receive_binary();
@@ -230,7 +230,7 @@ impl Connection {
         }
     }
 
-    /// Takes a ping of the transport.
+    /// Receives a ping of the transport.
     pub fn receive_ping(self: &Rc<Self>, payload: Bytes) {
         self.liveness.hear();
         if self.takes_message() {
@@ -238,18 +238,18 @@ impl Connection {
         }
     }
 
-    /// Takes a pong of the transport.
+    /// Receives a pong of the transport.
     pub fn receive_pong(&self) {
         self.liveness.hear();
     }
 
-    /// The client reads its reserved stream from now on.
+    /// Records that the client has opened its reserved stream.
     pub(crate) fn open_stream(&self) {
         self.initialising.take();
         self.session.borrow_mut().open();
     }
 
-    /// Starts one more operation of an event stream; false when its id is in use.
+    /// Starts an operation of an event stream; false if its id is in use.
     pub(crate) fn start(self: &Rc<Self>, id: OperationId, prepared: &Arc<PreparedRequest>) -> bool {
         let is_new = self.session.borrow_mut().start(&id);
         if is_new {
@@ -258,7 +258,7 @@ impl Connection {
         is_new
     }
 
-    /// Has the host's executor refuse a document, whose request waits for what it says.
+    /// Passes a refused document to the host's executor; the request waits for its errors.
     pub(crate) fn judge(
         &self,
         prepared: &Arc<PreparedRequest>,
@@ -288,7 +288,7 @@ impl Connection {
             if opened.is_ok()
                 && let Ok(verdict) = verdict.await
             {
-                // Fails only when its request is gone.
+                // Fails only if its request is gone.
                 reply.send(verdict).ok();
             }
             stop_opened(opened);
@@ -318,7 +318,7 @@ impl Connection {
     }
 
     fn subscribe(self: &Rc<Self>, id: OperationId, prepared: &Arc<PreparedRequest>) {
-        // The session lets no client subscribe before it is accepted.
+        // The session does not allow a client to subscribe before it is accepted.
         let Some(client) = self.client() else { return };
         self.client_completed(&id);
         let catalog = &self.registry.state().catalog;
@@ -392,7 +392,7 @@ impl Connection {
         }
     }
 
-    /// Checks have decided about a subscription.
+    /// Handles the decision of the checks about a subscription.
     fn checked(
         self: &Rc<Self>,
         id: &OperationId,
@@ -413,7 +413,7 @@ impl Connection {
         opened: Result<Opened, Vec<GraphQLError>>,
     ) {
         if mark.is_withdrawn() {
-            // The client, or the connection, has ended it since.
+            // The client, or the connection, has ended it in the meantime.
             return stop_opened(opened);
         }
         match opened {
@@ -430,14 +430,14 @@ impl Connection {
         }
     }
 
-    /// Counts what an operation keeps of its request, its id included.
+    /// Counts the memory that an operation keeps for its request, including its id.
     fn retain(
         &self,
         id: &OperationId,
         mark: &Rc<OperationMark>,
         bytes: usize,
     ) -> Result<(), Vec<GraphQLError>> {
-        // The id stands in each result as well.
+        // The id is also part of the framing of results.
         let bytes = bytes.saturating_add(2 * id.as_str().len());
         let charge = self.retained.charge(bytes).ok_or_else(|| {
             vec![GraphQLError::new(format!(
@@ -453,7 +453,7 @@ impl Connection {
         Ok(())
     }
 
-    /// The identity has ended.
+    /// Handles that the identity has expired.
     pub(crate) fn expired(&self) {
         self.registry.state().metrics.connections_expired.add(1);
         self.close(Close::new(4403, "Identity expired"));
@@ -493,8 +493,8 @@ impl Connection {
         self.close_when_done();
     }
 
-    /// An operation takes no further event and has sent all results. Its client is not told of an
-    /// end, so that it asks again, elsewhere.
+    /// Handles that an operation has sent all results and receives no further event. Its client is
+    /// not sent an end, so that it reconnects to another server.
     fn operation_drained(&self, id: &OperationId) {
         self.operations.borrow_mut().remove(id);
         self.count_operations();
@@ -503,7 +503,8 @@ impl Connection {
 
     pub(crate) fn keep_alive(&self) {
         if self.is_websocket && self.outbox.is_closed() {
-            // It has the grace of its close. A body may be taken for longer, if it is taken.
+            // It has the grace period of its close. A body may be read for longer while the client
+            // makes progress.
             return;
         }
         let (heartbeat, ping) = {
@@ -524,7 +525,7 @@ impl Connection {
         ) {
             (false, None) => {}
             (false, Some(ping)) => self.outbox.push_control(ping),
-            // Should it read after all, it is told why.
+            // If the client reads again, it receives the reason.
             (true, Some(_)) => self.close(Close::no_answer()),
             (true, None) => {
                 self.end();
@@ -533,14 +534,14 @@ impl Connection {
         }
     }
 
-    /// Whether clients are looked after: pinged, and ended when they are gone.
+    /// Whether the keepalive is on: clients are pinged, and disconnected when they are gone.
     #[must_use]
     pub fn is_kept_alive(&self) -> bool {
         self.registry.state().limits.keepalive.is_some()
     }
 
-    /// Whether an operation of this kind, if it is known, comes when no more are taken. An HTTP
-    /// request came before, as a server that drains admits none.
+    /// Whether an operation of this kind, if known, arrives too late during a drain. An HTTP
+    /// request has arrived before, because a draining server admits none.
     fn is_too_late(&self, kind: Option<OperationKind>) -> bool {
         let is_draining = self.leaving.get() || self.registry.state().is_draining();
         let may_go_on = self.is_websocket || kind == Some(OperationKind::Subscription);

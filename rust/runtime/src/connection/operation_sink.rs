@@ -1,6 +1,7 @@
-//! Where the results of one operation go: the outbox of its connection.
+//! Queues the results of one operation in the outbox of its connection.
 //!
-//! Not here: what starts and ends an operation (the connection), what may wait (the outbox).
+//! Not here: start and end of an operation (the connection), bounds of pending results (the
+//! outbox).
 
 use std::cell::{Cell, OnceCell};
 use std::rc::{Rc, Weak};
@@ -18,14 +19,14 @@ use crate::client::Buckets;
 use crate::metrics::Metrics;
 use crate::subscription::ResponseSink;
 
-/// Puts the results of one operation into the outbox of its connection.
+/// Queues the results of one operation in the outbox of its connection.
 pub(super) struct OperationSink {
     pub(super) connection: Weak<Connection>,
     pub(super) outbox: Rc<Outbox>,
     pub(super) framing: Framing,
     /// The stream of its events, held for its positions.
     pub(super) stream: OnceCell<Arc<Stream>>,
-    /// Whether a head may have to precede the next result.
+    /// Whether a head may have to be sent before the next result.
     pub(super) needs_head: Cell<bool>,
     pub(super) id: OperationId,
     pub(super) mark: Rc<OperationMark>,
@@ -80,7 +81,7 @@ impl ResponseSink for OperationSink {
     }
 
     fn announce_position(&self, at: Option<LocalPosition>, missed: bool) {
-        // A client that waits for it is not left without because of others' results.
+        // No policy drops this message, because its client waits for it.
         let id = at.as_ref().map(|at| &at.position as EventId<'_>);
         if let Some(message) = self.framing.announce_position(id, missed)
             && !self.mark.is_withdrawn()

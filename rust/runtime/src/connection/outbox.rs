@@ -1,7 +1,8 @@
 //! The bounded queue between the operations of a connection and its socket.
 //!
-//! Operations push, the connection's own task pops and writes. When the client takes its results
-//! slower than they come, the slow-consumer policy acts here, and no other client notices.
+//! Operations push, the connection's socket task pops and writes. If the client reads results more
+//! slowly than they are pushed, the slow-consumer policy applies here, without effect on other
+//! clients.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -17,7 +18,7 @@ use crate::budget::{ByteBudget, KeptBytes};
 use crate::config::SlowConsumer;
 use crate::metrics::Metrics;
 
-/// One thing to put on the wire.
+/// One item to write to the transport.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outgoing {
     /// Status and headers of an HTTP response.
@@ -28,7 +29,7 @@ pub enum Outgoing {
     Ping,
     /// The answer to a ping of the transport.
     Pong(Bytes),
-    /// The end of the connection.
+    /// The close of the connection.
     Close(Close),
 }
 
@@ -42,16 +43,16 @@ impl Outgoing {
     }
 }
 
-/// Marks the results of one operation, so that they can be taken back.
+/// Marks the results of one operation, so that they can be withdrawn.
 #[derive(Debug, Default)]
 pub struct OperationMark {
     withdrawn: Cell<bool>,
-    /// What opens the operation, as long as it does.
+    /// The task that opens the operation, while it is opening.
     opener: RefCell<Option<Waker>>,
 }
 
 impl OperationMark {
-    /// No result of the operation leaves from now on, also none that waits already.
+    /// Withdraws the operation: none of its results is sent from now on, including pending ones.
     pub fn withdraw(&self) {
         self.withdrawn.set(true);
         if let Some(opener) = self.opener.take() {
@@ -65,7 +66,7 @@ impl OperationMark {
         self.withdrawn.get()
     }
 
-    /// Waits until [`Self::withdraw`] is called. One may wait.
+    /// Waits until [`Self::withdraw`] is called. Only one task may wait.
     pub(crate) async fn withdrawn(&self) {
         std::future::poll_fn(|cx| {
             if self.is_withdrawn() {
@@ -82,7 +83,7 @@ struct Entry {
     outgoing: Outgoing,
     /// Set for results, which a policy may drop.
     result_of: Option<Rc<OperationMark>>,
-    /// Held as long as it waits.
+    /// Counted bytes, released when the item leaves the queue.
     _kept: Option<KeptBytes>,
 }
 
@@ -101,7 +102,7 @@ impl Waiting for Entry {
 /// The outgoing queue of one connection.
 pub struct Outbox {
     entries: RefCell<BoundedQueue<Entry>>,
-    /// What all connections of a socket have together.
+    /// The shared budget of all connections of a socket.
     budget: Option<Arc<ByteBudget>>,
     closed: Cell<bool>,
     signal: Rc<Signal>,
@@ -112,7 +113,7 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// An empty outbox for `limit_bytes` of pending messages.
+    /// Creates an empty outbox for `limit_bytes` of pending messages.
     #[must_use]
     pub fn new(limit_bytes: usize, policy: SlowConsumer, metrics: Arc<Metrics>) -> Self {
         Self {
@@ -126,14 +127,14 @@ impl Outbox {
         }
     }
 
-    /// Has what waits here counted for a budget, too.
+    /// Also counts pending messages for a budget.
     #[must_use]
     pub(crate) fn with_budget(mut self, budget: Option<Arc<ByteBudget>>) -> Self {
         self.budget = budget;
         self
     }
 
-    /// Ready when less than half of what may wait does.
+    /// Ready when at most half of the capacity is used.
     pub fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
         if self.entries.borrow().has_room() {
             return Poll::Ready(());
@@ -145,13 +146,13 @@ impl Outbox {
         Poll::Pending
     }
 
-    /// Set whenever there is something to pop.
+    /// Returns the signal that is set whenever there is an item to pop.
     #[must_use]
     pub fn signal(&self) -> Rc<Signal> {
         self.signal.clone()
     }
 
-    /// What happens, once, when the client is ended for being too slow.
+    /// Sets the function that is called once when the client is disconnected for being too slow.
     pub fn on_overflow(&self, act: impl FnOnce() + 'static) {
         self.on_overflow.replace(Some(Box::new(act)));
     }
@@ -172,7 +173,7 @@ impl Outbox {
         self.push(outgoing, None);
     }
 
-    /// Queues the end; what waits already leaves before it, nothing enters behind it.
+    /// Queues the close: pending items are sent before it, and no further item is accepted.
     pub fn close(&self, close: Close) {
         if !self.closed.replace(true) {
             self.entries.borrow_mut().add(Entry {
@@ -184,20 +185,19 @@ impl Outbox {
         }
     }
 
-    /// Whether nothing can be queued any more.
+    /// Whether no further item is accepted.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.closed.get()
     }
 
-    /// Whether nothing waits for the socket.
+    /// Whether no item is pending.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.borrow().is_empty()
     }
 
-    /// Takes the next message for the wire; results of operations that the client has ended are
-    /// left out.
+    /// Removes and returns the next item; skips results of operations that the client has ended.
     pub fn pop(&self) -> Option<Outgoing> {
         let next = || self.entries.borrow_mut().pop();
         let is_wanted = |entry: &Entry| match &entry.result_of {

@@ -1,4 +1,4 @@
-//! How often the client of a connection acts: what is counted, and what it is told past a rate.
+//! Applies rates to the client of a connection: counts its actions, and answers those past a rate.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::client::Buckets;
 use crate::client::Client;
 
 impl Connection {
-    /// Counts a message; past the rate the client is told, and false.
+    /// Counts a message; past the rate, answers the client and returns false.
     pub(super) fn takes_message(self: &Rc<Self>) -> bool {
         let taken = match &*self.buckets.borrow() {
             Some(buckets) => buckets.send(),
@@ -30,7 +30,7 @@ impl Connection {
         false
     }
 
-    /// Counts a client that is refused, or has left, before it was known.
+    /// Counts a client that is refused, or has disconnected, before it was authenticated.
     pub(super) fn came_to_nothing(&self) {
         if self.accepted.borrow().is_none() && !self.is_counted.replace(true) {
             let peer = self.connected.peer.as_deref();
@@ -38,8 +38,8 @@ impl Connection {
         }
     }
 
-    /// Counts an operation, whatever becomes of it. What runs on an event stream was counted with
-    /// its request.
+    /// Counts an operation, also if it is refused later. Operations of an event stream were counted
+    /// with their request.
     pub(super) fn takes_operation(&self, client: &Client) -> Result<(), Duration> {
         match &client.buckets {
             Some(buckets) if self.is_websocket || self.is_exchange => buckets.subscribe(),
@@ -55,8 +55,8 @@ impl Connection {
         GraphQLError::new(Denied::Rate.to_string()).with_code(Denied::Rate.code())
     }
 
-    /// What bounds the results of an operation: none the one result of a query or a mutation,
-    /// without which its client would not know what has happened.
+    /// Returns the rate of an operation's results: none for the single result of a query or a
+    /// mutation, which its client needs.
     pub(super) fn buckets_of_results(
         &self,
         client: &Client,
@@ -65,7 +65,7 @@ impl Connection {
         let buckets = client
             .buckets
             .as_ref()
-            .filter(|found| found.limits_results())?;
+            .filter(|buckets| buckets.limits_results())?;
         let kind = self.registry.state().catalog.kind(prepared);
         (kind == Some(OperationKind::Subscription)).then(|| buckets.clone())
     }

@@ -1,4 +1,4 @@
-//! The live connections of one worker: kept alive, expired, drained, closed.
+//! The open connections of one worker: keepalive, expiry, drain, close.
 
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
@@ -17,19 +17,19 @@ use crate::client::Selector;
 use crate::operation::Opener;
 use crate::state::RuntimeState;
 
-/// The live connections of one worker, and what they need of it.
+/// The open connections of one worker, and the worker's services for them.
 pub struct Registry {
     opener: Rc<Opener>,
     /// The first check that clients pass.
     authenticate: Option<Recipient<Connect>>,
     connections: RefCell<HashMap<u64, Weak<Connection>>>,
-    /// When their identities end.
+    /// Expiry times of their identities.
     expiries: RefCell<Expiries>,
 }
 
 impl Registry {
-    /// Starts the actors that clients pass on the current thread, which must be inside an actix
-    /// arbiter.
+    /// Starts the actors that authenticate clients on the current thread, which must be inside an
+    /// actix arbiter.
     pub(crate) fn new(opener: Rc<Opener>) -> Self {
         let state = opener.state();
         let authenticate = start_authentication(state.tokens.clone(), state.authenticator.clone());
@@ -41,12 +41,12 @@ impl Registry {
         }
     }
 
-    /// What all threads share.
+    /// Returns the state that all threads share.
     pub(crate) fn state(&self) -> &Arc<RuntimeState> {
         self.opener.state()
     }
 
-    /// What opens the operations of these connections.
+    /// Returns the opener of these connections' operations.
     pub(crate) fn opener(&self) -> &Rc<Opener> {
         &self.opener
     }
@@ -70,12 +70,12 @@ impl Registry {
         }
     }
 
-    /// The connection with this key, if it is there.
+    /// Returns the connection with this key, if it is open.
     pub(crate) fn find(&self, key: u64) -> Option<Rc<Connection>> {
         self.connections.borrow().get(&key).and_then(Weak::upgrade)
     }
 
-    /// The connections at this moment; they may come and go while they are handled.
+    /// Returns the open connections; the list may change while they are handled.
     pub(crate) fn live(&self) -> Vec<Rc<Connection>> {
         let connections = self.connections.borrow();
         connections.values().filter_map(Weak::upgrade).collect()
@@ -87,18 +87,18 @@ impl Registry {
         }
     }
 
-    /// Ends a connection so many seconds after the epoch, with its identity.
+    /// Closes a connection when its identity expires, `seconds` after the epoch.
     pub(crate) fn expire_at(&self, seconds: f64, key: u64) {
         let mut expiries = self.expiries.borrow_mut();
         expiries.add(key, seconds, ExpiryClock::now());
     }
 
-    /// The connection ends otherwise.
+    /// Removes the expiry of a connection that has ended otherwise.
     pub(crate) fn forget_expiry(&self, key: u64) {
         self.expiries.borrow_mut().remove(key);
     }
 
-    /// Ends the connections whose identity has ended.
+    /// Closes the connections whose identity has expired.
     pub(crate) fn expire(&self) {
         let now = ExpiryClock::now();
         loop {
@@ -110,7 +110,7 @@ impl Registry {
         }
     }
 
-    /// Lets the connections leave, evenly over `window`.
+    /// Closes the connections evenly over `window`.
     pub(crate) fn drain(&self, window: Duration) {
         let connections = self.connections.borrow();
         let leaving: Vec<_> = connections.values().cloned().collect();

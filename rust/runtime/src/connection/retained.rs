@@ -1,4 +1,4 @@
-//! What the operations of one connection keep of their requests, and its bound.
+//! Bounds the memory that the operations of one connection keep for their requests.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -21,7 +21,7 @@ impl Retained {
         self.limit
     }
 
-    /// Counts what one operation keeps; `None` past the limit.
+    /// Counts the bytes of one operation; `None` past the limit.
     pub(super) fn charge(&self, bytes: usize) -> Option<Charge> {
         let total = self.total.get().saturating_add(bytes);
         (total <= self.limit).then(|| {
@@ -34,7 +34,7 @@ impl Retained {
     }
 }
 
-/// What one operation keeps; no longer counted when it is dropped.
+/// The counted bytes of one operation, released when this is dropped.
 pub(super) struct Charge {
     bytes: usize,
     total: Rc<Cell<usize>>,

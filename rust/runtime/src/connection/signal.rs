@@ -1,4 +1,4 @@
-//! A wake-up between two tasks of one thread: many sets, one wake-up.
+//! A wake-up between two tasks of one thread: several sets cause one wake-up.
 
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use futures_util::Stream;
 
-/// Tells a task of the same thread that there is something to do.
+/// Wakes a task of the same thread.
 #[derive(Debug, Default)]
 pub struct Signal {
     set: Cell<bool>,
@@ -15,7 +15,7 @@ pub struct Signal {
 }
 
 impl Signal {
-    /// Asks for one turn of the listening task.
+    /// Requests one turn of the listening task.
     pub fn set(&self) {
         if !self.set.replace(true)
             && let Some(waker) = self.waker.take()
@@ -24,7 +24,7 @@ impl Signal {
         }
     }
 
-    /// Ready once after each run of [`Self::set`] calls.
+    /// Ready once after one or more [`Self::set`] calls.
     pub fn poll_set(&self, cx: &Context<'_>) -> Poll<()> {
         if self.set.take() {
             return Poll::Ready(());
@@ -34,10 +34,10 @@ impl Signal {
     }
 }
 
-/// Yields once after each run of [`Signal::set`] calls.
+/// Yields once after one or more [`Signal::set`] calls.
 ///
-/// After an item it is pending once, so that a listener that sets the signal again does not
-/// keep its thread: the socket is written between two turns.
+/// After an item it is pending once, so that a listener that sets the signal again does not block
+/// its thread: the socket is written between two turns.
 #[derive(Debug)]
 pub struct SignalStream {
     signal: Rc<Signal>,
@@ -45,7 +45,7 @@ pub struct SignalStream {
 }
 
 impl SignalStream {
-    /// Listens to `signal`; a signal has one listener.
+    /// Creates a stream for `signal`; a signal has one listener.
     #[must_use]
     pub fn new(signal: Rc<Signal>) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! A task of a connection, which ends with it.
+//! A task of a connection, which ends with the connection.
 
 use tokio::task::JoinHandle;
 

@@ -1,4 +1,4 @@
-//! What the host's executor says of a document that is refused, for the request that waits for it.
+//! The host executor's errors for a refused document, for the request that waits for them.
 
 use std::cell::RefCell;
 use std::task::{Context, Poll};
@@ -14,11 +14,11 @@ use crate::subscription::ResponseSink;
 pub(crate) struct Verdict {
     /// A JSON array of errors.
     pub(crate) errors: Bytes,
-    /// What the application wants of the head of the answer.
+    /// The application's changes of the response head.
     pub(crate) amendment: Option<Amendment>,
 }
 
-/// Takes the errors of one operation, which has no other result.
+/// Receives the errors of one operation, which has no other result.
 pub(super) struct VerdictSink {
     verdict: RefCell<Option<oneshot::Sender<Verdict>>>,
     amendment: RefCell<Option<Amendment>>,
@@ -52,7 +52,7 @@ impl ResponseSink for VerdictSink {
                 errors: Bytes::copy_from_slice(errors),
                 amendment: self.amendment.take(),
             };
-            // Fails only when the request is gone.
+            // Fails only if the request is gone.
             sender.send(verdict).ok();
         }
     }

@@ -53,8 +53,8 @@ impl Wanted {
 impl ComparedPath {
     /// What the event has there.
     fn read(&self, event: &Event) -> Compared {
-        let found = event.field(&self.path);
-        found.map_or(Compared::Null, |value| self.comparison.of(value))
+        let value = event.field(&self.path);
+        value.map_or(Compared::Null, |value| self.comparison.of(value))
     }
 }
 
@@ -223,9 +223,9 @@ impl<T: Clone + Eq + Hash> RoutingIndex<T> {
         };
         if let Some(shelf) = shelves.iter_mut().find(|s| s.shape == route.shape) {
             for lookup in route.lookups() {
-                if let Some(found) = shelf.entries.get_mut(&lookup) {
-                    found.swap_remove(entry);
-                    if found.is_empty() {
+                if let Some(entries) = shelf.entries.get_mut(&lookup) {
+                    entries.swap_remove(entry);
+                    if entries.is_empty() {
                         shelf.entries.remove(&lookup);
                     }
                 }
@@ -237,8 +237,8 @@ impl<T: Clone + Eq + Hash> RoutingIndex<T> {
         }
     }
 
-    /// Adds to `found` every entry that an event of the stream may reach, each once.
-    pub fn all_of(&self, stream: &StreamKey, found: &mut Vec<T>) {
+    /// Adds to `matching` every entry that an event of the stream may reach, each once.
+    pub fn all_of(&self, stream: &StreamKey, matching: &mut Vec<T>) {
         let Some(shelves) = self.channels.get(&*stream.channel) else {
             return;
         };
@@ -250,11 +250,11 @@ impl<T: Clone + Eq + Hash> RoutingIndex<T> {
                 .filter(|(lookup, _)| !shelf.shape.tenanted || lookup.tenant == stream.tenant);
             entries.extend(of_stream.flat_map(|(_, entries)| entries).cloned());
         }
-        found.extend(entries);
+        matching.extend(entries);
     }
 
-    /// Adds to `found` every entry that the event reaches, each once.
-    pub fn matches(&self, event: &Event, found: &mut Vec<T>) {
+    /// Adds to `matching` every entry that the event reaches, each once.
+    pub fn matches(&self, event: &Event, matching: &mut Vec<T>) {
         let Some(shelves) = self.channels.get(&*event.channel) else {
             return;
         };
@@ -276,7 +276,7 @@ impl<T: Clone + Eq + Hash> RoutingIndex<T> {
                 values: values.collect(),
             };
             if let Some(entries) = shelf.entries.get(&lookup) {
-                found.extend(entries.iter().cloned());
+                matching.extend(entries.iter().cloned());
             }
         }
     }
@@ -318,11 +318,11 @@ mod tests {
         )
     }
 
-    fn found(index: &RoutingIndex<u32>, event: &Event) -> Vec<u32> {
-        let mut found = Vec::new();
-        index.matches(event, &mut found);
-        found.sort_unstable();
-        found
+    fn reached(index: &RoutingIndex<u32>, event: &Event) -> Vec<u32> {
+        let mut reached = Vec::new();
+        index.matches(event, &mut reached);
+        reached.sort_unstable();
+        reached
     }
 
     #[test]
@@ -330,7 +330,7 @@ mod tests {
         let mut index = RoutingIndex::default();
         index.insert(&route("orders", None, &[]), &1);
         index.insert(&route("users", None, &[]), &2);
-        assert_eq!(found(&index, &event("orders", None, json!({}))), [1]);
+        assert_eq!(reached(&index, &event("orders", None, json!({}))), [1]);
     }
 
     #[test]
@@ -339,9 +339,9 @@ mod tests {
         let both = [("user.id", json!(7)), ("region", json!("eu"))];
         index.insert(&route("orders", None, &both), &1);
         let data = json!({"region": "eu", "user": {"id": 7}});
-        assert_eq!(found(&index, &event("orders", None, data)), [1]);
+        assert_eq!(reached(&index, &event("orders", None, data)), [1]);
         let data = json!({"region": "us", "user": {"id": 7}});
-        assert!(found(&index, &event("orders", None, data)).is_empty());
+        assert!(reached(&index, &event("orders", None, data)).is_empty());
     }
 
     #[test]
@@ -349,7 +349,7 @@ mod tests {
         let mut index = RoutingIndex::default();
         index.insert(&route("orders", None, &[("user_id", json!("7"))]), &1);
         index.insert(&route("orders", None, &[("user_id", json!(7.0))]), &2);
-        let reached = found(&index, &event("orders", None, json!({"user_id": 7})));
+        let reached = reached(&index, &event("orders", None, json!({"user_id": 7})));
         assert_eq!(reached, [1, 2]);
     }
 
@@ -358,11 +358,11 @@ mod tests {
         let mut index = RoutingIndex::default();
         index.insert(&route("orders", Some(&["paid", "sent", "paid"]), &[]), &1);
         assert_eq!(
-            found(&index, &event("orders", Some("paid"), json!({}))),
+            reached(&index, &event("orders", Some("paid"), json!({}))),
             [1]
         );
-        assert!(found(&index, &event("orders", Some("lost"), json!({}))).is_empty());
-        assert!(found(&index, &event("orders", None, json!({}))).is_empty());
+        assert!(reached(&index, &event("orders", Some("lost"), json!({}))).is_empty());
+        assert!(reached(&index, &event("orders", None, json!({}))).is_empty());
     }
 
     #[test]
@@ -373,23 +373,23 @@ mod tests {
         index.insert(&of("b"), &2);
         index.insert(&route("orders", None, &[]), &3);
         let mut event = event("orders", None, json!({}));
-        assert_eq!(found(&index, &event), [3]);
+        assert_eq!(reached(&index, &event), [3]);
         event.tenant_id = Some("a".into());
-        assert_eq!(found(&index, &event), [1, 3]);
+        assert_eq!(reached(&index, &event), [1, 3]);
         index.remove(&of("a"), &1);
-        assert_eq!(found(&index, &event), [3]);
+        assert_eq!(reached(&index, &event), [3]);
     }
 
     #[test]
     fn null_matches_null_and_absent() {
         let mut index = RoutingIndex::default();
         index.insert(&route("orders", None, &[("region", Value::Null)]), &1);
-        assert_eq!(found(&index, &event("orders", None, json!({}))), [1]);
+        assert_eq!(reached(&index, &event("orders", None, json!({}))), [1]);
         assert_eq!(
-            found(&index, &event("orders", None, json!({"region": null}))),
+            reached(&index, &event("orders", None, json!({"region": null}))),
             [1]
         );
-        assert!(found(&index, &event("orders", None, json!({"region": ""}))).is_empty());
+        assert!(reached(&index, &event("orders", None, json!({"region": ""}))).is_empty());
     }
 
     #[test]
@@ -426,7 +426,7 @@ mod tests {
                 for route in &routes {
                     let mut index = RoutingIndex::default();
                     index.insert(route, &1);
-                    let is_found = !found(&index, &event).is_empty();
+                    let is_found = !reached(&index, &event).is_empty();
                     assert_eq!(route.matches(&event), is_found, "{route:?} {event:?}");
                     found_at_all += usize::from(is_found);
                 }

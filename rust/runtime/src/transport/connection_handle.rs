@@ -1,8 +1,8 @@
-//! A connection that lives on a worker and is carried from another thread: by a Python server, or
-//! by the task that writes an HTTP response.
+//! A connection that lives on a worker and whose transport is on another thread: a Python server, or
+//! the task that writes an HTTP response.
 //!
 //! Two small bounded buffers with a lock around them stand between the threads; whoever finds one
-//! empty or full leaves a waiter. What the transport has not taken stays in the connection's
+//! empty or full leaves a callback. What the transport has not taken stays in the connection's
 //! outbox, where it is counted and where the slow-consumer policy reaches it.
 
 use std::cell::Cell;
@@ -25,25 +25,25 @@ use crate::connection::{Connection, Flow, Outgoing, SignalStream, Transport, Ver
 use crate::subscription::Callback;
 use crate::worker::{RunOnWorker, ShardActor};
 
-/// Bytes that are handed over at once; what is past it stays in the outbox.
+/// Bytes that are passed on at once; further messages stay in the outbox.
 const BATCH_BYTES: usize = 64 * 1024;
 
 /// Messages of a client that may wait for the worker (bytes). Past it the transport should wait.
 const INCOMING_BYTES: usize = 64 * 1024;
 
-/// What a transport hands in.
+/// A message of a transport to the connection.
 pub(crate) enum HandoffMessage {
     Text(String),
     Binary,
-    /// The reserved stream is read from now on.
+    /// The client has opened its reserved stream.
     Open,
     Start {
         id: OperationId,
         prepared: Arc<PreparedRequest>,
-        /// Whether it was started.
+        /// Receives whether it was started.
         reply: oneshot::Sender<bool>,
     },
-    /// The host's executor says what is wrong with a document.
+    /// Requests the host executor's errors for a document.
     Judge {
         prepared: Arc<PreparedRequest>,
         reply: oneshot::Sender<Verdict>,
@@ -51,7 +51,7 @@ pub(crate) enum HandoffMessage {
     Stop(OperationId),
 }
 
-/// What a message counts for beside its text (bytes): many small ones take memory as well.
+/// Overhead of a message in addition to its text (bytes).
 const MESSAGE_BYTES: usize = 64;
 
 impl HandoffMessage {
@@ -72,7 +72,7 @@ struct HandoffState {
     incoming_bytes: usize,
     incoming_room: Option<Callback>,
     outgoing: Vec<Outgoing>,
-    /// Times that the transport has taken something (count).
+    /// Number of times that the transport has taken messages.
     taken: u64,
     outgoing_filled: Option<Callback>,
     pump: Option<Waker>,
@@ -82,12 +82,12 @@ struct HandoffState {
     is_over: bool,
 }
 
-/// What both threads hold.
+/// State that both threads share.
 #[derive(Default)]
 pub(crate) struct Handoff(Mutex<HandoffState>);
 
 impl Handoff {
-    /// Hands something in; false when the transport should wait before the next.
+    /// Passes a message on; false if the transport should wait before the next.
     pub(crate) fn push(&self, incoming: HandoffMessage) -> bool {
         let mut state = self.0.lock();
         if state.is_over {
@@ -100,12 +100,12 @@ impl Handoff {
         has_room
     }
 
-    /// Whether the worker has let go.
+    /// Whether the worker has dropped the connection.
     pub(crate) fn is_over(&self) -> bool {
         self.0.lock().is_over
     }
 
-    /// Takes the next thing that was handed in, which may make room for another.
+    /// Removes the next message of the transport, which may make room for another.
     fn next(&self) -> Option<HandoffMessage> {
         let mut state = self.0.lock();
         let incoming = state.incoming.pop_front()?;
@@ -123,13 +123,16 @@ impl Handoff {
         let mut state = self.0.lock();
         state.is_over = true;
         state.incoming.clear();
-        let waiters = [state.incoming_room.take(), state.outgoing_filled.take()];
+        let callbacks = [state.incoming_room.take(), state.outgoing_filled.take()];
         drop(state);
-        waiters.into_iter().flatten().for_each(|waiter| waiter());
+        callbacks
+            .into_iter()
+            .flatten()
+            .for_each(|callback| callback());
     }
 }
 
-/// Wakes the pump, with the lock given up first.
+/// Releases the lock, then wakes the pump.
 fn wake(mut state: parking_lot::MutexGuard<'_, HandoffState>) {
     let pump = state.pump.take();
     drop(state);
@@ -138,53 +141,50 @@ fn wake(mut state: parking_lot::MutexGuard<'_, HandoffState>) {
     }
 }
 
-/// The transport's end of a connection; dropped, it ends the connection.
+/// The transport's side of a connection; dropping it ends the connection.
 pub struct ConnectionHandle {
     slot: Arc<Handoff>,
-    /// Counts it for its worker.
+    /// Counts the connection for its worker's load.
     _load: Arc<()>,
 }
 
-/// Returns a number that has grown when the transport's event loop has run since it was asked before.
+/// Returns a number that has increased if the transport's event loop has run since the last call.
 pub type Pulse = Arc<dyn Fn() -> u64 + Send + Sync>;
 
-/// Whoever carries a connection, as the connection acts on it; used on any thread.
+/// The transport of a connection, as the connection acts on it; used on any thread.
 pub struct TransportHandle {
-    /// Ends the transport although it still waits to write; called at most once.
+    /// Aborts the transport even with unwritten data; called at most once.
     pub shut_down: Callback,
-    /// Of a transport that others may hold up. While it does not run, nothing is known of the client.
+    /// The pulse of a transport whose event loop may be blocked. While it does not run, nothing is
+    /// known about the client.
     pub pulse: Option<Pulse>,
 }
 
-/// What a connection is opened with.
+/// The configuration of a connection.
 pub struct ConnectionConfig {
-    /// What the handshake or the request told.
+    /// The client of the handshake or the request.
     pub client: Client,
-    /// What is spoken.
+    /// The session of the protocol.
     pub session: Session,
     /// Closes the connection at once, such as one without a subprotocol.
     pub close: Option<Close>,
-    /// Who carries it.
+    /// What sends and receives its messages.
     pub transport: TransportHandle,
-    /// Called once the connection is gone, on any thread.
+    /// Called once when the connection has ended, on any thread.
     pub ended: Callback,
 }
 
 impl ConnectionHandle {
     /// Opens a connection on a worker.
     #[must_use]
-    pub(crate) fn open(
-        worker: &Addr<ShardActor>,
-        opening: ConnectionConfig,
-        load: Arc<()>,
-    ) -> Self {
+    pub(crate) fn open(worker: &Addr<ShardActor>, config: ConnectionConfig, load: Arc<()>) -> Self {
         let slot = Arc::<Handoff>::default();
         let end = End {
             slot: slot.clone(),
-            ended: Some(opening.ended),
+            ended: Some(config.ended),
         };
-        let (client, session, close) = (opening.client, opening.session, opening.close);
-        let TransportHandle { shut_down, pulse } = opening.transport;
+        let (client, session, close) = (config.client, config.session, config.close);
+        let TransportHandle { shut_down, pulse } = config.transport;
         worker.do_send(RunOnWorker(Box::new(move |worker| {
             let limits = &worker.state().limits;
             let limit = limits.max_message_bytes;
@@ -213,30 +213,30 @@ impl ConnectionHandle {
         &self.slot
     }
 
-    /// Hands in one text message; false when [`Self::when_room`] should be waited for.
+    /// Passes on one text message; false if the transport should wait for [`Self::when_room`].
     #[must_use]
     pub fn receive_text(&self, text: String) -> bool {
         self.slot.push(HandoffMessage::Text(text))
     }
 
-    /// Hands in one binary message.
+    /// Passes on one binary message.
     pub fn receive_binary(&self) {
         self.slot.push(HandoffMessage::Binary);
     }
 
-    /// Calls `waiter` once there is room for a message, at once if there is.
-    pub fn when_room(&self, waiter: Callback) {
+    /// Calls `callback` once there is room for a message, at once if there is.
+    pub fn when_room(&self, callback: Callback) {
         let mut state = self.slot.0.lock();
         if state.is_over || state.incoming_bytes < INCOMING_BYTES {
             drop(state);
-            return waiter();
+            return callback();
         }
-        state.incoming_room = Some(waiter);
+        state.incoming_room = Some(callback);
     }
 
     /// Takes all that is ready; `None` once nothing comes any more. When there is nothing yet,
-    /// `waiter` makes the function that is called once there may be.
-    pub fn take_or_wait(&self, waiter: impl FnOnce() -> Callback) -> Poll<Option<Vec<Outgoing>>> {
+    /// `callback` makes the function that is called once there may be.
+    pub fn take_or_wait(&self, callback: impl FnOnce() -> Callback) -> Poll<Option<Vec<Outgoing>>> {
         let mut state = self.slot.0.lock();
         if !state.outgoing.is_empty() {
             let taken = std::mem::take(&mut state.outgoing);
@@ -247,11 +247,11 @@ impl ConnectionHandle {
         if state.is_over {
             return Poll::Ready(None);
         }
-        state.outgoing_filled = Some(waiter());
+        state.outgoing_filled = Some(callback());
         Poll::Pending
     }
 
-    /// As [`Self::take_or_wait`], for a task.
+    /// Like [`Self::take_or_wait`], for a task.
     pub fn poll_take(&self, cx: &Context<'_>) -> Poll<Option<Vec<Outgoing>>> {
         self.take_or_wait(|| {
             let waker = cx.waker().clone();
@@ -259,12 +259,12 @@ impl ConnectionHandle {
         })
     }
 
-    /// The client has taken some of what the transport has.
+    /// Records that the client has read some data of the transport.
     pub fn progressed(&self) {
         self.slot.0.lock().taken += 1;
     }
 
-    /// The transport is gone.
+    /// Records that the transport is closed.
     pub fn closed(&self) {
         let mut state = self.slot.0.lock();
         state.is_abandoned = true;
@@ -278,19 +278,19 @@ impl Drop for ConnectionHandle {
     }
 }
 
-/// The transport as the connection sees it.
+/// Implements the connection's `Transport` for a handle.
 struct HandleTransport {
     slot: Arc<Handoff>,
     shut_down: Cell<Option<Callback>>,
-    /// With what it gave before.
+    /// The pulse, with its previous value.
     pulse: Option<(Pulse, Cell<Option<u64>>)>,
     observed: Cell<Observed>,
 }
 
-/// What was found when the flow was asked for.
+/// State at the last query of the flow.
 #[derive(Clone, Copy, Default)]
 struct Observed {
-    /// Whether something waited for the transport.
+    /// Whether messages waited for the transport.
     was_waiting: bool,
     taken: u64,
 }
@@ -309,8 +309,8 @@ impl Transport for HandleTransport {
         false
     }
 
-    /// A transport takes the next batch when its server has room for it. That tells of the client
-    /// only if the server had none before: what it has room for may stay in its buffers.
+    /// A transport takes the next batch when its server has room for it. This is progress of the
+    /// client only if the server had no room before, because the server may buffer the batch.
     fn flow(&self) -> Flow {
         if let Some((pulse, last)) = &self.pulse {
             let turn = pulse();
@@ -333,7 +333,8 @@ impl Transport for HandleTransport {
     }
 }
 
-/// Tells the transport that the worker has dropped the connection, also when the worker was never reached.
+/// Notifies the transport when the worker drops the connection, also if the worker was never
+/// reached.
 struct End {
     slot: Arc<Handoff>,
     ended: Option<Callback>,
@@ -348,7 +349,7 @@ impl Drop for End {
     }
 }
 
-/// Moves messages between the slot and the connection, on the worker.
+/// Moves messages between the shared state and the connection, on the worker.
 struct Pump {
     connection: Rc<Connection>,
     signal: SignalStream,
@@ -371,7 +372,7 @@ impl Pump {
                 prepared,
                 reply,
             } => {
-                // Fails only when its own request is gone.
+                // Fails only if its own request is gone.
                 reply.send(connection.start(id, &prepared)).ok();
             }
             HandoffMessage::Judge { prepared, reply } => connection.judge(&prepared, reply),
@@ -379,7 +380,7 @@ impl Pump {
         }
     }
 
-    /// What is ready, up to the size of a batch.
+    /// Removes ready messages, up to the size of a batch.
     fn batch(&self) -> Vec<Outgoing> {
         let outbox = self.connection.outbox();
         let (mut batch, mut bytes) = (Vec::new(), 0);
@@ -417,13 +418,13 @@ impl Future for Pump {
         if is_abandoned {
             return Poll::Ready(());
         }
-        // Each when the connection is done with the one before.
+        // Passes on each message after the connection has handled the previous one.
         while self.connection.poll_ready(cx).is_ready()
             && let Some(incoming) = self.end.slot.next()
         {
             self.receive(incoming);
         }
-        // Leaves its waker with the signal.
+        // Registers its waker with the signal.
         while let Poll::Ready(Some(())) = Pin::new(&mut self.signal).poll_next(cx) {}
         let slot = &self.end.slot;
         if slot.0.lock().outgoing.is_empty() {

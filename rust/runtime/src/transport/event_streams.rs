@@ -1,4 +1,4 @@
-//! The event streams that clients of the single-connection mode have reserved.
+//! The event streams that clients of the single connection mode have reserved.
 
 use std::sync::Arc;
 
@@ -14,11 +14,11 @@ use crate::places::Place;
 pub(crate) struct Streams(pub(super) DashMap<String, Stream>);
 
 pub(super) struct Stream {
-    /// Until it is opened.
+    /// The connection, until the stream is opened.
     pub(super) reserved: Mutex<Option<ConnectionHandle>>,
     pub(super) slot: Arc<Handoff>,
-    /// What bounds how often its client acts.
+    /// The rate limits of its client.
     pub(super) account: Option<Arc<Buckets>>,
-    /// What it counts for, and the requests about it with it.
+    /// The place that it shares with the requests for it.
     pub(super) place: Place,
 }

@@ -1,7 +1,7 @@
-//! HTTP requests, answered: who may ask, where it runs, and what comes back.
+//! Answers HTTP requests: admits the client, runs the operation on a worker, returns the response.
 //!
-//! Used by the embedded server and by adapters alike, on any thread. Reserved event streams are
-//! kept here, so they are found by every thread of the process.
+//! Used by the embedded server and by adapters, on any thread. Reserved event streams are stored
+//! here, so every thread of the process finds them.
 
 use std::sync::{Arc, OnceLock};
 
@@ -27,24 +27,24 @@ use crate::state::{Arriving, RuntimeState};
 use crate::subscription::Callback;
 use crate::worker::ShardActor;
 
-/// Seconds that a browser may remember the answer to a preflight.
+/// Seconds for which a browser may cache the response to a preflight.
 const PREFLIGHT_MAX_AGE: &str = "600";
 
-/// What a client is told that finds no place.
+/// The error past `max_connections`.
 const TOO_MANY: &str = "too many connections: try again later";
 
-/// Answers requests on behalf of one worker.
+/// Answers requests with one worker.
 #[derive(Clone)]
 pub struct Responder {
     state: Arc<RuntimeState>,
     streams: Arc<Streams>,
     worker: Addr<ShardActor>,
-    /// Held by what the worker carries, so that its holders are the worker's load.
+    /// Held by what lives on the worker, so that its holders are the worker's load.
     load: Arc<()>,
 }
 
 impl Responder {
-    /// Answers with what runs on `worker`.
+    /// Creates a responder that runs operations on `worker`.
     #[must_use]
     pub(crate) fn new(
         state: Arc<RuntimeState>,
@@ -59,28 +59,28 @@ impl Responder {
         }
     }
 
-    /// What all threads share.
+    /// Returns the state that all threads share.
     #[must_use]
     pub fn state(&self) -> &Arc<RuntimeState> {
         &self.state
     }
 
-    /// Connections and requests that the worker carries (count).
+    /// Connections and requests of the worker (count).
     pub(crate) fn load(&self) -> usize {
         Arc::strong_count(&self.load)
     }
 
     /// Opens a connection on the worker.
     #[must_use]
-    pub fn open(&self, opening: ConnectionConfig) -> ConnectionHandle {
-        ConnectionHandle::open(&self.worker, opening, self.load.clone())
+    pub fn open(&self, config: ConnectionConfig) -> ConnectionHandle {
+        ConnectionHandle::open(&self.worker, config, self.load.clone())
     }
 
-    /// Lets in a client at `peer` by the headers of its handshake: names in lower case.
+    /// Accepts or refuses a client at `peer` by the headers of its handshake; names in lower case.
     ///
     /// # Errors
     ///
-    /// The response that says why not.
+    /// The response with the reason.
     pub fn admit(
         &self,
         headers: &[(String, String)],
@@ -116,7 +116,7 @@ impl Responder {
             .inspect_err(|_| self.state.refused(peer))
     }
 
-    /// Whether it is known, and let in, where a request comes from.
+    /// Checks the origin and host of a request.
     fn has_source(
         &self,
         headers: &[(String, String)],
@@ -137,8 +137,8 @@ impl Responder {
         };
         let admitted = self.state.admit(&source, arriving);
         admitted.map_err(|check| {
-            // A page of another site has the browser of its visitor ask: the visitor is not to be
-            // shut out for that.
+            // The request comes from the browser of a visitor of another site, who must not be
+            // locked out.
             if check != Check::Origin {
                 self.state.refused(peer);
             }
@@ -146,23 +146,23 @@ impl Responder {
         })
     }
 
-    /// Whether a body of this length, as its head tells it, is waited for.
+    /// Checks the declared length of a body.
     fn may_be_sent(&self, length: Option<&str>) -> Result<(), Response> {
         let Some(length) = length else { return Ok(()) };
         if length.is_empty() || !length.bytes().all(|b| b.is_ascii_digit()) {
             return Err(Response::error(400, "`content-length` is no number"));
         }
         let limit = self.state.limits.max_message_bytes;
-        // Digits that are too many are of a body that is too large.
+        // A number with too many digits is too large.
         let fits = length.parse().is_ok_and(|bytes: u64| bytes <= limit as u64);
         fits.then_some(()).ok_or_else(|| Response::too_large(limit))
     }
 
-    /// Lets in a request by its head, before any of its body is read.
+    /// Accepts or refuses a request by its head, before its body is read.
     ///
     /// # Errors
     ///
-    /// The response that says why not.
+    /// The response with the reason.
     pub fn admit_request(
         &self,
         request: &HttpRequest<'_>,
@@ -174,7 +174,7 @@ impl Responder {
                 let entered = self.may_enter(headers, peer, arriving).map(|()| place);
                 entered.and_then(|place| self.take_message(account, peer).map(|()| place))
             }
-            // A browser asks by itself, and could not tell its page.
+            // A browser sends preflights by itself, and could not show a refusal to its page.
             None if is_preflight(request) => self.enter(headers, peer, arriving),
             None => {
                 let admitted = self.state.admit_request(peer);
@@ -184,7 +184,7 @@ impl Responder {
         admitted.map_err(|refusal| self.told(request, refusal))
     }
 
-    /// Takes a message of the client that has an event stream.
+    /// Counts a message of the client of an event stream.
     fn take_message(
         &self,
         account: Option<Arc<Buckets>>,
@@ -196,7 +196,7 @@ impl Responder {
         }
     }
 
-    /// Refuses a request of a client that is not known, or not yet.
+    /// Refuses a request of an unauthenticated client.
     #[must_use]
     pub fn refuse(
         &self,
@@ -207,13 +207,14 @@ impl Responder {
         self.told(request, self.refuse_handshake(peer, refusal))
     }
 
-    /// A client that is not known has left before it has asked, which counts for its address.
+    /// Counts, for its address, an unauthenticated client that has disconnected before its request
+    /// was complete.
     pub fn abandoned(&self, peer: Option<&str>) {
         self.state.refused(peer);
     }
 
-    /// Refuses a client that is not known, which counts for its address: past the rate that is
-    /// what it is told.
+    /// Refuses an unauthenticated client and counts this for its address; past the rate, the
+    /// response is that of the rate.
     #[must_use]
     fn refuse_handshake(&self, peer: Option<&str>, refusal: Response) -> Response {
         match self.state.admit_peer(peer) {
@@ -225,11 +226,11 @@ impl Responder {
         }
     }
 
-    /// Tells whether [`Self::admit_request`] would let a request in now, and takes nothing.
+    /// Checks whether [`Self::admit_request`] would accept a request now, without counting it.
     ///
     /// # Errors
     ///
-    /// The response that says why not.
+    /// The response with the reason.
     pub fn look_at(&self, request: &HttpRequest<'_>, peer: Option<&str>) -> Result<(), Reply> {
         let has_place = || self.state.places.has_room() || self.stream_of(request).is_some();
         let looked = self.state.admit_peer(peer);
@@ -242,13 +243,13 @@ impl Responder {
             .map_err(|refusal| self.told(request, refusal))
     }
 
-    /// The place of the event stream that a request is about, and what its messages count for.
+    /// Returns the place of the event stream that a request is for, and its rate limits.
     fn stream_of(&self, request: &HttpRequest<'_>) -> Option<(Place, Option<Arc<Buckets>>)> {
         let token = request.stream(|token| self.is_reserved(token))?;
         self.place_of(&token)
     }
 
-    /// A response that a page of an allowed origin may read.
+    /// Converts a response so that a page of an allowed origin may read it.
     #[must_use]
     pub fn told(&self, request: &HttpRequest<'_>, response: Response) -> Reply {
         let mut reply = Reply::from(response);
@@ -256,7 +257,7 @@ impl Responder {
         reply
     }
 
-    /// Answers a request that was let in and has come by `transport`.
+    /// Answers an accepted request that arrived by `transport`.
     pub async fn answer(
         &self,
         request: HttpRequest<'_>,
@@ -310,7 +311,7 @@ impl Responder {
                     let peer = client.peer.as_deref();
                     return self.state.too_many_operations(peer, wait).into();
                 }
-                // Only what runs is told on the stream.
+                // Only results of running operations are sent on the stream.
                 let prepared = PreparedRequest::new(request);
                 let checked = self.state.catalog.check(&prepared);
                 match checked {
@@ -343,7 +344,8 @@ impl Responder {
                 None => self.no_stream(&client),
             },
             Asked::Page => match &self.state.page {
-                // It is sent to whoever asks, so its reader is never known.
+                // The page is sent to any client, so it counts as a request of an unauthenticated
+                // one.
                 Some(page) => {
                     self.state.refused(client.peer.as_deref());
                     Response::page(page.html.clone(), &page.policy).into()
@@ -353,7 +355,7 @@ impl Responder {
         }
     }
 
-    /// Answers a request about a stream that there is not; its token may be a guess.
+    /// Answers a request for a missing stream, whose token may be a guess.
     fn no_stream(&self, client: &Client) -> Reply {
         self.state.refused(client.peer.as_deref());
         Response::no_stream().into()
@@ -366,14 +368,14 @@ impl Responder {
         transport: TransportHandle,
         ended: Callback,
     ) -> ConnectionHandle {
-        let opening = ConnectionConfig {
+        let config = ConnectionConfig {
             client,
             session,
             close: None,
             transport,
             ended,
         };
-        self.open(opening)
+        self.open(config)
     }
 
     async fn reserve(&self, mut client: Client, place: Place) -> Reply {
@@ -386,7 +388,8 @@ impl Responder {
         let ended = move || {
             streams.0.remove(&ending);
         };
-        // Nothing is written for a stream until it is opened, so there is nothing to shut down.
+        // No data is written for a stream until it is opened, so there is no transport to shut
+        // down.
         let remote = self.begin(
             Session::event_stream(),
             client,
@@ -412,7 +415,7 @@ impl Responder {
         let slot = stream.slot.clone();
         self.streams.0.insert(token.clone(), stream);
         if slot.is_over() {
-            // It has ended since it was accepted, so nothing else takes it away.
+            // It has ended since it was accepted, so no other code removes it.
             self.streams.0.remove(&token);
             return unavailable();
         }
@@ -429,7 +432,7 @@ impl Responder {
         stream.slot.push(HandoffMessage::Open);
         Reply {
             head: http::stream_head(),
-            // A comment shows at once that it is open.
+            // A comment shows the client at once that the stream is open.
             body: Body::Stream(Bytes::from_static(b":\n\n"), remote),
             place: None,
         }
@@ -449,12 +452,12 @@ impl Responder {
         Some((stream.slot.clone(), stream.account.clone()))
     }
 
-    /// Lets a page of an allowed origin read the response.
+    /// Adds the headers that allow a page of an allowed origin to read the response.
     fn allow_origin(&self, request: &HttpRequest<'_>, head: &mut Head) {
         let Some(origins) = &self.state.policy.origins else {
             return;
         };
-        // Also without one: a cache must not take this response for that to a page.
+        // Also without an origin: a cache must not reuse this response for a page.
         head.headers.push(("vary".into(), "origin".into()));
         let named = request.headers.iter().filter(|(name, _)| name == "origin");
         if named.count() > 1 {
@@ -481,7 +484,7 @@ impl Responder {
     }
 }
 
-/// Answers a request whose document the host's executor refuses.
+/// Answers a request with the host executor's errors for its document.
 async fn judged(slot: &Handoff, prepared: Arc<PreparedRequest>) -> Reply {
     let (reply, verdict) = oneshot::channel();
     slot.push(HandoffMessage::Judge { prepared, reply });
@@ -516,7 +519,7 @@ fn preflight(request: &HttpRequest<'_>, transports: Transports) -> Reply {
     response.into()
 }
 
-/// A token that cannot be guessed: whoever has it reads the stream.
+/// Returns an unguessable token, which gives access to the stream.
 fn new_token() -> Result<String, getrandom::Error> {
     let bytes = random_key()?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())

@@ -1,4 +1,4 @@
-//! What carries operations: connections of other threads, HTTP, streams within the process.
+//! Where operations come from: connections of other threads, HTTP, streams within the process.
 
 mod connection_handle;
 mod event_streams;

@@ -1,4 +1,4 @@
-//! The response to a request: its head, and its body, whole or part by part.
+//! The response to a request: its head, and its body, complete or part by part.
 
 use std::future::poll_fn;
 
@@ -14,17 +14,18 @@ use crate::places::Place;
 pub struct Reply {
     /// Status and headers.
     pub head: Head,
-    /// What follows.
+    /// The body.
     pub body: Body,
-    /// What the request counts for until the response is written; `None`: for nothing.
+    /// The place of the request, kept until the response is written; `None`: it is not counted.
     pub place: Option<Place>,
 }
 
 /// The body of a response.
 pub enum Body {
-    /// All of it, and what keeps the drain waiting until it is written.
+    /// A complete body, with the connection, for which a drain waits until the body is written.
     Whole(Bytes, Option<ConnectionHandle>),
-    /// What is ready, and where the rest comes from, until its [`Outgoing::Close`].
+    /// The ready part of a body, and the connection with further parts, until its
+    /// [`Outgoing::Close`].
     Stream(Bytes, ConnectionHandle),
 }
 
@@ -38,7 +39,7 @@ impl From<Response> for Reply {
     }
 }
 
-/// Waits for the head, and takes along what came with it.
+/// Waits for the head, and returns it with the ready part of the body.
 pub(super) async fn begun(remote: ConnectionHandle) -> Reply {
     let first = poll_fn(|cx| remote.poll_take(cx)).await.unwrap_or_default();
     let mut outgoing = first.into_iter();
@@ -66,8 +67,8 @@ pub(super) async fn begun(remote: ConnectionHandle) -> Reply {
     }
 }
 
-/// A response that does not go on, with all of its body: its length is told then, also to those
-/// who want the head only.
+/// Waits for the complete body of a response that is not a stream, so that its length is known,
+/// also for a HEAD.
 pub(super) async fn whole(reply: Reply) -> Reply {
     let (head, mut body, remote) = match reply.body {
         Body::Stream(ready, remote) if !reply.head.goes_on => {

@@ -1,4 +1,4 @@
-//! The responses of an operation that no socket carries: in-process subscribers and adapters
+//! The responses of an operation without a socket: in-process subscribers and adapters
 //! of other transports take them from here, on any thread.
 
 use std::cell::OnceCell;
@@ -17,18 +17,18 @@ use crate::config::SlowConsumer;
 use crate::metrics::Metrics;
 use crate::subscription::{Callback, ResponseSink};
 
-/// What a stream yields.
+/// An item of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Response {
     /// One response: `{"data": …}`.
     Next(Bytes),
-    /// The operation failed; a JSON array of errors. Nothing follows.
+    /// The operation failed; a JSON array of errors. The last item.
     Error(Bytes),
-    /// The operation has ended. Nothing follows.
+    /// The operation has ended. The last item.
     Complete,
 }
 
-/// A response that waits; all are of one operation.
+/// A waiting response; all belong to one operation.
 struct Pending(Bytes);
 
 impl Waiting for Pending {
@@ -53,20 +53,20 @@ pub struct ResponseStream {
 struct State {
     responses: BoundedQueue<Pending>,
     end: Option<Response>,
-    waiter: Option<Callback>,
-    /// The operation, when it waits for room.
+    callback: Option<Callback>,
+    /// The operation, while it waits for room.
     room: Option<Waker>,
 }
 
 impl ResponseStream {
-    /// An empty stream for `limit_bytes` of pending responses.
+    /// Creates an empty stream for `limit_bytes` of pending responses.
     #[must_use]
     pub fn new(limit_bytes: usize, policy: SlowConsumer, metrics: Arc<Metrics>) -> Self {
         Self {
             state: Mutex::new(State {
                 responses: BoundedQueue::new(limit_bytes, policy),
                 end: None,
-                waiter: None,
+                callback: None,
                 room: None,
             }),
             limit_bytes,
@@ -74,9 +74,9 @@ impl ResponseStream {
         }
     }
 
-    /// Takes the next response. When there is none yet, `waiter` makes the function that is
-    /// called once there may be one; a later call replaces an earlier waiter.
-    pub fn take_or_wait(&self, waiter: impl FnOnce() -> Callback) -> Option<Response> {
+    /// Takes the next response. When there is none yet, `callback` makes the function that is
+    /// called once there may be one; a later call replaces an earlier callback.
+    pub fn take_or_wait(&self, callback: impl FnOnce() -> Callback) -> Option<Response> {
         let mut state = self.state.lock();
         if let Some(Pending(response)) = state.responses.pop() {
             let has_room = state.responses.has_room();
@@ -90,7 +90,7 @@ impl ResponseStream {
         if let Some(end) = &state.end {
             return Some(end.clone());
         }
-        state.waiter = Some(waiter());
+        state.callback = Some(callback());
         None
     }
 
@@ -126,13 +126,13 @@ impl ResponseStream {
         }
     }
 
-    /// Whether no further response is pushed.
+    /// Whether no further response is accepted.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.state.lock().end.is_some()
     }
 
-    /// Ends the stream; what was pushed before can still be taken.
+    /// Ends the stream; earlier responses can still be taken.
     pub fn end(&self, end: Response) {
         let state = self.state.lock();
         if state.end.is_none() {
@@ -146,21 +146,21 @@ impl ResponseStream {
     }
 
     fn wake(mut state: parking_lot::MutexGuard<'_, State>) {
-        let waiter = state.waiter.take();
+        let callback = state.callback.take();
         drop(state);
-        if let Some(waiter) = waiter {
-            waiter();
+        if let Some(callback) = callback {
+            callback();
         }
     }
 }
 
-/// Lets an operation write into a stream.
+/// Writes the results of an operation to a stream.
 pub(crate) struct StreamSink {
     pub(crate) stream: Arc<ResponseStream>,
     pub(crate) framing: Framing,
     /// The stream of its events, held for its positions.
     pub(crate) events: OnceCell<Arc<Stream>>,
-    /// What bounds the results, if anything does.
+    /// The rate limit of the results, if any.
     pub(crate) buckets: Option<Arc<Buckets>>,
     pub(crate) metrics: Arc<Metrics>,
 }
@@ -241,12 +241,12 @@ mod tests {
     }
 
     #[test]
-    fn the_waiter_is_called_once_for_the_next_response() {
+    fn the_callback_is_called_once_for_the_next_response() {
         let stream = stream(SlowConsumer::Disconnect);
         let called = Arc::new(AtomicBool::new(false));
-        let waiter = called.clone();
+        let call = called.clone();
         let none =
-            stream.take_or_wait(|| Box::new(move || assert!(!waiter.swap(true, Ordering::SeqCst))));
+            stream.take_or_wait(|| Box::new(move || assert!(!call.swap(true, Ordering::SeqCst))));
         assert_eq!(none, None);
         stream.push("one".into());
         stream.push("two".into());

@@ -1,4 +1,4 @@
-//! What a worker is sent by other threads.
+//! Messages of other threads to a worker.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,49 +12,50 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::Worker;
 use crate::client::Selector;
 
-/// Command: hand each event to the subscriptions of one worker.
-/// Sender: `EventBusActor`, which sends the next batch when no shard holds the turn of this one any
-/// more. Reply: `()`.
+/// Command: deliver each event to the subscriptions of one worker.
+/// Sender: `EventBusActor`, which sends the next batch when all shards have dropped the `turn` of
+/// this one. Reply: `()`.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "()")]
 pub struct Broadcast {
     /// Events and gaps, in the order of their streams.
     pub items: Arc<[StreamItem]>,
-    /// Held until the shard is done.
+    /// Kept until the shard is done.
     pub turn: Arc<OwnedSemaphorePermit>,
 }
 
-/// Command: do something on the worker's own thread.
-/// Sender: the runtime, for operations that no socket of the worker asked for. Reply: `()`.
+/// Command: run a function on the worker's own thread.
+/// Sender: the runtime, for operations without a socket of the worker. Reply: `()`.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct RunOnWorker(pub WorkerJob);
 
-/// What [`RunOnWorker`] does.
+/// The function of [`RunOnWorker`].
 pub(crate) type WorkerJob = Box<dyn FnOnce(&Rc<Worker>) + Send>;
 
-/// Command: let the connections of a worker leave, one after the other.
-/// Sender: the runtime when it drains. Reply: `()`; connections end in their own time.
+/// Command: close the connections of a worker, one after the other.
+/// Sender: the runtime when it drains. Reply: `()`; connections close after their running
+/// operations.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct DrainConnections {
-    /// The time over which they leave, so that their clients do not all return at once.
+    /// The time over which they are closed, so that their clients do not all reconnect at once.
     pub window: Duration,
 }
 
-/// Command: end the worker's actor, which holds the worker.
+/// Command: end the worker's actor, which owns the worker.
 /// Sender: the runtime when it is dropped. Reply: `()`.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct StopWorker;
 
-/// Command: close the connections of a worker that `selector` selects.
-/// Sender: `disconnect()`. Reply: how many were closed (a count).
+/// Command: close the connections of a worker that `selector` matches.
+/// Sender: `disconnect()`. Reply: the number of closed connections.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "usize")]
 pub struct CloseConnections {
     /// Which connections.
     pub selector: Selector,
-    /// What their clients are told.
+    /// The close code and reason.
     pub close: Close,
 }

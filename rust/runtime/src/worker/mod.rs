@@ -17,7 +17,7 @@ pub(crate) use messages::RunOnWorker;
 pub(crate) use messages::{Broadcast, CloseConnections, DrainConnections, StopWorker};
 pub use shard_actor::ShardActor;
 
-/// What one thread shares among its connections and subscriptions.
+/// State that the connections and subscriptions of one thread share.
 pub struct Worker {
     opener: Rc<Opener>,
     registry: Rc<Registry>,
@@ -37,25 +37,25 @@ impl Worker {
         (worker, shard)
     }
 
-    /// What all threads share.
+    /// Returns the state that all threads share.
     #[must_use]
     pub fn state(&self) -> &Arc<RuntimeState> {
         self.opener.state()
     }
 
-    /// The connections of this thread.
+    /// Returns the connections of this thread.
     #[must_use]
     pub fn registry(&self) -> &Rc<Registry> {
         &self.registry
     }
 
-    /// What opens operations on this thread.
+    /// Returns the opener of operations on this thread.
     pub(crate) fn opener(&self) -> &Rc<Opener> {
         &self.opener
     }
 }
 
-/// Where a worker takes what concerns its subscriptions.
+/// Returns the address of a worker for messages about its subscriptions.
 pub(crate) fn address(shard: &Addr<ShardActor>) -> WorkerAddress {
     WorkerAddress {
         groups: shard.clone().recipient(),

@@ -1,6 +1,7 @@
-//! The actor in front of a worker's subscriptions and connections.
+//! The actor that receives events and commands for a worker's subscriptions and connections.
 //!
-//! One per worker thread, started with it. It is rebuilt by its subscriptions when they register.
+//! One per worker thread, started with it. Its state is built by the registrations of
+//! subscriptions.
 
 use std::rc::Rc;
 use std::task::Waker;
@@ -15,7 +16,8 @@ use super::messages::{Broadcast, CloseConnections, DrainConnections, RunOnWorker
 use crate::clock::run_for;
 use crate::subscription::{CallGroupCommand, WakeActors};
 
-/// How often a worker looks whose identity has ended; so long an ended one may stay.
+/// Interval of the checks for expired identities; a connection outlives its identity by at most
+/// this time.
 const EXPIRY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Receives events and commands for one worker.
@@ -24,14 +26,15 @@ pub struct ShardActor {
 }
 
 impl ShardActor {
-    /// Makes the actor of a worker.
+    /// Creates the actor of a worker.
     #[must_use]
     pub fn new(worker: Rc<Worker>) -> Self {
         Self { worker }
     }
 
-    /// Looks after the connections in each `interval`. One timer for all of the worker, and an
-    /// interval begins when the one before is done, so that none has to be made up for.
+    /// Runs the keepalive of the connections in each `interval`. All connections of the worker
+    /// share one timer, and an interval begins when the previous one has ended, so that delayed
+    /// intervals do not accumulate.
     fn keep_alive_after(&self, interval: Duration, ctx: &mut Context<Self>) {
         let due = run_for(interval).into_actor(self);
         ctx.spawn(due.map(move |(), actor, ctx| {

@@ -1,5 +1,5 @@
-//! A stream of HTTP/2 whose frames are counted as they are read: `h2` acts on each of a flood that
-//! no client needs.
+//! An HTTP/2 transport that counts frames as they are read, because `h2` processes every frame of a
+//! flood.
 
 use std::cell::Cell;
 use std::io;
@@ -13,22 +13,22 @@ use crate::allowance::Allowance;
 use crate::linger::Linger;
 use crate::write_through::write_methods;
 
-/// What a client sends before its first frame (RFC 9113, section 3.4) (bytes).
+/// Size of the client's preface before its first frame (RFC 9113, section 3.4) (bytes).
 const PREFACE: usize = 24;
 
 /// Length of the header of a frame (RFC 9113, section 4.1) (bytes).
 const HEADER: usize = 9;
 
-/// Data frames that are shorter bring nothing, unless they end their stream (bytes).
+/// Shorter data frames count as useless, unless they end their stream (bytes).
 const MIN_DATA: usize = 64;
 
-/// Frames that a request is a reason for: priorities, the window of its stream (count).
+/// Additional frames that each request allows: priorities, the window of its stream (count).
 const OF_REQUEST: u64 = 4;
 
-/// What settings cost: each change of a window reaches all streams (frames).
+/// Cost of a `SETTINGS` frame in frames: each change of a window affects all streams.
 const SETTINGS_COST: u32 = 20;
 
-/// What is said about a connection between what reads it and what serves it.
+/// State of a connection, shared by the reader of its frames and the server.
 pub(crate) struct Intake {
     pub(crate) allowance: Allowance,
     is_flooded: Cell<bool>,
@@ -42,18 +42,18 @@ impl Intake {
         })
     }
 
-    /// Whether more frames came than may; nothing of what comes then is handed on.
+    /// Whether the client sent too many frames; later input is not passed on.
     pub(crate) fn is_flooded(&self) -> bool {
         self.is_flooded.get()
     }
 }
 
-/// The stream.
+/// The transport.
 pub(crate) struct Counted<T> {
     io: T,
     frames: Frames,
     intake: Rc<Intake>,
-    /// Set when our side is shut.
+    /// Set when the server's side is closed.
     linger: Option<Linger>,
 }
 
@@ -76,7 +76,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Counted<T> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.intake.is_flooded() {
-            // What serves the connection looks at it after each read, and ends it.
+            // The server checks this after each read, and ends the connection.
             return Poll::Pending;
         }
         let before = buf.filled().len();
@@ -101,18 +101,18 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Counted<T> {
         if this.linger.is_none() {
             ready!(Pin::new(&mut this.io).poll_shutdown(cx))?;
         }
-        // A client in the middle of a flood has to read why it ends.
+        // A client that is still sending has to be able to read the reason.
         let linger = this.linger.get_or_insert_with(Linger::new);
         linger.poll(&mut this.io, cx)
     }
 }
 
-/// Follows the frames of one connection.
+/// Scans the frames of one connection.
 struct Frames {
     /// Bytes until the next header.
     skip: usize,
     header: [u8; HEADER],
-    /// What of the header is here (bytes).
+    /// Received bytes of the header.
     filled: usize,
 }
 
@@ -125,7 +125,7 @@ impl Frames {
         }
     }
 
-    /// Takes the frames that begin in what was read; false when one is one too many.
+    /// Counts the frames that begin in the read bytes; false if one is past the limit.
     fn read(&mut self, mut read: &[u8], allowance: &Allowance) -> bool {
         while !read.is_empty() {
             if self.skip > 0 {
@@ -151,7 +151,7 @@ impl Frames {
     }
 }
 
-/// Takes a frame with a payload of `length` bytes.
+/// Counts a frame with a payload of `length` bytes.
 fn is_allowed(kind: u8, flags: u8, length: usize, allowance: &Allowance) -> bool {
     const DATA: u8 = 0;
     const HEADERS: u8 = 1;
@@ -160,7 +160,7 @@ fn is_allowed(kind: u8, flags: u8, length: usize, allowance: &Allowance) -> bool
     const END_STREAM: u8 = 1;
     const PADDED: u8 = 8;
     match kind {
-        // Of padding nothing is used.
+        // Padding is not useful data.
         DATA if flags & PADDED != 0 => allowance.take(),
         DATA if length >= MIN_DATA || flags & END_STREAM != 0 => true,
         HEADERS => {
@@ -182,7 +182,7 @@ mod tests {
         [&header[..], &vec![0; usize::from(length)]].concat()
     }
 
-    /// How many frames are taken of a flood, read in pieces of `size` bytes.
+    /// Returns how many frames of a flood are accepted, read in pieces of `size` bytes.
     fn taken(frame: &[u8], size: usize) -> usize {
         let (mut frames, allowance) = (Frames::new(), Allowance::new());
         assert!(frames.read(&[b'x'; PREFACE], &allowance));

@@ -198,6 +198,7 @@ impl Config {
         };
         if self.tls.is_none() && !addresses.iter().all(is_local) {
             tracing::warn!(
+                target: "fraiseql_subs",
                 "the bus is plain text: write rediss:// where the network is not trusted"
             );
         }

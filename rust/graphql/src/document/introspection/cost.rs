@@ -1,23 +1,23 @@
-//! How much of the schema a query asks for, estimated before it is answered.
+//! Estimates how much of the schema a query selects, before it is answered.
 //!
-//! The depth of introspection is bounded by the compiler. Aliases and types of types still
-//! multiply: 900 bytes of a document could ask for a schema thirty times over.
+//! The compiler bounds the depth of introspection. Aliases and types of types still multiply: a
+//! document of 900 bytes could select the schema thirty times.
 
 use apollo_compiler::executable::{ExecutableDocument, Selection, SelectionSet};
 
 use crate::schema::{Elements, SchemaSize};
 
-/// Values for each element of the schema that a query may ask for (count). The query that tools
-/// send asks for some thirty.
+/// Values that a query may select for each element of the schema (count). The query of common tools
+/// selects about thirty.
 const VALUES_OF_AN_ELEMENT: usize = 40;
 
-/// Values that a query may ask for of any schema (count).
+/// Values that a query may select of any schema (count).
 const VALUES: usize = 20_000;
 
-/// Bytes of a response key that count as one more value.
+/// Bytes of a response key that count as an additional value.
 const KEY_BYTES: usize = 32;
 
-/// Values that a query may ask for (count).
+/// Returns the number of values that a query may select.
 pub(super) fn limit(size: &SchemaSize) -> usize {
     let elements = [
         size.fields,
@@ -32,17 +32,17 @@ pub(super) fn limit(size: &SchemaSize) -> usize {
     VALUES + VALUES_OF_AN_ELEMENT * (size.types + size.directives + elements)
 }
 
-/// Values that a selection set of the query type asks for (count), at most; saturates.
+/// Returns an upper bound of the values that a selection set of the query type selects; saturates.
 pub(super) fn cost(size: &SchemaSize, document: &ExecutableDocument, set: &SelectionSet) -> usize {
     let estimate = Estimate { size, document };
     estimate.of(set, Parents::of_count(1))
 }
 
-/// The values that a selection set is about.
+/// The values that a selection set is applied to.
 #[derive(Clone, Copy)]
 struct Parents {
     count: usize,
-    /// How often each type, or each field of each type, is among them, if they are just those.
+    /// How often they contain each type, or each field of each type, if they contain nothing else.
     sweeps: Option<usize>,
 }
 
@@ -61,7 +61,7 @@ impl Parents {
         }
     }
 
-    /// The elements that these have, of one kind.
+    /// Returns the elements of one kind that these values have.
     fn elements(self, elements: Elements) -> Self {
         Self::of_count(match self.sweeps {
             Some(sweeps) => sweeps.saturating_mul(elements.all),
@@ -81,7 +81,7 @@ impl Estimate<'_> {
             Selection::Field(field) => {
                 let children = self.children(set.ty.as_str(), field.name.as_str(), parents);
                 let inner = self.of(&field.selection_set, children);
-                // A long alias stands in the response as often as its value.
+                // A long alias is repeated in the response with each value.
                 let size = 1 + field.response_key().len() / KEY_BYTES;
                 parents.count.saturating_mul(size).saturating_add(inner)
             }

@@ -1,11 +1,11 @@
-//! Who is counted together: keys of accounts, and addresses as one client has them.
+//! Keys of accounts, and the grouping of addresses to clients.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use security::Identity;
 
-/// Who is counted together.
+/// Identifies the clients that are counted together.
 #[derive(Debug, Hash)]
 pub(crate) enum Owner<'a> {
     Identity {
@@ -13,8 +13,8 @@ pub(crate) enum Owner<'a> {
         tenant: Option<&'a str>,
     },
     Address(Network<'a>),
-    /// A connection of HTTP, by address and port.
-    Carrier(Option<&'a str>),
+    /// An HTTP connection, by address and port.
+    HttpConnection(Option<&'a str>),
 }
 
 impl<'a> Owner<'a> {
@@ -30,20 +30,20 @@ impl<'a> Owner<'a> {
     }
 }
 
-/// Where a client is, as far as it cannot choose.
+/// The part of a client's address that it cannot choose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Network<'a> {
     V4([u8; 4]),
-    /// The first 64 bits: what a site is given, and chooses the rest of.
+    /// The first 64 bits: a site can choose the rest.
     V6([u16; 4]),
-    /// What a server calls it that knows no addresses.
+    /// A name from a server without addresses.
     Named(&'a str),
-    /// All those without an address are one client, such as those of a Unix socket.
+    /// All clients without an address count as one, such as those of a Unix socket.
     Unknown,
 }
 
 impl<'a> Network<'a> {
-    /// Reads an address with a port, `10.0.0.1:80`, `[::1]:80` or `::1:80`, or without.
+    /// Parses an address with a port, `10.0.0.1:80`, `[::1]:80` or `::1:80`, or without.
     pub(crate) fn of(peer: Option<&'a str>) -> Self {
         let Some(peer) = peer.filter(|peer| !peer.is_empty()) else {
             return Self::Unknown;
@@ -79,8 +79,8 @@ impl From<IpAddr> for Network<'_> {
     }
 }
 
-/// The address of IPv4 that a translator has put into one of IPv6 (RFC 6052): all of them would
-/// have one prefix.
+/// Returns the IPv4 address that a translator has embedded in an IPv6 address (RFC 6052), as all of
+/// these have the same prefix.
 fn translated(address: Ipv6Addr) -> Option<[u8; 4]> {
     match address.segments() {
         [0x64, 0xff9b, 0, 0, 0, 0, ..] => {
@@ -91,11 +91,11 @@ fn translated(address: Ipv6Addr) -> Option<[u8; 4]> {
     }
 }
 
-/// Two hashes under random keys: no client can find two names that meet, and a long name of a
-/// client takes no more than a short one.
+/// Two hashes with random keys: clients cannot construct collisions, and a long name needs no more
+/// memory than a short one.
 pub(crate) type Key = [u64; 2];
 
-/// Makes keys.
+/// Creates keys.
 #[derive(Debug, Default)]
 pub(crate) struct Keys([RandomState; 2]);
 
@@ -159,8 +159,8 @@ mod tests {
         let owners = [
             identity,
             Owner::Address(Network::Named("10.0.0.1:80")),
-            Owner::Carrier(Some("10.0.0.1:80")),
-            Owner::Carrier(None),
+            Owner::HttpConnection(Some("10.0.0.1:80")),
+            Owner::HttpConnection(None),
         ];
         let keys: std::collections::HashSet<_> = owners.iter().map(|o| keys.of(o)).collect();
         assert_eq!(keys.len(), 4);

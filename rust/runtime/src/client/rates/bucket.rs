@@ -1,4 +1,4 @@
-//! One token bucket: an atomic number (GCRA), the moment at which the bucket will be full again.
+//! One token bucket: an atomic number (GCRA), the time at which the bucket will be full again.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use security::Rate;
 
-/// A moment: nanoseconds of the monotonic clock since its first use. The clock of the day may jump.
+/// A time: nanoseconds of the monotonic clock since its first use. The system clock may jump.
 pub(crate) type Moment = u64;
 
-/// The moment of now.
+/// Returns the current time.
 pub(crate) fn now() -> Moment {
     static START: OnceLock<Instant> = OnceLock::new();
     nanoseconds(START.get_or_init(Instant::now).elapsed())
@@ -19,18 +19,18 @@ pub(crate) fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// What may be done how often.
+/// A token bucket.
 #[derive(Debug)]
 pub struct Bucket {
-    /// Time in which one is filled in (ns).
+    /// Time in which one token is added (ns).
     step: u64,
-    /// Time in which all but one are (ns).
+    /// Time in which all tokens but one are added (ns).
     tolerance: u64,
     full_at: AtomicU64,
 }
 
 impl Bucket {
-    /// A full one.
+    /// Creates a full bucket.
     #[must_use]
     pub fn new(rate: Rate) -> Self {
         let count = u64::from(rate.count.get());
@@ -42,20 +42,20 @@ impl Bucket {
         }
     }
 
-    /// Takes one now.
+    /// Takes a token now.
     ///
     /// # Errors
     ///
-    /// How long until there is one.
+    /// Returns the time until a token is available.
     pub fn take_now(&self) -> Result<(), Duration> {
         self.take(now())
     }
 
-    /// Takes one.
+    /// Takes a token.
     ///
     /// # Errors
     ///
-    /// How long until there is one.
+    /// Returns the time until a token is available.
     pub(crate) fn take(&self, now: Moment) -> Result<(), Duration> {
         let mut full_at = self.full_at();
         loop {
@@ -71,11 +71,11 @@ impl Bucket {
         }
     }
 
-    /// Whether there is one, which stays.
+    /// Checks whether there is a token, without taking it.
     ///
     /// # Errors
     ///
-    /// How long until there is one.
+    /// Returns the time until a token is available.
     pub(crate) fn look(&self, now: Moment) -> Result<(), Duration> {
         self.wait(self.full_at(), now)
     }
@@ -88,7 +88,7 @@ impl Bucket {
         }
     }
 
-    /// When it is full, as if it were new.
+    /// Returns when the bucket is full.
     pub(crate) fn full_at(&self) -> Moment {
         self.full_at.load(Relaxed)
     }

@@ -149,6 +149,7 @@ impl World {
                 .last()
                 .copied()
                 .unwrap_or(0),
+            remote: None,
             read: VecDeque::new(),
         }
     }
@@ -163,7 +164,7 @@ impl World {
         }
         match missed.read_on() {
             HistoryRead::More => {}
-            HistoryRead::TooLate => panic!("all is kept"),
+            HistoryRead::TooLate | HistoryRead::Remote => panic!("all is kept"),
             HistoryRead::CaughtUp(after) => {
                 let key = ProjectionKey {
                     definition: 0,
