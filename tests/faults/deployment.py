@@ -167,6 +167,13 @@ class Deployment:
         server = await self._stack.enter_async_context(ServerProcess(code))
         return Node(name, proxy, server)
 
+    async def add_node(self) -> Node:
+        """Start one more node, without clients."""
+        node = await self._start_node(f"node {len(self.nodes) + 1}")
+        self.nodes.append(node)
+        node.memory_before = node.server.memory
+        return node
+
     async def _connect_clients(self, node: Node) -> None:
         parts = [
             (stream, (turn + place) % PARTS)

@@ -188,7 +188,12 @@ def check_outcomes(observations: list[Observation], ledger: Ledger) -> None:
     unsent = {entry.id for entry in ledger.with_outcome("not_sent")}
     _fail(
         "events came that were not sent, as their publisher was told",
-        (f"{one.name}: {item}" for one in observations for item in one.received if item.id in unsent),
+        (
+            f"{one.name}: {item}"
+            for one in observations
+            for item in one.received
+            if item.id in unsent
+        ),
     )
     _fail(
         "events came that were not published",

@@ -33,7 +33,9 @@ async def test_an_event_is_published_a_hundred_times_over_several_links(redis, d
     entry.outcome, entry.position = "ok", positions[0]
     await deployment.settle()
     check(deployment, nothing_missed=True)
-    same = [one for one in deployment.observations if (one.stream, one.part) == (STREAM, entry.part)]
+    same = [
+        one for one in deployment.observations if (one.stream, one.part) == (STREAM, entry.part)
+    ]
     assert same
     assert {one.count(entry.id) for one in same} == {1}
 

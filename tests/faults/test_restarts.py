@@ -59,7 +59,8 @@ async def test_redis_hangs_until_publishers_have_given_up(redis, deploy):
         redis.pause()
         try:
             await eventually(
-                lambda: deployment.ledger.with_outcome("unknown", "not_sent"), "a publisher gives up"
+                lambda: deployment.ledger.with_outcome("unknown", "not_sent"),
+                "a publisher gives up",
             )
             await traffic.calls(2)
         finally:

@@ -83,7 +83,9 @@ class Observation:
 
     def has(self, event_id: str) -> bool:
         """Tell whether an event has come; the newest is looked at first."""
-        return any(isinstance(item, Received) and item.id == event_id for item in reversed(self.log))
+        return any(
+            isinstance(item, Received) and item.id == event_id for item in reversed(self.log)
+        )
 
     def count(self, event_id: str) -> int:
         """Tell how often an event has come."""
@@ -115,9 +117,7 @@ class Observer(asyncio.Protocol):
         """
         parts = urlsplit(url)
         loop = asyncio.get_running_loop()
-        _, self = await loop.create_connection(
-            lambda: cls(observation), parts.hostname, parts.port
-        )
+        _, self = await loop.create_connection(lambda: cls(observation), parts.hostname, parts.port)
         await asyncio.wait_for(self._began, PATIENCE)
         return self
 
@@ -130,7 +130,9 @@ class Observer(asyncio.Protocol):
         self._transport = transport
         transport.write(handshake())
         transport.write(
-            message({"type": "connection_init", "payload": {"tenant": self.observation.stream.tenant}})
+            message(
+                {"type": "connection_init", "payload": {"tenant": self.observation.stream.tenant}}
+            )
         )
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -189,6 +189,7 @@ class TcpProxy:
             listener = _bind(self.port)
             listener.listen()
             self._listening = asyncio.ensure_future(self._listen(listener))
+            self._listening.add_done_callback(lambda _: listener.close())
 
     def with_word(self, word: bytes) -> list[ProxiedConnection]:
         """Return the open connections whose client has sent a word, which is one of `words`."""
@@ -215,13 +216,12 @@ class TcpProxy:
 
     async def _listen(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        with listener:
-            while True:
-                accepted, _ = await loop.sock_accept(listener)
-                self.attempts += 1
-                task = asyncio.ensure_future(self._accept(accepted))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+        while True:
+            accepted, _ = await loop.sock_accept(listener)
+            self.attempts += 1
+            task = asyncio.ensure_future(self._accept(accepted))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _accept(self, accepted: socket.socket) -> None:
         reader, writer = await asyncio.open_connection(sock=accepted, limit=CHUNK)
