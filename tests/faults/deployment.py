@@ -220,33 +220,32 @@ class Deployment:
         """
         behind = list(self.observations)
         for _ in range(10):
+            behind = await self._behind_after_one_more(behind)
             if not behind:
                 return
-            order = {observation.name: observation.missed for observation in behind}
-            parts = {(observation.stream, observation.part) for observation in behind}
-            entries = await asyncio.gather(*(self.ledger.confirmed(*part) for part in parts))
-            markers = {(entry.stream, entry.part): entry.id for entry in entries}
-
-            def waiting(
-                order: dict[str, int] = order, markers: dict[Any, str] = markers
-            ) -> list[Observation]:
-                return [
-                    observation
-                    for observation in behind
-                    if not observation.has(markers[observation.stream, observation.part])
-                    and observation.missed == order[observation.name]
-                ]
-
-            try:
-                await eventually(lambda: not waiting(), "all clients receive what is published")
-            except AssertionError as failure:
-                raise AssertionError(f"{failure}: {self._state_of(waiting())}") from None
-            behind = [
-                observation
-                for observation in behind
-                if not observation.has(markers[observation.stream, observation.part])
-            ]
         raise AssertionError(f"clients are told again and again: {self._state_of(behind)}")
+
+    async def _behind_after_one_more(self, observations: list[Observation]) -> list[Observation]:
+        """Publish an event for each of these clients; return those who were told to miss it.
+
+        A client that is told to have missed events may have missed this one.
+        """
+        missed = {one.name: one.missed for one in observations}
+        parts = {(one.stream, one.part) for one in observations}
+        entries = await asyncio.gather(*(self.ledger.confirmed(*part) for part in parts))
+        ids = {(entry.stream, entry.part): entry.id for entry in entries}
+
+        def without() -> list[Observation]:
+            return [one for one in observations if not one.has(ids[one.stream, one.part])]
+
+        def waiting() -> list[Observation]:
+            return [one for one in without() if one.missed == missed[one.name]]
+
+        try:
+            await eventually(lambda: not waiting(), "all clients receive what is published")
+        except AssertionError as failure:
+            raise AssertionError(f"{failure}: {self._state_of(waiting())}") from None
+        return without()
 
     def _state_of(self, observations: list[Observation]) -> str:
         lines = [f"{len(observations)} clients"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 from deployment import Deployment
 from support.ledger import Entry, Ledger
@@ -78,7 +79,7 @@ def _doubles(observations: Iterable[Observation]) -> Iterator[str]:
 
 
 def _pairs(items: list[Received]) -> Iterator[tuple[Received, Received]]:
-    return zip(items, items[1:], strict=False)
+    return pairwise(items)
 
 
 def check_positions(observations: Iterable[Observation], ledger: Ledger) -> None:
@@ -135,7 +136,7 @@ def check_losses_are_told(observations: Iterable[Observation], ledger: Ledger) -
 
 
 def silently_lost(observation: Observation, entries: list[Entry]) -> Iterator[Entry]:
-    """Yield the accepted events of a stream that a client should know to be missing, and does not."""
+    """Yield accepted events of a stream that a client has not, and was not told to miss."""
     if observation.confirmed is None:
         return
     log = observation.log

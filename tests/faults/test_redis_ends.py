@@ -1,4 +1,4 @@
-"""Redis ends, hangs, or is replaced by its replica: what was lost is told, and nothing comes twice."""
+"""Redis ends, hangs, or is replaced by its replica: losses are told, and nothing comes twice."""
 
 from __future__ import annotations
 
