@@ -93,13 +93,17 @@ asyncio.run(main())
 """,
 }
 
+SLOW = pytest.mark.slow_fault
+
 AFTER = """
 import gc
 gc.collect()
 """
 
 
-@pytest.fixture(params=["hangs", "refuses", "goes silent"])
+@pytest.fixture(
+    params=["hangs", *(pytest.param(one, marks=SLOW) for one in ("refuses", "goes silent"))]
+)
 async def url(request, redis, stack):
     proxy = await stack.enter_async_context(TcpProxy(redis.port))
     if request.param == "goes silent":

@@ -245,6 +245,9 @@ class TcpProxy:
         except OSError:
             return _reset(writer)
         connection = ProxiedConnection((reader, writer), server, self.words)
+        if self._admission is not Admission.PASS:
+            # It has changed during the connect; who cuts all connections means this one too.
+            connection.cut()
         self.connections.append(connection)
         try:
             await connection.pass_on()
