@@ -1,7 +1,7 @@
 # The only place where commands are written down. `make help` lists them.
 #
 # Needs a Rust toolchain, Python 3.10 or later and make; everything else is installed into .venv,
-# node_modules of tests/js and graphiql and, for Node.js, Chromium, nginx and curl where they are
+# node_modules of tests/js and graphiql and, for Node.js, Chromium, nginx, curl and Redis where they are
 # missing, the system (Debian packages).
 
 PYTHON ?= python3
@@ -17,7 +17,7 @@ PYTHONS = $(shell for version in 3.10 3.11 3.12 3.13; do \
 	for python in python$$version $$HOME/.pyenv/versions/$$version.*/bin/python; do \
 	$$python -c '' 2>/dev/null && echo $$python && break; done; done)
 
-.PHONY: help setup fmt test-one deny attack faults demo .built .page graphiql test test-rust test-python test-pythons lint types check bench compare fuzz fuzz-graphql clean .chromium .node .proxies .faketime .libpython
+.PHONY: help setup fmt test-one deny attack faults demo .built .page graphiql test test-rust test-python test-pythons lint types check bench compare fuzz fuzz-graphql clean .chromium .node .proxies .faketime .libpython .redis
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -35,13 +35,13 @@ demo: .built .page ## serve examples/orders.py with events flowing
 
 test: test-rust test-python ## build and run every test
 
-test-rust: .libpython ## Rust unit, property and integration tests
+test-rust: .libpython .redis ## Rust unit, property and integration tests
 	@$(BIN)/python -c '$(HAS_LIBRARY)' || export PYO3_PYTHON=/usr/bin/python3; set -x; cargo test --workspace --locked
 
-test-python: $(VENV)/.debug tests/js/node_modules/.installed $(PAGE) .chromium .proxies .faketime ## Python tests, with real clients
+test-python: $(VENV)/.debug tests/js/node_modules/.installed $(PAGE) .chromium .proxies .faketime .redis ## Python tests, with real clients
 	$(BIN)/python -m pytest -n 2
 
-test-pythons: $(VENV)/.debug tests/js/node_modules/.installed $(PAGE) .chromium .proxies .faketime ## Python tests on every other version that is installed
+test-pythons: $(VENV)/.debug tests/js/node_modules/.installed $(PAGE) .chromium .proxies .faketime .redis ## Python tests on every other version that is installed
 	set -e; for python in $(PYTHONS); do \
 		version=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); venv=.venvs/$$version; \
 		test $$version != "$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')" || continue; \
@@ -60,7 +60,7 @@ test-one: $(VENV)/.debug ## some Python tests; T="tests -k drain", by default te
 attack: $(VENV)/.debug ## clients that mean harm: what they may take, and who is served beside them; ATTACK_CLIENTS=10000
 	$(BIN)/python -m pytest -m attack
 
-faults: $(VENV)/.debug ## all that breaks between nodes and their engine, with many clients; FAULT_CLIENTS=200 on each node
+faults: $(VENV)/.debug .redis ## all that breaks between nodes and their engine, with many clients; FAULT_CLIENTS=200 on each node
 	FAULTS=1 $(BIN)/python -m pytest -m faults
 
 FUZZ_EXAMPLES ?= 50000
@@ -188,6 +188,11 @@ HAS_LIBRARY := import os, sys; from sysconfig import get_config_var as var; \
 .faketime:
 	@ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || \
 		(apt-get update -qq && apt-get install -qq -y --no-install-recommends faketime)
+
+# Private servers of the tests of brokers, and their certificates.
+.redis:
+	@(command -v redis-server && command -v redis-cli && command -v openssl) >/dev/null || \
+		(apt-get update -qq && apt-get install -qq -y --no-install-recommends redis-server openssl)
 
 %/node_modules/.installed: %/package.json %/package-lock.json | .node
 	cd $* && npm ci --silent --no-audit --no-fund

@@ -17,6 +17,7 @@ from .errors import (
 from .executor import Executor
 from .manager import SubscriptionManager
 from .metrics import ConnectionInfo, Metrics
+from .publisher import Publisher, SyncPublisher
 from .response_head import ResponseHead, ResponseHeaders
 from .response_stream import ResponseStream
 from .schema.computed import computed_field
@@ -62,6 +63,7 @@ __all__ = [
     "Metrics",
     "Name",
     "PublishError",
+    "Publisher",
     "Rates",
     "Receipt",
     "ResponseHead",
@@ -75,6 +77,7 @@ __all__ = [
     "Server",
     "Skip",
     "SubscriptionManager",
+    "SyncPublisher",
     "TenantIsolation",
     "TenantPublisher",
     "ValidationError",

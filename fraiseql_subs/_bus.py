@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
+from ._core import check_bus
 from ._texts import LONE_SURROGATE, has_utf8
 from .config import is_number, refuse
 
@@ -36,6 +37,7 @@ class BusOptions:
             refuse("bus", self.url, 'give a URL, such as "redis://127.0.0.1:6379"')
         if not has_utf8(self.url):
             refuse("bus", "a text", LONE_SURROGATE)
+        check_bus(self.url)
         allowed = get_args(OnUnavailable)
         if self.on_unavailable not in allowed:
             refuse("on_unavailable", self.on_unavailable, f"give one of {', '.join(allowed)}")

@@ -1,7 +1,7 @@
 """The compiled module of the package. Private: use the names that `fraiseql_subs` exports."""
 
 import asyncio
-from collections.abc import Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
 from types import GenericAlias
 from typing import Any, TypeVar, final
 
@@ -12,7 +12,7 @@ from .adapters._tasks import Peer
 from .config import History, Identity, Limits
 from .definition import Definition
 from .schema import SchemaSource
-from .security import Security
+from .security import Security, TenantIsolation
 
 __all__ = [
     "CLOSE_TIMEOUT",
@@ -26,9 +26,11 @@ __all__ = [
     "Core",
     "Event",
     "Publication",
+    "PublisherCore",
     "Receipt",
     "Response",
     "Responses",
+    "check_bus",
     "check_hosts",
     "check_origins",
     "check_path",
@@ -131,6 +133,24 @@ class Receipt:
         (``on_unavailable="queue"``), and has no position yet.
         """
     def __eq__(self, other: object, /) -> bool: ...
+
+@final
+class PublisherCore:
+    """A link to an engine, which publishes."""
+
+    def __new__(
+        cls, bus: BusOptions, history: History | None, tenant: TenantIsolation | None
+    ) -> Self: ...
+    def publish(self, events: Iterable[tuple[str, Any] | dict[str, Any]]) -> list[Receipt]:
+        """Publish a batch and block until it is answered."""
+    def publish_then(
+        self,
+        events: Iterable[tuple[str, Any] | dict[str, Any]],
+        done: Callable[[list[Receipt] | None, BaseException | None], None],
+    ) -> None:
+        """Publish a batch; call `done(receipts, error)` on another thread once it is answered."""
+    def close(self, drain: float) -> None:
+        """Wait until what was published is answered, at most `drain` seconds, and end the link."""
 
 @final
 class Publication(Coroutine[Any, Any, _T_co]):
@@ -318,6 +338,9 @@ def load(arguments: Sequence[str], /) -> int:
 
 def check_hosts(hosts: Sequence[str], with_any: bool) -> None:
     """Refuse names that are not host names; `with_any`: `*` is allowed and matches any."""
+
+def check_bus(url: str) -> None:
+    """Refuse a URL that names no engine, or a wrong one."""
 
 def check_origins(origins: Sequence[str]) -> None:
     """Refuse values that are not origins of pages."""

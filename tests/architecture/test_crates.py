@@ -6,6 +6,7 @@ import dataclasses
 import json
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 from support.paths import ROOT
@@ -17,11 +18,12 @@ LAYERS = {
     "graphql": set(),
     "protocol": set(),
     "bus": set(),
+    "brokers": {"bus"},
     "security": {"bus", "graphql", "protocol"},
     "runtime": {"bus", "graphql", "protocol", "security"},
     "server": {"bus", "graphql", "protocol", "runtime", "security"},
     "load": set(),
-    "python": {"bus", "graphql", "load", "protocol", "runtime", "security", "server"},
+    "python": {"brokers", "bus", "graphql", "load", "protocol", "runtime", "security", "server"},
 }
 
 PURE = ("graphql", "protocol", "security")
@@ -73,7 +75,14 @@ def test_only_runtime_and_server_know_actix(crate, dependencies):
 
 @pytest.mark.parametrize("forbidden", ["block_on(", "unsafe {", "todo!(", "unimplemented!("])
 def test_rust_contains_no_forbidden_code(forbidden):
-    assert [path for path in RUST if forbidden in path.read_text()] == []
+    files = [path for path in RUST if forbidden in path.read_text()]
+    assert [path for path in files if not is_allowed(forbidden, path)] == []
+
+
+def is_allowed(forbidden: str, path: Path) -> bool:
+    """Return whether a file may block its thread: nothing of Python runs there."""
+    is_alone = path.name == "link_thread.rs" or "tests" in path.parts
+    return forbidden == "block_on(" and is_alone
 
 
 def test_no_file_is_too_long():

@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import cycle, islice
 from typing import Any
 
 from support import eventually
-from support.ledger import PARTS, Ledger, StreamName
+from support.ledger import PARTS, Ledger, StreamName, Traffic
 from support.observer import Observation, Observer
 from support.server_process import ServerProcess
 from support.tcp_proxy import TcpProxy
@@ -34,6 +35,9 @@ LIMIT = 1_000
 
 KEPT = 4 * LIMIT
 """Events of a stream that history keeps, unless a test says otherwise."""
+
+PAUSE = 0.25 if ALL_ROWS else 0.05
+"""Time between two events of a stream during a fault (seconds)."""
 
 SUBSCRIBER = b"SUBSCRIBE"
 """What the link of a program that receives events has sent."""
@@ -213,6 +217,23 @@ class Deployment:
         """Those of the nodes and of the publisher."""
         return [self.publisher_proxy, *(node.proxy for node in self.nodes)]
 
+    @asynccontextmanager
+    async def traffic(
+        self, *, limit: int = LIMIT, pause: float = PAUSE, **options: Any
+    ) -> AsyncIterator[Traffic]:
+        """Publish to all streams inside; see `Ledger.traffic`."""
+        async with self.ledger.traffic(
+            self.streams, limit=limit, pause=pause, **options
+        ) as traffic:
+            yield traffic
+
+    async def move(self, observations: list[Observation], nodes: list[Node]) -> None:
+        """Connect clients of before, in turn to each of these nodes."""
+        for start in range(0, len(observations), 20):
+            some = observations[start : start + 20]
+            places = (nodes[place % len(nodes)] for place in range(start, start + len(some)))
+            await asyncio.gather(*map(self.connect, places, some))
+
     async def settle(self) -> None:
         """Return when each client has received an event that was published after the call.
 
@@ -222,8 +243,13 @@ class Deployment:
         for _ in range(10):
             behind = await self._behind_after_one_more(behind)
             if not behind:
-                return
+                return await eventually(self._are_live, "each node says that its bus is live")
         raise AssertionError(f"clients are told again and again: {self._state_of(behind)}")
+
+    async def _are_live(self) -> bool:
+        nodes = [node for node in self.nodes if node.server.is_running]
+        states = [await node.server.metric("bus_is_live") for node in nodes]
+        return all(states) and self.manager.metrics().bus_is_live == 1
 
     async def _behind_after_one_more(self, observations: list[Observation]) -> list[Observation]:
         """Publish an event for each of these clients; return those who were told to miss it.

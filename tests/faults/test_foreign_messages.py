@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 import pytest
-from deployment import LIMIT, STREAMS
+from deployment import STREAMS
 from promises import check
 
 pytestmark = pytest.mark.faults
@@ -89,7 +89,7 @@ async def test_events_that_cannot_be_read_are_skipped(redis, deploy):
 async def test_events_that_cannot_be_read_are_skipped_when_gaps_are_filled(redis, deploy):
     """X1, in history."""
     deployment = await deploy(redis, clients=40)
-    async with deployment.ledger.traffic(deployment.streams, limit=LIMIT) as traffic:
+    async with deployment.traffic() as traffic:
         await traffic.accepts(1)
         channel, counter, history = await names(redis)
         for poison in ENVELOPES.values():

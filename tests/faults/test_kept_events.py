@@ -15,13 +15,13 @@ async def test_more_was_published_than_history_keeps_while_nodes_were_away(redis
     """R14."""
     streams = STREAMS[:4]
     deployment = await deploy(redis, streams=streams, history="History(events=50)")
-    async with deployment.ledger.traffic(streams, limit=LIMIT) as traffic:
+    async with deployment.traffic() as traffic:
         await traffic.accepts()
     await deployment.settle()
     for node in deployment.nodes:
         await node.proxy.admit(Admission.REFUSE)
         node.proxy.cut()
-    async with deployment.ledger.traffic(streams, limit=LIMIT, window=32, pause=0) as traffic:
+    async with deployment.traffic(window=32, pause=0) as traffic:
         await traffic.accepts(500)
     for node in deployment.nodes:
         await node.proxy.admit(Admission.PASS)
@@ -35,7 +35,7 @@ async def test_history_moves_on_while_a_node_reads_it(redis, deploy):
     streams = STREAMS[:2]
     deployment = await deploy(redis, streams=streams, history="History(events=50)", nodes=1)
     (node,) = deployment.nodes
-    async with deployment.ledger.traffic(streams, limit=10 * LIMIT, window=16, pause=0) as traffic:
+    async with deployment.traffic(limit=10 * LIMIT, window=16, pause=0) as traffic:
         for _ in range(3):
             node.proxy.cut()
             await traffic.accepts(200)
@@ -55,9 +55,7 @@ async def test_redis_evicts_what_it_likes(start_redis, deploy):
         found = [line for line in lines if line.startswith("evicted_keys:")]
         return int(found[0].partition(":")[2])
 
-    async with deployment.ledger.traffic(
-        deployment.streams, limit=LIMIT, filler="x" * 16_384
-    ) as traffic:
+    async with deployment.traffic(filler="x" * 16_384) as traffic:
         await traffic.accepts(3)
         script = "for i = 1, 1000 do redis.call('SET', 'filler' .. i, string.rep('x', 16384)) end"
         await redis.command("EVAL", script, "0")

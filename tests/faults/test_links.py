@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from deployment import ALL_ROWS, LIMIT, STREAMS, SUBSCRIBER, Deployment, Node
+from deployment import ALL_ROWS, STREAMS, SUBSCRIBER, Deployment, Node
 from promises import check
 from support import eventually
 from support.tcp_proxy import Admission
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.faults
 
 async def test_without_a_fault_everything_comes_once_and_in_order(redis, deploy):
     deployment = await deploy(redis)
-    async with deployment.ledger.traffic(deployment.streams, limit=LIMIT) as traffic:
+    async with deployment.traffic() as traffic:
         await traffic.accepts(10)
     await deployment.settle()
     check(deployment, nothing_missed=True)
@@ -23,7 +23,7 @@ async def test_without_a_fault_everything_comes_once_and_in_order(redis, deploy)
 @pytest.mark.parametrize("resets", [True, False], ids=["with RST", "with FIN"])
 async def test_links_of_all_programs_are_cut_while_events_flow(redis, deploy, resets):
     deployment = await deploy(redis)
-    async with deployment.ledger.traffic(deployment.streams, limit=LIMIT) as traffic:
+    async with deployment.traffic() as traffic:
         await traffic.accepts()
         for _ in range(3):
             for proxy in deployment.proxies:
@@ -36,7 +36,7 @@ async def test_links_of_all_programs_are_cut_while_events_flow(redis, deploy, re
 async def test_redis_closes_the_links_of_subscribers_again_and_again(redis, deploy):
     """R4."""
     deployment = await deploy(redis)
-    async with deployment.ledger.traffic(deployment.streams, limit=LIMIT) as traffic:
+    async with deployment.traffic() as traffic:
         for _ in range(5):
 
             async def killed() -> bool:
@@ -52,7 +52,7 @@ async def test_redis_closes_the_links_of_subscribers_again_and_again(redis, depl
 async def test_the_link_of_a_subscriber_is_dead_and_no_end_was_sent(redis, deploy):
     """R6: what Redis sends to it goes nowhere, and the node hears of nothing."""
     deployment = await deploy(redis)
-    async with deployment.ledger.traffic(deployment.streams, limit=LIMIT) as traffic:
+    async with deployment.traffic() as traffic:
         await traffic.accepts()
         dead = [one for node in deployment.nodes for one in node.proxy.with_word(SUBSCRIBER)]
         assert len(dead) == len(deployment.nodes)
@@ -75,7 +75,7 @@ async def test_the_link_of_a_subscriber_is_dead_and_no_end_was_sent(redis, deplo
 
 async def test_a_node_without_redis_gets_all_once_it_is_back(redis, deploy):
     deployment = await deploy(redis)
-    async with deployment.ledger.traffic(deployment.streams, limit=LIMIT) as traffic:
+    async with deployment.traffic() as traffic:
         node = deployment.nodes[0]
         await node.proxy.admit(Admission.REFUSE)
         node.proxy.cut()
@@ -88,7 +88,7 @@ async def test_a_node_without_redis_gets_all_once_it_is_back(redis, deploy):
 async def test_the_link_goes_up_and_down(redis, deploy):
     """X3."""
     deployment = await deploy(redis, publish_timeout=20.0)
-    async with deployment.ledger.traffic(deployment.streams, limit=LIMIT) as traffic:
+    async with deployment.traffic() as traffic:
         for _ in range(20 if ALL_ROWS else 4):
             for proxy in deployment.proxies:
                 await proxy.admit(Admission.REFUSE)
@@ -155,9 +155,7 @@ async def test_a_node_that_stands_still_is_cut_off_by_redis(start_redis, deploy)
         async def is_cut_off() -> bool:
             return "overcoming of output buffer limits" in redis.log
 
-        async with deployment.ledger.traffic(
-            streams, limit=LIMIT, pause=0, filler="x" * 32_768
-        ) as traffic:
+        async with deployment.traffic(pause=0, filler="x" * 32_768) as traffic:
             await traffic.accepts(1)
             await eventually(is_cut_off, "Redis closes the link")
     finally:

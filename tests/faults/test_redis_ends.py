@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from deployment import LIMIT, SUBSCRIBER
+from deployment import SUBSCRIBER
 from promises import check, check_missed_once
 from support import eventually
 from support.tcp_proxy import Admission, TcpProxy
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.faults
 async def test_redis_is_killed_and_has_kept_nothing(redis, deploy):
     """R1."""
     deployment = await deploy(redis, publish_timeout=20.0)
-    async with deployment.ledger.traffic(deployment.streams, limit=LIMIT) as traffic:
+    async with deployment.traffic() as traffic:
         await traffic.accepts()
         await redis.kill()
         await eventually(lambda: not any(node.links for node in deployment.nodes), "links end")
@@ -29,7 +29,7 @@ async def test_redis_is_killed_and_has_kept_all(start_redis, deploy):
     """R2."""
     redis = await start_redis(appendonly="yes", appendfsync="always")
     deployment = await deploy(redis, publish_timeout=20.0)
-    async with deployment.ledger.traffic(deployment.streams, limit=LIMIT) as traffic:
+    async with deployment.traffic() as traffic:
         await traffic.accepts()
         await redis.kill()
         await eventually(lambda: not any(node.links for node in deployment.nodes), "links end")
@@ -54,7 +54,7 @@ async def test_redis_restarts_while_nothing_is_published(redis, deploy):
 async def test_redis_hangs_until_publishers_have_given_up(redis, deploy):
     """R3, short: links stay."""
     deployment = await deploy(redis, publish_timeout=1.0)
-    async with deployment.ledger.traffic(deployment.streams, limit=LIMIT) as traffic:
+    async with deployment.traffic() as traffic:
         await traffic.accepts()
         redis.pause()
         try:
@@ -74,7 +74,7 @@ async def test_redis_hangs_until_publishers_have_given_up(redis, deploy):
 async def test_redis_hangs_until_all_links_are_given_up(redis, deploy):
     """R3, long: TCP notices nothing, and programs do."""
     deployment = await deploy(redis, publish_timeout=2.0)
-    async with deployment.ledger.traffic(deployment.streams, limit=LIMIT, pause=0.2) as traffic:
+    async with deployment.traffic() as traffic:
         await traffic.accepts()
         attempts = [proxy.attempts for proxy in deployment.proxies]
         redis.pause()
@@ -110,7 +110,7 @@ async def test_a_replica_that_lacks_the_newest_events_is_promoted(pair, deploy):
     """R8: positions that were used for events that are lost now are not used again."""
     master, between, replica = pair
     deployment = await deploy(master, publish_timeout=20.0)
-    async with deployment.ledger.traffic(deployment.streams, limit=LIMIT) as traffic:
+    async with deployment.traffic() as traffic:
         await traffic.accepts()
         await between.admit(Admission.REFUSE)
         between.cut()
@@ -121,7 +121,7 @@ async def test_a_replica_that_lacks_the_newest_events_is_promoted(pair, deploy):
     assert await replica.command("REPLICAOF", "NO", "ONE") == "OK"
     for proxy in deployment.proxies:
         proxy.target = replica.port
-    async with deployment.ledger.traffic(deployment.streams, limit=LIMIT) as traffic:
+    async with deployment.traffic() as traffic:
         await traffic.accepts(10)
     await deployment.settle()
     check(deployment)
@@ -133,7 +133,7 @@ async def test_subscribers_are_at_a_server_to_which_nothing_is_published(pair, d
     """R7: links of subscribers stay at the server of before, and look healthy."""
     master, _, replica = pair
     deployment = await deploy(master, publish_timeout=20.0)
-    async with deployment.ledger.traffic(deployment.streams, limit=LIMIT, pause=0.2) as traffic:
+    async with deployment.traffic() as traffic:
         await traffic.accepts()
     assert await replica.command("REPLICAOF", "NO", "ONE") == "OK"
     for proxy in deployment.proxies:

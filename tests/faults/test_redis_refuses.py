@@ -8,7 +8,7 @@ import os
 import subprocess
 
 import pytest
-from deployment import LIMIT, STREAMS
+from deployment import STREAMS
 from promises import check
 from support import eventually
 from support.ledger import Entry
@@ -23,7 +23,7 @@ STREAM = STREAMS[0]
 async def test_redis_forgets_its_scripts(redis, deploy):
     """R16, NOSCRIPT."""
     deployment = await deploy(redis)
-    async with deployment.ledger.traffic(deployment.streams, limit=LIMIT) as traffic:
+    async with deployment.traffic() as traffic:
         for _ in range(5):
             await traffic.accepts(1)
             assert await redis.command("SCRIPT", "FLUSH") == "OK"
@@ -108,7 +108,7 @@ async def test_redis_loads_its_data_for_a_while(start_redis, deploy):
     """R16, LOADING: what it loads is older than what nodes have seen."""
     redis = await start_redis(key_load_delay="2000", loading_process_events_interval_bytes="1024")
     deployment = await deploy(redis, publish_timeout=20.0)
-    async with deployment.ledger.traffic(deployment.streams, limit=LIMIT) as traffic:
+    async with deployment.traffic() as traffic:
         await traffic.accepts()
         script = "for i = 1, 1000 do redis.call('SET', 'filler' .. i, string.rep('x', 1024)) end"
         await redis.command("EVAL", script, "0")
@@ -166,7 +166,7 @@ async def test_the_disk_of_redis_is_full(small_disk, stack, deploy):
     options["logfile"] = str(small_disk.parent / "redis.log")
     redis = await stack.enter_async_context(RedisServer(small_disk, options))
     deployment = await deploy(redis, publish_timeout=2.0)
-    async with deployment.ledger.traffic(deployment.streams, limit=LIMIT) as traffic:
+    async with deployment.traffic() as traffic:
         await traffic.accepts()
         filler = small_disk / "filler"
         with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:

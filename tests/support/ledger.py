@@ -154,7 +154,7 @@ class Ledger:
         *,
         limit: int,
         window: int = 4,
-        pause: float = 0.05,
+        pause: float,
         filler: str = "",
     ) -> AsyncIterator[Traffic]:
         """Publish to all streams at once inside; leaving waits until each call was answered.

@@ -171,7 +171,7 @@ class TcpProxy:
         """Connections that were accepted so far (count)."""
         self.port = 0
         self._admission = Admission.PASS
-        self._listening: asyncio.Future[None] | None = None
+        self._listener: socket.socket | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         # Holds the port while there is no listener.
         self._holder = _bind(0)
@@ -180,16 +180,16 @@ class TcpProxy:
     async def admit(self, admission: Admission) -> None:
         """Change what happens to new connections; those that are open stay."""
         self._admission = admission
+        loop = asyncio.get_running_loop()
         if admission is Admission.REFUSE:
-            if self._listening is not None:
-                self._listening.cancel()
-                await asyncio.wait([self._listening])
-                self._listening = None
-        elif self._listening is None:
-            listener = _bind(self.port)
-            listener.listen()
-            self._listening = asyncio.ensure_future(self._listen(listener))
-            self._listening.add_done_callback(lambda _: listener.close())
+            if self._listener is not None:
+                loop.remove_reader(self._listener)
+                self._listener.close()
+                self._listener = None
+        elif self._listener is None:
+            self._listener = _bind(self.port)
+            self._listener.listen()
+            loop.add_reader(self._listener, self._accept_one)
 
     def with_word(self, word: bytes) -> list[ProxiedConnection]:
         """Return the open connections whose client has sent a word, which is one of `words`."""
@@ -214,14 +214,18 @@ class TcpProxy:
     def _directions(self) -> list[Direction]:
         return [one for connection in self.connections for one in connection.directions]
 
-    async def _listen(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            accepted, _ = await loop.sock_accept(listener)
-            self.attempts += 1
-            task = asyncio.ensure_future(self._accept(accepted))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+    def _accept_one(self) -> None:
+        assert self._listener is not None
+        try:
+            accepted, _ = self._listener.accept()
+        except OSError:
+            # The client is gone already.
+            return
+        accepted.setblocking(False)
+        self.attempts += 1
+        task = asyncio.ensure_future(self._accept(accepted))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _accept(self, accepted: socket.socket) -> None:
         reader, writer = await asyncio.open_connection(sock=accepted, limit=CHUNK)

@@ -388,7 +388,7 @@ mod tests {
         let receipts = intake.try_publish_many(batch).unwrap().unwrap();
         let offsets: Vec<_> = receipts
             .iter()
-            .map(|receipt| position(&receipt).offset.major)
+            .map(|receipt| position(receipt).offset.major)
             .collect();
         assert_eq!(offsets, [2, 3, 4]);
         assert_eq!(intake.len(), 3);

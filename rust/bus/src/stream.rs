@@ -25,11 +25,11 @@ const FIRST_OF_ENGINE: u64 = 1 << 32;
 pub struct Stream {
     key: StreamKey,
     name: Arc<str>,
-    state: Mutex<State>,
+    state: Mutex<StreamState>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct State {
+struct StreamState {
     /// The event that was accepted last; before the first what it follows.
     last: LocalPosition,
     /// Since here offsets and sequences have counted the same events.
@@ -46,7 +46,7 @@ impl Stream {
             sequence: first,
             position: Position::new(epoch, 0),
         };
-        let state = State {
+        let state = StreamState {
             last: begin,
             base: begin,
             lost: begin,
@@ -103,7 +103,7 @@ impl Stream {
         let mut state = self.state.lock();
         let sequence = state.last.sequence + 1;
         let begin = LocalPosition { sequence, position };
-        *state = State {
+        *state = StreamState {
             last: begin,
             base: begin,
             lost: begin,
@@ -129,7 +129,7 @@ impl Stream {
     /// position is of another epoch.
     #[must_use]
     pub fn sequence_of(&self, position: Position) -> Option<u64> {
-        let State { last, base, .. } = *self.state.lock();
+        let StreamState { last, base, .. } = *self.state.lock();
         let (first, now) = (base.position.offset, last.position.offset);
         let is_within = (first..=now).contains(&position.offset);
         let is_known = is_within && position.epoch == last.position.epoch;

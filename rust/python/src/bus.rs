@@ -57,6 +57,16 @@ impl PyBusOptions {
     }
 }
 
+/// Refuses a URL that names no engine, or a wrong one.
+#[pyfunction]
+pub(crate) fn check_bus(url: &str) -> PyResult<()> {
+    let parsed = BusUrl::parse(url).and_then(|url| url.map(|url| url.engine(None)).transpose());
+    match parsed {
+        Ok(_) => Ok(()),
+        Err(error) => Err(config_error(format!("bus: {error}"))),
+    }
+}
+
 impl BusConfig {
     /// Creates the engine for one start of a manager. It keeps what `history` says.
     pub(crate) fn engine(&self, history: Option<&HistoryLimits>) -> PyResult<EngineConfig> {

@@ -93,9 +93,19 @@ impl PyJwt {
     }
 }
 
+/// `fraiseql_subs.TenantIsolation`.
 #[derive(FromPyObject)]
-struct PyTenantIsolation {
+pub(crate) struct PyTenantIsolation {
     event_field: Option<String>,
+}
+
+impl PyTenantIsolation {
+    pub(crate) fn read(&self) -> PyResult<TenantIsolation> {
+        let event_field = self.event_field.as_deref().map(Path::parse).transpose();
+        Ok(TenantIsolation {
+            event_field: event_field.map_err(|error| rule_error(&error))?,
+        })
+    }
 }
 
 #[derive(FromPyObject)]
@@ -165,17 +175,11 @@ impl PySecurity<'_> {
             status_hosts: status_hosts.map_err(|error| config_error(error.to_string()))?,
             scope,
             rbac: self.read_rbac(catalog).map_err(refuse)?,
-            tenant: match &self.tenant {
-                Some(tenant) => Some(TenantIsolation {
-                    event_field: tenant
-                        .event_field
-                        .as_deref()
-                        .map(Path::parse)
-                        .transpose()
-                        .map_err(refuse)?,
-                }),
-                None => None,
-            },
+            tenant: self
+                .tenant
+                .as_ref()
+                .map(PyTenantIsolation::read)
+                .transpose()?,
             rows,
             federation: federation.map(Arc::new),
             rates: self

@@ -11,7 +11,7 @@ use crate::classes::Classes;
 use crate::describe::describe;
 use crate::error::{bus_error, exceptions, manager_closed, optional_text, publish_error, text};
 use crate::future::{Publication, future, running_loop};
-use crate::json::to_event;
+use crate::json::{to_event, to_json};
 use crate::running::Running;
 
 /// Id of a published event and its position in its stream.
@@ -75,21 +75,12 @@ pub(crate) fn many(
     tenant_id: Option<&str>,
 ) -> PyResult<Publication> {
     let intake = &running.runtime.state().intake;
-    let read = |(index, event): (usize, PyResult<Bound<'_, PyAny>>)| {
-        let mut draft = read_draft(index, &event?, classes)?;
-        if let Some(tenant) = tenant_id {
-            bind_tenant(&mut draft, tenant)?;
+    let mut drafts = read_drafts(events, Some(classes))?;
+    if let Some(tenant) = tenant_id {
+        for draft in &mut drafts {
+            bind_tenant(draft, tenant)?;
         }
-        Ok(draft)
-    };
-    let Ok(events) = events.try_iter() else {
-        return Err(publish_error(format!(
-            "events is {}: give a list of (channel, data), or of dicts of what `publish` takes",
-            describe(events)
-        )));
-    };
-    let drafts = events.enumerate().map(read);
-    let drafts = drafts.collect::<PyResult<Vec<_>>>()?;
+    }
     if let Some(link) = &running.runtime.state().link {
         return publish_to_engine(py, running, link, drafts, to_receipts);
     }
@@ -102,11 +93,31 @@ pub(crate) fn many(
     }
 }
 
+/// Reads a batch. `classes`: the types of published objects; `None`: there is no schema.
+pub(crate) fn read_drafts(
+    events: &Bound<'_, PyAny>,
+    classes: Option<&Classes>,
+) -> PyResult<Vec<Draft>> {
+    let Ok(events) = events.try_iter() else {
+        return Err(publish_error(format!(
+            "events is {}: give a list of (channel, data), or of dicts of what `publish` takes",
+            describe(events)
+        )));
+    };
+    let read =
+        |(index, event): (usize, PyResult<Bound<'_, PyAny>>)| read_draft(index, &event?, classes);
+    events.enumerate().map(read).collect()
+}
+
 /// The parameters of `publish`.
 const PARAMETERS: [&str; 5] = ["channel", "data", "event_type", "tenant_id", "event_id"];
 
 /// Reads `(channel, data)`, or a mapping with the parameters of `publish`.
-fn read_draft(index: usize, event: &Bound<'_, PyAny>, classes: &Classes) -> PyResult<Draft> {
+fn read_draft(
+    index: usize,
+    event: &Bound<'_, PyAny>,
+    classes: Option<&Classes>,
+) -> PyResult<Draft> {
     let refuse = |problem: &str| {
         exceptions::PublishError::new_err(format!(
             "events[{index}]: {problem}; give (channel, data), or a dict with `channel` and `data`, and `event_type`, `tenant_id` or `event_id` where wanted"
@@ -149,7 +160,8 @@ fn read_draft(index: usize, event: &Bound<'_, PyAny>, classes: &Classes) -> PyRe
         event_type: option("event_type")?,
         tenant_id: option("tenant_id")?,
         id: option("event_id")?,
-        data: to_event(&data, classes)
+        data: classes
+            .map_or_else(|| to_json(&data), |classes| to_event(&data, classes))
             .map_err(|error| error.into_error(event.py(), &place("data"), publish_error))?,
     })
 }
@@ -249,7 +261,7 @@ fn cannot_wait(count: usize) -> PyErr {
     exceptions::BusError::new_err((problem, true))
 }
 
-fn to_receipts(py: Python<'_>, receipts: Vec<bus::Receipt>) -> PyResult<Py<PyAny>> {
+pub(crate) fn to_receipts(py: Python<'_>, receipts: Vec<bus::Receipt>) -> PyResult<Py<PyAny>> {
     let receipts = receipts.into_iter().map(Receipt);
     let receipts = receipts
         .map(|receipt| Bound::new(py, receipt))

@@ -85,7 +85,7 @@ pub(crate) struct PyHistory {
 }
 
 impl PyHistory {
-    fn read(&self) -> PyResult<HistoryLimits> {
+    pub(crate) fn read(&self) -> PyResult<HistoryLimits> {
         Ok(HistoryLimits {
             events: self.events,
             age: seconds("History.seconds", self.seconds)?,

@@ -58,7 +58,7 @@ pub use connection::{
     Connection, Flow, Outbox, Outgoing, Registry, SignalStream, Transport, stuck_time,
 };
 pub use error::{DefinitionError, RuntimeError};
-pub use manager::{EventBusActor, Runtime, WorkerFactory};
+pub use manager::{EnginePublisher, EventBusActor, Runtime, WorkerFactory};
 pub use metrics::{Metrics, Snapshot, UNWRITTEN};
 pub use places::Place;
 pub use prometheus::prometheus;

@@ -394,7 +394,7 @@ pub(crate) enum Arriving {
 
 /// Says of events whose they are.
 #[derive(Debug)]
-struct TenantStamp(TenantIsolation);
+pub(crate) struct TenantStamp(pub(crate) TenantIsolation);
 
 impl Stamp for TenantStamp {
     fn stamp(&self, draft: &mut Draft) -> Result<(), BusError> {

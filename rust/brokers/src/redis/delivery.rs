@@ -7,8 +7,8 @@ use redis::aio::{AsyncPushSender, SendError};
 use redis::{PushInfo, PushKind, Value};
 use tokio::sync::watch;
 
-use super::Shared;
 use super::script::message;
+use super::shared::Shared;
 use super::socket::Activity;
 
 /// Delivers the pushes of one link.
@@ -54,7 +54,11 @@ impl AsyncPushSender for Delivery {
                     envelope,
                 }),
                 None => {
-                    tracing::warn!(target: "fraiseql_subs", channel, "a message on a channel of the bus has no position")
+                    tracing::warn!(
+                        target: "fraiseql_subs",
+                        channel,
+                        "a message on a channel of the bus has no position"
+                    );
                 }
             }
         } else if channel == &*self.shared.probe {

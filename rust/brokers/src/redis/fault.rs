@@ -61,8 +61,10 @@ impl Fault {
 
     fn of_code(code: &str, detail: &str) -> Self {
         use FaultKind::{Busy, Configuration, Elsewhere, NoScript, Refused};
+        // Redis 7.0 tells of a permission that a script lacks under the code of all errors.
+        let is_permission = code == "ERR" && detail.starts_with("The user executing the script");
         let (kind, reason) = match code {
-            "NOPERM" => (
+            _ if is_permission || code == "NOPERM" => (
                 Configuration,
                 format!(
                     "Redis refuses it to this user (NOPERM {}): give the user the commands, keys and \
@@ -182,6 +184,11 @@ mod tests {
                 "NOPERM User bus has no permissions",
                 Configuration,
                 "User bus",
+            ),
+            (
+                "ERR The user executing the script can't run this command",
+                Configuration,
+                "NOPERM",
             ),
             ("NOAUTH Authentication required.", Configuration, "password"),
             ("WRONGPASS invalid", Configuration, "password"),

@@ -7,7 +7,7 @@ use bus::engine::{Arrivals, Health};
 use parking_lot::Mutex;
 
 use super::fault::Fault;
-use super::supervisor::Role;
+use super::slot::Role;
 
 /// The states of the links, and what was told of them.
 #[derive(Debug)]

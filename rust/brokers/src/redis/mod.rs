@@ -13,7 +13,8 @@
 //! - `fault`: what went wrong, and what follows;
 //! - `socket`, `link`, `backoff`, `supervisor`, `sentinel`: connections;
 //! - `publisher`, `reader`, `subscriber`, `wants`, `delivery`: what is done on them;
-//! - `health`: the state of all.
+//! - `health`: the state of all;
+//! - `slot`, `shared`: what all of them have in common.
 
 mod backoff;
 mod config;
@@ -26,12 +27,14 @@ mod publisher;
 mod reader;
 mod script;
 mod sentinel;
+mod shared;
+mod slot;
 mod socket;
 mod subscriber;
 mod supervisor;
 mod wants;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bus::engine::{
@@ -40,39 +43,18 @@ use bus::engine::{
 };
 use bus::{Position, StreamKey};
 use parking_lot::Mutex;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use config::{Address, Config, ConfigError, Credentials, HistoryLimits, Times, Tls, Topology};
 
-use health::HealthBoard;
-use names::Names;
-use supervisor::{Role, Slot};
-use wants::Wants;
+use shared::{InFlight, Shared};
+use slot::Role;
 
 /// An engine over Redis. Its tasks end when it is closed or dropped.
 pub struct Redis {
     capabilities: Capabilities,
     shared: Arc<Shared>,
     tasks: Tasks,
-}
-
-/// What the tasks of an engine share.
-struct Shared {
-    config: Config,
-    names: Names,
-    arrivals: OnceLock<Arc<dyn Arrivals>>,
-    health: HealthBoard,
-    wants: Wants,
-    slots: [Slot; Role::COUNT],
-    /// One for each partition: whose batch is under way.
-    turns: Vec<tokio::sync::Mutex<()>>,
-    /// How many batches are under way; `None`: the engine is closed.
-    in_flight: watch::Sender<Option<usize>>,
-    /// The channel of the probes.
-    probe: Arc<str>,
-    /// How many probes in a row have not come back.
-    probe_failures: Mutex<u32>,
 }
 
 /// Tasks that end when it is dropped.
@@ -87,6 +69,12 @@ impl Redis {
     /// [`ConfigError`] when a setting is out of its range.
     pub fn new(config: Config) -> Result<Self, ConfigError> {
         config.check()?;
+        if matches!(config.topology, Topology::Cluster { .. }) {
+            return Err(ConfigError(
+                "redis+cluster:// cannot be used yet: write redis:// or redis+sentinel://"
+                    .to_owned(),
+            ));
+        }
         let capabilities = Capabilities {
             numbering: Numbering::Dense,
             history: config.history.map(|_| HistoryKind::Shared),
@@ -94,23 +82,7 @@ impl Redis {
             max_event_bytes: config.max_event_bytes,
             is_read_only: false,
         };
-        let names = Names::new(&config.prefix, config.partitions);
-        let engine = getrandom::u64()
-            .map_err(|error| ConfigError(format!("the system has no random numbers: {error}")))?;
-        let shared = Shared {
-            probe: names.probe(0, engine).into(),
-            turns: (0..config.partitions)
-                .map(|_| tokio::sync::Mutex::default())
-                .collect(),
-            names,
-            arrivals: OnceLock::new(),
-            health: HealthBoard::new(),
-            wants: Wants::default(),
-            slots: Default::default(),
-            in_flight: watch::Sender::new(Some(0)),
-            probe_failures: Mutex::default(),
-            config,
-        };
+        let shared = Shared::new(config)?;
         Ok(Self {
             capabilities,
             shared: Arc::new(shared),
@@ -204,59 +176,10 @@ impl Engine for Redis {
     }
 }
 
-impl Shared {
-    /// What receives; the tasks that use it are started with it.
-    fn arrivals(&self) -> &Arc<dyn Arrivals> {
-        self.arrivals.get_or_init(|| Arc::new(Ignored))
-    }
-
-    fn slot(&self, role: Role) -> &Slot {
-        &self.slots[role as usize]
-    }
-}
-
 impl Drop for Tasks {
     fn drop(&mut self) {
         for task in self.0.get_mut().drain(..) {
             task.abort();
         }
     }
-}
-
-/// A batch that is under way.
-struct InFlight(Arc<Shared>);
-
-impl InFlight {
-    fn enter(shared: &Arc<Shared>) -> Option<Self> {
-        let is_open = shared.in_flight.send_if_modified(|count| {
-            if let Some(count) = count {
-                *count += 1;
-                return true;
-            }
-            false
-        });
-        is_open.then(|| Self(shared.clone()))
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.in_flight.send_if_modified(|count| match count {
-            Some(count) => {
-                *count -= 1;
-                *count == 0
-            }
-            None => false,
-        });
-    }
-}
-
-/// Receives nothing.
-struct Ignored;
-
-impl Arrivals for Ignored {
-    fn ready(&self, _: &StreamKey, _: Position) {}
-    fn event(&self, _: bus::engine::Arrival) {}
-    fn doubt(&self, _: bus::engine::Scope) {}
-    fn health(&self, _: Health) {}
 }

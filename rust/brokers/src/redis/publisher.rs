@@ -4,11 +4,11 @@ use bus::Position;
 use bus::engine::{AttemptError, Outgoing};
 use redis::Value;
 
-use super::Shared;
 use super::fault::{Fault, FaultKind};
 use super::link::Link;
 use super::script::{BATCH, Calls, Script, positions};
-use super::supervisor::Role;
+use super::shared::Shared;
+use super::slot::Role;
 
 type Attempt = Result<Position, AttemptError>;
 

@@ -1,17 +1,17 @@
 //! Reads history and the newest positions.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bus::engine::{Page, ReadError};
 use bus::{Position, StreamKey};
 use futures_util::future::try_join_all;
 
-use super::Shared;
 use super::fault::Fault;
 use super::link::Link;
 use super::script::{Calls, Script, page, positions};
-use super::subscriber::by_partition;
-use super::supervisor::Role;
+use super::shared::Shared;
+use super::slot::Role;
 
 /// The most streams of one call.
 const STREAMS: usize = 512;
@@ -43,15 +43,18 @@ pub(super) async fn heads(
     let unavailable = |fault: Fault| ReadError::Unavailable(fault.reason);
     let link = link(shared).map_err(unavailable)?;
     let streams: Vec<&StreamKey> = streams.iter().collect();
-    heads_on(shared, &link, &streams).await.map_err(unavailable)
+    let heads = heads_on(shared, &link, &streams).await;
+    let heads = heads.and_then(|heads| heads.into_iter().collect());
+    heads.map_err(unavailable)
 }
 
-/// Returns the newest position of each stream, asked on a link.
+/// Returns the newest position of each stream, asked on a link. An error of its own is one that the others
+/// do not have.
 pub(super) async fn heads_on(
     shared: &Shared,
     link: &Arc<Link>,
     streams: &[&StreamKey],
-) -> Result<Vec<Position>, Fault> {
+) -> Result<Vec<Result<Position, Fault>>, Fault> {
     let calls = calls(shared, link);
     let parts = by_partition(shared, streams);
     let asked = parts
@@ -71,10 +74,10 @@ pub(super) async fn heads_on(
         Ok((places, found))
     }))
     .await?;
-    let mut heads = vec![Position::default(); streams.len()];
+    let mut heads = vec![Ok(Position::default()); streams.len()];
     for (places, found) in answers {
         for (place, position) in places.iter().zip(found) {
-            heads[*place] = position.map_err(|error| Fault::of_text(&error))?;
+            heads[*place] = position.map_err(|error| Fault::of_text(&error));
         }
     }
     Ok(heads)
@@ -93,4 +96,18 @@ fn calls<'a>(shared: &'a Shared, link: &'a Link) -> Calls<'a> {
         names: &shared.names,
         run: &link.server.run,
     }
+}
+
+/// Splits streams by partition, with their places.
+fn by_partition<'a>(
+    shared: &Shared,
+    streams: &[&'a StreamKey],
+) -> Vec<(Vec<usize>, Vec<&'a StreamKey>)> {
+    let mut parts: HashMap<u32, (Vec<usize>, Vec<&StreamKey>)> = HashMap::new();
+    for (place, stream) in streams.iter().enumerate() {
+        let part = parts.entry(shared.names.partition(stream)).or_default();
+        part.0.push(place);
+        part.1.push(*stream);
+    }
+    parts.into_values().collect()
 }

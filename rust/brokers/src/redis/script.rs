@@ -18,7 +18,7 @@ pub(super) const BATCH: usize = 64;
 /// A page of history is at least this large (bytes) before it ends early.
 const PAGE_BYTES: usize = 4 * 1024 * 1024;
 /// The shortest time for which Redis remembers the counter of a stream.
-const COUNTER_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+const COUNTER_KEPT: Duration = Duration::from_hours(24);
 
 /// One of the scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

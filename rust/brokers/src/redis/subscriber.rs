@@ -5,19 +5,19 @@
 //! not wanted and wanted again meanwhile is settled by what is wanted when it looks. Not here: the
 //! events (`delivery`).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bus::StreamKey;
 use bus::engine::Scope;
 
-use super::Shared;
 use super::delivery::Delivery;
-use super::fault::Fault;
+use super::fault::{Fault, FaultKind};
 use super::link::Link;
 use super::reader;
-use super::supervisor::Role;
+use super::shared::Shared;
+use super::slot::Role;
 use super::wants::Wanted;
 
 /// The most channels of one command.
@@ -42,7 +42,7 @@ pub(super) async fn serve(
 }
 
 async fn settle(shared: &Arc<Shared>, link: &Arc<Link>) -> Result<std::convert::Infallible, Fault> {
-    link.subscribe(&[shared.probe.clone()]).await?;
+    link.subscribe(std::slice::from_ref(&shared.probe)).await?;
     // What came between the last link and this one is not known. It is said before streams are ready
     // again: whoever reads history from now on finds it.
     shared.arrivals().doubt(Scope::All);
@@ -101,11 +101,30 @@ async fn settle_some(
     }
     // Asked on this link: the server that answers is the one that delivers.
     let streams: Vec<&StreamKey> = wanted.iter().map(|(_, want)| &want.stream).collect();
-    let heads = reader::heads_on(shared, link, &streams).await?;
+    let heads = match reader::heads_on(shared, link, &streams).await {
+        Ok(heads) => heads,
+        Err(fault) if fault.kind == FaultKind::Busy => vec![Err(fault); streams.len()],
+        Err(fault) => return Err(fault),
+    };
+    let mut busy = None;
     for ((channel, want), head) in wanted.iter().zip(heads) {
-        if shared.wants.is_current(channel, want.generation) {
-            shared.arrivals().ready(&want.stream, head);
+        match head {
+            Ok(head) if shared.wants.is_current(channel, want.generation) => {
+                shared.arrivals().ready(&want.stream, head);
+            }
+            Ok(_) => {}
+            // The others stay ready: a server that is full cannot store a new stream, and delivers.
+            Err(fault) if fault.kind == FaultKind::Busy => {
+                shared.wants.look_again(channel);
+                busy = Some(fault);
+            }
+            Err(fault) => return Err(fault),
         }
+    }
+    if let Some(fault) = busy {
+        tracing::warn!(reason = fault.reason, "streams are not ready");
+        let pause = shared.config.times.backoff_limit;
+        tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
     }
     Ok(())
 }
@@ -155,18 +174,4 @@ async fn prove(shared: &Arc<Shared>, delivery: &Arc<Delivery>) -> Fault {
              subscribing may have led to two servers"
         ));
     }
-}
-
-/// Splits streams by partition, with their places.
-pub(super) fn by_partition<'a>(
-    shared: &Shared,
-    streams: &[&'a StreamKey],
-) -> Vec<(Vec<usize>, Vec<&'a StreamKey>)> {
-    let mut parts: HashMap<u32, (Vec<usize>, Vec<&StreamKey>)> = HashMap::new();
-    for (place, stream) in streams.iter().enumerate() {
-        let part = parts.entry(shared.names.partition(stream)).or_default();
-        part.0.push(place);
-        part.1.push(*stream);
-    }
-    parts.into_values().collect()
 }

@@ -3,54 +3,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use redis::aio::AsyncPushSender;
 
-use super::Shared;
 use super::backoff::Backoff;
 use super::config::Topology;
 use super::delivery::Delivery;
 use super::fault::Fault;
 use super::link::Link;
+use super::shared::Shared;
+use super::slot::Role;
 use super::{publisher, sentinel, subscriber};
-
-/// What a link is for. Each has a connection of its own: a page of history must not stand before live
-/// events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
-    Publisher,
-    Reader,
-    Subscriber,
-}
-
-impl Role {
-    pub(super) const ALL: [Self; Self::COUNT] = [Self::Publisher, Self::Reader, Self::Subscriber];
-    pub(super) const COUNT: usize = 3;
-}
-
-/// Where the link of a role is found while there is one.
-#[derive(Default)]
-pub(super) struct Slot(Mutex<Option<Arc<Link>>>);
-
-impl Slot {
-    pub(super) fn current(&self) -> Option<Arc<Link>> {
-        self.0.lock().clone()
-    }
-
-    fn put(&self, link: &Arc<Link>) -> Placed<'_> {
-        *self.0.lock() = Some(link.clone());
-        Placed(self)
-    }
-}
-
-/// A link in its slot. Takes it out when it is dropped, also where the task is aborted.
-struct Placed<'a>(&'a Slot);
-
-impl Drop for Placed<'_> {
-    fn drop(&mut self) {
-        self.0.0.lock().take();
-    }
-}
 
 /// Keeps the link of one role, for ever.
 pub(super) async fn keep(shared: Arc<Shared>, role: Role) {

@@ -91,6 +91,14 @@ impl Wants {
         state.changed = state.wanted.keys().cloned().collect();
     }
 
+    /// A want could not be answered yet.
+    pub(super) fn look_again(&self, channel: &Arc<str>) {
+        let mut state = self.state.lock();
+        if state.wanted.contains_key(channel) {
+            state.changed.insert(channel.clone());
+        }
+    }
+
     /// Takes all channels that have changed.
     pub(super) fn take(&self) -> Vec<Arc<str>> {
         self.state.lock().changed.drain().collect()

@@ -49,7 +49,7 @@ async fn history_that_was_trimmed_is_too_late() {
     let mut config = server.config();
     config.history = Some(HistoryLimits {
         events: 10,
-        age: Duration::from_secs(300),
+        age: Duration::from_mins(5),
     });
     let node = Node::live(config).await;
     let orders = stream("orders");
@@ -140,6 +140,7 @@ async fn a_server_that_lost_its_memory_has_other_epochs() {
     let after = node.publish_for_certain(&orders, "d").await;
     assert_ne!(after.epoch, before.epoch);
     assert_eq!(node.head(&orders).await, after);
+    node.is_live().await;
     let error = node.engine.read(&orders, before, 10).await.unwrap_err();
     assert_eq!(error, ReadError::OtherEpoch { head: after });
 }
@@ -163,6 +164,7 @@ async fn a_server_that_came_back_with_older_memory_has_other_epochs() {
     server.restart();
     node.received.clear();
     let again = node.publish_for_certain(&orders, "f").await;
+    node.is_live().await;
     assert_eq!(saved.epoch, lost.epoch);
     assert_ne!(again.epoch, lost.epoch);
     for position in [saved, lost] {

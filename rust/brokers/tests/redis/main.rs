@@ -1,5 +1,8 @@
 //! The engine over Redis, against real servers that the tests start.
 
+// A test that cannot go on ends.
+#![allow(clippy::unwrap_used)]
+
 #[path = "../support/mod.rs"]
 mod support;
 

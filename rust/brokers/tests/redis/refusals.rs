@@ -130,15 +130,43 @@ async fn a_full_memory_is_busy_and_publishing_goes_on_after_it() {
     let orders = stream("orders");
     node.want(&orders).await;
     server.command(&["CONFIG", "SET", "maxmemory", "1"]);
-    let answer = node.publish(&orders, &["x"]).await.remove(0);
-    assert!(
-        matches!(&answer, Err(AttemptError::Busy(why)) if why.contains("maxmemory")),
-        "{answer:?}"
-    );
+    for one in [&orders, &stream("new")] {
+        let answer = node.publish(one, &["x"]).await.remove(0);
+        assert!(
+            matches!(&answer, Err(AttemptError::Busy(why)) if why.contains("maxmemory")),
+            "{answer:?}"
+        );
+    }
     server.command(&["CONFIG", "SET", "maxmemory", "0"]);
     let position = node.publish(&orders, &["x"]).await.remove(0).unwrap();
     assert_eq!(position.offset.major, 1);
     assert_eq!(node.received.event(&orders, "x").await, position);
+}
+
+#[tokio::test]
+async fn streams_that_are_ready_stay_so_while_a_new_one_cannot_be_stored() {
+    let server = Server::start();
+    let node = Node::live(server.config_of("?partitions=1", quick())).await;
+    let (orders, new) = (stream("orders"), stream("new"));
+    node.want(&orders).await;
+    server.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    node.received.clear();
+    node.engine.want(&new);
+    eventually("it is subscribed", || {
+        server.command(&["PUBSUB", "CHANNELS"]).contains("new")
+    })
+    .await;
+    assert!(node.head(&orders).await.offset.major == 0);
+    let error = node
+        .engine
+        .heads(Arc::new([new.clone()]))
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("maxmemory"), "{error}");
+    assert_eq!(node.received.all(), [], "neither ready nor in doubt");
+    server.command(&["CONFIG", "SET", "maxmemory", "0"]);
+    node.received.ready(&new).await;
+    assert!(node.engine.health().is_live());
 }
 
 #[tokio::test]
@@ -200,7 +228,7 @@ async fn a_script_that_does_not_end_is_busy() {
 
 #[tokio::test]
 async fn a_disk_that_cannot_be_written_is_busy() {
-    let server = Server::start();
+    let server = Server::with(&["--enable-protected-configs", "yes"]);
     let node = Node::live(server.config()).await;
     let orders = stream("orders");
     // A snapshot that fails: its directory is gone.
@@ -232,7 +260,7 @@ async fn a_wrong_password_is_a_configuration_error_that_is_not_tried_again_fast(
     let counter = asked.clone();
     let mut config = server.config();
     config.times = Times {
-        configuration_pause: Duration::from_secs(600),
+        configuration_pause: Duration::from_mins(10),
         ..quick()
     };
     config.credentials = Some(Credentials::from_callable(move || {

@@ -15,7 +15,7 @@ use bus::{Position, StreamKey};
 use bytes::Bytes;
 
 /// How long a test waits for what should happen.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// An engine that was started, and what it delivers.
 pub(crate) struct Node {

@@ -45,13 +45,12 @@ impl Receiver {
             if let Some(found) = find(&self.all.lock()) {
                 return found;
             }
-            if tokio::time::timeout(PATIENCE, changed).await.is_err() || start.elapsed() > PATIENCE
-            {
-                panic!(
-                    "not within {PATIENCE:?}: {what}; happened: {:?}",
-                    self.all.lock()
-                );
-            }
+            let in_time = tokio::time::timeout(PATIENCE, changed).await;
+            assert!(
+                in_time.is_ok() && start.elapsed() < PATIENCE,
+                "not within {PATIENCE:?}: {what}; happened: {:?}",
+                self.all.lock()
+            );
         }
     }
 

@@ -22,9 +22,9 @@ impl Process {
             .spawn()
             .unwrap_or_else(|error| {
                 panic!(
-                    "cannot run {:?}: {error}. The tests of brokers need Redis 7 or later: \
+                    "cannot run {}: {error}. The tests of brokers need Redis 7 or later: \
                      apt-get install redis-server",
-                    command.get_program()
+                    command.get_program().display()
                 )
             });
         Self(child)

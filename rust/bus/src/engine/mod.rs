@@ -71,8 +71,10 @@ pub enum Scope {
 /// Where an engine delivers what it receives. Calls return at once and may come from any thread; those
 /// for one stream come in the order in which the engine learnt of them.
 pub trait Arrivals: Send + Sync {
-    /// Every event of a wanted stream after `head` will arrive from now on, or be followed by
-    /// [`Self::doubt`]. Answers each [`Engine::want`], and comes again after a link was lost.
+    /// Every event of a wanted stream after `head` arrives, or is followed by [`Self::doubt`]; the first
+    /// of them may come before this call. Answers each [`Engine::want`], and comes again after a link
+    /// was lost. It may still answer a want that was taken back; the newest want is answered last, and
+    /// that `head` shows what was published between the two.
     fn ready(&self, stream: &StreamKey, head: Position);
     /// An event of a wanted stream. It may come twice, and with a gap before it.
     fn event(&self, arrival: Arrival);

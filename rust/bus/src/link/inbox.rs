@@ -23,14 +23,14 @@ pub(super) struct Inbox {
     intake: Arc<Intake>,
     capabilities: Capabilities,
     counters: Arc<LinkCounters>,
-    state: Mutex<State>,
+    state: Mutex<InboxState>,
     health: watch::Sender<Health>,
     /// Woken when a stream has to be read.
     reads_changed: Notify,
 }
 
 #[derive(Default)]
-struct State {
+struct InboxState {
     carried: HashMap<StreamKey, Carried>,
     /// Streams whose history has to be read, in the order in which that was noticed.
     reads: VecDeque<StreamKey>,
@@ -47,7 +47,7 @@ struct Carried {
     idle_since: Option<Instant>,
     /// When something was heard of it last.
     heard_at: Instant,
-    /// Whether it is in `State::reads`.
+    /// Whether it is in `InboxState::reads`.
     is_in_line: bool,
 }
 
@@ -204,7 +204,7 @@ impl Inbox {
         self.line_up_in(&mut self.state.lock(), key);
     }
 
-    fn line_up_in(&self, state: &mut State, key: &StreamKey) {
+    fn line_up_in(&self, state: &mut InboxState, key: &StreamKey) {
         if let Some(carried) = state.carried.get_mut(key)
             && carried.sequencer.wants_read()
             && !carried.is_in_line
@@ -249,7 +249,7 @@ impl Inbox {
     /// Has the sequencer of a stream take a step, and hands on what is in order.
     fn advance(
         &self,
-        state: &mut State,
+        state: &mut InboxState,
         key: &StreamKey,
         take: impl FnOnce(&mut Sequencer<Decoded>, &mut dyn FnMut(Output<Decoded>) -> bool),
     ) {

@@ -70,7 +70,8 @@ pub(super) async fn look_after(link: Arc<EngineLink>) {
         let linger = LINGER.mul_f64(1.0 + fastrand::f64());
         link.inbox
             .expire(now, linger, |key| link.engine.unwant(key));
-        if link.engine.health().is_live() {
+        // Without history nothing could be read that a comparison shows to be missing.
+        if link.has_history() && link.engine.health().is_live() {
             let silence = SILENCE.mul_f64(0.5 + fastrand::f64());
             let silent = link.inbox.silent(silence, AUDIT_STREAMS, now);
             if !silent.is_empty() {

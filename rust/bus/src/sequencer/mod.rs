@@ -16,13 +16,14 @@
 //!   shows in no other way.
 //!
 //! What is asked of an engine: the head and the events that a read returns are not older than any
-//! event that had arrived before the read began; under [`Numbering::Sparse`] events arrive in order,
-//! and each loss is followed by doubt.
+//! event that had arrived before the read began; the head that `ready` tells was read after the
+//! newest doubt; under [`Numbering::Sparse`] events arrive in order, and each loss is followed by doubt.
 //!
 //! Not here: which streams are wanted, how many reads run at once, and what a position looks like.
 
 mod epochs;
 mod held;
+mod order;
 mod output;
 
 pub use held::HeldLimits;
@@ -33,11 +34,8 @@ use std::mem;
 use crate::engine::{Numbering, ReadError};
 use crate::{Offset, Position};
 use epochs::PastEpochs;
-use held::{Held, HeldEvent, Holding};
-
-/// Reads in a row that are answered without bringing what is missing, before it is given up (count).
-/// More than one, as an answer may come from a copy of the history that is behind.
-const MAX_FUTILE_READS: u32 = 5;
+use held::{Held, HeldEvent};
+use order::before;
 
 /// Orders the events of one stream. `E` is what the caller carries: an event or its bytes.
 #[derive(Debug)]
@@ -149,12 +147,18 @@ impl<E> Sequencer<E> {
         }
         let was_live = self.is_live();
         let floor = self.floor.take().unwrap_or(self.last.offset);
+        // What is held arrived over links that may be lost. An engine that has lost its newest events
+        // with them uses their offsets again.
+        let has_dropped = self.held.retain(|_, _| false) > 0;
         if head.epoch != self.last.epoch || head.offset < floor {
             // In the same epoch, the engine has lost events that it had delivered.
             self.doubt = Doubt::None;
             self.go_on_from(head, sink);
+            if has_dropped {
+                self.doubt = Doubt::Certain;
+            }
         } else if self.has_history {
-            self.compare(head);
+            self.compare(head, has_dropped);
         } else if head.offset > self.last.offset {
             self.pass_over(head.offset, sink);
         } else {
@@ -191,7 +195,9 @@ impl<E> Sequencer<E> {
     /// Events may be missing after those that have arrived: a link was lost, a queue was full.
     pub fn doubt(&mut self, sink: &mut impl Sink<E>) {
         if !self.is_ready {
-            // `ready` comes after it, and what arrived before is compared then.
+            // The head that `ready` tells covers what arrived before.
+            self.held.retain(|_, _| false);
+            self.doubt = Doubt::None;
             return;
         }
         let was_live = self.is_live();
@@ -296,276 +302,6 @@ impl<E> Sequencer<E> {
                 }
             }
         }
-    }
-
-    /// The first `ready`: what has arrived before is part of the stream where it is after `head`.
-    fn begin(&mut self, head: Position, sink: &mut impl Sink<E>) {
-        self.is_ready = true;
-        self.last = head;
-        let mut is_incomplete = false;
-        if !self.has_history {
-            is_incomplete = mem::replace(&mut self.doubt, Doubt::None) > Doubt::None;
-        }
-        for (at, event) in self.held.take() {
-            if at.epoch == head.epoch {
-                if at.offset > head.offset {
-                    self.arrive(at, event, sink);
-                }
-            } else if self.has_history {
-                // Whether it is of a newer epoch than `head`, a read shows.
-                self.hold(at, event);
-            } else {
-                self.past.add(at.epoch);
-                self.counters.stale += 1;
-                is_incomplete = true;
-            }
-        }
-        if is_incomplete {
-            self.miss(sink);
-        }
-    }
-
-    /// `ready` has come again, in an epoch that is known, with a history to read.
-    fn compare(&mut self, head: Position) {
-        // What arrived or was asked for before belongs to links that are lost. An engine that has
-        // lost its newest events with them uses their offsets again.
-        if matches!(self.reading, Reading::Yes { .. }) {
-            self.reading = Reading::Obsolete;
-            self.doubt = Doubt::Certain;
-        }
-        if self.held.retain(|at, _| at.epoch != head.epoch) > 0 || head.offset > self.last.offset {
-            self.doubt = Doubt::Certain;
-        }
-        if self.doubt == Doubt::Suspected {
-            self.doubt = Doubt::None;
-        }
-    }
-
-    /// Delivers an event, holds it, or drops it.
-    fn arrive(&mut self, at: Position, event: HeldEvent<E>, sink: &mut impl Sink<E>) {
-        if at.epoch != self.last.epoch {
-            self.arrive_of_other_epoch(at, event, sink);
-        } else if at.offset <= self.last.offset {
-            self.counters.doubles += 1;
-        } else if self.follows(at.offset, event.before, self.is_sure()) {
-            if self.deliver(at, event.event, sink) {
-                self.drain(false, sink);
-            }
-            if !self.has_history {
-                self.doubt = Doubt::None;
-            }
-        } else if self.has_history {
-            self.hold(at, event);
-        } else {
-            self.doubt = Doubt::None;
-            self.pass_over(event.before.unwrap_or_else(|| before(at.offset)), sink);
-            self.deliver(at, event.event, sink);
-        }
-    }
-
-    fn arrive_of_other_epoch(
-        &mut self,
-        at: Position,
-        event: HeldEvent<E>,
-        sink: &mut impl Sink<E>,
-    ) {
-        if self.past.contains(at.epoch) {
-            self.counters.stale += 1;
-        } else if self.has_history {
-            // The read tells which of the two epochs is the present one.
-            self.hold(at, event);
-        } else {
-            let offset = before(at.offset);
-            self.doubt = Doubt::None;
-            self.go_on_from(Position { offset, ..at }, sink);
-            self.deliver(at, event.event, sink);
-        }
-    }
-
-    /// Whether no event is between the last one and this one, which is after it. `is_sure`: whether
-    /// no loss is known or suspected.
-    fn follows(&self, at: Offset, before: Option<Offset>, is_sure: bool) -> bool {
-        match self.numbering {
-            Numbering::Dense => at == self.last.offset.next(),
-            Numbering::Linked => {
-                let before = before.unwrap_or_default();
-                before <= self.last.offset && (is_sure || before > Offset::default())
-            }
-            Numbering::Sparse => is_sure,
-        }
-    }
-
-    fn hold(&mut self, at: Position, event: HeldEvent<E>) {
-        match self.held.insert(at, event) {
-            Holding::Held => {
-                let counters = &mut self.counters;
-                counters.most_held = counters.most_held.max(self.held.len());
-                counters.most_held_bytes = counters.most_held_bytes.max(self.held.bytes());
-            }
-            Holding::Double => self.counters.doubles += 1,
-            // It is read again: a read that is under way may have been answered before it.
-            Holding::Full => self.doubt = Doubt::Certain,
-        }
-    }
-
-    /// Delivers what is held, up to the first gap.
-    fn drain(&mut self, is_sure: bool, sink: &mut impl Sink<E>) {
-        while let Some((offset, event)) = self.held.first(self.last.epoch) {
-            let is_double = offset <= self.last.offset;
-            if !is_double && !self.follows(offset, event.before, is_sure) {
-                return;
-            }
-            let at = Position {
-                offset,
-                ..self.last
-            };
-            let Some(event) = self.held.remove(at) else {
-                return;
-            };
-            if is_double {
-                self.counters.doubles += 1;
-            } else if !self.deliver(at, event.event, sink) {
-                return;
-            }
-        }
-    }
-
-    /// Returns false when the sink has not taken the event.
-    fn deliver(&mut self, at: Position, event: E, sink: &mut impl Sink<E>) -> bool {
-        let is_taken = self.settle(sink) && sink.take(Output::Deliver(at, event));
-        if is_taken {
-            self.last = at;
-        } else if self.has_history {
-            self.doubt = Doubt::Certain;
-        } else {
-            self.last = at;
-            self.owes_missed = true;
-        }
-        is_taken
-    }
-
-    /// Ends the read that is under way; `None`: there is none whose answer counts.
-    fn end_read(&mut self, sink: &mut impl Sink<E>) -> Option<(Offset, Doubt)> {
-        self.settle(sink);
-        match mem::replace(&mut self.reading, Reading::No) {
-            Reading::No => None,
-            Reading::Yes { after, doubt } => Some((after, doubt)),
-            Reading::Obsolete => {
-                self.drain(self.doubt == Doubt::None, sink);
-                None
-            }
-        }
-    }
-
-    /// What a read has brought after `start` was delivered.
-    fn complete(&mut self, start: Position, head: Position, sink: &mut impl Sink<E>) {
-        let is_complete = self.last.offset >= head.offset;
-        if !is_complete {
-            self.doubt = Doubt::Certain;
-        }
-        // The epoch was the present one when the read began.
-        let (epoch, reads) = (self.last.epoch, self.reads_begun);
-        let is_answered = |event: &HeldEvent<E>| event.reads < reads;
-        let stale = self
-            .held
-            .retain(|at, event| at.epoch == epoch || !is_answered(event));
-        self.counters.stale += stale as u64;
-        self.drain(self.doubt == Doubt::None, sink);
-
-        let next = self.held.first(epoch);
-        let has_gap = next.is_some_and(|(_, event)| is_answered(event));
-        if self.last != start || (is_complete && !has_gap) {
-            self.futile_reads = 0;
-            return;
-        }
-        self.futile_reads += 1;
-        if self.futile_reads < MAX_FUTILE_READS {
-            return;
-        }
-        self.futile_reads = 0;
-        if !is_complete {
-            self.go_on_from(head, sink);
-        } else if let Some((offset, event)) = next {
-            let offset = event.before.unwrap_or_else(|| before(offset));
-            self.pass_over(offset, sink);
-            self.drain(true, sink);
-        }
-    }
-
-    /// What is between the last event and `head` cannot be read, or the engine counts anew.
-    fn go_on_from(&mut self, head: Position, sink: &mut impl Sink<E>) {
-        if head.epoch != self.last.epoch {
-            self.past.add(self.last.epoch);
-            self.past.remove(head.epoch);
-        } else if head.offset < self.last.offset {
-            // Offsets are used again: which history an event is of cannot be told.
-            if self.held.retain(|at, _| at.epoch != head.epoch) > 0 {
-                self.doubt = Doubt::Certain;
-            }
-        }
-        if matches!(self.reading, Reading::Yes { .. }) {
-            self.reading = Reading::Obsolete;
-        }
-        self.futile_reads = 0;
-        self.last = head;
-        if self.floor.is_some() {
-            self.floor = Some(head.offset);
-        }
-        self.miss(sink);
-        self.held
-            .retain(|at, _| at.epoch != head.epoch || at.offset > head.offset);
-        let stale = self.held.retain(|at, _| !self.past.contains(at.epoch));
-        self.counters.stale += stale as u64;
-        let is_sure = self.doubt == Doubt::None && matches!(self.reading, Reading::No);
-        self.drain(is_sure, sink);
-    }
-
-    /// Events up to here are missing, and there is no history.
-    fn pass_over(&mut self, offset: Offset, sink: &mut impl Sink<E>) {
-        self.last.offset = self.last.offset.max(offset);
-        self.miss(sink);
-    }
-
-    fn miss(&mut self, sink: &mut impl Sink<E>) {
-        self.owes_missed = true;
-        self.settle(sink);
-    }
-
-    /// Puts out [`Output::Missed`] where it is owed; returns false when the sink has not taken it.
-    fn settle(&mut self, sink: &mut impl Sink<E>) -> bool {
-        if self.owes_missed && sink.take(Output::Missed(self.last)) {
-            self.owes_missed = false;
-            self.counters.missed += 1;
-        } else if self.owes_missed && self.has_history {
-            // So that it is called again.
-            self.doubt = Doubt::Certain;
-        }
-        !self.owes_missed
-    }
-
-    fn suspect(&mut self) {
-        self.doubt = self.doubt.max(Doubt::Suspected);
-    }
-
-    /// Whether no loss is known or suspected.
-    fn is_sure(&self) -> bool {
-        self.doubt == Doubt::None && self.held.is_empty() && matches!(self.reading, Reading::No)
-    }
-
-    fn count_gap(&mut self, was_live: bool) {
-        self.counters.gaps += u64::from(was_live && !self.is_live());
-    }
-}
-
-/// An offset before this one, with none between them where events are counted one by one.
-fn before(offset: Offset) -> Offset {
-    if offset.minor > 0 {
-        Offset {
-            minor: offset.minor - 1,
-            ..offset
-        }
-    } else {
-        Offset::new(offset.major.saturating_sub(1))
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use bus::EngineLink;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::error::RuntimeError;
@@ -15,6 +16,7 @@ use crate::error::RuntimeError;
 /// Keeps the thread of a link alive.
 pub(crate) struct LinkThread {
     stop: Option<oneshot::Sender<()>>,
+    handle: Handle,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -29,6 +31,7 @@ impl LinkThread {
             .enable_all()
             .build()
             .map_err(RuntimeError::Thread)?;
+        let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("fraiseql-bus".into())
@@ -45,8 +48,14 @@ impl LinkThread {
             .map_err(RuntimeError::Thread)?;
         Ok(Self {
             stop: Some(stop),
+            handle,
             thread: Some(thread),
         })
+    }
+
+    /// Runs a future on the thread, until the thread ends.
+    pub(crate) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+        drop(self.handle.spawn(future));
     }
 }
 

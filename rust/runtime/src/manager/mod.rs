@@ -1,5 +1,6 @@
 //! A started manager: its threads, its event bus, its drain and its end.
 
+mod engine_publisher;
 mod event_bus;
 mod link_thread;
 mod runtime;
@@ -7,6 +8,7 @@ mod system;
 mod worker_factory;
 mod worker_pool;
 
+pub use engine_publisher::EnginePublisher;
 pub use event_bus::EventBusActor;
 pub use runtime::Runtime;
 pub use worker_factory::WorkerFactory;

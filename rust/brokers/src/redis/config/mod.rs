@@ -88,7 +88,10 @@ pub struct Tls {
 ///
 /// An error says in words for the log why there is none, without a secret.
 #[derive(Clone)]
-pub struct Credentials(Arc<dyn Fn() -> Result<(Option<String>, String), String> + Send + Sync>);
+pub struct Credentials(Arc<dyn Fn() -> Answer + Send + Sync>);
+
+/// A user and a password, or why there are none.
+type Answer = Result<(Option<String>, String), String>;
 
 /// How long the engine waits. The defaults are right outside of tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -214,7 +217,7 @@ impl Config {
             prefix: "fs1".to_owned(),
             partitions: 64,
             history: Some(HistoryLimits::default()),
-            idempotency: Duration::from_secs(300),
+            idempotency: Duration::from_mins(5),
             max_event_bytes: 1024 * 1024,
             times: Times::default(),
         }
@@ -226,7 +229,7 @@ impl Default for HistoryLimits {
     fn default() -> Self {
         Self {
             events: 1000,
-            age: Duration::from_secs(300),
+            age: Duration::from_mins(5),
         }
     }
 }
@@ -245,7 +248,7 @@ impl Default for Times {
             collect: Duration::from_millis(2),
             probe_after: Duration::from_secs(15),
             probe_answer: Duration::from_secs(10),
-            probe_limit: Duration::from_secs(600),
+            probe_limit: Duration::from_mins(10),
         }
     }
 }

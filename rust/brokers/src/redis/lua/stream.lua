@@ -18,8 +18,9 @@ local function head(counter, history)
   local epoch, offset = found[2], tonumber(found[3] or '')
   if found[1] ~= generation or not epoch or not offset then
     epoch, offset = fresh, 0
-    redis.call('UNLINK', history)
+    -- First: a server that is full refuses it, and refuses nothing after a script's first write.
     redis.call('HSET', counter, 'generation', generation, 'epoch', epoch, 'offset', 0, 'period', period)
+    redis.call('UNLINK', history)
     redis.call('EXPIRE', counter, kept)
   elseif found[4] ~= period then
     redis.call('HSET', counter, 'period', period)

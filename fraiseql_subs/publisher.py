@@ -1,0 +1,247 @@
+"""Publishes events where no server runs: workers, scripts, views of another framework, notebooks.
+
+Not here: publishing in a program that serves (`SubscriptionManager.publish`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import os
+import threading
+import weakref
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any
+
+from typing_extensions import Self
+
+from ._bus import BusOptions, OnUnavailable
+from ._core import PublisherCore, Receipt
+from .config import DEFAULT_HISTORY, History, refuse
+from .security import TenantIsolation
+
+CLOSE_TIME = 5.0
+"""Seconds that closing waits for the answers to what was published."""
+
+
+class _Link:
+    """The link of a publisher in this process; a forked process gets its own."""
+
+    def __init__(self, bus: BusOptions, history: History | None, tenant: Any) -> None:
+        if not (history is None or isinstance(history, History)):
+            refuse("history", history, "give History(events=..., seconds=...), or None for none")
+        if not (tenant is None or isinstance(tenant, TenantIsolation)):
+            refuse("tenant", tenant, "give TenantIsolation(...), or None")
+        self._arguments = (bus, history, tenant)
+        self._lock = threading.Lock()
+        self._process = os.getpid()
+        self._core = PublisherCore(*self._arguments)
+        _links.add(self)
+
+    @property
+    def core(self) -> PublisherCore:
+        """The link; its thread is not in a forked process, which makes another one."""
+        if self._process != os.getpid():
+            # Another thread of the parent may have held the lock.
+            self._lock = threading.Lock()
+            self._process = os.getpid()
+            self._abandoned = self._core
+            self._core = PublisherCore(*self._arguments)
+        return self._core
+
+    def close(self) -> None:
+        """Wait until what was published is answered, and end the link."""
+        if self._process == os.getpid():
+            self._core.close(CLOSE_TIME)
+
+
+_links: weakref.WeakSet[_Link] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """End the links that are still open, before the interpreter does."""
+    for link in list(_links):
+        link.close()
+
+
+class SyncPublisher:
+    """Publishes events to the engine of other processes, and blocks until it has answered.
+
+    `with SyncPublisher("redis://...") as publisher: publisher.publish("orders", {...})`. It is made
+    once for a program, may be used by all of its threads, and by a process that is forked.
+
+    Args:
+        bus: The URL that the servers have.
+        history: As the servers have it: what the engine keeps of each channel for clients that
+            return.
+        tenant: As the servers have it in `Security(tenant=...)`; None: there is no isolation.
+        on_unavailable: What publishing does while the engine cannot be reached; as for
+            `SubscriptionManager`.
+        publish_timeout: Time that `publish` waits for the engine's answer (seconds).
+
+    Raises:
+        ConfigurationError: An argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        bus: str,
+        *,
+        history: History | None = DEFAULT_HISTORY,
+        tenant: TenantIsolation | None = None,
+        on_unavailable: OnUnavailable = "wait",
+        publish_timeout: float = 5.0,
+    ) -> None:
+        self._link = _Link(BusOptions(bus, on_unavailable, publish_timeout), history, tenant)
+
+    def publish(
+        self,
+        channel: str,
+        data: Any,
+        *,
+        event_type: str | None = None,
+        tenant_id: str | None = None,
+        event_id: str | None = None,
+    ) -> Receipt:
+        """Publish one event; returns when the engine has it.
+
+        Args:
+            channel: Routing key, at least one character.
+            data: Anything with a JSON form, as for `SubscriptionManager.publish`.
+            event_type: What `event_types` of subscriptions select by.
+            tenant_id: The tenant the event belongs to.
+            event_id: An id of your own: publishing it again within five minutes is no second event.
+
+        Raises:
+            PublishError: The event cannot be published, or the engine has not taken it in time;
+                `retryable` and `outcome` say what is known.
+        """
+        events = [_event(channel, data, event_type, tenant_id, event_id)]
+        return self._link.core.publish(events)[0]
+
+    def publish_many(self, events: Iterable[tuple[str, Any] | dict[str, Any]]) -> list[Receipt]:
+        """Publish a batch in order; see `SubscriptionManager.publish_many`.
+
+        Raises:
+            PublishError: An event is malformed, and nothing was published; or the engine has not
+                taken an event in time, and others may have been published.
+        """
+        return self._link.core.publish(events)
+
+    def close(self) -> None:
+        """Wait until what was published is answered, at most 5 s, and end the link."""
+        self._link.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Publisher:
+    """Publishes events to the engine of other processes, from asyncio.
+
+    `async with Publisher("redis://...") as publisher: await publisher.publish("orders", {...})`.
+    The arguments are those of `SyncPublisher`. It may be used by several event loops.
+    """
+
+    def __init__(
+        self,
+        bus: str,
+        *,
+        history: History | None = DEFAULT_HISTORY,
+        tenant: TenantIsolation | None = None,
+        on_unavailable: OnUnavailable = "wait",
+        publish_timeout: float = 5.0,
+    ) -> None:
+        self._link = _Link(BusOptions(bus, on_unavailable, publish_timeout), history, tenant)
+
+    async def publish(
+        self,
+        channel: str,
+        data: Any,
+        *,
+        event_type: str | None = None,
+        tenant_id: str | None = None,
+        event_id: str | None = None,
+    ) -> Receipt:
+        """Publish one event; done when the engine has it. See `SyncPublisher.publish`.
+
+        Who awaits it may be cancelled; the event is published all the same.
+
+        Raises:
+            PublishError: As for `SyncPublisher.publish`.
+        """
+        receipts = await self._publish([_event(channel, data, event_type, tenant_id, event_id)])
+        return receipts[0]
+
+    async def publish_many(
+        self, events: Iterable[tuple[str, Any] | dict[str, Any]]
+    ) -> list[Receipt]:
+        """Publish a batch in order; see `SyncPublisher.publish_many`.
+
+        Raises:
+            PublishError: As for `SyncPublisher.publish_many`.
+        """
+        return await self._publish(events)
+
+    async def _publish(self, events: Iterable[tuple[str, Any] | dict[str, Any]]) -> list[Receipt]:
+        loop = asyncio.get_running_loop()
+        published: asyncio.Future[list[Receipt]] = loop.create_future()
+
+        def settle(receipts: list[Receipt] | None, error: BaseException | None) -> None:
+            if published.done():
+                return
+            if error is not None:
+                published.set_exception(error)
+            else:
+                published.set_result(receipts or [])
+
+        def done(receipts: list[Receipt] | None, error: BaseException | None) -> None:
+            # The loop may have ended.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(settle, receipts, error)
+
+        self._link.core.publish_then(events, done)
+        return await published
+
+    async def close(self) -> None:
+        """Wait until what was published is answered, at most 5 s, and end the link."""
+        await asyncio.to_thread(self._link.close)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+
+def _event(
+    channel: str,
+    data: Any,
+    event_type: str | None,
+    tenant_id: str | None,
+    event_id: str | None,
+) -> dict[str, Any]:
+    """Return the parameters of `publish` as `publish_many` takes them."""
+    return {
+        "channel": channel,
+        "data": data,
+        "event_type": event_type,
+        "tenant_id": tenant_id,
+        "event_id": event_id,
+    }

@@ -1,0 +1,95 @@
+//! Publishing where no server runs: what `Publisher` and `SyncPublisher` are made of.
+//!
+//! Not here: event loops (`fraiseql_subs.publisher`).
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use bus::publishing::PublishError;
+use bus::{BusError, Receipt};
+use pyo3::prelude::*;
+use runtime::EnginePublisher;
+
+use crate::bus::PyBusOptions;
+use crate::error::{bus_error, config_error, publish_error, runtime_error};
+use crate::policy::PyTenantIsolation;
+use crate::publish::{read_drafts, to_receipts};
+use crate::setup::PyHistory;
+
+/// A link to an engine, which publishes.
+#[pyclass(module = "fraiseql_subs._core", frozen)]
+pub(crate) struct PublisherCore(EnginePublisher);
+
+#[pymethods]
+impl PublisherCore {
+    #[new]
+    fn new(
+        py: Python<'_>,
+        bus: PyBusOptions,
+        history: Option<PyHistory>,
+        tenant: Option<PyTenantIsolation>,
+    ) -> PyResult<Self> {
+        let history = history.map(|history| history.read()).transpose()?;
+        let config = bus.read()?.ok_or_else(|| {
+            config_error(
+                "bus: memory:// reaches no other process: give the URL of the engine that the servers use, such as redis://127.0.0.1:6379".to_owned(),
+            )
+        })?;
+        let engine = config.engine(history.as_ref())?;
+        let tenant = tenant.map(|tenant| tenant.read()).transpose()?;
+        let publisher = py.detach(|| EnginePublisher::start(engine, tenant));
+        publisher.map(Self).map_err(|error| runtime_error(&error))
+    }
+
+    /// Publishes a batch and blocks until it is answered.
+    fn publish(&self, py: Python<'_>, events: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let drafts = read_drafts(events, None)?;
+        let (answer, answered) = mpsc::sync_channel(1);
+        // The receiver waits for exactly this.
+        let done = move |result| drop(answer.send(result));
+        self.0
+            .publish(drafts, done)
+            .map_err(|error| refused(&error))?;
+        let published = py.detach(move || answered.recv());
+        finish(py, published.unwrap_or(Err(BusError::Closed)))
+    }
+
+    /// Publishes a batch; calls `done(receipts, error)` on another thread once it is answered.
+    fn publish_then(&self, events: &Bound<'_, PyAny>, done: Py<PyAny>) -> PyResult<()> {
+        let drafts = read_drafts(events, None)?;
+        let done = move |published: Result<Vec<Receipt>, BusError>| {
+            Python::attach(|py| {
+                let called = match finish(py, published) {
+                    Ok(receipts) => done.call1(py, (receipts, py.None())),
+                    Err(error) => done.call1(py, (py.None(), error.into_value(py))),
+                };
+                if let Err(error) = called {
+                    error.write_unraisable(py, Some(done.bind(py)));
+                }
+            });
+        };
+        self.0
+            .publish(drafts, done)
+            .map_err(|error| refused(&error))
+    }
+
+    /// Waits until what was published is answered, at most for `drain` seconds, and ends the link.
+    fn close(&self, py: Python<'_>, drain: f64) {
+        let drain = Duration::try_from_secs_f64(drain).unwrap_or_default();
+        py.detach(|| self.0.close(drain));
+    }
+}
+
+fn finish(py: Python<'_>, published: Result<Vec<Receipt>, BusError>) -> PyResult<Py<PyAny>> {
+    to_receipts(py, published.map_err(|error| refused(&error))?)
+}
+
+fn refused(error: &BusError) -> PyErr {
+    match error {
+        BusError::Closed | BusError::Publish(PublishError::Closed) => publish_error(
+            "the publisher is closed: publish inside of its `with` block, or create another one"
+                .to_owned(),
+        ),
+        error => bus_error(error),
+    }
+}

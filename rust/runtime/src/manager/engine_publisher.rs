@@ -1,0 +1,91 @@
+//! Publishes to an engine where no manager runs: no actors, no subscriptions, one thread.
+//!
+//! Not here: what the link does (`bus::EngineLink`), Python (`python`).
+
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use bus::{BusError, Draft, EngineLink, Intake, Receipt, Streams};
+use parking_lot::Mutex;
+use security::TenantIsolation;
+
+use super::link_thread::LinkThread;
+use crate::error::RuntimeError;
+use crate::random::random_key;
+use crate::state::{EngineConfig, TenantStamp};
+
+/// Publishes to an engine.
+pub struct EnginePublisher {
+    link: Arc<EngineLink>,
+    /// Checks drafts as a manager does; nothing is queued in it.
+    checks: Arc<Intake>,
+    /// `None`: it is closed.
+    thread: Mutex<Option<LinkThread>>,
+}
+
+impl EnginePublisher {
+    /// Starts the thread of the link. `tenant`: as the nodes have it, which receive the events.
+    ///
+    /// # Errors
+    ///
+    /// [`RuntimeError::Thread`] when the operating system refuses the thread.
+    pub fn start(
+        config: EngineConfig,
+        tenant: Option<TenantIsolation>,
+    ) -> Result<Self, RuntimeError> {
+        // No event is numbered here; the key only has to be there.
+        let key = random_key().unwrap_or_default();
+        let streams = Arc::new(Streams::new(key, tenant.is_some()).of_engine());
+        let mut checks = Intake::new(streams.clone(), 1);
+        if let Some(tenant) = tenant {
+            checks = checks.with_stamp(Box::new(TenantStamp(tenant)));
+        }
+        let checks = Arc::new(checks);
+        let link = EngineLink::new(config.engine, &config.link, streams, checks.clone());
+        let link = Arc::new(link);
+        let thread = LinkThread::start(link.clone())?;
+        Ok(Self {
+            link,
+            checks,
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// Publishes events in this order. `done` is called once, on the thread of the link.
+    ///
+    /// # Errors
+    ///
+    /// At the call, before anything is sent: an event is malformed or too large, or the publisher is
+    /// closed.
+    pub fn publish(
+        &self,
+        mut drafts: Vec<Draft>,
+        done: impl FnOnce(Result<Vec<Receipt>, BusError>) + Send + 'static,
+    ) -> Result<(), BusError> {
+        for draft in &mut drafts {
+            self.checks.check(draft)?;
+        }
+        let thread = self.thread.lock();
+        let thread = thread.as_ref().ok_or(BusError::Closed)?;
+        let publishing = self.link.publish(drafts)?;
+        thread.spawn(async move { done(publishing.await) });
+        Ok(())
+    }
+
+    /// Waits until what was published is answered, at most for `drain`, and ends the thread.
+    pub fn close(&self, drain: Duration) {
+        let Some(thread) = self.thread.lock().take() else {
+            return;
+        };
+        let (done, closed) = mpsc::sync_channel(1);
+        let closing = self.link.close(drain);
+        thread.spawn(async move {
+            closing.await;
+            // The receiver may have waited long enough.
+            done.send(()).ok();
+        });
+        // Some more than the drain, for the links to end.
+        let _is_late = closed.recv_timeout(drain + Duration::from_secs(1));
+    }
+}

@@ -1,0 +1,181 @@
+"""Publishing where no server runs reaches the subscribers of every node."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from support import PATIENCE
+from support.redis_server import RedisServer
+
+from fraiseql_subs import (
+    ConfigurationError,
+    Identity,
+    Publisher,
+    PublishError,
+    Security,
+    SubscriptionManager,
+    SyncPublisher,
+    TenantIsolation,
+    passthrough,
+)
+
+ticks = passthrough("ticks", int, channel="ticks")
+TICKS = "subscription { ticks }"
+
+
+@pytest.fixture
+async def redis(tmp_path) -> AsyncIterator[RedisServer]:
+    """A private Redis."""
+    async with RedisServer(tmp_path) as server:
+        yield server
+
+
+async def receive(stream: Any, count: int) -> list[Any]:
+    """Return the data of the next results."""
+    results = [await asyncio.wait_for(anext(stream), PATIENCE) for _ in range(count)]
+    assert all(result.errors is None for result in results), results
+    return [result.data["ticks"] for result in results]
+
+
+@pytest.mark.parametrize("kind", ["async", "sync", "batch", "sync batch"])
+async def test_an_event_reaches_the_subscribers_of_a_node(redis, kind):
+    manager = SubscriptionManager([ticks], bus=redis.url)
+    async with manager, manager.subscribe(TICKS) as stream:
+        if kind in ("async", "batch"):
+            async with Publisher(redis.url) as publisher:
+                if kind == "batch":
+                    receipts = await publisher.publish_many([("ticks", 1), ("ticks", 2)])
+                else:
+                    receipts = [await publisher.publish("ticks", number) for number in (1, 2)]
+        else:
+            with SyncPublisher(redis.url) as sync:
+                if kind == "sync batch":
+                    events = [("ticks", 1), {"channel": "ticks", "data": 2}]
+                    receipts = await asyncio.to_thread(sync.publish_many, events)
+                else:
+                    receipts = [
+                        await asyncio.to_thread(sync.publish, "ticks", number) for number in (1, 2)
+                    ]
+        assert await receive(stream, 2) == [1, 2]
+        third = await manager.publish("ticks", 3)
+    positions = [receipt.position for receipt in [*receipts, third]]
+    assert all(positions) and len(set(positions)) == 3
+    assert [receipt.offset for receipt in [*receipts, third]] == [1, 2, 3]
+
+
+async def test_an_event_that_is_published_again_with_its_id_is_one_event(redis):
+    manager = SubscriptionManager([ticks], bus=redis.url)
+    async with manager, manager.subscribe(TICKS) as stream, Publisher(redis.url) as publisher:
+        receipts = [await publisher.publish("ticks", 1, event_id="paid-7") for _ in range(5)]
+        await publisher.publish("ticks", 2)
+        assert await receive(stream, 2) == [1, 2]
+    assert receipts == [receipts[0]] * 5
+    assert receipts[0].event_id == "paid-7"
+
+
+async def test_order_is_that_of_the_calls(redis):
+    manager = SubscriptionManager([ticks], bus=redis.url)
+    async with manager, manager.subscribe(TICKS) as stream, Publisher(redis.url) as publisher:
+        calls = [asyncio.ensure_future(publisher.publish("ticks", n)) for n in range(200)]
+        await asyncio.gather(*calls)
+        assert await receive(stream, 200) == list(range(200))
+
+
+async def test_a_tenant_is_published_to_alone(redis):
+    manager = SubscriptionManager(
+        [ticks], bus=redis.url, security=Security(tenant=TenantIsolation())
+    )
+    mine, other = (Identity(user_id="1", tenant_id=name) for name in ("mine", "other"))
+    async with (
+        manager,
+        manager.subscribe(TICKS, identity=mine) as stream,
+        manager.subscribe(TICKS, identity=other) as others,
+        Publisher(redis.url, tenant=TenantIsolation()) as publisher,
+    ):
+        await publisher.publish("ticks", 1, tenant_id="other")
+        await publisher.publish("ticks", 2, tenant_id="mine")
+        assert await receive(stream, 1) == [2]
+        assert await receive(others, 1) == [1]
+        with pytest.raises(PublishError, match="tenant"):
+            await publisher.publish("ticks", {"tenant_id": "mine"}, tenant_id="other")
+
+
+@dataclass
+class Point:
+    x: int
+
+
+async def test_data_is_what_a_manager_takes(redis):
+    async with Publisher(redis.url) as publisher:
+        await publisher.publish("points", Point(1))
+        with pytest.raises(PublishError, match="data"):
+            await publisher.publish("points", object())
+        with pytest.raises(PublishError, match="channel"):
+            await publisher.publish("", 1)
+
+
+async def test_without_an_engine_the_error_says_what_is_known(redis):
+    url = redis.url
+    await redis.kill()
+    async with Publisher(url, on_unavailable="fail") as publisher:
+        with pytest.raises(PublishError) as failed:
+            await publisher.publish("ticks", 1)
+        assert failed.value.retryable
+        assert failed.value.outcome == "not_sent"
+
+
+async def test_a_closed_publisher_says_so(redis):
+    publisher = Publisher(redis.url)
+    await publisher.publish("ticks", 1)
+    await publisher.close()
+    await publisher.close()
+    with pytest.raises(PublishError, match="closed"):
+        await publisher.publish("ticks", 2)
+
+
+@pytest.mark.parametrize("kind", [Publisher, SyncPublisher])
+@pytest.mark.parametrize("url", ["memory://", "", "redis", None, "http://x"])
+def test_a_bus_that_reaches_no_process_is_refused(kind, url):
+    with pytest.raises(ConfigurationError, match="bus"):
+        kind(url)
+
+
+PROGRAM = """
+import os, sys
+from fraiseql_subs import SyncPublisher
+
+publisher = SyncPublisher(sys.argv[1])
+publisher.publish("ticks", 1)
+child = os.fork()
+if child == 0:
+    publisher.publish("ticks", 2)
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+publisher.publish("ticks", 3)
+# It is not closed: the end of the program does.
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+async def test_a_forked_process_publishes_and_a_program_ends_without_closing(redis):
+    manager = SubscriptionManager([ticks], bus=redis.url)
+    async with manager, manager.subscribe(TICKS) as stream:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-W",
+            "ignore",
+            "-c",
+            PROGRAM,
+            redis.url,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
+        assert process.returncode == 0, output.decode()
+        assert await receive(stream, 3) == [1, 2, 3]
