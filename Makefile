@@ -17,7 +17,7 @@ PYTHONS = $(shell for version in 3.10 3.11 3.12 3.13; do \
 	for python in python$$version $$HOME/.pyenv/versions/$$version.*/bin/python; do \
 	$$python -c '' 2>/dev/null && echo $$python && break; done; done)
 
-.PHONY: help setup fmt test-one deny attack demo .built .page graphiql test test-rust test-python test-pythons lint types check bench compare fuzz fuzz-graphql clean .chromium .node .proxies .faketime .libpython .redis
+.PHONY: help setup fmt test-one deny attack faults demo .built .page graphiql test test-rust test-python test-pythons lint types check bench compare fuzz fuzz-graphql clean .chromium .node .proxies .faketime .libpython .redis
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -59,6 +59,9 @@ test-one: $(VENV)/.debug ## some Python tests; T="tests -k drain", by default te
 
 attack: $(VENV)/.debug ## clients that mean harm: what they may take, and who is served beside them; ATTACK_CLIENTS=10000
 	$(BIN)/python -m pytest -m attack
+
+faults: $(VENV)/.debug .redis ## all that breaks between nodes and their engine, with many clients; FAULT_CLIENTS=200 on each node
+	FAULTS=1 $(BIN)/python -m pytest -m faults
 
 FUZZ_EXAMPLES ?= 50000
 

@@ -92,17 +92,20 @@ class RedisServer:
         finally:
             writer.close()
 
-    async def command(self, *words: str) -> str:
-        """Run a command by redis-cli; returns what it prints."""
+    async def command(self, *words: str, last: bytes | None = None) -> str:
+        """Run a command by redis-cli, with bytes as its last word; returns what it prints."""
+        more = [] if last is None else ["-x"]
         process = await asyncio.create_subprocess_exec(
             "redis-cli",
             "-p",
             str(self.port),
+            *more,
             *words,
+            stdin=asyncio.subprocess.DEVNULL if last is None else asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        output, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
+        output, _ = await asyncio.wait_for(process.communicate(last), PATIENCE)
         return output.decode().strip()
 
     async def kill(self) -> None:

@@ -1,0 +1,63 @@
+"""Rows of the fault table: what is broken, and what is promised all the same.
+
+`make faults` runs all of them with many clients; the suite runs the quick ones with few.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+from deployment import ALL_ROWS, Deployment
+from support.redis_server import RedisServer
+
+StartRedis: TypeAlias = Callable[..., Awaitable[RedisServer]]
+Deploy: TypeAlias = Callable[..., Awaitable[Deployment]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("slow_fault") and not ALL_ROWS:
+            item.add_marker(pytest.mark.skip(reason="takes long: run `make faults`"))
+
+
+@pytest.fixture
+async def stack() -> AsyncIterator[AsyncExitStack]:
+    """Close what a test has opened, the newest first."""
+    async with AsyncExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def start_redis(stack: AsyncExitStack, tmp_path: Path) -> Iterator[StartRedis]:
+    """Start a server of the test's own, with these of its settings."""
+    count = 0
+
+    async def start(**options: str) -> RedisServer:
+        nonlocal count
+        count += 1
+        directory = tmp_path / f"redis-{count}"
+        directory.mkdir()
+        names = {name.replace("_", "-"): value for name, value in options.items()}
+        return await stack.enter_async_context(RedisServer(directory, names))
+
+    yield start
+
+
+@pytest.fixture
+async def redis(start_redis: StartRedis) -> RedisServer:
+    """A server that keeps nothing on its disk."""
+    return await start_redis()
+
+
+@pytest.fixture
+def deploy(stack: AsyncExitStack) -> Deploy:
+    """Start nodes, their clients and a publisher: `deployment = await deploy(redis)`."""
+
+    async def start(redis: RedisServer, **options: Any) -> Deployment:
+        return await stack.enter_async_context(Deployment(redis.port, **options))
+
+    return start
