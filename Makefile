@@ -8,7 +8,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PAGE := fraiseql_subs/graphiql/index.html
-SOURCES := $(shell find rust fraiseql_subs -name '*.rs' -o -name '*.toml' -o -name '*.py') Cargo.toml Cargo.lock pyproject.toml
+SOURCES := $(shell find rust fraiseql_subs -name '*.rs' -o -name '*.lua' -o -name '*.toml' -o -name '*.py') Cargo.toml Cargo.lock pyproject.toml
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 unexport PYTHONPATH
 

@@ -9,9 +9,14 @@ local streams, results, fresh_events = {}, {}, {}
 for i = 1, count do
   local counter, history = KEYS[2 * i], KEYS[2 * i + 1]
   local epoch, offset = head(counter, history)
+  local channel = ARGV[9 + i]
+  -- Before history keeps anything: an event that is refused must not be found there later. Nothing
+  -- subscribes to this channel, which falls under the same permissions.
+  local allowed = redis.pcall(publish, channel .. '?', '')
   streams[i] = {
-    counter = counter, history = history, channel = ARGV[9 + i],
+    counter = counter, history = history, channel = channel,
     epoch = epoch, first = offset, offset = offset,
+    refused = type(allowed) == 'table' and allowed.err,
   }
 end
 
@@ -20,14 +25,18 @@ local argument, result = 10 + count, 0
 for key = 2 * count + 2, #KEYS do
   result = result + 1
   local stream = streams[tonumber(ARGV[argument])]
-  local at = position(stream.epoch, stream.offset + 1)
-  local known_as = redis.call('SET', KEYS[key], at, 'NX', 'GET', 'EX', known)
-  if known_as then
-    results[result] = known_as
+  if stream.refused then
+    results[result] = '!' .. stream.refused
   else
-    stream.offset = stream.offset + 1
-    results[result] = at
-    fresh_events[#fresh_events + 1] = { result, stream, stream.offset, KEYS[key], ARGV[argument + 1] }
+    local at = position(stream.epoch, stream.offset + 1)
+    local known_as = redis.call('SET', KEYS[key], at, 'NX', 'GET', 'EX', known)
+    if known_as then
+      results[result] = known_as
+    else
+      stream.offset = stream.offset + 1
+      results[result] = at
+      fresh_events[#fresh_events + 1] = { result, stream, stream.offset, KEYS[key], ARGV[argument + 1] }
+    end
   end
   argument = argument + 2
 end
