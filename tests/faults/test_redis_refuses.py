@@ -128,7 +128,7 @@ RULES = (
 )
 
 
-@pytest.mark.parametrize("command", ["evalsha", "xadd", "set"])
+@pytest.mark.parametrize("command", ["evalsha", "xadd", "set", "publish"])
 async def test_a_permission_is_taken_away_and_given_back(redis, deploy, command):
     """R16, NOPERM: it is told as what it is, and not tried again and again."""
     await redis.command("ACL", "SETUSER", "bus", "reset", "on", ">secret", *RULES.split())
@@ -149,21 +149,6 @@ async def test_a_permission_is_taken_away_and_given_back(redis, deploy, command)
     # It is later than events that were published after the first attempt.
     entry.outcome, entry.position = "unknown", receipt.position
     check(deployment, may_be_refused=True)
-
-
-async def test_an_event_that_is_stored_is_accepted_although_redis_may_not_tell_of_it(redis, deploy):
-    """Nodes find it in history, once."""
-    await redis.command("ACL", "SETUSER", "bus", "reset", "on", ">secret", *RULES.split())
-    deployment = await deploy(redis, user="bus:secret@")
-    await deployment.settle()
-    await redis.command("ACL", "SETUSER", "bus", "-publish")
-    entry = await deployment.ledger.publish(STREAM, part=0)
-    assert entry.outcome == "ok", entry.error
-    await redis.command("ACL", "SETUSER", "bus", "+publish")
-    receipt = await deployment.ledger.send(entry)
-    assert receipt.position == entry.position
-    await deployment.settle()
-    check(deployment, nothing_missed=True)
 
 
 @pytest.fixture
