@@ -257,6 +257,12 @@ impl Intake {
         self.queue.lock().items.len()
     }
 
+    /// Whether nothing that an engine delivers would be taken now.
+    pub(crate) fn is_full(&self) -> bool {
+        self.room.available_permits() == 0
+            || self.queue.lock().delivered_bytes >= MAX_DELIVERED_BYTES
+    }
+
     /// Whether nothing waits to be broadcast.
     #[must_use]
     pub fn is_empty(&self) -> bool {

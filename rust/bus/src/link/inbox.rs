@@ -224,6 +224,11 @@ impl Inbox {
         }
     }
 
+    /// Whether broadcasting does not keep up with what is delivered.
+    pub(super) fn is_full(&self) -> bool {
+        self.intake.is_full()
+    }
+
     /// The number of streams that are delivered.
     pub(super) fn len(&self) -> usize {
         self.state.lock().carried.len()

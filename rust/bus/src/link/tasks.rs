@@ -22,6 +22,9 @@ const READ_EVENTS: usize = 256;
 /// 32 times.
 const READ_PAUSE: Duration = Duration::from_millis(50);
 
+/// Pause while broadcasting does not keep up with what is read.
+const FULL_PAUSE: Duration = Duration::from_millis(5);
+
 /// How often silent and unwanted streams are looked for.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -56,6 +59,10 @@ async fn read(link: &EngineLink, ReadRequest { key, after }: ReadRequest) {
     if fruitless > 0 {
         let longest = READ_PAUSE.mul_f64(f64::from(1 << fruitless.min(6)));
         sleep(longest.mul_f64(fastrand::f64())).await;
+    }
+    while link.inbox.is_full() {
+        // What is read now would have to be read again.
+        sleep(FULL_PAUSE).await;
     }
     link.inbox.line_up(&key);
 }
