@@ -5,7 +5,7 @@ Not here: what a URL may hold, which the engines read themselves.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
 from ._core import check_bus
@@ -28,13 +28,15 @@ class BusOptions:
             password.
     """
 
-    url: str = "memory://"
+    url: str = field(default="memory://", repr=False)
     on_unavailable: OnUnavailable = "wait"
     publish_timeout: float = 5.0
 
     def __post_init__(self) -> None:
         if not isinstance(self.url, str):
-            refuse("bus", self.url, 'give a URL, such as "redis://127.0.0.1:6379"')
+            # Not the value: it may hold a password.
+            kind = type(self.url).__name__
+            refuse("bus", kind, 'give a URL as a string, such as "redis://127.0.0.1:6379"')
         if not has_utf8(self.url):
             refuse("bus", "a text", LONE_SURROGATE)
         check_bus(self.url)

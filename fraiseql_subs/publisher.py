@@ -44,12 +44,15 @@ class _Link:
     def core(self) -> PublisherCore:
         """The link; its thread is not in a forked process, which makes another one."""
         if self._process != os.getpid():
-            # Another thread of the parent may have held the lock.
-            self._lock = threading.Lock()
-            self._process = os.getpid()
-            self._abandoned = self._core
-            self._core = PublisherCore(*self._arguments)
+            with self._lock:
+                if self._process != os.getpid():
+                    self._core = PublisherCore(*self._arguments)
+                    self._process = os.getpid()
         return self._core
+
+    def renew_lock(self) -> None:
+        """Replace the lock in a forked process: a thread of the parent may have held it."""
+        self._lock = threading.Lock()
 
     def close(self) -> None:
         """Wait until what was published is answered, and end the link."""
@@ -58,6 +61,16 @@ class _Link:
 
 
 _links: weakref.WeakSet[_Link] = weakref.WeakSet()
+
+
+def _renew_locks() -> None:
+    """Let forked processes make links of their own."""
+    for link in list(_links):
+        link.renew_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
 
 
 @atexit.register

@@ -175,7 +175,12 @@ impl Intake {
         draft: Draft,
         bytes: usize,
     ) -> Result<(), Full> {
-        let permit = self.room.try_acquire().map_err(|_| Full)?;
+        let permit = match self.room.try_acquire() {
+            Ok(permit) => permit,
+            Err(TryAcquireError::NoPermits) => return Err(Full),
+            // Of a closed intake nothing is wanted any more.
+            Err(TryAcquireError::Closed) => return Ok(()),
+        };
         let delivered = self.enter(|queue| {
             if queue.delivered_bytes + bytes > MAX_DELIVERED_BYTES && queue.delivered_bytes > 0 {
                 return Err(Full);
@@ -188,8 +193,8 @@ impl Intake {
         delivered.unwrap_or(Ok(()))
     }
 
-    /// Has a stream go on after a position, with a gap before it. Takes no room: of a stream at most
-    /// one gap follows another without an event between them.
+    /// Has a stream go on after a position, with a gap before it. Takes no room, so it is for a stream
+    /// that begins, of which there is one for each that is wanted; see [`Self::is_full`].
     pub(crate) fn deliver_gap(&self, stream: &Arc<Stream>, position: Position) {
         // Of a closed intake nothing is wanted any more.
         let _is_closed = self.enter(|queue| queue.deliver_gap(stream.clone(), position));
@@ -257,10 +262,11 @@ impl Intake {
         self.queue.lock().items.len()
     }
 
-    /// Whether nothing that an engine delivers would be taken now.
+    /// Whether an event that an engine delivers may not be taken now.
     pub(crate) fn is_full(&self) -> bool {
-        self.room.available_permits() == 0
-            || self.queue.lock().delivered_bytes >= MAX_DELIVERED_BYTES
+        !self.room.is_closed()
+            && (self.room.available_permits() == 0
+                || self.queue.lock().delivered_bytes > MAX_DELIVERED_BYTES / 2)
     }
 
     /// Whether nothing waits to be broadcast.

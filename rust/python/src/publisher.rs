@@ -12,13 +12,41 @@ use runtime::EnginePublisher;
 
 use crate::bus::PyBusOptions;
 use crate::error::{bus_error, config_error, publish_error, runtime_error};
+use crate::fork;
 use crate::policy::PyTenantIsolation;
 use crate::publish::{read_drafts, to_receipts};
 use crate::setup::PyHistory;
 
 /// A link to an engine, which publishes.
 #[pyclass(module = "fraiseql_subs._core", frozen)]
-pub(crate) struct PublisherCore(EnginePublisher);
+pub(crate) struct PublisherCore {
+    /// Taken when it is dropped.
+    publisher: Option<EnginePublisher>,
+    forks: u32,
+}
+
+impl PublisherCore {
+    fn publisher(&self) -> PyResult<&EnginePublisher> {
+        let is_here = self.forks == fork::count();
+        let publisher = self.publisher.as_ref().filter(|_| is_here);
+        publisher.ok_or_else(|| refused(&BusError::Closed))
+    }
+}
+
+impl Drop for PublisherCore {
+    fn drop(&mut self) {
+        let Some(publisher) = self.publisher.take() else {
+            return;
+        };
+        if self.forks == fork::count() {
+            // The thread that is waited for may itself wait for the GIL.
+            Python::attach(|py| py.detach(|| drop(publisher)));
+        } else {
+            // Its thread is in the parent process.
+            std::mem::forget(publisher);
+        }
+    }
+}
 
 #[pymethods]
 impl PublisherCore {
@@ -38,7 +66,11 @@ impl PublisherCore {
         let engine = config.engine(history.as_ref())?;
         let tenant = tenant.map(|tenant| tenant.read()).transpose()?;
         let publisher = py.detach(|| EnginePublisher::start(engine, tenant));
-        publisher.map(Self).map_err(|error| runtime_error(&error))
+        let publisher = publisher.map_err(|error| runtime_error(&error))?;
+        Ok(Self {
+            publisher: Some(publisher),
+            forks: fork::count(),
+        })
     }
 
     /// Publishes a batch and blocks until it is answered.
@@ -47,7 +79,7 @@ impl PublisherCore {
         let (answer, answered) = mpsc::sync_channel(1);
         // The receiver waits for exactly this.
         let done = move |result| drop(answer.send(result));
-        self.0
+        self.publisher()?
             .publish(drafts, done)
             .map_err(|error| refused(&error))?;
         let published = py.detach(move || answered.recv());
@@ -68,7 +100,7 @@ impl PublisherCore {
                 }
             });
         };
-        self.0
+        self.publisher()?
             .publish(drafts, done)
             .map_err(|error| refused(&error))
     }
@@ -76,7 +108,9 @@ impl PublisherCore {
     /// Waits until what was published is answered, at most for `drain` seconds, and ends the link.
     fn close(&self, py: Python<'_>, drain: f64) {
         let drain = Duration::try_from_secs_f64(drain).unwrap_or_default();
-        py.detach(|| self.0.close(drain));
+        if let Ok(publisher) = self.publisher() {
+            py.detach(|| publisher.close(drain));
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -179,3 +180,53 @@ async def test_a_forked_process_publishes_and_a_program_ends_without_closing(red
         output, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
         assert process.returncode == 0, output.decode()
         assert await receive(stream, 3) == [1, 2, 3]
+
+
+FORKS = """
+import os, sys
+from fraiseql_subs import SyncPublisher
+
+publisher = SyncPublisher(sys.argv[1])
+children = []
+for number in range(4):
+    child = os.fork()
+    if child == 0:
+        receipt = publisher.publish("ticks", number)
+        os.write(1, f"{receipt.event_id}\\n".encode())
+        os._exit(0)
+    children.append(child)
+for child in children:
+    assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+async def test_every_event_of_several_forked_processes_is_published(redis):
+    manager = SubscriptionManager([ticks], bus=redis.url)
+    async with manager, manager.subscribe(TICKS) as stream:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-W", "ignore", "-c", FORKS, redis.url, stdout=asyncio.subprocess.PIPE
+        )
+        output, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
+        assert process.returncode == 0
+        assert len(set(output.decode().split())) == 4
+        assert sorted(await receive(stream, 4)) == [0, 1, 2, 3]
+
+
+async def test_a_publisher_that_is_forgotten_ends(redis):
+    for _ in range(20):
+        publisher = Publisher(redis.url)
+        task = asyncio.ensure_future(publisher.publish("ticks", 1))
+        await asyncio.sleep(0)
+        task.cancel()
+        del publisher, task
+        gc.collect()
+
+
+async def test_an_id_of_one_channel_is_no_position_in_another(redis):
+    """Also after a restart of Redis, when all numberings begin at once."""
+    channels = ["ticks", *(f"other.{number}" for number in range(5))]
+    async with Publisher(redis.url) as publisher:
+        receipts = await publisher.publish_many([(channel, 1) for channel in channels])
+    positions = {receipt.position for receipt in receipts}
+    assert len(positions) == len(channels)

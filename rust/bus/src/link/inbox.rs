@@ -49,6 +49,8 @@ struct Carried {
     heard_at: Instant,
     /// Whether it is in `InboxState::reads`.
     is_in_line: bool,
+    /// Whether it is being read, or a pause after a read has not ended.
+    is_reading: bool,
 }
 
 /// A stream that is to be read after a position.
@@ -112,6 +114,7 @@ impl Inbox {
             idle_since: None,
             heard_at: Instant::now(),
             is_in_line: false,
+            is_reading: false,
         }
     }
 
@@ -164,6 +167,7 @@ impl Inbox {
             if let Some(carried) = state.carried.get_mut(&key) {
                 carried.is_in_line = false;
                 if let Some(after) = carried.sequencer.begin_read() {
+                    carried.is_reading = true;
                     return Some(ReadRequest { key, after });
                 }
             }
@@ -199,15 +203,21 @@ impl Inbox {
         })
     }
 
-    /// Puts a stream in line whose history is to be read, unless it is there.
-    pub(super) fn line_up(&self, key: &StreamKey) {
-        self.line_up_in(&mut self.state.lock(), key);
+    /// A read of a stream, and the pause after it, has ended: puts it in line if it is to be read again.
+    pub(super) fn end_read(&self, key: &StreamKey) {
+        let mut state = self.state.lock();
+        if let Some(carried) = state.carried.get_mut(key) {
+            carried.is_reading = false;
+        }
+        self.line_up(&mut state, key);
     }
 
-    fn line_up_in(&self, state: &mut InboxState, key: &StreamKey) {
+    /// Puts a stream in line whose history is to be read, unless it is there or being read.
+    fn line_up(&self, state: &mut InboxState, key: &StreamKey) {
         if let Some(carried) = state.carried.get_mut(key)
             && carried.sequencer.wants_read()
             && !carried.is_in_line
+            && !carried.is_reading
         {
             carried.is_in_line = true;
             state.reads.push_back(key.clone());
@@ -248,7 +258,7 @@ impl Inbox {
     ) {
         let mut state = self.state.lock();
         self.advance(&mut state, key, take);
-        self.line_up_in(&mut state, key);
+        self.line_up(&mut state, key);
     }
 
     /// Has the sequencer of a stream take a step, and hands on what is in order.
@@ -263,6 +273,8 @@ impl Inbox {
             let stream = &carried.stream;
             take(&mut carried.sequencer, &mut |output| match output {
                 Output::Deliver(position, decoded) => self.deliver(stream, position, decoded),
+                // One for each event that finds no room would fill the intake with gaps.
+                Output::Missed(_) if self.intake.is_full() => false,
                 Output::Missed(position) => {
                     self.intake.deliver_gap(stream, position);
                     true

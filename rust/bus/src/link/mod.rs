@@ -13,7 +13,7 @@ mod tasks;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use counters::LinkCounters;
 pub use counters::LinkSnapshot;
@@ -32,8 +32,13 @@ pub struct EngineLink {
     engine: Arc<dyn Engine>,
     inbox: Arc<Inbox>,
     outbox: Outbox,
+    /// Reads at a time for clients that return.
+    reads: Arc<Semaphore>,
     counters: Arc<LinkCounters>,
 }
+
+/// Reads of the engine's history at a time, for gaps, and as many for clients that return (count).
+const READS_AT_ONCE: usize = 64;
 
 /// How a link publishes.
 #[derive(Clone)]
@@ -76,6 +81,7 @@ impl EngineLink {
             outbox: Outbox::new(engine.clone(), options, streams),
             inbox: Arc::new(Inbox::new(intake, capabilities, counters.clone())),
             engine,
+            reads: Arc::new(Semaphore::new(READS_AT_ONCE)),
             counters,
         }
     }
@@ -128,9 +134,11 @@ impl EngineLink {
     ) -> Pending<Result<ReadPage, ReadError>> {
         let (key, counters) = (stream.key().clone(), self.counters.clone());
         counters::count(&counters.reads);
-        let answer = self.engine.read(&key, after, limit);
+        let (engine, reads) = (self.engine.clone(), self.reads.clone());
         Box::pin(async move {
-            let page = answer.await?;
+            let closed = |_| ReadError::Unavailable("the link is closed".to_owned());
+            let _turn = reads.acquire_owned().await.map_err(closed)?;
+            let page = engine.read(&key, after, limit).await?;
             let decoded = |(position, envelope)| {
                 let decoded = decode(&key, &envelope, &counters);
                 (position, decoded.draft)

@@ -53,7 +53,7 @@ impl Outbox {
             streams,
             timeout: options.publish_timeout,
             is_queued: options.publish.on_unavailable == OnUnavailable::Queue,
-            node: fastrand::u64(..),
+            node: random_node(),
             published: AtomicU64::new(0),
         }
     }
@@ -114,6 +114,19 @@ impl Outbox {
     pub(super) fn close(&self, drain: Duration) -> impl Future<Output = ()> + Send + use<> {
         self.publisher.close(drain)
     }
+}
+
+/// A number that no other process has, also none that was forked from the same one: a generator in
+/// memory would be copied.
+fn random_node() -> u64 {
+    let mut node = [0; 8];
+    if getrandom::fill(&mut node).is_err() {
+        // Without random bits of the system the process and the time tell processes apart.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let nanoseconds = now.map_or(0, |since| since.as_nanos() as u64);
+        return nanoseconds ^ u64::from(std::process::id()).rotate_left(40);
+    }
+    u64::from_le_bytes(node)
 }
 
 impl Future for LinkPublishing {

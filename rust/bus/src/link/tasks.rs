@@ -7,13 +7,10 @@ use std::time::{Duration, Instant};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{interval, sleep};
 
-use super::EngineLink;
 use super::inbox::ReadRequest;
+use super::{EngineLink, READS_AT_ONCE};
 use crate::StreamKey;
 use crate::engine::Health;
-
-/// Reads of the engine's history at a time (count).
-const READS_AT_ONCE: usize = 64;
 
 /// Events of one read (count).
 const READ_EVENTS: usize = 256;
@@ -64,7 +61,7 @@ async fn read(link: &EngineLink, ReadRequest { key, after }: ReadRequest) {
         // What is read now would have to be read again.
         sleep(FULL_PAUSE).await;
     }
-    link.inbox.line_up(&key);
+    link.inbox.end_read(&key);
 }
 
 /// Compares silent streams with the engine, and ends the delivery of those that nothing wants.
@@ -77,7 +74,6 @@ pub(super) async fn look_after(link: Arc<EngineLink>) {
         let linger = LINGER.mul_f64(1.0 + fastrand::f64());
         link.inbox
             .expire(now, linger, |key| link.engine.unwant(key));
-        // Without history nothing could be read that a comparison shows to be missing.
         if link.has_history() && link.engine.health().is_live() {
             let silence = SILENCE.mul_f64(0.5 + fastrand::f64());
             let silent = link.inbox.silent(silence, AUDIT_STREAMS, now);

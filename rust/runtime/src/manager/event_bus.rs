@@ -90,7 +90,7 @@ impl Actor for EventBusActor {
                 };
                 let turn = Arc::new(turn);
                 let mut items = intake.take(BROADCAST_BATCH);
-                let taken = items.len();
+                let taken = items.iter().filter_map(StreamItem::event).count();
                 // What goes to an engine was looked at before.
                 if state.link.is_none() {
                     let mut notices = state.notices.lock();
@@ -104,7 +104,8 @@ impl Actor for EventBusActor {
                         event.is_none_or(|event| event.tenant_id.is_some())
                     };
                     items.retain(is_of_tenant);
-                    let dropped = taken - items.len();
+                    let kept = items.iter().filter_map(StreamItem::event).count();
+                    let dropped = taken - kept;
                     metrics.events_without_tenant.add(dropped as u64);
                 }
                 let items: Arc<[StreamItem]> = items.into();

@@ -343,8 +343,8 @@ impl Runtime {
         self.wait_while(is_under_way, deadline).await;
         self.complete_all();
         if let Some(link) = &self.state.link {
-            link.close(deadline.saturating_duration_since(Instant::now()))
-                .await;
+            let left = deadline.saturating_duration_since(Instant::now());
+            link.close(left.max(limit.min(CLOSE_TIME))).await;
         }
     }
 

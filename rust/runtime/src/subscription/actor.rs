@@ -109,6 +109,11 @@ impl SubscriptionActor {
         &self.sink
     }
 
+    /// Whether it takes no further event.
+    pub(super) fn is_finishing(&self) -> bool {
+        self.is_finishing
+    }
+
     pub(super) fn lane(&self) -> Option<&Arc<Lane>> {
         self.lane.as_ref()
     }

@@ -136,6 +136,11 @@ impl ActorFuture<SubscriptionActor> for CatchUp {
     ) -> Poll<()> {
         actor.wake_when_moved(cx.waker().clone());
         for _ in 0..REPLAY_BATCH {
+            if actor.is_finishing() && !matches!(self.remote, RemoteState::Idle) {
+                // A drain does not wait for an engine that has no answer.
+                actor.caught_up(&mut self.replay, 0, ctx);
+                return Poll::Ready(());
+            }
             ready!(self.poll_remote(cx));
             ready!(actor.sink().poll_room(cx));
             match self.step(actor) {

@@ -17,7 +17,8 @@ local function head(counter, history)
   local found = redis.call('HMGET', counter, 'generation', 'epoch', 'offset', 'period')
   local epoch, offset = found[2], tonumber(found[3] or '')
   if found[1] ~= generation or not epoch or not offset then
-    epoch, offset = fresh, 0
+    -- Each stream has its own: an id of one is no position in another.
+    epoch, offset = string.sub(redis.sha1hex(fresh .. counter), 1, 16), 0
     -- First: a server that is full refuses it, and refuses nothing after a script's first write.
     redis.call('HSET', counter, 'generation', generation, 'epoch', epoch, 'offset', 0, 'period', period)
     redis.call('UNLINK', history)
