@@ -12,11 +12,13 @@ import fraiseql_subs
 from fraiseql_subs import (
     Event,
     Executor,
+    Publisher,
     Receipt,
     ResponseHead,
     ResponseHeaders,
     ResponseStream,
     SubscriptionManager,
+    SyncPublisher,
     TenantPublisher,
 )
 
@@ -78,11 +80,13 @@ def test_each_public_function_and_class_is_used():
     [
         Event,
         Executor,
+        Publisher,
         Receipt,
         ResponseHead,
         ResponseHeaders,
         ResponseStream,
         SubscriptionManager,
+        SyncPublisher,
         TenantPublisher,
     ],
 )
