@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ._texts import LONE_SURROGATE, has_utf8
-from .config import is_number, refuse
+from .config import History, is_number, refuse
+from .errors import ConfigurationError
 
 MAX_DRAIN = 24 * 3600
 """Longest drain (seconds)."""
@@ -43,6 +44,14 @@ def check_flag(setting: str, value: object) -> bool:
     if not isinstance(value, bool):
         refuse(setting, value, "give True or False")
     return value
+
+
+def check_history(value: object) -> None:
+    """Refuse what is neither a History nor None."""
+    if not (value is None or isinstance(value, History)):
+        raise ConfigurationError(
+            f"history={value!r}: give History(events=..., seconds=...), or None for none"
+        )
 
 
 def check_drain(value: object) -> float:

@@ -33,6 +33,7 @@ from ._settings import (
     check_drain,
     check_endpoint,
     check_flag,
+    check_history,
     check_host,
     check_port,
     check_unix,
@@ -140,10 +141,7 @@ class SubscriptionManager:
         for name, value, kind in (("security", security, Security), ("limits", limits, Limits)):
             if not (value is None or isinstance(value, kind)):
                 raise ConfigurationError(f"{name}={value!r}: give {kind.__name__}(...), or None")
-        if not (history is None or isinstance(history, History)):
-            raise ConfigurationError(
-                f"history={history!r}: give History(events=..., seconds=...), or None for none"
-            )
+        check_history(history)
         if workers is None:
             workers = min(os.cpu_count() or 1, 4)
         is_count = isinstance(workers, int) and not isinstance(workers, bool)

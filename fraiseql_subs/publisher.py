@@ -19,6 +19,7 @@ from typing_extensions import Self
 
 from ._bus import BusOptions, OnUnavailable
 from ._core import PublisherCore, Receipt
+from ._settings import check_history
 from .config import DEFAULT_HISTORY, History, refuse
 from .security import TenantIsolation
 
@@ -30,8 +31,7 @@ class _Link:
     """The link of a publisher in this process; a forked process gets its own."""
 
     def __init__(self, bus: BusOptions, history: History | None, tenant: Any) -> None:
-        if not (history is None or isinstance(history, History)):
-            refuse("history", history, "give History(events=..., seconds=...), or None for none")
+        check_history(history)
         if not (tenant is None or isinstance(tenant, TenantIsolation)):
             refuse("tenant", tenant, "give TenantIsolation(...), or None")
         self._arguments = (bus, history, tenant)
@@ -80,7 +80,22 @@ def _close_all() -> None:
         link.close()
 
 
-class SyncPublisher:
+class _LinkedPublisher:
+    """What publishers have in common: the link that they were configured for."""
+
+    def __init__(
+        self,
+        bus: str,
+        *,
+        history: History | None = DEFAULT_HISTORY,
+        tenant: TenantIsolation | None = None,
+        on_unavailable: OnUnavailable = "wait",
+        publish_timeout: float = 5.0,
+    ) -> None:
+        self._link = _Link(BusOptions(bus, on_unavailable, publish_timeout), history, tenant)
+
+
+class SyncPublisher(_LinkedPublisher):
     """Publishes events to the engine of other processes, and blocks until it has answered.
 
     `with SyncPublisher("redis://...") as publisher: publisher.publish("orders", {...})`. It is made
@@ -98,17 +113,6 @@ class SyncPublisher:
     Raises:
         ConfigurationError: An argument is out of its range.
     """
-
-    def __init__(
-        self,
-        bus: str,
-        *,
-        history: History | None = DEFAULT_HISTORY,
-        tenant: TenantIsolation | None = None,
-        on_unavailable: OnUnavailable = "wait",
-        publish_timeout: float = 5.0,
-    ) -> None:
-        self._link = _Link(BusOptions(bus, on_unavailable, publish_timeout), history, tenant)
 
     def publish(
         self,
@@ -160,23 +164,12 @@ class SyncPublisher:
         self.close()
 
 
-class Publisher:
+class Publisher(_LinkedPublisher):
     """Publishes events to the engine of other processes, from asyncio.
 
     `async with Publisher("redis://...") as publisher: await publisher.publish("orders", {...})`.
     The arguments are those of `SyncPublisher`. It may be used by several event loops.
     """
-
-    def __init__(
-        self,
-        bus: str,
-        *,
-        history: History | None = DEFAULT_HISTORY,
-        tenant: TenantIsolation | None = None,
-        on_unavailable: OnUnavailable = "wait",
-        publish_timeout: float = 5.0,
-    ) -> None:
-        self._link = _Link(BusOptions(bus, on_unavailable, publish_timeout), history, tenant)
 
     async def publish(
         self,

@@ -14,7 +14,7 @@ from support.tcp_proxy import Admission, TcpProxy
 
 @asynccontextmanager
 async def echo(mark: bytes = b"") -> AsyncIterator[int]:
-    """Serve what answers each line with itself, behind a mark; gives its port."""
+    """Serve echoes of each line, with a mark before them; yields the port."""
     tasks = set()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

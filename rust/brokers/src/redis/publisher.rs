@@ -6,7 +6,8 @@ use redis::Value;
 
 use super::fault::{Fault, FaultKind};
 use super::link::Link;
-use super::script::{BATCH, Calls, Script, positions};
+use super::reader;
+use super::script::{BATCH, Script, positions};
 use super::shared::Shared;
 use super::slot::Role;
 
@@ -115,11 +116,7 @@ async fn attempt(shared: &Shared, events: &[Outgoing]) -> (Result<Vec<Attempt>, 
         let Some(link) = shared.slot(Role::Publisher).current() else {
             return (Err(shared.health.fault()), false);
         };
-        let calls = Calls {
-            config: &shared.config,
-            names: &shared.names,
-            run: &link.server.run,
-        };
+        let calls = reader::calls(shared, &link);
         let answer = link
             .call(Script::Publish, |digest| calls.publish(digest, &fitting))
             .await

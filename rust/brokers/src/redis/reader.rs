@@ -90,7 +90,8 @@ fn link(shared: &Shared) -> Result<Arc<Link>, Fault> {
         .ok_or_else(|| shared.health.fault())
 }
 
-fn calls<'a>(shared: &'a Shared, link: &'a Link) -> Calls<'a> {
+/// Returns what writes the script calls of a link.
+pub(super) fn calls<'a>(shared: &'a Shared, link: &'a Link) -> Calls<'a> {
     Calls {
         config: &shared.config,
         names: &shared.names,

@@ -2,7 +2,7 @@
 //! events come through.
 //!
 //! One task does it, one step after the other. So it always knows what is subscribed: what was wanted,
-//! not wanted and wanted again meanwhile is settled by what is wanted when it looks. Not here: the
+//! not wanted and wanted again before it looks is settled by what is wanted when it looks. Not here: the
 //! events (`delivery`).
 
 use std::collections::HashSet;
@@ -122,7 +122,7 @@ async fn settle_some(
         }
     }
     if let Some(fault) = busy {
-        tracing::warn!(reason = fault.reason, "streams are not ready");
+        tracing::warn!(target: "fraiseql_subs", reason = fault.reason, "streams are not ready");
         let pause = shared.config.times.backoff_limit;
         tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
     }

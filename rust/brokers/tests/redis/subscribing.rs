@@ -134,7 +134,7 @@ async fn each_lost_link_is_doubt_then_ready_and_no_stream_is_deaf() {
     for round in 0..15 {
         node.received.clear();
         server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
-        // What is published meanwhile may be missing; that is said before the stream is ready again.
+        // What is published before that may be missing; that is said before the stream is ready again.
         let text = format!("during {round}");
         node.publish_for_certain(&streams[round % 20], &text).await;
         node.received

@@ -1,7 +1,7 @@
 //! The link of a manager to its engine: which streams are delivered, in order and without a silent
 //! gap, and what is published and read through it.
 //!
-//! Not here: what an engine does (`brokers`), whom an event reaches (`runtime`).
+//! Not here: what an engine does (`brokers`), which subscriptions an event reaches (`runtime`).
 
 mod counters;
 mod decode;

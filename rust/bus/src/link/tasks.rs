@@ -1,5 +1,5 @@
 //! What the link does on its own thread: reads the history of streams with gaps, looks after silent
-//! streams, and lets go of those that nothing wants.
+//! streams, and ends the delivery of those that nothing wants.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

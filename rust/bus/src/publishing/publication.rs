@@ -92,7 +92,7 @@ impl Publication {
         Some(event)
     }
 
-    /// Has an event wait to be sent again, after an attempt; `false` when nobody waits for it.
+    /// Has an event wait to be sent again, after an attempt; `false` when its publisher does not wait for it any more.
     pub(super) fn wait_again(&self, index: usize) -> bool {
         let mut answers = self.answers.lock();
         let is_cancelled = answers.is_cancelled;

@@ -38,7 +38,7 @@ impl Shared {
         })
     }
 
-    /// Works on the queue. Whom that concerns is woken once, after the queue is free again.
+    /// Works on the queue. Publishers whose events were answered are woken once, after the lock is free.
     pub(super) fn with<T>(&self, work: impl FnOnce(&mut PublishQueue) -> T) -> T {
         let mut queue = self.queue.lock();
         let done = work(&mut queue);

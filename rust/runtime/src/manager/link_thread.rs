@@ -36,6 +36,7 @@ impl LinkThread {
         let thread = std::thread::Builder::new()
             .name("fraiseql-bus".into())
             .spawn(move || {
+                // Runs this thread's own runtime to its end; no coroutine of Python is awaited here.
                 runtime.block_on(async {
                     tokio::select! {
                         () = link.run() => {}

@@ -211,7 +211,7 @@ async fn pauses_are_a_function_of_the_attempts_that_have_failed() {
         .publish(events("a", [3]), patiently())
         .unwrap()
         .await;
-    // An answer to one event begins the count anew.
+    // An answer to one event sets the count to zero.
     assert_eq!(*asked.lock(), [1, 2, 1, 2]);
     for attempt in [1, 2, 7, u32::MAX] {
         let longest = Duration::from_millis(50 << (attempt - 1).min(5)).min(Duration::from_secs(1));

@@ -38,7 +38,7 @@ enum Step {
     Trim {
         keep: usize,
     },
-    /// The engine starts anew without its newest events.
+    /// The engine starts again without its newest events.
     Failover {
         lost: usize,
     },
