@@ -2,6 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use parking_lot::Mutex;
+
+use crate::Throttle;
 use crate::sequencer::SequencerCounters;
 
 /// What the link to an engine has counted so far.
@@ -12,6 +15,8 @@ pub(crate) struct LinkCounters {
     pub(super) gap_events: AtomicU64,
     pub(super) missed: AtomicU64,
     pub(super) unreadable: AtomicU64,
+    /// How often unreadable events are told.
+    pub(super) unreadable_told: Mutex<Throttle>,
     pub(super) other_stream: AtomicU64,
     pub(super) reads: AtomicU64,
     pub(super) refused: AtomicU64,

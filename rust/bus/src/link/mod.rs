@@ -5,6 +5,7 @@
 
 mod counters;
 mod decode;
+mod health_log;
 mod inbox;
 mod interest;
 mod outbox;
@@ -23,7 +24,7 @@ pub use outbox::LinkPublishing;
 use self::decode::decode;
 use self::inbox::Inbox;
 use self::outbox::Outbox;
-use crate::engine::{Engine, Health, Pending, ReadError};
+use crate::engine::{Engine, EngineHealth, Pending, ReadError};
 use crate::publishing::{PublishCounts, PublishOptions};
 use crate::{BusError, Draft, Intake, Position, Stream, Streams};
 
@@ -94,6 +95,7 @@ impl EngineLink {
             self.outbox.run(),
             tasks::read_gaps(self.clone()),
             tasks::look_after(self.clone()),
+            tasks::resume_publishing(self.clone()),
             tasks::tell_health(self.clone())
         );
     }
@@ -152,7 +154,7 @@ impl EngineLink {
 
     /// The state of the engine's links, and its changes.
     #[must_use]
-    pub fn health(&self) -> watch::Receiver<Health> {
+    pub fn health(&self) -> watch::Receiver<EngineHealth> {
         self.inbox.health()
     }
 

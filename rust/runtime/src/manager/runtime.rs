@@ -55,7 +55,7 @@ pub struct Runtime {
     workers: usize,
     pool: OnceLock<WorkerPool>,
     system: Arc<SystemThread>,
-    #[expect(dead_code, reason = "held for its end")]
+    /// Held for its end.
     link: Option<LinkThread>,
 }
 
@@ -96,8 +96,7 @@ impl Runtime {
             started.send(shard).ok();
         });
         let local = local.recv().map_err(|_| RuntimeError::Closed)?;
-        let link = state.link.clone().map(LinkThread::start).transpose()?;
-        Ok(Self {
+        let mut runtime = Self {
             state,
             shards,
             streams: Arc::default(),
@@ -106,8 +105,12 @@ impl Runtime {
             workers,
             pool: OnceLock::new(),
             system,
-            link,
-        })
+            link: None,
+        };
+        // Where its thread is refused, the runtime is dropped, and its actors end.
+        let link = runtime.state.link.clone();
+        runtime.link = link.map(LinkThread::start).transpose()?;
+        Ok(runtime)
     }
 
     /// In a forked process: lets a new runtime start, as the thread of the old one is not there.
