@@ -22,14 +22,19 @@ impl Throttle {
         }
     }
 
-    /// Returns how many notices were not written since the last one, if this one is to be written.
-    pub fn admit(&mut self, now: Instant) -> Option<u64> {
+    /// Whether a notice is to be written; with how many were not since the last one, if any.
+    #[expect(
+        clippy::option_option,
+        reason = "no notice, and one that has left out none"
+    )]
+    pub fn admit(&mut self, now: Instant) -> Option<Option<u64>> {
         if self.next.is_some_and(|next| now < next) {
             self.untold += 1;
             return None;
         }
         self.next = Some(now + PERIOD);
-        Some(std::mem::take(&mut self.untold))
+        let untold = std::mem::take(&mut self.untold);
+        Some((untold > 0).then_some(untold))
     }
 }
 
@@ -41,11 +46,11 @@ mod tests {
     fn one_notice_a_minute_tells_how_many_were_left_out() {
         let mut throttle = Throttle::new();
         let now = Instant::now();
-        assert_eq!(throttle.admit(now), Some(0));
+        assert_eq!(throttle.admit(now), Some(None));
         for _ in 0..3 {
             assert_eq!(throttle.admit(now + PERIOD / 2), None);
         }
-        assert_eq!(throttle.admit(now + PERIOD), Some(3));
+        assert_eq!(throttle.admit(now + PERIOD), Some(Some(3)));
         assert_eq!(throttle.admit(now + PERIOD), None);
     }
 }

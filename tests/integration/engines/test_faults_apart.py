@@ -68,7 +68,7 @@ async def test_who_may_not_subscribe_publishes(redis, caplog):
         assert (await manager.publish("feed", 1)).offset == 1
         assert manager.metrics().bus_is_live == 0
     (record,) = said(caplog, "the bus refuses this program")
-    assert "subscribe" in record.reason
+    assert "subscribe" in record.getMessage()
 
 
 async def test_the_log_tells_of_a_reason_that_has_become_another_one(redis, caplog):
@@ -109,7 +109,7 @@ async def test_a_channel_with_the_key_of_another_program_hinders_no_other(redis,
             assert await take(results, 2) == [1, 1]
         assert b.metrics().bus_is_live == 1
         (record,) = said(caplog, "is not ready")
-        assert record.key == key
+        assert key in record.getMessage()
         await redis.command("DEL", key)
         await asyncio.wait_for(entering, PATIENCE)
 
@@ -155,7 +155,7 @@ async def test_a_failure_that_nothing_awaits_is_told_once(tmp_path, redis, caplo
             await asyncio.create_task(manager.publish("feed", 1))
     (record,) = said(caplog, "nothing awaits")
     assert record.levelno == logging.WARNING
-    assert record.channel == "feed" and "engine" in record.reason
+    assert "channel='feed'" in record.getMessage() and "engine" in record.getMessage()
 
 
 async def test_a_failure_that_something_awaits_is_not_told_besides(redis, caplog):

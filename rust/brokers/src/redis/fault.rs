@@ -72,8 +72,8 @@ impl Fault {
         let is_permission = code == "ERR" && detail.starts_with("The user executing the script");
         let (kind, reason) = match code {
             _ if is_permission || code == "NOPERM" => (
-                // It names no command where it is about a key or a channel.
-                if detail.contains("access") {
+                // Of a key or a channel, and not of a command: not the one that scripts publish to either.
+                if detail.contains("access") || detail.contains("publish to the channel") {
                     Forbidden
                 } else {
                     Configuration
@@ -208,6 +208,11 @@ mod tests {
             ("NOPERM No permissions to access a key", Forbidden, "a key"),
             (
                 "ERR The user executing the script can't access at least one of the keys",
+                Forbidden,
+                "NOPERM",
+            ),
+            (
+                "ERR The user executing the script can't publish to the channel mentioned",
                 Forbidden,
                 "NOPERM",
             ),

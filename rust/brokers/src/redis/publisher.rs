@@ -133,6 +133,6 @@ async fn attempt(shared: &Shared, events: &[Outgoing]) -> (Result<Vec<Attempt>, 
         Err(fault) => return (Err(fault), true),
     };
     let result =
-        |answer: Result<_, String>| answer.map_err(|error| Fault::of_text(&error).attempt(true));
+        |answer: Result<_, String>| answer.map_err(|error| link.fault_of(&error).attempt(true));
     (Ok(answers.into_iter().map(result).collect()), true)
 }

@@ -127,7 +127,7 @@ async fn heads_of_call(
             "Redis has answered for another number of streams",
         ));
     }
-    let head = |position: Result<_, String>| position.map_err(|error| Fault::of_text(&error));
+    let head = |position: Result<_, String>| position.map_err(|error| link.fault_of(&error));
     Ok(found.into_iter().map(head).collect())
 }
 

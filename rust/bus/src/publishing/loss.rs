@@ -11,7 +11,7 @@ pub(super) struct Loss {
     stream: StreamKey,
     reason: String,
     /// Others that were lost since the last that was told (count).
-    untold: u64,
+    untold: Option<u64>,
 }
 
 /// Which losses are told: the first, and then one a minute.
