@@ -46,6 +46,8 @@ pub struct LinkSnapshot {
     pub refused: u64,
     /// How often a link was lost.
     pub links_lost: u64,
+    /// Events of other programs without a tenant, where tenants are isolated.
+    pub strays: u64,
 }
 
 impl LinkCounters {
@@ -75,6 +77,7 @@ impl LinkCounters {
             reads: self.reads.load(Relaxed),
             refused: self.refused.load(Relaxed),
             links_lost: self.links_lost.load(Relaxed),
+            strays: 0,
         }
     }
 }

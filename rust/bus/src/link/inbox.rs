@@ -5,7 +5,7 @@
 //! again later. Not here: when to read (`reads`), what is wanted (`interest`).
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
@@ -14,6 +14,7 @@ use tokio::sync::{Notify, watch};
 
 use super::counters::{LinkCounters, count};
 use super::decode::{Decoded, decode};
+use super::strays::Strays;
 use crate::engine::{
     Arrival, Arrivals, Capabilities, EngineHealth, Health, Page, ReadError, Role, Scope,
 };
@@ -26,6 +27,7 @@ pub(super) struct Inbox {
     capabilities: Capabilities,
     counters: Arc<LinkCounters>,
     state: Mutex<InboxState>,
+    strays: OnceLock<Strays>,
     health: watch::Sender<EngineHealth>,
     /// Woken when a stream has to be read.
     reads_changed: Notify,
@@ -79,9 +81,19 @@ impl Inbox {
             capabilities,
             counters,
             state: Mutex::default(),
+            strays: OnceLock::new(),
             health: watch::Sender::default(),
             reads_changed: Notify::new(),
         }
+    }
+
+    /// Looks for events without a tenant from now on. Counts once.
+    pub(super) fn look_for(&self, strays: Strays) {
+        self.strays.get_or_init(|| strays);
+    }
+
+    pub(super) fn strays(&self) -> Option<&Strays> {
+        self.strays.get()
     }
 
     /// Notes that one more subscription wants a stream; `want` tells the engine of a new one, under
@@ -327,6 +339,9 @@ impl Arrivals for Inbox {
     }
 
     fn event(&self, arrival: Arrival) {
+        if let Some(strays) = self.strays().filter(|strays| strays.has(&arrival.stream)) {
+            return strays.note(&arrival);
+        }
         let Arrival {
             stream,
             position,

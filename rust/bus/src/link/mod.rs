@@ -9,6 +9,7 @@ mod health_log;
 mod inbox;
 mod interest;
 mod outbox;
+mod strays;
 mod tasks;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub use outbox::LinkPublishing;
 use self::decode::decode;
 use self::inbox::Inbox;
 use self::outbox::Outbox;
+use self::strays::Strays;
 use crate::engine::{Engine, EngineHealth, Pending, ReadError};
 use crate::publishing::{PublishCounts, PublishOptions};
 use crate::{BusError, Draft, Intake, Position, Stream, Streams};
@@ -87,10 +89,22 @@ impl EngineLink {
         }
     }
 
+    /// Where tenants are isolated: counts and tells what other programs publish on these channels without
+    /// a tenant. Called once, before [`Self::run`].
+    #[must_use]
+    pub fn with_strays(self, channels: Vec<Arc<str>>) -> Self {
+        let strays = Strays::new(channels, self.outbox.node());
+        self.inbox.look_for(strays);
+        self
+    }
+
     /// Connects, and does the work of the link until it is dropped. Runs on a tokio runtime of its
     /// own thread.
     pub async fn run(self: Arc<Self>) {
         self.engine.start(self.inbox.clone());
+        for stream in self.inbox.strays().into_iter().flat_map(Strays::streams) {
+            self.engine.want(&stream);
+        }
         tokio::join!(
             self.outbox.run(),
             tasks::read_gaps(self.clone()),
@@ -161,7 +175,10 @@ impl EngineLink {
     /// The counters at this moment.
     #[must_use]
     pub fn snapshot(&self) -> LinkSnapshot {
-        self.counters.snapshot(self.inbox.len() as u64)
+        LinkSnapshot {
+            strays: self.inbox.strays().map_or(0, Strays::seen),
+            ..self.counters.snapshot(self.inbox.len() as u64)
+        }
     }
 
     /// What publishing has counted.
