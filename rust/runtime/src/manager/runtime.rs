@@ -22,7 +22,7 @@ use super::worker_pool::WorkerPool;
 use crate::catalog::PreparedRequest;
 use crate::client::{Buckets, Client, Selector};
 use crate::error::RuntimeError;
-use crate::operation::{Opened, Opening, opened_unless};
+use crate::operation::{OpenResult, Opened, opened_unless_cancelled};
 use crate::state::RuntimeState;
 use crate::subscription::{FinishSubscription, StopSubscription, SubscriptionActor};
 use crate::transport::{Responder, Response, ResponseStream, StreamSink, Streams};
@@ -248,10 +248,10 @@ impl Runtime {
                 .opener()
                 .open(&prepared, &Arc::new(client), Rc::new(sink))
             {
-                Opening::Done(opened) => finish(reply, opened),
-                Opening::Checking(opening) => {
+                OpenResult::Ready(opened) => finish(reply, opened),
+                OpenResult::Pending(pending) => {
                     actix::spawn(async move {
-                        let opened = opened_unless(opening, reply.closed()).await;
+                        let opened = opened_unless_cancelled(pending, reply.closed()).await;
                         finish(reply, opened);
                     });
                 }
