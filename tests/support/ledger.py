@@ -36,8 +36,8 @@ class Entry:
         order: Place among all calls of the ledger.
         number: Place among those for its stream.
         outcome: `"pending"` until the publisher was answered.
-        position: The position in its receipt; "" without one.
-        error: The exception that publishing raised; None without one.
+        position: What its receipt says; "" without.
+        error: What publishing raised, if it did.
     """
 
     order: int

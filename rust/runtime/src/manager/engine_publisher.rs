@@ -20,7 +20,7 @@ pub struct EnginePublisher {
     link: Arc<EngineLink>,
     /// Checks drafts as a manager does; nothing is queued in it.
     checks: Arc<Intake>,
-    /// `None`: the publisher is closed.
+    /// `None`: it is closed.
     thread: Mutex<Option<LinkThread>>,
 }
 

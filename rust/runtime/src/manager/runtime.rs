@@ -36,7 +36,7 @@ const DRAIN_POLL: Duration = Duration::from_millis(5);
 /// Time for the last close frames of a drain to be written.
 const CLOSE_TIME: Duration = Duration::from_secs(1);
 
-/// Time after which a drain logs what it waits for.
+/// Time after which what still holds a drain is told.
 const TELL_AFTER: Duration = Duration::from_millis(100);
 
 /// Longest time between two connections that a drain closes, so that their clients do not reconnect
@@ -371,7 +371,7 @@ impl Runtime {
             shard.send(DrainConnections { window }).await.ok();
         }
         let connected = || state.metrics.connections.get() > 0;
-        // Connections without an operation under way are closed by then.
+        // Those without an operation under way have left by then.
         let told_at = Instant::now() + window + TELL_AFTER;
         self.wait_while(connected, told_at.min(deadline)).await;
         if connected() && !state.is_hurried() {
