@@ -59,19 +59,19 @@ manager = SubscriptionManager(
 )
 """
 
-# A hook that reads what it was told, and then waits for ever.
+# A hook that reads its parameters, and then waits for ever.
 HANGS = "token = (params.payload or {}).get('token'); await asyncio.Event().wait()"
 HANGING = MANAGER.format(hook=HANGS, security="authenticate=authenticate")
 OPEN = MANAGER.format(hook="pass", security="")
 
 
 def many(value: str, length: int = MESSAGE_BYTES) -> str:
-    """Return a JSON list of so many values that it has this length."""
+    """Return a JSON list of this length, filled with values."""
     return "[" + f"{value}," * (length // (len(value) + 1)) + "0]"
 
 
 class Meter:
-    """Measures what a server holds of what it is sent."""
+    """Measures the memory that a server uses for received data."""
 
     def __init__(self, server: ServerProcess) -> None:
         self.server = server
@@ -258,7 +258,7 @@ async def test_parameters_of_requests(value, closing):
     client = await closing.enter_async_context(client_of(server))
     meter = Meter(server)
     query = urlencode({"query": "{ __typename }"})
-    # As few characters of the target as may be are escaped.
+    # As few characters of the target as possible are escaped.
     variables = f'{{"x":{many(value, 60_000)}}}'.replace('"', "%22").replace("\\", "%5C")
     target = f"/graphql?{query}&variables={variables}"[: 64 * 1024 - 500]
     target = target[: target.rindex(",")] + "]}"

@@ -95,7 +95,7 @@ async def test_a_group_ends_with_its_last_member_and_may_start_again():
             async with manager.subscribe(TOTAL) as one, manager.subscribe(TOTAL) as two:
                 await manager.publish("orders", round)
                 assert (await anext(one)).data == (await anext(two)).data == {"total": round}
-            # Commands to one worker are carried out in order.
+            # A worker executes commands in order.
             async with manager.subscribe("{ __typename }"):
                 assert manager.metrics().subscriptions == 0
             await manager.publish("orders", 100)

@@ -125,7 +125,7 @@ class Node:
 
 
 async def twice(annotation: Any, value: Any, selection: str) -> list[Any]:
-    """What is sent for an object that a resolver returns, and for one that is published."""
+    """The results of an object that a resolver returns, and of one that is published."""
 
     @subscription(channel="c")
     def returned(event):

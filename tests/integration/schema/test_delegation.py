@@ -1,4 +1,4 @@
-"""Schemas of other libraries: their executors serve what no declared subscription does."""
+"""Schemas of other libraries: their executors run operations without a declared subscription."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def strawberry_schema(state: State) -> Any:
             raise ValueError("broken at once")
             yield 1
 
-    # Names that annotations refer to as texts.
+    # Names in annotations that are strings.
     globals().update(Order=Order)
     return strawberry.Schema(Query, Mutation, Subscription)
 
