@@ -1,4 +1,4 @@
-//! `ready`: the first, and those after a link was lost.
+//! `ready`: the first call, and the ones after a link was lost.
 
 use super::*;
 use Numbering::{Dense, Linked, Sparse};
@@ -52,7 +52,7 @@ fn events_that_had_no_room_before_ready_are_read() {
 
 #[test]
 fn events_of_another_epoch_before_ready_are_judged_by_a_read() {
-    // The epoch of the event is over.
+    // The epoch of the event has ended.
     let mut stream = Stream::new(Dense, true);
     stream.event(at(9, 5));
     stream.ready(at(1, 4));
@@ -60,7 +60,7 @@ fn events_of_another_epoch_before_ready_are_judged_by_a_read() {
     stream.page(1, [], 4);
     assert!(stream.is_live());
     assert_eq!((stream.out(), stream.counters().stale), (vec![], 1));
-    // It has begun since.
+    // That epoch has begun since then.
     let mut stream = Stream::new(Dense, true);
     stream.event(at(9, 5));
     stream.ready(at(1, 4));
