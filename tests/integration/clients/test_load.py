@@ -371,7 +371,7 @@ async def test_a_connection_that_the_server_ends_is_an_error_that_says_how(fault
         (["rat"], "invalid value 'rat'"),
         (["rate", "--url", "http://127.0.0.1/"], "begins with ws://"),
         (["rate", "--publish", "udp://127.0.0.1:1"], "tcp:// or http://"),
-        (["rate", "--variables", '{"key": {user}}'], "`{user}` is no placeholder here"),
+        (["rate", "--variables", '{"key": {user}}'], "`{user}` is not a placeholder here"),
         (["rate", "--query", "subscription { feed { id } }"], "selects no `sequence`"),
         (["slow", "--connections", "1"], "none is left to be checked"),
         (["rate", "--rate", "-1"], "--rate"),

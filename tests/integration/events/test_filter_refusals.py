@@ -204,7 +204,9 @@ def test_what_a_resolver_receives_is_not_known_to_be_of_its_type():
     [("texts", "a list"), ("where", "an object")],
 )
 def test_a_list_or_an_object_in_a_channel_is_refused(argument, what):
-    with pytest.raises(SchemaError, match=f"`{argument}`, which is {what} and no part of a name"):
+    with pytest.raises(
+        SchemaError, match=f"`{argument}`, which is {what} and cannot be part of a name"
+    ):
         declare("SDL", channel=f"orders.{{{argument}}}")
 
 

@@ -179,8 +179,8 @@ async def test_the_server_may_stop_while_in_process_members_go_on(connect):
 @pytest.mark.parametrize(
     ("parameters", "options", "problem"),
     [
-        ("event, context", {}, "take the parameter `context` out"),
-        ("event", {"initial": lambda: 1}, "take `initial` out"),
+        ("event, context", {}, "remove the parameter `context`"),
+        ("event", {"initial": lambda: 1}, "remove `initial`"),
     ],
 )
 def test_what_belongs_to_one_client_cannot_be_shared(parameters, options, problem):

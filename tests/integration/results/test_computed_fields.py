@@ -214,7 +214,7 @@ def test_what_cannot_be_a_field_is_refused_where_it_is_written():
             async def total(self) -> int:
                 return 1
 
-    with pytest.raises(SchemaError, match="more than `self`"):
+    with pytest.raises(SchemaError, match="parameters beside `self`"):
 
         class B:
             @computed_field

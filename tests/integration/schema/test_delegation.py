@@ -251,7 +251,7 @@ async def test_a_mutation_without_an_executor_is_refused():
 
 
 def test_what_is_no_schema_is_refused():
-    with pytest.raises(SchemaError, match="is no schema: pass SDL"):
+    with pytest.raises(SchemaError, match="is not a schema: pass SDL"):
         SubscriptionManager(schema=42)
     with pytest.raises(ConfigurationError, match="context_getter is for the executor"):
         SubscriptionManager(schema=SDL, context_getter=lambda context: context)

@@ -157,7 +157,7 @@ async def test_only_listed_hosts_are_answered(serve, connect):
         ({"algorithms": []}, "no algorithm is listed"),
         ({"algorithms": ["RS256"]}, "PEM public key"),
         ({"algorithms": ["HS256", "RS256"]}, "`algorithms` mixes HS"),
-        ({"key": None, "jwks": "{}"}, "no JSON Web Key Set"),
+        ({"key": None, "jwks": "{}"}, "not a JSON Web Key Set"),
         ({"leeway": -1}, "at least 0"),
         ({"key": 5}, "JWT.key is of type int"),
         ({"key": None, "jwks": {}}, "JWT.jwks is {}"),
