@@ -407,7 +407,7 @@ class SubscriptionManager:
             }
             for name in (name for name, is_given in network.items() if is_given):
                 raise ConfigurationError(
-                    f"unix= and {name}=: a Unix socket has no network address; give one of them"
+                    f"unix= and {name}=: nothing passes a network there; give one of them"
                 )
         return Server(self._handle, host, port, path, drain, tls, unix=unix, reuse_port=reuse_port)
 
