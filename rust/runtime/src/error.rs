@@ -118,7 +118,7 @@ pub enum RuntimeError {
     Bus(#[from] BusError),
 }
 
-/// What is told of an operation that a manager, as it ends, can no longer start.
+/// Returns the error of an operation that cannot start because the manager ends.
 pub(crate) fn shutting_down() -> Vec<GraphQLError> {
     let message = "the server is shutting down: connect again";
     vec![GraphQLError::new(message)]

@@ -296,7 +296,7 @@ impl Opener {
                 SubscriptionActor::new(sink, waiting, lane).with_replay(replay)
             }
             StartPosition::Now { missed } => {
-                // Events already on their way are not delivered to this subscription.
+                // Events that were published before are not delivered to this subscription.
                 let stream = stream.as_ref();
                 let (now, registration) = self.subscriptions.register_now(&source, stream, &sink);
                 if is_subscription {
