@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_intake_gives_the_draft_back_until_events_are_taken() {
+    fn a_full_intake_returns_the_draft_until_events_are_taken() {
         let intake = intake(1);
         intake.try_publish(draft(1)).unwrap().unwrap();
         assert_eq!(intake.try_publish(draft(2)).unwrap(), Err(draft(2)));

@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_position_is_not_read() {
+    fn a_text_that_is_not_a_position_is_refused() {
         let epoch = Epoch(255).to_string();
         assert_eq!(epoch, "00000000000000ff");
         for text in [

@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_forgotten_has_other_ids_and_what_never_had_events_has_its_own_again() {
+    fn a_removed_stream_has_new_ids_unless_it_had_no_events() {
         let streams = Streams::new([7; 16], false);
         let silent = id(&streams.of("silent", None), 0);
         streams.sweep();

@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused_with_the_name_of_the_option() {
+    fn invalid_values_are_refused_with_the_name_of_the_option() {
         for (arguments, expected) in [
             (&["--url", "wss://127.0.0.1/"][..], "ws://, without TLS"),
             (&["--url", "127.0.0.1:8000"], "`--url 127.0.0.1:8000`"),

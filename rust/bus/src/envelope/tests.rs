@@ -93,7 +93,7 @@ fn drafts() -> impl Strategy<Value = Draft> {
 
 proptest! {
     #[test]
-    fn what_is_written_is_read(draft in drafts(), published_at: u64, node: u32) {
+    fn a_written_envelope_is_read_with_the_same_content(draft in drafts(), published_at: u64, node: u32) {
         let bytes = Envelope::write(&draft, published_at, node).unwrap();
         let envelope = read(&bytes).unwrap();
         prop_assert_eq!(envelope.id, draft.id.as_deref());
@@ -220,7 +220,7 @@ fn data_are_written_as_deep_as_they_can_be_read() {
 }
 
 #[test]
-fn what_does_not_fit_is_not_written() {
+fn values_past_the_limits_are_not_written() {
     let long: Arc<str> = "ä".repeat(MAX_FIELD_BYTES / 2 + 1).into();
     let bytes = long.len();
     let id = Some(long.clone());
@@ -270,7 +270,7 @@ fn what_does_not_fit_is_not_written() {
 }
 
 #[test]
-fn what_is_no_envelope_is_refused_with_the_reason() {
+fn bytes_that_are_not_an_envelope_are_refused_with_the_reason() {
     let with = |at: usize, byte: u8| {
         let mut bytes = written(&draft()).to_vec();
         bytes[at] = byte;

@@ -240,7 +240,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 proptest! {
     #[test]
-    fn what_is_asked_for_comes_whole_and_in_order_or_is_said_to_be_lost(
+    fn events_are_returned_whole_and_in_order_or_reported_as_lost(
         steps in prop::collection::vec(step(), 1..80),
         events in 1..12usize,
         bytes in prop::sample::select(vec![4_000, 20_000, usize::MAX]),

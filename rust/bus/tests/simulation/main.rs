@@ -383,7 +383,7 @@ fn simulate(seed: u64, nodes: u64, streams: u64) {
 }
 
 #[test]
-fn nothing_is_missing_without_a_word_on_any_node() {
+fn every_subscriber_receives_each_event_or_is_told_of_the_gap() {
     let size = |nodes, streams| {
         let nodes = setting("SIMULATION_NODES", nodes);
         (nodes, setting("SIMULATION_STREAMS", streams))

@@ -107,7 +107,7 @@ fn records_of_libraries_have_messages_of_ours() {
 }
 
 #[test]
-fn what_comes_too_often_is_counted() {
+fn records_past_the_limit_are_counted() {
     let (kinds, total) = (Arc::new(Kinds::default()), 2_000);
     let written = written(&kinds, || {
         (0..total).for_each(|number| warn!("flood {number}"));

@@ -143,7 +143,7 @@ async fn what_a_cancelled_publisher_has_not_sent_is_not_published() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_under_way_is_not_sent_again_for_a_cancelled_publisher() {
+async fn events_under_way_are_not_sent_again_for_a_cancelled_publisher() {
     let model = Arc::new(Model::new([Answer::Busy(0)]));
     let publisher = started(&model);
     let under_way = publisher.publish(events("a", [1]), patiently()).unwrap();

@@ -18,7 +18,7 @@ async fn each_event_is_answered_with_its_position() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_comes_during_a_round_trip_is_the_next_batch() {
+async fn events_published_during_a_round_trip_are_the_next_batch() {
     let model = Arc::new(Model::new([]));
     let publisher = started(&model);
     let first = publisher.publish(events("a", [0]), patiently()).unwrap();
@@ -63,7 +63,7 @@ async fn partitions_do_not_wait_for_each_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_not_taken_is_sent_again_before_all_that_is_queued() {
+async fn events_that_were_not_taken_are_sent_again_before_queued_ones() {
     for failure in [
         Answer::Away,
         Answer::Busy(0),

@@ -163,7 +163,7 @@ fn an_event_of_another_epoch_is_dropped_when_a_later_read_shows_the_same_epoch()
 }
 
 #[test]
-fn what_is_not_kept_any_more_of_a_new_epoch_is_missed() {
+fn trimmed_events_of_a_new_epoch_are_missed() {
     let mut stream = Stream::ready_at(Dense, true, 4);
     stream.doubt();
     stream.ready(at(9, 50));

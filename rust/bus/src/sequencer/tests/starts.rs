@@ -160,7 +160,7 @@ fn a_head_behind_events_that_came_since_the_link_was_lost_is_only_late() {
 }
 
 #[test]
-fn what_was_held_or_read_over_a_lost_link_is_read_again() {
+fn events_held_or_read_over_a_lost_link_are_read_again() {
     let mut stream = Stream::ready_at(Dense, true, 4);
     stream.event(at(1, 7));
     stream.begin_read();

@@ -190,7 +190,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
-    fn who_returns_receives_each_of_its_events_once_and_in_order(
+    fn a_client_that_resumes_receives_each_of_its_events_once_and_in_order(
         steps in prop::collection::vec(step(), 1..120)
     ) {
         let mut world = World::new();
