@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn events_that_were_sent_and_not_answered_are_unknown() {
+    fn what_was_sent_and_not_answered_is_unknown() {
         let fault = Fault::away("gone");
         assert_eq!(
             fault.attempt(true),
