@@ -93,7 +93,7 @@ fn drafts() -> impl Strategy<Value = Draft> {
 
 proptest! {
     #[test]
-    fn a_written_envelope_is_read_with_the_same_content(draft in drafts(), published_at: u64, node: u32) {
+    fn a_written_envelope_is_read_unchanged(draft in drafts(), published_at: u64, node: u32) {
         let bytes = Envelope::write(&draft, published_at, node).unwrap();
         let envelope = read(&bytes).unwrap();
         prop_assert_eq!(envelope.id, draft.id.as_deref());
