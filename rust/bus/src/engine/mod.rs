@@ -104,8 +104,8 @@ pub trait Engine: Send + Sync {
     /// batch of a partition is sent after the previous one was answered.
     fn publish(&self, batch: Arc<[Outgoing]>) -> Pending<Vec<Result<Position, AttemptError>>>;
 
-    /// Requests the events of a stream; answered by [`Arrivals::ready`]. A second call has no
-    /// effect.
+    /// Requests the events of a stream; answered by [`Arrivals::ready`]. Several requests count as
+    /// one.
     fn want(&self, stream: &StreamKey);
 
     /// Withdraws the request for the events of a stream.
