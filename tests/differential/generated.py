@@ -31,7 +31,7 @@ WRONG = st.one_of(
     st.just({}),
     st.lists(st.integers(0, 3), max_size=2),
 )
-"""A value of any shape, most often not what the type asks for."""
+"""A value of any shape, which mostly does not fit the type."""
 
 RIGHT: dict[str, st.SearchStrategy[Any]] = {
     "Int": st.integers(-(2**31), 2**31 - 1),

@@ -16,7 +16,7 @@ from fraiseql_subs import PublishError, SubscriptionManager
 from support.waiting import eventually
 
 PARTS = 2
-"""Into how many parts filters divide a stream (count)."""
+"""Parts into which filters divide a stream (count)."""
 
 Outcome = Literal["pending", "ok", "not_sent", "unknown"]
 

@@ -49,7 +49,7 @@ def window(stream: int, size: int) -> bytes:
 
 @dataclass
 class Response:
-    """What was received of one stream."""
+    """The response that was received on one stream."""
 
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)

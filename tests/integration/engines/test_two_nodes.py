@@ -12,7 +12,7 @@ from nodes import KINDS, managers, take, two
 from fraiseql_subs import Identity, Security, SubscriptionManager, TenantIsolation, subscription
 
 LAST = 999
-"""The event after which a subscriber has all others."""
+"""The last event: after it, a subscriber has received all others."""
 
 every_kind = pytest.mark.parametrize("kind", KINDS)
 

@@ -32,7 +32,7 @@ COMMANDS: dict[str, list[tuple[str, ...]]] = {
     "hypercorn": [("hypercorn", "--workers", "2", "--bind", "127.0.0.1:{port}")],
     "granian": [("granian", "--workers", "2", "--port", "{port}", "--interface", "asgi")],
 }
-"""What is run: one command, or one for each process."""
+"""The commands: one for all processes, or one for each."""
 
 
 class Workers:

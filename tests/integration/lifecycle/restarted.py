@@ -97,7 +97,7 @@ PROGRAMS = {
     "granian": (STARLETTE, "granian app:app --interface asgi --port {port} --log-level warning"),
     "aiohttp": (AIOHTTP, "python app.py {port}"),
 }
-"""What is appended to the manager, and how it is run."""
+"""The code after the manager, and the command that runs it."""
 
 
 def free_port() -> int:

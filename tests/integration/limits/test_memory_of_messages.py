@@ -21,17 +21,17 @@ COST = 4.0
 """MiB of memory for each MiB that is sent."""
 
 HEAD_COST = 8.0
-"""The same of heads, which are read into buffers and told to the hook in three forms."""
+"""The same for heads, which are buffered and passed to the hook in three forms."""
 
 NOISE = 16.0
-"""MiB that a server takes for itself while it works: buffers, arenas, what it loads late."""
+"""MiB that a server needs itself while it works: buffers, arenas, modules that it loads late."""
 
 MESSAGES = 8
 
 MESSAGE_BYTES = 1024 * 1024 - 512
 
 VALUES = {"numbers": "0", "objects": "{}", "members": '{"aa":0},"ab",[],0.5'}
-"""Small values, a megabyte of which made twenty to sixty."""
+"""Small values: a megabyte of them took 20 to 60 MiB before."""
 
 SUBPROTOCOLS = ["graphql-transport-ws", "graphql-ws"]
 

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.attack
 CLIENTS = 2_000
 GARBAGE = 1_000
 AT_ONCE = 50
-"""Clients that are there at the same time."""
+"""Clients that are connected at the same time."""
 
 feed = passthrough("feed", int, channel="feed")
 

@@ -158,7 +158,7 @@ WAYS: dict[str, Callable[..., AbstractAsyncContextManager[Run]]] = {
     "graphql-transport-ws": by_websocket("graphql-transport-ws"),
     "graphql-ws": by_websocket("graphql-ws"),
 }
-"""Over the network; each is opened at a URL for WebSockets, by a user."""
+"""The transports over a network; each is opened with a URL for WebSockets, and a user."""
 
 
 def in_process(manager: SubscriptionManager, identity: Any) -> dict[str, Run]:

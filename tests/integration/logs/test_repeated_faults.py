@@ -42,7 +42,7 @@ def faults(caplog) -> list[logging.LogRecord]:
 
 
 def counts(caplog) -> list[Any]:
-    """What was counted."""
+    """Return the counts in the log."""
     return [r.args[-1] for r in caplog.records if "more since" in r.msg]
 
 
