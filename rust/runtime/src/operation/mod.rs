@@ -78,7 +78,7 @@ pub(crate) enum Opened {
 }
 
 /// An operation that has passed all checks.
-struct Passed {
+struct CheckedOperation {
     planned: PlannedOperation,
     guard: Option<Arc<Guard>>,
     client: Arc<Client>,
@@ -224,7 +224,7 @@ impl Opener {
         let interest = place
             .as_ref()
             .and_then(|(_, stream)| Some(self.state.link.as_ref()?.interest(stream)));
-        let passed = Passed {
+        let checked = CheckedOperation {
             planned,
             guard,
             client,
@@ -233,10 +233,10 @@ impl Opener {
             sink,
         };
         let Some(interest) = interest else {
-            return OpenResult::Ready(self.start(passed, None));
+            return OpenResult::Ready(self.start(checked, None));
         };
         if interest.is_ready() {
-            return OpenResult::Ready(self.start(passed, Some(interest)));
+            return OpenResult::Ready(self.start(checked, Some(interest)));
         }
         let opener = Rc::downgrade(self);
         OpenResult::Pending(Box::pin(async move {
@@ -244,24 +244,24 @@ impl Opener {
             // gap once the engine is.
             interest.ready(INTEREST_TIME).await;
             let opener = opener.upgrade().ok_or_else(shutting_down)?;
-            opener.start(passed, Some(interest))
+            opener.start(checked, Some(interest))
         }))
     }
 
     /// Starts the actor of an operation.
     fn start(
         &self,
-        passed: Passed,
+        checked: CheckedOperation,
         interest: Option<Interest>,
     ) -> Result<Opened, Vec<GraphQLError>> {
-        let Passed {
+        let CheckedOperation {
             planned,
             guard,
             client,
             resume,
             place,
             sink,
-        } = passed;
+        } = checked;
         let stream = place.as_ref().map(|(_, stream)| stream.clone());
         if let Some(stream) = &stream {
             sink.follow(stream.clone());

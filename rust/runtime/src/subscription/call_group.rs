@@ -33,10 +33,10 @@ use crate::routing::Route;
 #[rtype(result = "()")]
 pub(crate) enum CallGroupCommand {
     /// Start the actor of a new group. Sender: its first member, to the manager's own worker.
-    Start(Starting),
+    Start(StartGroup),
     /// Stop the actor of a group that lost its last member.
     /// Sender: that member, to the manager's own worker.
-    Stop(Stopping),
+    Stop(StopGroup),
     /// Hand an outcome to the members on the worker.
     /// Sender: the group, which has at most [`SHARED_IN_FLIGHT`] of them under way.
     Deliver(Delivery),
@@ -46,20 +46,20 @@ impl CallGroupCommand {
     /// Executes the command, on the worker of `shard` and `members`.
     pub(crate) fn run(self, shard: &Rc<Shard>, members: &CallGroupMembers) {
         match self {
-            Self::Start(starting) => starting.run(shard),
-            Self::Stop(stopping) => stopping.run(),
+            Self::Start(start) => start.run(shard),
+            Self::Stop(stop) => stop.run(),
             Self::Deliver(delivery) => members.deliver(delivery.group.id, &delivery.outcome),
         }
     }
 }
 
-/// A group whose actor is to start.
-pub(crate) struct Starting {
+/// Command: start the actor of a group.
+pub(crate) struct StartGroup {
     groups: Arc<CallGroups>,
     group: Arc<CallGroup>,
 }
 
-impl Starting {
+impl StartGroup {
     fn run(self, shard: &Rc<Shard>) {
         let Self { groups, group } = self;
         let (route, guard, lane) = (
@@ -77,13 +77,13 @@ impl Starting {
     }
 }
 
-/// A group whose actor is to stop.
-pub(crate) struct Stopping {
+/// Command: stop the actor of a group.
+pub(crate) struct StopGroup {
     groups: Arc<CallGroups>,
     id: u64,
 }
 
-impl Stopping {
+impl StopGroup {
     fn run(self) {
         if let Some(actor) = self.groups.actors.lock().remove(&self.id) {
             actor.do_send(StopSubscription);
@@ -115,7 +115,7 @@ pub(crate) struct CallGroupKey {
 /// The groups of one manager.
 #[derive(Default)]
 pub(crate) struct CallGroups {
-    groups: Mutex<ByKey>,
+    groups: Mutex<GroupsByKey>,
     /// By the ids of their groups. An actor stops when its address is removed from here.
     actors: Mutex<HashMap<u64, Addr<SubscriptionActor>>>,
     /// The manager's own worker.
@@ -123,9 +123,9 @@ pub(crate) struct CallGroups {
 }
 
 #[derive(Default)]
-struct ByKey(HashMap<CallGroupKey, Arc<CallGroup>>);
+struct GroupsByKey(HashMap<CallGroupKey, Arc<CallGroup>>);
 
-impl ByKey {
+impl GroupsByKey {
     /// Removes this group, but not a later one with the same key.
     fn remove_if(&mut self, group: &CallGroup) {
         if self
@@ -143,7 +143,7 @@ pub(crate) struct CallGroup {
     id: u64,
     key: CallGroupKey,
     lane: Arc<Lane>,
-    hosts: Mutex<Hosts>,
+    hosts: Mutex<GroupWorkers>,
     /// Results that were sent to a worker and have not been handed to members yet (count).
     in_flight: AtomicUsize,
     waker: AtomicWaker,
@@ -151,7 +151,7 @@ pub(crate) struct CallGroup {
 
 /// The workers that have members of a group.
 #[derive(Default)]
-struct Hosts {
+struct GroupWorkers {
     /// Each worker, and how many members it has (count).
     workers: Vec<(WorkerAddress, usize)>,
     /// The sequence of the last event whose result was sent to them.
@@ -214,7 +214,7 @@ impl CallGroups {
         groups.0.insert(key, group.clone());
         // The command is queued before every event that is published from now on, so the group
         // receives them all.
-        self.send_home(CallGroupCommand::Start(Starting {
+        self.send_home(CallGroupCommand::Start(StartGroup {
             groups: self.clone(),
             group: group.clone(),
         }));
@@ -228,7 +228,7 @@ impl CallGroups {
         }
         groups.remove_if(group);
         drop(groups);
-        self.send_home(CallGroupCommand::Stop(Stopping {
+        self.send_home(CallGroupCommand::Stop(StopGroup {
             groups: self.clone(),
             id: group.id,
         }));
@@ -350,7 +350,7 @@ impl ResponseSink for GroupSink {
 }
 
 /// A subscription that is to become a member.
-pub(crate) struct Joining {
+pub(crate) struct JoinGroup {
     pub(crate) key: CallGroupKey,
     /// The sequence of the last event before it subscribed.
     pub(crate) joined: u64,
@@ -377,7 +377,7 @@ impl CallGroupMembers {
         self: &Rc<Self>,
         groups: &Arc<CallGroups>,
         worker: &WorkerAddress,
-        joining: Joining,
+        joining: JoinGroup,
         lane: impl FnOnce(&WorkerAddress) -> Arc<Lane>,
     ) -> GroupMembership {
         let (group, sent) = groups.join(joining.key, worker, lane);

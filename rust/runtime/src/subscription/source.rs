@@ -14,7 +14,7 @@ use security::Guard;
 
 use super::call::SubscriptionInfo;
 use super::call_group::{
-    CallGroupCommand, CallGroupKey, CallGroupMembers, CallGroups, Joining, WorkerAddress,
+    CallGroupCommand, CallGroupKey, CallGroupMembers, CallGroups, JoinGroup, WorkerAddress,
 };
 use super::lane::{Lane, LaneContext};
 use super::replay::LiveSource;
@@ -222,7 +222,7 @@ impl Subscriptions {
         sink: &Rc<dyn ResponseSink>,
     ) -> Option<Registration> {
         let address = self.address.get()?;
-        let joining = Joining {
+        let joining = JoinGroup {
             key: source.key(),
             joined,
             sink: sink.clone(),
