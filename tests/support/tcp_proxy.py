@@ -39,7 +39,7 @@ class Direction:
         self.dropped = 0
         """Dropped bytes (count)."""
         self.delay = 0.0
-        """Delay of each part (seconds)."""
+        """How long each part is held back (seconds)."""
         self.left: int | None = None
         """Bytes after which the connection is cut; None: it is not."""
         self._is_open = asyncio.Event()

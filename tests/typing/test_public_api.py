@@ -35,7 +35,7 @@ ADAPTERS = {
 }
 
 SERVER = {"host", "http_url", "path", "port", "unix", "url", "close", "wait_closed"}
-"""Attributes that users read and call; a server's program uses the others."""
+"""What users read and call; the rest is for the program that a server ends."""
 
 
 @pytest.fixture(scope="module")
