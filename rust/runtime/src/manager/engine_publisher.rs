@@ -1,4 +1,4 @@
-//! Publishes to an engine where no manager runs: no actors, no subscriptions, one thread.
+//! Publishes to an engine without a manager: it has no actors and no subscriptions, and one thread.
 //!
 //! Not here: what the link does (`bus::EngineLink`), Python (`python`).
 
@@ -27,7 +27,8 @@ pub struct EnginePublisher {
 }
 
 impl EnginePublisher {
-    /// Starts the thread of the link. `tenant`: as the nodes have it, which receive the events.
+    /// Starts the thread of the link. `tenant`: the tenant isolation of the nodes that receive the
+    /// events.
     ///
     /// # Errors
     ///
@@ -36,7 +37,7 @@ impl EnginePublisher {
         config: EngineConfig,
         tenant: Option<TenantIsolation>,
     ) -> Result<Self, RuntimeError> {
-        // No event is numbered here; the key only has to be there.
+        // The key is not used: the engine numbers the events.
         let key = random_key().unwrap_or_default();
         let notices = TenantNotices::of_publisher(tenant.is_some());
         let streams = Arc::new(Streams::new(key, tenant.is_some()).of_engine());
@@ -60,8 +61,7 @@ impl EnginePublisher {
     ///
     /// # Errors
     ///
-    /// At the call, before anything is sent: an event is malformed or too large, or the publisher is
-    /// closed.
+    /// Nothing is sent: an event is malformed or too large, or the publisher is closed.
     pub fn publish(
         &self,
         mut drafts: Vec<Draft>,
@@ -79,7 +79,7 @@ impl EnginePublisher {
         Ok(())
     }
 
-    /// Waits until what was published is answered, at most for `drain`, and ends the thread.
+    /// Waits at most `drain` until the engine has answered all publishing, then ends the thread.
     pub fn close(&self, drain: Duration) {
         let Some(thread) = self.thread.lock().take() else {
             return;
@@ -91,7 +91,7 @@ impl EnginePublisher {
             // The receiver may have waited long enough.
             done.send(()).ok();
         });
-        // Some more than the drain, for the links to end.
+        // One second more than the drain, in which the links end.
         let _is_late = closed.recv_timeout(drain + Duration::from_secs(1));
     }
 }
