@@ -1,5 +1,5 @@
-//! What becomes of published events that nothing awaits: a failure goes to the log, as nobody else
-//! would learn of it.
+//! What becomes of published events that nothing awaits: a failure goes to the log, as nothing else
+//! tells of it.
 //!
 //! Not here: events that were queued and are lost (`bus::publishing`).
 

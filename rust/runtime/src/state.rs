@@ -130,7 +130,7 @@ impl RuntimeState {
             let (streams, intake) = (event_streams.clone(), intake.clone());
             let link = EngineLink::new(config.engine, &config.link, streams, intake);
             Arc::new(if by_tenant {
-                link.with_strays(declared.collect())
+                link.counting_without_tenant(declared.collect())
             } else {
                 link
             })
@@ -367,7 +367,7 @@ impl RuntimeState {
 fn add_link(snapshot: &mut Snapshot, link: &EngineLink) {
     let (received, published) = (link.snapshot(), link.publish_counts());
     snapshot.bus_is_live = u64::from(link.health().borrow().is_live());
-    snapshot.events_without_tenant += received.strays;
+    snapshot.events_without_tenant += received.without_tenant;
     snapshot.bus_links_lost = received.links_lost;
     snapshot.bus_streams = received.streams;
     snapshot.bus_doubles = received.doubles;

@@ -137,7 +137,7 @@ async def test_a_publisher_under_isolation_is_told_of_events_without_a_tenant(re
     async with Publisher(redis.url, tenant=TenantIsolation()) as publisher:
         for number in range(3):
             await publisher.publish("ticks", number)
-    told = [each for each in caplog.records if "reaches nobody" in each.getMessage()]
+    told = [each for each in caplog.records if "reaches no client" in each.getMessage()]
     assert len(told) == 1 and "publish with tenant_id=" in told[0].getMessage()
 
 

@@ -47,7 +47,7 @@ pub struct LinkSnapshot {
     /// How often a link was lost.
     pub links_lost: u64,
     /// Events of other programs without a tenant, where tenants are isolated.
-    pub strays: u64,
+    pub without_tenant: u64,
 }
 
 impl LinkCounters {
@@ -77,7 +77,7 @@ impl LinkCounters {
             reads: self.reads.load(Relaxed),
             refused: self.refused.load(Relaxed),
             links_lost: self.links_lost.load(Relaxed),
-            strays: 0,
+            without_tenant: 0,
         }
     }
 }

@@ -14,7 +14,7 @@ use tokio::sync::{Notify, watch};
 
 use super::counters::{LinkCounters, count};
 use super::decode::{Decoded, decode};
-use super::strays::Strays;
+use super::without_tenant::WithoutTenant;
 use crate::engine::{
     Arrival, Arrivals, Capabilities, EngineHealth, Health, Page, ReadError, Role, Scope,
 };
@@ -27,7 +27,7 @@ pub(super) struct Inbox {
     capabilities: Capabilities,
     counters: Arc<LinkCounters>,
     state: Mutex<InboxState>,
-    strays: OnceLock<Strays>,
+    without_tenant: OnceLock<WithoutTenant>,
     health: watch::Sender<EngineHealth>,
     /// Woken when a stream has to be read.
     reads_changed: Notify,
@@ -81,19 +81,19 @@ impl Inbox {
             capabilities,
             counters,
             state: Mutex::default(),
-            strays: OnceLock::new(),
+            without_tenant: OnceLock::new(),
             health: watch::Sender::default(),
             reads_changed: Notify::new(),
         }
     }
 
     /// Looks for events without a tenant from now on. Counts once.
-    pub(super) fn look_for(&self, strays: Strays) {
-        self.strays.get_or_init(|| strays);
+    pub(super) fn look_for(&self, without_tenant: WithoutTenant) {
+        self.without_tenant.get_or_init(|| without_tenant);
     }
 
-    pub(super) fn strays(&self) -> Option<&Strays> {
-        self.strays.get()
+    pub(super) fn without_tenant(&self) -> Option<&WithoutTenant> {
+        self.without_tenant.get()
     }
 
     /// Notes that one more subscription wants a stream; `want` tells the engine of a new one, under
@@ -339,8 +339,11 @@ impl Arrivals for Inbox {
     }
 
     fn event(&self, arrival: Arrival) {
-        if let Some(strays) = self.strays().filter(|strays| strays.has(&arrival.stream)) {
-            return strays.note(&arrival);
+        if let Some(without_tenant) = self
+            .without_tenant()
+            .filter(|without_tenant| without_tenant.has(&arrival.stream))
+        {
+            return without_tenant.note(&arrival);
         }
         let Arrival {
             stream,

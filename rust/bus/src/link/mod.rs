@@ -9,8 +9,8 @@ mod health_log;
 mod inbox;
 mod interest;
 mod outbox;
-mod strays;
 mod tasks;
+mod without_tenant;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub use outbox::LinkPublishing;
 use self::decode::decode;
 use self::inbox::Inbox;
 use self::outbox::Outbox;
-use self::strays::Strays;
+use self::without_tenant::WithoutTenant;
 use crate::engine::{Engine, EngineHealth, Pending, ReadError};
 use crate::publishing::{PublishCounts, PublishOptions};
 use crate::{BusError, Draft, Intake, Position, Stream, Streams};
@@ -92,9 +92,9 @@ impl EngineLink {
     /// Where tenants are isolated: counts and tells what other programs publish on these channels without
     /// a tenant. Called once, before [`Self::run`].
     #[must_use]
-    pub fn with_strays(self, channels: Vec<Arc<str>>) -> Self {
-        let strays = Strays::new(channels, self.outbox.node());
-        self.inbox.look_for(strays);
+    pub fn counting_without_tenant(self, channels: Vec<Arc<str>>) -> Self {
+        let without_tenant = WithoutTenant::new(channels, self.outbox.node());
+        self.inbox.look_for(without_tenant);
         self
     }
 
@@ -102,7 +102,12 @@ impl EngineLink {
     /// own thread.
     pub async fn run(self: Arc<Self>) {
         self.engine.start(self.inbox.clone());
-        for stream in self.inbox.strays().into_iter().flat_map(Strays::streams) {
+        for stream in self
+            .inbox
+            .without_tenant()
+            .into_iter()
+            .flat_map(WithoutTenant::streams)
+        {
             self.engine.want(&stream);
         }
         tokio::join!(
@@ -176,7 +181,7 @@ impl EngineLink {
     #[must_use]
     pub fn snapshot(&self) -> LinkSnapshot {
         LinkSnapshot {
-            strays: self.inbox.strays().map_or(0, Strays::seen),
+            without_tenant: self.inbox.without_tenant().map_or(0, WithoutTenant::seen),
             ..self.counters.snapshot(self.inbox.len() as u64)
         }
     }

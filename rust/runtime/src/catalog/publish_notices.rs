@@ -84,7 +84,7 @@ fn tell_publisher(channel: &str, is_isolated: bool) {
         tracing::warn!(
             target: "fraiseql_subs",
             channel,
-            "an event without a tenant reaches nobody, as no subscriber under TenantIsolation may see it: publish with tenant_id=, or with data that names the tenant at TenantIsolation.event_field; this is told once for each channel"
+            "an event without a tenant reaches no client, as no subscriber under TenantIsolation may see it: publish with tenant_id=, or with data that names the tenant at TenantIsolation.event_field; this is told once for each channel"
         );
     } else {
         tracing::warn!(

@@ -1,5 +1,5 @@
 //! Events that other programs publish without a tenant where tenants are isolated: they come on streams
-//! that no subscription wants, as nobody may see them. They are counted and told, so that their
+//! that no subscription wants, as no client may see them. They are counted and told, so that their
 //! publisher is corrected.
 
 use std::collections::HashSet;
@@ -12,7 +12,7 @@ use crate::engine::Arrival;
 use crate::{Envelope, StreamKey};
 
 /// The channels that are looked at, and what was seen there.
-pub(super) struct Strays {
+pub(super) struct WithoutTenant {
     channels: HashSet<Arc<str>>,
     /// This process in envelopes: what it publishes itself is counted then.
     node: u32,
@@ -21,7 +21,7 @@ pub(super) struct Strays {
     told: Mutex<HashSet<Arc<str>>>,
 }
 
-impl Strays {
+impl WithoutTenant {
     pub(super) fn new(channels: Vec<Arc<str>>, node: u32) -> Self {
         Self {
             channels: channels.into_iter().collect(),
