@@ -17,10 +17,10 @@ pub(crate) struct UnreadFailures(Mutex<Throttle>);
 pub(crate) struct Outcome {
     channel: Arc<str>,
     notices: Arc<UnreadFailures>,
-    state: Mutex<State>,
+    state: Mutex<OutcomeState>,
 }
 
-enum State {
+enum OutcomeState {
     /// Nothing has awaited it yet.
     Unread { failure: Option<String> },
     /// It was dropped, and nothing had awaited it.
@@ -38,19 +38,19 @@ impl Outcome {
         Arc::new(Self {
             channel,
             notices,
-            state: Mutex::new(State::Unread { failure: None }),
+            state: Mutex::new(OutcomeState::Unread { failure: None }),
         })
     }
 
     /// Publishing has failed.
     pub(crate) fn fail(&self, reason: &str) {
         let is_dropped = match &mut *self.state.lock() {
-            State::Unread { failure } => {
+            OutcomeState::Unread { failure } => {
                 *failure = Some(reason.to_owned());
                 false
             }
-            State::Dropped => true,
-            State::Read => false,
+            OutcomeState::Dropped => true,
+            OutcomeState::Read => false,
         };
         if is_dropped {
             self.notices.tell(&self.channel, reason);
@@ -65,18 +65,18 @@ impl Reader {
 
     /// The outcome is awaited.
     pub(crate) fn read(&self) {
-        *self.0.state.lock() = State::Read;
+        *self.0.state.lock() = OutcomeState::Read;
     }
 }
 
 impl Drop for Reader {
     fn drop(&mut self) {
         let mut state = self.0.state.lock();
-        let State::Unread { failure } = &mut *state else {
+        let OutcomeState::Unread { failure } = &mut *state else {
             return;
         };
         let failure = failure.take();
-        *state = State::Dropped;
+        *state = OutcomeState::Dropped;
         drop(state);
         if let Some(reason) = failure {
             self.0.notices.tell(&self.0.channel, &reason);
