@@ -23,10 +23,6 @@ impl Throttle {
     }
 
     /// Whether a notice is to be written; with how many were not since the last one, if any.
-    #[expect(
-        clippy::option_option,
-        reason = "no notice, and one that has left out none"
-    )]
     pub fn admit(&mut self, now: Instant) -> Option<Option<u64>> {
         if self.next.is_some_and(|next| now < next) {
             self.untold += 1;
