@@ -18,9 +18,6 @@ NODE = Path(__file__).with_name("node.py")
 PATIENCE = 30.0
 """Time within which what was asked for happens (seconds)."""
 
-QUIET = 0.25
-"""Time without an answer after which a probe is sent again (seconds)."""
-
 QUERY = """subscription ($channel: String!, $userId: Int) {
   feed(channel: $channel, userId: $userId) { id userId status total note }
 }"""
@@ -81,7 +78,10 @@ class Node:
         return json.loads(await self._read())
 
     async def until(self, events: int) -> dict[str, Any]:
-        """Ask for the same once it has broadcast so many events since its start."""
+        """Ask for the same once it has broadcast so many events since its start, or no more come.
+
+        CPU time and clock are those of the last event.
+        """
         self._tell(f"until {events}")
         return json.loads(await self._read())
 

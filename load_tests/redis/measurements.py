@@ -138,79 +138,63 @@ async def _rounds(
 
 async def intake(size: Size) -> list[Row]:
     """Measure what a node takes in when no event matches a subscription."""
+    unwanted = [f"{channel}.unwanted" for channel in CHANNELS]
     with RedisServer(NO_LIMIT) as redis:
         async with (
             Node(redis.url) as node,
             Client(node) as client,
             Publisher(redis.url) as publisher,
         ):
-            unwanted = [f"{channel}.unwanted" for channel in CHANNELS]
-            await publish(publisher, CHANNELS + unwanted, size.bulk // 4, PENDING)
             for channel in CHANNELS:
                 await client.begin(channel, user=OTHER_USER)
+
+            async def best(what: str, channels: list[str], *, is_paused: bool = False) -> Row:
+                rows = [
+                    await _taken(size, redis, node, publisher, channels, is_paused)
+                    for _ in range(size.runs + 1)
+                ]
+                # Not the first, which makes keys and grows tables; one with gaps says less.
+                row = min(rows[1:], key=lambda row: (row["missed"], -row["per_second"]))
+                return {"what": what, **row}
+
             return [
-                await _waiting(size, redis, node, publisher),
-                await _as_published(size, redis, node, publisher),
-                await _unwanted(size, redis, node, publisher, unwanted),
+                await best("wanted, none matches, all wait in Redis", CHANNELS, is_paused=True),
+                await best("wanted, none matches, as one publisher publishes", CHANNELS),
+                await best("not wanted, as one publisher publishes", unwanted),
             ]
 
 
-def _taken(what: str, size: Size, seconds: float, before: Row, after: Row, redis_us: float) -> Row:
+async def _taken(
+    size: Size,
+    redis: RedisServer,
+    node: Node,
+    publisher: Publisher,
+    channels: list[str],
+    is_paused: bool,
+) -> Row:
+    before = await node.stats()
+    if is_paused:
+        node.pause()
+        await publish(publisher, channels, size.bulk, PENDING)
+    broker, start = redis.cpu_seconds(), time.perf_counter()
+    if is_paused:
+        node.go_on()
+    else:
+        await publish(publisher, channels, size.bulk, PENDING)
+    is_wanted = channels is CHANNELS
+    after = await (
+        node.until(before["events_published"] + size.bulk) if is_wanted else node.stats()
+    )
+    broker = redis.cpu_seconds() - broker
     return {
-        "what": what,
-        "per_second": size.bulk / seconds,
+        # Both clocks are the machine's.
+        "per_second": size.bulk / (after["now"] - start),
         "node_us": (after["cpu"] - before["cpu"]) * 1e6 / size.bulk,
-        "redis_us": redis_us,
+        "redis_us": broker * 1e6 / size.bulk,
         "taken": after["events_published"] - before["events_published"],
         "gap_events": after["bus_gap_events"] - before["bus_gap_events"],
         "missed": after["bus_missed"] - before["bus_missed"],
     }
-
-
-async def _waiting(size: Size, redis: RedisServer, node: Node, publisher: Publisher) -> Row:
-    rows = []
-    for _ in range(size.runs):
-        before = await node.stats()
-        node.pause()
-        await publish(publisher, CHANNELS, size.bulk, PENDING)
-        broker, start = redis.cpu_seconds(), time.perf_counter()
-        node.go_on()
-        after = await node.until(before["events_published"] + size.bulk)
-        used = (redis.cpu_seconds() - broker) * 1e6 / size.bulk
-        # Both clocks are the machine's.
-        seconds = after["now"] - start
-        what = "wanted, none matches, all wait in Redis"
-        rows.append(_taken(what, size, seconds, before, after, used))
-    return max(rows, key=lambda row: row["per_second"])
-
-
-async def _as_published(size: Size, redis: RedisServer, node: Node, publisher: Publisher) -> Row:
-    rows = []
-    for _ in range(size.runs):
-        before, broker = await node.stats(), redis.cpu_seconds()
-        start = time.perf_counter()
-        await publish(publisher, CHANNELS, size.bulk, PENDING)
-        after = await node.until(before["events_published"] + size.bulk)
-        used = (redis.cpu_seconds() - broker) * 1e6 / size.bulk
-        what = "wanted, none matches, as one publisher publishes"
-        rows.append(_taken(what, size, after["now"] - start, before, after, used))
-    return max(rows, key=lambda row: row["per_second"])
-
-
-async def _unwanted(
-    size: Size, redis: RedisServer, node: Node, publisher: Publisher, channels: list[str]
-) -> Row:
-    rows = []
-    for _ in range(size.runs):
-        before, broker = await node.stats(), redis.cpu_seconds()
-        start = time.perf_counter()
-        await publish(publisher, channels, size.bulk, PENDING)
-        seconds = time.perf_counter() - start
-        after = await node.stats()
-        used = (redis.cpu_seconds() - broker) * 1e6 / size.bulk
-        what = "not wanted, as one publisher publishes"
-        rows.append(_taken(what, size, seconds, before, after, used))
-    return max(rows, key=lambda row: row["per_second"])
 
 
 async def one_core(size: Size) -> list[Row]:

@@ -3,7 +3,8 @@
     python load_tests/redis/node.py --bus URL [--no-history]
 
 It prints its address, then obeys lines of its input: `publish N` publishes a batch of N events,
-`stats` prints CPU time and counters as JSON, `until N` does so once N events were broadcast.
+`stats` prints CPU time and counters as JSON, `until N` does so once N events were broadcast, or no
+more come.
 """
 
 from __future__ import annotations
@@ -18,8 +19,11 @@ from dataclasses import asdict, dataclass
 
 from fraiseql_subs import History, SubscriptionManager, passthrough
 
-POLL = 0.001
+POLL = 0.005
 """Time between two looks at the counters (seconds)."""
+
+STILL = 3.0
+"""Time without a further event after which no more is expected (seconds)."""
 
 EVENT = {"id": 7, "user_id": 3, "status": "PAID", "total": 12.5, "note": "x" * 120}
 
@@ -44,10 +48,20 @@ feed = passthrough(
 )
 
 
-def stats(manager: SubscriptionManager) -> str:
-    """Write what this process has used and counted, as JSON."""
-    used = {"cpu": time.process_time(), "now": time.perf_counter()}
-    return json.dumps({**used, **asdict(manager.metrics())})
+def used() -> dict[str, float]:
+    """Read the CPU time of this process, and the clock of the machine (seconds)."""
+    return {"cpu": time.process_time(), "now": time.perf_counter()}
+
+
+async def until(manager: SubscriptionManager, events: int) -> dict[str, float]:
+    """Wait until so many were broadcast, or no more come; return `used` at the last of them."""
+    seen, at_last = -1, used()
+    while seen < events and time.perf_counter() - at_last["now"] < STILL:
+        now = manager.metrics().events_published
+        if now > seen:
+            seen, at_last = now, used()
+        await asyncio.sleep(POLL)
+    return at_last
 
 
 async def obey(manager: SubscriptionManager, line: str) -> None:
@@ -56,9 +70,8 @@ async def obey(manager: SubscriptionManager, line: str) -> None:
     if word == "publish":
         await manager.publish_many([("feed", EVENT)] * int(number))
         return
-    while word == "until" and manager.metrics().events_published < int(number):
-        await asyncio.sleep(POLL)
-    sys.stdout.write(stats(manager) + "\n")
+    figures = used() if word == "stats" else await until(manager, int(number))
+    sys.stdout.write(json.dumps({**figures, **asdict(manager.metrics())}) + "\n")
     sys.stdout.flush()
 
 
