@@ -69,6 +69,12 @@ def contenders(workers: int | None) -> list[Contender]:
         Contender("strawberry", "Strawberry", (PYTHON, _script("strawberry_uvicorn.py"))),
         Contender("ariadne", "Ariadne", (PYTHON, _script("ariadne_uvicorn.py"))),
         Contender(
+            "floor-redis",
+            "floor over Redis, plain `PUBLISH`",
+            (_binary("floor"),),
+            (PYTHON, _script("plain_publisher.py")),
+        ),
+        Contender(
             "ours-redis",
             "fraiseql-subs over Redis",
             ours,

@@ -24,6 +24,7 @@ COLOURS = {
     "mercurius": "#15aabf",
     "strawberry": "#e64980",
     "ariadne": "#ae3ec9",
+    "floor-redis": "#5c636a",
     "ours-redis": "#c2255c",
     "ours-redis-live": "#f783ac",
     "strawberry-redis": "#7048e8",

@@ -30,6 +30,7 @@ ALL = (
 REDIS = (
     "floor",
     "ours",
+    "floor-redis",
     "ours-redis",
     "ours-redis-live",
     "strawberry-redis",
