@@ -1,4 +1,4 @@
-"""The comparison with other servers: its tables contain the measurements, and our server works."""
+"""The comparison with other servers: its tables contain the measurements, and our server runs."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_a_server_is_measured_again_until_its_work_can_be_measured():
 
     assert again(cpu=scenario.work, seconds=1.0) is None
     assert again(cpu=scenario.work / 10, seconds=0.1) == scenario.events * 10
-    # It waits more than it works: the time bounds it.
+    # The run mostly waits, so the time limits it.
     assert again(cpu=0.0, seconds=2.5) == scenario.events * 2
     assert again(cpu=0.0, seconds=50.0) is None
 
