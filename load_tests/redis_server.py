@@ -1,6 +1,6 @@
-"""A private Redis on a free port, for measurements: started, asked what it has done, and ended.
+"""A private Redis on a free port, for measurements.
 
-Not here: the one of the tests, which is killed, paused and started again (tests/support).
+Not here: the Redis of the tests, which can be paused and restarted (tests/support).
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import time
 from types import TracebackType
 
 ATTEMPTS = 5
-"""How often a port is tried that another program may have taken (count)."""
+"""Ports that are tried, as another program may take one before it is used (count)."""
 
 PATIENCE = 10.0
-"""Time within which it answers (seconds)."""
+"""Longest wait for an answer (seconds)."""
 
 
 class RedisServer:
@@ -61,7 +61,7 @@ class RedisServer:
                 "dir": self._directory.name,
                 "save": "",
                 "appendonly": "no",
-                # What it does by itself, once a second, is not the cost of an event.
+                # Its own timers run once a second only, so that they add little to the figures.
                 "hz": "1",
                 "dynamic-hz": "no",
                 **self._options,
@@ -86,7 +86,7 @@ class RedisServer:
         self._directory.cleanup()
 
     def _is_up(self) -> bool:
-        """Wait until it answers; False when it has ended."""
+        """Wait until it answers; False if it has ended."""
         assert self._process is not None
         until = time.monotonic() + PATIENCE
         while self._process.poll() is None and time.monotonic() < until:
@@ -115,12 +115,12 @@ class RedisServer:
         return dict(line.split(":", 1) for line in lines if ":" in line)
 
     def cpu_seconds(self) -> float:
-        """Read the CPU time that it has used, all threads (seconds, in steps of 1 us)."""
+        """Return the CPU time of all its threads (seconds, in steps of 1 µs)."""
         cpu = self.info("cpu")
         return float(cpu["used_cpu_user"]) + float(cpu["used_cpu_sys"])
 
     def calls(self) -> dict[str, int]:
-        """Count the calls of each command that it has served, those of scripts included."""
+        """Return the number of calls of each command, including calls by scripts."""
         found = {}
         for name, figures in self.info("commandstats").items():
             calls = figures.split(",", 1)[0].removeprefix("calls=")

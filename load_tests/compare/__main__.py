@@ -3,7 +3,7 @@
 A run of every scenario of a section of docs/performance.md, with all its servers, writes the
 tables and plots of that section, and load_tests/results/<date>-<section>.json. With --quick,
 --servers or other scenarios the tables are printed, and the figures go to load_tests/results/tmp/.
---report writes the page from such files, several of them together: a section may be measured in
+--report writes the page from such files. It joins several files, so a section can be measured in
 parts.
 """
 

@@ -1,8 +1,8 @@
 """The servers that are compared: how each is started, and which versions it is made of.
 
 Each is a process that takes `--port` and `--control`, serves the schema of `servers/control.py`
-and prints `ready`. One that gets its events over Redis takes `--port` and `--redis`; what
-publishes to it is another process. Not here: what is asked of them (scenarios.py).
+and prints `ready`. A server over Redis takes `--port` and `--redis`, and another process publishes
+to it. Not here: what is asked of them (scenarios.py).
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class Contender:
         name: How it is chosen on the command line.
         title: How tables call it.
         command: How it is started; ports are appended.
-        publisher: How the process is started that publishes to it over Redis, as its users do;
-            empty: the server publishes what comes in by its own control port.
+        publisher: Command of the process that publishes to it over Redis, as its users do. Empty:
+            the server publishes the lines of its own control port.
     """
 
     name: str

@@ -1,7 +1,7 @@
-"""What a server over Redis is measured with: a Redis of its own, and a process that publishes.
+"""The broker of a server over Redis: a private Redis, and a process that publishes to it.
 
-The process publishes as the users of that server do; it counts what it has published. Not here:
-the servers (contenders.py).
+The process publishes as the users of that server do, and counts the events. Not here: the servers
+(contenders.py).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Broker:
         self._before = redis.cpu_seconds()
 
     def cost(self) -> dict[str, float]:
-        """End the publisher; return the CPU time of Redis for one of the events that it had."""
+        """End the publisher; return the CPU time of Redis, in all and for each published event."""
         used = self.redis.cpu_seconds() - self._before
         output, _ = self._publisher.communicate()
         events = int(output)
@@ -39,7 +39,7 @@ class Broker:
 
 @contextmanager
 def publishing(redis: RedisServer, command: tuple[str, ...], control: int) -> Iterator[Broker]:
-    """Run the process that publishes what comes in by the port `control`, until the block ends."""
+    """Run a process that publishes the lines of the port `control`, until the block ends."""
     started = [*command, "--redis", redis.url, "--control", str(control)]
     process = subprocess.Popen(started, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:

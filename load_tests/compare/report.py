@@ -31,7 +31,7 @@ class Markers:
 
     @classmethod
     def of(cls, name: str, command: str) -> Markers:
-        """Name the lines after a part of the page and the command that writes it."""
+        """Make the lines from the name of a section and the command that writes it."""
         return cls(
             f"<!-- {name}: written by `{command}` from here -->", f"<!-- {name}: to here -->"
         )
@@ -80,9 +80,9 @@ class Section:
     """A part of the page.
 
     Attributes:
-        name: How its file of results is called.
-        markers: Where it stands.
-        tables: What it shows.
+        name: Name of its file of results.
+        markers: Where it is in the page.
+        tables: Its tables.
     """
 
     name: str
@@ -90,7 +90,7 @@ class Section:
     tables: tuple[Table, ...]
 
     def scenarios(self) -> set[str]:
-        """Name the scenarios that are needed to write it."""
+        """Return the names of the scenarios that it needs."""
         return {column.scenario for table in self.tables for column in table.columns}
 
 
@@ -167,7 +167,7 @@ TABLES = (*SERVERS, *OVER_REDIS)
 
 
 def together(parts: list[dict[str, Any]]) -> dict[str, Any]:
-    """Make one of what was measured in parts; what they have in common is that of the last."""
+    """Join the results of several runs; machine, date and versions are those of the last."""
     whole = dict(parts[-1])
     for name in ("scenarios", "servers"):
         whole[name] = {key: value for part in parts for key, value in part[name].items()}

@@ -36,7 +36,7 @@ REDIS = (
     "strawberry-redis",
     "graphql-redis",
 )
-"""Those that get their events over Redis, and two in memory for the same figure beside them."""
+"""Servers that receive events over Redis, and two in memory to compare them with."""
 
 FAST = ALL[:-2]
 """Those that take the most connections within the limit of a scenario."""
@@ -125,7 +125,7 @@ SCENARIOS = [
     Scenario("idle-1000", "idle", 1_000, seconds=2, rounds=1),
     Scenario(f"idle-{MANY}", "idle", MANY, FAST, seconds=2, rounds=1, limit=90),
     Scenario("redis-one", "fan-out", 1, REDIS, events=2_000, work=WORK),
-    # Connecting takes Strawberry longest, and an event a third of a second.
+    # Few events: Strawberry needs a third of a second for each.
     Scenario(
         "redis-fan-out",
         "fan-out",

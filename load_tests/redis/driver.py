@@ -16,7 +16,7 @@ import websockets
 NODE = Path(__file__).with_name("node.py")
 
 PATIENCE = 30.0
-"""Time within which what was asked for happens (seconds)."""
+"""Longest wait for an answer (seconds)."""
 
 QUERY = """subscription ($channel: String!, $userId: Int) {
   feed(channel: $channel, userId: $userId) { id userId status total note }
@@ -69,7 +69,7 @@ class Node:
         self._process.stdin.write(line.encode() + b"\n")
 
     async def publish(self, count: int) -> None:
-        """Have it publish a batch to the channel `feed`; done before it has."""
+        """Make it publish a batch to the channel `feed`; does not wait for it."""
         self._tell(f"publish {count}")
 
     async def stats(self) -> dict[str, Any]:

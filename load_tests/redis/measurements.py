@@ -1,7 +1,6 @@
-"""What is measured: events under way, intake, one core of Redis, resumes.
+"""Measures events under way, the intake of a node, one core of Redis, and resumes.
 
-Each function returns rows: what was measured, and figures by name. Not here: how they are shown
-(`__main__.py`).
+Each function returns rows: what was measured, and figures by name. Not here: tables (report.py).
 """
 
 from __future__ import annotations
@@ -21,26 +20,26 @@ PENDING = 64
 """Events under way at once (count)."""
 
 CHANNELS = [f"orders.{number}" for number in range(16)]
-"""Channels that are published to at once, each in a partition of its own or nearly so."""
+"""Channels to which events are published at once. Most have a partition of their own."""
 
 OTHER_USER = EVENT["user_id"] + 1
-"""Of whom there are no orders."""
+"""A user without orders."""
 
 NO_LIMIT = {"client-output-buffer-limit": "pubsub 0 0 0"}
-"""What waits for a node that is stopped is not bounded."""
+"""Redis keeps everything for a paused node."""
 
 Row: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured.
+    """Amounts to measure.
 
     Attributes:
-        runs: The best of so many (count).
-        events: Published in a run with events under way (count).
-        bulk: Published in a run of all that one publisher can (count).
-        resumes: In a run (count).
+        runs: Runs, of which the best counts (count).
+        events: Events of a run of `under_way` (count).
+        bulk: Events of a run of `intake` and `one_core` (count).
+        resumes: Resumes of a run (count).
     """
 
     runs: int
@@ -49,7 +48,7 @@ class Size:
     resumes: int
 
 
-# Whole batches on each channel.
+# Multiples of whole batches on each channel.
 FULL = Size(runs=5, events=6_400, bulk=65_536, resumes=100)
 QUICK = Size(runs=1, events=1_280, bulk=16_384, resumes=20)
 
@@ -114,7 +113,7 @@ async def _rounds(
     client: Client,
     publish_batch: Callable[[int], Awaitable[None]],
 ) -> Row:
-    # One that tells when the channel is delivered, and ends; then the one that is measured.
+    # The first subscription reports when Redis delivers the channel. The second is measured.
     await client.begin("feed")
     await client.subscribe("feed")
     await client.complete("1")
@@ -153,7 +152,7 @@ async def intake(size: Size) -> list[Row]:
                     await _taken(size, redis, node, publisher, channels, is_paused)
                     for _ in range(size.runs + 1)
                 ]
-                # Not the first, which makes keys and grows tables; one with gaps says less.
+                # The first run creates keys and grows tables. A run with gaps is the last choice.
                 row = min(rows[1:], key=lambda row: (row["missed"], -row["per_second"]))
                 return {"what": what, **row}
 
@@ -211,7 +210,7 @@ async def one_core(size: Size) -> list[Row]:
 async def _batches(
     size: Size, redis: RedisServer, publisher: Publisher, has_history: bool, batch: int
 ) -> Row:
-    # Small batches take long, and say as much with fewer.
+    # Small batches take long.
     events = size.bulk if batch == PENDING else size.bulk // 4
     await publish(publisher, CHANNELS, events // 4, batch)
     rows = []
@@ -260,7 +259,7 @@ async def _returning(
             assert (await client.receive())["payload"]["data"], "it is told what it missed"
         await client.complete(name)
     calls = {name: n - before.get(name, 0) for name, n in redis.calls().items()}
-    # Asked by this program, to count.
+    # Called by this program, to count.
     del calls["info"]
     seen = {name: n for name, n in calls.items() if n}
     return {

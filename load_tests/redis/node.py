@@ -1,4 +1,4 @@
-"""A node that is measured: a process that serves, publishes when told to, and says what it used.
+"""A node that is measured: it serves, publishes on command, and reports its CPU time.
 
     python load_tests/redis/node.py --bus URL [--no-history]
 

@@ -39,7 +39,7 @@ class Broadcast(Generic[T]):
 
 
 def serve(app: Any, options: argparse.Namespace, send: Callable[[dict[str, Any]], None]) -> None:
-    """Run an ASGI application until killed, and send it what comes in by the control port."""
+    """Run an ASGI application until killed, and send it the events of the control port."""
 
     async def publish(channel: str, data: dict[str, Any]) -> None:
         send(data)
@@ -53,7 +53,7 @@ def run(app: Any, port: int, beside: Callable[[], Awaitable[object]]) -> None:
     Args:
         app: The application.
         port: For clients.
-        beside: What is awaited beside it once it serves.
+        beside: Called and awaited once it serves.
     """
 
     async def main() -> None:

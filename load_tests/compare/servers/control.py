@@ -43,8 +43,8 @@ def publisher_parser() -> argparse.ArgumentParser:
     return options
 
 
-def tell_ready() -> None:
-    """Say that it serves."""
+def print_ready() -> None:
+    """Print that it serves."""
     sys.stdout.write("ready\n")
     sys.stdout.flush()
 
@@ -59,14 +59,14 @@ async def obey(port: int, publish: Callable[[str, dict[str, Any]], Awaitable[obj
         writer.close()
 
     async with await asyncio.start_server(read, "127.0.0.1", port) as server:
-        tell_ready()
+        print_ready()
         await server.serve_forever()
 
 
 async def relay(port: int, publish: Callable[[list[dict[str, Any]]], Awaitable[object]]) -> None:
-    """Publish what comes in by the control port until the input ends, then print the count.
+    """Publish the lines of the control port until the input ends, then print their number.
 
-    What comes while events are being published is the next batch, in this order.
+    Lines that arrive while a batch is being published are the next batch.
     """
     published = 0
 
@@ -81,6 +81,6 @@ async def relay(port: int, publish: Callable[[list[dict[str, Any]]], Awaitable[o
         writer.close()
 
     async with await asyncio.start_server(read, "127.0.0.1", port):
-        tell_ready()
+        print_ready()
         await asyncio.to_thread(sys.stdin.read)
     sys.stdout.write(f"{published}\n")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 
-from control import SDL, obey, parser, tell_ready
+from control import SDL, obey, parser, print_ready
 
 from fraiseql_subs import History, Limits, SubscriptionManager, passthrough, subscription
 
@@ -39,7 +39,7 @@ async def main() -> None:
     )
     async with manager.serve(port=options.port) as server:
         if options.redis:
-            tell_ready()
+            print_ready()
             await server.wait_closed()
         else:
             await obey(options.control, manager.publish)

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 
 from broadcast import run
 from channel_layer import GROUP, MESSAGE, configure
-from control import parser, tell_ready
+from control import parser, print_ready
 
 options = parser().parse_args()
 configure(options.redis)
@@ -56,8 +56,8 @@ class Subscription:
 
 
 async def ready() -> None:
-    """Say that it serves."""
-    tell_ready()
+    """Print that it serves."""
+    print_ready()
 
 
 schema = strawberry.Schema(Query, subscription=Subscription)
