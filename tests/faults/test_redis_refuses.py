@@ -132,10 +132,12 @@ RULES = (
 async def test_a_permission_is_taken_away_and_given_back(redis, deploy, command):
     """R16, NOPERM: it is told as what it is, and not tried again and again."""
     await redis.command("ACL", "SETUSER", "bus", "reset", "on", ">secret", *RULES.split())
-    deployment = await deploy(redis, user="bus:secret@")
+    deployment = await deploy(redis, url="redis://bus:secret@127.0.0.1:{port}")
     await deployment.settle()
     await redis.command("ACL", "SETUSER", "bus", f"-{command}")
+    retried = deployment.manager.metrics().bus_retried
     error = await refused(deployment)
+    assert deployment.manager.metrics().bus_retried == retried
     assert (error.outcome, error.retryable) == ("not_sent", False)
     assert "give the user the commands" in str(error)
     assert "secret" not in str(error)
