@@ -17,7 +17,7 @@ from support.tcp_proxy import TcpProxy
 from takeover import Pair, follow
 
 StartRedis: TypeAlias = Callable[..., Awaitable[RedisServer]]
-StartPair: TypeAlias = Callable[[], Awaitable[Pair]]
+StartPair: TypeAlias = Callable[..., Awaitable[Pair]]
 Deploy: TypeAlias = Callable[..., Awaitable[Deployment]]
 
 
@@ -58,12 +58,12 @@ async def redis(start_redis: StartRedis) -> RedisServer:
 
 @pytest.fixture
 def start_pair(start_redis: StartRedis, stack: AsyncExitStack) -> StartPair:
-    """Start a master and its replica."""
+    """Start a master and its replica, with these of their settings."""
 
-    async def start() -> Pair:
-        master = await start_redis()
+    async def start(**options: str) -> Pair:
+        master = await start_redis(**options)
         between = await stack.enter_async_context(TcpProxy(master.port))
-        replica = await start_redis()
+        replica = await start_redis(**options)
         await follow(replica, between.port)
         return Pair(master, between, replica)
 

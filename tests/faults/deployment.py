@@ -167,7 +167,7 @@ class Deployment:
         return proxy, manager
 
     async def add_publisher(self, name: str) -> tuple[TcpProxy, Ledger]:
-        """Start one more publisher; return its proxy, and its ledger, which has the same entries."""
+        """Start one more publisher; return its proxy and its ledger, of the same entries."""
         proxy, manager = await self._start_publisher()
         return proxy, self.ledger.beside(manager, name)
 

@@ -8,6 +8,8 @@ from promises import check
 from support.clock import HOUR, Clock, needs_faketime
 from support.redis_server import RedisServer
 
+from fraiseql_subs import SubscriptionManager, passthrough
+
 pytestmark = [pytest.mark.faults, needs_faketime]
 
 SECONDS = 300
@@ -79,6 +81,19 @@ async def test_clients_that_return_are_told_what_has_expired(clock, redis, deplo
     await deployment.settle()
     check(deployment, nothing_missed=is_kept)
     assert is_kept or all(one.missed >= 1 for one in deployment.observations)
+
+
+@pytest.mark.parametrize("options", ["", "?history=off"])
+async def test_an_id_is_known_for_five_minutes(clock, redis, options):
+    """R18: a publish that is repeated later is a second event."""
+    url = redis.url + options
+    async with SubscriptionManager([passthrough("feed", int, channel="feed")], bus=url) as manager:
+        first = await manager.publish("feed", 1, event_id="mine")
+        clock.set(4 * 60)
+        assert await manager.publish("feed", 1, event_id="mine") == first
+        clock.set(6 * 60)
+        second = await manager.publish("feed", 1, event_id="mine")
+        assert second.offset == first.offset + 1
 
 
 async def test_the_clock_is_set_so_far_that_counters_expire(clock, redis, deploy):

@@ -1,4 +1,4 @@
-"""Another server takes over, without the newest events: losses are told, and nothing comes twice."""
+"""A server without the newest events takes over: losses are told, and nothing comes twice."""
 
 from __future__ import annotations
 
