@@ -61,6 +61,7 @@ def start_pair(start_redis: StartRedis, stack: AsyncExitStack) -> StartPair:
     """Start a master and its replica, with these of their settings."""
 
     async def start(**options: str) -> Pair:
+        options = {"repl_diskless_sync_delay": "0", **options}
         master = await start_redis(**options)
         between = await stack.enter_async_context(TcpProxy(master.port))
         replica = await start_redis(**options)

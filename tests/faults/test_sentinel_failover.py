@@ -69,7 +69,9 @@ async def guarded(start_redis, stack, tmp_path) -> Guarded:
     for proxy in proxies:
         # What is told of them, by each other and by sentinels.
         server = await start_redis(
-            replica_announce_ip="127.0.0.1", replica_announce_port=str(proxy.port)
+            replica_announce_ip="127.0.0.1",
+            replica_announce_port=str(proxy.port),
+            repl_diskless_sync_delay="0",
         )
         proxy.target = server.port
         servers.append(server)
