@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from datetime import datetime, timedelta, timezone
 
 import pytest
 from support import PATIENCE, eventually
 from support.certificates import Credentials
 from support.redis_server import RedisServer, free_port
+from support.tcp_proxy import TcpProxy
 from tls import node, refusal, tls_options, url_of
+
+from fraiseql_subs import PublishError
 
 pytestmark = pytest.mark.faults
 
@@ -95,27 +97,30 @@ async def test_files_that_were_replaced_are_used_for_the_next_connection(start_r
 
 
 @pytest.mark.slow_fault
-async def test_files_that_come_too_late_are_used_without_a_restart(start_redis, tmp_path, caplog):
-    """Links are refused for a while, and the log says why; a key alone is not enough."""
-    caplog.set_level(logging.INFO)
+async def test_files_that_come_too_late_are_used_without_a_restart(start_redis, tmp_path, stack):
+    """Links are refused until the certificate is there; its key alone is not enough."""
     server, client = Credentials(tmp_path / "server"), Credentials(tmp_path / "client")
     port = free_port()
     redis = await start_redis(**tls_options(server, client, port))
-    url = url_of(port, server.authorities, client)
+    proxy = await stack.enter_async_context(TcpProxy(port))
+    url = url_of(proxy.port, server.authorities, client)
     async with node(url) as one, node(url) as other, other.subscribe(FEED) as results:
         await one.publish("feed", 1)
         await receives(results, 1)
         old = client.cert.read_bytes()
         renewed = Credentials(tmp_path / "client")
         new = renewed.cert.read_bytes()
-        # The key is there already, and its certificate is not.
         renewed.cert.write_bytes(old)
         await change_server(redis, server, renewed)
-        for kind in ("pubsub", "normal"):
-            await redis.command("CLIENT", "KILL", "TYPE", kind)
-        await eventually(
-            lambda: "tls_certificate and tls_key cannot be used" in caplog.text, "the log says why"
-        )
+        attempts = proxy.attempts
+        proxy.cut()
+        await eventually(lambda: proxy.attempts >= attempts + 6, "each link is tried again")
+        with pytest.raises(PublishError, match="tls_certificate and tls_key cannot be used"):
+            await one.publish("feed", 2)
         renewed.cert.write_bytes(new)
-        await one.publish("feed", 2)
+
+        async def is_published() -> bool:
+            return (await one.publish("feed", 2, event_id="second")).offset == 2
+
+        await eventually(is_published, "new links are made")
         await receives(results, 2)
