@@ -14,7 +14,7 @@ pytestmark = pytest.mark.faults
 
 NODES = 3
 
-STREAMS = 20_000 if ALL_ROWS else 2_000
+STREAMS = 10_000 if ALL_ROWS else 2_000
 """Those of all nodes together (count)."""
 
 BATCH = 500
