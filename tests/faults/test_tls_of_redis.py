@@ -104,7 +104,8 @@ async def test_files_that_come_too_late_are_used_without_a_restart(start_redis, 
     redis = await start_redis(**tls_options(server, client, port))
     proxy = await stack.enter_async_context(TcpProxy(port))
     url = url_of(proxy.port, server.authorities, client)
-    async with node(url) as one, node(url) as other, other.subscribe(FEED) as results:
+    publisher = node(url, timeout=2.0)
+    async with publisher as one, node(url) as other, other.subscribe(FEED) as results:
         await one.publish("feed", 1)
         await receives(results, 1)
         old = client.cert.read_bytes()

@@ -40,7 +40,7 @@ SERVER = {"host", "http_url", "path", "port", "unix", "url", "close", "wait_clos
 
 @pytest.fixture(scope="module")
 def errors(tmp_path_factory) -> dict[str, list[tuple[int, str]]]:
-    """What is said of all programs, checked at once."""
+    """The messages about all programs, which are checked together."""
     return by_file(check([*ACCEPTED, *REPORTED], tmp_path_factory.mktemp("cache")))
 
 

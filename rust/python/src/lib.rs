@@ -48,6 +48,7 @@ mod stream;
 mod tasks;
 #[cfg(test)]
 mod testing;
+mod unread;
 mod value;
 
 use pyo3::prelude::*;

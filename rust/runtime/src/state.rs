@@ -25,7 +25,7 @@ use crate::config::{INTAKE_CAPACITY, Limits};
 use crate::metrics::{Metrics, Snapshot};
 use crate::places::Places;
 use crate::routing::Route;
-use crate::subscription::{CallGroups, Kept, LaneContext, Resolver};
+use crate::subscription::{CallGroups, HistorySources, LaneContext, Resolver};
 
 /// A page for browsers.
 #[derive(Debug, Clone)]
@@ -123,13 +123,17 @@ impl RuntimeState {
         }
         let intake = Arc::new(intake);
         let notices = Mutex::new(PublishNotices::new(&config.catalog, by_tenant));
+        let declared = config.catalog.definitions();
+        let declared = declared.filter_map(|definition| definition.channel.as_ref()?.text());
+        let declared = declared.map(Arc::from);
         let link = config.engine.map(|config| {
-            Arc::new(EngineLink::new(
-                config.engine,
-                &config.link,
-                event_streams.clone(),
-                intake.clone(),
-            ))
+            let (streams, intake) = (event_streams.clone(), intake.clone());
+            let link = EngineLink::new(config.engine, &config.link, streams, intake);
+            Arc::new(if by_tenant {
+                link.counting_without_tenant(declared.collect())
+            } else {
+                link
+            })
         });
         Self {
             places: Arc::new(Places::new(config.limits.max_connections)),
@@ -168,9 +172,9 @@ impl RuntimeState {
         }
     }
 
-    /// What is kept for subscriptions that return.
-    pub(crate) fn kept(&self) -> Kept<'_> {
-        Kept {
+    /// Returns what subscriptions that resume are replayed from.
+    pub(crate) fn history_sources(&self) -> HistorySources<'_> {
+        HistorySources {
             history: self.history.as_ref(),
             link: self.link.as_ref(),
             metrics: &self.metrics,
@@ -363,6 +367,7 @@ impl RuntimeState {
 fn add_link(snapshot: &mut Snapshot, link: &EngineLink) {
     let (received, published) = (link.snapshot(), link.publish_counts());
     snapshot.bus_is_live = u64::from(link.health().borrow().is_live());
+    snapshot.events_without_tenant += received.without_tenant;
     snapshot.bus_links_lost = received.links_lost;
     snapshot.bus_streams = received.streams;
     snapshot.bus_doubles = received.doubles;

@@ -1,5 +1,7 @@
 //! Events out of what an engine has delivered.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 
 use super::counters::{LinkCounters, count};
@@ -26,12 +28,16 @@ pub(super) fn decode(key: &StreamKey, envelope: &Bytes, counters: &LinkCounters)
 fn read(key: &StreamKey, bytes: &Bytes, counters: &LinkCounters) -> Option<Draft> {
     let unreadable = |error: &dyn std::error::Error| {
         count(&counters.unreadable);
-        tracing::warn!(
-            target: "fraiseql_subs",
-            channel = &*key.channel,
-            problem = %error,
-            "an event that came from another process cannot be read, and is skipped"
-        );
+        // A program of another version publishes many of them.
+        if let Some(untold) = counters.unreadable_told.lock().admit(Instant::now()) {
+            tracing::warn!(
+                target: "fraiseql_subs",
+                channel = &*key.channel,
+                problem = %error,
+                untold,
+                "an event that came from another process cannot be read, and is skipped; further ones are counted in metrics().bus_unreadable, and told once a minute"
+            );
+        }
     };
     let envelope = match Envelope::read(bytes, false) {
         Ok(envelope) => envelope,

@@ -29,7 +29,7 @@ use crate::routing::Route;
 pub use definition::{ChannelTemplate, Definition, Parameter, ResolverKind};
 pub use filter::{Condition, FilterValue};
 pub use prepared::PreparedRequest;
-pub(crate) use publish_notices::PublishNotices;
+pub(crate) use publish_notices::{PublishNotices, TenantNotices};
 
 /// The served subscriptions, and the documents of clients.
 pub struct Catalog {
@@ -434,7 +434,8 @@ fn take_arguments(operation: &mut SubscriptionOperation) -> Result<JsonObject, V
     let arguments = std::mem::take(&mut operation.arguments);
     JsonObject::parse(Value::Object(arguments).to_string()).map_err(|_| {
         // Variables are nested deeper in the document than in the request.
-        let error = GraphQLError::new("the arguments are nested too deeply: 127 levels are taken");
+        let error =
+            GraphQLError::new("the arguments are nested too deeply: the limit is 127 levels");
         vec![error.with_code(graphql::CODE_BAD_USER_INPUT)]
     })
 }

@@ -1,4 +1,4 @@
-//! Publishes to an engine where no manager runs: no actors, no subscriptions, one thread.
+//! Publishes to an engine without a manager: it has no actors and no subscriptions, and one thread.
 //!
 //! Not here: what the link does (`bus::EngineLink`), Python (`python`).
 
@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use security::TenantIsolation;
 
 use super::link_thread::LinkThread;
+use crate::catalog::TenantNotices;
 use crate::error::RuntimeError;
 use crate::random::random_key;
 use crate::state::{EngineConfig, TenantStamp};
@@ -20,12 +21,14 @@ pub struct EnginePublisher {
     link: Arc<EngineLink>,
     /// Checks drafts as a manager does; nothing is queued in it.
     checks: Arc<Intake>,
+    notices: Mutex<TenantNotices>,
     /// `None`: it is closed.
     thread: Mutex<Option<LinkThread>>,
 }
 
 impl EnginePublisher {
-    /// Starts the thread of the link. `tenant`: as the nodes have it, which receive the events.
+    /// Starts the thread of the link. `tenant`: the tenant isolation of the nodes that receive the
+    /// events.
     ///
     /// # Errors
     ///
@@ -34,8 +37,9 @@ impl EnginePublisher {
         config: EngineConfig,
         tenant: Option<TenantIsolation>,
     ) -> Result<Self, RuntimeError> {
-        // No event is numbered here; the key only has to be there.
+        // The key is not used: the engine numbers the events.
         let key = random_key().unwrap_or_default();
+        let notices = TenantNotices::of_publisher(tenant.is_some());
         let streams = Arc::new(Streams::new(key, tenant.is_some()).of_engine());
         let mut checks = Intake::new(streams.clone(), 1);
         if let Some(tenant) = tenant {
@@ -48,6 +52,7 @@ impl EnginePublisher {
         Ok(Self {
             link,
             checks,
+            notices: Mutex::new(notices),
             thread: Mutex::new(Some(thread)),
         })
     }
@@ -56,8 +61,7 @@ impl EnginePublisher {
     ///
     /// # Errors
     ///
-    /// At the call, before anything is sent: an event is malformed or too large, or the publisher is
-    /// closed.
+    /// Nothing is sent: an event is malformed or too large, or the publisher is closed.
     pub fn publish(
         &self,
         mut drafts: Vec<Draft>,
@@ -65,6 +69,8 @@ impl EnginePublisher {
     ) -> Result<(), BusError> {
         for draft in &mut drafts {
             self.checks.check(draft)?;
+            let mut notices = self.notices.lock();
+            notices.look_at(&draft.channel, draft.tenant_id.is_some());
         }
         let thread = self.thread.lock();
         let thread = thread.as_ref().ok_or(BusError::Closed)?;
@@ -73,7 +79,7 @@ impl EnginePublisher {
         Ok(())
     }
 
-    /// Waits until what was published is answered, at most for `drain`, and ends the thread.
+    /// Waits at most `drain` until the engine has answered all publishing, then ends the thread.
     pub fn close(&self, drain: Duration) {
         let Some(thread) = self.thread.lock().take() else {
             return;
@@ -85,7 +91,7 @@ impl EnginePublisher {
             // The receiver may have waited long enough.
             done.send(()).ok();
         });
-        // Some more than the drain, for the links to end.
+        // One second more than the drain, in which the links end.
         let _is_late = closed.recv_timeout(drain + Duration::from_secs(1));
     }
 }
