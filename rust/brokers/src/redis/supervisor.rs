@@ -20,9 +20,10 @@ pub(super) async fn keep(shared: Arc<Shared>, role: Role) {
     let mut backoff = Backoff::new(times);
     loop {
         let mut lived = Duration::ZERO;
-        let fault = match tokio::time::timeout(times.connect, open(&shared, role)).await {
+        let fault = match tokio::time::timeout(shared.config.patience(), open(&shared, role)).await
+        {
             Err(_) => {
-                let seconds = times.connect.as_secs_f64();
+                let seconds = shared.config.patience().as_secs_f64();
                 Fault::away(format!("Redis has not answered within {seconds} seconds"))
             }
             Ok(Err(fault)) => fault,

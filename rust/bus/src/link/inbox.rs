@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use super::counters::{LinkCounters, count};
-use super::decode::{Decoded, decode};
+use super::decode::{Decoded, Decoder};
 use crate::engine::{Arrival, Arrivals, Capabilities, Health, Page, ReadError, Scope};
 use crate::sequencer::{HeldLimits, Output, Sequencer};
 use crate::{Intake, Position, Stream, StreamKey};
@@ -23,6 +23,7 @@ pub(super) struct Inbox {
     intake: Arc<Intake>,
     capabilities: Capabilities,
     counters: Arc<LinkCounters>,
+    decoder: Decoder,
     state: Mutex<InboxState>,
     health: watch::Sender<Health>,
     /// Woken when a stream has to be read.
@@ -67,16 +68,13 @@ impl std::fmt::Debug for Inbox {
 }
 
 impl Inbox {
-    pub(super) fn new(
-        intake: Arc<Intake>,
-        capabilities: Capabilities,
-        counters: Arc<LinkCounters>,
-    ) -> Self {
+    pub(super) fn new(intake: Arc<Intake>, capabilities: Capabilities, decoder: Decoder) -> Self {
         let (health, _) = watch::channel(Health::Starting);
         Self {
             intake,
             capabilities,
-            counters,
+            counters: decoder.counters.clone(),
+            decoder,
             state: Mutex::default(),
             health,
             reads_changed: Notify::new(),
@@ -184,7 +182,7 @@ impl Inbox {
     /// not to be read again.
     pub(super) fn read(&self, key: &StreamKey, answer: Result<Page, ReadError>) -> u32 {
         let decoded = |(position, envelope)| {
-            let decoded = decode(key, &envelope, &self.counters);
+            let decoded = self.decoder.decode(key, &envelope);
             (position, decoded)
         };
         let answer = answer.map(|page| {
@@ -326,7 +324,7 @@ impl Arrivals for Inbox {
             before,
             envelope,
         } = arrival;
-        let decoded = decode(&stream, &envelope, &self.counters);
+        let decoded = self.decoder.decode(&stream, &envelope);
         let bytes = decoded.bytes;
         self.step(&stream, |sequencer, mut sink| {
             sequencer.event(position, before, bytes, decoded, &mut sink);
