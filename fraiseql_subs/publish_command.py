@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from .config import DEFAULT_HISTORY, History
 from .errors import ConfigurationError
-from .publish_targets import Answer, EngineTarget, Event, HttpTarget, Target
+from .publish_targets import EngineTarget, Event, EventAnswer, HttpTarget, Target
 
 if TYPE_CHECKING:
     from .cli import Commands
@@ -232,7 +232,7 @@ class _Publication:
                 except ValueError as error:
                     if await self._publish(batch):
                         message = f"it is not JSON ({error})"
-                        self._tell(number, Answer.failed(message))
+                        self._tell(number, EventAnswer.failed(message))
                     return False
                 if len(batch) == BATCH:
                     if not await self._publish(batch):
@@ -251,7 +251,7 @@ class _Publication:
             self._tell(number, answer)
         return all(answer.is_published for answer in answers)
 
-    def _tell(self, number: int | None, answer: Answer) -> None:
+    def _tell(self, number: int | None, answer: EventAnswer) -> None:
         self.published += answer.is_published
         if self._options.json:
             place = {} if number is None else {"line": number}

@@ -28,7 +28,7 @@ Event: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class EventAnswer:
     """What became of an event.
 
     Attributes:
@@ -38,7 +38,7 @@ class Answer:
     told: dict[str, Any]
 
     @classmethod
-    def of(cls, receipt: Receipt) -> Answer:
+    def of(cls, receipt: Receipt) -> EventAnswer:
         """Return the answer for a published event."""
         told = {
             "event_id": receipt.event_id,
@@ -48,7 +48,9 @@ class Answer:
         return cls(told)
 
     @classmethod
-    def failed(cls, message: str, *, retryable: bool = False, outcome: str = "not_sent") -> Answer:
+    def failed(
+        cls, message: str, *, retryable: bool = False, outcome: str = "not_sent"
+    ) -> EventAnswer:
         """Return the answer for an event that was not published, or may not have been."""
         return cls({"error": message, "retryable": retryable, "outcome": outcome})
 
@@ -82,7 +84,7 @@ class Target(Protocol):
         traceback: TracebackType | None,
     ) -> None: ...
 
-    async def publish(self, events: list[Event]) -> list[Answer]:
+    async def publish(self, events: list[Event]) -> list[EventAnswer]:
         """Publish events in order; return an answer for each."""
         ...
 
@@ -105,17 +107,17 @@ class EngineTarget:
     ) -> None:
         await self._publisher.close()
 
-    async def publish(self, events: list[Event]) -> list[Answer]:
+    async def publish(self, events: list[Event]) -> list[EventAnswer]:
         """Publish events in order; return an answer for each."""
         return list(await asyncio.gather(*(self._publish(event) for event in events)))
 
-    async def _publish(self, event: Event) -> Answer:
+    async def _publish(self, event: Event) -> EventAnswer:
         try:
-            return Answer.of(await self._publisher.publish(**event))
+            return EventAnswer.of(await self._publisher.publish(**event))
         except PublishError as error:
-            return Answer.failed(str(error), retryable=error.retryable, outcome=error.outcome)
+            return EventAnswer.failed(str(error), retryable=error.retryable, outcome=error.outcome)
         except FraiseQLSubsError as error:
-            return Answer.failed(str(error))
+            return EventAnswer.failed(str(error))
 
 
 class HttpTarget:
@@ -148,27 +150,27 @@ class HttpTarget:
     ) -> None:
         pass
 
-    async def publish(self, events: list[Event]) -> list[Answer]:
+    async def publish(self, events: list[Event]) -> list[EventAnswer]:
         """Publish events in order; return an answer for each."""
         answers = await asyncio.to_thread(self._send, events)
-        if isinstance(answers, Answer):
+        if isinstance(answers, EventAnswer):
             return [answers] * len(events)
         return answers
 
-    def _send(self, events: list[Event]) -> list[Answer] | Answer:
+    def _send(self, events: list[Event]) -> list[EventAnswer] | EventAnswer:
         """Send one request; return an answer for each event, or one for all."""
         try:
             body = json.dumps(events, ensure_ascii=False, allow_nan=False).encode()
             connection = self._connect()
         except (OSError, ValueError) as error:
-            return Answer.failed(f"{self._place}: {_told(error)}", retryable=True)
+            return EventAnswer.failed(f"{self._place}: {_told(error)}", retryable=True)
         try:
             connection.request("POST", self._path, body, self._headers)
             response = connection.getresponse()
             text = response.read()
         except (OSError, http.client.HTTPException) as error:
             message = f"{self._place}: {_told(error)}"
-            return Answer.failed(message, retryable=True, outcome="unknown")
+            return EventAnswer.failed(message, retryable=True, outcome="unknown")
         finally:
             connection.close()
         return self._read(response.status, text, len(events))
@@ -202,24 +204,24 @@ class HttpTarget:
             "connection": "close",
         }
 
-    def _read(self, status: int, text: bytes, count: int) -> list[Answer] | Answer:
+    def _read(self, status: int, text: bytes, count: int) -> list[EventAnswer] | EventAnswer:
         """Read a response."""
         told: Any = None
         with contextlib.suppress(ValueError):
             told = json.loads(text)
         is_list = isinstance(told, list) and len(told) == count
         if is_list and all(isinstance(each, dict) for each in told):
-            return [Answer(each) for each in told]
+            return [EventAnswer(each) for each in told]
         if isinstance(told, dict) and "error" in told:
-            return Answer(told)
+            return EventAnswer(told)
         if status == 404:
-            return Answer.failed(
+            return EventAnswer.failed(
                 f"{self._place}{self._path}: nothing is published there (404): start the server"
                 " with serve(publish_key=...), and give its publish_path"
             )
         # It may come from a proxy, which does not say what became of the request.
         message = f"{self._place}{self._path}: an answer that cannot be read (status {status})"
-        return Answer.failed(message, retryable=status >= 500, outcome="unknown")
+        return EventAnswer.failed(message, retryable=status >= 500, outcome="unknown")
 
 
 def _told(error: Exception) -> str:

@@ -1,5 +1,5 @@
-//! The server side of the protocols of GraphQL clients, and of programs that publish, without sockets: a session takes messages
-//! and requests, and returns actions.
+//! The server side of the protocols of GraphQL clients and of programs that publish, without sockets:
+//! a session takes messages and requests, and returns actions.
 //!
 //! graphql-transport-ws, the older graphql-ws, GraphQL over SSE, multipart subscriptions and
 //! GraphQL over HTTP, behind one [`Session`]. Pure and sans-IO: no code here blocks, reads a clock

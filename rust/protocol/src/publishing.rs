@@ -175,11 +175,11 @@ fn read_events(request: HttpRequest<'_>, max_bytes: usize) -> Result<PostedEvent
                 if count > MAX_EVENTS {
                     return reader.pass();
                 }
-                listed.push(Members::read(reader)?);
+                listed.push(EventMembers::read(reader)?);
                 Ok(())
             })?
         } else {
-            let members = Members::read(reader)?;
+            let members = EventMembers::read(reader)?;
             let whole = members.whole;
             event = Some(members);
             whole
@@ -215,7 +215,7 @@ fn read_events(request: HttpRequest<'_>, max_bytes: usize) -> Result<PostedEvent
 }
 
 /// The members of an event, not decoded.
-struct Members<'t> {
+struct EventMembers<'t> {
     whole: JsonSlice<'t>,
     values: [Option<JsonSlice<'t>>; MEMBERS.len()],
     /// A member that is given twice: another reader might take the other one.
@@ -224,7 +224,7 @@ struct Members<'t> {
     unknown: Option<String>,
 }
 
-impl<'t> Members<'t> {
+impl<'t> EventMembers<'t> {
     fn read(reader: &mut Reader<'t>) -> Result<Self, Unreadable> {
         let mut values = [None; MEMBERS.len()];
         let (mut repeated, mut unknown) = (None, None);
@@ -294,6 +294,8 @@ impl<'t> Members<'t> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn asked(body: &str) -> Result<PostedEvents, Response> {
@@ -391,6 +393,33 @@ mod tests {
         assert_eq!(error_of(&list(MAX_EVENTS + 1)).0, 413);
         let small = format!(r#"{{"channel":"a","data":[{}0]}}"#, "{},".repeat(50_000));
         assert_eq!(error_of(&small).0, 413);
+    }
+
+    proptest! {
+        #[test]
+        fn an_event_is_read_as_it_was_written(
+            channel in "\\PC{1,20}",
+            texts in prop::array::uniform3(prop::option::of("\\PC{0,20}")),
+            data in "\\PC{0,20}",
+        ) {
+            let [event_type, tenant_id, event_id] = texts;
+            let body = json!({
+                "event_id": event_id, "channel": channel, "tenant_id": tenant_id,
+                "data": [data, {"n": 1}], "event_type": event_type,
+            });
+            let event = PostedEvent { channel, event_type, tenant_id, event_id, data: json!([data, {"n": 1}]) };
+            let list = json!([body, body]).to_string();
+            prop_assert_eq!(&asked(&body.to_string()).unwrap().events, std::slice::from_ref(&event));
+            prop_assert_eq!(asked(&list).unwrap().events, vec![event.clone(), event]);
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused_with_words(body in "[\\[\\]{},:\"0-9a-z ]{0,40}") {
+            if let Err(refusal) = asked(&body) {
+                let told: Value = serde_json::from_slice(&refusal.body).unwrap();
+                prop_assert!(!told["error"].as_str().unwrap().is_empty());
+            }
+        }
     }
 
     #[test]

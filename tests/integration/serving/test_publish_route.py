@@ -10,6 +10,7 @@ import pytest
 from support import PATIENCE
 from support.certificates import Credentials
 from support.publishing import KEY, post
+from support.raw_http import ask, request
 
 from fraiseql_subs import (
     TLS,
@@ -226,6 +227,29 @@ async def test_http_2_and_tls(tmp_path):
         assert (response.http_version, response.status_code) == ("HTTP/2", 200)
         refused = await post(server.publish_url, event, key="wrong-key-0123456789", http2=True)
         assert (refused.http_version, refused.status_code) == ("HTTP/2", 401)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        # As the client of Java sends it by default.
+        ["Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAEAAEAA"],
+        ["Content-Type: Application/JSON; charset=UTF-8"],
+        ["Accept: text/html"],
+    ],
+)
+async def test_heads_of_other_clients_are_taken(fields):
+    event = b'{"channel":"ticks","data":1}'
+    if not any(field.startswith("Content-Type") for field in fields):
+        fields = [*fields, "Content-Type: application/json"]
+    lengths = [f"Authorization: Bearer {KEY}", f"Content-Length: {len(event)}"]
+    async with manager().serve(port=0, publish_key=KEY) as server:
+        head = request(*fields, *lengths, line="POST /publish HTTP/1.1")
+        assert (await ask(server.publish_url, head + event)).status == 200
+        chunked = [f"Authorization: Bearer {KEY}", "Transfer-Encoding: chunked"]
+        head = request(*fields, *chunked, line="POST /publish HTTP/1.1")
+        body = b"".join(b"1\r\n%c\r\n" % byte for byte in event) + b"0\r\n\r\n"
+        assert (await ask(server.publish_url, head + body)).status == 200
 
 
 async def test_the_same_server_answers_graphql_beside_it():
