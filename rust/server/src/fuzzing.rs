@@ -53,6 +53,8 @@ pub enum RefusedAt {
         /// Whether the body is too large.
         is_too_large: bool,
     },
+    /// After the last request of the connection, from this byte on.
+    AfterClose(usize),
 }
 
 /// Scans HTTP/1.1 messages that arrive in pieces; chunked bodies may have `max_body` bytes.
@@ -73,6 +75,7 @@ pub fn scan_messages<'b>(
                 request,
                 is_too_large: fault == BodyFault::TooLarge,
             },
+            Fault::AfterClose(at) => RefusedAt::AfterClose(begin + at),
         })?;
         begin += piece.len();
     }

@@ -54,6 +54,10 @@ const MAX_LEFT: u64 = MAX_STREAMS as u64 * SEND_BUFFER as u64;
 /// Bytes that a stream writes at once, so that other streams can write too.
 const CHUNK: usize = 16 * 1024;
 
+/// Frames that a client may send for a request that runs: its head, priorities, the window of its
+/// stream (count).
+const OF_REQUEST: u64 = 5;
+
 /// Frames that a client may send for one of data that it has received (count).
 const OF_DATA: u64 = 4;
 
@@ -234,6 +238,7 @@ impl Streams {
         request: http::Request<RecvStream>,
         mut respond: SendResponse<Bytes>,
     ) {
+        this.intake.allowance.earn(OF_REQUEST);
         let request = this.read(request);
         let head = head_bytes(request.head());
         if this.heads.get() + head > this.max_heads {

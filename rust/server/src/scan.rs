@@ -29,6 +29,8 @@ pub(crate) enum Fault {
         /// The first byte of the read that must not be passed on.
         at: usize,
     },
+    /// Bytes after a request with `Connection: close`, from this byte of the read on.
+    AfterClose(usize),
 }
 
 /// Scans the messages of one connection.
@@ -55,18 +57,34 @@ enum ScanState {
     /// Bytes of a chunk that are not received yet, including the end of its line.
     Chunk(u64),
     Trailers,
+    /// After the last request of the connection.
+    Closed,
     /// No further message is scanned: another protocol follows, or the parser has refused the
     /// message.
     Off,
 }
 
-/// The fields of a head that frame its body.
+/// The fields of a head that say where its body ends, and what follows.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a field of the head that is set or not"
+)]
 struct Framing {
     length: u64,
     is_chunked: bool,
     is_upgrade: bool,
     is_connect: bool,
+    is_http_1_0: bool,
+    is_close: bool,
+    is_kept: bool,
+}
+
+impl Framing {
+    /// Whether no request follows (RFC 9112, sections 9.3 and 9.6).
+    fn is_last(&self) -> bool {
+        self.is_close || self.is_http_1_0 && !self.is_kept
+    }
 }
 
 /// The beginning of a line.
@@ -74,7 +92,8 @@ struct Framing {
 struct Line {
     bytes: Vec<u8>,
     length: usize,
-    last: u8,
+    /// Its last 16 bytes, the last in the lowest place.
+    tail: u128,
 }
 
 impl Line {
@@ -83,13 +102,18 @@ impl Line {
             self.bytes.push(byte);
         }
         self.length += 1;
-        self.last = byte;
+        self.tail = self.tail << 8 | u128::from(byte);
     }
 
     fn clear(&mut self) {
         self.bytes.clear();
         self.length = 0;
-        self.last = 0;
+        self.tail = 0;
+    }
+
+    /// Whether the line ends so; `end` has at most 16 bytes.
+    fn ends_with(&self, end: &[u8]) -> bool {
+        self.tail.to_be_bytes().ends_with(end)
     }
 
     /// Whether the whole line was kept.
@@ -123,6 +147,7 @@ impl Scanner {
             let rest = read.len() - at;
             match &mut self.state {
                 ScanState::Off => return Ok(()),
+                ScanState::Closed => return Err(Fault::AfterClose(at)),
                 ScanState::Body(left) | ScanState::Chunk(left) => {
                     let taken = rest.min(usize::try_from(*left).unwrap_or(rest));
                     *left -= taken as u64;
@@ -134,7 +159,7 @@ impl Scanner {
                             self.state = ScanState::ChunkSize;
                         }
                     } else if is_over {
-                        self.state = ScanState::Start;
+                        self.state = self.end_message();
                     }
                 }
                 ScanState::Start | ScanState::Head | ScanState::ChunkSize | ScanState::Trailers => {
@@ -173,7 +198,7 @@ impl Scanner {
 
     fn end_line(&mut self, at: usize) -> Result<(), Fault> {
         let is_head = matches!(self.state, ScanState::Start | ScanState::Head);
-        let is_ended = self.line.last == b'\r' && self.is_known();
+        let is_ended = self.line.ends_with(b"\r") && self.is_known();
         if !is_ended && is_head {
             self.state = ScanState::Off;
             return Err(Fault::Head(at));
@@ -189,6 +214,7 @@ impl Scanner {
                 let is_connect = self.line.text().starts_with(b"CONNECT ");
                 self.framing = Framing {
                     is_connect,
+                    is_http_1_0: self.line.ends_with(b" HTTP/1.0\r"),
                     ..Framing::default()
                 };
                 ScanState::Head
@@ -204,7 +230,7 @@ impl Scanner {
                 Some(size) => ScanState::Chunk(size.saturating_add(2)),
                 None => ScanState::Off,
             },
-            ScanState::Trailers if is_empty => ScanState::Start,
+            ScanState::Trailers if is_empty => self.end_message(),
             state => state,
         };
         self.line.clear();
@@ -238,6 +264,11 @@ impl Scanner {
             self.framing.is_chunked |= value.eq_ignore_ascii_case(b"chunked");
         } else if name.eq_ignore_ascii_case(UPGRADE) {
             self.framing.is_upgrade |= value.eq_ignore_ascii_case(b"websocket");
+        } else if name.eq_ignore_ascii_case(CONNECTION) {
+            for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                self.framing.is_close |= option.eq_ignore_ascii_case(b"close");
+                self.framing.is_kept |= option.eq_ignore_ascii_case(b"keep-alive");
+            }
         }
     }
 
@@ -245,6 +276,14 @@ impl Scanner {
     fn end(&mut self) -> ScanState {
         self.line = Line::default();
         ScanState::Off
+    }
+
+    fn end_message(&self) -> ScanState {
+        if self.framing.is_last() {
+            ScanState::Closed
+        } else {
+            ScanState::Start
+        }
     }
 
     fn end_head(&mut self) -> ScanState {
@@ -255,12 +294,13 @@ impl Scanner {
             _ if framing.is_chunked => ScanState::ChunkSize,
             _ if framing.is_upgrade => self.end(),
             0 if framing.is_connect => self.end(),
-            0 => ScanState::Start,
+            0 => self.end_message(),
             length => ScanState::Body(length),
         }
     }
 }
 
+const CONNECTION: &[u8] = b"connection";
 const CONTENT_LENGTH: &[u8] = b"content-length";
 const TRANSFER_ENCODING: &[u8] = b"transfer-encoding";
 const UPGRADE: &[u8] = b"upgrade";
@@ -334,6 +374,47 @@ mod tests {
         ] {
             assert_eq!(scan(&[text], 10), Err(Fault::Head(at)), "{text:?}");
         }
+    }
+
+    #[test]
+    fn no_request_follows_one_that_closes() {
+        let close = "Connection: keep-alive ,\tClose\r\n\r\n";
+        for (first, cut) in [
+            (format!("GET / HTTP/1.1\r\nHost: a\r\n{close}"), 5),
+            (
+                format!("POST / HTTP/1.1\r\nContent-Length: 3\r\n{close}abc"),
+                60,
+            ),
+            (format!("GET /{} HTTP/1.0\r\n\r\n", "a".repeat(200)), 5),
+            (
+                format!("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n{close}0\r\n\r\n"),
+                90,
+            ),
+        ] {
+            let mut scanner = Scanner::new(100);
+            assert_eq!(scanner.read(first.as_bytes()), Ok(()), "{first:?}");
+            assert_eq!(scanner.read(b"GET"), Err(Fault::AfterClose(0)), "{first:?}");
+            assert_eq!(scanner.read(b"GET"), Err(Fault::AfterClose(0)), "{first:?}");
+            let mut scanner = Scanner::new(100);
+            let text = format!("{first}GET / HTTP/1.1\r\n");
+            let (before, after) = text.as_bytes().split_at(cut);
+            assert_eq!(scanner.read(before), Ok(()));
+            assert_eq!(
+                scanner.read(after),
+                Err(Fault::AfterClose(first.len() - cut))
+            );
+        }
+        assert_eq!(
+            scan(&["GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"; 2], 10),
+            Ok((2, ScanState::Start))
+        );
+        assert_eq!(
+            scan(
+                &["GET / HTTP/1.1\r\nConnection: closed\r\nX: close\r\n\r\n"; 2],
+                10
+            ),
+            Ok((2, ScanState::Start))
+        );
     }
 
     #[test]

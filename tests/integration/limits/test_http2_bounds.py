@@ -282,8 +282,15 @@ def empty_continuations(client: Http2Client) -> Iterator[bytes]:
         yield frame(CONTINUATION, 0, 1) * 100
 
 
+def streams_past_the_bound(client: Http2Client) -> Iterator[bytes]:
+    while True:
+        head = client.encoder.encode(EVENTS)
+        yield frame(HEADERS, END_HEADERS, client.next_stream(), head)
+
+
 ENDED = {
     "streams that are reset at once": rapid_resets,
+    "streams past the bound": streams_past_the_bound,
     "CONTINUATION": continuations,
     "empty CONTINUATION": empty_continuations,
 }

@@ -22,9 +22,6 @@ const HEADER: usize = 9;
 /// Shorter data frames count as useless, unless they end their stream (bytes).
 const MIN_DATA: usize = 64;
 
-/// Additional frames that each request allows: priorities, the window of its stream (count).
-const OF_REQUEST: u64 = 4;
-
 /// Cost of a `SETTINGS` frame in frames: each change of a window affects all streams.
 const SETTINGS_COST: u32 = 20;
 
@@ -154,7 +151,6 @@ impl Frames {
 /// Counts a frame with a payload of `length` bytes.
 fn is_allowed(kind: u8, flags: u8, length: usize, allowance: &Allowance) -> bool {
     const DATA: u8 = 0;
-    const HEADERS: u8 = 1;
     const RST_STREAM: u8 = 3;
     const SETTINGS: u8 = 4;
     const END_STREAM: u8 = 1;
@@ -163,10 +159,6 @@ fn is_allowed(kind: u8, flags: u8, length: usize, allowance: &Allowance) -> bool
         // Padding is not useful data.
         DATA if flags & PADDED != 0 => allowance.take(),
         DATA if length >= MIN_DATA || flags & END_STREAM != 0 => true,
-        HEADERS => {
-            allowance.earn(OF_REQUEST);
-            true
-        }
         RST_STREAM => allowance.take_unearned(1),
         SETTINGS => allowance.take_unearned(SETTINGS_COST),
         _ => allowance.take(),
@@ -201,6 +193,8 @@ mod tests {
                 (0, 0, 0, 1_100),
                 (0, 0, 1, 1_100),
                 (0, 9, 255, 1_100),
+                // Heads of streams that are refused.
+                (1, 5, 20, 1_100),
                 (2, 0, 5, 1_100),
                 (3, 0, 4, 1_100),
                 (4, 0, 6, 60),
@@ -216,8 +210,8 @@ mod tests {
     }
 
     #[test]
-    fn bodies_and_requests_are_no_flood() {
-        for (kind, flags, length) in [(0, 0, 64), (0, 1, 0), (1, 5, 20)] {
+    fn bodies_are_no_flood() {
+        for (kind, flags, length) in [(0, 0, 64), (0, 1, 0)] {
             assert_eq!(taken(&frame(kind, flags, length), 1_000), 2_000, "{kind}");
         }
     }
