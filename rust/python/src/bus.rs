@@ -61,8 +61,14 @@ enum PyPassword {
 pub(crate) struct BusConfig {
     url: BusUrl,
     link: LinkOptions,
-    /// Who connects, where a function returns the password.
-    password: Option<(Option<String>, Arc<Py<PyAny>>)>,
+    login: Option<AskedLogin>,
+}
+
+/// Who connects, where a function returns the password.
+#[derive(Clone)]
+struct AskedLogin {
+    user: Option<String>,
+    password: Arc<Py<PyAny>>,
 }
 
 impl PyBusOptions {
@@ -121,7 +127,7 @@ impl PyBus {
             return Ok(url.map(|url| BusConfig {
                 url,
                 link,
-                password: None,
+                login: None,
             }));
         };
         let Some(BusUrl::Redis(mut config)) = url else {
@@ -129,29 +135,25 @@ impl PyBus {
                 "Redis(...) takes the URL of a Redis, such as redis://host:6379".to_owned(),
             );
         };
-        let password = redis.apply(&mut config)?;
+        let login = redis.apply(&mut config)?;
         Ok(Some(BusConfig {
             url: BusUrl::Redis(config),
             link,
-            password,
+            login,
         }))
     }
 }
 
 impl PyRedis {
-    /// Adds what the URL does not say. Returns the user and the function, where a function returns the
-    /// password.
-    fn apply(
-        self,
-        config: &mut Config,
-    ) -> Result<Option<(Option<String>, Arc<Py<PyAny>>)>, String> {
+    /// Adds what the URL does not say, but for a login that has to be asked for, which it returns.
+    fn apply(self, config: &mut Config) -> Result<Option<AskedLogin>, String> {
         let has_login = self.username.is_some() || self.password.is_some();
         if has_login && config.credentials.is_some() {
             return Err(
                 "the URL has a password, and so has Redis(...): leave one of them out".to_owned(),
             );
         }
-        let mut function = None;
+        let mut asked = None;
         match (self.username, self.password) {
             (None, None) => {}
             (Some(_), None) => {
@@ -160,7 +162,10 @@ impl PyRedis {
             (user, Some(PyPassword::Text(text))) => {
                 config.credentials = Some(Credentials::fixed(user, text));
             }
-            (user, Some(PyPassword::Function(asked))) => function = Some((user, Arc::new(asked))),
+            (user, Some(PyPassword::Function(function))) => {
+                let password = Arc::new(function);
+                asked = Some(AskedLogin { user, password });
+            }
         }
         if let Some(text) = self.sentinel_password {
             config.sentinel_credentials = Some(Credentials::fixed(None, text));
@@ -184,7 +189,7 @@ impl PyRedis {
         if let Some(prefix) = self.prefix {
             config.prefix = prefix;
         }
-        Ok(function)
+        Ok(asked)
     }
 }
 
@@ -204,11 +209,11 @@ impl BusConfig {
     /// The engine, with what asks for its password.
     fn url(&self) -> BusUrl {
         let mut url = self.url.clone();
-        if let Some((user, function)) = &self.password {
-            let (user, function) = (user.clone(), PasswordFunction::new(function.clone()));
+        if let Some(AskedLogin { user, password }) = self.login.clone() {
+            let password = PasswordFunction::new(password);
             let BusUrl::Redis(config) = &mut url;
             config.credentials = Some(Credentials::from_callable(move || {
-                Ok((user.clone(), function.ask()?))
+                Ok((user.clone(), password.ask()?))
             }));
         }
         url
@@ -216,8 +221,8 @@ impl BusConfig {
 
     /// Visits the function of the application, unless a running engine has it as well.
     pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-        match &self.password {
-            Some((_, function)) if Arc::strong_count(function) == 1 => visit.call(&**function),
+        match &self.login {
+            Some(login) if Arc::strong_count(&login.password) == 1 => visit.call(&*login.password),
             _ => Ok(()),
         }
     }
