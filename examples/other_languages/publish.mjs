@@ -16,7 +16,9 @@ async function publish(event, attempts = 5) {
         },
         body: JSON.stringify(event),
       });
-      const answer = await response.json();
+      // A proxy may answer by something else than JSON.
+      const unreadable = { error: `status ${response.status}`, retryable: response.status >= 500 };
+      const answer = await response.json().catch(() => unreadable);
       if (response.ok) return answer;
       problem = answer.error;
       mayRetry = answer.retryable;
