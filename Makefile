@@ -17,7 +17,7 @@ PYTHONS = $(shell for version in 3.10 3.11 3.12 3.13; do \
 	for python in python$$version $$HOME/.pyenv/versions/$$version.*/bin/python; do \
 	$$python -c '' 2>/dev/null && echo $$python && break; done; done)
 
-.PHONY: help setup fmt test-one deny attack faults demo .built .page graphiql test test-rust test-python test-pythons lint types check bench compare fuzz fuzz-graphql clean .chromium .node .proxies .faketime .libpython .redis
+.PHONY: help setup fmt test-one deny attack faults demo .built .page graphiql test test-rust test-python test-pythons lint types check bench bench-redis compare fuzz fuzz-graphql clean .chromium .node .proxies .faketime .libpython .redis
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -89,10 +89,14 @@ bench: $(VENV)/.release ## measure; see docs/performance.md
 	$(BIN)/python load_tests/documents.py
 	$(BIN)/python load_tests/endurance.py
 
+bench-redis: $(VENV)/.release .redis ## what events over Redis cost; see docs/performance.md
+	$(BIN)/python -m pip install --quiet --group test
+	$(BIN)/python -m load_tests.redis
+
 PEERS := load_tests/compare/peers
 LOAD := target/release/fraiseql-subs-load
 
-compare: $(VENV)/.release $(LOAD) $(PEERS)/target/release/floor load_tests/compare/node_modules/.installed ## measure beside peers, in one run; QUICK=1 ONLY=fan-out SERVERS=ours,floor WORKERS=2 ROUNDS=3
+compare: $(VENV)/.release $(LOAD) $(PEERS)/target/release/floor load_tests/compare/node_modules/.installed .redis ## measure beside peers, in one run; QUICK=1 ONLY=fan-out SERVERS=ours,floor WORKERS=2 ROUNDS=3
 	$(BIN)/python -m pip install --quiet --group compare
 	$(BIN)/python -m load_tests.compare $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) \
 		$(if $(SERVERS),--servers $(SERVERS)) $(if $(WORKERS),--workers $(WORKERS)) $(if $(ROUNDS),--rounds $(ROUNDS))
@@ -189,7 +193,7 @@ HAS_LIBRARY := import os, sys; from sysconfig import get_config_var as var; \
 	@ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || \
 		(apt-get update -qq && apt-get install -qq -y --no-install-recommends faketime)
 
-# Private servers of the tests of brokers, and their certificates.
+# Private servers of tests and measurements, and certificates of the tests.
 .redis:
 	@(command -v redis-server && command -v redis-cli && command -v openssl) >/dev/null || \
 		(apt-get update -qq && apt-get install -qq -y --no-install-recommends redis-server openssl)

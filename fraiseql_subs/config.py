@@ -307,7 +307,7 @@ def as_identity(value: object) -> Identity:
         members = {name: getattr(value, name) for name in names if hasattr(value, name)}
     else:
         remedy = 'return Identity(user_id=...), a dict with "user_id", or None to refuse'
-        raise ConfigurationError(f"{value!r} is no identity: {remedy}")
+        raise ConfigurationError(f"{value!r} is not an identity: {remedy}")
     if members.get("user_id") in (None, ""):
         raise ConfigurationError('an identity needs a "user_id": there is none')
     # None counts as absent.

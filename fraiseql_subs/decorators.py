@@ -311,7 +311,7 @@ def _check_function(function: Callable[..., Any]) -> str:
     if first in ("self", "cls"):
         raise SchemaError(
             f"{where} is a method, as its first parameter is `{first}`: move it out of the class, "
-            "or put @staticmethod above @subscription and take the parameter out"
+            "or put @staticmethod above @subscription and remove the parameter"
         )
     if inspect.isgeneratorfunction(function):
         raise SchemaError(
@@ -331,7 +331,7 @@ def _check_stream(function: Callable[..., Any], given: dict[str, Any], where: st
             )
     if "event" in inspect.signature(function).parameters:
         raise SchemaError(
-            f"{where} yields its values and receives no events: take the parameter `event` out, or "
+            f"{where} yields its values and receives no events: remove the parameter `event`, or "
             "return the value for one event instead of yielding"
         )
 
@@ -341,12 +341,12 @@ def _check_shared(
 ) -> None:
     if "context" in inspect.signature(function).parameters:
         raise SchemaError(
-            f"{where} is shared, so one call answers clients with different contexts: take the "
-            "parameter `context` out, or shared=True"
+            f"{where} is shared, so one call answers clients with different contexts: remove "
+            "the parameter `context`, or shared=True"
         )
     if initial is not None:
         raise SchemaError(
-            f"{where} is shared, and an initial value is each client's own: take `initial` out, or "
+            f"{where} is shared, and an initial value is each client's own: remove `initial`, or "
             "shared=True"
         )
 
@@ -365,7 +365,7 @@ def _check_initial(
         if name not in known and parameter.default is inspect.Parameter.empty:
             raise SchemaError(
                 f"{place}: parameter `{name}` is neither `variables` nor `context` nor an argument "
-                f"of {where}: take it out, or give it a default"
+                f"of {where}: remove it, or give it a default"
             )
     return initial
 

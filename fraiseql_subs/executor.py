@@ -85,8 +85,8 @@ class Executor:
         reader = self._subscriptions.get(subscription_id)
         if reader is None:
             raise ConfigurationError(
-                f"no subscription {subscription_id!r}: use an id that register_subscription() gave"
-                " and that has not ended"
+                f"no subscription {subscription_id!r}: use an id of register_subscription() whose"
+                " subscription has not ended"
             )
         try:
             response = await reader.read()

@@ -51,8 +51,8 @@ def read_schema(
     executor = find_executor(schema)
     if executor is None:
         raise SchemaError(
-            f"schema={schema!r} is no schema: pass SDL, a Path, or a schema of Strawberry, Ariadne"
-            " or graphql-core"
+            f"schema={schema!r} is not a schema: pass SDL, a Path, or a schema of Strawberry,"
+            " Ariadne or graphql-core"
         )
     if context_getter is not None:
         check_callable("context_getter", context_getter, "context")

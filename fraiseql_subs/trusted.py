@@ -41,7 +41,7 @@ def read_trusted_documents(source: TrustedDocuments | None) -> list[tuple[str, s
             f"{where} cannot be read ({error.strerror}): give the path of a JSON file"
         ) from error
     except ValueError as error:
-        raise ConfigurationError(f"{where} is no JSON ({error}): give a JSON file") from error
+        raise ConfigurationError(f"{where} is not JSON ({error}): give a JSON file") from error
     if isinstance(manifest, dict) and isinstance(manifest.get("operations"), list):
         manifest = _apollo(manifest["operations"], where)
     return _pairs(manifest, where)
@@ -63,6 +63,6 @@ def _pairs(documents: Any, where: str) -> list[tuple[str, str]]:
     for id, text in documents.items():
         if not isinstance(id, str) or not isinstance(text, str):
             raise ConfigurationError(
-                f"{where}: the entry {id!r} is no text: give the text of a document for each id"
+                f"{where}: the entry {id!r} is not a text: give the text of a document for each id"
             )
     return list(documents.items())

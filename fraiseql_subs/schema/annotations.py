@@ -368,4 +368,4 @@ _STREAMS = (
 
 def _refuse(annotation: Any, where: str, remedy: str) -> NoReturn:
     name = annotation.__qualname__ if isinstance(annotation, type) else repr(annotation)
-    raise SchemaError(f"{where}: `{name}` is no GraphQL type: {remedy}")
+    raise SchemaError(f"{where}: `{name}` is not a GraphQL type: {remedy}")

@@ -128,8 +128,8 @@ def computed_field(source: Any, /) -> Any:
         )
     if len(inspect.signature(function).parameters) != 1:
         raise SchemaError(
-            f"{where}: it takes more than `self`, and a field of an object has no arguments: make "
-            "them arguments of the subscription"
+            f"{where}: it has parameters beside `self`, but a field of an object has no arguments: "
+            "make them arguments of the subscription"
         )
     if isinstance(source, property):
         return ComputedField(source.fget, source.fset, source.fdel, source.__doc__)

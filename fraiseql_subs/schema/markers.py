@@ -87,8 +87,8 @@ class Name:
     def __post_init__(self) -> None:
         if not (isinstance(self.name, str) and is_name(self.name)):
             raise ConfigurationError(
-                f"Name({self.name!r}): give a GraphQL name (letters, digits and `_`, no digit "
-                "first, not `__` first)"
+                f"Name({self.name!r}): give a GraphQL name (letters, digits and `_`; it "
+                "begins with neither a digit nor `__`)"
             )
 
 

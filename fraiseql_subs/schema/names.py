@@ -34,8 +34,8 @@ def check_name(text: str, where: str, remedy: str) -> str:
     if is_name(text):
         return text
     raise SchemaError(
-        f"{where}: {text!r} is no GraphQL name (letters, digits and `_`, no digit first, "
-        f"not `__` first): {remedy}"
+        f"{where}: {text!r} is not a GraphQL name (letters, digits and `_`; it begins with "
+        f"neither a digit nor `__`): {remedy}"
     )
 
 

@@ -46,7 +46,7 @@ def check_channel(channel: object, where: str) -> str:
     for match in _TEMPLATE.finditer(channel):
         if match[1] is not None and not is_name(match[1]):
             raise SchemaError(
-                f"{where}: channel {channel!r}: {match[1]!r} is no name of an argument"
+                f"{where}: channel {channel!r}: {match[1]!r} is not the name of an argument"
             )
     return channel
 
@@ -191,7 +191,7 @@ def _condition(path: object, value: Any, where: str) -> Condition:
         return path, True, value[1:]
     if not _is_json(value):
         raise SchemaError(
-            f"{where}: filter[{path!r}] is {value!r}, which has no JSON: give what stands in the "
+            f"{where}: filter[{path!r}] is {value!r}, which has no JSON: give a value of the "
             "event's data, or an argument as `$name`"
         )
     return path, False, value

@@ -67,7 +67,7 @@ def check_parameters(function: Callable[..., Any], where: str) -> None:
         if by_position and (index, parameter.name) != (0, "event"):
             raise SchemaError(
                 f"{where}: parameter `{parameter.name}` is positional-only, but parameters are "
-                "matched by name: take the `/` out"
+                "matched by name: remove the `/`"
             )
 
 
@@ -143,8 +143,8 @@ def _check_name_of_provided(annotation: Any, place: str) -> None:
     for name, cls in _CLASSES.items():
         if annotation is cls:
             raise SchemaError(
-                f"{place}: parameters are matched by name, and `{cls.__name__}` is no GraphQL "
-                f"type: name it `{name}`"
+                f"{place}: parameters are matched by name, and `{cls.__name__}` is not a "
+                f"GraphQL type: name the parameter `{name}`"
             )
 
 

@@ -1,8 +1,10 @@
 """Compares servers of GraphQL subscriptions in one run.
 
-A full run writes load_tests/results/<date>-compare.json, and the tables and plots of
-docs/performance.md from it. With --quick, --only or --servers the tables are printed, and the
-figures go to load_tests/results/tmp/.
+A run of every scenario of a section of docs/performance.md, with all its servers, writes the
+tables and plots of that section, and load_tests/results/<date>-<section>.json. With --quick,
+--servers or other scenarios the tables are printed, and the figures go to load_tests/results/tmp/.
+--report writes the page from such files. It joins several files, so a section can be measured in
+parts.
 """
 
 from __future__ import annotations
@@ -29,21 +31,33 @@ def main() -> None:
     parser.add_argument("--servers", default="", help="servers by their names: ours,floor")
     parser.add_argument("--workers", type=int, help="threads of the servers that have any")
     parser.add_argument(
-        "--report", type=Path, help="write the page from this file, measure nothing"
+        "--report", type=Path, nargs="+", help="write the page from these files, measure nothing"
     )
     options = parser.parse_args()
     if options.report:
-        publish(json.loads(options.report.read_text()))
-        return
-    data = run(options)
-    whole = not (options.quick or options.only or options.servers)
-    file = (RESULTS if whole else RESULTS / "tmp") / f"{data['date']}-compare.json"
+        data = report.together([json.loads(file.read_text()) for file in options.report])
+        sections = written(data)
+    else:
+        data = run(options)
+        sections = [] if options.quick or options.servers else written(data)
+    publish(data, sections)
+    sys.stdout.write(report.tables(data))
+    name = sections[0].name if sections else options.only.replace(",", "-") or "compare"
+    sys.stdout.write(f"\n{keep(data, sections, name).relative_to(measure.ROOT)}\n")
+
+
+def keep(data: dict[str, Any], sections: list[report.Section], name: str) -> Path:
+    """Write the figures to a file, in a folder of its own when they make no section."""
+    file = (RESULTS if sections else RESULTS / "tmp") / f"{data['date']}-{name}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(data, indent=1) + "\n")
-    if whole:
-        publish(data)
-    sys.stdout.write(report.tables(data))
-    sys.stdout.write(f"\n{file.relative_to(measure.ROOT)}\n")
+    return file
+
+
+def written(data: dict[str, Any]) -> list[report.Section]:
+    """Return the sections of which every scenario was measured."""
+    measured = set(data["scenarios"])
+    return [section for section in report.SECTIONS if section.scenarios() <= measured]
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
@@ -73,11 +87,13 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def publish(data: dict[str, Any]) -> None:
-    """Write the tables and plots of the page on performance."""
-    images = plots.draw(data, measure.ROOT / "docs/images")
+def publish(data: dict[str, Any], sections: list[report.Section]) -> None:
+    """Write the tables and plots of sections of the page on performance."""
     page = measure.ROOT / "docs/performance.md"
-    page.write_text(report.between_markers(page.read_text(), report.section(data, images)))
+    for section in sections:
+        images = plots.draw(data, section.tables, measure.ROOT / "docs/images")
+        text = report.section(data, section, images)
+        page.write_text(report.between_markers(page.read_text(), section.markers, text))
 
 
 main()

@@ -1,7 +1,8 @@
 """The servers that are compared: how each is started, and which versions it is made of.
 
 Each is a process that takes `--port` and `--control`, serves the schema of `servers/control.py`
-and prints `ready`. Not here: what is asked of them (scenarios.py).
+and prints `ready`. A server over Redis takes `--port` and `--redis`, and another process publishes
+to it. Not here: what is asked of them (scenarios.py).
 """
 
 from __future__ import annotations
@@ -11,13 +12,21 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from load_tests.compare.over_redis import Broker, publishing
+from load_tests.redis_server import RedisServer
+
 HERE = Path(__file__).parent
 PYTHON = sys.executable
+
+PYTHON_PACKAGES = ("strawberry-graphql", "ariadne", "graphql-core", "uvicorn", "uvloop")
+NPM_PACKAGES = ("graphql", "graphql-ws", "ws", "mercurius", "fastify")
+REDIS_PACKAGES = ("django", "channels", "channels-redis", "redis")
+REDIS_NPM_PACKAGES = ("graphql-redis-subscriptions", "graphql-subscriptions", "ioredis")
 
 
 @dataclass(frozen=True)
@@ -28,11 +37,14 @@ class Contender:
         name: How it is chosen on the command line.
         title: How tables call it.
         command: How it is started; ports are appended.
+        publisher: Command of the process that publishes to it over Redis, as its users do. Empty:
+            the server publishes the lines of its own control port.
     """
 
     name: str
     title: str
     command: tuple[str, ...]
+    publisher: tuple[str, ...] = ()
 
 
 def _script(name: str) -> str:
@@ -56,29 +68,83 @@ def contenders(workers: int | None) -> list[Contender]:
         Contender("mercurius", "Mercurius", ("node", _script("mercurius.mjs"))),
         Contender("strawberry", "Strawberry", (PYTHON, _script("strawberry_uvicorn.py"))),
         Contender("ariadne", "Ariadne", (PYTHON, _script("ariadne_uvicorn.py"))),
+        Contender(
+            "floor-redis",
+            "floor over Redis, plain `PUBLISH`",
+            (_binary("floor"),),
+            (PYTHON, _script("plain_publisher.py")),
+        ),
+        Contender(
+            "ours-redis",
+            "fraiseql-subs over Redis",
+            ours,
+            (PYTHON, _script("ours_publisher.py")),
+        ),
+        Contender(
+            "ours-redis-live",
+            "fraiseql-subs over Redis, `history=None`",
+            (*ours, "--no-history"),
+            (PYTHON, _script("ours_publisher.py"), "--no-history"),
+        ),
+        Contender(
+            "strawberry-redis",
+            "Strawberry, Channels over Redis",
+            (PYTHON, _script("strawberry_channels.py")),
+            (PYTHON, _script("channels_publisher.py")),
+        ),
+        Contender(
+            "graphql-redis",
+            "graphql-redis-subscriptions, graphql-ws",
+            ("node", _script("graphql_redis.mjs")),
+            ("node", _script("graphql_redis_publisher.mjs")),
+        ),
     ]
 
 
 @dataclass(frozen=True)
 class Running:
-    """A server that serves."""
+    """A server that serves.
+
+    Attributes:
+        pid: Its process.
+        port: For clients.
+        control: For who publishes.
+        broker: The Redis over which events come; None: none.
+    """
 
     pid: int
     port: int
     control: int
+    broker: Broker | None = None
 
 
 @contextmanager
 def running(contender: Contender) -> Iterator[Running]:
     """Run a server until the block ends, however it ends."""
     port, control = _free_ports()
-    command = [*contender.command, "--port", str(port), "--control", str(control)]
+    if not contender.publisher:
+        options = ("--port", str(port), "--control", str(control))
+        with _process(contender, options) as pid:
+            yield Running(pid, port, control)
+        return
+    with ExitStack() as stack:
+        redis = stack.enter_context(RedisServer())
+        options = ("--port", str(port), "--redis", redis.url)
+        pid = stack.enter_context(_process(contender, options))
+        broker = stack.enter_context(publishing(redis, contender.publisher, control))
+        yield Running(pid, port, control, broker)
+
+
+@contextmanager
+def _process(contender: Contender, options: tuple[str, ...]) -> Iterator[int]:
+    """Run the server's process; it serves."""
+    command = [*contender.command, *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         if process.stdout.readline() != "ready\n":
             raise SystemExit(f"{contender.name} does not start: {' '.join(command)}")
-        yield Running(process.pid, port, control)
+        yield process.pid
     finally:
         process.kill()
         process.communicate()
@@ -99,11 +165,12 @@ def versions() -> dict[str, str]:
         "Python": sys.version.split()[0],
         "Node.js": _output("node", "--version").removeprefix("v"),
         "rustc": _output("rustc", "--version").split()[1],
+        "Redis": _output("redis-server", "--version").split("v=")[1].split()[0],
         "fraiseql-subs": version("fraiseql-subs"),
     }
-    for package in ("strawberry-graphql", "ariadne", "graphql-core", "uvicorn", "uvloop"):
+    for package in (*PYTHON_PACKAGES, *REDIS_PACKAGES):
         found[package] = version(package)
-    for package in ("graphql", "graphql-ws", "ws", "mercurius", "fastify"):
+    for package in (*NPM_PACKAGES, *REDIS_NPM_PACKAGES):
         manifest = HERE / "node_modules" / package / "package.json"
         found[f"{package} (npm)"] = json.loads(manifest.read_text())["version"]
     crates = (HERE / "peers/Cargo.lock").read_text().split("[[package]]\n")

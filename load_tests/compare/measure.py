@@ -58,6 +58,8 @@ def measure(scenario: Scenario, contender: Contender, number: int) -> dict[str, 
         result, error = _load(scenario, server, scenario.events)
         if result and not error and (events := enough_events(scenario, result)):
             result, error = _load(scenario, server, events)
+        if result and server.broker:
+            result["broker"] = server.broker.cost()
     return {
         "scenario": scenario.name,
         "server": contender.name,

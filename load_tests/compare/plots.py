@@ -13,7 +13,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from load_tests.compare.report import TABLES, Table, figures
+from load_tests.compare.report import Table, figures
 
 COLOURS = {
     "floor": "#8a8f98",
@@ -24,6 +24,11 @@ COLOURS = {
     "mercurius": "#15aabf",
     "strawberry": "#e64980",
     "ariadne": "#ae3ec9",
+    "floor-redis": "#5c636a",
+    "ours-redis": "#c2255c",
+    "ours-redis-live": "#f783ac",
+    "strawberry-redis": "#7048e8",
+    "graphql-redis": "#2b8a3e",
 }
 INK = {"light": "#1f2328", "dark": "#e6edf3"}
 LINES = ("fan-out", "selective")
@@ -38,11 +43,11 @@ SVG = {
 }
 
 
-def draw(data: dict[str, Any], folder: Path) -> dict[str, str]:
-    """Draw each table that has figures, and return the Markdown that shows it."""
+def draw(data: dict[str, Any], tables: tuple[Table, ...], folder: Path) -> dict[str, str]:
+    """Draw each of the tables that has figures, and return the Markdown that shows it."""
     images = {}
     folder.mkdir(exist_ok=True)
-    for table in TABLES:
+    for table in tables:
         series = _series(data, table)
         if not series:
             continue

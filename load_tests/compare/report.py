@@ -13,10 +13,28 @@ from typing import Any
 
 from load_tests.compare.scenarios import MANY
 
-BEGIN = "<!-- compare: written by `make compare` from here -->"
-END = "<!-- compare: to here -->"
 FLOOR = "floor"
 NONE = "—"
+
+
+@dataclass(frozen=True)
+class Markers:
+    """The two lines of a page between which a program writes.
+
+    Attributes:
+        begin: The first.
+        end: The second.
+    """
+
+    begin: str
+    end: str
+
+    @classmethod
+    def of(cls, name: str, command: str) -> Markers:
+        """Make the lines from the name of a section and the command that writes it."""
+        return cls(
+            f"<!-- {name}: written by `{command}` from here -->", f"<!-- {name}: to here -->"
+        )
 
 
 @dataclass(frozen=True)
@@ -57,11 +75,37 @@ def _sizes(name: str, sizes: Sequence[int], path: tuple[str, str], scale: float 
     return tuple(Column(f"{size:,}", f"{name}-{size}", path, scale) for size in sizes)
 
 
+@dataclass(frozen=True)
+class Section:
+    """A part of the page.
+
+    Attributes:
+        name: Name of its file of results.
+        markers: Where it is in the page.
+        tables: Its tables.
+    """
+
+    name: str
+    markers: Markers
+    tables: tuple[Table, ...]
+
+    def scenarios(self) -> set[str]:
+        """Return the names of the scenarios that it needs."""
+        return {column.scenario for table in self.tables for column in table.columns}
+
+
 DELIVERY = ("server", "cpu_us_per_delivery")
 EVENT = ("server", "cpu_us_per_event")
 MEMORY = ("server", "bytes_per_connection")
+BROKER = ("broker", "cpu_us_per_event")
 
-TABLES = (
+
+def _latencies(scenario: str) -> tuple[Column, ...]:
+    keys = (("p50", "p50"), ("p99", "p99"), ("p99.9", "p99_9"))
+    return tuple(Column(title, scenario, ("latency_us", key), 1e-3) for title, key in keys)
+
+
+SERVERS = (
     Table(
         "fan-out",
         "Fan-out, one event under way: µs of the server's CPU per delivery, by connections",
@@ -77,10 +121,7 @@ TABLES = (
     Table(
         "rate",
         "1,000 deliveries a second to 100 connections: latency from publish to client, ms",
-        tuple(
-            Column(title, "rate-100", ("latency_us", key), 1e-3)
-            for title, key in (("p50", "p50"), ("p99", "p99"), ("p99.9", "p99_9"))
-        ),
+        _latencies("rate-100"),
     ),
     Table(
         "selective",
@@ -94,6 +135,46 @@ TABLES = (
     ),
 )
 
+OVER_REDIS = (
+    Table(
+        "redis-one",
+        "Over Redis, one subscriber, one event under way: µs of CPU per event",
+        (
+            Column("server", "redis-one", EVENT),
+            Column("Redis", "redis-one", BROKER),
+        ),
+    ),
+    Table(
+        "redis-fan-out",
+        "Over Redis, 1,000 subscribers of one process, one event under way: µs of the server's CPU",
+        (
+            Column("per delivery", "redis-fan-out", DELIVERY),
+            Column("per event", "redis-fan-out", EVENT),
+        ),
+    ),
+    Table(
+        "redis-rate",
+        "1,000 events a second over Redis to one subscriber: latency from publish to client, ms",
+        _latencies("redis-rate"),
+    ),
+)
+
+SECTIONS = (
+    Section("compare", Markers.of("compare", "make compare"), SERVERS),
+    Section("compare-redis", Markers.of("compare-redis", "make compare ONLY=redis"), OVER_REDIS),
+)
+TABLES = (*SERVERS, *OVER_REDIS)
+
+
+def together(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Join the results of several runs; machine, date and versions are those of the last."""
+    whole = dict(parts[-1])
+    for name in ("scenarios", "servers"):
+        whole[name] = {key: value for part in parts for key, value in part[name].items()}
+    whole["runs"] = [run for part in parts for run in part["runs"]]
+    whole["quick"] = any(part["quick"] for part in parts)
+    return whole
+
 
 def figures(data: dict[str, Any], column: Column, server: str) -> dict[int, float]:
     """Return a server's figure of each round in which nothing went wrong."""
@@ -101,7 +182,7 @@ def figures(data: dict[str, Any], column: Column, server: str) -> dict[int, floa
     for run in data["runs"]:
         if (run["scenario"], run["server"]) != (column.scenario, server) or run["error"]:
             continue
-        value = (run["result"][column.path[0]] or {}).get(column.path[1])
+        value = (run["result"].get(column.path[0]) or {}).get(column.path[1])
         if value is not None:
             found[run["round"]] = value * column.scale
     return found
@@ -153,45 +234,49 @@ def tables(data: dict[str, Any]) -> str:
     """Write all tables, and what went wrong."""
     written = [(which, table(data, which)) for which in TABLES]
     text = "\n".join(f"**{which.title}**\n\n{rows}" for which, rows in written if rows)
-    return text + failures(data)
+    return text + failures(data, set(data["scenarios"]))
 
 
-def failures(data: dict[str, Any]) -> str:
-    """Say which runs have no figure, and why."""
-    failed = [run for run in data["runs"] if run["error"]]
+def failures(data: dict[str, Any], scenarios: set[str]) -> str:
+    """Say which runs of some scenarios have no figure, and why."""
+    failed = [run for run in data["runs"] if run["error"] and run["scenario"] in scenarios]
     lines = [f"- {r['scenario']}, {r['server']}, round {r['round']}: {r['error']}" for r in failed]
     return "\nWithout a figure:\n\n" + "\n".join(lines) + "\n" if lines else ""
 
 
-def section(data: dict[str, Any], images: dict[str, str]) -> str:
-    """Write the part of the page that is measured; `images` are Markdown by name of table."""
+def section(data: dict[str, Any], which: Section, images: dict[str, str]) -> str:
+    """Write a part of the page; `images` are Markdown by name of table."""
     machine = data["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in data["versions"].items())
     rounds = data["rounds"]
     head = (
         f"{machine['processor']}, {machine['cores']} cores, {machine['memory']},"
         f" {machine['system']}; {data['date']}, {rounds} round{'s' if rounds > 1 else ''}:"
-        " the median, in parentheses the least, and the ratio to the floor of the same round."
+        " the median, in parentheses the least"
     )
+    has_ratio = any(shown.has_ratio for shown in which.tables)
+    head += ", and the ratio to the floor of the same round." if has_ratio else "."
     if data["quick"]:
         head += " A quick run, of few events: the figures are coarse."
     parts = [f"{head}\n\n{versions}.\n"]
-    for which in TABLES:
-        if rows := table(data, which):
-            parts.append(f"**{which.title}**\n\n{rows}")
-            if which.name in images:
-                parts.append(images[which.name])
-    return "\n".join(parts) + failures(data)
+    for shown in which.tables:
+        if rows := table(data, shown):
+            parts.append(f"**{shown.title}**\n\n{rows}")
+            if shown.name in images:
+                parts.append(images[shown.name])
+    return "\n".join(parts) + failures(data, which.scenarios())
 
 
-def between_markers(page: str, text: str) -> str:
+def between_markers(page: str, markers: Markers, text: str) -> str:
     """Replace what stands between the markers of a page; the rest of it stays.
 
     Raises:
         ValueError: The page does not have both markers, in order, once.
     """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in after:
-        raise ValueError(f"the page needs one line `{BEGIN}` and after it one `{END}`")
-    return f"{before}{BEGIN}\n\n{text.strip()}\n\n{END}{after}"
+    before, begin, rest = page.partition(markers.begin)
+    _, end, after = rest.partition(markers.end)
+    if not begin or not end or markers.begin in after:
+        raise ValueError(
+            f"the page needs one line `{markers.begin}` and after it one `{markers.end}`"
+        )
+    return f"{before}{begin}\n\n{text.strip()}\n\n{end}{after}"

@@ -27,6 +27,17 @@ ALL = (
     "strawberry",
     "ariadne",
 )
+REDIS = (
+    "floor",
+    "ours",
+    "floor-redis",
+    "ours-redis",
+    "ours-redis-live",
+    "strawberry-redis",
+    "graphql-redis",
+)
+"""Servers that receive events over Redis, and two in memory to compare them with."""
+
 FAST = ALL[:-2]
 """Those that take the most connections within the limit of a scenario."""
 
@@ -113,6 +124,20 @@ SCENARIOS = [
     Scenario("selective-100000", "selective", 1_000, KEYED, 100, ONE_KEY, events=2_000, work=WORK),
     Scenario("idle-1000", "idle", 1_000, seconds=2, rounds=1),
     Scenario(f"idle-{MANY}", "idle", MANY, FAST, seconds=2, rounds=1, limit=90),
+    Scenario("redis-one", "fan-out", 1, REDIS, events=2_000, work=WORK),
+    # Few events: Strawberry needs a third of a second for each.
+    Scenario(
+        "redis-fan-out",
+        "fan-out",
+        1_000,
+        REDIS,
+        events=10,
+        work=WORK,
+        warm_up=5,
+        rounds=2,
+        limit=90,
+    ),
+    Scenario("redis-rate", "rate", 1, REDIS, rate=1_000),
 ]
 
 QUICK = [s.quick() for s in SCENARIOS if s.connections < MANY]

@@ -85,7 +85,7 @@ def _schema(held: Held) -> graphql.GraphQLSchema:
 
 
 class Held:
-    """A value that is sent when a transcript says so."""
+    """A value that is sent when a transcript allows it."""
 
     def __init__(self) -> None:
         self.let_go = asyncio.Event()

@@ -7,10 +7,10 @@
 - `open`: a request whose response goes on; `head`: its `status` and `headers`
 - `event`: the next event of the stream, its data decoded; `part`: the JSON of the next part;
   heartbeats before them are passed over
-- `place`: the next block is an id alone, which tells a client where it stands
+- `place`: the next block is an id alone, which tells a client its position
 - `heartbeat`: the next thing is one; `text`: what comes next, character by character
 - `end`: the body ends as its protocol has it; `cut`: it ends, and its protocol has more to say
-- `leave`: the client goes away
+- `leave`: the client disconnects
 
 The text of a response `"$token"` is remembered under that name.
 """
@@ -50,7 +50,7 @@ class HttpRun(Run):
     ) -> AsyncIterator[Self]:
         """Make a client that has sent nothing yet."""
         async with httpx.AsyncClient(timeout=PATIENCE) as client:
-            # Members that a transcript does not name are not sent.
+            # Only members that a transcript names are sent.
             client.headers.clear()
             run = cls(application, client, url.replace("ws:", "http:"))
             async with run.stream:

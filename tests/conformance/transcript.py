@@ -1,4 +1,4 @@
-"""Transcripts of the protocols: what a client does, and what it must see.
+"""Transcripts of the protocols: what a client sends, and what it must receive.
 
 A step is an object with one member. `websocket_steps.py` and `http_steps.py` have those of their
 protocols; here are those of the other side, which all protocols share:
@@ -8,7 +8,7 @@ protocols; here are those of the other side, which all protocols share:
 - `let_go`: the query `held` and the stream `finite` have their value
 - `wait_for_authentication`, `let_in`: the hook was entered; the hook accepts
 - `authentication_ends`: the hook has ended, perhaps because it was cancelled
-- `running`, `connected`: as many operations run, or clients are connected, neither more nor less
+- `running`, `connected`: exactly as many operations run, or clients are connected
 - `generator_ends`: the generator of `endless` has run its `finally`
 - `pause`: seconds in which a timer could fire that must not
 
@@ -43,7 +43,7 @@ class Run:
         self.known: dict[str, str] = {}
 
     async def play(self, steps: list[dict[str, Any]]) -> None:
-        """Carry out the steps; fails at the first that is not as expected."""
+        """Execute the steps; fails at the first that is not as expected."""
         for number, step in enumerate(steps, 1):
             ((kind, value),) = step.items()
             try:

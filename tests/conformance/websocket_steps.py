@@ -3,7 +3,7 @@
 - `send`: a message; `send_text`, `send_binary`: as they are; `send_fragments`: parts of one text
   message, with `{"ping": ...}` and `{"pong": ...}` frames between them
 - `receive`: the next message, exactly; `close`: the close code and reason of the server
-- `leave`: the socket is gone without a word
+- `leave`: the socket is closed without a close frame
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ class Case:
     """One request, and the value of its subscription field.
 
     Attributes:
-        name: What it is about; unique in its theme.
+        name: Its subject; unique in its theme.
         document: GraphQL document.
         value: The value of every subscription field: JSON, and `float` values that JSON lacks. The
             field `echo` has its arguments as value instead.

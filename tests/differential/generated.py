@@ -31,7 +31,7 @@ WRONG = st.one_of(
     st.just({}),
     st.lists(st.integers(0, 3), max_size=2),
 )
-"""A value of any shape, most often not what the type asks for."""
+"""A value of any shape, which mostly does not fit the type."""
 
 RIGHT: dict[str, st.SearchStrategy[Any]] = {
     "Int": st.integers(-(2**31), 2**31 - 1),
@@ -157,7 +157,7 @@ class Document:
 
 
 def draw_value(draw: Draw, schema: graphql.GraphQLSchema, declared: Any, depth: int = 5) -> Any:
-    """Draw a value: right most of the time, so that what is deeper is reached."""
+    """Draw a value: mostly a right one, so that deeper fields are reached."""
     chance = draw(st.integers(0, 19))
     # In the place of an object the answers differ: see `themes/differences`.
     if chance == 0 and not graphql.is_object_type(graphql.get_named_type(declared)):

@@ -32,7 +32,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 
 def tell_types_by_fields(schema: graphql.GraphQLSchema) -> None:
-    """Have graphql-core tell a type that is not named as `docs/how-to/types.md` says we do."""
+    """Have graphql-core find an unnamed type as we do, by `docs/how-to/types.md`."""
 
     def fit(possible: graphql.GraphQLObjectType, value: dict[str, Any]) -> int | None:
         fields = possible.fields.items()

@@ -49,7 +49,7 @@ async def test_graphql_js_builds_every_schema_from_the_query_of_graphiql(options
     clients = [{"sdl": sdl, "data": await introspect(sdl, queries[options])} for sdl in SCHEMAS]
     for line in run_driver({"clients": clients}):
         built, reference = json.loads(line)
-        # The default query leaves out what is deprecated, and directives of the schema's types.
+        # The default query leaves out deprecated elements, and directives of the schema's types.
         if options == "every option":
             assert built == reference
         assert "type Subscription {" in built

@@ -10,7 +10,7 @@ ADA = Identity("ada")
 
 
 class Admitting:
-    """Accepts every client as one user; `asked` has the parameters of its calls."""
+    """Accepts every client as one user; `asked` holds the parameters of its calls."""
 
     def __init__(self, identity: Identity = ADA) -> None:
         self.identity = identity
@@ -22,7 +22,7 @@ class Admitting:
 
 
 class Waiting(Admitting):
-    """Admits a client once it may; `entered` is set when a client waits."""
+    """Admits clients after the test allows it; `entered` is set when a client waits."""
 
     def __init__(self, identity: Identity = ADA) -> None:
         super().__init__(identity)

@@ -41,7 +41,7 @@ class Body:
         self._text = ""
 
     async def read_until(self, end: str) -> str:
-        """Return what comes up to and with `end`."""
+        """Return the bytes up to and including `end`."""
         while end not in self._text:
             self._text += await anext(self._chunks)
         found, _, self._text = self._text.partition(end)

@@ -1,4 +1,4 @@
-"""What was published, as its publisher knows it: each event with its number and its outcome.
+"""Records published events as their publisher knows them: each with its number and its outcome.
 
 Events are dicts of `id`, `number` (in the stream, in the order of the calls), `part` and `filler`.
 """
@@ -16,13 +16,13 @@ from fraiseql_subs import PublishError, SubscriptionManager
 from support.waiting import eventually
 
 PARTS = 2
-"""Into how many parts filters divide a stream (count)."""
+"""Parts into which filters divide a stream (count)."""
 
 Outcome = Literal["pending", "ok", "not_sent", "unknown"]
 
 
 class StreamName(NamedTuple):
-    """What has an order of its own."""
+    """A stream: its events have one order."""
 
     tenant: str
     channel: str
@@ -30,7 +30,7 @@ class StreamName(NamedTuple):
 
 @dataclass
 class Entry:
-    """One event, and what became of it.
+    """One event, and the outcome of publishing it.
 
     Attributes:
         order: Place among all calls of the ledger.
@@ -50,7 +50,7 @@ class Entry:
 
     @property
     def id(self) -> str:
-        """Names the event, also for the engine."""
+        """The id of the event, also for the engine."""
         return f"{self.stream.tenant}.{self.stream.channel}.{self.number}"
 
     def data(self, filler: str = "") -> dict[str, Any]:
@@ -80,11 +80,11 @@ class Ledger:
         return [entry for entry in self.entries if entry.stream == stream]
 
     def with_outcome(self, *outcomes: Outcome) -> list[Entry]:
-        """Return the entries that have ended so."""
+        """Return the entries with this outcome."""
         return [entry for entry in self.entries if entry.outcome in outcomes]
 
     def begin(self, stream: StreamName, part: int | None = None) -> Entry:
-        """Make the next entry of a stream; without `part` parts take turns."""
+        """Create the next entry of a stream; without `part` the parts alternate."""
         number = next(self._numbers.setdefault(stream, itertools.count(1)))
         part = number % PARTS if part is None else part
         entry = Entry(self.order, stream, number, part)
@@ -92,19 +92,19 @@ class Ledger:
         return entry
 
     def publish(self, stream: StreamName, part: int | None = None, filler: str = "") -> Any:
-        """Publish the next event of a stream; await what is returned for its entry."""
+        """Publish the next event of a stream; the result resolves to its entry."""
         entry = self.begin(stream, part)
         return self._settle(entry, self.send(entry, filler))
 
     def send(self, entry: Entry, filler: str = "") -> Any:
-        """Publish an entry; the same one again is the same event."""
+        """Publish an entry; publishing it again publishes the same event."""
         tenant, channel = entry.stream
         return self.manager.publish(
             channel, entry.data(filler), tenant_id=tenant, event_id=entry.id
         )
 
     def settle_batch(self, entries: list[Entry], filler: str = "") -> Any:
-        """Publish entries as one batch; await what is returned for their end."""
+        """Publish entries as one batch; the result resolves when it is answered."""
         batch = [
             {
                 "channel": entry.stream.channel,
@@ -129,7 +129,7 @@ class Ledger:
         try:
             receipts = await publication
         except PublishError as error:
-            # Of each is only known what is known of the worst.
+            # The outcome of the batch is that of its worst event, and holds for each.
             for entry in entries:
                 entry.outcome, entry.error = error.outcome, error
         else:
@@ -157,13 +157,13 @@ class Ledger:
         pause: float,
         filler: str = "",
     ) -> AsyncIterator[Traffic]:
-        """Publish to all streams at once inside; leaving waits until each call was answered.
+        """Publish to all streams at once inside the block; leaving it waits for all answers.
 
         Args:
             streams: Each has a task.
-            limit: Events of each stream at most, fewer than history keeps, so that a slow test asks
-                no more of history than a fast one.
-            window: Calls for one stream that wait for their answer at once.
+            limit: Limit of the events of each stream. It is below that of the history, so a slow
+                test reads as much of the history as a fast one.
+            window: Limit of the calls for one stream that wait for an answer.
             pause: Time between two calls (seconds).
             filler: Text that makes events larger.
         """
@@ -191,7 +191,7 @@ class Traffic:
     async def publish(
         self, stream: StreamName, limit: int, window: int, pause: float, filler: str
     ) -> None:
-        """Publish to one stream until it is over."""
+        """Publish to one stream until the block ends."""
         room = asyncio.Semaphore(window)
         under_way = set()
         for _ in range(limit):
@@ -210,7 +210,7 @@ class Traffic:
         return self.ledger.entries[max(order, self._began) :]
 
     async def accepts(self, count: int = 3) -> None:
-        """Wait until so many events of each stream were published from now on and accepted."""
+        """Wait until `count` further events of each stream were accepted."""
         order = self.ledger.order
 
         def is_done() -> bool:
@@ -220,7 +220,7 @@ class Traffic:
         await eventually(is_done, f"{count} more events of each stream are accepted")
 
     async def calls(self, count: int = 3) -> None:
-        """Wait until so many calls of each stream were made from now on, whatever their outcome."""
+        """Wait until `count` further calls of each stream were made, with any outcome."""
         order = self.ledger.order
 
         def is_done() -> bool:

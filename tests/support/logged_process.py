@@ -16,7 +16,7 @@ class LoggedProcess:
     """Starts and ends the program; stderr is its log."""
 
     async def start(self, code: str, **environment: str) -> None:
-        """Run this code, with pipes to and from it and additional environment variables."""
+        """Run this code with pipes for stdin and stdout, and additional environment variables."""
         self._log = log_file()
         pipe = asyncio.subprocess.PIPE
         self.process = await asyncio.create_subprocess_exec(
@@ -50,6 +50,6 @@ class LoggedProcess:
         return self._log.read()
 
     def serves(self, port: int) -> bool:
-        """Whether the process has a socket to this port of a client."""
+        """Whether the process has a socket that is connected to this port of a client."""
         connections = psutil.Process(self.process.pid).net_connections("tcp")
         return any(connection.raddr and connection.raddr.port == port for connection in connections)

@@ -1,4 +1,4 @@
-"""Clients that note what they receive: one subscription each, cheap enough for hundreds of them."""
+"""Clients that record what they receive: one subscription each. Hundreds can run at once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ subscription ($channel: String!, $part: Int!) {
 
 @dataclass(frozen=True)
 class Received:
-    """An event that came."""
+    """An event that was received."""
 
     id: str
     number: int
@@ -40,14 +40,14 @@ class Missed:
 
 @dataclass
 class Observation:
-    """What one subscription was sent, also over several connections.
+    """What one subscription has received, over one or more connections.
 
     Attributes:
         name: Of the client, for failures.
-        confirmed: Place in the ledger when the subscription was confirmed: what is published from
-            there on has to come.
-        log: Events and notices, in the order in which they came.
-        faults: What came and is neither.
+        confirmed: Place in the ledger when the subscription was confirmed. Events that are
+            published from there on have to be received.
+        log: Events and notices, in the order in which they were received.
+        faults: Anything else that was received.
         last: The newest id for resuming; "" before the first.
     """
 
@@ -60,7 +60,7 @@ class Observation:
     last: str = ""
 
     def take(self, payload: dict[str, Any]) -> None:
-        """Note the payload of a `next`."""
+        """Record the payload of a `next`."""
         resume = (payload.get("extensions") or {}).get("resume") or {}
         self.last = resume.get("id") or self.last
         if payload.get("errors"):
@@ -78,17 +78,17 @@ class Observation:
 
     @property
     def missed(self) -> int:
-        """How often it was told that events are missing."""
+        """How often the client was told that events are missing."""
         return sum(isinstance(item, Missed) for item in self.log)
 
     def has(self, event_id: str) -> bool:
-        """Tell whether an event has come; the newest is looked at first."""
+        """Tell whether an event was received; checks the newest first."""
         return any(
             isinstance(item, Received) and item.id == event_id for item in reversed(self.log)
         )
 
     def count(self, event_id: str) -> int:
-        """Tell how often an event has come."""
+        """Tell how often an event was received."""
         return Counter(item.id for item in self.received)[event_id]
 
     @property
@@ -98,7 +98,7 @@ class Observation:
 
 
 class Observer(asyncio.Protocol):
-    """A connection of graphql-transport-ws with one subscription, which notes what comes."""
+    """A connection of graphql-transport-ws with one subscription, which records its results."""
 
     def __init__(self, observation: Observation) -> None:
         self.observation = observation
@@ -112,8 +112,7 @@ class Observer(asyncio.Protocol):
     async def connect(cls, url: str, observation: Observation) -> Observer:
         """Connect and subscribe, after the last position if there is one.
 
-        Returns when the subscription is known to have begun; `observation.confirmed` is for the
-        caller to set.
+        Returns when the subscription has begun. The caller has to set `observation.confirmed`.
         """
         parts = urlsplit(url)
         loop = asyncio.get_running_loop()
@@ -181,7 +180,7 @@ class Observer(asyncio.Protocol):
         kind = received["type"]
         if kind == "connection_ack":
             self._transport.write(message(self._subscribe()))
-            # Answered behind what a subscription that goes on is sent first.
+            # The server answers after the first message of a subscription that resumes.
             self._transport.write(message({"type": "ping"}))
         elif kind == "next":
             self.observation.take(received["payload"])
@@ -189,7 +188,7 @@ class Observer(asyncio.Protocol):
         elif kind == "ping":
             self._transport.write(message({"type": "pong"}))
         elif kind == "pong":
-            # One that goes on is sent nothing where it has missed nothing.
+            # A subscription that resumes and has missed nothing is sent no message.
             self._begin(is_first=bool(self._after))
         else:
             self.observation.faults.append(received)

@@ -21,10 +21,10 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(TESTS
 
 @contextlib.asynccontextmanager
 async def program(code: str, *arguments: str) -> AsyncIterator[tuple[Process, str]]:
-    """Run Python code; yield the process and the first line it prints, and kills it at the end.
+    """Run Python code; yields the process and the first line it prints, and kills it at the end.
 
     Raises:
-        AssertionError: It ended without a line; what it wrote to stderr is shown by pytest.
+        AssertionError: It ended without a line; pytest shows what it wrote to stderr.
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", code, *arguments, stdin=PIPE, stdout=PIPE
@@ -38,12 +38,12 @@ async def program(code: str, *arguments: str) -> AsyncIterator[tuple[Process, st
 
 
 async def start(code: str, *before: str) -> Process:
-    """Run Python code with pipes to and from it, behind the command `before` where one is given."""
+    """Run Python code with pipes for stdin and stdout; `before` is a command that runs it."""
     return await start_command(*before, sys.executable, "-c", code)
 
 
 async def start_command(*command: str) -> Process:
-    """Run a command in the folder of the repository, with pipes to and from it."""
+    """Run a command in the folder of the repository, with pipes for stdin and stdout."""
     return await asyncio.create_subprocess_exec(
         *command, cwd=ROOT, stdin=PIPE, stdout=PIPE, stderr=PIPE
     )
@@ -73,7 +73,7 @@ async def finish(process: Process) -> tuple[int, str, str]:
 def log_file() -> IO[str]:
     """Open a file that a process writes while the test reads it.
 
-    Both share one place in it, which reading moves; so what is written always goes to the end.
+    Both use one file position, which reading moves. So the process appends to the file.
     """
     log = tempfile.TemporaryFile("w+")
     fcntl.fcntl(log, fcntl.F_SETFL, fcntl.fcntl(log, fcntl.F_GETFL) | os.O_APPEND)

@@ -12,7 +12,7 @@ from support.waiting import PATIENCE, eventually
 
 
 async def clients_left(manager: SubscriptionManager, remaining: int = 0) -> None:
-    """Return when the server knows that all but `remaining` clients are gone."""
+    """Return when the server has noticed that all but `remaining` clients have disconnected."""
     await eventually(
         lambda: manager.metrics().connections == remaining,
         f"all clients but {remaining} are gone" if remaining else "all clients are gone",
@@ -53,7 +53,7 @@ async def publish_until(
 ) -> int:
     """Publish `make(0)`, `make(1)` and so on until `condition()`; return how many were published.
 
-    What both sides of a network buffer is filled first, which takes more on some machines.
+    The buffers of both sides are filled first; their size differs between machines.
     """
 
     async def publish() -> int:

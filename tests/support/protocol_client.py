@@ -36,9 +36,9 @@ class ProtocolClient:
         """Open a socket without sending a message; `subprotocols=[]` offers none."""
         offered = [SUBPROTOCOL] if subprotocols is None else subprotocols
         options.setdefault("max_size", None)
-        # A client with messages it never reads would wait for the whole time.
+        # With unread messages, closing would take the whole timeout.
         options.setdefault("close_timeout", 0.5)
-        # A busy machine takes its time.
+        # A busy machine is slow.
         options.setdefault("open_timeout", PATIENCE)
         return cls(await open_websocket(url, subprotocols=offered or None, **options))
 
@@ -84,7 +84,7 @@ class ProtocolClient:
 
     @property
     def has_received(self) -> bool:
-        """Whether a message waits for `receive`; ask after `settle`."""
+        """Whether a message waits for `receive`; call `settle` before."""
         return bool(self._received)
 
     async def complete(self, id: str) -> None:
@@ -103,7 +103,7 @@ class ProtocolClient:
         return self._received.popleft() if self._received else await self._next_message()
 
     async def receive_next(self, id: str | None = None) -> dict[str, Any]:
-        """Return the payload of the next message, which has to be a `next`."""
+        """Return the payload of the next message, which must be a `next`."""
         message = await self.receive()
         assert message["type"] == "next", message
         assert id is None or message["id"] == id, message

@@ -23,10 +23,10 @@ HANDSHAKE = (
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back until the server closed, or had answered.
+    """The bytes that the server sent until it closed or had answered.
 
     Attributes:
-        status: 0: nothing came.
+        status: Status code; 0 without a response.
         headers: Names in lower case.
         body: What followed the head.
         is_closed: Whether the server has closed the connection.
@@ -41,7 +41,7 @@ class Answer:
 def request(
     *lines: str, line: str = "POST /graphql HTTP/1.1", host: str | None = "localhost"
 ) -> bytes:
-    """Write a head; a character stands for the byte of its number."""
+    """Encode a head; each character is the byte with its code."""
     hosts = [] if host is None else [f"Host: {host}"]
     return "\r\n".join([line, *hosts, *lines, "", ""]).encode("latin-1")
 
@@ -66,7 +66,7 @@ def handshake(
 
 
 async def ask(url: str, sent: bytes, more: Iterable[bytes] = (), *, to_end: bool = False) -> Answer:
-    """Send bytes and read the response, or `to_end` all that comes until the server closes."""
+    """Send bytes and read the response; with `to_end`, read until the server closes."""
     place = urlsplit(url)
     reader, writer = await asyncio.open_connection(place.hostname, place.port)
     writer.write(sent)

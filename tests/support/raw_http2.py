@@ -49,7 +49,7 @@ def window(stream: int, size: int) -> bytes:
 
 @dataclass
 class Response:
-    """What was received of one stream."""
+    """The response that was received on one stream."""
 
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
@@ -79,7 +79,7 @@ class Http2Client:
     async def connect(
         cls, port: int, trusting: ssl.SSLContext, window: int | None = None
     ) -> Http2Client:
-        """Connect; with a window (bytes), no stream is let past it."""
+        """Connect; with a window (bytes), no stream may send more."""
         trusting.set_alpn_protocols(["h2"])
         reader, writer = await asyncio.open_connection(
             "127.0.0.1", port, ssl=trusting, server_hostname="127.0.0.1"
@@ -113,7 +113,7 @@ class Http2Client:
         return stream
 
     async def until(self, condition) -> None:
-        """Wait until what was received fulfils a condition, or the server has closed."""
+        """Wait until a condition holds for the received frames, or the server has closed."""
         async with self._changed:
             await asyncio.wait_for(
                 self._changed.wait_for(lambda: condition() or self.is_closed.is_set()), PATIENCE
@@ -155,7 +155,7 @@ class Http2Client:
         elif kind == GOAWAY:
             self.goaway = struct.unpack(">I", payload[4:8])[0]
         elif kind == RST_STREAM:
-            # Frames that follow one may be answered with another.
+            # The server may answer several frames with a second one.
             if response.reset is None:
                 response.reset = struct.unpack(">I", payload)[0]
         elif kind == HEADERS:

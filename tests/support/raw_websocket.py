@@ -60,7 +60,7 @@ class Frame:
 async def open_connection(
     url: str, path: str | None = None, context: ssl.SSLContext | None = None
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Connect to a port or a path, with little that the kernel keeps unread for the client."""
+    """Connect to a port or a path, with a small receive buffer."""
     parts = urlsplit(url)
     plain = socket.socket(socket.AF_UNIX if path else socket.AF_INET)
     plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
@@ -68,12 +68,12 @@ async def open_connection(
     address = path or (parts.hostname, parts.port)
     await asyncio.get_running_loop().sock_connect(plain, address)
     name = parts.hostname if context else None
-    # Reads no more than it is asked for.
+    # Reads only as much as the test asks for.
     return await asyncio.open_connection(sock=plain, limit=1, ssl=context, server_hostname=name)
 
 
 class RawWebSocket:
-    """One connection, frame by frame. Until it reads, the network holds what the server sends."""
+    """One connection, frame by frame. Until it reads, the server's data stay in the network."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
@@ -89,7 +89,7 @@ class RawWebSocket:
         subprotocol: str = "graphql-transport-ws",
         context: ssl.SSLContext | None = None,
     ) -> AsyncIterator[RawWebSocket]:
-        """Connect, complete the handshake and be acknowledged.
+        """Connect, complete the handshake and receive `connection_ack`.
 
         Args:
             url: Of the server; `path` is a socket of the file system to reach it by.
@@ -145,7 +145,7 @@ class RawWebSocket:
         return Frame(first & 0x0F, await self.reader.readexactly(length))
 
     async def read_bytes(self, count: int) -> None:
-        """Take `count` bytes, whatever they are."""
+        """Read `count` bytes without parsing them."""
         await asyncio.wait_for(self.reader.readexactly(count), PATIENCE)
 
     async def ended(self) -> list[Frame]:
@@ -158,9 +158,9 @@ class RawWebSocket:
 
 
 class Metronome:
-    """Beats with the keepalive of a server of one worker: a client that answers every ping.
+    """A clock with the keepalive interval of a server with one worker: answers every ping.
 
-    Who moves at its beats depends on the server's time and not on that of a clock.
+    A test that moves with it depends on the server's time and not on its own clock.
     """
 
     def __init__(self, client: RawWebSocket) -> None:
@@ -183,7 +183,7 @@ class Metronome:
         if frame.opcode == PING:
             await self._client.send(frame.payload, PONG)
             return True
-        # Behind an adapter it is a message.
+        # Behind an adapter, the ping is a message of the subprotocol.
         if frame.opcode == TEXT and json.loads(frame.payload)["type"] == "ping":
             await self._client.send({"type": "pong"})
             return True

@@ -109,7 +109,7 @@ class RedisServer:
         return output.decode().strip()
 
     async def kill(self) -> None:
-        """End it without a word; what it has not written is lost."""
+        """Kill it; data that it has not written are lost."""
         if self.process is not None and self.process.returncode is None:
             self.process.kill()
             await self.process.wait()

@@ -1,4 +1,4 @@
-"""Resolvers that report their progress, and continue when a test lets them."""
+"""Resolvers that report their progress, and continue when a test allows it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Endless:
 
 
 class HeldCall:
-    """A call for each event of `feed` that returns its data, once `let_go` is set."""
+    """A call for each event of `feed`: returns its data after `let_go` is set."""
 
     def __init__(self) -> None:
         self.entered, self.let_go = asyncio.Event(), asyncio.Event()

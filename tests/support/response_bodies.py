@@ -23,7 +23,7 @@ class Body(ABC):
         return text
 
     async def read_until(self, end: str) -> str:
-        """Return what comes before `end`, which is passed over."""
+        """Return the text before `end`, and skip `end`."""
         while end not in self._text:
             await self._more()
         text, _, self._text = self._text.partition(end)
@@ -44,7 +44,7 @@ class Body(ABC):
         """Read a heartbeat."""
 
     async def cut(self) -> None:
-        """Read the end of the body, where its protocol has more to say."""
+        """Read the end of a body that its protocol has not completed."""
         await self._nothing_more()
 
     @abstractmethod
@@ -62,7 +62,7 @@ class Events(Body):
         return fields
 
     async def next_block(self) -> dict[str, Any]:
-        """Return the fields of the next block, which without data is no event for a client."""
+        """Return the fields of the next block; without data, a client ignores it."""
         while (block := await self.read_until("\n\n")) == ":":
             pass
         fields: dict[str, Any] = {}

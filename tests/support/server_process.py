@@ -69,7 +69,7 @@ class ServerProcess(LoggedProcess):
         line = await asyncio.wait_for(self.process.stdout.readline(), PATIENCE)
         assert line, self.log
         self.port = int(line)
-        # Where a test sets short deadlines, a busy machine may miss one.
+        # On a busy machine, a test with short deadlines may miss one.
         await eventually(self._is_answered, "the server answers")
         return self
 
@@ -84,7 +84,7 @@ class ServerProcess(LoggedProcess):
         return http_url(self.url)
 
     async def _is_answered(self) -> bool:
-        """Send one request, so that the server has opened its own files, and no others."""
+        """Send one request, so that the server has opened only its own files."""
         context = None
         if self.has_tls:
             context = ssl.create_default_context()
@@ -127,7 +127,7 @@ class ServerProcess(LoggedProcess):
         await self.process.stdin.drain()
 
     async def metric(self, name: str, client: httpx.AsyncClient | None = None) -> int:
-        """Read a counter, by a client that is connected already or by a new one."""
+        """Read a counter, through a connected client or a new one."""
         if client is None:
             async with httpx.AsyncClient(timeout=PATIENCE) as new:
                 return await self.metric(name, new)
@@ -137,7 +137,7 @@ class ServerProcess(LoggedProcess):
         return int(found[1])
 
     async def answers(self) -> bool:
-        """Whether a new client of HTTP is answered."""
+        """Whether a new HTTP client receives an answer."""
         async with httpx.AsyncClient(timeout=PATIENCE) as client:
             response = await client.post(self.http_url, json={"query": "{ __typename }"})
         return response.status_code == 200

@@ -67,7 +67,7 @@ async def hypercorn(app: Any) -> AsyncIterator[str]:
         yield f"127.0.0.1:{port}"
     finally:
         stopped.set()
-        # With some versions of Python it ends by cancelling its own lifespan, and itself.
+        # With some versions of Python, it ends by cancelling its lifespan and its own task.
         await asyncio.wait([serving])
         if not serving.cancelled():
             serving.result()

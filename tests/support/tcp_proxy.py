@@ -35,9 +35,9 @@ class Direction:
         self.reader = reader
         self.writer = writer
         self.is_dropped = False
-        """Whether bytes are taken and go nowhere."""
+        """Whether bytes are read and dropped."""
         self.dropped = 0
-        """How many of them were (bytes)."""
+        """Dropped bytes (count)."""
         self.delay = 0.0
         """How long each part is held back (seconds)."""
         self.left: int | None = None
@@ -50,15 +50,15 @@ class Direction:
         self._is_open.clear()
 
     def go_on(self) -> None:
-        """Pass everything again; what was dropped stays lost."""
+        """Pass all data again; dropped data stay lost."""
         self.is_dropped, self.delay, self.left = False, 0.0, None
         self._is_open.set()
 
     async def copy(self, look: Callable[[bytes], None]) -> bool:
-        """Pass what comes; return whether the connection is to be cut.
+        """Pass all data; return whether the connection is to be cut.
 
         Args:
-            look: Is shown what goes on.
+            look: Is called with all data that are passed.
         """
         while True:
             await self._is_open.wait()
@@ -95,9 +95,9 @@ class ProxiedConnection:
         self.to_server = Direction(client[0], server[1])
         self.to_client = Direction(server[0], client[1])
         self.sent: set[bytes] = set()
-        """The words that the client has sent, of those that are looked for."""
+        """Those of the words that the client has sent."""
         self.received = 0
-        """What the client was sent (bytes)."""
+        """Bytes that were sent to the client (count)."""
         self.resets = True
         """How it is cut after a number of bytes: with RST, or with FIN."""
         self._words = list(words)
@@ -283,7 +283,7 @@ def _bind(port: int) -> socket.socket:
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
-    """Close with RST: what was not sent is lost."""
+    """Close with RST: data that were not sent are lost."""
     plain = writer.get_extra_info("socket")
     if plain is not None and plain.fileno() >= 0:
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -15,7 +15,7 @@ EXPECTED = re.compile(r"  # error: (?P<text>.+)$")
 
 
 def check(paths: Iterable[Path], cache: Path) -> str:
-    """Return the report on programs; what the checker knows of the package stays in `cache`."""
+    """Return the report on programs; the checker keeps its data on the package in `cache`."""
     report, problem, _ = api.run([*STRICT, f"--cache-dir={cache}", *map(str, paths)])
     assert not problem, problem
     return report
@@ -31,7 +31,7 @@ def by_file(report: str) -> dict[str, list[tuple[int, str]]]:
 
 
 def expected(path: Path) -> list[tuple[int, str]]:
-    """Return the lines that have to be reported, each with a part of what is said of it."""
+    """Return the lines that must be reported, each with a part of its message."""
     return [
         (number, found["text"])
         for number, line in enumerate(path.read_text().splitlines(), 1)

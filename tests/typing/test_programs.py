@@ -160,7 +160,7 @@ PROGRAMS = {
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
-    """What the checker knows of the package, read once for all programs."""
+    """The checker's data on the package, read once for all programs."""
     return tmp_path_factory.mktemp("cache")
 
 

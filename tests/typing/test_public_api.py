@@ -43,7 +43,7 @@ SERVER = {
 
 @pytest.fixture(scope="module")
 def errors(tmp_path_factory) -> dict[str, list[tuple[int, str]]]:
-    """What is said of all programs, checked at once."""
+    """The messages about all programs, which are checked together."""
     return by_file(check([*ACCEPTED, *REPORTED], tmp_path_factory.mktemp("cache")))
 
 

@@ -1,4 +1,4 @@
-"""The comparison with other servers: its tables contain the measurements, and our server works."""
+"""The comparison with other servers: its tables contain the measurements, and our server runs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import websockets
 
 from load_tests.compare import report
 from load_tests.compare.contenders import contenders, running
-from load_tests.compare.measure import enough_events, outcome
+from load_tests.compare.measure import ROOT, enough_events, outcome
 from load_tests.compare.scenarios import QUERY, SCENARIOS
+
+COMPARE = report.SECTIONS[0]
 
 
 def run(server: str, number: int, cost: float | None, error: str | None = None) -> dict:
@@ -65,17 +67,60 @@ def test_a_failed_run_has_no_figure_and_is_reported(data):
 
 
 def test_only_what_stands_between_the_markers_of_a_page_is_replaced(data):
-    page = f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n"
-    once = report.between_markers(page, report.section(data, {"fan-out": "a plot\n"}))
+    markers = COMPARE.markers
+    page = f"before\n{markers.begin}\nold\n{markers.end}\nafter\n"
+    text = report.section(data, COMPARE, {"fan-out": "a plot\n"})
+    once = report.between_markers(page, markers, text)
     assert once.startswith("before\n") and once.endswith("\nafter\n")
     assert "old" not in once and "| us | 6.00" in once and "a plot" in once
-    assert report.between_markers(once, report.section(data, {"fan-out": "a plot\n"})) == once
+    assert report.between_markers(once, markers, text) == once
 
 
-@pytest.mark.parametrize("page", ["", report.BEGIN, f"{report.END}{report.BEGIN}"])
+@pytest.mark.parametrize("page", ["", "{begin}", "{end}{begin}", "{begin}{end}{begin}"])
 def test_a_page_without_markers_is_refused(page):
+    page = page.format(begin=COMPARE.markers.begin, end=COMPARE.markers.end)
     with pytest.raises(ValueError, match="the page needs"):
-        report.between_markers(page, "text")
+        report.between_markers(page, COMPARE.markers, "text")
+
+
+@pytest.mark.parametrize("section", [*report.SECTIONS])
+def test_the_page_on_performance_has_the_markers_of_every_section(section):
+    page = (ROOT / "docs/performance.md").read_text()
+    written = report.between_markers(page, section.markers, "text")
+    assert f"{section.markers.begin}\n\ntext\n\n{section.markers.end}" in written
+
+
+def test_what_was_measured_in_parts_is_one_report(data):
+    other = {
+        **data,
+        "scenarios": {"fan-out-1": {}},
+        "servers": {"ours": "us", "late": "a late one"},
+        "runs": [{**run("late", 1, 7.0), "scenario": "fan-out-1"}],
+    }
+    lines = report.table(report.together([data, other]), report.TABLES[0]).splitlines()
+    assert lines[0] == "|  | 1 | 100 |"
+    assert lines[-1] == "| a late one | 7.00 | — |"
+    assert lines[2] == "| the floor | — | 4.00 (3.00) |"
+
+
+def test_a_figure_of_the_broker_is_shown_beside_that_of_the_server():
+    found = [
+        {
+            "scenario": "redis-one",
+            "server": server,
+            "round": 1,
+            "result": {"server": {"cpu_us_per_event": 30.0}, **broker},
+            "error": None,
+        }
+        for server, broker in (("memory", {}), ("redis", {"broker": {"cpu_us_per_event": 12.0}}))
+    ]
+    data = {
+        "scenarios": {"redis-one": {}},
+        "servers": {"memory": "in memory", "redis": "over Redis"},
+        "runs": found,
+    }
+    lines = report.table(data, report.OVER_REDIS[0]).splitlines()
+    assert lines[2:] == ["| in memory | 30.0 | — |", "| over Redis | 30.0 | 12.0 |"]
 
 
 def test_every_figure_of_a_table_is_of_a_scenario_that_exists():
@@ -106,12 +151,12 @@ def test_a_server_is_measured_again_until_its_work_can_be_measured():
 
     assert again(cpu=scenario.work, seconds=1.0) is None
     assert again(cpu=scenario.work / 10, seconds=0.1) == scenario.events * 10
-    # It waits more than it works: the time bounds it.
+    # The run mostly waits, so the time limits it.
     assert again(cpu=0.0, seconds=2.5) == scenario.events * 2
     assert again(cpu=0.0, seconds=50.0) is None
 
 
-@pytest.mark.parametrize("name", ["ours", "ours-resolver"])
+@pytest.mark.parametrize("name", ["ours", "ours-resolver", "ours-redis", "ours-redis-live"])
 async def test_our_server_publishes_the_lines_of_its_control_port(name):
     contender = next(c for c in contenders(2) if c.name == name)
     with running(contender) as server:
@@ -121,11 +166,14 @@ async def test_our_server_publishes_the_lines_of_its_control_port(name):
         ) as client:
             await client.send('{"type": "connection_init"}')
             assert json.loads(await client.recv())["type"] == "connection_ack"
-            payload = {"query": QUERY, "variables": {"key": 2}}
+            # A client that can resume is told when its subscription has begun.
+            payload = {
+                "query": QUERY,
+                "variables": {"key": 2},
+                "extensions": {"resume": {}},
+            }
             await client.send(json.dumps({"id": "a", "type": "subscribe", "payload": payload}))
-            # Answered after the subscription, so that it is there.
-            await client.send('{"type": "ping"}')
-            assert json.loads(await client.recv())["type"] == "pong"
+            assert json.loads(await client.recv())["type"] == "next"
             _, writer = await asyncio.open_connection("127.0.0.1", server.control)
             for key in (1, 2):
                 data = {"sequence": 7, "sentAt": 1, "key": key, "note": "x"}
@@ -133,5 +181,9 @@ async def test_our_server_publishes_the_lines_of_its_control_port(name):
             await writer.drain()
             result = json.loads(await client.recv())
             writer.close()
+        broker = server.broker.cost() if server.broker else None
     expected = {"sequence": 7, "sentAt": 1, "key": 2, "note": "x"}
-    assert result["payload"] == {"data": {"feed": expected}}
+    assert result["payload"]["data"] == {"feed": expected}
+    if broker:
+        assert broker["events"] == 2
+        assert broker["cpu_us_per_event"] > 0

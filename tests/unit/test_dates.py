@@ -17,7 +17,7 @@ NOON = datetime(2024, 1, 31, 12, tzinfo=UTC)
 
 
 def argument(annotation, value):
-    """What the resolver is given for an argument that a client sends."""
+    """The value that the resolver receives for an argument of a client."""
 
     def changed(event, it) -> int:
         return it

@@ -48,8 +48,8 @@ async def order_as_context(event, context: Order) -> int:
 
 
 REFUSED = {
-    other_event: "parameter `e`: .*name it `event`",
-    other_context: "parameter `ctx`: .*name it `context`",
+    other_event: "parameter `e`: .*name the parameter `event`",
+    other_context: "parameter `ctx`: .*name the parameter `context`",
     order_as_event: r"parameter `event`: .*`Event`, not `Order`: .*Order\(\*\*event.data\)",
     number_as_event: "parameter `event`: .*`Event`, not `int`",
     order_as_context: "parameter `context`: .*`Context`, not `Order`: annotate `Context`",

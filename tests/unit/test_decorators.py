@@ -77,8 +77,8 @@ def test_options_reach_the_definition():
         ({"channel": None}, 'channel is missing: name one, such as channel="orders"'),
         ({"channel": ""}, "channel is ''"),
         ({"channel": "orders.{user"}, "single brace"),
-        ({"channel": "orders.{}"}, "no name of an argument"),
-        ({"name": "__typename"}, "'__typename' is no GraphQL name"),
+        ({"channel": "orders.{}"}, "not the name of an argument"),
+        ({"name": "__typename"}, "'__typename' is not a GraphQL name"),
         ({"name": "order-updated"}, "`name=`"),
         ({"event_types": "paid"}, 'event_types=["order.paid"]'),
         ({"event_types": []}, "leave it out for all"),
@@ -134,7 +134,7 @@ def test_a_source_stream_receives_no_event():
     async def stream(event):
         yield 1
 
-    with pytest.raises(SchemaError, match="take the parameter `event` out"):
+    with pytest.raises(SchemaError, match="remove the parameter `event`"):
         subscription(stream)
 
 
@@ -174,7 +174,7 @@ def test_parameters_that_have_no_name_for_graphql_are_refused():
 
     with pytest.raises(SchemaError, match=r"`\*\*kwargs`"):
         subscription(channel="c")(rest)
-    with pytest.raises(SchemaError, match="take the `/` out"):
+    with pytest.raises(SchemaError, match="remove the `/`"):
         subscription(channel="c")(positional)
 
 

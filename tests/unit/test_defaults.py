@@ -1,4 +1,4 @@
-"""Defaults of arguments whose type is a scalar: written as results have them."""
+"""Defaults of arguments whose type is a scalar: written in the form of results."""
 
 from __future__ import annotations
 

@@ -210,7 +210,7 @@ def test_a_program_runs(name, code, tmp_path):
             lambda: process.poll() is not None or serves(process.pid), "it ends or serves"
         )
     finally:
-        # A server goes on until somebody ends it.
+        # A server runs until it is ended.
         process.kill()
         _, err = process.communicate()
     assert ends and process.returncode in (0, -signal.SIGKILL), err

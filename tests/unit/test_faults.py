@@ -28,7 +28,7 @@ def test_a_repeated_fault_is_written_once_and_its_count_at_the_end(caplog):
     assert caplog.records[-1].getMessage() == (
         "the resolver of a raised: counted 4 more since it was logged"
     )
-    # Forgotten, it is new again.
+    # A forgotten fault is new again.
     table.raised("the resolver of a raised", caught(ValueError("x")))
     assert len(caplog.records) == 3
 

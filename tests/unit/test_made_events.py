@@ -1,4 +1,4 @@
-"""Events that are created by hand, to test a resolver."""
+"""Events that a test creates, to call a resolver."""
 
 from __future__ import annotations
 

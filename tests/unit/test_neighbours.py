@@ -19,7 +19,7 @@ markers = alone
 
 
 def run(folder: Path, code: str) -> str:
-    """Run tests of their own; gives what pytest says of them."""
+    """Run these tests in a process; returns the output of pytest."""
     (folder / "pytest.ini").write_text(SETTINGS)
     (folder / "test_some.py").write_text(code)
     # In the order of the file.

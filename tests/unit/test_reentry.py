@@ -1,4 +1,4 @@
-"""Code of the application that logs where it cannot be foreseen: finalizers, signal handlers.
+"""Code of the application that logs at any time: finalizers, signal handlers.
 
 A trace function is called before each line of the code under test, as a signal handler may be.
 """
@@ -33,7 +33,7 @@ CODE = {
 
 @pytest.fixture(autouse=True)
 def records(monkeypatch) -> Records:
-    """Write all faults, however many were written before."""
+    """Write all faults, without the limit of their number."""
     records = Records(burst=1_000_000)
     monkeypatch.setattr(fraiseql_subs._faults, "records", records)
     return records
@@ -67,7 +67,7 @@ class Interrupted:
 
 
 def at_each_line(act: Callable[[Callable[..., Interrupted]], None]) -> int:
-    """Run `act` with an interruption at its first line, at its second, until it has no more."""
+    """Run `act` with an interruption at its first line, then its second, up to its last."""
     for number in itertools.count():
         made: list[Interrupted] = []
         act(functools.partial(_make, made, number))
@@ -187,7 +187,7 @@ def signals() -> Iterator[list[Callable[[], object]]]:
 
 @pytest.fixture
 def own_logger() -> logging.Logger:
-    """A logger whose records reach no handler of the process: one of those may lock."""
+    """A logger whose records reach no handler of the process, because such a handler may lock."""
     logger = logging.Logger("own")
     logger.addHandler(logging.NullHandler())
     return logger
@@ -206,6 +206,6 @@ def test_a_signal_handler_may_log(signals, own_logger):
     while said < 500:
         number += 1
         table.report(number % 20, own_logger, logging.ERROR, "reported")
-    # What runs after the test may hold locks.
+    # Handlers that run after the test may hold locks.
     signals.clear()
     table.flush()

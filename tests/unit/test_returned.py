@@ -144,9 +144,9 @@ def test_what_can_be_of_the_type_is_served(field, annotation):
 
 
 def test_the_error_names_both_as_they_are_written():
-    with pytest.raises(SchemaError, match=r"of type `Order!` .* says that it is `int`"):
+    with pytest.raises(SchemaError, match=r"of type `Order!` .* is declared as `int`"):
         serve("order", int)
-    with pytest.raises(SchemaError, match=r"of type `Order!` .* says that it is `list\[int\]`"):
+    with pytest.raises(SchemaError, match=r"of type `Order!` .* is declared as `list\[int\]`"):
         serve("order", "list[int]")
 
 

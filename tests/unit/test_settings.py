@@ -366,7 +366,7 @@ def test_a_setting_that_cannot_work_is_refused_by_its_name_with_what_to_give(mak
         make(**{setting: value})
     message = str(refused.value)
     assert setting in message or setting.replace("_", " ") in message
-    # What to do stands behind what is wrong.
+    # The remedy follows the problem.
     assert ":" in message or ";" in message
 
 
@@ -378,7 +378,7 @@ def test_an_unknown_setting_is_named(make):
 
 @dataclass
 class Public:
-    """What is called, and the settings that are taken by other tests."""
+    """The callable, and its settings that other tests check."""
 
     made_by: Callable[..., Any]
     elsewhere: tuple[str, ...] = ()
@@ -392,7 +392,7 @@ PUBLIC = {
     History: Public(History),
     Security: Public(Security, ("status_hosts",)),
     Rates: Public(rates),
-    # Which of the three there is: `test_tokens.py`.
+    # `test_tokens.py` tests which of the three is set.
     JWT: Public(jwt, ("jwks", "jwks_url")),
     TLS: Public(tls),
     TenantIsolation: Public(TenantIsolation),

@@ -14,7 +14,7 @@ from support.tcp_proxy import Admission, TcpProxy
 
 @asynccontextmanager
 async def echo(mark: bytes = b"") -> AsyncIterator[int]:
-    """Serve echoes of each line, with a mark before them; yields the port."""
+    """Serve an echo of each line, with a prefix; yields the port."""
     tasks = set()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -116,7 +116,7 @@ async def test_what_is_stopped_comes_later(proxy, connect):
     await client.ask(b"one")
     proxy.stop()
     answer = asyncio.ensure_future(client.ask(b"two"))
-    # Others go on.
+    # Other connections go on.
     assert await (await connect(proxy)).ask(b"three") == b"three"
     assert not answer.done()
     proxy.go_on()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
 import uvicorn
@@ -39,15 +39,27 @@ class Broadcast(Generic[T]):
 
 
 def serve(app: Any, options: argparse.Namespace, send: Callable[[dict[str, Any]], None]) -> None:
-    """Run an ASGI application on uvicorn with uvloop and httptools until killed."""
+    """Run an ASGI application until killed, and send it the events of the control port."""
 
     async def publish(channel: str, data: dict[str, Any]) -> None:
         send(data)
 
+    run(app, options.port, lambda: obey(options.control, publish))
+
+
+def run(app: Any, port: int, beside: Callable[[], Awaitable[object]]) -> None:
+    """Run an ASGI application on uvicorn with uvloop and httptools until killed.
+
+    Args:
+        app: The application.
+        port: For clients.
+        beside: Called and awaited once it serves.
+    """
+
     async def main() -> None:
         config = uvicorn.Config(
             app,
-            port=options.port,
+            port=port,
             http="httptools",
             ws="websockets-sansio",
             lifespan="off",
@@ -60,6 +72,6 @@ def serve(app: Any, options: argparse.Namespace, send: Callable[[dict[str, Any]]
         serving = asyncio.ensure_future(server.serve())
         while not server.started:
             await asyncio.sleep(0.01)
-        await asyncio.gather(serving, obey(options.control, publish))
+        await asyncio.gather(serving, beside())
 
     uvloop.run(main())

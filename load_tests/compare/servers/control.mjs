@@ -11,9 +11,13 @@ export const SDL = `
   type Subscription { feed(key: Int): Feed }
 `;
 
-const number = { type: "string" };
-const { values } = parseArgs({ options: { port: number, control: number } });
+const text = { type: "string" };
+const { values } = parseArgs({ options: { port: text, control: text, redis: text } });
 export const port = Number(values.port);
+export const redis = values.redis;
+
+/** Says that the server is ready. */
+export const ready = () => process.stdout.write("ready\n");
 
 /** Publishes the data of each line of the control port, and says that the server is ready. */
 export function obey(publish) {
@@ -21,5 +25,5 @@ export function obey(publish) {
     socket.on("error", () => {});
     createInterface({ input: socket }).on("line", (line) => publish(JSON.parse(line).data));
   });
-  server.listen(Number(values.control), "127.0.0.1", () => process.stdout.write("ready\n"));
+  server.listen(Number(values.control), "127.0.0.1", ready);
 }

@@ -2,6 +2,9 @@
 
 It is given `--port` for clients and `--control` for who publishes: each line there is one event,
 `{"channel": …, "data": …}`, published at once. It prints `ready` when it serves.
+
+Over Redis these are two processes: a server with `--port` and `--redis`, and a publisher with
+`--control` and `--redis`, which prints how many events it has published when its input ends.
 """
 
 from __future__ import annotations
@@ -27,8 +30,23 @@ def parser() -> argparse.ArgumentParser:
     """Make the parser of the options that every server has."""
     options = argparse.ArgumentParser()
     options.add_argument("--port", type=int, required=True)
-    options.add_argument("--control", type=int, required=True)
+    options.add_argument("--control", type=int)
+    options.add_argument("--redis")
     return options
+
+
+def publisher_parser() -> argparse.ArgumentParser:
+    """Make the parser of the options that every publisher over Redis has."""
+    options = argparse.ArgumentParser()
+    options.add_argument("--control", type=int, required=True)
+    options.add_argument("--redis", required=True)
+    return options
+
+
+def print_ready() -> None:
+    """Print that it serves."""
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
 
 
 async def obey(port: int, publish: Callable[[str, dict[str, Any]], Awaitable[object]]) -> None:
@@ -41,6 +59,28 @@ async def obey(port: int, publish: Callable[[str, dict[str, Any]], Awaitable[obj
         writer.close()
 
     async with await asyncio.start_server(read, "127.0.0.1", port) as server:
-        sys.stdout.write("ready\n")
-        sys.stdout.flush()
+        print_ready()
         await server.serve_forever()
+
+
+async def relay(port: int, publish: Callable[[list[dict[str, Any]]], Awaitable[object]]) -> None:
+    """Publish the lines of the control port until the input ends, then print their number.
+
+    Lines that arrive while a batch is being published are the next batch.
+    """
+    published = 0
+
+    async def read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal published
+        rest = b""
+        while received := await reader.read(1 << 16):
+            *lines, rest = (rest + received).split(b"\n")
+            if lines:
+                await publish([json.loads(line) for line in lines])
+                published += len(lines)
+        writer.close()
+
+    async with await asyncio.start_server(read, "127.0.0.1", port):
+        print_ready()
+        await asyncio.to_thread(sys.stdin.read)
+    sys.stdout.write(f"{published}\n")

@@ -9,20 +9,20 @@ pub enum BusError {
     /// The bus was closed; nothing can be published any more. Not retryable.
     #[error("the bus is closed")]
     Closed,
-    /// An event cannot be written for other processes. Not retryable.
+    /// An event cannot be written as an envelope. Not retryable.
     #[error(transparent)]
     Envelope(#[from] EnvelopeError),
-    /// The engine has not taken an event.
+    /// The engine has not accepted an event.
     #[error(transparent)]
     Publish(#[from] PublishError),
-    /// Publisher and data name different tenants. Not retryable.
+    /// The publisher and the data name different tenants. Not retryable.
     #[error(
         "tenant_id is `{stamped}`, but the data says `{found}`: publish an event for one tenant, and leave out one of the two"
     )]
     TenantConflict {
-        /// What the publisher said.
+        /// The tenant that the publisher named.
         stamped: String,
-        /// What the data says.
+        /// The tenant in the data.
         found: String,
     },
     /// A channel name must hold at least one character. Not retryable.

@@ -1,4 +1,4 @@
-//! The event: what a channel carries.
+//! Events, and what is made of them: drafts before, receipts and stream items after.
 
 use std::any::Any;
 use std::sync::{Arc, OnceLock};
@@ -7,16 +7,16 @@ use serde_json::Value;
 
 use crate::{LocalPosition, Position, Stream};
 
-/// An event on its way into the bus, before it has an offset.
+/// An event before it is accepted: it has no position yet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Draft {
     /// Routing key, at least one character.
     pub channel: Arc<str>,
-    /// What subscribers select by `event_types`.
+    /// The type, which `event_types` of a subscription selects.
     pub event_type: Option<Arc<str>>,
     /// The tenant this event belongs to.
     pub tenant_id: Option<Arc<str>>,
-    /// The publisher's own id; the bus makes one when there is none.
+    /// The publisher's id; `None`: the position becomes the id.
     pub id: Option<Arc<str>>,
     /// The published data.
     pub data: Value,
@@ -25,7 +25,7 @@ pub struct Draft {
 /// One published event, shared by everything that handles it.
 #[derive(Debug)]
 pub struct Event {
-    /// Unique id: the publisher's, or its position.
+    /// Id: the publisher's, or else the position as text.
     pub id: Arc<str>,
     /// The stream it belongs to.
     pub stream: Arc<Stream>,
@@ -33,18 +33,18 @@ pub struct Event {
     pub at: LocalPosition,
     /// Routing key.
     pub channel: Arc<str>,
-    /// What subscribers select by `event_types`.
+    /// The type, which `event_types` of a subscription selects.
     pub event_type: Option<Arc<str>>,
     /// The tenant this event belongs to.
     pub tenant_id: Option<Arc<str>>,
     /// The published data.
     pub data: Value,
-    /// The host language's view of this event, built when it is first asked for.
+    /// The event as an object of the host language, created on first use.
     pub host: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 impl Event {
-    /// The event that a draft becomes at a position of a stream.
+    /// Creates the event of a draft that was accepted at a position of a stream.
     #[must_use]
     pub fn new(draft: Draft, stream: Arc<Stream>, at: LocalPosition) -> Self {
         let id = draft.id.unwrap_or_else(|| at.position.to_string().into());
@@ -60,7 +60,7 @@ impl Event {
         }
     }
 
-    /// Follows a dotted path (`user.id`) through the data; `None` when it leads nowhere.
+    /// Returns the value at a path of the data, such as `user.id`; `None`: there is none.
     #[must_use]
     pub fn field(&self, path: &[Box<str>]) -> Option<&Value> {
         path.iter()
@@ -68,30 +68,30 @@ impl Event {
     }
 }
 
-/// What a publisher gets back: the event's id and its position.
+/// The result of publishing an event: its id and its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
     /// Id of the event.
     pub event_id: Arc<str>,
-    /// Where it is in its stream, on every node; `None`: it is queued, and has no place yet.
+    /// Where it is in its stream, on every node; `None`: it is queued for the engine.
     pub position: Option<Position>,
 }
 
-/// One step of a stream: what is kept, and handed to every worker, in this order.
+/// An item of a stream, in the order in which items are recorded and delivered.
 #[derive(Debug, Clone)]
 pub enum StreamItem {
     /// An event.
     Event(Arc<Event>),
-    /// Events are missing here.
+    /// Events are missing at this place.
     Gap(Arc<Gap>),
 }
 
-/// Events of a stream were lost between the one before and the one after.
+/// A gap: events of a stream are missing.
 #[derive(Debug)]
 pub struct Gap {
     /// The stream.
     pub stream: Arc<Stream>,
-    /// Where the stream goes on: the next event has a later sequence.
+    /// The position after which the stream goes on.
     pub at: LocalPosition,
 }
 

@@ -1,9 +1,10 @@
-//! What was broadcast lately, so that a client that returns can be sent what it missed.
+//! The history: the newest events of each stream, for clients that resume.
 //!
-//! Each stream keeps its newest events, up to a count and an age; all
-//! together keep to a number of bytes. What is lost is known: [`History::after`] never leaves out an event silently.
-//! Written by the broadcast before it hands events on, read by every worker; both are short.
-//! Time comes in as an argument. Not here: whose events they are (`runtime::subscription::replay`).
+//! A stream keeps events up to a count and an age; all streams together keep events up to a number
+//! of bytes. The history knows which events it does not keep any more: [`History::after`] never
+//! leaves one out silently. The broadcast records events before it delivers them, and every worker
+//! reads them; both hold the lock for a short time. Time comes in as an argument. Not here: which
+//! events a client may receive (`runtime::subscription::replay`).
 
 use std::collections::VecDeque;
 use std::mem::size_of;
@@ -16,22 +17,22 @@ use serde_json::Value;
 
 use crate::{Event, Stream, StreamItem};
 
-/// What a known channel costs beside its events and its name (bytes, about).
+/// Memory of a channel without its events and its name (bytes, approximately).
 const CHANNEL_BYTES: usize = 256;
 
-/// What is kept.
+/// Limits of the history.
 #[derive(Debug, Clone)]
 pub struct HistoryLimits {
-    /// Events of one channel (count).
+    /// Events of one stream (count).
     pub events: usize,
-    /// How long an event is kept.
+    /// Age of an event.
     pub age: Duration,
-    /// Events of all channels, as far as they are this crate's (bytes). Past it the channels that
-    /// hold most lose their oldest.
+    /// Memory of all events, without their objects of the host language (bytes). When it is
+    /// exceeded, the streams that use most lose their oldest events.
     pub bytes: usize,
 }
 
-/// The newest events of each channel.
+/// The newest events of each stream.
 #[derive(Debug)]
 pub struct History {
     limits: HistoryLimits,
@@ -41,7 +42,7 @@ pub struct History {
 #[derive(Debug, Default)]
 struct State {
     channels: HashMap<Arc<str>, Channel>,
-    /// Streams of which nothing is kept; held, so that their ids are known.
+    /// Streams without kept events. They stay referenced, so that their ids stay known.
     quiet: HashMap<Arc<str>, Arc<Stream>>,
     recorded: u64,
     events: usize,
@@ -52,36 +53,36 @@ struct State {
 struct Channel {
     stream: Arc<Stream>,
     /// In order, without a gap.
-    kept: VecDeque<Kept>,
+    kept: VecDeque<KeptEvent>,
     bytes: usize,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct KeptEvent {
     event: Arc<Event>,
-    /// How many of all streams were recorded before it.
+    /// Its number among the recorded events of all streams.
     number: u64,
     bytes: usize,
     since: Instant,
 }
 
-/// The events of a stream after some sequence.
+/// The events of a stream after a sequence.
 #[derive(Debug, Clone)]
 pub struct Since {
-    /// The oldest of them, in order.
+    /// The oldest ones, in order.
     pub events: Vec<Arc<Event>>,
-    /// The sequence of the last event of the stream that has been recorded; of none: where the
-    /// stream begins.
+    /// The sequence of the last recorded event of the stream; without one, the sequence at which
+    /// the stream begins.
     pub last: u64,
 }
 
-/// Events that were asked for are not kept any more.
+/// A requested event is not kept any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the events are not kept any more")]
 pub struct TooLate;
 
 impl History {
-    /// An empty history.
+    /// Creates an empty history.
     #[must_use]
     pub fn new(limits: HistoryLimits) -> Self {
         Self {
@@ -90,17 +91,18 @@ impl History {
         }
     }
 
-    /// How often [`Self::sweep`] should be called, so that no event stays much longer than it may.
+    /// Returns the interval at which [`Self::sweep`] should be called, so that events are dropped
+    /// soon after they have reached their age.
     #[must_use]
     pub fn sweep_interval(&self) -> Duration {
         let interval = self.limits.age / 8;
         interval.clamp(Duration::from_millis(50), Duration::from_secs(30))
     }
 
-    /// Keeps events, in their order. They must not have been handed on before. A gap makes a stream
-    /// forget what it keeps. Returns what is kept then, as [`Self::size`] does.
+    /// Records events, in their order, before they are delivered. A gap drops the kept events of
+    /// its stream. Returns the size afterwards, as [`Self::size`] does.
     pub fn record(&self, items: &[StreamItem], now: Instant) -> (usize, usize) {
-        // Outside of the lock, which all workers take: it walks through the data.
+        // Computed without the lock, which all workers take: it walks through the data.
         let weights: Vec<_> = items.iter().map(weight_of_item).collect();
         let mut state = self.state.lock();
         for (item, bytes) in items.iter().zip(weights) {
@@ -115,7 +117,7 @@ impl History {
         (state.events, state.bytes)
     }
 
-    /// Drops what is too old. Returns what is kept then, as [`Self::size`] does.
+    /// Drops events that are too old. Returns the size afterwards, as [`Self::size`] does.
     pub fn sweep(&self, now: Instant) -> (usize, usize) {
         let state = &mut *self.state.lock();
         let mut emptied = Vec::new();
@@ -137,7 +139,7 @@ impl History {
     ///
     /// # Errors
     ///
-    /// [`TooLate`] when one of them is not kept any more, or may not be.
+    /// [`TooLate`] when an event after `sequence` is not kept any more.
     pub fn after(
         &self,
         stream: &Stream,
@@ -163,7 +165,7 @@ impl History {
         }
         Ok(Since {
             events,
-            // Of what was recorded and is not kept, all is lost.
+            // No event is kept: the last recorded one is the last lost one.
             last: last.unwrap_or_else(|| stream.lost()),
         })
     }
@@ -177,7 +179,8 @@ impl History {
         Some(found.event.at.sequence)
     }
 
-    /// Events that are kept, and what they and their channels cost (count, bytes).
+    /// Returns the number of kept events, and the memory of these and of the channels (count,
+    /// bytes).
     #[must_use]
     pub fn size(&self) -> (usize, usize) {
         let state = self.state.lock();
@@ -195,7 +198,7 @@ impl State {
             return;
         };
         self.recorded += 1;
-        channel.kept.push_back(Kept {
+        channel.kept.push_back(KeptEvent {
             event: event.clone(),
             number: self.recorded,
             bytes,
@@ -210,7 +213,7 @@ impl State {
         }
     }
 
-    /// Forgets what is kept of a stream.
+    /// Drops the kept events of a stream.
     fn forget(&mut self, stream: &Stream) {
         if let Some(channel) = self.channels.remove(stream.name()) {
             self.events -= channel.kept.len();
@@ -231,15 +234,15 @@ impl State {
         self.channels.insert(name, channel);
     }
 
-    /// A channel of which nothing is kept.
+    /// Moves a channel without kept events to the quiet ones.
     fn quieten(&mut self, name: Arc<str>) {
         if let Some(channel) = self.channels.remove(&name) {
             self.quiet.insert(name, channel.stream);
         }
     }
 
-    /// Makes room. Quiet streams are forgotten first; then the channels that hold
-    /// most lose their oldest events, down to what each may hold when all share alike.
+    /// Frees memory. Forgets quiet streams first. Then the channels that use most lose their oldest
+    /// events, until each uses at most its share.
     fn relieve(&mut self, limit: usize) {
         for (name, _) in self.quiet.drain() {
             self.bytes -= name_bytes(&name);
@@ -247,7 +250,7 @@ impl State {
         if self.bytes <= limit {
             return;
         }
-        // Some more than is needed, so that it is not needed again for every event.
+        // Frees more than necessary, so that the next event does not need it again.
         let target = limit - limit / 8;
         let mut largest: Vec<_> = self
             .channels
@@ -271,7 +274,7 @@ impl State {
                 self.events -= 1;
             }
             if channel.kept.is_empty() {
-                // Forgotten at once, as room is needed.
+                // Removed at once instead of becoming quiet: memory is needed.
                 self.bytes -= name_bytes(&name);
                 self.channels.remove(&name);
             }
@@ -282,8 +285,8 @@ impl State {
     }
 }
 
-/// How much each may hold, so that all together hold `total` when those who need less keep what
-/// they have. `sizes`: the smallest first.
+/// Returns the largest size for each, so that all together use at most `total`. Those that use less
+/// keep what they have. `sizes`: in ascending order.
 fn share(total: usize, sizes: impl ExactSizeIterator<Item = usize>) -> usize {
     let (mut left, mut others) = (total, sizes.len());
     for size in sizes {
@@ -308,7 +311,7 @@ impl Channel {
         oldest.bytes
     }
 
-    /// Drops what is older than `age`; returns how many, and their bytes.
+    /// Drops events that are older than `age`. Returns their number and bytes.
     fn expire(&mut self, age: Duration, now: Instant) -> (usize, usize) {
         let (mut count, mut bytes) = (0, 0);
         while let Some(oldest) = self.kept.front()
@@ -321,17 +324,17 @@ impl Channel {
     }
 }
 
-/// What a known channel costs beside its events.
+/// Memory of a channel without its events (bytes, approximately).
 fn name_bytes(name: &str) -> usize {
     CHANNEL_BYTES + name.len()
 }
 
-/// What an item costs (bytes, about).
+/// Memory of an item (bytes, approximately).
 fn weight_of_item(item: &StreamItem) -> usize {
     item.event().map_or(0, |event| weight(event))
 }
 
-/// What an event costs (bytes, about).
+/// Memory of an event (bytes, approximately).
 fn weight(event: &Event) -> usize {
     let texts = [
         Some(&event.id),
@@ -340,10 +343,10 @@ fn weight(event: &Event) -> usize {
         event.tenant_id.as_ref(),
     ];
     let texts: usize = texts.into_iter().flatten().map(|text| text.len()).sum();
-    size_of::<Event>() + size_of::<Kept>() + texts + heap(&event.data)
+    size_of::<Event>() + size_of::<KeptEvent>() + texts + heap(&event.data)
 }
 
-/// What a value holds beside itself.
+/// Memory of a value without the value itself (bytes, approximately).
 fn heap(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => 0,

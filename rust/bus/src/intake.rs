@@ -1,7 +1,8 @@
-//! The bounded queue between publishers and the broadcast actor.
+//! The intake: a bounded queue between publishers, or an engine, and the broadcast.
 //!
-//! Each stream has its offsets in the order of acceptance, also when several threads publish. When the
-//! queue is full a publisher waits in line; nothing is dropped.
+//! Offsets follow the order of acceptance, also when several threads publish. When the queue is
+//! full, publishers wait in the order of their calls, and an engine's events are refused and read
+//! again. Nothing is dropped. Not here: the order of an engine's events (`sequencer`).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,13 +12,13 @@ use tokio::sync::{Notify, Semaphore, TryAcquireError};
 
 use crate::{BusError, Draft, Event, Gap, Position, Receipt, Stream, StreamItem, Streams};
 
-/// Says of an event what its publisher may not decide alone, before it is taken.
+/// Completes and validates drafts before they are accepted.
 pub trait Stamp: std::fmt::Debug + Send + Sync {
     /// Completes the draft.
     ///
     /// # Errors
     ///
-    /// [`BusError`] when it contradicts itself.
+    /// [`BusError`] when the draft contradicts itself.
     fn stamp(&self, draft: &mut Draft) -> Result<(), BusError>;
 }
 
@@ -31,30 +32,30 @@ pub struct Intake {
     filled: Notify,
 }
 
-/// Envelopes of events that an engine has delivered and that wait to be broadcast (bytes).
+/// Limit of the envelopes of delivered events that wait to be broadcast (bytes).
 const MAX_DELIVERED_BYTES: usize = 16 << 20;
 
 #[derive(Debug, Default)]
 struct Queue {
     items: VecDeque<QueuedItem>,
     accepted: u64,
-    /// Envelopes of what an engine has delivered (bytes).
+    /// Envelopes of the events that an engine has delivered (bytes).
     delivered_bytes: usize,
 }
 
 #[derive(Debug)]
 struct QueuedItem {
     item: StreamItem,
-    /// Its envelope, if an engine has delivered it (bytes).
+    /// Its envelope (bytes); 0 if no engine has delivered it.
     delivered_bytes: usize,
 }
 
-/// There is no room for an event that an engine has delivered: it has to be read again.
+/// There is no room for an event that an engine has delivered. It has to be read again later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Full;
 
 impl Intake {
-    /// Makes an empty queue for `capacity` events of these streams.
+    /// Creates an empty queue for `capacity` events of `streams`.
     #[must_use]
     pub fn new(streams: Arc<Streams>, capacity: usize) -> Self {
         Self {
@@ -66,14 +67,14 @@ impl Intake {
         }
     }
 
-    /// Has every event stamped.
+    /// Applies `stamp` to every draft.
     #[must_use]
     pub fn with_stamp(mut self, stamp: Box<dyn Stamp>) -> Self {
         self.stamp = Some(stamp);
         self
     }
 
-    /// Completes and checks a draft as publishing it does.
+    /// Completes and validates a draft, as publishing does.
     ///
     /// # Errors
     ///
@@ -87,7 +88,7 @@ impl Intake {
             .map_or(Ok(()), |stamp| stamp.stamp(draft))
     }
 
-    /// Takes the event when there is room at once; returns the draft when there is none.
+    /// Accepts an event if there is room, and returns the draft if there is none.
     ///
     /// # Errors
     ///
@@ -104,12 +105,12 @@ impl Intake {
         }
     }
 
-    /// Takes all events, with no other between them, when there is room for all at once; returns the
-    /// drafts when there is not.
+    /// Accepts all events, with no other event between them, if there is room for all. Returns the
+    /// drafts if there is not.
     ///
     /// # Errors
     ///
-    /// [`BusError::Closed`], and those of [`Self::check`]. Then none was taken.
+    /// [`BusError::Closed`], and those of [`Self::check`]. No event was accepted.
     pub fn try_publish_many(
         &self,
         mut drafts: Vec<Draft>,
@@ -130,7 +131,8 @@ impl Intake {
         }
     }
 
-    /// Takes the event as soon as there is room; publishers are served in the order they came.
+    /// Accepts an event as soon as there is room. Publishers are served in the order of their
+    /// calls.
     ///
     /// # Errors
     ///
@@ -138,7 +140,7 @@ impl Intake {
     ///
     /// # Cancel safety
     ///
-    /// When the future is dropped the event was either not taken or taken whole.
+    /// When the future is dropped before it completes, the event is not accepted.
     pub async fn publish(&self, mut draft: Draft) -> Result<Receipt, BusError> {
         self.check(&mut draft)?;
         let permit = self.room.acquire().await.map_err(|_| BusError::Closed)?;
@@ -167,7 +169,7 @@ impl Intake {
     ///
     /// # Errors
     ///
-    /// [`Full`]: broadcasting does not keep up. Nothing was taken.
+    /// [`Full`]: broadcasting does not keep up. The event was not accepted.
     pub(crate) fn deliver(
         &self,
         stream: &Arc<Stream>,
@@ -178,7 +180,7 @@ impl Intake {
         let permit = match self.room.try_acquire() {
             Ok(permit) => permit,
             Err(TryAcquireError::NoPermits) => return Err(Full),
-            // Of a closed intake nothing is wanted any more.
+            // A closed intake drops the event: it is not needed any more.
             Err(TryAcquireError::Closed) => return Ok(()),
         };
         let delivered = self.enter(|queue| {
@@ -189,22 +191,23 @@ impl Intake {
             permit.forget();
             Ok(())
         });
-        // Of a closed intake nothing is wanted any more.
+        // A closed intake drops the event: it is not needed any more.
         delivered.unwrap_or(Ok(()))
     }
 
-    /// Has a stream go on after a position, with a gap before it. Takes no room, so it is for a stream
-    /// that begins, of which there is one for each that is wanted; see [`Self::is_full`].
+    /// Adds a gap: the stream continues after a position. It uses no capacity. That is safe when a
+    /// stream begins, because the number of streams is bounded. For other gaps, callers check
+    /// [`Self::is_full`] first.
     pub(crate) fn deliver_gap(&self, stream: &Arc<Stream>, position: Position) {
-        // Of a closed intake nothing is wanted any more.
+        // A closed intake drops the gap: it is not needed any more.
         let _is_closed = self.enter(|queue| queue.deliver_gap(stream.clone(), position));
     }
 
-    /// Has events added to the queue, unless the intake is closed.
+    /// Adds items to the queue under its lock, unless the intake is closed.
     fn enter<T>(&self, add: impl FnOnce(&mut Queue) -> T) -> Result<T, BusError> {
         let mut queue = self.queue.lock();
         if self.room.is_closed() {
-            // It was closed since there was room, and the last event may have been taken.
+            // It was closed after the permit was acquired. The broadcast may have ended.
             return Err(BusError::Closed);
         }
         let was_empty = queue.items.is_empty();
@@ -216,7 +219,7 @@ impl Intake {
         Ok(added)
     }
 
-    /// Takes up to `limit` events, oldest first, and makes room for as many.
+    /// Takes up to `limit` items, oldest first, and makes room for as many events.
     #[must_use]
     pub fn take(&self, limit: usize) -> Vec<StreamItem> {
         let mut queue = self.queue.lock();
@@ -230,20 +233,21 @@ impl Intake {
         items
     }
 
-    /// Events that were accepted so far (a count).
+    /// Events that were accepted so far (count).
     #[must_use]
     pub fn accepted(&self) -> u64 {
         self.queue.lock().accepted
     }
 
-    /// Waits until there may be events to take, or the intake was closed.
+    /// Waits until there may be items to take, or the intake is closed.
     pub async fn filled(&self) {
         self.filled.notified().await;
     }
 
-    /// Refuses further events, also of those who wait; what was taken stays.
+    /// Closes the intake: further events and those of waiting publishers are refused. Accepted ones
+    /// stay in the queue.
     pub fn close(&self) {
-        // Under the lock: nothing enters the queue behind what the last look at it finds.
+        // Under the lock: when the broadcast sees a closed and empty queue, no item is added later.
         let queue = self.queue.lock();
         self.room.close();
         drop(queue);
@@ -256,20 +260,20 @@ impl Intake {
         self.room.is_closed()
     }
 
-    /// Events taken and not yet broadcast (a count).
+    /// Items that wait to be broadcast (count).
     #[must_use]
     pub fn len(&self) -> usize {
         self.queue.lock().items.len()
     }
 
-    /// Whether an event that an engine delivers may not be taken now.
+    /// Whether events of an engine should be read again later instead of delivered now.
     pub(crate) fn is_full(&self) -> bool {
         !self.room.is_closed()
             && (self.room.available_permits() == 0
                 || self.queue.lock().delivered_bytes > MAX_DELIVERED_BYTES / 2)
     }
 
-    /// Whether nothing waits to be broadcast.
+    /// Whether no item waits to be broadcast.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -378,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_intake_gives_the_draft_back_until_events_are_taken() {
+    fn a_full_intake_returns_the_draft_until_events_are_taken() {
         let intake = intake(1);
         intake.try_publish(draft(1)).unwrap().unwrap();
         assert_eq!(intake.try_publish(draft(2)).unwrap(), Err(draft(2)));

@@ -1,58 +1,59 @@
-//! Where an event is in its stream.
+//! Positions: where an event is in its stream.
 //!
-//! A [`Position`] means the same in every process that uses the same engine; it is what ids are made
-//! of. Not here: the order in which this process has received events ([`LocalPosition::sequence`]
-//! counts it, `stream` assigns it).
+//! A [`Position`] means the same in every process that uses the same engine. Ids of results are
+//! positions. Not here: how a position is assigned (`stream`).
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Which numbering the offsets of a stream belong to. Compared for equality only: an epoch has no
-/// order. Shown as 16 hexadecimal digits.
+/// Identifies the numbering that an offset belongs to. Epochs can be compared for equality, but
+/// have no order. Displayed as 16 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Epoch(pub u64);
 
 /// Orders the events of one stream and epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Offset {
-    /// What the engine counts: events of the stream, or of a log that holds more than the stream.
+    /// Counted by the engine: the events of the stream, or the records of a log that holds several
+    /// streams.
     pub major: u64,
-    /// Orders the events that have the same `major`, such as those of one transaction; else 0.
+    /// Orders events with the same `major`, such as those of one transaction; else 0.
     pub minor: u32,
 }
 
-/// Where an event is in its stream, on every node. Shown as `<epoch>-<major>`, and as
-/// `<epoch>-<major>.<minor>` where `minor` is not 0.
+/// Where an event is in its stream, on every node. Displayed as `<epoch>-<major>`, and as
+/// `<epoch>-<major>.<minor>` when `minor` is not 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Position {
-    /// Which numbering.
+    /// The numbering that the offset belongs to.
     pub epoch: Epoch,
-    /// Where in it.
+    /// The place of the event in that numbering.
     pub offset: Offset,
 }
 
-/// A position, and where it comes in the order in which this process received the stream.
+/// A position, and its place in the order in which this process has received the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LocalPosition {
-    /// Counts what this process has received of the stream. Never falls, also when the epoch changes.
+    /// Counts the events and gaps that this process has received of the stream. Never decreases,
+    /// not even when the epoch changes.
     pub sequence: u64,
-    /// The position that ids show.
+    /// The position that clients see as an id.
     pub position: Position,
 }
 
-/// A text is no position.
+/// A text is not a valid position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("no position: expected <epoch>-<offset>")]
+#[error("not a position: expected <epoch>-<offset>")]
 pub struct InvalidPosition;
 
 impl Offset {
-    /// The offset of a stream whose events are counted one by one.
+    /// Creates the offset of an event in a stream whose events are counted one by one.
     #[must_use]
     pub const fn new(major: u64) -> Self {
         Self { major, minor: 0 }
     }
 
-    /// The offset that follows where events are counted one by one.
+    /// Returns the next offset in a stream whose events are counted one by one.
     #[must_use]
     pub const fn next(self) -> Self {
         Self::new(self.major.saturating_add(1))
@@ -60,7 +61,7 @@ impl Offset {
 }
 
 impl Position {
-    /// A position of a stream whose events are counted one by one.
+    /// Creates a position in a stream whose events are counted one by one.
     #[must_use]
     pub const fn new(epoch: Epoch, major: u64) -> Self {
         let offset = Offset::new(major);
@@ -112,7 +113,7 @@ impl FromStr for Offset {
             major: major.parse().map_err(|_| InvalidPosition)?,
             minor: minor.parse().map_err(|_| InvalidPosition)?,
         };
-        // One offset has one spelling: no sign, no leading zero.
+        // An offset has one spelling only: without a sign and without leading zeros.
         if offset.to_string() == text {
             Ok(offset)
         } else {
@@ -124,7 +125,7 @@ impl FromStr for Offset {
 impl FromStr for Position {
     type Err = InvalidPosition;
 
-    /// Reads what [`Position`] shows, and nothing else.
+    /// Parses the text that [`Position`] displays, and accepts no other spelling.
     fn from_str(text: &str) -> Result<Self, InvalidPosition> {
         let (epoch, offset) = text.split_once('-').ok_or(InvalidPosition)?;
         Ok(Self {
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_position_is_not_read() {
+    fn a_text_that_is_not_a_position_is_refused() {
         let epoch = Epoch(255).to_string();
         assert_eq!(epoch, "00000000000000ff");
         for text in [

@@ -1,8 +1,10 @@
-//! The streams that offsets count: each channel, and under tenant isolation each tenant's part of it.
+//! Streams: assigns positions to the events of each channel; under tenant isolation, of each tenant
+//! on a channel.
 //!
-//! An id that a client sees is `<epoch>-<offset>`. The offset counts the events of the stream alone,
-//! and the epoch is a keyed hash of the stream, so an id tells nothing of other streams, of the
-//! process or of its start, and an id of another stream or another start is known to be one.
+//! The id that a client sees is `<epoch>-<offset>`. The offset counts the events of one stream. On
+//! the memory bus the epoch is a keyed hash of the stream's name. So an id reveals nothing about
+//! other streams, the process or the time of its start, and an id of another stream or another
+//! start is recognized. Not here: the order of events that an engine delivers (`sequencer`).
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,14 +15,14 @@ use sha2::{Digest, Sha256};
 
 use crate::{Epoch, LocalPosition, Position, StreamKey};
 
-/// Streams that may be known before those that nothing refers to are forgotten (count).
+/// Unreferenced streams are removed only when there are at least this many streams (count).
 const MIN_KNOWN: usize = 1024;
 
-/// The sequence at which streams of an engine begin in this process: those of events that are read
-/// from the history of the engine are below it.
+/// The sequence before the first event of a stream that an engine numbers. Events that are read
+/// from the engine's history for a client that resumes have lower ones.
 const FIRST_OF_ENGINE: u64 = 1 << 32;
 
-/// One channel, or the part of it that is one tenant's.
+/// The events of one channel, or of one tenant on it: assigns their positions.
 #[derive(Debug)]
 pub struct Stream {
     key: StreamKey,
@@ -30,17 +32,17 @@ pub struct Stream {
 
 #[derive(Debug, Clone, Copy)]
 struct StreamState {
-    /// The event that was accepted last; before the first what it follows.
+    /// The position of the last accepted event; before the first one, the position that it follows.
     last: LocalPosition,
-    /// Since here offsets and sequences have counted the same events.
+    /// From here on, offsets and sequences count the same events.
     base: LocalPosition,
-    /// The last event that the history has lost; `base` when it has lost none.
+    /// The last event that the history does not keep any more; `base` if it keeps all.
     lost: LocalPosition,
 }
 
 impl Stream {
-    /// A stream whose events have this epoch, as long as no engine says otherwise. Sequences count
-    /// from `first`, the offsets of the epoch from 0.
+    /// Creates a stream with an epoch, which an engine may change. Its first event has the sequence
+    /// after `first` and the offset 1.
     fn new(key: StreamKey, name: Arc<str>, epoch: Epoch, first: u64) -> Self {
         let begin = LocalPosition {
             sequence: first,
@@ -58,24 +60,25 @@ impl Stream {
         }
     }
 
-    /// What engines know it by.
+    /// The key by which engines know the stream.
     #[must_use]
     pub fn key(&self) -> &StreamKey {
         &self.key
     }
 
-    /// Distinguishes it from all other streams of the manager.
+    /// The name of the stream, unique within the manager.
     pub(crate) fn name(&self) -> &Arc<str> {
         &self.name
     }
 
-    /// The event that was accepted last; before the first what it follows.
+    /// Returns the position of the last accepted event; before the first one, the position that it
+    /// follows.
     #[must_use]
     pub fn last(&self) -> LocalPosition {
         self.state.lock().last
     }
 
-    /// Takes the next position. Who takes it holds the lock that orders events.
+    /// Assigns the next position. The caller holds the lock that orders events.
     pub(crate) fn advance(&self) -> LocalPosition {
         let mut state = self.state.lock();
         let LocalPosition { sequence, position } = state.last;
@@ -89,7 +92,7 @@ impl Stream {
         state.last
     }
 
-    /// Takes the position that an engine has given to the next event, which follows the last.
+    /// Accepts the position that an engine has assigned to the next event.
     pub(crate) fn accept(&self, position: Position) -> LocalPosition {
         let mut state = self.state.lock();
         let sequence = state.last.sequence + 1;
@@ -97,8 +100,8 @@ impl Stream {
         state.last
     }
 
-    /// Goes on after a position: what is between it and the last event is not known, and what was
-    /// before is not kept.
+    /// Continues after a position, which may be of another epoch. Events between the last one and
+    /// this position may be missing, and earlier events are treated as lost.
     pub(crate) fn restart(&self, position: Position) -> LocalPosition {
         let mut state = self.state.lock();
         let sequence = state.last.sequence + 1;
@@ -111,22 +114,23 @@ impl Stream {
         begin
     }
 
-    /// The sequence of the last event that the history has lost.
+    /// The sequence of the last event that the history does not keep any more.
     pub(crate) fn lost(&self) -> u64 {
         self.state.lock().lost.sequence
     }
 
-    /// Written under the lock of the history alone.
+    /// Notes the last event that the history does not keep any more. The caller holds the lock of
+    /// the history.
     pub(crate) fn set_lost(&self, lost: LocalPosition) {
         let mut state = self.state.lock();
-        // One of before a restart is out of date.
+        // Ignores an event from before a restart of the stream.
         if lost.sequence > state.lost.sequence {
             state.lost = lost;
         }
     }
 
-    /// The sequence of a position that this process has received; `None`: it has not, or the
-    /// position is of another epoch.
+    /// Returns the sequence of a position. `None`: this process has not received it, or it is of
+    /// another epoch.
     #[must_use]
     pub fn sequence_of(&self, position: Position) -> Option<u64> {
         let StreamState { last, base, .. } = *self.state.lock();
@@ -137,12 +141,12 @@ impl Stream {
     }
 }
 
-/// The streams of one start of a manager.
+/// The streams of a manager, from its start to its end.
 #[derive(Debug)]
 pub struct Streams {
     key: [u8; 16],
     by_tenant: bool,
-    /// The sequence that the first event of a stream follows.
+    /// The sequence before that of a stream's first event.
     first: u64,
     known: Mutex<Known>,
 }
@@ -150,16 +154,17 @@ pub struct Streams {
 #[derive(Debug, Default)]
 struct Known {
     streams: HashMap<Arc<str>, Arc<Stream>>,
-    /// Counts the sweeps that have forgotten streams with events. It is part of the epoch of each
-    /// stream that is made later: the offsets of one that was forgotten begin anew, with other ids.
+    /// Counts the sweeps that removed streams with events. It is part of the epoch of each stream
+    /// that is created later. A stream that is created again counts from 1, and its ids differ from
+    /// the old ones.
     generation: u64,
-    /// How many may be known before some are forgotten (count).
+    /// Unreferenced streams are removed when there are this many streams (count).
     limit: usize,
 }
 
 impl Streams {
-    /// No streams yet. `key` is random, and never used again; `by_tenant`: whether each tenant on a
-    /// channel has a stream of its own.
+    /// Creates an empty set. `key`: random, used for one start only. `by_tenant`: whether each
+    /// tenant on a channel has its own stream.
     #[must_use]
     pub fn new(key: [u8; 16], by_tenant: bool) -> Self {
         Self {
@@ -170,15 +175,15 @@ impl Streams {
         }
     }
 
-    /// Lets an engine number their events.
+    /// Prepares the streams for positions that an engine assigns.
     #[must_use]
     pub fn of_engine(mut self) -> Self {
         self.first = FIRST_OF_ENGINE;
         self
     }
 
-    /// The stream of a channel, and of a tenant where each has its own. It keeps its offsets for as
-    /// long as anything refers to it.
+    /// Returns the stream of a channel and, under tenant isolation, of a tenant. Its offsets go on
+    /// as long as the stream is referenced.
     #[must_use]
     pub fn of(&self, channel: &str, tenant: Option<&str>) -> Arc<Stream> {
         let name = self.name(channel, tenant);
@@ -196,7 +201,7 @@ impl Streams {
         stream
     }
 
-    /// What engines know the stream of a channel and a tenant by.
+    /// Returns the key by which engines know the stream of a channel and a tenant.
     #[must_use]
     pub fn key(&self, channel: &str, tenant: Option<&str>) -> StreamKey {
         StreamKey {
@@ -205,12 +210,12 @@ impl Streams {
         }
     }
 
-    /// Forgets the streams that nothing refers to.
+    /// Removes the streams that are not referenced.
     pub fn sweep(&self) {
         self.known.lock().forget();
     }
 
-    /// A name that no other pair has.
+    /// Returns a name that is unique for each pair of channel and tenant.
     fn name<'c>(&self, channel: &'c str, tenant: Option<&str>) -> Cow<'c, str> {
         match tenant {
             _ if !self.by_tenant => channel.into(),
@@ -230,11 +235,14 @@ impl Streams {
     }
 }
 
-/// Begins the names of streams that no subscription receives, under tenant isolation.
+/// Begins the name of a stream without a tenant, under tenant isolation. No subscription receives
+/// its events.
 const UNREAD: char = ':';
 
 impl Known {
-    /// Who has an id of a stream without events finds it again: the next record of it is equal.
+    /// Removes unreferenced streams. `generation` changes only if one of them had events that a
+    /// subscription can receive. Otherwise the streams are created again with the same epochs, so
+    /// their ids stay valid.
     fn forget(&mut self) {
         let mut has_forgotten = false;
         self.streams.retain(|name, stream| {
@@ -256,7 +264,7 @@ mod tests {
         at.position.offset.major
     }
 
-    /// The id of an offset, in the epoch of the stream.
+    /// Returns the id of an offset, in the epoch of the stream.
     fn id(stream: &Stream, offset: u64) -> String {
         Position::new(stream.last().position.epoch, offset).to_string()
     }
@@ -286,7 +294,7 @@ mod tests {
         let epoch = stream.last().position.epoch;
         assert_eq!(offset_of(&stream, &first), Some(1));
         assert_eq!(offset_of(&stream, &id(&stream, 0)), Some(0));
-        // Of another tenant, of another channel, of another start.
+        // Another tenant, another channel, no tenant, another start.
         for other in [
             streams.of("c", Some("b")),
             streams.of("d", Some("a")),
@@ -334,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_forgotten_has_other_ids_and_what_never_had_events_has_its_own_again() {
+    fn a_removed_stream_has_new_ids_unless_it_had_no_events() {
         let streams = Streams::new([7; 16], false);
         let silent = id(&streams.of("silent", None), 0);
         streams.sweep();

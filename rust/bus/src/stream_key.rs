@@ -1,13 +1,13 @@
-//! The name of a stream: a channel, and under tenant isolation one tenant's part of it.
+//! The key of a stream: its channel, and under tenant isolation its tenant.
 //!
-//! Not here: how an engine writes it into its own names (`brokers`).
+//! Not here: the names that an engine derives from it (`brokers`).
 
 use std::sync::Arc;
 
-/// What has an order of its own: a channel; under tenant isolation one tenant's part of it.
+/// Identifies a stream: a channel; under tenant isolation, one tenant's events on a channel.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamKey {
-    /// The tenant; `None` where tenants are not isolated.
+    /// The tenant; `None`: tenants are not isolated, or the events have no tenant.
     pub tenant: Option<Arc<str>>,
     /// The channel, at least one character.
     pub channel: Arc<str>,
@@ -23,7 +23,7 @@ impl StreamKey {
         }
     }
 
-    /// The part of a channel that is one tenant's.
+    /// The stream of one tenant's events on a channel.
     #[must_use]
     pub fn of_tenant(channel: impl Into<Arc<str>>, tenant: impl Into<Arc<str>>) -> Self {
         Self {

@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_must_not_send_is_an_error() {
+    fn invalid_frames_of_a_server_are_errors() {
         let read = |bytes: &[u8]| FrameReader::default().read(bytes, |_| ());
         assert_eq!(read(&[0x81, 0x80]), Err(FrameError::Masked));
         assert_eq!(read(&[0xC1, 0x00]), Err(FrameError::Reserved));

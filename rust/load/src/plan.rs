@@ -88,7 +88,7 @@ impl Plan {
             self::variables("--broadcast-variables", &options.broadcast_variables)?;
         if let Some(payload) = &options.init_payload {
             serde_json::from_str::<IgnoredAny>(payload)
-                .map_err(|error| value("--init-payload", format!("is no JSON: {error}")))?;
+                .map_err(|error| value("--init-payload", format!("is not JSON: {error}")))?;
         }
         let event = event(&options)?;
         let rate = match mode {
@@ -340,17 +340,20 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused_with_the_name_of_the_option() {
+    fn invalid_values_are_refused_with_the_name_of_the_option() {
         for (arguments, expected) in [
             (&["--url", "wss://127.0.0.1/"][..], "ws://, without TLS"),
             (&["--url", "127.0.0.1:8000"], "`--url 127.0.0.1:8000`"),
             (&["--publish", "udp://127.0.0.1:1"], "tcp:// or http://"),
             (&["--publish", "tcp://127.0.0.1"], "has no port"),
             (&["--variables", "[]"], "JSON object"),
-            (&["--variables", r#"{"a": {b}}"#], "`{b}` is no placeholder"),
+            (
+                &["--variables", r#"{"a": {b}}"#],
+                "`{b}` is not a placeholder",
+            ),
             (&["--data", r#"{"now": {now}}"#], "has no `{sequence}`"),
             (&["--data", "{sequence"], "`--data`"),
-            (&["--init-payload", "token"], "`--init-payload` is no JSON"),
+            (&["--init-payload", "token"], "`--init-payload` is not JSON"),
             (
                 &["--query", "subscription { feed { id } }"],
                 "`--query` selects no",

@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_result_has_no_stamp() {
+    fn a_message_without_a_result_has_no_stamp() {
         for message in [
             r#"{"type":"connection_ack"}"#,
             r#"{"id":"1","type":"complete"}"#,

@@ -15,7 +15,7 @@ pub(crate) struct Template {
 pub enum TemplateError {
     /// An unknown name in braces.
     #[error(
-        "`{{{name}}}` is no placeholder here, there are {known}; in a string write a brace as `\\u007b`"
+        "`{{{name}}}` is not a placeholder here, there are {known}; in a string write a brace as `\\u007b`"
     )]
     Unknown {
         /// The name in the braces.
@@ -24,7 +24,7 @@ pub enum TemplateError {
         known: String,
     },
     /// The text is not JSON.
-    #[error("it is no JSON once numbers stand for the placeholders: {0}")]
+    #[error("it is not JSON with numbers in place of the placeholders: {0}")]
     Json(String),
 }
 

@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_once_and_in_order_is_delivered() {
+    fn events_that_arrive_once_and_in_order_are_delivered() {
         let mut tracker = tracker_of(&[Audience::All, Audience::All], &[0, 0]);
         assert_eq!(tracker.pending(), 2);
         for (subscription, sequence) in [(0, 0), (1, 0), (0, 1)] {
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_a_subscription_that_has_ended() {
+    fn an_ended_subscription_has_no_pending_deliveries() {
         let mut tracker = tracker_of(&[Audience::All, Audience::All], &[0, 0]);
         tracker.deliver(0, 0);
         tracker.deliver(0, 1);
@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_given_up_and_comes_yet_is_not_lost() {
+    fn an_event_that_arrives_after_it_was_given_up_is_not_lost() {
         let mut tracker = tracker_of(&[Audience::All], &[0]);
         tracker.give_up();
         assert_eq!((tracker.pending(), tracker.counts().lost), (0, 1));
@@ -411,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_published_is_misrouted() {
+    fn an_event_that_was_never_published_is_misrouted() {
         let mut tracker = tracker_of(&[Audience::All, Audience::Unchecked], &[0]);
         assert_eq!(tracker.deliver(0, 1), Delivery::Misrouted);
         assert_eq!(tracker.deliver(2, 0), Delivery::Misrouted);

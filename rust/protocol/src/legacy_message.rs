@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_understood_is_an_error_of_its_operation_or_of_the_connection() {
+    fn malformed_messages_are_errors_of_their_operation_or_the_connection() {
         for (text, id, message) in [
             ("[]", None, "it is no JSON object"),
             ("{}", None, "`type` is missing"),

@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_understood_is_no_silent_beginning() {
+    fn a_malformed_resume_is_refused_and_not_ignored() {
         assert_eq!(resume(json!(true), None), Err(ResumeFault::NoObject));
         assert_eq!(
             resume(json!({"afer": "a-1"}), None),

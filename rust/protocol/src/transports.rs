@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_closed_is_not_advised() {
+    fn disabled_transports_are_not_advised() {
         let closed = Transports {
             get: false,
             sse: false,

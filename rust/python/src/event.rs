@@ -49,7 +49,7 @@ impl PyEvent {
 
     fn object<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         self.whole(py)?.cast_into::<PyDict>().map_err(|_| {
-            PyTypeError::new_err("the data of this event is no object: read it as `event.data`")
+            PyTypeError::new_err("the data of this event is not an object: read it as `event.data`")
         })
     }
 

@@ -113,7 +113,7 @@ impl Calls {
                 if let Some((id, input)) = started.call {
                     self.invoke(py, lane, bound, id, input);
                 }
-                if started.goes_on {
+                if started.reschedule {
                     self.go_on(py, lane);
                 }
             }
@@ -469,7 +469,7 @@ impl Answer {
         if let Some(wake) = settled.wake {
             self.calls.bridge.wake(wake);
         }
-        if settled.goes_on {
+        if settled.reschedule {
             self.calls.go_on(py, &self.lane);
         }
     }

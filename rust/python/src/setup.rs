@@ -375,7 +375,7 @@ fn check_trusted(catalog: &Catalog) -> PyResult<()> {
         documents.push(format!("and {} more", refused.len() - MAX_TOLD));
     }
     Err(config_error(format!(
-        "trusted_documents holds what no client could run: correct these documents, or take them out: {}",
+        "trusted_documents holds documents that no client could run: correct or remove them: {}",
         documents.join(", ")
     )))
 }
@@ -537,7 +537,7 @@ fn read_limits(limits: &PyLimits) -> PyResult<Limits> {
 fn seconds(name: &str, value: f64) -> PyResult<Duration> {
     Duration::try_from_secs_f64(value).map_err(|_| {
         exceptions::ConfigurationError::new_err(format!(
-            "{name}={value} is no span of seconds: give a number of at least 0"
+            "{name}={value} is not a time: give a number of seconds of at least 0"
         ))
     })
 }

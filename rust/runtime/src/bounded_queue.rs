@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_not_be_dropped_overflows_the_queue() {
+    fn items_that_may_not_be_dropped_overflow_the_queue() {
         for policy in [SlowConsumer::DropOldest, SlowConsumer::Latest] {
             let mut full = queue(policy, &[Item(None, 9)]);
             assert_eq!(full.push(Item(Some(1), 2)), Pushed::Overflow(2));

@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_dropped_is_free_again() {
+    fn dropped_bytes_can_be_reserved_again() {
         let budget = ByteBudget::new(10);
         let first = budget.keep(6).unwrap();
         assert!(budget.keep(5).is_none());

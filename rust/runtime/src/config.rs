@@ -55,7 +55,8 @@ pub(crate) const MAX_PENDING_EVENTS: usize = 16_384;
 /// it no further call starts.
 pub(crate) const OUTCOMES_AHEAD: usize = 64;
 
-/// Results of a shared resolver on their way to workers (count). Past it its calls wait.
+/// Results of a call group that are sent to workers and not handled yet (count). Past it the
+/// outcomes of its lane wait.
 pub(crate) const SHARED_IN_FLIGHT: usize = 256;
 
 /// Items of a source stream that wait for their subscriber (count). Past it the stream is not
@@ -69,7 +70,7 @@ pub(crate) const INTEREST_TIME: Duration = Duration::from_secs(5);
 /// read from history.
 pub(crate) const REPLAY_WINDOW: usize = 64;
 
-/// Missed events that are handled at a time (count). Past it others of the worker have their turn.
+/// Missed events that are replayed without a pause (count). Past it other tasks of the worker run.
 pub(crate) const REPLAY_BATCH: usize = 64;
 
 /// Events taken and not yet handed to the shards (count). Past it publishers wait.

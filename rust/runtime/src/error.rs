@@ -25,7 +25,7 @@ pub enum DefinitionError {
     },
     /// The function has a parameter that is no argument of the field.
     #[error(
-        "`Subscription.{field}` has no argument for the parameter `{parameter}` of what serves it; it has: {known}. Give the parameter the name of an argument, or take it out"
+        "`Subscription.{field}` has no argument for the parameter `{parameter}` of its resolver; it has: {known}. Rename the parameter to an argument, or remove it"
     )]
     UnknownParameter {
         /// The field.
@@ -37,7 +37,7 @@ pub enum DefinitionError {
     },
     /// No value that the function says it returns can be of the type of the field.
     #[error(
-        "`Subscription.{field}` is of type `{type_text}` in the schema, and what serves it says that it is `{returned}`: correct the annotation, or the schema"
+        "`Subscription.{field}` is of type `{type_text}` in the schema, but it is declared as `{returned}`: correct the annotation, or the schema"
     )]
     Returns {
         /// The field.
@@ -69,7 +69,7 @@ pub enum DefinitionError {
     },
     /// The channel's argument has no text.
     #[error(
-        "`Subscription.{field}`: its channel takes the argument `{argument}`, which is {what} and no part of a name: use a scalar or an enum"
+        "`Subscription.{field}`: its channel contains the argument `{argument}`, which is {what} and cannot be part of a name: use a scalar or an enum"
     )]
     NoName {
         /// The field.
@@ -118,7 +118,7 @@ pub enum RuntimeError {
     Bus(#[from] BusError),
 }
 
-/// What is told of an operation that a manager, as it ends, can no longer start.
+/// Returns the error of an operation that cannot start because the manager ends.
 pub(crate) fn shutting_down() -> Vec<GraphQLError> {
     let message = "the server is shutting down: connect again";
     vec![GraphQLError::new(message)]

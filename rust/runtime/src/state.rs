@@ -25,7 +25,7 @@ use crate::config::{INTAKE_CAPACITY, Limits};
 use crate::metrics::{Metrics, Snapshot};
 use crate::places::Places;
 use crate::routing::Route;
-use crate::subscription::{CallGroups, Kept, LaneContext, Resolver};
+use crate::subscription::{CallGroups, HistorySources, LaneContext, Resolver};
 
 /// A page for browsers.
 #[derive(Debug, Clone)]
@@ -168,9 +168,9 @@ impl RuntimeState {
         }
     }
 
-    /// What is kept for subscriptions that return.
-    pub(crate) fn kept(&self) -> Kept<'_> {
-        Kept {
+    /// Returns what subscriptions that resume are replayed from.
+    pub(crate) fn history_sources(&self) -> HistorySources<'_> {
+        HistorySources {
             history: self.history.as_ref(),
             link: self.link.as_ref(),
             metrics: &self.metrics,

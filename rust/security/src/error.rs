@@ -20,14 +20,14 @@ pub enum RuleError {
     #[error("a channel pattern is empty: write it as `orders` or `orders*`")]
     Channel,
     /// A subgraph without a name, or with a star in it.
-    #[error("`{0}` is no name of a subgraph: write it as `orders`")]
+    #[error("`{0}` is not a name of a subgraph: write it as `orders`")]
     Subgraph(String),
     /// A rate that cannot be parsed.
     #[error("rate `{0}` is not of the form <count>/<unit>: write `10/s`, `600/m` or `1000/h`")]
     Rate(String),
     /// A `Type.field` that the schema does not have.
     #[error(
-        "the schema has no `{0}`, which a permission is asked for: correct its name, as a misspelt one would protect nothing"
+        "the schema has no `{0}`, for which a permission is required: correct its name, as a misspelt one would protect nothing"
     )]
     UnknownField(String),
     /// A subscription whose arguments can produce the channel of another subscription.
@@ -59,7 +59,7 @@ pub enum RuleError {
     },
     /// A channel of a declared subscription that does not belong to the subgraph.
     #[error(
-        "`Subscription.{field}` listens on `{channel}`, which is no channel of subgraph `{subgraph}`: rename the channel, or list it in Federation(channels=...)"
+        "`Subscription.{field}` listens on `{channel}`, which is not a channel of subgraph `{subgraph}`: rename the channel, or list it in Federation(channels=...)"
     )]
     ForeignChannel {
         /// The subscription.

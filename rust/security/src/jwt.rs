@@ -21,17 +21,17 @@ const MAX_TOKEN_BYTES: usize = 16 * 1024;
 pub enum JwtConfigError {
     /// An unsupported algorithm.
     #[error(
-        "`{0}` in `algorithms` is none that is verified here: use HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 or EdDSA"
+        "`{0}` in `algorithms` is not supported: use HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 or EdDSA"
     )]
     Algorithm(String),
     /// No algorithm.
     #[error(
-        "no algorithm is listed: give those that your tokens are signed with as `algorithms`, such as [\"RS256\"]"
+        "no algorithm is listed: give `algorithms` those that your tokens are signed with, such as [\"RS256\"]"
     )]
     NoAlgorithm,
     /// Algorithms for secrets and for public keys together.
     #[error(
-        "`algorithms` mixes HS algorithms and those of public keys: give those of one kind, as a public key would be taken for a secret"
+        "`algorithms` mixes HS algorithms with those of public keys: give one kind only, as a public key could be used as a secret"
     )]
     Mixed,
     /// The key does not fit an algorithm.
@@ -51,7 +51,7 @@ pub enum JwtConfigError {
     )]
     PemSecret,
     /// The key set cannot be parsed.
-    #[error("`jwks` is no JSON Web Key Set: {0}; give the text of one")]
+    #[error("`jwks` is not a JSON Web Key Set: {0}; give the text of one")]
     KeySet(String),
 }
 
@@ -77,7 +77,7 @@ pub enum TokenError {
     #[error("expired token")]
     Expired,
     /// `exp` is missing, or not a number.
-    #[error("token without an end: its claim `exp` is missing, or is no number of seconds")]
+    #[error("token without an expiry: its claim `exp` is missing, or is not a number of seconds")]
     NoEnd,
     /// `nbf` is in the future.
     #[error("token not valid yet")]

@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn who_cannot_be_told_is_denied() {
+    fn a_request_without_a_clear_origin_is_denied() {
         for (origin, host, site, mode, expected) in [
             (
                 Some("https://app.test"),

@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_says_nothing_readable_is_nobodys() {
+    fn an_event_without_a_readable_tenant_has_none() {
         for data in [
             json!({}),
             json!(1),

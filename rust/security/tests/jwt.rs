@@ -112,7 +112,7 @@ fn a_public_key_is_never_taken_for_a_secret() {
 }
 
 #[test]
-fn none_is_no_algorithm() {
+fn the_algorithm_none_is_refused() {
     let rules = rules(&["HS256"]);
     let keys = rules.key(SECRET).unwrap();
     // {"alg":"none"} and {"alg":"None"}, before {"sub":"ada","exp":9999999999}.

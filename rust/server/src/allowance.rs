@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_earned_is_taken_before_the_rest() {
+    fn earned_allowance_is_used_first() {
         let allowance = Allowance::new();
         allowance.earn(5_000);
         assert!((0..6_000).all(|_| allowance.take()));
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn no_reason_makes_up_for_what_nobody_needs_often() {
+    fn unearned_takes_are_limited_despite_a_large_allowance() {
         let allowance = Allowance::new();
         allowance.earn(5_000);
         let taken = (0..6_000)

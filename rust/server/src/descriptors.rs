@@ -28,7 +28,7 @@ pub(crate) async fn watch(metrics: Arc<Metrics>) {
                  wait; raise the limit of open files, or set `Limits.max_connections` below it"
             );
         } else if was_exhausted && !is_exhausted {
-            tracing::warn!("there are file descriptors again: further clients are accepted");
+            tracing::warn!("file descriptors are available again: further clients are accepted");
         }
         was_exhausted = is_exhausted;
     }

@@ -492,7 +492,7 @@ mod tests {
     }
 
     #[test]
-    fn what_breaks_the_rules_is_told_in_our_words() {
+    fn protocol_violations_are_described_without_library_texts() {
         let cases: [(Vec<u8>, u16, &str); 14] = [
             (
                 vec![0x81, 1, b'a'],

@@ -68,6 +68,6 @@ CASES = [
     case(f"{name} from {value!r}", f"subscription {{ {name} }}", value)
     for name in TYPES
     for value in VALUES
-    # As JSON it is Infinity's case again, and nothing is equal to it.
+    # As JSON it is the case of Infinity again, and it is equal to no value.
     if not (name == "Free" and math.isnan(value if isinstance(value, float) else 0))
 ]

@@ -18,7 +18,7 @@ from fraiseql_subs.adapters.asgi import GraphQLApp
 
 
 async def test_a_client_of_the_older_subprotocol_that_answers_no_ping_is_ended_by_uvicorn(within):
-    """That subprotocol has nothing that a client must answer, so it is for the server to ask."""
+    """In that subprotocol a client answers no message, so pings of uvicorn find dead clients."""
     manager = SubscriptionManager(
         [passthrough("feed", int, channel="feed")], limits=Limits(keepalive=None)
     )

@@ -1,4 +1,4 @@
-"""uvicorn that is ended by `should_exit`: event streams do not delay its end."""
+"""uvicorn ends by `should_exit`: event streams do not delay its end."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ async def behind_uvicorn(manager, **options):
 
 
 def serving(name: str) -> str:
-    """Write what serves `manager`: a name of `SERVERS`, or uvicorn with one of its protocols."""
+    """Return code that serves `manager`, by a name of `SERVERS` or by a protocol of uvicorn."""
     kind, _, implementation = name.partition(":")
     if implementation:
         return f"behind_uvicorn(manager, {kind}={implementation!r})"
@@ -68,14 +68,14 @@ class AdapterProcess(LoggedProcess):
     async def _read(self) -> dict[str, Any]:
         assert self.process.stdout is not None
         while line := await asyncio.wait_for(self.process.stdout.readline(), PATIENCE):
-            # Some servers write there as well.
+            # Some servers also write there.
             if line.startswith(b"{"):
                 found: dict[str, Any] = json.loads(line)
                 return found
         raise AssertionError(self.log)
 
     async def do(self, expression: str) -> Any:
-        """Evaluate an expression in the process; one that can be awaited is."""
+        """Evaluate an expression in the process, and await an awaitable result."""
         assert self.process.stdin is not None
         self.process.stdin.write(f"{expression}\n".encode())
         return (await self._read())["answer"]

@@ -35,7 +35,7 @@ def make_manager(
 
 
 def small_socket(port: int) -> socket.socket:
-    """A connected socket that takes little unread, so that the server's side fills soon."""
+    """A connected socket with a small receive buffer, so that the server's side fills soon."""
     plain = socket.socket()
     plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     plain.connect(("127.0.0.1", port))
@@ -43,7 +43,7 @@ def small_socket(port: int) -> socket.socket:
 
 
 async def slow_client(connect: Any, server: Any) -> Any:
-    """A client whose library reads a message only when the test asks for one."""
+    """A client whose library reads a message only when the test calls it."""
     return await connect(server.url, sock=small_socket(server.port), max_queue=1)
 
 
@@ -53,7 +53,7 @@ async def publish(manager: SubscriptionManager, count: int, start: int = 0) -> N
 
 
 async def publish_to(healthy: Any, id: str, manager: SubscriptionManager) -> None:
-    """Publish a thousand events, each when a client that reads has the one before."""
+    """Publish a thousand events, each after a client has received the one before."""
     for number in range(1000):
         await publish(manager, 1, number)
         assert (await healthy.receive_data(id))["feed"]["n"] == number
@@ -67,9 +67,9 @@ async def test_disconnect_ends_the_connection_that_does_not_read(serve, connect)
     slow = await slow_client(connect, server)
     await slow.subscribe(FEED)
     publishing = asyncio.ensure_future(publish_to(healthy, id, manager))
-    # It has some seconds to take the close, and reads as soon as it is disconnected.
+    # The client has some seconds to read the close; it reads as soon as it is disconnected.
     await eventually(lambda: manager.metrics().slow_consumer_disconnects, "it is disconnected")
-    # What the kernel had taken before arrives, in order; then the end.
+    # The messages in the kernel's buffers arrive in order, then the close.
     with pytest.raises(ConnectionClosed) as ended:
         for number in range(1000):
             assert (await slow.receive_data())["feed"]["n"] == number
@@ -115,7 +115,7 @@ async def test_latest_keeps_the_newest_of_each_subscription(serve, connect):
 
 
 async def test_a_client_that_sends_and_never_reads_is_ended(serve, within):
-    """What it sends is not read while it takes no answers; then the keepalive misses it."""
+    """The server does not read from a client that takes no answers; then the keepalive ends it."""
     manager = make_manager("drop_oldest", keepalive=0.2)
     server = await serve(manager)
     plain = small_socket(server.port)
@@ -146,7 +146,7 @@ async def test_an_in_process_subscriber_that_iterates_late_gets_what_the_policy_
         for number in range(1000):
             await publish(manager, 1, number)
             assert (await anext(healthy)).data["feed"]["n"] == number
-        # One thread serves both: what one of them has, the other has once that thread answers.
+        # One thread serves both: when it answers one client, it has sent to the other.
         async with manager.subscribe(FEED):
             pass
         assert [(await anext(stream)).data["feed"]["n"] for _ in kept] == kept
@@ -185,7 +185,7 @@ async def test_the_policy_applies_to_a_slow_resolver_and_affects_no_other(policy
         await manager.publish("feed", 0)
         await within(call.entered.wait())
         assert (await anext(healthy)).data == {"quick": 0}
-        # One is being resolved, 16,384 may wait, one more is too many.
+        # One event is being resolved and 16,384 may wait. One more is too many.
         for number in range(1, 16_386):
             await manager.publish("feed", number)
             if number % 1000 == 0 or number == 16_385:
@@ -208,7 +208,7 @@ async def test_the_policy_applies_to_a_slow_resolver_and_affects_no_other(policy
 async def test_a_publisher_waits_while_the_bus_is_behind_and_loses_nothing():
     manager = make_manager("drop_oldest", pending=100_000_000)
     async with manager, manager.subscribe(FEED) as stream:
-        # No turn of the event loop between them: the bus cannot keep up with all of them.
+        # The event loop does not run between them, so the bus cannot keep up.
         publications = [manager.publish("feed", number) for number in range(20_000)]
         receipts = [await publication for publication in publications]
         assert len({receipt.offset for receipt in receipts}) == 20_000

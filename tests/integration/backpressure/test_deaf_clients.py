@@ -75,7 +75,7 @@ class Deaf:
         self.port = writer.get_extra_info("sockname")[1]
 
     async def is_told(self) -> None:
-        """Read all data, to the end or to a reset."""
+        """Read all data, up to the end or a reset."""
         self._writer.transport.resume_reading()
         with contextlib.suppress(ConnectionError):
             await asyncio.wait_for(self._reader.read(), PATIENCE)
@@ -118,7 +118,7 @@ async def deaf_clients(server: AdapterProcess, name: str):
 
 
 async def fill(server: AdapterProcess, until: str) -> None:
-    """Publish until an expression is true; in steps, so that what waits gets to the network."""
+    """Publish until an expression is true; pauses, so that pending data reach the network."""
 
     async def published() -> object:
         await server.do(PUBLISH)
@@ -148,14 +148,14 @@ async def test_the_socket_of_a_client_that_is_too_slow_is_closed(name):
 
 @pytest.mark.parametrize("name", SERVERS)
 async def test_the_socket_of_a_client_that_is_disconnected_is_closed(name):
-    """It is ended while its server waits for it, and before results overflow."""
+    """The client is ended while its server waits for it, before its pending results overflow."""
     if name == "aiohttp":
         pytest.skip("does not differ from being too slow")
     async with (
         AdapterProcess(MANAGER.format("max_pending_bytes=64 * 1024 * 1024"), name) as server,
         deaf_clients(server, name) as clients,
     ):
-        # Past what networks keep by default.
+        # More than the default buffers of the network hold.
         for _ in range(200):
             await server.do(PUBLISH)
         listed = await server.do("[c.connection_id for c in manager.connections()]")
@@ -179,7 +179,7 @@ async def test_a_client_that_takes_nothing_for_five_intervals_is_cut(name):
 
 @pytest.mark.parametrize("name", ["ws:websockets-sansio", "ws:wsproto"])
 async def test_a_close_that_stays_in_the_buffers_of_a_server_is_bounded(name):
-    """The server has room for the close itself, and would wait until the client takes it."""
+    """The server could send the close, and would wait until the client reads it."""
     async with (
         AdapterProcess(MANAGER.format("max_pending_bytes=64 * 1024 * 1024"), name) as server,
         over_websocket(server.url) as client,
@@ -191,7 +191,7 @@ async def test_a_close_that_stays_in_the_buffers_of_a_server_is_bounded(name):
 
 @pytest.mark.parametrize("name", ["http:h11"])
 async def test_the_end_of_a_stream_that_stays_in_the_buffers_of_a_server_is_bounded(name):
-    """The response is complete for the server, and its client takes nothing of it."""
+    """The response is complete for the server, but its client reads nothing of it."""
     shorter = "\n__import__('fraiseql_subs.adapters._sockets').adapters._sockets.TAKE_TIMEOUT = 2"
     before = MANAGER.format("max_pending_bytes=64 * 1024 * 1024") + shorter
     async with AdapterProcess(before, name) as server, over_event_stream(server.url) as client:
@@ -201,7 +201,7 @@ async def test_the_end_of_a_stream_that_stays_in_the_buffers_of_a_server_is_boun
 
 
 async def fill_buffers(server: AdapterProcess, client: Deaf) -> None:
-    """Publish until the server has something that the network does not take."""
+    """Publish until the server has data that the network does not take."""
 
     async def is_subscribed() -> bool:
         return await server.do("manager.metrics().subscriptions") == 1

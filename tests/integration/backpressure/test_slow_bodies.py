@@ -29,7 +29,7 @@ FORMS: dict[str, tuple[str, Any]] = {
 
 @pytest.fixture(params=HTTP_SERVERS)
 def serve(request) -> Any:
-    """Serve a manager; gives the URL for WebSocket clients."""
+    """Serve a manager; yields the URL for WebSocket clients."""
     return SERVERS[request.param]
 
 
@@ -46,7 +46,7 @@ def make_manager(policy: str) -> SubscriptionManager:
 
 @asynccontextmanager
 async def subscribed(url: str, field: str, form: tuple[str, Any]) -> AsyncIterator[Stream]:
-    """Subscribe; httpx takes from its socket only what is read."""
+    """Subscribe; httpx reads from its socket only on request."""
     accept, make_body = form
     request = {"query": f"subscription {{ {field} }}"}
     async with (
@@ -55,7 +55,7 @@ async def subscribed(url: str, field: str, form: tuple[str, Any]) -> AsyncIterat
     ):
         body = make_body(response.aiter_text())
         if isinstance(body, Events):
-            # Where it stands, which is no event.
+            # The position, which is not an event.
             await body.next_block()
         yield body
 
@@ -68,9 +68,9 @@ async def test_a_client_that_never_reads_is_disconnected_and_affects_no_other(se
             await manager.publish("other", 1)
             assert isinstance(healthy, Events)
             assert (await healthy.next_event())["data"] == {"data": {"other": 1}}
-            # Its socket is ended although it still has much to take.
+            # Its socket is ended although much data is pending.
             await clients_left(manager, 1)
-            # The last data, if the client reads it: it must not look like a normal end.
+            # If the client reads on, the last data must not look like a normal end.
             received = []
             with pytest.raises((httpx.TransportError, AssertionError)) as ended:
                 while True:

@@ -79,7 +79,7 @@ async def test_an_eventsource_of_a_browser_receives_events(name):
 
 
 def only_subscriber(manager: SubscriptionManager) -> ConnectionInfo:
-    """Return the one connection that has a subscription; more, as one still ends, raise."""
+    """Return the one connection that has a subscription; raises if there are more."""
     [connection] = [c for c in manager.connections() if c.subscriptions]
     return connection
 
@@ -98,7 +98,7 @@ async def test_an_eventsource_of_a_browser_returns_and_misses_nothing(manager, s
             await eventually(lambda: not manager.metrics().subscriptions, "it is ended")
             for missed in (number + 1, number + 2):
                 await manager.publish("numbers", missed)
-            # The browser returns by itself, with the last id that it has seen.
+            # The browser reconnects by itself, with the last id that it has received.
             for missed in (number + 1, number + 2):
                 assert (await page.read())["data"] == {"numbers": missed}
     assert manager.metrics().subscriptions_resumed == 10

@@ -106,7 +106,7 @@ async def test_gql_speaks_the_older_subprotocol(manager, serve, within):
         assert await within(anext(stream)) == {"numbers": -1}
         await manager.publish("numbers.odd", 7)
         assert await within(anext(stream)) == {"numbers": 7}
-        # It waits until the server confirms the end of an operation that it stops.
+        # The client waits until the server confirms the end of an operation that it stops.
         await within(stream.aclose())
         ended = session.subscribe(gql("subscription { countdown(start: 2) }"))
         assert [result["countdown"] async for result in ended] == [2, 1]

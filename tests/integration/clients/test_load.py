@@ -55,7 +55,7 @@ class Loaded:
         )
 
     async def load(self, mode: str, *options: str, query: str = ALL) -> dict[str, Any]:
-        """The result, with the exit status as `status`; or what was printed as `error`."""
+        """The result, with the exit status as `status`; or the printed error as `error`."""
         process = await self.start(mode, *options, query=query)
         out, err = await process.communicate()
         result = json.loads(out) if out else {"error": err.decode()}
@@ -63,7 +63,7 @@ class Loaded:
 
 
 async def listen(stack: AsyncExitStack, publish) -> str:
-    """A control socket: each line is an event, given to `publish(channel, data)`."""
+    """A control socket: each line is an event for `publish(channel, data)`."""
 
     serving: set[asyncio.Task] = set()
 
@@ -207,7 +207,7 @@ async def test_mixed_load_does_all_of_it_at_once(ours):
         query=EITHER,
     )
     assert result["status"] == 0, result
-    # 7 of the 14 that are checked receive every event, and each is for one of the others.
+    # 7 of the 14 checked clients receive every event, and each event is for one of the others.
     assert result["delivered"] == result["expected"] == 50 * 8
     assert result["slow"]["connections"] == 2
     assert result["churn"]["left"] >= 5
@@ -260,7 +260,7 @@ async def test_ctrl_c_stops_it_and_shows_what_was_measured(manager, serve, stack
 
 
 class Faulty:
-    """A server that treats every fifth event as `fault` says, and spaces its JSON."""
+    """A server with a `fault` at every fifth event, and with spaces in its JSON."""
 
     def __init__(self, fault: str) -> None:
         self.fault = fault
@@ -300,8 +300,8 @@ class Faulty:
         for connection, operation in list(self.clients.items()):
             message = {"payload": {"data": {"feed": data}}, "type": "next", "id": operation}
             text = json.dumps(message)
-            # In fragments, as no client expects and every client has to take.
-            # One that the fault has ended takes nothing.
+            # In fragments, which are rare but valid.
+            # A connection that the fault has ended accepts no data.
             with contextlib.suppress(ConnectionClosed):
                 await connection.send([text[:30], text[30:90], text[90:]])
 
@@ -341,7 +341,7 @@ async def test_reordered_events_are_detected(faulty):
     _, loaded = await faulty("swap")
     result = await loaded.load("rate", *FIFTY)
     assert result["status"] == 1
-    # What is held when the load ends, of each connection, does not come at all.
+    # Results that are held when the load ends are never received.
     assert result["lost"] in (0, 2)
     assert faults(result) == {**NONE, "lost": result["lost"], "reordered": 20 - result["lost"]}
 
@@ -360,7 +360,7 @@ async def test_misrouted_events_are_detected(faulty):
 async def test_a_connection_that_the_server_ends_is_an_error_that_says_how(faulty, fault, error):
     _, loaded = await faulty(fault)
     result = await loaded.load("rate", *FIFTY)
-    # It may end while the load is still being set up.
+    # It may end during the setup of the load.
     assert result["status"] in (1, 3)
     assert error in json.dumps(result)
 
@@ -371,7 +371,7 @@ async def test_a_connection_that_the_server_ends_is_an_error_that_says_how(fault
         (["rat"], "invalid value 'rat'"),
         (["rate", "--url", "http://127.0.0.1/"], "begins with ws://"),
         (["rate", "--publish", "udp://127.0.0.1:1"], "tcp:// or http://"),
-        (["rate", "--variables", '{"key": {user}}'], "`{user}` is no placeholder here"),
+        (["rate", "--variables", '{"key": {user}}'], "`{user}` is not a placeholder here"),
         (["rate", "--query", "subscription { feed { id } }"], "selects no `sequence`"),
         (["slow", "--connections", "1"], "none is left to be checked"),
         (["rate", "--rate", "-1"], "--rate"),

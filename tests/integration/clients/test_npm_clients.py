@@ -57,7 +57,7 @@ async def test_a_client_does_not_treat_an_id_alone_as_a_result(client, serve):
 async def test_a_client_sees_the_end_of_a_stream(client, manager, serve):
     server = await serve(manager)
     query = "subscription { countdown(start: 3) }"
-    # urql hands over what it has when the response ends.
+    # urql returns its results when the response ends.
     async with subscribe(client, server.http_url, query, count=3) as node:
         received = [(await node.read())["data"]["countdown"] for _ in range(3)]
         assert received == [3, 2, 1]
@@ -69,9 +69,9 @@ async def test_a_client_is_told_what_is_wrong_with_a_document(client, manager, s
     server = await serve(manager)
     async with subscribe(client, server.http_url, "subscription { nothing }") as node:
         line = await node.read()
-    # graphql-sse hands a result with errors over as a result.
+    # graphql-sse returns a result with errors as a result.
     errors = line.get("errors") or line["ended"]["errors"]
-    # In its single connection mode it tells the status only.
+    # In its single connection mode, it returns only the status.
     told = "400: Bad Request" if client == "graphql-sse-single" else "nothing"
     assert told in json.dumps(errors)
 

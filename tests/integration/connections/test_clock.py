@@ -68,7 +68,7 @@ async def test_a_clock_that_is_set_back_makes_no_identity_last_longer(clock, con
         client = await connect(url, {"authorization": token(exp=time.time() + 5)})
         clock.set(-HOUR)
         await client.expect_close(4403, "Identity expired")
-        # New clients are checked by the current clock.
+        # New clients are checked with the current clock.
         again = await connect(url, {"authorization": token(exp=time.time() - HOUR + 60)})
         await again.subscribe("subscription { ticks }")
         await server.publish()

@@ -1,6 +1,6 @@
-"""The keepalive: who shows no life is ended in a stated time, and a slow client is no dead one.
+"""The keepalive: a dead client is disconnected in a stated time, and a slow one is not.
 
-Time is that of the server: tests move with its pings, of which a client at peace is told.
+Tests measure time in the server's keepalive intervals, by the pings of an idle client.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ NO_ANSWER = Frame(CLOSE, (1013).to_bytes(2, "big") + b"Pings were not answered")
 def make_manager(**limits: Any) -> SubscriptionManager:
     limits = {"keepalive": INTERVAL, "max_pending_bytes": 50 * MEGABYTE, **limits}
     feed = passthrough("feed", str, channel="feed")
-    # One worker, so that one client can measure the intervals of all.
+    # One worker, so that one client can measure the intervals of all clients.
     return SubscriptionManager([feed], workers=1, limits=Limits(**limits))
 
 
@@ -51,7 +51,7 @@ def credentials(tmp_path_factory) -> Credentials:
 async def serving(
     manager: SubscriptionManager, transport: str, credentials: Credentials, folder: Any
 ) -> AsyncIterator[tuple[str, dict[str, Any]]]:
-    """Serve; gives the URL and how to connect."""
+    """Serve; yields the URL, and arguments for connecting."""
     options: dict[str, Any] = {"port": 0}
     reached: dict[str, Any] = {}
     if transport == "tls":
@@ -71,7 +71,7 @@ TRANSPORTS = pytest.mark.parametrize("transport", ["tcp", "tls", "unix"])
 async def test_a_client_that_takes_one_large_result_slowly_is_no_dead_one(
     transport, credentials, tmp_path
 ):
-    """It answers no ping, as those wait behind the result; what it takes shows its life."""
+    """Pings wait behind the result, so it answers none. Reading the result shows its life."""
     manager = make_manager()
     async with (
         serving(manager, transport, credentials, tmp_path) as (url, reached),
@@ -81,7 +81,7 @@ async def test_a_client_that_takes_one_large_result_slowly_is_no_dead_one(
         await client.subscribe(FEED)
         await eventually(lambda: manager.metrics().subscriptions, "it is subscribed")
         await manager.publish("feed", "x" * (16 * MEGABYTE))
-        # Twice the time after which a dead client is disconnected.
+        # Twice the time in which a dead client is disconnected.
         for _ in range(6):
             await server_time.beat()
             await client.read_bytes(2 * MEGABYTE)
@@ -125,7 +125,7 @@ async def test_a_silent_client_is_pinged_twice_and_told_why_it_is_ended(serve, s
     async with RawWebSocket.connect(server.url, subprotocol=subprotocol) as client:
         frames = await client.ended()
     pings = [frame for frame in frames if frame.opcode == PING]
-    # Sent at the end of its first interval and of the next; the one after ends it.
+    # A ping is sent at the end of its first and second interval; the third ends it.
     assert len(pings) == 2
     assert frames[-1] == NO_ANSWER
 
@@ -158,7 +158,7 @@ async def test_without_keepalive_no_client_is_pinged(serve, connect):
 
 
 async def test_a_client_with_much_to_read_is_pinged_in_between(serve):
-    """So it answers while it reads, however long the last of it takes."""
+    """So it answers while it reads, also if that takes long."""
     manager = make_manager(keepalive=3600.0)
     server = await serve(manager)
     async with RawWebSocket.connect(server.url) as client:
@@ -180,7 +180,7 @@ def request(accept: str) -> bytes:
 
 @contextlib.asynccontextmanager
 async def stream(url: str, reached: dict[str, Any], accept: str) -> AsyncIterator[RawWebSocket]:
-    """A stream over HTTP that is read only when the test says so."""
+    """An event stream that is read only when the test calls it."""
     reader, writer = await open_connection(url, **reached)
     try:
         writer.write(request(accept))
@@ -246,7 +246,7 @@ async def test_behind_an_adapter_a_client_that_answers_no_ping_is_ended(name):
 
 @ADAPTERS
 async def test_behind_an_adapter_a_client_that_reads_slowly_is_no_dead_one(name):
-    """Its pongs are late, as pings wait behind results; what it takes shows its life."""
+    """Pings wait behind results, so its pongs are late; reading results shows that it is alive."""
     manager = make_manager()
     async with SERVERS[name](manager) as url:
         async with RawWebSocket.connect(url) as client:
@@ -255,7 +255,7 @@ async def test_behind_an_adapter_a_client_that_reads_slowly_is_no_dead_one(name)
             for _ in range(30):
                 await manager.publish("feed", "x" * MEGABYTE)
             for _ in range(6):
-                # Longer than an interval of the server, which may be held up for longer.
+                # Longer than an interval of the server, which may be late itself.
                 await asyncio.sleep(INTERVAL)
                 await client.read_bytes(4 * MEGABYTE)
             assert manager.metrics().connections == 1

@@ -15,7 +15,7 @@ feed = passthrough("feed", int, channel="feed")
 
 
 def patient(keepalive: float | None) -> Limits:
-    """Give Node.js the time to begin that it takes on a busy machine."""
+    """Allow for the time that Node.js takes to start on a busy machine."""
     return Limits(keepalive=keepalive, connection_init_timeout=PATIENCE)
 
 

@@ -1,6 +1,6 @@
-"""Clients that are gone without a word: their network is lost, and no FIN or RST ever comes.
+"""Clients whose network is lost: no FIN and no RST ever arrives.
 
-The network is one of the test's own (a namespace of Linux), whose only device is switched off.
+The test creates its own network (a namespace of Linux), and switches its only device off.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def namespace() -> list[str]:
 @pytest.mark.parametrize("kind", ["websocket", "sse", "multipart"])
 def test_a_client_whose_network_is_lost_is_ended(kind, traffic, namespace):
     command = [*namespace, sys.executable, "-c", PROGRAM, kind, traffic]
-    # The kernel alone would try for a quarter of an hour.
+    # Without this, the kernel would retransmit for a quarter of an hour.
     done = subprocess.run(
         command, stdout=subprocess.PIPE, text=True, timeout=3 * PATIENCE, env=ENVIRONMENT
     )

@@ -1,4 +1,4 @@
-"""Time in which a server did not run counts against no client.
+"""The time in which a server did not run does not count for the keepalive.
 
 A stopped process stands for a frozen container and a stalled machine; behind an adapter a blocked
 event loop is the same.
@@ -86,7 +86,7 @@ async def test_clients_outlive_a_pause_of_the_server(kind, hold_up, connect):
             asyncio.ensure_future(follow(*pair)) for pair in zip(clients, seen, strict=True)
         ]
         await hold_up(process)
-        # A second pause soon after, then the time after which a dead client is disconnected.
+        # A second pause soon after, then the time in which a dead client is disconnected.
         await hold_up(process)
         for number in range(4):
             process.stdin.write(f"publish {number}\n".encode())
@@ -102,7 +102,7 @@ async def test_clients_outlive_a_pause_of_the_server(kind, hold_up, connect):
 
 
 async def follow(client: ProtocolClient, seen: list[int]) -> None:
-    """Answer pings and note what is received."""
+    """Answer pings and record the messages."""
     while True:
         message = await client.receive()
         if message["type"] == "ping":

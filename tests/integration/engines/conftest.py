@@ -1,4 +1,4 @@
-"""A Redis for each test of this room."""
+"""A Redis for each test of this folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every node of these tests serves, and what a node in a process of its own runs."""
+"""The schema that every node of these tests serves, and the program of a node in a process."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def node(bus: str, **options: Any) -> SubscriptionManager:
 
 
 async def serve(bus: str) -> None:
-    """Serve a node, and publish what lines of stdin say; print the port, then each receipt."""
+    """Serve a node, and publish the events of stdin; prints the port, then each receipt."""
     manager = node(bus)
     async with manager.serve(port=0, drain=0.0) as server:
         print(server.url, flush=True)

@@ -1,4 +1,4 @@
-"""Nodes of one bus, in this process and in processes of their own."""
+"""Nodes of one bus, in this process and in others."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Told: TypeAlias = tuple[str, str]
 
 
 class OwnProcess(LoggedProcess):
-    """A node in a process of its own; `async with OwnProcess(redis.url) as node`."""
+    """A node in another process; `async with OwnProcess(redis.url) as node`."""
 
     def __init__(self, bus: str) -> None:
         self.bus = bus
@@ -43,7 +43,7 @@ class OwnProcess(LoggedProcess):
             raise AssertionError(self.log) from None
 
     async def publish(self, *events: Any) -> list[Told]:
-        """Have it publish a batch; return what the receipts say."""
+        """Publish a batch there; return the content of the receipts."""
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(events).encode() + b"\n")
         await self.process.stdin.drain()
@@ -58,7 +58,7 @@ class ThisProcess:
         self.url = url
 
     async def publish(self, *events: Any) -> list[Told]:
-        """Publish a batch; return what the receipts say."""
+        """Publish a batch; return the content of the receipts."""
         receipts = await self.manager.publish_many(events)
         return [(receipt.event_id, str(receipt.position)) for receipt in receipts]
 

@@ -1,4 +1,4 @@
-"""Clients that leave one node and return to another."""
+"""Clients that disconnect from one node and reconnect to another."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def query(field: str) -> str:
 
 
 def place(result: dict[str, Any]) -> dict[str, Any]:
-    """Return what a result tells about resuming."""
+    """Return the `resume` extension of a result."""
     return result["extensions"]["resume"]
 
 
 async def begin(client: ProtocolClient, field: str = "feed") -> str:
-    """Subscribe for the first time; return the id to come back with."""
+    """Subscribe for the first time; return the id to resume with."""
     await client.subscribe(query(field), extensions=BEGIN)
     first = await client.receive_next()
     assert first["data"] is None and place(first)["missed"] is False, first
@@ -45,7 +45,7 @@ async def numbers(client: ProtocolClient, count: int) -> tuple[list[int], str]:
 
 
 async def told_missed(client: ProtocolClient) -> str | None:
-    """Take the result that says that events are missing; return its id."""
+    """Receive the result that says that events are missing; return its id."""
     result = await client.receive_next()
     assert result["data"] is None and place(result)["missed"] is True, result
     return place(result).get("id")

@@ -1,4 +1,4 @@
-"""What an event carries arrives on another node as it does in one process: data, names, sizes."""
+"""An event arrives on another node as it does in one process: data, names, sizes."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ async def test_channels_of_every_name_are_told_apart_on_another_node(redis):
 async def test_tenants_of_every_name_are_told_apart_on_another_node(redis):
     security = Security(tenant=TenantIsolation())
     query = "subscription Feed($channel: String!) { anyChannel(channel: $channel) }"
-    # The same text, divided in every way.
+    # The same text, split at every place.
     places = [("a:b", "c"), ("a", "b:c"), ("a%3Ab", "c"), ("a", "b%3Ac"), ("a.b", "c")]
     places += [(name, "feed") for name in NAMES] + [("feed", name) for name in NAMES]
     async with (
@@ -218,7 +218,7 @@ async def test_an_event_that_is_too_large_is_refused_at_the_call_and_harms_no_ot
 
 
 async def test_data_that_are_too_deep_are_refused_or_arrive(redis):
-    """What one process takes another reads: no event is lost on its way for its depth."""
+    """What one process accepts, another can read: no event is lost because of its depth."""
     deepest: Any = 1
     async with managers(redis.url) as (a, b):
         async with b.subscribe("subscription { envelope }") as results:

@@ -1,4 +1,4 @@
-"""Redis is away, hangs, or comes back with other data: who publishes and who subscribes is told."""
+"""Redis is away, hangs, or comes back with other data: publishers and subscribers are told."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FEED = "subscription { feed }"
 
 @pytest.fixture
 async def away(tmp_path: Path) -> Any:
-    """A Redis that has a port, and is not there."""
+    """A Redis that has a port, and is not started."""
     redis = RedisServer(tmp_path)
     await redis.start()
     await redis.kill()
@@ -33,7 +33,7 @@ async def result(results: Any) -> Any:
 
 
 async def told(results: Any) -> dict[str, Any]:
-    """Return what the next result, which is no event's, tells about resuming."""
+    """Return the `resume` extension of the next result, which is not one of an event."""
     next_one = await result(results)
     assert next_one.data is None, next_one
     return next_one.extensions["resume"]
@@ -44,7 +44,7 @@ def in_a_thread(manager: SubscriptionManager) -> Any:
     return asyncio.to_thread(manager.publish, "feed", 1)
 
 
-# Who publishes.
+# Publishers.
 
 
 @pytest.mark.parametrize("by", [lambda manager: manager.publish("feed", 1), in_a_thread])
@@ -84,7 +84,7 @@ async def test_events_that_are_queued_are_published_in_order_once_redis_is_there
         assert len({receipt.event_id for receipt in receipts}) == 110
         await away.start()
         async with node(away.url) as other:
-            # What is behind the queue has its place there.
+            # An event that waits for room in the queue has its place in the order.
             async with other.subscribe(FEED) as results:
                 await manager.publish("feed", 110)
                 received = await take(results, 1)
@@ -96,7 +96,7 @@ async def test_events_that_are_queued_are_published_in_order_once_redis_is_there
 
 
 async def test_what_was_told_as_failed_may_be_tried_again(away):
-    """One event, however often it is tried with the id of the first attempt."""
+    """It is one event, however often it is tried with the id of the first attempt."""
     async with node(away.url, publish_timeout=0.1) as manager:
         for _ in range(3):
             with pytest.raises(PublishError):
@@ -142,11 +142,11 @@ async def test_threads_wait_for_redis_as_well(redis):
             assert await take(results, 1) == [1]
 
 
-# Who subscribes.
+# Subscribers.
 
 
 async def until(results: Any, number: int) -> list[Any]:
-    """Return what comes up to the event of a number: numbers, and None where events are missing."""
+    """Return the results up to the event with a number: numbers, and None for missing events."""
     received: list[Any] = []
     while number not in received:
         each = await result(results)
@@ -157,7 +157,7 @@ async def until(results: Any, number: int) -> list[Any]:
 
 
 async def test_a_subscription_of_the_time_without_redis_works_once_it_is_there(away):
-    """It was not registered, so it is told that events may be missing, if it asks."""
+    """Its interest was not ready, so a client that asks is told that events may be missing."""
     async with node(away.url, publish_timeout=PATIENCE) as a:
         asking, silent = a.subscribe(FEED, extensions=BEGIN), a.subscribe(FEED)
         await asyncio.gather(asking.__aenter__(), silent.__aenter__())
@@ -167,7 +167,7 @@ async def test_a_subscription_of_the_time_without_redis_works_once_it_is_there(a
             async with node(away.url, publish_timeout=PATIENCE) as b:
                 await b.publish("feed", 1)
                 await a.publish("feed", 2)
-                # What was published before it was registered may be among what is missing.
+                # Events from before its interest was ready may be missing.
                 assert (await told(asking))["missed"] is True
                 await b.publish("feed", 3)
                 received = await until(asking, 3)
@@ -258,7 +258,7 @@ async def test_subscribers_are_told_when_redis_comes_back_without_its_data(redis
         for stream in streams:
             assert (await until(stream, 3)) in ([3], [2, 3])
             await stream.aclose()
-        # The new numbering is that of both.
+        # Both have the new epoch.
         for each in nodes:
             async with each.subscribe(FEED, extensions=after(receipt.position)) as results:
                 await nodes[0].publish("feed", 4)
@@ -287,7 +287,7 @@ async def test_subscribers_are_told_when_redis_forgets_its_data(redis):
 
 
 async def test_an_event_that_comes_is_delivered_also_when_it_is_the_first_of_a_numbering(redis):
-    """Who does not ask what is missing is told nothing else."""
+    """A client that does not ask about missing events is not told of them."""
     async with managers(redis.url) as (a, b), b.subscribe(FEED, extensions=BEGIN) as asking:
         assert (await told(asking))["missed"] is False
         async with b.subscribe(FEED) as silent:
@@ -296,7 +296,7 @@ async def test_an_event_that_comes_is_delivered_also_when_it_is_the_first_of_a_n
             await redis.command("FLUSHALL")
             await a.publish("feed", 2)
             assert (await told(asking))["missed"] is True
-            # Its node knows of the new numbering now.
+            # Its node knows the new epoch now.
             await a.publish("feed", 3)
             assert await until(asking, 3) == [2, 3]
             assert await until(silent, 3) == [1, 2, 3]
@@ -316,6 +316,6 @@ async def test_what_redis_keeps_over_a_restart_is_sent_or_told(tmp_path):
                 await a.publish("feed", 4)
                 received = [first_result.data and first_result.data["feed"]]
                 received += await until(results, 4)
-        # In order and whole, up to where it is told that events are missing.
+        # In order and complete, up to the notice that events are missing.
         whole = received[: received.index(None)] if None in received else received
         assert whole == [1, 2, 3, 4][: len(whole)]

@@ -1,4 +1,4 @@
-"""A manager with an engine begins, ends, begins again; and so does the process around it."""
+"""A manager with an engine starts, ends and starts again; so does its process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FEED = "subscription { feed }"
 
 
 async def links(redis) -> int:
-    """Return how many connections Redis has, but for the one that asks."""
+    """Return how many connections Redis has, without that of this call."""
     return (await redis.command("CLIENT", "LIST")).count("id=") - 1
 
 
@@ -118,7 +118,7 @@ async def test_a_close_ends_what_cannot_be_published_any_more(redis, within):
         under_way = [asyncio.ensure_future(_publish(a, number)) for number in range(10)]
         await asyncio.sleep(0)
         await within(a.close(drain=0.1))
-        # They are told, and do not wait for ever.
+        # The publishers receive an error instead of waiting for ever.
         for error in await within(asyncio.gather(*under_way, return_exceptions=True)):
             assert isinstance(error, PublishError | ManagerClosed), error
         redis.resume()
@@ -146,7 +146,7 @@ async def test_threads_without_an_event_loop_publish(redis):
 
         def publish(start: int) -> list[int]:
             publications = [a.publish("feed", start), a.publish_many([("feed", start + 1)])]
-            # They are done: what they return can be had without an event loop.
+            # The futures are done: their results are available without an event loop.
             first, (second,) = [_result(publication) for publication in publications]
             return [first.offset, second.offset]
 
@@ -201,7 +201,7 @@ async def test_a_cancelled_publisher_harms_no_other(redis):
         received = []
         while 99 not in received:
             received += await take(results, 1)
-        # What was not cancelled is there, in order; what was may be.
+        # Events that were not cancelled arrive in order; cancelled ones may arrive.
         assert [number for number in received if number % 2] == [*range(1, 50, 2), 99]
         assert received == sorted(received)
 

@@ -109,7 +109,7 @@ async def test_nodes_with_different_partitions_are_told(redis, caplog):
             with pytest.raises(PublishError):
                 await b.publish("feed", 2)
             await eventually(lambda: "partitions" in caplog.text, "the log says what is wrong")
-        # The first one goes on.
+        # The first manager runs on.
         assert (await a.publish("feed", 3)).offset == 2
 
 

@@ -1,4 +1,4 @@
-"""Publishing where no server runs reaches the subscribers of every node."""
+"""Publishing from a process without a server reaches the subscribers of every node."""
 
 from __future__ import annotations
 
@@ -224,7 +224,7 @@ async def test_a_publisher_that_is_forgotten_ends(redis):
 
 
 async def test_an_id_of_one_channel_is_no_position_in_another(redis):
-    """Also after a restart of Redis, when all numberings begin at once."""
+    """Also after a restart of Redis, when all streams have a new epoch at once."""
     channels = ["ticks", *(f"other.{number}" for number in range(5))]
     async with Publisher(redis.url) as publisher:
         receipts = await publisher.publish_many([(channel, 1) for channel in channels])

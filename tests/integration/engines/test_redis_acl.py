@@ -87,7 +87,7 @@ async def test_the_user_has_no_command_that_is_never_called(redis):
     stats = await redis.command("INFO", "commandstats")
     called = set(re.findall(r"^cmdstat_([^:]+):", stats, re.MULTILINE))
     assert allowed_commands() - called == RARELY_CALLED
-    # `hello` needs no permission; the others are this test's.
+    # `hello` needs no permission; only this test uses the others.
     assert called - allowed_commands() == {"hello", "script|flush", "config|resetstat"}
 
 

@@ -1,4 +1,4 @@
-"""A client that returns to another node is sent what it missed, once and in order."""
+"""A client that reconnects to another node receives each missed event once, in order."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def test_a_websocket_client_misses_nothing(field, kind, redis, connect):
         seen, last = await numbers(client, len(sent))
         assert seen == sent
         client.kill()
-        # Both publish what it misses, and what comes.
+        # Both nodes publish missed and later events.
         await a.publish(*[("feed", number) for number in range(10, 20)])
         await b.publish(*[("feed", number) for number in range(20, 30)])
         client = await connect(b.url)
@@ -127,7 +127,7 @@ async def test_a_client_that_goes_to_and_fro_is_sent_each_event_once(redis, conn
 
 
 async def test_a_client_goes_to_and_fro_while_links_to_redis_are_cut(redis, connect, within):
-    """Nodes are behind each other then, and a client is ahead of the node to which it returns."""
+    """The nodes have received different events, and a client may be ahead of its new node."""
     count = 300
     async with two("this process", redis.url) as nodes:
         client = await connect(nodes[0].url)
@@ -154,7 +154,7 @@ async def test_a_client_goes_to_and_fro_while_links_to_redis_are_cut(redis, conn
 
 
 async def test_a_node_that_is_replaced_takes_nothing_with_it(redis):
-    """A deploy: the clients of the one node return to one that was not there before."""
+    """A deploy: the clients of a node reconnect to a new one."""
     async with node(redis.url) as old:
         first = await old.publish("feed", 0)
         await old.publish_many([("feed", 1), ("feed", 2)])
@@ -200,7 +200,7 @@ async def test_a_tenant_is_sent_its_own_of_what_it_missed(redis):
         own = after(firsts["ada"].position)
         async with b.subscribe(query("feed"), identity=ada, extensions=own) as results:
             assert await take(results, 5) == [2, 4, 6, 8, 10]
-        # An id of another tenant's stream is none of this one's.
+        # An id of another tenant's stream is not valid for this one.
         async with b.subscribe(query("feed"), identity=eve, extensions=own) as results:
             assert (await anext(results)).extensions["resume"]["missed"] is True
             await a.publish("feed", 12, tenant_id="ada")
@@ -219,7 +219,7 @@ async def test_what_is_not_kept_any_more_is_told(carries, redis, connect):
 
 
 async def _expect_missed(redis, manager, id: str) -> None:
-    """Return to a node with an id; be told that events are missing, then go on."""
+    """Resume on a node; the client is told that events are missing, then receives new ones."""
     returning = manager or SubscriptionManager(
         [feed], bus=redis.url, history=History(events=5), workers=1
     )
@@ -232,7 +232,7 @@ async def _expect_missed(redis, manager, id: str) -> None:
             result = await asyncio.wait_for(anext(results), 60)
             assert result.data == {"feed": 5_000}
             assert result.extensions["resume"] == {"id": receipt.position}
-        # What it was told is good to return with.
+        # The id of that notice can be used to resume.
         async with returning.subscribe(query("feed"), extensions=after(stands)) as results:
             assert await take(results, 1) == [5_000]
 
@@ -251,7 +251,7 @@ async def test_an_id_of_the_time_before_redis_was_started_again_is_told(redis):
     await redis.kill()
     await redis.start()
     async with node(redis.url) as a:
-        # The new numbering reaches the offset of the old one.
+        # The new epoch reaches the offset of the old one.
         for number in range(5):
             await a.publish("feed", number)
         await _expect_missed(redis, None, first.position)

@@ -1,4 +1,4 @@
-"""The programs of examples/several_nodes, with a Redis of the test's own."""
+"""The programs of examples/several_nodes, with a private Redis."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def redis(tmp_path) -> AsyncIterator[RedisServer]:
 
 @contextlib.asynccontextmanager
 async def started(*command: str, **variables: str) -> AsyncIterator[Process]:
-    """Run a program with these variables of its environment; it is ended with all its processes."""
+    """Run a program with environment variables; it is ended with all its processes."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
     process = await asyncio.create_subprocess_exec(
         *command, cwd=EXAMPLE, env=environment, stdout=PIPE, stderr=PIPE, start_new_session=True
@@ -68,7 +68,7 @@ async def events(url: str, count: int, after: str | None = None) -> dict[str, di
                 elif line.startswith("data: {"):
                     data = json.loads(line.removeprefix("data: "))["data"]
                     if data is None:
-                        continue  # It was told that it has missed events.
+                        continue  # The client was told that events are missing.
                     found[last] = data["orderUpdated"]
                     if len(found) == count:
                         break

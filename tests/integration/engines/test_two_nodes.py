@@ -1,4 +1,4 @@
-"""Two nodes of one bus: what is published on either reaches the subscribers of both."""
+"""Two nodes of one bus: events of each node reach the subscribers of both."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nodes import KINDS, managers, take, two
 from fraiseql_subs import Identity, Security, SubscriptionManager, TenantIsolation, subscription
 
 LAST = 999
-"""The event after which a subscriber has all others."""
+"""The last event: after it, a subscriber has received all others."""
 
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
@@ -105,7 +105,7 @@ async def test_receipts_of_a_retried_event_are_equal_on_every_node(redis):
 
 
 async def test_a_subscriber_is_sent_every_event_that_is_published_after_it_is_registered(redis):
-    """Nodes that do not carry the channel begin to before the subscription is confirmed."""
+    """A node gets an interest in the channel before the subscription is confirmed."""
     async with managers(redis.url) as (a, b):
         for attempt in range(20):
             channel = f"channel {attempt}"
@@ -139,7 +139,7 @@ async def test_resolvers_of_every_kind_see_the_events_of_the_other_node(redis):
             await stack.enter_async_context(b.subscribe(f"subscription {{ {field} }}"))
             for field in fields
         ]
-        # The initial value is that of the time before the events.
+        # The initial value is from before the events.
         assert await take(counted, 1) == [0]
         await a.publish_many([("feed", number) for number in range(1, 5)])
         await b.publish("feed", 6)

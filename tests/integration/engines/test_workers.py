@@ -54,7 +54,7 @@ async def test_clients_of_every_worker_are_sent_every_event_and_move_without_a_g
             received, _ = await numbers(returned, 20)
             assert received == list(range(20, 40))
             returned.kill()
-        # An event stream comes back to whichever it is.
+        # An event stream reconnects to any of them.
         stream = opened(workers.http_url, query("feed"), EVENTS, last_event_id=lasts[0])
         async with stream as (_, body):
             await publish(publishers[0][0], 40)

@@ -1,4 +1,4 @@
-"""What each worker process of a server runs: `BUS` names the engine."""
+"""The program of each worker process of a server: `BUS` names the engine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ async def publish(number: int) -> int:
 
 @subscription(channel="none", initial=process)
 async def worker(event: Event) -> int:
-    """Tell by which process a client is served."""
+    """Return the process that serves the client."""
     return event.data
 
 

@@ -32,7 +32,7 @@ COMMANDS: dict[str, list[tuple[str, ...]]] = {
     "hypercorn": [("hypercorn", "--workers", "2", "--bind", "127.0.0.1:{port}")],
     "granian": [("granian", "--workers", "2", "--port", "{port}", "--interface", "asgi")],
 }
-"""What is run: one command, or one for each process."""
+"""The commands: one for all processes, or one for each."""
 
 
 class Workers:
@@ -87,13 +87,13 @@ class Workers:
             await asyncio.wait_for(process.wait(), PATIENCE)
 
     def _kill(self) -> None:
-        """End all of it, workers as well, which are in the group of their server."""
+        """End the server and its workers, which are in its process group."""
         for process in self._processes:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
 
     async def connect(self, unlike: int | None = None) -> tuple[ProtocolClient, int]:
-        """Connect a client to any worker, or to another than one; return that worker's process."""
+        """Connect a client to any worker, or to any but one; return that worker's process."""
 
         async def try_once() -> tuple[ProtocolClient, int] | None:
             client = await ProtocolClient.connect(self.url)

@@ -153,9 +153,9 @@ SCHEMAS: dict[str, Callable[[Argument, dict[str, Any]], SubscriptionManager]] = 
 async def received(
     manager: SubscriptionManager, arguments: str, published: list[Any], channel: str = "events"
 ) -> list[int]:
-    """Return which of the values, published as `v`, a subscriber receives, by their places.
+    """Return the places of the values, published as `v`, that a subscriber receives.
 
-    The first value has to be one of them: it is published again as the last.
+    The first value must be one of them: it is published again at the end.
     """
     data = [{"n": n, "v": v} for n, v in enumerate(published)]
     async with manager, manager.subscribe(f"subscription {{ found{arguments} {{ n }} }}") as stream:

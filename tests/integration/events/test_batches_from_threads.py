@@ -10,7 +10,7 @@ import pytest
 from fraiseql_subs import BusError, PublishError, SubscriptionManager, passthrough
 
 ROOM = 4096
-"""Events that the bus takes before it is behind (count)."""
+"""Events that the bus accepts before its queue is full (count)."""
 
 
 def make_manager() -> SubscriptionManager:

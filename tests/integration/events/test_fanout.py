@@ -27,7 +27,7 @@ async def resolved_numbers(event) -> int:
 
 @pytest.fixture
 def many_files() -> Iterator[None]:
-    """Allow three descriptors a connection: the client's, and two of the server."""
+    """Allow three descriptors for each connection: one of the client, and two of the server."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = 3 * CONNECTIONS + 200
     if soft != resource.RLIM_INFINITY and soft < needed:
@@ -40,7 +40,7 @@ def many_files() -> Iterator[None]:
 
 async def open_subscriber(url: str) -> ProtocolClient:
     """Connect and start all subscriptions of one connection at once."""
-    # Frames are read as they come, or a full queue would hold back the pings.
+    # Frames are read at once. Otherwise a full queue would delay the pings.
     client = await ProtocolClient.connect(
         url, open_timeout=PATIENCE, compression=None, max_queue=None
     )
@@ -104,7 +104,7 @@ async def test_two_managers_in_one_process_do_not_see_each_others_events(
         assert (await within(anext(local[index]))).data == {"numbers": index}
         await client.settle()
         assert not client.has_received
-    # One ends, the other is not touched.
+    # One ends, and the other goes on.
     await managers[0].close(drain=0.0)
     await managers[1].publish("numbers", 7)
     assert await clients[1].receive_data(ids[1]) == {"numbers": 7}

@@ -32,7 +32,7 @@ class Grade(str, enum.Enum):
 
 
 class Term(enum.Enum):
-    """Values that are no scalars of GraphQL."""
+    """Values that are not scalars of GraphQL."""
 
     SPRING = date(2024, 3, 1)
     PAIR = (1, 2)
@@ -40,7 +40,7 @@ class Term(enum.Enum):
 
 
 class Swapped(enum.Enum):
-    """Each value is the other member's name: a published text counts as a value first."""
+    """Each value is the other member's name: a published text is first taken as a value."""
 
     A = "B"
     B = "A"

@@ -179,7 +179,7 @@ def test_a_name_of_graphql_that_is_no_key_of_the_data_is_refused():
     ],
 )
 def test_a_condition_that_can_hold_is_taken(style, path, value):
-    # The schema in SDL has the names of the enum only; the class of a constant tells the values.
+    # The schema in SDL has only the names of the enum; the class of a constant has the values.
     enums = {"enums": [Colour]} if style == "SDL" else {}
     options = {"channel": "orders", "filter": {path: value}}
     if style == "SDL":
@@ -204,7 +204,9 @@ def test_what_a_resolver_receives_is_not_known_to_be_of_its_type():
     [("texts", "a list"), ("where", "an object")],
 )
 def test_a_list_or_an_object_in_a_channel_is_refused(argument, what):
-    with pytest.raises(SchemaError, match=f"`{argument}`, which is {what} and no part of a name"):
+    with pytest.raises(
+        SchemaError, match=f"`{argument}`, which is {what} and cannot be part of a name"
+    ):
         declare("SDL", channel=f"orders.{{{argument}}}")
 
 

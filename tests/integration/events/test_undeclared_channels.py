@@ -62,5 +62,5 @@ async def test_how_many_are_said_is_bounded(told):
         await manager.publish_many((f"other.{number}", 1) for number in range(1000))
         await eventually(lambda: len(told()) >= 100, "as many are said as a kind may say at once")
     assert told()[:100] == [f"other.{number}" for number in range(100)]
-    # What is said of each is kept of so many.
+    # The notices remember this many channels.
     assert len(told()) <= 256

@@ -25,7 +25,7 @@ def plain() -> Any:
 def called(**options: Any) -> Any:
     @subscription(channel="feed", name="feed", **options)
     async def feed(event) -> int:
-        # Some calls end after later ones.
+        # Some calls end after calls for later events.
         for _ in range(event.data % 3):
             await asyncio.sleep(0)
         return event.data
@@ -48,7 +48,7 @@ FEED = "subscription { feed }"
 
 
 async def publish(manager: SubscriptionManager, *numbers: int) -> None:
-    """Publish numbers; returns when the history has them."""
+    """Publish numbers; returns when they are in the history."""
     for number in numbers:
         await manager.publish("feed", number)
     await recorded(manager)
@@ -70,7 +70,7 @@ async def receive(client: ProtocolClient, id: str) -> tuple[int, str]:
 
 
 async def missed(client: ProtocolClient, id: str) -> dict[str, Any]:
-    """Return what the next message, which says that events are missing, has about resuming."""
+    """Return the `resume` extension of the next message, which says that events are missing."""
     result = await client.receive_next(id)
     assert result["data"] is None
     assert result["extensions"]["resume"].pop("missed") is True

@@ -80,7 +80,7 @@ async def test_a_client_that_has_seen_no_event_misses_none_either(kind, serve, c
 
 
 async def follow(url: str, last: int, kill: asyncio.Event) -> list[int]:
-    """Receive up to `last`; whenever `kill` is set the connection dies and is made again."""
+    """Receive up to `last`; whenever `kill` is set, the connection is lost and made again."""
     seen: list[int] = []
     extensions = BEGIN
     while not seen or seen[-1] < last:
@@ -114,7 +114,7 @@ async def test_connections_die_under_load_and_nothing_is_lost_or_doubled(kind, s
         numbers = iter(range(1, count + 1))
 
         async def publisher(place: int) -> None:
-            # Offsets are given in the order of the calls, whoever makes them.
+            # Offsets follow the order of the calls, from any publisher.
             for number in numbers:
                 await manager.publish("feed", number)
                 if number % 97 == 0:
@@ -141,7 +141,7 @@ async def test_a_client_that_is_too_late_is_notified_and_continues_live(kind, se
     await publish(manager, 7)
     assert (await receive(client, id))[0] == 7
     client.kill()
-    # From there it can be resumed again.
+    # The id can be used to resume again.
     client = await connect(server.url)
     id = await client.subscribe(FEED, extensions=after(gap["id"]))
     assert (await receive(client, id))[0] == 7
@@ -177,7 +177,7 @@ async def test_the_initial_value_is_sent_to_new_clients_and_those_that_missed_ev
     server = await serve(manager)
     client = await connect(server.url)
     id = await client.subscribe(FEED, extensions=BEGIN)
-    # It stands nowhere before it has the initial value.
+    # It has no position before the initial value.
     assert (await client.receive_next(id))["extensions"] == {"resume": {"missed": False}}
     assert (await receive(client, id))[0] == 10
     await publish(manager, 11)

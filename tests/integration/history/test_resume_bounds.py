@@ -90,14 +90,14 @@ async def test_security_rules_apply_to_missed_events(kind, serve, connect):
         client = await connect(server.url, {"who": who})
         id = await client.subscribe(FEED, extensions=after(stands[who]))
         if kind == "passthrough":
-            # An object is no Int: an error for each event that is seen.
+            # An object is not an Int, so each event that is received causes an error.
             results = [await client.receive_next(id) for _ in expected]
             assert all("errors" in result for result in results)
         else:
             assert [(await receive(client, id))[0] for _ in expected] == expected
         await client.settle()
         assert not client.has_received
-        # Ids that a publisher gave are known to those alone who may see their events.
+        # A publisher's ids are known only to clients that may see the events.
         operation = await client.subscribe(FEED, extensions=after(f"own-{expected[0]}"))
         for _ in expected[1:]:
             await client.receive_next(operation)
@@ -135,7 +135,7 @@ async def test_routes_are_kept_and_skipped_events_stay_skipped(serve, connect):
 
 
 async def return_unread(manager: SubscriptionManager, client: ProtocolClient, last: str) -> None:
-    """Subscribe as "1" after an id, and read nothing of what comes."""
+    """Subscribe as "1" after an id, and read no results."""
     payload = {"query": FEED, "extensions": after(last)}
     await client.send({"id": "1", "type": "subscribe", "payload": payload})
     await eventually(lambda: manager.metrics().events_replayed >= 10, "the replay has begun")
@@ -190,7 +190,7 @@ async def test_a_client_that_loses_events_while_it_catches_up_is_notified(serve,
     assert 10 <= received < 2_000
     assert result["extensions"]["resume"]["missed"] is True
     await manager.publish("feed", "live")
-    # It may have gone live before the last of them was published.
+    # It may have gone live before the last one was published.
     while (data := await client.receive_data("1")) == {"feed": "later"}:
         pass
     assert data == {"feed": "live"}

@@ -97,7 +97,7 @@ PROGRAMS = {
     "granian": (STARLETTE, "granian app:app --interface asgi --port {port} --log-level warning"),
     "aiohttp": (AIOHTTP, "python app.py {port}"),
 }
-"""What is appended to the manager, and how it is run."""
+"""The code after the manager, and the command that runs it."""
 
 
 def free_port() -> int:
@@ -123,7 +123,7 @@ class Application:
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[Process]:
-        """Run it; it listens. What is left of its processes at the end is killed."""
+        """Run it until it listens; kills its remaining processes at the end."""
         environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT}/examples:{self.folder}"}
         process = await asyncio.create_subprocess_shell(
             self._command,
@@ -150,13 +150,13 @@ class Application:
 
 
 async def terminated(process: Process) -> tuple[int, str]:
-    """Send SIGTERM; gives the exit status and what was written to standard error."""
+    """Send SIGTERM; returns the exit status and the text on standard error."""
     process.send_signal(signal.SIGTERM)
     return await ended(process)
 
 
 async def ended(process: Process) -> tuple[int, str]:
-    """Wait for the end of a process; gives the exit status and what it wrote to standard error."""
+    """Wait for the end of a process; returns the exit status and the text on standard error."""
     _, err = await asyncio.wait_for(process.communicate(), PATIENCE)
     assert process.returncode is not None
     return process.returncode, err.decode()

@@ -31,7 +31,7 @@ feed = passthrough("feed", int, channel="feed")
 
 
 class Held:
-    """A mutation that publishes once it may."""
+    """A mutation that publishes after the test allows it."""
 
     def __init__(self, **options: Any) -> None:
         self.begun, self.let_go = asyncio.Event(), asyncio.Event()
@@ -50,7 +50,7 @@ class Held:
 
 
 async def asked_to_come_back(url: str) -> httpx.Response:
-    """Return when the server refuses requests, with what it says."""
+    """Wait until the server refuses requests; return the response."""
     async with httpx.AsyncClient(timeout=PATIENCE) as client:
 
         async def refused() -> httpx.Response | None:
@@ -194,7 +194,7 @@ async def test_clients_leave_one_after_the_other(connect):
         begin = time.monotonic()
         await manager.close(drain=60)
         await asyncio.gather(*leaving)
-        # 50 ms lie between two. Timers are late on a slow machine, and early on none.
+        # 50 ms are between two connections. Timers may be late, but never early.
         assert time.monotonic() - begin > 0.9
 
 

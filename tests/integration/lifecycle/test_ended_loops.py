@@ -58,7 +58,7 @@ def manager() -> Iterator[SubscriptionManager]:
 
 @pytest.fixture
 def silence(caplog, capfd) -> Iterator[None]:
-    """Fail when anything is logged, warned of or written to standard error."""
+    """Fail on any log record, warning or text on standard error."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         yield
@@ -72,7 +72,7 @@ async def bounded(awaitable: Awaitable[Any]) -> Any:
 
 
 async def first(manager: SubscriptionManager, value: int) -> Any:
-    """What a subscription of one event receives; the manager is left open."""
+    """Return the result of one event; leaves the manager open."""
     async with manager.subscribe("subscription { number }") as stream:
         await manager.publish("numbers", value)
         return (await anext(stream)).data["number"]
@@ -114,7 +114,7 @@ def test_a_manager_moves_from_a_stopped_loop_to_the_running_one(manager, new_loo
     standing, other = new_loop(), new_loop()
     assert run(standing, first(manager, 1)) == 1
     assert run(other, first(manager, 2)) == 2
-    # And back, also when there was no other in between.
+    # And back, also without another one in between.
     assert run(standing, first(manager, 3)) == 3
     assert run(standing, first(manager, 4)) == 4
     standing.close()
@@ -182,7 +182,7 @@ def test_serving_works_again_on_the_next_loop(manager, new_loop):
         with pytest.raises(OSError):
             await asyncio.open_connection("127.0.0.1", port)
 
-    # The server of the ended loop listens no more.
+    # The server of the ended loop does not listen any more.
     asyncio.run(connect())
     loop = new_loop()
     assert run(loop, serve(enter_only=False))
@@ -226,7 +226,7 @@ def test_a_loop_that_runs_in_another_thread_is_published_to_and_not_taken_over(m
 
 
 def test_what_waits_on_one_loop_ends_with_the_loop_of_the_manager(manager, new_loop):
-    """A stream that is iterated elsewhere is not left waiting for ever."""
+    """A stream that is iterated on another loop does not wait for ever."""
     waiting = threading.Event()
     found: list[Any] = []
 
@@ -278,7 +278,7 @@ def test_an_app_under_a_test_client_for_each_test(silence):
 
 
 def test_calls_that_are_queued_while_the_loop_ends_make_no_noise(new_loop, silence):
-    """Events are on their way to resolvers, and tasks are made and suspended."""
+    """Events are queued for resolvers, and tasks are created and suspended."""
     manager = SubscriptionManager([number, endless])
 
     async def main() -> list[Any]:

@@ -113,7 +113,7 @@ async def test_a_server_leaves_a_manager_open_in_which_another_task_is():
 async def test_a_handler_leaves_the_manager_of_an_application_open(make_app):
     manager = make_manager()
     async with alive(make_app(manager)) as client:
-        # Before any client has started it as well.
+        # Also before a client has started it.
         await enter(manager)
         response = await client.post("http://x/", json={"query": "{ __typename }"})
         assert response.json() == {"data": {"__typename": "Query"}}
@@ -151,7 +151,7 @@ async def test_after_close_inside_it_may_be_entered_again():
             assert await publishes(manager)
         assert not await publishes(manager)
         await manager.start()
-    # Started by hand after it was closed: whoever had entered before does not end it.
+    # It was started explicitly after a close: leaving an earlier block does not end it.
     assert await publishes(manager)
     await manager.close()
 

@@ -229,7 +229,7 @@ WORK = [
 ]
 
 
-# The value before the one that is not there.
+# The value before the missing one.
 FIRST = "the client was sent ExecutionResult(data={'stream': 1}"
 
 

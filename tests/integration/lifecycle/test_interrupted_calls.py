@@ -13,7 +13,7 @@ from fraiseql_subs import SubscriptionManager, passthrough, subscription
 
 
 class InterruptedLoop(asyncio.SelectorEventLoop):
-    """Its `call_soon` raises once, as a signal handler does that runs within it."""
+    """Its `call_soon` raises once, like a signal handler that runs within it."""
 
     is_wanted: Callable[[Any, tuple[Any, ...]], bool] | None = None
 

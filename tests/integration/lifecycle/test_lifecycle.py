@@ -33,7 +33,7 @@ def make_manager(**options: Any) -> SubscriptionManager:
 def threads() -> int:
     """Return the threads of this process (count), without those of the core's allocator.
 
-    The allocator starts its own when it likes, a handful at most, and never ends them.
+    The allocator starts a few threads of its own at any time, and never ends them.
     """
     tasks = Path("/proc/self/task")
     if not tasks.exists():
@@ -43,7 +43,7 @@ def threads() -> int:
 
 
 class Resources:
-    """What the process holds at one moment."""
+    """The resources of the process at one moment."""
 
     def __init__(self) -> None:
         gc.collect()
@@ -55,7 +55,7 @@ class Resources:
     def assert_not_above(self, before: Resources) -> None:
         assert self.threads <= before.threads
         assert self.descriptors <= before.descriptors
-        # Allocators keep some; a leak of one cycle shows fiftyfold.
+        # Allocators keep some memory. A leak of one cycle would show fifty times.
         assert self.memory - before.memory < 8 * 1024 * 1024
 
 

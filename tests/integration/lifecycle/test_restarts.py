@@ -21,13 +21,13 @@ STREAMS = ["graphql-sse", "graphql-sse-single", "apollo-multipart"]
 def clients_of(name: str) -> list[str]:
     if name == "aiohttp":
         return SOCKETS
-    # The requests of one reserved stream would reach several processes.
+    # The requests of one reserved stream would reach different processes.
     several = name == "uvicorn-workers"
     return [*SOCKETS, *(c for c in STREAMS if not (several and c == "graphql-sse-single"))]
 
 
 async def everybody_hears(node: NodeProcess, clients: list[str], but: set[int]) -> set[int]:
-    """Return when each client has an event of a process that is none of these."""
+    """Return when each client has an event of a process other than these."""
     heard: dict[str, int] = {}
     while heard.keys() != set(clients):
         line = await node.read()
@@ -40,7 +40,7 @@ async def everybody_hears(node: NodeProcess, clients: list[str], but: set[int]) 
 
 @pytest.mark.parametrize("name", PROGRAMS)
 async def test_clients_come_back_after_a_restart(name, tmp_path):
-    """What is under way is answered before."""
+    """Operations under way are answered before the close."""
     application, clients = Application(name, tmp_path), clients_of(name)
     async with NodeProcess.run("restart.mjs", application.url, QUERY, *clients) as node:
         async with application.run() as first:
@@ -65,7 +65,7 @@ async def test_clients_come_back_after_a_restart(name, tmp_path):
 
 
 async def types_until_the_close(socket: ProtocolClient) -> dict[str, list[str]]:
-    """Return the types of the messages that still come, by operation."""
+    """Return the types of the remaining messages, by operation."""
     types: dict[str, list[str]] = {}
     with pytest.raises(ConnectionClosed):
         while True:

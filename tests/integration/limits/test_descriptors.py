@@ -63,7 +63,7 @@ async def test_without_free_descriptors_the_server_continues_and_recovers(connec
         for _, writer in more:
             writer.transport.abort()
         await eventually(server.answers, "a further client is served")
-        await eventually(lambda: "there are file descriptors again" in server.log, "it is said")
+        await eventually(lambda: "file descriptors are available again" in server.log, "it is said")
         assert await server.metric("descriptors_exhausted") == 1
         # The listener has tried more often than once.
         assert server.log.count("no file descriptor is left") == 1

@@ -1,6 +1,6 @@
-"""Many clients that mean harm at once: who was served goes on, and the next one is served.
+"""Many hostile clients at once: connected clients are served, and new ones too.
 
-More of them by hand: `ATTACK_CLIENTS=10000 make attack`.
+A larger run: `ATTACK_CLIENTS=10000 make attack`.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ BEGUN = {
 
 @contextlib.contextmanager
 def flood(port: int, sent: bytes, count: int) -> Iterator[list[socket.socket]]:
-    """Connect clients that send this; they are gone at once when it ends, as after `kill -9`."""
+    """Connect clients that send this; at the end they disconnect at once, as after `kill -9`."""
     sockets = []
     try:
         for _ in range(count):
@@ -86,7 +86,7 @@ def flood(port: int, sent: bytes, count: int) -> Iterator[list[socket.socket]]:
 
 @pytest.fixture
 def neighbour(connect):
-    """Connect a client that was served before; returns what publishes an event and receives it."""
+    """Connect a client; returns a function that publishes an event and receives it."""
 
     async def begin(server: ServerProcess) -> Callable[[], Awaitable[None]]:
         client = await connect(server.url)
@@ -152,7 +152,7 @@ async def test_a_hostile_document_is_refused_and_others_are_served(name, neighbo
         for answer in answers:
             assert answer.status_code in (200, 400)
             assert answer.json()["errors"]
-            # No amplification worth sending.
+            # No amplification.
             assert len(answer.content) < 200_000
         await goes_on()
         assert server.peak_memory < 400

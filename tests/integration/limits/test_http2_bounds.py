@@ -142,7 +142,7 @@ async def test_a_head_with_too_many_fields_is_refused(connect, tls):
 
 
 async def test_cookies_that_come_one_by_one_are_one_header(connect, tls):
-    """As browsers send them over HTTP/2."""
+    """In the form that browsers send over HTTP/2."""
     before = """
     async def authenticate(params):
         return Identity(user_id="ada") if params.headers["cookie"] == "a=1; b=2" else None
@@ -240,7 +240,7 @@ async def test_a_connection_with_a_stream_stays(connect, tls):
         client = await connect(server)
         stream = client.ask(EVENTS, SUBSCRIBE)
         body = client.responses[stream]
-        # Heartbeats of many times that time.
+        # Heartbeats for much longer than that time.
         await client.until(lambda: body.body.count(b":\n\n") >= 10)
         await server.publish()
         await client.until(lambda: b"tick" in body.body)
@@ -374,7 +374,7 @@ async def test_a_flood_of_useless_frames_ends_only_its_connection(attack, connec
         other = await connect(server)
         events = other.ask(EVENTS, SUBSCRIBE)
         client = await connect(server)
-        # What changes all windows would reach each of these.
+        # A change of all windows would affect each of these streams.
         streams = [client.ask(EVENTS, SUBSCRIBE) for _ in range(60)]
         await client.until(lambda: all(client.responses[stream].body for stream in streams))
         flood = attack(client) * 100
@@ -382,7 +382,7 @@ async def test_a_flood_of_useless_frames_ends_only_its_connection(attack, connec
             client.send(flood)
             await asyncio.sleep(0)
         assert client.goaway == ENHANCE_YOUR_CALM
-        # So many at once, and few in each second after that.
+        # A burst of this size, and then a low rate per second.
         assert client.acknowledged < (100 if attack is windows_of_all_streams else 3_000)
         await server.publish()
         await other.until(lambda: b"tick" in other.responses[events].body)
@@ -391,7 +391,7 @@ async def test_a_flood_of_useless_frames_ends_only_its_connection(attack, connec
 
 
 async def test_window_updates_for_received_data_are_not_a_flood(connect, tls):
-    """One that has a word for each of many small pieces, as simple clients do."""
+    """A client that acknowledges each of many small pieces, like simple ones."""
     async with ServerProcess(manager(), tls.option) as server:
         client = await connect(server)
         streams = [client.ask(EVENTS, SUBSCRIBE) for _ in range(50)]

@@ -23,7 +23,7 @@ wide = passthrough("wide", dict, channel="wide")
 
 @pytest.fixture
 async def start(serve, connect):
-    """Serve with limits, and connect a neighbour that has to go on receiving."""
+    """Serve with limits, and connect another client that must go on receiving."""
 
     async def begin(**limits: Any):
         manager = SubscriptionManager([node, wide], schema=SDL, limits=Limits(**limits))
@@ -136,7 +136,7 @@ async def test_keepalive_ends_a_client_that_is_silent(start):
     manager, server, goes_on = await start(keepalive=1.0)
     reader, writer = await asyncio.open_connection(server.host, server.port)
     writer.write(handshake())
-    # It answers no ping, so the server shuts the socket, and the stream ends.
+    # It answers no ping, so the server closes the socket, and the stream ends.
     await asyncio.wait_for(reader.read(), PATIENCE)
     writer.close()
     await goes_on()
@@ -157,6 +157,6 @@ async def test_a_worker_serves_events_while_it_describes_a_large_schema(serve, c
     described = asyncio.ensure_future(curious.receive_data("1"))
     await manager.publish("ticks", 1)
     assert await subscriber.receive_data() == {"ticks": 1}
-    # A worker that did it itself would have sent this first.
+    # If the worker ran it itself, this result would come first.
     assert not described.done()
     assert len((await described)["__schema"]["types"]) > 150

@@ -21,17 +21,17 @@ COST = 4.0
 """MiB of memory for each MiB that is sent."""
 
 HEAD_COST = 8.0
-"""The same of heads, which are read into buffers and told to the hook in three forms."""
+"""The same for heads, which are buffered and passed to the hook in three forms."""
 
 NOISE = 16.0
-"""MiB that a server takes for itself while it works: buffers, arenas, what it loads late."""
+"""MiB that a server needs itself while it works: buffers, arenas, modules that it loads late."""
 
 MESSAGES = 8
 
 MESSAGE_BYTES = 1024 * 1024 - 512
 
 VALUES = {"numbers": "0", "objects": "{}", "members": '{"aa":0},"ab",[],0.5'}
-"""Small values, a megabyte of which made twenty to sixty."""
+"""Small values: a megabyte of them took 20 to 60 MiB before."""
 
 SUBPROTOCOLS = ["graphql-transport-ws", "graphql-ws"]
 
@@ -59,19 +59,19 @@ manager = SubscriptionManager(
 )
 """
 
-# A hook that reads what it was told, and then waits for ever.
+# A hook that reads its parameters, and then waits for ever.
 HANGS = "token = (params.payload or {}).get('token'); await asyncio.Event().wait()"
 HANGING = MANAGER.format(hook=HANGS, security="authenticate=authenticate")
 OPEN = MANAGER.format(hook="pass", security="")
 
 
 def many(value: str, length: int = MESSAGE_BYTES) -> str:
-    """Return a JSON list of so many values that it has this length."""
+    """Return a JSON list of this length, filled with values."""
     return "[" + f"{value}," * (length // (len(value) + 1)) + "0]"
 
 
 class Meter:
-    """Measures what a server holds of what it is sent."""
+    """Measures the memory that a server uses for received data."""
 
     def __init__(self, server: ServerProcess) -> None:
         self.server = server
@@ -258,7 +258,7 @@ async def test_parameters_of_requests(value, closing):
     client = await closing.enter_async_context(client_of(server))
     meter = Meter(server)
     query = urlencode({"query": "{ __typename }"})
-    # As few characters of the target as may be are escaped.
+    # As few characters of the target as possible are escaped.
     variables = f'{{"x":{many(value, 60_000)}}}'.replace('"', "%22").replace("\\", "%5C")
     target = f"/graphql?{query}&variables={variables}"[: 64 * 1024 - 500]
     target = target[: target.rindex(",")] + "]}"

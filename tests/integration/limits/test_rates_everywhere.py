@@ -175,7 +175,7 @@ async def test_requests_about_a_reserved_stream_are_messages_of_its_client(serve
             assert (await client.post(url, json=asked, headers=headers)).status_code == 202
             stop = {"params": {"operationId": "1"}, "headers": headers}
             assert (await client.delete(url, **stop)).status_code == 200
-            # Whoever has the token, by whatever name.
+            # The credentials are limited, with any name of the client.
             async with open_http("bob") as other:
                 assert (await other.delete(url, **stop)).status_code == 429
                 assert (await other.post(url, json=asked, headers=headers)).status_code == 429

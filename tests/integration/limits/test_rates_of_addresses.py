@@ -29,7 +29,7 @@ def post_scope(client: tuple[str, int] | None, *headers: tuple[str, str]) -> dic
 
 
 async def ask(app: GraphQLApp, client: tuple[str, int] | None, *headers: tuple[str, str]) -> int:
-    """Ask as a client at an address; return the status."""
+    """Send a request as a client at an address; return the status."""
     body, sent = b'{"query":"{ __typename }"}', []
     messages = iter([{"type": "http.request", "body": body}])
     is_answered = asyncio.Event()

@@ -18,7 +18,7 @@ from websockets.exceptions import InvalidStatus
 pytestmark = pytest.mark.attack
 
 
-# What a client may do before it is known, and what it is answered while it may.
+# Requests of a client without an identity, and the answer below the limit.
 UNKNOWN: dict[str, tuple[int, dict[str, Any]]] = {
     "refused by the application": (403, {"headers": {"authorization": "mallory"}}),
     "reserving": (403, {"method": "PUT", "headers": {"authorization": "mallory"}}),
@@ -42,11 +42,11 @@ async def test_a_client_refused_before_authentication_counts_for_its_address(wha
         options["json"] = {**TICKS, "extensions": {"operationId": "1"}}
     url, found = http_url(server.url), []
     for _ in range(3):
-        # Each by a connection of its own.
+        # Each on its own connection.
         async with client_at("127.0.0.1") as client:
             found.append((await client.request(url=url, **options)).status_code)
     assert found == [status, status, 429]
-    # So do handshakes of WebSockets, and requests that are fine.
+    # WebSocket handshakes and valid requests also count.
     async with client_at("127.0.0.1") as client:
         handshake = {
             "connection": "upgrade",
@@ -61,7 +61,7 @@ async def test_a_client_refused_before_authentication_counts_for_its_address(wha
         assert await statuses(client, server.url, 1) == [200]
 
 
-# What a browser sends when a page of another site has it ask.
+# The request of a browser for a page of another site.
 FOREIGN = [
     {"origin": "https://other.example"},
     {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"},
@@ -85,7 +85,7 @@ async def test_a_page_of_another_site_does_not_lock_out_its_visitor(headers, ser
 OTHER = "POST http://other.example/graphql HTTP/1.1"
 
 
-# Heads that can be read in two ways, or in none.
+# Heads that are ambiguous or invalid.
 UNREADABLE = {
     "two names": raw_http.post(line=OTHER),
     "two names, and the body waits": raw_http.post("Expect: 100-continue", line=OTHER),
@@ -120,7 +120,7 @@ async def test_a_request_that_cannot_be_read_counts_for_its_address_once(what, s
         async with client_at("127.0.0.1") as client:
             return await statuses(client, server.url, 1) == [429]
 
-    # The end of a connection may come after its answer.
+    # A connection may end after its answer.
     await eventually(is_limited, "the address has to wait")
 
 
@@ -145,7 +145,7 @@ async def test_what_is_refused_over_http_2_counts_for_its_address(what, tmp_path
             client.send(raw_http2.frame(raw_http2.PING, 0, 0, bytes(8)) * 3_000)
             assert await client.closed() == raw_http2.ENHANCE_YOUR_CALM
         else:
-            # 52 kB each: what the table of HPACK has as 62 stands in each 15 times.
+            # 52 kB each: entry 62 of the HPACK table is repeated 15 times.
             fields = [*raw_http2.POST, ("x", "a" * 3500)]
             for _ in range(25):
                 head = hpack.Encoder().encode(fields, huffman=False) + b"\xbe" * 14
@@ -163,7 +163,7 @@ async def test_what_is_refused_over_http_2_counts_for_its_address(what, tmp_path
         async with open_http(verify=False, http1=False, http2=True) as other:
             return await statuses(other, server.url, 1) == [429]
 
-    # The connection may be counted after its client has seen its end.
+    # The server may count the connection after its client has seen the end.
     await eventually(is_limited, "the address has to wait")
 
 

@@ -27,13 +27,13 @@ EXPECTING = [
     (name, expect)
     for name in HTTP_SERVERS
     for expect in ((), ("Expect: 100-continue",))
-    # It asks for every body by itself.
+    # That server sends `100 Continue` for every body itself.
     if not (expect and name == "asgi-hypercorn")
 ]
 
 
 def make_manager(**limits: object) -> SubscriptionManager:
-    # Whoever is refused is so at once, and not when a time is over.
+    # Refusals come at once, and not after a timeout.
     limits = {"max_message_bytes": LIMIT, "request_timeout": 600.0, **limits}
     return SubscriptionManager(
         [passthrough("feed", int, channel="feed")],
@@ -56,7 +56,7 @@ def may_be_read(answer: Answer) -> bool:
 async def test_a_length_past_the_limit_is_refused_by_its_head(name, expect):
     lines = (*JSON, *expect, f"Content-Length: {LIMIT + 1}")
     async with SERVERS[name](make_manager()) as url:
-        # Nothing of the body is sent, and nothing asks for it.
+        # The client sends no part of the body, and the server does not ask for it.
         answer = await ask(url, request(*lines))
         assert (answer.status, may_be_read(answer)) == (413, True)
         assert b"at most 10000 bytes" in answer.body
@@ -82,7 +82,7 @@ async def test_the_body_of_a_request_past_max_connections_is_not_requested(serve
         statuses.append((await ask(server.url, request(*lines))).status)
         return statuses[-1] == 503
 
-    # The other one may not be read yet.
+    # The server may not have read the other one yet.
     await eventually(is_refused, "the second one finds no place")
     assert set(statuses) <= {100, 503}
     writer.close()
@@ -117,7 +117,7 @@ async def test_a_chunked_body_counts_as_it_is_on_the_wire(url):
         endless = itertools.repeat(part)
         answer = await ask(url, CHUNKED + begin, endless, to_end=True)
         assert (answer.status, may_be_read(answer)) == (413, True), (begin, part[:9])
-        # All at once, with the head.
+        # The whole body together with the head.
         answer = await ask(url, CHUNKED + begin + part * 100, to_end=True)
         assert (answer.status, answer.is_closed) == (413, True), (begin, part[:9])
         assert answer.body.count(b"errors") == 1
@@ -170,7 +170,7 @@ TWO_READINGS = {
 async def test_an_ambiguous_head_is_a_400_and_closes_the_connection(lines, url):
     for is_hidden in (True, False):
         body = CHUNKS if is_hidden else BODY
-        # What one reading takes for a body is the next request in the other.
+        # One interpretation reads a body where the other reads the next request.
         sent = request(*JSON, *lines) + body + post(f"Origin: {ORIGIN}")
         answer = await ask(url, sent, to_end=True)
         assert (answer.status, answer.is_closed) == (400, True)

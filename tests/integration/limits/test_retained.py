@@ -63,7 +63,7 @@ async def test_an_operation_that_ends_by_itself_makes_room(serve, connect):
 async def test_ids_and_documents_count_as_well(what, serve, connect):
     async with manager_of(max_retained_bytes=20_000) as manager:
         client = await connect((await serve(manager)).url)
-        # An id counts twice, as it stands in each result.
+        # An id counts twice: it is also part of each result.
         long = "x" * (4_500 if what == "id" else 9_000)
         for number in range(3):
             query, id = "subscription { kept }", str(number)

@@ -25,7 +25,7 @@ async def test_large_selections_count(serve, connect):
     refused = running.pop()
     [error] = await client.receive_errors(refused)
     assert "max_retained_bytes" in error["message"]
-    # What has ended makes room.
+    # An ended operation frees memory.
     for id in running:
         await client.complete(id)
     await client.subscribe(document(0))

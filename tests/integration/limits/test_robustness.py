@@ -27,13 +27,13 @@ pytestmark = pytest.mark.attack
 CLIENTS = 2_000
 GARBAGE = 1_000
 AT_ONCE = 50
-"""Clients that are there at the same time."""
+"""Clients that are connected at the same time."""
 
 feed = passthrough("feed", int, channel="feed")
 
 
 class Ledger:
-    """Generators and calls that have begun and not ended."""
+    """Generators and calls that have started and not ended."""
 
     def __init__(self) -> None:
         self.open = 0
@@ -66,7 +66,7 @@ class Ledger:
 
 
 async def gone(manager: SubscriptionManager, ledger: Ledger) -> None:
-    """Return when nothing is left of any client."""
+    """Return when all resources of clients are freed."""
 
     def left() -> list[Any]:
         metrics = manager.metrics()
@@ -75,7 +75,7 @@ async def gone(manager: SubscriptionManager, ledger: Ledger) -> None:
     await eventually(lambda: not any(left()), "nothing is left of any client")
 
 
-# Subprotocol, and what it calls the beginning and the end of an operation.
+# Subprotocol, and its types of messages that start and end an operation.
 VOCABULARIES = [("graphql-transport-ws", "subscribe", "complete"), ("graphql-ws", "start", "stop")]
 
 
@@ -87,7 +87,7 @@ def by_http(path: str, accept: str, query: str) -> bytes:
 
 
 def stages(chance: random.Random) -> list[bytes]:
-    """What one client sends, step by step; it leaves after any of them."""
+    """The messages of one client, in steps; it may disconnect after each."""
     if chance.random() < 0.3:
         accept = chance.choice(["text/event-stream", "multipart/mixed", "application/json"])
         query = chance.choice(["subscription { stream }", "{ __typename }"])
@@ -107,13 +107,13 @@ def stages(chance: random.Random) -> list[bytes]:
 async def reserve(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, chance: random.Random
 ) -> None:
-    """Reserve an event stream and go some of the way with it."""
+    """Reserve an event stream, and make some of its steps."""
     writer.write(b"PUT /graphql HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n")
     if chance.random() < 0.3:
         return
     head = await reader.readuntil(b"\r\n\r\n")
     if not head.startswith(b"HTTP/1.1 201"):
-        # WebSockets are all that it serves.
+        # It serves only WebSockets.
         return
     token = (await reader.readexactly(32)).decode()
     if chance.random() < 0.7:
@@ -139,7 +139,7 @@ async def come_and_go(address: tuple[str, int], chance: random.Random) -> None:
             writer.write(step)
             await writer.drain()
             if chance.random() < 0.7:
-                # It has answered something, or does not.
+                # The server has answered, or it does not.
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(reader.read(1000), chance.random() * 0.01)
     except (OSError, EOFError):
@@ -161,7 +161,7 @@ async def at_once(count: int, client: Any) -> None:
 
 
 def adapter_tasks() -> int:
-    """Tasks of the adapters (a count); servers may keep some of their own."""
+    """Tasks of the adapters (count); servers may have others."""
     codes = (task.get_coro().cr_code.co_filename for task in asyncio.all_tasks())
     return sum("/fraiseql_subs/adapters/" in code for code in codes)
 
@@ -184,14 +184,14 @@ async def test_clients_that_come_and_go_in_random_states_leave_nothing(name):
         await gone(manager, ledger)
         assert ledger.begun > CLIENTS // 20
         await eventually(lambda: not adapter_tasks(), "no task of an adapter is left")
-        # And it serves as before.
+        # It still serves.
         healthy = await ProtocolClient.connect(url)
         await healthy.init()
         await healthy.close()
 
 
 def garbage(chance: random.Random) -> list[bytes]:
-    """Bytes that are no client's."""
+    """Bytes that no client would send."""
     noise = chance.randbytes(chance.randrange(1, 2000))
     upgraded = handshake(host="x")
     return chance.choice(

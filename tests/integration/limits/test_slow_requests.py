@@ -30,7 +30,7 @@ class Client:
 
     @classmethod
     async def connect(cls, port: int, sent: bytes = b"", *, is_small: bool = False) -> Client:
-        """Connect; a small client has little room for what it does not read."""
+        """Connect; with `small`, the client has a small receive buffer."""
         client_socket = socket.socket()
         client_socket.setblocking(False)
         if is_small:
@@ -41,7 +41,7 @@ class Client:
         return client
 
     async def rest(self) -> bytes:
-        """All that comes until the server closes."""
+        """Return all data until the server closes."""
         received = b""
         with contextlib.suppress(ConnectionError):
             while part := await asyncio.wait_for(self.reader.read(1 << 16), PATIENCE):
@@ -52,7 +52,7 @@ class Client:
         return int((await asyncio.wait_for(self.reader.readline(), PATIENCE)).split()[1])
 
     async def trickle(self) -> None:
-        """Send a byte now and then, until the server has enough of it."""
+        """Send a byte from time to time, until the server closes."""
         with contextlib.suppress(ConnectionError):
             while not self.reader.at_eof():
                 self.writer.write(b"a")
@@ -99,7 +99,7 @@ async def test_requests_take_places_from_their_heads_on(connected):
     async with ServerProcess(manager(limits)) as server:
         before = server.descriptors
         held = [await connected(server.port, HEAD + b"\r\n{") for _ in range(3)]
-        # Those that came first have the places; of the others none waits for a body.
+        # The first ones have the places. The server waits for no body of the others.
         refused = await connected(server.port, HEAD + b"\r\n")
         response = await refused.rest()
         assert response.startswith(b"HTTP/1.1 503 ")
@@ -184,7 +184,7 @@ async def test_a_tls_handshake_that_does_not_go_on_is_ended(connected, tmp_path)
 
 
 async def fill(client: Client, request: bytes) -> None:
-    """Ask again and again, never reading, until the server reads no more."""
+    """Send requests without reading, until the server stops reading."""
     transport = client.writer.transport
     assert isinstance(transport, asyncio.Transport)
     transport.pause_reading()
@@ -261,7 +261,7 @@ async def test_an_unread_event_stream_is_aborted(policy, connected):
 
 
 async def test_others_are_served_when_slow_clients_had_all_descriptors(connected):
-    """Slow clients of every kind, more of them than a process may have files."""
+    """Slow clients of every kind, more than the process may open files."""
     limits = f"limits=Limits({QUICK})"
     async with ServerProcess(manager(limits), descriptors=128) as server:
         kinds = [b"", HEAD + b"\r\n{", SLOW["the head of a first request"][0]]
@@ -271,7 +271,7 @@ async def test_others_are_served_when_slow_clients_had_all_descriptors(connected
 
 
 async def test_a_connection_that_goes_on_asking_is_kept_however_long_it_lasts():
-    """A probe keeps its connection: each request has the time of `request_timeout` anew."""
+    """A probe keeps its connection: `request_timeout` applies to each request."""
     async with ServerProcess(manager("limits=Limits(request_timeout=2.0)")) as server:
         client = await Client.connect(server.port)
         end = asyncio.get_running_loop().time() + 4

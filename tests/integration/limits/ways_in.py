@@ -24,7 +24,7 @@ PAGE = "https://page.example"
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back for one operation.
+    """The answer to one operation.
 
     Attributes:
         code: `extensions.code` of the first error; None without one.
@@ -38,7 +38,7 @@ class Answer:
 
     @property
     def is_limited(self) -> bool:
-        """Whether it is refused for its rate, as its protocol says that."""
+        """Whether the answer is a refusal for the rate, in the form of its protocol."""
         if self.status is None:
             return self.code == "RATE_LIMITED"
         if self.status != 429:
@@ -66,7 +66,7 @@ def open_http(user: str = "ada", **options: Any) -> httpx.AsyncClient:
 
 
 async def answer_of(response: httpx.Response) -> Answer:
-    """Read an answer as far as it comes at once: a stream that goes on is left."""
+    """Read the first part of an answer; the rest of a stream is not read."""
     kind = response.headers.get("content-type", "")
     errors = None
     if "json" in kind:
@@ -129,7 +129,7 @@ def by_websocket(subprotocol: str) -> Callable[[str], AbstractAsyncContextManage
                 id = str(next(ids))
                 begin, end = ("start", "stop") if is_older else ("subscribe", "complete")
                 await client.send({"id": id, "type": begin, "payload": request})
-                # One that goes on has an answer then.
+                # A stream has its answer then.
                 await client.send({"id": id, "type": end})
                 if not is_older:
                     await client.send({"type": "ping"})
@@ -158,11 +158,11 @@ WAYS: dict[str, Callable[..., AbstractAsyncContextManager[Run]]] = {
     "graphql-transport-ws": by_websocket("graphql-transport-ws"),
     "graphql-ws": by_websocket("graphql-ws"),
 }
-"""Over the network; each is opened at a URL for WebSockets, by a user."""
+"""The transports over a network; each is opened with a URL for WebSockets, and a user."""
 
 
 def in_process(manager: SubscriptionManager, identity: Any) -> dict[str, Run]:
-    """The ways without a network."""
+    """The transports without a network."""
 
     async def subscribe(request: dict[str, Any]) -> Answer:
         try:

@@ -11,7 +11,7 @@ SECRET = "postgres://admin:hunter2@db"
 
 
 class SecretError(Exception):
-    """Its name is none of the client's business either."""
+    """Its name must not reach the client either."""
 
 
 async def told(manager: SubscriptionManager, document: str, *events: Any) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """A program that has a server refuse many requests: `python refused_requests.py PORT COUNT SIZE`.
 
-It asks from a page that is not listed, whose name has `SIZE` characters.
+The requests come from a page that is not listed, with an origin of `SIZE` characters.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ PIPELINED = 16
 
 
 def refuse(port: int, count: int, size: int) -> None:
-    """Be refused `count` times; a refusal ends its connection, after what came with it."""
+    """Be refused `count` times; a refusal ends its connection."""
     head = (
         "POST /graphql HTTP/1.1\r\nHost: 127.0.0.1\r\n"
         f"Origin: https://{'x' * size}.example\r\nContent-Length: 0\r\n\r\n"

@@ -40,7 +40,7 @@ SUMMARY = re.compile(r"^(\d+) more of \"(.*)\" were not written$")
 
 
 class Watch(logging.Handler):
-    """Keeps the records of this package, and how many came in one turn of the event loop."""
+    """Keeps the records of this package, and how many one turn of the event loop writes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class Watch(logging.Handler):
         return [text for text in self.texts if not SUMMARY.match(text)]
 
     def counted(self, name: str = "") -> int:
-        """What the summaries tell of one kind, or of all."""
+        """The counts in the summaries, of one kind or of all."""
         found = [SUMMARY.match(text) for text in self.texts]
         return sum(int(match[1]) for match in found if match and name in match[2])
 
@@ -124,7 +124,7 @@ async def test_records_that_wait_for_a_stopped_loop_are_bounded(serve, watch):
     manager = make_manager()
     server = await serve(manager)
     count = 4_000
-    # The loop stands until it has ended.
+    # The loop is blocked until the process has ended.
     arguments = [sys.executable, PROGRAM, str(server.port), str(count), "30000"]
     subprocess.run(arguments, check=True)  # noqa: ASYNC221
     await eventually(lambda: len(watch.written) + watch.counted() >= count, "all are told")
@@ -186,14 +186,14 @@ class Raises(logging.Handler):
 
 
 class Recurses(logging.Handler):
-    """Says something itself whenever something is said."""
+    """Logs a record for each record."""
 
     def emit(self, record: logging.LogRecord) -> None:
         logging.getLogger(record.name).warning("a handler of %s", record.name)
 
 
 class Subscribes(logging.Handler):
-    """Makes a fault of each record, whose record makes another."""
+    """Causes a fault for each record, whose record causes another."""
 
     def emit(self, record: logging.LogRecord) -> None:
         from fraiseql_subs._faults import faults
@@ -253,11 +253,11 @@ async def test_a_handler_that_fails_does_no_harm(kind, serve, connect, capfd):
     with contextlib.suppress(OSError, ValueError):
         handler.close()
     told = capfd.readouterr().err
-    # `logging` itself tells of each record that a handler of its own cannot write.
+    # `logging` itself reports each record that one of its handlers cannot write.
     by_logging = told.count("--- Logging error ---")
     assert by_logging <= AT_ONCE + PER_SECOND * (time.monotonic() - started + 1) + 20
     if not by_logging:
-        # We tell once in a minute.
+        # This package reports it once in a minute.
         assert told.count("\n") <= 1
 
 

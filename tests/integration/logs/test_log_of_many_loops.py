@@ -52,7 +52,7 @@ def new_loop(request) -> Callable[[], asyncio.AbstractEventLoop]:
 
 
 def make_manager(field: str) -> SubscriptionManager:
-    """A manager that writes to its log what was published as `field` and does not fit."""
+    """A manager that logs published values of `field` that do not fit its type."""
     security = Security(origins=[PAGE])
     return SubscriptionManager([passthrough(field, int, channel="events")], security=security)
 
@@ -76,7 +76,7 @@ def running(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
 
 @contextlib.contextmanager
 def standing(manager: SubscriptionManager, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-    """The loop has run, is not closed and may never run again."""
+    """A loop that has run, is not closed, and may not run again."""
     loop.run_until_complete(manager.start())
     yield
     loop.run_until_complete(manager.close())
@@ -84,7 +84,7 @@ def standing(manager: SubscriptionManager, loop: asyncio.AbstractEventLoop) -> I
 
 @contextlib.contextmanager
 def blocked(manager: SubscriptionManager, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-    """The loop runs a function that takes long."""
+    """A loop that runs a slow function."""
     release = threading.Event()
     with running(loop):
         asyncio.run_coroutine_threadsafe(manager.start(), loop).result(PATIENCE)
@@ -104,7 +104,7 @@ def closed(manager: SubscriptionManager, loop: asyncio.AbstractEventLoop) -> Ite
 
 @pytest.fixture(params=[standing, blocked, closed], ids=lambda state: state.__name__)
 def first(request, new_loop) -> Iterator[SubscriptionManager]:
-    """A manager on a loop that does not turn."""
+    """A manager on a loop that does not run."""
     manager, loop = make_manager("first"), new_loop()
     with request.param(manager, loop):
         yield manager
@@ -145,7 +145,7 @@ def test_records_of_a_stopped_loop_are_written_by_another(kept, new_loop):
 async def log_a_fault_and_block(manager: SubscriptionManager, release: threading.Event) -> None:
     async with manager.subscribe("subscription { first }") as stream:
         await manager.publish("events", "no number")
-        # What is logged waits for a turn of this loop.
+        # Records wait until this loop runs.
         release.wait()
         assert (await anext(stream)).errors
 

@@ -16,7 +16,7 @@ from fraiseql_subs import GraphQLError, SubscriptionManager, ValidationError
 
 
 class Unreadable(Exception):
-    """Is none of the exceptions that values cause."""
+    """Differs from the exceptions that values cause."""
 
 
 def parse_stamp(value: Any) -> str:

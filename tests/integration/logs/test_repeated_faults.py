@@ -33,7 +33,7 @@ def fail(*_: Any) -> Any:
 
 
 def faults(caplog) -> list[logging.LogRecord]:
-    """The records with a traceback, or that tell of a misfit."""
+    """The records with a traceback, or about a value that does not fit."""
     return [
         r
         for r in caplog.records
@@ -42,7 +42,7 @@ def faults(caplog) -> list[logging.LogRecord]:
 
 
 def counts(caplog) -> list[Any]:
-    """What was counted."""
+    """Return the counts in the log."""
     return [r.args[-1] for r in caplog.records if "more since" in r.msg]
 
 
@@ -118,11 +118,11 @@ async def test_one_record_for_many_subscribers_and_events(kind, caplog):
         await eventually(lambda: faults(caplog), "the fault is logged")
     assert len(faults(caplog)) == 1
     if kind == "passthrough":
-        # Equal passthroughs are projected once for all.
+        # Equal passthroughs are projected once.
         assert metrics.field_errors == EVENTS
     else:
         assert metrics.resolver_errors + metrics.field_errors == SUBSCRIBERS * EVENTS
-        # The rest is told when the manager ends.
+        # The remaining count is logged when the manager ends.
         assert counts(caplog) == [SUBSCRIBERS * EVENTS - 1]
 
 
@@ -190,7 +190,7 @@ async def test_resolvers_and_context_getters_of_a_given_schema(caplog):
     schema = strawberry.Schema(Query, subscription=Subscription)
     async with SubscriptionManager(schema=schema) as manager:
         for index in range(5):
-            # A client cannot make many faults of one by its aliases.
+            # A client cannot turn one fault into many by aliases.
             async with manager.subscribe(f"{{ alias{index}: broken }}") as stream:
                 assert (await anext(stream)).errors
     assert len(faults(caplog)) == 1

@@ -88,7 +88,7 @@ async def test_a_message_over_the_limit_in_fragments_is_refused_as_well(neighbou
 
 async def test_text_that_is_not_utf8_closes_with_1007(neighbour, connect):
     client = await connect(neighbour.url)
-    # The client library refuses to encode it, so the frame is written below it.
+    # The client library refuses to encode it, so the test writes the frame itself.
     frame = Frame(Opcode.TEXT, b'{"type": "\xff"}').serialize(mask=True)
     client.socket.transport.write(frame)
     await client.expect_close(1007, "Text messages must be UTF-8")
@@ -268,7 +268,7 @@ async def test_a_port_in_use_is_named(manager):
             async with manager.serve(port=port):
                 pass
         assert "in use" in str(refused.value)
-    # No operation was left half started.
+    # No operation has remained half started.
     async with manager.serve(port=0, drain=0):
         pass
 

@@ -87,7 +87,7 @@ async def test_a_key_set_that_cannot_be_fetched_is_told_why(serve, connect, capl
     )
     server = await serve(manager)
     client = await connect(server.url, init=False)
-    # A header that names a key, and no more than the form of the rest.
+    # A header with a key; the rest only has the right form.
     token = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImEifQ.e30.AAAA"
     await client.send({"type": "connection_init", "payload": {"token": token}})
     await client.expect_close(4403)

@@ -126,7 +126,7 @@ async def authenticate(params: Any) -> Identity | None:
 
 JSON = {"content-type": "application/json"}
 
-# What is asked, and the status of the answer.
+# The request, and the status of the answer.
 ERRORS: dict[str, tuple[int, str, str, dict[str, str], bytes]] = {
     "no json": (400, "POST", "", JSON, b"{"),
     "refused": (403, "POST", "?as=stranger", JSON, b'{"query":"{ __typename }"}'),
@@ -173,7 +173,7 @@ async def test_a_page_of_an_allowed_origin_may_read_a_503(name):
 
 
 async def test_a_body_that_is_cut_off_is_told_to_the_page_as_well(serve):
-    """The embedded server reads it itself."""
+    """The embedded server parses it itself."""
     server = await serve(make_manager(security=Security(origins=[ORIGIN])))
     reader, writer = await asyncio.open_connection(server.host, server.port)
     head = (

@@ -319,7 +319,7 @@ async def test_an_invalid_handshake_is_refused(line, replacement, expected, mana
 
 
 async def test_another_upgrade_is_left_out_and_the_request_is_answered(manager, serve, stack):
-    """As of clients that would rather speak HTTP/2; RFC 9110, section 7.8."""
+    """A client that prefers HTTP/2; RFC 9110, section 7.8."""
     server = await serve(manager)
     reader, writer = await asyncio.open_connection(server.host, server.port)
     stack.callback(writer.close)
@@ -351,7 +351,7 @@ asyncio.run(main())
 async def test_a_websocket_takes_one_file_descriptor_of_the_server(connect):
     async with program(SERVER) as (process, url):
         server = psutil.Process(process.pid)
-        # It is acknowledged, so what belonged to its handshake is given up.
+        # It is acknowledged, so the state of its handshake is freed.
         await connect(url)
         before = server.num_fds()
         for _ in range(10):

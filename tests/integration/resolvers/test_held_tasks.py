@@ -17,7 +17,7 @@ from fraiseql_subs.adapters._tasks import Peer
 
 
 class Waiting:
-    """Waits for a future that only its waiter holds."""
+    """Waits for a future that only the waiting task references."""
 
     def __init__(self) -> None:
         self._future: Any = lambda: None
@@ -33,7 +33,7 @@ class Waiting:
             self.was_completed = future.done() and not future.cancelled()
 
     async def go_on(self) -> None:
-        """Let it go on, once the garbage collector has run while it waited."""
+        """Run the garbage collector while it waits, then let it go on."""
         await eventually(lambda: self._future() is not None, "it waits")
         for _ in range(3):
             gc.collect()
@@ -45,7 +45,7 @@ class Waiting:
 
 
 class Awaitable:
-    """One that is no coroutine."""
+    """An awaitable that is not a coroutine."""
 
     def __init__(self, waiting: Waiting) -> None:
         self._waiting = waiting

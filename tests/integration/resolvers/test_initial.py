@@ -10,7 +10,7 @@ from fraiseql_subs import Context, GraphQLError, SubscriptionManager, subscripti
 
 
 class Counter:
-    """A state, and events that tell of its changes."""
+    """A state, and events about its changes."""
 
     def __init__(self) -> None:
         self.value = 0

@@ -12,7 +12,7 @@ from fraiseql_subs import SKIP, Context, GraphQLError, SubscriptionManager, subs
 
 
 class Feed:
-    """Initial values under control, and events that count on."""
+    """Initial values that the test controls, and events that count on."""
 
     def __init__(self) -> None:
         self.steps: asyncio.Queue[Any] = asyncio.Queue()
@@ -152,7 +152,7 @@ async def test_one_that_takes_too_long_for_a_value_is_ended_and_events_follow(wi
         stream = manager.subscribe("subscription { changed }")
         feed.steps.put_nowait(1)
         results = [await within(anext(stream))]
-        # On a machine that is busy the first value may be late as well.
+        # On a busy machine, the first value may be late too.
         while results[-1].errors is None:
             results.append(await within(anext(stream)))
         assert all(result.data == {"changed": 1} for result in results[:-1])

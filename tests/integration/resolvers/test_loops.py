@@ -28,7 +28,7 @@ async def ask(function: Callable[..., Any], *events: Any) -> list[Any]:
 
 @pytest.fixture(params=["asyncio", "uvloop"])
 def run(request) -> Callable[[Awaitable[Any]], Any]:
-    """Run on a loop of its own, as `asyncio.run` does."""
+    """Run on a new loop, as `asyncio.run` does."""
 
     def run(main: Awaitable[Any]) -> Any:
         loop = uvloop.new_event_loop() if request.param == "uvloop" else asyncio.new_event_loop()
@@ -134,7 +134,7 @@ async def test_a_call_is_cancelled_when_its_subscriber_leaves_while_its_task_is_
         task = asyncio.Task(coroutine, loop=loop, **options)
         if coroutine.__name__ == "resolve":
             responses.close()
-            # Another thread ends the subscription, and this one must not run on before.
+            # Another thread ends the subscription; this one waits for it.
             eventually_sync(lambda: not manager.metrics().subscriptions, "it is ended")
             made.set_result(task)
         return task
@@ -176,7 +176,7 @@ async def test_calls_that_suspend_neither_block_nor_reorder_others(within):
 
 
 async def test_the_loop_stays_responsive_while_many_calls_wait():
-    """A batch is bounded: other callbacks of the loop run between two of them."""
+    """A batch is bounded: other callbacks of the loop run between two batches."""
     ticks = 0
 
     async def tick() -> None:
@@ -195,5 +195,5 @@ async def test_the_loop_stays_responsive_while_many_calls_wait():
         await manager.publish_many(("events", number) for number in range(4_000))
         seen = {(await anext(stream)).data["busy"] for _ in range(4_000)}
         ticking.cancel()
-    # With 256 calls at most in one turn there are many turns.
+    # With at most 256 calls in one turn, there are many turns.
     assert len(seen) >= 4_000 // 256

@@ -34,14 +34,14 @@ def check_logged(caplog: Any, kind: type[BaseException], what: str) -> None:
     raised: BaseException | None = record.exc_info[1]
     while raised is not None and not isinstance(raised, kind):
         raised = raised.__cause__
-    # Python 3.10 raises a cancellation again as one without a traceback.
+    # Python 3.10 raises the cancellation again without a traceback.
     while raised is not None and raised.__traceback__ is None:
         raised = raised.__context__
     assert raised is not None
 
 
 async def inner_task() -> None:
-    """Await a task that somebody else has cancelled."""
+    """Await a task that other code has cancelled."""
     task = asyncio.ensure_future(asyncio.Event().wait())
     task.cancel()
     await task
@@ -259,7 +259,7 @@ def test_cancellation_by_the_server_is_not_a_fault(how, caplog):
         task.cancel()
         loop.close()
         task._log_destroy_pending = False
-        # Another loop finds it closed while a task of its own runs.
+        # Another loop finds it closed while one of its tasks runs.
         asyncio.run(start_again(manager))
     else:
         asyncio.run(main())

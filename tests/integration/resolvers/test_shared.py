@@ -95,7 +95,7 @@ async def test_a_group_ends_with_its_last_member_and_may_start_again():
             async with manager.subscribe(TOTAL) as one, manager.subscribe(TOTAL) as two:
                 await manager.publish("orders", round)
                 assert (await anext(one)).data == (await anext(two)).data == {"total": round}
-            # Commands to one worker are carried out in order.
+            # A worker executes commands in order.
             async with manager.subscribe("{ __typename }"):
                 assert manager.metrics().subscriptions == 0
             await manager.publish("orders", 100)
@@ -179,8 +179,8 @@ async def test_the_server_may_stop_while_in_process_members_go_on(connect):
 @pytest.mark.parametrize(
     ("parameters", "options", "problem"),
     [
-        ("event, context", {}, "take the parameter `context` out"),
-        ("event", {"initial": lambda: 1}, "take `initial` out"),
+        ("event, context", {}, "remove the parameter `context`"),
+        ("event", {"initial": lambda: 1}, "remove `initial`"),
     ],
 )
 def test_what_belongs_to_one_client_cannot_be_shared(parameters, options, problem):

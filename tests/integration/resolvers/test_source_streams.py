@@ -147,7 +147,7 @@ async def test_a_generator_does_not_run_ahead_of_its_client(within):
         stream = manager.subscribe("subscription { endless }")
         for _ in range(5):
             await anext(stream)
-        # An answer from another subscription: all that can run has run.
+        # After the answer of another subscription, all ready tasks have run.
         async for _ in manager.subscribe("{ __typename }"):
             pass
         ahead = made
@@ -179,7 +179,7 @@ async def test_an_exception_ends_the_stream_with_an_error(
     (error,) = await client.receive_errors(id)
     assert error["message"] == message
     assert ("secret" in caplog.text) == isinstance(exception, ValueError)
-    # The id is free again, and the connection is as before.
+    # The id is free again, and the connection still works.
     await client.subscribe("{ __typename }", id=id)
     assert await client.receive_data(id) == {"__typename": "Query"}
 

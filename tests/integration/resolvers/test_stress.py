@@ -26,7 +26,7 @@ EVENTS = 1_500
 
 
 class Ledger:
-    """What began and how often it ended."""
+    """The calls that began, and how often each ended."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
@@ -172,7 +172,7 @@ async def test_every_call_ends_once_whatever_happens(seed, serve, connect, caplo
     assert len(crowd.received) > 50
     for seen in crowd.received:
         assert seen == sorted(set(seen))
-    # A timeout is told to the client and is no fault of the server's.
+    # A timeout is reported to the client, and is not logged as a fault.
     assert "Traceback" not in caplog.text
 
 

@@ -17,7 +17,7 @@ from fraiseql_subs import Event, GraphQLError, SubscriptionManager, subscription
 
 @pytest.fixture
 async def noise() -> list[Any]:
-    """What the event loop is told in vain: exceptions and tasks that are ignored."""
+    """The exceptions and tasks that the event loop reports as ignored."""
     told: list[Any] = []
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context))
     return told
@@ -25,7 +25,7 @@ async def noise() -> list[Any]:
 
 @pytest.fixture
 async def tidy(noise) -> AsyncIterator[None]:
-    """Fail when a task is left, or the event loop has something to complain of."""
+    """Fail when a task remains, or the event loop has reported an exception."""
     before = asyncio.all_tasks()
     yield
     others = lambda: asyncio.all_tasks() - {asyncio.current_task()}  # noqa: E731

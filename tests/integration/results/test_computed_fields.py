@@ -125,7 +125,7 @@ class Node:
 
 
 async def twice(annotation: Any, value: Any, selection: str) -> list[Any]:
-    """What is sent for an object that a resolver returns, and for one that is published."""
+    """The results of an object that a resolver returns, and of one that is published."""
 
     @subscription(channel="c")
     def returned(event):
@@ -214,7 +214,7 @@ def test_what_cannot_be_a_field_is_refused_where_it_is_written():
             async def total(self) -> int:
                 return 1
 
-    with pytest.raises(SchemaError, match="more than `self`"):
+    with pytest.raises(SchemaError, match="parameters beside `self`"):
 
         class B:
             @computed_field

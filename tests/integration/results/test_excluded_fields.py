@@ -29,7 +29,7 @@ class Child(Account):
 
 class Untyped(BaseModel):
     name: str
-    # No GraphQL type; it is not needed for what is never sent.
+    # Not a GraphQL type: a field that is never sent does not need one.
     password: SecretStr = Field(exclude=True)
 
 

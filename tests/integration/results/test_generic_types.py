@@ -58,7 +58,7 @@ class Pair(Generic[T, U]):
 
 @dataclass
 class Swapped(Pair[U, T], Generic[T, U]):
-    """Its own T is the U of the class that it derives from."""
+    """Its T is the U of its base class."""
 
     third: T
 

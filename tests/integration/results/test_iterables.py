@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class QuerySet(Generic[T]):
-    """As an ORM has it: an iterable that reads when it is iterated over."""
+    """Like that of an ORM: an iterable that reads on iteration."""
 
     def __init__(self, *items: T) -> None:
         self._items = items
@@ -29,7 +29,7 @@ class QuerySet(Generic[T]):
 
 
 class ScalarResult(Generic[T]):
-    """As SQLAlchemy has it: an iterator that is read once."""
+    """Like that of SQLAlchemy: an iterator that can be read once."""
 
     def __init__(self, *items: T) -> None:
         self._items = iter(items)

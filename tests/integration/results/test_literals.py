@@ -71,7 +71,7 @@ def test_values_that_graphql_has_no_type_for_are_refused(annotation):
 
 
 async def answer(annotation: Any, value: str) -> tuple[Any, str]:
-    """What the resolver is given for an argument, and the message of the refusal."""
+    """The value of an argument in the resolver, and the message of a refusal."""
     seen: list[Any] = []
 
     @subscription(channel="c")

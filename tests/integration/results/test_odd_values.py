@@ -111,7 +111,7 @@ async def test_what_has_no_json_cannot_be_published(name):
         assert str(refused.value).startswith("data.a[0]")
         with pytest.raises(PublishError, match=problem):
             await served.publish_many([("anything", value)])
-        # And the manager goes on.
+        # The manager still works.
         await served.publish("anything", 1)
 
 
@@ -263,5 +263,5 @@ async def test_any_other_exception_is_one_error_and_the_manager_goes_on(place, e
 
 
 def test_the_interpreter_refuses_long_integers_as_texts():
-    """What the cases of 5,000 digits rest on."""
+    """The limit that the cases of 5,000 digits need."""
     assert 0 < sys.get_int_max_str_digits() < 5000

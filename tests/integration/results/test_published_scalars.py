@@ -66,7 +66,7 @@ class ModelPhoto(pydantic.BaseModel):
 
 
 class WrittenPhoto(pydantic.BaseModel):
-    """Writes one of its fields by itself, which pydantic then writes all of."""
+    """Serialises one of its fields itself, so pydantic serialises the whole model."""
 
     content: Base64
     day: date

@@ -81,7 +81,7 @@ order_feed = passthrough("orderFeed", Order, channel="orders")
 
 
 async def first(document: str, data: Any = None, **options: Any) -> Any:
-    """The result of the first event, without what surrounds it."""
+    """Return the result of the first event."""
     manager = SubscriptionManager([order_updated, order_feed])
     async with manager, manager.subscribe(document, **options) as stream:
         await manager.publish("orders", data)

@@ -202,7 +202,7 @@ async def test_a_result_with_it_is_an_error_of_its_field():
 
 
 async def test_a_client_cannot_send_it():
-    """JSON may spell one as an escape, which the core takes for no text."""
+    """JSON may write one as an escape, which the core does not accept as text."""
     async with SubscriptionManager([feed]) as manager:
         connection = manager._core.connect(["graphql-transport-ws"], Peer())
         connection.receive_text(json.dumps({"type": LONE}))

@@ -50,7 +50,7 @@ class CreatedTuple(NamedTuple):
 
 @dataclass
 class Archived(Deleted):
-    """Not in any union itself."""
+    """Is not a member of any union."""
 
 
 @dataclass
@@ -75,7 +75,7 @@ class ModelPage(pydantic.BaseModel, Generic[T]):
 
 
 async def results(field: Any, document: str, *events: Any) -> list[Any]:
-    """The data of the field for each event; the messages of errors where there is none."""
+    """The data of the field for each event, or the messages of errors."""
     manager = SubscriptionManager([field])
     found = []
     async with manager, manager.subscribe(document) as stream:
@@ -372,7 +372,7 @@ async def test_types_of_a_schema_in_sdl_are_kept_as_well():
 
 
 class Stranger:
-    """No type of the schema, with the fields of both."""
+    """A class that is not in the schema, with the fields of both types."""
 
     order_id = 1
 
@@ -396,7 +396,7 @@ async def test_a_value_that_cannot_be_decided_is_told_of_in_the_log(value, logge
             result = await anext(results)
     assert result.data == {"event": None}
     (error,) = result.errors
-    # As other servers say it; what the value is, is not the client's business.
+    # As other servers do; the value is not shown to the client.
     assert error["message"].startswith('Abstract type "CreatedOrDeleted" must resolve to an Object')
     assert "__typename" not in error["message"]
     assert logged in caplog.text

@@ -1,4 +1,4 @@
-"""Schemas of other libraries: their executors serve what no declared subscription does."""
+"""Schemas of other libraries: their executors run operations without a declared subscription."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def strawberry_schema(state: State) -> Any:
             raise ValueError("broken at once")
             yield 1
 
-    # Names that annotations refer to as texts.
+    # Names in annotations that are strings.
     globals().update(Order=Order)
     return strawberry.Schema(Query, Mutation, Subscription)
 
@@ -251,7 +251,7 @@ async def test_a_mutation_without_an_executor_is_refused():
 
 
 def test_what_is_no_schema_is_refused():
-    with pytest.raises(SchemaError, match="is no schema: pass SDL"):
+    with pytest.raises(SchemaError, match="is not a schema: pass SDL"):
         SubscriptionManager(schema=42)
     with pytest.raises(ConfigurationError, match="context_getter is for the executor"):
         SubscriptionManager(schema=SDL, context_getter=lambda context: context)

@@ -1,4 +1,4 @@
-"""What the executor of a given schema would have been asked elsewhere, it is asked here.
+"""An existing schema's executor is called as it would be without this package.
 
 Its extensions, its rules and a `context_getter` that refuses hold for queries, for introspection,
 and for documents that do not parse or do not fit the schema.
@@ -105,7 +105,7 @@ SCHEMAS = {"strawberry": strawberry_schema, "ariadne": ariadne_schema}
 
 
 async def errors_of(manager: SubscriptionManager, document: str, **options: Any) -> list[Any]:
-    """Run an operation and return its errors, wherever they come."""
+    """Run an operation and return its errors, from any place in the response."""
     try:
         result = await anext(manager.subscribe(document, **options))
     except ValidationError as error:
@@ -114,7 +114,7 @@ async def errors_of(manager: SubscriptionManager, document: str, **options: Any)
 
 
 class Recorder(SchemaExtension):
-    """Notes which hooks are called."""
+    """Records which hooks are called."""
 
     seen: list[str]
 
@@ -169,7 +169,7 @@ async def test_introspection_is_off_where_the_schema_has_it_off(server):
 
 
 class NoNested(graphql.ValidationRule):
-    """Refuses one field in words of its own."""
+    """Refuses one field with its own message."""
 
     def enter_field(self, node: Any, *_: Any) -> None:
         if node.name.value == "nested":
@@ -182,7 +182,7 @@ class NoNested(graphql.ValidationRule):
         (lambda: MaxTokensLimiter(max_token_count=4), "{ nested { hello } }", "4 tokens"),
         (lambda: QueryDepthLimiter(max_depth=1), "{ nested { nested { hello } } }", "depth"),
         (lambda: AddValidationRules([NoNested]), "{ nested { hello } }", "no nesting here"),
-        # Beside what is refused here as well.
+        # In addition to the refusals of this package.
         (lambda: AddValidationRules([NoNested]), "{ nested { nothing } }", "no nesting here"),
         (MaskErrors, "{ nothing }", "Unexpected error."),
         (MaskErrors, "{ nothing", "Unexpected error."),
@@ -207,7 +207,7 @@ async def test_a_context_getter_that_refuses_everybody_leaves_nothing_open(name,
 
 @pytest.mark.parametrize("name", SCHEMAS)
 async def test_a_document_that_is_refused_here_runs_nowhere(name):
-    """Also where the executor has nothing against it."""
+    """Also when the executor would accept it."""
     schema = SCHEMAS[name]()
     resolved = []
     core = getattr(schema, "_schema", schema)
@@ -233,7 +233,7 @@ async def test_errors_of_refused_documents_keep_their_places(name):
 
 @pytest.mark.parametrize("name", SCHEMAS)
 async def test_introspection_and_faults_need_no_permission(name):
-    """Rules about data do not stand in the way of what tells no data."""
+    """Rules about data do not apply to fields without data."""
     security = Security(
         rbac=RBAC(fields={"Query.hello": "secrets:read"}), scope=Scope({"to": "$identity.user_id"})
     )
@@ -269,7 +269,7 @@ async def test_refused_documents_are_errors_on_every_transport(serve, connect):
 
 
 async def test_a_reserved_stream_answers_refused_documents_with_their_own_request(serve):
-    """GraphQL over SSE, single connection mode: what is refused is the answer to its POST."""
+    """GraphQL over SSE, single connection mode: the POST is answered with the refusal."""
     server = await serve(SubscriptionManager(schema=strawberry_schema(MaskErrors)))
 
     def refuse(context: Context) -> Any:
@@ -365,7 +365,7 @@ async def _later(context: Context) -> dict[str, Any]:
 
 
 async def test_a_native_subscription_is_not_the_executors():
-    """Extensions of a schema are not asked about fields that were taken over."""
+    """Extensions of a schema are not called for subscriptions that this package has taken over."""
     seen: list[str] = []
     extension = type("Recorder", (Recorder,), {"seen": seen})
     count = passthrough("count", channel="counts")

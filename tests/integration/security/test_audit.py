@@ -1,4 +1,4 @@
-"""Each denial is logged: who, what, which check; never a token or a payload."""
+"""Each denial is logged with user, operation and check; never with a token or a payload."""
 
 from __future__ import annotations
 

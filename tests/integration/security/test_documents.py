@@ -141,9 +141,9 @@ async def test_trusted_documents_are_read_from_a_file(manifest, tmp_path, serve,
     ("content", "problem"),
     [
         (None, "cannot be read"),
-        ("{", "is no JSON"),
+        ("{", "is not JSON"),
         ("[]", "holds no documents"),
-        ('{"orders": 1}', "entry 'orders' is no text"),
+        ('{"orders": 1}', "entry 'orders' is not a text"),
         ('{"operations": [{"id": "orders"}]}', "lacks `id` or `body`"),
     ],
 )

@@ -47,7 +47,7 @@ def isolated(**options: Any) -> SubscriptionManager:
 
 
 async def stands(client: Any, extensions: dict[str, Any]) -> dict[str, Any]:
-    """Subscribe; gives where the subscription stands."""
+    """Subscribe; returns the position of the subscription."""
     id = await client.subscribe("subscription { feed }", extensions=extensions)
     result = await client.receive_next(id)
     return result["extensions"]["resume"] | {"operation": id, "data": result["data"]}

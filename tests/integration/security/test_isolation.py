@@ -93,7 +93,7 @@ async def play(steps: list[tuple[str, Any, Any]]) -> None:
                     if subscriber.may_see(event):
                         subscriber.expected.append(n)
         for tenant in ("a", "b"):
-            # The sign that all others have arrived: every user may see it.
+            # The last event, which every user may see: the others have arrived before it.
             await manager.publish("orders", {"n": LAST, "tenant": tenant, "owner": ["1", "2"]})
         for subscriber in live:
             received = []

@@ -41,7 +41,7 @@ REFUSED = {
     "no user": ({"roles": ["admin"]}, 'an identity needs a "user_id"'),
     "an end that is no number": ({"user_id": "a", "expires_at": "soon"}, "Identity.expires_at"),
     "an object with roles as a text": (User("a", "admin"), "Identity.roles is 'admin'"),
-    "something else": (7, "7 is no identity"),
+    "something else": (7, "7 is not an identity"),
 }
 
 

@@ -35,7 +35,7 @@ async def told(context: Context) -> AsyncIterator[str]:
 
 
 class Asked:
-    """A manager that notes what its hook was asked about."""
+    """A manager that records the parameters of its hook."""
 
     def __init__(self) -> None:
         self.params: list[ConnectionParams] = []

@@ -123,7 +123,7 @@ async def test_a_target_that_names_another_server_than_host_is_a_400(form, serve
     for authority in ("localhost", "LOCALHOST:80"):
         sent = form().replace(b" /graphql", f" http://{authority}/graphql".encode())
         assert (await ask(server.url, sent)).status in (101, 200), authority
-    # Without `hosts` as well: whoever is in front may have looked at the other one.
+    # Also without `hosts`: a proxy may have checked the other one.
     server = await serve(make_manager(hosts=None))
     sent = form().replace(b" /graphql", b" http://evil.test/graphql")
     assert (await ask(server.url, sent)).status == 400

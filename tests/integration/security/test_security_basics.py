@@ -143,7 +143,7 @@ async def test_a_page_passes_by_its_own_host_only_where_that_is_listed(serve, co
     origins = ["https://app.example.com"]
     server = await serve(make_manager(origins=origins))
     own = server.http_url.removesuffix("/graphql")
-    # Its name might be one that somebody has pointed here.
+    # An attacker's name may resolve to this address.
     with pytest.raises(InvalidStatus):
         await connect(server.url, origin=own)
     server = await serve(make_manager(origins=origins, hosts=["127.0.0.1"]))

@@ -92,7 +92,7 @@ class Subscriber:
 
 
 async def received(subscriber: Subscriber, last: int) -> list[int]:
-    """Take what reached a subscriber, up to the order `last`, which everybody may see."""
+    """Return the events of a subscriber, up to the order `last`, which every user may see."""
     import json
 
     ids: list[int] = []

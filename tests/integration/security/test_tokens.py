@@ -66,7 +66,7 @@ async def test_a_token_is_taken_from_payload_header_or_cookie(payload, headers, 
     [
         None,
         "nonsense",
-        # What `token` takes: it is signed when the test runs, and holds for a minute.
+        # Arguments of `token`, which signs when the test runs. It is valid for a minute.
         {"secret": "another-secret-of-thirty-two-bytes-or-so"},
         {"exp": time.time() - 60},
         {"aud": "other"},
@@ -112,7 +112,7 @@ async def test_the_end_of_a_token_ends_the_live_connection(serve, connect):
     server = await serve(manager)
     neighbour = await connect(server.url, {"token": token()})
     client = await connect(server.url, init=False)
-    # As late as can be: it has to hold until it is there.
+    # Signed as late as possible: it has to be valid when it arrives.
     await client.init({"token": token(exp=time.time() + 3)})
     await client.subscribe("subscription { who }")
     await client.expect_close(4403, "Identity expired")
@@ -157,7 +157,7 @@ async def test_only_listed_hosts_are_answered(serve, connect):
         ({"algorithms": []}, "no algorithm is listed"),
         ({"algorithms": ["RS256"]}, "PEM public key"),
         ({"algorithms": ["HS256", "RS256"]}, "`algorithms` mixes HS"),
-        ({"key": None, "jwks": "{}"}, "no JSON Web Key Set"),
+        ({"key": None, "jwks": "{}"}, "not a JSON Web Key Set"),
         ({"leeway": -1}, "at least 0"),
         ({"key": 5}, "JWT.key is of type int"),
         ({"key": None, "jwks": {}}, "JWT.jwks is {}"),

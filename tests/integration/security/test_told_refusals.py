@@ -41,7 +41,7 @@ REASONS = {
     ),
     "a token without an end": (
         {"token": token()},
-        "its claim `exp` is missing, or is no number of seconds",
+        "its claim `exp` is missing, or is not a number of seconds",
     ),
     "a token that has ended": ({"token": token(exp=time.time() - 60)}, "expired token"),
 }

@@ -36,7 +36,7 @@ def make_manager() -> SubscriptionManager:
 
 
 async def ask_http_1_0(url: str, accept: str, query: str) -> tuple[bytes, bytes]:
-    """Ask by HTTP/1.0, which has no chunks; gives head and body, which ends with the connection."""
+    """Send an HTTP/1.0 request; returns head and body, which ends with the connection."""
     address = httpx.URL(http_url(url))
     reader, writer = await asyncio.open_connection(address.host, address.port)
     body = f'{{"query":"{query}"}}'.encode()
@@ -83,7 +83,7 @@ async def test_a_query_of_a_client_of_http_1_0_has_its_length(name):
 
 @pytest.mark.parametrize("name", HTTP_SERVERS)
 async def test_a_large_answer_has_its_length(name):
-    """Past what is handed over between threads at once."""
+    """The body is larger than a part that is passed between threads."""
     schema = graphql.build_schema("type Query { text: String } type Subscription { text: String }")
     text = "x" * 300_000
     schema.query_type.fields["text"].resolve = lambda *_: text
@@ -97,10 +97,10 @@ async def test_a_large_answer_has_its_length(name):
 
 
 async def ask_head(client: httpx.AsyncClient, url: str, **options: Any) -> None:
-    """A HEAD has status and headers of the GET, and nothing more comes on its connection."""
+    """A HEAD has status and headers of the GET, and its connection no further byte."""
     expected = await client.get(url, **options)
     for _ in range(2):
-        # A body that was sent would be taken for the next response.
+        # A client would read a body as the next response.
         response = await client.head(url, **options)
         assert response.content == b""
         assert response.status_code == expected.status_code

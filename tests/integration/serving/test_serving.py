@@ -56,7 +56,7 @@ async def test_a_draining_server_is_live_not_ready_and_refuses_clients(connect, 
             assert (await probe.get("/health/live")).status_code == 200
             refused = await probe.post("/graphql", json={"query": "{ __typename }"})
             assert refused.status_code == 503
-            # What is under way is delivered.
+            # Pending results are delivered.
             call.let_go.set()
             assert await client.receive_data() == {"slow": 1}
             await client.expect_close(1001)
@@ -137,7 +137,7 @@ async def test_several_servers_may_share_a_port(stack):
     first, second = SubscriptionManager([feed]), SubscriptionManager([feed])
     async with first.serve(port=0, reuse_port=True) as server:
         async with second.serve(port=server.port, reuse_port=True):
-            # Each client goes to one of them, and after a while both have some.
+            # Each client reaches one of them. After some clients, both have been reached.
             while not (first.connections() and second.connections()):
                 _, writer = await asyncio.open_connection(server.host, server.port)
                 stack.callback(writer.close)

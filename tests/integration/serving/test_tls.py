@@ -133,7 +133,7 @@ async def test_many_streams_share_a_connection_of_http_2(accept, authority, tls,
 
 async def test_a_stream_of_http_2_that_its_client_leaves_ends(authority, tls, serve, within):
     endless = Endless()
-    # No heartbeat shows that it is not read.
+    # No heartbeat would show that it is not read.
     manager = SubscriptionManager([endless.declare()], limits=Limits(keepalive=None))
     server = await serve(manager, tls=tls)
     left = {"query": "subscription { endless }", "accept": EVENTS, "until": "begun", "leave": True}
@@ -166,7 +166,7 @@ async def test_a_slow_stream_of_http_2_harms_no_other_stream(authority, tls, ser
         await disconnect_slow_consumer(manager, "blob", "x" * 50_000)
         await manager.publish("ticks", 1)
         assert '"ticks":1}' in (await node.read())["text"]
-        # It has what it wanted; the slow one is held by what it does not read.
+        # It has its data; the slow client has pending data that it does not read.
         await clients_left(manager, 1)
 
 

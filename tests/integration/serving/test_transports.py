@@ -26,7 +26,7 @@ def make_manager(*transports: Any) -> SubscriptionManager:
 
 
 async def close_code(url: str, *subprotocols: str) -> int | str:
-    """Offer subprotocols; return what was picked, or the code of the close."""
+    """Offer subprotocols; return the selected one, or the close code."""
     client = await ProtocolClient.connect(url, subprotocols=list(subprotocols))
     try:
         if client.socket.subprotocol is not None:

@@ -108,7 +108,7 @@ async def publish(manager: SubscriptionManager) -> None:
     assert_type(tenant.tenant_id, str)
     assert_type(await tenant.publish("feed", 1), Receipt)
     assert_type(await tenant.publish_many([("feed", 1)]), list[Receipt])
-    # What is published goes on also when no task awaits it.
+    # Publishing completes also when no task awaits it.
     task = asyncio.ensure_future(manager.publish("feed", batch))
     assert_type(task.result(), Receipt)
 

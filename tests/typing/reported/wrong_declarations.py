@@ -1,4 +1,4 @@
-"""Mistakes in declarations and resolvers; what is said of a line stands behind it."""
+"""Mistakes in declarations and resolvers; the message about a line follows it."""
 
 from __future__ import annotations
 

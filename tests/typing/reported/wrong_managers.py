@@ -1,4 +1,4 @@
-"""Mistakes with managers and servers; what is said of a line stands behind it."""
+"""Mistakes with managers and servers; the message about a line follows it."""
 
 from __future__ import annotations
 

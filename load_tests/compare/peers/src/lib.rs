@@ -14,22 +14,30 @@ pub const BACKLOG: u32 = 16_384;
 pub struct Options {
     /// For clients.
     pub address: SocketAddr,
-    /// For who publishes: each line is a [`Published`].
-    pub control: SocketAddr,
+    /// For who publishes: each line is a [`Published`]. `None`: events come over Redis.
+    pub control: Option<SocketAddr>,
+    /// The Redis over which events come.
+    pub redis: Option<SocketAddr>,
     /// Threads that host connections; none given: what the server does by itself.
     pub workers: Option<usize>,
 }
 
 impl Options {
-    /// Reads `--port N --control N [--workers N]`.
+    /// Reads `--port N [--control N] [--redis redis://ADDRESS:N] [--workers N]`.
     ///
     /// # Errors
     ///
     /// What is missing or unknown, as text for who typed it.
     pub fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
-        let (mut port, mut control, mut workers) = (None, None, None);
+        let (mut port, mut control, mut redis, mut workers) = (None, None, None, None);
         while let Some(name) = arguments.next() {
             let slot = match name.as_str() {
+                "--redis" => {
+                    let value = arguments.next().ok_or("`--redis` needs a URL")?;
+                    let address = value.trim_start_matches("redis://").parse();
+                    redis = Some(address.map_err(|e| format!("`--redis {value}`: {e}"))?);
+                    continue;
+                }
                 "--port" => &mut port,
                 "--control" => &mut control,
                 "--workers" => &mut workers,
@@ -45,7 +53,8 @@ impl Options {
         let local = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
         Ok(Self {
             address: local(port.ok_or("`--port` is missing")?),
-            control: local(control.ok_or("`--control` is missing")?),
+            control: control.map(local),
+            redis,
             workers: workers.map(usize::from),
         })
     }

@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_to_a_limit_and_begin_anew_after_a_settled_link() {
+    fn pauses_grow_to_a_limit_and_are_reset_by_a_settled_link() {
         let times = Times::default();
         let mut backoff = Backoff::new(times);
         for attempt in 0..40_u32 {

@@ -119,8 +119,9 @@ async fn secure(
     let config = tokio::task::spawn_blocking(move || client_config(&tls))
         .await
         .map_err(|_| Fault::away("the engine is stopped"))??;
-    let name = ServerName::try_from(host.to_owned())
-        .map_err(|_| Fault::configuration("the host of the bus is no name that TLS can verify"))?;
+    let name = ServerName::try_from(host.to_owned()).map_err(|_| {
+        Fault::configuration("the host of the bus is not a name that TLS can verify")
+    })?;
     TlsConnector::from(Arc::new(config))
         .connect(name, tcp)
         .await

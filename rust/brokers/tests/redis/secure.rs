@@ -1,4 +1,4 @@
-//! TLS: an authority of one's own, another one, and a server without TLS.
+//! TLS: a private authority, an unknown one, and a server without TLS.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! Wanting streams: what is ready is delivered, whatever happens to the link.
+//! Wanted streams: events after `ready` are delivered, also when the link is lost.
 
 use std::time::Duration;
 
@@ -61,8 +61,8 @@ async fn a_stream_wanted_and_not_wanted_in_turn_is_never_deaf() {
             node.engine.want(&orders);
         }
         node.received.ready(&orders).await;
-        // What was answered may be a want that was taken back. The last answer shows what was published
-        // before it.
+        // An answer may belong to a want that was withdrawn. The last answer shows what was
+        // published before it.
         let text = round.to_string();
         let published = node.publish(&orders, &[&text]).await.remove(0).unwrap();
         node.received
@@ -113,7 +113,7 @@ async fn thousands_of_streams_are_ready() {
         .unwrap();
     let calls: u32 = subscribe.split(['=', ',']).nth(1).unwrap().parse().unwrap();
     assert!(calls < 1000, "one command for many names: {subscribe}");
-    // All of them again when the link was lost.
+    // After a lost link, `ready` comes again for all streams.
     node.received.clear();
     server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
     node.received.wait("all are ready again", ready).await;
@@ -134,7 +134,7 @@ async fn each_lost_link_is_doubt_then_ready_and_no_stream_is_deaf() {
     for round in 0..15 {
         node.received.clear();
         server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
-        // What is published before that may be missing; that is said before the stream is ready again.
+        // Events from before that may be missing. The engine reports it before the stream is ready.
         let text = format!("during {round}");
         node.publish_for_certain(&streams[round % 20], &text).await;
         node.received

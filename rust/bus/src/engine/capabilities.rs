@@ -1,31 +1,32 @@
-//! What an engine can do.
+//! The capabilities of an engine.
 
 use std::time::Duration;
 
-/// What an engine can do. Constant for the life of a manager.
+/// The capabilities of an engine. Constant for the life of a manager.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capabilities {
-    /// What follows from the offsets of two events.
+    /// How the engine numbers the events of a stream.
     pub numbering: Numbering,
-    /// Whether the engine itself keeps events; `None`: each node keeps what it has received.
+    /// Where the engine keeps events; `None`: it does not, and each node keeps what it has
+    /// received.
     pub history: Option<HistoryKind>,
-    /// For how long an event that is published again with the same id is the same event; `None`:
-    /// it is another one.
+    /// For how long the engine recognizes an event that is published again with the same id;
+    /// `None`: not at all.
     pub idempotency: Option<Duration>,
     /// The largest envelope (bytes).
     pub max_event_bytes: usize,
-    /// Whether events only come from it: publishing is refused.
+    /// Whether the engine only delivers events, and refuses publishing.
     pub is_read_only: bool,
 }
 
-/// What follows from the offsets of two events of a stream.
+/// How an engine numbers the events of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Numbering {
-    /// The next event has the next offset.
+    /// Each event has the offset after that of the previous event.
     Dense,
-    /// Each event names the offset of the one before it.
+    /// Each event has its offset, and that of the previous event.
     Linked,
-    /// Offsets order events, and show no gap.
+    /// Offsets order events, but do not show whether one is missing.
     Sparse,
 }
 

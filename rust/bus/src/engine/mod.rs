@@ -1,7 +1,7 @@
-//! What carries events between processes, and what this crate asks of it.
+//! The interface to an engine, which carries events between processes.
 //!
 //! An [`Engine`] moves bytes: it publishes envelopes, delivers those of wanted streams, and reads
-//! history. It neither decodes events nor repairs gaps: the `sequencer` does, for every engine alike.
+//! history. It neither decodes events nor repairs gaps: the `sequencer` does, for every engine.
 //! Implementations are in the crate `brokers`. Not here: the memory bus of one process, which needs
 //! no engine (`intake`).
 
@@ -22,29 +22,29 @@ pub use health::Health;
 
 use crate::{Offset, Position, StreamKey};
 
-/// Work that an engine does. One for a batch, so that its allocation is shared.
+/// A call to an engine. It handles a batch, so that the events share its allocation.
 pub type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// One event on its way to an engine.
+/// An event that is published to an engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outgoing {
     /// The stream it belongs to.
     pub stream: StreamKey,
-    /// Identifies the event: within [`Capabilities::idempotency`] an id is one event, however often
-    /// it is published.
+    /// Identifies the event: within [`Capabilities::idempotency`], an event that is published twice
+    /// with one id is one event.
     pub id: Arc<str>,
     /// The event as `envelope` writes it.
     pub envelope: Bytes,
 }
 
-/// One event that came from an engine.
+/// An event that an engine has delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arrival {
-    /// The stream it came on. It decides the tenant; what the envelope says does not.
+    /// The stream on which it was delivered. It decides the tenant, and not the envelope.
     pub stream: StreamKey,
     /// Where it is in the stream.
     pub position: Position,
-    /// The offset of the event before it; `Some` where [`Numbering::Linked`].
+    /// The offset of the previous event; `Some` with [`Numbering::Linked`].
     pub before: Option<Offset>,
     /// The event as `envelope` writes it.
     pub envelope: Bytes,
@@ -53,13 +53,13 @@ pub struct Arrival {
 /// Events of a stream, oldest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// None between them is left out, and none between the position that was asked for and the first.
+    /// The events that follow the requested position, without a gap.
     pub events: Vec<(Position, Bytes)>,
-    /// The newest event of the stream when it was read.
+    /// The position of the newest event of the stream when it was read.
     pub head: Position,
 }
 
-/// What an engine cannot say for certain any more.
+/// The streams for which an engine may have missed events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
     /// One stream.
@@ -68,17 +68,17 @@ pub enum Scope {
     All,
 }
 
-/// Where an engine delivers what it receives. Calls return at once and may come from any thread; those
-/// for one stream come in the order in which the engine learnt of them.
+/// Receives what an engine delivers. Calls return at once and may come from any thread. Calls for
+/// one stream come in the order in which the engine has received the events.
 pub trait Arrivals: Send + Sync {
-    /// Every event of a wanted stream after `head` arrives, or is followed by [`Self::doubt`]; the first
-    /// of them may come before this call. Answers each [`Engine::want`], and comes again after a link
-    /// was lost. It may still answer a want that was taken back; the newest want is answered last, and
-    /// that `head` shows what was published between the two.
+    /// A wanted stream is ready: every event after `head` arrives, or [`Self::doubt`] follows. The
+    /// first of these events may arrive before this call. It answers each [`Engine::want`], and is
+    /// repeated after a link was lost. It may also answer a want that was withdrawn. The newest
+    /// want is answered last, and its `head` includes what was published between the two.
     fn ready(&self, stream: &StreamKey, head: Position);
-    /// An event of a wanted stream. It may come twice, and with a gap before it.
+    /// An event of a wanted stream. It may arrive twice, and events before it may be missing.
     fn event(&self, arrival: Arrival);
-    /// Events may be missing: the engine does not know which.
+    /// Events may be missing. The engine does not know which.
     fn doubt(&self, scope: Scope);
     /// The state of the links has changed.
     fn health(&self, health: Health);
@@ -96,18 +96,19 @@ pub trait Engine: Send + Sync {
     /// Connects, as tasks of the current tokio runtime. Called once, before all that follows.
     fn start(&self, arrivals: Arc<dyn Arrivals>);
 
-    /// The part of the engine in which a stream is. Batches are made of events of one part.
+    /// Returns the partition of a stream. A batch has events of one partition.
     fn partition(&self, stream: &StreamKey) -> u32;
 
-    /// Publishes events of one partition, in this order, and makes one attempt: who calls repeats
-    /// what may be repeated. Resolves when the engine has answered, or the link was lost. A batch of
-    /// a partition is not sent before the one before has been answered.
+    /// Publishes events of one partition, in this order. Makes one attempt: the caller repeats it
+    /// where that is allowed. Resolves when the engine has answered, or the link was lost. The next
+    /// batch of a partition is sent after the previous one was answered.
     fn publish(&self, batch: Arc<[Outgoing]>) -> Pending<Vec<Result<Position, AttemptError>>>;
 
-    /// Wants the events of a stream; answered by [`Arrivals::ready`]. Wanted twice is wanted once.
+    /// Requests the events of a stream; answered by [`Arrivals::ready`]. Several requests count as
+    /// one.
     fn want(&self, stream: &StreamKey);
 
-    /// Does not want the events of a stream any more.
+    /// Withdraws the request for the events of a stream.
     fn unwant(&self, stream: &StreamKey);
 
     /// Reads up to `limit` events of a stream after a position, oldest first.

@@ -1,38 +1,38 @@
 //! Why an envelope was not written, or cannot be read.
 
-/// Why an envelope was not written, or cannot be read. Trying again is of no use.
+/// Why an envelope was not written, or cannot be read. Not retryable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EnvelopeError {
-    /// Not even the length of the head is there.
-    #[error("{bytes} bytes are no envelope: it has at least 4")]
+    /// There are fewer bytes than the prefix has.
+    #[error("not an envelope: it has {bytes} bytes, and an envelope has at least 4")]
     TooShort {
-        /// How many there are.
+        /// The number of bytes.
         bytes: usize,
     },
-    /// The first byte is no version.
+    /// The first byte is not a version.
     #[error(
-        "no envelope: its first byte is {byte:#04x}, and versions are 1 to {}",
+        "not an envelope: its first byte is {byte:#04x}, and versions are 1 to {}",
         super::LAST_VERSION
     )]
     NoVersion {
         /// The first byte.
         byte: u8,
     },
-    /// Another program has written it in a version that this one does not read.
+    /// The envelope has a version that this program does not read.
     #[error("version {version} of the envelope is newer than this program reads (1): upgrade it")]
     Newer {
         /// The first byte.
         version: u8,
     },
-    /// It is bare JSON of another producer.
-    #[error("no envelope but bare JSON: switch on `accept_raw`, or write an envelope")]
+    /// Another producer has written bare JSON.
+    #[error("bare JSON instead of an envelope: switch on `accept_raw`, or write an envelope")]
     Raw,
     /// A flag is set that version 1 does not use.
-    #[error("flags {flags:#04x} are set, and {unused:#04x} of them mean nothing in version 1")]
+    #[error("flags {flags:#04x} are set, and version 1 does not define {unused:#04x} of them")]
     Flags {
         /// The second byte.
         flags: u8,
-        /// The flags that are not read.
+        /// The flags that version 1 does not define.
         unused: u8,
     },
     /// The data are compressed or signed, which this program does not read.
@@ -41,24 +41,24 @@ pub enum EnvelopeError {
         /// `compressed` or `signed`.
         what: &'static str,
     },
-    /// The head does not fit into the bytes.
-    #[error("the head has {head} bytes by its length, but {rest} follow")]
+    /// The head is longer than the bytes that follow.
+    #[error("the length of the head is {head} bytes, but only {rest} bytes follow")]
     HeadTooLong {
-        /// What its length says (bytes).
+        /// The declared length of the head (bytes).
         head: usize,
-        /// What follows (bytes).
+        /// The bytes that follow (count).
         rest: usize,
     },
-    /// A field does not fit into the head.
+    /// The head ends before the end of a field.
     #[error("the head ends within its field `{field}`")]
     Truncated {
-        /// Which field.
+        /// The field.
         field: &'static str,
     },
-    /// A field is no text.
+    /// A text field is not UTF-8.
     #[error("`{field}` is not UTF-8")]
     NotUtf8 {
-        /// Which field.
+        /// The field.
         field: &'static str,
     },
     /// A channel has at least one character.
@@ -67,26 +67,26 @@ pub enum EnvelopeError {
     /// The head has an extension twice.
     #[error("the head has its extension {key:#04x} twice")]
     Duplicate {
-        /// Which extension.
+        /// The extension.
         key: u8,
     },
-    /// The data are no JSON, or nested too deep.
-    #[error("the data are no JSON that can be read: {0}")]
+    /// The data are not JSON, or are nested too deep.
+    #[error("the data cannot be read as JSON: {0}")]
     Json(String),
     /// A field is too long to be written.
     #[error(
-        "`{field}` has {bytes} bytes, and an engine takes {} at most",
+        "`{field}` has {bytes} bytes, and an engine carries at most {}",
         super::MAX_FIELD_BYTES
     )]
     FieldTooLong {
-        /// Which field.
+        /// The field.
         field: &'static str,
         /// Its length (bytes of UTF-8).
         bytes: usize,
     },
-    /// No reader would take the data.
+    /// The data are nested too deep for readers.
     #[error(
-        "the data are nested deeper than {} levels, which no reader of JSON takes",
+        "the data are nested deeper than {} levels, which readers of JSON refuse",
         super::MAX_DATA_DEPTH
     )]
     TooDeep,

@@ -1,4 +1,4 @@
-//! Reads an envelope: its head at once, its data when they are asked for.
+//! Reads an envelope: its head at once, its data on request.
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -8,14 +8,14 @@ use super::{
 };
 
 impl<'a> Envelope<'a> {
-    /// Reads the head. Copies nothing, and does not look at the data.
+    /// Reads the head, without a copy. Does not read the data.
     ///
-    /// With `accept_raw` bytes that begin with `{` are the data of an event of which nothing else is
-    /// known: a producer that knows no envelopes has written them.
+    /// With `accept_raw`, bytes that begin with `{` are the data of an event without any other
+    /// field. They come from a producer that does not write envelopes.
     ///
     /// # Errors
     ///
-    /// All of [`EnvelopeError`] but those about data and writing.
+    /// All of [`EnvelopeError`] except those about data and writing.
     pub fn read(bytes: &'a Bytes, accept_raw: bool) -> Result<Self, EnvelopeError> {
         match bytes.first() {
             Some(&BRACE) if accept_raw => Ok(Self::raw(bytes)),
@@ -29,19 +29,19 @@ impl<'a> Envelope<'a> {
         }
     }
 
-    /// The data as JSON text: a part of the bytes that were read, not a copy.
+    /// Returns the data as JSON text: a slice of the bytes that were read, not a copy.
     #[must_use]
     pub fn data(&self) -> Bytes {
         self.bytes.slice_ref(self.data)
     }
 
-    /// Reads the data. Integers past 64 bits become the nearest float; of two members with one name
-    /// the last counts.
+    /// Parses the data. An integer of more than 64 bits becomes the nearest float. Of two members
+    /// with the same name, the last one is used.
     ///
     /// # Errors
     ///
-    /// [`EnvelopeError::Json`] when they are no JSON, are nested deeper than
-    /// [`super::MAX_DATA_DEPTH`] levels, or have a number that no float can hold.
+    /// [`EnvelopeError::Json`] when the data are not JSON, are nested deeper than
+    /// [`super::MAX_DATA_DEPTH`] levels, or have a number that is too large for a float.
     pub fn json(&self) -> Result<Value, EnvelopeError> {
         serde_json::from_slice(self.data).map_err(|error| EnvelopeError::Json(error.to_string()))
     }
@@ -59,8 +59,8 @@ impl<'a> Envelope<'a> {
         }
     }
 
-    /// Reads an envelope of a later version, if its writer says that version 1 is enough for that. All
-    /// else may be different in it, so that a fault says nothing but that it is newer.
+    /// Reads an envelope of a later version, if it declares that readers of version 1 can read it.
+    /// Any other error is reported as [`EnvelopeError::Newer`]: the format may have changed.
     fn read_newer(bytes: &'a Bytes, version: u8) -> Result<Self, EnvelopeError> {
         match Self::read_head(bytes, u8::MAX) {
             Ok((envelope, Some(min_reader))) if min_reader <= ENVELOPE_VERSION => Ok(envelope),
@@ -68,7 +68,8 @@ impl<'a> Envelope<'a> {
         }
     }
 
-    /// Reads the head, and which version a reader must know, if it says so.
+    /// Reads the head. Also returns the lowest version that a reader must support, if it is
+    /// declared.
     fn read_head(bytes: &'a Bytes, known: u8) -> Result<(Self, Option<u8>), EnvelopeError> {
         let [_, flags, low, high, rest @ ..] = &bytes[..] else {
             return Err(EnvelopeError::TooShort { bytes: bytes.len() });
@@ -114,7 +115,7 @@ fn check_flags(flags: u8, known: u8) -> Result<(), EnvelopeError> {
     }
 }
 
-/// What has not been read of a head.
+/// The part of a head that has not been read yet.
 struct Head<'a> {
     rest: &'a [u8],
 }
@@ -144,7 +145,7 @@ impl<'a> Head<'a> {
             .map_err(|_| EnvelopeError::NotUtf8 { field })
     }
 
-    /// Skips all extensions but [`MIN_READER`], which it returns.
+    /// Skips all extensions. Returns the value of [`MIN_READER`], if it is there.
     fn extensions(&mut self) -> Result<Option<u8>, EnvelopeError> {
         let mut seen = [false; 256];
         let mut min_reader = None;
@@ -156,7 +157,7 @@ impl<'a> Head<'a> {
                 return Err(EnvelopeError::Duplicate { key });
             }
             if key == MIN_READER {
-                // Later versions may say more behind the first byte.
+                // Later versions may add bytes after the first one.
                 min_reader = value.first().copied();
             }
         }

@@ -1,5 +1,5 @@
-//! Tests of the envelope: what is written is read, whatever comes is answered, and the document tells
-//! the truth.
+//! Tests of the envelope: reading returns what was written, any bytes are read or refused with a
+//! reason, and the example in the document is right.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ fn read(bytes: &Bytes) -> Result<Envelope<'_>, EnvelopeError> {
     Envelope::read(bytes, false)
 }
 
-/// The head of [`draft`] with something added at its end.
+/// Returns [`draft`] as an envelope with bytes added at the end of its head.
 fn with_trailing(added: &[u8]) -> Vec<u8> {
     let mut bytes = written(&draft()).to_vec();
     let length = u16::from_le_bytes([bytes[2], bytes[3]]);
@@ -93,7 +93,7 @@ fn drafts() -> impl Strategy<Value = Draft> {
 
 proptest! {
     #[test]
-    fn what_is_written_is_read(draft in drafts(), published_at: u64, node: u32) {
+    fn a_written_envelope_is_read_unchanged(draft in drafts(), published_at: u64, node: u32) {
         let bytes = Envelope::write(&draft, published_at, node).unwrap();
         let envelope = read(&bytes).unwrap();
         prop_assert_eq!(envelope.id, draft.id.as_deref());
@@ -103,7 +103,7 @@ proptest! {
         prop_assert_eq!(envelope.published_at, published_at);
         prop_assert_eq!(envelope.node, node);
         let data = envelope.json().unwrap();
-        // Also the order of members, and 1.0 is not 1.
+        // As text: the order of members counts, and 1.0 is not 1.
         prop_assert_eq!(data.to_string(), draft.data.to_string());
         prop_assert_eq!(data, draft.data);
     }
@@ -220,7 +220,7 @@ fn data_are_written_as_deep_as_they_can_be_read() {
 }
 
 #[test]
-fn what_does_not_fit_is_not_written() {
+fn values_past_the_limits_are_not_written() {
     let long: Arc<str> = "ä".repeat(MAX_FIELD_BYTES / 2 + 1).into();
     let bytes = long.len();
     let id = Some(long.clone());
@@ -270,13 +270,13 @@ fn what_does_not_fit_is_not_written() {
 }
 
 #[test]
-fn what_is_no_envelope_is_refused_with_the_reason() {
+fn bytes_that_are_not_an_envelope_are_refused_with_the_reason() {
     let with = |at: usize, byte: u8| {
         let mut bytes = written(&draft()).to_vec();
         bytes[at] = byte;
         Bytes::from(bytes)
     };
-    // 4: the length of the id. 5: its first byte.
+    // Byte 4 is the length of the id, byte 5 is its first character.
     for (bytes, error) in [
         (Bytes::new(), EnvelopeError::TooShort { bytes: 0 }),
         (
@@ -350,7 +350,7 @@ fn a_newer_version_is_read_where_its_writer_says_that_it_can_be() {
     let newer = |added: &[u8]| {
         let mut bytes = with_trailing(added);
         bytes[0] = 2;
-        // A flag of that version.
+        // A flag that only that version defines.
         bytes[1] = 0x80;
         Bytes::from(bytes)
     };
@@ -397,7 +397,8 @@ fn bare_json_is_data_where_it_is_accepted() {
     assert_eq!(envelope.data(), bytes);
 }
 
-/// The bytes of a block of the document: two digits each, and what they are behind two blanks.
+/// Returns the bytes of a block of the document: two hexadecimal digits each, and a comment after
+/// two spaces.
 fn block(document: &str, heading: &str) -> Bytes {
     let (_, section) = document.split_once(heading).expect(heading);
     let (_, text) = section.split_once("```text\n").expect("a block");

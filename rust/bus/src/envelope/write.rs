@@ -8,11 +8,11 @@ use super::{
 };
 use crate::Draft;
 
-/// What the four texts, a time and a node take beside the texts themselves (bytes).
+/// Size of the head without its texts: four lengths, the time and the node (bytes).
 const FIXED: usize = 4 + 8 + 4;
 
 impl Envelope<'_> {
-    /// Writes a draft, the time at which it is published (ms since 1970) and the node that publishes it.
+    /// Writes a draft as an envelope. `published_at`: ms since 1970. `node`: the publishing node.
     ///
     /// # Errors
     ///
@@ -40,7 +40,7 @@ impl Envelope<'_> {
             texts += bytes;
         }
         let head = FIXED + texts;
-        // Most data are short; what is longer grows.
+        // 256 bytes are enough for most data. The vector grows for larger ones.
         let mut written = Vec::with_capacity(PREFIX + head + 256);
         written.extend([ENVELOPE_VERSION, 0]);
         written.extend((head as u16).to_le_bytes());
@@ -61,7 +61,7 @@ impl Envelope<'_> {
     }
 }
 
-/// Whether a value has at most so many lists and objects inside each other.
+/// Whether lists and objects are nested at most `depth` levels deep.
 fn is_within(value: &Value, depth: usize) -> bool {
     let Some(deeper) = depth.checked_sub(1) else {
         return !value.is_array() && !value.is_object();

@@ -1,4 +1,4 @@
-//! Nothing is lost silently, whatever is published, aged and asked for in which order.
+//! The history never leaves out an event silently, for any order of publishing, ageing and reading.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -10,7 +10,7 @@ use crate::{Draft, Epoch, Gap, Position, Streams};
 
 const AGE: Duration = Duration::from_secs(10);
 
-/// Streams, and the history of what is published on them.
+/// Streams, and the history of their events.
 struct Log {
     streams: Streams,
     history: History,
@@ -46,7 +46,7 @@ impl Log {
         self.history.record(&[self.event(channel, "t", data)], now);
     }
 
-    /// The offsets of the events after one; `None`: it is too late.
+    /// Returns the offsets of the events after one; `None`: one of them is not kept any more.
     fn after(&self, channel: &str, offset: u64, limit: usize, now: Instant) -> Option<Vec<u64>> {
         let stream = self.stream(channel);
         let since = self.history.after(&stream, offset, limit, now).ok()?;
@@ -93,7 +93,7 @@ fn an_event_larger_than_all_of_history_is_known_to_be_lost() {
     assert_eq!(log.after("a", 0, 9, now), None);
     assert_eq!(log.after("a", 1, 9, now), Some(vec![]));
     assert_eq!(log.history.size(), (0, 0));
-    // Once it is forgotten as well, its ids are unknown.
+    // After the stream is removed, its ids are unknown.
     log.streams.sweep();
     assert_eq!(log.stream("a").sequence_of(first), None);
 }
@@ -136,7 +136,7 @@ fn a_channel_that_has_gone_quiet_still_knows_what_it_lost() {
     assert_eq!(log.history.size().0, 0);
     log.publish("b", json!(1), later);
     assert_eq!(log.after("a", 0, 9, later), None);
-    // Whoever has seen its last event has missed nothing, however long that was ago.
+    // A client that has received the last event has missed nothing, even after a long time.
     assert_eq!(log.after("a", 1, 9, later), Some(vec![]));
     assert_eq!(log.after("b", 1, 9, later), Some(vec![2]));
     assert_eq!(log.after("b", 0, 9, later), None);
@@ -240,14 +240,14 @@ fn step() -> impl Strategy<Value = Step> {
 
 proptest! {
     #[test]
-    fn what_is_asked_for_comes_whole_and_in_order_or_is_said_to_be_lost(
+    fn events_are_returned_whole_and_in_order_or_reported_as_lost(
         steps in prop::collection::vec(step(), 1..80),
         events in 1..12usize,
         bytes in prop::sample::select(vec![4_000, 20_000, usize::MAX]),
     ) {
         let log = Log::new(events, bytes);
         let mut now = Instant::now();
-        // The time of each event of each channel; its offset is its place, counted from 1.
+        // For each channel, the times of its events. The event with offset 1 comes first.
         let mut published: [Vec<Instant>; 5] = Default::default();
         for step in steps {
             match step {
@@ -267,7 +267,7 @@ proptest! {
                     if bytes == usize::MAX {
                         continue;
                     }
-                    // What was forgotten for want of room begins anew, with other ids.
+                    // A stream that was removed for lack of memory starts again, with other ids.
                     for (channel, published) in published.iter_mut().enumerate() {
                         if log.stream(&channel.to_string()).last().sequence == 0 {
                             published.clear();
@@ -288,7 +288,7 @@ proptest! {
                             prop_assert_eq!(since.last, published.len() as u64);
                             prop_assert!(is_young);
                         }
-                        // Without want of room, only what is too old or too much is lost.
+                        // With enough memory, an event is lost only by its age or by count.
                         Err(TooLate) if bytes == usize::MAX => {
                             prop_assert!(missed.len() > events || !is_young);
                         }

@@ -1,4 +1,4 @@
-//! What a subscription holds while it wants the events of a stream.
+//! The interest of a subscription in the events of a stream.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,8 @@ use tokio::time::timeout;
 use super::inbox::Inbox;
 use crate::StreamKey;
 
-/// Has an engine deliver the events of a stream while it is held, and for a while after.
+/// While it is held, the engine delivers the events of a stream. It goes on for some time after it
+/// is dropped.
 #[derive(Debug)]
 pub struct Interest {
     inbox: Arc<Inbox>,
@@ -26,7 +27,7 @@ impl Interest {
         }
     }
 
-    /// Whether every event that is published from now on will arrive, or a gap in its place.
+    /// Whether each event that is published from now on arrives, or a gap in its place.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         *self.is_ready.borrow()

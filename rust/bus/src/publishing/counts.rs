@@ -1,6 +1,6 @@
-//! What is counted of publishing, for metrics.
+//! The counters of publishing, for metrics.
 
-/// What is counted of publishing.
+/// The counters of publishing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PublishCounts {
     /// Events that the engine has confirmed, also after their publisher was told otherwise (total).

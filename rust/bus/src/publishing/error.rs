@@ -19,9 +19,9 @@ pub enum PublishError {
     TooLarge {
         /// Which event of the batch, counted from 0.
         index: usize,
-        /// Its envelope (bytes).
+        /// The size of its envelope (bytes).
         bytes: usize,
-        /// What the engine takes (bytes).
+        /// The limit of the engine (bytes).
         limit: usize,
     },
     /// The engine only delivers events. At the call.
@@ -35,7 +35,7 @@ pub enum PublishError {
     Failed {
         /// What is known of the event.
         outcome: Outcome,
-        /// Whether publishing it again, with the same id, may succeed and makes no second event.
+        /// Whether publishing it again, with the same id, may succeed and cannot duplicate it.
         is_retryable: bool,
         /// What has happened, for a log.
         message: String,
@@ -52,7 +52,7 @@ impl PublishError {
         }
     }
 
-    /// Whether publishing the event again, with the same id, may succeed and makes no second event.
+    /// Whether publishing the event again, with the same id, may succeed and cannot duplicate it.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         matches!(

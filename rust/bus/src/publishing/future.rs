@@ -1,4 +1,4 @@
-//! The future that a publisher waits for.
+//! The future of a call that publishes.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,9 +8,9 @@ use std::task::{Context, Poll};
 use super::publication::{Publication, PublishResult};
 use super::shared::Shared;
 
-/// Resolves to an answer for each event of the call, in its order. Needs no runtime.
+/// Resolves to a result for each event of the call, in order. Needs no async runtime.
 ///
-/// When it is dropped before, what was not sent is not published; what is under way may be.
+/// When it is dropped early, events that were not sent are not published. Events under way may be.
 #[must_use = "events whose future is dropped are not published"]
 pub struct Publishing {
     state: PublishingState,

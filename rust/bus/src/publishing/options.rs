@@ -1,39 +1,40 @@
-//! How publishing waits: settings, and their defaults.
+//! Settings of publishing, and their defaults.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a publisher waits for the engine where nothing else is said.
+/// Default time that a publisher waits for the engine.
 pub const PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What happens to what is published while the engine cannot be reached.
+/// What happens to events that are published while the engine cannot be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnUnavailable {
     /// The publisher waits until its deadline.
     #[default]
     Wait,
-    /// The publisher is told at once.
+    /// The publisher receives an error at once.
     Fail,
-    /// Publishers never wait: events are queued, and lost when the engine does not come back in time.
+    /// Publishers never wait. Events are queued, and lost if the engine is not back in time.
     Queue,
 }
 
 /// Returns the pause before an attempt; the first attempt after a failed one has number 1.
 pub type Pause = Arc<dyn Fn(u32) -> Duration + Send + Sync>;
 
-/// How publishing waits.
+/// Settings of publishing.
 #[derive(Clone)]
 pub struct PublishOptions {
     /// What happens while the engine cannot be reached.
     pub on_unavailable: OnUnavailable,
-    /// The most events that are queued and under way (count, default 16,384). Each partition of the
-    /// engine has room for one event besides.
+    /// Limit of the events that are queued or under way (count, default 16,384). Each partition of
+    /// the engine has room for one more.
     pub max_events: usize,
-    /// What their envelopes may take (bytes, default 16 MiB), but for that one event.
+    /// Limit of their envelopes (bytes, default 16 MiB), without that one event.
     pub max_bytes: usize,
-    /// How long an event is tried whose publisher does not wait ([`OnUnavailable::Queue`], default 60 s).
+    /// How long a queued event is tried if its publisher does not wait ([`OnUnavailable::Queue`],
+    /// default 60 s).
     pub queue_timeout: Duration,
-    /// The pause before an event is tried again (default [`full_jitter`]); at least 1 ms is kept.
+    /// The pause before an event is tried again (default [`full_jitter`], at least 1 ms).
     pub pause: Pause,
 }
 
@@ -49,7 +50,8 @@ impl Default for PublishOptions {
     }
 }
 
-/// Returns a random pause between 0 and 50 ms, twice as much for each further attempt, and 1 s at most.
+/// Returns a random pause between 0 and 50 ms, twice as much for each further attempt, and 1 s at
+/// most.
 #[must_use]
 pub fn full_jitter(attempt: u32) -> Duration {
     let doubled = attempt.saturating_sub(1).min(10);

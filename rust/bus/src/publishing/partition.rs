@@ -1,6 +1,6 @@
-//! The events of one part of the engine: a queue, and one batch under way.
+//! The events of one partition of the engine: a queue, and one batch under way.
 //!
-//! Not here: how partitions share the room that there is (`queue`).
+//! Not here: how partitions share the capacity (`queue`).
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,19 +11,19 @@ use super::ledger::{Ledger, QueuedEvent};
 use crate::Position;
 use crate::engine::{AttemptError, Outgoing};
 
-/// The most events of one batch (count).
+/// Limit of the events of a batch (count).
 const MAX_BATCH_EVENTS: usize = 64;
-/// What the envelopes of a batch may take (bytes); one event is sent whatever its size.
+/// Limit of the envelopes of a batch (bytes). A larger event is sent in a batch of its own.
 const MAX_BATCH_BYTES: usize = 1 << 20;
 /// The shortest pause before an attempt.
 const MIN_PAUSE: Duration = Duration::from_millis(1);
-/// Why an event was not published that had no place.
+/// Why an event without a place was not published.
 const NO_ROOM: &str = "there is no room in the queue";
 
-/// The events of one part of the engine.
+/// The events of one partition of the engine.
 #[derive(Default)]
 pub(super) struct Partition {
-    /// By their numbers.
+    /// In the order of their numbers.
     queue: VecDeque<QueuedEvent>,
     /// Events before this number have a place; the others wait for room.
     admitted: u64,
@@ -31,17 +31,17 @@ pub(super) struct Partition {
     in_flight: Vec<QueuedEvent>,
     /// Whether a task sends what is queued.
     pub(super) is_running: bool,
-    /// Attempts that have failed since one did not (count).
+    /// Failed attempts since the last successful one (count).
     failures: u32,
-    /// Nothing is sent before.
+    /// When the next attempt may be made; `None`: now.
     retry_at: Option<Instant>,
     /// Why the last attempt has failed.
     reason: String,
 }
 
-/// What is to be done for a partition.
+/// What the task of a partition has to do.
 pub(super) enum Step {
-    /// Send these, and tell what the engine answers.
+    /// Send these events, and pass the answers to [`Partition::settle`].
     Send(Vec<Outgoing>),
     /// Wait until then.
     Wait(Instant),
@@ -49,10 +49,10 @@ pub(super) enum Step {
     Done,
 }
 
-/// Whether an event that waits for a place has one now.
+/// The result of [`Partition::admit`].
 pub(super) enum Admitted {
     NoRoom,
-    /// There is none that waits any more.
+    /// No event waits for a place any more.
     All,
     One {
         /// The number of the event that comes next.
@@ -77,7 +77,7 @@ impl Partition {
         self.queue.push_back(event);
     }
 
-    /// Whether there is something to send, and no task yet that sends it. It is started then.
+    /// Whether a task has to be started for the partition. Notes that it is running then.
     pub(super) fn starts(&mut self) -> bool {
         let starts = !self.is_running && self.has_work();
         self.is_running |= starts;
@@ -89,7 +89,7 @@ impl Partition {
         first.is_some_and(|first| self.has_place(first.number()))
     }
 
-    /// Finds a place for the next event. There is always one in an empty partition.
+    /// Admits the next event if there is a place. An empty partition always has one.
     pub(super) fn admit(&mut self, ledger: &mut Ledger) -> Admitted {
         let has_place = |event: &QueuedEvent| self.has_place(event.number());
         let places = self.queue.partition_point(has_place);
@@ -143,7 +143,7 @@ impl Partition {
         }
         if batch.is_empty() {
             self.is_running = false;
-            // Room for a burst is not kept by each partition.
+            // A partition does not keep the memory of a burst.
             self.queue.shrink_to(MAX_BATCH_EVENTS);
             return Step::Done;
         }
@@ -151,8 +151,8 @@ impl Partition {
         Step::Send(batch)
     }
 
-    /// Takes the answers to the batch under way, in its order; one that is missing is none. What may be
-    /// tried again comes before all that is queued.
+    /// Handles the answers to the batch under way, in its order. A missing answer is unknown.
+    /// Events that may be tried again are put before the queued ones.
     pub(super) fn settle(
         &mut self,
         ledger: &mut Ledger,
@@ -166,7 +166,11 @@ impl Partition {
         let mut again = Vec::new();
         let mut is_answered = false;
         for mut event in sent {
-            let none = || Err(AttemptError::Unknown("no word of this event".to_owned()));
+            let none = || {
+                Err(AttemptError::Unknown(
+                    "there is no answer for this event".to_owned(),
+                ))
+            };
             match answers.next().unwrap_or_else(none) {
                 Ok(position) => {
                     is_answered = true;
@@ -202,13 +206,13 @@ impl Partition {
         }
     }
 
-    /// Ends the pause.
+    /// Allows the next attempt at once.
     pub(super) fn try_now(&mut self) {
         self.failures = 0;
         self.retry_at = None;
     }
 
-    /// Tells publishers whose deadline is over; returns the next deadline.
+    /// Fails events whose deadline has passed. Returns the next deadline.
     pub(super) fn sweep(&mut self, ledger: &mut Ledger, now: Instant) -> Option<Instant> {
         let mut next: Option<Instant> = None;
         let mut wait = |until: Instant| next = Some(next.map_or(until, |at| at.min(until)));
@@ -235,12 +239,12 @@ impl Partition {
         next
     }
 
-    /// Removes what was cancelled from the queue.
+    /// Removes cancelled events from the queue.
     pub(super) fn forget_cancelled(&mut self) {
         self.queue.retain(QueuedEvent::is_waiting);
     }
 
-    /// Fails what was certainly not published and is not under way.
+    /// Fails the queued events that were certainly not published.
     pub(super) fn fail_unsent(&mut self, ledger: &mut Ledger, message: &str) {
         self.queue.retain(|event| {
             let is_kept = event.is_unknown || !event.is_waiting();
@@ -252,7 +256,7 @@ impl Partition {
         });
     }
 
-    /// Fails all that is left.
+    /// Fails all remaining events.
     pub(super) fn end(mut self, ledger: &mut Ledger) {
         ledger.in_flight -= self.in_flight.len();
         for event in &mut self.in_flight {
@@ -268,7 +272,7 @@ impl Partition {
     }
 }
 
-/// A moment that is so much later; the farthest that there is if it is too far.
+/// Returns `now` plus `time`, at most ten years later.
 pub(super) fn far(now: Instant, time: Duration) -> Instant {
     const LONGEST: Duration = Duration::from_hours(10 * 365 * 24);
     now + time.min(LONGEST)

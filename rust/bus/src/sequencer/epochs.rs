@@ -1,11 +1,11 @@
-//! Epochs that a stream has left.
+//! Past epochs of a stream.
 
 use crate::Epoch;
 
-/// Epochs that are remembered (count). Events of an older one cost a read each.
+/// Past epochs that are kept (count). An event of an older one causes a read of the history.
 const REMEMBERED: usize = 8;
 
-/// The epochs that a stream has left lately.
+/// The latest past epochs of a stream.
 #[derive(Debug, Default)]
 pub(super) struct PastEpochs(Vec<Epoch>);
 
@@ -14,7 +14,7 @@ impl PastEpochs {
         self.0.contains(&epoch)
     }
 
-    /// Notes that an epoch is over.
+    /// Adds an epoch that has ended.
     pub(super) fn add(&mut self, epoch: Epoch) {
         self.remove(epoch);
         if self.0.len() >= REMEMBERED {
@@ -23,7 +23,7 @@ impl PastEpochs {
         self.0.push(epoch);
     }
 
-    /// Notes that an epoch is the present one: the engine says so, whatever was before.
+    /// Removes an epoch: the engine reports it as the current one.
     pub(super) fn remove(&mut self, epoch: Epoch) {
         self.0.retain(|&past| past != epoch);
     }

@@ -1,17 +1,17 @@
-//! Events that cannot be delivered yet: what comes before them is missing, or not known.
+//! Holds events that cannot be delivered yet, because an earlier one may be missing.
 //!
-//! Bounded by count and bytes. Not here: what to do about an event that has no room (`sequencer`).
+//! Bounded by count and bytes. Not here: what happens to an event without room (`sequencer`).
 
 use std::collections::BTreeMap;
 
 use crate::{Epoch, Offset, Position};
 
-/// How much of a stream is held while a gap before it is read.
+/// Limits of the held events of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeldLimits {
     /// Events (count; default 256).
     pub events: usize,
-    /// What they cost, as their caller says (bytes; default 1 MiB).
+    /// Their memory, as the caller declares it (bytes; default 1 MiB).
     pub bytes: usize,
 }
 
@@ -27,16 +27,16 @@ impl Default for HeldLimits {
 /// An event that is held.
 #[derive(Debug)]
 pub(super) struct HeldEvent<E> {
-    /// The offset of the event before it, where the engine tells it.
+    /// The offset of the previous event, if the engine provides it.
     pub(super) before: Option<Offset>,
-    /// What it costs.
+    /// Its memory.
     pub(super) bytes: usize,
-    /// How many reads had begun when it arrived.
+    /// Number of reads that had begun when it arrived.
     pub(super) reads: u64,
     pub(super) event: E,
 }
 
-/// What has become of an event that was to be held.
+/// The result of [`Held::insert`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Holding {
     Held,
@@ -46,7 +46,7 @@ pub(super) enum Holding {
     Full,
 }
 
-/// Events of any epochs, each epoch in the order of its offsets.
+/// The held events of a stream, by epoch and offset.
 #[derive(Debug)]
 pub(super) struct Held<E> {
     limits: HeldLimits,
@@ -89,7 +89,7 @@ impl<E> Held<E> {
         Holding::Held
     }
 
-    /// The oldest event of an epoch.
+    /// Returns the oldest event of an epoch.
     pub(super) fn first(&self, epoch: Epoch) -> Option<(Offset, &HeldEvent<E>)> {
         let from = (epoch.0, Offset::default());
         let (key, event) = self.events.range(from..).next()?;
@@ -102,7 +102,7 @@ impl<E> Held<E> {
         Some(event)
     }
 
-    /// Takes all events out.
+    /// Removes and returns all events.
     pub(super) fn take(&mut self) -> impl Iterator<Item = (Position, HeldEvent<E>)> + use<E> {
         self.bytes = 0;
         let events = std::mem::take(&mut self.events);
@@ -111,7 +111,7 @@ impl<E> Held<E> {
             .map(|(key, event)| (position(key), event))
     }
 
-    /// Drops the events that are not wanted; returns how many.
+    /// Drops the events that are not wanted. Returns their number.
     pub(super) fn retain(&mut self, wanted: impl Fn(Position, &HeldEvent<E>) -> bool) -> usize {
         let (before, bytes) = (self.events.len(), &mut self.bytes);
         self.events.retain(|&key, event| {

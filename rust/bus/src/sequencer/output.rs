@@ -1,21 +1,21 @@
-//! What a sequencer puts out, and what it counts.
+//! The output of a sequencer, and its counters.
 
 use crate::Position;
 
-/// What happens next in a stream.
+/// The next item of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Output<E> {
     /// The event at this position.
     Deliver(Position, E),
-    /// Events are missing, or may be, before what follows. The stream goes on after this position,
-    /// which may be of another epoch or before the last one delivered.
+    /// Events are or may be missing. The stream goes on after this position, which may be of
+    /// another epoch, or before the last delivered one.
     Missed(Position),
 }
 
-/// Takes what comes out of a sequencer.
+/// Receives the output of a sequencer.
 pub trait Sink<E> {
-    /// Takes an output. Returns false when there is no room for it: an event is read again then,
-    /// and [`Output::Missed`] is put out again before anything else.
+    /// Takes an output. Returns false when there is no room for it. The sequencer then reads the
+    /// event again later, or repeats [`Output::Missed`] before any other output.
     fn take(&mut self, output: Output<E>) -> bool;
 }
 
@@ -25,20 +25,20 @@ impl<E, F: FnMut(Output<E>) -> bool> Sink<E> for F {
     }
 }
 
-/// What a sequencer has seen (counts).
+/// The counters of a sequencer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SequencerCounters {
     /// Events that were dropped because they had been delivered already.
     pub doubles: u64,
-    /// Times at which delivery stopped, or could have to: a gap was seen, or doubt arose.
+    /// How often a gap was found, or could have occurred.
     pub gaps: u64,
     /// Events that were delivered from history.
     pub gap_events: u64,
     /// Reads that were begun.
     pub reads: u64,
-    /// [`Output::Missed`].
+    /// How often [`Output::Missed`] was put out.
     pub missed: u64,
-    /// Events that were dropped because they are of an epoch that is over.
+    /// Events that were dropped because they are of a past epoch.
     pub stale: u64,
     /// The most events that were held at one time.
     pub most_held: usize,

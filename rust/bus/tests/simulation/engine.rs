@@ -1,4 +1,5 @@
-//! A model of an engine: one log for each stream, which is trimmed, and begins again after a failover.
+//! A model of an engine: one log for each stream, which is trimmed, and starts again after a
+//! failover.
 
 use std::collections::VecDeque;
 

@@ -1,6 +1,6 @@
-//! Many nodes and streams over one model of an engine, in virtual time: links that lose, double, delay
-//! and reorder, cuts, full queues, failovers, trimming. In the end each subscriber has received each
-//! event once and in order, or was told before what follows.
+//! Many nodes and streams over a model of an engine, in virtual time: links that lose, duplicate,
+//! delay and reorder messages, cuts, full queues, failovers, trimming. In the end each subscriber
+//! has received each event once and in order, or was told at that place that events are missing.
 //!
 //! `SIMULATION_SEED` replays a run, `SIMULATION_NODES` and `SIMULATION_STREAMS` set its size.
 
@@ -29,7 +29,7 @@ impl Random {
     }
 }
 
-/// What happens to one subscriber (its number) or stream.
+/// An event of the simulation, for one subscriber (its number) or stream.
 #[derive(Debug)]
 enum Happening {
     Publish {
@@ -52,7 +52,7 @@ enum Happening {
         to: usize,
         link: u64,
     },
-    /// The head that was read, on its way.
+    /// The head that was read, before it arrives.
     Head {
         to: usize,
         link: u64,
@@ -84,7 +84,7 @@ struct Subscriber {
     has_missed: bool,
     has_read: bool,
     is_reading: bool,
-    /// When the newest message arrives, where order is kept.
+    /// When the newest message arrives, on links that keep the order.
     arrives: u64,
 }
 
@@ -228,7 +228,7 @@ impl World {
             Happening::Ready { to, link } => {
                 let log = &self.logs[self.subscribers[to].stream];
                 let (head, newest) = (log.head(), log.newest);
-                // What is published from now on arrives after it.
+                // Events that are published from now on arrive after it.
                 let time = self.now + 1;
                 self.at(
                     time,
@@ -365,7 +365,7 @@ impl World {
     }
 }
 
-/// A number of the environment.
+/// Reads a number from an environment variable.
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().expect("a whole number"))
 }
@@ -374,7 +374,7 @@ fn simulate(seed: u64, nodes: u64, streams: u64) {
     eprintln!("SIMULATION_SEED={seed} SIMULATION_NODES={nodes} SIMULATION_STREAMS={streams}");
     let mut world = World::new(seed, nodes as usize, streams as usize);
     world.run();
-    // Quiet: one audit, and what it shows is read.
+    // Without faults: one audit, and the reads that it causes.
     for to in 0..world.subscribers.len() {
         world.after(1_000_000, Happening::Audit { to });
     }
@@ -383,7 +383,7 @@ fn simulate(seed: u64, nodes: u64, streams: u64) {
 }
 
 #[test]
-fn nothing_is_missing_without_a_word_on_any_node() {
+fn every_subscriber_receives_each_event_or_is_told_of_the_gap() {
     let size = |nodes, streams| {
         let nodes = setting("SIMULATION_NODES", nodes);
         (nodes, setting("SIMULATION_STREAMS", streams))

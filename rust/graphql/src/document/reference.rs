@@ -87,7 +87,7 @@ impl TrustedDocuments {
         // A text that is sent with the id has to be the trusted text.
         let is_same = |document: &&Arc<str>| reference.text.is_none_or(|text| text == &***document);
         document.filter(is_same).ok_or_else(|| {
-            let message = "only trusted documents are served here, and this is none of them: add it to `trusted_documents`";
+            let message = "only trusted documents are served here, and this is not one of them: add it to `trusted_documents`";
             request_error(message, CODE_DOCUMENT_NOT_TRUSTED)
         })
     }

@@ -142,7 +142,7 @@ fn a_keep_alive_is_sent_only_where_the_next_comes_before_clients_give_up() {
 }
 
 #[test]
-fn what_cannot_be_read_of_an_operation_is_its_own_error() {
+fn an_unreadable_member_of_an_operation_is_an_error_of_that_operation() {
     for (member, text) in [
         ("query", r#""\ud800""#),
         ("variables", r#"{"a":"\udc00"}"#),
@@ -296,7 +296,7 @@ fn a_payload_of_many_small_values_closes_with_4400() {
 }
 
 #[test]
-fn what_comes_before_the_acknowledgement_is_bounded_in_bytes() {
+fn operations_before_the_acknowledgement_are_bounded_in_bytes() {
     let reason = "Invalid message: more than 1000 bytes of operations before the acknowledgement";
     let start = |id: u32, variables: &str| {
         let payload = format!(r#"{{"query":"q","variables":{variables}}}"#);

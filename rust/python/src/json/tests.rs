@@ -90,7 +90,7 @@ fn a_key_that_is_no_string_is_refused() {
 }
 
 #[test]
-fn what_has_no_json_is_named() {
+fn values_without_json_are_named() {
     assert!(problem_of("object()").starts_with("data: an object of type `object` has no JSON"));
     assert!(problem_of("[b'x']").contains("make text of it, such as Base64"));
     assert!(problem_of("[bytearray()]").contains("make text of it, such as Base64"));
@@ -201,7 +201,7 @@ fn what_an_iterable_raises_is_said_with_its_place_and_kept_as_the_cause() {
 }
 
 #[test]
-fn what_ends_the_program_goes_on() {
+fn exceptions_that_end_the_program_are_raised() {
     with_python(|py| {
         let code = "def items():\n    yield 1\n    raise KeyboardInterrupt";
         let no_json = || to_json(&evaluate_after(py, code, "[items()]")).unwrap_err();

@@ -1,4 +1,4 @@
-//! What is read of JSON text is what Python's own `json` reads, or it is refused.
+//! JSON text is read as Python's `json` reads it, or refused.
 
 use proptest::prelude::*;
 use serde_json::Value;
@@ -7,7 +7,7 @@ use super::*;
 use crate::json::to_json;
 use crate::testing::{any_json, evaluate, with_python};
 
-/// What Python shows of the object that is made of a text.
+/// Returns the `repr` of the object that a text is read as.
 fn shown(text: &str) -> Result<String, String> {
     with_python(|py| {
         let object = text_to_python(py, text);

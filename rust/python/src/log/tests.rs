@@ -1,4 +1,4 @@
-//! What is kept of an event, and what is told of those that come too often.
+//! Records of events, and the counts of events that are too frequent.
 
 use std::sync::Mutex;
 
@@ -32,7 +32,7 @@ impl<F: Fn(&Event<'_>) + 'static> Subscriber for Each<F> {
     fn exit(&self, _: &span::Id) {}
 }
 
-/// The records of what `act` writes.
+/// Returns the records of the events that `act` writes.
 fn records(act: impl FnOnce()) -> Vec<Record> {
     let records = Arc::new(Mutex::new(Vec::new()));
     let kept = records.clone();
@@ -41,7 +41,7 @@ fn records(act: impl FnOnce()) -> Vec<Record> {
     std::mem::take(&mut records.lock().unwrap())
 }
 
-/// Counts what is written of the events of `act` (count).
+/// Returns the number of records for the events of `act`.
 fn written(kinds: &Arc<Kinds>, act: impl FnOnce()) -> u64 {
     let (kinds, count) = (kinds.clone(), Arc::new(Mutex::new(0)));
     let counted = count.clone();
@@ -107,7 +107,7 @@ fn records_of_libraries_have_messages_of_ours() {
 }
 
 #[test]
-fn what_comes_too_often_is_counted() {
+fn records_past_the_limit_are_counted() {
     let (kinds, total) = (Arc::new(Kinds::default()), 2_000);
     let written = written(&kinds, || {
         (0..total).for_each(|number| warn!("flood {number}"));

@@ -1,11 +1,11 @@
-//! What the projection reads of Python objects.
+//! How the projection reads Python objects.
 //!
-//! Not here: what becomes of exceptions, and scalars of the application, which need a manager.
+//! Not here: exceptions, and scalars of the application, which need a manager.
 
 use super::*;
 use crate::testing::{evaluate, evaluate_after, with_python};
 
-/// What the projection reads of a leaf, as it is shown; `"raised"`: reading it raises.
+/// Returns the leaf that the projection reads, as text; `"raised"` if reading it raises.
 fn leaf_of(expression: &str) -> String {
     with_python(|py| match uncommon(&evaluate(py, expression)) {
         Ok(Scalar::Other) => "other".to_owned(),
@@ -67,7 +67,7 @@ fn a_text_that_has_no_utf8_is_not_read() {
     assert_eq!(leaf_of("'\\ud800'"), "raised");
 }
 
-/// What stands under `name` in an object, as Python shows it.
+/// Returns the `repr` of the field `name` of an object.
 fn member_of(statements: &str, expression: &str, name: &str) -> Option<String> {
     with_python(|py| {
         let object = evaluate_after(py, statements, expression);

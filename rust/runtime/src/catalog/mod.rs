@@ -434,7 +434,8 @@ fn take_arguments(operation: &mut SubscriptionOperation) -> Result<JsonObject, V
     let arguments = std::mem::take(&mut operation.arguments);
     JsonObject::parse(Value::Object(arguments).to_string()).map_err(|_| {
         // Variables are nested deeper in the document than in the request.
-        let error = GraphQLError::new("the arguments are nested too deeply: 127 levels are taken");
+        let error =
+            GraphQLError::new("the arguments are nested too deeply: the limit is 127 levels");
         vec![error.with_code(graphql::CODE_BAD_USER_INPUT)]
     })
 }

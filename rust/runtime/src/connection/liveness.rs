@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn any_sign_of_life_begins_the_count_anew() {
+    fn any_received_data_resets_the_count() {
         let liveness = Liveness::new();
         for _ in 0..5 {
             assert!(!liveness.is_gone(Flow::Idle, true));

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use crate::audit;
 use crate::catalog::PreparedRequest;
 use crate::client::{Buckets, Client, ConnectionInfo, RateTable};
-use crate::operation::{Opened, Opening, opened_unless};
+use crate::operation::{OpenResult, Opened, opened_unless_cancelled};
 use crate::subscription::{FinishSubscription, StopSubscription, SubscriptionActor};
 
 mod ending;
@@ -282,8 +282,10 @@ impl Connection {
         let judged = self.judged.clone();
         actix::spawn(async move {
             let opened = match opening {
-                Opening::Done(opened) => opened,
-                Opening::Checking(opening) => opened_unless(opening, reply.closed()).await,
+                OpenResult::Ready(opened) => opened,
+                OpenResult::Pending(pending) => {
+                    opened_unless_cancelled(pending, reply.closed()).await
+                }
             };
             if opened.is_ok()
                 && let Ok(verdict) = verdict.await
@@ -377,12 +379,12 @@ impl Connection {
             metrics: self.registry.state().metrics.clone(),
         });
         match self.registry.opener().open(prepared, &client, sink) {
-            Opening::Done(opened) => self.opened(&id, &mark, opened),
-            Opening::Checking(opening) => {
+            OpenResult::Ready(opened) => self.opened(&id, &mark, opened),
+            OpenResult::Pending(pending) => {
                 self.checking.set(self.checking.get() + 1);
                 let connection = Rc::downgrade(self);
                 actix::spawn(async move {
-                    let opened = opened_unless(opening, mark.withdrawn()).await;
+                    let opened = opened_unless_cancelled(pending, mark.withdrawn()).await;
                     match connection.upgrade() {
                         Some(connection) => connection.checked(&id, &mark, opened),
                         None => stop_opened(opened),

@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_ended_makes_room() {
+    fn dropped_charges_free_their_bytes() {
         let retained = Retained::new(100);
         let first = retained.charge(60);
         assert!(first.is_some() && retained.charge(41).is_none());

@@ -1,4 +1,4 @@
-//! Publishes to an engine where no manager runs: no actors, no subscriptions, one thread.
+//! Publishes to an engine without a manager: it has no actors and no subscriptions, and one thread.
 //!
 //! Not here: what the link does (`bus::EngineLink`), Python (`python`).
 
@@ -25,7 +25,8 @@ pub struct EnginePublisher {
 }
 
 impl EnginePublisher {
-    /// Starts the thread of the link. `tenant`: as the nodes have it, which receive the events.
+    /// Starts the thread of the link. `tenant`: the tenant isolation of the nodes that receive the
+    /// events.
     ///
     /// # Errors
     ///
@@ -34,7 +35,7 @@ impl EnginePublisher {
         config: EngineConfig,
         tenant: Option<TenantIsolation>,
     ) -> Result<Self, RuntimeError> {
-        // No event is numbered here; the key only has to be there.
+        // The key is not used: the engine numbers the events.
         let key = random_key().unwrap_or_default();
         let streams = Arc::new(Streams::new(key, tenant.is_some()).of_engine());
         let mut checks = Intake::new(streams.clone(), 1);
@@ -56,8 +57,7 @@ impl EnginePublisher {
     ///
     /// # Errors
     ///
-    /// At the call, before anything is sent: an event is malformed or too large, or the publisher is
-    /// closed.
+    /// Nothing is sent: an event is malformed or too large, or the publisher is closed.
     pub fn publish(
         &self,
         mut drafts: Vec<Draft>,
@@ -73,7 +73,7 @@ impl EnginePublisher {
         Ok(())
     }
 
-    /// Waits until what was published is answered, at most for `drain`, and ends the thread.
+    /// Waits at most `drain` until the engine has answered all publishing, then ends the thread.
     pub fn close(&self, drain: Duration) {
         let Some(thread) = self.thread.lock().take() else {
             return;
@@ -85,7 +85,7 @@ impl EnginePublisher {
             // The receiver may have waited long enough.
             done.send(()).ok();
         });
-        // Some more than the drain, for the links to end.
+        // One second more than the drain, in which the links end.
         let _is_late = closed.recv_timeout(drain + Duration::from_secs(1));
     }
 }

@@ -1,9 +1,8 @@
-//! The broadcast: takes events from the intake, keeps them in the history and hands them to every
+//! The broadcast: takes events from the intake, records them in the history and sends them to every
 //! shard.
 //!
-//! One per manager, on the system's thread, started with the runtime. Events that were not yet
-//! broadcast stay in the intake, so a restart loses nothing. It ends when the intake is closed
-//! and empty.
+//! One actor per manager, on the system's thread. It starts with the runtime and ends when the
+//! intake is closed and empty. Not here: which subscriptions an event reaches (`routing`).
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,8 +16,7 @@ use crate::config::BROADCAST_BATCH;
 use crate::state::RuntimeState;
 use crate::worker::{Broadcast, ShardActor};
 
-/// The shards that events are handed to. Shared, so that a subscription never has to wait for
-/// its worker to be known.
+/// The shards that events are sent to. Workers add themselves from their own threads.
 #[derive(Debug, Default)]
 pub struct ShardList(Mutex<Vec<Addr<ShardActor>>>);
 
@@ -28,7 +26,7 @@ impl ShardList {
         self.0.lock().push(shard);
     }
 
-    /// The shards of all workers that still run.
+    /// Returns the shards of all workers that run, and forgets the others.
     #[must_use]
     pub fn live(&self) -> Vec<Addr<ShardActor>> {
         let mut shards = self.0.lock();
@@ -37,7 +35,7 @@ impl ShardList {
     }
 }
 
-/// Hands each event to every shard, in batches and in order.
+/// Sends each event to every shard, in batches and in order.
 pub struct EventBusActor {
     state: Arc<RuntimeState>,
     shards: Arc<ShardList>,
@@ -61,7 +59,7 @@ impl Actor for EventBusActor {
         let (state, shards) = (self.state.clone(), self.shards.clone());
         // Whether events without a tenant are dropped.
         let is_isolated = state.policy.tenant.is_some();
-        // Held by the messages themselves, so that shards wake no publisher while none waits.
+        // Each `Broadcast` holds the permit, which is released when the last shard has handled it.
         let turns = Arc::new(Semaphore::new(1));
         if let Some(history) = &state.history {
             ctx.run_interval(history.sweep_interval(), |actor, _| {
@@ -83,15 +81,15 @@ impl Actor for EventBusActor {
                     intake.filled().await;
                     continue;
                 }
-                // Waiting for all shards bounds what is on its way to them, and makes publishers
-                // wait for fan-out that does not keep up.
+                // Waiting for all shards bounds the events in their mailboxes. When fan-out does
+                // not keep up, the intake fills and publishers wait.
                 let Ok(turn) = turns.clone().acquire_owned().await else {
                     break;
                 };
                 let turn = Arc::new(turn);
                 let mut items = intake.take(BROADCAST_BATCH);
                 let taken = items.iter().filter_map(StreamItem::event).count();
-                // What goes to an engine was looked at before.
+                // With an engine, this was done when the events were published.
                 if state.link.is_none() {
                     let mut notices = state.notices.lock();
                     for event in items.iter().filter_map(StreamItem::event) {
@@ -110,18 +108,18 @@ impl Actor for EventBusActor {
                 }
                 let items: Arc<[StreamItem]> = items.into();
                 if let Some(history) = &state.history {
-                    // Before they leave: who reads what was missed learns of every event from
-                    // here or from its shard.
+                    // Before they are sent: a subscription that resumes finds each event in the
+                    // history, or receives it from its shard.
                     metrics.set_history(history.record(&items, Instant::now()));
                 }
                 metrics.events_published.add(taken as u64);
-                // A shard whose worker has ended drops the message and is off the list next time.
+                // The mailbox of a worker that has ended drops the message.
                 for shard in shards.live() {
                     let (items, turn) = (items.clone(), turn.clone());
                     shard.do_send(Broadcast { items, turn });
                 }
             }
-            // The shards are done with the last.
+            // Waits until the shards have handled the last batch.
             turns.acquire().await.ok();
         };
         let ended = broadcast.into_actor(self).map(|(), _, ctx| ctx.stop());

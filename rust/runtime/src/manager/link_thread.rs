@@ -1,5 +1,5 @@
-//! The thread of the link to an engine, so that a slow fan-out delays none of its answers, and none
-//! of its work delays a client.
+//! The thread of the link to an engine. It has its own so that a slow fan-out does not delay the
+//! engine's answers, and the link's work does not delay clients.
 //!
 //! One for each manager with an engine. It ends with the manager. Not here: what the link does
 //! (`bus::EngineLink`).
@@ -36,14 +36,14 @@ impl LinkThread {
         let thread = std::thread::Builder::new()
             .name("fraiseql-bus".into())
             .spawn(move || {
-                // Runs this thread's own runtime to its end; no coroutine of Python is awaited here.
+                // The runtime of this thread alone: no coroutine of Python is awaited here.
                 runtime.block_on(async {
                     tokio::select! {
                         () = link.run() => {}
                         _ = stopped => {}
                     }
                 });
-                // What the engine has begun there ends now; a look-up of a name is not waited for.
+                // Ends the tasks of the engine. Does not wait for a name look-up that blocks.
                 runtime.shutdown_background();
             })
             .map_err(RuntimeError::Thread)?;

@@ -22,7 +22,7 @@ use super::worker_pool::WorkerPool;
 use crate::catalog::PreparedRequest;
 use crate::client::{Buckets, Client, Selector};
 use crate::error::RuntimeError;
-use crate::operation::{Opened, Opening, opened_unless};
+use crate::operation::{OpenResult, Opened, opened_unless_cancelled};
 use crate::state::RuntimeState;
 use crate::subscription::{FinishSubscription, StopSubscription, SubscriptionActor};
 use crate::transport::{Responder, Response, ResponseStream, StreamSink, Streams};
@@ -30,7 +30,7 @@ use crate::worker::{
     CloseConnections, DrainConnections, RunOnWorker, ShardActor, StopWorker, Worker, address,
 };
 
-/// How often the drain looks whether everything has ended.
+/// Interval at which a drain checks whether everything has ended.
 const DRAIN_POLL: Duration = Duration::from_millis(5);
 
 /// Time for the last close frames of a drain to be written.
@@ -39,8 +39,8 @@ const CLOSE_TIME: Duration = Duration::from_secs(1);
 /// Time after which what still holds a drain is told.
 const TELL_AFTER: Duration = Duration::from_millis(100);
 
-/// Time between two connections that leave, at most: the new server takes their clients at this
-/// pace, or faster where the drain would last longer.
+/// Longest time between two connections that a drain closes, so that their clients do not reconnect
+/// all at once. It is shorter when the drain would exceed its limit.
 const PACE: Duration = Duration::from_millis(50);
 
 /// A started manager.
@@ -51,7 +51,7 @@ pub struct Runtime {
     /// The worker on the system's thread, which hosts in-process operations.
     local: Addr<ShardActor>,
     operations: Arc<DashMap<String, InProcess>>,
-    /// Threads that a server of the host's needs (count).
+    /// Threads of the pool (count).
     workers: usize,
     pool: OnceLock<WorkerPool>,
     system: Arc<SystemThread>,
@@ -66,20 +66,19 @@ struct InProcess {
 }
 
 impl InProcess {
-    /// Whether its responses go to this stream: ids are used again.
+    /// Whether this is the operation of a stream. Its id alone does not tell: ids are reused.
     fn is(&self, stream: &Arc<ResponseStream>) -> bool {
         Arc::ptr_eq(&self.stream, stream)
     }
 }
 
 impl Runtime {
-    /// Starts the actors of a manager. Blocks until they run: the time of a thread's start.
-    /// `workers` is how many threads host connections that another server carries (count); they
-    /// are started with the first of these.
+    /// Starts the actors of a manager. Blocks until they run. `workers`: threads for connections
+    /// that an adapter accepts in another server (count); they start with the first of these.
     ///
     /// # Errors
     ///
-    /// [`RuntimeError`] when no thread can be had.
+    /// [`RuntimeError::Thread`] when the operating system refuses a thread.
     pub fn start(state: RuntimeState, workers: usize) -> Result<Self, RuntimeError> {
         let system = SystemThread::acquire()?;
         let state = Arc::new(state);
@@ -92,7 +91,7 @@ impl Runtime {
             let (_, shard) = Worker::start(of_worker);
             groups.set_home(address(&shard));
             list.add(shard.clone());
-            // Fails only when the caller is gone, and then the address is not needed.
+            // Fails only when the caller has returned, and does not need the address.
             started.send(shard).ok();
         });
         let local = local.recv().map_err(|_| RuntimeError::Closed)?;
@@ -110,7 +109,8 @@ impl Runtime {
         })
     }
 
-    /// In a forked process: lets a new runtime start, as the thread of the old one is not there.
+    /// Makes it possible to start a runtime in a forked process, which does not have the thread of
+    /// the old one.
     pub fn after_fork() {
         SystemThread::forget();
     }
@@ -121,8 +121,8 @@ impl Runtime {
         &self.state
     }
 
-    /// Ends the actors and with them all operations; the thread goes on while another manager
-    /// needs it. Dropping the runtime does this too.
+    /// Ends the actors and with them all operations. The system's thread runs on while another
+    /// manager uses it. Dropping the runtime also stops it.
     pub fn stop(&self) {
         self.state.intake.close();
         for shard in self.shards.live() {
@@ -141,8 +141,8 @@ impl Runtime {
         self.system.arbiter().spawn_fn(run)
     }
 
-    /// Answers a request or opens a connection that another server takes, with what runs on the
-    /// worker thread that carries least. Blocks the first time, while the threads start.
+    /// Returns the responder of the worker thread with the least load, for a request or connection
+    /// that another server accepts. Blocks the first time, while the threads start.
     #[must_use]
     pub fn responder(&self) -> Responder {
         let pool = self.pool.get_or_init(|| self.start_pool());
@@ -155,10 +155,10 @@ impl Runtime {
         let (started, pool) = mpsc::sync_channel(1);
         let (workers, factory) = (self.workers, self.worker_factory());
         self.run_on_system(move || {
-            // The receiver waits for exactly this.
+            // The receiver waits below, so this does not fail.
             started.send(WorkerPool::start(workers, &factory)).ok();
         });
-        // The system has ended: what it would have carried is ended at once.
+        // When the system has ended, the pool is empty.
         pool.recv().unwrap_or_default()
     }
 
@@ -172,12 +172,13 @@ impl Runtime {
         )
     }
 
-    /// Starts an operation without a connection. The outcome comes once it is registered, so an
-    /// event published afterwards reaches it.
+    /// Starts an operation without a connection. Returns after it is registered, so events that are
+    /// published from then on reach it.
     ///
     /// # Errors
     ///
-    /// The request errors of the GraphQL specification, section 7.1.2, or that the id is in use.
+    /// The inner result: request errors of the GraphQL specification, section 7.1.2, or that the id
+    /// is in use. The outer result: [`RuntimeError::Closed`].
     pub async fn subscribe(
         &self,
         id: String,
@@ -248,10 +249,10 @@ impl Runtime {
                 .opener()
                 .open(&prepared, &Arc::new(client), Rc::new(sink))
             {
-                Opening::Done(opened) => finish(reply, opened),
-                Opening::Checking(opening) => {
+                OpenResult::Ready(opened) => finish(reply, opened),
+                OpenResult::Pending(pending) => {
                     actix::spawn(async move {
-                        let opened = opened_unless(opening, reply.closed()).await;
+                        let opened = opened_unless_cancelled(pending, reply.closed()).await;
                         finish(reply, opened);
                     });
                 }
@@ -261,13 +262,14 @@ impl Runtime {
         Ok(opened.map(|()| stream))
     }
 
-    /// The responses of an in-process operation.
+    /// Returns the responses of an in-process operation; `None`: no operation has this id.
     #[must_use]
     pub fn responses(&self, id: &str) -> Option<Arc<ResponseStream>> {
         self.operations.get(id).map(|found| found.stream.clone())
     }
 
-    /// Ends an in-process operation; false when it has ended. Another one may have its id by now.
+    /// Ends an in-process operation. Returns false when it has ended before. `stream` identifies
+    /// it: another operation may have its id by now.
     pub fn complete(&self, id: &str, stream: &Arc<ResponseStream>) -> bool {
         let removed = self.operations.remove_if(id, |_, found| found.is(stream));
         let Some((_, operation)) = removed else {
@@ -311,12 +313,12 @@ impl Runtime {
         }
     }
 
-    /// Lets all connections leave within `limit`, then takes no further event and ends the
-    /// operations without a connection. No client is let in any more.
+    /// Drains all connections within `limit`, then accepts no further event and ends the operations
+    /// without a connection. No client can connect any more.
     pub async fn drain(&self, limit: Duration) {
         let begin = Instant::now();
         self.drain_connections(limit).await;
-        // Not before: a mutation that was under way may have published.
+        // After the connections: a mutation that is under way may publish.
         self.state.intake.close();
         let deadline = (begin + limit).max(Instant::now() + limit.min(CLOSE_TIME));
         self.wait_while(|| !self.state.intake.is_empty(), deadline)
@@ -330,8 +332,8 @@ impl Runtime {
             actor.do_send(FinishSubscription);
         }
         let metrics = &self.state.metrics;
-        // Operations that take no further event are no subscriptions any more, and have calls
-        // under way.
+        // An operation that receives no further event is not counted as a subscription, but its
+        // calls may be under way.
         let is_answering = || self.operations.iter().any(|one| !one.stream.is_over());
         let is_under_way = || metrics.subscriptions.get() > 0 || is_answering();
         let told_at = Instant::now() + TELL_AFTER;
@@ -348,9 +350,9 @@ impl Runtime {
         }
     }
 
-    /// Lets all connections leave, one after the other: each sends what was published before, has
-    /// until `limit` to answer what ends by itself, and closes with 1001. No client is let in any
-    /// more until [`Self::readmit`].
+    /// Drains all connections, one after the other. Each sends the results of events that were
+    /// published before, waits until `limit` for operations that end by themselves, and closes with
+    /// 1001. No client can connect until [`Self::readmit`].
     pub async fn drain_connections(&self, limit: Duration) {
         let state = &self.state;
         state.set_draining(true);
@@ -380,16 +382,16 @@ impl Runtime {
         self.wait_while(connected, deadline).await;
         self.disconnect(Selector::default(), Close::going_away())
             .await;
-        // The close frames are still to be written.
+        // Waits until the close frames are written.
         wait_while(connected, Instant::now() + CLOSE_TIME).await;
     }
 
-    /// Ends the drain that is under way: what is not answered by now never is.
+    /// Ends the drain that is under way without waiting for answers.
     pub fn hurry(&self) {
         self.state.set_hurried(true);
     }
 
-    /// Lets clients in again after [`Self::drain_connections`].
+    /// Lets clients connect again after [`Self::drain_connections`].
     pub fn readmit(&self) {
         self.state.set_hurried(false);
         self.state.set_draining(self.state.intake.is_closed());
@@ -406,7 +408,7 @@ impl Drop for Runtime {
     }
 }
 
-/// Tells how many operations a drain waits for, so that one that takes long explains itself.
+/// Logs how many operations a drain waits for.
 fn tell_waiting(operations: usize, deadline: Instant) {
     let left = deadline.saturating_duration_since(Instant::now());
     if operations > 0 && !left.is_zero() {

@@ -1,7 +1,7 @@
-//! The one OS thread that owns the actix `System`.
+//! The OS thread that owns the actix `System`.
 //!
-//! It starts with the first manager of the process, is shared by all, ends with the last, and
-//! can start again.
+//! All managers of a process share it. It starts with the first one and ends with the last one.
+//! Another manager can start it again.
 
 use std::sync::{Arc, Weak, mpsc};
 use std::thread::JoinHandle;
@@ -23,7 +23,7 @@ pub(crate) struct SystemThread {
 }
 
 impl SystemThread {
-    /// Joins the running system's thread or starts one.
+    /// Returns the running thread, or starts one.
     ///
     /// # Errors
     ///
@@ -40,7 +40,7 @@ impl SystemThread {
                 let runner = System::new();
                 let system = System::current();
                 let arbiter = system.arbiter().clone();
-                // The receiver waits for exactly this; without it the system is not wanted.
+                // Without a receiver, the caller has given up and the system is not needed.
                 if started.send((system, arbiter)).is_ok()
                     && let Err(error) = runner.run()
                 {
@@ -59,7 +59,7 @@ impl SystemThread {
         Ok(system)
     }
 
-    /// Forgets the running system: its thread did not come along into a forked process.
+    /// Forgets the running system. For a forked process, which does not have its thread.
     pub(crate) fn forget() {
         *CURRENT.lock() = Weak::new();
     }

@@ -1,4 +1,4 @@
-//! How further threads join a started manager as workers.
+//! Adds workers to a started manager, on threads that it does not own.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use crate::state::RuntimeState;
 use crate::transport::{Responder, Streams};
 use crate::worker::Worker;
 
-/// Makes workers on threads that the runtime does not own, such as those of a web server.
+/// Starts workers on threads that the runtime does not own, such as those of the embedded server.
 #[derive(Clone)]
 pub struct WorkerFactory {
     state: Arc<RuntimeState>,
@@ -29,7 +29,7 @@ impl WorkerFactory {
         }
     }
 
-    /// What all threads of the manager share.
+    /// Returns the state that all threads of the manager share.
     #[must_use]
     pub fn state(&self) -> &Arc<RuntimeState> {
         &self.state

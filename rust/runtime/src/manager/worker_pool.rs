@@ -1,7 +1,7 @@
-//! Worker threads for connections that another server carries.
+//! Worker threads for connections that an adapter accepts in another server.
 //!
-//! Started with the first such connection, ended with their manager. Each has a shard of its own,
-//! as the threads of the embedded server have.
+//! They start with the first such connection and end with their manager. Each has its own shard, as
+//! the threads of the embedded server do.
 
 use std::sync::mpsc;
 use std::thread::ThreadId;
@@ -25,7 +25,7 @@ struct PooledWorker {
 impl WorkerPool {
     /// Starts `count` threads, or as many as the operating system allows. Blocks until they run.
     ///
-    /// Must be called on the system's thread, as arbiters belong to its system.
+    /// Must be called on the system's thread: arbiters belong to the system of their thread.
     pub(crate) fn start(count: usize, factory: &WorkerFactory) -> Self {
         let mut workers = Self::default();
         for _ in 0..count {
@@ -41,7 +41,7 @@ impl WorkerPool {
         workers
     }
 
-    /// What answers for the thread that carries least; `None` when there is no thread.
+    /// Returns the responder of the thread with the least load; `None` when there is no thread.
     pub(crate) fn least_loaded(&self) -> Option<Responder> {
         let workers = self.0.iter().map(|worker| &worker.responder);
         workers.min_by_key(|responder| responder.load()).cloned()
@@ -67,7 +67,7 @@ impl PooledWorker {
         let factory = factory.clone();
         arbiter.spawn_fn(move || {
             let (_, responder) = factory.start_worker();
-            // The receiver waits for exactly this.
+            // The receiver waits below, so this does not fail.
             started.send((std::thread::current().id(), responder)).ok();
         });
         let (thread, responder) = worker

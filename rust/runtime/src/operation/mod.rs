@@ -1,4 +1,7 @@
-//! How operations are opened on a worker: prepared, checked, registered, started.
+//! Opens operations on a worker: plans them, has them checked, registers and starts them.
+//!
+//! Not here: the checks themselves (`admission`), and what a running subscription does
+//! (`subscription`).
 
 use std::pin::pin;
 use std::rc::Rc;
@@ -29,25 +32,26 @@ use crate::subscription::{
 pub(crate) struct Opener {
     state: Arc<RuntimeState>,
     subscriptions: Rc<Subscriptions>,
-    /// The first check that subscriptions pass.
+    /// The first actor in the chain of checks; `None` when nothing has to be checked.
     checks: Option<Recipient<Subscribe>>,
 }
 
-/// An operation that is being opened.
-pub(crate) enum Opening {
-    /// It runs, or never will.
-    Done(Result<Opened, Vec<GraphQLError>>),
-    /// Checks decide, or the schema is being described.
-    Checking(LocalBoxFuture<'static, Result<Opened, Vec<GraphQLError>>>),
+/// What [`Opener::open`] returns.
+pub(crate) enum OpenResult {
+    /// The operation runs, or was refused.
+    Ready(Result<Opened, Vec<GraphQLError>>),
+    /// The result comes later: checks are pending, the schema is being described on another
+    /// thread, or the engine does not deliver the events yet.
+    Pending(LocalBoxFuture<'static, Result<Opened, Vec<GraphQLError>>>),
 }
 
-/// Waits for an operation that is being opened, and drops what is left to do when nothing wants it
-/// any more: `gone` is done.
-pub(crate) async fn opened_unless(
-    opening: LocalBoxFuture<'static, Result<Opened, Vec<GraphQLError>>>,
-    gone: impl Future<Output = ()>,
+/// Waits until the operation is opened. When `cancelled` completes first, `pending` is dropped and
+/// the result is an empty list of errors.
+pub(crate) async fn opened_unless_cancelled(
+    pending: LocalBoxFuture<'static, Result<Opened, Vec<GraphQLError>>>,
+    cancelled: impl Future<Output = ()>,
 ) -> Result<Opened, Vec<GraphQLError>> {
-    match select(opening, pin!(gone)).await {
+    match select(pending, pin!(cancelled)).await {
         Either::Left((opened, _)) => opened,
         Either::Right(_) => Err(Vec::new()),
     }
@@ -55,11 +59,11 @@ pub(crate) async fn opened_unless(
 
 fn busy() -> Vec<GraphQLError> {
     vec![GraphQLError::new(
-        "too many clients ask for the schema at once: try again",
+        "too many clients are asking for the schema: try again later",
     )]
 }
 
-/// The subgraph that a request says it is for: by its extensions, or by a header.
+/// Returns the subgraph that a request names, in its extensions or else in a header.
 fn named_subgraph(request: &Request, client: &Client) -> Option<String> {
     let named = request.extensions.subgraph();
     named.or(client.header(SUBGRAPH_HEADER)).map(str::to_owned)
@@ -67,19 +71,19 @@ fn named_subgraph(request: &Request, client: &Client) -> Option<String> {
 
 /// An operation that was opened.
 pub(crate) enum Opened {
-    /// It runs; its actor ends it.
+    /// It runs. `StopSubscription` ends it.
     Subscription(Addr<SubscriptionActor>),
-    /// It has been answered whole: one result, then complete.
+    /// Its sink has received one result and `complete`.
     Answered,
 }
 
 /// An operation that has passed all checks.
-struct Passed {
+struct CheckedOperation {
     planned: PlannedOperation,
     guard: Option<Arc<Guard>>,
     client: Arc<Client>,
     resume: Resume,
-    /// Where its events are found.
+    /// The route and the stream of its events; `None` when it receives no events.
     place: Option<(Route, Arc<Stream>)>,
     sink: Rc<dyn ResponseSink>,
 }
@@ -104,29 +108,28 @@ impl Opener {
         }
     }
 
-    /// What all threads share.
+    /// Returns the state that all threads of the manager share.
     #[must_use]
     pub(crate) fn state(&self) -> &Arc<RuntimeState> {
         &self.state
     }
 
-    /// The subscriptions of this thread.
+    /// Returns the subscriptions of this worker.
     #[must_use]
     pub(crate) fn subscriptions(&self) -> &Rc<Subscriptions> {
         &self.subscriptions
     }
 
-    /// Starts what `request` asks for; responses go to `sink`. It is done at once unless there are
-    /// checks to pass.
+    /// Opens the operation of a request. Its responses go to `sink`.
     pub(crate) fn open(
         self: &Rc<Self>,
         prepared: &Arc<PreparedRequest>,
         client: &Arc<Client>,
         sink: Rc<dyn ResponseSink>,
-    ) -> Opening {
+    ) -> OpenResult {
         if let Err(fault) = prepared.resume() {
             let error = GraphQLError::new(fault.to_string()).with_code("BAD_USER_INPUT");
-            return Opening::Done(Err(vec![error]));
+            return OpenResult::Ready(Err(vec![error]));
         }
         let catalog = &self.state.catalog;
         if !catalog.describes_schema(prepared) {
@@ -135,41 +138,41 @@ impl Opener {
         let (state, opener) = (self.state.clone(), Rc::downgrade(self));
         let (catalog, prepared) = (catalog.clone(), prepared.clone());
         let client = client.clone();
-        Opening::Checking(Box::pin(async move {
+        OpenResult::Pending(Box::pin(async move {
             let asked = prepared.clone();
             let planned = state.background.run(move || catalog.plan(&asked)).await;
             let planned = planned.map_err(|Busy| busy())?;
             let opener = opener.upgrade().ok_or_else(shutting_down)?;
             match opener.proceed(planned, &prepared, &client, sink) {
-                Opening::Done(opened) => opened,
-                Opening::Checking(opening) => opening.await,
+                OpenResult::Ready(opened) => opened,
+                OpenResult::Pending(pending) => pending.await,
             }
         }))
     }
 
-    /// Starts what was planned, or answers it.
+    /// Answers a request that needs no actor; has any other operation checked, and runs it.
     fn proceed(
         self: &Rc<Self>,
         planned: Result<Planned, Vec<GraphQLError>>,
         prepared: &Arc<PreparedRequest>,
         client: &Arc<Client>,
         sink: Rc<dyn ResponseSink>,
-    ) -> Opening {
+    ) -> OpenResult {
         let planned = match planned {
-            Err(errors) => return Opening::Done(Err(errors)),
+            Err(errors) => return OpenResult::Ready(Err(errors)),
             Ok(Planned::Response(response)) => {
                 sink.next(&response);
                 sink.complete();
-                return Opening::Done(Ok(Opened::Answered));
+                return OpenResult::Ready(Ok(Opened::Answered));
             }
             Ok(Planned::Operation(planned)) => planned,
         };
         let request = prepared.request();
-        // One that cannot be understood was refused before.
+        // `open` has refused a malformed `resume`.
         let resume = prepared.resume().cloned().unwrap_or_default();
         let document = request.query.as_ref().map_or(0, String::len);
         if let Err(errors) = sink.retain(planned.kept_bytes() + document) {
-            return Opening::Done(Err(errors));
+            return OpenResult::Ready(Err(errors));
         }
         let Some(checks) = &self.checks else {
             return self.run(*planned, None, client.clone(), resume, sink);
@@ -181,7 +184,7 @@ impl Opener {
             guard: Guard::default(),
         })));
         let opener = Rc::downgrade(self);
-        Opening::Checking(Box::pin(async move {
+        OpenResult::Pending(Box::pin(async move {
             let (Ok(answer), Some(opener)) = (answer.await, opener.upgrade()) else {
                 return Err(shutting_down());
             };
@@ -192,13 +195,14 @@ impl Opener {
                 ..
             } = *answer?;
             match opener.run(*planned, Some(Arc::new(guard)), client, resume, sink) {
-                Opening::Done(opened) => opened,
-                Opening::Checking(opening) => opening.await,
+                OpenResult::Ready(opened) => opened,
+                OpenResult::Pending(pending) => pending.await,
             }
         }))
     }
 
-    /// Runs what has passed the checks, once the engine delivers its events, if there is one.
+    /// Runs an operation that has passed the checks. With an engine, waits until it delivers the
+    /// events of the operation.
     fn run(
         self: &Rc<Self>,
         planned: PlannedOperation,
@@ -206,10 +210,10 @@ impl Opener {
         client: Arc<Client>,
         resume: Resume,
         sink: Rc<dyn ResponseSink>,
-    ) -> Opening {
+    ) -> OpenResult {
         let tenant = guard.as_ref().and_then(|guard| guard.tenant());
         let route = planned.route.clone().map(|route| match tenant {
-            // The guard would keep the events of others back; so they are not even found.
+            // The guard would refuse the events of other tenants. The index leaves them out first.
             Some(tenant) => route.for_tenant(tenant.clone()),
             None => route,
         });
@@ -220,7 +224,7 @@ impl Opener {
         let interest = place
             .as_ref()
             .and_then(|(_, stream)| Some(self.state.link.as_ref()?.interest(stream)));
-        let passed = Passed {
+        let checked = CheckedOperation {
             planned,
             guard,
             client,
@@ -229,35 +233,35 @@ impl Opener {
             sink,
         };
         let Some(interest) = interest else {
-            return Opening::Done(self.start(passed, None));
+            return OpenResult::Ready(self.start(checked, None));
         };
         if interest.is_ready() {
-            return Opening::Done(self.start(passed, Some(interest)));
+            return OpenResult::Ready(self.start(checked, Some(interest)));
         }
         let opener = Rc::downgrade(self);
-        Opening::Checking(Box::pin(async move {
-            // Without it the subscription begins all the same: it is told of a gap once the engine
-            // is there.
+        OpenResult::Pending(Box::pin(async move {
+            // The subscription begins even when the engine is not ready in time. It is told of the
+            // gap once the engine is.
             interest.ready(INTEREST_TIME).await;
             let opener = opener.upgrade().ok_or_else(shutting_down)?;
-            opener.start(passed, Some(interest))
+            opener.start(checked, Some(interest))
         }))
     }
 
     /// Starts the actor of an operation.
     fn start(
         &self,
-        passed: Passed,
+        checked: CheckedOperation,
         interest: Option<Interest>,
     ) -> Result<Opened, Vec<GraphQLError>> {
-        let Passed {
+        let CheckedOperation {
             planned,
             guard,
             client,
             resume,
             place,
             sink,
-        } = passed;
+        } = checked;
         let stream = place.as_ref().map(|(_, stream)| stream.clone());
         if let Some(stream) = &stream {
             sink.follow(stream.clone());
@@ -265,7 +269,12 @@ impl Opener {
         let is_subscription = planned.operation.is_some();
         let has_initial = planned.definition.has_initial;
         let start = if is_subscription {
-            StartPosition::find(self.state.kept(), &resume, place.as_ref(), guard.as_ref())
+            StartPosition::find(
+                self.state.history_sources(),
+                &resume,
+                place.as_ref(),
+                guard.as_ref(),
+            )
         } else {
             StartPosition::Now { missed: false }
         };
@@ -287,11 +296,11 @@ impl Opener {
                 SubscriptionActor::new(sink, waiting, lane).with_replay(replay)
             }
             StartPosition::Now { missed } => {
-                // Events already on their way are not delivered to this subscription.
+                // Events that were published before are not delivered to this subscription.
                 let stream = stream.as_ref();
                 let (now, registration) = self.subscriptions.register_now(&source, stream, &sink);
                 if is_subscription {
-                    // With an initial value its position is known once it has that.
+                    // With an initial value, the position is known once that value exists.
                     sink.announce_position(now.filter(|_| !has_initial), missed);
                 }
                 let lane = match source {
@@ -305,7 +314,7 @@ impl Opener {
         Ok(Opened::Subscription(actor.start()))
     }
 
-    /// Finds where an operation gets its results from.
+    /// Decides where an operation gets its results from.
     fn source(
         &self,
         planned: PlannedOperation,

@@ -1,10 +1,12 @@
-//! The routing index: which subscriptions an event reaches, found by hash.
+//! The routing index: finds the subscriptions that an event matches, by hash.
 //!
-//! Subscriptions are kept by channel, then by the *shape* of their conditions (which paths they
-//! look at, and how they compare), then by the values, each in the one form of all its spellings.
-//! An event costs one look-up for each shape of its channel, and
-//! there are only as many shapes as declared filters: the number of subscriptions that do not
-//! match never counts.
+//! Entries are grouped by channel, then by the *shape* of their conditions (which paths they
+//! compare, and how), then by the required values in canonical form. An event costs one hash
+//! look-up for each shape on its channel. The number of shapes depends on the declared filters
+//! alone, so subscriptions that do not match cost nothing.
+//!
+//! Not here: how a filter becomes conditions (`catalog::filter`), and how values are compared
+//! (`graphql::Comparison`).
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -24,14 +26,14 @@ pub fn field_path(dotted: &str) -> FieldPath {
     dotted.split('.').map(Box::from).collect()
 }
 
-/// What must stand at a path of an event's data, and how it is compared.
+/// The value that an event's data must have at a path, and how the two are compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
     place: ComparedPath,
     value: Compared,
 }
 
-/// What a filter looks at.
+/// A path of an event's data, and how the value there is compared.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct ComparedPath {
     path: FieldPath,
@@ -39,7 +41,7 @@ struct ComparedPath {
 }
 
 impl Wanted {
-    /// What equals `value` at the path.
+    /// Requires a value equal to `value` at the path.
     #[must_use]
     pub fn new(path: FieldPath, comparison: Comparison, value: &Value) -> Self {
         let value = comparison.of(value);
@@ -51,14 +53,14 @@ impl Wanted {
 }
 
 impl ComparedPath {
-    /// What the event has there.
+    /// Reads the value of the event in canonical form; null when the path leads nowhere.
     fn read(&self, event: &Event) -> Compared {
         let value = event.field(&self.path);
         value.map_or(Compared::Null, |value| self.comparison.of(value))
     }
 }
 
-/// Where the events of one subscription are found.
+/// The conditions under which an event reaches one subscription.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Route {
     channel: String,
@@ -68,7 +70,8 @@ pub struct Route {
     values: Box<[Compared]>,
 }
 
-/// What a filter looks at: whether at type and tenant of the event, and what of its data.
+/// Which parts of an event a route compares. Routes of one declared filter have few shapes: they
+/// differ in their values.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Shape {
     typed: bool,
@@ -77,7 +80,7 @@ struct Shape {
 }
 
 impl Route {
-    /// What it keeps of a client's arguments, and more (bytes).
+    /// Returns an upper bound of what the route keeps of a client's arguments (bytes).
     pub(crate) fn kept_bytes(&self) -> usize {
         let texts = self.values.iter().map(|value| match value {
             Compared::Null | Compared::Bool(_) => 0,
@@ -86,7 +89,7 @@ impl Route {
         self.channel.len() + texts.sum::<usize>()
     }
 
-    /// A route; the order in which conditions are given does not matter.
+    /// Creates a route. The order of the conditions does not matter.
     #[must_use]
     pub fn new(
         channel: String,
@@ -117,7 +120,7 @@ impl Route {
         }
     }
 
-    /// The route for events of one tenant only.
+    /// Restricts the route to the events of one tenant.
     #[must_use]
     pub fn for_tenant(mut self, tenant: Arc<str>) -> Self {
         self.tenant = Some(tenant);
@@ -131,13 +134,13 @@ impl Route {
         &self.channel
     }
 
-    /// The tenant whose events it is for; `None`: those of all.
+    /// The tenant whose events match; `None`: the events of all tenants match.
     #[must_use]
     pub fn tenant(&self) -> Option<&str> {
         self.tenant.as_deref()
     }
 
-    /// Whether an event is one of this route, as the index finds it.
+    /// Whether an event matches. Agrees with [`RoutingIndex::matches`].
     #[must_use]
     pub fn matches(&self, event: &Event) -> bool {
         let is_typed = |types: &[Box<str>]| {
@@ -151,7 +154,7 @@ impl Route {
             && self.shape.places.iter().zip(&self.values).all(is_equal)
     }
 
-    /// The values under which a subscription of this route is found: one for each event type.
+    /// Returns the keys of this route in the index: one for each event type.
     fn lookups(&self) -> impl Iterator<Item = Lookup> {
         let types: &[Box<str>] = self.event_types.as_deref().unwrap_or(&[]);
         let untyped = (!self.shape.typed).then_some(None);
@@ -174,15 +177,15 @@ struct Lookup {
     values: Box<[Compared]>,
 }
 
-/// Entries of type `T`, found by the event that they wait for.
+/// Entries of type `T`, found by the events that match their routes.
 #[derive(Debug)]
 pub struct RoutingIndex<T> {
-    channels: HashMap<String, Vec<Shelf<T>>>,
+    channels: HashMap<String, Vec<ShapeEntries<T>>>,
 }
 
-/// All entries of one channel whose conditions have one shape.
+/// The entries of one channel whose routes have the same shape.
 #[derive(Debug)]
-struct Shelf<T> {
+struct ShapeEntries<T> {
     shape: Shape,
     entries: HashMap<Lookup, IndexSet<T>>,
 }
@@ -198,17 +201,17 @@ impl<T> Default for RoutingIndex<T> {
 impl<T: Clone + Eq + Hash> RoutingIndex<T> {
     /// Adds an entry.
     pub fn insert(&mut self, route: &Route, entry: &T) {
-        let shelves = self.channels.entry_ref(route.channel.as_str()).or_default();
-        let place = shelves.iter().position(|s| s.shape == route.shape);
+        let shapes = self.channels.entry_ref(route.channel.as_str()).or_default();
+        let place = shapes.iter().position(|s| s.shape == route.shape);
         let place = place.unwrap_or_else(|| {
-            shelves.push(Shelf {
+            shapes.push(ShapeEntries {
                 shape: route.shape.clone(),
                 entries: HashMap::new(),
             });
-            shelves.len() - 1
+            shapes.len() - 1
         });
         for lookup in route.lookups() {
-            shelves[place]
+            shapes[place]
                 .entries
                 .entry(lookup)
                 .or_default()
@@ -216,72 +219,72 @@ impl<T: Clone + Eq + Hash> RoutingIndex<T> {
         }
     }
 
-    /// Takes an entry out again, and every shelf that is empty then.
+    /// Removes an entry, and every shape and channel that is empty then.
     pub fn remove(&mut self, route: &Route, entry: &T) {
-        let Some(shelves) = self.channels.get_mut(route.channel.as_str()) else {
+        let Some(shapes) = self.channels.get_mut(route.channel.as_str()) else {
             return;
         };
-        if let Some(shelf) = shelves.iter_mut().find(|s| s.shape == route.shape) {
+        if let Some(of_shape) = shapes.iter_mut().find(|s| s.shape == route.shape) {
             for lookup in route.lookups() {
-                if let Some(entries) = shelf.entries.get_mut(&lookup) {
+                if let Some(entries) = of_shape.entries.get_mut(&lookup) {
                     entries.swap_remove(entry);
                     if entries.is_empty() {
-                        shelf.entries.remove(&lookup);
+                        of_shape.entries.remove(&lookup);
                     }
                 }
             }
         }
-        shelves.retain(|shelf| !shelf.entries.is_empty());
-        if shelves.is_empty() {
+        shapes.retain(|of_shape| !of_shape.entries.is_empty());
+        if shapes.is_empty() {
             self.channels.remove(route.channel.as_str());
         }
     }
 
-    /// Adds to `matching` every entry that an event of the stream may reach, each once.
+    /// Adds to `matching` every entry that an event of the stream could match, each once.
     pub fn all_of(&self, stream: &StreamKey, matching: &mut Vec<T>) {
-        let Some(shelves) = self.channels.get(&*stream.channel) else {
+        let Some(shapes) = self.channels.get(&*stream.channel) else {
             return;
         };
         let mut entries = IndexSet::new();
-        for shelf in shelves {
-            let of_stream = shelf
+        for of_shape in shapes {
+            let of_stream = of_shape
                 .entries
                 .iter()
-                .filter(|(lookup, _)| !shelf.shape.tenanted || lookup.tenant == stream.tenant);
+                .filter(|(lookup, _)| !of_shape.shape.tenanted || lookup.tenant == stream.tenant);
             entries.extend(of_stream.flat_map(|(_, entries)| entries).cloned());
         }
         matching.extend(entries);
     }
 
-    /// Adds to `matching` every entry that the event reaches, each once.
+    /// Adds to `matching` every entry that the event matches, each once.
     pub fn matches(&self, event: &Event, matching: &mut Vec<T>) {
-        let Some(shelves) = self.channels.get(&*event.channel) else {
+        let Some(shapes) = self.channels.get(&*event.channel) else {
             return;
         };
-        for shelf in shelves {
-            let event_type = match (shelf.shape.typed, &event.event_type) {
+        for of_shape in shapes {
+            let event_type = match (of_shape.shape.typed, &event.event_type) {
                 (true, None) => continue,
                 (true, Some(event_type)) => Some(Box::from(&**event_type)),
                 (false, _) => None,
             };
-            let tenant = match (shelf.shape.tenanted, &event.tenant_id) {
+            let tenant = match (of_shape.shape.tenanted, &event.tenant_id) {
                 (true, None) => continue,
                 (true, tenant) => tenant.clone(),
                 (false, _) => None,
             };
-            let values = shelf.shape.places.iter().map(|place| place.read(event));
+            let values = of_shape.shape.places.iter().map(|place| place.read(event));
             let lookup = Lookup {
                 event_type,
                 tenant,
                 values: values.collect(),
             };
-            if let Some(entries) = shelf.entries.get(&lookup) {
+            if let Some(entries) = of_shape.entries.get(&lookup) {
                 matching.extend(entries.iter().cloned());
             }
         }
     }
 
-    /// Whether nothing is registered.
+    /// Whether there are no entries.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.channels.is_empty()

@@ -1,4 +1,4 @@
-//! Which subscriptions an event reaches: routes, and the index that finds their subscriptions.
+//! Finds the subscriptions that an event matches: routes, and the index of routes.
 
 mod index;
 

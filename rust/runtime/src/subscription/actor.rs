@@ -1,7 +1,9 @@
-//! One operation: its place in the shard, the outcomes of its lane, the time of its calls.
+//! The actor of one running operation: holds its registration, sends the outcomes of its lane,
+//! limits the time of its calls.
 //!
-//! Started by `operation::Opener`, on the thread of its connection; ended by its connection,
-//! by the drain, or by itself when its resolver is too slow. It ends with the operation.
+//! `operation::Opener` starts it on the thread of its connection. Its connection or a drain stops
+//! it; it stops by itself when the operation completes or fails. Not here: events and calls
+//! (`lane`).
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -24,47 +26,48 @@ use super::replay::Replay;
 use super::shard::Registration;
 use super::sink::ResponseSink;
 
-/// Command: end a subscription without a word.
-/// Sender: its connection, when the client has ended it or has left. Reply: `()`.
+/// Command: end a subscription; nothing more is sent to its client.
+/// Sender: its connection, when the client has ended it or has disconnected. Reply: `()`.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct StopSubscription;
 
-/// Command: take no further event, send what is under way, then end as drained. Whatever ends by
-/// itself (a query, a mutation, a source stream) goes on.
-/// Sender: the connection when it leaves; the runtime for in-process operations. Reply: `()`.
+/// Command: accept no further event, send the results of accepted ones, then end as drained.
+/// A query, a mutation or a source stream is not affected: it ends by itself.
+/// Sender: the connection when it drains; the runtime for in-process operations. Reply: `()`.
 #[derive(Debug, Clone, Copy, Message)]
 #[rtype(result = "()")]
 pub struct FinishSubscription;
 
-/// How often a member that drains looks whether its shared group is done.
+/// Interval at which a draining member checks whether its call group has sent all results.
 const GROUP_POLL: Duration = Duration::from_millis(5);
 
 /// One running operation.
 pub struct SubscriptionActor {
     sink: Rc<dyn ResponseSink>,
-    /// Given up as soon as no further event is wanted.
+    /// Dropped to stop receiving events.
     registration: Option<Registration>,
-    /// `None` for a passthrough, whose results come from its group.
+    /// `None` when a group makes the results: for a passthrough, and for a member of a call group
+    /// that is live.
     lane: Option<Arc<Lane>>,
-    /// Takes what the lane has.
+    /// The task that reads the lane.
     taking: Option<SpawnHandle>,
-    /// Outcomes up to this sequence are taken only while the client has room.
+    /// Outcomes up to this sequence are taken only while the sink has room.
     gated_to: Rc<Cell<u64>>,
-    /// What it has to catch up with first.
+    /// The replay of missed events, until the actor starts it.
     replay: Option<Replay>,
-    /// Set while it catches up.
+    /// Set while missed events are replayed.
     is_catching_up: bool,
-    /// Woken when the lane has moved while it catches up.
+    /// Wakes the replay when the lane has made progress.
     catch_up: Option<Waker>,
-    /// It ends when it has caught up.
+    /// Set by [`FinishSubscription`] during a replay: the actor ends after it.
     is_finishing: bool,
-    /// Held so that the engine delivers its events.
+    /// While held, the engine delivers the events of the stream.
     interest: Option<Interest>,
 }
 
 impl SubscriptionActor {
-    /// Makes the actor of an operation that is registered already.
+    /// Creates the actor of an operation that is registered.
     #[must_use]
     pub fn new(
         sink: Rc<dyn ResponseSink>,
@@ -85,15 +88,15 @@ impl SubscriptionActor {
         }
     }
 
-    /// Has the engine deliver its events as long as it runs.
+    /// Keeps an interest in the events of the stream until the actor ends.
     #[must_use]
     pub(crate) fn with_interest(mut self, interest: Option<Interest>) -> Self {
         self.interest = interest;
         self
     }
 
-    /// Lets it catch up with what it has missed before it goes live. Its registration keeps its
-    /// place until then.
+    /// Replays missed events before the subscription goes live. Until then its registration only
+    /// counts it.
     #[must_use]
     pub(crate) fn with_replay(mut self, replay: Replay) -> Self {
         if let Some(lane) = &self.lane {
@@ -109,7 +112,7 @@ impl SubscriptionActor {
         &self.sink
     }
 
-    /// Whether it takes no further event.
+    /// Whether it ends as soon as it has caught up.
     pub(super) fn is_finishing(&self) -> bool {
         self.is_finishing
     }
@@ -118,13 +121,13 @@ impl SubscriptionActor {
         self.lane.as_ref()
     }
 
-    /// Wakes who catches up, once the lane has room again or nothing to do.
+    /// Wakes `waker` once, when the lane has produced its next item.
     pub(super) fn wake_when_moved(&mut self, waker: Waker) {
         self.catch_up = Some(waker);
     }
 
-    /// It has caught up: what comes after this sequence of its stream comes to it from now on. False when
-    /// there is more by now.
+    /// Ends the replay and registers for the events after a sequence. Returns false when one of
+    /// them is available only from the history: the replay has to go on.
     pub(super) fn caught_up(
         &mut self,
         replay: &mut Replay,
@@ -146,7 +149,7 @@ impl SubscriptionActor {
         let is_shared = registration.membership().is_some();
         self.registration = Some(registration);
         if is_shared {
-            // The calls are its group's from now on.
+            // From now on the group makes the calls.
             if let Some(taking) = self.taking.take() {
                 ctx.cancel_future(taking);
             }
@@ -167,7 +170,7 @@ impl SubscriptionActor {
         ctx.stop();
     }
 
-    /// Ends a subscription that takes no further event, once it has sent what was under way.
+    /// Ends a subscription that receives no further events, if all its results were sent.
     fn end_when_idle(&mut self, ctx: &mut Context<Self>) {
         if self.registration.is_none() && self.lane.as_ref().is_none_or(|lane| lane.is_idle()) {
             self.sink.drained();
@@ -224,7 +227,7 @@ impl Drop for SubscriptionActor {
 
 impl StreamHandler<LaneItem> for SubscriptionActor {
     fn handle(&mut self, found: LaneItem, ctx: &mut Context<Self>) {
-        // The lane has room again, or nothing to do.
+        // The lane may have room again, or may be idle.
         if let Some(waker) = self.catch_up.take() {
             waker.wake();
         }
@@ -234,7 +237,7 @@ impl StreamHandler<LaneItem> for SubscriptionActor {
                     .lane
                     .as_ref()
                     .is_some_and(|lane| lane.info.definition.has_initial);
-                // With an initial value its position is known once it has that.
+                // With an initial value, the position is known once that value exists.
                 self.sink
                     .announce_position(Some(at).filter(|_| !has_initial), true);
                 self.end_when_idle(ctx);
@@ -294,7 +297,7 @@ impl Handler<FinishSubscription> for SubscriptionActor {
             .as_ref()
             .is_some_and(|lane| lane.info.definition.kind.is_stream())
         {
-            // It ends by itself, or with its connection.
+            // A source stream ends by itself, or with its connection.
             return;
         }
         self.registration = None;
@@ -302,8 +305,8 @@ impl Handler<FinishSubscription> for SubscriptionActor {
     }
 }
 
-/// What a lane has for its actor. The items of a source stream, the results of a shared resolver
-/// and those of missed events are taken only while those who receive them have room.
+/// The items of a lane, as a stream. Items of a source stream, results of a call group and results
+/// of missed events are taken only while the sink has room: their producers wait until then.
 struct LaneStream {
     lane: Arc<Lane>,
     sink: Rc<dyn ResponseSink>,

@@ -1,4 +1,4 @@
-//! One call of the host: what it is made for, and how it ended. Not here: when it is made (`lane`).
+//! One call of a resolver: its input and its outcome. Not here: when it is made (`lane`).
 
 use std::any::Any;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -16,18 +16,19 @@ use crate::client::Client;
 /// What stays the same for all calls of one subscription.
 #[derive(Debug)]
 pub struct SubscriptionInfo {
-    /// What is called.
+    /// The declared subscription.
     pub definition: Arc<Definition>,
-    /// Coerced arguments by GraphQL name; of a delegated operation the request. The host takes them
-    /// when it makes itself ready.
+    /// Coerced arguments by GraphQL name; for a delegated operation the request. The host takes
+    /// them when it prepares the lane.
     pub arguments: Mutex<Option<JsonObject>>,
-    /// How values become responses; `None` for a delegated operation, whose responses come whole.
+    /// Projects values to responses; `None` for a delegated operation, whose host returns whole
+    /// responses.
     pub plan: Option<Arc<Plan>>,
     /// Name of the operation in the client's document.
     pub operation_name: Option<Arc<str>>,
     /// Who subscribed.
     pub client: Arc<Client>,
-    /// The host language's state of this subscription.
+    /// State that the host keeps for this subscription.
     pub host: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
@@ -42,36 +43,38 @@ impl CallId {
     }
 }
 
-/// What a call is made for.
+/// The input of a call.
 #[derive(Debug, Clone)]
 pub enum CallInput {
-    /// The value that is sent before any event; [`crate::Lane::initial_begins`] goes before it.
+    /// Asks for the initial value. The host calls [`crate::Lane::initial_begins`] right before it
+    /// calls the function for it.
     Initial,
     /// One event.
     Event(Arc<Event>),
-    /// The source stream itself: its items go to [`crate::Lane::item`], its end to [`crate::Lane::settle`].
+    /// Starts the source stream. The host passes its items to [`crate::Lane::item`] and its end to
+    /// [`crate::Lane::settle`].
     Stream,
 }
 
 /// How a call ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// One response, already serialised.
+    /// Sends one response, which is serialised.
     Response(Bytes),
-    /// One response that says what went wrong.
+    /// Sends one response with errors: the resolver has failed.
     Failed(Bytes),
-    /// Nothing is sent.
+    /// Sends nothing.
     Skip,
-    /// The subscription ends with these errors: a JSON array.
+    /// Ends the subscription with these errors: a JSON array.
     Refused(Bytes),
-    /// The subscription ends: its source has, or the host is gone.
+    /// Ends the subscription: its source stream has ended, or the host has stopped.
     End,
-    /// An outcome that says of the response over HTTP what its head is like.
+    /// An outcome that also sets the status or headers of the HTTP response.
     Headed(Box<(Amendment, Outcome)>),
 }
 
 impl Outcome {
-    /// Whether a resolver is at fault, as far as an item of a stream tells.
+    /// Whether an item of a source stream is counted as an error of its resolver.
     pub(crate) fn has_failed(&self) -> bool {
         match self {
             Self::Failed(_) => true,

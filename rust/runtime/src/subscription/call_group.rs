@@ -1,7 +1,8 @@
-//! Subscribers with equal operation and arguments that share one resolver call for each event.
+//! Call groups: subscriptions with equal operation and arguments share one resolver call per event.
 //!
 //! A group has one lane for all workers of a manager. Its actor runs on the manager's own worker,
-//! which outlives those of a server, and hands each result to the workers that host members.
+//! because the workers of a server may end earlier. It sends each result to the workers that have
+//! members; each worker hands it to its members. Not here: how calls are made (`lane`).
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -32,33 +33,33 @@ use crate::routing::Route;
 #[rtype(result = "()")]
 pub(crate) enum CallGroupCommand {
     /// Start the actor of a new group. Sender: its first member, to the manager's own worker.
-    Start(Starting),
+    Start(StartGroup),
     /// Stop the actor of a group that lost its last member.
     /// Sender: that member, to the manager's own worker.
-    Stop(Stopping),
-    /// Hand an outcome to the members that the worker hosts.
-    /// Sender: the group, at most [`SHARED_IN_FLIGHT`] of them at once.
+    Stop(StopGroup),
+    /// Hand an outcome to the members on the worker.
+    /// Sender: the group, which has at most [`SHARED_IN_FLIGHT`] of them under way.
     Deliver(Delivery),
 }
 
 impl CallGroupCommand {
-    /// Carries it out on the worker whose subscriptions these are.
+    /// Executes the command, on the worker of `shard` and `members`.
     pub(crate) fn run(self, shard: &Rc<Shard>, members: &CallGroupMembers) {
         match self {
-            Self::Start(starting) => starting.run(shard),
-            Self::Stop(stopping) => stopping.run(),
+            Self::Start(start) => start.run(shard),
+            Self::Stop(stop) => stop.run(),
             Self::Deliver(delivery) => members.deliver(delivery.group.id, &delivery.outcome),
         }
     }
 }
 
-/// A group whose actor is to start.
-pub(crate) struct Starting {
+/// Command: start the actor of a group.
+pub(crate) struct StartGroup {
     groups: Arc<CallGroups>,
     group: Arc<CallGroup>,
 }
 
-impl Starting {
+impl StartGroup {
     fn run(self, shard: &Rc<Shard>) {
         let Self { groups, group } = self;
         let (route, guard, lane) = (
@@ -76,13 +77,13 @@ impl Starting {
     }
 }
 
-/// A group whose actor is to stop.
-pub(crate) struct Stopping {
+/// Command: stop the actor of a group.
+pub(crate) struct StopGroup {
     groups: Arc<CallGroups>,
     id: u64,
 }
 
-impl Stopping {
+impl StopGroup {
     fn run(self) {
         if let Some(actor) = self.groups.actors.lock().remove(&self.id) {
             actor.do_send(StopSubscription);
@@ -90,41 +91,42 @@ impl Stopping {
     }
 }
 
-/// What a worker takes of its subscriptions from other threads.
+/// Where other threads send messages for the subscriptions of a worker.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct WorkerAddress {
     pub(crate) groups: Recipient<CallGroupCommand>,
     pub(crate) wakes: Recipient<WakeActors>,
 }
 
-/// What subscriptions have in common when one call serves them all.
+/// Identifies a group: subscriptions with equal keys share their calls.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct CallGroupKey {
     pub(crate) definition: usize,
-    /// The coerced arguments, of which it is the text that counts.
+    /// The coerced arguments, compared as JSON text.
     pub(crate) arguments: JsonObject,
-    /// Where the events are found: an argument that is null may be given or left out.
+    /// The route of the events. Equal arguments may have different routes: a filter can distinguish
+    /// an argument that is null from one that is absent.
     pub(crate) route: Route,
     pub(crate) plan: Arc<Plan>,
-    /// The security view: who sees other events makes calls of its own.
+    /// Subscriptions that may see different events are in different groups.
     pub(crate) guard: Option<Arc<Guard>>,
 }
 
 /// The groups of one manager.
 #[derive(Default)]
 pub(crate) struct CallGroups {
-    groups: Mutex<ByKey>,
-    /// By the ids of their groups. An actor ends with its address here.
+    groups: Mutex<GroupsByKey>,
+    /// By the ids of their groups. An actor stops when its address is removed from here.
     actors: Mutex<HashMap<u64, Addr<SubscriptionActor>>>,
     /// The manager's own worker.
     home: OnceLock<WorkerAddress>,
 }
 
 #[derive(Default)]
-struct ByKey(HashMap<CallGroupKey, Arc<CallGroup>>);
+struct GroupsByKey(HashMap<CallGroupKey, Arc<CallGroup>>);
 
-impl ByKey {
-    /// Takes a group off, but not a successor of the same key.
+impl GroupsByKey {
+    /// Removes this group, but not a later one with the same key.
     fn remove_if(&mut self, group: &CallGroup) {
         if self
             .0
@@ -136,36 +138,36 @@ impl ByKey {
     }
 }
 
-/// Subscribers that share one lane.
+/// Subscriptions that share one lane.
 pub(crate) struct CallGroup {
     id: u64,
     key: CallGroupKey,
     lane: Arc<Lane>,
-    hosts: Mutex<Hosts>,
-    /// Results on their way to a worker (count).
+    hosts: Mutex<GroupWorkers>,
+    /// Results that were sent to a worker and have not been handed to members yet (count).
     in_flight: AtomicUsize,
     waker: AtomicWaker,
 }
 
-/// Where the members of a group are.
+/// The workers that have members of a group.
 #[derive(Default)]
-struct Hosts {
-    /// Workers that host members, with their number (count).
+struct GroupWorkers {
+    /// Each worker, and how many members it has (count).
     workers: Vec<(WorkerAddress, usize)>,
-    /// The last event whose result was sent to them.
+    /// The sequence of the last event whose result was sent to them.
     sent: u64,
 }
 
-/// What a group has for its members.
+/// What a group sends to its members.
 #[derive(Debug, Clone)]
 pub(crate) enum CallGroupOutcome {
     /// A result, and the position of its event.
     Next(Bytes, Option<LocalPosition>),
-    /// Events are missing before what follows.
+    /// Events are missing before the next result.
     Gap(LocalPosition),
-    /// The end, with a JSON array of errors.
+    /// The group has ended with these errors: a JSON array.
     Error(Bytes),
-    /// The end.
+    /// The group has ended.
     Complete,
 }
 
@@ -183,12 +185,12 @@ impl CallGroupOutcome {
 impl CallGroups {
     /// Sets the worker that hosts the actors of groups.
     pub(crate) fn set_home(&self, home: WorkerAddress) {
-        // There is one for each start.
+        // It is set once, when the manager starts.
         self.home.set(home).ok();
     }
 
-    /// Joins the group of `key`; the first member makes its lane. Returns the last event whose result
-    /// was sent before.
+    /// Adds a member to the group of `key`, and creates the group for the first one. Returns the
+    /// group, and the sequence of the last event whose result was sent before the member joined.
     fn join(
         self: &Arc<Self>,
         key: CallGroupKey,
@@ -210,8 +212,9 @@ impl CallGroups {
         });
         let sent = group.add(worker);
         groups.0.insert(key, group.clone());
-        // In line before every event that is published from now on.
-        self.send_home(CallGroupCommand::Start(Starting {
+        // The command is queued before every event that is published from now on, so the group
+        // receives them all.
+        self.send_home(CallGroupCommand::Start(StartGroup {
             groups: self.clone(),
             group: group.clone(),
         }));
@@ -225,7 +228,7 @@ impl CallGroups {
         }
         groups.remove_if(group);
         drop(groups);
-        self.send_home(CallGroupCommand::Stop(Stopping {
+        self.send_home(CallGroupCommand::Stop(StopGroup {
             groups: self.clone(),
             id: group.id,
         }));
@@ -248,7 +251,7 @@ impl CallGroup {
         hosts.sent
     }
 
-    /// Takes one member off; true when it was the last.
+    /// Removes one member. Returns true when it was the last.
     fn remove(&self, worker: &WorkerAddress) -> bool {
         let workers = &mut self.hosts.lock().workers;
         if let Some((_, members)) = workers.iter_mut().find(|(known, _)| known == worker) {
@@ -258,7 +261,7 @@ impl CallGroup {
         workers.is_empty()
     }
 
-    /// Whether every result up to a sequence has been handed to the members.
+    /// Whether all results up to a sequence were handed to the members.
     fn has_sent(&self, sequence: u64) -> bool {
         self.lane.is_past(sequence) && self.in_flight.load(Ordering::Acquire) == 0
     }
@@ -280,7 +283,8 @@ impl CallGroup {
     }
 }
 
-/// One result on its way to one worker; dropped when it has arrived, or never will.
+/// One result that is sent to one worker. Dropped when it was handed to the members, or when the
+/// worker has ended.
 pub(crate) struct Delivery {
     group: Arc<CallGroup>,
     outcome: CallGroupOutcome,
@@ -293,14 +297,14 @@ impl Drop for Delivery {
     }
 }
 
-/// Takes the results of a group's lane.
+/// Sends the results of a group's lane to the workers.
 struct GroupSink {
     group: Arc<CallGroup>,
     groups: Weak<CallGroups>,
 }
 
 impl GroupSink {
-    /// The lane has ended by itself: who comes later makes a new group.
+    /// Handles the end of the lane. A later subscription with the same key creates a new group.
     fn end(&self, outcome: &CallGroupOutcome) {
         if let Some(groups) = self.groups.upgrade() {
             groups.groups.lock().remove_if(&self.group);
@@ -321,7 +325,7 @@ impl ResponseSink for GroupSink {
     }
 
     fn announce_position(&self, at: Option<LocalPosition>, missed: bool) {
-        // Where it begins is each member's own affair.
+        // Each member announces the position at which it begins itself. Only gaps concern all.
         if let Some(at) = at.filter(|_| missed) {
             self.group.send(&CallGroupOutcome::Gap(at));
         }
@@ -345,35 +349,35 @@ impl ResponseSink for GroupSink {
     }
 }
 
-/// A subscriber that becomes a member.
-pub(crate) struct Joining {
+/// A subscription that is to become a member.
+pub(crate) struct JoinGroup {
     pub(crate) key: CallGroupKey,
-    /// The last event before it subscribed.
+    /// The sequence of the last event before it subscribed.
     pub(crate) joined: u64,
     pub(crate) sink: Rc<dyn ResponseSink>,
 }
 
 struct Member {
-    /// The last event before it subscribed.
+    /// The sequence of the last event before it subscribed.
     joined: u64,
     sink: Rc<dyn ResponseSink>,
-    /// The sequence of the last result that it was handed.
+    /// The sequence of the last result that was handed to it.
     received: Cell<u64>,
 }
 
-/// The members of groups that one worker hosts.
+/// The members of groups on one worker.
 #[derive(Default)]
 pub(crate) struct CallGroupMembers {
     members: RefCell<HashMap<u64, HashMap<u64, Rc<Member>>>>,
 }
 
 impl CallGroupMembers {
-    /// Adds a member, which receives the results of later events.
+    /// Adds a member. It receives the results of the events after `joining.joined`.
     pub(crate) fn join(
         self: &Rc<Self>,
         groups: &Arc<CallGroups>,
         worker: &WorkerAddress,
-        joining: Joining,
+        joining: JoinGroup,
         lane: impl FnOnce(&WorkerAddress) -> Arc<Lane>,
     ) -> GroupMembership {
         let (group, sent) = groups.join(joining.key, worker, lane);
@@ -401,7 +405,7 @@ impl CallGroupMembers {
 
     /// Hands an outcome to the members of a group.
     fn deliver(&self, group: u64, outcome: &CallGroupOutcome) {
-        // Sinks may reach back, so nothing is borrowed while they run.
+        // A sink may add or remove members, so `members` is not borrowed while sinks run.
         let members: Vec<_> = match self.members.borrow().get(&group) {
             Some(members) => members.values().cloned().collect(),
             None => return,
@@ -422,7 +426,7 @@ impl CallGroupMembers {
     }
 }
 
-/// Keeps a subscriber in its group.
+/// Keeps a subscription in its group until it is dropped.
 pub(crate) struct GroupMembership {
     members: Rc<CallGroupMembers>,
     groups: Arc<CallGroups>,
@@ -434,7 +438,7 @@ pub(crate) struct GroupMembership {
 }
 
 impl GroupMembership {
-    /// The last event whose result was sent before it joined.
+    /// The sequence of the last event whose result was sent before the member joined.
     pub(crate) fn sent(&self) -> u64 {
         self.sent
     }

@@ -1,6 +1,6 @@
-//! The first steps of a subscription that returns: it hands over what was missed, then goes live.
+//! Replays the events that a resuming subscription has missed, then lets it go live.
 //!
-//! A part of the subscription's actor. Not here: what was missed (`replay`).
+//! The future runs in the subscription's actor. Not here: how missed events are read (`replay`).
 
 use std::future::Future;
 use std::pin::Pin;
@@ -18,33 +18,34 @@ use super::replay::{HistoryRead, RemoteRead, Replay};
 use crate::config::REPLAY_BATCH;
 use crate::random::random_part_of;
 
-/// Hands over what was missed, as far as the client has room for its results, then ends.
+/// Replays missed events as long as the sink has room for results. Completes when the subscription
+/// is live.
 pub(super) struct CatchUp {
     replay: Replay,
     is_too_late: bool,
     remote: RemoteState,
 }
 
-/// What is asked of the engine.
+/// The state of reading the engine's history.
 enum RemoteState {
-    /// Nothing.
+    /// No read is under way.
     Idle,
-    /// Its answer is awaited.
+    /// A read is under way.
     Asking(Pending<Result<ReadPage, ReadError>>),
-    /// It is asked again then.
+    /// Waits before the next read.
     Pausing(Pin<Box<Sleep>>),
 }
 
-/// Time after which an engine is asked again that had no answer, at most.
+/// Longest pause before the engine is read again, after a read without an answer or without events.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// What came of one step.
+/// The result of one step.
 enum Stepped {
-    /// There are more.
-    On,
-    /// Nothing, until the lane has moved.
-    Waits,
-    /// It has caught up: only events after this sequence are new to it.
+    /// The next step can be made at once.
+    Continue,
+    /// The next step has to wait until the lane has made progress.
+    Wait,
+    /// All events up to this sequence were replayed.
     CaughtUp(u64),
 }
 
@@ -57,31 +58,31 @@ impl CatchUp {
         }
     }
 
-    /// Hands over one event, or reads on.
+    /// Replays one event, or reads the next ones.
     fn step(&mut self, actor: &SubscriptionActor) -> Stepped {
         let (replay, lane) = (&mut self.replay, actor.lane());
         let is_idle = lane.is_none_or(|lane| lane.is_idle());
         if self.is_too_late {
-            // What it can still be sent comes before it is told of the gap.
+            // The client receives the remaining results before it is told of the gap.
             if !is_idle {
-                return Stepped::Waits;
+                return Stepped::Wait;
             }
             self.is_too_late = false;
             return Stepped::CaughtUp(replay.restart(lane, actor.sink()));
         }
         if lane.is_some_and(|lane| !lane.has_replay_room()) {
-            return Stepped::Waits;
+            return Stepped::Wait;
         }
         if let Some(event) = replay.missed.next() {
             match lane {
                 Some(lane) => lane.replay(event),
                 None => replay.send(&event, actor.sink()),
             }
-            return Stepped::On;
+            return Stepped::Continue;
         }
-        // A shared subscription lets its lane go in the end: all calls have ended before.
+        // A member of a call group drops its own lane when it goes live. Its calls must end first.
         if !is_idle && lane.is_some_and(|lane| lane.info.definition.is_shared) {
-            return Stepped::Waits;
+            return Stepped::Wait;
         }
         match replay.missed.read_on() {
             HistoryRead::CaughtUp(after) => return Stepped::CaughtUp(after),
@@ -93,26 +94,26 @@ impl CatchUp {
                 }
             }
         }
-        Stepped::On
+        Stepped::Continue
     }
 }
 
 impl CatchUp {
-    /// Ready when the engine has answered, or nothing was asked of it.
+    /// Ready when no read of the engine is under way.
     fn poll_remote(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
         loop {
             match &mut self.remote {
                 RemoteState::Idle => return Poll::Ready(()),
                 RemoteState::Pausing(pause) => {
                     ready!(pause.as_mut().poll(cx));
-                    // The first step finds out whether the engine is still needed.
+                    // The next step decides whether the engine still has to be read.
                     self.remote = RemoteState::Idle;
                 }
                 RemoteState::Asking(answer) => {
                     let answer = ready!(answer.as_mut().poll(cx));
                     self.remote = RemoteState::Idle;
                     match self.replay.missed.answered(answer) {
-                        RemoteRead::On => {}
+                        RemoteRead::Continue => {}
                         RemoteRead::TooLate => self.is_too_late = true,
                         RemoteRead::Later => {
                             let pause = random_part_of(PAUSE);
@@ -137,26 +138,26 @@ impl ActorFuture<SubscriptionActor> for CatchUp {
         actor.wake_when_moved(cx.waker().clone());
         for _ in 0..REPLAY_BATCH {
             if actor.is_finishing() && !matches!(self.remote, RemoteState::Idle) {
-                // A drain does not wait for an engine that has no answer.
+                // A drain does not wait for the engine.
                 actor.caught_up(&mut self.replay, 0, ctx);
                 return Poll::Ready(());
             }
             ready!(self.poll_remote(cx));
             ready!(actor.sink().poll_room(cx));
             match self.step(actor) {
-                Stepped::On => {}
-                Stepped::Waits => return Poll::Pending,
+                Stepped::Continue => {}
+                Stepped::Wait => return Poll::Pending,
                 Stepped::CaughtUp(after) => {
                     if !actor.caught_up(&mut self.replay, after, ctx) {
                         continue;
                     }
-                    // What waits in the lane may pass without room from now on.
+                    // Live outcomes are taken without room, so the lane has to be polled again.
                     cx.waker().wake_by_ref();
                     return Poll::Ready(());
                 }
             }
         }
-        // Others have their turn.
+        // Lets other tasks of this thread run.
         cx.waker().wake_by_ref();
         Poll::Pending
     }

@@ -1,6 +1,6 @@
-//! The seam to the host language: how resolvers are called.
+//! The interface to the host language: how resolvers are called.
 //!
-//! Nothing here blocks and nothing here knows the host. The Python bridge implements this trait.
+//! Nothing here blocks or depends on Python. The crate `python` implements the trait.
 
 use std::sync::Arc;
 
@@ -9,13 +9,14 @@ use super::lane::Lane;
 
 /// Calls resolvers of the host language.
 ///
-/// The host's side of a [`Lane`] runs on one thread of the host. It answers each scheduling with
-/// [`Lane::start`], invokes what that returns, and ends it with [`Lane::settle`]. What cannot run
-/// it ends with [`Lane::refuse`].
+/// The host handles a [`Lane`] on one of its threads. For each [`Self::schedule`] it calls
+/// [`Lane::start`], invokes the call that this returns, and reports the outcome with
+/// [`Lane::settle`]. When a subscription cannot run, it calls [`Lane::refuse`].
 pub trait Resolver: Send + Sync {
-    /// Tells the host that a lane has something to start, or has to be made ready; returns at
-    /// once, on any thread.
+    /// Tells the host to prepare a new lane, or to start the lane's next call. Returns at once; may
+    /// be called on any thread.
     fn schedule(&self, lane: Arc<Lane>);
-    /// Cancels calls whose outcome is not needed any more; returns at once, on any thread.
+    /// Cancels calls whose outcome is not needed any more. Returns at once; may be called on any
+    /// thread.
     fn cancel(&self, lane: Arc<Lane>, calls: Vec<CallId>);
 }

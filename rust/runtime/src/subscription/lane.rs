@@ -1,9 +1,10 @@
-//! The way of one subscription through the host: events wait in it, calls start from it, outcomes
-//! leave it in the order of their events.
+//! The lane of a subscription with a resolver: queues events, starts resolver calls, and returns
+//! their outcomes in the order of the events.
 //!
-//! Three parties share a lane. The shard pushes events, the host starts calls and settles them on
-//! its own thread, the subscription's actor takes outcomes and minds the time. None waits for
-//! another: the lock is held for one transition of [`LaneState`], and no call is made under it.
+//! Three threads may use a lane at the same time: the shard pushes events, the host starts and
+//! settles calls, and the subscription's actor takes outcomes and checks timeouts. None blocks
+//! another for long: the lock is held for one transition of [`LaneState`], and never during a call
+//! into the host. Not here: the transitions (`state`), and how a resolver is called (`host`).
 
 mod state;
 
@@ -34,43 +35,43 @@ pub type Callback = Box<dyn FnOnce() + Send>;
 
 /// What all lanes of a manager share.
 pub(crate) struct LaneContext {
-    /// What happens to events that come faster than calls end.
+    /// What happens when more than [`MAX_PENDING_EVENTS`] events wait for a resolver.
     pub(crate) policy: SlowConsumer,
     pub(crate) metrics: Arc<Metrics>,
-    /// Makes the calls.
+    /// Calls the resolvers.
     pub(crate) resolver: Arc<dyn Resolver>,
 }
 
 /// Events, calls and outcomes of one subscription.
 pub struct Lane {
-    /// Whose lane it is.
+    /// The subscription.
     pub info: SubscriptionInfo,
-    shared: Mutex<Shared>,
-    /// Whether the actor has something to take. Set under the lock, read without.
+    inner: Mutex<LaneInner>,
+    /// Whether there is an item for the actor. Set under the lock, cleared without it.
     has_news: AtomicBool,
-    /// Set under the lock, read without.
+    /// Set under the lock, read without it.
     is_closed: AtomicBool,
     metrics: Arc<Metrics>,
     stream: Option<Arc<Stream>>,
     resolver: Arc<dyn Resolver>,
-    /// The worker that its actor is on.
+    /// The worker of the subscription's actor.
     worker: Recipient<WakeActors>,
     waker: AtomicWaker,
 }
 
-struct Shared {
+struct LaneInner {
     state: LaneState,
-    /// What the source stream is told once there is room.
-    room: Option<Callback>,
+    /// Called when there is room for another item of the source stream.
+    on_room: Option<Callback>,
 }
 
-/// What the host is to do after a call has ended.
+/// What the host has to do after a call has ended.
 #[must_use]
 pub struct Settled {
-    /// Wake the actor.
+    /// The actor to wake, if one has to be.
     pub wake: Option<Wake>,
-    /// Ask [`Lane::start`] again, as if it were scheduled.
-    pub goes_on: bool,
+    /// Whether another call may start: call [`Lane::start`] again.
+    pub reschedule: bool,
 }
 
 impl Lane {
@@ -90,7 +91,10 @@ impl Lane {
         let state = LaneState::new(first, concurrency, timeout, context.policy);
         Self {
             info,
-            shared: Mutex::new(Shared { state, room: None }),
+            inner: Mutex::new(LaneInner {
+                state,
+                on_room: None,
+            }),
             has_news: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
             metrics: context.metrics.clone(),
@@ -101,10 +105,10 @@ impl Lane {
         }
     }
 
-    /// Ends a transition: tells the host if it is to `schedule`, and wakes the actor if it has
-    /// something to take.
-    fn moved(self: &Arc<Self>, shared: MutexGuard<'_, Shared>, schedule: bool) {
-        let has_to_wake = self.unlock(shared);
+    /// Ends a transition: schedules the next call if `schedule` is set, and wakes the actor if
+    /// there is an item for it.
+    fn end_transition(self: &Arc<Self>, inner: MutexGuard<'_, LaneInner>, schedule: bool) {
+        let has_to_wake = self.unlock(inner);
         if schedule {
             self.resolver.schedule(self.clone());
         }
@@ -113,40 +117,40 @@ impl Lane {
         }
     }
 
-    /// Returns whether the actor has something to take and does not know: whoever calls this has
-    /// to wake it.
+    /// Releases the lock. Returns whether the caller has to wake the actor: there is an item for
+    /// it, and it was not woken before.
     #[must_use]
-    fn unlock(&self, shared: MutexGuard<'_, Shared>) -> bool {
-        let has_news = shared.state.has_news();
+    fn unlock(&self, inner: MutexGuard<'_, LaneInner>) -> bool {
+        let has_news = inner.state.has_news();
         let has_to_wake = has_news && !self.has_news.swap(true, AcqRel);
-        drop(shared);
+        drop(inner);
         has_to_wake
     }
 
-    /// Lets the host make itself ready, before there is anything to call.
+    /// Has the host prepare the lane, before the first event.
     pub(crate) fn open(self: &Arc<Self>) {
-        let mut shared = self.shared.lock();
-        shared.state.open();
-        self.moved(shared, true);
+        let mut inner = self.inner.lock();
+        inner.state.open();
+        self.end_transition(inner, true);
     }
 
-    /// Queues an event; past the capacity the slow-consumer policy acts.
+    /// Queues an event. When the queue is full, the slow-consumer policy applies.
     pub(crate) fn push(self: &Arc<Self>, event: Arc<Event>) {
-        let mut shared = self.shared.lock();
-        let pushed = shared.state.push(event, too_far_behind);
-        self.pushed(shared, &pushed);
+        let mut inner = self.inner.lock();
+        let pushed = inner.state.push(event, too_far_behind);
+        self.report_pushed(inner, &pushed);
     }
 
-    /// Queues a gap: events are missing before what follows.
+    /// Queues a gap: events are missing before the next one.
     pub(crate) fn push_gap(self: &Arc<Self>, at: LocalPosition) {
         let restarts = self.info.definition.has_initial;
-        let mut shared = self.shared.lock();
-        let pushed = shared.state.push_gap(at, restarts, too_far_behind);
-        self.pushed(shared, &pushed);
+        let mut inner = self.inner.lock();
+        let pushed = inner.state.push_gap(at, restarts, too_far_behind);
+        self.report_pushed(inner, &pushed);
     }
 
-    fn pushed(self: &Arc<Self>, shared: MutexGuard<'_, Shared>, pushed: &PushedEvent) {
-        self.moved(shared, pushed.schedule);
+    fn report_pushed(self: &Arc<Self>, inner: MutexGuard<'_, LaneInner>, pushed: &PushedEvent) {
+        self.end_transition(inner, pushed.schedule);
         if pushed.dropped > 0 {
             self.metrics.events_dropped.add(pushed.dropped as u64);
         }
@@ -155,45 +159,46 @@ impl Lane {
         }
     }
 
-    /// Ignores events up to this sequence that are still on their way.
+    /// Ignores events up to this sequence that are delivered later.
     pub(crate) fn begin_after(&self, sequence: u64) {
-        self.shared.lock().state.begin_after(sequence);
+        self.inner.lock().state.begin_after(sequence);
     }
 
-    /// The client has what an initial value would tell.
+    /// Does not call the function for the initial value: the client resumes.
     pub(crate) fn skip_initial(&self) {
-        self.shared.lock().state.skip_initial();
+        self.inner.lock().state.skip_initial();
     }
 
-    /// The client has missed events: the initial value, if there is one, tells what they did.
-    /// Returns whether there is one.
+    /// Has the initial value made again, because the client has missed events. Returns whether the
+    /// subscription has an initial value.
     pub(crate) fn restart(self: &Arc<Self>) -> bool {
         if self.info.definition.has_initial {
-            let mut shared = self.shared.lock();
-            let schedule = shared.state.restart();
-            self.moved(shared, schedule);
+            let mut inner = self.inner.lock();
+            let schedule = inner.state.restart();
+            self.end_transition(inner, schedule);
         }
         self.info.definition.has_initial
     }
 
-    /// Queues an event that was missed; [`Self::has_replay_room`] has said that it may.
+    /// Queues a missed event. [`Self::has_replay_room`] must have returned true.
     pub(crate) fn replay(self: &Arc<Self>, event: Arc<Event>) {
-        let mut shared = self.shared.lock();
-        let schedule = shared.state.replay(event);
-        self.moved(shared, schedule);
+        let mut inner = self.inner.lock();
+        let schedule = inner.state.replay(event);
+        self.end_transition(inner, schedule);
     }
 
     /// Whether one more missed event may be queued.
     pub(crate) fn has_replay_room(&self) -> bool {
-        self.shared.lock().state.has_replay_room()
+        self.inner.lock().state.has_replay_room()
     }
 
-    /// For the host, when it was scheduled: what to invoke next. Settle it with [`Self::settle`].
+    /// For the host, after it was scheduled: starts the next call and returns it. Its outcome goes
+    /// to [`Self::settle`].
     pub fn start(&self) -> Started {
         let now = Instant::now();
-        let mut shared = self.shared.lock();
-        let started = shared.state.start(now);
-        if self.unlock(shared) {
+        let mut inner = self.inner.lock();
+        let started = inner.state.start(now);
+        if self.unlock(inner) {
             self.waker.wake();
         }
         if started.call.is_some() {
@@ -202,20 +207,20 @@ impl Lane {
         started
     }
 
-    /// For the host, at the moment in which the function for the initial value is entered: it
-    /// sees what the events up to now have told, so that they are not sent.
+    /// For the host, right before it calls the function for the initial value. Events that were
+    /// published before are not sent: the initial value contains them.
     pub fn initial_begins(&self) {
-        let mut shared = self.shared.lock();
+        let mut inner = self.inner.lock();
         let seen = self.stream.as_deref().map(Stream::last).unwrap_or_default();
-        shared.state.initial_begins(seen);
+        inner.state.initial_begins(seen);
     }
 
-    /// For the host: a call has ended.
+    /// For the host: reports the outcome of a call.
     pub fn settle(&self, id: CallId, outcome: Outcome) -> Settled {
         let has_failed = matches!(outcome, Outcome::Failed(_) | Outcome::Refused(_));
-        let mut shared = self.shared.lock();
-        let settled = shared.state.settle(id, outcome);
-        let has_to_wake = self.unlock(shared);
+        let mut inner = self.inner.lock();
+        let settled = inner.state.settle(id, outcome);
+        let has_to_wake = self.unlock(inner);
         if settled.is_wanted {
             self.metrics.resolver_errors.add(u64::from(has_failed));
         }
@@ -226,49 +231,49 @@ impl Lane {
         });
         Settled {
             wake,
-            goes_on: settled.goes_on,
+            reschedule: settled.reschedule,
         }
     }
 
-    /// For the host: fields of a result had faults.
+    /// For the host: counts fields of a result that could not be projected.
     pub fn count_field_errors(&self, count: u64) {
         self.metrics.field_errors.add(count);
     }
 
-    /// For the host: one item of a source stream. False when the stream has to wait for
-    /// [`Self::when_room`] before it goes on.
+    /// For the host: reports an item of a source stream. Returns false when the host has to call
+    /// [`Self::when_room`] before it takes the next item.
     pub fn item(self: &Arc<Self>, outcome: Outcome) -> bool {
         let (has_failed, now) = (outcome.has_failed(), Instant::now());
-        let mut shared = self.shared.lock();
-        let has_room = shared.state.item(outcome, now);
-        self.moved(shared, false);
+        let mut inner = self.inner.lock();
+        let has_room = inner.state.item(outcome, now);
+        self.end_transition(inner, false);
         if has_room.is_some() {
             self.metrics.resolver_errors.add(u64::from(has_failed));
         }
         has_room.unwrap_or(false)
     }
 
-    /// For the host: calls `waiter` once there is room for another item; at once when there is.
-    /// It is dropped uncalled when the subscription ends, which cancels the stream. False: the
-    /// subscription has ended before.
-    pub fn when_room(&self, waiter: Callback) -> bool {
-        let mut shared = self.shared.lock();
-        match shared.state.await_room() {
+    /// For the host: calls `on_room` when there is room for another item, at once if there is.
+    /// When the subscription ends first, `on_room` is dropped without a call, and the stream is
+    /// cancelled. Returns false when the subscription has ended already.
+    pub fn when_room(&self, on_room: Callback) -> bool {
+        let mut inner = self.inner.lock();
+        match inner.state.await_room() {
             StreamRoom::Never => return false,
-            StreamRoom::Later => shared.room = Some(waiter),
+            StreamRoom::Later => inner.on_room = Some(on_room),
             StreamRoom::Now => {
-                drop(shared);
-                waiter();
+                drop(inner);
+                on_room();
             }
         }
         true
     }
 
-    /// For the host: the subscription cannot run, or not any more.
+    /// For the host: ends the subscription with `outcome`, because it cannot run or go on.
     pub fn refuse(self: &Arc<Self>, outcome: Outcome) {
-        let mut shared = self.shared.lock();
-        shared.state.refuse(outcome);
-        self.moved(shared, false);
+        let mut inner = self.inner.lock();
+        inner.state.refuse(outcome);
+        self.end_transition(inner, false);
     }
 
     /// For the host: whether the subscription has ended.
@@ -277,46 +282,47 @@ impl Lane {
         self.is_closed.load(Acquire)
     }
 
-    /// The next thing for the actor, which is woken when there is one.
+    /// Returns the next item for the actor. Wakes the actor when there is a new one.
     pub(crate) fn poll(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<LaneItem> {
         self.waker.register(cx.waker());
         if !self.has_news.swap(false, AcqRel) {
             return Poll::Pending;
         }
         let now = Instant::now();
-        let mut shared = self.shared.lock();
-        let Some(taken) = shared.state.take(now) else {
+        let mut inner = self.inner.lock();
+        let Some(taken) = inner.state.take(now) else {
             return Poll::Pending;
         };
-        let room = shared.room.take_if(|_| taken.has_room);
-        // Who polls takes one item after the other, and needs no wake-up between them.
-        let _is_polled_again = self.unlock(shared);
+        let on_room = inner.on_room.take_if(|_| taken.has_room);
+        // The actor polls until nothing is left, so it needs no wake-up here.
+        let _is_polled_again = self.unlock(inner);
         if taken.schedule {
             self.resolver.schedule(self.clone());
         }
-        if let Some(waiter) = room {
-            waiter();
+        if let Some(on_room) = on_room {
+            on_room();
         }
         Poll::Ready(taken.item)
     }
 
-    /// For the actor, when its timer fires: ends the calls that took too long with `timed_out`
-    /// and returns the time until the next one may have. `None`: no timer is needed.
+    /// For the actor, when its timer fires: ends the calls that run longer than `limit`, with the
+    /// error `timed_out`. Returns the time until the next call could reach the limit; `None`: no
+    /// timer is needed.
     pub(crate) fn expire(
         self: &Arc<Self>,
         limit: Duration,
         timed_out: &ResolverError,
     ) -> Option<Duration> {
         let now = Instant::now();
-        let mut shared = self.shared.lock();
-        let expired = shared.state.expire(now, limit, || {
+        let mut inner = self.inner.lock();
+        let expired = inner.state.expire(now, limit, || {
             let mut response = Vec::new();
             if let Some(plan) = &self.info.plan {
                 plan.project_error(timed_out.clone(), &mut response);
             }
             Outcome::Failed(response.into())
         });
-        self.moved(shared, expired.schedule);
+        self.end_transition(inner, expired.schedule);
         if !expired.ids.is_empty() {
             let count = expired.ids.len() as u64;
             self.metrics.resolver_timeouts.add(count);
@@ -326,36 +332,36 @@ impl Lane {
         expired.next
     }
 
-    /// Whether all events that came have left as outcomes.
+    /// Whether the outcomes of all events were taken.
     pub(crate) fn is_idle(&self) -> bool {
-        self.shared.lock().state.is_idle()
+        self.inner.lock().state.is_idle()
     }
 
-    /// The sequence of the last event that came and has not left as an outcome; 0 when all have.
+    /// The sequence of the last event whose outcome was not taken; 0 when there is none.
     pub(crate) fn last(&self) -> u64 {
-        self.shared.lock().state.last()
+        self.inner.lock().state.last()
     }
 
-    /// Whether the events up to a sequence have left as outcomes, and the initial value has.
+    /// Whether the initial value and the outcomes of all events up to a sequence were taken.
     pub(crate) fn is_past(&self, sequence: u64) -> bool {
-        self.shared.lock().state.is_past(sequence)
+        self.inner.lock().state.is_past(sequence)
     }
 
-    /// Ends the lane: nothing starts any more, what runs is cancelled.
+    /// Closes the lane: no call starts any more, and running calls are cancelled.
     pub(crate) fn close(self: &Arc<Self>) {
-        let mut shared = self.shared.lock();
+        let mut inner = self.inner.lock();
         self.is_closed.store(true, Release);
-        let calls = shared.state.close();
-        let room = shared.room.take();
-        drop(shared);
-        drop(room);
+        let calls = inner.state.close();
+        let on_room = inner.on_room.take();
+        drop(inner);
+        drop(on_room);
         if !calls.is_empty() {
             self.resolver.cancel(self.clone(), calls);
         }
     }
 }
 
-/// What ends a subscription whose resolver does not keep up.
+/// The error that ends a subscription whose resolver does not keep up.
 fn too_far_behind() -> Outcome {
     let error = GraphQLError::new(format!(
         "the subscription was ended: its resolver is more than {MAX_PENDING_EVENTS} events behind"

@@ -1,5 +1,8 @@
-//! One subscription from its registration to its end: which events reach it, the calls that
-//! resolve them, and its results in their order.
+//! A running subscription from its registration to its end: it receives events, has them resolved,
+//! and sends the results in the order of the events.
+//!
+//! Not here: how a request becomes a subscription (`operation`), and how an event finds its
+//! subscriptions (`routing`).
 
 mod actor;
 mod call;
@@ -20,7 +23,7 @@ pub(crate) use call_group::{CallGroupCommand, CallGroups, WorkerAddress};
 pub use host::Resolver;
 pub(crate) use lane::LaneContext;
 pub use lane::{Callback, Lane, Settled, Started};
-pub(crate) use replay::{Kept, Replay, StartPosition};
+pub(crate) use replay::{HistorySources, Replay, StartPosition};
 pub(crate) use shard::ProjectionKey;
 pub use shard::Shard;
 pub(crate) use sink::ResponseSink;

@@ -1,12 +1,13 @@
-//! A subscription that returns: where it begins, and what it missed before it goes on with what
-//! comes.
+//! Resuming: where a subscription begins, and the events that it has missed.
 //!
-//! What was missed is read from the history bit by bit, as fast as the client takes results: from
-//! the engine's, as long as this process does not know what came, and then from its own.
-//! During the replay the subscription is not in the index: what is published is in the history,
-//! too. Once nothing is left there it is registered, on the same thread and in the same step, for
-//! the events after the last of the history. So no event is lost between the two, none comes twice.
-//! Not here: what is kept (`bus::History`), whose turn it is (`subscription::actor`).
+//! Missed events are read in batches, as fast as the client takes results: from the history of the
+//! engine, and as soon as the history of this process has the next event, from there. During the
+//! replay the subscription is not in the index. New events are recorded in the history, where the
+//! replay finds them. When the history has no further event, the subscription is registered for the
+//! events after the last one, in the same step on the same thread. So no event is lost between
+//! replay and live delivery, and none is sent twice.
+//!
+//! Not here: what is kept (`bus::History`), when the replay makes a step (`catch_up`).
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -26,15 +27,16 @@ use crate::config::REPLAY_BATCH;
 use crate::metrics::Metrics;
 use crate::routing::Route;
 
-/// Where a subscription gets its results from once it has caught up.
+/// The source of a subscription's results after the replay.
 pub(crate) trait LiveSource {
-    /// Registers for the results after a sequence; `None` when it is too late for one of those.
+    /// Registers for the results of events after a sequence; `None`: one of those results was sent
+    /// already, so its event has to be replayed.
     fn register(&self, after: u64, sink: &Rc<dyn ResponseSink>) -> Option<Registration>;
-    /// How events become responses where no call makes them.
+    /// The plan that projects events to responses; `None` when a resolver is called.
     fn plan(&self) -> Option<&Arc<Plan>>;
 }
 
-/// What a subscription that returns does before it goes live.
+/// The replay of missed events, and the source that follows it.
 pub(crate) struct Replay {
     pub(super) missed: Missed,
     source: Box<dyn LiveSource>,
@@ -50,7 +52,7 @@ impl Replay {
         self.source.register(after, sink)
     }
 
-    /// Sends the response to an event that no call makes.
+    /// Projects an event and sends the response. Does nothing when a resolver is called.
     pub(super) fn send(&self, event: &Event, sink: &Rc<dyn ResponseSink>) {
         if let Some(plan) = self.source.plan() {
             let mut response = Vec::new();
@@ -60,7 +62,8 @@ impl Replay {
         }
     }
 
-    /// Tells the client that events are missing, and begins anew; returns after which event.
+    /// Tells the client that events are missing, and begins after the newest event. Returns its
+    /// sequence.
     pub(super) fn restart(&mut self, lane: Option<&Arc<Lane>>, sink: &Rc<dyn ResponseSink>) -> u64 {
         let now = self.missed.stream.last();
         let has_initial = lane.is_some_and(super::lane::Lane::restart);
@@ -74,12 +77,12 @@ impl Replay {
 /// Where a subscription begins.
 #[derive(Debug)]
 pub(crate) enum StartPosition {
-    /// With what is published from now on.
+    /// With the events that are published from now on.
     Now {
-        /// Whether events are missing before.
+        /// Whether the client is told that it has missed events.
         missed: bool,
     },
-    /// With what it missed.
+    /// With the events that it has missed.
     Replay(Missed),
 }
 
@@ -91,57 +94,60 @@ pub(crate) struct Missed {
     metrics: Arc<Metrics>,
     route: Route,
     guard: Option<Arc<Guard>>,
-    /// The sequence of the last event that was looked at.
+    /// The sequence of the last event that was read.
     sequence: u64,
-    /// The last event that was read from the engine, as long as it is not known here.
+    /// Set while events are read from the history of the engine.
     remote: Option<Remote>,
+    /// Events that were read and not replayed yet.
     read: VecDeque<Arc<Event>>,
 }
 
-/// Where the reading of an engine's history is.
+/// A cursor in the history of the engine.
 #[derive(Debug, Clone)]
 struct Remote {
     link: Arc<EngineLink>,
+    /// The last event that was read.
     position: Position,
 }
 
-/// What the history has for a subscription that returns.
+/// The result of reading the history of this process.
 #[derive(Debug)]
 pub(crate) enum HistoryRead {
-    /// Events that it may have missed.
+    /// Events were read: [`Missed::next`].
     More,
-    /// Events that the engine may have: [`Missed::ask`].
+    /// The next events have to be read from the engine: [`Missed::ask`].
     Remote,
-    /// Nothing but the events after this sequence.
+    /// There is no event after this sequence.
     CaughtUp(u64),
-    /// It has missed events that are not kept any more.
+    /// A missed event is not kept any more.
     TooLate,
 }
 
-/// What the engine's history had.
+/// The result of reading the history of the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RemoteRead {
-    /// It can be read on.
-    On,
-    /// Nothing yet.
+    /// The replay can go on.
+    Continue,
+    /// No event yet: the engine has to be read again after a pause.
     Later,
-    /// Events are not kept any more.
+    /// A missed event is not kept any more.
     TooLate,
 }
 
-/// What a manager keeps for subscriptions that return, and where it counts them.
+/// The histories that events are replayed from, and the metrics of resuming.
 #[derive(Clone, Copy)]
-pub(crate) struct Kept<'a> {
+pub(crate) struct HistorySources<'a> {
+    /// The history of this process; `None`: nothing is kept.
     pub(crate) history: Option<&'a Arc<History>>,
-    /// What has more, if its engine keeps events.
+    /// The link to the engine, which may keep more events.
     pub(crate) link: Option<&'a Arc<EngineLink>>,
     pub(crate) metrics: &'a Arc<Metrics>,
 }
 
 impl StartPosition {
-    /// Where a subscription begins that asks for `resume`.
+    /// Decides where a subscription begins. Counts the attempts to resume.
     pub(crate) fn find(
-        kept: Kept<'_>,
+        kept: HistorySources<'_>,
         resume: &Resume,
         place: Option<&(Route, Arc<Stream>)>,
         guard: Option<&Arc<Guard>>,
@@ -160,9 +166,10 @@ impl StartPosition {
 }
 
 impl Missed {
-    /// What was missed after the result with this id; `None`: that is not known, or not any more.
+    /// Finds the events after the result with the id `after`. `None`: the id is not known, or an
+    /// event after it is not kept any more.
     fn find(
-        kept: Kept<'_>,
+        kept: HistorySources<'_>,
         after: &str,
         place: Option<&(Route, Arc<Stream>)>,
         guard: Option<&Arc<Guard>>,
@@ -172,7 +179,7 @@ impl Missed {
         let position = after.parse::<Position>().ok();
         let known = position
             .and_then(|position| stream.sequence_of(position))
-            // No client learns of events that are not for it.
+            // Only ids of events that the client may see are found, so it learns of no others.
             .or_else(|| {
                 let is_it = |event: &Event| {
                     *event.id == *after && route.matches(event) && admits(guard.as_deref(), event)
@@ -201,23 +208,24 @@ impl Missed {
         Some(missed)
     }
 
-    /// Reads on; returns the last event of the history.
+    /// Reads the next events from the history of this process. Returns the sequence of the newest
+    /// one.
     fn read(&mut self) -> Result<u64, TooLate> {
         let now = Instant::now();
         let Since { events, last } =
             self.history
                 .after(&self.stream, self.sequence, REPLAY_BATCH, now)?;
         self.read.extend(events);
-        // The client may have learnt of an event that is not broadcast yet.
+        // `sequence` may be later: the client may know an event that is not broadcast yet.
         Ok(last.max(self.sequence))
     }
 
-    /// The sequence of the last event that was looked at.
+    /// The sequence of the last event that was read.
     pub(crate) fn sequence(&self) -> u64 {
         self.sequence
     }
 
-    /// The next event of those that were read.
+    /// Returns the next event that was read and that the subscription may receive.
     pub(crate) fn next(&mut self) -> Option<Arc<Event>> {
         while let Some(event) = self.read.pop_front() {
             self.sequence = event.at.sequence;
@@ -233,7 +241,7 @@ impl Missed {
         None
     }
 
-    /// Reads on, when [`Self::next`] has nothing left.
+    /// Reads the next events. Called when [`Self::next`] has returned `None`.
     pub(crate) fn read_on(&mut self) -> HistoryRead {
         if let Some(remote) = &self.remote {
             let Some(sequence) = self.stream.sequence_of(remote.position) else {
@@ -259,7 +267,8 @@ impl Missed {
         }
     }
 
-    /// Asks the engine for what [`HistoryRead::Remote`] says that it may have.
+    /// Reads the next events from the engine, after [`HistoryRead::Remote`]. `None`: the engine
+    /// does not have to be read.
     pub(crate) fn ask(&self) -> Option<Pending<Result<ReadPage, ReadError>>> {
         let remote = self.remote.as_ref()?;
         Some(
@@ -269,10 +278,10 @@ impl Missed {
         )
     }
 
-    /// Takes the answer of the engine. Returns whether there are events, or all is known here now.
+    /// Takes the answer of the engine to [`Self::ask`].
     pub(crate) fn answered(&mut self, answer: Result<ReadPage, ReadError>) -> RemoteRead {
         let Some(remote) = &mut self.remote else {
-            return RemoteRead::On;
+            return RemoteRead::Continue;
         };
         match answer {
             Err(ReadError::Unavailable(_)) => RemoteRead::Later,
@@ -280,7 +289,7 @@ impl Missed {
                 self.metrics.resumes_too_late.add(1);
                 RemoteRead::TooLate
             }
-            // The event that the client knows is still on its way to this process.
+            // The engine has no further event, but this process has not received the last one yet.
             Ok(page) if page.events.is_empty() => RemoteRead::Later,
             Ok(page) => {
                 for (position, draft) in page.events {
@@ -295,7 +304,7 @@ impl Missed {
                         self.read.push_back(Arc::new(event));
                     }
                 }
-                RemoteRead::On
+                RemoteRead::Continue
             }
         }
     }

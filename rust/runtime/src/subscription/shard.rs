@@ -1,6 +1,7 @@
-//! The subscriptions of one worker thread: registered, grouped, and reached by events.
+//! The shard of a worker: registers subscriptions, groups equal ones, and delivers events to them.
 //!
-//! Lives on one thread and takes no lock. The actor in front of it is `worker::shard_actor`.
+//! Used on one thread, so it needs no lock. Not here: the actor that receives events from other
+//! threads (`worker::shard_actor`).
 
 use std::cell::RefCell;
 use std::hash::{Hash, Hasher};
@@ -18,20 +19,21 @@ use super::sink::ResponseSink;
 use crate::metrics::Metrics;
 use crate::routing::{Route, RoutingIndex};
 
-/// What passthrough subscriptions have in common when their results are equal byte for byte.
+/// Identifies a projection group: passthrough subscriptions with equal keys have results that are
+/// equal byte for byte.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ProjectionKey {
     /// Index of the definition.
     pub definition: usize,
-    /// Where the events are found.
+    /// The route of the events.
     pub route: Route,
-    /// How an event becomes a response.
+    /// Projects an event to a response.
     pub plan: Arc<Plan>,
-    /// The security view: who sees other events is in another group.
+    /// Subscriptions that may see different events are in different groups.
     pub guard: Option<Arc<Guard>>,
 }
 
-/// Subscriptions whose result is projected once for all of them.
+/// Subscriptions that share one projection per event.
 struct ProjectionGroup {
     key: ProjectionKey,
     members: RefCell<HashMap<u64, ProjectionMember>>,
@@ -66,15 +68,16 @@ impl Target {
     }
 }
 
-/// The place of a subscription in a group that shares its calls. Dropped, it leaves the group.
+/// The membership of a subscription in a call group. Dropping it leaves the group.
 pub(crate) trait Membership {
-    /// The sequence of the last event that came to the group and is not done.
+    /// The sequence of the last event of the group whose outcome was not sent yet; 0 when there is
+    /// none.
     fn last(&self) -> u64;
-    /// Whether it was handed every result up to a sequence.
+    /// Whether the member has received every result up to a sequence.
     fn has_received(&self, sequence: u64) -> bool;
 }
 
-/// Whether a guard lets an event through.
+/// Whether a guard admits an event. Without a guard, every event is admitted.
 pub(crate) fn admits(guard: Option<&Guard>, event: &Event) -> bool {
     guard.is_none_or(|guard| {
         let subject = Subject {
@@ -116,7 +119,7 @@ struct ShardState {
 }
 
 impl Shard {
-    /// A shard without subscriptions.
+    /// Creates a shard without subscriptions.
     #[must_use]
     pub fn new(metrics: Arc<Metrics>) -> Self {
         Self {
@@ -125,7 +128,8 @@ impl Shard {
         }
     }
 
-    /// Lets events on `route` that the guard admits reach `lane` until the registration is dropped.
+    /// Delivers the events of `route` that the guard admits to `lane`, until the registration is
+    /// dropped.
     pub fn register_lane(
         self: &Rc<Self>,
         route: Route,
@@ -137,7 +141,8 @@ impl Shard {
         self.registration(Registered::Lane { route, target })
     }
 
-    /// As [`Self::register_lane`], for a lane that is no subscription of its own.
+    /// As [`Self::register_lane`], for the lane of a call group. It is not counted as a
+    /// subscription: its members are.
     pub(crate) fn register_uncounted(
         self: &Rc<Self>,
         route: Route,
@@ -150,7 +155,8 @@ impl Shard {
         registration
     }
 
-    /// Counts a member of a shared group until the registration is dropped.
+    /// Counts a member of a call group until the registration is dropped. The group receives the
+    /// events.
     pub(crate) fn register_member(
         self: &Rc<Self>,
         membership: Box<dyn Membership>,
@@ -158,13 +164,13 @@ impl Shard {
         self.registration(Registered::Member(membership))
     }
 
-    /// Counts a subscription that no event reaches, until the registration is dropped.
+    /// Counts a subscription that receives no events, until the registration is dropped.
     pub fn register_stream(self: &Rc<Self>) -> Registration {
         self.registration(Registered::Nowhere)
     }
 
-    /// Lets events of `key` after a sequence reach a sink, projected together with all subscriptions
-    /// of equal key, until the registration is dropped.
+    /// Sends the events of `key` after a sequence to a sink, until the registration is dropped.
+    /// Each event is projected once for all subscriptions with an equal key.
     pub fn register_passthrough(
         self: &Rc<Self>,
         key: ProjectionKey,
@@ -216,7 +222,7 @@ impl Shard {
         }
     }
 
-    /// Hands one step of a stream to the subscriptions that it concerns.
+    /// Delivers an event or a gap to the subscriptions that it concerns.
     pub fn deliver(&self, item: &StreamItem) {
         match item {
             StreamItem::Event(event) => self.deliver_event(event),
@@ -224,7 +230,7 @@ impl Shard {
         }
     }
 
-    /// Tells every subscription of a stream that it has missed events.
+    /// Tells every subscription of a stream that events are missing.
     fn deliver_gap(&self, gap: &Gap) {
         let mut found = Vec::new();
         self.state
@@ -244,13 +250,13 @@ impl Shard {
         }
     }
 
-    /// Hands one event to every subscription that it matches.
+    /// Delivers an event to every subscription that it matches.
     fn deliver_event(&self, event: &Arc<Event>) {
         let mut state = self.state.borrow_mut();
         let mut found = std::mem::take(&mut state.found);
         let mut projected = std::mem::take(&mut state.projected);
         state.index.matches(event, &mut found);
-        // Sinks may reach back into the shard, so it is not borrowed while they run.
+        // A sink may register or remove subscriptions: the state is not borrowed while sinks run.
         drop(state);
         if !found.is_empty() {
             self.metrics.events_matched.add(1);
@@ -298,7 +304,7 @@ enum Registered {
     Nowhere,
 }
 
-/// Keeps a subscription in the shard; dropped, no further event reaches it.
+/// Keeps a subscription in the shard. After it is dropped, the subscription receives no event.
 #[must_use]
 pub struct Registration {
     shard: Rc<Shard>,
@@ -307,7 +313,7 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// Its place in a shared group, if it is a member of one.
+    /// Its membership, if it is a member of a call group.
     pub(crate) fn membership(&self) -> Option<&dyn Membership> {
         match &self.place {
             Registered::Member(membership) => Some(&**membership),

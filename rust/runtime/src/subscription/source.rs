@@ -1,7 +1,6 @@
-//! Where a subscription gets its results from, and how it registers for them.
+//! The sources of results, and how a subscription registers with its source.
 //!
-//! Not here: what becomes of a request before (`operation`), who finds the subscriptions of an
-//! event (`shard`).
+//! Not here: how a request is opened (`operation`), and how events are delivered (`shard`).
 
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -15,7 +14,7 @@ use security::Guard;
 
 use super::call::SubscriptionInfo;
 use super::call_group::{
-    CallGroupCommand, CallGroupKey, CallGroupMembers, CallGroups, Joining, WorkerAddress,
+    CallGroupCommand, CallGroupKey, CallGroupMembers, CallGroups, JoinGroup, WorkerAddress,
 };
 use super::lane::{Lane, LaneContext};
 use super::replay::LiveSource;
@@ -26,17 +25,17 @@ use crate::error::shutting_down;
 use crate::metrics::Metrics;
 use crate::routing::Route;
 
-/// Where one subscription gets its results from.
+/// The source of a subscription's results.
 pub(crate) enum Source {
-    /// The events themselves, projected once for all subscriptions of equal key.
+    /// The events themselves, projected once for all subscriptions with an equal key.
     Events(ProjectionKey),
-    /// The calls of a group.
+    /// The resolver calls of a call group.
     Group(GroupSource),
-    /// Calls of its own.
+    /// Resolver calls for this subscription alone.
     Lane(LaneSource),
 }
 
-/// Calls that subscriptions with equal operation and arguments share.
+/// Resolver calls that subscriptions with equal operation and arguments share.
 pub(crate) struct GroupSource {
     pub(crate) definition: Arc<Definition>,
     pub(crate) arguments: JsonObject,
@@ -47,10 +46,10 @@ pub(crate) struct GroupSource {
     pub(crate) stream: Arc<Stream>,
 }
 
-/// Calls that one subscription has for itself.
+/// Resolver calls for one subscription.
 pub(crate) struct LaneSource {
     pub(crate) lane: Arc<Lane>,
-    /// Where its events are found; `None`: no event reaches it.
+    /// The route of its events; `None`: it receives no events.
     pub(crate) route: Option<Route>,
     pub(crate) guard: Option<Arc<Guard>>,
 }
@@ -71,7 +70,7 @@ impl GroupSource {
             definition: self.definition.clone(),
             arguments: Mutex::new(Some(self.arguments.clone())),
             plan: Some(self.plan.clone()),
-            // Members may have different ones.
+            // Members may have different names.
             operation_name: None,
             client: Arc::default(),
             host: OnceLock::new(),
@@ -79,7 +78,7 @@ impl GroupSource {
     }
 }
 
-/// A source, and where to register for it.
+/// A source, and the worker on which to register with it.
 pub(crate) struct RegisteringSource {
     pub(crate) source: Source,
     pub(crate) subscriptions: Rc<Subscriptions>,
@@ -98,7 +97,7 @@ impl LiveSource for RegisteringSource {
     }
 }
 
-/// The subscriptions of one worker, and what it takes to add one.
+/// The subscriptions of one worker.
 pub(crate) struct Subscriptions {
     shard: Rc<Shard>,
     members: Rc<CallGroupMembers>,
@@ -108,7 +107,7 @@ pub(crate) struct Subscriptions {
 }
 
 impl Subscriptions {
-    /// A worker without subscriptions.
+    /// Creates an empty set.
     pub(crate) fn new(groups: Arc<CallGroups>, lanes: LaneContext, metrics: Arc<Metrics>) -> Self {
         Self {
             shard: Rc::new(Shard::new(metrics)),
@@ -119,23 +118,23 @@ impl Subscriptions {
         }
     }
 
-    /// Sets where the worker takes what other threads send.
+    /// Sets the address of the worker for messages from other threads.
     pub(crate) fn set_address(&self, address: WorkerAddress) {
         // It is set once, when the worker starts.
         self.address.set(address).ok();
     }
 
-    /// The subscriptions that events reach.
+    /// The shard, which delivers events to these subscriptions.
     pub(crate) fn shard(&self) -> &Rc<Shard> {
         &self.shard
     }
 
-    /// Carries out what a call group asks of this worker.
+    /// Executes a command of a call group on this worker.
     pub(crate) fn run(&self, command: CallGroupCommand) {
         command.run(&self.shard, &self.members);
     }
 
-    /// Makes a lane whose actor will be on this worker.
+    /// Creates a lane whose actor will run on this worker.
     ///
     /// # Errors
     ///
@@ -159,8 +158,8 @@ impl Subscriptions {
         Arc::new(Lane::new(info, stream, &self.lanes, wakes))
     }
 
-    /// As [`Self::lane`], for a subscription that will be a member of a group: what it has missed
-    /// is resolved for it alone.
+    /// As [`Self::lane`], for a subscription that will be a member of a call group. The events that
+    /// it has missed are resolved for it alone.
     ///
     /// # Errors
     ///
@@ -172,8 +171,8 @@ impl Subscriptions {
         self.lane(source.info(), Some(source.stream.clone()))
     }
 
-    /// Registers a subscription for what `source` has after a sequence. `None`: it is too late for
-    /// one of those results, as its group has sent it just now.
+    /// Registers a subscription for the results of events after a sequence. `None`: its call group
+    /// has already sent one of those results.
     pub(crate) fn register(
         &self,
         source: &Source,
@@ -197,7 +196,8 @@ impl Subscriptions {
         }
     }
 
-    /// As [`Self::register`], for what is published from now on. Returns the last event before.
+    /// As [`Self::register`], for events that are published from now on. Also returns the position
+    /// of the last event before.
     pub(crate) fn register_now(
         &self,
         source: &Source,
@@ -213,7 +213,8 @@ impl Subscriptions {
         }
     }
 
-    /// Makes a subscription a member of the group that shares its calls.
+    /// Adds a subscription to its call group. `None`: the group has already sent the result of an
+    /// event after `joined`.
     fn join(
         &self,
         source: &GroupSource,
@@ -221,7 +222,7 @@ impl Subscriptions {
         sink: &Rc<dyn ResponseSink>,
     ) -> Option<Registration> {
         let address = self.address.get()?;
-        let joining = Joining {
+        let joining = JoinGroup {
             key: source.key(),
             joined,
             sink: sink.clone(),
@@ -229,7 +230,7 @@ impl Subscriptions {
         let membership = self.members.join(&self.groups, address, joining, |home| {
             self.lane_on(home, source.info(), Some(source.stream.clone()))
         });
-        // The results of an event before are on their way, and not to here.
+        // Otherwise a result that the member needs was sent before it joined.
         (membership.sent() <= joined).then(|| self.shard.register_member(Box::new(membership)))
     }
 }

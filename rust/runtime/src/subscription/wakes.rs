@@ -1,14 +1,14 @@
-//! Wake-ups of actors that another thread has something for, gathered by the thread they are on.
+//! Wake-ups of actors from another thread, batched by worker.
 //!
-//! Waking an actor from another thread is a system call whenever its thread sleeps, and often
-//! when it does not. Gathered wake-ups cost one for each thread; there the actors wake locally.
+//! Waking an actor from another thread costs a system call when its thread sleeps, and often when
+//! it does not. A batch costs one for each worker, which then wakes the actors on its own thread.
 
 use std::task::Waker;
 
 use actix::{Message, Recipient};
 
 /// Command: wake actors of one worker, on its own thread.
-/// Sender: the host's thread, which sends the next ones when these are under way. Reply: `()`.
+/// Sender: the host's thread. Reply: `()`.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct WakeActors(pub(crate) Vec<Waker>);
@@ -27,7 +27,7 @@ impl Wake {
     }
 }
 
-/// Wake-ups that wait for each other. Whoever gathers them has to send them soon.
+/// Wake-ups that are sent together. The actors do not run before [`Self::send`] is called.
 #[derive(Default)]
 pub struct BatchedWakes {
     by_worker: Vec<(Recipient<WakeActors>, Vec<Waker>)>,
@@ -35,10 +35,10 @@ pub struct BatchedWakes {
 }
 
 impl BatchedWakes {
-    /// Adds one.
+    /// Adds a wake-up.
     pub fn add(&mut self, wake: Wake) {
         self.count += 1;
-        // There are as many as workers: a handful.
+        // A linear search: there are only as many entries as workers.
         let known = self.by_worker.iter_mut().find(|(w, _)| *w == wake.worker);
         match known {
             Some((_, wakers)) => wakers.push(wake.waker),
@@ -46,19 +46,20 @@ impl BatchedWakes {
         }
     }
 
-    /// How many wait (a count).
+    /// Wake-ups that were added (a count).
     #[must_use]
     pub fn len(&self) -> usize {
         self.count
     }
 
-    /// Whether none waits.
+    /// Whether no wake-up was added.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// Wakes all of them. The actors of a worker that has ended are gone, too.
+    /// Sends all wake-ups. Those for a worker that has ended are dropped: its actors have ended
+    /// too.
     pub fn send(self) {
         for (worker, mut wakers) in self.by_worker {
             match wakers.pop() {

@@ -1,9 +1,9 @@
-//! A connection that lives on a worker and whose transport is on another thread: a Python server, or
+//! A handle for a connection on a worker whose transport is on another thread: a Python server, or
 //! the task that writes an HTTP response.
 //!
-//! Two small bounded buffers with a lock around them stand between the threads; whoever finds one
-//! empty or full leaves a callback. What the transport has not taken stays in the connection's
-//! outbox, where it is counted and where the slow-consumer policy reaches it.
+//! Two small bounded buffers, each under a lock, connect the threads. A side that finds its buffer
+//! empty or full leaves a callback. Frames that the transport has not taken stay in the
+//! connection's outbox, where they are counted and the slow-consumer policy applies.
 
 use std::cell::Cell;
 use std::collections::VecDeque;

@@ -97,7 +97,10 @@ async fn main() -> io::Result<()> {
         server = server.workers(workers);
     }
     let server = server.bind(options.address)?.run();
-    actix_web::rt::spawn(publish(TcpListener::bind(options.control).await?, events));
+    let control = options
+        .control
+        .ok_or(io::Error::other("`--control` is missing"))?;
+    actix_web::rt::spawn(publish(TcpListener::bind(control).await?, events));
     println!("ready");
     server.await
 }

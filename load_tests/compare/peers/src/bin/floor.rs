@@ -2,7 +2,8 @@
 //!
 //! It knows of HTTP, WebSocket and graphql-transport-ws what the load client needs, parses no
 //! GraphQL and answers every subscription with the event's data as published, filtered by the
-//! variable `key`. What another server costs beyond this is its own work and not the kernel's.
+//! variable `key`. What another server costs beyond this is its own work and not the kernel's. With
+//! `--redis` the same lines come from a channel of Redis.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
@@ -20,6 +21,9 @@ const CLIENTS: Token = Token(0);
 const CONTROL: Token = Token(1);
 const FIRST: usize = 2;
 
+/// The channel of Redis, as a command of its protocol.
+const SUBSCRIBE: &[u8] = b"*2\r\n$9\r\nSUBSCRIBE\r\n$4\r\nfeed\r\n";
+
 const TEXT: u8 = 0x1;
 const CLOSE: u8 = 0x8;
 const PING: u8 = 0x9;
@@ -31,6 +35,8 @@ enum Kind {
     Handshake,
     Client,
     Publisher,
+    /// Each message that it delivers is what a publisher writes as a line.
+    Redis,
 }
 
 struct Peer {
@@ -76,15 +82,23 @@ fn main() -> io::Result<()> {
     let options = Options::parse(std::env::args().skip(1)).map_err(io::Error::other)?;
     let mut poll = Poll::new()?;
     let mut clients = TcpListener::bind(options.address)?;
-    let mut control = TcpListener::bind(options.control)?;
     let registry = poll.registry().try_clone()?;
     registry.register(&mut clients, CLIENTS, Interest::READABLE)?;
-    registry.register(&mut control, CONTROL, Interest::READABLE)?;
-    println!("ready");
+    let mut control = options.control.map(TcpListener::bind).transpose()?;
+    if let Some(control) = &mut control {
+        registry.register(control, CONTROL, Interest::READABLE)?;
+    }
     let mut floor = Floor {
         peers: Vec::new(),
         subscribed: HashMap::new(),
     };
+    if let Some(address) = options.redis {
+        let mut socket = std::net::TcpStream::connect(address)?;
+        socket.write_all(SUBSCRIBE)?;
+        socket.set_nonblocking(true)?;
+        floor.add(TcpStream::from_std(socket), &registry, Kind::Redis)?;
+    }
+    println!("ready");
     let mut events = Events::with_capacity(1024);
     loop {
         match poll.poll(&mut events, None) {
@@ -94,7 +108,11 @@ fn main() -> io::Result<()> {
         for event in &events {
             match event.token() {
                 CLIENTS => floor.accept(&clients, &registry, || Kind::Handshake)?,
-                CONTROL => floor.accept(&control, &registry, || Kind::Publisher)?,
+                CONTROL => {
+                    if let Some(control) = &control {
+                        floor.accept(control, &registry, || Kind::Publisher)?;
+                    }
+                }
                 Token(token) => floor.serve(token - FIRST, event.is_writable()),
             }
         }
@@ -109,21 +127,26 @@ impl Floor {
         kind: fn() -> Kind,
     ) -> io::Result<()> {
         loop {
-            let mut socket = match listener.accept() {
+            let socket = match listener.accept() {
                 Ok((socket, _)) => socket,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
             };
-            socket.set_nodelay(true)?;
-            let token = Token(FIRST + self.peers.len());
-            registry.register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
-            self.peers.push(Some(Peer {
-                socket,
-                kind: kind(),
-                received: Vec::new(),
-                pending: Vec::new(),
-            }));
+            self.add(socket, registry, kind())?;
         }
+    }
+
+    fn add(&mut self, mut socket: TcpStream, registry: &Registry, kind: Kind) -> io::Result<()> {
+        socket.set_nodelay(true)?;
+        let token = Token(FIRST + self.peers.len());
+        registry.register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
+        self.peers.push(Some(Peer {
+            socket,
+            kind,
+            received: Vec::new(),
+            pending: Vec::new(),
+        }));
+        Ok(())
     }
 
     /// Does what a socket that is ready asks for; one that has failed or ended is forgotten.
@@ -136,6 +159,7 @@ impl Floor {
         let is_open = flushed && peer.fill();
         let understood = match peer.kind {
             Kind::Publisher => self.publish(&mut peer.received),
+            Kind::Redis => self.deliver(&mut peer.received),
             _ => self.answer(number, &mut peer),
         };
         match understood {
@@ -166,14 +190,33 @@ impl Floor {
             .split(|&byte| byte == b'\n')
             .filter(|line| !line.is_empty())
         {
-            let data = serde_json::from_slice::<Published<&RawValue>>(line)?.data;
-            let key = serde_json::from_str::<Keyed>(data.get())?.key;
-            self.write_to_all(None, data);
-            if key.is_some() {
-                self.write_to_all(key, data);
-            }
+            self.write_event(line)?;
         }
         *received = rest;
+        Ok(())
+    }
+
+    /// Writes each whole message of Redis to the sockets that subscribed to it.
+    fn deliver(&mut self, received: &mut Vec<u8>) -> io::Result<()> {
+        let mut rest = &received[..];
+        while let Some((parts, after)) = take_push(rest) {
+            if let [b"message", _, line] = parts[..] {
+                self.write_event(line)?;
+            }
+            rest = after;
+        }
+        let taken = received.len() - rest.len();
+        received.drain(..taken);
+        Ok(())
+    }
+
+    fn write_event(&mut self, line: &[u8]) -> io::Result<()> {
+        let data = serde_json::from_slice::<Published<&RawValue>>(line)?.data;
+        let key = serde_json::from_str::<Keyed>(data.get())?.key;
+        self.write_to_all(None, data);
+        if key.is_some() {
+            self.write_to_all(key, data);
+        }
         Ok(())
     }
 
@@ -350,6 +393,32 @@ fn take_frame(received: &mut Vec<u8>) -> io::Result<Option<(u8, Vec<u8>)>> {
         .collect();
     received.drain(..start + length);
     Ok(Some((first & 0x0F, payload)))
+}
+
+/// Takes the first array of Redis' protocol when it is there as a whole: its strings, and what
+/// follows. A number has no string.
+fn take_push(bytes: &[u8]) -> Option<(Vec<&[u8]>, &[u8])> {
+    let (count, mut rest) = take_number(bytes)?;
+    let mut parts = Vec::with_capacity(count);
+    for _ in 0..count {
+        let is_string = rest.first() == Some(&b'$');
+        let (number, after) = take_number(rest)?;
+        let length = if is_string { number } else { 0 };
+        parts.push(after.get(..length)?);
+        rest = if is_string {
+            after.get(length + 2..)?
+        } else {
+            after
+        };
+    }
+    Some((parts, rest))
+}
+
+/// Takes a line such as `$12`: its number, and what follows.
+fn take_number(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let end = find(bytes, b"\r\n")?;
+    let number = std::str::from_utf8(bytes.get(1..end)?).ok()?.parse().ok()?;
+    Some((number, &bytes[end + 2..]))
 }
 
 fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {

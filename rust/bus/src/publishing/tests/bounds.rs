@@ -1,4 +1,4 @@
-//! Bounds of the queue, what is refused at the call, and cancelled publishers.
+//! Bounds of the queue, refusals at the call, and cancelled publishers.
 
 use super::*;
 
@@ -69,7 +69,7 @@ async fn a_partition_that_is_stuck_does_not_stop_the_others() {
         .unwrap();
     assert_eq!(other.await, (1..=5).map(at).collect::<Vec<_>>());
     assert!(before.elapsed() < Duration::from_millis(100));
-    // Those with a place may be under way when the deadline is over.
+    // Events with a place may be under way when the deadline passes.
     let results = stuck.await;
     assert!(results.iter().all(Result::is_err));
     assert_eq!(
@@ -143,7 +143,7 @@ async fn what_a_cancelled_publisher_has_not_sent_is_not_published() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_under_way_is_not_sent_again_for_a_cancelled_publisher() {
+async fn events_under_way_are_not_sent_again_for_a_cancelled_publisher() {
     let model = Arc::new(Model::new([Answer::Busy(0)]));
     let publisher = started(&model);
     let under_way = publisher.publish(events("a", [1]), patiently()).unwrap();

@@ -1,8 +1,8 @@
-//! What publishers are told whose deadline is over, and what becomes of the events.
+//! Deadlines: the error that the publisher receives, and what happens to the event.
 
 use super::*;
 
-/// Waits for a publication that began now; returns what it was told, and after how long (ms).
+/// Waits for a publication that begins now. Returns its result, and the time it took (ms).
 async fn timed(publishing: Publishing) -> (Vec<PublishResult>, u128) {
     let start = Instant::now();
     let results = publishing.await;

@@ -8,7 +8,7 @@ use std::thread::Thread;
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn what_waits_is_published_before_the_end() {
+async fn waiting_events_are_published_before_the_end() {
     let model = Arc::new(Model::new([Answer::Busy(0)]));
     let options = PublishOptions {
         max_events: 5,
@@ -26,7 +26,7 @@ async fn what_waits_is_published_before_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_left_after_the_drain_fails() {
+async fn events_left_after_the_drain_fail() {
     let mut model = Model::new([]);
     model.round_trip = Duration::from_secs(10);
     let model = Arc::new(model);

@@ -59,7 +59,7 @@ fn in_ms(time: u64) -> Instant {
     Instant::now() + Duration::from_millis(time)
 }
 
-/// Has all that can run do so, until time has passed.
+/// Runs all tasks that are ready, then advances the time.
 async fn pass(ms: u64) {
     tokio::time::sleep(Duration::from_millis(ms)).await;
 }

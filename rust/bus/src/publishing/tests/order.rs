@@ -1,5 +1,5 @@
-//! Whatever the engine does, and however publishers behave: each stream has their events in order,
-//! each once, and publishers are told what is true.
+//! For any behaviour of the engine and the publishers: each stream has the events in order and
+//! once, and publishers receive the true outcome.
 
 use proptest::prelude::*;
 
@@ -20,9 +20,9 @@ struct Call {
 #[derive(Debug, Clone)]
 enum Then {
     Wait,
-    /// Goes on, and looks at it at the end.
+    /// Does not wait for it, and reads its result at the end.
     Later,
-    /// Drops it so many ms after the call.
+    /// Drops it after this time (ms).
     Cancel(u64),
 }
 
@@ -97,7 +97,7 @@ fn cases() -> impl Strategy<Value = Case> {
         )
 }
 
-/// What a publisher was told of each event.
+/// The outcome of each event, as its publisher has received it.
 type Told = Vec<(Outgoing, PublishResult)>;
 
 async fn run_caller(
@@ -113,14 +113,14 @@ async fn run_caller(
         pass(call.after).await;
         let mut batch = Vec::new();
         for stream in call.streams {
-            // Numbers of one width: they have the order of their texts.
+            // The numbers have the same width, so their texts have the same order.
             batch.push(event(stream, format!("{caller}.{count:04}")));
             count += 1;
         }
         let Ok(publishing) = publisher.publish(batch.clone(), in_ms(call.timeout)) else {
             break;
         };
-        // There are two partitions, and one event fits into an empty one.
+        // There are two partitions, and an empty one always accepts an event.
         assert!(publisher.counts().queue_events <= max_events + 1);
         match call.then {
             Then::Wait => told.extend(batch.into_iter().zip(publishing.await)),

@@ -1,4 +1,4 @@
-//! Batches, and what is sent again.
+//! Batches, and events that are sent again.
 
 use super::*;
 
@@ -18,7 +18,7 @@ async fn each_event_is_answered_with_its_position() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_comes_during_a_round_trip_is_the_next_batch() {
+async fn events_published_during_a_round_trip_are_the_next_batch() {
     let model = Arc::new(Model::new([]));
     let publisher = started(&model);
     let first = publisher.publish(events("a", [0]), patiently()).unwrap();
@@ -63,7 +63,7 @@ async fn partitions_do_not_wait_for_each_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_not_taken_is_sent_again_before_all_that_is_queued() {
+async fn events_that_were_not_taken_are_sent_again_before_queued_ones() {
     for failure in [
         Answer::Away,
         Answer::Busy(0),
@@ -150,7 +150,7 @@ async fn what_may_have_been_published_is_not_sent_again_where_ids_are_not_known(
         .unwrap()
         .await;
     assert_eq!(failures(&results), [Some((Outcome::Unknown, false)); 2]);
-    // What was not sent is.
+    // The events that were not sent are sent now.
     let results = publisher
         .publish(events("a", [3]), patiently())
         .unwrap()
@@ -211,7 +211,7 @@ async fn pauses_are_a_function_of_the_attempts_that_have_failed() {
         .publish(events("a", [3]), patiently())
         .unwrap()
         .await;
-    // An answer to one event sets the count to zero.
+    // An answer to one event resets the count of failures.
     assert_eq!(*asked.lock(), [1, 2, 1, 2]);
     for attempt in [1, 2, 7, u32::MAX] {
         let longest = Duration::from_millis(50 << (attempt - 1).min(5)).min(Duration::from_secs(1));

@@ -1,9 +1,9 @@
-//! Reads of the history: pages, failures, and epochs that are over.
+//! Reads of the history: pages, failures, and past epochs.
 
 use super::*;
 use Numbering::{Dense, Linked, Sparse};
 
-/// A stream at 4 that has begun a read.
+/// A stream whose last event is 4, with a read under way.
 fn reading(numbering: Numbering) -> Stream {
     let mut stream = Stream::ready_at(numbering, true, 4);
     stream.doubt();
@@ -47,7 +47,7 @@ fn events_of_a_page_that_are_held_too_are_delivered_once() {
 
 #[test]
 fn held_events_past_the_bounds_are_read_again() {
-    // Where offsets show that nothing is missing, those that had room are delivered.
+    // Offsets show that nothing is missing, so the events that had room are delivered.
     for (numbering, last) in [(Dense, 13), (Sparse, 5)] {
         let mut stream = reading(numbering);
         stream.events(1, 6..=20);
@@ -151,7 +151,7 @@ fn an_event_of_another_epoch_is_dropped_when_a_later_read_shows_the_same_epoch()
     let mut stream = Stream::ready_at(Dense, true, 4);
     stream.event(at(9, 1));
     stream.begin_read();
-    // One that arrives after the read has begun is not judged by it.
+    // The read decides nothing about an event that arrives after the read has begun.
     stream.event(at(9, 2));
     stream.page(1, [5], 5);
     assert_eq!(stream.out(), deliver(1, [5]));
@@ -163,7 +163,7 @@ fn an_event_of_another_epoch_is_dropped_when_a_later_read_shows_the_same_epoch()
 }
 
 #[test]
-fn what_is_not_kept_any_more_of_a_new_epoch_is_missed() {
+fn trimmed_events_of_a_new_epoch_are_missed() {
     let mut stream = Stream::ready_at(Dense, true, 4);
     stream.doubt();
     stream.ready(at(9, 50));

@@ -1,4 +1,4 @@
-//! Events that arrive while nothing is missing, and what shows that something is.
+//! Events that arrive in order, and the ways in which a gap is found.
 
 use super::*;
 use Numbering::{Dense, Linked, Sparse};
@@ -85,7 +85,7 @@ fn an_event_whose_predecessor_is_not_kept_is_in_order_unless_there_is_doubt() {
     assert_eq!(stream.begin_read(), 50);
     stream.page(1, [55, 60], 60);
     assert_eq!(stream.out(), deliver(1, [55, 60]));
-    // Nor is it while a gap is seen, also when that one is filled by a late event.
+    // It is not delivered during a gap either, also when a late event fills that gap.
     stream.linked(at(1, 80), 70);
     stream.linked(at(1, 75), 0);
     stream.linked(at(1, 65), 60);

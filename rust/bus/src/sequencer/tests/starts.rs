@@ -1,4 +1,4 @@
-//! `ready`: the first, and those after a link was lost.
+//! `ready`: the first call, and the ones after a link was lost.
 
 use super::*;
 use Numbering::{Dense, Linked, Sparse};
@@ -52,7 +52,7 @@ fn events_that_had_no_room_before_ready_are_read() {
 
 #[test]
 fn events_of_another_epoch_before_ready_are_judged_by_a_read() {
-    // The epoch of the event is over.
+    // The epoch of the event has ended.
     let mut stream = Stream::new(Dense, true);
     stream.event(at(9, 5));
     stream.ready(at(1, 4));
@@ -60,7 +60,7 @@ fn events_of_another_epoch_before_ready_are_judged_by_a_read() {
     stream.page(1, [], 4);
     assert!(stream.is_live());
     assert_eq!((stream.out(), stream.counters().stale), (vec![], 1));
-    // It has begun since.
+    // That epoch has begun since then.
     let mut stream = Stream::new(Dense, true);
     stream.event(at(9, 5));
     stream.ready(at(1, 4));
@@ -160,7 +160,7 @@ fn a_head_behind_events_that_came_since_the_link_was_lost_is_only_late() {
 }
 
 #[test]
-fn what_was_held_or_read_over_a_lost_link_is_read_again() {
+fn events_held_or_read_over_a_lost_link_are_read_again() {
     let mut stream = Stream::ready_at(Dense, true, 4);
     stream.event(at(1, 7));
     stream.begin_read();

@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_no_address_is_one_client() {
+    fn clients_without_an_address_are_one_client() {
         assert_eq!(Network::of(None), place(""));
         assert_eq!(place("testclient:50000"), place("testclient:50001"));
         assert_ne!(place("testclient:50000"), Network::Unknown);

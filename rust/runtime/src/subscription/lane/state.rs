@@ -1,7 +1,7 @@
-//! The states of a lane, and what leads from one to the next: no lock, no waker, no call, no clock.
+//! The state of a lane and its transitions. Time comes in as an argument.
 //!
-//! A call is scheduled, started, invoked by the host, and settled. Its outcome leaves when those
-//! before it have left.
+//! A call is scheduled, started, invoked by the host, and settled. Its outcome is taken after the
+//! outcomes of all earlier events. Not here: locks, wakers and the host (`lane`).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,11 +15,11 @@ use crate::config::{
 };
 use crate::subscription::call::{CallId, CallInput, Outcome};
 
-/// What waits for its turn.
+/// An item of the queue.
 enum PendingItem {
-    /// An event waits for its call.
+    /// An event, which waits for its call.
     Event(Arc<Event>),
-    /// Events are missing here.
+    /// Events are missing at this place.
     Gap(LocalPosition),
 }
 
@@ -42,19 +42,20 @@ impl Waiting for PendingItem {
     fn operation(&self) -> Option<()> {
         match self {
             Self::Event(_) => Some(()),
-            // Or events would be missing without a word.
+            // `None`: it is never dropped. The client would not be told that events are missing.
             Self::Gap(_) => None,
         }
     }
 }
 
+/// A call whose outcome was not taken.
 struct ActiveCall {
     id: CallId,
-    /// Of its event; of the initial value the last event that it contains.
+    /// The position of its event; for the initial value, of the last event that it contains.
     at: Option<LocalPosition>,
     since: Instant,
     outcome: Option<Outcome>,
-    /// It is no call: it holds the place of a gap among the outcomes.
+    /// Set for a gap, which is not a call: it keeps its place in the order of the outcomes.
     is_gap: bool,
 }
 
@@ -67,7 +68,7 @@ impl ActiveCall {
 /// Events, calls and outcomes of one subscription.
 pub(super) struct LaneState {
     events: BoundedQueue<PendingItem>,
-    /// In the order of their events; an outcome waits for those before it.
+    /// In the order of their events: an outcome waits for the ones before it.
     running: VecDeque<ActiveCall>,
     /// Items of a source stream.
     items: VecDeque<Outcome>,
@@ -75,90 +76,91 @@ pub(super) struct LaneState {
     awaits_room: bool,
     /// Calls that have no outcome yet (count).
     unfinished: usize,
-    /// What comes before the events has not started yet.
+    /// The call that has to start before those of events; `None`: it has started, or there is none.
     first: Option<CallInput>,
-    /// While the initial value is made, no event starts.
+    /// Whether the call for the initial value runs. No other call starts then.
     is_initial: bool,
     /// Events up to this sequence are contained in the initial value.
     seen: u64,
-    /// Events up to this sequence are not waited for.
+    /// Events up to this sequence are ignored when they are pushed.
     live_after: u64,
-    /// Whether the host has been told that there is something to start.
+    /// Whether the host was scheduled and has not called `start` since.
     is_scheduled: bool,
-    /// Whether the actor has a timer.
+    /// Whether the actor has set a timer.
     is_timed: bool,
+    /// Whether the subscription ends because its resolver does not keep up.
     overflowed: bool,
     closed: bool,
     /// Whether the initial value is made again after a gap.
     restarts: bool,
-    /// Calls that may run at once (count).
+    /// Limit of calls that run at the same time (count).
     concurrency: usize,
-    /// Time that a call may take.
+    /// Limit of the time of a call; `None`: no limit.
     timeout: Option<Duration>,
 }
 
-/// What became of an event.
+/// The result of pushing an event or a gap.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct PushedEvent {
     /// Events that were dropped (count).
     pub(super) dropped: usize,
-    /// Whether the resolver is so slow that the subscription ends.
+    /// Whether the subscription ends because its resolver does not keep up.
     pub(super) is_too_slow: bool,
-    /// Whether the host is to be told.
+    /// Whether the host has to be scheduled.
     pub(super) schedule: bool,
 }
 
-/// What the host is to do when it was scheduled.
+/// What the host has to do after it was scheduled.
 #[derive(Debug)]
 pub struct Started {
-    /// The call to invoke.
+    /// The call to invoke, if one may start.
     pub call: Option<(CallId, CallInput)>,
-    /// Whether another call may start beside it: the host is scheduled again.
-    pub goes_on: bool,
+    /// Whether another call may start: call [`crate::Lane::start`] again.
+    pub reschedule: bool,
 }
 
-/// What became of an outcome.
+/// The result of settling a call.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct SettledCall {
-    /// Whether it was still wanted.
+    /// Whether the outcome is used; false when the call had timed out or the lane was closed.
     pub(super) is_wanted: bool,
-    /// Whether another call may start: the host is scheduled again.
-    pub(super) goes_on: bool,
+    /// Whether another call may start.
+    pub(super) reschedule: bool,
 }
 
-/// What the actor finds in its lane.
+/// An item of a lane for its actor.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum LaneItem {
     /// The next outcome, and the position of its event.
     Outcome(Outcome, Option<LocalPosition>),
-    /// Events are missing before what follows.
+    /// Events are missing before the next outcome.
     Gap(LocalPosition),
-    /// A call has started and no timer is armed: set one.
+    /// A call has started and no timer is set: set one for this time.
     Start(Duration),
 }
 
-/// An item, and what follows from its being taken.
+/// An item for the actor, and what has to be done after it is taken.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TakenItem {
     pub(super) item: LaneItem,
-    /// Whether the host is to be told.
+    /// Whether the host has to be scheduled.
     pub(super) schedule: bool,
-    /// Whether the source stream may go on.
+    /// Whether the source stream waits and now has room.
     pub(super) has_room: bool,
 }
 
-/// Calls that took too long.
+/// The calls that have timed out.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct ExpiredCalls {
-    /// Which.
+    /// Their ids.
     pub(super) ids: Vec<CallId>,
-    /// Time until the next one may have; `None`: no timer is needed.
+    /// Time until the next call could time out; `None`: no timer is needed.
     pub(super) next: Option<Duration>,
-    /// Whether the host is to be told.
+    /// Whether the host has to be scheduled.
     pub(super) schedule: bool,
 }
 
-/// Whether a source stream may go on.
+/// Whether there is room for another item of a source stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StreamRoom {
     Now,
@@ -168,7 +170,7 @@ pub(super) enum StreamRoom {
 }
 
 impl LaneState {
-    /// A lane without events. `first`: what comes before the events.
+    /// Creates a lane without events. `first`: the call that starts before those of events.
     pub(super) fn new(
         first: Option<CallInput>,
         concurrency: usize,
@@ -195,13 +197,13 @@ impl LaneState {
         }
     }
 
-    /// The host is told of the lane before there is anything to call.
+    /// Notes that the host is scheduled to prepare the lane.
     pub(super) fn open(&mut self) {
         self.is_scheduled = true;
     }
 
-    /// Queues an event; past the capacity the slow-consumer policy acts. `refusal`: what ends the
-    /// subscription then.
+    /// Queues an event. When the queue is full, the slow-consumer policy applies. `refusal` creates
+    /// the outcome that ends the subscription, if the policy says so.
     pub(super) fn push(
         &mut self,
         event: Arc<Event>,
@@ -241,8 +243,8 @@ impl LaneState {
         }
     }
 
-    /// Queues an event that was missed; [`Self::has_replay_room`] has said that it may. Returns
-    /// whether the host is to be told.
+    /// Queues a missed event. [`Self::has_replay_room`] must have returned true. Returns whether
+    /// the host has to be scheduled.
     pub(super) fn replay(&mut self, event: Arc<Event>) -> bool {
         if self.closed || self.overflowed {
             return false;
@@ -256,24 +258,24 @@ impl LaneState {
         self.events.len() < REPLAY_WINDOW
     }
 
-    /// Ignores events up to this sequence that are still on their way.
+    /// Ignores events up to this sequence that are pushed later.
     pub(super) fn begin_after(&mut self, sequence: u64) {
         self.live_after = sequence;
     }
 
-    /// The client has what an initial value would tell.
+    /// Does not make the initial value.
     pub(super) fn skip_initial(&mut self) {
         self.first = None;
     }
 
-    /// The initial value is made again. Returns whether the host is to be told.
+    /// Makes the initial value again. Returns whether the host has to be scheduled.
     pub(super) fn restart(&mut self) -> bool {
         self.first = Some(CallInput::Initial);
         self.schedule()
     }
 
-    /// Notes that the host is told, if there is something to start and it was not. Returns whether
-    /// it is to be told.
+    /// Notes that the host is scheduled, if a call may start and it was not. Returns whether the
+    /// caller has to schedule it.
     fn schedule(&mut self) -> bool {
         if self.is_scheduled || !self.can_start() {
             return false;
@@ -286,7 +288,7 @@ impl LaneState {
         !self.closed
             && !self.is_initial
             && self.unfinished < self.concurrency
-            // An actor that does not keep up with the host is waited for.
+            // Calls wait for an actor that does not keep up.
             && self.running.len() < self.concurrency + OUTCOMES_AHEAD
             && (self.first.is_some() || !self.events.is_empty())
     }
@@ -318,11 +320,11 @@ impl LaneState {
         });
         Started {
             call,
-            goes_on: self.schedule(),
+            reschedule: self.schedule(),
         }
     }
 
-    /// Puts the gaps whose turn it is among the outcomes: they need no call.
+    /// Moves the gaps at the front of the queue to the outcomes. They need no call.
     fn pass_gaps(&mut self, now: Instant) {
         while self.first.is_none()
             && self.can_start()
@@ -349,13 +351,12 @@ impl LaneState {
         }
         match self.events.pop()? {
             PendingItem::Event(event) => Some(CallInput::Event(event)),
-            // Those whose turn it was were passed before.
+            // `pass_gaps` has moved the gaps at the front.
             PendingItem::Gap(_) => None,
         }
     }
 
-    /// The function for the initial value is entered: it sees the events up to this position, so
-    /// that they are not sent.
+    /// Notes that the initial value contains the events up to `seen`, and drops those.
     pub(super) fn initial_begins(&mut self, seen: LocalPosition) {
         self.seen = seen.sequence;
         let is_seen = |item: &PendingItem| item.sequence() <= seen.sequence;
@@ -369,12 +370,12 @@ impl LaneState {
         }
     }
 
-    /// A call has ended.
+    /// Sets the outcome of a call.
     pub(super) fn settle(&mut self, id: CallId, outcome: Outcome) -> SettledCall {
         let is_wanted = self.set_outcome(id, outcome);
         SettledCall {
             is_wanted,
-            goes_on: self.schedule(),
+            reschedule: self.schedule(),
         }
     }
 
@@ -383,7 +384,7 @@ impl LaneState {
             return false;
         };
         if call.outcome.is_some() {
-            // Its time was over before.
+            // It has timed out before.
             return false;
         }
         call.outcome = Some(outcome);
@@ -393,7 +394,7 @@ impl LaneState {
     }
 
     /// Adds an item of a source stream. Returns whether there is room for another one; `None`: the
-    /// subscription has ended.
+    /// lane is closed.
     pub(super) fn item(&mut self, outcome: Outcome, now: Instant) -> Option<bool> {
         if self.closed {
             return None;
@@ -407,7 +408,8 @@ impl LaneState {
         self.items.len() < STREAM_WINDOW
     }
 
-    /// The source stream asks whether it may go on.
+    /// Returns whether the source stream may go on. After `Later`, [`TakenItem::has_room`] is set
+    /// once it may.
     pub(super) fn await_room(&mut self) -> StreamRoom {
         if self.closed {
             StreamRoom::Never
@@ -419,7 +421,7 @@ impl LaneState {
         }
     }
 
-    /// Ends the subscription with an outcome that no call has.
+    /// Ends the subscription with an outcome that belongs to no call.
     pub(super) fn refuse(&mut self, outcome: Outcome) {
         self.items.push_back(outcome);
     }
@@ -439,7 +441,7 @@ impl LaneState {
         self.timeout.filter(|_| is_needed)
     }
 
-    /// Takes the next thing for the actor.
+    /// Takes the next item for the actor.
     pub(super) fn take(&mut self, now: Instant) -> Option<TakenItem> {
         if let Some(item) = self.take_outcome() {
             let has_room = self.awaits_room && self.items.len() < STREAM_WINDOW / 2;
@@ -463,7 +465,7 @@ impl LaneState {
     }
 
     fn take_outcome(&mut self) -> Option<LaneItem> {
-        // The call of a source stream ends after its items.
+        // Items go first: the outcome of a source stream's call is its end.
         if let Some(item) = self.items.pop_front() {
             return Some(LaneItem::Outcome(item, None));
         }
@@ -475,7 +477,8 @@ impl LaneState {
         }
     }
 
-    /// Each of several initial values has its own time.
+    /// Restarts the time limit of the call for the initial value. The call may produce several
+    /// values; each has the full limit.
     fn restart_time_of_initial(&mut self, now: Instant) {
         if self.is_initial
             && let Some(call) = self.running.back_mut()
@@ -484,7 +487,7 @@ impl LaneState {
         }
     }
 
-    /// The timer has fired: ends the calls that took longer than `limit` with `timed_out`.
+    /// Ends the calls that run longer than `limit`, with the outcome `timed_out`.
     pub(super) fn expire(
         &mut self,
         now: Instant,
@@ -496,14 +499,14 @@ impl LaneState {
             if call.outcome.is_some() {
                 continue;
             }
-            // A source stream that waits for its client takes no time.
+            // The time in which a source stream waits for its client does not count.
             let left = if self.awaits_room {
                 limit
             } else {
                 limit.saturating_sub(now.saturating_duration_since(call.since))
             };
             if !left.is_zero() {
-                // They are in the order of their start.
+                // Calls are in the order of their start: the later ones have more time left.
                 expired.next = Some(left);
                 break;
             }
@@ -522,7 +525,7 @@ impl LaneState {
         expired
     }
 
-    /// Whether all events that came have left as outcomes.
+    /// Whether the outcomes of all events were taken.
     pub(super) fn is_idle(&self) -> bool {
         self.running.is_empty()
             && self.events.is_empty()
@@ -530,14 +533,14 @@ impl LaneState {
             && self.first.is_none()
     }
 
-    /// The sequence of the last event that came and has not left as an outcome; 0 when all have.
+    /// The sequence of the last event whose outcome was not taken; 0 when there is none.
     pub(super) fn last(&self) -> u64 {
         let last = self.events.back().map(PendingItem::sequence);
         let running = || self.running.back().and_then(ActiveCall::sequence);
         last.or_else(running).unwrap_or_default()
     }
 
-    /// Whether the events up to a sequence have left as outcomes, and the initial value has.
+    /// Whether the initial value and the outcomes of all events up to a sequence were taken.
     pub(super) fn is_past(&self, sequence: u64) -> bool {
         let is_later = |item: &PendingItem| item.sequence() > sequence;
         let is_called_later = |call: &ActiveCall| call.sequence().is_some_and(|at| at > sequence);
@@ -547,7 +550,7 @@ impl LaneState {
             && self.events.front().is_none_or(is_later)
     }
 
-    /// Ends the lane: nothing starts any more. Returns the calls that run.
+    /// Closes the lane: no call starts any more. Returns the calls that run.
     pub(super) fn close(&mut self) -> Vec<CallId> {
         if std::mem::replace(&mut self.closed, true) {
             return Vec::new();

@@ -1,4 +1,5 @@
-//! Nothing is lost and nothing comes twice, whoever leaves and returns while events are on their way.
+//! A client that reconnects receives each event once, for any interleaving of publishing,
+//! broadcasting, disconnecting and resuming.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -39,13 +40,13 @@ impl ResponseSink for Received {
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// Of a tenant of a client, or of none.
+    /// Publish an event of a tenant; the last number stands for a tenant without a client.
     Publish(usize),
-    /// So many events reach the worker.
+    /// Broadcast up to this many events.
     Broadcast(usize),
     Leave(usize),
     Return(usize),
-    /// A client that returns takes so many steps.
+    /// A client that resumes makes up to this many steps of its replay.
     CatchUp(usize, usize),
 }
 
@@ -65,8 +66,8 @@ enum Phase {
     Live(#[expect(dead_code, reason = "held")] Registration),
 }
 
-/// A client of a tenant of its own.
-struct Returning {
+/// A client. Each has its own tenant.
+struct TestClient {
     received: Rc<Received>,
     phase: Phase,
 }
@@ -77,8 +78,8 @@ struct World {
     metrics: Arc<Metrics>,
     shard: Rc<Shard>,
     plan: Arc<Plan>,
-    on_their_way: VecDeque<StreamItem>,
-    clients: Vec<Returning>,
+    queued: VecDeque<StreamItem>,
+    clients: Vec<TestClient>,
     tenants: Vec<usize>,
 }
 
@@ -90,7 +91,7 @@ impl World {
             age: Duration::from_secs(1_000),
             bytes: usize::MAX,
         };
-        let away = || Returning {
+        let away = || TestClient {
             received: Rc::default(),
             phase: Phase::Away,
         };
@@ -100,7 +101,7 @@ impl World {
             shard: Rc::new(Shard::new(metrics.clone())),
             metrics,
             plan: plan(),
-            on_their_way: VecDeque::new(),
+            queued: VecDeque::new(),
             clients: std::iter::repeat_with(away).take(CLIENTS).collect(),
             tenants: Vec::new(),
         }
@@ -122,12 +123,12 @@ impl World {
         )));
         self.history
             .record(std::slice::from_ref(&event), Instant::now());
-        self.on_their_way.push_back(event);
+        self.queued.push_back(event);
     }
 
     fn broadcast(&mut self, count: usize) {
-        let count = count.min(self.on_their_way.len());
-        for event in self.on_their_way.drain(..count) {
+        let count = count.min(self.queued.len());
+        for event in self.queued.drain(..count) {
             self.shard.deliver(&event);
         }
     }
@@ -189,7 +190,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
-    fn who_returns_receives_each_of_its_events_once_and_in_order(
+    fn a_client_that_resumes_receives_each_of_its_events_once_and_in_order(
         steps in prop::collection::vec(step(), 1..120)
     ) {
         let mut world = World::new();

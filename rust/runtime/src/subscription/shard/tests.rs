@@ -1,4 +1,5 @@
-//! No event crosses security views, whatever is subscribed, ended and published in which order.
+//! A subscription receives only the events that its guard admits, for any order of subscribing,
+//! ending and publishing.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -34,10 +35,10 @@ impl ResponseSink for Received {
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// Of a tenant, a user, and whether row filters do not apply.
+    /// Subscribe: tenant, user, and whether the user sees all rows.
     Subscribe(u8, u8, bool),
     End(prop::sample::Index),
-    /// Of a tenant, for a user.
+    /// Publish: the tenant of the event, and the user that its data names.
     Publish(Option<u8>, Option<u8>),
 }
 
@@ -129,7 +130,7 @@ proptest! {
         let mut subscribers: Vec<Subscriber> = Vec::new();
         let events = bus::Streams::new([1; 16], false).of("orders", None);
         for (n, step) in steps.into_iter().enumerate() {
-            // Offsets are counted from 1.
+            // Offsets start at 1.
             let n = n as u64 + 1;
             match step {
                 Step::Subscribe(tenant, user, sees_all) => {

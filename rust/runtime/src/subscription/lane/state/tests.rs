@@ -1,4 +1,5 @@
-//! Every event that comes leaves once, in its order, whatever the host, the actor and the clock do.
+//! Each event has one outcome, and outcomes are taken in the order of the events, for any
+//! interleaving of host, actor and clock.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -12,7 +13,7 @@ use crate::subscription::shard::tests::dense;
 
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// A lane, its stream, and what the test knows of both.
+/// A lane, and the state that the test expects of it.
 struct World {
     state: LaneState,
     stream: Arc<Stream>,
@@ -20,9 +21,9 @@ struct World {
     published: u64,
     /// Calls that the host has invoked and not settled, with their offsets.
     invoked: Vec<(CallId, u64)>,
-    /// What the host was told and has not answered.
+    /// How often the host was scheduled and has not started a call (count).
     scheduled: usize,
-    /// Offsets in the order in which their outcomes have left.
+    /// Offsets in the order in which their outcomes were taken.
     left: Vec<u64>,
     /// Offsets whose calls have timed out.
     expired: Vec<u64>,
@@ -74,20 +75,20 @@ impl World {
         self.scheduled += usize::from(pushed.schedule);
     }
 
-    /// The host answers that it was scheduled.
+    /// The host starts a call, if it was scheduled.
     fn start(&mut self) {
         if self.scheduled == 0 {
             return;
         }
         self.scheduled -= 1;
-        let Started { call, goes_on } = self.state.start(self.now);
-        self.scheduled += usize::from(goes_on);
+        let Started { call, reschedule } = self.state.start(self.now);
+        self.scheduled += usize::from(reschedule);
         if let Some((id, CallInput::Event(event))) = call {
             self.invoked.push((id, event.at.sequence));
         }
     }
 
-    /// One of the calls that run ends.
+    /// The host settles one of the running calls.
     fn settle(&mut self, which: prop::sample::Index) {
         if !self.invoked.is_empty() {
             self.settle_at(which.index(self.invoked.len()));
@@ -98,10 +99,10 @@ impl World {
         let (id, offset) = self.invoked.remove(index);
         let settled = self.state.settle(id, outcome(&offset.to_string()));
         assert_eq!(settled.is_wanted, !self.expired.contains(&offset));
-        self.scheduled += usize::from(settled.goes_on);
+        self.scheduled += usize::from(settled.reschedule);
     }
 
-    /// The actor takes what there is.
+    /// The actor takes the next item, if there is one.
     fn take(&mut self) {
         assert_eq!(self.state.has_news(), {
             let taken = self.state.take(self.now);
@@ -223,16 +224,16 @@ fn the_initial_value_is_made_again_after_a_gap() {
     world.push();
     let at = dense(2);
     world.state.push_gap(at, true, || outcome("too slow"));
-    let Started { call, goes_on } = world.state.start(world.now);
+    let Started { call, reschedule } = world.state.start(world.now);
     let Some((id, CallInput::Event(_))) = call else {
         panic!("{call:?}");
     };
-    assert!(goes_on);
+    assert!(reschedule);
     let Started { call, .. } = world.state.start(world.now);
     let Some((initial, CallInput::Initial)) = call else {
         panic!("{call:?}");
     };
-    // What came before the gap leaves before it.
+    // The outcomes of earlier events are taken before the gap.
     let _ = world.state.settle(initial, outcome("initial"));
     assert!(!world.state.has_outcome());
     let _ = world.state.settle(id, outcome("1"));
@@ -287,14 +288,14 @@ fn events_that_an_initial_value_contains_do_not_follow_it() {
     for _ in 0..3 {
         world.push();
     }
-    let Started { call, goes_on } = world.state.start(world.now);
+    let Started { call, reschedule } = world.state.start(world.now);
     let Some((id, CallInput::Initial)) = call else {
         panic!("{call:?}");
     };
-    assert!(!goes_on, "no event starts before it has ended");
+    assert!(!reschedule, "no event starts before it has ended");
     world.state.initial_begins(dense(2));
     assert_eq!(world.state.last(), 3);
-    assert!(world.state.settle(id, outcome("initial")).goes_on);
+    assert!(world.state.settle(id, outcome("initial")).reschedule);
     let Started { call, .. } = world.state.start(world.now);
     assert!(matches!(call, Some((_, CallInput::Event(event))) if event.at.sequence == 3));
     let taken = world.state.take(world.now).unwrap();
@@ -312,10 +313,10 @@ fn a_lane_whose_events_the_initial_value_contains_is_idle_after_it() {
     let Started { call, .. } = world.state.start(world.now);
     let (late, event) = (world.event(), call.unwrap());
     world.state.initial_begins(dense(2));
-    // It was published before the initial value began, and comes after.
+    // The event was published before the initial value began, and is pushed after it.
     let pushed = world.state.push(late, || outcome("too slow"));
     assert_eq!(pushed, PushedEvent::default());
-    assert!(!world.state.settle(event.0, outcome("initial")).goes_on);
+    assert!(!world.state.settle(event.0, outcome("initial")).reschedule);
     assert!(world.state.take(world.now).is_some());
     assert!(world.state.is_idle());
 }
