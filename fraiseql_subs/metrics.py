@@ -56,8 +56,8 @@ class Metrics:
         groups: Projection groups that exist now: passthrough subscriptions with equal plan, route
             and security view on one worker.
         group_projections: Projections made for a group, each shared by all its members.
-        bus_is_live: Whether the engine can be reached: 1 or 0; 0 where there is none.
-        bus_links_lost: How often a link to the engine was lost.
+        bus_is_live: Whether all links to the engine work: 1 or 0; 0 where there is none.
+        bus_links_lost: How often a link to the engine was lost while all worked.
         bus_streams: Streams whose events the engine delivers to this process, now.
         bus_doubles: Events that the engine delivered again, and that were dropped.
         bus_gaps: Gaps that were noticed in what the engine delivers.

@@ -78,7 +78,7 @@ impl BusUrl {
             #[cfg(feature = "redis")]
             Self::Redis(config) => {
                 let mut config = (**config).clone();
-                let kept = history.map(|history| crate::redis::HistoryLimits {
+                let kept = history.map(|history| crate::redis::StreamHistory {
                     events: history.events as u64,
                     age: history.age,
                 });

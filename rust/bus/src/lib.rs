@@ -19,6 +19,7 @@
 //! - `publishing`: what awaits an engine's answers for publishers;
 //! - `engine`: what carries events between processes, and what is asked of it;
 //! - `sequencer`: puts what an engine delivers into order, and knows what is missing;
+//! - `throttle`: how often the log says the same;
 //! - `error`: why a publisher is refused.
 
 pub mod engine;
@@ -33,6 +34,7 @@ pub mod publishing;
 mod sequencer;
 mod stream;
 mod stream_key;
+mod throttle;
 
 pub use envelope::{ENVELOPE_VERSION, Envelope, EnvelopeError, MAX_DATA_DEPTH, MAX_FIELD_BYTES};
 pub use error::BusError;
@@ -44,3 +46,4 @@ pub use position::{Epoch, InvalidPosition, LocalPosition, Offset, Position};
 pub use sequencer::{HeldLimits, Output, Sequencer, SequencerCounters, Sink};
 pub use stream::{Stream, Streams};
 pub use stream_key::StreamKey;
+pub use throttle::Throttle;

@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use crate::bridge::Bridge;
 use crate::error::manager_closed;
 use crate::exit::is_exit;
+use crate::unread::{Outcome, Reader};
 
 /// Runs `work` on the system's thread. Returns an asyncio future of the caller's loop, whose result
 /// is what `finish` returns for the output, called on the bridge's thread.
@@ -262,7 +263,11 @@ pub(crate) fn running_loop(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 ///
 /// It has the methods of a coroutine, so that `asyncio.create_task` accepts it too.
 #[pyclass(name = "Publication", module = "fraiseql_subs._core", frozen)]
-pub(crate) struct Publication(Mutex<Progress>);
+pub(crate) struct Publication {
+    progress: Mutex<Progress>,
+    /// Where a failure is told of when nothing awaits it.
+    reader: Option<Reader>,
+}
 
 enum Progress {
     Done(Py<PyAny>),
@@ -272,17 +277,26 @@ enum Progress {
 impl Publication {
     /// Creates a complete one.
     pub(crate) fn done(result: Py<PyAny>) -> Self {
-        Self(Mutex::new(Progress::Done(result)))
+        Self {
+            progress: Mutex::new(Progress::Done(result)),
+            reader: None,
+        }
     }
 
-    /// Creates one that waits for a future.
-    pub(crate) fn waiting(future: &Bound<'_, PyAny>) -> PyResult<Self> {
+    /// Creates one that waits for a future with this outcome.
+    pub(crate) fn waiting(future: &Bound<'_, PyAny>, outcome: &Arc<Outcome>) -> PyResult<Self> {
         let steps = future.call_method0("__await__")?.unbind();
-        Ok(Self(Mutex::new(Progress::Waiting(steps))))
+        Ok(Self {
+            progress: Mutex::new(Progress::Waiting(steps)),
+            reader: Some(Reader::new(outcome)),
+        })
     }
 
     fn step(&self, py: Python<'_>) -> Progress {
-        match &*self.0.lock() {
+        if let Some(reader) = &self.reader {
+            reader.read();
+        }
+        match &*self.progress.lock() {
             Progress::Done(result) => Progress::Done(result.clone_ref(py)),
             Progress::Waiting(steps) => Progress::Waiting(steps.clone_ref(py)),
         }

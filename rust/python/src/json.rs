@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 
+use bus::MAX_DATA_DEPTH;
 use graphql::{SERIALIZED_MEMBER, TYPE_MEMBER};
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
@@ -23,18 +24,15 @@ use crate::iterables;
 use crate::members::{dumped, entries, fields_of};
 use crate::not_json::{LONE_SURROGATE, NotJson, Segment};
 
-/// Nesting of objects and lists (count). Past it the value is refused: it is a cycle, or too deep
-/// for JSON parsers.
-const MAX_DEPTH: usize = 128;
-
-/// Converts a Python object to a JSON value.
+/// Converts a Python object to a JSON value. Past [`MAX_DATA_DEPTH`] levels of nesting it is refused: it
+/// is a cycle, or too deep for the envelope of an event.
 ///
 /// Accepts the types of `json.dumps`, and dataclasses, named tuples, pydantic models, any iterable,
 /// enum members (as their value), `datetime`, `date`, `time` (ISO 8601), `Decimal` and `UUID` (as
 /// text).
 pub(crate) fn to_json(object: &Bound<'_, PyAny>) -> Result<Value, NotJson> {
     let inside = Inside {
-        depth: MAX_DEPTH,
+        depth: MAX_DATA_DEPTH,
         classes: None,
     };
     convert(object, inside)
@@ -43,7 +41,7 @@ pub(crate) fn to_json(object: &Bound<'_, PyAny>) -> Result<Value, NotJson> {
 /// Converts published data to a JSON value, with the types of its objects.
 pub(crate) fn to_event(object: &Bound<'_, PyAny>, classes: &Classes) -> Result<Value, NotJson> {
     let inside = Inside {
-        depth: MAX_DEPTH,
+        depth: MAX_DATA_DEPTH,
         classes: Some(classes),
     };
     convert(object, inside)
@@ -121,7 +119,7 @@ fn convert(object: &Bound<'_, PyAny>, inside: Inside<'_>) -> Result<Value, NotJs
     }
     if inside.depth == 0 {
         return Err(NotJson::new(format!(
-            "nested deeper than {MAX_DEPTH} levels: is it a cycle?"
+            "nested deeper than {MAX_DATA_DEPTH} levels: is it a cycle?"
         )));
     }
     if let Ok(dict) = object.cast_exact::<PyDict>() {

@@ -51,6 +51,7 @@ mod stream;
 mod tasks;
 #[cfg(test)]
 mod testing;
+mod unread;
 mod value;
 
 use pyo3::prelude::*;

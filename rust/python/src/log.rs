@@ -38,9 +38,14 @@ pub(crate) const TOLD_AFTER: f64 = 1.0;
 /// Forwards the events of this process to Python's loggers, on the loop of this bridge.
 pub(crate) fn attach(bridge: &Arc<Bridge>) {
     LOOPS.add(bridge);
+    listen();
+    schedule();
+}
+
+/// Collects the events of this process. Without a manager [`flush_without_loop`] writes them.
+pub(crate) fn listen() {
     // Fails if it is already set, which is fine.
     tracing::subscriber::set_global_default(ToLogging).ok();
-    schedule();
 }
 
 /// Called in a forked child: removes the parent's loops, and the waiting records, which the parent
@@ -99,6 +104,13 @@ pub(crate) fn flush(py: Python<'_>, bridge: Option<&Arc<Bridge>>) {
     }
     for kind in KINDS.take_untold(usize::MAX) {
         outcome(py, tell(py, &kind), bridge);
+    }
+}
+
+/// Writes all waiting records where no loop of a manager does: in a program that only publishes.
+pub(crate) fn flush_without_loop(py: Python<'_>) {
+    if LOOPS.is_empty() {
+        flush(py, None);
     }
 }
 

@@ -13,6 +13,7 @@ use crate::error::{bus_error, exceptions, manager_closed, optional_text, publish
 use crate::future::{Publication, future, running_loop};
 use crate::json::{to_event, to_json};
 use crate::running::Running;
+use crate::unread::Outcome;
 
 /// Id of a published event and its position in its stream.
 #[pyclass(module = "fraiseql_subs", frozen, eq)]
@@ -194,14 +195,14 @@ fn publish_to_engine(
             .check_published(draft)
             .map_err(|error| bus_error(&error))?;
     }
+    let outcome = outcome(running, &drafts);
     let work = link.publish(drafts).map_err(|error| bus_error(&error))?;
-    let finish = move |py: Python<'_>, published: Result<Vec<bus::Receipt>, BusError>| {
+    if running_loop(py).is_ok() {
+        return wait(py, running, work, outcome, result);
+    }
+    let finish = move |py: Python<'_>, published: Published| {
         result(py, published.map_err(|error| bus_error(&error))?)
     };
-    if running_loop(py).is_ok() {
-        let future = future(py, &running.bridge, &running.runtime, work, finish)?;
-        return Publication::waiting(&future);
-    }
     let (answer, answered) = mpsc::sync_channel(1);
     let is_running = running.runtime.spawn(async move {
         // The publisher waits for exactly this.
@@ -226,6 +227,7 @@ fn publish_later(
     if running_loop(py).is_err() {
         return Err(cannot_wait(drafts.len()));
     }
+    let outcome = outcome(running, &drafts);
     let intake = running.runtime.state().intake.clone();
     let work = async move {
         let mut receipts = Vec::with_capacity(drafts.len());
@@ -234,14 +236,35 @@ fn publish_later(
         }
         Ok::<_, BusError>(receipts)
     };
-    let future = future(
-        py,
-        &running.bridge,
-        &running.runtime,
-        work,
-        move |py, published| result(py, published.map_err(|error| bus_error(&error))?),
-    )?;
-    Publication::waiting(&future)
+    wait(py, running, work, outcome, result)
+}
+
+/// What publishing ends with.
+type Published = Result<Vec<bus::Receipt>, BusError>;
+
+fn outcome(running: &Running, drafts: &[Draft]) -> Arc<Outcome> {
+    let channel = drafts.first().map(|draft| draft.channel.clone());
+    Outcome::new(channel.unwrap_or_default(), running.unread.clone())
+}
+
+/// Returns an awaitable of what publishing ends with. A failure that nothing awaits is logged.
+fn wait(
+    py: Python<'_>,
+    running: &Running,
+    work: impl Future<Output = Published> + Send + 'static,
+    outcome: Arc<Outcome>,
+    result: fn(Python<'_>, Vec<bus::Receipt>) -> PyResult<Py<PyAny>>,
+) -> PyResult<Publication> {
+    let of_work = outcome.clone();
+    let finish = move |py: Python<'_>, published: Published| {
+        let receipts = published.map_err(|error| {
+            of_work.fail(&error.to_string());
+            bus_error(&error)
+        })?;
+        result(py, receipts)
+    };
+    let future = future(py, &running.bridge, &running.runtime, work, finish)?;
+    Publication::waiting(&future, &outcome)
 }
 
 /// Returns the error that nothing was published, because no event loop on this thread can wait for

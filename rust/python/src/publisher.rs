@@ -13,6 +13,7 @@ use runtime::EnginePublisher;
 use crate::bus::PyBusOptions;
 use crate::error::{bus_error, config_error, publish_error, runtime_error};
 use crate::fork;
+use crate::log;
 use crate::policy::PyTenantIsolation;
 use crate::publish::{read_drafts, to_receipts};
 use crate::setup::PyHistory;
@@ -65,6 +66,7 @@ impl PublisherCore {
         })?;
         let engine = config.engine(history.as_ref())?;
         let tenant = tenant.map(|tenant| tenant.read()).transpose()?;
+        log::listen();
         let publisher = py.detach(|| EnginePublisher::start(engine, tenant));
         let publisher = publisher.map_err(|error| runtime_error(&error))?;
         Ok(Self {
@@ -83,6 +85,7 @@ impl PublisherCore {
             .publish(drafts, done)
             .map_err(|error| refused(&error))?;
         let published = py.detach(move || answered.recv());
+        log::flush_without_loop(py);
         finish(py, published.unwrap_or(Err(BusError::Closed)))
     }
 
@@ -100,9 +103,9 @@ impl PublisherCore {
                 }
             });
         };
-        self.publisher()?
-            .publish(drafts, done)
-            .map_err(|error| refused(&error))
+        let published = self.publisher()?.publish(drafts, done);
+        log::flush_without_loop(events.py());
+        published.map_err(|error| refused(&error))
     }
 
     /// Waits until what was published is answered, at most for `drain` seconds, and ends the link.
@@ -111,6 +114,7 @@ impl PublisherCore {
         if let Ok(publisher) = self.publisher() {
             py.detach(|| publisher.close(drain));
         }
+        log::flush_without_loop(py);
     }
 }
 

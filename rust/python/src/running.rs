@@ -14,6 +14,7 @@ use crate::fork;
 use crate::pulse::Pulse;
 use crate::resolver::Calls;
 use crate::tasks::Tasks;
+use crate::unread::UnreadFailures;
 
 /// How long a blocking stop waits for the end of connections and of a server.
 const STOP_TIME: Duration = Duration::from_secs(5);
@@ -25,6 +26,7 @@ pub(crate) struct Running {
     /// The pulse of the event loop.
     pub(crate) pulse: runtime::Pulse,
     pub(crate) server: Mutex<Option<Server>>,
+    pub(crate) unread: Arc<UnreadFailures>,
     calls: Arc<Calls>,
     tasks: Arc<Tasks>,
     forks: u32,
@@ -44,6 +46,7 @@ impl Running {
             calls,
             tasks,
             server: Mutex::default(),
+            unread: Arc::default(),
             forks: fork::count(),
         }
     }

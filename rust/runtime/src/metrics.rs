@@ -205,9 +205,9 @@ metrics! {
     Gauge groups,
     /// Projections made for a group, each shared by all its members.
     Counter group_projections,
-    /// Whether the engine can be reached: 1 or 0; 0 where there is none.
+    /// Whether all links to the engine work: 1 or 0; 0 where there is none.
     Gauge bus_is_live,
-    /// How often a link to the engine was lost.
+    /// How often a link to the engine was lost while all worked.
     Counter bus_links_lost,
     /// Streams whose events the engine delivers to this process.
     Gauge bus_streams,

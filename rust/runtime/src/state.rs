@@ -123,13 +123,17 @@ impl RuntimeState {
         }
         let intake = Arc::new(intake);
         let notices = Mutex::new(PublishNotices::new(&config.catalog, by_tenant));
+        let declared = config.catalog.definitions();
+        let declared = declared.filter_map(|definition| definition.channel.as_ref()?.text());
+        let declared = declared.map(Arc::from);
         let link = config.engine.map(|config| {
-            Arc::new(EngineLink::new(
-                config.engine,
-                &config.link,
-                event_streams.clone(),
-                intake.clone(),
-            ))
+            let (streams, intake) = (event_streams.clone(), intake.clone());
+            let link = EngineLink::new(config.engine, &config.link, streams, intake);
+            Arc::new(if by_tenant {
+                link.counting_without_tenant(declared.collect())
+            } else {
+                link
+            })
         });
         Self {
             places: Arc::new(Places::new(config.limits.max_connections)),
@@ -363,6 +367,7 @@ impl RuntimeState {
 fn add_link(snapshot: &mut Snapshot, link: &EngineLink) {
     let (received, published) = (link.snapshot(), link.publish_counts());
     snapshot.bus_is_live = u64::from(link.health().borrow().is_live());
+    snapshot.events_without_tenant += received.without_tenant;
     snapshot.bus_links_lost = received.links_lost;
     snapshot.bus_streams = received.streams;
     snapshot.bus_doubles = received.doubles;

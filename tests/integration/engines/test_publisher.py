@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from support import PATIENCE
+from support import PATIENCE, eventually
 from support.redis_server import RedisServer
 
 from fraiseql_subs import (
@@ -105,6 +105,40 @@ async def test_a_tenant_is_published_to_alone(redis):
         assert await receive(others, 1) == [1]
         with pytest.raises(PublishError, match="tenant"):
             await publisher.publish("ticks", {"tenant_id": "mine"}, tenant_id="other")
+
+
+@pytest.mark.parametrize("tenant_id", [None, "mine"])
+async def test_a_publisher_that_was_not_told_of_isolation_is_noticed(redis, caplog, tenant_id):
+    """No subscriber may see what it publishes; a node says so once, and counts."""
+    security = Security(tenant=TenantIsolation())
+    manager = SubscriptionManager([ticks], bus=redis.url, security=security)
+    mine = Identity(user_id="1", tenant_id="mine")
+    async with (
+        manager,
+        manager.subscribe(TICKS, identity=mine) as stream,
+        Publisher(redis.url) as publisher,
+    ):
+        # What the manager publishes itself is counted once.
+        await manager.publish("ticks", 0)
+        for number in range(3):
+            await publisher.publish("ticks", number, tenant_id=tenant_id)
+        counted = lambda: manager.metrics().events_without_tenant == 4  # noqa: E731
+        await eventually(counted, "all are counted")
+        await manager.publish("ticks", 3, tenant_id="mine")
+        assert await receive(stream, 1) == [3]
+        assert manager.metrics().events_without_tenant == 4
+    told = [each for each in caplog.records if "another program publishes" in each.getMessage()]
+    assert len(told) == 1 and "give its Publisher tenant=" in told[0].getMessage()
+    of_publisher = "published as if tenants were not isolated"
+    assert (of_publisher in caplog.text) is (tenant_id is not None)
+
+
+async def test_a_publisher_under_isolation_is_told_of_events_without_a_tenant(redis, caplog):
+    async with Publisher(redis.url, tenant=TenantIsolation()) as publisher:
+        for number in range(3):
+            await publisher.publish("ticks", number)
+    told = [each for each in caplog.records if "reaches no client" in each.getMessage()]
+    assert len(told) == 1 and "publish with tenant_id=" in told[0].getMessage()
 
 
 @dataclass

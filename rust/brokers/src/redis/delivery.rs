@@ -1,8 +1,11 @@
 //! Delivers what comes through the subscriber link, in the task that reads the socket.
 
 use std::sync::Arc;
+use std::time::Instant;
 
+use bus::Throttle;
 use bus::engine::Arrival;
+use parking_lot::Mutex;
 use redis::aio::{AsyncPushSender, SendError};
 use redis::{PushInfo, PushKind, Value};
 use tokio::sync::watch;
@@ -18,6 +21,8 @@ pub(super) struct Delivery {
     pub(super) activity: Activity,
     /// The newest probe that came back.
     pub(super) probe: watch::Sender<u64>,
+    /// How often messages are told of that are none of the bus.
+    unreadable: Mutex<Throttle>,
 }
 
 impl Delivery {
@@ -26,6 +31,18 @@ impl Delivery {
             shared,
             activity: Activity::new(),
             probe: watch::Sender::new(0),
+            unreadable: Mutex::default(),
+        }
+    }
+
+    fn tell_unreadable(&self, channel: &str) {
+        if let Some(untold) = self.unreadable.lock().admit(Instant::now()) {
+            tracing::warn!(
+                target: "fraiseql_subs",
+                channel,
+                untold,
+                "a message on a channel of the bus has no position, and is dropped: another program publishes there"
+            );
         }
     }
 }
@@ -53,13 +70,7 @@ impl AsyncPushSender for Delivery {
                     before: None,
                     envelope,
                 }),
-                None => {
-                    tracing::warn!(
-                        target: "fraiseql_subs",
-                        channel,
-                        "a message on a channel of the bus has no position"
-                    );
-                }
+                None => self.tell_unreadable(channel),
             }
         } else if channel == &*self.shared.probe {
             let number = std::str::from_utf8(&payload)

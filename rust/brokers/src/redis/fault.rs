@@ -26,6 +26,8 @@ pub(super) enum FaultKind {
     NoScript,
     /// Only a change of the configuration helps.
     Configuration,
+    /// The user may not use a key or a channel of the command.
+    Forbidden,
     /// The server refuses this command for good.
     Refused,
 }
@@ -45,7 +47,12 @@ impl Fault {
     }
 
     pub(super) fn is_configuration(&self) -> bool {
-        self.kind == FaultKind::Configuration
+        matches!(self.kind, FaultKind::Configuration | FaultKind::Forbidden)
+    }
+
+    /// Whether one of several streams in a command may be all that it is about.
+    pub(super) fn may_be_of_one_stream(&self) -> bool {
+        matches!(self.kind, FaultKind::Forbidden | FaultKind::Refused)
     }
 
     /// Whether the link is of no use any more.
@@ -60,12 +67,17 @@ impl Fault {
     }
 
     fn of_code(code: &str, detail: &str) -> Self {
-        use FaultKind::{Busy, Configuration, Elsewhere, NoScript, Refused};
+        use FaultKind::{Busy, Configuration, Elsewhere, Forbidden, NoScript, Refused};
         // Redis 7.0 tells of a permission that a script lacks under the code of all errors.
         let is_permission = code == "ERR" && detail.starts_with("The user executing the script");
         let (kind, reason) = match code {
             _ if is_permission || code == "NOPERM" => (
-                Configuration,
+                // Of a key or a channel, and not of a command: not the one that scripts publish to either.
+                if detail.contains("access") || detail.contains("publish to the channel") {
+                    Forbidden
+                } else {
+                    Configuration
+                },
                 format!(
                     "Redis refuses it to this user (NOPERM {}): give the user the commands, keys and \
                      channels of the bus",
@@ -131,7 +143,10 @@ impl Fault {
             FaultKind::Busy | FaultKind::Elsewhere | FaultKind::NoScript => {
                 AttemptError::Busy(reason)
             }
-            FaultKind::Configuration | FaultKind::Refused => AttemptError::Refused(reason),
+            // Until its deadline: a password that is replaced is right a moment later.
+            FaultKind::Configuration => AttemptError::Denied(reason),
+            // Waiting would hold up the other streams of the partition.
+            FaultKind::Forbidden | FaultKind::Refused => AttemptError::Refused(reason),
         }
     }
 }
@@ -178,7 +193,7 @@ mod tests {
 
     #[test]
     fn an_error_of_redis_says_what_follows_and_what_to_do() {
-        use FaultKind::{Busy, Configuration, Elsewhere, NoScript, Refused};
+        use FaultKind::{Busy, Configuration, Elsewhere, Forbidden, NoScript, Refused};
         for (text, kind, hint) in [
             (
                 "NOPERM User bus has no permissions",
@@ -188,6 +203,17 @@ mod tests {
             (
                 "ERR The user executing the script can't run this command",
                 Configuration,
+                "NOPERM",
+            ),
+            ("NOPERM No permissions to access a key", Forbidden, "a key"),
+            (
+                "ERR The user executing the script can't access at least one of the keys",
+                Forbidden,
+                "NOPERM",
+            ),
+            (
+                "ERR The user executing the script can't publish to the channel mentioned",
+                Forbidden,
                 "NOPERM",
             ),
             ("NOAUTH Authentication required.", Configuration, "password"),
@@ -212,6 +238,25 @@ mod tests {
             assert_eq!(fault.kind, kind, "{text}");
             assert!(fault.reason.contains(hint), "{text}: {}", fault.reason);
             assert!(!fault.reason.contains("s3cret"), "{}", fault.reason);
+        }
+    }
+
+    #[test]
+    fn a_wrong_configuration_is_waited_for_and_a_stream_that_is_refused_is_not() {
+        for (text, is_waited_for) in [
+            ("WRONGPASS invalid", true),
+            ("NOPERM User bus has no permissions to run this", true),
+            ("NOPERM No permissions to access a channel", false),
+            ("WRONGTYPE Operation", false),
+        ] {
+            for was_sent in [false, true] {
+                let attempt = Fault::of_text(text).attempt(was_sent);
+                assert_eq!(
+                    matches!(attempt, AttemptError::Denied(_)),
+                    is_waited_for,
+                    "{text}"
+                );
+            }
         }
     }
 

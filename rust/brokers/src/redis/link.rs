@@ -245,6 +245,15 @@ impl Link {
         Ok(ServerInfo { run, eviction })
     }
 
+    /// The fault in a script's answer for one stream or event. The link ends where it is of no use.
+    pub(super) fn fault_of(&self, error: &str) -> Fault {
+        let fault = Fault::of_text(error);
+        if fault.ends_link() {
+            self.end(fault.clone());
+        }
+        fault
+    }
+
     fn noted<T>(&self, answer: Result<T, Fault>) -> Result<T, Fault> {
         if let Err(fault) = &answer
             && fault.ends_link()

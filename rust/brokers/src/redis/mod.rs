@@ -14,6 +14,7 @@
 //! - `socket`, `link`, `backoff`, `supervisor`, `sentinel`: connections;
 //! - `publisher`, `reader`, `subscriber`, `wants`, `delivery`: what is done on them;
 //! - `health`: the state of all;
+//! - `stopped`: streams that the server refuses, and when they are asked for again;
 //! - `slot`, `shared`: what all of them have in common.
 
 mod backoff;
@@ -30,6 +31,7 @@ mod sentinel;
 mod shared;
 mod slot;
 mod socket;
+mod stopped;
 mod subscriber;
 mod supervisor;
 mod wants;
@@ -38,17 +40,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bus::engine::{
-    Arrivals, AttemptError, Capabilities, Engine, Health, HistoryKind, Numbering, Outgoing, Page,
-    Pending, ReadError,
+    Arrivals, AttemptError, Capabilities, Engine, EngineHealth, HistoryKind, Numbering, Outgoing,
+    Page, Pending, ReadError, Role,
 };
 use bus::{Position, StreamKey};
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
-pub use config::{Address, Config, ConfigError, Credentials, HistoryLimits, Times, Tls, Topology};
+pub use config::{Address, Config, ConfigError, Credentials, StreamHistory, Times, Tls, Topology};
 
 use shared::{InFlight, Shared};
-use slot::Role;
 
 /// An engine over Redis. Its tasks end when it is closed or dropped.
 pub struct Redis {
@@ -146,12 +147,12 @@ impl Engine for Redis {
         Box::pin(async move { reader::read(&shared, &stream, after, limit).await })
     }
 
-    fn heads(&self, streams: Arc<[StreamKey]>) -> Pending<Result<Vec<Position>, ReadError>> {
+    fn heads(&self, streams: Arc<[StreamKey]>) -> Pending<Vec<Result<Position, ReadError>>> {
         let shared = self.shared.clone();
         Box::pin(async move { reader::heads(&shared, &streams).await })
     }
 
-    fn health(&self) -> Health {
+    fn health(&self) -> EngineHealth {
         self.shared.health.now()
     }
 
@@ -164,7 +165,7 @@ impl Engine for Redis {
             let drained = in_flight.wait_for(|count| count.is_none_or(|count| count == 0));
             let _ = tokio::time::timeout(drain, drained).await.map(drop);
             shared.in_flight.send_replace(None);
-            shared.health.closed(shared.arrivals.get());
+            shared.health.closed(shared.arrivals());
             let ended = std::mem::take(&mut *tasks.0.lock());
             for task in &ended {
                 task.abort();

@@ -1,15 +1,14 @@
 //! Publishes batches.
 
 use bus::Position;
-use bus::engine::{AttemptError, Outgoing};
+use bus::engine::{AttemptError, Outgoing, Role};
 use redis::Value;
 
-use super::fault::{Fault, FaultKind};
+use super::fault::Fault;
 use super::link::Link;
 use super::reader;
 use super::script::{BATCH, Script, positions};
 use super::shared::Shared;
-use super::slot::Role;
 
 type Attempt = Result<Position, AttemptError>;
 
@@ -62,30 +61,48 @@ pub(super) async fn publish(shared: &Shared, batch: &[Outgoing]) -> Vec<Attempt>
         let reason = "the events before have not been published yet".to_owned();
         return vec![Err(AttemptError::NotSent(reason)); batch.len()];
     };
-    let mut rest = batch;
-    while !rest.is_empty() {
-        let (call, after) = rest.split_at(call_size(rest));
+    let mut rest = calls_of(batch);
+    while let Some(call) = rest.pop() {
         let (answer, was_sent) = attempt(shared, call).await;
         match answer {
             Ok(answers) => results.extend(answers),
+            Err(fault) if call.len() > 1 && fault.may_be_of_one_stream() => {
+                // Nothing of the call was done. The one that it is about hinders no other.
+                let (first, second) = call.split_at(call.len() / 2);
+                rest.push(second);
+                rest.push(first);
+            }
             Err(fault) => {
                 results.extend(vec![Err(fault.attempt(was_sent)); call.len()]);
-                if fault.kind != FaultKind::Refused {
+                if !fault.may_be_of_one_stream() {
                     // What follows would come before what is tried again.
                     let attempt = match fault.attempt(false) {
-                        AttemptError::Refused(reason) => AttemptError::Refused(reason),
-                        AttemptError::NotSent(reason)
+                        AttemptError::Denied(reason) => AttemptError::Denied(reason),
+                        AttemptError::Refused(reason)
+                        | AttemptError::NotSent(reason)
                         | AttemptError::Unknown(reason)
                         | AttemptError::Busy(reason) => AttemptError::NotSent(reason),
                     };
-                    results.extend(vec![Err(attempt); after.len()]);
+                    results.resize(batch.len(), Err(attempt));
                     return results;
                 }
             }
         }
-        rest = after;
     }
     results
+}
+
+/// The calls for a batch, the last one first.
+fn calls_of(batch: &[Outgoing]) -> Vec<&[Outgoing]> {
+    let mut calls = Vec::new();
+    let mut rest = batch;
+    while !rest.is_empty() {
+        let (call, after) = rest.split_at(call_size(rest));
+        calls.push(call);
+        rest = after;
+    }
+    calls.reverse();
+    calls
 }
 
 fn call_size(events: &[Outgoing]) -> usize {
@@ -99,48 +116,23 @@ fn call_size(events: &[Outgoing]) -> usize {
 
 /// One call; whether it was sent is told beside its answer.
 async fn attempt(shared: &Shared, events: &[Outgoing]) -> (Result<Vec<Attempt>, Fault>, bool) {
-    let longest = shared.config.max_event_bytes;
-    let (fitting, is_fitting): (Vec<_>, Vec<_>) = {
-        let is_fitting: Vec<bool> = events
-            .iter()
-            .map(|event| event.envelope.len() <= longest)
-            .collect();
-        let fitting = events.iter().zip(&is_fitting).filter(|(_, fits)| **fits);
-        (
-            fitting.map(|(event, _)| event.clone()).collect(),
-            is_fitting,
-        )
+    let Some(link) = shared.slot(Role::Publisher).current() else {
+        return (Err(shared.health.fault(Role::Publisher)), false);
     };
-    let mut answers = Vec::new();
-    if !fitting.is_empty() {
-        let Some(link) = shared.slot(Role::Publisher).current() else {
-            return (Err(shared.health.fault()), false);
-        };
-        let calls = reader::calls(shared, &link);
-        let answer = link
-            .call(Script::Publish, |digest| calls.publish(digest, &fitting))
-            .await
-            .and_then(positions);
-        answers = match answer {
-            Ok(answers) if answers.len() == fitting.len() => answers,
-            Ok(_) => {
-                let reason = "Redis has answered for another number of events";
-                return (Err(Fault::away(reason)), true);
-            }
-            Err(fault) => return (Err(fault), true),
-        };
-    }
-    let mut answers = answers.into_iter();
-    let results = is_fitting.into_iter().map(|fits| {
-        if !fits {
-            let reason = format!("it is larger than {longest} bytes");
-            return Err(AttemptError::Refused(reason));
+    let calls = reader::calls(shared, &link);
+    let answer = link
+        .call(Script::Publish, |digest| calls.publish(digest, events))
+        .await
+        .and_then(positions);
+    let answers = match answer {
+        Ok(answers) if answers.len() == events.len() => answers,
+        Ok(_) => {
+            let reason = "Redis has answered for another number of events";
+            return (Err(Fault::away(reason)), true);
         }
-        match answers.next() {
-            Some(Ok(position)) => Ok(position),
-            Some(Err(error)) => Err(Fault::of_text(&error).attempt(true)),
-            None => Err(AttemptError::Unknown("there was no answer".to_owned())),
-        }
-    });
-    (Ok(results.collect()), true)
+        Err(fault) => return (Err(fault), true),
+    };
+    let result =
+        |answer: Result<_, String>| answer.map_err(|error| link.fault_of(&error).attempt(true));
+    (Ok(answers.into_iter().map(result).collect()), true)
 }

@@ -3,15 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use bus::engine::{Page, ReadError};
+use bus::engine::{Page, ReadError, Role};
 use bus::{Position, StreamKey};
 use futures_util::future::try_join_all;
 
-use super::fault::Fault;
+use super::fault::{Fault, FaultKind};
 use super::link::Link;
 use super::script::{Calls, Script, page, positions};
 use super::shared::Shared;
-use super::slot::Role;
 
 /// The most streams of one call.
 const STREAMS: usize = 512;
@@ -24,7 +23,7 @@ pub(super) async fn read(
     limit: usize,
 ) -> Result<Page, ReadError> {
     let unavailable = |fault: Fault| ReadError::Unavailable(fault.reason);
-    let link = link(shared).map_err(unavailable)?;
+    let link = link(shared, Role::Reader).map_err(unavailable)?;
     let calls = calls(shared, &link);
     let answer = link
         .call(Script::Read, |digest| {
@@ -35,21 +34,36 @@ pub(super) async fn read(
     page(answer, after).map_err(unavailable)?
 }
 
-/// Returns the newest position of each stream.
+/// Returns the newest position of each stream, asked on the link that delivers: the answer comes behind
+/// what was published before.
 pub(super) async fn heads(
     shared: &Shared,
     streams: &[StreamKey],
-) -> Result<Vec<Position>, ReadError> {
+) -> Vec<Result<Position, ReadError>> {
     let unavailable = |fault: Fault| ReadError::Unavailable(fault.reason);
-    let link = link(shared).map_err(unavailable)?;
-    let streams: Vec<&StreamKey> = streams.iter().collect();
-    let heads = heads_on(shared, &link, &streams).await;
-    let heads = heads.and_then(|heads| heads.into_iter().collect());
-    heads.map_err(unavailable)
+    let asked: Vec<&StreamKey> = streams.iter().collect();
+    let heads = match link(shared, Role::Subscriber) {
+        Ok(link) => heads_on(shared, &link, &asked).await,
+        Err(fault) => Err(fault),
+    };
+    match heads {
+        Ok(heads) => heads
+            .into_iter()
+            .map(|head| head.map_err(unavailable))
+            .collect(),
+        Err(fault) => vec![Err(unavailable(fault)); streams.len()],
+    }
 }
 
-/// Returns the newest position of each stream, asked on a link. An error of its own is one that the others
-/// do not have.
+/// A stream's place among those that were asked for, and its newest position.
+type Head = (usize, Result<Position, Fault>);
+
+/// Returns the newest position of each stream, asked on a link. A fault in the place of a position is
+/// one that the others need not have.
+///
+/// # Errors
+///
+/// A fault of the link or of the user: no stream has a position.
 pub(super) async fn heads_on(
     shared: &Shared,
     link: &Arc<Link>,
@@ -61,33 +75,67 @@ pub(super) async fn heads_on(
         .iter()
         .flat_map(|(places, streams)| places.chunks(STREAMS).zip(streams.chunks(STREAMS)));
     let calls = &calls;
-    let answers = try_join_all(asked.map(|(places, streams)| async move {
-        let answer = link
-            .call(Script::Heads, |digest| calls.heads(digest, streams))
-            .await?;
-        let found = positions(answer)?;
-        if found.len() != places.len() {
-            return Err(Fault::away(
-                "Redis has answered for another number of streams",
-            ));
-        }
-        Ok((places, found))
-    }))
+    let answers = try_join_all(
+        asked.map(|(places, streams)| heads_of_partition(link, calls, places, streams)),
+    )
     .await?;
     let mut heads = vec![Ok(Position::default()); streams.len()];
-    for (places, found) in answers {
-        for (place, position) in places.iter().zip(found) {
-            heads[*place] = position.map_err(|error| Fault::of_text(&error));
+    for (place, head) in answers.into_iter().flatten() {
+        heads[place] = head;
+    }
+    Ok(heads)
+}
+
+/// Asks for streams of one partition. A call that is refused is repeated with each half of its streams:
+/// so the one that it is about hinders no other.
+async fn heads_of_partition(
+    link: &Link,
+    calls: &Calls<'_>,
+    places: &[usize],
+    streams: &[&StreamKey],
+) -> Result<Vec<Head>, Fault> {
+    let mut heads = Vec::with_capacity(places.len());
+    let mut rest = vec![(places, streams)];
+    while let Some((places, streams)) = rest.pop() {
+        match heads_of_call(link, calls, streams).await {
+            Ok(found) => heads.extend(places.iter().copied().zip(found)),
+            Err(fault) if fault.ends_link() || fault.kind == FaultKind::Configuration => {
+                return Err(fault);
+            }
+            Err(fault) if places.len() > 1 && fault.may_be_of_one_stream() => {
+                let (first, second) = places.split_at(places.len() / 2);
+                rest.push((second, &streams[first.len()..]));
+                rest.push((first, &streams[..first.len()]));
+            }
+            Err(fault) => heads.extend(places.iter().map(|place| (*place, Err(fault.clone())))),
         }
     }
     Ok(heads)
 }
 
-fn link(shared: &Shared) -> Result<Arc<Link>, Fault> {
+async fn heads_of_call(
+    link: &Link,
+    calls: &Calls<'_>,
+    streams: &[&StreamKey],
+) -> Result<Vec<Result<Position, Fault>>, Fault> {
+    let answer = link
+        .call(Script::Heads, |digest| calls.heads(digest, streams))
+        .await?;
+    let found = positions(answer)?;
+    if found.len() != streams.len() {
+        return Err(Fault::away(
+            "Redis has answered for another number of streams",
+        ));
+    }
+    let head = |position: Result<_, String>| position.map_err(|error| link.fault_of(&error));
+    Ok(found.into_iter().map(head).collect())
+}
+
+fn link(shared: &Shared, role: Role) -> Result<Arc<Link>, Fault> {
     shared
-        .slot(Role::Reader)
+        .slot(role)
         .current()
-        .ok_or_else(|| shared.health.fault())
+        .ok_or_else(|| shared.health.fault(role))
 }
 
 /// Returns what writes the script calls of a link.

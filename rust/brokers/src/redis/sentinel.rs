@@ -1,7 +1,5 @@
 //! Asks sentinels where the master is.
 
-use std::collections::HashMap;
-
 use futures_util::future::join_all;
 use redis::Value;
 
@@ -9,13 +7,13 @@ use super::config::{Address, Config};
 use super::fault::Fault;
 use super::link::Link;
 
-/// Returns the address that most of the sentinels name. Whether the server there is a master is asked
-/// of itself.
-pub(super) async fn master(
+/// Returns the addresses that the sentinels name, those first that more of them name. Which server is the
+/// master is asked of the servers: a sentinel that was cut off names the old one.
+pub(super) async fn masters(
     config: &Config,
     sentinels: &[Address],
     name: &str,
-) -> Result<Address, Fault> {
+) -> Result<Vec<Address>, Fault> {
     let share = config.times.connect / 2;
     let answers = join_all(sentinels.iter().map(|sentinel| async move {
         tokio::time::timeout(share, ask(config, sentinel, name))
@@ -27,18 +25,22 @@ pub(super) async fn master(
             })
     }))
     .await;
-    let mut votes: HashMap<Address, usize> = HashMap::new();
+    let mut named: Vec<(Address, usize)> = Vec::new();
     let mut fault = None;
     for answer in answers {
         match answer {
-            Ok(address) => *votes.entry(address).or_default() += 1,
+            Ok(address) => match named.iter_mut().find(|(known, _)| *known == address) {
+                Some((_, count)) => *count += 1,
+                None => named.push((address, 1)),
+            },
             Err(why) => fault = Some(why),
         }
     }
-    match votes.into_iter().max_by_key(|(_, votes)| *votes) {
-        Some((address, _)) => Ok(address),
-        None => Err(fault.unwrap_or_else(|| Fault::configuration("there are no sentinels"))),
+    if named.is_empty() {
+        return Err(fault.unwrap_or_else(|| Fault::configuration("there are no sentinels")));
     }
+    named.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    Ok(named.into_iter().map(|(address, _)| address).collect())
 }
 
 async fn ask(config: &Config, sentinel: &Address, name: &str) -> Result<Address, Fault> {

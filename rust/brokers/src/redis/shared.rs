@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use bus::engine::{Arrival, Arrivals, Health, Scope};
+use bus::engine::{Arrival, Arrivals, Health, Role, Scope};
 use bus::{Position, StreamKey};
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::config::{Config, ConfigError};
 use super::health::HealthBoard;
 use super::names::Names;
-use super::slot::{Role, Slot};
+use super::slot::Slot;
 use super::wants::Wants;
 
 /// What the tasks of an engine share.
@@ -98,5 +98,5 @@ impl Arrivals for Ignored {
     fn ready(&self, _: &StreamKey, _: Position) {}
     fn event(&self, _: Arrival) {}
     fn doubt(&self, _: Scope) {}
-    fn health(&self, _: Health) {}
+    fn health(&self, _: Role, _: Health) {}
 }

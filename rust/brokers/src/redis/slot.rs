@@ -1,24 +1,12 @@
 //! Where the links of an engine are found.
+//!
+//! Each role has a connection of its own: a page of history must not stand before live events.
 
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use super::link::Link;
-
-/// What a link is for. Each has a connection of its own: a page of history must not stand before live
-/// events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
-    Publisher,
-    Reader,
-    Subscriber,
-}
-
-impl Role {
-    pub(super) const ALL: [Self; Self::COUNT] = [Self::Publisher, Self::Reader, Self::Subscriber];
-    pub(super) const COUNT: usize = 3;
-}
 
 /// Where the link of a role is found while there is one.
 #[derive(Default)]

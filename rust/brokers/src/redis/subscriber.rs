@@ -7,17 +7,17 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bus::StreamKey;
-use bus::engine::Scope;
+use bus::engine::{Role, Scope};
 
 use super::delivery::Delivery;
-use super::fault::{Fault, FaultKind};
+use super::fault::Fault;
 use super::link::Link;
 use super::reader;
 use super::shared::Shared;
-use super::slot::Role;
+use super::stopped::Stopped;
 use super::wants::Wanted;
 
 /// The most channels of one command.
@@ -30,7 +30,7 @@ pub(super) async fn serve(
     delivery: &Arc<Delivery>,
 ) -> Fault {
     let settled = async {
-        match settle(shared, link).await {
+        match Settling::new(shared, link).settle().await {
             Ok(never) => match never {},
             Err(fault) => fault,
         }
@@ -41,92 +41,159 @@ pub(super) async fn serve(
     }
 }
 
-async fn settle(shared: &Arc<Shared>, link: &Arc<Link>) -> Result<std::convert::Infallible, Fault> {
-    link.subscribe(std::slice::from_ref(&shared.probe)).await?;
-    // What came between the last link and this one is not known. It is said before streams are ready
-    // again: whoever reads history from now on finds it.
-    shared.arrivals().doubt(Scope::All);
-    shared.wants.restart();
-    let mut subscribed = HashSet::new();
-    let mut is_live = false;
-    loop {
-        let changed = shared.wants.take();
-        if changed.is_empty() {
-            if !is_live {
-                shared.health.live(Role::Subscriber, shared.arrivals());
-                is_live = true;
-            }
-            shared.wants.changed().await;
-            tokio::time::sleep(shared.config.times.collect).await;
-        }
-        for channels in changed.chunks(NAMES) {
-            settle_some(shared, link, channels, &mut subscribed).await?;
-        }
-    }
+/// Brings what is subscribed on a link to what is wanted.
+struct Settling<'a> {
+    shared: &'a Arc<Shared>,
+    link: &'a Arc<Link>,
+    subscribed: HashSet<Arc<str>>,
+    /// Wanted streams that cannot be made ready now.
+    stopped: Stopped,
 }
 
-async fn settle_some(
-    shared: &Arc<Shared>,
-    link: &Arc<Link>,
-    channels: &[Arc<str>],
-    subscribed: &mut HashSet<Arc<str>>,
-) -> Result<(), Fault> {
-    let mut wanted: Vec<(Arc<str>, Wanted)> = Vec::new();
-    let mut new = Vec::new();
-    let mut old = Vec::new();
-    for channel in channels {
-        match shared.wants.get(channel) {
-            Some(want) => {
-                if !subscribed.contains(channel) {
-                    new.push(channel.clone());
+impl<'a> Settling<'a> {
+    fn new(shared: &'a Arc<Shared>, link: &'a Arc<Link>) -> Self {
+        Self {
+            shared,
+            link,
+            subscribed: HashSet::new(),
+            stopped: Stopped::new(shared.config.times),
+        }
+    }
+
+    async fn settle(mut self) -> Result<std::convert::Infallible, Fault> {
+        let shared = self.shared;
+        let probe = std::slice::from_ref(&shared.probe);
+        self.link.subscribe(probe).await?;
+        // What came between the last link and this one is not known. It is said before streams are
+        // ready again: whoever reads history from now on finds it.
+        shared.arrivals().doubt(Scope::All);
+        shared.wants.restart();
+        let mut is_live = false;
+        loop {
+            let changed = shared.wants.take();
+            if changed.is_empty() {
+                if !is_live {
+                    shared.health.live(Role::Subscriber, shared.arrivals());
+                    is_live = true;
                 }
-                wanted.push((channel.clone(), want));
+                self.wait().await;
             }
-            None if subscribed.contains(channel) => old.push(channel.clone()),
-            None => {}
+            for channels in changed.chunks(NAMES) {
+                self.settle_some(channels).await?;
+            }
         }
     }
-    if !old.is_empty() {
-        link.unsubscribe(&old).await?;
-        for channel in &old {
-            subscribed.remove(channel);
+
+    /// Waits for something to do.
+    async fn wait(&self) {
+        let wants = &self.shared.wants;
+        let collected = async {
+            wants.changed().await;
+            tokio::time::sleep(self.shared.config.times.collect).await;
+        };
+        let Some(again_at) = self.stopped.next() else {
+            return collected.await;
+        };
+        tokio::select! {
+            () = collected => {}
+            () = tokio::time::sleep_until(again_at.into()) => {
+                for channel in self.stopped.due(Instant::now()) {
+                    wants.look_again(&channel);
+                }
+            }
         }
     }
-    if !new.is_empty() {
-        link.subscribe(&new).await?;
-        subscribed.extend(new);
-    }
-    if wanted.is_empty() {
-        return Ok(());
-    }
-    // Asked on this link: the server that answers is the one that delivers.
-    let streams: Vec<&StreamKey> = wanted.iter().map(|(_, want)| &want.stream).collect();
-    let heads = match reader::heads_on(shared, link, &streams).await {
-        Ok(heads) => heads,
-        Err(fault) if fault.kind == FaultKind::Busy => vec![Err(fault); streams.len()],
-        Err(fault) => return Err(fault),
-    };
-    let mut busy = None;
-    for ((channel, want), head) in wanted.iter().zip(heads) {
-        match head {
-            Ok(head) if shared.wants.is_current(channel, want.generation) => {
-                shared.arrivals().ready(&want.stream, head);
+
+    async fn settle_some(&mut self, channels: &[Arc<str>]) -> Result<(), Fault> {
+        let wants = &self.shared.wants;
+        let mut wanted: Vec<(Arc<str>, Wanted)> = Vec::new();
+        let mut new = Vec::new();
+        let mut old = Vec::new();
+        for channel in channels {
+            let is_subscribed = self.subscribed.contains(channel);
+            match wants.get(channel) {
+                Some(want) => {
+                    if !is_subscribed {
+                        new.push(channel.clone());
+                    }
+                    wanted.push((channel.clone(), want));
+                }
+                None => {
+                    self.stopped.remove(channel);
+                    if is_subscribed {
+                        old.push(channel.clone());
+                    }
+                }
             }
-            Ok(_) => {}
-            // The others stay ready: a server that is full cannot store a new stream, and delivers.
-            Err(fault) if fault.kind == FaultKind::Busy => {
-                shared.wants.look_again(channel);
-                busy = Some(fault);
-            }
-            Err(fault) => return Err(fault),
         }
+        if !old.is_empty() {
+            self.link.unsubscribe(&old).await?;
+            for channel in &old {
+                self.subscribed.remove(channel);
+            }
+        }
+        for (channel, fault) in self.subscribe(&new).await? {
+            let want = wanted.iter().position(|(wanted, _)| *wanted == channel);
+            if let Some(want) = want {
+                let (channel, want) = wanted.swap_remove(want);
+                self.stop(&channel, &want, &fault);
+            }
+        }
+        if !wanted.is_empty() {
+            self.make_ready(&wanted).await?;
+        }
+        Ok(())
     }
-    if let Some(fault) = busy {
-        tracing::warn!(target: "fraiseql_subs", reason = fault.reason, "streams are not ready");
-        let pause = shared.config.times.backoff_limit;
-        tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+
+    /// Subscribes to channels. Where that is refused each half of them is tried: so the one that it is
+    /// about hinders no other. Returns those that are refused.
+    async fn subscribe(&mut self, new: &[Arc<str>]) -> Result<Vec<(Arc<str>, Fault)>, Fault> {
+        let mut refused = Vec::new();
+        let mut rest = Vec::new();
+        if !new.is_empty() {
+            rest.push(new);
+        }
+        while let Some(channels) = rest.pop() {
+            match self.link.subscribe(channels).await {
+                Ok(()) => self.subscribed.extend(channels.iter().cloned()),
+                Err(fault) if !fault.may_be_of_one_stream() => return Err(fault),
+                Err(fault) => match channels {
+                    [channel] => refused.push((channel.clone(), fault)),
+                    channels => {
+                        let (first, second) = channels.split_at(channels.len() / 2);
+                        rest.push(second);
+                        rest.push(first);
+                    }
+                },
+            }
+        }
+        Ok(refused)
     }
-    Ok(())
+
+    /// Tells from where on the events of subscribed streams arrive.
+    async fn make_ready(&mut self, wanted: &[(Arc<str>, Wanted)]) -> Result<(), Fault> {
+        // Asked on this link: the server that answers is the one that delivers.
+        let streams: Vec<&StreamKey> = wanted.iter().map(|(_, want)| &want.stream).collect();
+        let heads = reader::heads_on(self.shared, self.link, &streams).await?;
+        for ((channel, want), head) in wanted.iter().zip(heads) {
+            match head {
+                Ok(head) => {
+                    self.stopped.remove(channel);
+                    if self.shared.wants.is_current(channel, want.generation) {
+                        self.shared.arrivals().ready(&want.stream, head);
+                    }
+                }
+                Err(fault) => self.stop(channel, want, &fault),
+            }
+        }
+        Ok(())
+    }
+
+    /// A stream cannot be made ready now.
+    fn stop(&mut self, channel: &Arc<str>, want: &Wanted, fault: &Fault) {
+        let names = self.shared.names.stream(&want.stream);
+        self.stopped.add(channel, &names, fault);
+    }
 }
 
 /// Publishes a probe where no event has come for a while; returns when one does not come back.

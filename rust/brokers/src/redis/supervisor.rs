@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bus::engine::Role;
 use redis::aio::AsyncPushSender;
 
 use super::backoff::Backoff;
-use super::config::Topology;
+use super::config::{Address, Topology};
 use super::delivery::Delivery;
 use super::fault::Fault;
 use super::link::Link;
 use super::shared::Shared;
-use super::slot::Role;
 use super::{publisher, sentinel, subscriber};
 
 /// Keeps the link of one role, for ever.
@@ -45,10 +45,10 @@ async fn open(
     role: Role,
 ) -> Result<(Arc<Link>, Option<Arc<Delivery>>), Fault> {
     let config = &shared.config;
-    let address = match &config.topology {
-        Topology::Single(address) => address.clone(),
+    let addresses = match &config.topology {
+        Topology::Single(address) => vec![address.clone()],
         Topology::Sentinel { sentinels, master } => {
-            sentinel::master(config, sentinels, master).await?
+            sentinel::masters(config, sentinels, master).await?
         }
         Topology::Cluster { .. } => {
             return Err(Fault::configuration(
@@ -60,11 +60,38 @@ async fn open(
     let pushes = delivery
         .clone()
         .map(|delivery| delivery as Arc<dyn AsyncPushSender>);
-    let link = Link::open(config, &address, pushes).await?;
+    let link = connect(shared, &addresses, pushes).await?;
     if role == Role::Publisher {
         publisher::check(shared, &link).await?;
     }
     Ok((Arc::new(link), delivery))
+}
+
+/// Connects to the first of these servers that is a master. Each has a share of the time, so that one
+/// that does not answer leaves some for the next.
+async fn connect(
+    shared: &Shared,
+    addresses: &[Address],
+    pushes: Option<Arc<dyn AsyncPushSender>>,
+) -> Result<Link, Fault> {
+    let config = &shared.config;
+    // What asking the sentinels has left.
+    let share = config.times.connect / 2 / addresses.len().max(1) as u32;
+    let mut fault = Fault::away("no server is named");
+    for address in addresses {
+        let open = Link::open(config, address, pushes.clone());
+        let opened = if addresses.len() > 1 {
+            let late = Fault::away(format!("{address} does not answer"));
+            tokio::time::timeout(share, open).await.unwrap_or(Err(late))
+        } else {
+            open.await
+        };
+        match opened {
+            Ok(link) => return Ok(link),
+            Err(why) => fault = why,
+        }
+    }
+    Err(fault)
 }
 
 /// Does the work of a link until it ends.

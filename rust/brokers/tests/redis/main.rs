@@ -12,4 +12,5 @@ mod publishing;
 mod refusals;
 mod secure;
 mod sentinels;
+mod streams;
 mod subscribing;

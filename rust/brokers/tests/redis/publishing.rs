@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bus::engine::{AttemptError, Engine};
+use bus::engine::{AttemptError, Engine, Health, Role};
 use bus::{Position, StreamKey};
 
 use crate::support::{Node, PATIENCE, Server, batch, event, eventually, quick, stream};
@@ -136,21 +136,6 @@ async fn an_event_published_again_over_reconnects_is_one_event() {
 }
 
 #[tokio::test]
-async fn an_event_that_is_too_large_is_refused_alone() {
-    let server = Server::start();
-    let mut config = server.config();
-    config.max_event_bytes = 10;
-    let node = Node::live(config).await;
-    let orders = stream("orders");
-    let answers = node
-        .publish(&orders, &["small", "much too large", "small"])
-        .await;
-    assert_eq!(answers[0].as_ref().unwrap().offset.major, 1);
-    assert!(matches!(&answers[1], Err(AttemptError::Refused(why)) if why.contains("10 bytes")));
-    assert_eq!(answers[2].as_ref().unwrap().offset.major, 2);
-}
-
-#[tokio::test]
 async fn without_history_events_are_numbered_and_not_kept() {
     let server = Server::start();
     let node = Node::live(server.config_of("?history=off", quick())).await;
@@ -194,7 +179,9 @@ async fn events_under_way_are_answered_before_the_engine_closes() {
     let pending = tokio::spawn(node.engine.publish(batch(&orders, &texts)));
     node.engine.close(PATIENCE).await;
     assert!(pending.await.unwrap().iter().all(Result::is_ok));
-    assert_eq!(node.engine.health(), bus::engine::Health::Closed);
+    for role in Role::ALL {
+        assert_eq!(*node.engine.health().of(role), Health::Closed);
+    }
     let late = node.publish(&orders, &["late"]).await;
     assert!(matches!(&late[0], Err(AttemptError::NotSent(why)) if why.contains("closed")));
     eventually("all tasks have ended", || {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use brokers::redis::{Config, Credentials, Times};
-use bus::engine::{AttemptError, Engine, Health};
+use bus::engine::{AttemptError, Engine, Health, Role};
 
 use crate::support::{Happened, Node, Server, eventually, quick, stream};
 
@@ -97,7 +97,7 @@ async fn a_missing_permission_is_told_and_not_tried_again_fast() {
 }
 
 #[tokio::test]
-async fn an_event_that_this_user_may_not_publish_is_refused_for_good() {
+async fn what_this_user_may_not_do_waits_for_the_permission() {
     for missing in ["+xadd", "+publish", "+hset"] {
         let server = Server::start();
         let node = Node::live(server.config()).await;
@@ -108,12 +108,12 @@ async fn an_event_that_this_user_may_not_publish_is_refused_for_good() {
         assert_eq!(server.command(&arguments), "OK");
         let node = Node::start(server.config());
         eventually("it can publish", || {
-            !matches!(node.engine.health(), Health::Starting)
+            node.engine.health().of(Role::Publisher).is_live()
         })
         .await;
         let orders = stream(if missing == "+hset" { "new" } else { "orders" });
         let answer = node.publish(&orders, &["x"]).await.remove(0);
-        let Err(AttemptError::Refused(why)) = answer else {
+        let Err(AttemptError::Denied(why)) = answer else {
             panic!("{missing}: {answer:?}");
         };
         assert!(why.contains("NOPERM"), "{why}");
@@ -121,6 +121,55 @@ async fn an_event_that_this_user_may_not_publish_is_refused_for_good() {
         server.command(&["ACL", "SETUSER", "default", missing]);
         node.publish(&orders, &["x"]).await.remove(0).unwrap();
     }
+}
+
+#[tokio::test]
+async fn who_may_not_subscribe_publishes_all_the_same() {
+    let server = with_user(&RULES.replace("+subscribe", ""));
+    let node = Node::start(as_user(&server));
+    configuration_error(&node).await;
+    eventually("it can publish and read", || {
+        let health = node.engine.health();
+        health.of(Role::Publisher).is_live() && health.of(Role::Reader).is_live()
+    })
+    .await;
+    let health = node.engine.health();
+    assert!(matches!(
+        health.of(Role::Subscriber),
+        Health::Away {
+            is_configuration: true,
+            ..
+        }
+    ));
+    assert!(!health.is_live());
+    let orders = stream("orders");
+    node.publish(&orders, &["x"]).await.remove(0).unwrap();
+}
+
+#[tokio::test]
+async fn a_wrong_password_does_not_refuse_events_for_good() {
+    let server = with_user(RULES);
+    let mut config = as_user(&server);
+    config.credentials = Some(Credentials::fixed(
+        Some("bus".to_owned()),
+        "late".to_owned(),
+    ));
+    config.times.configuration_pause = Duration::from_millis(100);
+    let node = Node::start(config);
+    configuration_error(&node).await;
+    let orders = stream("orders");
+    eventually("it is the publisher that is refused", || {
+        let health = node.engine.health();
+        matches!(health.of(Role::Publisher), Health::Away { .. })
+    })
+    .await;
+    let answer = node.publish(&orders, &["x"]).await.remove(0);
+    assert!(
+        matches!(&answer, Err(AttemptError::Denied(why)) if why.contains("password")),
+        "{answer:?}"
+    );
+    server.command(&["ACL", "SETUSER", "bus", ">late"]);
+    node.publish_for_certain(&orders, "x").await;
 }
 
 #[tokio::test]
@@ -161,6 +210,7 @@ async fn streams_that_are_ready_stay_so_while_a_new_one_cannot_be_stored() {
         .engine
         .heads(Arc::new([new.clone()]))
         .await
+        .remove(0)
         .unwrap_err();
     assert!(error.to_string().contains("maxmemory"), "{error}");
     assert_eq!(node.received.all(), [], "neither ready nor in doubt");
@@ -292,7 +342,7 @@ async fn a_password_is_asked_for_before_each_connection() {
     let node = Node::start(config);
     // Not a fault of the configuration: a vault is sealed for a while.
     let is_told = || {
-        matches!(node.engine.health(), Health::Away { reason, is_configuration: false, .. }
+        matches!(node.engine.health().of(Role::Publisher), Health::Away { reason, is_configuration: false, .. }
             if reason.contains("the vault is sealed"))
     };
     eventually("the reason is told", is_told).await;
@@ -317,7 +367,7 @@ async fn a_password_that_is_not_told_in_time_is_asked_for_again() {
     }));
     let node = Node::start(config);
     let is_told = || {
-        matches!(node.engine.health(), Health::Away { reason, .. }
+        matches!(node.engine.health().of(Role::Publisher), Health::Away { reason, .. }
             if reason.contains("within 0.05 seconds"))
     };
     eventually("the reason is told", is_told).await;

@@ -118,6 +118,31 @@ async fn the_new_master_is_found_after_a_failover() {
 }
 
 #[tokio::test]
+async fn the_master_is_found_although_more_sentinels_name_what_is_a_replica_now() {
+    let master = Server::on_a_port(&[]);
+    let port = master.port.to_string();
+    let old = Server::on_a_port(&["--replicaof", "127.0.0.1", &port]);
+    // They need more votes than there are, so they stay as they are.
+    let sentinels = [old.port, old.port, master.port].map(|port| sentinel(port, 5));
+    let hosts = sentinels
+        .iter()
+        .map(|one| format!("127.0.0.1:{}", one.port));
+    let hosts: Vec<String> = hosts.collect();
+    let url = format!("redis+sentinel://{}/main", hosts.join(","));
+    let mut config = Config::from_url(&url).unwrap();
+    config.times = quick();
+    let node = Node::live(config).await;
+    let orders = stream("orders");
+    node.want(&orders).await;
+    node.publish(&orders, &["x"]).await.remove(0).unwrap();
+    node.received.event(&orders, "x").await;
+    for (one, named) in sentinels.iter().zip([old.port, old.port, master.port]) {
+        let answer = ask(one.port, &["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "main"]);
+        assert!(answer.contains(&named.to_string()), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn a_master_that_sentinels_do_not_know_is_told() {
     let server = Server::on_a_port(&[]);
     let one = sentinel(server.port, 1);

@@ -75,8 +75,13 @@ impl Node {
     pub(crate) async fn head(&self, stream: &StreamKey) -> Position {
         let start = Instant::now();
         loop {
-            match self.engine.heads(Arc::new([stream.clone()])).await {
-                Ok(heads) => return heads[0],
+            match self
+                .engine
+                .heads(Arc::new([stream.clone()]))
+                .await
+                .remove(0)
+            {
+                Ok(head) => return head,
                 Err(error) => assert!(start.elapsed() < PATIENCE, "no head: {error}"),
             }
             tokio::time::sleep(Duration::from_millis(10)).await;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use bus::engine::{Arrival, Arrivals, Health, Scope};
+use bus::engine::{Arrival, Arrivals, Health, Role, Scope};
 use bus::{Position, StreamKey};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -116,7 +116,7 @@ impl Arrivals for Receiver {
         self.note(Happened::Doubt(scope));
     }
 
-    fn health(&self, health: Health) {
+    fn health(&self, _: Role, health: Health) {
         self.note(Happened::Health(health));
     }
 }

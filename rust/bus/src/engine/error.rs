@@ -15,8 +15,11 @@ pub enum AttemptError {
     /// The engine cannot take events now, and has not taken this one. It can be tried again.
     #[error("the engine takes no events now: {0}")]
     Busy(String),
-    /// The engine refuses the event for good, such as for want of a permission. Trying again is of
-    /// no use.
+    /// The engine refuses this program until a configuration is corrected, here or there, such as
+    /// for want of a permission. It has not taken the event. It can be tried again.
+    #[error("the engine refuses this program: {0}")]
+    Denied(String),
+    /// The engine refuses the event for good. Trying again is of no use.
     #[error("the engine refuses the event: {0}")]
     Refused(String),
 }

@@ -18,7 +18,7 @@ use bytes::Bytes;
 
 pub use capabilities::{Capabilities, HistoryKind, Numbering};
 pub use error::{AttemptError, ReadError};
-pub use health::Health;
+pub use health::{EngineHealth, Health, Role};
 
 use crate::{Offset, Position, StreamKey};
 
@@ -80,8 +80,8 @@ pub trait Arrivals: Send + Sync {
     fn event(&self, arrival: Arrival);
     /// Events may be missing. The engine does not know which.
     fn doubt(&self, scope: Scope);
-    /// The state of the links has changed.
-    fn health(&self, health: Health);
+    /// The state of the links of a role has changed.
+    fn health(&self, role: Role, health: Health);
 }
 
 /// Carries events between processes.
@@ -124,16 +124,14 @@ pub trait Engine: Send + Sync {
         limit: usize,
     ) -> Pending<Result<Page, ReadError>>;
 
-    /// Returns the newest position of each stream, in the order of the streams. A stream without
-    /// events has a position, too: the next event has the offset after it.
-    ///
-    /// # Errors
-    ///
-    /// [`ReadError::Unavailable`].
-    fn heads(&self, streams: Arc<[StreamKey]>) -> Pending<Result<Vec<Position>, ReadError>>;
+    /// Returns the newest position of each stream, in the order of the streams, asked on the link that
+    /// delivers: what was published before has arrived by then, or will never. A stream without events
+    /// has a position, too: the next event has the offset after it. A stream that has none now, such as
+    /// one whose part of the engine is away, has [`ReadError::Unavailable`] in its place.
+    fn heads(&self, streams: Arc<[StreamKey]>) -> Pending<Vec<Result<Position, ReadError>>>;
 
-    /// The state of the links.
-    fn health(&self) -> Health;
+    /// The state of the links of each role.
+    fn health(&self) -> EngineHealth;
 
     /// Ends all links. What was published has been answered before, or `drain` is over.
     fn close(&self, drain: Duration) -> Pending<()>;

@@ -2,6 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use parking_lot::Mutex;
+
+use crate::Throttle;
 use crate::sequencer::SequencerCounters;
 
 /// What the link to an engine has counted so far.
@@ -12,6 +15,8 @@ pub(crate) struct LinkCounters {
     pub(super) gap_events: AtomicU64,
     pub(super) missed: AtomicU64,
     pub(super) unreadable: AtomicU64,
+    /// How often unreadable events are told.
+    pub(super) unreadable_told: Mutex<Throttle>,
     pub(super) other_stream: AtomicU64,
     pub(super) reads: AtomicU64,
     pub(super) refused: AtomicU64,
@@ -41,6 +46,8 @@ pub struct LinkSnapshot {
     pub refused: u64,
     /// How often a link was lost.
     pub links_lost: u64,
+    /// Events of other programs without a tenant, where tenants are isolated.
+    pub without_tenant: u64,
 }
 
 impl LinkCounters {
@@ -70,6 +77,7 @@ impl LinkCounters {
             reads: self.reads.load(Relaxed),
             refused: self.refused.load(Relaxed),
             links_lost: self.links_lost.load(Relaxed),
+            without_tenant: 0,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Events out of what an engine has delivered.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -39,12 +40,16 @@ impl Decoder {
         let counters = &self.counters;
         let unreadable = |error: &dyn std::error::Error| {
             count(&counters.unreadable);
-            tracing::warn!(
-                target: "fraiseql_subs",
-                channel = &*key.channel,
-                problem = %error,
-                "an event that came from another process cannot be read, and is skipped"
-            );
+            // A program of another version publishes many of them.
+            if let Some(untold) = counters.unreadable_told.lock().admit(Instant::now()) {
+                tracing::warn!(
+                    target: "fraiseql_subs",
+                    channel = &*key.channel,
+                    problem = %error,
+                    untold,
+                    "an event that came from another process cannot be read, and is skipped; further ones are counted in metrics().bus_unreadable, and told once a minute"
+                );
+            }
         };
         let envelope = match Envelope::read(bytes, self.accept_raw) {
             Ok(envelope) => envelope,

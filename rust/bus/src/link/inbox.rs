@@ -5,7 +5,7 @@
 //! again later. Not here: when to read (`reads`), what is wanted (`interest`).
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
@@ -14,7 +14,10 @@ use tokio::sync::{Notify, watch};
 
 use super::counters::{LinkCounters, count};
 use super::decode::{Decoded, Decoder};
-use crate::engine::{Arrival, Arrivals, Capabilities, Health, Page, ReadError, Scope};
+use super::without_tenant::WithoutTenant;
+use crate::engine::{
+    Arrival, Arrivals, Capabilities, EngineHealth, Health, Page, ReadError, Role, Scope,
+};
 use crate::sequencer::{HeldLimits, Output, Sequencer};
 use crate::{Intake, Position, Stream, StreamKey};
 
@@ -25,7 +28,8 @@ pub(super) struct Inbox {
     counters: Arc<LinkCounters>,
     decoder: Decoder,
     state: Mutex<InboxState>,
-    health: watch::Sender<Health>,
+    without_tenant: OnceLock<WithoutTenant>,
+    health: watch::Sender<EngineHealth>,
     /// Woken when a stream has to be read.
     reads_changed: Notify,
 }
@@ -69,16 +73,25 @@ impl std::fmt::Debug for Inbox {
 
 impl Inbox {
     pub(super) fn new(intake: Arc<Intake>, capabilities: Capabilities, decoder: Decoder) -> Self {
-        let (health, _) = watch::channel(Health::Starting);
         Self {
             intake,
             capabilities,
             counters: decoder.counters.clone(),
             decoder,
             state: Mutex::default(),
-            health,
+            without_tenant: OnceLock::new(),
+            health: watch::Sender::default(),
             reads_changed: Notify::new(),
         }
+    }
+
+    /// Looks for events without a tenant from now on. Counts once.
+    pub(super) fn look_for(&self, without_tenant: WithoutTenant) {
+        self.without_tenant.get_or_init(|| without_tenant);
+    }
+
+    pub(super) fn without_tenant(&self) -> Option<&WithoutTenant> {
+        self.without_tenant.get()
     }
 
     /// Notes that one more subscription wants a stream; `want` tells the engine of a new one, under
@@ -142,9 +155,14 @@ impl Inbox {
         });
     }
 
-    /// The streams of which nothing was heard for `silence`, at most `limit` of them. They count as
-    /// heard of then.
-    pub(super) fn silent(&self, silence: Duration, limit: usize, now: Instant) -> Vec<StreamKey> {
+    /// Begins an audit of the streams of which nothing was heard for `silence`, at most `limit` of them.
+    /// They count as heard of then.
+    pub(super) fn begin_audit(
+        &self,
+        silence: Duration,
+        limit: usize,
+        now: Instant,
+    ) -> Vec<StreamKey> {
         let mut state = self.state.lock();
         let silent = state.carried.iter_mut().filter(|(_, carried)| {
             *carried.is_ready.borrow() && now.saturating_duration_since(carried.heard_at) > silence
@@ -153,6 +171,7 @@ impl Inbox {
             .take(limit)
             .map(|(key, carried)| {
                 carried.heard_at = now;
+                carried.sequencer.begin_audit();
                 key.clone()
             })
             .collect()
@@ -243,7 +262,7 @@ impl Inbox {
     }
 
     /// The state of the links, and its changes.
-    pub(super) fn health(&self) -> watch::Receiver<Health> {
+    pub(super) fn health(&self) -> watch::Receiver<EngineHealth> {
         self.health.subscribe()
     }
 
@@ -318,6 +337,12 @@ impl Arrivals for Inbox {
     }
 
     fn event(&self, arrival: Arrival) {
+        if let Some(without_tenant) = self
+            .without_tenant()
+            .filter(|without_tenant| without_tenant.has(&arrival.stream))
+        {
+            return without_tenant.note(&arrival);
+        }
         let Arrival {
             stream,
             position,
@@ -343,10 +368,13 @@ impl Arrivals for Inbox {
         }
     }
 
-    fn health(&self, health: Health) {
-        if self.health.borrow().is_live() && !health.is_live() {
-            count(&self.counters.links_lost);
-        }
-        self.health.send_replace(health);
+    fn health(&self, role: Role, health: Health) {
+        self.health.send_modify(|all| {
+            let was_live = all.is_live();
+            all.set(role, health);
+            if was_live && !all.is_live() {
+                count(&self.counters.links_lost);
+            }
+        });
     }
 }

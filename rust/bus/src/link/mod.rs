@@ -5,10 +5,12 @@
 
 mod counters;
 mod decode;
+mod health_log;
 mod inbox;
 mod interest;
 mod outbox;
 mod tasks;
+mod without_tenant;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +25,8 @@ pub use outbox::LinkPublishing;
 use self::decode::Decoder;
 use self::inbox::Inbox;
 use self::outbox::Outbox;
-use crate::engine::{Engine, Health, Pending, ReadError};
+use self::without_tenant::WithoutTenant;
+use crate::engine::{Engine, EngineHealth, Pending, ReadError};
 use crate::publishing::{PublishCounts, PublishOptions};
 use crate::{BusError, Draft, Intake, Position, Stream, Streams};
 
@@ -95,14 +98,32 @@ impl EngineLink {
         }
     }
 
+    /// Where tenants are isolated: counts and tells what other programs publish on these channels without
+    /// a tenant. Called once, before [`Self::run`].
+    #[must_use]
+    pub fn counting_without_tenant(self, channels: Vec<Arc<str>>) -> Self {
+        let without_tenant = WithoutTenant::new(channels, self.outbox.node());
+        self.inbox.look_for(without_tenant);
+        self
+    }
+
     /// Connects, and does the work of the link until it is dropped. Runs on a tokio runtime of its
     /// own thread.
     pub async fn run(self: Arc<Self>) {
         self.engine.start(self.inbox.clone());
+        for stream in self
+            .inbox
+            .without_tenant()
+            .into_iter()
+            .flat_map(WithoutTenant::streams)
+        {
+            self.engine.want(&stream);
+        }
         tokio::join!(
             self.outbox.run(),
             tasks::read_gaps(self.clone()),
             tasks::look_after(self.clone()),
+            tasks::resume_publishing(self.clone()),
             tasks::tell_health(self.clone())
         );
     }
@@ -161,14 +182,17 @@ impl EngineLink {
 
     /// The state of the engine's links, and its changes.
     #[must_use]
-    pub fn health(&self) -> watch::Receiver<Health> {
+    pub fn health(&self) -> watch::Receiver<EngineHealth> {
         self.inbox.health()
     }
 
     /// The counters at this moment.
     #[must_use]
     pub fn snapshot(&self) -> LinkSnapshot {
-        self.counters.snapshot(self.inbox.len() as u64)
+        LinkSnapshot {
+            without_tenant: self.inbox.without_tenant().map_or(0, WithoutTenant::seen),
+            ..self.counters.snapshot(self.inbox.len() as u64)
+        }
     }
 
     /// What publishing has counted.

@@ -87,6 +87,11 @@ impl Outbox {
         })
     }
 
+    /// This process in envelopes.
+    pub(super) fn node(&self) -> u32 {
+        self.node as u32
+    }
+
     fn next_id(&self) -> Arc<str> {
         let number = self.published.fetch_add(1, Relaxed);
         format!("{:016x}-{number:x}", self.node).into()
@@ -98,7 +103,7 @@ impl Outbox {
         Ok(Outgoing {
             stream: self.streams.key(&draft.channel, draft.tenant_id.as_deref()),
             id,
-            envelope: Envelope::write(draft, published_at, self.node as u32)?,
+            envelope: Envelope::write(draft, published_at, self.node())?,
         })
     }
 

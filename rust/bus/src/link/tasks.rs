@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{interval, sleep};
 
+use super::health_log::HealthLog;
 use super::inbox::ReadRequest;
 use super::{EngineLink, READS_AT_ONCE};
 use crate::StreamKey;
-use crate::engine::Health;
+use crate::engine::Role;
 
 /// Events of one read (count).
 const READ_EVENTS: usize = 256;
@@ -31,35 +32,47 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// Streams that are compared at a time (count).
 const AUDIT_STREAMS: usize = 512;
 
+/// Links that change within this time are told in one line.
+const TOGETHER: Duration = Duration::from_millis(100);
+
 /// How long a stream stays that nothing wants any more, at least; at most twice as long.
 const LINGER: Duration = Duration::from_secs(20);
 
 /// Reads what has gaps, until it is dropped.
 pub(super) async fn read_gaps(link: Arc<EngineLink>) {
-    let mut under_way = FuturesUnordered::new();
+    let mut reads = FuturesUnordered::new();
+    // Beside the reads: streams that cannot be read hinder none that can.
+    let mut pauses = FuturesUnordered::new();
     loop {
-        while under_way.len() < READS_AT_ONCE
+        while reads.len() < READS_AT_ONCE
             && let Some(request) = link.inbox.next_read()
         {
-            under_way.push(read(&link, request));
+            reads.push(read(&link, request));
         }
         tokio::select! {
-            Some(()) = under_way.next() => {}
+            Some((key, fruitless)) = reads.next() => pauses.push(pause(&link, key, fruitless)),
+            Some(()) = pauses.next() => {}
             () = link.inbox.reads_changed() => {}
         }
     }
 }
 
-async fn read(link: &EngineLink, ReadRequest { key, after }: ReadRequest) {
+/// Reads once. Returns for how many reads in a row nothing was found.
+async fn read(link: &EngineLink, ReadRequest { key, after }: ReadRequest) -> (StreamKey, u32) {
     let answer = link.engine.read(&key, after, READ_EVENTS).await;
     let fruitless = link.inbox.read(&key, answer);
-    if fruitless > 0 {
-        let longest = READ_PAUSE.mul_f64(f64::from(1 << fruitless.min(6)));
-        sleep(longest.mul_f64(fastrand::f64())).await;
-    }
     while link.inbox.is_full() {
         // What is read now would have to be read again.
         sleep(FULL_PAUSE).await;
+    }
+    (key, fruitless)
+}
+
+/// Ends a read, after a pause that is the longer the more of them have brought nothing.
+async fn pause(link: &EngineLink, key: StreamKey, fruitless: u32) {
+    if fruitless > 0 {
+        let longest = READ_PAUSE.mul_f64(f64::from(1 << fruitless.min(6)));
+        sleep(longest.mul_f64(fastrand::f64())).await;
     }
     link.inbox.end_read(&key);
 }
@@ -74,9 +87,9 @@ pub(super) async fn look_after(link: Arc<EngineLink>) {
         let linger = LINGER.mul_f64(1.0 + fastrand::f64());
         link.inbox
             .expire(now, linger, |key| link.engine.unwant(key));
-        if link.has_history() && link.engine.health().is_live() {
+        if link.health().borrow().of(Role::Subscriber).is_live() {
             let silence = SILENCE.mul_f64(0.5 + fastrand::f64());
-            let silent = link.inbox.silent(silence, AUDIT_STREAMS, now);
+            let silent = link.inbox.begin_audit(silence, AUDIT_STREAMS, now);
             if !silent.is_empty() {
                 audit(&link, silent.into()).await;
             }
@@ -84,35 +97,12 @@ pub(super) async fn look_after(link: Arc<EngineLink>) {
     }
 }
 
-/// Tells in the log when the engine cannot be reached, and when it can again.
-pub(super) async fn tell_health(link: Arc<EngineLink>) {
+/// Tries again at once what waits to be published, when the engine can be published to again.
+pub(super) async fn resume_publishing(link: Arc<EngineLink>) {
     let mut health = link.health();
-    let mut away_since = None;
     loop {
-        match &*health.borrow_and_update() {
-            Health::Live => {
-                link.outbox.try_now();
-                if let Some(since) = away_since.take() {
-                    let seconds = Instant::now().duration_since(since).as_secs_f64();
-                    tracing::info!(
-                        target: "fraiseql_subs",
-                        "the bus is back after {seconds:.1} s: events are published and delivered again"
-                    );
-                }
-            }
-            Health::Away {
-                since,
-                reason,
-                is_configuration,
-            } if away_since.is_none() => {
-                away_since = Some(*since);
-                tell_away(reason, *is_configuration);
-            }
-            Health::Silent { since } if away_since.is_none() => {
-                away_since = Some(*since);
-                tell_away("nothing that is published comes back", false);
-            }
-            Health::Starting | Health::Silent { .. } | Health::Away { .. } | Health::Closed => {}
+        if health.borrow_and_update().of(Role::Publisher).is_live() {
+            link.outbox.try_now();
         }
         if health.changed().await.is_err() {
             return;
@@ -120,25 +110,24 @@ pub(super) async fn tell_health(link: Arc<EngineLink>) {
     }
 }
 
-fn tell_away(reason: &str, is_configuration: bool) {
-    if is_configuration {
-        tracing::error!(
-            target: "fraiseql_subs",
-            reason,
-            "the bus refuses this program: correct its configuration; clients stay connected, and no event reaches them"
-        );
-    } else {
-        tracing::warn!(
-            target: "fraiseql_subs",
-            reason,
-            "the bus cannot be reached: clients stay connected, and no event reaches them; it is tried again until it is back"
-        );
+/// Tells in the log what of the engine cannot be reached and why, and when it can again.
+pub(super) async fn tell_health(link: Arc<EngineLink>) {
+    let mut health = link.health();
+    let mut log = HealthLog::default();
+    while health.changed().await.is_ok() {
+        // All links to one server are lost together, and so are they told.
+        sleep(TOGETHER).await;
+        let now = health.borrow_and_update().clone();
+        for line in log.look(&now, Instant::now()) {
+            line.tell();
+        }
     }
 }
 
 async fn audit(link: &EngineLink, streams: Arc<[StreamKey]>) {
+    let heads = link.engine.heads(streams.clone()).await;
+    let known = streams.iter().cloned().zip(heads);
     // What has no answer is compared later.
-    if let Ok(heads) = link.engine.heads(streams.clone()).await {
-        link.inbox.audited(streams.iter().cloned().zip(heads));
-    }
+    link.inbox
+        .audited(known.filter_map(|(key, head)| Some((key, head.ok()?))));
 }

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
+use super::options::OnUnavailable;
 use super::partition::Step;
-use super::shared::{AWAY, Shared};
+use super::shared::Shared;
+use crate::Position;
 use crate::engine::AttemptError;
 
 /// Sends what is published. Publishers are answered only while it runs.
@@ -72,13 +74,15 @@ impl PartitionTask {
             match shared.with(|queue| queue.next(self.partition, now)) {
                 Step::Send(batch) => {
                     let answers = shared.engine.publish(batch.into()).await;
+                    let answers = self.judge(answers);
                     let is_unsent =
                         |answer: &Result<_, _>| matches!(answer, Err(AttemptError::NotSent(_)));
-                    let is_away = answers.iter().any(is_unsent) && shared.fails_now();
+                    let is_unsent = answers.iter().any(is_unsent);
+                    let away = is_unsent.then(|| shared.away()).flatten();
                     shared.with(|queue| {
                         queue.settle(self.partition, answers, Instant::now());
-                        if is_away {
-                            queue.fail_unsent(AWAY);
+                        if let Some(why) = away {
+                            queue.fail_unsent(&why);
                         }
                     });
                 }
@@ -89,6 +93,26 @@ impl PartitionTask {
                 }
             }
         }
+    }
+}
+
+impl PartitionTask {
+    /// Tells that the engine refuses this program. Publishers that do not wait for an engine that is
+    /// away do not wait for its configuration either.
+    fn judge(
+        &self,
+        mut answers: Vec<Result<Position, AttemptError>>,
+    ) -> Vec<Result<Position, AttemptError>> {
+        let is_final = self.shared.on_unavailable == OnUnavailable::Fail;
+        for answer in &mut answers {
+            if let Err(AttemptError::Denied(reason)) = answer {
+                self.shared.tell_denial(reason);
+                if is_final {
+                    *answer = Err(AttemptError::Refused(std::mem::take(reason)));
+                }
+            }
+        }
+        answers
     }
 }
 

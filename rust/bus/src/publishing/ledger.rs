@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::counts::PublishCounts;
 use super::error::{Outcome, PublishError};
+use super::loss::{Loss, LossNotices};
 use super::publication::{Publication, PublishResult, Published};
 use crate::Position;
 use crate::engine::Outgoing;
@@ -43,6 +44,7 @@ pub(super) struct Ledger {
     pub(super) cancelled: usize,
     pub(super) in_flight: usize,
     pub(super) counts: PublishCounts,
+    losses: LossNotices,
     wakers: Vec<Waker>,
 }
 
@@ -106,6 +108,7 @@ impl Ledger {
             cancelled: 0,
             in_flight: 0,
             counts: PublishCounts::default(),
+            losses: LossNotices::default(),
             wakers: Vec::new(),
         }
     }
@@ -150,6 +153,10 @@ impl Ledger {
 
     pub(super) fn take_wakers(&mut self) -> Vec<Waker> {
         std::mem::take(&mut self.wakers)
+    }
+
+    pub(super) fn take_loss(&mut self) -> Option<Loss> {
+        self.losses.take()
     }
 
     /// An event waits for a place.
@@ -240,14 +247,20 @@ impl Ledger {
     }
 
     fn tell(&mut self, event: &QueuedEvent, outcome: Outcome, is_retryable: bool, message: String) {
+        let publication = &event.publication;
+        // Read before the event goes with its answer.
+        let queued = publication.queued_stream(event.index);
+        let lost = queued.map(|stream| (stream, message.clone()));
         let error = PublishError::Failed {
             outcome,
             is_retryable,
             message,
         };
-        let publication = &event.publication;
         if publication.answer(event.index, Err(error), &mut self.wakers) {
-            self.counts.lost += u64::from(publication.is_queued);
+            if let Some((stream, reason)) = lost {
+                self.counts.lost += 1;
+                self.losses.note(stream, &reason);
+            }
             match outcome {
                 Outcome::NotSent => self.counts.failed_not_sent += 1,
                 Outcome::Unknown => self.counts.failed_unknown += 1,

@@ -11,6 +11,7 @@ mod driver;
 mod error;
 mod future;
 mod ledger;
+mod loss;
 mod options;
 mod partition;
 mod publication;
@@ -27,7 +28,7 @@ use tokio::time::Instant;
 
 use crate::engine::{Engine, Outgoing};
 use queue::PublishQueue;
-use shared::{AWAY, Shared};
+use shared::Shared;
 
 pub use counts::PublishCounts;
 pub use driver::PublishDriver;
@@ -71,8 +72,8 @@ impl Publisher {
     ) -> Result<Publishing, PublishError> {
         self.check(&batch)?;
         let shared = &self.shared;
-        if shared.fails_now() {
-            let refused = shared.with(|queue| queue.refuse(batch.len(), AWAY));
+        if let Some(why) = shared.away() {
+            let refused = shared.with(|queue| queue.refuse(batch.len(), &why));
             return Ok(Publishing::ready(refused));
         }
         let place = |event: Outgoing| (shared.engine.partition(&event.stream), event);

@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::error::PublishError;
-use crate::Position;
 use crate::engine::Outgoing;
+use crate::{Position, StreamKey};
 
 /// What has become of a published event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,6 +115,17 @@ impl Publication {
     /// Whether an event waits to be sent.
     pub(super) fn is_waiting(&self, index: usize) -> bool {
         matches!(self.answers.lock().slots.get(index), Some(Slot::Waiting(_)))
+    }
+
+    /// The stream of an event without an answer whose publisher does not wait for it.
+    pub(super) fn queued_stream(&self, index: usize) -> Option<StreamKey> {
+        if !self.is_queued {
+            return None;
+        }
+        match self.answers.lock().slots.get(index) {
+            Some(Slot::Waiting(event) | Slot::UnderWay(event)) => Some(event.stream.clone()),
+            _ => None,
+        }
     }
 
     /// Whether the publisher waits for what becomes of an event.

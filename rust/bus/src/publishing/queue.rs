@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::counts::PublishCounts;
 use super::error::PublishError;
 use super::ledger::{Ledger, QueuedEvent};
+use super::loss::Loss;
 use super::options::{Pause, PublishOptions};
 use super::partition::{Admitted, Partition, Step, far};
 use super::publication::{Publication, PublishResult, Published};
@@ -55,6 +56,16 @@ pub(super) struct Turn {
     pub(super) wake_at: Option<Instant>,
     /// Whether all is done.
     pub(super) is_over: bool,
+}
+
+/// What follows from a change.
+pub(super) struct Changed {
+    /// Those whose events were answered.
+    pub(super) publishers: Vec<Waker>,
+    /// Whether the driver has to look at the queue.
+    pub(super) is_driver_needed: bool,
+    /// What is to be told of events that were lost.
+    pub(super) loss: Option<Loss>,
 }
 
 impl PublishQueue {
@@ -283,13 +294,17 @@ impl PublishQueue {
         self.is_ended
     }
 
-    /// Returns the publishers to wake and whether to wake the driver, after anything has changed.
-    pub(super) fn changed(&mut self, now: Instant) -> (Vec<Waker>, bool) {
+    /// Returns what follows, after anything has changed.
+    pub(super) fn changed(&mut self, now: Instant) -> Changed {
         self.admit();
         let is_over = !self.is_ended && self.is_over(now);
         let is_driver_needed =
             std::mem::take(&mut self.is_driver_needed) || !self.to_start.is_empty() || is_over;
-        (self.ledger.take_wakers(), is_driver_needed)
+        Changed {
+            publishers: self.ledger.take_wakers(),
+            is_driver_needed,
+            loss: self.ledger.take_loss(),
+        }
     }
 
     /// Cancelled events that still stand in a queue (count).

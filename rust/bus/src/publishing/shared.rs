@@ -8,10 +8,11 @@ use tokio::time::Instant;
 
 use super::options::{OnUnavailable, PublishOptions};
 use super::queue::PublishQueue;
-use crate::engine::{Engine, Health};
+use crate::Throttle;
+use crate::engine::{Engine, Health, Role};
 
 /// What a publisher is told that does not wait.
-pub(super) const AWAY: &str = "the engine cannot be reached now";
+const AWAY: &str = "the engine cannot be reached now";
 
 pub(super) struct Shared {
     pub(super) engine: Arc<dyn Engine>,
@@ -23,6 +24,8 @@ pub(super) struct Shared {
     pub(super) live: Notify,
     /// The driver has ended.
     pub(super) ended: Notify,
+    /// How often it is told that the engine refuses this program.
+    denials: Mutex<Throttle>,
 }
 
 impl Shared {
@@ -35,6 +38,7 @@ impl Shared {
             changed: Notify::new(),
             live: Notify::new(),
             ended: Notify::new(),
+            denials: Mutex::default(),
         })
     }
 
@@ -42,24 +46,47 @@ impl Shared {
     pub(super) fn with<T>(&self, work: impl FnOnce(&mut PublishQueue) -> T) -> T {
         let mut queue = self.queue.lock();
         let done = work(&mut queue);
-        let (publishers, is_driver_needed) = queue.changed(Instant::now());
+        let changed = queue.changed(Instant::now());
         drop(queue);
-        if is_driver_needed {
+        if changed.is_driver_needed {
             self.changed.notify_one();
         }
-        for publisher in publishers {
+        for publisher in changed.publishers {
             publisher.wake();
+        }
+        if let Some(loss) = changed.loss {
+            loss.tell();
         }
         done
     }
 
-    /// Whether publishers are to be told at once that the engine cannot be reached.
-    pub(super) fn fails_now(&self) -> bool {
-        let is_away = || match self.engine.health() {
-            Health::Away { .. } | Health::Closed => true,
+    /// Why publishers are to be told at once that nothing can be published; `None`: they are not.
+    pub(super) fn away(&self) -> Option<String> {
+        if self.on_unavailable != OnUnavailable::Fail {
+            return None;
+        }
+        // What the other links do is no matter of a publisher.
+        match self.engine.health().of(Role::Publisher) {
+            Health::Away { reason, .. } => Some(format!("{AWAY}: {reason}")),
+            Health::Closed => Some(AWAY.to_owned()),
             // The first link is waited for, as it is about to be there.
-            Health::Starting | Health::Live | Health::Silent { .. } => false,
-        };
-        self.on_unavailable == OnUnavailable::Fail && is_away()
+            Health::Starting | Health::Live | Health::Silent { .. } => None,
+        }
+    }
+
+    /// Tells in the log that the engine refuses this program, while there is a link. That there is
+    /// none for this reason is told by those that keep it.
+    pub(super) fn tell_denial(&self, reason: &str) {
+        if !self.engine.health().of(Role::Publisher).is_live() {
+            return;
+        }
+        let untold = self.denials.lock().admit(std::time::Instant::now());
+        if untold.is_some() {
+            tracing::error!(
+                target: "fraiseql_subs",
+                reason,
+                "the bus refuses what this program publishes: correct its configuration; events wait as if the bus could not be reached"
+            );
+        }
     }
 }

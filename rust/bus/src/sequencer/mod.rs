@@ -12,12 +12,14 @@
 //!   ([`Sequencer::begin_read`]) and answers with [`Sequencer::page`] or [`Sequencer::read_failed`].
 //!   A pause before it costs nothing: late events close gaps by themselves;
 //! - pauses longer after each of [`Sequencer::fruitless_reads`];
-//! - calls [`Sequencer::audited`] from time to time: a lost event that was the last of its stream
-//!   shows in no other way.
+//! - calls [`Sequencer::begin_audit`] and [`Sequencer::audited`] from time to time: a lost event that was
+//!   the last of its stream shows in no other way.
 //!
 //! What is asked of an engine: the head and the events that a read returns are not older than any
 //! event that had arrived before the read began; the head that `ready` tells was read after the
 //! newest doubt; under [`Numbering::Sparse`] events arrive in order, and each loss is followed by doubt.
+//! Without a history, what was published before the head of an audit was read arrives before that head,
+//! or is lost.
 //!
 //! Not here: which streams are wanted, how many reads run at once, and what a position looks like.
 
@@ -54,6 +56,8 @@ pub struct Sequencer<E> {
     past: PastEpochs,
     /// [`Output::Missed`] must come before anything else.
     owes_missed: bool,
+    /// An audit has begun, and nothing has come since that its answer may be older than.
+    is_audited: bool,
     reads_begun: u64,
     failed_reads: u32,
     futile_reads: u32,
@@ -98,6 +102,7 @@ impl<E> Sequencer<E> {
             floor: None,
             past: PastEpochs::default(),
             owes_missed: false,
+            is_audited: false,
             reads_begun: 0,
             failed_reads: 0,
             futile_reads: 0,
@@ -140,6 +145,7 @@ impl<E> Sequencer<E> {
     /// All events after `head` will arrive from now on. Those after the first `ready` are delivered.
     /// It comes again after a link was lost, and after the [`Self::doubt`] that this has raised.
     pub fn ready(&mut self, head: Position, sink: &mut impl Sink<E>) {
+        self.is_audited = false;
         if !self.is_ready {
             self.begin(head, sink);
             self.count_gap(true);
@@ -194,6 +200,7 @@ impl<E> Sequencer<E> {
 
     /// Events may be missing after those that have arrived: a link was lost, a queue was full.
     pub fn doubt(&mut self, sink: &mut impl Sink<E>) {
+        self.is_audited = false;
         if !self.is_ready {
             // The head that `ready` tells covers what arrived before.
             self.held.retain(|_, _| false);
@@ -212,10 +219,16 @@ impl<E> Sequencer<E> {
         self.count_gap(was_live);
     }
 
+    /// The engine is about to be asked for the newest position of the stream: one audit at a time.
+    pub fn begin_audit(&mut self) {
+        self.is_audited = true;
+    }
+
     /// The engine was asked for the newest position of the stream. Events that were published since
     /// may have arrived before the answer.
     pub fn audited(&mut self, head: Position, sink: &mut impl Sink<E>) {
         self.settle(sink);
+        let is_current = mem::take(&mut self.is_audited);
         if !self.is_ready || head == self.last {
             return;
         }
@@ -223,10 +236,11 @@ impl<E> Sequencer<E> {
         if self.has_history {
             // The answer may be older than `last`: a read shows what is true.
             self.suspect();
+        } else if !is_current {
+            // Nothing tells which of two epochs is the newer one. The next audit can.
         } else if head.epoch != self.last.epoch {
-            if !self.past.contains(head.epoch) {
-                self.go_on_from(head, sink);
-            }
+            // The stream was in its epoch before the head was read: so that of the head is newer.
+            self.go_on_from(head, sink);
         } else if head.offset > self.last.offset {
             self.pass_over(head.offset, sink);
         }

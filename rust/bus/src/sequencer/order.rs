@@ -225,6 +225,7 @@ impl<E> Sequencer<E> {
     /// What is between the last event and `head` cannot be read.
     pub(super) fn go_on_from(&mut self, head: Position, sink: &mut impl Sink<E>) {
         if head.epoch != self.last.epoch {
+            self.is_audited = false;
             self.past.add(self.last.epoch);
             self.past.remove(head.epoch);
         } else if head.offset < self.last.offset {

@@ -104,10 +104,10 @@ fn nesting_has_a_bound() {
             let code = format!("value = []\nfor _ in range({levels} - 1): value = [value]");
             evaluate_after(py, &code, "value")
         };
-        assert!(to_json(&nested(MAX_DEPTH)).is_ok());
-        let problem = problem(&nested(MAX_DEPTH + 1));
+        assert!(to_json(&nested(MAX_DATA_DEPTH)).is_ok());
+        let problem = problem(&nested(MAX_DATA_DEPTH + 1));
         assert!(
-            problem.ends_with("nested deeper than 128 levels: is it a cycle?"),
+            problem.ends_with("nested deeper than 127 levels: is it a cycle?"),
             "{problem}"
         );
     });

@@ -64,6 +64,12 @@ impl Loops {
         places.iter().filter(is_idle).cloned().collect()
     }
 
+    /// Whether no manager has a loop that writes.
+    pub(super) fn is_empty(&self) -> bool {
+        let places = self.0.lock();
+        places.iter().all(|place| place.bridge.strong_count() == 0)
+    }
+
     /// Removes all loops, in a forked child.
     pub(super) fn forget(&self) {
         // A thread of the parent may have locked it.

@@ -29,7 +29,7 @@ use crate::routing::Route;
 pub use definition::{ChannelTemplate, Definition, Parameter, ResolverKind};
 pub use filter::{Condition, FilterValue};
 pub use prepared::PreparedRequest;
-pub(crate) use publish_notices::PublishNotices;
+pub(crate) use publish_notices::{PublishNotices, TenantNotices};
 
 /// The served subscriptions, and the documents of clients.
 pub struct Catalog {

@@ -17,7 +17,7 @@ impl PublishNotices {
     pub(crate) fn new(catalog: &Catalog, is_isolated: bool) -> Self {
         Self {
             undeclared: Undeclared::new(Channels::new(catalog.definitions())),
-            tenants: TenantNotices::new(is_isolated),
+            tenants: TenantNotices::of_manager(is_isolated),
         }
     }
 
@@ -31,25 +31,39 @@ impl PublishNotices {
 /// Tells what becomes of events without a tenant under tenant isolation, and of those with one
 /// where there is no isolation: of each channel once.
 #[derive(Debug)]
-struct TenantNotices {
+pub(crate) struct TenantNotices {
     is_isolated: bool,
+    /// Whether no manager publishes: subscribers are in other processes.
+    is_publisher: bool,
     told: ToldChannels,
 }
 
 impl TenantNotices {
-    fn new(is_isolated: bool) -> Self {
+    fn of_manager(is_isolated: bool) -> Self {
         Self {
             is_isolated,
+            is_publisher: false,
             told: ToldChannels::default(),
         }
     }
 
-    fn look_at(&mut self, channel: &Arc<str>, has_tenant: bool) {
+    /// Those of a program that only publishes.
+    pub(crate) fn of_publisher(is_isolated: bool) -> Self {
+        Self {
+            is_publisher: true,
+            ..Self::of_manager(is_isolated)
+        }
+    }
+
+    /// Looks at a published event.
+    pub(crate) fn look_at(&mut self, channel: &Arc<str>, has_tenant: bool) {
         if has_tenant == self.is_isolated || !self.told.is_first(channel) {
             return;
         }
         let channel = &**channel;
-        if self.is_isolated {
+        if self.is_publisher {
+            tell_publisher(channel, self.is_isolated);
+        } else if self.is_isolated {
             tracing::warn!(
                 target: "fraiseql_subs",
                 channel,
@@ -65,6 +79,22 @@ impl TenantNotices {
     }
 }
 
+fn tell_publisher(channel: &str, is_isolated: bool) {
+    if is_isolated {
+        tracing::warn!(
+            target: "fraiseql_subs",
+            channel,
+            "an event without a tenant reaches no client, as no subscriber under TenantIsolation may see it: publish with tenant_id=, or with data that names the tenant at TenantIsolation.event_field; this is told once for each channel"
+        );
+    } else {
+        tracing::warn!(
+            target: "fraiseql_subs",
+            channel,
+            "an event with a tenant_id is published as if tenants were not isolated, and servers that isolate them do not receive it: give the publisher tenant=TenantIsolation() as the servers have it, or leave tenant_id out; this is told once for each channel"
+        );
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::channels::MAX_TOLD;
@@ -72,7 +102,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_bounded() {
-        let mut notices = TenantNotices::new(true);
+        let mut notices = TenantNotices::of_manager(true);
         for number in 0..2 * MAX_TOLD {
             let channel = format!("channel.{number}").into();
             notices.look_at(&channel, false);

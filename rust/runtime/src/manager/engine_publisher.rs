@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use security::TenantIsolation;
 
 use super::link_thread::LinkThread;
+use crate::catalog::TenantNotices;
 use crate::error::RuntimeError;
 use crate::random::random_key;
 use crate::state::{EngineConfig, TenantStamp};
@@ -20,6 +21,7 @@ pub struct EnginePublisher {
     link: Arc<EngineLink>,
     /// Checks drafts as a manager does; nothing is queued in it.
     checks: Arc<Intake>,
+    notices: Mutex<TenantNotices>,
     /// `None`: it is closed.
     thread: Mutex<Option<LinkThread>>,
 }
@@ -37,6 +39,7 @@ impl EnginePublisher {
     ) -> Result<Self, RuntimeError> {
         // The key is not used: the engine numbers the events.
         let key = random_key().unwrap_or_default();
+        let notices = TenantNotices::of_publisher(tenant.is_some());
         let streams = Arc::new(Streams::new(key, tenant.is_some()).of_engine());
         let mut checks = Intake::new(streams.clone(), 1);
         if let Some(tenant) = tenant {
@@ -49,6 +52,7 @@ impl EnginePublisher {
         Ok(Self {
             link,
             checks,
+            notices: Mutex::new(notices),
             thread: Mutex::new(Some(thread)),
         })
     }
@@ -65,6 +69,8 @@ impl EnginePublisher {
     ) -> Result<(), BusError> {
         for draft in &mut drafts {
             self.checks.check(draft)?;
+            let mut notices = self.notices.lock();
+            notices.look_at(&draft.channel, draft.tenant_id.is_some());
         }
         let thread = self.thread.lock();
         let thread = thread.as_ref().ok_or(BusError::Closed)?;

@@ -55,7 +55,7 @@ pub struct Runtime {
     workers: usize,
     pool: OnceLock<WorkerPool>,
     system: Arc<SystemThread>,
-    #[expect(dead_code, reason = "held for its end")]
+    /// Held for its end.
     link: Option<LinkThread>,
 }
 
@@ -95,8 +95,7 @@ impl Runtime {
             started.send(shard).ok();
         });
         let local = local.recv().map_err(|_| RuntimeError::Closed)?;
-        let link = state.link.clone().map(LinkThread::start).transpose()?;
-        Ok(Self {
+        let mut runtime = Self {
             state,
             shards,
             streams: Arc::default(),
@@ -105,8 +104,12 @@ impl Runtime {
             workers,
             pool: OnceLock::new(),
             system,
-            link,
-        })
+            link: None,
+        };
+        // Where its thread is refused, the runtime is dropped, and its actors end.
+        let link = runtime.state.link.clone();
+        runtime.link = link.map(LinkThread::start).transpose()?;
+        Ok(runtime)
     }
 
     /// Makes it possible to start a runtime in a forked process, which does not have the thread of

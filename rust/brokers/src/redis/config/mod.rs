@@ -27,7 +27,7 @@ pub struct Config {
     /// How many parts the bus has: a power of two up to 1,024, the same in all nodes.
     pub partitions: u32,
     /// What Redis keeps for clients that return; `None`: it carries live events alone.
-    pub history: Option<HistoryLimits>,
+    pub history: Option<StreamHistory>,
     /// For how long an event that is published again with the same id is the same event.
     pub idempotency: Duration,
     /// The largest envelope (bytes).
@@ -38,7 +38,7 @@ pub struct Config {
 
 /// What Redis keeps of each stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HistoryLimits {
+pub struct StreamHistory {
     /// The newest events, at least this many of them; Redis may keep some more.
     pub events: u64,
     /// A stream without events for this long is forgotten. At least a second.
@@ -233,7 +233,7 @@ impl Config {
             database: 0,
             prefix: "fs1".to_owned(),
             partitions: 64,
-            history: Some(HistoryLimits::default()),
+            history: Some(StreamHistory::default()),
             idempotency: Duration::from_mins(5),
             max_event_bytes: 1024 * 1024,
             times: Times::default(),
@@ -241,7 +241,7 @@ impl Config {
     }
 }
 
-impl Default for HistoryLimits {
+impl Default for StreamHistory {
     /// 1,000 events, 5 minutes.
     fn default() -> Self {
         Self {

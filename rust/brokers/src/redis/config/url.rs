@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use percent_encoding::percent_decode_str;
 
-use super::{Address, Config, ConfigError, Credentials, HistoryLimits, Tls, Topology};
+use super::{Address, Config, ConfigError, Credentials, StreamHistory, Tls, Topology};
 
 const SCHEMES: &str = "redis://host:6379, rediss://host:6379 (TLS), redis+unix:///path, \
     redis+sentinel://host1:26379,host2:26379/master or redis+cluster://host1:6379,host2:6379";
@@ -177,7 +177,7 @@ fn option(config: &mut Config, name: &str, value: &str) -> Result<(), ConfigErro
         "db" => config.database = database(value)?,
         "history" => {
             config.history = match value {
-                "on" => Some(HistoryLimits::default()),
+                "on" => Some(StreamHistory::default()),
                 "off" => None,
                 _ => return Err(ConfigError("history is wrong: write on or off".to_owned())),
             }

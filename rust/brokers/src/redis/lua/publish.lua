@@ -8,15 +8,22 @@ local count = tonumber(ARGV[9])
 local streams, results, fresh_events = {}, {}, {}
 for i = 1, count do
   local counter, history = KEYS[2 * i], KEYS[2 * i + 1]
-  local epoch, offset = head(counter, history)
   local channel = ARGV[9 + i]
-  -- Before history keeps anything: an event that is refused must not be found there later. Nothing
-  -- subscribes to this channel, which falls under the same permissions.
-  local allowed = redis.pcall(publish, channel .. '?', '')
+  local is_found, epoch, offset = pcall(head, counter, history, true)
+  local refused
+  if is_found then
+    -- Before history keeps anything: an event that is refused must not be found there later. Nothing
+    -- subscribes to this channel, which falls under the same permissions.
+    local allowed = redis.pcall(publish, channel .. '?', '')
+    refused = type(allowed) == 'table' and allowed.err
+  else
+    -- The other streams of the batch go on.
+    refused = type(epoch) == 'table' and epoch.err or tostring(epoch)
+    offset = 0
+  end
   streams[i] = {
     counter = counter, history = history, channel = channel,
-    epoch = epoch, first = offset, offset = offset,
-    refused = type(allowed) == 'table' and allowed.err,
+    epoch = epoch, first = offset, offset = offset, refused = refused,
   }
 end
 
@@ -29,8 +36,10 @@ for key = 2 * count + 2, #KEYS do
     results[result] = '!' .. stream.refused
   else
     local at = position(stream.epoch, stream.offset + 1)
-    local known_as = redis.call('SET', KEYS[key], at, 'NX', 'GET', 'EX', known)
-    if known_as then
+    local known_as = redis.pcall('SET', KEYS[key], at, 'NX', 'GET', 'EX', known)
+    if type(known_as) == 'table' then
+      results[result] = '!' .. known_as.err
+    elseif known_as then
       results[result] = known_as
     else
       stream.offset = stream.offset + 1

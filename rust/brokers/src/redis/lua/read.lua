@@ -10,7 +10,11 @@ end
 local found, bytes = {}, 0
 while after < offset and #found < limit and bytes < enough do
   local size = math.min(32, limit - #found)
-  local page = redis.call('XRANGE', KEYS[3], string.format('%.0f-0', after + 1), '+', 'COUNT', size)
+  local page = redis.pcall('XRANGE', KEYS[3], string.format('%.0f-0', after + 1), '+', 'COUNT', size)
+  if page.err and not string.find(page.err, '^WRONGTYPE') then
+    return page
+  end
+  -- The key of another program keeps no event.
   if #page == 0 then
     return { 'late', newest }
   end

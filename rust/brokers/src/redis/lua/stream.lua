@@ -11,18 +11,28 @@ if partition[1] ~= run or not generation then
   redis.call('HSET', KEYS[1], 'run', run, 'generation', generation)
 end
 
+-- How long a counter is kept that has counted no event (seconds): longer than nodes leave a stream that
+-- they carry unasked. Strangers may subscribe to any number of channels on which nothing is published.
+local UNUSED = 600
+
 -- The epoch and the newest offset of a stream. A counter that is missing, such as one that was evicted,
--- begins a new epoch: an offset is never used twice in one.
-local function head(counter, history)
+-- begins a new epoch: an offset is never used twice in one. is_counting: whether the caller has an event.
+local function head(counter, history, is_counting)
   local found = redis.call('HMGET', counter, 'generation', 'epoch', 'offset', 'period')
   local epoch, offset = found[2], tonumber(found[3] or '')
   if found[1] ~= generation or not epoch or not offset then
     -- Each stream has its own: an id of one is no position in another.
     epoch, offset = string.sub(redis.sha1hex(fresh .. counter), 1, 16), 0
     -- First: a server that is full refuses it, and refuses nothing after a script's first write.
-    redis.call('HSET', counter, 'generation', generation, 'epoch', epoch, 'offset', 0, 'period', period)
+    found[4] = ''
+    redis.call('HSET', counter, 'generation', generation, 'epoch', epoch, 'offset', 0, 'period', '')
     redis.call('UNLINK', history)
-    redis.call('EXPIRE', counter, kept)
+  end
+  if offset == 0 and not is_counting then
+    if found[4] ~= '' then
+      redis.call('HSET', counter, 'period', '')
+    end
+    redis.call('EXPIRE', counter, UNUSED)
   elseif found[4] ~= period then
     redis.call('HSET', counter, 'period', period)
     redis.call('EXPIRE', counter, kept)

@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 use tokio::time::sleep;
 
 use crate::engine::{
-    Arrivals, AttemptError, Capabilities, Engine, Health, HistoryKind, Numbering, Outgoing, Page,
-    Pending, ReadError,
+    Arrivals, AttemptError, Capabilities, Engine, EngineHealth, Health, HistoryKind, Numbering,
+    Outgoing, Page, Pending, ReadError, Role,
 };
 use crate::{Epoch, Position, StreamKey};
 
@@ -28,6 +28,8 @@ pub(super) enum Answer {
     Cut { taken: usize, answered: usize },
     /// Refuses the events at these places.
     Refuse(Vec<usize>),
+    /// Refuses the program.
+    Deny,
     /// Has a fault.
     Panic,
 }
@@ -43,7 +45,7 @@ struct ModelState {
     script: VecDeque<Answer>,
     /// What follows the script.
     then: Answer,
-    health: Health,
+    health: EngineHealth,
     log: HashMap<StreamKey, Vec<Arc<str>>>,
     known: HashMap<Arc<str>, Position>,
     under_way: HashSet<u32>,
@@ -67,7 +69,7 @@ impl Model {
             state: Mutex::new(ModelState {
                 script: script.into_iter().collect(),
                 then: Answer::Take,
-                health: Health::Live,
+                health: all(&Health::Live),
                 log: HashMap::new(),
                 known: HashMap::new(),
                 under_way: HashSet::new(),
@@ -85,14 +87,17 @@ impl Model {
     pub(super) fn then(&self, answer: Answer) {
         let mut state = self.state.lock();
         state.health = match answer {
-            Answer::Away => Health::Away {
-                since: std::time::Instant::now(),
-                reason: "test".into(),
-                is_configuration: false,
-            },
-            _ => Health::Live,
+            Answer::Away => all(&away()),
+            _ => all(&Health::Live),
         };
         state.then = answer;
+    }
+
+    /// Has the links of one role be away, and the others live.
+    pub(super) fn lose(&self, role: Role) {
+        let mut health = all(&Health::Live);
+        health.set(role, away());
+        self.state.lock().health = health;
     }
 
     /// Has no event of a stream taken, whatever the script says.
@@ -141,6 +146,7 @@ impl ModelState {
                 Err(AttemptError::Refused("no permission".into()))
             }
             Answer::Refuse(_) => Ok(self.take(event, knows)),
+            Answer::Deny => Err(AttemptError::Denied("wrong password".into())),
             Answer::Panic => panic!("the fault of the engine that this test is about"),
         };
         events.iter().enumerate().map(answer_one).collect()
@@ -158,6 +164,22 @@ impl ModelState {
         self.known.insert(event.id.clone(), position);
         position
     }
+}
+
+fn away() -> Health {
+    Health::Away {
+        since: std::time::Instant::now(),
+        reason: "no route".into(),
+        is_configuration: false,
+    }
+}
+
+fn all(health: &Health) -> EngineHealth {
+    let mut all = EngineHealth::default();
+    for role in Role::ALL {
+        all.set(role, health.clone());
+    }
+    all
 }
 
 struct UnderWay(Arc<Model>, u32);
@@ -229,11 +251,12 @@ impl Engine for Handle {
         Box::pin(async { Err(ReadError::Unavailable("no test reads".into())) })
     }
 
-    fn heads(&self, _: Arc<[StreamKey]>) -> Pending<Result<Vec<Position>, ReadError>> {
-        Box::pin(async { Err(ReadError::Unavailable("no test reads".into())) })
+    fn heads(&self, streams: Arc<[StreamKey]>) -> Pending<Vec<Result<Position, ReadError>>> {
+        let none = Err(ReadError::Unavailable("no test reads".into()));
+        Box::pin(async move { vec![none; streams.len()] })
     }
 
-    fn health(&self) -> Health {
+    fn health(&self) -> EngineHealth {
         self.0.state.lock().health.clone()
     }
 

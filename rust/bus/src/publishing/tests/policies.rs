@@ -1,6 +1,7 @@
 //! What is published while the engine cannot be reached.
 
 use super::*;
+use crate::engine::Role;
 
 fn with(on_unavailable: OnUnavailable) -> PublishOptions {
     PublishOptions {
@@ -144,4 +145,70 @@ async fn queued_events_that_are_lost_are_counted() {
     assert_eq!(counts.lost, 4);
     assert_eq!((counts.failed_unknown, counts.failed_not_sent), (1, 3));
     assert_eq!((counts.queue_events, counts.queue_bytes), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_publisher_is_told_of_its_own_link_alone() {
+    for role in [Role::Reader, Role::Subscriber] {
+        let model = Arc::new(Model::new([]));
+        let publisher = start(&model, &with(OnUnavailable::Fail)).0;
+        model.lose(role);
+        let results = publisher.publish(events("a", [1]), patiently()).unwrap();
+        assert_eq!(results.await, [at(1)], "{role:?}");
+    }
+    let model = Arc::new(Model::new([]));
+    let publisher = start(&model, &with(OnUnavailable::Fail)).0;
+    model.lose(Role::Publisher);
+    let results = publisher.publish(events("a", [1]), patiently()).unwrap();
+    let (outcome, is_retryable, message) = only_failure(&results.await);
+    assert_eq!((outcome, is_retryable), (Outcome::NotSent, true));
+    assert!(message.contains("no route"), "{message}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_configuration_is_waited_for_as_an_engine_that_is_away() {
+    for on_unavailable in [OnUnavailable::Wait, OnUnavailable::Queue] {
+        let model = Arc::new(Model::new([]));
+        model.then(Answer::Deny);
+        let publisher = start(&model, &with(on_unavailable)).0;
+        let published = publisher.publish(events("a", 1..=3), patiently()).unwrap();
+        pass(3000).await;
+        model.then(Answer::Take);
+        pass(500).await;
+        assert_eq!(model.log("a"), ["1", "2", "3"], "{on_unavailable:?}");
+        assert!(published.await.iter().all(Result::is_ok));
+        assert_eq!(publisher.counts().lost, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_configuration_that_stays_wrong_is_the_reason_at_the_deadline() {
+    let model = Arc::new(Model::new([]));
+    model.then(Answer::Deny);
+    let publisher = start(&model, &with(OnUnavailable::Wait)).0;
+    let before = Instant::now();
+    let results = publisher
+        .publish(events("a", [1]), patiently())
+        .unwrap()
+        .await;
+    assert!(before.elapsed() >= PATIENCE);
+    let (outcome, is_retryable, message) = only_failure(&results);
+    assert_eq!((outcome, is_retryable), (Outcome::NotSent, true));
+    assert!(message.contains("wrong password"), "{message}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_publisher_that_does_not_wait_is_told_of_a_wrong_configuration_at_once() {
+    let model = Arc::new(Model::new([]));
+    model.then(Answer::Deny);
+    let publisher = start(&model, &with(OnUnavailable::Fail)).0;
+    let before = Instant::now();
+    let results = publisher
+        .publish(events("a", [1]), patiently())
+        .unwrap()
+        .await;
+    assert!(before.elapsed() < Duration::from_millis(100));
+    let (outcome, is_retryable, message) = only_failure(&results);
+    assert_eq!((outcome, is_retryable), (Outcome::NotSent, false));
+    assert!(message.contains("wrong password"), "{message}");
 }

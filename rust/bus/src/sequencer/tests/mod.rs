@@ -102,7 +102,13 @@ impl Stream {
         self.on(|sequencer, mut sink| sequencer.doubt(&mut sink));
     }
 
+    /// An audit to which nothing comes between.
     fn audited(&mut self, head: Position) {
+        self.sequencer.begin_audit();
+        self.answer_audit(head);
+    }
+
+    fn answer_audit(&mut self, head: Position) {
         self.on(|sequencer, mut sink| sequencer.audited(head, &mut sink));
     }
 

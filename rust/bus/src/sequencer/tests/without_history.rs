@@ -61,9 +61,10 @@ fn an_audit_or_a_head_that_is_newer_is_missed() {
 #[test]
 fn a_new_epoch_is_missed_once_and_the_old_one_does_not_come_back() {
     let mut stream = Stream::ready_at(Dense, false, 4);
+    stream.sequencer.begin_audit();
     stream.event(at(2, 3));
     stream.events(1, [5, 6]);
-    stream.audited(at(1, 9));
+    stream.answer_audit(at(1, 9));
     stream.event(at(2, 4));
     assert_eq!(stream.out(), [missed(2, 2), deliver(2, [3, 4])].concat());
     assert_eq!(stream.counters().stale, 2);
@@ -109,4 +110,40 @@ fn an_event_that_was_not_taken_is_missed_before_the_next_one() {
         assert_eq!(stream.out(), missed(1, 8));
         assert!(stream.is_live());
     }
+}
+
+#[test]
+fn an_audit_is_not_believed_after_what_its_answer_may_be_older_than() {
+    type Between = fn(&mut Stream);
+    let cases: [(Between, Position); 3] = [
+        // The stream has gone on to an epoch after that of the answer.
+        (|stream| stream.event(at(3, 1)), at(2, 0)),
+        // The engine has lost its newest events, and uses their offsets again.
+        (|stream| stream.doubt(), at(1, 9)),
+        (|stream| stream.ready(at(1, 4)), at(1, 9)),
+    ];
+    for (between, answer) in cases {
+        let mut stream = Stream::ready_at(Dense, false, 4);
+        stream.sequencer.begin_audit();
+        between(&mut stream);
+        let before = stream.position();
+        stream.out();
+        stream.answer_audit(answer);
+        assert_eq!((stream.out(), stream.position()), (vec![], before));
+        stream.audited(at(4, 7));
+        assert_eq!(stream.out(), missed(4, 7));
+    }
+}
+
+#[test]
+fn an_audit_brings_a_stream_back_to_an_epoch_that_was_taken_for_an_old_one() {
+    let mut stream = Stream::new(Dense, false);
+    // The engine has begun epoch 2 after it was asked for the head.
+    stream.event(at(2, 1));
+    stream.ready(at(1, 5));
+    stream.event(at(2, 2));
+    assert_eq!(stream.out(), missed(1, 5));
+    stream.audited(at(2, 2));
+    stream.event(at(2, 3));
+    assert_eq!(stream.out(), [missed(2, 2), deliver(2, [3])].concat());
 }

@@ -1,0 +1,266 @@
+//! What the log says of the links to an engine: what does not work and why, and when it works again.
+//!
+//! One line for each link that stops and for each new reason, a bounded number of them in one outage:
+//! not one for each attempt. Not here: which state a link is in (`engine`).
+
+use std::time::{Duration, Instant};
+
+use crate::engine::{EngineHealth, Health, Role};
+
+/// Reasons that are told in one outage (count); as many again that are matters of configuration.
+const MAX_REASONS: usize = 8;
+
+/// What was told of the present outage.
+#[derive(Debug, Default)]
+pub(super) struct HealthLog {
+    /// Since when not all is live.
+    since: Option<Instant>,
+    /// Whether it was told that the role does not work.
+    is_told: [bool; Role::COUNT],
+    reasons: Vec<Reason>,
+}
+
+/// Why a link is of no use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reason {
+    pub(super) text: String,
+    pub(super) is_configuration: bool,
+}
+
+/// One line of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Line {
+    /// These do not work.
+    Away(Vec<Role>, Reason),
+    /// These work again, and others do not.
+    Partly(Vec<Role>),
+    /// All works again, after this time.
+    Back(Duration),
+}
+
+impl HealthLog {
+    /// Returns what is to be told of the states as they are now.
+    pub(super) fn look(&mut self, health: &EngineHealth, now: Instant) -> Vec<Line> {
+        let mut lines = Vec::new();
+        let mut back = Vec::new();
+        for role in Role::ALL {
+            let is_told = &mut self.is_told[role as usize];
+            if *is_told && health.of(role).is_live() {
+                *is_told = false;
+                back.push(role);
+            }
+        }
+        if health.is_live() {
+            self.reasons.clear();
+            if let Some(since) = self.since.take()
+                && !back.is_empty()
+            {
+                lines.push(Line::Back(now.saturating_duration_since(since)));
+            }
+            return lines;
+        }
+        if !back.is_empty() {
+            lines.push(Line::Partly(back));
+        }
+        let away: Vec<Role> = Role::ALL
+            .into_iter()
+            .filter(|role| since(health.of(*role)).is_some())
+            .collect();
+        if let Some(reason) = reason(health.worst()) {
+            let is_new = away.iter().any(|role| !self.is_told[*role as usize]);
+            let is_other = self.is_other(&reason);
+            if is_new || is_other {
+                for role in &away {
+                    self.is_told[*role as usize] = true;
+                }
+                let first = away.iter().filter_map(|role| since(health.of(*role))).min();
+                self.since = self.since.or(first);
+                if is_other {
+                    self.reasons.push(reason.clone());
+                }
+                lines.push(Line::Away(away, reason));
+            }
+        }
+        lines
+    }
+
+    /// Whether a reason was not told yet, and may be.
+    fn is_other(&self, reason: &Reason) -> bool {
+        let of_kind = |told: &&Reason| told.is_configuration == reason.is_configuration;
+        let told = self.reasons.iter().filter(of_kind).count();
+        told < MAX_REASONS && !self.reasons.contains(reason)
+    }
+}
+
+impl Line {
+    /// Writes the line.
+    pub(super) fn tell(&self) {
+        match self {
+            Self::Away(roles, reason) if reason.is_configuration => tracing::error!(
+                target: "fraiseql_subs",
+                reason = reason.text,
+                links = names(roles),
+                "the bus refuses this program: correct its configuration; {}",
+                consequences(roles)
+            ),
+            Self::Away(roles, reason) => tracing::warn!(
+                target: "fraiseql_subs",
+                reason = reason.text,
+                links = names(roles),
+                "the bus cannot be reached: {}; it is tried again until it is back",
+                consequences(roles)
+            ),
+            Self::Partly(roles) => tracing::info!(
+                target: "fraiseql_subs",
+                links = names(roles),
+                "links to the bus are back, and others are not"
+            ),
+            Self::Back(time) => tracing::info!(
+                target: "fraiseql_subs",
+                "the bus is back after {:.1} s: events are published and delivered again",
+                time.as_secs_f64()
+            ),
+        }
+    }
+}
+
+fn since(health: &Health) -> Option<Instant> {
+    match health {
+        Health::Away { since, .. } | Health::Silent { since } => Some(*since),
+        Health::Starting | Health::Live | Health::Closed => None,
+    }
+}
+
+fn reason(health: &Health) -> Option<Reason> {
+    let (text, is_configuration) = match health {
+        Health::Away {
+            reason,
+            is_configuration,
+            ..
+        } => (reason.clone(), *is_configuration),
+        Health::Silent { .. } => ("nothing that is published comes back".to_owned(), false),
+        Health::Starting | Health::Live | Health::Closed => return None,
+    };
+    Some(Reason {
+        text,
+        is_configuration,
+    })
+}
+
+fn names(roles: &[Role]) -> String {
+    let name = |role: &Role| match role {
+        Role::Publisher => "publisher",
+        Role::Reader => "reader",
+        Role::Subscriber => "subscriber",
+    };
+    roles.iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
+fn consequences(roles: &[Role]) -> &'static str {
+    if roles.contains(&Role::Subscriber) {
+        "clients stay connected, and no event reaches them"
+    } else if roles.contains(&Role::Publisher) {
+        "events reach clients, and this process cannot publish any"
+    } else {
+        "events reach clients, and what they have missed cannot be read"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn away(since: Instant, text: &str, is_configuration: bool) -> Health {
+        Health::Away {
+            since,
+            reason: text.to_owned(),
+            is_configuration,
+        }
+    }
+
+    fn reason_of(text: &str, is_configuration: bool) -> Reason {
+        Reason {
+            text: text.to_owned(),
+            is_configuration,
+        }
+    }
+
+    fn all(health: &Health) -> EngineHealth {
+        let mut all = EngineHealth::default();
+        for role in Role::ALL {
+            all.set(role, health.clone());
+        }
+        all
+    }
+
+    #[test]
+    fn an_outage_is_told_once_and_again_when_its_reason_is_another() {
+        let now = Instant::now();
+        let mut log = HealthLog::default();
+        assert_eq!(log.look(&all(&Health::Starting), now), []);
+        let refused = all(&away(now, "connection refused", false));
+        let wrong = all(&away(now, "WRONGPASS", true));
+        assert_eq!(
+            log.look(&refused, now),
+            [Line::Away(
+                Role::ALL.to_vec(),
+                reason_of("connection refused", false)
+            )]
+        );
+        assert_eq!(log.look(&refused, now), []);
+        assert_eq!(
+            log.look(&wrong, now),
+            [Line::Away(Role::ALL.to_vec(), reason_of("WRONGPASS", true))]
+        );
+        for _ in 0..3 {
+            assert_eq!(log.look(&refused, now), []);
+            assert_eq!(log.look(&wrong, now), []);
+        }
+        let later = now + Duration::from_secs(7);
+        let back = [Line::Back(Duration::from_secs(7))];
+        assert_eq!(log.look(&all(&Health::Live), later), back);
+        assert_eq!(log.look(&all(&Health::Live), later), []);
+        // The next outage is another one.
+        assert_eq!(log.look(&refused, later).len(), 1);
+    }
+
+    #[test]
+    fn reasons_that_are_always_others_are_bounded_and_hide_no_configuration() {
+        let now = Instant::now();
+        let mut log = HealthLog::default();
+        let told = (0..100)
+            .map(|attempt| all(&away(now, &format!("reason {attempt}"), false)))
+            .filter(|health| !log.look(health, now).is_empty())
+            .count();
+        assert_eq!(told, MAX_REASONS);
+        let wrong = all(&away(now, "WRONGPASS", true));
+        assert_eq!(log.look(&wrong, now).len(), 1);
+    }
+
+    #[test]
+    fn the_link_that_is_away_is_named_and_so_is_the_one_that_is_back() {
+        let now = Instant::now();
+        let mut log = HealthLog::default();
+        let mut health = all(&Health::Live);
+        health.set(Role::Reader, away(now, "NOPERM", true));
+        let noperm = || reason_of("NOPERM", true);
+        let line = Line::Away(vec![Role::Reader], noperm());
+        assert_eq!(log.look(&health, now), [line]);
+        health.set(Role::Publisher, away(now, "refused", false));
+        let both = Line::Away(vec![Role::Publisher, Role::Reader], noperm());
+        assert_eq!(log.look(&health, now), [both]);
+        health.set(Role::Publisher, Health::Live);
+        let partly = Line::Partly(vec![Role::Publisher]);
+        assert_eq!(log.look(&health, now), [partly]);
+        health.set(Role::Reader, Health::Live);
+        assert_eq!(log.look(&health, now), [Line::Back(Duration::ZERO)]);
+    }
+
+    #[test]
+    fn the_end_of_the_engine_is_no_outage() {
+        let mut log = HealthLog::default();
+        let now = Instant::now();
+        log.look(&all(&away(now, "refused", false)), now);
+        assert_eq!(log.look(&all(&Health::Closed), now), []);
+    }
+}

@@ -1,0 +1,65 @@
+//! Events that other programs publish without a tenant where tenants are isolated: they come on streams
+//! that no subscription wants, as no client may see them. They are counted and told, so that their
+//! publisher is corrected.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use parking_lot::Mutex;
+
+use crate::engine::Arrival;
+use crate::{Envelope, StreamKey};
+
+/// The channels that are looked at, and what was seen there.
+pub(super) struct WithoutTenant {
+    channels: HashSet<Arc<str>>,
+    /// This process in envelopes: what it publishes itself is counted then.
+    node: u32,
+    seen: AtomicU64,
+    /// Never more than there are channels.
+    told: Mutex<HashSet<Arc<str>>>,
+}
+
+impl WithoutTenant {
+    pub(super) fn new(channels: Vec<Arc<str>>, node: u32) -> Self {
+        Self {
+            channels: channels.into_iter().collect(),
+            node,
+            seen: AtomicU64::new(0),
+            told: Mutex::default(),
+        }
+    }
+
+    /// The streams without a tenant of the channels.
+    pub(super) fn streams(&self) -> impl Iterator<Item = StreamKey> {
+        let stream = |channel: &Arc<str>| StreamKey::of_channel(channel.clone());
+        self.channels.iter().map(stream)
+    }
+
+    /// Whether a stream is one of these.
+    pub(super) fn has(&self, stream: &StreamKey) -> bool {
+        stream.tenant.is_none() && self.channels.contains(&stream.channel)
+    }
+
+    /// Counts an event, and tells the first one of its channel.
+    pub(super) fn note(&self, arrival: &Arrival) {
+        let node = Envelope::read(&arrival.envelope, false).map_or(0, |envelope| envelope.node);
+        if node == self.node {
+            return;
+        }
+        self.seen.fetch_add(1, Relaxed);
+        let channel = &arrival.stream.channel;
+        if self.told.lock().insert(channel.clone()) {
+            tracing::warn!(
+                target: "fraiseql_subs",
+                channel = &**channel,
+                "another program publishes without a tenant, and no subscriber under TenantIsolation receives it: give its Publisher tenant=TenantIsolation() as this manager has it, and publish with tenant_id=; further events on this channel are counted in metrics().events_without_tenant alone"
+            );
+        }
+    }
+
+    pub(super) fn seen(&self) -> u64 {
+        self.seen.load(Relaxed)
+    }
+}
