@@ -132,7 +132,7 @@ mod tests {
         assert!(stopped.due(now).is_empty());
         assert_eq!(
             stopped.due(now + times.configuration_pause),
-            [channel.clone()]
+            std::slice::from_ref(&channel)
         );
         stopped.remove(&channel);
         assert_eq!(stopped.next(), None);
