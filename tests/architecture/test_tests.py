@@ -82,6 +82,15 @@ def test_tests_that_documents_name_are_there():
     assert named - names == set()
 
 
+def test_the_table_of_faults_names_every_file_of_its_folder():
+    folder = TESTS / "faults"
+    text = (folder / "README.md").read_text()
+    files = {path.name: path.read_text() for path in folder.glob("test_*.py")}
+    assert set(re.findall(r"test_\w+\.py", text)) == set(files)
+    functions = set(re.findall(r"def (test_\w+)", "".join(files.values())))
+    assert set(re.findall(r"::(test_\w+)", text)) - functions == set()
+
+
 def test_an_import_of_another_room_is_found(tmp_path):
     rooms = [tmp_path / "events", tmp_path / "limits"]
     for room in rooms:

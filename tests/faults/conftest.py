@@ -13,8 +13,11 @@ from typing import Any, TypeAlias
 import pytest
 from deployment import ALL_ROWS, Deployment
 from support.redis_server import RedisServer
+from support.tcp_proxy import TcpProxy
+from takeover import Pair, follow
 
 StartRedis: TypeAlias = Callable[..., Awaitable[RedisServer]]
+StartPair: TypeAlias = Callable[..., Awaitable[Pair]]
 Deploy: TypeAlias = Callable[..., Awaitable[Deployment]]
 
 
@@ -36,13 +39,13 @@ def start_redis(stack: AsyncExitStack, tmp_path: Path) -> Iterator[StartRedis]:
     """Start a server of the test's own, with these of its settings."""
     count = 0
 
-    async def start(**options: str) -> RedisServer:
+    async def start(environment: dict[str, str] | None = None, **options: str) -> RedisServer:
         nonlocal count
         count += 1
         directory = tmp_path / f"redis-{count}"
         directory.mkdir()
         names = {name.replace("_", "-"): value for name, value in options.items()}
-        return await stack.enter_async_context(RedisServer(directory, names))
+        return await stack.enter_async_context(RedisServer(directory, names, environment))
 
     yield start
 
@@ -51,6 +54,21 @@ def start_redis(stack: AsyncExitStack, tmp_path: Path) -> Iterator[StartRedis]:
 async def redis(start_redis: StartRedis) -> RedisServer:
     """A server that keeps nothing on its disk."""
     return await start_redis()
+
+
+@pytest.fixture
+def start_pair(start_redis: StartRedis, stack: AsyncExitStack) -> StartPair:
+    """Start a master and its replica, with these of their settings."""
+
+    async def start(**options: str) -> Pair:
+        options = {"repl_diskless_sync_delay": "0", **options}
+        master = await start_redis(**options)
+        between = await stack.enter_async_context(TcpProxy(master.port))
+        replica = await start_redis(**options)
+        await follow(replica, between.port)
+        return Pair(master, between, replica)
+
+    return start
 
 
 @pytest.fixture

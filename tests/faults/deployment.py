@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import cycle, islice
 from typing import Any
@@ -17,7 +17,7 @@ from support import eventually
 from support.ledger import PARTS, Ledger, StreamName, Traffic
 from support.observer import Observation, Observer
 from support.server_process import ServerProcess
-from support.tcp_proxy import TcpProxy
+from support.tcp_proxy import Admission, TcpProxy
 
 from fraiseql_subs import Security, SubscriptionManager, TenantIsolation, passthrough
 
@@ -96,8 +96,8 @@ class Deployment:
         history: Code of what nodes keep.
         publish_timeout: Of the publisher (seconds).
         on_unavailable: Of the publisher.
-        query: Options of the URL, with `?`.
-        user: Of Redis, `"name:password@"`.
+        url: Of the bus, with `{port}` for that of the proxy of a program.
+        rewrite: Replaces what the bus sends to programs, part by part.
         options: Code of more arguments of the manager of a node.
     """
 
@@ -111,8 +111,8 @@ class Deployment:
         history: str = f"History(events={KEPT})",
         publish_timeout: float = 5.0,
         on_unavailable: Any = "wait",
-        query: str = "",
-        user: str = "",
+        url: str = "redis://127.0.0.1:{port}",
+        rewrite: Callable[[bytes], bytes] | None = None,
         options: str = "",
     ) -> None:
         self._redis_port = port
@@ -120,7 +120,7 @@ class Deployment:
         self.streams = streams
         self._history, self._options = history, options
         self._publishing = {"publish_timeout": publish_timeout, "on_unavailable": on_unavailable}
-        self._query, self._user = query, user
+        self._url, self._rewrite = url, rewrite
         self._stack = AsyncExitStack()
         self.nodes: list[Node] = []
         self.observations: list[Observation] = []
@@ -140,16 +140,7 @@ class Deployment:
         await self._stack.aclose()
 
     async def _start(self) -> None:
-        self.publisher_proxy = await self._proxy()
-        self.manager = SubscriptionManager(
-            [passthrough("unused", str, channel="unused")],
-            bus=self._url(self.publisher_proxy),
-            security=Security(tenant=TenantIsolation()),
-            history=eval(self._history, vars(__import__("fraiseql_subs"))),
-            workers=1,
-            **self._publishing,
-        )
-        await self._stack.enter_async_context(self.manager)
+        self.publisher_proxy, self.manager = await self._start_publisher()
         self.ledger = Ledger(self.manager)
         names = [f"node {n + 1}" for n in range(self._nodes_wanted)]
         self.nodes = list(await asyncio.gather(*map(self._start_node, names)))
@@ -159,15 +150,31 @@ class Deployment:
             node.memory_before = node.server.memory
 
     async def _proxy(self) -> TcpProxy:
-        proxy = TcpProxy(self._redis_port, [SUBSCRIBER, PUBLISHER])
+        proxy = TcpProxy(self._redis_port, [SUBSCRIBER, PUBLISHER], self._rewrite)
         return await self._stack.enter_async_context(proxy)
 
-    def _url(self, proxy: TcpProxy) -> str:
-        return f"redis://{self._user}127.0.0.1:{proxy.port}{self._query}"
+    async def _start_publisher(self) -> tuple[TcpProxy, SubscriptionManager]:
+        proxy = await self._proxy()
+        manager = SubscriptionManager(
+            [passthrough("unused", str, channel="unused")],
+            bus=self._url.format(port=proxy.port),
+            security=Security(tenant=TenantIsolation()),
+            history=eval(self._history, vars(__import__("fraiseql_subs"))),
+            workers=1,
+            **self._publishing,
+        )
+        await self._stack.enter_async_context(manager)
+        return proxy, manager
+
+    async def add_publisher(self, name: str) -> tuple[TcpProxy, Ledger]:
+        """Start one more publisher; return its proxy and its ledger, of the same entries."""
+        proxy, manager = await self._start_publisher()
+        return proxy, self.ledger.beside(manager, name)
 
     async def _start_node(self, name: str) -> Node:
         proxy = await self._proxy()
-        code = NODE.format(url=self._url(proxy), history=self._history, options=self._options)
+        url = self._url.format(port=proxy.port)
+        code = NODE.format(url=url, history=self._history, options=self._options)
         server = await self._stack.enter_async_context(ServerProcess(code))
         return Node(name, proxy, server)
 
@@ -214,18 +221,28 @@ class Deployment:
 
     @property
     def proxies(self) -> list[TcpProxy]:
-        """Those of the nodes and of the publisher."""
+        """Those of the nodes and of the first publisher."""
         return [self.publisher_proxy, *(node.proxy for node in self.nodes)]
 
     @asynccontextmanager
     async def traffic(
-        self, *, limit: int = LIMIT, pause: float = PAUSE, **options: Any
+        self,
+        *,
+        by: Ledger | None = None,
+        limit: int = LIMIT,
+        pause: float = PAUSE,
+        **options: Any,
     ) -> AsyncIterator[Traffic]:
-        """Publish to all streams inside; see `Ledger.traffic`."""
-        async with self.ledger.traffic(
+        """Publish to all streams inside, by the first publisher or another one."""
+        async with (by or self.ledger).traffic(
             self.streams, limit=limit, pause=pause, **options
         ) as traffic:
             yield traffic
+
+    def clients_of(self, *nodes: Node) -> list[Observation]:
+        """Return the clients that were connected to these nodes at first."""
+        names = tuple(f" of {node.name}" for node in nodes)
+        return [one for one in self.observations if one.name.endswith(names)]
 
     async def move(self, observations: list[Observation], nodes: list[Node]) -> None:
         """Connect clients of before, in turn to each of these nodes."""
@@ -233,6 +250,18 @@ class Deployment:
             some = observations[start : start + 20]
             places = (nodes[place % len(nodes)] for place in range(start, start + len(some)))
             await asyncio.gather(*map(self.connect, places, some))
+
+    async def hold(self, nodes: list[Node]) -> None:
+        """Cut nodes off from the bus, and refuse new links."""
+        for node in nodes:
+            await node.proxy.admit(Admission.REFUSE)
+            node.proxy.cut()
+        await eventually(lambda: not any(node.links for node in nodes), "links end")
+
+    async def release(self, nodes: list[Node]) -> None:
+        """Let nodes connect again."""
+        for node in nodes:
+            await node.proxy.admit(Admission.PASS)
 
     async def settle(self) -> None:
         """Return when each client has received an event that was published after the call.

@@ -41,6 +41,7 @@ def check(
     if not may_be_refused:
         check_nothing_refused(ledger)
     check_memory(deployment)
+    check_queue(deployment)
 
 
 def check_nothing_strange(observations: Iterable[Observation]) -> None:
@@ -52,21 +53,28 @@ def check_nothing_strange(observations: Iterable[Observation]) -> None:
 
 
 def check_order(observations: Iterable[Observation], ledger: Ledger) -> None:
-    """A: no event comes twice; those with a receipt come in the order in which they were published.
+    """A: no event comes twice; those of one publisher that have a receipt come in its order.
 
     One without an answer may still arrive at the engine after later ones.
     """
-    certain = {entry.id for entry in ledger.with_outcome("ok")}
     _fail("events came twice", _doubles(observations))
     _fail(
         "events came in the wrong order",
         (
             f"{one.name}: {after} after {before}"
             for one in observations
-            for before, after in _pairs([item for item in one.received if item.id in certain])
+            for items in _by_publisher(one, ledger)
+            for before, after in _pairs(items)
             if after.number <= before.number
         ),
     )
+
+
+def _by_publisher(one: Observation, ledger: Ledger) -> Iterator[list[Received]]:
+    """Yield what a client has received of each publisher and was accepted."""
+    publishers = {entry.id: entry.publisher for entry in ledger.with_outcome("ok")}
+    for publisher in sorted(set(publishers.values())):
+        yield [item for item in one.received if publishers.get(item.id) == publisher]
 
 
 def _doubles(observations: Iterable[Observation]) -> Iterator[str]:
@@ -136,7 +144,17 @@ def check_losses_are_told(observations: Iterable[Observation], ledger: Ledger) -
 
 
 def silently_lost(observation: Observation, entries: list[Entry]) -> Iterator[Entry]:
-    """Yield accepted events of a stream that a client has not, and was not told to miss."""
+    """Yield accepted events of a stream that a client has not, and was not told to miss.
+
+    Each publisher has an order of its own.
+    """
+    for publisher in sorted({entry.publisher for entry in entries}):
+        yield from _silently_lost(
+            observation, [entry for entry in entries if entry.publisher == publisher]
+        )
+
+
+def _silently_lost(observation: Observation, entries: list[Entry]) -> Iterator[Entry]:
     if observation.confirmed is None:
         return
     log = observation.log
@@ -229,6 +247,12 @@ def check_memory(deployment: Deployment) -> None:
             if node.server.is_running and node.server.memory > node.memory_before + MEMORY
         ),
     )
+
+
+def check_queue(deployment: Deployment) -> None:
+    """E: nothing waits to be published any more."""
+    metrics = deployment.manager.metrics()
+    assert (metrics.bus_queue_events, metrics.bus_queue_bytes) == (0, 0), metrics
 
 
 def check_tenants(observations: Iterable[Observation]) -> None:

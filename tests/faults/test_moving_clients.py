@@ -29,7 +29,7 @@ async def test_clients_move_to_a_node_that_still_reads_what_it_has_missed(redis,
     """X7."""
     deployment = await deploy(redis)
     first, second = deployment.nodes[:2]
-    movers = [one for one in deployment.observations if first.name in one.name]
+    movers = deployment.clients_of(first)
     async with deployment.traffic() as traffic:
         await traffic.accepts()
         # What it reads history by does not answer, and what it subscribes by was cut.
@@ -53,7 +53,7 @@ async def test_clients_move_to_a_node_that_has_just_lost_redis(redis, deploy):
     """They wait there, and miss nothing."""
     deployment = await deploy(redis)
     first, second = deployment.nodes[:2]
-    movers = [one for one in deployment.observations if first.name in one.name]
+    movers = deployment.clients_of(first)
     async with deployment.traffic() as traffic:
         await traffic.accepts()
         await second.proxy.admit(Admission.REFUSE)
@@ -71,7 +71,7 @@ async def test_clients_move_to_a_node_that_has_just_lost_redis(redis, deploy):
 async def test_clients_of_a_node_that_was_killed_go_on_at_another(redis, deploy):
     deployment = await deploy(redis)
     first, second = deployment.nodes[:2]
-    movers = [one for one in deployment.observations if first.name in one.name]
+    movers = deployment.clients_of(first)
     async with deployment.traffic() as traffic:
         await traffic.accepts()
         first.server.process.kill()
@@ -85,8 +85,10 @@ async def test_clients_of_a_node_that_was_killed_go_on_at_another(redis, deploy)
     check(deployment, nothing_missed=True)
 
 
-async def test_clients_return_after_redis_has_lost_its_memory(redis, deploy):
-    """Ids of before are too late, and say so."""
+@pytest.mark.parametrize("keeps", [False, True], ids=["its memory is lost", "it has kept all"])
+async def test_clients_return_after_redis_has_ended(start_redis, deploy, keeps):
+    """R1, R2: ids of before are too late, and say so."""
+    redis = await start_redis(appendonly="yes" if keeps else "no", appendfsync="always")
     deployment = await deploy(redis, publish_timeout=20.0)
     async with deployment.traffic() as traffic:
         await traffic.accepts()

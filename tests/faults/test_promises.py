@@ -82,6 +82,22 @@ def test_an_event_without_an_answer_may_come_late_but_once():
         promises.check_order([observation(2, 1, 1)], published)
 
 
+def test_each_publisher_has_an_order_of_its_own():
+    published = ledger("ok", "ok")
+    other = published.beside(None, "other")  # type: ignore[arg-type]
+    for _ in range(2):
+        entry = other.begin(STREAM, part=0)
+        entry.outcome = "ok"
+    promises.check_order([observation(3, 1, 4, 2)], published)
+    with pytest.raises(AssertionError, match="wrong order"):
+        promises.check_order([observation(4, 1, 3, 2)], published)
+    # The second of each is missing: it was to come after the first.
+    entries = published.of(STREAM)
+    assert list(promises.silently_lost(observation(3, 1, GAP), entries)) == []
+    lost = promises.silently_lost(observation(3, GAP, 1), entries)
+    assert [entry.number for entry in lost] == [2]
+
+
 def test_positions_that_differ_are_found():
     first = Received("acme.c0.1", 1, 0, "a-7")
     with pytest.raises(AssertionError, match="its receipt says a-1"):

@@ -38,6 +38,7 @@ class Entry:
         outcome: `"pending"` until the publisher was answered.
         position: What its receipt says; "" without.
         error: What publishing raised, if it did.
+        publisher: Who has published it.
     """
 
     order: int
@@ -47,6 +48,7 @@ class Entry:
     outcome: Outcome = "pending"
     position: str = ""
     error: PublishError | None = None
+    publisher: str = ""
 
     @property
     def id(self) -> str:
@@ -63,12 +65,20 @@ class Ledger:
 
     Args:
         manager: Publishes; its `publish_timeout` bounds how long an entry is pending.
+        publisher: Tells it from others.
     """
 
-    def __init__(self, manager: SubscriptionManager) -> None:
+    def __init__(self, manager: SubscriptionManager, publisher: str = "") -> None:
         self.manager = manager
+        self.publisher = publisher
         self.entries: list[Entry] = []
         self._numbers: dict[StreamName, Iterator[int]] = {}
+
+    def beside(self, manager: SubscriptionManager, publisher: str) -> Ledger:
+        """Return the ledger of another publisher, with the same entries."""
+        other = Ledger(manager, publisher)
+        other.entries, other._numbers = self.entries, self._numbers
+        return other
 
     @property
     def order(self) -> int:
@@ -87,7 +97,7 @@ class Ledger:
         """Create the next entry of a stream; without `part` the parts alternate."""
         number = next(self._numbers.setdefault(stream, itertools.count(1)))
         part = number % PARTS if part is None else part
-        entry = Entry(self.order, stream, number, part)
+        entry = Entry(self.order, stream, number, part, publisher=self.publisher)
         self.entries.append(entry)
         return entry
 
@@ -206,8 +216,14 @@ class Traffic:
         await asyncio.gather(*under_way)
 
     def since(self, order: int) -> list[Entry]:
-        """Return the entries of its streams from a place in the ledger on."""
-        return self.ledger.entries[max(order, self._began) :]
+        """Return the entries of its publisher from a place in the ledger on."""
+        entries = self.ledger.entries[max(order, self._began) :]
+        return [entry for entry in entries if entry.publisher == self.ledger.publisher]
+
+    @property
+    def accepted(self) -> list[Entry]:
+        """Those that were accepted so far."""
+        return [entry for entry in self.since(self._began) if entry.outcome == "ok"]
 
     async def accepts(self, count: int = 3) -> None:
         """Wait until `count` further events of each stream were accepted."""

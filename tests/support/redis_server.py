@@ -29,11 +29,18 @@ class RedisServer:
     Args:
         directory: Where its files are.
         options: More of its settings, such as `{"appendonly": "yes"}`.
+        environment: More variables of its environment.
     """
 
-    def __init__(self, directory: Path, options: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        options: dict[str, str] | None = None,
+        environment: dict[str, str] | None = None,
+    ) -> None:
         self.directory = directory
         self.options = options or {}
+        self.environment = environment or {}
         self.port = 0
         self.process: asyncio.subprocess.Process | None = None
 
@@ -62,6 +69,11 @@ class RedisServer:
     async def _launch(self, port: int) -> asyncio.subprocess.Process:
         program = shutil.which("redis-server")
         assert program, "redis-server is not installed: apt-get install redis-server"
+        return await asyncio.create_subprocess_exec(
+            program, *self._arguments(port), env={**os.environ, **self.environment}
+        )
+
+    def _arguments(self, port: int) -> list[str]:
         settings = {
             "port": str(port),
             "bind": "127.0.0.1",
@@ -71,8 +83,7 @@ class RedisServer:
             "appendonly": "no",
             **self.options,
         }
-        arguments = [part for name, value in settings.items() for part in (f"--{name}", value)]
-        return await asyncio.create_subprocess_exec(program, *arguments)
+        return [part for name, value in settings.items() for part in (f"--{name}", value)]
 
     async def _is_decided(self, port: int) -> bool:
         assert self.process is not None

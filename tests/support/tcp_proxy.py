@@ -40,6 +40,8 @@ class Direction:
         """Dropped bytes (count)."""
         self.delay = 0.0
         """How long each part is held back (seconds)."""
+        self.rewrite: Callable[[bytes], bytes] | None = None
+        """What bytes are replaced by, part by part."""
         self.left: int | None = None
         """Bytes after which the connection is cut; None: it is not."""
         self._is_open = asyncio.Event()
@@ -72,6 +74,8 @@ class Direction:
             if self.is_dropped:
                 self.dropped += len(data)
                 continue
+            if self.rewrite is not None:
+                data = self.rewrite(data)
             if self.left is not None:
                 data = data[: self.left]
                 self.left -= len(data)
@@ -160,11 +164,18 @@ class TcpProxy:
     Args:
         target: Port of the server on this machine; may be changed for connections to come.
         words: What connections are told apart by: see `with_word`.
+        rewrite: Replaces what the server sends, part by part.
     """
 
-    def __init__(self, target: int, words: Iterable[bytes] = ()) -> None:
+    def __init__(
+        self,
+        target: int,
+        words: Iterable[bytes] = (),
+        rewrite: Callable[[bytes], bytes] | None = None,
+    ) -> None:
         self.target = target
         self.words = list(words)
+        self.rewrite = rewrite
         self.connections: list[ProxiedConnection] = []
         """Those that are open, the oldest first."""
         self.attempts = 0
@@ -249,6 +260,7 @@ class TcpProxy:
         except OSError:
             return _reset(writer)
         connection = ProxiedConnection((reader, writer), server, self.words)
+        connection.to_client.rewrite = self.rewrite
         if self._admission is not Admission.PASS:
             # It has changed during the connect; who cuts all connections means this one too.
             connection.cut()

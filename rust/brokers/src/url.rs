@@ -17,7 +17,7 @@ pub enum BusUrl {
 pub enum BusUrlError {
     /// The scheme belongs to no engine.
     #[error(
-        "the scheme {scheme:?} is unknown: give memory://, redis://, rediss://, redis+unix:// or redis+sentinel://"
+        "the scheme {scheme:?} is unknown: give memory://, redis://, rediss://, redis+unix://, redis+sentinel:// or redis+cluster://"
     )]
     UnknownScheme {
         /// What stands before `://`.

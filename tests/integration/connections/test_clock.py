@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import time
-from pathlib import Path
 
 import pytest
+from support.clock import HOUR, Clock, needs_faketime
 from support.server_process import ServerProcess
 from support.tokens import SECRET, token
 
-LIBRARY = next(iter(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), None)
-
-pytestmark = pytest.mark.skipif(LIBRARY is None, reason="libfaketime is not installed")
+pytestmark = needs_faketime
 
 MANAGER = f"""
 jwt = JWT(key={SECRET!r}, algorithms=["HS256"])
@@ -20,29 +17,6 @@ manager = SubscriptionManager(
     [passthrough("ticks", str, channel="ticks")], workers=1, security=Security(jwt=jwt)
 )
 """
-
-HOUR = 3600
-
-
-class Clock:
-    """The system clock of one process; the monotonic clock is not changed."""
-
-    def __init__(self, folder: Path) -> None:
-        self._file = folder / "clock"
-        self.set(0)
-        self.environment = {
-            "LD_PRELOAD": str(LIBRARY),
-            "FAKETIME_TIMESTAMP_FILE": str(self._file),
-            "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "DONT_FAKE_MONOTONIC": "1",
-        }
-
-    def set(self, seconds: int) -> None:
-        """Set it ahead of the right time."""
-        new = self._file.with_suffix(".new")
-        new.write_text(f"{seconds:+d}")
-        os.replace(new, self._file)
 
 
 @pytest.fixture

@@ -48,6 +48,8 @@ WRONG = [
     (f"rediss://:{SECRET}@host?tls_key=x", "tls_certificate"),
     (f"redis+sentinel://:{SECRET}@host", "master"),
     (f"redis+unix://:{SECRET}@host/path", "redis+unix:///"),
+    (f"redis+cluster://:{SECRET}@one,two/1", "database 0"),
+    (f"redis+cluster://:{SECRET}@one,", "host"),
 ]
 
 
@@ -71,6 +73,8 @@ def test_a_url_that_is_wrong_is_refused_where_it_is_written(url, remedy):
         "rediss://user:password@redis.example:6380",
         "redis+unix:///run/redis.sock?db=1",
         "redis+sentinel://one,two:26380/mymaster?sentinel_password=x",
+        "redis+cluster://one,two:7001?partitions=256",
+        "rediss+cluster://user:password@one:6380",
     ],
 )
 def test_a_url_of_every_form_is_taken(url):

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
-from support import PATIENCE, eventually
+from support import PATIENCE
 from support.certificates import Credentials
+from support.redis_sentinel import RedisSentinel
 from support.redis_server import RedisServer, free_port
 
 from fraiseql_subs import ConfigurationError, SubscriptionManager, passthrough
@@ -43,51 +41,25 @@ async def test_a_unix_socket(tmp_path):
 
 async def test_tls_with_an_authority_and_a_certificate_of_the_client(tmp_path):
     made, port = Credentials(tmp_path), free_port()
-    authority = tmp_path / "authority.pem"
-    made.authority.cert_pem.write_to_path(str(authority))
     options = {
         "tls-port": str(port),
         "tls-cert-file": str(made.cert),
         "tls-key-file": str(made.key),
-        "tls-ca-cert-file": str(authority),
+        "tls-ca-cert-file": str(made.authorities),
     }
     async with RedisServer(tmp_path, options):
-        files = f"tls_ca={authority}&tls_certificate={made.cert}&tls_key={made.key}"
+        files = f"tls_ca={made.authorities}&tls_certificate={made.cert}&tls_key={made.key}"
         assert await carries_events(f"rediss://localhost:{port}?{files}")
 
 
-@contextlib.asynccontextmanager
-async def sentinel(redis: RedisServer, folder: Path) -> AsyncIterator[int]:
-    """Run a sentinel whose password is `sesame`; yield its port."""
-    port = free_port()
-    settings = [
-        f"port {port}",
-        "bind 127.0.0.1",
-        "requirepass sesame",
-        f"sentinel monitor mymaster 127.0.0.1 {redis.port} 1",
-        f"logfile {folder / 'sentinel.log'}",
-    ]
-    (folder / "sentinel.conf").write_text("\n".join(settings) + "\n")
-    process = await asyncio.create_subprocess_exec(
-        "redis-server", str(folder / "sentinel.conf"), "--sentinel"
-    )
-
-    async def listens() -> bool:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.close()
-        return True
-
-    try:
-        await eventually(listens, "the sentinel listens")
-        yield port
-    finally:
-        process.kill()
-        await process.wait()
-
-
 async def test_a_master_that_a_sentinel_names(tmp_path):
-    async with RedisServer(tmp_path) as redis, sentinel(redis, tmp_path) as port:
-        at = f"redis+sentinel://127.0.0.1:{port}"
+    folder = tmp_path / "sentinel"
+    folder.mkdir()
+    async with (
+        RedisServer(tmp_path) as redis,
+        RedisSentinel(folder, redis.port, settings=("requirepass sesame",)) as sentinel,
+    ):
+        at = f"redis+sentinel://127.0.0.1:{sentinel.port}"
         assert await carries_events(f"{at}/mymaster?sentinel_password=sesame")
 
 

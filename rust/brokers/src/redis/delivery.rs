@@ -1,5 +1,6 @@
-//! Delivers what comes through the subscriber link, in the task that reads the socket.
+//! Delivers what comes through a subscriber link, in the task that reads the socket.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,7 +9,7 @@ use bus::engine::Arrival;
 use parking_lot::Mutex;
 use redis::aio::{AsyncPushSender, SendError};
 use redis::{PushInfo, PushKind, Value};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use super::script::message;
 use super::shared::Shared;
@@ -19,10 +20,23 @@ pub(super) struct Delivery {
     shared: Arc<Shared>,
     /// When an event or a probe came last.
     pub(super) activity: Activity,
+    probe: Mutex<Option<Arc<str>>>,
     /// The newest probe that came back.
-    pub(super) probe: watch::Sender<u64>,
+    pub(super) answer: watch::Sender<u64>,
+    subscriptions: Mutex<Subscriptions>,
+    /// Woken when Redis has ended a subscription.
+    ended: Notify,
     /// How often messages are told of that are none of the bus.
     unreadable: Mutex<Throttle>,
+}
+
+/// Subscriptions that end: never more than there were.
+#[derive(Default)]
+struct Subscriptions {
+    /// Those that the subscriber ends.
+    leaving: HashSet<Arc<str>>,
+    /// Those that Redis has ended, as it does when a partition leaves the server.
+    ended: HashSet<String>,
 }
 
 impl Delivery {
@@ -30,7 +44,10 @@ impl Delivery {
         Self {
             shared,
             activity: Activity::new(),
-            probe: watch::Sender::new(0),
+            probe: Mutex::default(),
+            answer: watch::Sender::new(0),
+            subscriptions: Mutex::default(),
+            ended: Notify::new(),
             unreadable: Mutex::default(),
         }
     }
@@ -45,22 +62,47 @@ impl Delivery {
             );
         }
     }
-}
 
-impl AsyncPushSender for Delivery {
-    fn send(&self, info: PushInfo) -> Result<(), SendError> {
-        if !matches!(info.kind, PushKind::Message | PushKind::SMessage) {
-            return Ok(());
+    /// The channel on which probes come; `None`: there is none yet.
+    pub(super) fn probe(&self) -> Option<Arc<str>> {
+        self.probe.lock().clone()
+    }
+
+    pub(super) fn set_probe(&self, channel: Option<Arc<str>>) {
+        *self.probe.lock() = channel;
+    }
+
+    /// The subscriber is about to end these subscriptions.
+    pub(super) fn leave(&self, channels: &[Arc<str>]) {
+        let mut subscriptions = self.subscriptions.lock();
+        subscriptions.leaving.extend(channels.iter().cloned());
+    }
+
+    /// The subscriber has ended what it was about to end.
+    pub(super) fn has_left(&self) {
+        self.subscriptions.lock().leaving.clear();
+    }
+
+    /// Takes the channels whose subscriptions Redis has ended.
+    pub(super) fn take_ended(&self) -> HashSet<String> {
+        std::mem::take(&mut self.subscriptions.lock().ended)
+    }
+
+    /// Waits until Redis ends a subscription.
+    pub(super) async fn some_ended(&self) {
+        self.ended.notified().await;
+    }
+
+    fn unsubscribed(&self, channel: &str) {
+        let mut subscriptions = self.subscriptions.lock();
+        if !subscriptions.leaving.contains(channel) {
+            subscriptions.ended.insert(channel.to_owned());
+            drop(subscriptions);
+            self.ended.notify_one();
         }
-        let mut data = info.data.into_iter();
-        let (Some(Value::BulkString(channel)), Some(Value::BulkString(payload))) =
-            (data.next(), data.next())
-        else {
-            return Ok(());
-        };
-        let Ok(channel) = std::str::from_utf8(&channel) else {
-            return Ok(());
-        };
+    }
+
+    fn message(&self, channel: &str, payload: Vec<u8>) {
         self.activity.note();
         if let Some(stream) = self.shared.wants.stream(channel) {
             match message(payload) {
@@ -72,13 +114,32 @@ impl AsyncPushSender for Delivery {
                 }),
                 None => self.tell_unreadable(channel),
             }
-        } else if channel == &*self.shared.probe {
+        } else if self.probe.lock().as_deref() == Some(channel) {
             let number = std::str::from_utf8(&payload)
                 .ok()
                 .and_then(|text| text.parse().ok());
             if let Some(number) = number {
-                self.probe.send_replace(number);
+                self.answer.send_replace(number);
             }
+        }
+    }
+}
+
+impl AsyncPushSender for Delivery {
+    fn send(&self, info: PushInfo) -> Result<(), SendError> {
+        let mut data = info.data.into_iter();
+        let Some(Value::BulkString(channel)) = data.next() else {
+            return Ok(());
+        };
+        let Ok(channel) = std::str::from_utf8(&channel) else {
+            return Ok(());
+        };
+        match (info.kind, data.next()) {
+            (PushKind::Message | PushKind::SMessage, Some(Value::BulkString(payload))) => {
+                self.message(channel, payload);
+            }
+            (PushKind::SUnsubscribe, _) => self.unsubscribed(channel),
+            _ => {}
         }
         Ok(())
     }

@@ -22,6 +22,8 @@ pub(super) enum FaultKind {
     Busy,
     /// The server is not the one that does it: ask which one is, and connect there.
     Elsewhere,
+    /// The cluster moves the partition, or does not serve it now: ask which server has it, and try again.
+    Moved,
     /// Scripts are to be loaded again.
     NoScript,
     /// Only a change of the configuration helps.
@@ -66,8 +68,9 @@ impl Fault {
         Self::of_code(code, detail)
     }
 
-    fn of_code(code: &str, detail: &str) -> Self {
-        use FaultKind::{Busy, Configuration, Elsewhere, Forbidden, NoScript, Refused};
+    /// Reads an error of the server: its code in capitals, and its words.
+    pub(super) fn of_code(code: &str, detail: &str) -> Self {
+        use FaultKind::{Busy, Configuration, Elsewhere, Forbidden, Moved, NoScript, Refused};
         // Redis 7.0 tells of a permission that a script lacks under the code of all errors.
         let is_permission = code == "ERR" && detail.starts_with("The user executing the script");
         let (kind, reason) = match code {
@@ -101,18 +104,26 @@ impl Fault {
                 Elsewhere,
                 "the server is a replica (READONLY): write the address of the master".to_owned(),
             ),
-            "MOVED" | "ASK" => (
-                Elsewhere,
-                format!("the partition has moved to another server ({code})"),
+            "MOVED" => (
+                Moved,
+                "the partition has moved to another server (MOVED)".to_owned(),
+            ),
+            "CLUSTERDOWN" => (
+                Moved,
+                "the cluster does not serve the partition now (CLUSTERDOWN)".to_owned(),
+            ),
+            // Until all its keys are there the partition belongs to the first server, which calls no
+            // script that names a new key.
+            "ASK" | "TRYAGAIN" => (
+                Moved,
+                format!("the partition is being moved to another server ({code})"),
             ),
             "LOADING" => (Busy, "Redis is loading its data (LOADING)".to_owned()),
             "BUSY" => (
                 Busy,
                 "Redis runs a script that does not end (BUSY): end it by SCRIPT KILL".to_owned(),
             ),
-            "TRYAGAIN" | "CLUSTERDOWN" | "MASTERDOWN" | "NOREPLICAS" => {
-                (Busy, format!("Redis takes no writes now ({code})"))
-            }
+            "MASTERDOWN" | "NOREPLICAS" => (Busy, format!("Redis takes no writes now ({code})")),
             "NOSCRIPT" => (
                 NoScript,
                 "Redis has forgotten the scripts (NOSCRIPT)".to_owned(),
@@ -125,6 +136,10 @@ impl Fault {
             "CROSSSLOT" => (
                 Configuration,
                 "the server belongs to a cluster (CROSSSLOT): write redis+cluster://".to_owned(),
+            ),
+            "ERR" if detail.starts_with("This instance has cluster support disabled") => (
+                Configuration,
+                "the server belongs to no cluster: write redis://".to_owned(),
             ),
             _ => (
                 Refused,
@@ -140,7 +155,7 @@ impl Fault {
         match self.kind {
             FaultKind::Away if was_sent => AttemptError::Unknown(reason),
             FaultKind::Away => AttemptError::NotSent(reason),
-            FaultKind::Busy | FaultKind::Elsewhere | FaultKind::NoScript => {
+            FaultKind::Busy | FaultKind::Elsewhere | FaultKind::Moved | FaultKind::NoScript => {
                 AttemptError::Busy(reason)
             }
             // Until its deadline: a password that is replaced is right a moment later.
@@ -193,7 +208,7 @@ mod tests {
 
     #[test]
     fn an_error_of_redis_says_what_follows_and_what_to_do() {
-        use FaultKind::{Busy, Configuration, Elsewhere, Forbidden, NoScript, Refused};
+        use FaultKind::{Busy, Configuration, Elsewhere, Forbidden, Moved, NoScript, Refused};
         for (text, kind, hint) in [
             (
                 "NOPERM User bus has no permissions",
@@ -221,11 +236,17 @@ mod tests {
             ("OOM command not allowed", Busy, "maxmemory"),
             ("MISCONF Redis is configured", Busy, "disk"),
             ("READONLY You can't write", Elsewhere, "master"),
-            ("MOVED 3999 127.0.0.1:6381", Elsewhere, "moved"),
+            ("MOVED 3999 127.0.0.1:6381", Moved, "moved"),
+            ("ASK 3999 127.0.0.1:6381", Moved, "being moved"),
             ("LOADING Redis is loading", Busy, "loading"),
             ("BUSY Redis is busy", Busy, "SCRIPT KILL"),
-            ("TRYAGAIN Multiple keys", Busy, "TRYAGAIN"),
-            ("CLUSTERDOWN Hash slot not served", Busy, "CLUSTERDOWN"),
+            ("TRYAGAIN Multiple keys", Moved, "TRYAGAIN"),
+            ("CLUSTERDOWN Hash slot not served", Moved, "CLUSTERDOWN"),
+            (
+                "ERR This instance has cluster support disabled",
+                Configuration,
+                "redis://",
+            ),
             ("NOSCRIPT No matching script", NoScript, "scripts"),
             ("WRONGTYPE Operation", Refused, "prefix"),
             (

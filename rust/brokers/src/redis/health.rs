@@ -1,5 +1,6 @@
-//! The state of an engine, from the states of its links.
+//! The state of an engine, from the states of the links to its masters.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -7,8 +8,10 @@ use bus::engine::{Arrivals, EngineHealth, Health, Role};
 use parking_lot::Mutex;
 
 use super::fault::Fault;
+use super::master::Master;
+use super::masters::Masters;
 
-/// The states of the links, by their roles.
+/// The states of the links, by their masters and roles.
 #[derive(Debug)]
 pub(super) struct HealthBoard {
     /// Held while a change is told, so that changes are told in order.
@@ -17,78 +20,165 @@ pub(super) struct HealthBoard {
 
 #[derive(Debug)]
 struct States {
+    /// By the numbers of the masters.
+    masters: HashMap<u64, MasterState>,
+    /// Why partitions have no master, and since when.
+    cluster: Option<(Fault, Health)>,
+    /// What was told: of each role the worst state.
+    told: EngineHealth,
+}
+
+#[derive(Debug, Default)]
+struct MasterState {
     health: EngineHealth,
     /// Why there is no link.
     faults: [Option<Fault>; Role::COUNT],
 }
 
 impl HealthBoard {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(masters: &Masters) -> Self {
+        let states = masters.all().iter().map(|master| master.number);
         Self {
             states: Mutex::new(States {
-                health: EngineHealth::default(),
-                faults: Default::default(),
+                masters: states
+                    .map(|number| (number, MasterState::default()))
+                    .collect(),
+                cluster: None,
+                told: EngineHealth::default(),
             }),
         }
     }
 
-    /// The states now.
+    /// The worst state of each role.
     pub(super) fn now(&self) -> EngineHealth {
-        self.states.lock().health.clone()
+        self.states.lock().told.clone()
     }
 
-    /// Why there is no link of a role.
-    pub(super) fn fault(&self, role: Role) -> Fault {
-        let fault = self.states.lock().faults[role as usize].clone();
+    /// The state of the links of a role to one master.
+    pub(super) fn of(&self, master: &Master, role: Role) -> Health {
+        let states = self.states.lock();
+        match (states.told.of(role), states.masters.get(&master.number)) {
+            (Health::Closed, _) => Health::Closed,
+            (_, Some(state)) => state.health.of(role).clone(),
+            (_, None) => Health::Starting,
+        }
+    }
+
+    /// Why there is no link of a role to a master.
+    pub(super) fn fault(&self, master: &Master, role: Role) -> Fault {
+        let states = self.states.lock();
+        let state = states.masters.get(&master.number);
+        let fault = state.and_then(|state| state.faults[role as usize].clone());
         fault.unwrap_or_else(|| Fault::away("there is no link to Redis"))
     }
 
+    /// Why a partition has no master.
+    pub(super) fn no_master(&self) -> Fault {
+        let states = self.states.lock();
+        let fault = states.cluster.as_ref().map(|(fault, _)| fault.clone());
+        fault.unwrap_or_else(|| Fault::away("it is not known yet which server has the partition"))
+    }
+
     /// A link does its work.
-    pub(super) fn live(&self, role: Role, arrivals: &Arc<dyn Arrivals>) {
-        self.set(role, None, arrivals, |_| Health::Live);
+    pub(super) fn live(&self, master: &Master, role: Role, arrivals: &Arc<dyn Arrivals>) {
+        self.set(master, role, None, arrivals, |_| Health::Live);
     }
 
     /// No event comes through a link.
-    pub(super) fn silent(&self, role: Role, arrivals: &Arc<dyn Arrivals>) {
+    pub(super) fn silent(&self, master: &Master, role: Role, arrivals: &Arc<dyn Arrivals>) {
         let since = Instant::now();
-        self.set(role, None, arrivals, |_| Health::Silent { since });
+        self.set(master, role, None, arrivals, |_| Health::Silent { since });
     }
 
     /// A link has ended, or could not be made.
-    pub(super) fn away(&self, role: Role, fault: &Fault, arrivals: &Arc<dyn Arrivals>) {
-        let away = |before: &Health| Health::Away {
-            since: match before {
-                Health::Away { since, .. } | Health::Silent { since } => *since,
-                Health::Starting | Health::Live | Health::Closed => Instant::now(),
-            },
-            reason: fault.reason.clone(),
-            is_configuration: fault.is_configuration(),
-        };
-        self.set(role, Some(fault), arrivals, away);
+    pub(super) fn away(
+        &self,
+        master: &Master,
+        role: Role,
+        fault: &Fault,
+        arrivals: &Arc<dyn Arrivals>,
+    ) {
+        self.set(master, role, Some(fault), arrivals, |before| {
+            away(before, fault)
+        });
+    }
+
+    /// The masters have changed: the states of those that have left do not count any more.
+    pub(super) fn follow(&self, masters: &Masters, arrivals: &Arc<dyn Arrivals>) {
+        let mut states = self.states.lock();
+        let mut before = std::mem::take(&mut states.masters);
+        let numbers = masters.all().iter().map(|master| master.number);
+        states.masters = numbers
+            .map(|number| (number, before.remove(&number).unwrap_or_default()))
+            .collect();
+        states.tell(arrivals);
+    }
+
+    /// Whether each partition has a master, and why not.
+    pub(super) fn cluster(&self, fault: Option<&Fault>, arrivals: &Arc<dyn Arrivals>) {
+        let mut states = self.states.lock();
+        states.cluster = fault.map(|fault| {
+            let before = states.cluster.as_ref().map(|(_, health)| health);
+            (fault.clone(), away(before.unwrap_or(&Health::Live), fault))
+        });
+        states.tell(arrivals);
     }
 
     /// The engine was closed.
     pub(super) fn closed(&self, arrivals: &Arc<dyn Arrivals>) {
+        let mut states = self.states.lock();
         for role in Role::ALL {
-            self.set(role, None, arrivals, |_| Health::Closed);
+            states.told.set(role, Health::Closed);
+            arrivals.health(role, Health::Closed);
         }
     }
 
     fn set(
         &self,
+        master: &Master,
         role: Role,
         fault: Option<&Fault>,
         arrivals: &Arc<dyn Arrivals>,
         after: impl FnOnce(&Health) -> Health,
     ) {
         let mut states = self.states.lock();
-        states.faults[role as usize] = fault.cloned();
-        let before = states.health.of(role);
-        let health = after(before);
-        // A link may end after the engine was closed.
-        if *before != health && *before != Health::Closed {
-            states.health.set(role, health.clone());
-            arrivals.health(role, health);
+        // One that has left does not count any more.
+        if let Some(state) = states.masters.get_mut(&master.number) {
+            state.faults[role as usize] = fault.cloned();
+            let health = after(state.health.of(role));
+            state.health.set(role, health);
+            states.tell(arrivals);
         }
+    }
+}
+
+impl States {
+    /// Tells what has changed.
+    fn tell(&mut self, arrivals: &Arc<dyn Arrivals>) {
+        for role in Role::ALL {
+            let of_masters = self.masters.values().map(|state| state.health.of(role));
+            let of_cluster = self.cluster.iter().map(|(_, health)| health);
+            let worst = of_cluster
+                .chain(of_masters)
+                .min_by_key(|health| health.rank());
+            let worst = worst.cloned().unwrap_or(Health::Starting);
+            let told = self.told.of(role);
+            // A link may end after the engine was closed.
+            if *told != worst && *told != Health::Closed {
+                self.told.set(role, worst.clone());
+                arrivals.health(role, worst);
+            }
+        }
+    }
+}
+
+fn away(before: &Health, fault: &Fault) -> Health {
+    Health::Away {
+        since: match before {
+            Health::Away { since, .. } | Health::Silent { since } => *since,
+            Health::Starting | Health::Live | Health::Closed => Instant::now(),
+        },
+        reason: fault.reason.clone(),
+        is_configuration: fault.is_configuration(),
     }
 }

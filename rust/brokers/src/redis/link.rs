@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::{AsyncPushSender, MultiplexedConnection};
-use redis::{AsyncConnectionConfig, Cmd, ProtocolVersion, RedisConnectionInfo, Value};
-use tokio::sync::watch;
+use redis::{AsyncConnectionConfig, Cmd, ProtocolVersion, PushKind, RedisConnectionInfo, Value};
+use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
-use super::config::{Address, Config, Credentials, Times, Tls};
+use super::config::{Address, Config, Credentials, Times, Topology};
 use super::fault::{Fault, FaultKind, answered};
 use super::script::Script;
 use super::socket::{Activity, Socket};
@@ -35,28 +35,24 @@ pub(super) struct Link {
     digests: [String; Script::ALL.len()],
     /// Why the link has ended.
     end: Arc<watch::Sender<Option<Fault>>>,
+    /// Woken when an answer shows that partitions are elsewhere.
+    look: Arc<Notify>,
     driver: AbortHandle,
 }
 
 impl Link {
-    /// Connects to a master.
+    /// Connects to a master. `look` is woken when an answer shows that partitions are elsewhere.
     pub(super) async fn open(
         config: &Config,
         address: &Address,
         pushes: Option<Arc<dyn AsyncPushSender>>,
+        look: Arc<Notify>,
     ) -> Result<Self, Fault> {
-        let credentials = config.credentials.as_ref();
-        let database = config.database;
-        let mut link = Self::connect(
-            address,
-            config.tls.as_ref(),
-            credentials,
-            database,
-            config.times,
-            pushes,
-        )
-        .await?;
-        link.server = link.introduce().await?;
+        let (credentials, database) = (config.credentials.as_ref(), config.database);
+        let mut link = Self::connect(config, address, credentials, database, pushes).await?;
+        link.look = look;
+        let is_cluster = matches!(config.topology, Topology::Cluster { .. });
+        link.server = link.introduce(is_cluster).await?;
         for script in Script::ALL {
             link.digests[script as usize] = link.load(script).await?;
         }
@@ -65,13 +61,13 @@ impl Link {
 
     /// Connects to a server of any kind.
     pub(super) async fn connect(
+        config: &Config,
         address: &Address,
-        tls: Option<&Tls>,
         credentials: Option<&Credentials>,
         database: i64,
-        times: Times,
         pushes: Option<Arc<dyn AsyncPushSender>>,
     ) -> Result<Self, Fault> {
+        let times = config.times;
         let mut info = RedisConnectionInfo::default()
             .set_protocol(ProtocolVersion::RESP3)
             .set_skip_set_lib_name()
@@ -85,6 +81,7 @@ impl Link {
             info = info.set_password(password);
         }
         let activity = Arc::new(Activity::new());
+        let tls = config.tls.as_ref();
         let socket = Socket::connect(address, tls, times.connect, activity.clone()).await?;
         let mut settings = AsyncConnectionConfig::new().set_response_timeout(Some(times.answer));
         if let Some(pushes) = pushes {
@@ -105,6 +102,7 @@ impl Link {
             activity,
             digests: Default::default(),
             end,
+            look: Arc::default(),
             driver: driver.abort_handle(),
         })
     }
@@ -148,6 +146,59 @@ impl Link {
         self.noted(answer)
     }
 
+    /// Subscribes to channels of a cluster, and returns what Redis has said to each.
+    pub(super) async fn subscribe_sharded(
+        &self,
+        channels: &[Arc<str>],
+    ) -> Result<Vec<Result<(), Fault>>, Fault> {
+        let answers = self.sharded("SSUBSCRIBE", channels, &PushKind::SSubscribe);
+        self.noted(answers.await)
+    }
+
+    /// Ends the subscription of channels of a cluster. One that has moved has ended by that.
+    pub(super) async fn unsubscribe_sharded(&self, channels: &[Arc<str>]) -> Result<(), Fault> {
+        let answers = self.sharded("SUNSUBSCRIBE", channels, &PushKind::SUnsubscribe);
+        self.noted(answers.await).map(drop)
+    }
+
+    /// Sends one command for each channel, all at once: channels of one command would have to be of one
+    /// slot, and a refusal would be one answer in place of many.
+    async fn sharded(
+        &self,
+        command: &str,
+        channels: &[Arc<str>],
+        kind: &PushKind,
+    ) -> Result<Vec<Result<(), Fault>>, Fault> {
+        let mut commands = redis::pipe();
+        for channel in channels {
+            commands.cmd(command).arg(&**channel);
+        }
+        let mut connection = self.connection.clone();
+        let answers = connection
+            .send_packed_commands(&commands, 0, channels.len())
+            .await?;
+        let answers = answers.into_iter().zip(channels);
+        answers
+            .map(|(answer, channel)| match answer {
+                Value::ServerError(error) => {
+                    let fault = Fault::of_code(error.code(), error.details().unwrap_or_default());
+                    self.note(&fault);
+                    Ok(Err(fault))
+                }
+                Value::Push { kind: of, data } if of == *kind && is_of(&data, channel) => {
+                    Ok(Ok(()))
+                }
+                _ => Err(Self::out_of_step()),
+            })
+            .collect()
+    }
+
+    /// The client takes the end of a subscription that Redis has ended itself for the answer to a command
+    /// that is under way. All later answers are those to other commands then.
+    fn out_of_step() -> Fault {
+        Fault::away("Redis has ended a subscription in the middle of other answers")
+    }
+
     /// Ends the link.
     pub(super) fn end(&self, fault: Fault) {
         set_end(&self.end, fault);
@@ -183,6 +234,7 @@ impl Link {
             let ping = redis::cmd("PING");
             match tokio::time::timeout(rest, self.ask(&ping)).await {
                 Ok(Err(fault)) if fault.ends_link() => return fault,
+                Ok(Ok(Value::Push { .. })) => return Self::out_of_step(),
                 Ok(_) => {}
                 Err(_) if self.activity.silent_for() >= self.times.dead_after => {
                     let seconds = self.times.dead_after.as_secs_f64();
@@ -205,7 +257,7 @@ impl Link {
     }
 
     /// Asks the server who it is: a master of version 7 or later.
-    async fn introduce(&self) -> Result<ServerInfo, Fault> {
+    async fn introduce(&self, is_cluster: bool) -> Result<ServerInfo, Fault> {
         let mut command = redis::cmd("INFO");
         command.arg("server").arg("replication").arg("memory");
         let text = match self.ask(&command).await? {
@@ -229,8 +281,16 @@ impl Link {
                 "the server is Redis {version:.20}: the bus needs version 7 or later"
             )));
         }
+        if !is_cluster && field("redis_mode") == "cluster" {
+            return Err(Fault::configuration(
+                "the server belongs to a cluster: write redis+cluster://",
+            ));
+        }
         if field("role") != "master" {
-            return Err(Fault::of_text("READONLY"));
+            return Err(match is_cluster {
+                true => Fault::new(FaultKind::Elsewhere, "the server is a replica now"),
+                false => Fault::of_text("READONLY"),
+            });
         }
         let run = field("run_id").to_owned();
         if run.is_empty() {
@@ -251,19 +311,24 @@ impl Link {
     /// The fault in a script's answer for one stream or event. The link ends where it is of no use.
     pub(super) fn fault_of(&self, error: &str) -> Fault {
         let fault = Fault::of_text(error);
-        if fault.ends_link() {
-            self.end(fault.clone());
-        }
+        self.note(&fault);
         fault
     }
 
     fn noted<T>(&self, answer: Result<T, Fault>) -> Result<T, Fault> {
-        if let Err(fault) = &answer
-            && fault.ends_link()
-        {
-            self.end(fault.clone());
+        if let Err(fault) = &answer {
+            self.note(fault);
         }
         answer
+    }
+
+    fn note(&self, fault: &Fault) {
+        if fault.ends_link() {
+            self.end(fault.clone());
+        }
+        if fault.kind == FaultKind::Moved {
+            self.look.notify_one();
+        }
     }
 }
 
@@ -271,6 +336,11 @@ impl Drop for Link {
     fn drop(&mut self) {
         self.driver.abort();
     }
+}
+
+/// Whether a push is about a channel.
+fn is_of(data: &[Value], channel: &str) -> bool {
+    matches!(data.first(), Some(Value::BulkString(of)) if of == channel.as_bytes())
 }
 
 /// The first reason stands.

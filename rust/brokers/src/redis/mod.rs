@@ -1,4 +1,4 @@
-//! An engine over Redis: one server, or the master that sentinels name.
+//! An engine over Redis: one server, the master that sentinels name, or a cluster.
 //!
 //! Publishing is one script call for a batch. The script numbers the events of each stream, keeps them
 //! for clients that return, and publishes them, all at one moment. Each node subscribes to the channels
@@ -11,37 +11,43 @@
 //! - `names`: keys, channels and partitions;
 //! - `script`: what runs in Redis;
 //! - `fault`: what went wrong, and what follows;
-//! - `socket`, `link`, `backoff`, `supervisor`, `sentinel`: connections;
-//! - `publisher`, `reader`, `subscriber`, `wants`, `delivery`: what is done on them;
+//! - `master`, `masters`, `sentinel`, `cluster`, `view`: which server has which partition;
+//! - `socket`, `link`, `backoff`, `supervisor`: connections;
+//! - `publisher`, `reader`, `subscriber`, `wants`, `pace`, `delivery`, `probe`: what is done on them;
 //! - `health`: the state of all;
 //! - `stopped`: streams that the server refuses, and when they are asked for again;
-//! - `slot`, `shared`: what all of them have in common.
+//! - `shared`: what all of them have in common.
 
 mod backoff;
+mod cluster;
 mod config;
 mod delivery;
 mod fault;
 mod health;
 mod link;
+mod master;
+mod masters;
 mod names;
+mod pace;
+mod probe;
 mod publisher;
 mod reader;
 mod script;
 mod sentinel;
 mod shared;
-mod slot;
 mod socket;
 mod stopped;
 mod subscriber;
 mod supervisor;
+mod view;
 mod wants;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bus::engine::{
-    Arrivals, AttemptError, Capabilities, Engine, EngineHealth, HistoryKind, Numbering, Outgoing,
-    Page, Pending, ReadError, Role,
+    Arrivals, AttemptError, Capabilities, Engine, EngineHealth, Health, HistoryKind, Numbering,
+    Outgoing, Page, Pending, ReadError, Role,
 };
 use bus::{Position, StreamKey};
 use parking_lot::Mutex;
@@ -70,12 +76,6 @@ impl Redis {
     /// [`ConfigError`] when a setting is out of its range.
     pub fn new(config: Config) -> Result<Self, ConfigError> {
         config.check()?;
-        if matches!(config.topology, Topology::Cluster { .. }) {
-            return Err(ConfigError(
-                "redis+cluster:// cannot be used yet: write redis:// or redis+sentinel://"
-                    .to_owned(),
-            ));
-        }
         let capabilities = Capabilities {
             numbering: Numbering::Dense,
             history: config.history.map(|_| HistoryKind::Shared),
@@ -90,10 +90,6 @@ impl Redis {
             tasks: Tasks::default(),
         })
     }
-
-    fn channel(&self, stream: &StreamKey) -> Arc<str> {
-        self.shared.names.stream(stream).channel().into()
-    }
 }
 
 impl Engine for Redis {
@@ -106,10 +102,8 @@ impl Engine for Redis {
             return;
         }
         self.shared.config.warn_of_plain_text();
-        let mut tasks = self.tasks.0.lock();
-        for role in Role::ALL {
-            tasks.push(tokio::spawn(supervisor::keep(self.shared.clone(), role)));
-        }
+        let links = tokio::spawn(supervisor::run(self.shared.clone()));
+        self.tasks.0.lock().push(links);
     }
 
     fn partition(&self, stream: &StreamKey) -> u32 {
@@ -129,11 +123,18 @@ impl Engine for Redis {
     }
 
     fn want(&self, stream: &StreamKey) {
-        self.shared.wants.want(self.channel(stream), stream);
+        let names = self.shared.names.stream(stream);
+        let (channel, partition) = (names.channel().into(), names.partition);
+        if self.shared.wants.want(channel, partition, stream) {
+            self.shared.wants_changed(partition);
+        }
     }
 
     fn unwant(&self, stream: &StreamKey) {
-        self.shared.wants.unwant(self.channel(stream));
+        let channel = self.shared.names.stream(stream).channel().into();
+        if let Some(partition) = self.shared.wants.unwant(channel) {
+            self.shared.wants_changed(partition);
+        }
     }
 
     fn read(
@@ -154,6 +155,14 @@ impl Engine for Redis {
 
     fn health(&self) -> EngineHealth {
         self.shared.health.now()
+    }
+
+    fn publisher_health(&self, partition: u32) -> Health {
+        let masters = self.shared.masters();
+        match masters.of(partition) {
+            Some(master) => self.shared.health.of(master, Role::Publisher),
+            None => self.shared.health.now().of(Role::Publisher).clone(),
+        }
     }
 
     fn close(&self, drain: Duration) -> Pending<()> {

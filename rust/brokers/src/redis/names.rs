@@ -16,17 +16,39 @@ pub(super) struct Names {
     prefix: String,
     /// What names of each partition begin with: `prefix:{tag}:`.
     partitions: Vec<String>,
+    /// The slot of each partition in a cluster.
+    slots: Vec<u16>,
 }
 
 impl Names {
     pub(super) fn new(prefix: &str, partitions: u32) -> Self {
+        let tags: Vec<String> = tags(partitions)
+            .into_iter()
+            .map(|tag| tag.to_string())
+            .collect();
         Self {
             prefix: prefix.to_owned(),
-            partitions: tags(partitions)
+            slots: tags.iter().map(|tag| slot(tag.as_bytes())).collect(),
+            partitions: tags
                 .into_iter()
                 .map(|tag| format!("{prefix}:{{{tag}}}:"))
                 .collect(),
         }
+    }
+
+    /// The slot of a partition in a cluster.
+    pub(super) fn slot(&self, partition: u32) -> u16 {
+        self.slots[partition as usize]
+    }
+
+    /// The slots of all partitions.
+    pub(super) fn slots(&self) -> impl Iterator<Item = u16> {
+        self.slots.iter().copied()
+    }
+
+    /// The slot of [`Self::layout`] in a cluster.
+    pub(super) fn layout_slot(&self) -> u16 {
+        slot(self.layout().as_bytes())
     }
 
     /// The key of what all nodes must agree on.
@@ -166,8 +188,8 @@ fn tags(partitions: u32) -> Vec<u32> {
     tags.into_iter().flatten().collect()
 }
 
-/// The slot of a hash tag: CRC-16/XMODEM.
-pub(super) fn slot(tag: &[u8]) -> u16 {
+/// The slot of a hash tag, or of a key without one: CRC-16/XMODEM.
+fn slot(tag: &[u8]) -> u16 {
     let mut crc = 0_u16;
     for byte in tag {
         crc ^= u16::from(*byte) << 8;
@@ -292,6 +314,10 @@ mod tests {
                 .map(|tag| u32::from(slot(tag.to_string().as_bytes())) / width)
                 .collect();
             assert_eq!(parts.len() as u32, partitions);
+            let names = Names::new("fs1", partitions);
+            for (partition, tag) in (0..).zip(&tags) {
+                assert_eq!(names.slot(partition), slot(tag.to_string().as_bytes()));
+            }
         }
         let names = Names::new("fs1", 64);
         let mut counts = [0; 64];

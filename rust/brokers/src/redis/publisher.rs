@@ -15,26 +15,13 @@ type Attempt = Result<Position, AttemptError>;
 /// The most bytes of one call; one event may be larger.
 const CALL_BYTES: usize = 4 * 1024 * 1024;
 
-/// Checks what all nodes must agree on, and warns of what Redis may forget.
+/// Checks what all nodes must agree on, and warns of what Redis may forget. In a cluster one master alone
+/// has the key of it.
 pub(super) async fn check(shared: &Shared, link: &Link) -> Result<(), Fault> {
-    let partitions = shared.config.partitions.to_string();
-    let mut command = redis::cmd("SET");
-    command
-        .arg(shared.names.layout())
-        .arg(&partitions)
-        .arg("NX")
-        .arg("GET");
-    if let Value::BulkString(found) = link.ask(&command).await?
-        && found != partitions.as_bytes()
+    if !shared.is_cluster()
+        && let Some(fault) = disagreement(shared, link).await?
     {
-        let found = String::from_utf8_lossy(&found)
-            .chars()
-            .take(10)
-            .collect::<String>();
-        return Err(Fault::configuration(format!(
-            "other nodes use partitions={found} and this one partitions={partitions}: write the same \
-             number in all, or another prefix"
-        )));
+        return Err(fault);
     }
     let eviction = &link.server.eviction;
     if eviction.starts_with("allkeys") || eviction.starts_with("volatile") {
@@ -46,6 +33,31 @@ pub(super) async fn check(shared: &Shared, link: &Link) -> Result<(), Fault> {
         );
     }
     Ok(())
+}
+
+/// Returns in what this node differs from the others.
+pub(super) async fn disagreement(shared: &Shared, link: &Link) -> Result<Option<Fault>, Fault> {
+    let partitions = shared.config.partitions.to_string();
+    let mut command = redis::cmd("SET");
+    command
+        .arg(shared.names.layout())
+        .arg(&partitions)
+        .arg("NX")
+        .arg("GET");
+    let Value::BulkString(found) = link.ask(&command).await? else {
+        return Ok(None);
+    };
+    if found == partitions.as_bytes() {
+        return Ok(None);
+    }
+    let found = String::from_utf8_lossy(&found)
+        .chars()
+        .take(10)
+        .collect::<String>();
+    Ok(Some(Fault::configuration(format!(
+        "other nodes use partitions={found} and this one partitions={partitions}: write the same \
+         number in all, or another prefix"
+    ))))
 }
 
 /// Publishes events of one partition, in this order.
@@ -116,10 +128,12 @@ fn call_size(events: &[Outgoing]) -> usize {
 
 /// One call; whether it was sent is told beside its answer.
 async fn attempt(shared: &Shared, events: &[Outgoing]) -> (Result<Vec<Attempt>, Fault>, bool) {
-    let Some(link) = shared.slot(Role::Publisher).current() else {
-        return (Err(shared.health.fault(Role::Publisher)), false);
+    let partition = shared.names.partition(&events[0].stream);
+    let (master, link) = match shared.link(partition, Role::Publisher) {
+        Ok(found) => found,
+        Err(fault) => return (Err(fault), false),
     };
-    let calls = reader::calls(shared, &link);
+    let calls = reader::calls(shared, &master, &link);
     let answer = link
         .call(Script::Publish, |digest| calls.publish(digest, events))
         .await

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use bus::engine::{Page, ReadError, Role};
 use bus::{Position, StreamKey};
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 
 use super::fault::{Fault, FaultKind};
 use super::link::Link;
+use super::master::Master;
 use super::script::{Calls, Script, page, positions};
 use super::shared::Shared;
 
@@ -23,8 +24,9 @@ pub(super) async fn read(
     limit: usize,
 ) -> Result<Page, ReadError> {
     let unavailable = |fault: Fault| ReadError::Unavailable(fault.reason);
-    let link = link(shared, Role::Reader).map_err(unavailable)?;
-    let calls = calls(shared, &link);
+    let partition = shared.names.partition(stream);
+    let (master, link) = shared.link(partition, Role::Reader).map_err(unavailable)?;
+    let calls = calls(shared, &master, &link);
     let answer = link
         .call(Script::Read, |digest| {
             calls.read(digest, stream, after, limit)
@@ -36,23 +38,29 @@ pub(super) async fn read(
 
 /// Returns the newest position of each stream, asked on the link that delivers: the answer comes behind
 /// what was published before.
+/// A master that is away concerns its streams alone.
 pub(super) async fn heads(
     shared: &Shared,
     streams: &[StreamKey],
 ) -> Vec<Result<Position, ReadError>> {
     let unavailable = |fault: Fault| ReadError::Unavailable(fault.reason);
     let asked: Vec<&StreamKey> = streams.iter().collect();
-    let heads = match link(shared, Role::Subscriber) {
-        Ok(link) => heads_on(shared, &link, &asked).await,
-        Err(fault) => Err(fault),
-    };
-    match heads {
-        Ok(heads) => heads
-            .into_iter()
-            .map(|head| head.map_err(unavailable))
-            .collect(),
-        Err(fault) => vec![Err(unavailable(fault)); streams.len()],
+    let parts = by_partition(shared, &asked);
+    let answers = join_all(parts.iter().map(|(partition, places, streams)| async move {
+        let heads = match shared.link(*partition, Role::Subscriber) {
+            Ok((master, link)) => heads_on(shared, &master, &link, streams).await,
+            Err(fault) => Err(fault),
+        };
+        (places, heads)
+    }));
+    let mut heads = vec![Ok(Position::default()); streams.len()];
+    for (places, found) in answers.await {
+        let found = found.unwrap_or_else(|fault| vec![Err(fault); places.len()]);
+        for (place, head) in places.iter().zip(found) {
+            heads[*place] = head.map_err(unavailable);
+        }
     }
+    heads
 }
 
 /// A stream's place among those that were asked for, and its newest position.
@@ -66,14 +74,15 @@ type Head = (usize, Result<Position, Fault>);
 /// A fault of the link or of the user: no stream has a position.
 pub(super) async fn heads_on(
     shared: &Shared,
+    master: &Arc<Master>,
     link: &Arc<Link>,
     streams: &[&StreamKey],
 ) -> Result<Vec<Result<Position, Fault>>, Fault> {
-    let calls = calls(shared, link);
+    let calls = calls(shared, master, link);
     let parts = by_partition(shared, streams);
     let asked = parts
         .iter()
-        .flat_map(|(places, streams)| places.chunks(STREAMS).zip(streams.chunks(STREAMS)));
+        .flat_map(|(_, places, streams)| places.chunks(STREAMS).zip(streams.chunks(STREAMS)));
     let calls = &calls;
     let answers = try_join_all(
         asked.map(|(places, streams)| heads_of_partition(link, calls, places, streams)),
@@ -131,32 +140,28 @@ async fn heads_of_call(
     Ok(found.into_iter().map(head).collect())
 }
 
-fn link(shared: &Shared, role: Role) -> Result<Arc<Link>, Fault> {
-    shared
-        .slot(role)
-        .current()
-        .ok_or_else(|| shared.health.fault(role))
-}
-
 /// Returns what writes the script calls of a link.
-pub(super) fn calls<'a>(shared: &'a Shared, link: &'a Link) -> Calls<'a> {
+pub(super) fn calls<'a>(shared: &'a Shared, master: &'a Master, link: &'a Link) -> Calls<'a> {
     Calls {
         config: &shared.config,
         names: &shared.names,
+        master,
         run: &link.server.run,
     }
 }
 
-/// Splits streams by partition, with their places.
-fn by_partition<'a>(
-    shared: &Shared,
-    streams: &[&'a StreamKey],
-) -> Vec<(Vec<usize>, Vec<&'a StreamKey>)> {
-    let mut parts: HashMap<u32, (Vec<usize>, Vec<&StreamKey>)> = HashMap::new();
+/// Streams of one partition, and their places among those that were asked for.
+type Part<'a> = (u32, Vec<usize>, Vec<&'a StreamKey>);
+
+/// Splits streams by partition.
+fn by_partition<'a>(shared: &Shared, streams: &[&'a StreamKey]) -> Vec<Part<'a>> {
+    let mut parts: HashMap<u32, Part> = HashMap::new();
     for (place, stream) in streams.iter().enumerate() {
-        let part = parts.entry(shared.names.partition(stream)).or_default();
-        part.0.push(place);
-        part.1.push(*stream);
+        let partition = shared.names.partition(stream);
+        let part = parts.entry(partition);
+        let (_, places, streams) = part.or_insert_with(|| (partition, Vec::new(), Vec::new()));
+        places.push(place);
+        streams.push(*stream);
     }
     parts.into_values().collect()
 }

@@ -11,6 +11,7 @@ use redis::{Cmd, Value};
 
 use super::config::Config;
 use super::fault::Fault;
+use super::master::Master;
 use super::names::Names;
 
 /// The most events of one call.
@@ -50,10 +51,10 @@ impl Script {
 }
 
 /// What every call of a script tells of the server and of the caller.
-#[derive(Debug)]
 pub(super) struct Calls<'a> {
     pub(super) config: &'a Config,
     pub(super) names: &'a Names,
+    pub(super) master: &'a Master,
     /// The run of the server that the connection leads to.
     pub(super) run: &'a str,
 }
@@ -85,12 +86,12 @@ impl Calls<'_> {
         for (event, number) in batch.iter().zip(&numbers) {
             call.arg(names[*number].id(&event.id));
         }
-        self.common(&mut call)?;
+        self.common(&mut call, partition)?;
         let history = self.config.history;
         call.arg(history.map_or(0, |history| history.events))
             .arg(history.map_or(1, |history| history.age.as_secs()))
             .arg(self.config.idempotency.as_secs())
-            .arg("PUBLISH")
+            .arg(self.config.publish_command())
             .arg(names.len());
         for names in &names {
             call.arg(names.channel());
@@ -112,7 +113,7 @@ impl Calls<'_> {
         for names in &names {
             call.arg(names.counter()).arg(names.history());
         }
-        self.common(&mut call)?;
+        self.common(&mut call, partition)?;
         Ok(call)
     }
 
@@ -127,7 +128,7 @@ impl Calls<'_> {
         let names = self.names.stream(stream);
         let mut call = self.start(digest, 3, names.partition);
         call.arg(names.counter()).arg(names.history());
-        self.common(&mut call)?;
+        self.common(&mut call, names.partition)?;
         call.arg(after.epoch.to_string())
             .arg(after.offset.major)
             .arg(limit)
@@ -143,7 +144,7 @@ impl Calls<'_> {
         call
     }
 
-    fn common(&self, call: &mut Cmd) -> Result<(), Fault> {
+    fn common(&self, call: &mut Cmd, partition: u32) -> Result<(), Fault> {
         let fresh = getrandom::u64()
             .map_err(|error| Fault::away(format!("the system has no random numbers: {error}")))?;
         let kept = self.counter_kept();
@@ -155,7 +156,8 @@ impl Calls<'_> {
         call.arg(self.run)
             .arg(Epoch(fresh).to_string())
             .arg(period)
-            .arg(kept.as_secs());
+            .arg(kept.as_secs())
+            .arg(self.master.former_run(partition).as_deref().unwrap_or(""));
         Ok(())
     }
 

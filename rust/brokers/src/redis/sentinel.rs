@@ -45,15 +45,7 @@ pub(super) async fn masters(
 
 async fn ask(config: &Config, sentinel: &Address, name: &str) -> Result<Address, Fault> {
     let credentials = config.sentinel_credentials.as_ref();
-    let link = Link::connect(
-        sentinel,
-        config.tls.as_ref(),
-        credentials,
-        0,
-        config.times,
-        None,
-    )
-    .await?;
+    let link = Link::connect(config, sentinel, credentials, 0, None).await?;
     let mut command = redis::cmd("SENTINEL");
     command.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
     match link.ask(&command).await? {

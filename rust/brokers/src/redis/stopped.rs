@@ -47,7 +47,7 @@ impl Stopped {
     /// A stream could not be made ready. What is new of it is told.
     pub(super) fn add(&mut self, channel: &Arc<str>, names: &StreamNames<'_>, fault: &Fault) {
         let now = Instant::now();
-        let is_busy = fault.kind == FaultKind::Busy;
+        let is_busy = matches!(fault.kind, FaultKind::Busy | FaultKind::Moved);
         let known = self.streams.remove(channel);
         let failures = known
             .as_ref()
@@ -68,7 +68,7 @@ impl Stopped {
                 "a stream of the bus is not ready, and its events do not come: it is asked for again until it is; other streams go on"
             );
         }
-        let pause = self.pause(is_busy, failures);
+        let pause = self.pause(fault.kind, failures);
         let stopped = StoppedStream {
             failures,
             again_at: now + pause.mul_f64(0.5 + fastrand::f64() / 2.0),
@@ -80,6 +80,11 @@ impl Stopped {
     /// A stream is ready, or not wanted any more.
     pub(super) fn remove(&mut self, channel: &str) {
         self.streams.remove(channel);
+    }
+
+    /// Keeps the streams of these channels alone.
+    pub(super) fn retain(&mut self, is_kept: impl Fn(&str) -> bool) {
+        self.streams.retain(|channel, _| is_kept(channel));
     }
 
     /// When a stream is asked for again, the first of them.
@@ -96,13 +101,16 @@ impl Stopped {
         due.map(|(channel, _)| channel.clone()).collect()
     }
 
-    fn pause(&self, is_busy: bool, failures: u32) -> Duration {
-        let first = self.times.backoff_limit;
-        if is_busy {
-            return first;
+    fn pause(&self, kind: FaultKind, failures: u32) -> Duration {
+        let longest = self.times.backoff_limit;
+        let doubled =
+            |first: Duration| first.saturating_mul(2_u32.saturating_pow(failures.min(16)));
+        match kind {
+            FaultKind::Busy => longest,
+            // A partition is moved within moments.
+            FaultKind::Moved => doubled(self.times.backoff).min(longest),
+            _ => doubled(longest).min(self.times.configuration_pause.max(longest)),
         }
-        let doubled = first.saturating_mul(2_u32.saturating_pow(failures.min(16)));
-        doubled.min(self.times.configuration_pause.max(first))
     }
 }
 

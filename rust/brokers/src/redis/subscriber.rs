@@ -1,85 +1,202 @@
-//! The work of the subscriber link: subscribes what is wanted, tells what is ready, and proves that
-//! events come through.
+//! The work of a subscriber link: subscribes what is wanted of the partitions of its master, and tells what
+//! is ready.
 //!
 //! One task does it, one step after the other. So it always knows what is subscribed: what was wanted,
-//! not wanted and wanted again before it looks is settled by what is wanted when it looks. Not here: the
-//! events (`delivery`).
+//! not wanted and wanted again before it looks is settled by what is wanted when it looks. Partitions that
+//! come are looked at as a whole; those that go are left to their new master. Not here: the events
+//! (`delivery`), the proof that they come through (`probe`).
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap};
+use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bus::StreamKey;
 use bus::engine::{Role, Scope};
+use tokio::time::sleep_until;
 
 use super::delivery::Delivery;
-use super::fault::Fault;
+use super::fault::{Fault, FaultKind};
 use super::link::Link;
+use super::master::Master;
+use super::masters::Masters;
+use super::pace::Pace;
+use super::probe::prove;
 use super::reader;
 use super::shared::Shared;
 use super::stopped::Stopped;
 use super::wants::Wanted;
 
-/// The most channels of one command.
+/// The most channels that are looked at in one step.
 const NAMES: usize = 512;
 
 /// Serves a new link until it is of no use.
 pub(super) async fn serve(
     shared: &Arc<Shared>,
+    master: &Arc<Master>,
     link: &Arc<Link>,
     delivery: &Arc<Delivery>,
 ) -> Fault {
     let settled = async {
-        match Settling::new(shared, link).settle().await {
+        match Settling::new(shared, master, link, delivery).settle().await {
             Ok(never) => match never {},
             Err(fault) => fault,
         }
     };
     tokio::select! {
         fault = settled => fault,
-        fault = prove(shared, delivery) => fault,
+        fault = prove(shared, master, delivery) => fault,
     }
 }
 
 /// Brings what is subscribed on a link to what is wanted.
 struct Settling<'a> {
     shared: &'a Arc<Shared>,
+    master: &'a Arc<Master>,
     link: &'a Arc<Link>,
-    subscribed: HashSet<Arc<str>>,
+    delivery: &'a Arc<Delivery>,
+    /// The partitions of the master.
+    partitions: BTreeSet<u32>,
+    /// Which of them has the channel of the probes.
+    probe: Option<u32>,
+    /// The partition after the one that was tried last for that.
+    probes_tried: u32,
+    /// The partition of each channel that is subscribed.
+    subscribed: HashMap<Arc<str>, u32>,
     /// Wanted streams that cannot be made ready now.
     stopped: Stopped,
+    pace: Pace,
 }
 
 impl<'a> Settling<'a> {
-    fn new(shared: &'a Arc<Shared>, link: &'a Arc<Link>) -> Self {
+    fn new(
+        shared: &'a Arc<Shared>,
+        master: &'a Arc<Master>,
+        link: &'a Arc<Link>,
+        delivery: &'a Arc<Delivery>,
+    ) -> Self {
         Self {
             shared,
+            master,
             link,
-            subscribed: HashSet::new(),
+            delivery,
+            partitions: BTreeSet::new(),
+            probe: None,
+            probes_tried: 0,
+            subscribed: HashMap::new(),
             stopped: Stopped::new(shared.config.times),
+            pace: Pace::new(Instant::now()),
         }
     }
 
-    async fn settle(mut self) -> Result<std::convert::Infallible, Fault> {
+    async fn settle(mut self) -> Result<Infallible, Fault> {
         let shared = self.shared;
-        let probe = std::slice::from_ref(&shared.probe);
-        self.link.subscribe(probe).await?;
-        // What came between the last link and this one is not known. It is said before streams are
-        // ready again: whoever reads history from now on finds it.
-        shared.arrivals().doubt(Scope::All);
-        shared.wants.restart();
+        let mut masters = shared.masters.subscribe();
         let mut is_live = false;
+        masters.mark_changed();
         loop {
-            let changed = shared.wants.take();
-            if changed.is_empty() {
-                if !is_live {
-                    shared.health.live(Role::Subscriber, shared.arrivals());
-                    is_live = true;
-                }
-                self.wait().await;
+            if masters.has_changed().unwrap_or_default() {
+                let now = masters.borrow_and_update().clone();
+                self.follow(&now);
             }
+            self.look_at_ended();
+            if self.probe.is_none() {
+                self.listen_to_probes().await?;
+            }
+            let changed = shared.wants.take(self.master.number, &self.partitions);
             for channels in changed.chunks(NAMES) {
                 self.settle_some(channels).await?;
+            }
+            if !changed.is_empty() {
+                continue;
+            }
+            if !is_live {
+                shared
+                    .health
+                    .live(self.master, Role::Subscriber, shared.arrivals());
+                is_live = true;
+            }
+            tokio::select! {
+                () = self.wait() => {}
+                _ = masters.changed() => masters.mark_changed(),
+            }
+        }
+    }
+
+    /// Takes the partitions that have come to the master, and forgets those that have gone.
+    fn follow(&mut self, masters: &Masters) {
+        let shared = self.shared;
+        let now = masters.partitions_of(self.master);
+        let come: BTreeSet<u32> = now.difference(&self.partitions).copied().collect();
+        self.subscribed
+            .retain(|_, partition| now.contains(partition));
+        self.stopped.retain(|channel| {
+            let want = shared.wants.get(channel);
+            want.is_some_and(|want| now.contains(&want.partition))
+        });
+        self.partitions = now;
+        if !self
+            .probe
+            .is_some_and(|probe| self.partitions.contains(&probe))
+        {
+            self.lose_probe();
+        }
+        if come.is_empty() {
+            return;
+        }
+        // What came before this link is not known. It is said before streams are ready again: whoever
+        // reads history from now on finds it.
+        let streams = shared.wants.begin(self.master.number, &come);
+        if come.len() == shared.config.partitions as usize {
+            shared.arrivals().doubt(Scope::All);
+        } else {
+            for stream in streams {
+                shared.arrivals().doubt(Scope::Stream(stream));
+            }
+        }
+    }
+
+    /// Subscribes to the channel of the probes in one of the partitions. Where that is being moved the next
+    /// one is tried later.
+    async fn listen_to_probes(&mut self) -> Result<(), Fault> {
+        let after = self.partitions.range(self.probes_tried..).next();
+        let Some(partition) = after.or(self.partitions.first()).copied() else {
+            return Ok(());
+        };
+        self.probes_tried = partition + 1;
+        let channel = self.shared.probe(partition);
+        let refused = self.subscribe_all(std::slice::from_ref(&channel)).await?;
+        match refused.into_iter().next() {
+            Some((_, fault)) if fault.is_configuration() => Err(fault),
+            Some(_) => Ok(()),
+            None => {
+                self.probe = Some(partition);
+                self.delivery.set_probe(Some(channel));
+                Ok(())
+            }
+        }
+    }
+
+    fn lose_probe(&mut self) {
+        self.probe = None;
+        self.delivery.set_probe(None);
+    }
+
+    /// Looks at what Redis has ended: it does so when a partition leaves the server.
+    fn look_at_ended(&mut self) {
+        for channel in self.delivery.take_ended() {
+            let Some((channel, _)) = self.subscribed.remove_entry(&*channel) else {
+                if self.delivery.probe().as_deref() == Some(&*channel) {
+                    self.lose_probe();
+                }
+                continue;
+            };
+            self.shared.look_again();
+            if let Some(want) = self.shared.wants.get(&channel) {
+                let scope = Scope::Stream(want.stream.clone());
+                self.shared.arrivals().doubt(scope);
+                let reason = "the partition has moved to another server";
+                self.stop(&channel, &want, &Fault::new(FaultKind::Moved, reason));
             }
         }
     }
@@ -88,15 +205,20 @@ impl<'a> Settling<'a> {
     async fn wait(&self) {
         let wants = &self.shared.wants;
         let collected = async {
-            wants.changed().await;
+            tokio::select! {
+                () = self.master.wants_changed.notified() => {}
+                () = self.delivery.some_ended() => {}
+            }
             tokio::time::sleep(self.shared.config.times.collect).await;
         };
-        let Some(again_at) = self.stopped.next() else {
+        let without_probe = Instant::now() + self.shared.config.times.backoff_limit;
+        let without_probe = self.probe.is_none().then_some(without_probe);
+        let Some(again_at) = self.stopped.next().into_iter().chain(without_probe).min() else {
             return collected.await;
         };
         tokio::select! {
             () = collected => {}
-            () = tokio::time::sleep_until(again_at.into()) => {
+            () = sleep_until(again_at.into()) => {
                 for channel in self.stopped.due(Instant::now()) {
                     wants.look_again(&channel);
                 }
@@ -110,7 +232,7 @@ impl<'a> Settling<'a> {
         let mut new = Vec::new();
         let mut old = Vec::new();
         for channel in channels {
-            let is_subscribed = self.subscribed.contains(channel);
+            let is_subscribed = self.subscribed.contains_key(channel);
             match wants.get(channel) {
                 Some(want) => {
                     if !is_subscribed {
@@ -127,35 +249,70 @@ impl<'a> Settling<'a> {
             }
         }
         if !old.is_empty() {
-            self.link.unsubscribe(&old).await?;
-            for channel in &old {
-                self.subscribed.remove(channel);
+            self.unsubscribe(&old).await?;
+        }
+        let refused = self.subscribe(&new).await?;
+        for (channel, want) in &wanted {
+            match refused.get(channel) {
+                Some(fault) => self.stop(channel, want, fault),
+                None => _ = self.subscribed.insert(channel.clone(), want.partition),
             }
         }
-        for (channel, fault) in self.subscribe(&new).await? {
-            let want = wanted.iter().position(|(wanted, _)| *wanted == channel);
-            if let Some(want) = want {
-                let (channel, want) = wanted.swap_remove(want);
-                self.stop(&channel, &want, &fault);
-            }
-        }
+        wanted.retain(|(channel, _)| !refused.contains_key(channel));
         if !wanted.is_empty() {
             self.make_ready(&wanted).await?;
         }
         Ok(())
     }
 
-    /// Subscribes to channels. Where that is refused each half of them is tried: so the one that it is
-    /// about hinders no other. Returns those that are refused.
-    async fn subscribe(&mut self, new: &[Arc<str>]) -> Result<Vec<(Arc<str>, Fault)>, Fault> {
-        let mut refused = Vec::new();
-        let mut rest = Vec::new();
-        if !new.is_empty() {
-            rest.push(new);
+    async fn unsubscribe(&mut self, old: &[Arc<str>]) -> Result<(), Fault> {
+        if self.shared.is_cluster() {
+            self.delivery.leave(old);
+            self.link.unsubscribe_sharded(old).await?;
+            self.delivery.has_left();
+        } else {
+            self.link.unsubscribe(old).await?;
         }
+        for channel in old {
+            self.subscribed.remove(channel);
+        }
+        Ok(())
+    }
+
+    /// Subscribes to channels, not too many in a second. Returns those that are refused.
+    async fn subscribe(&mut self, new: &[Arc<str>]) -> Result<HashMap<Arc<str>, Fault>, Fault> {
+        if new.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let at = self.pace.next(Instant::now(), new.len());
+        sleep_until(at.into()).await;
+        Ok(self.subscribe_all(new).await?.into_iter().collect())
+    }
+
+    async fn subscribe_all(&self, new: &[Arc<str>]) -> Result<Vec<(Arc<str>, Fault)>, Fault> {
+        if !self.shared.is_cluster() {
+            return self.subscribe_at_once(new).await;
+        }
+        let answers = self.link.subscribe_sharded(new).await?;
+        let mut refused = Vec::new();
+        for (channel, answer) in new.iter().zip(answers) {
+            match answer {
+                Ok(()) => {}
+                Err(fault) if fault.kind == FaultKind::Configuration => return Err(fault),
+                Err(fault) => refused.push((channel.clone(), fault)),
+            }
+        }
+        Ok(refused)
+    }
+
+    /// Subscribes to channels by one command. Where that is refused each half of them is tried: so the one
+    /// that it is about hinders no other.
+    async fn subscribe_at_once(&self, new: &[Arc<str>]) -> Result<Vec<(Arc<str>, Fault)>, Fault> {
+        let mut refused = Vec::new();
+        let mut rest = vec![new];
         while let Some(channels) = rest.pop() {
             match self.link.subscribe(channels).await {
-                Ok(()) => self.subscribed.extend(channels.iter().cloned()),
+                Ok(()) => {}
                 Err(fault) if !fault.may_be_of_one_stream() => return Err(fault),
                 Err(fault) => match channels {
                     [channel] => refused.push((channel.clone(), fault)),
@@ -174,7 +331,7 @@ impl<'a> Settling<'a> {
     async fn make_ready(&mut self, wanted: &[(Arc<str>, Wanted)]) -> Result<(), Fault> {
         // Asked on this link: the server that answers is the one that delivers.
         let streams: Vec<&StreamKey> = wanted.iter().map(|(_, want)| &want.stream).collect();
-        let heads = reader::heads_on(self.shared, self.link, &streams).await?;
+        let heads = reader::heads_on(self.shared, self.master, self.link, &streams).await?;
         for ((channel, want), head) in wanted.iter().zip(heads) {
             match head {
                 Ok(head) => {
@@ -196,49 +353,8 @@ impl<'a> Settling<'a> {
     }
 }
 
-/// Publishes a probe where no event has come for a while; returns when one does not come back.
-async fn prove(shared: &Arc<Shared>, delivery: &Arc<Delivery>) -> Fault {
-    let times = shared.config.times;
-    loop {
-        // A probe that helps nothing is sent more and more rarely.
-        let failures = *shared.probe_failures.lock();
-        let patience = times
-            .probe_after
-            .saturating_mul(2_u32.saturating_pow(failures.min(16)))
-            .min(times.probe_limit.max(times.probe_after))
-            .mul_f64(0.8 + fastrand::f64() * 0.4);
-        let silent = delivery.activity.silent_for();
-        if let Some(rest) = patience.checked_sub(silent).filter(|rest| !rest.is_zero()) {
-            tokio::time::sleep(rest).await;
-            continue;
-        }
-        let Some(publisher) = shared.slot(Role::Publisher).current() else {
-            // That there is no link is told already.
-            tokio::time::sleep(times.probe_answer.min(Duration::from_secs(1))).await;
-            continue;
-        };
-        let number = fastrand::u64(1..);
-        let mut answers = delivery.probe.subscribe();
-        let mut command = redis::cmd("PUBLISH");
-        command.arg(&*shared.probe).arg(number);
-        if publisher.ask(&command).await.is_err() {
-            tokio::time::sleep(times.probe_answer.min(Duration::from_secs(1))).await;
-            continue;
-        }
-        let answer = answers.wait_for(|answer| *answer == number);
-        if tokio::time::timeout(times.probe_answer, answer)
-            .await
-            .is_ok()
-        {
-            *shared.probe_failures.lock() = 0;
-            continue;
-        }
-        *shared.probe_failures.lock() += 1;
-        shared.health.silent(Role::Subscriber, shared.arrivals());
-        let seconds = times.probe_answer.as_secs_f64();
-        return Fault::away(format!(
-            "a probe was published and has not come back within {seconds} seconds: publishing and \
-             subscribing may have led to two servers"
-        ));
+impl Drop for Settling<'_> {
+    fn drop(&mut self) {
+        self.shared.wants.end(self.master.number);
     }
 }

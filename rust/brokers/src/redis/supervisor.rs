@@ -1,9 +1,12 @@
 //! Keeps the links: connects, puts a link where it is used, and connects again when it has ended.
 
+use std::collections::HashSet;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bus::engine::Role;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use redis::aio::AsyncPushSender;
 
 use super::backoff::Backoff;
@@ -11,16 +14,48 @@ use super::config::{Address, Topology};
 use super::delivery::Delivery;
 use super::fault::Fault;
 use super::link::Link;
+use super::master::Master;
 use super::shared::Shared;
-use super::{publisher, sentinel, subscriber};
+use super::{cluster, publisher, sentinel, subscriber};
 
-/// Keeps the link of one role, for ever.
-pub(super) async fn keep(shared: Arc<Shared>, role: Role) {
+/// Keeps the links to all masters, for ever. All of it ends when it is dropped.
+pub(super) async fn run(shared: Arc<Shared>) {
+    tokio::join!(cluster::follow(&shared), keep_all(&shared));
+}
+
+async fn keep_all(shared: &Arc<Shared>) -> Infallible {
+    let mut masters = shared.masters.subscribe();
+    let mut kept: HashSet<u64> = HashSet::new();
+    let mut links = FuturesUnordered::new();
+    loop {
+        let now = masters.borrow_and_update().clone();
+        kept.retain(|number| now.all().iter().any(|master| master.number == *number));
+        for master in now.all() {
+            if kept.insert(master.number) {
+                links.extend(Role::ALL.map(|role| keep(shared, master.clone(), role)));
+            }
+        }
+        tokio::select! {
+            _ = masters.changed() => {}
+            Some(()) = links.next() => {}
+        }
+    }
+}
+
+/// Keeps the link of one role to a master, as long as that has partitions.
+async fn keep(shared: &Arc<Shared>, master: Arc<Master>, role: Role) {
+    tokio::select! {
+        () = master.left() => {}
+        never = connect_again(shared, &master, role) => match never {},
+    }
+}
+
+async fn connect_again(shared: &Arc<Shared>, master: &Arc<Master>, role: Role) -> Infallible {
     let times = shared.config.times;
     let mut backoff = Backoff::new(times);
     loop {
         let mut lived = Duration::ZERO;
-        let fault = match tokio::time::timeout(times.connect, open(&shared, role)).await {
+        let fault = match tokio::time::timeout(times.connect, open(shared, master, role)).await {
             Err(_) => {
                 let seconds = times.connect.as_secs_f64();
                 Fault::away(format!("Redis has not answered within {seconds} seconds"))
@@ -28,38 +63,37 @@ pub(super) async fn keep(shared: Arc<Shared>, role: Role) {
             Ok(Err(fault)) => fault,
             Ok(Ok((link, delivery))) => {
                 let start = Instant::now();
-                let fault = serve(&shared, role, link, delivery).await;
+                let fault = serve(shared, master, role, link, delivery).await;
                 lived = start.elapsed();
                 fault
             }
         };
         tracing::debug!(target: "fraiseql_subs", ?role, reason = fault.reason, "no link to Redis");
-        shared.health.away(role, &fault, shared.arrivals());
+        shared.health.away(master, role, &fault, shared.arrivals());
+        shared.look_again();
         tokio::time::sleep(backoff.after(lived, fault.is_configuration())).await;
     }
 }
 
 async fn open(
     shared: &Arc<Shared>,
+    master: &Arc<Master>,
     role: Role,
 ) -> Result<(Arc<Link>, Option<Arc<Delivery>>), Fault> {
     let config = &shared.config;
-    let addresses = match &config.topology {
-        Topology::Single(address) => vec![address.clone()],
-        Topology::Sentinel { sentinels, master } => {
+    let addresses = match (&config.topology, &master.address) {
+        (Topology::Sentinel { sentinels, master }, _) => {
             sentinel::masters(config, sentinels, master).await?
         }
-        Topology::Cluster { .. } => {
-            return Err(Fault::configuration(
-                "redis+cluster:// cannot be used yet: write redis://",
-            ));
-        }
+        (_, Some(address)) => vec![address.clone()],
+        (_, None) => return Err(Fault::away("the address of the server is not known")),
     };
     let delivery = (role == Role::Subscriber).then(|| Arc::new(Delivery::new(shared.clone())));
     let pushes = delivery
         .clone()
         .map(|delivery| delivery as Arc<dyn AsyncPushSender>);
     let link = connect(shared, &addresses, pushes).await?;
+    master.has_run(&link.server.run);
     if role == Role::Publisher {
         publisher::check(shared, &link).await?;
     }
@@ -78,7 +112,7 @@ async fn connect(
     let share = config.times.connect / 2 / addresses.len().max(1) as u32;
     let mut fault = Fault::away("no server is named");
     for address in addresses {
-        let open = Link::open(config, address, pushes.clone());
+        let open = Link::open(config, address, pushes.clone(), shared.look.clone());
         let opened = if addresses.len() > 1 {
             let late = Fault::away(format!("{address} does not answer"));
             tokio::time::timeout(share, open).await.unwrap_or(Err(late))
@@ -96,18 +130,19 @@ async fn connect(
 /// Does the work of a link until it ends.
 async fn serve(
     shared: &Arc<Shared>,
+    master: &Arc<Master>,
     role: Role,
     link: Arc<Link>,
     delivery: Option<Arc<Delivery>>,
 ) -> Fault {
-    let _placed = shared.slot(role).put(&link);
+    let _placed = master.slot(role).put(&link);
     match delivery {
         Some(delivery) => tokio::select! {
             fault = link.ended() => fault,
-            fault = subscriber::serve(shared, &link, &delivery) => fault,
+            fault = subscriber::serve(shared, master, &link, &delivery) => fault,
         },
         None => {
-            shared.health.live(role, shared.arrivals());
+            shared.health.live(master, role, shared.arrivals());
             link.ended().await
         }
     }

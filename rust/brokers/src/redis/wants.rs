@@ -1,111 +1,210 @@
-//! The streams that are wanted, and which of them the subscriber has yet to look at.
+//! The streams that are wanted, and which of them the subscribers have yet to look at.
 //!
 //! Each want has a generation: an answer to an older one is not told.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use bus::StreamKey;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
 
 /// A want that has not been taken back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Wanted {
     pub(super) stream: StreamKey,
+    pub(super) partition: u32,
     pub(super) generation: u64,
 }
 
 /// The streams that are wanted, by channel.
-#[derive(Debug, Default)]
-pub(super) struct Wants {
-    state: Mutex<State>,
-    changed: Notify,
-}
+#[derive(Debug)]
+pub(super) struct Wants(Mutex<State>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     wanted: HashMap<Arc<str>, Wanted>,
-    /// The channels that are not yet as they are wanted: never more than are wanted or subscribed.
-    changed: HashSet<Arc<str>>,
+    partitions: Vec<Partition>,
     generation: u64,
 }
 
+#[derive(Debug, Clone, Default)]
+struct Partition {
+    /// The channels that are not yet as they are wanted: never more than are wanted or subscribed.
+    changed: HashSet<Arc<str>>,
+    /// The number of the master whose subscriber looks at them.
+    subscriber: Option<u64>,
+}
+
 impl Wants {
-    /// Wants the stream of a channel; wanted twice is wanted once.
-    pub(super) fn want(&self, channel: Arc<str>, stream: &StreamKey) {
-        {
-            let mut state = self.state.lock();
-            if state.wanted.contains_key(&channel) {
-                return;
-            }
-            state.generation += 1;
-            let generation = state.generation;
-            let stream = stream.clone();
-            state
-                .wanted
-                .insert(channel.clone(), Wanted { stream, generation });
-            state.changed.insert(channel);
-        }
-        self.changed.notify_one();
+    pub(super) fn new(partitions: u32) -> Self {
+        Self(Mutex::new(State {
+            wanted: HashMap::new(),
+            partitions: vec![Partition::default(); partitions as usize],
+            generation: 0,
+        }))
     }
 
-    /// Does not want it any more.
-    pub(super) fn unwant(&self, channel: Arc<str>) {
-        {
-            let mut state = self.state.lock();
-            if state.wanted.remove(&channel).is_none() {
-                return;
-            }
-            state.changed.insert(channel);
+    /// Wants the stream of a channel; wanted twice is wanted once. Returns whether that is new.
+    pub(super) fn want(&self, channel: Arc<str>, partition: u32, stream: &StreamKey) -> bool {
+        let mut state = self.0.lock();
+        if state.wanted.contains_key(&channel) {
+            return false;
         }
-        self.changed.notify_one();
+        state.generation += 1;
+        let wanted = Wanted {
+            stream: stream.clone(),
+            partition,
+            generation: state.generation,
+        };
+        state.wanted.insert(channel.clone(), wanted);
+        state.partitions[partition as usize].changed.insert(channel);
+        true
+    }
+
+    /// Does not want it any more. Returns its partition where it was wanted.
+    pub(super) fn unwant(&self, channel: Arc<str>) -> Option<u32> {
+        let mut state = self.0.lock();
+        let partition = state.wanted.remove(&channel)?.partition;
+        let changes = &mut state.partitions[partition as usize];
+        if changes.subscriber.is_some() {
+            changes.changed.insert(channel);
+        } else {
+            changes.changed.remove(&channel);
+        }
+        Some(partition)
     }
 
     /// The stream of a channel, where it is wanted.
     pub(super) fn stream(&self, channel: &str) -> Option<StreamKey> {
-        let state = self.state.lock();
-        state
-            .wanted
-            .get(channel)
-            .map(|wanted| wanted.stream.clone())
+        let state = self.0.lock();
+        let wanted = state.wanted.get(channel)?;
+        Some(wanted.stream.clone())
     }
 
     /// What is wanted of a channel now.
     pub(super) fn get(&self, channel: &str) -> Option<Wanted> {
-        self.state.lock().wanted.get(channel).cloned()
+        self.0.lock().wanted.get(channel).cloned()
     }
 
     /// Whether a want has not been taken back since.
     pub(super) fn is_current(&self, channel: &str, generation: u64) -> bool {
-        let state = self.state.lock();
-        state
-            .wanted
-            .get(channel)
-            .is_some_and(|wanted| wanted.generation == generation)
+        let state = self.0.lock();
+        let wanted = state.wanted.get(channel);
+        wanted.is_some_and(|wanted| wanted.generation == generation)
     }
 
-    /// Nothing is subscribed any more: all that is wanted is to be looked at, and nothing else.
-    pub(super) fn restart(&self) {
-        let mut state = self.state.lock();
-        state.changed = state.wanted.keys().cloned().collect();
+    /// The subscriber of a master begins with these partitions, of which nothing is subscribed: all that
+    /// is wanted of them is to be looked at, and nothing else. Returns those streams.
+    pub(super) fn begin(&self, master: u64, partitions: &BTreeSet<u32>) -> Vec<StreamKey> {
+        let mut state = self.0.lock();
+        let State {
+            wanted,
+            partitions: all,
+            ..
+        } = &mut *state;
+        for partition in partitions {
+            all[*partition as usize] = Partition {
+                changed: HashSet::new(),
+                subscriber: Some(master),
+            };
+        }
+        let its = wanted
+            .iter()
+            .filter(|(_, wanted)| partitions.contains(&wanted.partition));
+        its.map(|(channel, wanted)| {
+            all[wanted.partition as usize]
+                .changed
+                .insert(channel.clone());
+            wanted.stream.clone()
+        })
+        .collect()
+    }
+
+    /// The subscriber of a master has ended.
+    pub(super) fn end(&self, master: u64) {
+        for partition in &mut self.0.lock().partitions {
+            if partition.subscriber == Some(master) {
+                *partition = Partition::default();
+            }
+        }
     }
 
     /// A want could not be answered yet.
     pub(super) fn look_again(&self, channel: &Arc<str>) {
-        let mut state = self.state.lock();
-        if state.wanted.contains_key(channel) {
-            state.changed.insert(channel.clone());
+        let mut state = self.0.lock();
+        if let Some(partition) = state.wanted.get(channel).map(|wanted| wanted.partition) {
+            state.partitions[partition as usize]
+                .changed
+                .insert(channel.clone());
         }
     }
 
-    /// Takes all channels that have changed.
-    pub(super) fn take(&self) -> Vec<Arc<str>> {
-        self.state.lock().changed.drain().collect()
+    /// Takes all channels of some partitions that have changed, for the subscriber of a master. Those that
+    /// another one has begun with are its own.
+    pub(super) fn take(&self, master: u64, partitions: &BTreeSet<u32>) -> Vec<Arc<str>> {
+        let mut state = self.0.lock();
+        let mut taken = Vec::new();
+        for partition in partitions {
+            let partition = &mut state.partitions[*partition as usize];
+            if partition.subscriber == Some(master) {
+                taken.extend(partition.changed.drain());
+            }
+        }
+        taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn channels(names: &[&str]) -> Vec<Arc<str>> {
+        names.iter().copied().map(Arc::from).collect()
     }
 
-    /// Waits for a change.
-    pub(super) async fn changed(&self) {
-        self.changed.notified().await;
+    fn stream(name: &str) -> StreamKey {
+        StreamKey::of_channel(name)
+    }
+
+    #[test]
+    fn what_is_wanted_of_a_partition_is_looked_at_by_its_subscriber() {
+        let wants = Wants::new(2);
+        assert!(wants.want("a".into(), 0, &stream("a")));
+        assert!(!wants.want("a".into(), 0, &stream("a")));
+        assert!(wants.want("b".into(), 1, &stream("b")));
+        let (first, both) = (BTreeSet::from([0]), BTreeSet::from([0, 1]));
+        assert_eq!(wants.begin(7, &first), [stream("a")]);
+        assert_eq!(wants.take(7, &both), channels(&["a"]));
+        assert!(wants.take(7, &both).is_empty());
+        // The partition has moved, and its former subscriber does not know that yet.
+        assert_eq!(wants.begin(8, &both).len(), 2);
+        assert!(wants.take(7, &first).is_empty());
+        assert_eq!(wants.take(8, &both).len(), 2);
+    }
+
+    #[test]
+    fn what_is_not_wanted_any_more_is_forgotten_while_nothing_subscribes() {
+        let wants = Wants::new(1);
+        let all = BTreeSet::from([0]);
+        wants.want("a".into(), 0, &stream("a"));
+        assert_eq!(wants.unwant("a".into()), Some(0));
+        assert_eq!(wants.unwant("a".into()), None);
+        wants.want("b".into(), 0, &stream("b"));
+        wants.begin(1, &all);
+        assert_eq!(wants.take(1, &all), channels(&["b"]));
+        wants.unwant("b".into());
+        assert_eq!(wants.take(1, &all), channels(&["b"]));
+        // Another subscriber has begun since: the first one ends too late.
+        wants.begin(2, &all);
+        wants.end(1);
+        wants.want("c".into(), 0, &stream("c"));
+        wants.unwant("c".into());
+        assert_eq!(wants.take(2, &all), channels(&["c"]));
+        wants.end(2);
+        for name in ["d", "e", "f"] {
+            wants.want(name.into(), 0, &stream(name));
+            wants.unwant(name.into());
+        }
+        assert!(wants.0.lock().partitions[0].changed.is_empty());
     }
 }

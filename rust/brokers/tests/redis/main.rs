@@ -6,8 +6,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cluster;
 mod history;
 mod links;
+mod moving;
 mod publishing;
 mod refusals;
 mod secure;

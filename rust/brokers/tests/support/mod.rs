@@ -1,8 +1,10 @@
 //! Private servers, and what receives from an engine.
 
+mod cluster;
 mod receiver;
 mod server;
 
+pub(crate) use cluster::Cluster;
 pub(crate) use receiver::{Happened, Receiver};
 pub(crate) use server::{Process, Server, free_port};
 

@@ -1,11 +1,13 @@
 //! A private `redis-server`: its own directory and socket, killed with the test.
 
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use brokers::redis::{Config, Times};
+use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use super::{PATIENCE, quick};
@@ -50,6 +52,8 @@ pub(crate) struct Server {
     directory: TempDir,
     settings: Vec<String>,
     pub(crate) port: u16,
+    /// The port for other servers of its cluster.
+    pub(crate) bus_port: u16,
 }
 
 impl Server {
@@ -65,6 +69,7 @@ impl Server {
             directory: tempfile::tempdir().unwrap(),
             settings: settings.iter().map(|&setting| setting.to_owned()).collect(),
             port: 0,
+            bus_port: 0,
         };
         server.restart();
         server
@@ -157,11 +162,14 @@ impl Server {
     }
 }
 
-/// A port on which nothing listens.
+/// A port on which nothing listens. None of those from which the system takes ports itself, such as for
+/// connections of other tests, and none that was returned before.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0))
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    static RETURNED: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    loop {
+        let port = fastrand::u16(10_000..32_000);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() && RETURNED.lock().insert(port) {
+            return port;
+        }
+    }
 }

@@ -56,9 +56,10 @@ impl Health {
         matches!(self, Self::Live)
     }
 
-    /// The worse come first: closed; away, a wrong configuration before all else and what was away
-    /// first before what followed; starting; silent; live.
-    fn rank(&self) -> (u8, Option<Instant>) {
+    /// What orders states, the worst first: closed; away, a wrong configuration before all else and what
+    /// was away first before what followed; starting; silent; live.
+    #[must_use]
+    pub fn rank(&self) -> (u8, Option<Instant>) {
         match self {
             Self::Closed => (0, None),
             Self::Away {

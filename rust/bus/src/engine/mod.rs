@@ -133,6 +133,11 @@ pub trait Engine: Send + Sync {
     /// The state of the links of each role.
     fn health(&self) -> EngineHealth;
 
+    /// The state of the links that publish to a partition, where partitions have servers of their own.
+    fn publisher_health(&self, _partition: u32) -> Health {
+        self.health().of(Role::Publisher).clone()
+    }
+
     /// Ends all links. What was published has been answered before, or `drain` is over.
     fn close(&self, drain: Duration) -> Pending<()>;
 }

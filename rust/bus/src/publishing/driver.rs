@@ -78,11 +78,11 @@ impl PartitionTask {
                     let is_unsent =
                         |answer: &Result<_, _>| matches!(answer, Err(AttemptError::NotSent(_)));
                     let is_unsent = answers.iter().any(is_unsent);
-                    let away = is_unsent.then(|| shared.away()).flatten();
+                    let away = is_unsent.then(|| shared.away(self.partition)).flatten();
                     shared.with(|queue| {
                         queue.settle(self.partition, answers, Instant::now());
                         if let Some(why) = away {
-                            queue.fail_unsent(&why);
+                            queue.fail_unsent(self.partition, &why);
                         }
                     });
                 }

@@ -72,12 +72,15 @@ impl Publisher {
     ) -> Result<Publishing, PublishError> {
         self.check(&batch)?;
         let shared = &self.shared;
-        if let Some(why) = shared.away() {
+        let place = |event: Outgoing| (shared.engine.partition(&event.stream), event);
+        let batch: Vec<_> = batch.into_iter().map(place).collect();
+        if let Some(why) = batch
+            .iter()
+            .find_map(|(partition, _)| shared.away(*partition))
+        {
             let refused = shared.with(|queue| queue.refuse(batch.len(), &why));
             return Ok(Publishing::ready(refused));
         }
-        let place = |event: Outgoing| (shared.engine.partition(&event.stream), event);
-        let batch: Vec<_> = batch.into_iter().map(place).collect();
         if shared.on_unavailable == OnUnavailable::Queue {
             let now = Instant::now();
             let queued = shared.with(|queue| queue.add_queued(batch, now))?;

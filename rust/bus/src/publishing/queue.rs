@@ -237,9 +237,10 @@ impl PublishQueue {
         }
     }
 
-    /// Fails what was certainly not published and is not under way, as the engine cannot be reached.
-    pub(super) fn fail_unsent(&mut self, message: &str) {
-        for partition in self.partitions.values_mut() {
+    /// Fails what of a partition was certainly not published and is not under way, as its part of the engine
+    /// cannot be reached.
+    pub(super) fn fail_unsent(&mut self, partition: u32, message: &str) {
+        if let Some(partition) = self.partitions.get_mut(&partition) {
             partition.fail_unsent(&mut self.ledger, message);
         }
     }

@@ -60,13 +60,14 @@ impl Shared {
         done
     }
 
-    /// Why publishers are to be told at once that nothing can be published; `None`: they are not.
-    pub(super) fn away(&self) -> Option<String> {
+    /// Why publishers are to be told at once that nothing can be published to a partition; `None`: they are
+    /// not.
+    pub(super) fn away(&self, partition: u32) -> Option<String> {
         if self.on_unavailable != OnUnavailable::Fail {
             return None;
         }
         // What the other links do is no matter of a publisher.
-        match self.engine.health().of(Role::Publisher) {
+        match self.engine.publisher_health(partition) {
             Health::Away { reason, .. } => Some(format!("{AWAY}: {reason}")),
             Health::Closed => Some(AWAY.to_owned()),
             // The first link is waited for, as it is about to be there.

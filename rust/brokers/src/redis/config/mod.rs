@@ -120,6 +120,8 @@ pub struct Times {
     pub probe_answer: Duration,
     /// The longest time between probes that do not come back.
     pub probe_limit: Duration,
+    /// How often a cluster is asked which master has what, without a reason.
+    pub look_after: Duration,
 }
 
 /// A URL or an option of it is wrong. The text never holds a secret.
@@ -207,6 +209,14 @@ impl Config {
         }
     }
 
+    /// The command that publishes: in a cluster that of sharded channels.
+    pub(super) fn publish_command(&self) -> &'static str {
+        match self.topology {
+            Topology::Cluster { .. } => "SPUBLISH",
+            Topology::Single(_) | Topology::Sentinel { .. } => "PUBLISH",
+        }
+    }
+
     pub(super) fn new(topology: Topology) -> Self {
         Self {
             topology,
@@ -249,6 +259,7 @@ impl Default for Times {
             probe_after: Duration::from_secs(15),
             probe_answer: Duration::from_secs(10),
             probe_limit: Duration::from_mins(10),
+            look_after: Duration::from_secs(30),
         }
     }
 }

@@ -1,14 +1,14 @@
 -- Publishes a batch. KEYS: 2 and 3 counter and history of the first stream, and so on, then the key of
--- each event's id. ARGV: 5 how many events history keeps (0: none), 6 for how long (seconds), 7 how long
--- ids are known (seconds), 8 PUBLISH or SPUBLISH, 9 the number of streams, then the channel of each
+-- each event's id. ARGV: 6 how many events history keeps (0: none), 7 for how long (seconds), 8 how long
+-- ids are known (seconds), 9 PUBLISH or SPUBLISH, 10 the number of streams, then the channel of each
 -- stream, then the number of the stream and the envelope of each event.
 -- Returns the position of each event, or '!' and an error.
-local events, age, known, publish = tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8]
-local count = tonumber(ARGV[9])
+local events, age, known, publish = tonumber(ARGV[6]), ARGV[7], ARGV[8], ARGV[9]
+local count = tonumber(ARGV[10])
 local streams, results, fresh_events = {}, {}, {}
 for i = 1, count do
   local counter, history = KEYS[2 * i], KEYS[2 * i + 1]
-  local channel = ARGV[9 + i]
+  local channel = ARGV[10 + i]
   local is_found, epoch, offset = pcall(head, counter, history, true)
   local refused
   if is_found then
@@ -28,7 +28,7 @@ for i = 1, count do
 end
 
 -- Positions are stored before the first event is told of: no error may let one be used again.
-local argument, result = 10 + count, 0
+local argument, result = 11 + count, 0
 for key = 2 * count + 2, #KEYS do
   result = result + 1
   local stream = streams[tonumber(ARGV[argument])]

@@ -1,10 +1,10 @@
--- Reads the events after a position. KEYS: 2 counter, 3 history. ARGV: 5 the epoch, 6 the offset, 7 how
--- many events at most, 8 how many bytes are enough.
+-- Reads the events after a position. KEYS: 2 counter, 3 history. ARGV: 6 the epoch, 7 the offset, 8 how
+-- many events at most, 9 how many bytes are enough.
 -- Returns a word, the newest position and the envelopes, oldest first. All of it is one moment.
 local epoch, offset = head(KEYS[2], KEYS[3])
 local newest = position(epoch, offset)
-local after, limit, enough = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
-if epoch ~= ARGV[5] or after > offset then
+local after, limit, enough = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+if epoch ~= ARGV[6] or after > offset then
   return { 'epoch', newest }
 end
 local found, bytes = {}, 0

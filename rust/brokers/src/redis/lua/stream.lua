@@ -1,13 +1,17 @@
 -- Stands before each script. KEYS[1] is what is known of the partition, ARGV: 1 the run of the server,
--- 2 a number that no numbering has had, 3 the period of renewal, 4 how long a counter is kept (seconds).
+-- 2 a number that no numbering has had, 3 the period of renewal, 4 how long a counter is kept (seconds),
+-- 5 the run of the server from which a cluster has moved the partition here, where that one goes on.
 --
 -- A server that was restarted, or promoted, has another run: what it has stored may be older than what
--- was told to nodes. Every numbering of the partition ends with the run.
-local run, fresh, period, kept = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+-- was told to nodes. Every numbering of the partition ends with the run. Keys that were moved are not
+-- older: nothing was published while they were.
+local run, fresh, period, kept, former = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local partition = redis.call('HMGET', KEYS[1], 'run', 'generation')
 local generation = partition[2]
 if partition[1] ~= run or not generation then
-  generation = fresh
+  if not generation or partition[1] ~= former then
+    generation = fresh
+  end
   redis.call('HSET', KEYS[1], 'run', run, 'generation', generation)
 end
 

@@ -51,6 +51,8 @@ struct ModelState {
     under_way: HashSet<u32>,
     /// Events of this stream are never taken.
     stuck: Option<StreamKey>,
+    /// The server of this partition is away.
+    lost: Option<u32>,
     /// The ids of each batch that was sent.
     batches: Vec<Vec<Arc<str>>>,
 }
@@ -74,6 +76,7 @@ impl Model {
                 known: HashMap::new(),
                 under_way: HashSet::new(),
                 stuck: None,
+                lost: None,
                 batches: Vec::new(),
             }),
         }
@@ -98,6 +101,13 @@ impl Model {
         let mut health = all(&Health::Live);
         health.set(role, away());
         self.state.lock().health = health;
+    }
+
+    /// Has the server of the partition of a stream be away, and so, as a whole, the engine.
+    pub(super) fn lose_partition(&self, stream: &str) {
+        let mut state = self.state.lock();
+        state.lost = Some(partition(stream));
+        state.health = all(&away());
     }
 
     /// Has no event of a stream taken, whatever the script says.
@@ -166,6 +176,11 @@ impl ModelState {
     }
 }
 
+/// Streams whose names begin with the same character are in one partition.
+fn partition(stream: &str) -> u32 {
+    stream.bytes().next().unwrap_or_default().into()
+}
+
 fn away() -> Health {
     Health::Away {
         since: std::time::Instant::now(),
@@ -200,9 +215,8 @@ impl Engine for Handle {
 
     fn start(&self, _: Arc<dyn Arrivals>) {}
 
-    /// Streams whose names begin with the same character are in one partition.
     fn partition(&self, stream: &StreamKey) -> u32 {
-        stream.channel.bytes().next().unwrap_or_default().into()
+        partition(&stream.channel)
     }
 
     fn publish(&self, batch: Arc<[Outgoing]>) -> Pending<Vec<Result<Position, AttemptError>>> {
@@ -227,6 +241,7 @@ impl Engine for Handle {
             .unwrap_or_else(|| state.then.clone());
         let answer = match &state.stuck {
             Some(stuck) if *stuck == batch[0].stream => Answer::Busy(0),
+            _ if state.lost == Some(partition) => Answer::Away,
             _ => answer,
         };
         let half = match answer {
@@ -258,6 +273,14 @@ impl Engine for Handle {
 
     fn health(&self) -> EngineHealth {
         self.0.state.lock().health.clone()
+    }
+
+    fn publisher_health(&self, partition: u32) -> Health {
+        let state = self.0.state.lock();
+        match state.lost {
+            Some(lost) if lost != partition => Health::Live,
+            _ => state.health.of(Role::Publisher).clone(),
+        }
     }
 
     fn close(&self, _: Duration) -> Pending<()> {

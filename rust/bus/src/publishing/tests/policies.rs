@@ -67,6 +67,24 @@ async fn publishers_that_do_not_wait_are_told_when_the_engine_goes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn publishers_that_do_not_wait_are_told_of_the_server_of_their_own_partition() {
+    let model = Arc::new(Model::new([]));
+    model.lose_partition("a");
+    let publisher = start(&model, &with(OnUnavailable::Fail)).0;
+    let before = Instant::now();
+    let to_a = publisher.publish(events("a", [1]), patiently()).unwrap();
+    assert_eq!(failures(&to_a.await), [Some((Outcome::NotSent, true))]);
+    assert_eq!(before.elapsed(), Duration::ZERO);
+    let to_b = publisher.publish(events("b", [2]), patiently()).unwrap();
+    assert_eq!(to_b.await, [at(1)]);
+    // Of a batch for both nothing is sent.
+    let batch = [events("b", [3]), events("a", [4])].concat();
+    let to_both = publisher.publish(batch, patiently()).unwrap().await;
+    assert_eq!(failures(&to_both), [Some((Outcome::NotSent, true)); 2]);
+    assert_eq!(model.log("b"), ["2"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn queued_events_are_published_when_the_engine_is_back() {
     let model = Arc::new(Model::new([]));
     model.then(Answer::Away);

@@ -1,0 +1,206 @@
+//! Follows a Redis Cluster: which master has which partition.
+//!
+//! One task asks, some time after anything has shown that what is known may be wrong: an answer `MOVED` or
+//! `CLUSTERDOWN`, a subscription that the server has ended, a link that has ended. It asks every now and
+//! then as well. Not here: what follows for links (`supervisor`) and for partitions that have moved
+//! (`masters`, `subscriber`).
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+
+use super::backoff::Backoff;
+use super::config::{Address, Topology};
+use super::fault::{Fault, FaultKind};
+use super::link::Link;
+use super::publisher;
+use super::shared::Shared;
+use super::view::View;
+
+/// How long a server has before the next one is asked as well.
+const HEAD_START: Duration = Duration::from_millis(200);
+
+/// Why it is not known which master has which partition.
+enum Trouble {
+    /// No server has told it.
+    Unknown(Fault),
+    /// Other nodes use the bus in another way: nothing may be published or delivered.
+    Disagreement(Fault),
+}
+
+/// Keeps `Shared::masters` up to date. Does nothing where there is no cluster.
+pub(super) async fn follow(shared: &Arc<Shared>) -> Infallible {
+    let Topology::Cluster { seeds } = &shared.config.topology else {
+        return std::future::pending().await;
+    };
+    let times = shared.config.times;
+    let mut backoff = Backoff::new(times);
+    let mut is_agreed = false;
+    loop {
+        let looked = look(shared, seeds, is_agreed).await;
+        match &looked {
+            Ok(view) => {
+                is_agreed = true;
+                if apply(shared, view) {
+                    backoff = Backoff::new(times);
+                }
+            }
+            Err(Trouble::Disagreement(fault)) => {
+                is_agreed = false;
+                apply(shared, &View::default());
+                shared.health.cluster(Some(fault), shared.arrivals());
+            }
+            Err(Trouble::Unknown(fault)) if shared.masters().all().is_empty() => {
+                shared.health.cluster(Some(fault), shared.arrivals());
+            }
+            // Links tell what is wrong with the masters that are known.
+            Err(Trouble::Unknown(_)) => {}
+        }
+        let pause = match &looked {
+            Err(Trouble::Disagreement(fault) | Trouble::Unknown(fault)) => {
+                backoff.after(Duration::ZERO, fault.is_configuration())
+            }
+            Ok(_) if shared.masters().orphans() > 0 => backoff.after(Duration::ZERO, false),
+            Ok(_) => {
+                let start = Instant::now();
+                let period = times.look_after.mul_f64(0.8 + fastrand::f64() * 0.4);
+                let _ = tokio::time::timeout(period, shared.look.notified()).await;
+                // All nodes hear of a failover at once.
+                backoff.after(start.elapsed(), false) + times.backoff.mul_f64(fastrand::f64())
+            }
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Follows what was found; returns whether it is new.
+fn apply(shared: &Shared, view: &View) -> bool {
+    let before = shared.masters();
+    let next = before.follow(view, &shared.names);
+    let (is_new, orphans) = (!next.is_same(&before), next.orphans());
+    if is_new {
+        tracing::debug!(target: "fraiseql_subs", masters = next.all().len(), "the cluster has changed");
+        shared.health.follow(&next, shared.arrivals());
+        shared.masters.send_replace(Arc::new(next));
+    }
+    let fault = (orphans > 0).then(|| {
+        Fault::away(format!(
+            "no server of the cluster has {orphans} of the {} partitions",
+            shared.config.partitions
+        ))
+    });
+    shared.health.cluster(fault.as_ref(), shared.arrivals());
+    is_new
+}
+
+/// Asks servers one after the other, without waiting long for any; an answer in which each partition has
+/// a master is taken at once, else the best of all.
+async fn look(shared: &Arc<Shared>, seeds: &[Address], is_agreed: bool) -> Result<View, Trouble> {
+    let known = shared.masters();
+    let mut servers: Vec<&Address> = known
+        .all()
+        .iter()
+        .filter_map(|master| master.address.as_ref())
+        .collect();
+    servers.extend(
+        seeds
+            .iter()
+            .filter(|seed| !servers.contains(seed))
+            .collect::<Vec<_>>(),
+    );
+    fastrand::shuffle(&mut servers);
+    let mut answers: FuturesUnordered<_> = (0..)
+        .zip(&servers)
+        .map(|(place, server)| async move {
+            tokio::time::sleep(HEAD_START * place).await;
+            in_time(shared, server, ask(shared, server)).await
+        })
+        .collect();
+    let mut best: Option<(usize, View)> = None;
+    let mut fault: Option<Fault> = None;
+    while let Some(answer) = answers.next().await {
+        match answer {
+            Ok(view) => {
+                let orphans = shared
+                    .names
+                    .slots()
+                    .filter(|slot| view.master_of(*slot).is_none());
+                let orphans = orphans.count();
+                if best.as_ref().is_none_or(|(least, _)| orphans < *least) {
+                    best = Some((orphans, view));
+                }
+                if orphans == 0 {
+                    break;
+                }
+            }
+            Err(why) => {
+                if fault.as_ref().is_none_or(|fault| !fault.is_configuration()) {
+                    fault = Some(why);
+                }
+            }
+        }
+    }
+    let Some((_, view)) = best else {
+        let fault = fault.unwrap_or_else(|| Fault::configuration("the URL names no server"));
+        return Err(Trouble::Unknown(fault));
+    };
+    match agree(shared, &view).await {
+        Ok(Some(disagreement)) => Err(Trouble::Disagreement(disagreement)),
+        Err(fault) if !is_agreed => Err(Trouble::Unknown(fault)),
+        // It was checked before, and is again once its server is back.
+        Ok(None) | Err(_) => Ok(view),
+    }
+}
+
+async fn ask(shared: &Shared, server: &Address) -> Result<View, Fault> {
+    let link = connect(shared, server).await?;
+    let command = |name: &str| {
+        let mut command = redis::cmd("CLUSTER");
+        command.arg(name);
+        command
+    };
+    match link.ask(&command("SHARDS")).await {
+        Ok(answer) => View::of_shards(&answer, server, shared.config.tls.is_some()),
+        Err(fault) if fault.kind == FaultKind::Refused => {
+            View::of_slots(&link.ask(&command("SLOTS")).await?, server)
+        }
+        Err(fault) => Err(fault),
+    }
+}
+
+/// Asks the master that has its key for what all nodes must agree on; returns what is wrong.
+async fn agree(shared: &Shared, view: &View) -> Result<Option<Fault>, Fault> {
+    let Some(server) = view.master_of(shared.names.layout_slot()) else {
+        return Err(Fault::away(
+            "no server of the cluster has the key of its layout",
+        ));
+    };
+    let asked = async {
+        let link = connect(shared, server).await?;
+        publisher::disagreement(shared, &link).await
+    };
+    in_time(shared, server, asked).await
+}
+
+/// Waits for what is asked of a server, no longer than for a connection.
+async fn in_time<T>(
+    shared: &Shared,
+    server: &Address,
+    asked: impl Future<Output = Result<T, Fault>>,
+) -> Result<T, Fault> {
+    let answered = tokio::time::timeout(shared.config.times.connect, asked).await;
+    answered.unwrap_or_else(|_| {
+        let hint = match shared.config.tls {
+            Some(_) => ": if that is no port for TLS, write tls-cluster yes in its configuration",
+            None => "",
+        };
+        Err(Fault::away(format!("{server} does not answer{hint}")))
+    })
+}
+
+async fn connect(shared: &Shared, server: &Address) -> Result<Link, Fault> {
+    let credentials = shared.config.credentials.as_ref();
+    Link::connect(&shared.config, server, credentials, 0, None).await
+}
