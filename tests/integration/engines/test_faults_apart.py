@@ -116,7 +116,7 @@ async def test_a_channel_with_the_key_of_another_program_hinders_no_other(redis,
         async def is_delivered() -> bool:
             await a.publish("wrong", 1)
             channels = await redis.command("PUBSUB", "CHANNELS")
-            return "wrong" in channels and b.metrics().bus_streams == 2
+            return "wrong" in channels
 
         await eventually(is_delivered, "it works again")
         assert (await take(wrong, 1)) == [1]
