@@ -28,7 +28,8 @@ RESUME: dict[str, Any] = {"resume": {}}
 
 
 async def produce(redis: RedisServer, *arguments: str, script: Path = SCRIPT) -> str:
-    """Publish by redis-cli; return what the script returns."""
+    """Publish by redis-cli, once a node has connected; return what the script returns."""
+    await eventually(lambda: redis.command("GET", "fs1:layout"), "a node has connected")
     return await redis.command("--eval", str(script), ",", *arguments)
 
 
@@ -185,7 +186,8 @@ async def test_what_the_script_cannot_publish_is_an_error(redis: RedisServer, ar
 
 
 async def test_before_any_server_the_script_says_so(redis: RedisServer):
-    assert "no server" in await produce(redis, "feed", "{}")
+    told = await redis.command("--eval", str(SCRIPT), ",", "feed", "{}")
+    assert "no server" in told
 
 
 async def test_the_user_of_the_how_to_may_run_the_script(redis: RedisServer):
