@@ -2,6 +2,7 @@
 
 from . import _interpreter as _interpreter  # before the compiled module
 from ._core import Event, Receipt
+from .cluster import ClusterConnections, Disconnected, Node
 from .config import Accepted, ConnectionParams, History, Identity, Limits
 from .decorators import passthrough, subscription
 from .engines import Redis
@@ -46,11 +47,13 @@ __all__ = [
     "TLS",
     "Accepted",
     "BusError",
+    "ClusterConnections",
     "ConfigurationError",
     "ConnectionInfo",
     "ConnectionParams",
     "Context",
     "Deprecated",
+    "Disconnected",
     "Event",
     "ExecutionResult",
     "Executor",
@@ -63,6 +66,7 @@ __all__ = [
     "ManagerClosed",
     "Metrics",
     "Name",
+    "Node",
     "PublishError",
     "Publisher",
     "Rates",

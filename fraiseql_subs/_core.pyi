@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
 from types import GenericAlias
-from typing import Any, TypeVar, final
+from typing import Any, TypeAlias, TypeVar, final
 
 from typing_extensions import Self
 
 from ._bus import BusOptions
+from ._membership import Disconnecting
 from .adapters._tasks import Peer
 from .config import History, Identity, Limits
 from .definition import Definition
@@ -57,6 +58,15 @@ RECORDS_TOLD_AFTER: float
 """Time for which counts of records are collected before they are written (seconds)."""
 
 _T_co = TypeVar("_T_co", covariant=True)
+
+_Node: TypeAlias = tuple[str, str, str, float, int, int, int, bool]
+"""The members of `Node`."""
+
+_Reached: TypeAlias = tuple[list[_Node], list[_Node], bool]
+"""The nodes that have answered, those that have not, and whether all have."""
+
+_Listed: TypeAlias = tuple[str, str, str | None, str | None, str | None, str, int, float]
+"""A connection: ids of its node and its own, user, tenant, peer, protocol, operations, start."""
 
 INTERNAL_ERROR: str
 """Message that the client receives for a masked exception."""
@@ -251,6 +261,8 @@ class Core:
         debug: bool,
         page: tuple[bytes, str] | None,
         workers: int,
+        node_name: str | None,
+        unready_after: float | None,
     ) -> Self: ...
     @property
     def is_closed(self) -> bool:
@@ -310,15 +322,16 @@ class Core:
         """End the running drain at once."""
     def not_cut(self) -> None:
         """Count a closed connection whose socket the server still keeps."""
-    def disconnect(
-        self,
-        user_id: str | None,
-        tenant_id: str | None,
-        connection_id: str | None,
-        code: int,
-        reason: str,
-    ) -> asyncio.Future[int]:
-        """Close the selected connections."""
+    def disconnect(self, asked: Disconnecting) -> asyncio.Future[tuple[int, _Reached]]:
+        """Close the selected connections of all nodes; return their number."""
+    def connections_everywhere(
+        self, timeout: float
+    ) -> asyncio.Future[tuple[list[_Listed], _Reached]]:
+        """List the connections of all nodes."""
+    def nodes(self) -> asyncio.Future[list[_Node]]:
+        """List the nodes, this one first."""
+    def is_ready(self, with_bus: bool) -> bool:
+        """Whether clients should be sent to this process."""
     def connect(self, subprotocols: list[str], peer: Peer) -> Connection:
         """Open a WebSocket connection of a Python server; refuse it after `stop`."""
     def admit(self, method: str, peer: Peer) -> Admission:

@@ -23,6 +23,7 @@ from ._building import build
 from ._bus import MEMORY, BusOptions, OnUnavailable
 from ._core import Core, Publication, Receipt
 from ._core_handle import CoreHandle
+from ._membership import Membership, check_node_name, check_unready_after
 from ._ownership import Entered, Ownership
 from ._program import Main, begin, check_main, give_up
 from ._records import records
@@ -56,7 +57,7 @@ from .errors import ConfigurationError
 from .executor import Executor
 from .given_schema import read_schema
 from .graphiql import read_page
-from .metrics import ConnectionInfo, Metrics
+from .metrics import Metrics
 from .response_stream import ResponseStream
 from .schema.enums import check_enums, enum_table
 from .schema.markers import Scalar, check_scalars
@@ -70,7 +71,7 @@ _log = logging.getLogger("fraiseql_subs.manager")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-class SubscriptionManager:
+class SubscriptionManager(Membership):
     """Serves declared subscriptions to sockets and in process, and accepts events for them.
 
     Args:
@@ -86,6 +87,9 @@ class SubscriptionManager:
             up to `publish_timeout`. `"fail"`: it raises at once. `"queue"`: it is done at once,
             and the event is sent within 60 s or lost; 16,384 events and 16 MiB are queued at most.
         publish_timeout: Time that `publish` waits for the engine's answer (seconds).
+        node_name: What other processes show this one as, at most 128 bytes; None: host and process.
+        unready_after: Time without the engine after which `/health/ready` and `is_ready()` say that
+            clients should be sent elsewhere (seconds); None: never. Clients stay connected.
         security: Checks that clients have to pass; None: every client may connect, from any page.
         limits: Bounds of queues, messages and documents.
         history: Events that are kept for clients that reconnect; None: none.
@@ -136,6 +140,8 @@ class SubscriptionManager:
         graphiql: bool = True,
         on_unavailable: OnUnavailable = "wait",
         publish_timeout: float = 5.0,
+        node_name: str | None = None,
+        unready_after: float | None = None,
     ) -> None:
         bus_options = BusOptions(bus, on_unavailable, publish_timeout)
         for name, value, kind in (("security", security, Security), ("limits", limits, Limits)):
@@ -151,6 +157,8 @@ class SubscriptionManager:
         check_flag("debug", debug)
         check_flag("introspection", introspection)
         check_flag("graphiql", graphiql)
+        check_node_name(node_name)
+        check_unready_after(unready_after)
         self._definitions = decorators.collect(subscriptions)
         self._schema = read_schema(schema, context_getter, root_value, debug=debug)
         self._scalars = check_scalars(items("scalars", scalars, 'scalars=[Scalar("Base64")]'))
@@ -179,6 +187,8 @@ class SubscriptionManager:
             "debug": debug,
             "page": read_page() if graphiql else None,
             "workers": workers,
+            "node_name": node_name,
+            "unready_after": unready_after,
         }
         self._handle = CoreHandle(
             self._declared(),
@@ -526,47 +536,6 @@ class SubscriptionManager:
                 extensions=extensions,
             )
         )
-
-    async def disconnect(
-        self,
-        *,
-        identity: Identity | None = None,
-        tenant_id: str | None = None,
-        connection_id: str | None = None,
-        code: int = 4403,
-        reason: str = "Forbidden",
-    ) -> int:
-        """Close the open connections that match all given arguments.
-
-        Args:
-            identity: Connections of this user.
-            tenant_id: Connections of this tenant.
-            connection_id: This connection, as in `Context.connection_id`.
-            code: Close code: 1000, or 3000 to 4999.
-            reason: Close reason, at most 123 bytes of UTF-8.
-
-        Returns:
-            Number of closed connections (count).
-
-        Raises:
-            ConfigurationError: No connection is selected by an argument, or the code is out of its
-                range.
-        """
-        if identity is None and tenant_id is None and connection_id is None:
-            raise ConfigurationError(
-                "disconnect() needs identity, tenant_id or connection_id; close() ends all"
-            )
-        is_code = isinstance(code, int) and (code == 1000 or 3000 <= code <= 4999)
-        if not is_code:
-            raise ConfigurationError(f"code={code!r}: give 1000, or 3000 to 4999")
-        if not (identity is None or isinstance(identity, Identity)):
-            raise ConfigurationError(f"identity={identity!r}: give an Identity, such as its user's")
-        user_id = None if identity is None else str(identity.user_id)
-        return await self._core.disconnect(user_id, tenant_id, connection_id, code, reason)
-
-    def connections(self) -> list[ConnectionInfo]:
-        """List the open connections, in the order in which they were opened."""
-        return [ConnectionInfo(*listed) for listed in self._core.connections()]
 
     def prometheus(self) -> str:
         """Return the current counters in the text format of Prometheus."""

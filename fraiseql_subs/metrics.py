@@ -30,7 +30,7 @@ class Metrics:
         events_dropped: Events dropped before a resolver call because the resolver was too slow.
         denied_origin: Handshakes and requests refused for their `Origin`.
         denied_host: Handshakes and requests refused for their `Host`.
-        denied_authentication: Clients refused by their token or by `authenticate`.
+        denied_authentication: Clients refused by their token, by `authenticate` or by a revocation.
         denied_scope: Subscriptions refused for an argument that is not the identity's.
         denied_rbac: Subscriptions refused for a missing permission.
         denied_tenant: Subscriptions refused because the client has no tenant.
@@ -40,6 +40,8 @@ class Metrics:
             exceeded.
         descriptors_exhausted: Times the process had no file descriptor left for another client.
         connections_expired: Connections closed because their identity had expired.
+        connections_revoked: Clients refused by a revocation, and connections closed by one that
+            this process has read late.
         connections_not_cut: Connections closed behind another server that still keeps their socket,
             until the client closes it or TCP times out.
         events_without_tenant: Events dropped under tenant isolation because they have no tenant.
@@ -74,6 +76,9 @@ class Metrics:
         bus_lost: Queued events that were never published.
         bus_queue_events: Events that wait to be published, now.
         bus_queue_bytes: What these take (bytes), now.
+        bus_nodes: Nodes that are known now, this process among them; 0 without an engine.
+        bus_control_unreadable: Messages of other nodes that could not be read, or found no room.
+        revocations: Revocations that this process knows of, now.
     """
 
     connections: int = 0
@@ -100,6 +105,7 @@ class Metrics:
     denied_rate: int = 0
     descriptors_exhausted: int = 0
     connections_expired: int = 0
+    connections_revoked: int = 0
     connections_not_cut: int = 0
     events_without_tenant: int = 0
     events_denied: int = 0
@@ -129,6 +135,9 @@ class Metrics:
     bus_lost: int = 0
     bus_queue_events: int = 0
     bus_queue_bytes: int = 0
+    bus_nodes: int = 0
+    bus_control_unreadable: int = 0
+    revocations: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +152,8 @@ class ConnectionInfo:
         protocol: `"graphql-transport-ws"`, `"graphql-ws"`, `"http"` for one operation over HTTP,
             or `"event-stream"` for a reserved stream.
         subscriptions: Operations that run on it (count).
-        connected_at: When it was opened (seconds since the epoch).
+        connected_at: When it was opened, by the clock of its node (seconds since the epoch).
+        node_id: In a list of all nodes, the `Node.id` of the one that it is open on; else None.
     """
 
     connection_id: str
@@ -152,3 +162,4 @@ class ConnectionInfo:
     protocol: str
     subscriptions: int
     connected_at: float
+    node_id: str | None = None

@@ -94,16 +94,17 @@ local on = start .. 'c:' .. stream
 
 -- A server that was restarted, or promoted, begins new epochs: what it has may be too old.
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+local promotion = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)') or ''
 local now = redis.call('TIME')
 local fresh = string.sub(redis.sha1hex(run .. now[1] .. '.' .. now[2] .. stream), 1, 16)
 local kept = math.max(86400, 2 * kept_seconds)
 local period = string.format('%.0f', math.floor(now[1] / (kept / 8)))
 
-local known = redis.call('HMGET', state, 'run', 'generation')
-local generation = known[2]
-if known[1] ~= run or not generation then
+local known = redis.call('HMGET', state, 'run', 'promotion', 'generation')
+local generation = known[3]
+if known[1] ~= run or known[2] ~= promotion or not generation then
   generation = fresh
-  redis.call('HSET', state, 'run', run, 'generation', generation)
+  redis.call('HSET', state, 'run', run, 'promotion', promotion, 'generation', generation)
 end
 local found = redis.call('HMGET', counter, 'generation', 'epoch', 'offset', 'period')
 local epoch, offset = found[2], tonumber(found[3] or '')

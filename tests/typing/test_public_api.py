@@ -21,6 +21,7 @@ from fraiseql_subs import (
     SyncPublisher,
     TenantPublisher,
 )
+from fraiseql_subs._membership import Membership
 
 HERE = Path(__file__).parent
 ACCEPTED = sorted((HERE / "accepted").glob("*.py"))
@@ -83,6 +84,7 @@ def test_each_public_function_and_class_is_used():
     [
         Event,
         Executor,
+        Membership,
         Publisher,
         Receipt,
         ResponseHead,

@@ -18,10 +18,12 @@
 //! - `link`: the link of a manager to its engine;
 //! - `publishing`: what awaits an engine's answers for publishers;
 //! - `engine`: what carries events between processes, and what is asked of it;
+//! - `cluster`: the nodes that share an engine, and what they ask of each other;
 //! - `sequencer`: puts what an engine delivers into order, and knows what is missing;
 //! - `throttle`: how often the log says the same;
 //! - `error`: why a publisher is refused.
 
+pub mod cluster;
 pub mod engine;
 mod envelope;
 mod error;

@@ -30,6 +30,8 @@ impl Close {
             4408 => 408,
             4429 => 429,
             1001 | 1013 => 503,
+            // An application has chosen it in `disconnect()`.
+            1000 | 3000..4500 => 403,
             _ => 500,
         }
     }

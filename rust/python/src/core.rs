@@ -7,13 +7,13 @@ use std::time::Duration;
 use bus::Draft;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use protocol::{Close, Extensions, JsonObject, Request, Unreadable};
+use protocol::{Extensions, JsonObject, Request, Unreadable};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::sync::MutexExt;
 use pyo3::types::PyDict;
-use runtime::{Client, Page, Selector, opaque_id};
+use runtime::{Client, Page, Readiness, opaque_id};
 use security::PublishKeys;
 use serde_json::Value;
 use server::{Address, Endpoint, PublishRoute, Routes, Server, ServerConfig, Tls};
@@ -27,6 +27,7 @@ use crate::error::{
 };
 use crate::future::{Publication, future, running_loop};
 use crate::json::{to_event, to_json_map};
+use crate::nodes::{self, PyDisconnecting};
 use crate::policy::PySecurity;
 use crate::publish;
 use crate::running::Running;
@@ -177,7 +178,7 @@ impl Core {
     }
 
     #[new]
-    #[pyo3(signature = (*, schema, definitions, limits, bus, history, security, trusted_documents, introspection, transports, debug, page, workers))]
+    #[pyo3(signature = (*, schema, definitions, limits, bus, history, security, trusted_documents, introspection, transports, debug, page, workers, node_name, unready_after))]
     #[allow(
         clippy::too_many_arguments,
         reason = "keyword parameters of one Python call"
@@ -195,6 +196,8 @@ impl Core {
         debug: bool,
         page: Option<(PyBackedBytes, String)>,
         workers: usize,
+        node_name: Option<String>,
+        unready_after: Option<f64>,
     ) -> PyResult<Self> {
         let options = Options {
             security,
@@ -209,6 +212,8 @@ impl Core {
                 policy: policy.into(),
             }),
             workers,
+            node_name,
+            unready_after,
         };
         let setup = Setup::read(schema, definitions, &limits, options)?;
         let state = Arc::new(Mutex::new(CoreState::New));
@@ -486,31 +491,37 @@ impl Core {
         }
     }
 
-    /// Closes the selected connections; the future returns their count.
+    /// Closes the selected connections of all nodes; see `nodes::disconnect`.
     fn disconnect<'py>(
         &self,
         py: Python<'py>,
-        user_id: Option<&Bound<'_, PyAny>>,
-        tenant_id: Option<&Bound<'_, PyAny>>,
-        connection_id: Option<&Bound<'_, PyAny>>,
-        code: u16,
-        reason: &Bound<'_, PyAny>,
+        asked: PyDisconnecting<'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let running = self.running(py)?;
-        let option = |value: Option<&Bound<'_, PyAny>>, name: &str| -> PyResult<_> {
-            Ok(optional_text(value, name, config_error)?.map(str::to_owned))
-        };
-        let selector = Selector {
-            user_id: option(user_id, "identity.user_id")?,
-            tenant_id: option(tenant_id, "tenant_id")?,
-            connection_id: option(connection_id, "connection_id")?,
-        };
-        let close = Close::new(code, text(reason, "reason", config_error)?);
-        let working = running.clone();
-        let work = async move { working.runtime.disconnect(selector, close).await };
-        future(py, &running.bridge, &running.runtime, work, |py, count| {
-            Ok(count.into_pyobject(py)?.into_any().unbind())
-        })
+        nodes::disconnect(py, &self.running(py)?, &asked)
+    }
+
+    /// Lists the connections of all nodes; see `nodes::connections`.
+    fn connections_everywhere<'py>(
+        &self,
+        py: Python<'py>,
+        timeout: f64,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        nodes::connections(py, &self.running(py)?, timeout)
+    }
+
+    /// Lists the nodes; see `nodes::list`.
+    fn nodes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        nodes::list(py, &self.running(py)?)
+    }
+
+    /// Whether clients should be sent to this process; `with_bus`: only if it reaches its engine.
+    fn is_ready(&self, with_bus: bool) -> bool {
+        match &*self.state.lock() {
+            CoreState::Running(running) if !running.is_foreign() => {
+                running.runtime.state().readiness(with_bus) == Readiness::Ready
+            }
+            CoreState::New | CoreState::Running(_) | CoreState::Closed => false,
+        }
     }
 
     /// Opens a WebSocket connection of a Python server; refuses it once it is closed.

@@ -38,6 +38,7 @@ mod json_text;
 mod load;
 mod log;
 mod members;
+mod nodes;
 mod not_json;
 mod password;
 mod policy;

@@ -3,10 +3,11 @@
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use bus::cluster::Selector;
 use parking_lot::Mutex;
 use protocol::Close;
 use pyo3::prelude::*;
-use runtime::{Runtime, Selector};
+use runtime::Runtime;
 use server::Server;
 
 use crate::bridge::Bridge;

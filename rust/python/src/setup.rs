@@ -30,6 +30,7 @@ use crate::failure::Failures;
 use crate::hook::PyAuthenticator;
 use crate::json::to_json;
 use crate::log;
+use crate::nodes;
 use crate::policy::PySecurity;
 use crate::resolver::{Calls, Function, LoopResolver};
 use crate::running::Running;
@@ -163,6 +164,8 @@ pub(crate) struct Setup {
     debug: bool,
     page: Option<Page>,
     workers: usize,
+    node_name: Option<String>,
+    unready_after: Option<Duration>,
 }
 
 /// The parameters of `Core` except schema, definitions and limits.
@@ -176,6 +179,8 @@ pub(crate) struct Options<'py> {
     pub(crate) debug: bool,
     pub(crate) page: Option<Page>,
     pub(crate) workers: usize,
+    pub(crate) node_name: Option<String>,
+    pub(crate) unready_after: Option<f64>,
 }
 
 impl Setup {
@@ -244,6 +249,11 @@ impl Setup {
             debug: options.debug,
             page: options.page,
             workers: options.workers,
+            node_name: options.node_name,
+            unready_after: options
+                .unready_after
+                .map(|time| seconds("unready_after", time))
+                .transpose()?,
         })
     }
 
@@ -342,6 +352,8 @@ impl Setup {
             page: self.page.clone(),
             engine,
             history: self.history.clone(),
+            node: nodes::identity(py, self.node_name.as_deref())?,
+            unready_after: self.unready_after,
             key,
         });
         match py.detach(|| Runtime::start(state, self.workers)) {
@@ -534,7 +546,7 @@ fn read_limits(limits: &PyLimits) -> PyResult<Limits> {
     })
 }
 
-fn seconds(name: &str, value: f64) -> PyResult<Duration> {
+pub(crate) fn seconds(name: &str, value: f64) -> PyResult<Duration> {
     Duration::try_from_secs_f64(value).map_err(|_| {
         exceptions::ConfigurationError::new_err(format!(
             "{name}={value} is not a time: give a number of seconds of at least 0"

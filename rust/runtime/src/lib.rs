@@ -37,6 +37,7 @@ mod operation;
 mod places;
 mod prometheus;
 mod random;
+mod readiness;
 mod routing;
 mod state;
 mod subscription;
@@ -50,7 +51,7 @@ pub use catalog::{
     PlannedOperation, PreparedRequest, ResolverKind,
 };
 pub use client::{
-    Bucket, Buckets, Client, ConnectionInfo, Headers, Roster, Selector, TokenSource, TokenVerifier,
+    Bucket, Buckets, Client, ConnectionInfo, Headers, Roster, TokenSource, TokenVerifier,
 };
 pub use clock::run_for;
 pub use config::{CLOSE_TIMEOUT, INTAKE_CAPACITY, Limits, SlowConsumer};
@@ -58,11 +59,14 @@ pub use connection::{
     Connection, Flow, Outbox, Outgoing, Registry, SignalStream, Transport, stuck_time,
 };
 pub use error::{DefinitionError, RuntimeError};
-pub use manager::{EnginePublisher, EventBusActor, Runtime, WorkerFactory};
+pub use manager::{
+    Disconnected, EnginePublisher, EventBusActor, Listed, Reached, Runtime, WorkerFactory,
+};
 pub use metrics::{Metrics, Snapshot, UNWRITTEN};
 pub use places::Place;
 pub use prometheus::prometheus;
 pub use random::{opaque_id, random_key};
+pub use readiness::Readiness;
 pub use routing::{FieldPath, Route, RoutingIndex, Wanted, field_path};
 pub use state::{EngineConfig, Page, RuntimeConfig, RuntimeState};
 pub use subscription::{

@@ -162,7 +162,7 @@ metrics! {
     Counter denied_origin,
     /// Handshakes and requests refused for their `Host`.
     Counter denied_host,
-    /// Clients refused by their token or by the application.
+    /// Clients refused by their token, by the application or by a revocation.
     Counter denied_authentication,
     /// Subscriptions refused for an argument that is not the identity's.
     Counter denied_scope,
@@ -180,6 +180,8 @@ metrics! {
     Counter descriptors_exhausted,
     /// Connections ended because their identity had.
     Counter connections_expired,
+    /// Clients that were refused, and connections that were closed, because they are revoked.
+    Counter connections_revoked,
     /// Connections that were ended, and whose socket the server that holds it could not be made to
     /// close.
     Counter connections_not_cut,
@@ -239,4 +241,10 @@ metrics! {
     Gauge bus_queue_events,
     /// What these take (bytes).
     Gauge bus_queue_bytes,
+    /// Nodes that are known, this one among them; 0 where there is no engine.
+    Gauge bus_nodes,
+    /// Messages of nodes that could not be read, or found no room.
+    Counter bus_control_unreadable,
+    /// Revocations that this process knows of.
+    Gauge revocations,
 }

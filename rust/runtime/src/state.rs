@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use bus::cluster::{Cluster, NodeIdentity, Owner, Revocations};
 use bus::engine::Engine;
 use bus::{
     BusError, Draft, EngineLink, History, HistoryLimits, Intake, LinkOptions, Stamp, Stream,
@@ -12,8 +13,8 @@ use bus::{
 use bytes::Bytes;
 use graphql::GraphQLError;
 use parking_lot::Mutex;
-use protocol::Transports;
 use protocol::http::Response;
+use protocol::{Close, Transports};
 use security::{Check, Denied, Policy, RequestSource, TenantIsolation};
 
 use crate::admission::Authenticator;
@@ -24,6 +25,7 @@ use crate::client::{Buckets, Client, RateTable, Roster, TokenVerifier};
 use crate::config::{INTAKE_CAPACITY, Limits};
 use crate::metrics::{Metrics, Snapshot};
 use crate::places::Places;
+use crate::readiness::Readiness;
 use crate::routing::Route;
 use crate::subscription::{CallGroups, HistorySources, LaneContext, Resolver};
 
@@ -58,6 +60,10 @@ pub struct RuntimeConfig {
     pub engine: Option<EngineConfig>,
     /// What is kept for clients that return; `None`: nothing.
     pub history: Option<HistoryLimits>,
+    /// What this process tells other nodes of itself.
+    pub node: NodeIdentity,
+    /// How long the engine may be away before no further clients should be sent here; `None`: for ever.
+    pub unready_after: Option<Duration>,
     /// What makes the ids of this start, and none of any other: random.
     pub key: [u8; 16],
 }
@@ -82,6 +88,12 @@ pub struct RuntimeState {
     pub intake: Arc<Intake>,
     /// The link to the engine that carries events between processes; `None`: there is one process.
     pub link: Option<Arc<EngineLink>>,
+    /// This process among those that share the engine; `None`: there is one process.
+    pub cluster: Option<Arc<Cluster>>,
+    /// What this process tells other nodes of itself.
+    pub node: NodeIdentity,
+    /// Who may not connect for a while.
+    pub revocations: Arc<Revocations>,
     /// What is kept for clients that return.
     pub history: Option<Arc<History>>,
     /// What clients have to pass.
@@ -100,6 +112,7 @@ pub struct RuntimeState {
     pub roster: Roster,
     pub(crate) page: Option<Page>,
     pub(crate) notices: Mutex<PublishNotices>,
+    unready_after: Option<Duration>,
     /// Whether no further client is let in.
     draining: AtomicBool,
     /// Whether the drain is to end now.
@@ -123,6 +136,11 @@ impl RuntimeState {
         }
         let intake = Arc::new(intake);
         let notices = Mutex::new(PublishNotices::new(&config.catalog, by_tenant));
+        let revocations = Arc::<Revocations>::default();
+        let cluster = config.engine.as_ref().map(|engine| {
+            let (node, revocations) = (config.node.clone(), revocations.clone());
+            Arc::new(Cluster::join(node, engine.engine.clone(), revocations))
+        });
         let declared = config.catalog.definitions();
         let declared = declared.filter_map(|definition| definition.channel.as_ref()?.text());
         let declared = declared.map(Arc::from);
@@ -142,6 +160,9 @@ impl RuntimeState {
             intake,
             event_streams,
             link,
+            cluster,
+            node: config.node,
+            revocations,
             history: config.history.map(History::new).map(Arc::new),
             rates: config
                 .policy
@@ -158,6 +179,7 @@ impl RuntimeState {
             roster: Roster::default(),
             page: config.page,
             notices,
+            unready_after: config.unready_after,
             draining: AtomicBool::new(false),
             hurried: AtomicBool::new(false),
         }
@@ -274,8 +296,14 @@ impl RuntimeState {
             events_accepted: self.intake.accepted(),
             ..self.metrics.snapshot()
         };
+        self.revocations.expire(Instant::now());
+        snapshot.revocations = self.revocations.len() as u64;
         if let Some(link) = &self.link {
             add_link(&mut snapshot, link);
+        }
+        if let Some(cluster) = &self.cluster {
+            snapshot.bus_nodes = 1 + cluster.nodes().len() as u64;
+            snapshot.bus_control_unreadable = cluster.unreadable();
         }
         snapshot
     }
@@ -342,6 +370,25 @@ impl RuntimeState {
         if let Some(rates) = &self.rates {
             rates.refused(peer);
         }
+    }
+
+    /// How a client is to be closed that may not connect for a while; `None`: it may.
+    pub(crate) fn revoked(&self, owner: Owner<'_>) -> Option<Close> {
+        let closing = self.revocations.find(owner, Instant::now())?;
+        Some(Close::new(closing.code, &*closing.reason))
+    }
+
+    /// How long the engine cannot be reached; `None`: it can, or there is none.
+    #[must_use]
+    pub fn bus_away_for(&self) -> Option<Duration> {
+        self.link.as_ref()?.away_for(Instant::now())
+    }
+
+    /// Whether clients should be sent to this process; `with_bus`: only if its engine can be reached.
+    #[must_use]
+    pub fn readiness(&self, with_bus: bool) -> Readiness {
+        let away_for = self.bus_away_for();
+        Readiness::of(self.is_draining(), away_for, with_bus, self.unready_after)
     }
 
     /// Whether connections are being drained, so that no further client is let in.

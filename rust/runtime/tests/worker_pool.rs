@@ -7,6 +7,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::ThreadId;
 use std::time::Duration;
 
+use bus::cluster::{NodeId, NodeIdentity};
 use graphql::{DocumentLimits, Schema, SchemaOptions};
 use protocol::{Session, Subprotocol, Transports};
 use runtime::{
@@ -47,6 +48,13 @@ fn runtime(workers: usize) -> Runtime {
         tokens: None,
         authenticator: None,
         page: None,
+        node: NodeIdentity {
+            id: NodeId::new(1),
+            name: "node".into(),
+            version: "1.0".into(),
+            started_at: 0.0,
+        },
+        unready_after: None,
         key: [0; 16],
         engine: None,
         history: None,

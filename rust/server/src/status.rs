@@ -4,7 +4,7 @@ use actix_web::guard::{Any, Get, Head};
 use actix_web::{HttpRequest, HttpResponse, Resource, web};
 use protocol::http::Response;
 use protocol::{NOSNIFF, fields};
-use runtime::RuntimeState;
+use runtime::{Readiness, RuntimeState};
 
 use crate::application::spellings;
 use crate::head::headers_of;
@@ -21,11 +21,12 @@ pub(crate) fn pages(config: &mut web::ServiceConfig) {
 }
 
 /// Creates a page; for a HEAD actix-http sends only the head.
-fn page(path: &str, show: fn(&RuntimeState) -> HttpResponse) -> Resource {
+fn page(path: &str, show: fn(&RuntimeState, &HttpRequest) -> HttpResponse) -> Resource {
     let reads = web::route().guard(Any(Get()).or(Head()));
     let answer = move |request: HttpRequest, worker: web::Data<CurrentWorker>| {
         let state = worker.worker.state();
-        let response = admitted(&request, state).map_or_else(|refusal| *refusal, |()| show(state));
+        let response =
+            admitted(&request, state).map_or_else(|refusal| *refusal, |()| show(state, &request));
         std::future::ready(response)
     };
     web::resource(spellings(path))
@@ -53,16 +54,19 @@ async fn not_allowed(request: HttpRequest, worker: web::Data<CurrentWorker>) -> 
 }
 
 /// Returns 200 while the process runs.
-fn live(_: &RuntimeState) -> HttpResponse {
+fn live(_: &RuntimeState, _: &HttpRequest) -> HttpResponse {
     status(HttpResponse::Ok(), "live")
 }
 
-/// Returns 503 from the start of a drain, so that a load balancer sends clients to other servers.
-fn ready(state: &RuntimeState) -> HttpResponse {
-    if state.is_draining() {
-        status(HttpResponse::ServiceUnavailable(), "draining")
-    } else {
-        status(HttpResponse::Ok(), "ready")
+/// Returns 503 from the start of a drain, so that a load balancer sends clients to other servers; with
+/// `?bus` also while the engine cannot be reached.
+fn ready(state: &RuntimeState, request: &HttpRequest) -> HttpResponse {
+    let mut parameters = protocol::http::parameters(request.query_string());
+    let with_bus = parameters.any(|(name, _)| name == "bus");
+    match state.readiness(with_bus) {
+        Readiness::Ready => status(HttpResponse::Ok(), "ready"),
+        Readiness::Draining => status(HttpResponse::ServiceUnavailable(), "draining"),
+        Readiness::BusAway => status(HttpResponse::ServiceUnavailable(), "bus away"),
     }
 }
 
@@ -74,7 +78,7 @@ fn status(mut response: actix_web::HttpResponseBuilder, status: &str) -> HttpRes
         .body(format!(r#"{{"status":"{status}"}}"#))
 }
 
-fn metrics(state: &RuntimeState) -> HttpResponse {
+fn metrics(state: &RuntimeState, _: &HttpRequest) -> HttpResponse {
     let snapshot = state.snapshot();
     HttpResponse::Ok()
         .insert_header(NOSNIFF)

@@ -55,10 +55,13 @@ async def fill_buffers(port):
             published += 1
         await asyncio.sleep(0)
     return True
+
+async def disconnect(connection_id):
+    return (await manager.disconnect(connection_id=connection_id)).closed
 """
 
 PUBLISH = 'manager.publish("blob", "x" * 50_000)'
-DISCONNECT = "manager.disconnect(connection_id=manager.connections()[0].connection_id)"
+DISCONNECT = "disconnect(manager.connections()[0].connection_id)"
 QUERY = "subscription { blob }"
 EVENT_STREAM = (
     "POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -161,7 +164,7 @@ async def test_the_socket_of_a_client_that_is_disconnected_is_closed(name):
         listed = await server.do("[c.connection_id for c in manager.connections()]")
         assert len(listed) == len(clients)
         for connection_id in listed:
-            assert await server.do(f"manager.disconnect(connection_id={connection_id!r})") == 1
+            assert await server.do(f"disconnect({connection_id!r})") == 1
         await sockets_closed(server, clients)
 
 

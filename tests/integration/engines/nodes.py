@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -35,6 +36,14 @@ class OwnProcess(LoggedProcess):
         await self.start(code, PYTHONPATH=PATHS)
         self.url = await self._read_line()
         return self
+
+    def stop(self) -> None:
+        """Stop it, so that it answers nothing and its connections stay."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let it go on."""
+        self.process.send_signal(signal.SIGCONT)
 
     async def _read_line(self) -> str:
         try:

@@ -198,7 +198,7 @@ async def test_a_client_that_connects_again_by_itself_misses_nothing(client, kin
             assert await node.read() == {"data": {"feed": number}}
             [connection] = manager.connections()
             ending = {"connection_id": connection.connection_id, "code": 4000}
-            assert await manager.disconnect(**ending, reason="Try again") == 1
+            assert (await manager.disconnect(**ending, reason="Try again")).closed == 1
             # Before it is back, or after.
             for missed in (number + 1, number + 2):
                 await manager.publish("feed", missed)

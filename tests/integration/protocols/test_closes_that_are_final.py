@@ -29,7 +29,9 @@ async def test_a_client_does_not_come_back_after_a_final_code(code, serve):
     server = await serve(manager)
     async with run(server.url) as client:
         assert await client.read() == {"opened": True}
-        assert await manager.disconnect(identity=Identity("ada"), code=code, reason="over") == 1
+        assert (
+            await manager.disconnect(identity=Identity("ada"), code=code, reason="over")
+        ).closed == 1
         assert await client.read() == {"closed": code}
         assert await client.read() == {"ended": {"code": code, "reason": "over"}}
 
@@ -40,7 +42,7 @@ async def test_a_client_that_subscribes_comes_back_after_any_other_code(code, se
     server = await serve(manager)
     async with run(server.url) as client:
         assert await client.read() == {"opened": True}
-        assert await manager.disconnect(identity=Identity("ada"), code=code) == 1
+        assert (await manager.disconnect(identity=Identity("ada"), code=code)).closed == 1
         assert await client.read() == {"closed": code}
         assert await client.read() == {"opened": True}
 

@@ -122,7 +122,7 @@ async def test_disconnect_and_for_tenant_refuse_it():
 
 async def test_a_user_whose_id_is_a_number_can_be_disconnected():
     async with SubscriptionManager([feed]) as manager:
-        assert await manager.disconnect(identity=Identity(user_id=5)) == 0
+        assert (await manager.disconnect(identity=Identity(user_id=5))).closed == 0
 
 
 @pytest.mark.parametrize(

@@ -107,11 +107,11 @@ async def test_disconnect_ends_the_selected_connections_at_once(serve, connect):
     server = await serve(manager)
     users = ["ada@a", "ada@b", "bob@b", "cem@c"]
     clients = [await connect(server.url, {"user": user}) for user in users]
-    assert await manager.disconnect(identity=Identity("ada"), tenant_id="b") == 1
+    assert (await manager.disconnect(identity=Identity("ada"), tenant_id="b")).closed == 1
     await clients[1].expect_close(4403, "Forbidden")
-    assert await manager.disconnect(tenant_id="b", code=4000, reason="Moved") == 1
+    assert (await manager.disconnect(tenant_id="b", code=4000, reason="Moved")).closed == 1
     await clients[2].expect_close(4000, "Moved")
-    assert await manager.disconnect(identity=Identity("nobody")) == 0
+    assert (await manager.disconnect(identity=Identity("nobody"))).closed == 0
     for client in (clients[0], clients[3]):
         await client.settle()
 
@@ -121,7 +121,7 @@ async def test_disconnect_by_connection_id(serve, connect):
     manager = make_manager(hook)
     server = await serve(manager)
     one, other = await connect(server.url), await connect(server.url)
-    assert await manager.disconnect(connection_id=hook.asked[0].connection_id) == 1
+    assert (await manager.disconnect(connection_id=hook.asked[0].connection_id)).closed == 1
     await one.expect_close(4403)
     await other.settle()
 

@@ -100,7 +100,7 @@ async def test_open_connections_are_listed(serve, connect):
     assert first.protocol == "graphql-transport-ws"
     assert first.remote_address.startswith("127.0.0.1:")
     assert first.connected_at <= second.connected_at
-    assert await manager.disconnect(connection_id=first.connection_id) == 1
+    assert (await manager.disconnect(connection_id=first.connection_id)).closed == 1
     await ada.expect_close(4403)
     await eventually(lambda: len(manager.connections()) == 1, "its connection is gone")
 

@@ -13,9 +13,11 @@ from fraiseql_subs import (
     SKIP,
     TLS,
     BusError,
+    ClusterConnections,
     ConfigurationError,
     ConnectionInfo,
     Context,
+    Disconnected,
     Event,
     ExecutionResult,
     Executor,
@@ -26,6 +28,7 @@ from fraiseql_subs import (
     Limits,
     ManagerClosed,
     Metrics,
+    Node,
     PublishError,
     Receipt,
     ResponseHead,
@@ -62,6 +65,8 @@ def make_manager() -> SubscriptionManager:
         history=History(events=10, seconds=60.0),
         workers=2,
         introspection=False,
+        node_name="web-1",
+        unready_after=30.0,
         trusted_documents={"1": "{ ok }"},
         context_getter=context_of,
         transports=["graphql-transport-ws", "sse"],
@@ -152,7 +157,24 @@ async def look(manager: SubscriptionManager) -> None:
         ended = await manager.disconnect(
             connection_id=client.connection_id, code=4403, reason="Bye"
         )
-        assert_type(ended, int)
+        assert_type(ended, Disconnected)
+        assert_type(ended.closed, int)
+
+
+async def look_at_all_nodes(manager: SubscriptionManager) -> None:
+    assert_type(await manager.nodes(), list[Node])
+    ended = await manager.disconnect(identity=Identity("ada"), revoke_for=60, timeout=1.5)
+    assert_type(ended.unanswered, tuple[Node, ...])
+    for node in ended.answered:
+        assert_type((node.id, node.name, node.version), tuple[str, str, str])
+        assert_type((node.started_at, node.lag, node.is_live), tuple[float, int, bool])
+        assert_type((node.connections, node.subscriptions), tuple[int, int])
+    listed = await manager.connections(cluster=True, timeout=1.5)
+    assert_type(listed, ClusterConnections)
+    assert_type(listed.is_complete, bool)
+    for client in listed.connections:
+        assert_type(client.node_id, str | None)
+    assert_type(manager.is_ready(bus=True), bool)
 
 
 def answer(context: Context) -> None:

@@ -14,6 +14,7 @@
 //! - `master`, `masters`, `sentinel`, `cluster`, `view`: which server has which partition;
 //! - `socket`, `link`, `backoff`, `supervisor`: connections;
 //! - `publisher`, `reader`, `subscriber`, `wants`, `pace`, `delivery`, `probe`: what is done on them;
+//! - `control`: what nodes tell each other;
 //! - `health`: the state of all;
 //! - `stopped`: streams that the server refuses, and when they are asked for again;
 //! - `shared`: what all of them have in common.
@@ -21,6 +22,7 @@
 mod backoff;
 mod cluster;
 mod config;
+mod control;
 mod delivery;
 mod fault;
 mod health;
@@ -46,8 +48,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bus::engine::{
-    Arrivals, AttemptError, Capabilities, Engine, EngineHealth, Health, HistoryKind, Numbering,
-    Outgoing, Page, Pending, ReadError, Role,
+    Arrivals, AttemptError, Capabilities, Control, Engine, EngineHealth, Health, HistoryKind,
+    Numbering, Outgoing, Page, Pending, ReadError, Role,
 };
 use bus::{Position, StreamKey};
 use parking_lot::Mutex;
@@ -151,6 +153,10 @@ impl Engine for Redis {
     fn heads(&self, streams: Arc<[StreamKey]>) -> Pending<Vec<Result<Position, ReadError>>> {
         let shared = self.shared.clone();
         Box::pin(async move { reader::heads(&shared, &streams).await })
+    }
+
+    fn control(&self) -> &dyn Control {
+        self
     }
 
     fn health(&self) -> EngineHealth {

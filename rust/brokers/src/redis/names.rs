@@ -56,6 +56,17 @@ impl Names {
         format!("{}:layout", self.prefix)
     }
 
+    /// The channel of all nodes, or of one, in a partition.
+    pub(super) fn control(&self, partition: u32, node: Option<&str>) -> String {
+        let node = node.unwrap_or("all");
+        format!("{}n:{node}", self.partitions[partition as usize])
+    }
+
+    /// The key of what is revoked, in a partition.
+    pub(super) fn revocations(&self, partition: u32) -> String {
+        format!("{}revocations", self.partitions[partition as usize])
+    }
+
     /// The partition of a stream.
     pub(super) fn partition(&self, stream: &StreamKey) -> u32 {
         partition(&encode(stream), self.partitions.len() as u32)

@@ -30,10 +30,20 @@ pub(super) enum Script {
     Heads,
     /// Reads history of one stream.
     Read,
+    /// Keeps a revocation.
+    Revoke,
+    /// Reads the revocations.
+    Revocations,
 }
 
 impl Script {
-    pub(super) const ALL: [Self; 3] = [Self::Publish, Self::Heads, Self::Read];
+    pub(super) const ALL: [Self; 5] = [
+        Self::Publish,
+        Self::Heads,
+        Self::Read,
+        Self::Revoke,
+        Self::Revocations,
+    ];
 
     pub(super) const fn text(self) -> &'static str {
         match self {
@@ -46,6 +56,8 @@ impl Script {
                 include_str!("lua/heads.lua")
             ),
             Self::Read => concat!(include_str!("lua/stream.lua"), include_str!("lua/read.lua")),
+            Self::Revoke => include_str!("lua/revoke.lua"),
+            Self::Revocations => include_str!("lua/revocations.lua"),
         }
     }
 }

@@ -7,6 +7,7 @@ use bus::{Position, StreamKey};
 use tokio::sync::{Notify, watch};
 
 use super::config::{Config, ConfigError, Topology};
+use super::control::ControlChannels;
 use super::fault::Fault;
 use super::health::HealthBoard;
 use super::link::Link;
@@ -29,6 +30,8 @@ pub(super) struct Shared {
     pub(super) turns: Vec<tokio::sync::Mutex<()>>,
     /// How many batches are under way; `None`: the engine is closed.
     pub(super) in_flight: watch::Sender<Option<usize>>,
+    /// The channels on which nodes speak with each other.
+    pub(super) control: ControlChannels,
     /// Random: tells the probes of engines apart.
     engine: u64,
 }
@@ -51,6 +54,7 @@ impl Shared {
             masters: watch::Sender::new(Arc::new(masters)),
             look: Arc::default(),
             in_flight: watch::Sender::new(Some(0)),
+            control: ControlChannels::default(),
             config,
         })
     }

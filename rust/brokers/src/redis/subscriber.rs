@@ -15,6 +15,7 @@ use bus::StreamKey;
 use bus::engine::{Role, Scope};
 use tokio::time::sleep_until;
 
+use super::control::ControlChannels;
 use super::delivery::Delivery;
 use super::fault::{Fault, FaultKind};
 use super::link::Link;
@@ -61,6 +62,8 @@ struct Settling<'a> {
     probe: Option<u32>,
     /// The partition after the one that was tried last for that.
     probes_tried: u32,
+    /// Whether the channels of nodes are subscribed, or refused for good.
+    has_joined: bool,
     /// The partition of each channel that is subscribed.
     subscribed: HashMap<Arc<str>, u32>,
     /// Wanted streams that cannot be made ready now.
@@ -83,6 +86,7 @@ impl<'a> Settling<'a> {
             partitions: BTreeSet::new(),
             probe: None,
             probes_tried: 0,
+            has_joined: false,
             subscribed: HashMap::new(),
             stopped: Stopped::new(shared.config.times),
             pace: Pace::new(Instant::now()),
@@ -102,6 +106,9 @@ impl<'a> Settling<'a> {
             self.look_at_ended();
             if self.probe.is_none() {
                 self.listen_to_probes().await?;
+            }
+            if self.has_to_join() {
+                self.join_nodes().await?;
             }
             let changed = shared.wants.take(self.master.number, &self.partitions);
             for channels in changed.chunks(NAMES) {
@@ -134,6 +141,7 @@ impl<'a> Settling<'a> {
             let want = shared.wants.get(channel);
             want.is_some_and(|want| now.contains(&want.partition))
         });
+        self.has_joined &= now.contains(&ControlChannels::PARTITION);
         self.partitions = now;
         if !self
             .probe
@@ -177,6 +185,37 @@ impl<'a> Settling<'a> {
         }
     }
 
+    /// Whether the channels of nodes are those of this master, and not subscribed.
+    fn has_to_join(&self) -> bool {
+        let control = &self.shared.control;
+        !self.has_joined
+            && self.partitions.contains(&ControlChannels::PARTITION)
+            && !control.names().is_empty()
+    }
+
+    /// Subscribes to what nodes send each other. Where that is refused events are carried all the same;
+    /// where the partition is being moved it is tried again later.
+    async fn join_nodes(&mut self) -> Result<(), Fault> {
+        let shared = self.shared;
+        let refused = self.subscribe_all(shared.control.names()).await?;
+        match refused.into_iter().map(|(_, fault)| fault).next() {
+            None => {
+                self.has_joined = true;
+                shared.control.subscribed();
+            }
+            Some(fault) if fault.kind == FaultKind::Moved => {}
+            Some(fault) => {
+                self.has_joined = true;
+                tracing::warn!(
+                    target: "fraiseql_subs",
+                    reason = fault.reason,
+                    "nodes cannot speak with each other: correct the permissions of the bus"
+                );
+            }
+        }
+        Ok(())
+    }
+
     fn lose_probe(&mut self) {
         self.probe = None;
         self.delivery.set_probe(None);
@@ -188,6 +227,9 @@ impl<'a> Settling<'a> {
             let Some((channel, _)) = self.subscribed.remove_entry(&*channel) else {
                 if self.delivery.probe().as_deref() == Some(&*channel) {
                     self.lose_probe();
+                } else if self.shared.control.has(&channel) {
+                    self.has_joined = false;
+                    self.shared.look_again();
                 }
                 continue;
             };
@@ -211,9 +253,9 @@ impl<'a> Settling<'a> {
             }
             tokio::time::sleep(self.shared.config.times.collect).await;
         };
-        let without_probe = Instant::now() + self.shared.config.times.backoff_limit;
-        let without_probe = self.probe.is_none().then_some(without_probe);
-        let Some(again_at) = self.stopped.next().into_iter().chain(without_probe).min() else {
+        let try_again = Instant::now() + self.shared.config.times.backoff_limit;
+        let try_again = (self.probe.is_none() || self.has_to_join()).then_some(try_again);
+        let Some(again_at) = self.stopped.next().into_iter().chain(try_again).min() else {
             return collected.await;
         };
         tokio::select! {

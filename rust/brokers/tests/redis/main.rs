@@ -7,6 +7,7 @@
 mod support;
 
 mod cluster;
+mod control;
 mod history;
 mod links;
 mod moving;

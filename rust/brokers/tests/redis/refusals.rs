@@ -12,7 +12,7 @@ use crate::support::{Happened, Node, Server, eventually, quick, stream};
 /// What the bus needs, and nothing else.
 const RULES: &str = "resetchannels &fs1:* resetkeys ~fs1:* -@all +hello +auth +ping +select +info \
     +evalsha +script|load +subscribe +unsubscribe +publish +xadd +xrange +expire +unlink +del +hset \
-    +hmget +set +get";
+    +hmget +set +get +time +zadd +zrem +zcard +zrange +zremrangebyscore";
 
 fn with_user(rules: &str) -> Server {
     let server = Server::start();

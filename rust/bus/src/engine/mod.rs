@@ -6,6 +6,7 @@
 //! no engine (`intake`).
 
 mod capabilities;
+mod control;
 mod error;
 mod health;
 
@@ -17,6 +18,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use capabilities::{Capabilities, HistoryKind, Numbering};
+pub use control::{Control, ControlArrivals, ControlError, MAX_REVOCATIONS};
 pub use error::{AttemptError, ReadError};
 pub use health::{EngineHealth, Health, Role};
 
@@ -129,6 +131,9 @@ pub trait Engine: Send + Sync {
     /// has a position, too: the next event has the offset after it. A stream that has none now, such as
     /// one whose part of the engine is away, has [`ReadError::Unavailable`] in its place.
     fn heads(&self, streams: Arc<[StreamKey]>) -> Pending<Vec<Result<Position, ReadError>>>;
+
+    /// Returns the part for messages between nodes.
+    fn control(&self) -> &dyn Control;
 
     /// The state of the links of each role.
     fn health(&self) -> EngineHealth;

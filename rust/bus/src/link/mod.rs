@@ -13,7 +13,7 @@ mod tasks;
 mod without_tenant;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, watch};
 
@@ -26,7 +26,7 @@ use self::decode::Decoder;
 use self::inbox::Inbox;
 use self::outbox::Outbox;
 use self::without_tenant::WithoutTenant;
-use crate::engine::{Engine, EngineHealth, Pending, ReadError};
+use crate::engine::{Engine, EngineHealth, Health, Pending, ReadError};
 use crate::publishing::{PublishCounts, PublishOptions};
 use crate::{BusError, Draft, Intake, Position, Stream, Streams};
 
@@ -39,6 +39,7 @@ pub struct EngineLink {
     reads: Arc<Semaphore>,
     counters: Arc<LinkCounters>,
     decoder: Decoder,
+    made_at: Instant,
 }
 
 /// Reads of the engine's history at a time, for gaps, and as many for clients that return (count).
@@ -95,6 +96,7 @@ impl EngineLink {
             reads: Arc::new(Semaphore::new(READS_AT_ONCE)),
             counters,
             decoder,
+            made_at: Instant::now(),
         }
     }
 
@@ -184,6 +186,17 @@ impl EngineLink {
     #[must_use]
     pub fn health(&self) -> watch::Receiver<EngineHealth> {
         self.inbox.health()
+    }
+
+    /// How long events are neither published nor delivered; `None`: they are.
+    #[must_use]
+    pub fn away_for(&self, now: Instant) -> Option<Duration> {
+        let since = match *self.engine.health().worst() {
+            Health::Live => return None,
+            Health::Starting | Health::Closed => self.made_at,
+            Health::Silent { since } | Health::Away { since, .. } => since,
+        };
+        Some(now.saturating_duration_since(since))
     }
 
     /// The counters at this moment.

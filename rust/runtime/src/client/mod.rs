@@ -1,8 +1,8 @@
 //! The client: its identity and token, its rates, the list of connections.
 
+mod owner;
 mod rates;
 mod roster;
-mod selector;
 mod token;
 
 use std::any::Any;
@@ -15,10 +15,10 @@ use security::Identity;
 
 use crate::budget::ByteBudget;
 
+pub(crate) use owner::owner;
 pub(crate) use rates::RateTable;
 pub use rates::{Bucket, Buckets};
 pub use roster::{ConnectionInfo, Roster};
-pub use selector::Selector;
 pub use token::{TokenSource, TokenVerifier};
 
 /// Headers of a request, shared by all readers; names in lower case.

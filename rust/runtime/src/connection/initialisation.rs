@@ -12,7 +12,7 @@ use super::Connection;
 use super::task::Task;
 use crate::admission::{Connect, Decision};
 use crate::audit;
-use crate::client::Client;
+use crate::client::{Client, owner};
 use crate::clock::{epoch_seconds, run_for};
 
 impl Connection {
@@ -102,6 +102,7 @@ impl Connection {
         }
         let identity = client.identity.as_ref();
         let is_expired = identity.is_some_and(|identity| identity.is_expired(epoch_seconds()));
+        let revoked = self.registry.state().revoked(owner(self.id(), identity));
         let expiry = identity.and_then(|identity| identity.expires_at);
         let ack = client.ack.take();
         if let Some((account, buckets)) = client.account.take().zip(client.buckets.clone()) {
@@ -116,6 +117,11 @@ impl Connection {
         }
         if is_expired {
             return self.expired();
+        }
+        if let Some(close) = revoked {
+            self.registry.state().metrics.connections_revoked.add(1);
+            self.denied(Check::Authentication);
+            return self.close(close);
         }
         if let Some(seconds) = expiry {
             self.registry.expire_at(seconds, self.key);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Recipient;
+use bus::cluster::{Owner, Selector};
 use hashbrown::HashMap;
 use protocol::Close;
 use tokio::time::Instant;
@@ -13,7 +14,7 @@ use tokio::time::Instant;
 use super::Connection;
 use super::expiry::{Expiries, ExpiryClock};
 use crate::admission::{Connect, start_authentication};
-use crate::client::Selector;
+use crate::client::owner;
 use crate::operation::Opener;
 use crate::state::RuntimeState;
 
@@ -126,14 +127,28 @@ impl Registry {
         });
     }
 
+    /// Closes the selected connections. Returns how many.
     pub(crate) fn close(&self, selector: &Selector, close: &Close) -> usize {
-        let selected = self.live().into_iter().filter(|connection| {
+        self.close_some(|owner| selector.selects(owner).then(|| close.clone()))
+    }
+
+    /// Closes the connections that are revoked. Returns how many.
+    pub(crate) fn close_revoked(&self) -> usize {
+        let closed = self.close_some(|owner| self.state().revoked(owner));
+        self.state().metrics.connections_revoked.add(closed as u64);
+        closed
+    }
+
+    fn close_some(&self, close: impl Fn(Owner<'_>) -> Option<Close>) -> usize {
+        let mut closed = 0;
+        for connection in self.live() {
             let client = connection.client();
             let identity = client.as_ref().and_then(|c| c.identity.as_ref());
-            selector.selects(connection.id(), identity)
-        });
-        selected
-            .map(|connection| connection.close(close.clone()))
-            .count()
+            if let Some(close) = close(owner(connection.id(), identity)) {
+                connection.close(close);
+                closed += 1;
+            }
+        }
+        closed
     }
 }

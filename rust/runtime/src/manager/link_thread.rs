@@ -2,16 +2,24 @@
 //! engine's answers, and the link's work does not delay clients.
 //!
 //! One for each manager with an engine. It ends with the manager. Not here: what the link does
-//! (`bus::EngineLink`).
+//! (`bus::EngineLink`), and what nodes tell each other (`bus::cluster`).
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use bus::EngineLink;
+use bus::cluster::{Cluster, NodeHost};
+use futures_util::future::join;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::error::RuntimeError;
+
+/// This process among those that share the engine.
+pub(crate) struct Node {
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) host: Arc<dyn NodeHost>,
+}
 
 /// Keeps the thread of a link alive.
 pub(crate) struct LinkThread {
@@ -21,12 +29,12 @@ pub(crate) struct LinkThread {
 }
 
 impl LinkThread {
-    /// Starts the thread.
+    /// Starts the thread. `node`: `None` for a program that only publishes.
     ///
     /// # Errors
     ///
     /// [`RuntimeError::Thread`] when the operating system refuses the thread.
-    pub(crate) fn start(link: Arc<EngineLink>) -> Result<Self, RuntimeError> {
+    pub(crate) fn start(link: Arc<EngineLink>, node: Option<Node>) -> Result<Self, RuntimeError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -38,8 +46,13 @@ impl LinkThread {
             .spawn(move || {
                 // The runtime of this thread alone: no coroutine of Python is awaited here.
                 runtime.block_on(async {
+                    let node = async {
+                        if let Some(Node { cluster, host }) = &node {
+                            cluster.run(&**host).await;
+                        }
+                    };
                     tokio::select! {
-                        () = link.run() => {}
+                        ((), ()) = join(link.run(), node) => {}
                         _ = stopped => {}
                     }
                 });

@@ -3,6 +3,8 @@
 mod engine_publisher;
 mod event_bus;
 mod link_thread;
+mod local_node;
+mod nodes;
 mod runtime;
 mod system;
 mod worker_factory;
@@ -10,5 +12,6 @@ mod worker_pool;
 
 pub use engine_publisher::EnginePublisher;
 pub use event_bus::EventBusActor;
+pub use nodes::{Disconnected, Listed, Reached};
 pub use runtime::Runtime;
 pub use worker_factory::WorkerFactory;

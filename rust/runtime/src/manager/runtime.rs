@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use actix::{Actor, Addr};
+use bus::cluster::Selector;
 use dashmap::DashMap;
 use graphql::GraphQLError;
 use protocol::{Close, Framing, OperationKind, Request};
@@ -15,26 +16,28 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::event_bus::{EventBusActor, ShardList};
-use super::link_thread::LinkThread;
+use super::link_thread::{LinkThread, Node};
+use super::local_node::LocalNode;
 use super::system::SystemThread;
 use super::worker_factory::WorkerFactory;
 use super::worker_pool::WorkerPool;
 use crate::catalog::PreparedRequest;
-use crate::client::{Buckets, Client, Selector};
+use crate::client::{Buckets, Client};
 use crate::error::RuntimeError;
 use crate::operation::{OpenResult, Opened, opened_unless_cancelled};
 use crate::state::RuntimeState;
 use crate::subscription::{FinishSubscription, StopSubscription, SubscriptionActor};
 use crate::transport::{Responder, Response, ResponseStream, StreamSink, Streams};
-use crate::worker::{
-    CloseConnections, DrainConnections, RunOnWorker, ShardActor, StopWorker, Worker, address,
-};
+use crate::worker::{DrainConnections, RunOnWorker, ShardActor, StopWorker, Worker, address};
 
 /// Interval at which a drain checks whether everything has ended.
 const DRAIN_POLL: Duration = Duration::from_millis(5);
 
 /// Time for the last close frames of a drain to be written.
 const CLOSE_TIME: Duration = Duration::from_secs(1);
+
+/// Time to tell other nodes that this one leaves.
+const LEAVE_TIME: Duration = Duration::from_millis(250);
 
 /// Time after which what still holds a drain is told.
 const TELL_AFTER: Duration = Duration::from_millis(100);
@@ -107,8 +110,12 @@ impl Runtime {
             link: None,
         };
         // Where its thread is refused, the runtime is dropped, and its actors end.
+        let node = runtime.state.cluster.clone().map(|cluster| Node {
+            cluster,
+            host: Arc::new(runtime.local_node()),
+        });
         let link = runtime.state.link.clone();
-        runtime.link = link.map(LinkThread::start).transpose()?;
+        runtime.link = link.map(|link| LinkThread::start(link, node)).transpose()?;
         Ok(runtime)
     }
 
@@ -295,24 +302,20 @@ impl Runtime {
         }
     }
 
-    /// Closes the selected connections of all workers. Returns how many.
+    /// Closes the selected connections of this process. Returns how many.
     pub fn disconnect(
         &self,
         selector: Selector,
         close: Close,
     ) -> impl Future<Output = usize> + Send + use<> {
-        let shards = self.shards.live();
-        async move {
-            let mut count = 0;
-            for shard in shards {
-                let command = CloseConnections {
-                    selector: selector.clone(),
-                    close: close.clone(),
-                };
-                // An error means that the worker, and with it its connections, has ended.
-                count += shard.send(command).await.unwrap_or(0);
-            }
-            count
+        self.local_node().close(selector, close)
+    }
+
+    /// The connections of this process.
+    pub(super) fn local_node(&self) -> LocalNode {
+        LocalNode {
+            state: self.state.clone(),
+            shards: self.shards.clone(),
         }
     }
 
@@ -347,6 +350,9 @@ impl Runtime {
         }
         self.wait_while(is_under_way, deadline).await;
         self.complete_all();
+        if let Some(cluster) = &self.state.cluster {
+            cluster.leave(LEAVE_TIME).await;
+        }
         if let Some(link) = &self.state.link {
             let left = deadline.saturating_duration_since(Instant::now());
             link.close(left.max(limit.min(CLOSE_TIME))).await;

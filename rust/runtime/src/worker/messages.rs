@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use actix::Message;
 use bus::StreamItem;
+use bus::cluster::Selector;
 use protocol::Close;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Worker;
-use crate::client::Selector;
 
 /// Command: deliver each event to the subscriptions of one worker.
 /// Sender: `EventBusActor`, which sends the next batch when all shards have dropped the `turn` of
@@ -49,8 +49,14 @@ pub struct DrainConnections {
 #[rtype(result = "()")]
 pub struct StopWorker;
 
+/// Command: close the connections of a worker that are revoked.
+/// Sender: the node, when it has read what is revoked. Reply: the number of closed connections.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "usize")]
+pub struct CloseRevoked;
+
 /// Command: close the connections of a worker that `selector` matches.
-/// Sender: `disconnect()`. Reply: the number of closed connections.
+/// Sender: `disconnect()`, of this node or another one. Reply: the number of closed connections.
 #[derive(Debug, Clone, Message)]
 #[rtype(result = "usize")]
 pub struct CloseConnections {

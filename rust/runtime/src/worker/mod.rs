@@ -14,7 +14,9 @@ use crate::state::RuntimeState;
 use crate::subscription::WorkerAddress;
 
 pub(crate) use messages::RunOnWorker;
-pub(crate) use messages::{Broadcast, CloseConnections, DrainConnections, StopWorker};
+pub(crate) use messages::{
+    Broadcast, CloseConnections, CloseRevoked, DrainConnections, StopWorker,
+};
 pub use shard_actor::ShardActor;
 
 /// State that the connections and subscriptions of one thread share.

@@ -12,7 +12,9 @@ use actix::{
 };
 
 use super::Worker;
-use super::messages::{Broadcast, CloseConnections, DrainConnections, RunOnWorker, StopWorker};
+use super::messages::{
+    Broadcast, CloseConnections, CloseRevoked, DrainConnections, RunOnWorker, StopWorker,
+};
 use crate::clock::run_for;
 use crate::subscription::{CallGroupCommand, WakeActors};
 
@@ -118,5 +120,13 @@ impl Handler<CloseConnections> for ShardActor {
                 .registry()
                 .close(&command.selector, &command.close),
         )
+    }
+}
+
+impl Handler<CloseRevoked> for ShardActor {
+    type Result = MessageResult<CloseRevoked>;
+
+    fn handle(&mut self, _: CloseRevoked, _: &mut Context<Self>) -> Self::Result {
+        MessageResult(self.worker.registry().close_revoked())
     }
 }

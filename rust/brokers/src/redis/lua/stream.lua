@@ -5,14 +5,20 @@
 -- A server that was restarted, or promoted, has another run: what it has stored may be older than what
 -- was told to nodes. Every numbering of the partition ends with the run. Keys that were moved are not
 -- older: nothing was published while they were.
+--
+-- So does a master that was a replica for a while, and has lost what it had by that: its run is the same,
+-- and its replication id is another one (it changes with each promotion).
 local run, fresh, period, kept, former = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local partition = redis.call('HMGET', KEYS[1], 'run', 'generation')
-local generation = partition[2]
-if partition[1] ~= run or not generation then
+local replication = redis.pcall('INFO', 'replication')
+local promotion = type(replication) == 'string' and string.match(replication, 'master_replid:(%x+)')
+promotion = promotion or ''
+local partition = redis.call('HMGET', KEYS[1], 'run', 'promotion', 'generation')
+local generation = partition[3]
+if partition[1] ~= run or partition[2] ~= promotion or not generation then
   if not generation or partition[1] ~= former then
     generation = fresh
   end
-  redis.call('HSET', KEYS[1], 'run', run, 'generation', generation)
+  redis.call('HSET', KEYS[1], 'run', run, 'promotion', promotion, 'generation', generation)
 end
 
 -- How long a counter is kept that has counted no event (seconds): longer than nodes leave a stream that

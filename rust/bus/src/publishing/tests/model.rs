@@ -4,12 +4,13 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::time::sleep;
 
 use crate::engine::{
-    Arrivals, AttemptError, Capabilities, Engine, EngineHealth, Health, HistoryKind, Numbering,
-    Outgoing, Page, Pending, ReadError, Role,
+    Arrivals, AttemptError, Capabilities, Control, ControlArrivals, ControlError, Engine,
+    EngineHealth, Health, HistoryKind, Numbering, Outgoing, Page, Pending, ReadError, Role,
 };
 use crate::{Epoch, Position, StreamKey};
 
@@ -271,6 +272,10 @@ impl Engine for Handle {
         Box::pin(async move { vec![none; streams.len()] })
     }
 
+    fn control(&self) -> &dyn Control {
+        self
+    }
+
     fn health(&self) -> EngineHealth {
         self.0.state.lock().health.clone()
     }
@@ -285,5 +290,22 @@ impl Engine for Handle {
 
     fn close(&self, _: Duration) -> Pending<()> {
         Box::pin(async {})
+    }
+}
+
+/// Nothing of publishing speaks with other nodes.
+impl Control for Handle {
+    fn join(&self, _: &str, _: Arc<dyn ControlArrivals>) {}
+
+    fn send(&self, _: Option<&str>, _: Bytes) -> Pending<Result<Option<u64>, ControlError>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn revoke(&self, _: Bytes, _: Duration) -> Pending<Result<(), ControlError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn revocations(&self) -> Pending<Result<Vec<(Bytes, Duration)>, ControlError>> {
+        Box::pin(async { Ok(Vec::new()) })
     }
 }

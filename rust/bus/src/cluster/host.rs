@@ -1,0 +1,19 @@
+//! The interface to the connections of this node.
+
+use super::message::ListedConnection;
+use super::nodes::NodeStatus;
+use super::revocations::Closing;
+use super::selector::Selector;
+use crate::engine::Pending;
+
+/// The connections of this node. Calls return at once.
+pub trait NodeHost: Send + Sync {
+    /// What it carries now.
+    fn status(&self) -> NodeStatus;
+    /// Its open connections.
+    fn connections(&self) -> Vec<ListedConnection>;
+    /// Closes connections; resolves with their number.
+    fn disconnect(&self, selector: Selector, closing: Closing) -> Pending<u64>;
+    /// Closes the connections that are revoked; resolves with their number.
+    fn close_revoked(&self) -> Pending<u64>;
+}

@@ -1,0 +1,237 @@
+//! Receives the messages of other nodes.
+//!
+//! The tasks of the engine call it and must not wait, so requests go into a bounded queue. Not here:
+//! answers (`member`).
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::timeout_at;
+
+use super::message::{Asked, Content, Message};
+use super::nodes::{NodeId, NodeInfo, Nodes};
+use super::requests::{RequestAnswers, Requests};
+use crate::engine::ControlArrivals;
+
+/// Tasks for other nodes that wait (count); what comes past it is not answered.
+const QUEUE: usize = 256;
+
+/// What a node is to be sent.
+#[derive(Debug)]
+pub(super) enum Due {
+    /// What this node tells of itself.
+    Announcement,
+    /// The answer to a request.
+    Answer { request: u64, asked: Asked },
+}
+
+/// How long after a node has joined all others have told it of themselves, at the latest.
+const SETTLED: Duration = Duration::from_secs(1);
+
+/// What has come from other nodes.
+pub(super) struct Incoming {
+    own: NodeId,
+    state: Mutex<IncomingState>,
+    due: mpsc::Sender<(NodeId, Due)>,
+    /// Woken when an answer has come, and when a node has come or left.
+    changed: Notify,
+    /// How often messages began to arrive, and since when they do.
+    joined: watch::Sender<Joined>,
+    unreadable: AtomicU64,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Joined {
+    pub(super) times: u64,
+    pub(super) at: Option<Instant>,
+}
+
+#[derive(Default)]
+struct IncomingState {
+    nodes: Nodes,
+    requests: Requests,
+    /// Other nodes that were there when this one has joined, where that is known (count).
+    others: Option<u64>,
+}
+
+/// A request that is open as long as this is kept.
+pub(super) struct Waiting<'a> {
+    incoming: &'a Incoming,
+    pub(super) request: u64,
+}
+
+impl Incoming {
+    pub(super) fn new(own: NodeId) -> (Self, mpsc::Receiver<(NodeId, Due)>) {
+        let (due, received) = mpsc::channel(QUEUE);
+        let incoming = Self {
+            own,
+            state: Mutex::default(),
+            due,
+            changed: Notify::new(),
+            joined: watch::Sender::default(),
+            unreadable: AtomicU64::new(0),
+        };
+        (incoming, received)
+    }
+
+    /// Begins a request to all nodes; `None`: too many wait for answers.
+    pub(super) fn begin(&self) -> Option<Waiting<'_>> {
+        let mut state = self.state.lock();
+        let asked = state.nodes.live(Instant::now());
+        let asked = asked.into_iter().map(|node| node.id);
+        let request = state.requests.begin(asked)?;
+        let incoming = self;
+        Some(Waiting { incoming, request })
+    }
+
+    /// Whether messages can be heard now.
+    pub(super) fn listening(&self, is_listening: bool) {
+        self.state
+            .lock()
+            .nodes
+            .listening(is_listening, Instant::now());
+    }
+
+    /// The nodes that are there.
+    pub(super) fn live(&self) -> Vec<NodeInfo> {
+        self.state.lock().nodes.live(Instant::now())
+    }
+
+    /// The nodes that are not heard of any more.
+    pub(super) fn silent(&self) -> Vec<NodeInfo> {
+        self.state.lock().nodes.silent(Instant::now())
+    }
+
+    /// What a node has told of itself.
+    pub(super) fn node(&self, id: &NodeId) -> Option<NodeInfo> {
+        self.state.lock().nodes.get(id).cloned()
+    }
+
+    pub(super) fn joined(&self) -> watch::Receiver<Joined> {
+        self.joined.subscribe()
+    }
+
+    /// How many other nodes were there when this one has joined, where that is known.
+    pub(super) fn found(&self, others: Option<u64>) {
+        self.state.lock().others = others;
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until all other nodes are known.
+    pub(super) async fn known(&self) {
+        self.wait_until(|state, is_settled| {
+            let known = || state.nodes.live(Instant::now()).len() as u64;
+            is_settled || state.others.is_some_and(|others| known() >= others)
+        })
+        .await;
+    }
+
+    /// Waits until something holds, which may change with what comes, and with the time.
+    async fn wait_until(&self, holds: impl Fn(&IncomingState, bool) -> bool) {
+        loop {
+            let changed = self.changed.notified();
+            let (now, settles_at) = (Instant::now(), self.settles_at());
+            let is_settled = settles_at.is_some_and(|at| at <= now);
+            if holds(&self.state.lock(), is_settled) {
+                return;
+            }
+            match settles_at {
+                Some(at) if at > now => timeout_at(at.into(), changed).await.unwrap_or_default(),
+                Some(_) | None => changed.await,
+            }
+        }
+    }
+
+    /// When all other nodes are known at the latest; `None`: this one has not joined.
+    fn settles_at(&self) -> Option<Instant> {
+        self.joined.borrow().at.map(|at| at + SETTLED)
+    }
+
+    /// Counts something from another node that cannot be read.
+    pub(super) fn count_unreadable(&self) {
+        self.unreadable.fetch_add(1, Relaxed);
+    }
+
+    /// Messages that could not be read or had no room (count).
+    pub(super) fn unreadable(&self) -> u64 {
+        self.unreadable.load(Relaxed)
+    }
+
+    fn take(&self, Message { from, content }: Message) -> bool {
+        match content {
+            Content::Announcement { info, asks } => {
+                let has_room = self.state.lock().nodes.announced(info, Instant::now());
+                self.changed.notify_waiters();
+                has_room && (!asks || self.due.try_send((from, Due::Announcement)).is_ok())
+            }
+            Content::Leaving => {
+                let mut state = self.state.lock();
+                state.nodes.left(&from);
+                state.requests.left(&from);
+                drop(state);
+                self.changed.notify_waiters();
+                true
+            }
+            Content::Request { request, asked } => {
+                let due = Due::Answer { request, asked };
+                self.due.try_send((from, due)).is_ok()
+            }
+            Content::Answer { request, answer } => {
+                self.state.lock().requests.answered(request, &from, answer);
+                self.changed.notify_waiters();
+                true
+            }
+        }
+    }
+}
+
+impl ControlArrivals for Incoming {
+    fn joined(&self) {
+        self.joined.send_modify(|joined| {
+            joined.times += 1;
+            joined.at = Some(Instant::now());
+        });
+    }
+
+    fn message(&self, message: Bytes) {
+        let is_taken = match Message::decode(&message) {
+            // What is sent to all comes back.
+            Some(message) if message.from == self.own => true,
+            Some(message) => self.take(message),
+            None => false,
+        };
+        if !is_taken {
+            self.count_unreadable();
+        }
+    }
+}
+
+impl Waiting<'_> {
+    /// It was sent; to how many other nodes, where that is known.
+    pub(super) fn sent(&self, asked: Option<u64>) {
+        let mut state = self.incoming.state.lock();
+        state.requests.sent(self.request, asked);
+    }
+
+    /// Waits until all nodes have answered.
+    pub(super) async fn complete(&self) {
+        let request = self.request;
+        let is_complete =
+            |state: &IncomingState, is_settled| state.requests.is_complete(request, is_settled);
+        self.incoming.wait_until(is_complete).await;
+    }
+
+    /// Ends the request.
+    pub(super) fn end(self) -> RequestAnswers {
+        self.incoming.state.lock().requests.end(self.request)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.incoming.state.lock().requests.end(self.request);
+    }
+}

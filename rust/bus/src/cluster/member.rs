@@ -1,0 +1,458 @@
+//! This node: announces itself, sends and answers requests, and reads revocations.
+//!
+//! Its tasks run on the thread of the link; requests may be awaited on any thread.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use super::host::NodeHost;
+use super::incoming::{Due, Incoming};
+use super::message::{
+    Answer, Asked, Content, ListedConnection, Message, decode_revocation, encode_revocation, pages,
+};
+use super::nodes::{NodeId, NodeInfo};
+use super::requests::RequestAnswers;
+use super::revocations::{Revocation, Revocations};
+use crate::engine::{ControlError, Engine, Health, Role};
+
+/// The mean time between two announcements; each differs by up to a fifth.
+const ANNOUNCE: Duration = Duration::from_secs(5);
+
+/// The longest pause before something that has failed is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// The pause after the engine has refused something, which waiting alone does not mend.
+const REFUSED: Duration = Duration::from_secs(15);
+
+/// How often it is looked whether the first links are there.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// How long one message may take to be sent.
+const SEND: Duration = Duration::from_secs(5);
+
+/// Requests of other nodes that are answered at a time (count).
+const ANSWERS_AT_ONCE: usize = 16;
+
+/// The longest time for which connections are revoked.
+pub const MAX_REVOKE_FOR: Duration = Duration::from_hours(30 * 24);
+
+/// The parts of an announcement that do not change.
+#[derive(Debug, Clone)]
+pub struct NodeIdentity {
+    /// Its id.
+    pub id: NodeId,
+    /// Its name, at most [`MAX_NAME_BYTES`](super::MAX_NAME_BYTES).
+    pub name: Arc<str>,
+    /// The version of its package.
+    pub version: Arc<str>,
+    /// When it was started (seconds since the epoch).
+    pub started_at: f64,
+}
+
+/// This node, and its view of the others.
+pub struct Cluster {
+    own: NodeIdentity,
+    engine: Arc<dyn Engine>,
+    revocations: Arc<Revocations>,
+    incoming: Arc<Incoming>,
+    /// Taken when the tasks begin.
+    due: Mutex<Option<mpsc::Receiver<(NodeId, Due)>>>,
+    /// Lists that are asked for at a time: each may take many bytes.
+    lists: Semaphore,
+    is_leaving: AtomicBool,
+    is_refusal_told: AtomicBool,
+}
+
+/// What other nodes have answered.
+#[derive(Debug, Default, PartialEq)]
+pub struct ClusterAnswers<T> {
+    /// The nodes that have answered, with their answers.
+    pub answered: Vec<(NodeInfo, T)>,
+    /// The nodes that have not, in time.
+    pub unanswered: Vec<NodeInfo>,
+    /// Whether all nodes were asked, and have answered.
+    pub is_complete: bool,
+}
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let id = &self.own.id;
+        f.debug_struct("Cluster")
+            .field("id", id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl NodeIdentity {
+    /// What it tells of itself while it carries something.
+    #[must_use]
+    pub fn info(&self, host: &dyn NodeHost) -> NodeInfo {
+        NodeInfo {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            version: self.version.clone(),
+            started_at: self.started_at,
+            status: host.status(),
+        }
+    }
+}
+
+impl Cluster {
+    /// Joins the nodes of an engine. Called before the engine is started.
+    #[must_use]
+    pub fn join(own: NodeIdentity, engine: Arc<dyn Engine>, revocations: Arc<Revocations>) -> Self {
+        let (incoming, due) = Incoming::new(own.id.clone());
+        let incoming = Arc::new(incoming);
+        engine.control().join(own.id.as_str(), incoming.clone());
+        Self {
+            own,
+            engine,
+            revocations,
+            incoming,
+            due: Mutex::new(Some(due)),
+            lists: Semaphore::new(1),
+            is_leaving: AtomicBool::new(false),
+            is_refusal_told: AtomicBool::new(false),
+        }
+    }
+
+    /// Runs the tasks of the node until it is dropped. Called once.
+    pub async fn run(&self, host: &dyn NodeHost) {
+        let Some(due) = self.due.lock().take() else {
+            return;
+        };
+        tokio::join!(
+            self.announce(host),
+            self.answer(due, host),
+            self.keep_to_revocations(host)
+        );
+    }
+
+    /// The other nodes that are there.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<NodeInfo> {
+        self.incoming.live()
+    }
+
+    /// Waits until all other nodes are known, which takes a second at most after this one has joined.
+    pub async fn known(&self) {
+        self.incoming.known().await;
+    }
+
+    /// Messages of nodes that could not be read or had no room (count).
+    #[must_use]
+    pub fn unreadable(&self) -> u64 {
+        self.incoming.unreadable()
+    }
+
+    /// Stores a revocation for all nodes, also for nodes that cannot be reached now.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError`]. If there was no answer, it may be stored nevertheless.
+    pub async fn revoke(
+        &self,
+        revocation: &Revocation,
+        lasts: Duration,
+        until: Instant,
+    ) -> Result<(), ControlError> {
+        let entry = encode_revocation(revocation);
+        let kept = async {
+            self.started().await;
+            self.engine.control().revoke(entry, lasts).await
+        };
+        timeout_at(until, kept).await.unwrap_or_else(|_| {
+            let late = "it has not answered in time";
+            Err(ControlError::Unavailable(late.to_owned()))
+        })
+    }
+
+    /// Asks the other nodes to close connections; each answers with their number.
+    pub async fn disconnect(
+        &self,
+        revocation: Revocation,
+        revoke_for: Option<Duration>,
+        until: Instant,
+    ) -> ClusterAnswers<u64> {
+        let asked = |_| Asked::Disconnect {
+            revocation,
+            revoke_for,
+        };
+        let (answers, is_complete) = self.ask(asked, until).await;
+        self.outcome(answers, is_complete, |answer| answer.closed)
+    }
+
+    /// Asks the other nodes for their connections.
+    pub async fn connections(&self, until: Instant) -> ClusterAnswers<Vec<ListedConnection>> {
+        let turn = timeout_at(until, self.lists.acquire()).await;
+        let (answers, is_complete) = match turn {
+            Ok(_turn) => {
+                let asked = |within| Asked::Connections { within };
+                self.ask(asked, until).await
+            }
+            Err(_) => (self.all_unanswered(), false),
+        };
+        self.outcome(answers, is_complete, |answer| answer.connections)
+    }
+
+    /// Tells the other nodes that this one leaves.
+    pub async fn leave(&self, limit: Duration) {
+        self.is_leaving.store(true, Relaxed);
+        // Without it the others notice that it is silent.
+        timeout(limit, self.send(None, Content::Leaving)).await.ok();
+    }
+
+    /// Waits for the first links, which a manager that has just started does not have yet.
+    async fn started(&self) {
+        while *self.engine.health().worst() == Health::Starting {
+            sleep(LOOK).await;
+        }
+    }
+
+    /// Asks all other nodes. Returns their answers, and whether all have answered.
+    async fn ask(
+        &self,
+        asked: impl FnOnce(Duration) -> Asked,
+        until: Instant,
+    ) -> (RequestAnswers, bool) {
+        timeout_at(until, self.started()).await.ok();
+        let Some(waiting) = self.incoming.begin() else {
+            return (self.all_unanswered(), false);
+        };
+        let content = Content::Request {
+            request: waiting.request,
+            asked: asked(until.saturating_duration_since(Instant::now())),
+        };
+        let answered = async {
+            // Without a link there is nothing to wait for.
+            let receivers = self.send(None, content).await?;
+            // This node is one of them.
+            waiting.sent(receivers.map(|count| count.saturating_sub(1)));
+            waiting.complete().await;
+            Ok::<_, ControlError>(())
+        };
+        let is_complete = matches!(timeout_at(until, answered).await, Ok(Ok(())));
+        (waiting.end(), is_complete)
+    }
+
+    fn all_unanswered(&self) -> RequestAnswers {
+        let live = self.incoming.live().into_iter();
+        RequestAnswers {
+            unanswered: live.map(|node| node.id).collect(),
+            ..RequestAnswers::default()
+        }
+    }
+
+    fn outcome<T>(
+        &self,
+        answers: RequestAnswers,
+        is_complete: bool,
+        read: impl Fn(super::requests::NodeAnswer) -> T,
+    ) -> ClusterAnswers<T> {
+        let mut answered = Vec::with_capacity(answers.answered.len());
+        for (id, answer) in answers.answered {
+            // One that has not told of itself yet can be named by nothing but its id.
+            let node = self.incoming.node(&id).unwrap_or_else(|| NodeInfo {
+                name: id.as_str().into(),
+                id,
+                version: "".into(),
+                started_at: 0.0,
+                status: super::nodes::NodeStatus::default(),
+            });
+            answered.push((node, read(answer)));
+        }
+        let missing = answers.unanswered.iter();
+        let mut unanswered: Vec<_> = missing.filter_map(|id| self.incoming.node(id)).collect();
+        let silent = self.incoming.silent().into_iter();
+        let is_new = |node: &NodeInfo| {
+            let is_in = |other: &NodeInfo| other.id == node.id;
+            !answered.iter().any(|(other, _)| is_in(other))
+                && !answers.unanswered.contains(&node.id)
+        };
+        unanswered.extend(silent.filter(is_new));
+        answered.sort_by(|(a, _), (b, _)| a.started_at.total_cmp(&b.started_at));
+        unanswered.sort_by(|a, b| a.started_at.total_cmp(&b.started_at));
+        ClusterAnswers {
+            is_complete: is_complete && unanswered.is_empty(),
+            answered,
+            unanswered,
+        }
+    }
+
+    /// Returns how many nodes it was sent to, where that is known.
+    async fn send(
+        &self,
+        to: Option<&NodeId>,
+        content: Content,
+    ) -> Result<Option<u64>, ControlError> {
+        let message = Message {
+            from: self.own.id.clone(),
+            content,
+        };
+        let to = to.map(NodeId::as_str);
+        let sent = self.engine.control().send(to, message.encode());
+        timeout(SEND, sent).await.unwrap_or_else(|_| {
+            let late = "it has not answered in time";
+            Err(ControlError::Unavailable(late.to_owned()))
+        })
+    }
+
+    /// Sends announcements periodically.
+    async fn announce(&self, host: &dyn NodeHost) {
+        let mut joined = self.incoming.joined();
+        let mut heard = 0;
+        loop {
+            let health = self.engine.health();
+            self.incoming
+                .listening(health.of(Role::Subscriber).is_live());
+            self.revocations.expire(std::time::Instant::now());
+            let times = joined.borrow_and_update().times;
+            let mut pause = ANNOUNCE.mul_f64(0.8 + 0.4 * fastrand::f64());
+            if times > 0 && !self.is_leaving.load(Relaxed) {
+                let asks = times != heard;
+                match self.send(None, self.announcement(host, asks)).await {
+                    Ok(receivers) => {
+                        if asks {
+                            let others = receivers.map(|count| count.saturating_sub(1));
+                            self.incoming.found(others);
+                        }
+                        heard = times;
+                    }
+                    Err(ControlError::Unavailable(_)) => pause = retry_pause(),
+                    Err(error) => {
+                        self.tell_refused(&error);
+                        pause = REFUSED;
+                    }
+                }
+            }
+            // An end of it cannot come: this node has a sender.
+            timeout(pause, joined.changed()).await.ok();
+        }
+    }
+
+    fn announcement(&self, host: &dyn NodeHost, asks: bool) -> Content {
+        let info = self.own.info(host);
+        Content::Announcement { info, asks }
+    }
+
+    /// Tells once for each time that this node has joined.
+    fn tell_refused(&self, error: &ControlError) {
+        if self.is_refusal_told.swap(true, Relaxed) {
+            return;
+        }
+        tracing::warn!(
+            target: "fraiseql_subs",
+            %error,
+            "nodes cannot speak with each other: correct the permissions of the bus"
+        );
+    }
+
+    /// Answers the requests of other nodes.
+    async fn answer(&self, mut due: mpsc::Receiver<(NodeId, Due)>, host: &dyn NodeHost) {
+        let mut under_way = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                Some((to, due)) = due.recv(), if under_way.len() < ANSWERS_AT_ONCE => {
+                    under_way.push(self.answer_one(to, due, host));
+                }
+                Some(()) = under_way.next() => {}
+                else => return,
+            }
+        }
+    }
+
+    async fn answer_one(&self, to: NodeId, due: Due, host: &dyn NodeHost) {
+        // An answer that cannot be sent is one that does not come.
+        match due {
+            Due::Announcement => {
+                let announcement = self.announcement(host, false);
+                self.send(Some(&to), announcement).await.ok();
+            }
+            Due::Answer { request, asked } => match asked {
+                Asked::Disconnect {
+                    revocation,
+                    revoke_for,
+                } => {
+                    if let Some(time) = revoke_for {
+                        self.note(revocation.clone(), time);
+                    }
+                    let Revocation { selector, closing } = revocation;
+                    let closed = host.disconnect(selector, closing).await;
+                    let answer = Answer::Disconnected { closed };
+                    let answer = Content::Answer { request, answer };
+                    self.send(Some(&to), answer).await.ok();
+                }
+                Asked::Connections { within } => {
+                    let list = self.send_list(&to, request, host);
+                    timeout(within, list).await.ok();
+                }
+            },
+        }
+    }
+
+    async fn send_list(&self, to: &NodeId, request: u64, host: &dyn NodeHost) {
+        let pages = pages(host.connections());
+        let last = pages.len() as u64 - 1;
+        for (page, connections) in (0..).zip(pages) {
+            let answer = Answer::Connections {
+                page,
+                is_last: page == last,
+                connections,
+            };
+            let sent = self.send(Some(to), Content::Answer { request, answer });
+            if sent.await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Reads the revocations each time the node has joined, and closes the revoked connections.
+    async fn keep_to_revocations(&self, host: &dyn NodeHost) {
+        let mut joined = self.incoming.joined();
+        let mut read = 0;
+        loop {
+            // An end of it cannot come: this node has a sender.
+            let times = joined.wait_for(|joined| joined.times != read).await;
+            read = times.map_or(read, |joined| joined.times);
+            self.is_refusal_told.store(false, Relaxed);
+            loop {
+                let read = timeout(SEND, self.engine.control().revocations()).await;
+                match read {
+                    Ok(Ok(entries)) => {
+                        for (entry, left) in entries {
+                            match decode_revocation(&entry) {
+                                Some(revocation) => self.note(revocation, left),
+                                None => self.incoming.count_unreadable(),
+                            }
+                        }
+                        host.close_revoked().await;
+                        break;
+                    }
+                    Ok(Err(ControlError::Unavailable(_))) | Err(_) => sleep(retry_pause()).await,
+                    Ok(Err(error)) => {
+                        self.tell_refused(&error);
+                        sleep(REFUSED).await;
+                    }
+                }
+            }
+        }
+    }
+
+    fn note(&self, revocation: Revocation, lasts: Duration) {
+        let now = std::time::Instant::now();
+        let until = now + lasts.min(MAX_REVOKE_FOR);
+        if self.revocations.add(revocation, until, now).is_err() {
+            self.incoming.count_unreadable();
+        }
+    }
+}
+
+fn retry_pause() -> Duration {
+    RETRY.mul_f64(0.5 + 0.5 * fastrand::f64())
+}
