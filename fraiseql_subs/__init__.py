@@ -4,6 +4,7 @@ from . import _interpreter as _interpreter  # before the compiled module
 from ._core import Event, Receipt
 from .config import Accepted, ConnectionParams, History, Identity, Limits
 from .decorators import passthrough, subscription
+from .engines import Redis
 from .errors import (
     BusError,
     ConfigurationError,
@@ -66,6 +67,7 @@ __all__ = [
     "Publisher",
     "Rates",
     "Receipt",
+    "Redis",
     "ResponseHead",
     "ResponseHeaders",
     "ResponseStream",

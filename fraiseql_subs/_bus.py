@@ -1,6 +1,7 @@
 """What carries events between processes, as it is configured.
 
-Not here: what a URL may hold, which the engines read themselves.
+Not here: what a URL may hold, which the engines read themselves; engines with more than a URL
+(`engines`).
 """
 
 from __future__ import annotations
@@ -11,9 +12,13 @@ from typing import Literal, TypeAlias, get_args
 from ._core import check_bus
 from ._texts import LONE_SURROGATE, has_utf8
 from .config import is_number, refuse
+from .engines import Redis
 
 OnUnavailable: TypeAlias = Literal["wait", "fail", "queue"]
 """What publishing does while the engine cannot be reached."""
+
+MEMORY = "memory://"
+"""The bus of one process."""
 
 MAX_PUBLISH_TIMEOUT = 3600
 """Seconds that a publisher may wait for the engine at most."""
@@ -23,23 +28,30 @@ MAX_PUBLISH_TIMEOUT = 3600
 class BusOptions:
     """Which engine carries events between processes, and how publishing waits for it.
 
+    Attributes:
+        bus: A URL, or an engine with what a URL cannot say.
+        on_unavailable: What publishing does while the engine cannot be reached.
+        publish_timeout: Time that `publish` waits for the engine's answer (seconds).
+
     Raises:
         ConfigurationError: An argument is out of its range. The URL is not shown, as it may hold a
             password.
     """
 
-    url: str = field(default="memory://", repr=False)
+    bus: str | Redis = field(default=MEMORY, repr=False)
     on_unavailable: OnUnavailable = "wait"
     publish_timeout: float = 5.0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.url, str):
+        if not isinstance(self.bus, str | Redis):
             # Not the value: it may hold a password.
-            kind = type(self.url).__name__
-            refuse("bus", kind, 'give a URL as a string, such as "redis://127.0.0.1:6379"')
-        if not has_utf8(self.url):
-            refuse("bus", "a text", LONE_SURROGATE)
-        check_bus(self.url)
+            kind = type(self.bus).__name__
+            remedy = 'give a URL as a string, such as "redis://127.0.0.1:6379", or Redis(...)'
+            refuse("bus", kind, remedy)
+        if isinstance(self.bus, str):
+            if not has_utf8(self.bus):
+                refuse("bus", "a text", LONE_SURROGATE)
+            check_bus(self.bus)
         allowed = get_args(OnUnavailable)
         if self.on_unavailable not in allowed:
             refuse("on_unavailable", self.on_unavailable, f"give one of {', '.join(allowed)}")

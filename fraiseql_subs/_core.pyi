@@ -11,6 +11,7 @@ from ._bus import BusOptions
 from .adapters._tasks import Peer
 from .config import History, Identity, Limits
 from .definition import Definition
+from .engines import Redis
 from .schema import SchemaSource
 from .security import Security, TenantIsolation
 
@@ -293,6 +294,7 @@ class Core:
         host: str,
         port: int,
         path: str,
+        publish: tuple[str, list[str]] | None,
         tls: tuple[bytes, bytes] | None,
         unix: str | None,
         reuse_port: bool,
@@ -339,8 +341,8 @@ def load(arguments: Sequence[str], /) -> int:
 def check_hosts(hosts: Sequence[str], with_any: bool) -> None:
     """Refuse names that are not host names; `with_any`: `*` is allowed and matches any."""
 
-def check_bus(url: str) -> None:
-    """Refuse a URL that names no engine, or a wrong one."""
+def check_bus(bus: str | Redis) -> None:
+    """Refuse a URL that names no engine, or settings of an engine that cannot be used."""
 
 def check_origins(origins: Sequence[str]) -> None:
     """Refuse values that are not origins of pages."""

@@ -6,9 +6,9 @@ Each error has the name of the setting, its value, and what to write instead.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, TypeAlias
 
 from ._texts import LONE_SURROGATE, has_utf8
 from .config import History, is_number, refuse
@@ -16,6 +16,17 @@ from .errors import ConfigurationError
 
 MAX_DRAIN = 24 * 3600
 """Longest drain (seconds)."""
+
+PUBLISH_PATH = "/publish"
+"""Default path at which programs publish."""
+
+MIN_KEY_CHARACTERS = 16
+"""Length of the shortest key (characters)."""
+
+PublishKeys: TypeAlias = tuple[str, list[str]]
+"""The path at which programs publish, and the valid keys."""
+
+_KEY = re.compile(r"[!-~]+")
 
 _PATH = re.compile(r"/[A-Za-z0-9\-._~!$&'()+,;=:@/]*")
 
@@ -66,7 +77,29 @@ def _check_utf8(setting: str, value: object) -> None:
         refuse(setting, value, LONE_SURROGATE)
 
 
-def check_host(value: object) -> None:
+def check_address(
+    host: object, port: object, unix: object, *, has_tls: bool, reuse_port: bool
+) -> None:
+    """Refuse an address that is none, or that contradicts itself."""
+    _check_host(host)
+    _check_port(port)
+    check_flag("reuse_port", reuse_port)
+    if unix is None:
+        return
+    _check_unix(unix)
+    network = {
+        "tls": has_tls,
+        "host": not isinstance(host, DefaultHost),
+        "port": not isinstance(port, DefaultPort),
+        "reuse_port": reuse_port,
+    }
+    for name in (name for name, is_given in network.items() if is_given):
+        raise ConfigurationError(
+            f"unix= and {name}=: nothing passes a network there; give one of them"
+        )
+
+
+def _check_host(value: object) -> None:
     """Refuse a value that is not a host name or address."""
     _check_utf8("host", value)
     if not (
@@ -75,13 +108,13 @@ def check_host(value: object) -> None:
         refuse("host", value, 'give a name or an address to bind, such as "127.0.0.1" or "0.0.0.0"')
 
 
-def check_port(value: object) -> None:
+def _check_port(value: object) -> None:
     """Refuse a value that is not a port."""
     if not (isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 65535):
         refuse("port", value, "give a whole number from 0 to 65535; 0 picks a free port")
 
 
-def check_unix(value: object) -> None:
+def _check_unix(value: object) -> None:
     """Refuse a value that is not the path of a unix socket."""
     _check_utf8("unix", value)
     is_path = isinstance(value, str | Path) and str(value) not in ("", ".")
@@ -91,22 +124,62 @@ def check_unix(value: object) -> None:
 
 def check_endpoint(value: object) -> None:
     """Refuse a path that the embedded server cannot use as its GraphQL endpoint."""
-    _check_utf8("path", value)
-    example = 'such as "/graphql"'
+    _check_path("path", value, 'such as "/graphql"')
+
+
+def check_publishing(keys: object, path: object, endpoint: str) -> PublishKeys | None:
+    """Return where programs publish and the keys that they need; None: nowhere.
+
+    Args:
+        keys: A key, a collection of keys, or None.
+        path: The path where they publish.
+        endpoint: The path of the GraphQL endpoint.
+    """
+    _check_path("publish_path", path, f'such as "{PUBLISH_PATH}"')
+    if keys is None:
+        if path != PUBLISH_PATH:
+            refuse("publish_path", path, "it needs a key as well: give publish_key=")
+        return None
+    if str(path).rstrip("/") == endpoint.rstrip("/"):
+        refuse("publish_path", path, "that is the path of GraphQL: give another")
+    if isinstance(keys, str):
+        keys = [keys]
+    if not isinstance(keys, Iterable) or isinstance(keys, bytes | Mapping):
+        _refuse_key(type(keys).__name__)
+    listed = list(keys)
+    if not listed:
+        _refuse_key("an empty list")
+    for key in listed:
+        if not isinstance(key, str):
+            _refuse_key(type(key).__name__)
+        if len(key) < MIN_KEY_CHARACTERS or not _KEY.fullmatch(key):
+            _refuse_key(f"a text of {len(key)} characters")
+    return str(path), listed
+
+
+def _refuse_key(described: str) -> NoReturn:
+    # The error does not contain the key: it is a secret.
+    raise ConfigurationError(
+        f"publish_key is {described}: give a random text of at least {MIN_KEY_CHARACTERS} visible"
+        " ASCII characters, such as one of `secrets.token_urlsafe(32)`, or a list of such texts"
+    )
+
+
+def _check_path(setting: str, value: object, example: str) -> None:
+    """Refuse a path at which the embedded server cannot serve."""
+    _check_utf8(setting, value)
     if not (isinstance(value, str) and _PATH.fullmatch(value)):
         remedy = (
             f"give one that begins with `/`, of letters, digits and -._~ and no pattern, {example}"
         )
-        refuse("path", value, remedy)
+        refuse(setting, value, remedy)
     bare = value.rstrip("/")
     if bare in _STATUS_PATHS:
-        refuse(
-            "path", value, f"that is served to those who watch the server: give another, {example}"
-        )
+        remedy = f"that is served to those who watch the server: give another, {example}"
+        refuse(setting, value, remedy)
     if any(segment in ("", ".", "..") for segment in bare.split("/")[1:]):
-        refuse(
-            "path", value, f"clients ask for it as another path: give one without gaps, {example}"
-        )
+        remedy = f"clients ask for it as another path: give one without gaps, {example}"
+        refuse(setting, value, remedy)
 
 
 def check_route(value: object, *, may_be_empty: bool = False) -> None:

@@ -9,7 +9,8 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
-from . import _core
+from . import _core, publish_command
+from .publish_command import UsageError
 
 if TYPE_CHECKING:
     Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
@@ -23,17 +24,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The arguments after the command's name; default: those of the process.
 
     Returns:
-        The exit status: 0 for success, 2 for an invalid command line; see the subcommands for
-        others.
+        The exit status: 0 for success, 1 for a failure, 2 for an invalid command line; see the
+        subcommands for others.
     """
     parser = argparse.ArgumentParser(
         prog="fraiseql-subs", description="GraphQL subscriptions for Python, run by Rust."
     )
     commands = parser.add_subparsers(metavar="command", required=True)
     _add_load(commands)
+    publish_command.add(commands)
     options = parser.parse_args(arguments)
     run: Run = options.run
-    return run(options)
+    try:
+        return run(options)
+    except UsageError as error:
+        parser.error(str(error))
 
 
 def _add_load(commands: Commands) -> None:

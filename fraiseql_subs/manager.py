@@ -19,7 +19,8 @@ from typing import Any, TypeVar, overload
 from typing_extensions import Self
 
 from . import decorators
-from ._bus import BusOptions, OnUnavailable
+from ._building import build
+from ._bus import MEMORY, BusOptions, OnUnavailable
 from ._core import Core, Publication, Receipt
 from ._core_handle import CoreHandle
 from ._ownership import Entered, Ownership
@@ -28,18 +29,15 @@ from ._records import records
 from ._settings import (
     DEFAULT_HOST,
     DEFAULT_PORT,
-    DefaultHost,
-    DefaultPort,
+    PUBLISH_PATH,
+    check_address,
     check_drain,
     check_endpoint,
     check_flag,
     check_history,
-    check_host,
-    check_port,
-    check_unix,
+    check_publishing,
     items,
 )
-from ._texts import naming_lone_surrogates
 from .config import (
     DEFAULT_HISTORY,
     DRAIN,
@@ -53,13 +51,14 @@ from .config import (
 )
 from .definition import Definition
 from .delegate import ContextGetter, Delegate
-from .errors import ConfigurationError, SchemaError
+from .engines import Redis
+from .errors import ConfigurationError
 from .executor import Executor
-from .given_schema import add_subscriptions, read_schema
+from .given_schema import read_schema
 from .graphiql import read_page
 from .metrics import ConnectionInfo, Metrics
 from .response_stream import ResponseStream
-from .schema.enums import EnumTable, check_enums, enum_table
+from .schema.enums import check_enums, enum_table
 from .schema.markers import Scalar, check_scalars
 from .security import TLS, Security
 from .server import Server, refuse_running_loop
@@ -81,7 +80,8 @@ class SubscriptionManager:
             runs its queries, its mutations, and the subscriptions that are not in `subscriptions`.
         bus: What carries events between processes. `"memory://"`: there is one process. A URL of
             Redis or Valkey, `"redis://..."`, `"rediss://..."` (TLS) or `"redis+sentinel://..."`:
-            events reach the subscribers of every process with the same URL.
+            events reach the subscribers of every process with the same URL. `Redis(...)`: the same,
+            with what a URL cannot say.
         on_unavailable: What publishing does while the engine cannot be reached. `"wait"`: it waits
             up to `publish_timeout`. `"fail"`: it raises at once. `"queue"`: it is done at once,
             and the event is sent within 60 s or lost; 16,384 events and 16 MiB are queued at most.
@@ -119,7 +119,7 @@ class SubscriptionManager:
         self,
         subscriptions: Iterable[Callable[..., Any] | Definition | ModuleType] = (),
         schema: str | Path | object | None = None,
-        bus: str = "memory://",
+        bus: str | Redis = MEMORY,
         security: Security | None = None,
         limits: Limits | None = None,
         history: History | None = DEFAULT_HISTORY,
@@ -196,7 +196,7 @@ class SubscriptionManager:
     def _declared(self) -> Callable[[], Core]:
         """Return a function that builds the core and does not refer to the manager."""
         return partial(
-            _build, self._schema, self._definitions, self._scalars, self._enums, self._options
+            build, self._schema, self._definitions, self._scalars, self._enums, self._options
         )
 
     @property
@@ -368,6 +368,8 @@ class SubscriptionManager:
         drain: float = DRAIN,
         unix: str | Path | None = None,
         reuse_port: bool = False,
+        publish_key: str | Collection[str] | None = None,
+        publish_path: str = PUBLISH_PATH,
     ) -> Server:
         """Serve WebSocket and HTTP clients: `async with manager.serve(...) as server`.
 
@@ -383,33 +385,34 @@ class SubscriptionManager:
                 passed then; it is removed at the end.
             reuse_port: Whether other processes may listen on the same port, so that the system
                 distributes clients among them (`SO_REUSEPORT`).
+            publish_key: Key with which programs publish by `POST` at `publish_path`, as
+                `authorization: Bearer <key>`; or several, of which each is valid. At least 16
+                characters. None: nothing is published over HTTP.
+            publish_path: Path at which they publish, as `path`; another one.
 
         Raises:
             ConfigurationError: An argument is out of its range. When entered: the address cannot be
                 bound, or certificate and key cannot be used.
         """
-        check_host(host)
-        check_port(port)
         check_endpoint(path)
+        publish = check_publishing(publish_key, publish_path, path)
         check_drain(drain)
-        check_flag("reuse_port", reuse_port)
         if not (tls is None or isinstance(tls, TLS)):
             # The error does not contain the value: it may be a secret.
             kind = type(tls).__name__
             raise ConfigurationError(f"tls is of type {kind}: give TLS(cert=..., key=...), or None")
-        if unix is not None:
-            check_unix(unix)
-            network = {
-                "tls": tls is not None,
-                "host": not isinstance(host, DefaultHost),
-                "port": not isinstance(port, DefaultPort),
-                "reuse_port": reuse_port,
-            }
-            for name in (name for name, is_given in network.items() if is_given):
-                raise ConfigurationError(
-                    f"unix= and {name}=: nothing passes a network there; give one of them"
-                )
-        return Server(self._handle, host, port, path, drain, tls, unix=unix, reuse_port=reuse_port)
+        check_address(host, port, unix, has_tls=tls is not None, reuse_port=reuse_port)
+        return Server(
+            self._handle,
+            host,
+            port,
+            path,
+            drain,
+            tls,
+            unix=unix,
+            reuse_port=reuse_port,
+            publish=publish,
+        )
 
     def run(
         self,
@@ -421,6 +424,8 @@ class SubscriptionManager:
         drain: float = DRAIN,
         unix: str | Path | None = None,
         reuse_port: bool = False,
+        publish_key: str | Collection[str] | None = None,
+        publish_path: str = PUBLISH_PATH,
         main: Main | None = None,
     ) -> None:
         """Serve until SIGTERM or Ctrl-C, then drain; a blocking call, for scripts.
@@ -440,7 +445,15 @@ class SubscriptionManager:
         try:
             check_main(main)
             server = self.serve(
-                host, port, path=path, tls=tls, drain=drain, unix=unix, reuse_port=reuse_port
+                host,
+                port,
+                path=path,
+                tls=tls,
+                drain=drain,
+                unix=unix,
+                reuse_port=reuse_port,
+                publish_key=publish_key,
+                publish_path=publish_path,
             )
         except ConfigurationError:
             if asyncio.iscoroutine(main):
@@ -562,24 +575,3 @@ class SubscriptionManager:
     def metrics(self) -> Metrics:
         """Return the current counters."""
         return Metrics(**self._core.metrics())
-
-
-def _build(
-    schema: str | Delegate | None,
-    definitions: list[Definition],
-    scalars: list[Scalar],
-    enums: list[EnumTable],
-    options: dict[str, Any],
-) -> Core:
-    decorators.check_bypassed(definitions)
-    if schema is None and not definitions:
-        raise SchemaError(
-            "the manager has no subscriptions: pass some, such as"
-            " SubscriptionManager([order_updated]), or a `schema=`"
-        )
-    if isinstance(schema, Delegate):
-        source, definitions = add_subscriptions(schema, definitions, scalars, enums)
-    else:
-        source, definitions = decorators.resolve(definitions, schema, scalars, enums)
-    with naming_lone_surrogates(ConfigurationError):
-        return Core(schema=source, definitions=definitions, **options)

@@ -21,6 +21,7 @@ from ._bus import BusOptions, OnUnavailable
 from ._core import PublisherCore, Receipt
 from ._settings import check_history
 from .config import DEFAULT_HISTORY, History, refuse
+from .engines import Redis
 from .security import TenantIsolation
 
 CLOSE_TIME = 5.0
@@ -85,7 +86,7 @@ class _LinkedPublisher:
 
     def __init__(
         self,
-        bus: str,
+        bus: str | Redis,
         *,
         history: History | None = DEFAULT_HISTORY,
         tenant: TenantIsolation | None = None,
@@ -102,7 +103,7 @@ class SyncPublisher(_LinkedPublisher):
     once for a program, may be used by all of its threads, and by a process that is forked.
 
     Args:
-        bus: The URL that the servers have.
+        bus: The URL that the servers have, or a `Redis(...)`.
         history: As the servers have it: what the engine keeps of each channel for clients that
             return.
         tenant: As the servers have it in `Security(tenant=...)`; None: there is no isolation.

@@ -17,6 +17,7 @@ from typing_extensions import Self
 
 from ._ownership import Ownership
 from ._records import records
+from ._settings import PublishKeys
 from ._signals import SIGNALS
 from ._texts import naming_lone_surrogates
 from .errors import ConfigurationError
@@ -62,6 +63,7 @@ class Server:
         port: Port it is bound to, set once it listens; 0 with `unix`.
         path: Path of the GraphQL endpoint.
         unix: Path of the unix socket it listens at; None: it listens at host and port.
+        publish_path: Path at which programs publish; None: there is none.
     """
 
     def __init__(
@@ -75,12 +77,15 @@ class Server:
         *,
         unix: str | Path | None = None,
         reuse_port: bool = False,
+        publish: PublishKeys | None = None,
     ) -> None:
         self.unix = None if unix is None else str(unix)
         # As plain `str` and `int`, also for the default values.
         self.host = str(host) if unix is None else ""
         self.port = int(port) if unix is None else 0
         self.path = path
+        self.publish_path = None if publish is None else publish[0]
+        self._publish = publish
         self._reuse_port = reuse_port
         self._handle = handle
         self._drain = drain
@@ -113,10 +118,18 @@ class Server:
         For a unix socket it is `http+unix://%2Frun%2Fapp.sock/graphql`, the form of
         requests-unixsocket.
         """
+        return self._http_url(self.path)
+
+    @property
+    def publish_url(self) -> str | None:
+        """URL at which programs publish, `http://127.0.0.1:8000/publish`; None without a key."""
+        return None if self.publish_path is None else self._http_url(self.publish_path)
+
+    def _http_url(self, path: str) -> str:
         if self.unix is not None:
-            return f"http+unix://{quote(self.unix, safe='')}{self.path}"
+            return f"http+unix://{quote(self.unix, safe='')}{path}"
         scheme = "http" if self._tls is None else "https"
-        return f"{scheme}://{self._authority}{self.path}"
+        return f"{scheme}://{self._authority}{path}"
 
     @property
     def _is_local(self) -> bool:
@@ -142,6 +155,7 @@ class Server:
                     self.host,
                     self.port,
                     self.path,
+                    self._publish,
                     None if self._tls is None else self._tls.read(),
                     self.unix,
                     self._reuse_port,

@@ -138,7 +138,8 @@ async def test_a_permission_is_taken_away_and_given_back(redis, deploy, command)
     await deployment.settle()
     await redis.command("ACL", "SETUSER", "bus", f"-{command}")
     error = await refused(deployment)
-    assert (error.outcome, error.retryable) == ("not_sent", True)
+    # Unknown where an attempt was under way when the time was over.
+    assert error.outcome in ("not_sent", "unknown") and error.retryable
     assert "give the user the commands" in str(error)
     assert "secret" not in str(error)
     entry = deployment.ledger.entries[-1]

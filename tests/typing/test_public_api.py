@@ -34,7 +34,10 @@ ADAPTERS = {
     "create_subscription_app",
 }
 
-SERVER = {"host", "http_url", "path", "port", "unix", "url", "close", "wait_closed"}
+SERVER = {
+    *("host", "http_url", "path", "port", "publish_path", "publish_url", "unix", "url"),
+    *("close", "wait_closed"),
+}
 """What users read and call; the rest is for the program that a server ends."""
 
 

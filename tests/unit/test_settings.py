@@ -24,6 +24,7 @@ from fraiseql_subs import (
     Limits,
     Name,
     Rates,
+    Redis,
     RowFilter,
     Scalar,
     SchemaError,
@@ -114,6 +115,14 @@ def federation(**options: Any) -> Federation:
     return Federation(**{"subgraph": "orders", **options})
 
 
+def redis(**options: Any) -> Redis:
+    return Redis(**{"url": "redis://127.0.0.1", **options})
+
+
+async def asynchronous() -> str:
+    return "secret"
+
+
 def identity(**options: Any) -> Identity:
     return Identity(**{"user_id": "ada", **options})
 
@@ -189,6 +198,8 @@ CASES: dict[Callable[..., Any], dict[str, list[Any]]] = {
         "drain": DRAIN,
         "unix": [5, "", b"/a", [], "a\0b", LONE],
         "reuse_port": FLAG,
+        "publish_key": [5, "", "short", " " * 16, b"k" * 16, [], [5], ["k" * 15], {}, LONE * 16],
+        "publish_path": [None, 5, "", "publish", *PATTERN, "/metrics", "//a", "/in"],
     },
     run: {
         "host": [None, 5],
@@ -198,6 +209,8 @@ CASES: dict[Callable[..., Any], dict[str, list[Any]]] = {
         "drain": DRAIN,
         "unix": [5],
         "reuse_port": FLAG,
+        "publish_key": [5, "short"],
+        "publish_path": [None, "publish"],
         "main": [5, "main", lambda a: None],
     },
     Limits: {
@@ -323,6 +336,19 @@ CASES: dict[Callable[..., Any], dict[str, list[Any]]] = {
         "dependencies": [5, "x", [5]],
     },
     handler: {"manager": MANAGER, "drain": DRAIN},
+    redis: {
+        "url": [None, *TEXT],
+        "username": [*TEXT, "bus"],
+        "password": [*TEXT, asynchronous],
+        "sentinel_password": TEXT,
+        "ca": [*TEXT, "ca.pem"],
+        "client_cert": [*TEXT, "cert.pem"],
+        "client_key": [*TEXT, "key.pem"],
+        "partitions": [*COUNT, 3, 2048],
+        "prefix": [*TEXT, "a:b"],
+        "max_event_bytes": [*COUNT, 1023, 2**24 + 1],
+        "accept_raw": FLAG,
+    },
 }
 
 EVERY = [
@@ -375,6 +401,7 @@ PUBLIC = {
     RBAC: Public(RBAC),
     Federation: Public(federation),
     Identity: Public(identity),
+    Redis: Public(redis),
     Accepted: Public(Accepted),
     Scalar: Public(scalar),
     subscription: Public(declare, ("fn",)),

@@ -1,5 +1,5 @@
-//! The server side of the protocols of GraphQL clients, without sockets: a session takes messages
-//! and requests, and returns actions.
+//! The server side of the protocols of GraphQL clients and of programs that publish, without sockets:
+//! a session takes messages and requests, and returns actions.
 //!
 //! graphql-transport-ws, the older graphql-ws, GraphQL over SSE, multipart subscriptions and
 //! GraphQL over HTTP, behind one [`Session`]. Pure and sans-IO: no code here blocks, reads a clock
@@ -13,6 +13,7 @@
 //! - `exchange`, `event_stream`, `multipart`: an operation over HTTP, event streams, multipart streams;
 //! - `http`, `http_request`, `posted`, `accept`, `fields`, `head`, `response`: HTTP requests and
 //!   responses;
+//! - `publishing`: requests to publish events, and their responses;
 //! - `framing`, `framed_message`: the bytes around each result on the wire;
 //! - `operation`, `extensions`, `members`, `json`: the request of a client, kept as text;
 //! - `transports`: the enabled transports; `close`: close codes and reasons.
@@ -37,6 +38,7 @@ mod message;
 mod multipart;
 mod operation;
 mod posted;
+pub mod publishing;
 mod response;
 mod session;
 mod subprotocol;

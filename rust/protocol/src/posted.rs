@@ -13,6 +13,15 @@ pub(crate) fn bad_request(fault: Fault) -> Response {
 
 /// Returns the members of a posted request.
 pub(crate) fn posted(request: HttpRequest<'_>) -> Result<Members<'_>, Response> {
+    let members = members::read(json_text(request)?, Members::read).map_err(bad_request)?;
+    if !members.whole.is_object() {
+        return Err(bad_request(Fault::NoObject));
+    }
+    Ok(members)
+}
+
+/// Returns the body of a request as text, if its head says that it is JSON.
+pub(crate) fn json_text(request: HttpRequest<'_>) -> Result<&str, Response> {
     let codings = request.list("content-encoding").unwrap_or_default();
     if !codings.split(',').all(is_identity) {
         let mut refusal = Response::error(415, "send the body as it is, without content-encoding");
@@ -26,12 +35,7 @@ pub(crate) fn posted(request: HttpRequest<'_>) -> Result<Members<'_>, Response> 
         ));
     }
     let text = std::str::from_utf8(request.body);
-    let text = text.map_err(|error| bad_request(Fault::Json(error.to_string())))?;
-    let members = members::read(text, Members::read).map_err(bad_request)?;
-    if !members.whole.is_object() {
-        return Err(bad_request(Fault::NoObject));
-    }
-    Ok(members)
+    text.map_err(|error| bad_request(Fault::Json(error.to_string())))
 }
 
 fn is_identity(coding: &str) -> bool {

@@ -51,6 +51,13 @@ impl Response {
         }
     }
 
+    /// Returns the message of its first error.
+    pub(crate) fn message(&self) -> Option<String> {
+        let body: serde_json::Value = serde_json::from_slice(&self.body).ok()?;
+        let message = body.pointer("/errors/0/message")?;
+        message.as_str().map(str::to_owned)
+    }
+
     /// Creates the response to a refused document, with a JSON array of errors.
     #[must_use]
     pub fn refused(errors: &[u8]) -> Self {

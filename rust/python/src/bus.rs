@@ -1,26 +1,59 @@
 //! What `bus=` says: which engine carries events between processes, and how publishing waits for it.
 //!
-//! Not here: publishing (`publish`).
+//! Not here: publishing (`publish`), calls of a password function (`password`).
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use brokers::BusUrl;
+use brokers::redis::{Config, Credentials};
 use bus::HistoryLimits;
 use bus::LinkOptions;
 use bus::engine::Engine;
 use bus::publishing::{OnUnavailable, PublishOptions};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use runtime::EngineConfig;
 
 use crate::error::config_error;
+use crate::password::PasswordFunction;
 
-/// `fraiseql_subs.config.BusOptions`.
+/// `fraiseql_subs._bus.BusOptions`.
 #[derive(FromPyObject)]
 pub(crate) struct PyBusOptions {
-    url: String,
+    bus: PyBus,
     on_unavailable: String,
     publish_timeout: f64,
+}
+
+/// What `bus=` takes.
+#[derive(FromPyObject)]
+pub(crate) enum PyBus {
+    Url(String),
+    Redis(PyRedis),
+}
+
+/// `fraiseql_subs.Redis`.
+#[derive(FromPyObject)]
+pub(crate) struct PyRedis {
+    url: String,
+    username: Option<String>,
+    password: Option<PyPassword>,
+    sentinel_password: Option<String>,
+    ca: Option<PathBuf>,
+    client_cert: Option<PathBuf>,
+    client_key: Option<PathBuf>,
+    partitions: Option<u32>,
+    prefix: Option<String>,
+    max_event_bytes: Option<usize>,
+    accept_raw: bool,
+}
+
+#[derive(FromPyObject)]
+enum PyPassword {
+    Text(String),
+    Function(Py<PyAny>),
 }
 
 /// An engine as it is configured.
@@ -28,14 +61,19 @@ pub(crate) struct PyBusOptions {
 pub(crate) struct BusConfig {
     url: BusUrl,
     link: LinkOptions,
+    login: Option<AskedLogin>,
+}
+
+/// Who connects, where a function returns the password.
+#[derive(Clone)]
+struct AskedLogin {
+    user: Option<String>,
+    password: Arc<Py<PyAny>>,
 }
 
 impl PyBusOptions {
     /// Reads what is configured; `None`: there is one process.
-    pub(crate) fn read(&self) -> PyResult<Option<BusConfig>> {
-        let url =
-            BusUrl::parse(&self.url).map_err(|error| config_error(format!("bus: {error}")))?;
-        let Some(url) = url else { return Ok(None) };
+    pub(crate) fn read(self) -> PyResult<Option<BusConfig>> {
         let on_unavailable = match &*self.on_unavailable {
             "fail" => OnUnavailable::Fail,
             "queue" => OnUnavailable::Queue,
@@ -47,23 +85,111 @@ impl PyBusOptions {
         };
         let publish_timeout = Duration::try_from_secs_f64(self.publish_timeout)
             .map_err(|error| config_error(format!("publish_timeout: {error}")))?;
+        let link = LinkOptions {
+            publish,
+            publish_timeout,
+            accept_raw: self.bus.accepts_raw(),
+        };
+        self.bus.read(link).map_err(bus_fault)
+    }
+}
+
+fn bus_fault(problem: String) -> PyErr {
+    config_error(format!("bus: {problem}"))
+}
+
+/// Refuses a URL, or settings of an engine, that cannot be used.
+#[pyfunction]
+pub(crate) fn check_bus(bus: PyBus) -> PyResult<()> {
+    let link = LinkOptions {
+        publish: PublishOptions::default(),
+        publish_timeout: Duration::ZERO,
+        accept_raw: false,
+    };
+    match bus.read(link).map_err(bus_fault)? {
+        Some(config) => config.engine(None).map(drop),
+        None => Ok(()),
+    }
+}
+
+impl PyBus {
+    fn accepts_raw(&self) -> bool {
+        matches!(self, Self::Redis(redis) if redis.accept_raw)
+    }
+
+    fn read(self, link: LinkOptions) -> Result<Option<BusConfig>, String> {
+        let (text, redis) = match self {
+            Self::Url(text) => (text, None),
+            Self::Redis(mut redis) => (std::mem::take(&mut redis.url), Some(redis)),
+        };
+        let url = BusUrl::parse(&text).map_err(|error| error.to_string())?;
+        let Some(redis) = redis else {
+            return Ok(url.map(|url| BusConfig {
+                url,
+                link,
+                login: None,
+            }));
+        };
+        let Some(BusUrl::Redis(mut config)) = url else {
+            return Err(
+                "Redis(...) takes the URL of a Redis, such as redis://host:6379".to_owned(),
+            );
+        };
+        let login = redis.apply(&mut config)?;
         Ok(Some(BusConfig {
-            url,
-            link: LinkOptions {
-                publish,
-                publish_timeout,
-            },
+            url: BusUrl::Redis(config),
+            link,
+            login,
         }))
     }
 }
 
-/// Refuses a URL that names no engine, or a wrong one.
-#[pyfunction]
-pub(crate) fn check_bus(url: &str) -> PyResult<()> {
-    let parsed = BusUrl::parse(url).and_then(|url| url.map(|url| url.engine(None)).transpose());
-    match parsed {
-        Ok(_) => Ok(()),
-        Err(error) => Err(config_error(format!("bus: {error}"))),
+impl PyRedis {
+    /// Adds what the URL does not say, but for a login that has to be asked for, which it returns.
+    fn apply(self, config: &mut Config) -> Result<Option<AskedLogin>, String> {
+        let has_login = self.username.is_some() || self.password.is_some();
+        if has_login && config.credentials.is_some() {
+            return Err(
+                "the URL has a password, and so has Redis(...): leave one of them out".to_owned(),
+            );
+        }
+        let mut asked = None;
+        match (self.username, self.password) {
+            (None, None) => {}
+            (Some(_), None) => {
+                return Err("Redis(username=...) needs a password: give password=".to_owned());
+            }
+            (user, Some(PyPassword::Text(text))) => {
+                config.credentials = Some(Credentials::fixed(user, text));
+            }
+            (user, Some(PyPassword::Function(function))) => {
+                let password = Arc::new(function);
+                asked = Some(AskedLogin { user, password });
+            }
+        }
+        if let Some(text) = self.sentinel_password {
+            config.sentinel_credentials = Some(Credentials::fixed(None, text));
+        }
+        if self.ca.is_some() || self.client_cert.is_some() || self.client_key.is_some() {
+            let tls = config.tls.as_mut();
+            let tls = tls.ok_or("ca=, client_cert= and client_key= need TLS: write rediss://")?;
+            tls.authorities = self.ca.or(tls.authorities.take());
+            match (self.client_cert, self.client_key) {
+                (None, None) => {}
+                (Some(certificate), Some(key)) => tls.identity = Some((certificate, key)),
+                _ => {
+                    return Err(
+                        "client_cert= and client_key= belong together: give both".to_owned()
+                    );
+                }
+            }
+        }
+        config.partitions = self.partitions.unwrap_or(config.partitions);
+        config.max_event_bytes = self.max_event_bytes.unwrap_or(config.max_event_bytes);
+        if let Some(prefix) = self.prefix {
+            config.prefix = prefix;
+        }
+        Ok(asked)
     }
 }
 
@@ -71,12 +197,33 @@ impl BusConfig {
     /// Creates the engine for one start of a manager. It keeps what `history` says.
     pub(crate) fn engine(&self, history: Option<&HistoryLimits>) -> PyResult<EngineConfig> {
         let engine: Arc<dyn Engine> = self
-            .url
+            .url()
             .engine(history)
-            .map_err(|error| config_error(format!("bus: {error}")))?;
+            .map_err(|error| bus_fault(error.to_string()))?;
         Ok(EngineConfig {
             engine,
             link: self.link.clone(),
         })
+    }
+
+    /// The engine, with what asks for its password.
+    fn url(&self) -> BusUrl {
+        let mut url = self.url.clone();
+        if let Some(AskedLogin { user, password }) = self.login.clone() {
+            let password = PasswordFunction::new(password);
+            let BusUrl::Redis(config) = &mut url;
+            config.credentials = Some(Credentials::from_callable(move || {
+                Ok((user.clone(), password.ask()?))
+            }));
+        }
+        url
+    }
+
+    /// Visits the function of the application, unless a running engine has it as well.
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match &self.login {
+            Some(login) if Arc::strong_count(&login.password) == 1 => visit.call(&*login.password),
+            _ => Ok(()),
+        }
     }
 }

@@ -14,8 +14,9 @@ use pyo3::pybacked::PyBackedBytes;
 use pyo3::sync::MutexExt;
 use pyo3::types::PyDict;
 use runtime::{Client, Page, Selector, opaque_id};
+use security::PublishKeys;
 use serde_json::Value;
-use server::{Address, Endpoint, Server, ServerConfig, Tls};
+use server::{Address, Endpoint, PublishRoute, Routes, Server, ServerConfig, Tls};
 
 use crate::bus::PyBusOptions;
 use crate::client::{HostClient, context_variables, identity_of, read_identity};
@@ -392,6 +393,7 @@ impl Core {
         host: String,
         port: u16,
         path: String,
+        publish: Option<(String, Vec<String>)>,
         tls: Option<(Vec<u8>, Vec<u8>)>,
         unix: Option<PathBuf>,
         reuse_port: bool,
@@ -412,7 +414,13 @@ impl Core {
         };
         let config = ServerConfig {
             endpoint: unix.map_or(tcp, Endpoint::Unix),
-            path,
+            routes: Routes {
+                graphql: path,
+                publish: publish.map(|(path, keys)| PublishRoute {
+                    path,
+                    keys: PublishKeys::new(keys.iter().map(String::as_str)),
+                }),
+            },
             workers: self.setup.workers(),
             tls,
         };

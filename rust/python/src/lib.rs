@@ -1,14 +1,16 @@
 //! `fraiseql_subs._core`: the runtime as a Python extension module.
 //!
 //! Thin: it converts, and it passes calls between the actors' threads and the user's event loop.
-//! The GIL is only ever taken on that loop's thread.
+//! The GIL is only ever taken on that loop's thread, but for calls of a password function, whose threads
+//! may wait.
 //!
 //! # Layout
 //!
 //! - `core`, `setup`, `running`, `policy`: the manager as Python drives it, what it is made of, while it runs;
 //! - `bridge`, `future`, `pulse`, `exit`, `fork`: the way to the event loop, and how it ends;
 //! - `resolver`, `tasks`, `hook`, `failure`: calls of resolvers and hooks, and what becomes of exceptions;
-//! - `publish`, `event`, `event_data`, `stream`: events in, events and results out;
+//! - `bus`, `password`: the engine as it is configured;
+//! - `publish`, `publisher`, `event`, `event_data`, `stream`: events in, events and results out;
 //! - `connection`, `client`: connections of a Python server, and who they are;
 //! - `value`, `json`, `json_text`, `members`, `iterables`, `classes`, `describe`, `not_json`: Python objects as values;
 //! - `log`, `error`, `load`: `logging`, exceptions, the load generator.
@@ -37,6 +39,7 @@ mod load;
 mod log;
 mod members;
 mod not_json;
+mod password;
 mod policy;
 mod publish;
 mod publisher;

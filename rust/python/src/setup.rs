@@ -261,6 +261,9 @@ impl Setup {
         {
             visit.call(&**hook)?;
         }
+        if let Some(bus) = &self.bus {
+            bus.traverse(visit)?;
+        }
         if Arc::strong_count(&self.serializers) == 1 {
             for serializer in self.serializers.values() {
                 visit.call(serializer)?;

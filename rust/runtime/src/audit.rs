@@ -39,6 +39,17 @@ pub(crate) fn token_refused(connection_id: &str, reason: &dyn Display) {
     );
 }
 
+/// Logs a request to publish without a valid key.
+pub(crate) fn publisher_denied(peer: Option<&str>, reason: &dyn Display) {
+    tracing::warn!(
+        target: AUDIT,
+        check = Check::Authentication.name(),
+        peer,
+        reason = %reason,
+        "publishing denied"
+    );
+}
+
 /// Logs a client whose authentication took too long.
 pub(crate) fn authentication_timed_out(connection_id: &str) {
     tracing::warn!(

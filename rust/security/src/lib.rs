@@ -10,6 +10,7 @@
 //! - `policy`: all rules of a manager; `guard`: the conditions for each event of a subscription;
 //! - `identity`, `jwt`, `jwks`: the identity of a client, tokens and their keys;
 //! - `origin`, `host`, `authority`: the origin and host of a request;
+//! - `publish_keys`: the keys of programs that publish over HTTP;
 //! - `rbac`, `scope`, `rows`, `tenant`, `federation`: the rules, one file each;
 //! - `rate`: configured rates;
 //! - `channel`, `path`, `value`: patterns, paths and values in rules.
@@ -26,6 +27,7 @@ mod jwt;
 mod origin;
 mod path;
 mod policy;
+mod publish_keys;
 mod rate;
 mod rbac;
 mod rows;
@@ -44,6 +46,7 @@ pub use jwt::{ClaimNames, JwtConfigError, KeySet, TokenError, TokenRules};
 pub use origin::{OriginError, Origins, is_same_origin};
 pub use path::Path;
 pub use policy::{Policy, RequestSource};
+pub use publish_keys::{PublishKeyError, PublishKeys};
 pub use rate::{Rate, RateBy, Rates};
 pub use rbac::{OnDenied, Rbac, Requirement};
 pub use rows::{RowFilter, RowRule};

@@ -31,7 +31,10 @@ pub(crate) fn look(upgrades: &UpgradeService, request: &Request) -> Result<(), R
     if let Some(problem) = fault_of(head) {
         return refuse(refuse_malformed(responder, head, problem));
     }
-    if !upgrades.path.is_match(head.uri.path()) {
+    let path = head.uri.path();
+    let publishers = upgrades.publish.as_ref();
+    let publishers = publishers.filter(|publishers| publishers.serve(path));
+    if publishers.is_none() && !upgrades.path.is_match(path) {
         return Ok(());
     }
     let headers = headers_of(head, |_| true);
@@ -42,6 +45,10 @@ pub(crate) fn look(upgrades: &UpgradeService, request: &Request) -> Result<(), R
         body: &[],
     };
     let peer = peer_of(head);
-    let looked = responder.look_at(&asked, peer.as_deref());
+    let peer = peer.as_deref();
+    let looked = match publishers {
+        Some(publishers) => publishers.look(responder, &asked, peer),
+        None => responder.look_at(&asked, peer),
+    };
     looked.or_else(|refusal| refuse(respond(refusal, None)))
 }

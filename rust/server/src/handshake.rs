@@ -23,6 +23,7 @@ use crate::allowance::Allowance;
 use crate::causes;
 use crate::head::{client_of, fault_of, headers_of, is_too_large, peer_of};
 use crate::http::{malformed, respond, too_large_head};
+use crate::publish::Publishers;
 use crate::socket::SocketHandle;
 use crate::socket_task::{self, SharedSocket, SocketTask};
 use crate::websocket::ConnectionActor;
@@ -31,9 +32,12 @@ use crate::ws_decoder::Messages;
 
 type AcceptedHandshake = (actix_http::Response<()>, Option<Subprotocol>, Place);
 
-/// The path at which WebSockets are accepted, and the worker that accepts them.
+/// The path at which WebSockets are accepted, and the worker that accepts them. It also knows which
+/// other requests have heads that are checked before their bodies are sent.
 pub(crate) struct UpgradeService {
     pub(crate) path: ResourceDef,
+    /// Where programs publish, if anywhere.
+    pub(crate) publish: Option<Publishers>,
     pub(crate) current: web::Data<CurrentWorker>,
 }
 

@@ -115,7 +115,7 @@ pub(crate) async fn answer(
     response
 }
 
-fn socket_of(request: &HttpRequest) -> Option<SocketHandle> {
+pub(crate) fn socket_of(request: &HttpRequest) -> Option<SocketHandle> {
     let of_stream = || request.extensions().get::<SocketHandle>().cloned();
     let of_connection = request.conn_data::<SocketHandle>().cloned();
     of_connection.or_else(of_stream)
@@ -160,7 +160,8 @@ pub(crate) fn closing(mut response: HttpResponse) -> HttpResponse {
     response
 }
 
-async fn read(
+/// Reads a body of limited size.
+pub(crate) async fn read(
     mut payload: web::Payload,
     limit_bytes: usize,
     socket: Option<&SocketHandle>,

@@ -9,6 +9,7 @@
 //! - `socket`, `deadline`, `turn`, `watched`, `wire`, `scan`, `linger`, `write_through`: the bytes of one connection and
 //!   their bounds;
 //! - `head`, `http`, `expectation`, `status`, `gather`: requests, and responses part by part;
+//! - `publish`: requests of programs that publish events;
 //! - `http2`, `allowance`: HTTP/2, and limits of useless frames;
 //! - `handshake`, `websocket`, `socket_task`, `ws_decoder`, `ws_encoder`, `ws_frame`: WebSockets;
 //! - `causes`, `descriptors`: error texts for errors of libraries; detection of exhausted file
@@ -29,6 +30,7 @@ mod http;
 mod http2;
 mod linger;
 mod listen;
+mod publish;
 mod scan;
 mod server;
 mod service;
@@ -47,5 +49,6 @@ mod ws_encoder;
 mod ws_frame;
 
 pub use listen::{Address, Endpoint};
-pub use server::{Server, ServerConfig, ServerError};
+pub use publish::PublishRoute;
+pub use server::{Routes, Server, ServerConfig, ServerError};
 pub use tls::{Tls, TlsError};

@@ -9,6 +9,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::descriptors;
 use crate::listen::{Address, Endpoint, Listener};
+use crate::publish::PublishRoute;
 use crate::service::{plain, secured};
 use crate::tls::Tls;
 
@@ -17,12 +18,21 @@ use crate::tls::Tls;
 pub struct ServerConfig {
     /// The address.
     pub endpoint: Endpoint,
-    /// Path of the GraphQL endpoint.
-    pub path: String,
+    /// What it serves.
+    pub routes: Routes,
     /// Threads that host connections (count, at least 1).
     pub workers: usize,
     /// Certificate and key; `None`: no TLS.
     pub tls: Option<Tls>,
+}
+
+/// The paths of a server, beside those of its status.
+#[derive(Debug, Clone)]
+pub struct Routes {
+    /// Path of the GraphQL endpoint.
+    pub graphql: String,
+    /// Where programs publish events; `None`: nowhere.
+    pub publish: Option<PublishRoute>,
 }
 
 /// Why a server could not be started.
@@ -93,7 +103,7 @@ impl Server {
         let (factory, endpoint) = (runtime.worker_factory(), config.endpoint.clone());
         let metrics = factory.state().metrics.clone();
         runtime.run_on_system(move || {
-            let path = config.path;
+            let routes = config.routes;
             let server = actix_server::Server::build()
                 .workers(config.workers)
                 .disable_signals()
@@ -103,15 +113,15 @@ impl Server {
             const NAME: &str = "fraiseql-subs";
             let server = match (listener, config.tls) {
                 (Listener::Tcp(listener), Some(tls)) => {
-                    server.listen(NAME, listener, move || secured(&factory, &path, &tls))
+                    server.listen(NAME, listener, move || secured(&factory, &routes, &tls))
                 }
-                (Listener::Tcp(listener), None) => {
-                    server.listen(NAME, listener, move || plain::<TcpStream>(&factory, &path))
-                }
+                (Listener::Tcp(listener), None) => server.listen(NAME, listener, move || {
+                    plain::<TcpStream>(&factory, &routes)
+                }),
                 // A unix socket needs no TLS.
-                (Listener::Unix(listener), _) => {
-                    server.listen_uds(NAME, listener, move || plain::<UnixStream>(&factory, &path))
-                }
+                (Listener::Unix(listener), _) => server.listen_uds(NAME, listener, move || {
+                    plain::<UnixStream>(&factory, &routes)
+                }),
             };
             let server = server.map(actix_server::ServerBuilder::run);
             // The receiver waits for this message.

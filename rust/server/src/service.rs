@@ -31,6 +31,8 @@ use crate::expectation;
 use crate::handshake::{self, UpgradeService};
 use crate::http;
 use crate::http2;
+use crate::publish::Publishers;
+use crate::server::Routes;
 use crate::socket::{Accepted, Socket, SocketHandle};
 use crate::status;
 use crate::tls::{HTTP_2, Tls};
@@ -55,14 +57,14 @@ struct Site {
 /// Creates the service of one worker thread, on that thread.
 pub(crate) fn plain<T: Accepted>(
     workers: &WorkerFactory,
-    path: &str,
+    routes: &Routes,
 ) -> impl ServiceFactory<T, Config = (), Response = (), Error = io::Error, InitError = ()> + use<T>
 {
-    let (workers, path) = (workers.clone(), path.to_owned());
+    let (workers, routes) = (workers.clone(), routes.clone());
     fn_factory(move || {
-        let (workers, path) = (workers.clone(), path.clone());
+        let (workers, routes) = (workers.clone(), routes.clone());
         async move {
-            let site = Rc::new(Site::open(&workers, &path).await?);
+            let site = Rc::new(Site::open(&workers, routes).await?);
             let http1 = Rc::new(site.http1().await?);
             let serve = move |stream: T| {
                 let (site, http1, peer) = (site.clone(), http1.clone(), stream.peer());
@@ -82,15 +84,15 @@ pub(crate) fn plain<T: Accepted>(
 /// Like [`plain`], with TLS, and HTTP/2 for clients that offer it.
 pub(crate) fn secured(
     workers: &WorkerFactory,
-    path: &str,
+    routes: &Routes,
     tls: &Tls,
 ) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = io::Error, InitError = ()> + use<>
 {
-    let (workers, path, tls) = (workers.clone(), path.to_owned(), tls.clone());
+    let (workers, routes, tls) = (workers.clone(), routes.clone(), tls.clone());
     fn_factory(move || {
-        let (workers, path, tls) = (workers.clone(), path.clone(), tls.clone());
+        let (workers, routes, tls) = (workers.clone(), routes.clone(), tls.clone());
         async move {
-            let site = Rc::new(Site::open(&workers, &path).await?);
+            let site = Rc::new(Site::open(&workers, routes).await?);
             let http1 = Rc::new(site.http1().await?);
             let acceptor = TlsAcceptor::from(Arc::clone(&tls.0));
             let serve = move |stream: TcpStream| {
@@ -127,18 +129,26 @@ async fn serve_secured(
 }
 
 impl Site {
-    async fn open(workers: &WorkerFactory, path: &str) -> Result<Self, ()> {
+    async fn open(workers: &WorkerFactory, routes: Routes) -> Result<Self, ()> {
+        let path = &routes.graphql;
         let current = web::Data::new(CurrentWorker::start(workers));
         let limits = current.worker.state().limits.clone();
         let responder = current.responder.clone();
         let upgrades = Rc::new(UpgradeService {
             path: ResourceDef::new(spellings(path)),
+            publish: routes.publish.as_ref().map(Publishers::new),
             current: current.clone(),
         });
+        let publish = |config: &mut web::ServiceConfig| {
+            if let Some(publish) = routes.publish {
+                publish.configure(config);
+            }
+        };
         let app = App::new()
             .app_data(current)
             .service(web::resource(spellings(path)).to(graphql))
-            .configure(status::pages);
+            .configure(status::pages)
+            .configure(publish);
         let app = map_config(app.into_factory(), |()| AppConfig::default());
         let app = app.new_service(()).await?;
         let application = boxed::rc_service(Watched::new(app, responder.clone()));

@@ -77,9 +77,11 @@ async def serve(manager: SubscriptionManager) -> None:
         assert_type(server.port, int)
         assert_type(f"{server.host}{server.path}", str)
         assert_type(server.unix, str | None)
+        assert_type(server.publish_url, str | None)
+        assert_type(server.publish_path, str | None)
         await server.wait_closed()
         server.close()
-    async with manager.serve(unix=Path("/run/app.sock")):
+    async with manager.serve(unix=Path("/run/app.sock"), publish_key="a-key-of-16-or-more"):
         pass
     await manager.start()
     await manager.close(drain=5)
@@ -90,7 +92,7 @@ def run(manager: SubscriptionManager) -> None:
         await manager.publish("feed", 1)
 
     manager.run("0.0.0.0", 8000, path="/live", main=main)
-    manager.run(reuse_port=True, main=main())
+    manager.run(reuse_port=True, main=main(), publish_key=["one", "other"], publish_path="/in")
 
 
 async def publish(manager: SubscriptionManager) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from fraiseql_subs import (
     History,
     Publisher,
     PublishError,
+    Redis,
+    SubscriptionManager,
     SyncPublisher,
     TenantIsolation,
 )
@@ -20,6 +23,28 @@ async def publish() -> str | None:
         await publisher.close()
     offset: int = receipts[0].offset
     return receipt.position if offset else None
+
+
+def password() -> str:
+    return Path("/run/secrets/redis").read_text().strip()
+
+
+def with_more_than_a_url() -> SubscriptionManager:
+    bus = Redis(
+        "rediss://redis.internal",
+        username="bus",
+        password=password,
+        ca=Path("ca.pem"),
+        client_cert="cert.pem",
+        client_key="key.pem",
+        partitions=64,
+        prefix="shop",
+        max_event_bytes=1 << 20,
+        accept_raw=True,
+    )
+    with SyncPublisher(bus) as publisher:
+        publisher.publish("orders", {"id": 1})
+    return SubscriptionManager(bus=Redis(bus.url, password="secret"))
 
 
 def publish_and_wait() -> Literal["not_sent", "unknown"] | None:

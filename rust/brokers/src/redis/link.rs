@@ -73,10 +73,7 @@ impl Link {
             .set_skip_set_lib_name()
             .set_db(database);
         if let Some(credentials) = credentials.cloned() {
-            let (user, password) = tokio::task::spawn_blocking(move || credentials.ask())
-                .await
-                .map_err(|_| Fault::configuration("asking for the password has failed"))?
-                .map_err(|error| Fault::configuration(format!("there is no password: {error}")))?;
+            let (user, password) = ask(credentials, times).await?;
             info = info.set_username(user.as_deref().unwrap_or("default"));
             info = info.set_password(password);
         }
@@ -341,6 +338,22 @@ impl Drop for Link {
 /// Whether a push is about a channel.
 fn is_of(data: &[Value], channel: &str) -> bool {
     matches!(data.first(), Some(Value::BulkString(of)) if of == channel.as_bytes())
+}
+
+/// Asks for user and password, on a thread that may wait.
+async fn ask(credentials: Credentials, times: Times) -> Result<(Option<String>, String), Fault> {
+    let asked = tokio::task::spawn_blocking(move || credentials.ask());
+    let no_password = |why: &str| Fault::away(format!("there is no password: {why}"));
+    match tokio::time::timeout(times.password, asked).await {
+        Ok(Ok(answer)) => answer.map_err(|why| no_password(&why)),
+        Ok(Err(_)) => Err(no_password("asking for it has failed")),
+        Err(_) => {
+            let seconds = times.password.as_secs_f64();
+            Err(no_password(&format!(
+                "it was not told within {seconds} seconds"
+            )))
+        }
+    }
 }
 
 /// The first reason stands.

@@ -55,9 +55,10 @@ async fn connect_again(shared: &Arc<Shared>, master: &Arc<Master>, role: Role) -
     let mut backoff = Backoff::new(times);
     loop {
         let mut lived = Duration::ZERO;
-        let fault = match tokio::time::timeout(times.connect, open(shared, master, role)).await {
+        let opened = tokio::time::timeout(shared.config.patience(), open(shared, master, role));
+        let fault = match opened.await {
             Err(_) => {
-                let seconds = times.connect.as_secs_f64();
+                let seconds = shared.config.patience().as_secs_f64();
                 Fault::away(format!("Redis has not answered within {seconds} seconds"))
             }
             Ok(Err(fault)) => fault,

@@ -1,5 +1,6 @@
 //! Events out of what an engine has delivered.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -17,52 +18,131 @@ pub(super) struct Decoded {
     pub(super) bytes: usize,
 }
 
-/// Decodes what came on a stream, which decides channel and tenant. What cannot be read is counted.
-pub(super) fn decode(key: &StreamKey, envelope: &Bytes, counters: &LinkCounters) -> Decoded {
-    Decoded {
-        draft: read(key, envelope, counters),
-        bytes: envelope.len(),
+/// Decodes what an engine delivers.
+#[derive(Debug, Clone)]
+pub(super) struct Decoder {
+    pub(super) counters: Arc<LinkCounters>,
+    /// Whether bare JSON is an event.
+    pub(super) accept_raw: bool,
+}
+
+impl Decoder {
+    /// Decodes what came on a stream, which decides channel and tenant. What cannot be read is
+    /// counted.
+    pub(super) fn decode(&self, key: &StreamKey, envelope: &Bytes) -> Decoded {
+        Decoded {
+            draft: self.read(key, envelope),
+            bytes: envelope.len(),
+        }
+    }
+
+    fn read(&self, key: &StreamKey, bytes: &Bytes) -> Option<Draft> {
+        let counters = &self.counters;
+        let unreadable = |error: &dyn std::error::Error| {
+            count(&counters.unreadable);
+            // A program of another version publishes many of them.
+            if let Some(untold) = counters.unreadable_told.lock().admit(Instant::now()) {
+                tracing::warn!(
+                    target: "fraiseql_subs",
+                    channel = &*key.channel,
+                    problem = %error,
+                    untold,
+                    "an event that came from another process cannot be read, and is skipped; further ones are counted in metrics().bus_unreadable, and told once a minute"
+                );
+            }
+        };
+        let envelope = match Envelope::read(bytes, self.accept_raw) {
+            Ok(envelope) => envelope,
+            Err(error) => {
+                unreadable(&error);
+                return None;
+            }
+        };
+        // Bare JSON names neither channel nor tenant.
+        let tenant = match envelope.channel {
+            Some(_) => envelope.tenant,
+            None => key.tenant.as_deref(),
+        };
+        let is_of_tenant = key.tenant.is_none() || tenant == key.tenant.as_deref();
+        let is_of_channel = envelope
+            .channel
+            .is_none_or(|channel| *channel == *key.channel);
+        if !is_of_tenant || !is_of_channel {
+            count(&counters.other_stream);
+            return None;
+        }
+        let data = envelope
+            .json()
+            .inspect_err(|error| unreadable(error))
+            .ok()?;
+        Some(Draft {
+            channel: key.channel.clone(),
+            event_type: envelope.event_type.map(Into::into),
+            tenant_id: tenant.map(Into::into),
+            id: envelope.id.map(Into::into),
+            data,
+        })
     }
 }
 
-fn read(key: &StreamKey, bytes: &Bytes, counters: &LinkCounters) -> Option<Draft> {
-    let unreadable = |error: &dyn std::error::Error| {
-        count(&counters.unreadable);
-        // A program of another version publishes many of them.
-        if let Some(untold) = counters.unreadable_told.lock().admit(Instant::now()) {
-            tracing::warn!(
-                target: "fraiseql_subs",
-                channel = &*key.channel,
-                problem = %error,
-                untold,
-                "an event that came from another process cannot be read, and is skipped; further ones are counted in metrics().bus_unreadable, and told once a minute"
-            );
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering::Relaxed;
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn decoder(accept_raw: bool) -> Decoder {
+        Decoder {
+            counters: Arc::default(),
+            accept_raw,
         }
-    };
-    let envelope = match Envelope::read(bytes, false) {
-        Ok(envelope) => envelope,
-        Err(error) => {
-            unreadable(&error);
-            return None;
-        }
-    };
-    let is_of_tenant = key.tenant.is_none() || envelope.tenant == key.tenant.as_deref();
-    let is_of_channel = envelope
-        .channel
-        .is_none_or(|channel| *channel == *key.channel);
-    if !is_of_tenant || !is_of_channel {
-        count(&counters.other_stream);
-        return None;
     }
-    let data = envelope
-        .json()
-        .inspect_err(|error| unreadable(error))
-        .ok()?;
-    Some(Draft {
-        channel: key.channel.clone(),
-        event_type: envelope.event_type.map(Into::into),
-        tenant_id: envelope.tenant.map(Into::into),
-        id: envelope.id.map(Into::into),
-        data,
-    })
+
+    const RAW: Bytes = Bytes::from_static(br#"{"id": 7}"#);
+
+    #[test]
+    fn bare_json_is_an_event_of_its_stream_where_that_is_accepted() {
+        for (key, tenant) in [
+            (StreamKey::of_channel("orders"), None),
+            (StreamKey::of_tenant("orders", "acme"), Some("acme")),
+        ] {
+            let draft = decoder(true).decode(&key, &RAW).draft.unwrap();
+            assert_eq!(&*draft.channel, "orders");
+            assert_eq!(draft.tenant_id.as_deref(), tenant);
+            assert_eq!((draft.id, draft.event_type), (None, None));
+            assert_eq!(draft.data, json!({"id": 7}));
+            let refusing = decoder(false);
+            assert_eq!(refusing.decode(&key, &RAW).draft, None);
+            assert_eq!(refusing.counters.unreadable.load(Relaxed), 1);
+        }
+    }
+
+    #[test]
+    fn bare_json_that_cannot_be_read_is_counted() {
+        let key = StreamKey::of_channel("orders");
+        for bytes in ["{", r#"{"a":1e999}"#, "{} {}", "[1]", " {}", "7"] {
+            let decoder = decoder(true);
+            let decoded = decoder.decode(&key, &Bytes::from_static(bytes.as_bytes()));
+            assert_eq!(decoded.draft, None, "{bytes}");
+            assert_eq!(decoder.counters.unreadable.load(Relaxed), 1, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn an_envelope_without_the_tenant_of_its_stream_is_dropped() {
+        let draft = Draft {
+            channel: "orders".into(),
+            event_type: None,
+            tenant_id: None,
+            id: None,
+            data: json!(1),
+        };
+        let envelope = Envelope::write(&draft, 0, 0).unwrap();
+        let decoder = decoder(true);
+        let key = StreamKey::of_tenant("orders", "acme");
+        assert_eq!(decoder.decode(&key, &envelope).draft, None);
+        assert_eq!(decoder.counters.other_stream.load(Relaxed), 1);
+    }
 }

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use super::counters::{LinkCounters, count};
-use super::decode::{Decoded, decode};
+use super::decode::{Decoded, Decoder};
 use super::without_tenant::WithoutTenant;
 use crate::engine::{
     Arrival, Arrivals, Capabilities, EngineHealth, Health, Page, ReadError, Role, Scope,
@@ -26,6 +26,7 @@ pub(super) struct Inbox {
     intake: Arc<Intake>,
     capabilities: Capabilities,
     counters: Arc<LinkCounters>,
+    decoder: Decoder,
     state: Mutex<InboxState>,
     without_tenant: OnceLock<WithoutTenant>,
     health: watch::Sender<EngineHealth>,
@@ -71,15 +72,12 @@ impl std::fmt::Debug for Inbox {
 }
 
 impl Inbox {
-    pub(super) fn new(
-        intake: Arc<Intake>,
-        capabilities: Capabilities,
-        counters: Arc<LinkCounters>,
-    ) -> Self {
+    pub(super) fn new(intake: Arc<Intake>, capabilities: Capabilities, decoder: Decoder) -> Self {
         Self {
             intake,
             capabilities,
-            counters,
+            counters: decoder.counters.clone(),
+            decoder,
             state: Mutex::default(),
             without_tenant: OnceLock::new(),
             health: watch::Sender::default(),
@@ -203,7 +201,7 @@ impl Inbox {
     /// not to be read again.
     pub(super) fn read(&self, key: &StreamKey, answer: Result<Page, ReadError>) -> u32 {
         let decoded = |(position, envelope)| {
-            let decoded = decode(key, &envelope, &self.counters);
+            let decoded = self.decoder.decode(key, &envelope);
             (position, decoded)
         };
         let answer = answer.map(|page| {
@@ -351,7 +349,7 @@ impl Arrivals for Inbox {
             before,
             envelope,
         } = arrival;
-        let decoded = decode(&stream, &envelope, &self.counters);
+        let decoded = self.decoder.decode(&stream, &envelope);
         let bytes = decoded.bytes;
         self.step(&stream, |sequencer, mut sink| {
             sequencer.event(position, before, bytes, decoded, &mut sink);

@@ -22,7 +22,7 @@ pub use counters::LinkSnapshot;
 pub use interest::Interest;
 pub use outbox::LinkPublishing;
 
-use self::decode::decode;
+use self::decode::Decoder;
 use self::inbox::Inbox;
 use self::outbox::Outbox;
 use self::without_tenant::WithoutTenant;
@@ -38,18 +38,22 @@ pub struct EngineLink {
     /// Reads at a time for clients that return.
     reads: Arc<Semaphore>,
     counters: Arc<LinkCounters>,
+    decoder: Decoder,
 }
 
 /// Reads of the engine's history at a time, for gaps, and as many for clients that return (count).
 const READS_AT_ONCE: usize = 64;
 
-/// How a link publishes.
+/// How a link publishes, and what it reads.
 #[derive(Clone)]
 pub struct LinkOptions {
     /// How publishing waits.
     pub publish: PublishOptions,
     /// How long a publisher waits for the engine (default 5 s).
     pub publish_timeout: Duration,
+    /// Whether the engine may deliver bare JSON in place of envelopes, which a program wrote that
+    /// knows none.
+    pub accept_raw: bool,
 }
 
 /// Events that were read from the history of an engine.
@@ -80,12 +84,17 @@ impl EngineLink {
     ) -> Self {
         let counters = Arc::<LinkCounters>::default();
         let capabilities = engine.capabilities().clone();
+        let decoder = Decoder {
+            counters: counters.clone(),
+            accept_raw: options.accept_raw,
+        };
         Self {
             outbox: Outbox::new(engine.clone(), options, streams),
-            inbox: Arc::new(Inbox::new(intake, capabilities, counters.clone())),
+            inbox: Arc::new(Inbox::new(intake, capabilities, decoder.clone())),
             engine,
             reads: Arc::new(Semaphore::new(READS_AT_ONCE)),
             counters,
+            decoder,
         }
     }
 
@@ -153,15 +162,15 @@ impl EngineLink {
         after: Position,
         limit: usize,
     ) -> Pending<Result<ReadPage, ReadError>> {
-        let (key, counters) = (stream.key().clone(), self.counters.clone());
-        counters::count(&counters.reads);
+        let (key, decoder) = (stream.key().clone(), self.decoder.clone());
+        counters::count(&self.counters.reads);
         let (engine, reads) = (self.engine.clone(), self.reads.clone());
         Box::pin(async move {
             let closed = |_| ReadError::Unavailable("the link is closed".to_owned());
             let _turn = reads.acquire_owned().await.map_err(closed)?;
             let page = engine.read(&key, after, limit).await?;
             let decoded = |(position, envelope)| {
-                let decoded = decode(&key, &envelope, &counters);
+                let decoded = decoder.decode(&key, &envelope);
                 (position, decoded.draft)
             };
             Ok(ReadPage {

@@ -134,6 +134,15 @@ fn random_node() -> u64 {
     u64::from_le_bytes(node)
 }
 
+impl LinkPublishing {
+    /// Ends with a receipt or an error for each event.
+    pub async fn each(self) -> Vec<Result<Receipt, BusError>> {
+        let Self { publishing, ids } = self;
+        let results = publishing.await;
+        ids.into_iter().zip(results).map(receipt).collect()
+    }
+}
+
 impl Future for LinkPublishing {
     type Output = Result<Vec<Receipt>, BusError>;
 

@@ -48,6 +48,10 @@ impl JsonSlice<'_> {
         self.text.starts_with('{')
     }
 
+    pub(crate) fn is_list(&self) -> bool {
+        self.text.starts_with('[')
+    }
+
     /// Returns the value if it is a string.
     pub(crate) fn string(&self) -> Option<String> {
         serde_json::from_str(self.text).ok()
@@ -101,6 +105,17 @@ impl<'t> Reader<'t> {
         })
     }
 
+    /// Reads the next value; reads each item of a list with `item`.
+    pub(crate) fn list(
+        &mut self,
+        item: impl FnMut(&mut Self) -> Result<(), Unreadable>,
+    ) -> Result<JsonSlice<'t>, Unreadable> {
+        self.slice(|reader| match reader.peek() {
+            Some(b'[') => reader.items(item),
+            _ => reader.pass(),
+        })
+    }
+
     fn slice(
         &mut self,
         read: impl FnOnce(&mut Self) -> Result<(), Unreadable>,
@@ -122,7 +137,7 @@ impl<'t> Reader<'t> {
     pub(crate) fn pass(&mut self) -> Result<(), Unreadable> {
         match self.peek() {
             Some(b'{') => self.members(|reader, _| reader.pass()),
-            Some(b'[') => self.items(),
+            Some(b'[') => self.items(Self::pass),
             Some(b'"') => {
                 let text = self.string()?;
                 self.estimate.add_string(&text);
@@ -160,11 +175,14 @@ impl<'t> Reader<'t> {
         Ok(())
     }
 
-    fn items(&mut self) -> Result<(), Unreadable> {
+    fn items(
+        &mut self,
+        mut item: impl FnMut(&mut Self) -> Result<(), Unreadable>,
+    ) -> Result<(), Unreadable> {
         self.enter()?;
         let mut is_first = true;
         while self.has_next(b']', is_first)? {
-            self.pass()?;
+            item(self)?;
             is_first = false;
         }
         self.depth -= 1;

@@ -373,7 +373,8 @@ impl Runtime {
             // An error means that the worker, and with it its connections, has ended.
             shard.send(DrainConnections { window }).await.ok();
         }
-        let connected = || state.metrics.connections.get() > 0;
+        let publishing = || state.places.publishers() > 0;
+        let connected = || state.metrics.connections.get() > 0 || publishing();
         // Those without an operation under way have left by then.
         let told_at = Instant::now() + window + TELL_AFTER;
         self.wait_while(connected, told_at.min(deadline)).await;

@@ -31,12 +31,12 @@ use crate::worker::ShardActor;
 const PREFLIGHT_MAX_AGE: &str = "600";
 
 /// The error past `max_connections`.
-const TOO_MANY: &str = "too many connections: try again later";
+pub(super) const TOO_MANY: &str = "too many connections: try again later";
 
 /// Answers requests with one worker.
 #[derive(Clone)]
 pub struct Responder {
-    state: Arc<RuntimeState>,
+    pub(super) state: Arc<RuntimeState>,
     streams: Arc<Streams>,
     worker: Addr<ShardActor>,
     /// Held by what lives on the worker, so that its holders are the worker's load.
@@ -101,7 +101,7 @@ impl Responder {
         place.ok_or_else(|| Response::unavailable(TOO_MANY))
     }
 
-    fn may_enter(
+    pub(super) fn may_enter(
         &self,
         headers: &[(String, String)],
         peer: Option<&str>,

@@ -1,8 +1,10 @@
-//! Where operations come from: connections of other threads, HTTP, streams within the process.
+//! Where operations and events come from: connections of other threads, HTTP, streams within the
+//! process.
 
 mod connection_handle;
 mod event_streams;
 mod http;
+mod publish;
 mod reply;
 mod response_stream;
 

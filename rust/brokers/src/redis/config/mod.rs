@@ -88,7 +88,10 @@ pub struct Tls {
 ///
 /// An error says in words for the log why there is none, without a secret.
 #[derive(Clone)]
-pub struct Credentials(Arc<dyn Fn() -> Answer + Send + Sync>);
+pub struct Credentials {
+    ask: Arc<dyn Fn() -> Answer + Send + Sync>,
+    may_wait: bool,
+}
 
 /// A user and a password, or why there are none.
 type Answer = Result<(Option<String>, String), String>;
@@ -98,6 +101,8 @@ type Answer = Result<(Option<String>, String), String>;
 pub struct Times {
     /// For a connection, from the name of the server to the first answer.
     pub connect: Duration,
+    /// For a callable to return the password, before each connection.
+    pub password: Duration,
     /// For the answer to a command.
     pub answer: Duration,
     /// How long a link is silent before it is asked for a sign of life.
@@ -187,6 +192,18 @@ impl Config {
         Ok(())
     }
 
+    /// How long making a link may take.
+    pub(super) fn patience(&self) -> Duration {
+        let asks = self.credentials.as_ref();
+        let waits = asks.is_some_and(|credentials| credentials.may_wait);
+        let password = if waits {
+            self.times.password
+        } else {
+            Duration::ZERO
+        };
+        password + self.times.connect
+    }
+
     /// Warns where passwords and events leave the machine unencrypted.
     pub(super) fn warn_of_plain_text(&self) {
         let addresses = match &self.topology {
@@ -248,6 +265,7 @@ impl Default for Times {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(5),
+            password: Duration::from_secs(10),
             answer: Duration::from_secs(10),
             ping_after: Duration::from_secs(5),
             dead_after: Duration::from_secs(10),
@@ -265,21 +283,28 @@ impl Default for Times {
 }
 
 impl Credentials {
-    /// Asks a callable before each connection, so that a password may change.
+    /// Asks a callable before each connection, so that a password may change. It may block, and is
+    /// called on a thread for that.
     pub fn from_callable(
         ask: impl Fn() -> Result<(Option<String>, String), String> + Send + Sync + 'static,
     ) -> Self {
-        Self(Arc::new(ask))
+        Self {
+            ask: Arc::new(ask),
+            may_wait: true,
+        }
     }
 
     /// A user and a password that stay the same.
     #[must_use]
     pub fn fixed(user: Option<String>, password: String) -> Self {
-        Self::from_callable(move || Ok((user.clone(), password.clone())))
+        Self {
+            ask: Arc::new(move || Ok((user.clone(), password.clone()))),
+            may_wait: false,
+        }
     }
 
-    pub(super) fn ask(&self) -> Result<(Option<String>, String), String> {
-        (self.0)()
+    pub(super) fn ask(&self) -> Answer {
+        (self.ask)()
     }
 }
 

@@ -1,0 +1,299 @@
+"""The command `fraiseql-subs publish`: publishes events from a shell.
+
+Not here: where events go (`publish_targets`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
+
+from .config import DEFAULT_HISTORY, History
+from .errors import ConfigurationError
+from .publish_targets import EngineTarget, Event, EventAnswer, HttpTarget, Target
+
+if TYPE_CHECKING:
+    from .cli import Commands
+
+TO = "FRAISEQL_SUBS_PUBLISH_TO"
+"""Environment variable with the default of `--to`, which may have a password."""
+
+KEY = "FRAISEQL_SUBS_PUBLISH_KEY"
+"""Environment variable with the key for a URL of HTTP."""
+
+BATCH = 500
+"""Events that are sent together (count)."""
+
+_CHUNK = 64 * 1024
+_CHUNKS = 16
+_MAX_LINE = 16 * 1024 * 1024
+
+_INTERRUPTED = 130
+
+_EPILOG = f"""\
+examples:
+  fraiseql-subs publish orders '{{"id": 7}}' --to redis://127.0.0.1:6379
+  fraiseql-subs publish orders '{{"id": 7}}' --to http://127.0.0.1:8000/publish
+  fraiseql-subs publish orders - --lines --to redis://127.0.0.1:6379 <orders.ndjson
+
+The exit status is 0 if all events were published, 1 if one was not, 2 for an invalid command line.
+A URL of Redis may have a password: set {TO} in place of --to.
+The key for a URL of HTTP is read from {KEY}.
+"""
+
+
+Put: TypeAlias = "Callable[[list[bytes] | None], None]"
+
+
+class UsageError(Exception):
+    """The command line is invalid."""
+
+
+def add(commands: Commands) -> None:
+    """Add the subcommand."""
+    command = commands.add_parser(
+        "publish",
+        help="publish events to the clients of running servers",
+        description="Publishes events to the clients of running servers.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("channel", help="channel of the events")
+    command.add_argument("data", help="data of the event, as JSON; - reads it from stdin")
+    command.add_argument(
+        "--to",
+        metavar="URL",
+        help="the Redis of the servers, redis://host:6379; or the endpoint of one of them,"
+        f" http://host:8000/publish (default: ${TO})",
+    )
+    command.add_argument(
+        "--key-env",
+        metavar="NAME",
+        default=KEY,
+        help=f"environment variable with the key for a URL of HTTP (default: {KEY})",
+    )
+    command.add_argument("--event-type", metavar="TYPE", help="type of the events")
+    command.add_argument(
+        "--tenant", metavar="ID", help="tenant of the events; the servers have TenantIsolation"
+    )
+    command.add_argument(
+        "--isolated",
+        action="store_true",
+        help="the servers have TenantIsolation: the tenant is in the data as `tenant_id`",
+    )
+    command.add_argument(
+        "--event-id", metavar="ID", help="id of the event; the same again is no second event"
+    )
+    command.add_argument(
+        "--lines", action="store_true", help="each line of stdin is the data of an event"
+    )
+    command.add_argument(
+        "--history-events",
+        metavar="COUNT",
+        type=int,
+        default=DEFAULT_HISTORY.events,
+        help="events of History of the servers (default: %(default)s)",
+    )
+    command.add_argument(
+        "--history-seconds",
+        metavar="TIME",
+        type=float,
+        default=DEFAULT_HISTORY.seconds,
+        help="seconds of History of the servers (default: %(default)s)",
+    )
+    command.add_argument(
+        "--timeout",
+        metavar="TIME",
+        type=float,
+        default=10.0,
+        help="time to wait for an answer (seconds, default: %(default)s)",
+    )
+    command.add_argument(
+        "--json", action="store_true", help="print a JSON object for each event, also for errors"
+    )
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Publish as the command line says.
+
+    Returns:
+        0: all events were published; 1: one was not, or may not have been.
+
+    Raises:
+        UsageError: The command line is invalid; nothing was published.
+    """
+    _check(options)
+    publication = _Publication(options, _target(options))
+    try:
+        return asyncio.run(publication.run())
+    except KeyboardInterrupt:
+        print(f"stopped: {publication.published} events were published", file=sys.stderr)
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # Nobody reads what is printed. The interpreter flushes stdout once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _check(options: argparse.Namespace) -> None:
+    if not options.channel:
+        raise UsageError("the channel is empty: name one, such as orders")
+    if options.lines and options.data != "-":
+        raise UsageError("--lines reads stdin: write - in place of the data")
+    if options.lines and options.event_id is not None:
+        raise UsageError("--event-id is the id of one event, and --lines reads several")
+    if not 0 < options.timeout <= 3600:
+        raise UsageError("--timeout: give seconds above 0, at most 3600")
+
+
+def _target(options: argparse.Namespace) -> Target:
+    url = options.to or os.environ.get(TO)
+    if not url:
+        raise UsageError(
+            f"--to is missing: give redis://host:6379 or http://host:8000/publish, or set {TO}"
+        )
+    if url.startswith(("http://", "https://")):
+        key = os.environ.get(options.key_env)
+        if not key:
+            raise UsageError(
+                f"the environment variable {options.key_env} is not set: it has the key that the"
+                " server was given as publish_key="
+            )
+        target = HttpTarget.read(url, key, options.timeout)
+        if target is None:
+            raise UsageError("--to: the URL is wrong: write http://host:8000/publish")
+        return target
+    if url.startswith("memory:"):
+        raise UsageError(
+            "--to: memory:// reaches no other process: give the endpoint of the server,"
+            " http://host:8000/publish, and start it with serve(publish_key=...)"
+        )
+    try:
+        history = History(events=options.history_events, seconds=options.history_seconds)
+        is_isolated = options.isolated or options.tenant is not None
+        return EngineTarget(url, history, is_isolated=is_isolated, timeout=options.timeout)
+    except ConfigurationError as error:
+        raise UsageError(f"--to: {error}") from None
+
+
+class _Publication:
+    """One run of the command."""
+
+    def __init__(self, options: argparse.Namespace, target: Target) -> None:
+        self._options = options
+        self._target = target
+        self.published = 0
+
+    async def run(self) -> int:
+        """Publish all events; return the exit status."""
+        if self._options.lines:
+            async with self._target:
+                return 0 if await self._publish_lines() else 1
+        text = self._options.data
+        if text == "-":
+            text = await asyncio.to_thread(sys.stdin.buffer.read)
+        try:
+            event = self._event(text)
+        except ValueError as error:
+            example = """a text has quotes of its own, as in '"paid"'"""
+            raise UsageError(f"the data is not JSON ({error}): {example}") from None
+        async with self._target:
+            return 0 if await self._publish([(None, event)]) else 1
+
+    def _event(self, text: str | bytes) -> Event:
+        options = self._options
+        event = {
+            "channel": options.channel,
+            "data": json.loads(text, parse_constant=_refuse_constant),
+            "event_type": options.event_type,
+            "tenant_id": options.tenant,
+            "event_id": options.event_id,
+        }
+        return {name: value for name, value in event.items() if name == "data" or value is not None}
+
+    async def _publish_lines(self) -> bool:
+        """Publish the lines of stdin; stop at the first that is not published."""
+        number = 0
+        async for lines in _lines():
+            batch: list[tuple[int | None, Event]] = []
+            for line in lines:
+                number += 1
+                if not line.strip():
+                    continue
+                try:
+                    batch.append((number, self._event(line)))
+                except ValueError as error:
+                    if await self._publish(batch):
+                        message = f"it is not JSON ({error})"
+                        self._tell(number, EventAnswer.failed(message))
+                    return False
+                if len(batch) == BATCH:
+                    if not await self._publish(batch):
+                        return False
+                    batch = []
+            if not await self._publish(batch):
+                return False
+        return True
+
+    async def _publish(self, batch: list[tuple[int | None, Event]]) -> bool:
+        """Publish events, and print what became of them; return whether all are published."""
+        if not batch:
+            return True
+        answers = await self._target.publish([event for _, event in batch])
+        for (number, _), answer in zip(batch, answers, strict=True):
+            self._tell(number, answer)
+        return all(answer.is_published for answer in answers)
+
+    def _tell(self, number: int | None, answer: EventAnswer) -> None:
+        self.published += answer.is_published
+        if self._options.json:
+            place = {} if number is None else {"line": number}
+            print(json.dumps({**place, **answer.told}), flush=True)
+        elif answer.is_published:
+            print(answer.text, flush=True)
+        else:
+            place_text = "" if number is None else f"line {number}: "
+            print(f"fraiseql-subs publish: {place_text}{answer.text}", file=sys.stderr)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+async def _lines() -> AsyncIterator[list[bytes]]:
+    """Yield the lines of stdin, those that are read together at once."""
+    queue: asyncio.Queue[list[bytes] | None] = asyncio.Queue(_CHUNKS)
+    loop = asyncio.get_running_loop()
+
+    def put(lines: list[bytes] | None) -> None:
+        asyncio.run_coroutine_threadsafe(queue.put(lines), loop).result()
+
+    # Not the executor of the loop, which waits for its threads: this one may wait for input.
+    threading.Thread(target=_read, args=(put,), daemon=True).start()
+    while (lines := await queue.get()) is not None:
+        yield lines
+
+
+def _read(put: Put) -> None:
+    """Read stdin to its end; not by `sys.stdin`, whose lock would hold up the program's end."""
+    rest = b""
+    try:
+        while chunk := os.read(0, _CHUNK):
+            *lines, rest = (rest + chunk).split(b"\n")
+            if lines:
+                put(lines)
+            if len(rest) > _MAX_LINE:
+                break
+        if rest:
+            put([rest])
+        put(None)
+    except RuntimeError:
+        # The loop has ended.
+        return
