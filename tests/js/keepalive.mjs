@@ -5,7 +5,7 @@ import WebSocket from "ws";
 
 const [url, timeout] = process.argv.slice(2);
 const print = (value) => process.stdout.write(JSON.stringify(value) + "\n");
-const options = { reconnect: true, timeout: Number(timeout), minTimeout: 10_000 };
+const options = { reconnect: true, timeout: Number(timeout), minTimeout: 60_000 };
 const client = new SubscriptionClient(url, options, WebSocket);
 client.onConnected(() => {
   print({ connected: true });

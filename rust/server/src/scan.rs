@@ -388,7 +388,7 @@ mod tests {
             (format!("GET /{} HTTP/1.0\r\n\r\n", "a".repeat(200)), 5),
             (
                 format!("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n{close}0\r\n\r\n"),
-                90,
+                80,
             ),
         ] {
             let mut scanner = Scanner::new(100);

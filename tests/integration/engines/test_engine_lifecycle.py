@@ -209,7 +209,7 @@ async def test_a_cancelled_publisher_harms_no_other(redis):
 # Processes.
 
 PRELUDE = """
-import asyncio, os, sys
+import asyncio, os, sys, warnings
 from pathlib import Path
 from fraiseql_subs import ManagerClosed, SubscriptionManager, passthrough
 
@@ -219,6 +219,8 @@ def make():
     return SubscriptionManager([feed], bus=sys.argv[1], workers=1)
 
 manager = make()
+# Since 3.12 Python warns of forks in processes with threads, and the allocator has one.
+warnings.simplefilter("ignore", DeprecationWarning)
 
 def threads():
     names = [(task / "comm").read_text() for task in Path("/proc/self/task").iterdir()]

@@ -40,7 +40,10 @@ SUMMARY = re.compile(r"^(\d+) more of \"(.*)\" were not written$")
 
 
 class Watch(logging.Handler):
-    """Keeps the records of this package, and how many one turn of the event loop writes."""
+    """Keeps the records of this package, and how many one turn of the event loop writes.
+
+    A timer writes the counts; it may end in any turn.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,6 +52,8 @@ class Watch(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.records.append(record)
+        if SUMMARY.match(record.getMessage()):
+            return
         if self.in_turn == 0:
             asyncio.get_running_loop().call_soon(self._end_turn)
         self.in_turn += 1
