@@ -16,6 +16,7 @@ from typing import Any
 from support import eventually
 from support.ledger import PARTS, Ledger, StreamName, Traffic
 from support.observer import Observation, Observer
+from support.programs import suspend
 from support.server_process import ServerProcess
 from support.tcp_proxy import Admission, TcpProxy
 
@@ -213,7 +214,7 @@ class Deployment:
 
     def suspend(self, node: Node) -> None:
         """Stop the process of a node, so that it answers nothing and its connections stay."""
-        os.kill(node.server.process.pid, signal.SIGSTOP)
+        suspend(node.server.process.pid)
 
     def go_on(self, node: Node) -> None:
         """Let a node go on."""

@@ -6,14 +6,16 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import signal
 import sys
 import tempfile
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import IO
 
 from support.paths import ROOT, TESTS
-from support.waiting import PATIENCE
+from support.waiting import PATIENCE, eventually_sync
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(TESTS)])}
 """For programs that use `support` as well."""
@@ -35,6 +37,20 @@ async def program(code: str, *arguments: str) -> AsyncIterator[tuple[Process, st
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.communicate()
+
+
+def suspend(pid: int) -> None:
+    """Stop a process, so that it answers nothing and its connections stay.
+
+    The signal is not delivered at once: this returns when all its threads are stopped.
+    """
+    os.kill(pid, signal.SIGSTOP)
+    eventually_sync(lambda: _is_stopped(pid), "the process is stopped")
+
+
+def _is_stopped(pid: int) -> bool:
+    states = (task / "stat" for task in Path(f"/proc/{pid}/task").iterdir())
+    return all(state.read_text().rpartition(")")[2].split()[0] == "T" for state in states)
 
 
 async def start(code: str, *before: str) -> Process:

@@ -10,6 +10,7 @@ import socket
 from functools import partial
 from pathlib import Path
 
+from support.programs import suspend
 from support.waiting import PATIENCE, eventually
 
 ATTEMPTS = 5
@@ -128,7 +129,7 @@ class RedisServer:
     def pause(self) -> None:
         """Stop it, so that it answers nothing and its connections stay."""
         assert self.process is not None
-        os.kill(self.process.pid, signal.SIGSTOP)
+        suspend(self.process.pid)
 
     def resume(self) -> None:
         """Let it go on."""

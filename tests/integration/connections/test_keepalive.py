@@ -5,7 +5,6 @@ Tests measure time in the server's keepalive intervals, by the pings of an idle 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from declared import node
 from support import PATIENCE
 from support.logged_process import LoggedProcess
-from support.programs import ENVIRONMENT, read_line
+from support.programs import ENVIRONMENT, read_line, suspend
 
 from fraiseql_subs import SubscriptionManager
 
@@ -39,7 +39,7 @@ class OwnProcess(LoggedProcess):
 
     def stop(self) -> None:
         """Stop it, so that it answers nothing and its connections stay."""
-        self.process.send_signal(signal.SIGSTOP)
+        suspend(self.process.pid)
 
     def go_on(self) -> None:
         """Let it go on."""

@@ -84,8 +84,12 @@ impl Link {
         if let Some(pushes) = pushes {
             settings = settings.set_push_sender(pushes);
         }
-        let (connection, driver) =
-            MultiplexedConnection::new_with_config(&info, socket, settings).await?;
+        let refusal = socket.refusal();
+        let introduced = MultiplexedConnection::new_with_config(&info, socket, settings).await;
+        let (connection, driver) = introduced.map_err(|error| match refusal.get() {
+            Some(fault) => fault.clone(),
+            None => first_fault(error.into(), tls.is_none()),
+        })?;
         let end = Arc::new(watch::Sender::new(None));
         let ended = end.clone();
         let driver = tokio::spawn(async move {
@@ -333,6 +337,18 @@ impl Drop for Link {
     fn drop(&mut self) {
         self.driver.abort();
     }
+}
+
+/// The fault where a server has not answered the first command. One that waits for a TLS handshake ends
+/// the connection.
+fn first_fault(fault: Fault, is_plain: bool) -> Fault {
+    if is_plain && fault.kind == FaultKind::Away {
+        let reason = fault.reason;
+        return Fault::away(format!(
+            "{reason} before its first answer: if the server speaks TLS on this port, write rediss://"
+        ));
+    }
+    fault
 }
 
 /// Whether a push is about a channel.

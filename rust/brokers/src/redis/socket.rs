@@ -6,8 +6,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -30,6 +30,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for T {}
 pub(super) struct Socket {
     stream: Box<dyn Stream>,
     activity: Arc<Activity>,
+    refusal: Arc<OnceLock<Fault>>,
 }
 
 /// When something happened last.
@@ -79,13 +80,23 @@ impl Socket {
                     Fault::away(format!("cannot connect to {address}: {error}"))
                 })?;
                 match tls {
-                    Some(tls) => Box::new(secure(tcp, host, tls.clone()).await?),
+                    Some(tls) => Box::new(secure(tcp, host, tls.clone(), timeout / 2).await?),
                     None => Box::new(tcp),
                 }
             }
         };
         activity.note();
-        Ok(Self { stream, activity })
+        Ok(Self {
+            stream,
+            activity,
+            refusal: Arc::default(),
+        })
+    }
+
+    /// Where it is noted that the server has refused the certificate of this side. With TLS 1.3 that comes
+    /// after the handshake.
+    pub(super) fn refusal(&self) -> Arc<OnceLock<Fault>> {
+        self.refusal.clone()
     }
 }
 
@@ -115,6 +126,7 @@ async fn secure(
     tcp: TcpStream,
     host: &str,
     tls: Tls,
+    timeout: Duration,
 ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, Fault> {
     let config = tokio::task::spawn_blocking(move || client_config(&tls))
         .await
@@ -122,23 +134,62 @@ async fn secure(
     let name = ServerName::try_from(host.to_owned()).map_err(|_| {
         Fault::configuration("the host of the bus is not a name that TLS can verify")
     })?;
-    TlsConnector::from(Arc::new(config))
-        .connect(name, tcp)
-        .await
-        .map_err(|error| {
-            let inner = error.get_ref().and_then(|error| error.downcast_ref());
-            match inner {
-                Some(rustls::Error::InvalidCertificate(why)) => Fault::configuration(format!(
-                    "the certificate of Redis is refused ({why}): name its authority by tls_ca, and \
-                     connect to a name that is in it"
-                )),
-                Some(rustls::Error::InvalidMessage(_)) => Fault::configuration(
-                    "the server does not speak TLS on this port: write redis:// or another port",
-                ),
-                Some(error) => Fault::configuration(format!("TLS with Redis failed: {error}")),
-                None => Fault::away(format!("TLS with Redis failed: {error}")),
-            }
-        })
+    let handshake = TlsConnector::from(Arc::new(config)).connect(name, tcp);
+    match tokio::time::timeout(timeout, handshake).await {
+        Ok(connected) => connected.map_err(|error| handshake_fault(&error)),
+        // A server without TLS waits for the end of what it takes for a command.
+        Err(_) => Err(Fault::away(
+            "the server has not answered the TLS handshake in time: if it does not speak TLS on this \
+             port, write redis:// or another port",
+        )),
+    }
+}
+
+fn handshake_fault(error: &io::Error) -> Fault {
+    if let Some(fault) = refused_certificate(error) {
+        return fault;
+    }
+    match tls_error(error) {
+        Some(rustls::Error::InvalidCertificate(why)) => Fault::configuration(format!(
+            "the certificate of Redis is refused ({why}): name its authority by tls_ca, and connect to \
+             a name that is in it"
+        )),
+        Some(rustls::Error::InvalidMessage(_)) => Fault::configuration(
+            "the server does not speak TLS on this port: write redis:// or another port",
+        ),
+        Some(error) => Fault::configuration(format!("TLS with Redis failed: {error}")),
+        None => Fault::away(format!("TLS with Redis failed: {error}")),
+    }
+}
+
+fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
+}
+
+/// The fault where the server wants another certificate of this side.
+fn refused_certificate(error: &io::Error) -> Option<Fault> {
+    use rustls::AlertDescription as Alert;
+    let Some(rustls::Error::AlertReceived(alert)) = tls_error(error) else {
+        return None;
+    };
+    let is_of_certificate = matches!(
+        alert,
+        Alert::CertificateRequired
+            | Alert::NoCertificate
+            | Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::AccessDenied
+    );
+    is_of_certificate.then(|| {
+        Fault::configuration(format!(
+            "Redis refuses the certificate of this program ({alert:?}): name one that it trusts by \
+             tls_certificate and tls_key"
+        ))
+    })
 }
 
 fn client_config(tls: &Tls) -> Result<ClientConfig, Fault> {
@@ -199,6 +250,11 @@ impl AsyncRead for Socket {
         let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if buffer.filled().len() > before {
             self.activity.note();
+        }
+        if let Poll::Ready(Err(error)) = &result
+            && let Some(fault) = refused_certificate(error)
+        {
+            self.refusal.set(fault).ok();
         }
         result
     }
