@@ -86,8 +86,8 @@ class Membership:
         Those of this process are closed first, whatever becomes of the others.
 
         Args:
-            identity: Connections of this user.
-            tenant_id: Connections of this tenant.
+            identity: Connections of this user; where it has a `tenant_id`, of that tenant alone.
+            tenant_id: Connections of this tenant; default: that of `identity`, if it has one.
             connection_id: This connection, as in `Context.connection_id`.
             code: Close code: 1000, or 3000 to 4999.
             reason: Close reason, at most 123 bytes of UTF-8.
@@ -123,6 +123,8 @@ class Membership:
             refuse("revoke_for", revoke_for, remedy)
         _check_timeout(timeout)
         user_id = None if identity is None else str(identity.user_id)
+        if tenant_id is None and identity is not None:
+            tenant_id = identity.tenant_id
         asked = Disconnecting(
             user_id, tenant_id, connection_id, code, reason, revoke_for, float(timeout)
         )

@@ -111,5 +111,5 @@ class Redis:
     def __repr__(self) -> str:
         # A URL may have a password before its hosts, and others among its options.
         scheme, _, rest = self.url.partition("://")
-        hosts = re.split(r"[/?]", rest.rpartition("@")[2])[0]
+        hosts = re.split(r"[/?#]", rest)[0].rpartition("@")[2]
         return f"Redis('{scheme}://{hosts}')"

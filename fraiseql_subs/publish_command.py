@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -165,6 +166,11 @@ def _target(options: argparse.Namespace) -> Target:
             raise UsageError(
                 f"the environment variable {options.key_env} is not set: it has the key that the"
                 " server was given as publish_key="
+            )
+        if not re.fullmatch(r"[!-~]+", key):
+            raise UsageError(
+                f"the environment variable {options.key_env} is no key: it has characters such as"
+                " white space or the end of a line; remove them"
             )
         target = HttpTarget.read(url, key, options.timeout)
         if target is None:

@@ -161,6 +161,9 @@ class HttpTarget:
         """Send one request; return an answer for each event, or one for all."""
         try:
             body = json.dumps(events, ensure_ascii=False, allow_nan=False).encode()
+        except ValueError as error:
+            return EventAnswer.failed(f"the events are not JSON: {error}")
+        try:
             connection = self._connect()
         except (OSError, ValueError) as error:
             return EventAnswer.failed(f"{self._place}: {_told(error)}", retryable=True)

@@ -287,6 +287,8 @@ def test_settings_that_cannot_be_used_are_refused_where_they_are_written(setting
 def test_no_secret_is_shown():
     bus = Redis(f"redis+sentinel://u:{SECRET}@one,two/m?sentinel_password={SECRET}")
     assert repr(bus) == "Redis('redis+sentinel://one,two')"
+    bus = Redis(f"redis+sentinel://one/m?sentinel_password=ab@{SECRET}")
+    assert repr(bus) == "Redis('redis+sentinel://one')"
     assert SECRET not in repr(Redis("redis://host", password=SECRET))
     assert SECRET not in repr(Redis("redis://host", sentinel_password=SECRET))
 

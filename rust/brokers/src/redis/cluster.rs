@@ -123,11 +123,7 @@ async fn look(shared: &Arc<Shared>, seeds: &[Address], is_agreed: bool) -> Resul
     while let Some(answer) = answers.next().await {
         match answer {
             Ok(view) => {
-                let orphans = shared
-                    .names
-                    .slots()
-                    .filter(|slot| view.master_of(*slot).is_none());
-                let orphans = orphans.count();
+                let orphans = orphans(shared, &view);
                 if best.as_ref().is_none_or(|(least, _)| orphans < *least) {
                     best = Some((orphans, view));
                 }
@@ -161,13 +157,26 @@ async fn ask(shared: &Shared, server: &Address) -> Result<View, Fault> {
         command.arg(name);
         command
     };
-    match link.ask(&command("SHARDS")).await {
-        Ok(answer) => View::of_shards(&answer, server, shared.config.tls.is_some()),
-        Err(fault) if fault.kind == FaultKind::Refused => {
-            View::of_slots(&link.ask(&command("SLOTS")).await?, server)
-        }
-        Err(fault) => Err(fault),
+    let slots = async || View::of_slots(&link.ask(&command("SLOTS")).await?, server);
+    let view = match link.ask(&command("SHARDS")).await {
+        Ok(answer) => View::of_shards(&answer, server, shared.config.tls.is_some())?,
+        Err(fault) if fault.kind == FaultKind::Refused => return slots().await,
+        Err(fault) => return Err(fault),
+    };
+    if orphans(shared, &view) == 0 {
+        return Ok(view);
     }
+    // After a failover servers of Redis 7.2 and later list the slots with the master that is away.
+    match slots().await {
+        Ok(other) if orphans(shared, &other) < orphans(shared, &view) => Ok(other),
+        _ => Ok(view),
+    }
+}
+
+/// How many partitions have no master in a view.
+fn orphans(shared: &Shared, view: &View) -> usize {
+    let without = |slot: &u16| view.master_of(*slot).is_none();
+    shared.names.slots().filter(without).count()
 }
 
 /// Asks the master that has its key for what all nodes must agree on; returns what is wrong.

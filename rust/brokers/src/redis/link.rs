@@ -112,7 +112,10 @@ impl Link {
     pub(super) async fn ask(&self, command: &Cmd) -> Result<Value, Fault> {
         let mut connection = self.connection.clone();
         let answer = answered(connection.send_packed_command(command).await);
-        self.noted(answer)
+        self.noted(answer.and_then(|answer| match answer {
+            Value::Push { .. } => Err(Self::out_of_step()),
+            answer => Ok(answer),
+        }))
     }
 
     /// Calls a script, and loads it again where the server has forgotten it.
@@ -235,7 +238,6 @@ impl Link {
             let ping = redis::cmd("PING");
             match tokio::time::timeout(rest, self.ask(&ping)).await {
                 Ok(Err(fault)) if fault.ends_link() => return fault,
-                Ok(Ok(Value::Push { .. })) => return Self::out_of_step(),
                 Ok(_) => {}
                 Err(_) if self.activity.silent_for() >= self.times.dead_after => {
                     let seconds = self.times.dead_after.as_secs_f64();

@@ -134,9 +134,11 @@ impl<'a> Settling<'a> {
     fn follow(&mut self, masters: &Masters) {
         let shared = self.shared;
         let now = masters.partitions_of(self.master);
-        let come: BTreeSet<u32> = now.difference(&self.partitions).copied().collect();
+        shared.wants.keep(self.master.number, &now);
+        // A partition may have gone and come back without being seen here: another one has begun with it.
+        let come = shared.wants.not_of(self.master.number, &now);
         self.subscribed
-            .retain(|_, partition| now.contains(partition));
+            .retain(|_, partition| now.contains(partition) && !come.contains(partition));
         self.stopped.retain(|channel| {
             let want = shared.wants.get(channel);
             want.is_some_and(|want| now.contains(&want.partition))
@@ -194,7 +196,7 @@ impl<'a> Settling<'a> {
     }
 
     /// Subscribes to what nodes send each other. Where that is refused events are carried all the same;
-    /// where the partition is being moved it is tried again later.
+    /// where the partition is being moved, or the server is busy, it is tried again later.
     async fn join_nodes(&mut self) -> Result<(), Fault> {
         let shared = self.shared;
         let refused = self.subscribe_all(shared.control.names()).await?;
@@ -203,7 +205,7 @@ impl<'a> Settling<'a> {
                 self.has_joined = true;
                 shared.control.subscribed();
             }
-            Some(fault) if fault.kind == FaultKind::Moved => {}
+            Some(fault) if matches!(fault.kind, FaultKind::Moved | FaultKind::Busy) => {}
             Some(fault) => {
                 self.has_joined = true;
                 tracing::warn!(
@@ -378,7 +380,8 @@ impl<'a> Settling<'a> {
             match head {
                 Ok(head) => {
                     self.stopped.remove(channel);
-                    if self.shared.wants.is_current(channel, want.generation) {
+                    let wants = &self.shared.wants;
+                    if wants.is_current(channel, want.generation, self.master.number) {
                         self.shared.arrivals().ready(&want.stream, head);
                     }
                 }

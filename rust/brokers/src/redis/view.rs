@@ -34,7 +34,11 @@ impl View {
         let mut parts = Vec::new();
         for shard in list(Some(answer))? {
             let slots = list(field(shard, "slots"))?;
-            let is_master = |node: &&Value| text(field(node, "role")) == Some("master");
+            // A master that was replaced is listed until it is forgotten, and before the new one.
+            let is_master = |node: &&Value| {
+                let is_online = text(field(node, "health")).is_none_or(|health| health == "online");
+                is_online && text(field(node, "role")) == Some("master")
+            };
             let Some(master) = list(field(shard, "nodes"))?.iter().find(is_master) else {
                 continue;
             };

@@ -86,11 +86,34 @@ impl Wants {
         self.0.lock().wanted.get(channel).cloned()
     }
 
-    /// Whether a want has not been taken back since.
-    pub(super) fn is_current(&self, channel: &str, generation: u64) -> bool {
+    /// Whether a want has not been taken back since, and the subscriber of a master still answers it.
+    pub(super) fn is_current(&self, channel: &str, generation: u64, master: u64) -> bool {
         let state = self.0.lock();
         let wanted = state.wanted.get(channel);
-        wanted.is_some_and(|wanted| wanted.generation == generation)
+        wanted.is_some_and(|wanted| {
+            let partition = &state.partitions[wanted.partition as usize];
+            wanted.generation == generation && partition.subscriber == Some(master)
+        })
+    }
+
+    /// Those of some partitions that the subscriber of a master has not begun with, or that another one
+    /// has begun with since.
+    pub(super) fn not_of(&self, master: u64, partitions: &BTreeSet<u32>) -> BTreeSet<u32> {
+        let state = self.0.lock();
+        let subscriber = |partition: u32| state.partitions[partition as usize].subscriber;
+        let others = partitions.iter().copied();
+        others
+            .filter(|one| subscriber(*one) != Some(master))
+            .collect()
+    }
+
+    /// The subscriber of a master has these partitions alone.
+    pub(super) fn keep(&self, master: u64, partitions: &BTreeSet<u32>) {
+        for (number, partition) in (0..).zip(&mut self.0.lock().partitions) {
+            if partition.subscriber == Some(master) && !partitions.contains(&number) {
+                *partition = Partition::default();
+            }
+        }
     }
 
     /// The subscriber of a master begins with these partitions, of which nothing is subscribed: all that
@@ -122,11 +145,7 @@ impl Wants {
 
     /// The subscriber of a master has ended.
     pub(super) fn end(&self, master: u64) {
-        for partition in &mut self.0.lock().partitions {
-            if partition.subscriber == Some(master) {
-                *partition = Partition::default();
-            }
-        }
+        self.keep(master, &BTreeSet::new());
     }
 
     /// A want could not be answered yet.

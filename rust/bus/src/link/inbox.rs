@@ -50,8 +50,8 @@ struct Carried {
     wanted: usize,
     /// Since when none does.
     idle_since: Option<Instant>,
-    /// When something was heard of it last.
-    heard_at: Instant,
+    /// When it was compared with the engine last.
+    compared_at: Instant,
     /// Whether it is in `InboxState::reads`.
     is_in_line: bool,
     /// Whether it is being read, or a pause after a read has not ended.
@@ -123,7 +123,7 @@ impl Inbox {
             is_ready: watch::channel(false).0,
             wanted: 0,
             idle_since: None,
-            heard_at: Instant::now(),
+            compared_at: Instant::now(),
             is_in_line: false,
             is_reading: false,
         }
@@ -155,22 +155,24 @@ impl Inbox {
         });
     }
 
-    /// Begins an audit of the streams of which nothing was heard for `silence`, at most `limit` of them.
-    /// They count as heard of then.
+    /// Begins an audit of the streams that were not compared with the engine for `period`, at most
+    /// `least` of them or one in `share` of all. They count as compared then.
     pub(super) fn begin_audit(
         &self,
-        silence: Duration,
-        limit: usize,
+        period: Duration,
+        least: usize,
+        share: usize,
         now: Instant,
     ) -> Vec<StreamKey> {
         let mut state = self.state.lock();
-        let silent = state.carried.iter_mut().filter(|(_, carried)| {
-            *carried.is_ready.borrow() && now.saturating_duration_since(carried.heard_at) > silence
+        let limit = least.max(state.carried.len() / share);
+        let due = state.carried.iter_mut().filter(|(_, carried)| {
+            *carried.is_ready.borrow()
+                && now.saturating_duration_since(carried.compared_at) > period
         });
-        silent
-            .take(limit)
+        due.take(limit)
             .map(|(key, carried)| {
-                carried.heard_at = now;
+                carried.compared_at = now;
                 carried.sequencer.begin_audit();
                 key.clone()
             })
@@ -321,7 +323,7 @@ impl Arrivals for Inbox {
         let Some(carried) = state.carried.get_mut(key) else {
             return;
         };
-        carried.heard_at = Instant::now();
+        carried.compared_at = Instant::now();
         let is_first = !*carried.is_ready.borrow();
         if is_first && carried.stream.last().position != head {
             // What was before it was wanted is not known here.

@@ -1,9 +1,10 @@
-//! What the link does on its own thread: reads the history of streams with gaps, looks after silent
-//! streams, and ends the delivery of those that nothing wants.
+//! What the link does on its own thread: reads the history of streams with gaps, compares streams
+//! with the engine, and ends the delivery of those that nothing wants.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::{interval, sleep};
 
@@ -23,13 +24,17 @@ const READ_PAUSE: Duration = Duration::from_millis(50);
 /// Pause while broadcasting does not keep up with what is read.
 const FULL_PAUSE: Duration = Duration::from_millis(5);
 
-/// How often silent and unwanted streams are looked for.
+/// How often streams are looked for that are to be compared with the engine, or that nothing wants.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A stream of which nothing was heard for so long is compared with the engine.
-const SILENCE: Duration = Duration::from_secs(30);
+/// A stream is compared with the engine about so often: half of it at least, half as long again at most.
+const AUDIT_PERIOD: Duration = Duration::from_secs(30);
 
-/// Streams that are compared at a time (count).
+/// One look begins to compare one in so many of the streams where there are many: all have their turn
+/// within half a period.
+const AUDIT_SHARE: usize = 15;
+
+/// Streams of one question to the engine (count).
 const AUDIT_STREAMS: usize = 512;
 
 /// Links that change within this time are told in one line.
@@ -77,7 +82,7 @@ async fn pause(link: &EngineLink, key: StreamKey, fruitless: u32) {
     link.inbox.end_read(&key);
 }
 
-/// Compares silent streams with the engine, and ends the delivery of those that nothing wants.
+/// Compares streams with the engine, and ends the delivery of those that nothing wants.
 pub(super) async fn look_after(link: Arc<EngineLink>) {
     let mut ticks = interval(LOOK_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -87,13 +92,14 @@ pub(super) async fn look_after(link: Arc<EngineLink>) {
         let linger = LINGER.mul_f64(1.0 + fastrand::f64());
         link.inbox
             .expire(now, linger, |key| link.engine.unwant(key));
-        if link.health().borrow().of(Role::Subscriber).is_live() {
-            let silence = SILENCE.mul_f64(0.5 + fastrand::f64());
-            let silent = link.inbox.begin_audit(silence, AUDIT_STREAMS, now);
-            if !silent.is_empty() {
-                audit(&link, silent.into()).await;
-            }
-        }
+        let period = AUDIT_PERIOD.mul_f64(0.5 + fastrand::f64());
+        let due = link
+            .inbox
+            .begin_audit(period, AUDIT_STREAMS, AUDIT_SHARE, now);
+        let audits = due
+            .chunks(AUDIT_STREAMS)
+            .map(|streams| audit(&link, streams.into()));
+        join_all(audits).await;
     }
 }
 
