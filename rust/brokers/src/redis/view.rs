@@ -166,6 +166,27 @@ mod tests {
     }
 
     #[test]
+    fn a_master_that_was_replaced_is_none() {
+        let told = |host: &str, health: &str| {
+            let Value::Map(mut fields) = node("master", word(host), vec![("port", 1)]) else {
+                unreachable!()
+            };
+            fields.push((word("health"), word(health)));
+            Value::Map(fields)
+        };
+        // As valkey, and Redis from 7.2 on, tell it.
+        let replaced = vec![told("old", "fail"), told("new", "online")];
+        let answer = Value::Array(vec![
+            shard(&[0, 10], replaced),
+            shard(&[11, 20], vec![told("alone", "fail")]),
+        ]);
+        let view = View::of_shards(&answer, &tcp("asked", 7), false).unwrap();
+        assert_eq!(view.master_of(5), Some(&tcp("new", 1)));
+        // The caller then asks for the slots in another way.
+        assert_eq!(view.master_of(15), None);
+    }
+
+    #[test]
     fn shards_name_masters_and_their_slots() {
         let answer = Value::Array(vec![
             shard(

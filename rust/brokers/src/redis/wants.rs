@@ -202,6 +202,25 @@ mod tests {
     }
 
     #[test]
+    fn a_partition_that_went_and_came_back_unseen_is_begun_with_again() {
+        let wants = Wants::new(2);
+        wants.want("a".into(), 0, &stream("a"));
+        let generation = wants.get("a").unwrap().generation;
+        let both = BTreeSet::from([0, 1]);
+        wants.begin(1, &both);
+        assert!(wants.is_current("a", generation, 1));
+        // Another master had it for a moment.
+        wants.begin(2, &BTreeSet::from([0]));
+        assert!(!wants.is_current("a", generation, 1));
+        wants.keep(2, &BTreeSet::new());
+        assert_eq!(wants.not_of(1, &both), BTreeSet::from([0]));
+        wants.keep(1, &both);
+        assert_eq!(wants.begin(1, &BTreeSet::from([0])), [stream("a")]);
+        assert!(wants.not_of(1, &both).is_empty());
+        assert_eq!(wants.take(1, &both), channels(&["a"]));
+    }
+
+    #[test]
     fn what_is_not_wanted_any_more_is_forgotten_while_nothing_subscribes() {
         let wants = Wants::new(1);
         let all = BTreeSet::from([0]);
