@@ -98,7 +98,7 @@ class Deployment:
         publish_timeout: Of the publisher (seconds).
         on_unavailable: Of the publisher.
         url: Of the bus, with `{port}` for that of the proxy of a program.
-        rewrite: Replaces what the bus sends to programs, part by part.
+        rewrite: Replaces what the bus and programs send each other, part by part.
         options: Code of more arguments of the manager of a node.
     """
 

@@ -164,7 +164,7 @@ class TcpProxy:
     Args:
         target: Port of the server on this machine; may be changed for connections to come.
         words: What connections are told apart by: see `with_word`.
-        rewrite: Replaces what the server sends, part by part.
+        rewrite: Replaces what both sides send, part by part.
     """
 
     def __init__(
@@ -260,7 +260,7 @@ class TcpProxy:
         except OSError:
             return _reset(writer)
         connection = ProxiedConnection((reader, writer), server, self.words)
-        connection.to_client.rewrite = self.rewrite
+        connection.to_client.rewrite = connection.to_server.rewrite = self.rewrite
         if self._admission is not Admission.PASS:
             # It has changed during the connect; who cuts all connections means this one too.
             connection.cut()

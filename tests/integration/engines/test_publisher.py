@@ -133,6 +133,7 @@ async def test_a_publisher_that_was_not_told_of_isolation_is_noticed(redis, capl
     assert (of_publisher in caplog.text) is (tenant_id is not None)
 
 
+@pytest.mark.alone
 async def test_a_publisher_under_isolation_is_told_of_events_without_a_tenant(redis, caplog):
     async with Publisher(redis.url, tenant=TenantIsolation()) as publisher:
         for number in range(3):

@@ -86,7 +86,7 @@ async def test_data_that_is_no_object_has_no_keys():
     (event,) = await events([1, 2])
     assert len(event) == 0 and "id" not in event and event.get("id") is None
     assert event.data == [1, 2]
-    with pytest.raises(TypeError, match="no object"):
+    with pytest.raises(TypeError, match="not an object"):
         dict(event)
 
 

@@ -343,7 +343,7 @@ async def test_a_subgraph_serves_its_own_channels_and_requests(serve, connect):
 
 
 def test_a_channel_of_another_subgraph_is_refused_when_declared():
-    with pytest.raises(ConfigurationError, match="no channel of subgraph `users`"):
+    with pytest.raises(ConfigurationError, match="not a channel of subgraph `users`"):
         make_manager(federation=Federation("users"))
     make_manager(federation=Federation("users", channels=["ord*"]))
 
