@@ -5,6 +5,7 @@ Not here: what nodes tell each other, which is in the compiled core.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -63,12 +64,13 @@ class Disconnecting:
     timeout: float
 
 
-class Membership:
+class Membership(ABC):
     """The methods of a manager for connections and nodes."""
 
     @property
+    @abstractmethod
     def _core(self) -> Core:
-        raise NotImplementedError
+        """The runtime, which a manager has."""
 
     async def disconnect(
         self,

@@ -34,6 +34,11 @@ _PATH = re.compile(r"/[A-Za-z0-9\-._~!$&'()+,;=:@/]*")
 _STATUS_PATHS = ("/health", "/health/live", "/health/ready", "/metrics")
 
 
+def is_header_text(key: str) -> bool:
+    """Whether a header can carry a key: visible ASCII characters alone."""
+    return _KEY.fullmatch(key) is not None
+
+
 class DefaultHost(str):
     """The default host. A host that the caller passed cannot be combined with `unix=`."""
 
@@ -152,7 +157,7 @@ def check_publishing(keys: object, path: object, endpoint: str) -> PublishKeys |
     for key in listed:
         if not isinstance(key, str):
             _refuse_key(type(key).__name__)
-        if len(key) < MIN_KEY_CHARACTERS or not _KEY.fullmatch(key):
+        if len(key) < MIN_KEY_CHARACTERS or not is_header_text(key):
             _refuse_key(f"a text of {len(key)} characters")
     return str(path), listed
 

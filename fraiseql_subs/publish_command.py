@@ -9,12 +9,12 @@ import argparse
 import asyncio
 import json
 import os
-import re
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
+from ._settings import is_header_text
 from .config import DEFAULT_HISTORY, History
 from .errors import ConfigurationError
 from .publish_targets import EngineTarget, Event, EventAnswer, HttpTarget, Target
@@ -167,7 +167,7 @@ def _target(options: argparse.Namespace) -> Target:
                 f"the environment variable {options.key_env} is not set: it has the key that the"
                 " server was given as publish_key="
             )
-        if not re.fullmatch(r"[!-~]+", key):
+        if not is_header_text(key):
             raise UsageError(
                 f"the environment variable {options.key_env} is no key: it has characters such as"
                 " white space or the end of a line; remove them"

@@ -69,7 +69,7 @@ async def publish(ledger: Ledger, foreign: Producer, **options: Any) -> None:
 
 
 async def refuse(ledger: Ledger, foreign: Producer, **options: Any) -> None:
-    """The same, where nobody may read it."""
+    """The same, in a version that no node reads."""
     entry = ledger.begin(foreign.stream)
     await foreign.append(written(entry, **options))
     entry.outcome = "not_sent"

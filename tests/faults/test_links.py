@@ -72,7 +72,7 @@ async def test_the_link_of_a_subscriber_is_dead_and_no_end_was_sent(redis, deplo
                 for node, before in zip(deployment.nodes, attempts, strict=True)
             )
 
-        await eventually(are_made_again, "each node gives its dead link up")
+        await eventually(are_made_again, "each node ends its dead link")
     await deployment.settle()
     check(deployment, nothing_missed=True)
     assert not deployment.ledger.with_outcome("unknown", "not_sent")

@@ -75,7 +75,7 @@ async def test_who_subscribes_gets_what_is_published_next(nodes, redis, channels
 
 @pytest.mark.slow_fault
 async def test_streams_are_wanted_again_when_they_are_given_up(nodes):
-    """A node gives a stream up some time after the last client has left."""
+    """A node ends a stream some time after the last client has left."""
     node, publisher = nodes
     channels = [f"c{number}" for number in range(500)]
 
@@ -90,5 +90,5 @@ async def test_streams_are_wanted_again_when_they_are_given_up(nodes):
         def are_given_up() -> bool:
             return node.metrics().bus_streams < len(channels)
 
-        await eventually(are_given_up, "the node gives the streams up")
+        await eventually(are_given_up, "the node ends the streams")
         await asyncio.gather(*map(follow, channels))

@@ -83,7 +83,7 @@ async def test_the_link_of_a_subscriber_is_dead_and_no_end_was_sent(redis, deplo
             return all(node.proxy.attempts > before for node, before in pairs)
 
         await traffic.accepts()
-        await eventually(are_made_again, "each node gives its dead link up")
+        await eventually(are_made_again, "each node ends its dead link")
     await deployment.settle()
     check(deployment)
     assert all(one.missed for one in deployment.observations)

@@ -150,7 +150,7 @@ async def test_without_redis_the_own_connections_are_closed_and_the_others_named
     assert names(ended.answered) == ["a"] and names(ended.unanswered) == ["b"]
     await own.expect_close(4403)
     await other.settle()
-    assert names(await b.nodes()) == ["a", "b"], "who hears nobody takes none for gone"
+    assert names(await b.nodes()) == ["a", "b"], "a node that receives nothing removes no other"
 
 
 async def test_who_has_never_reached_redis_says_that_others_may_be_missing(redis, serve, connect):

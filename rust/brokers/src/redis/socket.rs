@@ -137,7 +137,7 @@ async fn secure(
     let handshake = TlsConnector::from(Arc::new(config)).connect(name, tcp);
     match tokio::time::timeout(timeout, handshake).await {
         Ok(connected) => connected.map_err(|error| handshake_fault(&error)),
-        // A server without TLS waits for the end of what it takes for a command.
+        // A server without TLS reads the handshake as a command, and waits for its end.
         Err(_) => Err(Fault::away(
             "the server has not answered the TLS handshake in time: if it does not speak TLS on this \
              port, write redis:// or another port",

@@ -26,22 +26,6 @@ pub(crate) async fn want_all(node: &Node, streams: &[StreamKey]) {
     }
 }
 
-async fn configuration_error(config: Config) -> String {
-    let node = Node::start(config);
-    node.received
-        .wait("it is a matter of configuration", |all| {
-            all.iter().find_map(|one| match one {
-                Happened::Health(Health::Away {
-                    reason,
-                    is_configuration: true,
-                    ..
-                }) => Some(reason.clone()),
-                _ => None,
-            })
-        })
-        .await
-}
-
 /// The connections to a server, without that of `redis-cli` and those of other servers.
 fn connections(server: &Server) -> usize {
     let clients = server.command(&["CLIENT", "LIST", "TYPE", "normal"]);
@@ -232,13 +216,13 @@ async fn a_server_of_the_other_kind_is_told() {
     let mut config =
         Config::from_url(&format!("redis+cluster://127.0.0.1:{}", single.port)).unwrap();
     config.times = quick();
-    let reason = configuration_error(config).await;
+    let reason = Node::start(config).configuration_error().await;
     assert!(reason.contains("write redis://"), "{reason}");
     let cluster = Cluster::with(1, &[]).await;
     let port = cluster.servers[0].port;
     let mut config = Config::from_url(&format!("redis://127.0.0.1:{port}")).unwrap();
     config.times = quick();
-    let reason = configuration_error(config).await;
+    let reason = Node::start(config).configuration_error().await;
     assert!(reason.contains("write redis+cluster://"), "{reason}");
 }
 
@@ -247,7 +231,7 @@ async fn nodes_with_other_partitions_are_refused_by_a_cluster() {
     let cluster = Cluster::start().await;
     let _node = Node::live(cluster.config()).await;
     let other = cluster.config_of("?partitions=8", quick());
-    let reason = configuration_error(other).await;
+    let reason = Node::start(other).configuration_error().await;
     assert!(
         reason.contains("partitions=64") && reason.contains("partitions=8"),
         "{reason}"

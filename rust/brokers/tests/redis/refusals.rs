@@ -31,21 +31,6 @@ fn as_user(server: &Server) -> Config {
     config
 }
 
-async fn configuration_error(node: &Node) -> String {
-    node.received
-        .wait("it is a matter of configuration", |all| {
-            all.iter().find_map(|one| match one {
-                Happened::Health(Health::Away {
-                    reason,
-                    is_configuration: true,
-                    ..
-                }) => Some(reason.clone()),
-                _ => None,
-            })
-        })
-        .await
-}
-
 #[tokio::test]
 async fn a_user_with_what_the_bus_needs_can_do_all_of_it() {
     let server = with_user(RULES);
@@ -80,7 +65,7 @@ async fn a_missing_permission_is_told_and_not_tried_again_fast() {
     ] {
         let server = with_user(&RULES.replace(missing, ""));
         let node = Node::start(as_user(&server));
-        let reason = configuration_error(&node).await;
+        let reason = node.configuration_error().await;
         assert!(
             reason.contains("NOPERM") && reason.contains(what),
             "{missing}: {reason}"
@@ -89,7 +74,7 @@ async fn a_missing_permission_is_told_and_not_tried_again_fast() {
     // New users of Redis have no channels.
     let server = with_user(&RULES.replace("&fs1:*", ""));
     let node = Node::start(as_user(&server));
-    let reason = configuration_error(&node).await;
+    let reason = node.configuration_error().await;
     assert!(
         reason.contains("NOPERM") && reason.contains("channels"),
         "{reason}"
@@ -127,7 +112,7 @@ async fn what_this_user_may_not_do_waits_for_the_permission() {
 async fn who_may_not_subscribe_publishes_all_the_same() {
     let server = with_user(&RULES.replace("+subscribe", ""));
     let node = Node::start(as_user(&server));
-    configuration_error(&node).await;
+    node.configuration_error().await;
     eventually("it can publish and read", || {
         let health = node.engine.health();
         health.of(Role::Publisher).is_live() && health.of(Role::Reader).is_live()
@@ -156,7 +141,7 @@ async fn a_wrong_password_does_not_refuse_events_for_good() {
     ));
     config.times.configuration_pause = Duration::from_millis(100);
     let node = Node::start(config);
-    configuration_error(&node).await;
+    node.configuration_error().await;
     let orders = stream("orders");
     eventually("it is the publisher that is refused", || {
         let health = node.engine.health();
@@ -318,7 +303,7 @@ async fn a_wrong_password_is_a_configuration_error_that_is_not_tried_again_fast(
         Ok((Some("bus".to_owned()), "s3cret-and-wrong".to_owned()))
     }));
     let node = Node::start(config);
-    let reason = configuration_error(&node).await;
+    let reason = node.configuration_error().await;
     assert!(reason.contains("password"), "{reason}");
     assert!(!reason.contains("s3cret"), "{reason}");
     eventually("each link was tried", || asked.load(Ordering::Relaxed) == 3).await;
@@ -380,7 +365,7 @@ async fn nodes_with_other_partitions_are_refused() {
     let server = Server::start();
     let _node = Node::live(server.config()).await;
     let other = Node::start(server.config_of("?partitions=8", quick()));
-    let reason = configuration_error(&other).await;
+    let reason = other.configuration_error().await;
     assert!(
         reason.contains("partitions=64") && reason.contains("partitions=8"),
         "{reason}"

@@ -93,22 +93,6 @@ impl Secure {
     }
 }
 
-async fn refused(config: Config) -> String {
-    let node = Node::start(config);
-    node.received
-        .wait("it is refused", |all| {
-            all.iter().find_map(|one| match one {
-                Happened::Health(Health::Away {
-                    reason,
-                    is_configuration: true,
-                    ..
-                }) => Some(reason.clone()),
-                _ => None,
-            })
-        })
-        .await
-}
-
 #[tokio::test]
 async fn a_server_of_a_known_authority_is_used() {
     let secure = secure("no");
@@ -124,18 +108,28 @@ async fn a_server_of_a_known_authority_is_used() {
 #[tokio::test]
 async fn a_server_of_another_authority_or_name_is_refused() {
     let secure = secure("no");
-    let reason = refused(secure.config("localhost", "tls_ca=@other.pem")).await;
+    let reason = Node::start(secure.config("localhost", "tls_ca=@other.pem"))
+        .configuration_error()
+        .await;
     assert!(
         reason.contains("certificate") && reason.contains("tls_ca"),
         "{reason}"
     );
-    let reason = refused(secure.config("localhost", "")).await;
+    let reason = Node::start(secure.config("localhost", ""))
+        .configuration_error()
+        .await;
     assert!(reason.contains("tls_ca"), "{reason}");
-    let reason = refused(secure.config("127.0.0.2", "tls_ca=@ca.pem")).await;
+    let reason = Node::start(secure.config("127.0.0.2", "tls_ca=@ca.pem"))
+        .configuration_error()
+        .await;
     assert!(reason.contains("name"), "{reason}");
-    let reason = refused(secure.config("localhost", "tls_ca=@missing.pem")).await;
+    let reason = Node::start(secure.config("localhost", "tls_ca=@missing.pem"))
+        .configuration_error()
+        .await;
     assert!(reason.contains("missing.pem"), "{reason}");
-    let reason = refused(secure.config("localhost", "tls_ca=@names")).await;
+    let reason = Node::start(secure.config("localhost", "tls_ca=@names"))
+        .configuration_error()
+        .await;
     assert!(reason.contains("no certificate"), "{reason}");
 }
 

@@ -105,10 +105,8 @@ async fn an_id_of_another_type_refuses_its_event_alone() {
     node.received.event(&orders, "after").await;
 }
 
-#[tokio::test]
-async fn a_channel_that_this_user_may_not_use_hinders_no_other_stream() {
-    let server = Server::start();
-    let rules = "on >secret ~* +@all resetchannels &fs1:*:p:* &fs1:*:c:orders*";
+/// A node whose user has these rules and the password `secret`.
+async fn node_of_user(server: &Server, rules: &str) -> Node {
     let mut arguments = vec!["ACL", "SETUSER", "bus", "reset"];
     arguments.extend(rules.split_whitespace());
     assert_eq!(server.command(&arguments), "OK");
@@ -117,7 +115,14 @@ async fn a_channel_that_this_user_may_not_use_hinders_no_other_stream() {
         Some("bus".to_owned()),
         "secret".to_owned(),
     ));
-    let node = Node::live(config).await;
+    Node::live(config).await
+}
+
+#[tokio::test]
+async fn a_channel_that_this_user_may_not_use_hinders_no_other_stream() {
+    let server = Server::start();
+    let rules = "on >secret ~* +@all resetchannels &fs1:*:p:* &fs1:*:c:orders*";
+    let node = node_of_user(&server, rules).await;
     let salaries = stream("salaries");
     node.engine.want(&salaries);
     for number in 0..20 {
@@ -141,15 +146,7 @@ async fn a_channel_that_this_user_may_not_use_hinders_no_other_stream() {
 async fn a_key_that_this_user_may_not_use_hinders_no_other_stream() {
     let server = Server::start();
     let rules = "on >secret ~fs1:layout ~fs1:*:m ~fs1:*:orders* &* +@all";
-    let mut arguments = vec!["ACL", "SETUSER", "bus", "reset"];
-    arguments.extend(rules.split_whitespace());
-    assert_eq!(server.command(&arguments), "OK");
-    let mut config = server.config_of("?partitions=1", quick());
-    config.credentials = Some(Credentials::fixed(
-        Some("bus".to_owned()),
-        "secret".to_owned(),
-    ));
-    let node = Node::live(config).await;
+    let node = node_of_user(&server, rules).await;
     let salaries = stream("salaries");
     node.engine.want(&salaries);
     let orders = stream("orders");

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use brokers::redis::{Config, Redis, Times};
-use bus::engine::{AttemptError, Engine, Outgoing};
+use bus::engine::{AttemptError, Engine, Health, Outgoing};
 use bus::{Position, StreamKey};
 use bytes::Bytes;
 
@@ -43,6 +43,22 @@ impl Node {
 
     pub(crate) async fn is_live(&self) {
         eventually("the engine is live", || self.engine.health().is_live()).await;
+    }
+
+    /// Waits until the engine cannot work as it is configured, and returns the reason.
+    pub(crate) async fn configuration_error(&self) -> String {
+        self.received
+            .wait("it is a matter of configuration", |all| {
+                all.iter().find_map(|one| match one {
+                    Happened::Health(Health::Away {
+                        reason,
+                        is_configuration: true,
+                        ..
+                    }) => Some(reason.clone()),
+                    _ => None,
+                })
+            })
+            .await
     }
 
     /// Wants a stream and waits until it is ready.

@@ -1,7 +1,7 @@
 //! What nodes send each other, as bytes.
 //!
 //! JSON: `v` the version, `kind` what it is, `from` the node. Members that are not known are skipped,
-//! so that a later version can add some. What cannot be read is `None`: anybody who may use the engine
+//! so that a later version can add some. What cannot be read is `None`: any program that may use the engine
 //! can have sent it.
 
 use std::sync::Arc;

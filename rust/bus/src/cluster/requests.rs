@@ -69,7 +69,7 @@ impl Requests {
         Some(self.last)
     }
 
-    /// Takes an answer, or a part of one. One that nobody waits for, or that came before, changes
+    /// Takes an answer, or a part of one. One that no request waits for, or that came before, changes
     /// nothing.
     pub(super) fn answered(&mut self, request: u64, from: &NodeId, answer: Answer) {
         let Some(open) = self.open.get_mut(&request) else {
