@@ -31,8 +31,11 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
     event_loop.close()
 
 
-def tell_types_by_fields(schema: graphql.GraphQLSchema) -> None:
-    """Have graphql-core find an unnamed type as we do, by `docs/how-to/types.md`."""
+def tell_types_by_fields(schema: graphql.GraphQLSchema, way: str) -> None:
+    """Have graphql-core find an unnamed type as we do, by `docs/how-to/types.md`.
+
+    The class of an object names a type only if the schema has one of that name.
+    """
 
     def fit(possible: graphql.GraphQLObjectType, value: dict[str, Any]) -> int | None:
         fields = possible.fields.items()
@@ -44,8 +47,9 @@ def tell_types_by_fields(schema: graphql.GraphQLSchema) -> None:
     def resolve_type(value: Any, info: graphql.GraphQLResolveInfo, declared: Any) -> str | None:
         if not isinstance(value, dict):
             return None
-        if "__typename" in value:
-            name = value["__typename"]
+        name = value.get("__typename")
+        is_unknown_class = way == "objects" and str(name) not in info.schema.type_map
+        if "__typename" in value and not is_unknown_class:
             return name if isinstance(name, str) else None
         fits = {one.name: fit(one, value) for one in info.schema.get_possible_types(declared)}
         found = [count for count in fits.values() if count is not None]
@@ -66,13 +70,23 @@ type Subscription { root: Found }
 """
 
 
-VALUES: list[Any] = [{}, {"a": 1}, {"a": None}, {"a": 1, "c": None}, {"c": 1}, [], ""]
+VALUES: list[Any] = [
+    {},
+    {"a": 1},
+    {"a": None},
+    {"a": 1, "c": None},
+    {"c": 1},
+    {"__typename": "None"},
+    {"__typename": "Query"},
+    [],
+    "",
+]
 
 
 async def answers(case: Case, way: str) -> tuple[Answer, Answer]:
     """Ask us and the reference."""
     ours = Ours(case.sdl, way)
-    tell_types_by_fields(ours.schema)
+    tell_types_by_fields(ours.schema, way)
     async with ours.manager:
         return await ours.ask(case), await ask_core_with(ours.schema, case)
 
