@@ -198,8 +198,11 @@ impl Site {
             std::future::ready(answered)
         });
         let service = HttpService::build()
-            .client_request_timeout(self.limits.request_timeout)
-            .keep_alive(KeepAlive::Timeout(self.limits.request_timeout))
+            // `Socket` has the time limits of heads and of idle connections. Those of actix-http
+            // follow a clock that is up to half a second old: they end early, and one that ends
+            // before it is first polled wakes nothing.
+            .client_request_timeout(Duration::ZERO)
+            .keep_alive(KeepAlive::Os)
             .client_disconnect_timeout(LINGER)
             // A client that closes its side counts as disconnected, and its operations end at once.
             .h1_allow_half_closed(false)

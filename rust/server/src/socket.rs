@@ -208,7 +208,11 @@ pub(crate) struct RunningRequest(SocketHandle);
 
 impl Drop for RunningRequest {
     fn drop(&mut self) {
-        self.0.0.requests.fetch_sub(1, Relaxed);
+        if self.0.0.requests.fetch_sub(1, Relaxed) == 1 {
+            // The last read may have been before the end of the response: only a further read
+            // starts the time limit for the next head.
+            self.0.0.task.wake();
+        }
     }
 }
 

@@ -162,9 +162,11 @@ async def test_what_trickles_is_ended(parts, connected):
         await eventually(server.answers, "another client is served")
 
 
+# A span below the half second in which the clock of actix-http stands still.
+@pytest.mark.parametrize("request_timeout", [0.1, 0.5])
 @pytest.mark.parametrize("sent", [b"", PAGE], ids=["at once", "after a request"])
-async def test_a_connection_without_a_request_is_closed(sent, connected):
-    async with ServerProcess(manager(f"limits=Limits({QUICK})")) as server:
+async def test_a_connection_without_a_request_is_closed(sent, request_timeout, connected):
+    async with ServerProcess(manager(f"limits=Limits({request_timeout=})")) as server:
         before = server.descriptors
         clients = [await connected(server.port, sent) for _ in range(10)]
         for client in clients:
