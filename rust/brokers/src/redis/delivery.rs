@@ -111,12 +111,16 @@ impl Delivery {
         self.activity.note();
         if let Some(stream) = self.shared.wants.stream(channel) {
             match message(payload) {
-                Some((position, envelope)) => self.shared.arrivals().event(Arrival {
-                    stream,
-                    position,
-                    before: None,
-                    envelope,
-                }),
+                Some(events) => {
+                    for (position, envelope) in events {
+                        self.shared.arrivals().event(Arrival {
+                            stream: stream.clone(),
+                            position,
+                            before: None,
+                            envelope,
+                        });
+                    }
+                }
                 None => self.tell_unreadable(channel),
             }
         } else if self.probe.lock().as_deref() == Some(channel) {

@@ -234,11 +234,33 @@ pub(super) fn page(answer: Value, after: Position) -> Result<Result<Page, ReadEr
     Ok(Ok(Page { events, head }))
 }
 
-/// Splits a message into its position and its envelope: `<position> <envelope>`.
-pub(super) fn message(payload: Vec<u8>) -> Option<(Position, Bytes)> {
-    let end = payload.iter().take(64).position(|byte| *byte == b' ')?;
-    let position = std::str::from_utf8(&payload[..end]).ok()?.parse().ok()?;
-    Some((position, Bytes::from(payload).slice(end + 1..)))
+/// The most bytes before the first envelope of a message.
+const MAX_MESSAGE_HEAD: usize = 1024;
+
+/// Reads a message: consecutive events of one stream, each with its position.
+/// `<position> <envelope>`, or `<position of the first>*<length>,<length> <envelope><envelope>`.
+pub(super) fn message(payload: Vec<u8>) -> Option<Vec<(Position, Bytes)>> {
+    let end = payload
+        .iter()
+        .take(MAX_MESSAGE_HEAD)
+        .position(|byte| *byte == b' ')?;
+    let payload = Bytes::from(payload);
+    let (head, mut rest) = (payload.slice(..end), payload.slice(end + 1..));
+    let head = std::str::from_utf8(&head).ok()?;
+    let Some((first, lengths)) = head.split_once('*') else {
+        return Some(vec![(head.parse().ok()?, rest)]);
+    };
+    let mut at: Position = first.parse().ok()?;
+    let mut events = Vec::with_capacity(BATCH);
+    for length in lengths.split(',') {
+        let length: usize = length.parse().ok()?;
+        if length > rest.len() {
+            return None;
+        }
+        events.push((at, rest.split_to(length)));
+        at.offset = at.offset.next();
+    }
+    rest.is_empty().then_some(events)
 }
 
 fn text(value: &Value) -> Option<&str> {
@@ -257,14 +279,17 @@ fn unexpected() -> Fault {
 mod tests {
     use super::*;
 
+    fn read(message: &str) -> Option<Vec<(Position, Bytes)>> {
+        super::message(message.as_bytes().to_vec())
+    }
+
     #[test]
     fn a_message_is_a_position_and_an_envelope() {
         let position = Position::new(Epoch(7), 12);
-        let payload = format!("{position} a b").into_bytes();
-        assert_eq!(
-            message(payload),
-            Some((position, Bytes::from_static(b"a b")))
-        );
+        let events = vec![(position, Bytes::from_static(b"a b"))];
+        assert_eq!(read(&format!("{position} a b")), Some(events));
+        let empty = vec![(position, Bytes::new())];
+        assert_eq!(read(&format!("{position} ")), Some(empty));
         for other in [
             "",
             " ",
@@ -273,7 +298,37 @@ mod tests {
             "7-1 x",
             "0000000000000007-01 x",
         ] {
-            assert_eq!(message(other.as_bytes().to_vec()), None, "{other}");
+            assert_eq!(read(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn a_message_of_several_events_has_the_position_of_the_first_and_all_lengths() {
+        let at = |offset| Position::new(Epoch(7), offset);
+        let events = vec![
+            (at(9), Bytes::from_static(b"a b")),
+            (at(10), Bytes::new()),
+            (at(11), Bytes::from_static(b"\xff*,")),
+        ];
+        let mut message = b"0000000000000007-9*3,0,3 a b".to_vec();
+        message.extend(b"\xff*,");
+        assert_eq!(super::message(message), Some(events));
+        let largest = u64::MAX;
+        for other in [
+            "0000000000000007-9* a",
+            "0000000000000007-9*2 a",
+            "0000000000000007-9*1 ab",
+            "0000000000000007-9*1, a",
+            "0000000000000007-9*-1 a",
+            "0000000000000007-9*1,18446744073709551615 a",
+            "0000000000000007-9*18446744073709551616 a",
+            "*1 a",
+            "0000000000000007-9*1*1 a",
+            &format!("0000000000000007-9*{} a", "0,".repeat(600)),
+        ] {
+            assert_eq!(read(other), None, "{other}");
+        }
+        let last = format!("0000000000000007-{largest}*1,1 ab");
+        assert!(read(&last).is_none_or(|events| events.len() == 2));
     }
 }

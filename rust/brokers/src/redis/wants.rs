@@ -2,10 +2,11 @@
 //!
 //! Each want has a generation: an answer to an older one is not told.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use bus::StreamKey;
+use hashbrown::HashMap;
 use parking_lot::Mutex;
 
 /// A want that has not been taken back.

@@ -119,7 +119,9 @@ impl Nodes {
     /// A node has said that it leaves.
     pub(super) fn left(&mut self, id: &NodeId, now: Instant) {
         if self.known.remove(id).is_some() {
-            self.left_at.truncate(MAX_NODES - 1);
+            if self.left_at.len() >= MAX_NODES {
+                self.left_at.pop_front();
+            }
             self.left_at.push_back(now);
         }
     }

@@ -211,35 +211,34 @@ impl Inbox {
             (events, page.head)
         });
         let mut state = self.state.lock();
-        self.advance(&mut state, key, |sequencer, mut sink| match answer {
+        let Some(carried) = state.carried.get_mut(key) else {
+            return 0;
+        };
+        self.advance(carried, |sequencer, mut sink| match answer {
             Ok((events, head)) => sequencer.page(events, head, &mut sink),
             Err(error) => sequencer.read_failed(&error, &mut sink),
         });
-        let carried = state.carried.get(key);
-        carried.map_or(0, |carried| match carried.sequencer.wants_read() {
+        match carried.sequencer.wants_read() {
             true => carried.sequencer.fruitless_reads(),
             false => 0,
-        })
+        }
     }
 
     /// A read of a stream, and the pause after it, has ended: puts it in line if it is to be read again.
     pub(super) fn end_read(&self, key: &StreamKey) {
         let mut state = self.state.lock();
-        if let Some(carried) = state.carried.get_mut(key) {
+        let InboxState { carried, reads } = &mut *state;
+        if let Some(carried) = carried.get_mut(key) {
             carried.is_reading = false;
+            self.line_up(carried, reads);
         }
-        self.line_up(&mut state, key);
     }
 
     /// Puts a stream in line whose history is to be read, unless it is there or being read.
-    fn line_up(&self, state: &mut InboxState, key: &StreamKey) {
-        if let Some(carried) = state.carried.get_mut(key)
-            && carried.sequencer.wants_read()
-            && !carried.is_in_line
-            && !carried.is_reading
-        {
+    fn line_up(&self, carried: &mut Carried, reads: &mut VecDeque<StreamKey>) {
+        if carried.sequencer.wants_read() && !carried.is_in_line && !carried.is_reading {
             carried.is_in_line = true;
-            state.reads.push_back(key.clone());
+            reads.push_back(carried.stream.key().clone());
             self.reads_changed.notify_one();
         }
     }
@@ -276,31 +275,31 @@ impl Inbox {
         take: impl FnOnce(&mut Sequencer<Decoded>, &mut dyn FnMut(Output<Decoded>) -> bool),
     ) {
         let mut state = self.state.lock();
-        self.advance(&mut state, key, take);
-        self.line_up(&mut state, key);
+        let InboxState { carried, reads } = &mut *state;
+        // Without it the stream is not wanted any more.
+        if let Some(carried) = carried.get_mut(key) {
+            self.advance(carried, take);
+            self.line_up(carried, reads);
+        }
     }
 
     /// Has the sequencer of a stream take a step, and hands on what is in order.
     fn advance(
         &self,
-        state: &mut InboxState,
-        key: &StreamKey,
+        carried: &mut Carried,
         take: impl FnOnce(&mut Sequencer<Decoded>, &mut dyn FnMut(Output<Decoded>) -> bool),
     ) {
-        // Without it the stream is not wanted any more.
-        if let Some(carried) = state.carried.get_mut(key) {
-            let stream = &carried.stream;
-            take(&mut carried.sequencer, &mut |output| match output {
-                Output::Deliver(position, decoded) => self.deliver(stream, position, decoded),
-                // One for each event that finds no room would fill the intake with gaps.
-                Output::Missed(_) if self.intake.is_full() => false,
-                Output::Missed(position) => {
-                    self.intake.deliver_gap(stream, position);
-                    true
-                }
-            });
-            self.counters.add(&carried.sequencer.take_counters());
-        }
+        let stream = &carried.stream;
+        take(&mut carried.sequencer, &mut |output| match output {
+            Output::Deliver(position, decoded) => self.deliver(stream, position, decoded),
+            // One for each event that finds no room would fill the intake with gaps.
+            Output::Missed(_) if self.intake.is_full() => false,
+            Output::Missed(position) => {
+                self.intake.deliver_gap(stream, position);
+                true
+            }
+        });
+        self.counters.add(&carried.sequencer.take_counters());
     }
 
     /// Returns whether there was room.

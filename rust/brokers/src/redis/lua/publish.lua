@@ -56,6 +56,25 @@ for i = 1, count do
   end
 end
 
+-- Events of one stream that follow each other are one message: '<position of the first> <envelope>', or
+-- '<position of the first>*<length>,<length> <envelope><envelope>' (bytes).
+local MESSAGE_BYTES = 65536
+local message
+local function publish_message()
+  local text = message.at
+  if #message.envelopes > 1 then
+    text = text .. '*' .. table.concat(message.lengths, ',')
+  end
+  local reply = redis.pcall(publish, message.stream.channel, text .. ' ' .. table.concat(message.envelopes))
+  if type(reply) == 'table' and reply.err then
+    for _, event in ipairs(message.events) do
+      redis.call('DEL', event[4])
+      results[event[1]] = '!' .. reply.err
+    end
+  end
+  message = nil
+end
+
 for _, event in ipairs(fresh_events) do
   local stream, envelope = event[2], event[5]
   local reply = true
@@ -63,13 +82,23 @@ for _, event in ipairs(fresh_events) do
     local id = string.format('%.0f-0', event[3])
     reply = redis.pcall('XADD', stream.history, 'MAXLEN', '~', events, id, 'e', envelope)
   end
-  if type(reply) ~= 'table' then
-    reply = redis.pcall(publish, stream.channel, results[event[1]] .. ' ' .. envelope)
+  local follows = message and message.stream == stream and message.last + 1 == event[3]
+  if message and not (follows and message.bytes + #envelope <= MESSAGE_BYTES) then
+    publish_message()
   end
   if type(reply) == 'table' and reply.err then
     redis.call('DEL', event[4])
     results[event[1]] = '!' .. reply.err
+  else
+    message = message or { stream = stream, at = results[event[1]], bytes = 0, lengths = {}, envelopes = {}, events = {} }
+    message.last, message.bytes = event[3], message.bytes + #envelope
+    table.insert(message.lengths, #envelope)
+    table.insert(message.envelopes, envelope)
+    table.insert(message.events, event)
   end
+end
+if message then
+  publish_message()
 end
 if events > 0 then
   for i = 1, count do
