@@ -1,26 +1,26 @@
-//! What the log says of the links to an engine: what does not work and why, and when it works again.
+//! Logs which links to an engine have failed and why, and when they work again.
 //!
-//! One line for each link that stops and for each new reason, a bounded number of them in one outage:
-//! not one for each attempt. Not here: which state a link is in (`engine`).
+//! Writes one line for each link that fails and for each new reason, not for each attempt. The lines of
+//! one outage are bounded. Not here: the state of a link (`engine`).
 
 use std::time::{Duration, Instant};
 
 use crate::engine::{EngineHealth, Health, Role};
 
-/// Reasons that are told in one outage (count); as many again that are matters of configuration.
+/// Reasons that are logged in one outage (count), and as many again that concern the configuration.
 const MAX_REASONS: usize = 8;
 
-/// What was told of the present outage.
+/// What was logged about the current outage.
 #[derive(Debug, Default)]
 pub(super) struct HealthLog {
-    /// Since when not all is live.
+    /// When the first link failed; `None` if all are live.
     since: Option<Instant>,
-    /// Whether it was told that the role does not work.
+    /// Whether a failure of the role was logged.
     is_told: [bool; Role::COUNT],
     reasons: Vec<Reason>,
 }
 
-/// Why a link is of no use.
+/// Why a link does not work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Reason {
     pub(super) text: String,
@@ -30,16 +30,16 @@ pub(super) struct Reason {
 /// One line of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Line {
-    /// These do not work.
+    /// The links of these roles do not work.
     Away(Vec<Role>, Reason),
-    /// These work again, and others do not.
+    /// The links of these roles work again, others do not.
     Partly(Vec<Role>),
-    /// All works again, after this time.
+    /// All links work again, after this time.
     Back(Duration),
 }
 
 impl HealthLog {
-    /// Returns what is to be told of the states as they are now.
+    /// Returns the lines to log for the current states.
     pub(super) fn look(&mut self, health: &EngineHealth, now: Instant) -> Vec<Line> {
         let mut lines = Vec::new();
         let mut back = Vec::new();
@@ -84,7 +84,7 @@ impl HealthLog {
         lines
     }
 
-    /// Whether a reason was not told yet, and may be.
+    /// Whether a reason was not logged yet in this outage, and the bound allows it.
     fn is_other(&self, reason: &Reason) -> bool {
         let of_kind = |told: &&Reason| told.is_configuration == reason.is_configuration;
         let told = self.reasons.iter().filter(of_kind).count();
@@ -93,7 +93,6 @@ impl HealthLog {
 }
 
 impl Line {
-    /// Writes the line.
     pub(super) fn tell(&self) {
         match self {
             Self::Away(roles, reason) if reason.is_configuration => tracing::error!(
@@ -220,7 +219,7 @@ mod tests {
         let back = [Line::Back(Duration::from_secs(7))];
         assert_eq!(log.look(&all(&Health::Live), later), back);
         assert_eq!(log.look(&all(&Health::Live), later), []);
-        // The next outage is another one.
+        // A second outage is logged again.
         assert_eq!(log.look(&refused, later).len(), 1);
     }
 

@@ -1,8 +1,8 @@
-//! Receives what an engine delivers, and hands on what is in order.
+//! Receives what an engine delivers, and passes it to the intake in order.
 //!
-//! One [`Sequencer`] for each wanted stream, behind one lock that is held for one step. Calls come
-//! from the tasks of the engine, which never wait here: what finds no room in the intake is read
-//! again later. Not here: when to read (`reads`), what is wanted (`interest`).
+//! Has one [`Sequencer`] for each wanted stream, behind one lock that is held for one step. The
+//! engine's tasks call it and never wait here: an event for which the intake has no room is read again
+//! later. Not here: when to read (`tasks`), interest in streams (`interest`).
 
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
@@ -21,7 +21,7 @@ use crate::engine::{
 use crate::sequencer::{HeldLimits, Output, Sequencer};
 use crate::{Intake, Position, Stream, StreamKey};
 
-/// What an engine delivers, stream by stream.
+/// Receives the events of all wanted streams.
 pub(super) struct Inbox {
     intake: Arc<Intake>,
     capabilities: Capabilities,
@@ -30,35 +30,35 @@ pub(super) struct Inbox {
     state: Mutex<InboxState>,
     without_tenant: OnceLock<WithoutTenant>,
     health: watch::Sender<EngineHealth>,
-    /// Woken when a stream has to be read.
+    /// Notified when a stream needs a read of its history.
     reads_changed: Notify,
 }
 
 #[derive(Default)]
 struct InboxState {
     carried: HashMap<StreamKey, Carried>,
-    /// Streams whose history has to be read, in the order in which that was noticed.
+    /// Streams that need a read of their history, the longest waiting first.
     reads: VecDeque<StreamKey>,
 }
 
-/// A stream whose events an engine delivers.
+/// A stream whose events the engine delivers.
 struct Carried {
     stream: Arc<Stream>,
     sequencer: Sequencer<Decoded>,
     is_ready: watch::Sender<bool>,
-    /// Subscriptions that want it (count).
+    /// Subscriptions that want the stream (count).
     wanted: usize,
-    /// Since when none does.
+    /// Since when no subscription wants the stream; `None` if one does.
     idle_since: Option<Instant>,
-    /// When it was compared with the engine last.
+    /// When the stream was last compared with the engine.
     compared_at: Instant,
-    /// Whether it is in `InboxState::reads`.
+    /// Whether the stream is in `InboxState::reads`.
     is_in_line: bool,
-    /// Whether it is being read, or a pause after a read has not ended.
+    /// Whether a read of the stream, or the pause after it, has not ended.
     is_reading: bool,
 }
 
-/// A stream that is to be read after a position.
+/// A request to read the events of a stream after a position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ReadRequest {
     pub(super) key: StreamKey,
@@ -85,7 +85,7 @@ impl Inbox {
         }
     }
 
-    /// Looks for events without a tenant from now on. Counts once.
+    /// Watches for events without a tenant from now on. Only the first call has an effect.
     pub(super) fn look_for(&self, without_tenant: WithoutTenant) {
         self.without_tenant.get_or_init(|| without_tenant);
     }
@@ -94,8 +94,9 @@ impl Inbox {
         self.without_tenant.get()
     }
 
-    /// Notes that one more subscription wants a stream; `want` tells the engine of a new one, under
-    /// the lock, so that it is told in the right order. Returns when the stream is ready.
+    /// Counts one more subscription of a stream, and returns when the stream is ready. Calls `want` for
+    /// a stream that is new. The call is made under the lock, so that the engine receives `want` and
+    /// `unwant` in the right order.
     pub(super) fn want(
         &self,
         stream: &Arc<Stream>,
@@ -129,7 +130,7 @@ impl Inbox {
         }
     }
 
-    /// Notes that one subscription less wants a stream.
+    /// Counts one subscription of a stream less.
     pub(super) fn release(&self, key: &StreamKey) {
         let mut state = self.state.lock();
         if let Some(carried) = state.carried.get_mut(key) {
@@ -140,8 +141,8 @@ impl Inbox {
         }
     }
 
-    /// Forgets the streams that nothing has wanted for longer than `linger`; `unwant` tells the
-    /// engine, under the lock.
+    /// Removes the streams that no subscription has wanted for longer than `linger`. Calls `unwant` for
+    /// each, under the lock as in [`Self::want`].
     pub(super) fn expire(&self, now: Instant, linger: Duration, unwant: impl Fn(&StreamKey)) {
         self.state.lock().carried.retain(|key, carried| {
             let idle_for = carried
@@ -155,8 +156,9 @@ impl Inbox {
         });
     }
 
-    /// Begins an audit of the streams that were not compared with the engine for `period`, at most
-    /// `least` of them or one in `share` of all. They count as compared then.
+    /// Begins an audit of the streams that were not compared with the engine for `period`: at most one
+    /// in `share` of all streams, or `least` of them if that is more. They count as compared from now
+    /// on.
     pub(super) fn begin_audit(
         &self,
         period: Duration,
@@ -179,7 +181,7 @@ impl Inbox {
             .collect()
     }
 
-    /// Takes a stream whose history is to be read, if one is.
+    /// Returns the next stream that needs a read of its history, and marks it as being read.
     pub(super) fn next_read(&self) -> Option<ReadRequest> {
         let mut state = self.state.lock();
         while let Some(key) = state.reads.pop_front() {
@@ -194,13 +196,13 @@ impl Inbox {
         None
     }
 
-    /// Waits until there may be something for [`Self::next_read`].
+    /// Waits until [`Self::next_read`] may have a stream.
     pub(super) async fn reads_changed(&self) {
         self.reads_changed.notified().await;
     }
 
-    /// Takes what a read has found. Returns for how many reads in a row nothing was found; 0: it is
-    /// not to be read again.
+    /// Handles the result of a read. Returns how many reads in a row have found no event; 0 if no
+    /// further read is needed.
     pub(super) fn read(&self, key: &StreamKey, answer: Result<Page, ReadError>) -> u32 {
         let decoded = |(position, envelope)| {
             let decoded = self.decoder.decode(key, &envelope);
@@ -222,7 +224,8 @@ impl Inbox {
         })
     }
 
-    /// A read of a stream, and the pause after it, has ended: puts it in line if it is to be read again.
+    /// Ends a read of a stream and the pause after it. Queues the stream again if it needs another
+    /// read.
     pub(super) fn end_read(&self, key: &StreamKey) {
         let mut state = self.state.lock();
         if let Some(carried) = state.carried.get_mut(key) {
@@ -231,7 +234,7 @@ impl Inbox {
         self.line_up(&mut state, key);
     }
 
-    /// Puts a stream in line whose history is to be read, unless it is there or being read.
+    /// Queues a stream for a read, unless it is queued or being read.
     fn line_up(&self, state: &mut InboxState, key: &StreamKey) {
         if let Some(carried) = state.carried.get_mut(key)
             && carried.sequencer.wants_read()
@@ -244,7 +247,7 @@ impl Inbox {
         }
     }
 
-    /// Takes the newest positions of streams, from a look at those that are silent.
+    /// Handles the newest positions of streams, the result of an audit.
     pub(super) fn audited(&self, heads: impl IntoIterator<Item = (StreamKey, Position)>) {
         for (key, head) in heads {
             self.step(&key, |sequencer, mut sink| {
@@ -253,23 +256,23 @@ impl Inbox {
         }
     }
 
-    /// Whether broadcasting does not keep up with what is delivered.
+    /// Whether the intake is full: broadcasting is slower than the engine.
     pub(super) fn is_full(&self) -> bool {
         self.intake.is_full()
     }
 
-    /// The number of streams that are delivered.
+    /// The number of streams that the engine delivers.
     pub(super) fn len(&self) -> usize {
         self.state.lock().carried.len()
     }
 
-    /// The state of the links, and its changes.
+    /// Watches the state of the links.
     pub(super) fn health(&self) -> watch::Receiver<EngineHealth> {
         self.health.subscribe()
     }
 
-    /// Has the sequencer of a stream take a step, hands on what is in order, and has its history read
-    /// if that is needed.
+    /// Advances the sequencer of a stream, delivers what is in order, and queues a read if one is
+    /// needed.
     fn step(
         &self,
         key: &StreamKey,
@@ -280,19 +283,19 @@ impl Inbox {
         self.line_up(&mut state, key);
     }
 
-    /// Has the sequencer of a stream take a step, and hands on what is in order.
+    /// Advances the sequencer of a stream, and delivers what is in order.
     fn advance(
         &self,
         state: &mut InboxState,
         key: &StreamKey,
         take: impl FnOnce(&mut Sequencer<Decoded>, &mut dyn FnMut(Output<Decoded>) -> bool),
     ) {
-        // Without it the stream is not wanted any more.
+        // A stream that is not found is no longer wanted.
         if let Some(carried) = state.carried.get_mut(key) {
             let stream = &carried.stream;
             take(&mut carried.sequencer, &mut |output| match output {
                 Output::Deliver(position, decoded) => self.deliver(stream, position, decoded),
-                // One for each event that finds no room would fill the intake with gaps.
+                // The intake is full: a gap for each event that does not fit would fill it further.
                 Output::Missed(_) if self.intake.is_full() => false,
                 Output::Missed(position) => {
                     self.intake.deliver_gap(stream, position);
@@ -303,7 +306,7 @@ impl Inbox {
         }
     }
 
-    /// Returns whether there was room.
+    /// Returns whether the intake had room.
     fn deliver(&self, stream: &Arc<Stream>, position: Position, decoded: Decoded) -> bool {
         let Some(draft) = decoded.draft else {
             stream.accept(position);
@@ -326,7 +329,7 @@ impl Arrivals for Inbox {
         carried.compared_at = Instant::now();
         let is_first = !*carried.is_ready.borrow();
         if is_first && carried.stream.last().position != head {
-            // What was before it was wanted is not known here.
+            // This node has not received the events up to `head`, so its own history records a gap.
             self.intake.deliver_gap(&carried.stream, head);
         }
         drop(state);

@@ -1,6 +1,6 @@
-//! Events that other programs publish without a tenant where tenants are isolated: they come on streams
-//! that no subscription wants, as no client may see them. They are counted and told, so that their
-//! publisher is corrected.
+//! Watches for events that other programs publish without a tenant although tenants are isolated. They
+//! arrive on streams that no subscription may read. They are counted and logged, so that their
+//! publisher can be corrected.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,13 +11,14 @@ use parking_lot::Mutex;
 use crate::engine::Arrival;
 use crate::{Envelope, StreamKey};
 
-/// The channels that are looked at, and what was seen there.
+/// The watched channels, and the number of events without a tenant.
 pub(super) struct WithoutTenant {
     channels: HashSet<Arc<str>>,
-    /// This process in envelopes: what it publishes itself is counted then.
+    /// The number of this process in envelopes. Its own events without a tenant are counted when they
+    /// are published.
     node: u32,
     seen: AtomicU64,
-    /// Never more than there are channels.
+    /// Channels that were logged; at most all watched channels.
     told: Mutex<HashSet<Arc<str>>>,
 }
 
@@ -31,18 +32,18 @@ impl WithoutTenant {
         }
     }
 
-    /// The streams without a tenant of the channels.
+    /// The stream without a tenant of each channel.
     pub(super) fn streams(&self) -> impl Iterator<Item = StreamKey> {
         let stream = |channel: &Arc<str>| StreamKey::of_channel(channel.clone());
         self.channels.iter().map(stream)
     }
 
-    /// Whether a stream is one of these.
+    /// Whether a stream is one of [`Self::streams`].
     pub(super) fn has(&self, stream: &StreamKey) -> bool {
         stream.tenant.is_none() && self.channels.contains(&stream.channel)
     }
 
-    /// Counts an event, and tells the first one of its channel.
+    /// Counts an event. Logs the first one of each channel.
     pub(super) fn note(&self, arrival: &Arrival) {
         let node = Envelope::read(&arrival.envelope, false).map_or(0, |envelope| envelope.node);
         if node == self.node {

@@ -1,4 +1,4 @@
-//! For any behaviour of the engine and the publishers: each stream has the events in order and
+//! Property tests: whatever the engine and the publishers do, each stream has its events in order and
 //! once, and publishers receive the true outcome.
 
 use proptest::prelude::*;
@@ -10,7 +10,7 @@ use super::*;
 struct Call {
     /// The stream of each event.
     streams: Vec<&'static str>,
-    /// How long its publisher waits before it (ms).
+    /// The pause of the publisher before the call (ms).
     after: u64,
     timeout: u64,
     then: Then,
@@ -20,7 +20,7 @@ struct Call {
 #[derive(Debug, Clone)]
 enum Then {
     Wait,
-    /// Does not wait for it, and reads its result at the end.
+    /// Reads its result at the end.
     Later,
     /// Drops it after this time (ms).
     Cancel(u64),

@@ -60,7 +60,7 @@ async fn publishers_that_do_not_wait_are_told_when_the_engine_goes() {
         [Some((Outcome::NotSent, true)); 19]
     );
     assert!(before.elapsed() < Duration::from_millis(150));
-    // What may have been published is tried until its deadline.
+    // An event that may have been published is tried until its deadline.
     model.then(Answer::Take);
     assert_eq!(sent.await, [at(1)]);
     assert_eq!(model.log("a"), ["1"]);
@@ -77,7 +77,7 @@ async fn publishers_that_do_not_wait_are_told_of_the_server_of_their_own_partiti
     assert_eq!(before.elapsed(), Duration::ZERO);
     let to_b = publisher.publish(events("b", [2]), patiently()).unwrap();
     assert_eq!(to_b.await, [at(1)]);
-    // Of a batch for both nothing is sent.
+    // If one event of a batch must fail at once, none is sent.
     let batch = [events("b", [3]), events("a", [4])].concat();
     let to_both = publisher.publish(batch, patiently()).unwrap().await;
     assert_eq!(failures(&to_both), [Some((Outcome::NotSent, true)); 2]);
