@@ -1,4 +1,4 @@
-//! The table of the other nodes. No clock: the caller passes the time.
+//! The table of the other nodes. Has no clock: the caller passes the time.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,23 +6,23 @@ use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
 
-/// A node that was not heard of for so long is not there any more, or cannot be reached.
+/// A node that has sent nothing for so long has stopped, or cannot be reached.
 pub(super) const GONE_AFTER: Duration = Duration::from_secs(15);
 
-/// How long a node that did not say that it leaves is remembered as one that does not answer.
+/// How long a node that stopped sending without leaving is listed as silent.
 pub(super) const REMEMBERED: Duration = Duration::from_mins(10);
 
-/// Other nodes that are known at most (count).
+/// Limit of the other nodes in the table (count).
 const MAX_NODES: usize = 1024;
 
-/// Digits of a node's id (count).
+/// Digits of a node id (count).
 const ID_DIGITS: usize = 16;
 
 /// Identifies one start of a manager: 16 hexadecimal digits.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(Arc<str>);
 
-/// What a node tells of itself.
+/// The announcement of a node.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NodeInfo {
     /// Its id.
@@ -31,20 +31,20 @@ pub struct NodeInfo {
     pub name: Arc<str>,
     /// The version of its package.
     pub version: Arc<str>,
-    /// When it was started, by its clock (seconds since the epoch).
+    /// When it was started, by its own clock (seconds since the epoch).
     pub started_at: f64,
-    /// What it carried when it told so.
+    /// Its status at the time of the announcement.
     pub status: NodeStatus,
 }
 
-/// What a node carries at one moment.
+/// How much a node carries at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct NodeStatus {
-    /// Open client connections.
+    /// Open client connections (count).
     pub connections: u64,
-    /// Running subscriptions.
+    /// Running subscriptions (count).
     pub subscriptions: u64,
-    /// Events that it has received and not yet handed to its subscriptions.
+    /// Events that it has received and not yet delivered to its subscriptions (count).
     pub lag: u64,
     /// Whether it can reach the engine.
     pub is_live: bool,
@@ -54,7 +54,7 @@ pub struct NodeStatus {
 #[derive(Debug, Default)]
 pub(super) struct Nodes {
     known: HashMap<NodeId, KnownNode>,
-    /// Since when nothing can be heard.
+    /// Since when no messages can arrive; `None` if they can.
     deaf_since: Option<Instant>,
 }
 
@@ -65,13 +65,13 @@ struct KnownNode {
 }
 
 impl NodeId {
-    /// An id from a random number.
+    /// Creates an id from a random number.
     #[must_use]
     pub fn new(number: u64) -> Self {
         Self(format!("{number:016x}").into())
     }
 
-    /// Reads an id.
+    /// Parses an id; `None` if it is not 16 hexadecimal digits.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
@@ -79,7 +79,7 @@ impl NodeId {
         is_id.then(|| Self(text.into()))
     }
 
-    /// Its digits.
+    /// The digits of the id.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -93,7 +93,7 @@ impl fmt::Debug for NodeId {
 }
 
 impl Nodes {
-    /// Takes what a node tells of itself; false: there is no room for another one.
+    /// Adds or updates a node. Returns false if there is no room for another one.
     pub(super) fn announced(&mut self, info: NodeInfo, now: Instant) -> bool {
         if !self.known.contains_key(&info.id) && self.known.len() >= MAX_NODES {
             self.known
@@ -110,19 +110,19 @@ impl Nodes {
         true
     }
 
-    /// A node has said that it leaves.
+    /// Removes a node that leaves.
     pub(super) fn left(&mut self, id: &NodeId) {
         self.known.remove(id);
     }
 
-    /// Whether nodes can be heard. While they cannot, none is taken for gone, and all have
-    /// [`GONE_AFTER`] from when they can again.
+    /// Sets whether messages can arrive. While they cannot, no node counts as silent; afterwards each
+    /// has [`GONE_AFTER`] again.
     pub(super) fn listening(&mut self, is_listening: bool, now: Instant) {
         match (is_listening, self.deaf_since) {
             (false, None) => self.deaf_since = Some(now),
             (true, Some(since)) => {
                 for known in self.known.values_mut() {
-                    // Those that were gone before stay so.
+                    // A node that was silent before stays silent.
                     if since.saturating_duration_since(known.heard_at) < GONE_AFTER {
                         known.heard_at = now;
                     }
@@ -136,17 +136,17 @@ impl Nodes {
             .retain(|_, known| now.saturating_duration_since(known.heard_at) < REMEMBERED);
     }
 
-    /// Those that are there, the oldest first.
+    /// The nodes that are alive, the oldest first.
     pub(super) fn live(&self, now: Instant) -> Vec<NodeInfo> {
         self.select(now, |silent_for| silent_for < GONE_AFTER)
     }
 
-    /// Those that are not heard of any more, and have not said that they leave.
+    /// The nodes that have stopped sending, without leaving.
     pub(super) fn silent(&self, now: Instant) -> Vec<NodeInfo> {
         self.select(now, |silent_for| silent_for >= GONE_AFTER)
     }
 
-    /// What a node has told of itself.
+    /// The last announcement of a node.
     pub(super) fn get(&self, id: &NodeId) -> Option<&NodeInfo> {
         self.known.get(id).map(|known| &known.info)
     }

@@ -1,17 +1,17 @@
-//! Requests that wait for the answers of other nodes. No clock, no I/O.
+//! Requests that wait for the answers of other nodes. Has no clock and does no I/O.
 
 use hashbrown::{HashMap, HashSet};
 
 use super::message::{Answer, ListedConnection, size};
 use super::nodes::NodeId;
 
-/// Requests that wait for answers at a time (count).
+/// Limit of the open requests (count).
 const MAX_REQUESTS: usize = 256;
 
-/// Nodes that answer one request (count).
+/// Limit of the nodes that answer one request (count).
 const MAX_ANSWERS: usize = 1024;
 
-/// What the answers to one request take (bytes, about).
+/// Limit of the answers to one request (bytes, approximately).
 pub(super) const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
 /// The requests that wait for answers.
@@ -23,17 +23,17 @@ pub(super) struct Requests {
 
 #[derive(Debug)]
 struct OpenRequest {
-    /// Nodes that were there, and have not answered.
+    /// Nodes that were alive and have not answered.
     missing: HashSet<NodeId>,
     answers: HashMap<NodeId, NodeAnswer>,
     room: usize,
-    /// Other nodes that were asked, where that is known (count).
+    /// How many other nodes were asked; `None` if the engine cannot tell.
     asked: Option<u64>,
-    /// Nodes that have answered, or have left before (count).
+    /// Nodes that have answered, or have left before they answered (count).
     done: u64,
 }
 
-/// What one node has answered.
+/// The answer of one node.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct NodeAnswer {
     pub(super) closed: u64,
@@ -45,14 +45,14 @@ pub(super) struct NodeAnswer {
 /// All answers to a request.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct RequestAnswers {
-    /// Whole answers alone.
+    /// The complete answers.
     pub(super) answered: Vec<(NodeId, NodeAnswer)>,
-    /// Nodes that were there, and have not answered, or not with all of it.
+    /// Nodes that were alive and have not answered, or only in part.
     pub(super) unanswered: Vec<NodeId>,
 }
 
 impl Requests {
-    /// Begins a request that these nodes are to answer; `None`: too many wait for answers.
+    /// Starts a request that these nodes should answer; `None` if too many are open.
     pub(super) fn begin(&mut self, asked: impl IntoIterator<Item = NodeId>) -> Option<u64> {
         if self.open.len() >= MAX_REQUESTS {
             return None;
@@ -69,8 +69,8 @@ impl Requests {
         Some(self.last)
     }
 
-    /// Takes an answer, or a part of one. One that no request waits for, or that came before, changes
-    /// nothing.
+    /// Handles an answer, or one page of it. Ignores an answer to no open request, and one that arrives
+    /// twice.
     pub(super) fn answered(&mut self, request: u64, from: &NodeId, answer: Answer) {
         let Some(open) = self.open.get_mut(&request) else {
             return;
@@ -93,7 +93,7 @@ impl Requests {
                 connections,
             } => {
                 let bytes = connections.iter().map(size).sum::<usize>();
-                // A part that is missing, or has no room, is one without which it is never whole.
+                // After a missing page, or one that has no room, the answer can never be complete.
                 if page != node.next_page || bytes > open.room {
                     return;
                 }
@@ -109,14 +109,14 @@ impl Requests {
         }
     }
 
-    /// How many other nodes were asked, where that is known.
+    /// Sets how many other nodes were asked; `None` if the engine cannot tell.
     pub(super) fn sent(&mut self, request: u64, asked: Option<u64>) {
         if let Some(open) = self.open.get_mut(&request) {
             open.asked = asked;
         }
     }
 
-    /// A node has left: its connections have ended with it, and it answers nothing any more.
+    /// Handles that a node has left: it has closed its connections, and will not answer.
     pub(super) fn left(&mut self, node: &NodeId) {
         for open in self.open.values_mut() {
             open.missing.remove(node);
@@ -126,8 +126,8 @@ impl Requests {
         }
     }
 
-    /// Whether all nodes have answered. `is_settled`: all that are there were known when they were
-    /// asked; else as many have to answer as were asked.
+    /// Whether all nodes have answered. `is_settled`: all nodes were known when they were asked.
+    /// Otherwise the number of answers must match the number of nodes that were asked.
     pub(super) fn is_complete(&self, request: u64, is_settled: bool) -> bool {
         let Some(open) = self.open.get(&request) else {
             return true;

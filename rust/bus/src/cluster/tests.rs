@@ -1,4 +1,4 @@
-//! Nodes that speak with each other through an engine of these tests, which a test can cut off.
+//! Nodes that exchange messages through a test engine. A test can cut its links.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
@@ -21,19 +21,19 @@ use crate::{Position, StreamKey};
 const HOUR: Duration = Duration::from_hours(1);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What all engines of a test share.
+/// The state that all engines of a test share.
 #[derive(Default)]
 struct Hub {
     receivers: Mutex<HashMap<String, Arc<dyn ControlArrivals>>>,
     cut: Mutex<HashSet<String>>,
     kept: Mutex<Vec<(Bytes, Duration)>>,
     doubles: AtomicBool,
-    /// Whether it does not know how many nodes there are.
+    /// Whether it cannot tell how many nodes there are.
     counts_nothing: AtomicBool,
 }
 
 impl Hub {
-    /// Returns to how many nodes.
+    /// Delivers a message. Returns to how many nodes.
     fn deliver(&self, to: Option<&str>, message: &Bytes) -> u64 {
         let mut count = 0;
         let cut = self.cut.lock().clone();
@@ -158,7 +158,7 @@ impl Engine for Spoke {
     }
 }
 
-/// The connections of a node: users.
+/// The connections of a node, by their users.
 struct Users {
     open: Mutex<Vec<String>>,
     revocations: Arc<Revocations>,
@@ -391,7 +391,7 @@ async fn who_has_no_link_asks_nobody_and_does_not_wait() {
     let hub = Arc::<Hub>::default();
     let [a, _b, _c] = three(&hub).await;
     hub.cut(&a);
-    // Its deadline is an hour.
+    // The deadline of the request is an hour.
     let outcome = a.disconnect(None).await;
     assert_eq!(names(&outcome.unanswered), ["n2", "n3"]);
     assert!(outcome.answered.is_empty() && !outcome.is_complete);

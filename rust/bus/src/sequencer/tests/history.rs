@@ -3,7 +3,7 @@
 use super::*;
 use Numbering::{Dense, Linked, Sparse};
 
-/// A stream whose last event is 4, with a read under way.
+/// A stream whose last event is 4, with a read in progress.
 fn reading(numbering: Numbering) -> Stream {
     let mut stream = Stream::ready_at(numbering, true, 4);
     stream.doubt();
@@ -151,7 +151,7 @@ fn an_event_of_another_epoch_is_dropped_when_a_later_read_shows_the_same_epoch()
     let mut stream = Stream::ready_at(Dense, true, 4);
     stream.event(at(9, 1));
     stream.begin_read();
-    // The read decides nothing about an event that arrives after the read has begun.
+    // The read does not decide about an event that arrives after the read has started.
     stream.event(at(9, 2));
     stream.page(1, [5], 5);
     assert_eq!(stream.out(), deliver(1, [5]));

@@ -40,7 +40,7 @@ fn a_late_event_closes_a_gap_without_a_read() {
     stream.event(at(1, 5));
     assert_eq!(stream.out(), deliver(1, [5, 6, 7]));
     assert!(stream.is_live());
-    // Also when the read is under way already.
+    // Also when the read is in progress.
     stream.event(at(1, 9));
     stream.begin_read();
     stream.event(at(1, 8));

@@ -105,7 +105,7 @@ fn ready_again_does_not_end_a_doubt_that_a_failed_read_was_to_clear_of_dropped_e
     stream.large_event(at(1, 5), 101);
     stream.begin_read();
     stream.read_failed(unavailable());
-    // The engine had read its head before it published the event.
+    // The engine read its head before it published the event.
     stream.ready(at(1, 4));
     assert!(stream.wants_read());
 }
@@ -166,7 +166,7 @@ fn events_held_or_read_over_a_lost_link_are_read_again() {
     stream.begin_read();
     stream.doubt();
     stream.ready(at(1, 6));
-    // The engine that answers has lost 5 to 7, and published others.
+    // The engine that answers has lost events 5 to 7, and has published others.
     stream.page(1, [5, 6, 7], 7);
     assert_eq!(stream.out(), vec![]);
     assert_eq!(stream.begin_read(), 4);

@@ -1,4 +1,4 @@
-//! An engine without a history: nothing can be read, so what is missing is told at once.
+//! An engine without a history: missing events cannot be read, so they are reported as missed at once.
 
 use super::*;
 use Numbering::{Dense, Linked, Sparse};
@@ -102,7 +102,7 @@ fn an_event_that_was_not_taken_is_missed_before_the_next_one() {
         stream.event(at(1, 7));
         assert_eq!(stream.out(), [missed(1, 6), deliver(1, [7])].concat());
         assert_eq!(stream.counters().missed, 1);
-        // The last one, too: an audit tells of it.
+        // An audit also reports the loss of the last event.
         stream.room = 0;
         stream.event(at(1, 8));
         stream.room = usize::MAX;
@@ -116,7 +116,7 @@ fn an_event_that_was_not_taken_is_missed_before_the_next_one() {
 fn an_audit_is_not_believed_after_what_its_answer_may_be_older_than() {
     type Between = fn(&mut Stream);
     let cases: [(Between, Position); 3] = [
-        // The stream has gone on to an epoch after that of the answer.
+        // The stream has moved to an epoch after that of the answer.
         (|stream| stream.event(at(3, 1)), at(2, 0)),
         // The engine has lost its newest events, and uses their offsets again.
         (|stream| stream.doubt(), at(1, 9)),
