@@ -1,9 +1,8 @@
-//! Follows a Redis Cluster: which master has which partition.
+//! Follows a Redis Cluster: keeps track of which master has which partition.
 //!
-//! One task asks, some time after anything has shown that what is known may be wrong: an answer `MOVED` or
-//! `CLUSTERDOWN`, a subscription that the server has ended, a link that has ended. It asks every now and
-//! then as well. Not here: what follows for links (`supervisor`) and for partitions that have moved
-//! (`masters`, `subscriber`).
+//! One task asks the servers, periodically and soon after anything has shown a change: an answer
+//! `MOVED` or `CLUSTERDOWN`, a subscription that the server has ended, a link that has ended. Not here:
+//! the links to new masters (`supervisor`), and partitions that have moved (`masters`, `subscriber`).
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -19,18 +18,19 @@ use super::publisher;
 use super::shared::Shared;
 use super::view::View;
 
-/// How long a server has before the next one is asked as well.
+/// How long a server has to answer before the next one is asked as well.
 const HEAD_START: Duration = Duration::from_millis(200);
 
-/// Why it is not known which master has which partition.
+/// Why the masters of the partitions are unknown.
 enum Trouble {
-    /// No server has told it.
+    /// No server has answered.
     Unknown(Fault),
-    /// Other nodes use the bus in another way: nothing may be published or delivered.
+    /// Other nodes use the bus with another number of partitions: nothing may be published or
+    /// delivered.
     Disagreement(Fault),
 }
 
-/// Keeps `Shared::masters` up to date. Does nothing where there is no cluster.
+/// Keeps `Shared::masters` up to date. Waits forever if the server is not a cluster.
 pub(super) async fn follow(shared: &Arc<Shared>) -> Infallible {
     let Topology::Cluster { seeds } = &shared.config.topology else {
         return std::future::pending().await;
@@ -55,7 +55,7 @@ pub(super) async fn follow(shared: &Arc<Shared>) -> Infallible {
             Err(Trouble::Unknown(fault)) if shared.masters().all().is_empty() => {
                 shared.health.cluster(Some(fault), shared.arrivals());
             }
-            // Links tell what is wrong with the masters that are known.
+            // The links report what is wrong with the known masters.
             Err(Trouble::Unknown(_)) => {}
         }
         let pause = match &looked {
@@ -67,7 +67,7 @@ pub(super) async fn follow(shared: &Arc<Shared>) -> Infallible {
                 let start = Instant::now();
                 let period = times.look_after.mul_f64(0.8 + fastrand::f64() * 0.4);
                 let _ = tokio::time::timeout(period, shared.look.notified()).await;
-                // All nodes hear of a failover at once.
+                // All nodes notice a failover at once: a random part spreads their requests.
                 backoff.after(start.elapsed(), false) + times.backoff.mul_f64(fastrand::f64())
             }
         };
@@ -75,7 +75,7 @@ pub(super) async fn follow(shared: &Arc<Shared>) -> Infallible {
     }
 }
 
-/// Follows what was found; returns whether it is new.
+/// Applies the answer of a server. Returns whether a partition has another master.
 fn apply(shared: &Shared, view: &View) -> bool {
     let before = shared.masters();
     let next = before.follow(view, &shared.names);
@@ -95,8 +95,8 @@ fn apply(shared: &Shared, view: &View) -> bool {
     is_new
 }
 
-/// Asks servers one after the other, without waiting long for any; an answer in which each partition has
-/// a master is taken at once, else the best of all.
+/// Asks the servers one after the other, each [`HEAD_START`] after the previous one. Returns the first
+/// answer in which each partition has a master, otherwise the answer with the most of them.
 async fn look(shared: &Arc<Shared>, seeds: &[Address], is_agreed: bool) -> Result<View, Trouble> {
     let known = shared.masters();
     let mut servers: Vec<&Address> = known
@@ -145,7 +145,7 @@ async fn look(shared: &Arc<Shared>, seeds: &[Address], is_agreed: bool) -> Resul
     match agree(shared, &view).await {
         Ok(Some(disagreement)) => Err(Trouble::Disagreement(disagreement)),
         Err(fault) if !is_agreed => Err(Trouble::Unknown(fault)),
-        // It was checked before, and is again once its server is back.
+        // It was checked before, and is checked again when its server is back.
         Ok(None) | Err(_) => Ok(view),
     }
 }
@@ -166,20 +166,21 @@ async fn ask(shared: &Shared, server: &Address) -> Result<View, Fault> {
     if orphans(shared, &view) == 0 {
         return Ok(view);
     }
-    // After a failover servers of Redis 7.2 and later list the slots with the master that is away.
+    // After a failover servers of Redis 7.2 and later list the slots under the master that is away.
     match slots().await {
         Ok(other) if orphans(shared, &other) < orphans(shared, &view) => Ok(other),
         _ => Ok(view),
     }
 }
 
-/// How many partitions have no master in a view.
+/// The number of partitions without a master in a view.
 fn orphans(shared: &Shared, view: &View) -> usize {
     let without = |slot: &u16| view.master_of(*slot).is_none();
     shared.names.slots().filter(without).count()
 }
 
-/// Asks the master that has its key for what all nodes must agree on; returns what is wrong.
+/// Compares the number of partitions with that of other nodes, on the master that has the key. Returns
+/// the difference as a fault; `None` if there is none.
 async fn agree(shared: &Shared, view: &View) -> Result<Option<Fault>, Fault> {
     let Some(server) = view.master_of(shared.names.layout_slot()) else {
         return Err(Fault::away(
@@ -193,7 +194,7 @@ async fn agree(shared: &Shared, view: &View) -> Result<Option<Fault>, Fault> {
     in_time(shared, server, asked).await
 }
 
-/// Waits for what is asked of a server, no longer than for a connection.
+/// Waits for the answer of a server, at most the time allowed for a connection.
 async fn in_time<T>(
     shared: &Shared,
     server: &Address,

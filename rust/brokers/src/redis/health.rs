@@ -1,4 +1,4 @@
-//! The state of an engine, from the states of the links to its masters.
+//! The state of an engine, computed from the states of the links to its masters.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use super::fault::Fault;
 use super::master::Master;
 use super::masters::Masters;
 
-/// The states of the links, by their masters and roles.
+/// The state of each link, by master and role.
 #[derive(Debug)]
 pub(super) struct HealthBoard {
-    /// Held while a change is told, so that changes are told in order.
+    /// Locked while a change is reported, so that changes are reported in order.
     states: Mutex<States>,
 }
 
@@ -24,7 +24,7 @@ struct States {
     masters: HashMap<u64, MasterState>,
     /// Why partitions have no master, and since when.
     cluster: Option<(Fault, Health)>,
-    /// What was told: of each role the worst state.
+    /// The reported state of each role: the worst of its links.
     told: EngineHealth,
 }
 
@@ -49,7 +49,7 @@ impl HealthBoard {
         }
     }
 
-    /// The worst state of each role.
+    /// The reported state of each role.
     pub(super) fn now(&self) -> EngineHealth {
         self.states.lock().told.clone()
     }
@@ -79,18 +79,18 @@ impl HealthBoard {
         fault.unwrap_or_else(|| Fault::away("it is not known yet which server has the partition"))
     }
 
-    /// A link does its work.
+    /// Sets a link to live.
     pub(super) fn live(&self, master: &Master, role: Role, arrivals: &Arc<dyn Arrivals>) {
         self.set(master, role, None, arrivals, |_| Health::Live);
     }
 
-    /// No event comes through a link.
+    /// Sets a link to silent: no event comes through it.
     pub(super) fn silent(&self, master: &Master, role: Role, arrivals: &Arc<dyn Arrivals>) {
         let since = Instant::now();
         self.set(master, role, None, arrivals, |_| Health::Silent { since });
     }
 
-    /// A link has ended, or could not be made.
+    /// Sets a link to away: it has ended, or could not be made.
     pub(super) fn away(
         &self,
         master: &Master,
@@ -103,7 +103,7 @@ impl HealthBoard {
         });
     }
 
-    /// The masters have changed: the states of those that have left do not count any more.
+    /// Removes the states of masters that have left, and adds new ones.
     pub(super) fn follow(&self, masters: &Masters, arrivals: &Arc<dyn Arrivals>) {
         let mut states = self.states.lock();
         let mut before = std::mem::take(&mut states.masters);
@@ -114,7 +114,7 @@ impl HealthBoard {
         states.tell(arrivals);
     }
 
-    /// Whether each partition has a master, and why not.
+    /// Sets why some partitions have no master; `None` if each has one.
     pub(super) fn cluster(&self, fault: Option<&Fault>, arrivals: &Arc<dyn Arrivals>) {
         let mut states = self.states.lock();
         states.cluster = fault.map(|fault| {
@@ -124,7 +124,7 @@ impl HealthBoard {
         states.tell(arrivals);
     }
 
-    /// The engine was closed.
+    /// Sets all roles to closed.
     pub(super) fn closed(&self, arrivals: &Arc<dyn Arrivals>) {
         let mut states = self.states.lock();
         for role in Role::ALL {
@@ -142,7 +142,7 @@ impl HealthBoard {
         after: impl FnOnce(&Health) -> Health,
     ) {
         let mut states = self.states.lock();
-        // One that has left does not count any more.
+        // The master may have left in the meantime.
         if let Some(state) = states.masters.get_mut(&master.number) {
             state.faults[role as usize] = fault.cloned();
             let health = after(state.health.of(role));
@@ -153,7 +153,7 @@ impl HealthBoard {
 }
 
 impl States {
-    /// Tells what has changed.
+    /// Reports the roles whose worst state has changed.
     fn tell(&mut self, arrivals: &Arc<dyn Arrivals>) {
         for role in Role::ALL {
             let of_masters = self.masters.values().map(|state| state.health.of(role));

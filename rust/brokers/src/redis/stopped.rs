@@ -1,7 +1,7 @@
-//! Streams that the server refuses, or has no room for, and when each is asked for again.
+//! Streams that the server refuses or has no room for, and when to try each again.
 //!
-//! The fault of one stream is that stream's alone: it waits here, and the others go on. Not here: what
-//! is wanted (`wants`).
+//! A stream with a fault waits here, and does not delay the others. Not here: which streams are wanted
+//! (`wants`).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,24 +13,24 @@ use super::config::Times;
 use super::fault::{Fault, FaultKind};
 use super::names::StreamNames;
 
-/// Streams that are not ready because of a fault of their own.
+/// Streams that are not ready because of their own faults.
 #[derive(Debug)]
 pub(super) struct Stopped {
     times: Times,
-    /// By channel: never more than are wanted.
+    /// By channel; never more than are wanted.
     streams: HashMap<Arc<str>, StoppedStream>,
-    /// How often a server that is full is told of: it says the same of every stream.
+    /// Limits how often a full server is logged: its answer is the same for every stream.
     busy: Throttle,
-    /// How often streams are told of that are refused.
+    /// Limits how often refused streams are logged.
     refused: Throttle,
 }
 
 #[derive(Debug)]
 struct StoppedStream {
-    /// Times that it was refused in a row.
+    /// How many times in a row it failed, after the first.
     failures: u32,
     again_at: Instant,
-    /// The reason that was told.
+    /// The reason that was logged.
     told: Option<String>,
 }
 
@@ -44,7 +44,7 @@ impl Stopped {
         }
     }
 
-    /// A stream could not be made ready. What is new of it is told.
+    /// Adds a stream that could not be made ready. Logs a reason that is new.
     pub(super) fn add(&mut self, channel: &Arc<str>, names: &StreamNames<'_>, fault: &Fault) {
         let now = Instant::now();
         let is_busy = matches!(fault.kind, FaultKind::Busy | FaultKind::Moved);
@@ -77,22 +77,22 @@ impl Stopped {
         self.streams.insert(channel.clone(), stopped);
     }
 
-    /// A stream is ready, or not wanted any more.
+    /// Removes a stream that is ready, or no longer wanted.
     pub(super) fn remove(&mut self, channel: &str) {
         self.streams.remove(channel);
     }
 
-    /// Keeps the streams of these channels alone.
+    /// Removes all other streams than those of these channels.
     pub(super) fn retain(&mut self, is_kept: impl Fn(&str) -> bool) {
         self.streams.retain(|channel, _| is_kept(channel));
     }
 
-    /// When a stream is asked for again, the first of them.
+    /// When the next stream is to be tried again.
     pub(super) fn next(&self) -> Option<Instant> {
         self.streams.values().map(|stream| stream.again_at).min()
     }
 
-    /// The streams that are to be asked for again now.
+    /// The streams that are to be tried again now.
     pub(super) fn due(&self, now: Instant) -> Vec<Arc<str>> {
         let due = self
             .streams
@@ -107,7 +107,7 @@ impl Stopped {
             |first: Duration| first.saturating_mul(2_u32.saturating_pow(failures.min(16)));
         match kind {
             FaultKind::Busy => longest,
-            // A partition is moved within moments.
+            // Moving a partition takes moments.
             FaultKind::Moved => doubled(self.times.backoff).min(longest),
             _ => doubled(longest).min(self.times.configuration_pause.max(longest)),
         }

@@ -26,7 +26,7 @@ pub(crate) async fn want_all(node: &Node, streams: &[StreamKey]) {
     }
 }
 
-/// The connections to a server, without that of `redis-cli` and those of other servers.
+/// The connections to a server, except that of `redis-cli` and those of other servers.
 fn connections(server: &Server) -> usize {
     let clients = server.command(&["CLIENT", "LIST", "TYPE", "normal"]);
     let subscribers = server.command(&["CLIENT", "LIST", "TYPE", "pubsub"]);

@@ -1,4 +1,4 @@
-//! What nodes tell each other: messages to all and to one, and revocations that all can read.
+//! Messages between nodes, to all and to one, and revocations.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! TLS: a private authority, an unknown one, and a server without TLS.
+//! TLS: a private authority, an unknown authority, and a server without TLS.
 
 use std::path::Path;
 use std::process::Command;
@@ -22,7 +22,7 @@ fn openssl(directory: &Path, arguments: &str) {
     );
 }
 
-/// An authority, and a certificate of it for `localhost`.
+/// Creates an authority, and its certificate for `localhost`.
 fn certificates() -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path();

@@ -111,7 +111,7 @@ async fn the_new_master_is_found_after_a_failover() {
     node.publish_for_certain(&orders, "last").await;
     node.received.event(&orders, "last").await;
 
-    // The old master comes back, and the node stays where it is.
+    // The old master comes back, and the node keeps its link.
     master.restart();
     node.publish_for_certain(&orders, "end").await;
     node.received.event(&orders, "end").await;
@@ -122,7 +122,7 @@ async fn the_master_is_found_although_more_sentinels_name_what_is_a_replica_now(
     let master = Server::on_a_port(&[]);
     let port = master.port.to_string();
     let old = Server::on_a_port(&["--replicaof", "127.0.0.1", &port]);
-    // They need more votes than there are, so they stay as they are.
+    // They need more votes than there are sentinels, so they never elect another master.
     let sentinels = [old.port, old.port, master.port].map(|port| sentinel(port, 5));
     for (one, named) in sentinels.iter().zip([old.port, old.port, master.port]) {
         eventually("each sentinel names what it was told", || {

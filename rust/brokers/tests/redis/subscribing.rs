@@ -134,7 +134,8 @@ async fn each_lost_link_is_doubt_then_ready_and_no_stream_is_deaf() {
     for round in 0..15 {
         node.received.clear();
         server.command(&["CLIENT", "KILL", "TYPE", "pubsub"]);
-        // Events from before that may be missing. The engine reports it before the stream is ready.
+        // Events from before that may be missing: the engine reports a doubt before the stream is
+        // ready.
         let text = format!("during {round}");
         node.publish_for_certain(&streams[round % 20], &text).await;
         node.received

@@ -53,7 +53,7 @@ pub(super) struct Joined {
 struct IncomingState {
     nodes: Nodes,
     requests: Requests,
-    /// How many other nodes there were when this one joined; `None` if the engine cannot tell.
+    /// How many other nodes there were when this one joined; `None` if the engine does not know.
     others: Option<u64>,
 }
 
@@ -114,7 +114,7 @@ impl Incoming {
         self.joined.subscribe()
     }
 
-    /// Sets how many other nodes there were when this one joined; `None` if the engine cannot tell.
+    /// Sets how many other nodes there were when this one joined; `None` if the engine does not know.
     pub(super) fn found(&self, others: Option<u64>) {
         self.state.lock().others = others;
         self.changed.notify_waiters();
@@ -211,7 +211,7 @@ impl ControlArrivals for Incoming {
 }
 
 impl Waiting<'_> {
-    /// Notes that the request was sent, and to how many other nodes if the engine can tell.
+    /// Notes that the request was sent, and to how many other nodes if the engine knows.
     pub(super) fn sent(&self, asked: Option<u64>) {
         let mut state = self.incoming.state.lock();
         state.requests.sent(self.request, asked);

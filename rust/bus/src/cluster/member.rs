@@ -288,7 +288,7 @@ impl Cluster {
         }
     }
 
-    /// Sends a message. Returns how many nodes it was sent to, if the engine can tell.
+    /// Sends a message. Returns how many nodes it was sent to, if the engine knows.
     async fn send(
         &self,
         to: Option<&NodeId>,

@@ -27,7 +27,7 @@ struct OpenRequest {
     missing: HashSet<NodeId>,
     answers: HashMap<NodeId, NodeAnswer>,
     room: usize,
-    /// How many other nodes were asked; `None` if the engine cannot tell.
+    /// How many other nodes were asked; `None` if the engine does not know.
     asked: Option<u64>,
     /// Nodes that have answered, or have left before they answered (count).
     done: u64,
@@ -109,7 +109,7 @@ impl Requests {
         }
     }
 
-    /// Sets how many other nodes were asked; `None` if the engine cannot tell.
+    /// Sets how many other nodes were asked; `None` if the engine does not know.
     pub(super) fn sent(&mut self, request: u64, asked: Option<u64>) {
         if let Some(open) = self.open.get_mut(&request) {
             open.asked = asked;

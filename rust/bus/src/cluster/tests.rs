@@ -28,7 +28,7 @@ struct Hub {
     cut: Mutex<HashSet<String>>,
     kept: Mutex<Vec<(Bytes, Duration)>>,
     doubles: AtomicBool,
-    /// Whether it cannot tell how many nodes there are.
+    /// Whether it does not know how many nodes there are.
     counts_nothing: AtomicBool,
 }
 

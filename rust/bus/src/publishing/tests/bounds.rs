@@ -69,7 +69,7 @@ async fn a_partition_that_is_stuck_does_not_stop_the_others() {
         .unwrap();
     assert_eq!(other.await, (1..=5).map(at).collect::<Vec<_>>());
     assert!(before.elapsed() < Duration::from_millis(100));
-    // Events with a place may be under way when the deadline passes.
+    // Admitted events may be in flight when the deadline passes.
     let results = stuck.await;
     assert!(results.iter().all(Result::is_err));
     assert_eq!(
