@@ -208,7 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_of_redis_says_what_follows_and_what_to_do() {
+    fn an_error_of_redis_is_classified_and_says_what_to_do() {
         use FaultKind::{Busy, Configuration, Elsewhere, Forbidden, Moved, NoScript, Refused};
         for (text, kind, hint) in [
             (
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sent_and_not_answered_is_unknown() {
+    fn an_event_that_was_sent_and_not_answered_is_unknown() {
         let fault = Fault::away("gone");
         assert_eq!(
             fault.attempt(true),

@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_partition_that_was_moved_knows_the_run_that_it_comes_from() {
+    fn a_partition_that_was_moved_keeps_the_run_of_its_former_master() {
         let (none, names) = masters();
         let first = none.follow(&view(&[(1, 0..=8191), (2, 8192..=16383)]), &names);
         for master in first.all() {
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_partition_of_a_master_that_was_replaced_comes_from_nowhere() {
+    fn a_partition_of_a_replaced_master_has_no_former_run() {
         let (none, names) = masters();
         let first = none.follow(&view(&[(1, 0..=8191), (2, 8192..=16383)]), &names);
         for master in first.all() {

@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ids_of_streams_do_not_meet() {
+    fn ids_of_two_streams_have_different_names() {
         let names = Names::new("fs1", 1);
         let of = |tenant: &str, channel: &str, id: &str| {
             names.stream(&StreamKey::of_tenant(channel, tenant)).id(id)

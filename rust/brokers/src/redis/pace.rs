@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn many_channels_take_their_time_and_few_do_not_wait() {
+    fn many_channels_are_delayed_and_few_are_not() {
         let start = Instant::now();
         let mut pace = Pace::new(start);
         assert_eq!(pace.next(start, 512), start);

@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stream_that_stays_refused_is_asked_for_ever_more_rarely() {
+    fn a_stream_that_stays_refused_is_tried_at_growing_intervals() {
         let times = Times::default();
         let mut stopped = Stopped::new(times);
         let names = Names::new("fs1", 1);

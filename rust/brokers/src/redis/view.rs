@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_master_that_was_replaced_is_none() {
+    fn a_replaced_master_is_ignored() {
         let told = |host: &str, health: &str| {
             let Value::Map(mut fields) = node("master", word(host), vec![("port", 1)]) else {
                 unreachable!()

@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wanted_of_a_partition_is_looked_at_by_its_subscriber() {
+    fn the_wants_of_a_partition_are_handled_by_its_subscriber() {
         let wants = Wants::new(2);
         assert!(wants.want("a".into(), 0, &stream("a")));
         assert!(!wants.want("a".into(), 0, &stream("a")));
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_partition_that_went_and_came_back_unseen_is_begun_with_again() {
+    fn a_partition_that_left_and_came_back_unnoticed_is_started_again() {
         let wants = Wants::new(2);
         wants.want("a".into(), 0, &stream("a"));
         let generation = wants.get("a").unwrap().generation;
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_wanted_any_more_is_forgotten_while_nothing_subscribes() {
+    fn withdrawn_wants_are_removed_while_there_is_no_subscriber() {
         let wants = Wants::new(1);
         let all = BTreeSet::from([0]);
         wants.want("a".into(), 0, &stream("a"));

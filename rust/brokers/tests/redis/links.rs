@@ -159,7 +159,7 @@ async fn switch(ports: [u16; 2], is_switched: Arc<AtomicBool>) -> u16 {
 }
 
 #[tokio::test]
-async fn a_subscriber_on_a_server_without_publishes_is_noticed() {
+async fn a_subscriber_on_another_server_than_the_publisher_is_detected() {
     let (one, other) = (Server::on_a_port(&[]), Server::on_a_port(&[]));
     let is_switched = Arc::new(AtomicBool::new(false));
     let port = switch([one.port, other.port], is_switched.clone()).await;

@@ -9,7 +9,7 @@ use super::cluster::{streams, want_all};
 use crate::support::{Cluster, Happened, Node, PATIENCE, eventually, stream};
 
 #[tokio::test]
-async fn a_slot_that_moves_with_its_keys_keeps_its_numbering_and_loses_nothing() {
+async fn a_slot_that_moves_with_its_keys_keeps_its_epoch_and_loses_no_event() {
     let cluster = Cluster::start().await;
     let (one, other) = (
         Node::live(cluster.config()).await,
@@ -65,7 +65,7 @@ async fn a_slot_that_moves_with_its_keys_keeps_its_numbering_and_loses_nothing()
 }
 
 #[tokio::test]
-async fn a_slot_that_moves_without_its_keys_begins_another_numbering() {
+async fn a_slot_that_moves_without_its_keys_starts_another_epoch() {
     let cluster = Cluster::start().await;
     let node = Node::live(cluster.config()).await;
     let orders = stream("orders");
@@ -103,7 +103,7 @@ async fn a_slot_that_moves_without_its_keys_begins_another_numbering() {
 }
 
 #[tokio::test]
-async fn a_replica_that_takes_over_begins_another_numbering_and_others_go_on() {
+async fn a_replica_that_takes_over_starts_another_epoch_and_other_streams_continue() {
     let mut cluster = Cluster::with(3, &["--cluster-require-full-coverage", "no"]).await;
     let replica = cluster.add_replica(0).await;
     let node = Node::live(cluster.config()).await;
@@ -151,7 +151,7 @@ async fn a_replica_that_takes_over_begins_another_numbering_and_others_go_on() {
 }
 
 #[tokio::test]
-async fn streams_that_are_subscribed_while_slots_move_are_not_deaf() {
+async fn streams_that_are_subscribed_while_slots_move_receive_their_events() {
     let cluster = Cluster::start().await;
     let (node, other) = (
         Node::live(cluster.config()).await,

@@ -32,7 +32,7 @@ fn as_user(server: &Server) -> Config {
 }
 
 #[tokio::test]
-async fn a_user_with_what_the_bus_needs_can_do_all_of_it() {
+async fn a_user_with_only_the_needed_permissions_can_use_the_bus() {
     let server = with_user(RULES);
     let node = Node::live(as_user(&server)).await;
     let orders = stream("orders");
@@ -57,7 +57,7 @@ async fn a_user_with_what_the_bus_needs_can_do_all_of_it() {
 }
 
 #[tokio::test]
-async fn a_missing_permission_is_told_and_not_tried_again_fast() {
+async fn a_missing_permission_is_reported_and_not_tried_again_fast() {
     for (missing, what) in [
         ("+subscribe", "subscribe"),
         ("+info", "info"),
@@ -82,7 +82,7 @@ async fn a_missing_permission_is_told_and_not_tried_again_fast() {
 }
 
 #[tokio::test]
-async fn what_this_user_may_not_do_waits_for_the_permission() {
+async fn an_event_that_needs_a_missing_permission_waits_for_it() {
     for missing in ["+xadd", "+publish", "+hset"] {
         let server = Server::start();
         let node = Node::live(server.config()).await;
@@ -109,7 +109,7 @@ async fn what_this_user_may_not_do_waits_for_the_permission() {
 }
 
 #[tokio::test]
-async fn who_may_not_subscribe_publishes_all_the_same() {
+async fn a_user_that_may_not_subscribe_can_publish() {
     let server = with_user(&RULES.replace("+subscribe", ""));
     let node = Node::start(as_user(&server));
     node.configuration_error().await;
@@ -337,7 +337,7 @@ async fn a_password_is_asked_for_before_each_connection() {
 }
 
 #[tokio::test]
-async fn a_password_that_is_not_told_in_time_is_asked_for_again() {
+async fn a_password_that_is_not_returned_in_time_is_asked_for_again() {
     let server = with_user(RULES);
     let (tell, told) = std::sync::mpsc::channel::<()>();
     let told = parking_lot::Mutex::new(told);

@@ -118,7 +118,7 @@ async fn the_new_master_is_found_after_a_failover() {
 }
 
 #[tokio::test]
-async fn the_master_is_found_although_more_sentinels_name_what_is_a_replica_now() {
+async fn the_master_is_found_although_more_sentinels_name_a_server_that_is_a_replica_now() {
     let master = Server::on_a_port(&[]);
     let port = master.port.to_string();
     let old = Server::on_a_port(&["--replicaof", "127.0.0.1", &port]);
@@ -146,7 +146,7 @@ async fn the_master_is_found_although_more_sentinels_name_what_is_a_replica_now(
 }
 
 #[tokio::test]
-async fn a_master_that_sentinels_do_not_know_is_told() {
+async fn a_master_that_sentinels_do_not_know_is_reported() {
     let server = Server::on_a_port(&[]);
     let one = sentinel(server.port, 1);
     let url = format!("redis+sentinel://127.0.0.1:{}/other", one.port);

@@ -33,7 +33,7 @@ async fn one_partition() -> (Server, Node) {
 }
 
 #[tokio::test]
-async fn a_counter_of_another_type_hinders_no_other_stream() {
+async fn a_counter_of_another_type_does_not_affect_other_streams() {
     let (server, node) = one_partition().await;
     let (wrong, orders) = (stream("wrong"), stream("orders"));
     let key = spoil(&server, &node, "s", &wrong).await;
@@ -73,7 +73,7 @@ async fn a_counter_of_another_type_hinders_no_other_stream() {
 }
 
 #[tokio::test]
-async fn a_history_of_another_type_is_one_that_keeps_nothing() {
+async fn a_history_key_of_another_type_counts_as_empty() {
     let (server, node) = one_partition().await;
     let wrong = stream("wrong");
     let head = node.want(&wrong).await;
@@ -86,7 +86,7 @@ async fn a_history_of_another_type_is_one_that_keeps_nothing() {
 }
 
 #[tokio::test]
-async fn an_id_of_another_type_refuses_its_event_alone() {
+async fn an_id_of_another_type_refuses_its_event_only() {
     let (server, node) = one_partition().await;
     let orders = stream("orders");
     node.want(&orders).await;
@@ -119,7 +119,7 @@ async fn node_of_user(server: &Server, rules: &str) -> Node {
 }
 
 #[tokio::test]
-async fn a_channel_that_this_user_may_not_use_hinders_no_other_stream() {
+async fn a_channel_that_this_user_may_not_use_does_not_affect_other_streams() {
     let server = Server::start();
     let rules = "on >secret ~* +@all resetchannels &fs1:*:p:* &fs1:*:c:orders*";
     let node = node_of_user(&server, rules).await;
@@ -143,7 +143,7 @@ async fn a_channel_that_this_user_may_not_use_hinders_no_other_stream() {
 }
 
 #[tokio::test]
-async fn a_key_that_this_user_may_not_use_hinders_no_other_stream() {
+async fn a_key_that_this_user_may_not_use_does_not_affect_other_streams() {
     let server = Server::start();
     let rules = "on >secret ~fs1:layout ~fs1:*:m ~fs1:*:orders* &* +@all";
     let node = node_of_user(&server, rules).await;

@@ -440,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn encoded_messages_are_decoded() {
         for content in contents() {
             let read = Message::decode(&encoded(content.clone()));
             assert_eq!(read.map(|message| message.content), Some(content));
@@ -450,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn members_of_later_versions_are_skipped() {
+    fn unknown_members_of_later_versions_are_ignored() {
         let text = String::from_utf8(encoded(Content::Leaving).to_vec()).unwrap();
         let later = text.replacen('{', r#"{"more":[1],"#, 1);
         assert!(Message::decode(later.as_bytes()).is_some());
@@ -460,7 +460,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_would_close_what_it_must_not_is_not_read() {
+    fn a_wrong_revocation_is_not_decoded() {
         let wrong = [
             r#"{"code":4403,"reason":""}"#,
             r#"{"user":null,"tenant":null,"connection":null,"code":4403,"reason":""}"#,
@@ -509,13 +509,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_a_message_or_none(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn any_bytes_are_decoded_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = Message::decode(&bytes);
             let _ = decode_revocation(&bytes);
         }
 
         #[test]
-        fn a_broken_message_is_a_message_or_none(
+        fn a_damaged_message_is_decoded_or_refused(
             which in 0..7_usize, place in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>(),
         ) {
             let all = contents();

@@ -191,7 +191,7 @@ pub(super) mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn a_node_is_there_until_it_was_silent_for_15_s_and_is_then_remembered() {
+    fn a_node_is_alive_until_15_s_of_silence_and_is_then_listed_as_silent() {
         let (mut nodes, start) = (Nodes::default(), Instant::now());
         nodes.announced(node(2), start);
         nodes.announced(node(1), start);
@@ -212,7 +212,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn who_cannot_hear_takes_none_for_gone() {
+    fn no_node_counts_as_silent_while_no_message_can_arrive() {
         let (mut nodes, start) = (Nodes::default(), Instant::now());
         nodes.announced(node(1), start);
         nodes.listening(false, start + SECOND);
@@ -225,7 +225,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn they_are_bounded_and_silent_ones_make_room() {
+    fn nodes_are_bounded_and_silent_ones_are_replaced_first() {
         let (mut nodes, start) = (Nodes::default(), Instant::now());
         for number in 0..MAX_NODES as u64 {
             assert!(nodes.announced(node(number), start));

@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_complete_when_all_have_answered() {
+    fn a_request_is_complete_when_all_have_answered() {
         let mut requests = Requests::default();
         let request = requests.begin([id(1), id(2)]).unwrap();
         requests.answered(request, &id(1), closed(3));
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn doubled_late_and_foreign_answers_change_nothing() {
+    fn duplicate_late_and_unknown_answers_change_nothing() {
         let mut requests = Requests::default();
         let request = requests.begin([id(1), id(2)]).unwrap();
         requests.answered(request, &id(1), closed(3));
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn who_does_not_know_the_others_waits_for_as_many_as_were_asked() {
+    fn a_node_that_does_not_know_the_others_waits_for_as_many_as_were_asked() {
         let mut requests = Requests::default();
         let request = requests.begin([id(1)]).unwrap();
         requests.answered(request, &id(1), closed(0));
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_leaves_is_not_waited_for_and_not_blamed() {
+    fn a_node_that_leaves_is_not_waited_for_and_not_listed_as_unanswered() {
         let mut requests = Requests::default();
         let request = requests.begin([id(1)]).unwrap();
         requests.left(&id(1));
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_in_parts_counts_when_all_have_come() {
+    fn an_answer_in_pages_counts_when_all_have_arrived() {
         let mut requests = Requests::default();
         let request = requests.begin([id(1), id(2), id(3)]).unwrap();
         for part in [

@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_is_refused_until_the_end_and_then_let_in() {
+    fn a_user_is_refused_until_the_revocation_ends() {
         let (known, now) = (Revocations::default(), Instant::now());
         let minute = Duration::from_mins(1);
         known
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn they_are_bounded_and_those_that_have_ended_make_room() {
+    fn revocations_are_bounded_and_ended_ones_are_replaced_first() {
         let (known, now) = (Revocations::default(), Instant::now());
         let minute = Duration::from_mins(1);
         for user in 0..MAX_REVOCATIONS {

@@ -387,7 +387,7 @@ async fn a_node_that_is_cut_off_is_named_and_closes_when_it_is_back() {
 }
 
 #[tokio::test]
-async fn who_has_no_link_asks_nobody_and_does_not_wait() {
+async fn a_node_without_a_link_sends_no_request_and_does_not_wait() {
     let hub = Arc::<Hub>::default();
     let [a, _b, _c] = three(&hub).await;
     hub.cut(&a);
@@ -408,7 +408,7 @@ async fn a_node_that_leaves_while_it_is_asked_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn who_has_just_joined_asks_all_nodes() {
+async fn a_node_that_has_just_joined_asks_all_nodes() {
     for counts_nothing in [false, true] {
         let hub = Arc::<Hub>::default();
         hub.counts_nothing.store(counts_nothing, Relaxed);
@@ -425,7 +425,7 @@ async fn who_has_just_joined_asks_all_nodes() {
 }
 
 #[tokio::test]
-async fn a_new_node_reads_what_is_revoked() {
+async fn a_new_node_reads_the_revocations() {
     let hub = Arc::<Hub>::default();
     let [a, _b, _c] = three(&hub).await;
     a.disconnect(Some(HOUR)).await;
@@ -434,7 +434,7 @@ async fn a_new_node_reads_what_is_revoked() {
 }
 
 #[tokio::test]
-async fn lists_of_many_connections_come_whole() {
+async fn long_lists_of_connections_arrive_complete() {
     let hub = Arc::<Hub>::default();
     let users: Vec<_> = (0..3000).map(|number| format!("user {number}")).collect();
     let users: Vec<&str> = users.iter().map(AsRef::as_ref).collect();
@@ -449,7 +449,7 @@ async fn lists_of_many_connections_come_whole() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_counted_and_changes_nothing() {
+async fn unreadable_messages_are_counted_and_change_nothing() {
     let hub = Arc::<Hub>::default();
     let [a, _b, _c] = three(&hub).await;
     let foreign = Message {
@@ -476,7 +476,7 @@ async fn what_cannot_be_read_is_counted_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_flood_of_requests_has_a_bound() {
+async fn the_answers_to_a_flood_of_requests_are_bounded() {
     let hub = Arc::<Hub>::default();
     let [a, _b, _c] = three(&hub).await;
     let asked = super::message::Asked::Connections { within: HOUR };

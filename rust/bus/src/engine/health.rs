@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_of_the_roles_is_told_and_each_keeps_its_own() {
+    fn the_worst_role_is_reported_and_each_keeps_its_own_state() {
         let now = Instant::now();
         let later = now + Duration::from_secs(1);
         let mut health = EngineHealth::default();

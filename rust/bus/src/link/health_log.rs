@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_is_told_once_and_again_when_its_reason_is_another() {
+    fn an_outage_is_logged_once_and_again_for_a_new_reason() {
         let now = Instant::now();
         let mut log = HealthLog::default();
         assert_eq!(log.look(&all(&Health::Starting), now), []);
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn reasons_that_are_always_others_are_bounded_and_hide_no_configuration() {
+    fn ever_new_reasons_are_bounded_and_do_not_hide_a_wrong_configuration() {
         let now = Instant::now();
         let mut log = HealthLog::default();
         let told = (0..100)
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn the_link_that_is_away_is_named_and_so_is_the_one_that_is_back() {
+    fn links_that_fail_and_links_that_are_back_are_named() {
         let now = Instant::now();
         let mut log = HealthLog::default();
         let mut health = all(&Health::Live);
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_the_engine_is_no_outage() {
+    fn closing_the_engine_is_not_an_outage() {
         let mut log = HealthLog::default();
         let now = Instant::now();
         log.look(&all(&away(now, "refused", false)), now);

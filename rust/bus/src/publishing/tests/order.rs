@@ -199,7 +199,7 @@ async fn run(case: Case) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
     #[test]
-    fn streams_have_the_order_of_their_publishers_and_publishers_are_told_the_truth(case in cases()) {
+    fn streams_keep_the_order_of_publishers_and_publishers_receive_true_outcomes(case in cases()) {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_time().start_paused(true).build().unwrap();
         runtime.block_on(run(case));

@@ -73,7 +73,7 @@ fn a_new_epoch_is_missed_once_and_the_old_one_does_not_come_back() {
 }
 
 #[test]
-fn events_before_ready_that_cannot_be_judged_or_had_no_room_are_missed() {
+fn events_before_ready_of_unknown_order_or_without_room_are_missed() {
     let mut stream = Stream::new(Sparse, false);
     stream.events(2, [9]);
     stream.events(1, [3, 5]);
@@ -92,7 +92,7 @@ fn events_before_ready_that_cannot_be_judged_or_had_no_room_are_missed() {
 }
 
 #[test]
-fn an_event_that_was_not_taken_is_missed_before_the_next_one() {
+fn an_event_without_room_in_the_sink_is_missed_before_the_next_one() {
     for numbering in [Dense, Sparse] {
         let mut stream = Stream::ready_at(numbering, false, 4);
         stream.room = 0;
@@ -113,7 +113,7 @@ fn an_event_that_was_not_taken_is_missed_before_the_next_one() {
 }
 
 #[test]
-fn an_audit_is_not_believed_after_what_its_answer_may_be_older_than() {
+fn an_audit_whose_answer_may_be_outdated_is_ignored() {
     type Between = fn(&mut Stream);
     let cases: [(Between, Position); 3] = [
         // The stream has moved to an epoch after that of the answer.
@@ -136,7 +136,7 @@ fn an_audit_is_not_believed_after_what_its_answer_may_be_older_than() {
 }
 
 #[test]
-fn an_audit_brings_a_stream_back_to_an_epoch_that_was_taken_for_an_old_one() {
+fn an_audit_returns_a_stream_to_an_epoch_that_was_considered_past() {
     let mut stream = Stream::new(Dense, false);
     // The engine has begun epoch 2 after it was asked for the head.
     stream.event(at(2, 1));
