@@ -27,7 +27,7 @@ pub enum BusUrlError {
     #[error("it is no URL: give one such as redis://127.0.0.1:6379")]
     NoUrl,
     /// `memory://` is followed by other text.
-    #[error("memory:// is followed by nothing")]
+    #[error("memory:// is followed by other text: write memory:// alone")]
     Memory,
     /// The URL of a Redis engine is wrong.
     #[cfg(feature = "redis")]

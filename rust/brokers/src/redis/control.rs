@@ -156,5 +156,5 @@ fn control_error(fault: Fault) -> ControlError {
 }
 
 fn unexpected() -> Fault {
-    Fault::away("Redis has answered something else than its scripts return")
+    Fault::away("Redis has sent an answer that its scripts do not return")
 }

@@ -83,7 +83,7 @@ impl Fault {
                     Configuration
                 },
                 format!(
-                    "Redis refuses it to this user (NOPERM {}): give the user the commands, keys and \
+                    "Redis refuses this to the user (NOPERM {}): grant the user the commands, keys and \
                      channels of the bus",
                     shortened(detail)
                 ),
@@ -98,7 +98,7 @@ impl Fault {
             ),
             "MISCONF" => (
                 Busy,
-                "Redis cannot write to its disk and takes no writes (MISCONF): free space there"
+                "Redis cannot write to its disk and accepts no writes (MISCONF): free disk space"
                     .to_owned(),
             ),
             "READONLY" => (
@@ -124,7 +124,7 @@ impl Fault {
                 Busy,
                 "Redis runs a script that does not end (BUSY): end it by SCRIPT KILL".to_owned(),
             ),
-            "MASTERDOWN" | "NOREPLICAS" => (Busy, format!("Redis takes no writes now ({code})")),
+            "MASTERDOWN" | "NOREPLICAS" => (Busy, format!("Redis accepts no writes now ({code})")),
             "NOSCRIPT" => (
                 NoScript,
                 "Redis has forgotten the scripts (NOSCRIPT)".to_owned(),
@@ -144,7 +144,7 @@ impl Fault {
             ),
             _ => (
                 Refused,
-                format!("Redis has answered an error ({})", shortened(code)),
+                format!("Redis has returned an error ({})", shortened(code)),
             ),
         };
         Self::new(kind, reason)
@@ -180,7 +180,7 @@ impl From<RedisError> for Fault {
             }
             ErrorKind::Io if error.is_timeout() => Self::away("Redis has not answered in time"),
             ErrorKind::Io => Self::away(format!("the link to Redis broke: {error}")),
-            _ => Self::away("Redis has answered what cannot be read"),
+            _ => Self::away("Redis has sent an answer that cannot be read"),
         }
     }
 }

@@ -299,7 +299,7 @@ impl Link {
         let run = field("run_id").to_owned();
         if run.is_empty() {
             return Err(Fault::configuration(
-                "the server does not tell its run_id in INFO",
+                "the INFO of the server contains no run_id",
             ));
         }
         let is_bounded = !matches!(field("maxmemory"), "" | "0");
@@ -370,7 +370,7 @@ async fn ask(credentials: Credentials, times: Times) -> Result<(Option<String>, 
         Err(_) => {
             let seconds = times.password.as_secs_f64();
             Err(no_password(&format!(
-                "it was not told within {seconds} seconds"
+                "it was not returned within {seconds} seconds"
             )))
         }
     }

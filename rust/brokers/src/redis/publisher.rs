@@ -28,8 +28,8 @@ pub(super) async fn check(shared: &Shared, link: &Link) -> Result<(), Fault> {
         tracing::warn!(
             target: "fraiseql_subs",
             policy = eviction.as_str(),
-            "Redis may drop keys of the bus when it has reached its maxmemory: clients are then told \
-             that they have missed events; set maxmemory-policy noeviction"
+            "Redis may drop keys of the bus when it reaches its maxmemory, and clients may then miss \
+             events: set maxmemory-policy noeviction"
         );
     }
     Ok(())
@@ -142,7 +142,7 @@ async fn attempt(shared: &Shared, events: &[Outgoing]) -> (Result<Vec<Attempt>, 
     let answers = match answer {
         Ok(answers) if answers.len() == events.len() => answers,
         Ok(_) => {
-            let reason = "Redis has answered for another number of events";
+            let reason = "Redis has sent answers for another number of events";
             return (Err(Fault::away(reason)), true);
         }
         Err(fault) => return (Err(fault), true),

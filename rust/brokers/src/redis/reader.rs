@@ -133,7 +133,7 @@ async fn heads_of_call(
     let found = positions(answer)?;
     if found.len() != streams.len() {
         return Err(Fault::away(
-            "Redis has answered for another number of streams",
+            "Redis has sent answers for another number of streams",
         ));
     }
     let head = |position: Result<_, String>| position.map_err(|error| link.fault_of(&error));

@@ -250,7 +250,7 @@ fn text(value: &Value) -> Option<&str> {
 }
 
 fn unexpected() -> Fault {
-    Fault::away("Redis has answered something else than its scripts return")
+    Fault::away("Redis has sent an answer that its scripts do not return")
 }
 
 #[cfg(test)]

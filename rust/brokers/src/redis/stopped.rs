@@ -65,7 +65,7 @@ impl Stopped {
                 reason = fault.reason,
                 key = names.counter(),
                 redis_channel = &**channel,
-                "a stream of the bus is not ready, and its events do not come: it is asked for again until it is; other streams go on"
+                "a stream of the bus is not ready, and its events are not delivered: it is tried again until it is ready; other streams are not affected"
             );
         }
         let pause = self.pause(fault.kind, failures);

@@ -212,7 +212,7 @@ impl<'a> Settling<'a> {
                 tracing::warn!(
                     target: "fraiseql_subs",
                     reason = fault.reason,
-                    "nodes cannot speak with each other: correct the permissions of the bus"
+                    "nodes cannot exchange messages: correct the permissions of the bus"
                 );
             }
         }

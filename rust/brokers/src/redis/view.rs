@@ -127,7 +127,7 @@ fn address(host: Option<&Value>, port: Option<u16>, asked: &Address) -> Result<A
 }
 
 fn unreadable() -> Fault {
-    Fault::away("the cluster has told its servers in a form that cannot be read")
+    Fault::away("the cluster has listed its servers in a form that cannot be read")
 }
 
 #[cfg(test)]

@@ -102,7 +102,7 @@ async fn an_idle_link_stays() {
     let received = |text: &str| field(text, "total_connections_received");
     let before = received(&connections());
     let commands = field(&connections(), "total_commands_processed");
-    eventually("signs of life and probes are exchanged", || {
+    eventually("pings and probes are exchanged", || {
         field(&connections(), "total_commands_processed") > commands + 500
     })
     .await;

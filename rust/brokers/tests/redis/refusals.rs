@@ -327,11 +327,11 @@ async fn a_password_is_asked_for_before_each_connection() {
     let node = Node::start(config);
     // A password that is missing for a while, such as from a sealed vault, is not a fault of the
     // configuration.
-    let is_told = || {
+    let is_reported = || {
         matches!(node.engine.health().of(Role::Publisher), Health::Away { reason, is_configuration: false, .. }
             if reason.contains("the vault is sealed"))
     };
-    eventually("the reason is told", is_told).await;
+    eventually("the reason is reported", is_reported).await;
     *password.lock() = Ok("secret".to_owned());
     node.is_live().await;
 }
@@ -352,11 +352,11 @@ async fn a_password_that_is_not_returned_in_time_is_asked_for_again() {
         Ok((Some("bus".to_owned()), "secret".to_owned()))
     }));
     let node = Node::start(config);
-    let is_told = || {
+    let is_reported = || {
         matches!(node.engine.health().of(Role::Publisher), Health::Away { reason, .. }
             if reason.contains("within 0.05 seconds"))
     };
-    eventually("the reason is told", is_told).await;
+    eventually("the reason is reported", is_reported).await;
     drop(tell);
     node.is_live().await;
 }

@@ -155,7 +155,7 @@ async fn a_master_that_sentinels_do_not_know_is_reported() {
     let node = Node::start(config);
     let reason = node
         .received
-        .wait("it is a matter of configuration", |all| {
+        .wait("a wrong configuration is reported", |all| {
             all.iter().find_map(|one| match one {
                 Happened::Health(Health::Away {
                     reason,

@@ -29,7 +29,7 @@ async fn a_stream_that_is_not_wanted_any_more_is_not_delivered() {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_wanted_twice_is_subscribed_once() {
+async fn one_unwant_ends_a_stream_that_was_wanted_twice() {
     let server = Server::start();
     let node = Node::live(server.config()).await;
     let orders = stream("orders");

@@ -48,7 +48,7 @@ impl Node {
     /// Waits until the engine reports a wrong configuration. Returns the reason.
     pub(crate) async fn configuration_error(&self) -> String {
         self.received
-            .wait("it is a matter of configuration", |all| {
+            .wait("a wrong configuration is reported", |all| {
                 all.iter().find_map(|one| match one {
                     Happened::Health(Health::Away {
                         reason,

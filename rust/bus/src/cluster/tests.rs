@@ -314,7 +314,7 @@ async fn eventually(what: &str, condition: impl Fn() -> bool) {
             sleep(Duration::from_millis(1)).await;
         }
     });
-    assert!(waited.await.is_ok(), "waited in vain until {what}");
+    assert!(waited.await.is_ok(), "did not happen in time: {what}");
 }
 
 async fn three(hub: &Arc<Hub>) -> [TestNode; 3] {
@@ -355,7 +355,7 @@ async fn all_nodes_are_asked_and_answer_with_their_numbers() {
     assert_eq!(answers(&outcome), expected);
     assert!(b.users().is_empty());
     assert_eq!(c.users(), ["eve"]);
-    assert_eq!(a.users(), ["ada", "bob"], "its own are not asked for");
+    assert_eq!(a.users(), ["ada", "bob"], "its own connections stay open");
 }
 
 #[tokio::test]

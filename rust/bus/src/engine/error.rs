@@ -13,7 +13,7 @@ pub enum AttemptError {
     #[error("the engine has not answered: {0}")]
     Unknown(String),
     /// The engine cannot accept events now, and has not accepted this one. May be tried again.
-    #[error("the engine takes no events now: {0}")]
+    #[error("the engine accepts no events now: {0}")]
     Busy(String),
     /// The engine refuses this program, for example because a permission is missing, until the
     /// configuration of either is corrected. It has not accepted the event. May be tried again.
@@ -28,7 +28,7 @@ pub enum AttemptError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
     /// The engine no longer keeps an event after the position.
-    #[error("the events are not kept any more")]
+    #[error("the engine no longer keeps the events")]
     TooLate {
         /// The newest event of the stream.
         head: Position,

@@ -48,7 +48,7 @@ impl Decoder {
                     channel = &*key.channel,
                     problem = %error,
                     untold,
-                    "an event that came from another process cannot be read, and is skipped; further ones are counted in metrics().bus_unreadable, and told once a minute"
+                    "an event from another process cannot be read and is skipped; further ones are counted in metrics().bus_unreadable and logged once a minute"
                 );
             }
         };

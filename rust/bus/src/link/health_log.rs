@@ -106,13 +106,13 @@ impl Line {
                 target: "fraiseql_subs",
                 reason = reason.text,
                 links = names(roles),
-                "the bus cannot be reached: {}; it is tried again until it is back",
+                "the bus cannot be reached: {}; connecting is tried again until it succeeds",
                 consequences(roles)
             ),
             Self::Partly(roles) => tracing::info!(
                 target: "fraiseql_subs",
                 links = names(roles),
-                "links to the bus are back, and others are not"
+                "some links to the bus are back, others are not"
             ),
             Self::Back(time) => tracing::info!(
                 target: "fraiseql_subs",
@@ -137,7 +137,7 @@ fn reason(health: &Health) -> Option<Reason> {
             is_configuration,
             ..
         } => (reason.clone(), *is_configuration),
-        Health::Silent { .. } => ("nothing that is published comes back".to_owned(), false),
+        Health::Silent { .. } => ("a published probe has not come back".to_owned(), false),
         Health::Starting | Health::Live | Health::Closed => return None,
     };
     Some(Reason {
@@ -157,11 +157,11 @@ fn names(roles: &[Role]) -> String {
 
 fn consequences(roles: &[Role]) -> &'static str {
     if roles.contains(&Role::Subscriber) {
-        "clients stay connected, and no event reaches them"
+        "clients stay connected, but receive no events"
     } else if roles.contains(&Role::Publisher) {
-        "events reach clients, and this process cannot publish any"
+        "clients receive events, but this process cannot publish any"
     } else {
-        "events reach clients, and what they have missed cannot be read"
+        "clients receive events, but those that they have missed cannot be read"
     }
 }
 

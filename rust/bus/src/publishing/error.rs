@@ -15,7 +15,7 @@ pub enum PublishError {
     /// An envelope is larger than the engine accepts. Returned at the call: no event of the batch was
     /// sent.
     #[error(
-        "event {index} of the batch has {bytes} bytes, and the engine takes {limit}: publish less, or a reference to it"
+        "event {index} of the batch has {bytes} bytes, and the engine accepts at most {limit}: publish less data, or a reference to it"
     )]
     TooLarge {
         /// The index of the event in the batch, from 0.
@@ -26,7 +26,7 @@ pub enum PublishError {
         limit: usize,
     },
     /// The engine delivers events only. Returned at the call.
-    #[error("the engine is a source: nothing can be published to it")]
+    #[error("the engine only delivers events: nothing can be published to it")]
     ReadOnly,
     /// The publisher is closed. Returned at the call.
     #[error("the bus is closed")]

@@ -46,7 +46,7 @@ impl Loss {
             channel = &*self.stream.channel,
             reason = self.reason,
             untold = self.untold,
-            "a queued event is lost; further ones are counted in metrics().bus_lost, and told once a minute"
+            "a queued event is lost; further ones are counted in metrics().bus_lost and logged once a minute"
         );
     }
 }

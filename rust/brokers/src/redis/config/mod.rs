@@ -168,7 +168,7 @@ impl Config {
         }
         if matches!(self.topology, Topology::Cluster { .. }) && self.database != 0 {
             return wrong(format!(
-                "db={} is wrong: a cluster has the database 0 alone",
+                "db={} is wrong: a cluster has only database 0",
                 self.database
             ));
         }

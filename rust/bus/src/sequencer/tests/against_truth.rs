@@ -203,7 +203,7 @@ impl Subscriber {
                 assert!(is_in_order, "{} after {last}", event.id);
                 assert!(
                     self.has_missed || self.lacks(event.id - 1).is_none(),
-                    "{} after {last}: events are missing without a word",
+                    "{} after {last}: events are missing without `Missed`",
                     event.id,
                 );
                 self.has_missed = false;
@@ -489,7 +489,7 @@ impl World {
         let lacks = subscriber.lacks(self.engine.newest);
         assert!(
             subscriber.has_missed || lacks.is_none(),
-            "{lacks:?} never came, without a word"
+            "{lacks:?} is missing without `Missed`"
         );
         // The stream still works.
         for _ in 0..2 {
