@@ -17,14 +17,14 @@ pub enum BusUrl {
 pub enum BusUrlError {
     /// No engine has this scheme.
     #[error(
-        "the scheme {scheme:?} is unknown: give memory://, redis://, rediss://, redis+unix://, redis+sentinel:// or redis+cluster://"
+        "the scheme {scheme:?} is unknown: write memory://, redis://, rediss://, redis+unix://, redis+sentinel:// or redis+cluster://"
     )]
     UnknownScheme {
         /// The text before `://`.
         scheme: String,
     },
     /// The text is not a URL.
-    #[error("it is no URL: give one such as redis://127.0.0.1:6379")]
+    #[error("it is no URL: write one such as redis://127.0.0.1:6379")]
     NoUrl,
     /// `memory://` is followed by other text.
     #[error("memory:// is followed by other text: write memory:// alone")]
