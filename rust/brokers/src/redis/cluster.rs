@@ -22,7 +22,7 @@ use super::view::View;
 const HEAD_START: Duration = Duration::from_millis(200);
 
 /// Why the masters of the partitions are unknown.
-enum Trouble {
+enum ViewError {
     /// No server has answered.
     Unknown(Fault),
     /// Other nodes use the bus with another number of partitions: nothing may be published or
@@ -47,22 +47,22 @@ pub(super) async fn follow(shared: &Arc<Shared>) -> Infallible {
                     backoff = Backoff::new(times);
                 }
             }
-            Err(Trouble::Disagreement(fault)) => {
+            Err(ViewError::Disagreement(fault)) => {
                 is_agreed = false;
                 apply(shared, &View::default());
                 shared.health.cluster(Some(fault), shared.arrivals());
             }
-            Err(Trouble::Unknown(fault)) if shared.masters().all().is_empty() => {
+            Err(ViewError::Unknown(fault)) if shared.masters().all().is_empty() => {
                 shared.health.cluster(Some(fault), shared.arrivals());
             }
             // The links report what is wrong with the known masters.
-            Err(Trouble::Unknown(_)) => {}
+            Err(ViewError::Unknown(_)) => {}
         }
         let pause = match &looked {
-            Err(Trouble::Disagreement(fault) | Trouble::Unknown(fault)) => {
+            Err(ViewError::Disagreement(fault) | ViewError::Unknown(fault)) => {
                 backoff.after(Duration::ZERO, fault.is_configuration())
             }
-            Ok(_) if shared.masters().orphans() > 0 => backoff.after(Duration::ZERO, false),
+            Ok(_) if shared.masters().without_master() > 0 => backoff.after(Duration::ZERO, false),
             Ok(_) => {
                 let start = Instant::now();
                 let period = times.look_after.mul_f64(0.8 + fastrand::f64() * 0.4);
@@ -79,15 +79,15 @@ pub(super) async fn follow(shared: &Arc<Shared>) -> Infallible {
 fn apply(shared: &Shared, view: &View) -> bool {
     let before = shared.masters();
     let next = before.follow(view, &shared.names);
-    let (is_new, orphans) = (!next.is_same(&before), next.orphans());
+    let (is_new, without_master) = (!next.is_same(&before), next.without_master());
     if is_new {
         tracing::debug!(target: "fraiseql_subs", masters = next.all().len(), "the cluster has changed");
         shared.health.follow(&next, shared.arrivals());
         shared.masters.send_replace(Arc::new(next));
     }
-    let fault = (orphans > 0).then(|| {
+    let fault = (without_master > 0).then(|| {
         Fault::away(format!(
-            "no server of the cluster has {orphans} of the {} partitions",
+            "no server of the cluster has {without_master} of the {} partitions",
             shared.config.partitions
         ))
     });
@@ -97,7 +97,7 @@ fn apply(shared: &Shared, view: &View) -> bool {
 
 /// Asks the servers one after the other, each [`HEAD_START`] after the previous one. Returns the first
 /// answer in which each partition has a master, otherwise the answer with the most of them.
-async fn look(shared: &Arc<Shared>, seeds: &[Address], is_agreed: bool) -> Result<View, Trouble> {
+async fn look(shared: &Arc<Shared>, seeds: &[Address], is_agreed: bool) -> Result<View, ViewError> {
     let known = shared.masters();
     let mut servers: Vec<&Address> = known
         .all()
@@ -123,11 +123,14 @@ async fn look(shared: &Arc<Shared>, seeds: &[Address], is_agreed: bool) -> Resul
     while let Some(answer) = answers.next().await {
         match answer {
             Ok(view) => {
-                let orphans = orphans(shared, &view);
-                if best.as_ref().is_none_or(|(least, _)| orphans < *least) {
-                    best = Some((orphans, view));
+                let without_master = without_master(shared, &view);
+                if best
+                    .as_ref()
+                    .is_none_or(|(least, _)| without_master < *least)
+                {
+                    best = Some((without_master, view));
                 }
-                if orphans == 0 {
+                if without_master == 0 {
                     break;
                 }
             }
@@ -140,11 +143,11 @@ async fn look(shared: &Arc<Shared>, seeds: &[Address], is_agreed: bool) -> Resul
     }
     let Some((_, view)) = best else {
         let fault = fault.unwrap_or_else(|| Fault::configuration("the URL names no server"));
-        return Err(Trouble::Unknown(fault));
+        return Err(ViewError::Unknown(fault));
     };
     match agree(shared, &view).await {
-        Ok(Some(disagreement)) => Err(Trouble::Disagreement(disagreement)),
-        Err(fault) if !is_agreed => Err(Trouble::Unknown(fault)),
+        Ok(Some(disagreement)) => Err(ViewError::Disagreement(disagreement)),
+        Err(fault) if !is_agreed => Err(ViewError::Unknown(fault)),
         // It was checked before, and is checked again when its server is back.
         Ok(None) | Err(_) => Ok(view),
     }
@@ -163,18 +166,18 @@ async fn ask(shared: &Shared, server: &Address) -> Result<View, Fault> {
         Err(fault) if fault.kind == FaultKind::Refused => return slots().await,
         Err(fault) => return Err(fault),
     };
-    if orphans(shared, &view) == 0 {
+    if without_master(shared, &view) == 0 {
         return Ok(view);
     }
     // After a failover servers of Redis 7.2 and later list the slots under the master that is away.
     match slots().await {
-        Ok(other) if orphans(shared, &other) < orphans(shared, &view) => Ok(other),
+        Ok(other) if without_master(shared, &other) < without_master(shared, &view) => Ok(other),
         _ => Ok(view),
     }
 }
 
 /// The number of partitions without a master in a view.
-fn orphans(shared: &Shared, view: &View) -> usize {
+fn without_master(shared: &Shared, view: &View) -> usize {
     let without = |slot: &u16| view.master_of(*slot).is_none();
     shared.names.slots().filter(without).count()
 }

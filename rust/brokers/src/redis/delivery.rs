@@ -52,7 +52,7 @@ impl Delivery {
         }
     }
 
-    fn tell_unreadable(&self, channel: &str) {
+    fn log_unreadable(&self, channel: &str) {
         if let Some(untold) = self.unreadable.lock().admit(Instant::now()) {
             tracing::warn!(
                 target: "fraiseql_subs",
@@ -117,7 +117,7 @@ impl Delivery {
                     before: None,
                     envelope,
                 }),
-                None => self.tell_unreadable(channel),
+                None => self.log_unreadable(channel),
             }
         } else if self.probe.lock().as_deref() == Some(channel) {
             let number = std::str::from_utf8(&payload)

@@ -25,7 +25,7 @@ struct States {
     /// Why partitions have no master, and since when.
     cluster: Option<(Fault, Health)>,
     /// The reported state of each role: the worst of its links.
-    told: EngineHealth,
+    reported: EngineHealth,
 }
 
 #[derive(Debug, Default)]
@@ -44,20 +44,20 @@ impl HealthBoard {
                     .map(|number| (number, MasterState::default()))
                     .collect(),
                 cluster: None,
-                told: EngineHealth::default(),
+                reported: EngineHealth::default(),
             }),
         }
     }
 
     /// The reported state of each role.
     pub(super) fn now(&self) -> EngineHealth {
-        self.states.lock().told.clone()
+        self.states.lock().reported.clone()
     }
 
     /// The state of the links of a role to one master.
     pub(super) fn of(&self, master: &Master, role: Role) -> Health {
         let states = self.states.lock();
-        match (states.told.of(role), states.masters.get(&master.number)) {
+        match (states.reported.of(role), states.masters.get(&master.number)) {
             (Health::Closed, _) => Health::Closed,
             (_, Some(state)) => state.health.of(role).clone(),
             (_, None) => Health::Starting,
@@ -111,7 +111,7 @@ impl HealthBoard {
         states.masters = numbers
             .map(|number| (number, before.remove(&number).unwrap_or_default()))
             .collect();
-        states.tell(arrivals);
+        states.report(arrivals);
     }
 
     /// Sets why some partitions have no master; `None` if each has one.
@@ -121,14 +121,14 @@ impl HealthBoard {
             let before = states.cluster.as_ref().map(|(_, health)| health);
             (fault.clone(), away(before.unwrap_or(&Health::Live), fault))
         });
-        states.tell(arrivals);
+        states.report(arrivals);
     }
 
     /// Sets all roles to closed.
     pub(super) fn closed(&self, arrivals: &Arc<dyn Arrivals>) {
         let mut states = self.states.lock();
         for role in Role::ALL {
-            states.told.set(role, Health::Closed);
+            states.reported.set(role, Health::Closed);
             arrivals.health(role, Health::Closed);
         }
     }
@@ -147,14 +147,14 @@ impl HealthBoard {
             state.faults[role as usize] = fault.cloned();
             let health = after(state.health.of(role));
             state.health.set(role, health);
-            states.tell(arrivals);
+            states.report(arrivals);
         }
     }
 }
 
 impl States {
     /// Reports the roles whose worst state has changed.
-    fn tell(&mut self, arrivals: &Arc<dyn Arrivals>) {
+    fn report(&mut self, arrivals: &Arc<dyn Arrivals>) {
         for role in Role::ALL {
             let of_masters = self.masters.values().map(|state| state.health.of(role));
             let of_cluster = self.cluster.iter().map(|(_, health)| health);
@@ -162,10 +162,10 @@ impl States {
                 .chain(of_masters)
                 .min_by_key(|health| health.rank());
             let worst = worst.cloned().unwrap_or(Health::Starting);
-            let told = self.told.of(role);
+            let reported = self.reported.of(role);
             // A link may end after the engine was closed.
-            if *told != worst && *told != Health::Closed {
-                self.told.set(role, worst.clone());
+            if *reported != worst && *reported != Health::Closed {
+                self.reported.set(role, worst.clone());
                 arrivals.health(role, worst);
             }
         }

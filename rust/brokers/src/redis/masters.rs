@@ -105,7 +105,7 @@ impl Masters {
     }
 
     /// The number of partitions without a master.
-    pub(super) fn orphans(&self) -> usize {
+    pub(super) fn without_master(&self) -> usize {
         self.of.iter().filter(|of| of.is_none()).count()
     }
 
@@ -142,16 +142,16 @@ mod tests {
     #[test]
     fn partitions_are_spread_over_the_masters_and_links_stay() {
         let (none, names) = masters();
-        assert_eq!((none.all().len(), none.orphans()), (0, 4));
+        assert_eq!((none.all().len(), none.without_master()), (0, 4));
         let first = none.follow(&view(&[(1, 0..=8191), (2, 8192..=16383)]), &names);
-        assert_eq!((first.all().len(), first.orphans()), (2, 0));
+        assert_eq!((first.all().len(), first.without_master()), (2, 0));
         for master in first.all() {
             assert_eq!(first.partitions_of(master).len(), 2);
         }
         let again = first.follow(&view(&[(2, 8192..=16383), (1, 0..=8191)]), &names);
         assert!(again.is_same(&first));
         let less = first.follow(&view(&[(1, 0..=4095)]), &names);
-        assert_eq!((less.all().len(), less.orphans()), (1, 3));
+        assert_eq!((less.all().len(), less.without_master()), (1, 3));
         assert!(!less.is_same(&first));
     }
 

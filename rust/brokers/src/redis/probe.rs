@@ -13,7 +13,11 @@ use super::master::Master;
 use super::shared::Shared;
 
 /// Publishes a probe when no event has arrived for a while. Returns when a probe does not come back.
-pub(super) async fn prove(shared: &Shared, master: &Master, delivery: &Arc<Delivery>) -> Fault {
+pub(super) async fn check_delivery(
+    shared: &Shared,
+    master: &Master,
+    delivery: &Arc<Delivery>,
+) -> Fault {
     let times = shared.config.times;
     loop {
         // Probes that do not come back are sent at growing intervals.

@@ -68,8 +68,8 @@ pub(super) async fn publish(shared: &Shared, batch: &[Outgoing]) -> Vec<Attempt>
     };
     let partition = shared.names.partition(&first.stream) as usize;
     // One batch at a time: no event may overtake one that is sent again.
-    let turn = shared.turns[partition].lock();
-    let Ok(_turn) = tokio::time::timeout(shared.config.times.answer, turn).await else {
+    let lock = shared.batch_locks[partition].lock();
+    let Ok(_lock) = tokio::time::timeout(shared.config.times.answer, lock).await else {
         let reason = "the events before have not been published yet".to_owned();
         return vec![Err(AttemptError::NotSent(reason)); batch.len()];
     };

@@ -27,7 +27,7 @@ pub(super) struct Shared {
     /// Notified when the known masters may be outdated.
     pub(super) look: Arc<Notify>,
     /// One lock for each partition, held while its batch is sent.
-    pub(super) turns: Vec<tokio::sync::Mutex<()>>,
+    pub(super) batch_locks: Vec<tokio::sync::Mutex<()>>,
     /// How many batches are in flight; `None` after the engine was closed.
     pub(super) in_flight: watch::Sender<Option<usize>>,
     /// The channels of messages between nodes.
@@ -44,7 +44,7 @@ impl Shared {
         let masters = Masters::new(&config);
         Ok(Self {
             engine,
-            turns: (0..config.partitions)
+            batch_locks: (0..config.partitions)
                 .map(|_| tokio::sync::Mutex::default())
                 .collect(),
             names,

@@ -31,7 +31,7 @@ struct StoppedStream {
     failures: u32,
     again_at: Instant,
     /// The reason that was logged.
-    told: Option<String>,
+    logged: Option<String>,
 }
 
 impl Stopped {
@@ -52,14 +52,14 @@ impl Stopped {
         let failures = known
             .as_ref()
             .map_or(0, |stream| stream.failures.saturating_add(1));
-        let mut told = known.and_then(|stream| stream.told);
+        let mut logged = known.and_then(|stream| stream.logged);
         let throttle = if is_busy {
             &mut self.busy
         } else {
             &mut self.refused
         };
-        if told.as_ref() != Some(&fault.reason) && throttle.admit(now).is_some() {
-            told = Some(fault.reason.clone());
+        if logged.as_ref() != Some(&fault.reason) && throttle.admit(now).is_some() {
+            logged = Some(fault.reason.clone());
             tracing::warn!(
                 target: "fraiseql_subs",
                 reason = fault.reason,
@@ -72,7 +72,7 @@ impl Stopped {
         let stopped = StoppedStream {
             failures,
             again_at: now + pause.mul_f64(0.5 + fastrand::f64() / 2.0),
-            told,
+            logged,
         };
         self.streams.insert(channel.clone(), stopped);
     }

@@ -22,7 +22,7 @@ use super::link::Link;
 use super::master::Master;
 use super::masters::Masters;
 use super::pace::Pace;
-use super::probe::prove;
+use super::probe::check_delivery;
 use super::reader;
 use super::shared::Shared;
 use super::stopped::Stopped;
@@ -38,20 +38,23 @@ pub(super) async fn serve(
     link: &Arc<Link>,
     delivery: &Arc<Delivery>,
 ) -> Fault {
-    let settled = async {
-        match Settling::new(shared, master, link, delivery).settle().await {
+    let reconciled = async {
+        match Reconciler::new(shared, master, link, delivery)
+            .reconcile()
+            .await
+        {
             Ok(never) => match never {},
             Err(fault) => fault,
         }
     };
     tokio::select! {
-        fault = settled => fault,
-        fault = prove(shared, master, delivery) => fault,
+        fault = reconciled => fault,
+        fault = check_delivery(shared, master, delivery) => fault,
     }
 }
 
 /// Subscribes to the wanted streams of a link, and unsubscribes from the others.
-struct Settling<'a> {
+struct Reconciler<'a> {
     shared: &'a Arc<Shared>,
     master: &'a Arc<Master>,
     link: &'a Arc<Link>,
@@ -71,7 +74,7 @@ struct Settling<'a> {
     pace: Pace,
 }
 
-impl<'a> Settling<'a> {
+impl<'a> Reconciler<'a> {
     fn new(
         shared: &'a Arc<Shared>,
         master: &'a Arc<Master>,
@@ -93,7 +96,7 @@ impl<'a> Settling<'a> {
         }
     }
 
-    async fn settle(mut self) -> Result<Infallible, Fault> {
+    async fn reconcile(mut self) -> Result<Infallible, Fault> {
         let shared = self.shared;
         let mut masters = shared.masters.subscribe();
         let mut is_live = false;
@@ -112,7 +115,7 @@ impl<'a> Settling<'a> {
             }
             let changed = shared.wants.take(self.master.number, &self.partitions);
             for channels in changed.chunks(NAMES) {
-                self.settle_some(channels).await?;
+                self.reconcile_some(channels).await?;
             }
             if !changed.is_empty() {
                 continue;
@@ -271,7 +274,7 @@ impl<'a> Settling<'a> {
         }
     }
 
-    async fn settle_some(&mut self, channels: &[Arc<str>]) -> Result<(), Fault> {
+    async fn reconcile_some(&mut self, channels: &[Arc<str>]) -> Result<(), Fault> {
         let wants = &self.shared.wants;
         let mut wanted: Vec<(Arc<str>, Wanted)> = Vec::new();
         let mut new = Vec::new();
@@ -399,7 +402,7 @@ impl<'a> Settling<'a> {
     }
 }
 
-impl Drop for Settling<'_> {
+impl Drop for Reconciler<'_> {
     fn drop(&mut self) {
         self.shared.wants.end(self.master.number);
     }

@@ -69,7 +69,7 @@ pub struct Cluster {
     /// Limits the requests for lists of connections: each answer may be large.
     lists: Semaphore,
     is_leaving: AtomicBool,
-    is_refusal_told: AtomicBool,
+    is_refusal_logged: AtomicBool,
 }
 
 /// The answers of other nodes to a request.
@@ -121,7 +121,7 @@ impl Cluster {
             due: Mutex::new(Some(due)),
             lists: Semaphore::new(1),
             is_leaving: AtomicBool::new(false),
-            is_refusal_told: AtomicBool::new(false),
+            is_refusal_logged: AtomicBool::new(false),
         }
     }
 
@@ -329,7 +329,7 @@ impl Cluster {
                     }
                     Err(ControlError::Unavailable(_)) => pause = retry_pause(),
                     Err(error) => {
-                        self.tell_refused(&error);
+                        self.log_refused(&error);
                         pause = REFUSED;
                     }
                 }
@@ -345,8 +345,8 @@ impl Cluster {
     }
 
     /// Logs that the engine refuses messages, once for each time that this node joins.
-    fn tell_refused(&self, error: &ControlError) {
-        if self.is_refusal_told.swap(true, Relaxed) {
+    fn log_refused(&self, error: &ControlError) {
+        if self.is_refusal_logged.swap(true, Relaxed) {
             return;
         }
         tracing::warn!(
@@ -430,7 +430,7 @@ impl Cluster {
                 Err(_) if read > 0 => {}
                 Err(_) => continue,
             }
-            self.is_refusal_told.store(false, Relaxed);
+            self.is_refusal_logged.store(false, Relaxed);
             loop {
                 let read = timeout(SEND, self.engine.control().revocations()).await;
                 match read {
@@ -449,7 +449,7 @@ impl Cluster {
                     }
                     Ok(Err(ControlError::Unavailable(_))) | Err(_) => sleep(retry_pause()).await,
                     Ok(Err(error)) => {
-                        self.tell_refused(&error);
+                        self.log_refused(&error);
                         sleep(REFUSED).await;
                     }
                 }

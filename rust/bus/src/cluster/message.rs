@@ -22,7 +22,7 @@ pub(super) const MAX_MESSAGE_BYTES: usize = 64 * 1024;
 const PAGE_BYTES: usize = 24 * 1024;
 
 /// The longest text of a connection in a message (bytes). Longer texts are cut.
-const MAX_TOLD_BYTES: usize = 2048;
+const MAX_TEXT_BYTES: usize = 2048;
 
 /// The longest name of a node (bytes).
 pub const MAX_NAME_BYTES: usize = 128;
@@ -327,21 +327,21 @@ pub(super) fn size(connection: &ListedConnection) -> usize {
 }
 
 fn listed(connection: &ListedConnection) -> Value {
-    let told = |text: &str| cut(text, MAX_TOLD_BYTES).to_owned();
-    let optional = |text: &Option<String>| text.as_deref().map(told);
+    let bounded = |text: &str| cut(text, MAX_TEXT_BYTES).to_owned();
+    let optional = |text: &Option<String>| text.as_deref().map(bounded);
     json!([
-        told(&connection.id),
+        bounded(&connection.id),
         optional(&connection.user_id),
         optional(&connection.tenant_id),
         optional(&connection.peer),
-        told(&connection.protocol),
+        bounded(&connection.protocol),
         connection.operations,
         connection.since,
     ])
 }
 
 fn read_listed(value: &Value) -> Option<ListedConnection> {
-    let short = |text: &str| (text.len() <= MAX_TOLD_BYTES).then(|| text.to_owned());
+    let short = |text: &str| (text.len() <= MAX_TEXT_BYTES).then(|| text.to_owned());
     let text = |place: usize| short(value.get(place)?.as_str()?);
     let optional = |place: usize| match value.get(place)? {
         Value::Null => Some(None),
@@ -484,10 +484,10 @@ mod tests {
     fn every_page_fits_a_message() {
         let ordinary = (0..5000).map(|number| connection(&format!("user {number}")));
         // A character that takes six bytes in JSON and one in the text.
-        let worst = "\u{1}".repeat(MAX_TOLD_BYTES);
+        let worst = "\u{1}".repeat(MAX_TEXT_BYTES);
         let awkward = (0..50).map(|_| ListedConnection {
             tenant_id: Some(worst.clone()),
-            peer: Some("é".repeat(MAX_TOLD_BYTES)),
+            peer: Some("é".repeat(MAX_TEXT_BYTES)),
             ..connection(&worst)
         });
         let all: Vec<_> = ordinary.chain(awkward).collect();

@@ -61,13 +61,13 @@ pub(super) struct Nodes {
     /// When nodes have left, the newest last; at most [`MAX_NODES`].
     left_at: VecDeque<Instant>,
     /// Since when no messages can arrive; `None` if they can.
-    deaf_since: Option<Instant>,
+    not_listening_since: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct KnownNode {
     info: NodeInfo,
-    heard_at: Instant,
+    seen_at: Instant,
 }
 
 impl NodeId {
@@ -103,15 +103,12 @@ impl Nodes {
     pub(super) fn announced(&mut self, info: NodeInfo, now: Instant) -> bool {
         if !self.known.contains_key(&info.id) && self.known.len() >= MAX_NODES {
             self.known
-                .retain(|_, known| now.saturating_duration_since(known.heard_at) < GONE_AFTER);
+                .retain(|_, known| now.saturating_duration_since(known.seen_at) < GONE_AFTER);
             if self.known.len() >= MAX_NODES {
                 return false;
             }
         }
-        let known = KnownNode {
-            heard_at: now,
-            info,
-        };
+        let known = KnownNode { seen_at: now, info };
         self.known.insert(known.info.id.clone(), known);
         true
     }
@@ -134,22 +131,22 @@ impl Nodes {
     /// Sets whether messages can arrive. While they cannot, no node counts as silent; afterwards each
     /// has [`GONE_AFTER`] again.
     pub(super) fn listening(&mut self, is_listening: bool, now: Instant) {
-        match (is_listening, self.deaf_since) {
-            (false, None) => self.deaf_since = Some(now),
+        match (is_listening, self.not_listening_since) {
+            (false, None) => self.not_listening_since = Some(now),
             (true, Some(since)) => {
                 for known in self.known.values_mut() {
                     // A node that was silent before stays silent.
-                    if since.saturating_duration_since(known.heard_at) < GONE_AFTER {
-                        known.heard_at = now;
+                    if since.saturating_duration_since(known.seen_at) < GONE_AFTER {
+                        known.seen_at = now;
                     }
                 }
-                self.deaf_since = None;
+                self.not_listening_since = None;
             }
             (true, None) | (false, Some(_)) => {}
         }
-        let now = self.heard_until(now);
+        let now = self.seen_until(now);
         self.known
-            .retain(|_, known| now.saturating_duration_since(known.heard_at) < REMEMBERED);
+            .retain(|_, known| now.saturating_duration_since(known.seen_at) < REMEMBERED);
     }
 
     /// The nodes that are alive, the oldest first.
@@ -168,11 +165,11 @@ impl Nodes {
     }
 
     fn select(&self, now: Instant, is_meant: impl Fn(Duration) -> bool) -> Vec<NodeInfo> {
-        let now = self.heard_until(now);
+        let now = self.seen_until(now);
         let meant = self
             .known
             .values()
-            .filter(|known| is_meant(now.saturating_duration_since(known.heard_at)));
+            .filter(|known| is_meant(now.saturating_duration_since(known.seen_at)));
         let mut found: Vec<_> = meant.map(|known| known.info.clone()).collect();
         found.sort_by(|a, b| {
             let started = a.started_at.total_cmp(&b.started_at);
@@ -181,8 +178,8 @@ impl Nodes {
         found
     }
 
-    fn heard_until(&self, now: Instant) -> Instant {
-        self.deaf_since.map_or(now, |since| since.min(now))
+    fn seen_until(&self, now: Instant) -> Instant {
+        self.not_listening_since.map_or(now, |since| since.min(now))
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) struct LinkCounters {
     pub(super) missed: AtomicU64,
     pub(super) unreadable: AtomicU64,
     /// Limits how often unreadable events are logged.
-    pub(super) unreadable_told: Mutex<Throttle>,
+    pub(super) unreadable_log: Mutex<Throttle>,
     pub(super) other_stream: AtomicU64,
     pub(super) reads: AtomicU64,
     pub(super) refused: AtomicU64,

@@ -42,7 +42,7 @@ impl Decoder {
             count(&counters.unreadable);
             // A program of another version may publish many of them: a log line for each would flood
             // the log.
-            if let Some(untold) = counters.unreadable_told.lock().admit(Instant::now()) {
+            if let Some(untold) = counters.unreadable_log.lock().admit(Instant::now()) {
                 tracing::warn!(
                     target: "fraiseql_subs",
                     channel = &*key.channel,

@@ -16,7 +16,7 @@ pub(super) struct HealthLog {
     /// When the first link failed; `None` if all are live.
     since: Option<Instant>,
     /// Whether a failure of the role was logged.
-    is_told: [bool; Role::COUNT],
+    is_logged: [bool; Role::COUNT],
     reasons: Vec<Reason>,
 }
 
@@ -40,13 +40,13 @@ pub(super) enum Line {
 
 impl HealthLog {
     /// Returns the lines to log for the current states.
-    pub(super) fn look(&mut self, health: &EngineHealth, now: Instant) -> Vec<Line> {
+    pub(super) fn update(&mut self, health: &EngineHealth, now: Instant) -> Vec<Line> {
         let mut lines = Vec::new();
         let mut back = Vec::new();
         for role in Role::ALL {
-            let is_told = &mut self.is_told[role as usize];
-            if *is_told && health.of(role).is_live() {
-                *is_told = false;
+            let is_logged = &mut self.is_logged[role as usize];
+            if *is_logged && health.of(role).is_live() {
+                *is_logged = false;
                 back.push(role);
             }
         }
@@ -67,11 +67,11 @@ impl HealthLog {
             .filter(|role| since(health.of(*role)).is_some())
             .collect();
         if let Some(reason) = reason(health.worst()) {
-            let is_new = away.iter().any(|role| !self.is_told[*role as usize]);
+            let is_new = away.iter().any(|role| !self.is_logged[*role as usize]);
             let is_other = self.is_other(&reason);
             if is_new || is_other {
                 for role in &away {
-                    self.is_told[*role as usize] = true;
+                    self.is_logged[*role as usize] = true;
                 }
                 let first = away.iter().filter_map(|role| since(health.of(*role))).min();
                 self.since = self.since.or(first);
@@ -86,14 +86,14 @@ impl HealthLog {
 
     /// Whether a reason was not logged yet in this outage, and the bound allows it.
     fn is_other(&self, reason: &Reason) -> bool {
-        let of_kind = |told: &&Reason| told.is_configuration == reason.is_configuration;
-        let told = self.reasons.iter().filter(of_kind).count();
-        told < MAX_REASONS && !self.reasons.contains(reason)
+        let of_kind = |logged: &&Reason| logged.is_configuration == reason.is_configuration;
+        let logged = self.reasons.iter().filter(of_kind).count();
+        logged < MAX_REASONS && !self.reasons.contains(reason)
     }
 }
 
 impl Line {
-    pub(super) fn tell(&self) {
+    pub(super) fn log(&self) {
         match self {
             Self::Away(roles, reason) if reason.is_configuration => tracing::error!(
                 target: "fraiseql_subs",
@@ -196,44 +196,44 @@ mod tests {
     fn an_outage_is_logged_once_and_again_for_a_new_reason() {
         let now = Instant::now();
         let mut log = HealthLog::default();
-        assert_eq!(log.look(&all(&Health::Starting), now), []);
+        assert_eq!(log.update(&all(&Health::Starting), now), []);
         let refused = all(&away(now, "connection refused", false));
         let wrong = all(&away(now, "WRONGPASS", true));
         assert_eq!(
-            log.look(&refused, now),
+            log.update(&refused, now),
             [Line::Away(
                 Role::ALL.to_vec(),
                 reason_of("connection refused", false)
             )]
         );
-        assert_eq!(log.look(&refused, now), []);
+        assert_eq!(log.update(&refused, now), []);
         assert_eq!(
-            log.look(&wrong, now),
+            log.update(&wrong, now),
             [Line::Away(Role::ALL.to_vec(), reason_of("WRONGPASS", true))]
         );
         for _ in 0..3 {
-            assert_eq!(log.look(&refused, now), []);
-            assert_eq!(log.look(&wrong, now), []);
+            assert_eq!(log.update(&refused, now), []);
+            assert_eq!(log.update(&wrong, now), []);
         }
         let later = now + Duration::from_secs(7);
         let back = [Line::Back(Duration::from_secs(7))];
-        assert_eq!(log.look(&all(&Health::Live), later), back);
-        assert_eq!(log.look(&all(&Health::Live), later), []);
+        assert_eq!(log.update(&all(&Health::Live), later), back);
+        assert_eq!(log.update(&all(&Health::Live), later), []);
         // A second outage is logged again.
-        assert_eq!(log.look(&refused, later).len(), 1);
+        assert_eq!(log.update(&refused, later).len(), 1);
     }
 
     #[test]
     fn ever_new_reasons_are_bounded_and_do_not_hide_a_wrong_configuration() {
         let now = Instant::now();
         let mut log = HealthLog::default();
-        let told = (0..100)
+        let logged = (0..100)
             .map(|attempt| all(&away(now, &format!("reason {attempt}"), false)))
-            .filter(|health| !log.look(health, now).is_empty())
+            .filter(|health| !log.update(health, now).is_empty())
             .count();
-        assert_eq!(told, MAX_REASONS);
+        assert_eq!(logged, MAX_REASONS);
         let wrong = all(&away(now, "WRONGPASS", true));
-        assert_eq!(log.look(&wrong, now).len(), 1);
+        assert_eq!(log.update(&wrong, now).len(), 1);
     }
 
     #[test]
@@ -244,22 +244,22 @@ mod tests {
         health.set(Role::Reader, away(now, "NOPERM", true));
         let noperm = || reason_of("NOPERM", true);
         let line = Line::Away(vec![Role::Reader], noperm());
-        assert_eq!(log.look(&health, now), [line]);
+        assert_eq!(log.update(&health, now), [line]);
         health.set(Role::Publisher, away(now, "refused", false));
         let both = Line::Away(vec![Role::Publisher, Role::Reader], noperm());
-        assert_eq!(log.look(&health, now), [both]);
+        assert_eq!(log.update(&health, now), [both]);
         health.set(Role::Publisher, Health::Live);
         let partly = Line::Partly(vec![Role::Publisher]);
-        assert_eq!(log.look(&health, now), [partly]);
+        assert_eq!(log.update(&health, now), [partly]);
         health.set(Role::Reader, Health::Live);
-        assert_eq!(log.look(&health, now), [Line::Back(Duration::ZERO)]);
+        assert_eq!(log.update(&health, now), [Line::Back(Duration::ZERO)]);
     }
 
     #[test]
     fn closing_the_engine_is_not_an_outage() {
         let mut log = HealthLog::default();
         let now = Instant::now();
-        log.look(&all(&away(now, "refused", false)), now);
-        assert_eq!(log.look(&all(&Health::Closed), now), []);
+        log.update(&all(&away(now, "refused", false)), now);
+        assert_eq!(log.update(&all(&Health::Closed), now), []);
     }
 }

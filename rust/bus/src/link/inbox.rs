@@ -36,13 +36,13 @@ pub(super) struct Inbox {
 
 #[derive(Default)]
 struct InboxState {
-    carried: HashMap<StreamKey, Carried>,
+    streams: HashMap<StreamKey, InboxStream>,
     /// Streams that need a read of their history, the longest waiting first.
     reads: VecDeque<StreamKey>,
 }
 
 /// A stream whose events the engine delivers.
-struct Carried {
+struct InboxStream {
     stream: Arc<Stream>,
     sequencer: Sequencer<Decoded>,
     is_ready: watch::Sender<bool>,
@@ -53,7 +53,7 @@ struct Carried {
     /// When the stream was last compared with the engine.
     compared_at: Instant,
     /// Whether the stream is in `InboxState::reads`.
-    is_in_line: bool,
+    is_queued: bool,
     /// Whether a read of the stream, or the pause after it, has not ended.
     is_reading: bool,
 }
@@ -104,28 +104,28 @@ impl Inbox {
     ) -> watch::Receiver<bool> {
         let mut state = self.state.lock();
         let key = stream.key();
-        let carried = state.carried.entry_ref(key).or_insert_with(|| {
+        let entry = state.streams.entry_ref(key).or_insert_with(|| {
             want(key);
-            self.carried(stream.clone())
+            self.new_entry(stream.clone())
         });
-        carried.wanted += 1;
-        carried.idle_since = None;
-        carried.is_ready.subscribe()
+        entry.wanted += 1;
+        entry.idle_since = None;
+        entry.is_ready.subscribe()
     }
 
-    fn carried(&self, stream: Arc<Stream>) -> Carried {
+    fn new_entry(&self, stream: Arc<Stream>) -> InboxStream {
         let (numbering, has_history) = (
             self.capabilities.numbering,
             self.capabilities.history.is_some(),
         );
-        Carried {
+        InboxStream {
             stream,
             sequencer: Sequencer::new(numbering, has_history, HeldLimits::default()),
             is_ready: watch::channel(false).0,
             wanted: 0,
             idle_since: None,
             compared_at: Instant::now(),
-            is_in_line: false,
+            is_queued: false,
             is_reading: false,
         }
     }
@@ -133,10 +133,10 @@ impl Inbox {
     /// Counts one subscription of a stream less.
     pub(super) fn release(&self, key: &StreamKey) {
         let mut state = self.state.lock();
-        if let Some(carried) = state.carried.get_mut(key) {
-            carried.wanted -= 1;
-            if carried.wanted == 0 {
-                carried.idle_since = Some(Instant::now());
+        if let Some(entry) = state.streams.get_mut(key) {
+            entry.wanted -= 1;
+            if entry.wanted == 0 {
+                entry.idle_since = Some(Instant::now());
             }
         }
     }
@@ -144,8 +144,8 @@ impl Inbox {
     /// Removes the streams that no subscription has wanted for longer than `linger`. Calls `unwant` for
     /// each, under the lock as in [`Self::want`].
     pub(super) fn expire(&self, now: Instant, linger: Duration, unwant: impl Fn(&StreamKey)) {
-        self.state.lock().carried.retain(|key, carried| {
-            let idle_for = carried
+        self.state.lock().streams.retain(|key, entry| {
+            let idle_for = entry
                 .idle_since
                 .map(|since| now.saturating_duration_since(since));
             let stays = idle_for.is_none_or(|idle_for| idle_for <= linger);
@@ -167,15 +167,14 @@ impl Inbox {
         now: Instant,
     ) -> Vec<StreamKey> {
         let mut state = self.state.lock();
-        let limit = least.max(state.carried.len() / share);
-        let due = state.carried.iter_mut().filter(|(_, carried)| {
-            *carried.is_ready.borrow()
-                && now.saturating_duration_since(carried.compared_at) > period
+        let limit = least.max(state.streams.len() / share);
+        let due = state.streams.iter_mut().filter(|(_, entry)| {
+            *entry.is_ready.borrow() && now.saturating_duration_since(entry.compared_at) > period
         });
         due.take(limit)
-            .map(|(key, carried)| {
-                carried.compared_at = now;
-                carried.sequencer.begin_audit();
+            .map(|(key, entry)| {
+                entry.compared_at = now;
+                entry.sequencer.begin_audit();
                 key.clone()
             })
             .collect()
@@ -185,10 +184,10 @@ impl Inbox {
     pub(super) fn next_read(&self) -> Option<ReadRequest> {
         let mut state = self.state.lock();
         while let Some(key) = state.reads.pop_front() {
-            if let Some(carried) = state.carried.get_mut(&key) {
-                carried.is_in_line = false;
-                if let Some(after) = carried.sequencer.begin_read() {
-                    carried.is_reading = true;
+            if let Some(entry) = state.streams.get_mut(&key) {
+                entry.is_queued = false;
+                if let Some(after) = entry.sequencer.begin_read() {
+                    entry.is_reading = true;
                     return Some(ReadRequest { key, after });
                 }
             }
@@ -217,9 +216,9 @@ impl Inbox {
             Ok((events, head)) => sequencer.page(events, head, &mut sink),
             Err(error) => sequencer.read_failed(&error, &mut sink),
         });
-        let carried = state.carried.get(key);
-        carried.map_or(0, |carried| match carried.sequencer.wants_read() {
-            true => carried.sequencer.fruitless_reads(),
+        let entry = state.streams.get(key);
+        entry.map_or(0, |entry| match entry.sequencer.wants_read() {
+            true => entry.sequencer.fruitless_reads(),
             false => 0,
         })
     }
@@ -228,20 +227,20 @@ impl Inbox {
     /// read.
     pub(super) fn end_read(&self, key: &StreamKey) {
         let mut state = self.state.lock();
-        if let Some(carried) = state.carried.get_mut(key) {
-            carried.is_reading = false;
+        if let Some(entry) = state.streams.get_mut(key) {
+            entry.is_reading = false;
         }
-        self.line_up(&mut state, key);
+        self.queue_read(&mut state, key);
     }
 
     /// Queues a stream for a read, unless it is queued or being read.
-    fn line_up(&self, state: &mut InboxState, key: &StreamKey) {
-        if let Some(carried) = state.carried.get_mut(key)
-            && carried.sequencer.wants_read()
-            && !carried.is_in_line
-            && !carried.is_reading
+    fn queue_read(&self, state: &mut InboxState, key: &StreamKey) {
+        if let Some(entry) = state.streams.get_mut(key)
+            && entry.sequencer.wants_read()
+            && !entry.is_queued
+            && !entry.is_reading
         {
-            carried.is_in_line = true;
+            entry.is_queued = true;
             state.reads.push_back(key.clone());
             self.reads_changed.notify_one();
         }
@@ -263,7 +262,7 @@ impl Inbox {
 
     /// The number of streams that the engine delivers.
     pub(super) fn len(&self) -> usize {
-        self.state.lock().carried.len()
+        self.state.lock().streams.len()
     }
 
     /// Watches the state of the links.
@@ -280,7 +279,7 @@ impl Inbox {
     ) {
         let mut state = self.state.lock();
         self.advance(&mut state, key, take);
-        self.line_up(&mut state, key);
+        self.queue_read(&mut state, key);
     }
 
     /// Advances the sequencer of a stream, and delivers what is in order.
@@ -291,9 +290,9 @@ impl Inbox {
         take: impl FnOnce(&mut Sequencer<Decoded>, &mut dyn FnMut(Output<Decoded>) -> bool),
     ) {
         // A stream that is not found is no longer wanted.
-        if let Some(carried) = state.carried.get_mut(key) {
-            let stream = &carried.stream;
-            take(&mut carried.sequencer, &mut |output| match output {
+        if let Some(entry) = state.streams.get_mut(key) {
+            let stream = &entry.stream;
+            take(&mut entry.sequencer, &mut |output| match output {
                 Output::Deliver(position, decoded) => self.deliver(stream, position, decoded),
                 // The intake is full: a gap for each event that does not fit would fill it further.
                 Output::Missed(_) if self.intake.is_full() => false,
@@ -302,7 +301,7 @@ impl Inbox {
                     true
                 }
             });
-            self.counters.add(&carried.sequencer.take_counters());
+            self.counters.add(&entry.sequencer.take_counters());
         }
     }
 
@@ -323,21 +322,21 @@ impl Inbox {
 impl Arrivals for Inbox {
     fn ready(&self, key: &StreamKey, head: Position) {
         let mut state = self.state.lock();
-        let Some(carried) = state.carried.get_mut(key) else {
+        let Some(entry) = state.streams.get_mut(key) else {
             return;
         };
-        carried.compared_at = Instant::now();
-        let is_first = !*carried.is_ready.borrow();
-        if is_first && carried.stream.last().position != head {
+        entry.compared_at = Instant::now();
+        let is_first = !*entry.is_ready.borrow();
+        if is_first && entry.stream.last().position != head {
             // This node has not received the events up to `head`, so its own history records a gap.
-            self.intake.deliver_gap(&carried.stream, head);
+            self.intake.deliver_gap(&entry.stream, head);
         }
         drop(state);
         self.step(key, |sequencer, mut sink| {
             sequencer.ready(head, &mut sink);
         });
-        if is_first && let Some(carried) = self.state.lock().carried.get(key) {
-            carried.is_ready.send_replace(true);
+        if is_first && let Some(entry) = self.state.lock().streams.get(key) {
+            entry.is_ready.send_replace(true);
         }
     }
 
@@ -364,7 +363,7 @@ impl Arrivals for Inbox {
     fn doubt(&self, scope: Scope) {
         let keys = match scope {
             Scope::Stream(key) => vec![key],
-            Scope::All => self.state.lock().carried.keys().cloned().collect(),
+            Scope::All => self.state.lock().streams.keys().cloned().collect(),
         };
         for key in keys {
             self.step(&key, |sequencer, mut sink| {

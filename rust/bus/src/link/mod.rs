@@ -125,9 +125,9 @@ impl EngineLink {
         tokio::join!(
             self.outbox.run(),
             tasks::read_gaps(self.clone()),
-            tasks::look_after(self.clone()),
+            tasks::maintain(self.clone()),
             tasks::resume_publishing(self.clone()),
-            tasks::tell_health(self.clone())
+            tasks::log_health(self.clone())
         );
     }
 

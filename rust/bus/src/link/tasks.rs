@@ -25,7 +25,7 @@ const READ_PAUSE: Duration = Duration::from_millis(50);
 const FULL_PAUSE: Duration = Duration::from_millis(5);
 
 /// How often streams are checked for an audit, and for expiry.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often a stream is compared with the engine, on average. Each period is between half and one and
 /// a half times as long.
@@ -39,7 +39,7 @@ const AUDIT_SHARE: usize = 15;
 const AUDIT_STREAMS: usize = 512;
 
 /// Links that change within this time share one log line.
-const TOGETHER: Duration = Duration::from_millis(100);
+const LOG_DELAY: Duration = Duration::from_millis(100);
 
 /// How long an unused stream stays, at least; at most twice as long.
 const LINGER: Duration = Duration::from_secs(20);
@@ -84,8 +84,8 @@ async fn pause(link: &EngineLink, key: StreamKey, fruitless: u32) {
 }
 
 /// Compares streams with the engine, and stops the delivery of unused ones.
-pub(super) async fn look_after(link: Arc<EngineLink>) {
-    let mut ticks = interval(LOOK_INTERVAL);
+pub(super) async fn maintain(link: Arc<EngineLink>) {
+    let mut ticks = interval(CHECK_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
@@ -118,15 +118,15 @@ pub(super) async fn resume_publishing(link: Arc<EngineLink>) {
 }
 
 /// Logs which links fail and why, and when they work again.
-pub(super) async fn tell_health(link: Arc<EngineLink>) {
+pub(super) async fn log_health(link: Arc<EngineLink>) {
     let mut health = link.health();
     let mut log = HealthLog::default();
     while health.changed().await.is_ok() {
         // The links to one server fail together, and share one log line.
-        sleep(TOGETHER).await;
+        sleep(LOG_DELAY).await;
         let now = health.borrow_and_update().clone();
-        for line in log.look(&now, Instant::now()) {
-            line.tell();
+        for line in log.update(&now, Instant::now()) {
+            line.log();
         }
     }
 }

@@ -19,7 +19,7 @@ pub(super) struct WithoutTenant {
     node: u32,
     seen: AtomicU64,
     /// Channels that were logged; at most all watched channels.
-    told: Mutex<HashSet<Arc<str>>>,
+    logged: Mutex<HashSet<Arc<str>>>,
 }
 
 impl WithoutTenant {
@@ -28,7 +28,7 @@ impl WithoutTenant {
             channels: channels.into_iter().collect(),
             node,
             seen: AtomicU64::new(0),
-            told: Mutex::default(),
+            logged: Mutex::default(),
         }
     }
 
@@ -51,7 +51,7 @@ impl WithoutTenant {
         }
         self.seen.fetch_add(1, Relaxed);
         let channel = &arrival.stream.channel;
-        if self.told.lock().insert(channel.clone()) {
+        if self.logged.lock().insert(channel.clone()) {
             tracing::warn!(
                 target: "fraiseql_subs",
                 channel = &**channel,

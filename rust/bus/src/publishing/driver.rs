@@ -107,7 +107,7 @@ impl PartitionTask {
         let is_final = self.shared.on_unavailable == OnUnavailable::Fail;
         for answer in &mut answers {
             if let Err(AttemptError::Denied(reason)) = answer {
-                self.shared.tell_denial(reason);
+                self.shared.log_denial(reason);
                 if is_final {
                     *answer = Err(AttemptError::Refused(std::mem::take(reason)));
                 }

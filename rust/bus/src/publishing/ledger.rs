@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::counts::PublishCounts;
 use super::error::{Outcome, PublishError};
-use super::loss::{Loss, LossNotices};
+use super::loss::{Loss, LossLog};
 use super::publication::{Publication, PublishResult, Published};
 use crate::Position;
 use crate::engine::Outgoing;
@@ -45,7 +45,7 @@ pub(super) struct Ledger {
     pub(super) cancelled: usize,
     pub(super) in_flight: usize,
     pub(super) counts: PublishCounts,
-    losses: LossNotices,
+    losses: LossLog,
     wakers: Vec<Waker>,
 }
 
@@ -110,7 +110,7 @@ impl Ledger {
             cancelled: 0,
             in_flight: 0,
             counts: PublishCounts::default(),
-            losses: LossNotices::default(),
+            losses: LossLog::default(),
             wakers: Vec::new(),
         }
     }
@@ -218,7 +218,7 @@ impl Ledger {
         } else {
             Outcome::NotSent
         };
-        self.tell(event, outcome, is_retryable, message);
+        self.answer_failure(event, outcome, is_retryable, message);
     }
 
     /// Fails an event whose deadline has passed, or that may not be sent again. Returns whether it
@@ -244,13 +244,19 @@ impl Ledger {
 
     /// Fails the event in flight for its publisher, as its deadline has passed. The event itself
     /// remains in flight.
-    pub(super) fn tell_unknown(&mut self, event: &QueuedEvent, now: Instant) {
+    pub(super) fn fail_in_flight(&mut self, event: &QueuedEvent, now: Instant) {
         let message = "the engine has not answered in time".to_owned();
         let is_retryable = self.is_known(event, now);
-        self.tell(event, Outcome::Unknown, is_retryable, message);
+        self.answer_failure(event, Outcome::Unknown, is_retryable, message);
     }
 
-    fn tell(&mut self, event: &QueuedEvent, outcome: Outcome, is_retryable: bool, message: String) {
+    fn answer_failure(
+        &mut self,
+        event: &QueuedEvent,
+        outcome: Outcome,
+        is_retryable: bool,
+        message: String,
+    ) {
         let publication = &event.publication;
         // Read first: the answer removes the event.
         let queued = publication.queued_stream(event.index);

@@ -16,12 +16,12 @@ pub(super) struct Loss {
 
 /// Limits the log of losses: the first one, and then one a minute.
 #[derive(Debug, Default)]
-pub(super) struct LossNotices {
+pub(super) struct LossLog {
     throttle: Throttle,
     loss: Option<Loss>,
 }
 
-impl LossNotices {
+impl LossLog {
     /// Notes that a queued event was lost.
     pub(super) fn note(&mut self, stream: StreamKey, reason: &str) {
         if let Some(untold) = self.throttle.admit(Instant::now()) {
@@ -40,7 +40,7 @@ impl LossNotices {
 }
 
 impl Loss {
-    pub(super) fn tell(&self) {
+    pub(super) fn log(&self) {
         tracing::warn!(
             target: "fraiseql_subs",
             channel = &*self.stream.channel,

@@ -67,7 +67,7 @@ impl Partition {
     }
 
     /// Whether there are events that wait for a place.
-    pub(super) fn is_crowded(&self) -> bool {
+    pub(super) fn has_waiting(&self) -> bool {
         let last = self.queue.back();
         last.is_some_and(|last| !self.has_place(last.number()))
     }
@@ -231,7 +231,7 @@ impl Partition {
         });
         for event in &self.in_flight {
             if event.publication.until <= now {
-                ledger.tell_unknown(event, now);
+                ledger.fail_in_flight(event, now);
             } else if event.is_open() {
                 wait(event.publication.until);
             }

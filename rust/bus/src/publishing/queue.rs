@@ -32,7 +32,7 @@ pub(super) struct PublishQueue {
     partitions: HashMap<u32, Partition>,
     /// Partitions with events that wait for room. The key is the number of the first of them, which may
     /// have been answered since.
-    crowded: BTreeMap<u64, u32>,
+    waiting: BTreeMap<u64, u32>,
     ledger: Ledger,
     pause: Pause,
     queue_timeout: Duration,
@@ -74,7 +74,7 @@ impl PublishQueue {
     pub(super) fn new(options: &PublishOptions, idempotency: Option<Duration>) -> Self {
         Self {
             partitions: HashMap::new(),
-            crowded: BTreeMap::new(),
+            waiting: BTreeMap::new(),
             ledger: Ledger::new(options.max_events, options.max_bytes, idempotency),
             pause: options.pause.clone(),
             queue_timeout: options.queue_timeout,
@@ -145,8 +145,8 @@ impl PublishQueue {
         for (index, (number, bytes)) in partitions.into_iter().zip(sizes).enumerate() {
             let event = QueuedEvent::new(publication.clone(), index, bytes);
             let partition = self.partitions.entry(number).or_default();
-            if !partition.is_crowded() {
-                self.crowded.insert(event.number(), number);
+            if !partition.has_waiting() {
+                self.waiting.insert(event.number(), number);
             }
             partition.push(event);
             self.ledger.wait(bytes);
@@ -162,10 +162,10 @@ impl PublishQueue {
     /// one, so that it does not wait for a partition that makes no progress.
     fn admit(&mut self) {
         let mut from = 0;
-        while let Some((&first, &number)) = self.crowded.range(from..).next() {
+        while let Some((&first, &number)) = self.waiting.range(from..).next() {
             from = first + 1;
             let Some(partition) = self.partitions.get_mut(&number) else {
-                self.crowded.remove(&first);
+                self.waiting.remove(&first);
                 continue;
             };
             let next = partition.admit(&mut self.ledger);
@@ -174,10 +174,10 @@ impl PublishQueue {
             }
             match next {
                 Admitted::NoRoom => {}
-                Admitted::All => _ = self.crowded.remove(&first),
+                Admitted::All => _ = self.waiting.remove(&first),
                 Admitted::One { next } => {
-                    self.crowded.remove(&first);
-                    self.crowded.insert(next, number);
+                    self.waiting.remove(&first);
+                    self.waiting.insert(next, number);
                 }
             }
         }
@@ -287,7 +287,7 @@ impl PublishQueue {
             partition.end(&mut self.ledger);
         }
         self.ledger.cancelled = 0;
-        self.crowded.clear();
+        self.waiting.clear();
         self.to_start.clear();
         self.next_sweep = None;
     }

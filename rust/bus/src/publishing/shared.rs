@@ -56,7 +56,7 @@ impl Shared {
             publisher.wake();
         }
         if let Some(loss) = changed.loss {
-            loss.tell();
+            loss.log();
         }
         done
     }
@@ -77,7 +77,7 @@ impl Shared {
 
     /// Logs that the engine refuses the events of this program, while a link exists. If it refuses the
     /// link itself, `link::health_log` logs that.
-    pub(super) fn tell_denial(&self, reason: &str) {
+    pub(super) fn log_denial(&self, reason: &str) {
         if !self.engine.health().of(Role::Publisher).is_live() {
             return;
         }

@@ -98,15 +98,15 @@ fn cases() -> impl Strategy<Value = Case> {
 }
 
 /// The outcome of each event, as its publisher has received it.
-type Told = Vec<(Outgoing, PublishResult)>;
+type Outcomes = Vec<(Outgoing, PublishResult)>;
 
 async fn run_caller(
     publisher: Publisher,
     caller: usize,
     calls: Vec<Call>,
     max_events: usize,
-) -> Told {
-    let mut told = Vec::new();
+) -> Outcomes {
+    let mut outcomes = Vec::new();
     let mut later = Vec::new();
     let mut count = 0;
     for call in calls {
@@ -123,15 +123,15 @@ async fn run_caller(
         // There are two partitions, and an empty one always accepts an event.
         assert!(publisher.counts().queue_events <= max_events + 1);
         match call.then {
-            Then::Wait => told.extend(batch.into_iter().zip(publishing.await)),
+            Then::Wait => outcomes.extend(batch.into_iter().zip(publishing.await)),
             Then::Later => later.push((batch, publishing)),
             Then::Cancel(ms) => _ = tokio::time::timeout_at(in_ms(ms), publishing).await,
         }
     }
     for (batch, publishing) in later {
-        told.extend(batch.into_iter().zip(publishing.await));
+        outcomes.extend(batch.into_iter().zip(publishing.await));
     }
-    told
+    outcomes
 }
 
 async fn run(case: Case) {
@@ -161,9 +161,9 @@ async fn run(case: Case) {
         pass(100).await;
         publisher.close(Duration::from_millis(case.drain)).await;
     }
-    let mut told = Vec::new();
+    let mut outcomes = Vec::new();
     for caller in callers {
-        told.extend(caller.await.unwrap());
+        outcomes.extend(caller.await.unwrap());
     }
     publisher.close(Duration::from_millis(case.drain)).await;
     driver.await.unwrap();
@@ -175,7 +175,7 @@ async fn run(case: Case) {
             let events: Vec<_> = log.iter().filter(|id| id.starts_with(&prefix)).collect();
             assert!(events.is_sorted_by(|a, b| a < b), "{stream}: {log:?}");
         }
-        for (event, result) in told
+        for (event, result) in outcomes
             .iter()
             .filter(|(event, _)| *event.stream.channel == *stream)
         {

@@ -181,7 +181,7 @@ struct Subscriber {
     last: Option<u64>,
     has_missed: bool,
     /// Events that the engine lost before they were delivered, and cannot report as lost.
-    void: HashSet<u64>,
+    lost_silently: HashSet<u64>,
     /// Outputs that it refuses (count).
     refuses: usize,
 }
@@ -216,7 +216,7 @@ impl Subscriber {
     /// Returns an event up to `newest` that was neither received nor reported as missed.
     fn lacks(&self, newest: u64) -> Option<u64> {
         let last = self.last.expect("it is ready");
-        (last + 1..=newest).find(|id| !self.void.contains(id))
+        (last + 1..=newest).find(|id| !self.lost_silently.contains(id))
     }
 }
 
@@ -368,7 +368,7 @@ impl World {
                 self.is_audit_asked = false;
                 let last = self.subscriber.last.unwrap_or(u64::MAX);
                 self.subscriber
-                    .void
+                    .lost_silently
                     .extend(lost.into_iter().filter(|&id| id > last));
                 if self.read.take().is_some() {
                     self.answer(Err(unavailable()));
