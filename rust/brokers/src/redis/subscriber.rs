@@ -2,9 +2,9 @@
 //! reports when they are ready.
 //!
 //! One task does it step by step, so it always knows what is subscribed. It compares that with the
-//! wants at the time of the step: earlier changes of a want do not matter. For a partition that comes
-//! to the master, it checks all wants. For a partition that leaves, it does nothing: the new master
-//! does. Not here: events (`delivery`), checks that they arrive (`probe`).
+//! wants at the time of the step: earlier changes of a want do not matter. When a partition comes to the
+//! master, it handles all wants of the partition. When a partition leaves, it only forgets it: the new
+//! master has its own subscriber. Not here: events (`delivery`), checks that they arrive (`probe`).
 
 use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
