@@ -16,12 +16,12 @@ use super::nodes::{NodeId, NodeInfo, Nodes};
 use super::requests::{RequestAnswers, Requests};
 use crate::engine::ControlArrivals;
 
-/// Limit of the messages to send to other nodes (count). Requests beyond it are not answered.
+/// Limit of the replies that wait to be sent (count). Requests beyond it are not answered.
 const QUEUE: usize = 256;
 
-/// A message to send to a node.
+/// A reply to send to another node.
 #[derive(Debug)]
-pub(super) enum Due {
+pub(super) enum Reply {
     /// An announcement of this node.
     Announcement,
     /// The answer to a request.
@@ -35,7 +35,7 @@ const SETTLED: Duration = Duration::from_secs(1);
 pub(super) struct Incoming {
     own: NodeId,
     state: Mutex<IncomingState>,
-    due: mpsc::Sender<(NodeId, Due)>,
+    replies: mpsc::Sender<(NodeId, Reply)>,
     /// Notified when an answer arrives, and when a node joins or leaves.
     changed: Notify,
     /// How many times this node has joined, and since when it is joined.
@@ -64,12 +64,12 @@ pub(super) struct Waiting<'a> {
 }
 
 impl Incoming {
-    pub(super) fn new(own: NodeId) -> (Self, mpsc::Receiver<(NodeId, Due)>) {
-        let (due, received) = mpsc::channel(QUEUE);
+    pub(super) fn new(own: NodeId) -> (Self, mpsc::Receiver<(NodeId, Reply)>) {
+        let (replies, received) = mpsc::channel(QUEUE);
         let incoming = Self {
             own,
             state: Mutex::default(),
-            due,
+            replies,
             changed: Notify::new(),
             joined: watch::Sender::default(),
             unreadable: AtomicU64::new(0),
@@ -167,7 +167,7 @@ impl Incoming {
             Content::Announcement { info, asks } => {
                 let has_room = self.state.lock().nodes.announced(info, Instant::now());
                 self.changed.notify_waiters();
-                has_room && (!asks || self.due.try_send((from, Due::Announcement)).is_ok())
+                has_room && (!asks || self.replies.try_send((from, Reply::Announcement)).is_ok())
             }
             Content::Leaving => {
                 let mut state = self.state.lock();
@@ -178,8 +178,8 @@ impl Incoming {
                 true
             }
             Content::Request { request, asked } => {
-                let due = Due::Answer { request, asked };
-                self.due.try_send((from, due)).is_ok()
+                let reply = Reply::Answer { request, asked };
+                self.replies.try_send((from, reply)).is_ok()
             }
             Content::Answer { request, answer } => {
                 self.state.lock().requests.answered(request, &from, answer);

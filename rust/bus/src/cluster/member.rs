@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::host::NodeHost;
-use super::incoming::{Due, Incoming};
+use super::incoming::{Incoming, Reply};
 use super::message::{
     Answer, Asked, Content, ListedConnection, Message, decode_revocation, encode_revocation, pages,
 };
@@ -65,7 +65,7 @@ pub struct Cluster {
     revocations: Arc<Revocations>,
     incoming: Arc<Incoming>,
     /// Taken when the tasks start.
-    due: Mutex<Option<mpsc::Receiver<(NodeId, Due)>>>,
+    replies: Mutex<Option<mpsc::Receiver<(NodeId, Reply)>>>,
     /// Limits the requests for lists of connections: each answer may be large.
     lists: Semaphore,
     is_leaving: AtomicBool,
@@ -110,7 +110,7 @@ impl Cluster {
     /// Joins the nodes of an engine. Call it before the engine is started.
     #[must_use]
     pub fn join(own: NodeIdentity, engine: Arc<dyn Engine>, revocations: Arc<Revocations>) -> Self {
-        let (incoming, due) = Incoming::new(own.id.clone());
+        let (incoming, replies) = Incoming::new(own.id.clone());
         let incoming = Arc::new(incoming);
         engine.control().join(own.id.as_str(), incoming.clone());
         Self {
@@ -118,7 +118,7 @@ impl Cluster {
             engine,
             revocations,
             incoming,
-            due: Mutex::new(Some(due)),
+            replies: Mutex::new(Some(replies)),
             lists: Semaphore::new(1),
             is_leaving: AtomicBool::new(false),
             is_refusal_logged: AtomicBool::new(false),
@@ -127,12 +127,12 @@ impl Cluster {
 
     /// Runs the tasks of the node until the future is dropped. Call it once.
     pub async fn run(&self, host: &dyn NodeHost) {
-        let Some(due) = self.due.lock().take() else {
+        let Some(replies) = self.replies.lock().take() else {
             return;
         };
         tokio::join!(
             self.announce(host),
-            self.answer(due, host),
+            self.answer(replies, host),
             self.keep_to_revocations(host)
         );
     }
@@ -357,12 +357,12 @@ impl Cluster {
     }
 
     /// Answers the requests of other nodes.
-    async fn answer(&self, mut due: mpsc::Receiver<(NodeId, Due)>, host: &dyn NodeHost) {
+    async fn answer(&self, mut replies: mpsc::Receiver<(NodeId, Reply)>, host: &dyn NodeHost) {
         let mut under_way = FuturesUnordered::new();
         loop {
             tokio::select! {
-                Some((to, due)) = due.recv(), if under_way.len() < ANSWERS_AT_ONCE => {
-                    under_way.push(self.answer_one(to, due, host));
+                Some((to, reply)) = replies.recv(), if under_way.len() < ANSWERS_AT_ONCE => {
+                    under_way.push(self.answer_one(to, reply, host));
                 }
                 Some(()) = under_way.next() => {}
                 else => return,
@@ -370,14 +370,14 @@ impl Cluster {
         }
     }
 
-    async fn answer_one(&self, to: NodeId, due: Due, host: &dyn NodeHost) {
+    async fn answer_one(&self, to: NodeId, reply: Reply, host: &dyn NodeHost) {
         // If sending fails, the other node times out.
-        match due {
-            Due::Announcement => {
+        match reply {
+            Reply::Announcement => {
                 let announcement = self.announcement(host, false);
                 self.send(Some(&to), announcement).await.ok();
             }
-            Due::Answer { request, asked } => match asked {
+            Reply::Answer { request, asked } => match asked {
                 Asked::Disconnect {
                     revocation,
                     revoke_for,
