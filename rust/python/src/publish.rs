@@ -101,7 +101,7 @@ pub(crate) fn read_drafts(
 ) -> PyResult<Vec<Draft>> {
     let Ok(events) = events.try_iter() else {
         return Err(publish_error(format!(
-            "events is {}: give a list of (channel, data), or of dicts of what `publish` takes",
+            "events is {}: pass a list of (channel, data), or of dicts of what `publish` takes",
             describe(events)
         )));
     };
@@ -121,7 +121,7 @@ fn read_draft(
 ) -> PyResult<Draft> {
     let refuse = |problem: &str| {
         exceptions::PublishError::new_err(format!(
-            "events[{index}]: {problem}; give (channel, data), or a dict with `channel` and `data`, and `event_type`, `tenant_id` or `event_id` where wanted"
+            "events[{index}]: {problem}; pass (channel, data), or a dict with `channel` and `data`, and `event_type`, `tenant_id` or `event_id` where wanted"
         ))
     };
     let (channel, data, options) = if let Ok(pair) = event.cast::<PyTuple>() {

@@ -14,14 +14,14 @@ use super::fault::Fault;
 use super::master::Master;
 use super::names::Names;
 
-/// The most events of one call.
+/// Limit of the events of one call (count).
 pub(super) const BATCH: usize = 64;
-/// A page of history is at least this large (bytes) before it ends early.
+/// A page of history ends at its first event beyond this size (bytes).
 const PAGE_BYTES: usize = 4 * 1024 * 1024;
-/// The shortest time for which Redis remembers the counter of a stream.
+/// Shortest time for which Redis keeps the counter of a stream.
 const COUNTER_KEPT: Duration = Duration::from_hours(24);
 
-/// One of the scripts.
+/// The scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Script {
     /// Publishes a batch of one partition.
@@ -30,7 +30,7 @@ pub(super) enum Script {
     Heads,
     /// Reads history of one stream.
     Read,
-    /// Keeps a revocation.
+    /// Stores a revocation.
     Revoke,
     /// Reads the revocations.
     Revocations,
@@ -62,17 +62,17 @@ impl Script {
     }
 }
 
-/// What every call of a script tells of the server and of the caller.
+/// Builds script calls, with the state of the server and the settings that each call needs.
 pub(super) struct Calls<'a> {
     pub(super) config: &'a Config,
     pub(super) names: &'a Names,
     pub(super) master: &'a Master,
-    /// The run of the server that the connection leads to.
+    /// The run id of the connected server.
     pub(super) run: &'a str,
 }
 
 impl Calls<'_> {
-    /// Publishes events of one partition.
+    /// Builds a call that publishes events of one partition.
     pub(super) fn publish(&self, digest: &str, batch: &[Outgoing]) -> Result<Cmd, Fault> {
         let mut streams: Vec<&StreamKey> = Vec::new();
         let numbers: Vec<usize> = batch
@@ -114,7 +114,7 @@ impl Calls<'_> {
         Ok(call)
     }
 
-    /// Asks for the newest positions of streams of one partition.
+    /// Builds a call for the newest positions of streams of one partition.
     pub(super) fn heads(&self, digest: &str, streams: &[&StreamKey]) -> Result<Cmd, Fault> {
         let names: Vec<_> = streams
             .iter()
@@ -129,7 +129,7 @@ impl Calls<'_> {
         Ok(call)
     }
 
-    /// Asks for the events of a stream after a position.
+    /// Builds a call for the events of a stream after a position.
     pub(super) fn read(
         &self,
         digest: &str,
@@ -160,7 +160,7 @@ impl Calls<'_> {
         let fresh = getrandom::u64()
             .map_err(|error| Fault::away(format!("the system has no random numbers: {error}")))?;
         let kept = self.counter_kept();
-        // Renewed eight times in its life. Clocks that differ only renew it more often.
+        // A counter is renewed eight times in its lifetime. Different clocks only renew it more often.
         let now = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
@@ -173,7 +173,7 @@ impl Calls<'_> {
         Ok(())
     }
 
-    /// A counter outlives the events it has counted, and the ids of those.
+    /// How long a counter is kept: longer than the events that it has counted, and than their ids.
     fn counter_kept(&self) -> Duration {
         let history = self
             .config
@@ -185,7 +185,7 @@ impl Calls<'_> {
     }
 }
 
-/// The positions in an answer: one for each element, `Err` with the text of its error.
+/// Parses the positions in an answer: one for each element, or `Err` with the text of its error.
 pub(super) fn positions(answer: Value) -> Result<Vec<Result<Position, String>>, Fault> {
     let Value::Array(elements) = answer else {
         return Err(unexpected());
@@ -202,7 +202,7 @@ pub(super) fn positions(answer: Value) -> Result<Vec<Result<Position, String>>, 
         .collect()
 }
 
-/// The page in the answer of [`Script::Read`].
+/// Parses the answer of [`Script::Read`].
 pub(super) fn page(answer: Value, after: Position) -> Result<Result<Page, ReadError>, Fault> {
     let Value::Array(elements) = answer else {
         return Err(unexpected());
@@ -237,7 +237,7 @@ pub(super) fn page(answer: Value, after: Position) -> Result<Result<Page, ReadEr
 /// The most bytes before the first envelope of a message.
 const MAX_MESSAGE_HEAD: usize = 1024;
 
-/// Reads a message: consecutive events of one stream, each with its position.
+/// Parses a message: consecutive events of one stream, each with its position.
 /// `<position> <envelope>`, or `<position of the first>*<length>,<length> <envelope><envelope>`.
 pub(super) fn message(payload: Vec<u8>) -> Option<Vec<(Position, Bytes)>> {
     let end = payload
@@ -272,7 +272,7 @@ fn text(value: &Value) -> Option<&str> {
 }
 
 fn unexpected() -> Fault {
-    Fault::away("Redis has answered something else than its scripts return")
+    Fault::away("Redis has sent an answer that its scripts do not return")
 }
 
 #[cfg(test)]

@@ -201,7 +201,7 @@ async fn scripts_that_redis_forgot_are_loaded_again() {
 }
 
 #[tokio::test]
-async fn events_under_way_are_answered_before_the_engine_closes() {
+async fn events_in_flight_are_answered_before_the_engine_closes() {
     let server = Server::start();
     let node = Node::live(server.config()).await;
     let before = tokio::runtime::Handle::current()
