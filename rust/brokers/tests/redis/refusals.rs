@@ -366,10 +366,7 @@ async fn a_user_without_a_command_of_the_scripts_learns_its_name_and_loses_no_ev
         let reason = node.configuration_error().await;
         assert!(reason.contains(&command.to_uppercase()), "{reason}");
         let answer = node.publish(&orders, &["x"]).await.remove(0);
-        assert!(
-            matches!(answer, Err(AttemptError::NotSent(_))),
-            "{answer:?}"
-        );
+        assert!(matches!(answer, Err(AttemptError::Denied(_))), "{answer:?}");
         server.command(&["ACL", "SETUSER", "bus", &format!("+{command}")]);
         node.is_live().await;
         node.want(&orders).await;
