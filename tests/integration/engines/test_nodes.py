@@ -58,7 +58,11 @@ async def test_nodes_list_each_other_with_what_they_carry(start, connect):
 async def test_a_node_that_ends_is_gone_at_once(start):
     (a, _), (b, _) = await start("a", "b")
     await b.close(drain=0.0)
-    assert names(await a.nodes()) == ["a"]
+
+    async def is_gone() -> bool:
+        return names(await a.nodes()) == ["a"]
+
+    await eventually(is_gone, "it has said that it leaves")
     ended = await a.disconnect(identity=ADA)
     assert ended.unanswered == () and ended.is_complete
 

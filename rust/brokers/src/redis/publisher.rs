@@ -84,13 +84,14 @@ pub(super) async fn keep_settings(shared: &Shared, link: &Link) -> Infallible {
 /// followed by ` by tenant` in the second case.
 pub(super) async fn disagreement(shared: &Shared, link: &Link) -> Result<Option<Fault>, Fault> {
     let config = &shared.config;
+    let key = shared.names.layout();
     let own = match config.by_tenant {
         true => format!("{} by tenant", config.partitions),
         false => config.partitions.to_string(),
     };
     let mut command = redis::cmd("SET");
     command
-        .arg(shared.names.layout())
+        .arg(&key)
         .arg(&own)
         .arg("NX")
         .arg("GET");
@@ -110,13 +111,13 @@ pub(super) async fn disagreement(shared: &Shared, link: &Link) -> Result<Option<
         };
         format!(
             "other programs on this bus {others}, and this one {this}: set the same tenant= in all, or \
-             another prefix"
+             another prefix. After a change in all of them, delete the key {key}"
         )
     } else {
         let others = others.chars().take(10).collect::<String>();
         format!(
             "other nodes use partitions={others} and this one partitions={own}: write the same number in \
-             all, or another prefix"
+             all, or another prefix. After a change in all of them, delete the key {key}"
         )
     };
     Ok(Some(Fault::configuration(reason)))
