@@ -44,9 +44,10 @@ pub(crate) fn jwt_error(error: &JwtConfigError) -> PyErr {
 pub(crate) fn bus_error(error: &BusError) -> PyErr {
     match error {
         BusError::Closed => manager_closed(),
-        BusError::EmptyChannel | BusError::TenantConflict { .. } | BusError::Envelope(_) => {
-            publish_error(error.to_string())
-        }
+        BusError::EmptyChannel
+        | BusError::EmptyId
+        | BusError::TenantConflict { .. }
+        | BusError::Envelope(_) => publish_error(error.to_string()),
         BusError::Publish(PublishError::Closed) => manager_closed(),
         BusError::Publish(failed) => {
             let outcome = match failed.outcome() {

@@ -173,9 +173,10 @@ fn invalid(error: &BusError) -> Response {
             publishing::refusal(413, &error.to_string())
         }
         BusError::Publish(_) => publishing::answer(&[answered(Err(error.clone()))], false),
-        BusError::Envelope(_) | BusError::TenantConflict { .. } | BusError::EmptyChannel => {
-            publishing::refusal(400, &format!("Invalid request: {error}"))
-        }
+        BusError::Envelope(_)
+        | BusError::TenantConflict { .. }
+        | BusError::EmptyChannel
+        | BusError::EmptyId => publishing::refusal(400, &format!("Invalid request: {error}")),
     }
 }
 
