@@ -183,6 +183,8 @@ class Publisher(_LinkedPublisher):
     ) -> Receipt:
         """Publish one event; done when the engine has it. See `SyncPublisher.publish`.
 
+        A coroutine: without `await` nothing is sent.
+
         Who awaits it may be cancelled; the event is published all the same.
 
         Raises:
