@@ -14,7 +14,7 @@ pub enum Outcome {
 pub enum PublishError {
     /// An envelope is larger than the engine takes. At the call: nothing of the batch was sent.
     #[error(
-        "event {index} of the batch has {bytes} bytes, and the engine takes {limit}: publish less, or a reference to it"
+        "the event has {bytes} bytes, and the engine takes {limit}: publish less, or a reference to it"
     )]
     TooLarge {
         /// Which event of the batch, counted from 0.
