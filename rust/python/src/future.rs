@@ -45,11 +45,11 @@ pub(crate) fn cancellable<'py, T: Send + 'static>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let promise = Promise::new(py)?;
     let future = promise.future(py);
-    let (wanted, unwanted) = oneshot::channel::<()>();
-    let wanted = Wanted(Mutex::new(Some(wanted)));
-    future.call_method1(intern!(py, "add_done_callback"), (wanted,))?;
+    let (until_done, done) = oneshot::channel::<()>();
+    let callback = CancelWhenDone(Mutex::new(Some(until_done)));
+    future.call_method1(intern!(py, "add_done_callback"), (callback,))?;
     let work = async move {
-        match select(pin!(work), unwanted).await {
+        match select(pin!(work), done).await {
             Either::Left((output, _)) => Some(output),
             Either::Right(_) => None,
         }
@@ -77,10 +77,10 @@ fn complete<T: Send + 'static>(
 
 /// A callback that a future keeps until it is done.
 #[pyclass(frozen)]
-struct Wanted(Mutex<Option<oneshot::Sender<()>>>);
+struct CancelWhenDone(Mutex<Option<oneshot::Sender<()>>>);
 
 #[pymethods]
-impl Wanted {
+impl CancelWhenDone {
     fn __call__(&self, _future: &Bound<'_, PyAny>) {
         self.0.lock().take();
     }

@@ -67,7 +67,7 @@ pub use places::Place;
 pub use prometheus::prometheus;
 pub use random::{opaque_id, random_key};
 pub use readiness::Readiness;
-pub use routing::{FieldPath, Route, RoutingIndex, Wanted, field_path};
+pub use routing::{FieldPath, RequiredValue, Route, RoutingIndex, field_path};
 pub use state::{EngineConfig, Page, RuntimeConfig, RuntimeState};
 pub use subscription::{
     BatchedWakes, CallId, CallInput, Callback, Lane, Outcome, Resolver, Settled, Shard, Started,

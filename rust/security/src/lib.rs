@@ -52,4 +52,4 @@ pub use rbac::{OnDenied, Rbac, Requirement};
 pub use rows::{RowFilter, RowRule};
 pub use scope::Scope;
 pub use tenant::{TenantConflict, TenantIsolation};
-pub use value::{Allowed, Wanted};
+pub use value::{Allowed, RuleValue};

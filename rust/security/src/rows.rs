@@ -7,7 +7,7 @@ use crate::channel::ChannelPattern;
 use crate::error::RuleError;
 use crate::identity::Identity;
 use crate::path::Path;
-use crate::value::{Allowed, Wanted};
+use crate::value::{Allowed, RuleValue};
 
 /// Conditions that compare events of some channels with the identity.
 #[derive(Debug, Clone)]
@@ -15,7 +15,7 @@ pub struct RowFilter {
     channel: ChannelPattern,
     /// The text of the pattern.
     text: String,
-    conditions: Vec<(Path, Wanted)>,
+    conditions: Vec<(Path, RuleValue)>,
     unless: Vec<String>,
 }
 
@@ -33,7 +33,7 @@ impl RowFilter {
     ) -> Result<Self, RuleError> {
         let conditions = conditions
             .into_iter()
-            .map(|(path, value)| Ok((Path::parse(path)?, Wanted::parse(value)?)))
+            .map(|(path, value)| Ok((Path::parse(path)?, RuleValue::parse(value)?)))
             .collect::<Result<_, RuleError>>()?;
         Ok(Self {
             channel: ChannelPattern::parse_template(channel)?,

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use crate::error::{Check, Denied, RuleError};
 use crate::identity::Identity;
 use crate::path::Path;
-use crate::value::Wanted;
+use crate::value::RuleValue;
 
 /// Restricted arguments and their allowed values.
 #[derive(Debug, Clone)]
@@ -19,7 +19,7 @@ pub struct Scope {
 struct Rule {
     text: String,
     path: Path,
-    wanted: Wanted,
+    accepted: RuleValue,
 }
 
 impl Scope {
@@ -39,7 +39,7 @@ impl Scope {
                 Ok(Rule {
                     text: text.to_owned(),
                     path: Path::parse(text)?,
-                    wanted: Wanted::parse(value)?,
+                    accepted: RuleValue::parse(value)?,
                 })
             })
             .collect::<Result<_, RuleError>>()?;
@@ -87,7 +87,7 @@ impl Scope {
             let comparison = comparison.at(rest);
             let is_own = given.is_some_and(|given| {
                 let own = rule
-                    .wanted
+                    .accepted
                     .resolve(identity, comparison.innermost().clone());
                 !given.is_null() && own.accepts_all(&comparison.published(given))
             });

@@ -76,7 +76,7 @@ impl Allowed {
 
 /// The value of a rule: a scalar, `$identity.x`, or a list of these, any of which is accepted.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Wanted(Vec<Term>);
+pub struct RuleValue(Vec<Term>);
 
 #[derive(Debug, Clone, PartialEq)]
 enum Term {
@@ -87,7 +87,7 @@ enum Term {
 /// The prefix of a reference.
 const REFERENCE: &str = "$identity.";
 
-impl Wanted {
+impl RuleValue {
     /// Parses a rule's value.
     ///
     /// # Errors
@@ -157,7 +157,7 @@ mod tests {
                 .unwrap(),
             ..Identity::default()
         };
-        Wanted::parse(&value)
+        RuleValue::parse(&value)
             .unwrap()
             .resolve(&identity, Comparison::Any)
     }
@@ -238,7 +238,7 @@ mod tests {
         };
         let own = json!("123E4567-E89B-12D3-A456-426614174000");
         let resolve = |comparison| {
-            let wanted = Wanted::parse(&json!("$identity.user_id")).unwrap();
+            let wanted = RuleValue::parse(&json!("$identity.user_id")).unwrap();
             wanted.resolve(&identity, comparison)
         };
         assert!(resolve(Comparison::Uuid).accepts(&own));
@@ -261,7 +261,7 @@ mod tests {
             (json!({"a": 1}), "{\"a\":1}"),
             (json!([["a"]]), "[\"a\"]"),
         ] {
-            let error = Wanted::parse(&value).unwrap_err().to_string();
+            let error = RuleValue::parse(&value).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");
         }
     }

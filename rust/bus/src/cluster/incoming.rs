@@ -80,9 +80,10 @@ impl Incoming {
     /// Begins a request to all nodes; `None`: too many wait for answers.
     pub(super) fn begin(&self) -> Option<Waiting<'_>> {
         let mut state = self.state.lock();
-        let asked = state.nodes.live(Instant::now());
-        let asked = asked.into_iter().map(|node| node.id);
-        let request = state.requests.begin(asked)?;
+        let now = Instant::now();
+        let asked = state.nodes.live(now).into_iter().map(|node| node.id);
+        let just_left = state.nodes.just_left(now);
+        let request = state.requests.begin(asked, just_left)?;
         let incoming = self;
         Some(Waiting { incoming, request })
     }
@@ -169,7 +170,7 @@ impl Incoming {
             }
             Content::Leaving => {
                 let mut state = self.state.lock();
-                state.nodes.left(&from);
+                state.nodes.left(&from, Instant::now());
                 state.requests.left(&from);
                 drop(state);
                 self.changed.notify_waiters();

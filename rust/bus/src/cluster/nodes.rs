@@ -1,5 +1,6 @@
 //! The table of the other nodes. No clock: the caller passes the time.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,6 +12,9 @@ pub(super) const GONE_AFTER: Duration = Duration::from_secs(15);
 
 /// How long a node that did not say that it leaves is remembered as one that does not answer.
 pub(super) const REMEMBERED: Duration = Duration::from_mins(10);
+
+/// How long the engine may still count a node that has said that it leaves.
+const LEAVES_WITHIN: Duration = Duration::from_secs(5);
 
 /// Other nodes that are known at most (count).
 const MAX_NODES: usize = 1024;
@@ -54,6 +58,8 @@ pub struct NodeStatus {
 #[derive(Debug, Default)]
 pub(super) struct Nodes {
     known: HashMap<NodeId, KnownNode>,
+    /// When nodes have left, the newest last.
+    left_at: VecDeque<Instant>,
     /// Since when nothing can be heard.
     deaf_since: Option<Instant>,
 }
@@ -111,8 +117,18 @@ impl Nodes {
     }
 
     /// A node has said that it leaves.
-    pub(super) fn left(&mut self, id: &NodeId) {
-        self.known.remove(id);
+    pub(super) fn left(&mut self, id: &NodeId, now: Instant) {
+        if self.known.remove(id).is_some() {
+            self.left_at.truncate(MAX_NODES - 1);
+            self.left_at.push_back(now);
+        }
+    }
+
+    /// Nodes that have said in the last seconds that they leave (count).
+    pub(super) fn just_left(&mut self, now: Instant) -> u64 {
+        self.left_at
+            .retain(|at| now.saturating_duration_since(*at) < LEAVES_WITHIN);
+        self.left_at.len() as u64
     }
 
     /// Whether nodes can be heard. While they cannot, none is taken for gone, and all have
@@ -207,8 +223,11 @@ pub(super) mod tests {
     fn a_node_that_leaves_is_gone_at_once() {
         let (mut nodes, start) = (Nodes::default(), Instant::now());
         nodes.announced(node(1), start);
-        nodes.left(&NodeId::new(1));
+        nodes.left(&NodeId::new(1), start);
+        nodes.left(&NodeId::new(9), start);
         assert!(nodes.live(start).is_empty() && nodes.silent(start).is_empty());
+        assert_eq!(nodes.just_left(start), 1);
+        assert_eq!(nodes.just_left(start + LEAVES_WITHIN), 0);
     }
 
     #[test]

@@ -53,7 +53,12 @@ pub(super) struct RequestAnswers {
 
 impl Requests {
     /// Begins a request that these nodes are to answer; `None`: too many wait for answers.
-    pub(super) fn begin(&mut self, asked: impl IntoIterator<Item = NodeId>) -> Option<u64> {
+    /// `just_left`: nodes that have left, but that the engine may still count as asked.
+    pub(super) fn begin(
+        &mut self,
+        asked: impl IntoIterator<Item = NodeId>,
+        just_left: u64,
+    ) -> Option<u64> {
         if self.open.len() >= MAX_REQUESTS {
             return None;
         }
@@ -63,7 +68,7 @@ impl Requests {
             answers: HashMap::new(),
             room: MAX_ANSWER_BYTES,
             asked: None,
-            done: 0,
+            done: just_left,
         };
         self.open.insert(self.last, request);
         Some(self.last)
@@ -126,14 +131,15 @@ impl Requests {
         }
     }
 
-    /// Whether all nodes have answered. `is_settled`: all that are there were known when they were
-    /// asked; else as many have to answer as were asked.
+    /// Whether all nodes have answered: the known ones, and as many as were asked, because a node may
+    /// be there that has not announced itself. `is_settled`: all nodes had the time to do so, which
+    /// counts where the number of the asked ones is not known.
     pub(super) fn is_complete(&self, request: u64, is_settled: bool) -> bool {
         let Some(open) = self.open.get(&request) else {
             return true;
         };
-        let have_all = || open.asked.is_some_and(|asked| open.done >= asked);
-        open.missing.is_empty() && (is_settled || have_all())
+        let have_all = open.asked.map_or(is_settled, |asked| open.done >= asked);
+        open.missing.is_empty() && have_all
     }
 
     /// Ends a request.
@@ -189,7 +195,7 @@ mod tests {
     #[test]
     fn it_is_complete_when_all_have_answered() {
         let mut requests = Requests::default();
-        let request = requests.begin([id(1), id(2)]).unwrap();
+        let request = requests.begin([id(1), id(2)], 0).unwrap();
         requests.answered(request, &id(1), closed(3));
         assert!(!requests.is_complete(request, true));
         requests.answered(request, &id(2), closed(4));
@@ -202,7 +208,7 @@ mod tests {
     #[test]
     fn doubled_late_and_foreign_answers_change_nothing() {
         let mut requests = Requests::default();
-        let request = requests.begin([id(1), id(2)]).unwrap();
+        let request = requests.begin([id(1), id(2)], 0).unwrap();
         requests.answered(request, &id(1), closed(3));
         requests.answered(request, &id(1), closed(5));
         requests.answered(request + 1, &id(2), closed(5));
@@ -212,7 +218,7 @@ mod tests {
         assert_eq!(answers.unanswered, [id(2)]);
         requests.answered(request, &id(2), closed(9));
         assert_eq!(requests.end(request), RequestAnswers::default());
-        let next = requests.begin([]).unwrap();
+        let next = requests.begin([], 0).unwrap();
         assert_ne!(
             next, request,
             "a late answer is no answer to the next request"
@@ -222,30 +228,50 @@ mod tests {
     #[test]
     fn a_node_that_was_not_known_may_answer() {
         let mut requests = Requests::default();
-        let request = requests.begin([]).unwrap();
+        let request = requests.begin([], 0).unwrap();
         assert!(requests.is_complete(request, true));
         requests.answered(request, &id(9), closed(2));
         assert_eq!(requests.end(request).answered[0].0, id(9));
     }
 
     #[test]
-    fn who_does_not_know_the_others_waits_for_as_many_as_were_asked() {
+    fn as_many_have_to_answer_as_were_asked() {
+        for is_settled in [false, true] {
+            let mut requests = Requests::default();
+            let request = requests.begin([id(1)], 0).unwrap();
+            requests.sent(request, Some(3));
+            requests.answered(request, &id(1), closed(0));
+            requests.answered(request, &id(2), closed(0));
+            assert!(!requests.is_complete(request, is_settled));
+            requests.left(&id(3));
+            requests.left(&id(2));
+            assert!(requests.is_complete(request, is_settled));
+        }
+    }
+
+    #[test]
+    fn a_node_that_has_just_left_may_still_be_counted_as_asked() {
         let mut requests = Requests::default();
-        let request = requests.begin([id(1)]).unwrap();
+        let request = requests.begin([id(1)], 1).unwrap();
+        requests.sent(request, Some(2));
+        assert!(!requests.is_complete(request, true));
+        requests.answered(request, &id(1), closed(0));
+        assert!(requests.is_complete(request, true));
+    }
+
+    #[test]
+    fn without_a_number_all_nodes_need_the_time_to_announce_themselves() {
+        let mut requests = Requests::default();
+        let request = requests.begin([id(1)], 0).unwrap();
         requests.answered(request, &id(1), closed(0));
         assert!(!requests.is_complete(request, false));
-        requests.sent(request, Some(3));
-        requests.answered(request, &id(2), closed(0));
-        assert!(!requests.is_complete(request, false));
-        requests.left(&id(3));
-        requests.left(&id(2));
-        assert!(requests.is_complete(request, false));
+        assert!(requests.is_complete(request, true));
     }
 
     #[test]
     fn a_node_that_leaves_is_not_waited_for_and_not_blamed() {
         let mut requests = Requests::default();
-        let request = requests.begin([id(1)]).unwrap();
+        let request = requests.begin([id(1)], 0).unwrap();
         requests.left(&id(1));
         assert!(requests.is_complete(request, true));
         assert_eq!(requests.end(request), RequestAnswers::default());
@@ -254,7 +280,7 @@ mod tests {
     #[test]
     fn an_answer_in_parts_counts_when_all_have_come() {
         let mut requests = Requests::default();
-        let request = requests.begin([id(1), id(2), id(3)]).unwrap();
+        let request = requests.begin([id(1), id(2), id(3)], 0).unwrap();
         for part in [
             page(0, false, &["a"]),
             page(0, false, &["a"]),
@@ -275,16 +301,16 @@ mod tests {
     #[test]
     fn requests_and_their_answers_are_bounded() {
         let mut requests = Requests::default();
-        let first = requests.begin([id(1)]).unwrap();
+        let first = requests.begin([id(1)], 0).unwrap();
         for _ in 1..MAX_REQUESTS {
-            assert!(requests.begin([]).is_some());
+            assert!(requests.begin([], 0).is_some());
         }
-        assert_eq!(requests.begin([]), None);
+        assert_eq!(requests.begin([], 0), None);
         for number in 0..2 * MAX_ANSWERS as u64 {
             requests.answered(first, &id(number), closed(1));
         }
         assert_eq!(requests.end(first).answered.len(), MAX_ANSWERS);
-        let listing = requests.begin([id(1)]).unwrap();
+        let listing = requests.begin([id(1)], 0).unwrap();
         let large = "x".repeat(2000);
         let row = [&*large; 30];
         for number in 0..2000 {

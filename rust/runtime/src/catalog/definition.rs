@@ -183,7 +183,7 @@ impl Definition {
                 },
             })?;
         let conditions = self.filter.iter();
-        let conditions = conditions.filter_map(|condition| condition.wanted(operation));
+        let conditions = conditions.filter_map(|condition| condition.required(operation));
         let event_types = self.event_types.as_deref();
         Ok(Some(Route::new(channel, event_types, conditions.collect())))
     }

@@ -7,7 +7,7 @@ use graphql::{Comparison, DataType, Schema, SubscriptionOperation};
 use serde_json::Value;
 
 use crate::error::DefinitionError;
-use crate::routing::{FieldPath, Wanted};
+use crate::routing::{FieldPath, RequiredValue};
 
 /// One value of a filter.
 #[derive(Debug, Clone, PartialEq)]
@@ -76,7 +76,7 @@ impl Condition {
 
     /// Returns the value that one subscription requires; `None` if the client left out the
     /// argument, so that the condition does not apply.
-    pub(crate) fn wanted(&self, operation: &SubscriptionOperation) -> Option<Wanted> {
+    pub(crate) fn required(&self, operation: &SubscriptionOperation) -> Option<RequiredValue> {
         let value = match &self.value {
             FilterValue::Literal(value) => Cow::Borrowed(value),
             FilterValue::Argument(name) => {
@@ -88,6 +88,6 @@ impl Condition {
             }
         };
         let (path, comparison) = (self.path.clone(), self.comparison.clone());
-        Some(Wanted::new(path, comparison, &value))
+        Some(RequiredValue::new(path, comparison, &value))
     }
 }

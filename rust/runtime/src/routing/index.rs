@@ -28,7 +28,7 @@ pub fn field_path(dotted: &str) -> FieldPath {
 
 /// The value that an event's data must have at a path, and how the two are compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub struct RequiredValue {
     place: ComparedPath,
     value: Compared,
 }
@@ -40,7 +40,7 @@ struct ComparedPath {
     comparison: Comparison,
 }
 
-impl Wanted {
+impl RequiredValue {
     /// Requires a value equal to `value` at the path.
     #[must_use]
     pub fn new(path: FieldPath, comparison: Comparison, value: &Value) -> Self {
@@ -94,7 +94,7 @@ impl Route {
     pub fn new(
         channel: String,
         event_types: Option<&[String]>,
-        mut conditions: Vec<Wanted>,
+        mut conditions: Vec<RequiredValue>,
     ) -> Self {
         conditions.sort_by(|a, b| a.place.path.cmp(&b.place.path));
         let conditions = conditions
@@ -316,7 +316,7 @@ mod tests {
             types.as_deref(),
             conditions
                 .iter()
-                .map(|(path, value)| Wanted::new(field_path(path), Comparison::Any, value))
+                .map(|(path, value)| RequiredValue::new(field_path(path), Comparison::Any, value))
                 .collect(),
         )
     }

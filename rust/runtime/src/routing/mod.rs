@@ -2,4 +2,4 @@
 
 mod index;
 
-pub use index::{FieldPath, Route, RoutingIndex, Wanted, field_path};
+pub use index::{FieldPath, RequiredValue, Route, RoutingIndex, field_path};
